@@ -1,0 +1,8 @@
+//! Keeps Google Cloud support cases and a company's service desk in step, both ways.
+//!
+//! The modules in reading order; `ARCHITECTURE.md` has the map, `docs/design.md` the contract (rules `R1` to `R25`).
+
+pub mod clock;
+pub mod queue;
+pub mod sandbox;
+pub mod tasks;
