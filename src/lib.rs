@@ -3,6 +3,8 @@
 //! The modules in reading order; `ARCHITECTURE.md` has the map, `docs/design.md` the contract (rules `R1` to `R25`).
 
 pub mod clock;
+pub mod entities;
 pub mod queue;
 pub mod sandbox;
+pub mod store;
 pub mod tasks;
