@@ -37,7 +37,10 @@ pub struct PendingCreation {
 
 /// One for each synchronised pair of cases; deleted by cleanup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(clippy::struct_excessive_bools, reason = "stored properties, two of them documented; each stands alone")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "stored properties, two of them documented; each stands alone"
+)]
 pub struct CaseMapping {
     /// Primary key; documented as `ID`.
     pub id: MappingId,

@@ -2,6 +2,13 @@
 //!
 //! A queue delivers a task at least once, as `POST /tasks/{task}`, and repeats it by the policy in `queue.yaml`.
 
+pub mod cron_yaml;
+pub mod queue_yaml;
+pub mod retry;
+mod yaml;
+
+pub use yaml::{Problem, YamlFileError};
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
