@@ -2,9 +2,13 @@
 //!
 //! The modules in reading order; `ARCHITECTURE.md` has the map, `docs/design.md` the contract (rules `R1` to `R25`).
 
+pub mod cases;
 pub mod clock;
 pub mod entities;
+pub mod outbound;
 pub mod queue;
 pub mod sandbox;
 pub mod store;
+pub mod sync;
 pub mod tasks;
+pub mod telemetry;
