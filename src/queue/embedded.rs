@@ -43,7 +43,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the loop sleeps at least when it has found nothing.
 const BREATHE: Duration = Duration::from_millis(10);
-/// How often used names and dead letters are pruned.
+/// How often names that are free again are forgotten.
 const PRUNE_EVERY: TimeDelta = TimeDelta::hours(1);
 /// A task is at most 100 KB (Cloud Tasks v2 discovery document, `tasks.create`).
 const MAX_BODY_BYTES: usize = 100 * 1024;

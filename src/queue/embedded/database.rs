@@ -366,14 +366,10 @@ impl Database {
         })
     }
 
-    /// Forgets names that are free again, and the oldest dead letters.
+    /// Forgets names that are free again.
     pub(super) fn prune(&self, now: DateTime<Utc>) -> Result<(), DatabaseError> {
         self.write(|tx| {
             tx.execute("DELETE FROM queue_used_names WHERE until <= ?1", params![micros(now)])?;
-            tx.execute(
-                "DELETE FROM queue_dead_letters WHERE id <= (SELECT max(id) FROM queue_dead_letters) - ?1",
-                params![DEAD_LETTERS_KEPT],
-            )?;
             Ok(())
         })
     }
@@ -687,6 +683,10 @@ fn give_up(tx: &Transaction<'_>, id: i64, now: DateTime<Utc>) -> rusqlite::Resul
         micros(letter.created_at),
         micros(now),
     ])?;
+    tx.prepare_cached(
+        "DELETE FROM queue_dead_letters WHERE id <= (SELECT max(id) FROM queue_dead_letters) - ?1",
+    )?
+    .execute(params![DEAD_LETTERS_KEPT])?;
     remove(tx, id, letter.kind, &letter.name, now)?;
     Ok(letter)
 }

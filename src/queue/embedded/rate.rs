@@ -92,9 +92,12 @@ impl Bucket {
     /// When the next dispatch may be made, `now` or later; call [`Bucket::refill`] first.
     pub(super) fn ready_at(&self, queue: &QueueSettings, now: DateTime<Utc>) -> DateTime<Utc> {
         let wait = |rate: f64| {
-            let micros = ((1.0 - self.tokens - ROUNDING).max(0.0) / rate * 1e6).ceil();
-            // Rates start at 1/d with up to 500 halvings' worth of digits behind the comma; a year is never passed.
-            #[expect(clippy::cast_possible_truncation, reason = "bounded by a year")]
+            // Not a microsecond late for a fraction that is off in its last digit.
+            let micros = ((1.0 - self.tokens) / rate * 1e6 - ROUNDING).ceil().max(0.0);
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "looked at again after a year, however low the rate"
+            )]
             let micros = micros.min(365.0 * 86_400e6) as i64;
             now + TimeDelta::microseconds(micros)
         };
@@ -226,7 +229,7 @@ mod tests {
             bucket.throttle(now, None);
         }
         bucket.take(8);
-        assert_eq!(bucket.ready_at(&queue, now), now + TimeDelta::seconds(8) - TimeDelta::microseconds(8));
+        assert_eq!(bucket.ready_at(&queue, now), now + TimeDelta::seconds(8));
     }
 
     #[test]
