@@ -4,6 +4,7 @@
 //! written once for both directions. What differs between systems is data: [`Capabilities`].
 
 mod error;
+pub mod markers;
 mod text;
 
 use std::pin::Pin;

@@ -190,6 +190,19 @@ impl Upstream {
         self.settings.name
     }
 
+    /// How long a call may take; for streamed content, the longest silence.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// How long after the first try of a call its last one may begin, waits for the rate limit aside.
+    #[must_use]
+    pub fn last_try_begins(&self) -> Duration {
+        let RetryPolicy { attempts, longest_pause, .. } = self.settings.retry;
+        (self.settings.timeout + longest_pause).saturating_mul(attempts.saturating_sub(1))
+    }
+
     /// An error of this upstream that has no HTTP answer behind it.
     #[must_use]
     pub fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {
