@@ -10,5 +10,6 @@ pub mod outbound;
 pub mod queue;
 pub mod sandbox;
 pub mod store;
+pub mod sync;
 pub mod tasks;
 pub mod telemetry;

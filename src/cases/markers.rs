@@ -1,6 +1,5 @@
-//! The texts by which people, and a search after a lost answer (`R13`), know a counterpart: fixed wording, in one place.
-//!
-//! What has been copied is known by ID (`R14`); these texts only find a case that was made and whose name was lost.
+//! The texts by which a case says what it mirrors (`R10`), and by which a search finds it after a lost answer (`R13`). Kept word
+//! for word: a person reads them, and a search finds them. What has been copied is known by ID, not by text (`R14`).
 
 use crate::entities::CompanyCaseId;
 
@@ -25,7 +24,7 @@ pub fn company_case_of_description(description: &str) -> Option<&str> {
     CompanyCaseId::parse(id).is_ok().then_some(id)
 }
 
-/// The comment that a Google case gets once its company case exists.
+/// The comment that the Google case of every pair carries.
 #[must_use]
 pub fn now_syncing(company_case_id: &str) -> String {
     format!("This case is now syncing with Company Case: {company_case_id}")

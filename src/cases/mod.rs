@@ -168,7 +168,7 @@ pub struct Sweep {
 }
 
 /// What a system can do: facts of the system, not of a case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about a system")]
 pub struct Capabilities {
     /// What people call the system: `Jira`.
@@ -195,6 +195,8 @@ pub struct Capabilities {
     pub time_resolution: Duration,
     /// Whether writes carry idempotency keys (`R13`).
     pub idempotency_keys: bool,
+    /// The name under which an attachment of this name is stored (`R25`): by it, the upload is recognised (`R13`).
+    pub stored_filename: fn(&str) -> String,
 }
 
 /// One line of `casebridge check`.

@@ -35,14 +35,6 @@ impl TextLimit {
     }
 }
 
-impl PartialEq for TextLimit {
-    fn eq(&self, other: &Self) -> bool {
-        self.max == other.max && std::ptr::fn_addr_eq(self.measure, other.measure)
-    }
-}
-
-impl Eq for TextLimit {}
-
 /// Length in Unicode code points.
 #[must_use]
 pub fn code_points(text: &str) -> usize {

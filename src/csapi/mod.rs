@@ -115,6 +115,7 @@ impl Csapi {
             // `google-datetime` may be finer; microseconds are what the stores keep.
             time_resolution: Duration::microseconds(1),
             idempotency_keys: false,
+            stored_filename: filename,
         };
         Ok(Self { settings, upstream, capabilities })
     }

@@ -147,8 +147,11 @@ impl Ledger {
                     reachable(entry.side.other(), entry.source_at)
                 }
                 // A part of a description has no listing of its own: it stays as long as the mapping.
-                Source::Description { .. } => true,
-                Source::Notice(_) => false,
+                // "Is now syncing" is said once in a mapping's life.
+                Source::Description { .. } | Source::Notice(Notice::NowSyncing) => true,
+                Source::Notice(
+                    Notice::Outage | Notice::Resumed | Notice::CannotReopen | Notice::CounterpartGone,
+                ) => false,
             };
             source_reachable || reachable(entry.side, entry.written_at)
         });
