@@ -189,11 +189,8 @@ impl<'a> Session<'a> {
     pub(super) async fn carry_out(&mut self, plan: Plan) -> Result<Vec<String>, SyncError> {
         let mut failures = plan.waits;
         let mut blocked = Blocked::default();
-        for waiting in Side::BOTH {
-            // What waits for an earlier write holds up what comes after it on that side, and the closing.
-            blocked.status |=
-                !failures.is_empty() && plan.actions.iter().any(|action| closes(action, waiting));
-        }
+        // A case is not closed over something that may still be on its way.
+        blocked.status = !failures.is_empty();
         for action in plan.actions {
             if is_blocked(&action, &blocked) {
                 continue;
