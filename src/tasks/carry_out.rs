@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
     pub(super) async fn carry_out(&mut self, plan: Plan) -> Result<Vec<String>, SyncError> {
         let mut failures = plan.waits;
         // A case is not closed over something that may still be on its way.
-        let mut blocked = Blocked { status: !plan.waits.is_empty(), ..Blocked::default() };
+        let mut blocked = Blocked { status: !failures.is_empty(), ..Blocked::default() };
         for action in plan.actions {
             if is_blocked(&action, &blocked) {
                 continue;
