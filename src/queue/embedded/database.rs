@@ -49,6 +49,7 @@ const MIGRATIONS: [&str; LATEST as usize] = ["
         UNIQUE (kind, name)
     ) STRICT;
     CREATE INDEX queue_tasks_due ON queue_tasks (kind, due_at, id);
+    CREATE INDEX queue_tasks_any_due ON queue_tasks (due_at);
     CREATE INDEX queue_tasks_claimed ON queue_tasks (kind, claimed_until) WHERE claimed_until IS NOT NULL;
 
     CREATE TABLE queue_used_names (
