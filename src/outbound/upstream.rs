@@ -359,7 +359,7 @@ impl Upstream {
             let mut request = self.http.get(at.clone());
             if same_origin(&at, &self.settings.base_url) {
                 self.limiter.until_ready().await;
-                for (name, value) in self.authorization(&label).await? {
+                if let Some((name, value)) = self.authorization(&label).await? {
                     request = request.header(name, value);
                 }
             }
