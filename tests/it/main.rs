@@ -1,1 +1,3 @@
 //! The one integration test binary; its modules are the suites.
+
+mod sandbox_csapi;
