@@ -10,3 +10,4 @@ mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
 mod queue_contract;
+mod sandbox_csapi;
