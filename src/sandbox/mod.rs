@@ -4,3 +4,4 @@
 //! them misbehave on demand, [`page`] is the look that their pages for people share.
 
 pub mod faults;
+pub mod jira;
