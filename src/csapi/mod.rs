@@ -354,7 +354,7 @@ impl CaseSystem for Csapi {
         let path = format!("/v2/{name}/attachments/{}:download", attachment.id);
         let label = format!("GET {path}");
         let download = self.upstream.download(Call::get(path).query("alt", "media")).await?;
-        Ok(self.at_least(download, attachment.size, label))
+        Ok(self.at_least(download, attachment.size, &label))
     }
 
     async fn upload(&self, id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
@@ -411,11 +411,11 @@ impl CaseSystem for Csapi {
 impl Csapi {
     /// Content that ends with an error if it is shorter than the list of attachments announced (`R17`): a download does
     /// not always say itself how long it is.
-    fn at_least(&self, download: Download, announced: Option<u64>, label: String) -> Download {
+    fn at_least(&self, download: Download, announced: Option<u64>, label: &str) -> Download {
         let Some(announced) = announced else { return download };
         let mut received: u64 = 0;
         let mut failed = false;
-        let too_short = self.upstream.error(ApiErrorKind::Uncertain, &label, "");
+        let too_short = self.upstream.error(ApiErrorKind::Uncertain, label, "");
         let end = futures_util::stream::once(std::future::ready(None));
         let content = download.content.map(Some).chain(end).filter_map(move |chunk| {
             let checked = match chunk {

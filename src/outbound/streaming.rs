@@ -51,7 +51,7 @@ impl Sending {
         loop {
             let deadline = self.progress(|progress| progress.at) + longest;
             match tokio::time::timeout_at(deadline, &mut send).await {
-                Ok(sent) => return Some(sent),
+                Ok(outcome) => return Some(outcome),
                 Err(_) if self.progress(|progress| progress.at) + longest <= Instant::now() => return None,
                 // Something went out meanwhile.
                 Err(_) => {}

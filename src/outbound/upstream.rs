@@ -359,7 +359,7 @@ impl Upstream {
             let mut request = self.http.get(at.clone());
             if same_origin(&at, &self.settings.base_url) {
                 self.limiter.until_ready().await;
-                for (name, value) in self.authorization(&label).await? {
+                if let Some((name, value)) = self.authorization(&label).await? {
                     request = request.header(name, value);
                 }
             }
@@ -468,13 +468,11 @@ impl Upstream {
     }
 
     async fn authorization(&self, label: &str) -> Result<Option<(HeaderName, HeaderValue)>, ApiError> {
-        match tokio::time::timeout(self.settings.timeout, self.credentials.header()).await {
-            Ok(header) => header.map_err(|message| self.error(ApiErrorKind::Unauthorized, label, message)),
-            Err(_) => {
-                let message = "timed out while asking for credentials";
-                Err(self.error(ApiErrorKind::NotApplied, label, message))
-            }
-        }
+        let header = tokio::time::timeout(self.settings.timeout, self.credentials.header()).await;
+        let late = |_| {
+            self.error(ApiErrorKind::NotApplied, label, "timed out while asking for credentials".to_owned())
+        };
+        header.map_err(late)?.map_err(|message| self.error(ApiErrorKind::Unauthorized, label, message))
     }
 
     /// Where a download is redirected to, if that is allowed.

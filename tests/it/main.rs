@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+mod contract;
 mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;

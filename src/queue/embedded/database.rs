@@ -49,6 +49,7 @@ const MIGRATIONS: [&str; LATEST as usize] = ["
         UNIQUE (kind, name)
     ) STRICT;
     CREATE INDEX queue_tasks_due ON queue_tasks (kind, due_at, id);
+    CREATE INDEX queue_tasks_any_due ON queue_tasks (due_at);
     CREATE INDEX queue_tasks_claimed ON queue_tasks (kind, claimed_until) WHERE claimed_until IS NOT NULL;
 
     CREATE TABLE queue_used_names (
@@ -197,8 +198,8 @@ impl Database {
     pub(in crate::queue) fn open(path: &Path) -> Result<Self, DatabaseError> {
         let sqlite = |source| DatabaseError::Sqlite { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(sqlite)?;
+        use_write_ahead_log(&connection).map_err(sqlite)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
         // With WAL, NORMAL may lose the last transactions when the power fails: a task that `enqueue` has promised to keep.
         connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
         match migrate(&mut connection).map_err(sqlite)? {
@@ -467,6 +468,29 @@ impl Database {
                 .execute(params![micros(now + lease), job.name(), done_at.map(micros), micros(now)])?;
             Ok(claimed > 0)
         })
+    }
+}
+
+/// Turns the write-ahead log on, in a file that others may be opening at the same moment.
+///
+/// Two connections that both turn it on can each hold the lock that the other is waiting for, and SQLite's own waiting
+/// would keep it for all of its time. So each lets go after a moment and tries again.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(20);
+    connection.busy_timeout(MOMENT)?;
+    let mut waited = std::time::Duration::ZERO;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+                    && waited < BUSY_TIMEOUT =>
+            {
+                let pause = MOMENT.mul_f64(rand::random::<f64>());
+                std::thread::sleep(pause);
+                waited += MOMENT + pause;
+            }
+            ended => return ended,
+        }
     }
 }
 
