@@ -4,6 +4,7 @@
 
 pub mod cases;
 pub mod clock;
+pub mod crm;
 pub mod entities;
 pub mod outbound;
 pub mod queue;
