@@ -5,6 +5,7 @@
 
 mod credentials;
 mod json;
+mod streaming;
 mod upstream;
 
 pub use credentials::{Credentials, GoogleCredentials, HeaderCredentials, NoCredentials, basic, bearer};

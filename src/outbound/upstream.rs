@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::RngExt as _;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -14,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::credentials::Credentials;
 use super::json;
+use super::streaming::{Sending, arriving};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
 use crate::clock::SharedClock;
 use crate::telemetry::{CallLabels, Metrics};
@@ -22,8 +25,13 @@ use crate::telemetry::{CallLabels, Metrics};
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// How much of an upstream's own message goes into ours, in characters.
 const MAX_MESSAGE: usize = 500;
+/// How much of a refusal is read, in bytes.
+const MAX_REFUSAL: usize = 64 * 1024;
 /// How many redirects a download follows.
 const MAX_REDIRECTS: usize = 3;
+/// How long a connection may lie idle before it is closed. Servers close theirs after 5 seconds (Apache) to minutes, and a
+/// write that meets the closing is a write whose answer is lost (R13); calls of one task follow each other closely.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
 /// How often, and how far apart, a call is tried within one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +56,7 @@ pub struct UpstreamSettings {
     pub name: &'static str,
     /// Where it is; a path here comes before every call's.
     pub base_url: Url,
-    /// Client-side rate limit.
+    /// Client-side rate limit; ten seconds' worth of it may go at once.
     pub requests_per_minute: NonZeroU32,
     /// For a whole call, but for streamed content: there it is the longest silence.
     pub timeout: Duration,
@@ -67,9 +75,10 @@ pub enum Body {
     Empty,
     /// JSON.
     Json(serde_json::Value),
-    /// A stream, with its length if that is known. Sent once: never repeated.
+    /// A stream, with its length in bytes if that is known. Sent once: never repeated. If it fails, or is not as long as
+    /// announced, the request is broken off before its end, so that the upstream keeps nothing (`R17`).
     Stream(ByteStream, Option<u64>),
-    /// A form with files. Sent once: never repeated.
+    /// A form with files. Sent once: never repeated. Broken off like a stream.
     Multipart(reqwest::multipart::Form),
 }
 
@@ -158,6 +167,12 @@ struct Failure {
     retry_after: Option<Duration>,
 }
 
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self { error, retry_after: None }
+    }
+}
+
 /// One upstream. Cheap to share behind an `Arc`.
 pub struct Upstream {
     settings: UpstreamSettings,
@@ -179,8 +194,11 @@ impl Upstream {
         let http = client(&settings).map_err(|error| {
             ApiError::new(ApiErrorKind::NotApplied, settings.name, "set up", chain(&error))
         })?;
-        // A burst of a second's worth at least, so that a low limit does not stretch every page of a listing.
-        let limiter = RateLimiter::direct(Quota::per_minute(settings.requests_per_minute));
+        let minute = settings.requests_per_minute;
+        // Without a burst of its own, the quota would let a whole minute's worth go at once, and as much again within the
+        // minute. Ten seconds' worth: a task's few calls do not wait, and no minute sees more than 7/6 of the limit.
+        let burst = NonZeroU32::new(minute.get() / 6).unwrap_or(NonZeroU32::MIN);
+        let limiter = RateLimiter::direct(Quota::per_minute(minute).allow_burst(burst));
         Ok(Self { settings, http, limiter, credentials, clock, metrics })
     }
 
@@ -188,6 +206,19 @@ impl Upstream {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.settings.name
+    }
+
+    /// How long a call may take; for streamed content, the longest silence.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// How long after the first try of a call its last one may begin, waits for the rate limit aside.
+    #[must_use]
+    pub fn last_try_begins(&self) -> Duration {
+        let RetryPolicy { attempts, longest_pause, .. } = self.settings.retry;
+        (self.settings.timeout + longest_pause).saturating_mul(attempts.saturating_sub(1))
     }
 
     /// An error of this upstream that has no HTTP answer behind it.
@@ -198,93 +229,75 @@ impl Upstream {
 
     /// Reads JSON; tried again while that may help.
     pub async fn read<T: DeserializeOwned>(&self, call: Call) -> Result<T, ApiError> {
-        let label = call.label();
-        let response = self.send(call, Effect::Read).await?;
-        self.json(&label, response).await
+        self.json(call, Effect::Read).await
     }
 
     /// Changes something and reads JSON. Tried again only where it is certain that nothing happened.
     pub async fn write<T: DeserializeOwned>(&self, call: Call) -> Result<T, ApiError> {
-        let label = call.label();
-        let response = self.send(call, Effect::Write).await?;
-        self.json(&label, response).await
+        self.json(call, Effect::Write).await
     }
 
-    /// Changes something; whatever a successful answer says is dropped.
+    /// Changes something; whatever a successful answer says is dropped. Tried again only where it is certain that nothing
+    /// happened.
     pub async fn write_only(&self, call: Call) -> Result<(), ApiError> {
-        self.send(call, Effect::Write).await.map(drop)
+        self.persist(call, Effect::Write, |call| Box::pin(self.once_unread(call))).await
     }
 
-    /// Opens content for streaming, following redirects to hosts that are allowed for, without credentials there.
+    /// Opens content for streaming, following redirects to hosts that are allowed for, without credentials there. Opening
+    /// is tried again while that may help; once content arrives, whoever reads it decides.
     pub async fn download(&self, call: Call) -> Result<Download, ApiError> {
         let label = call.label();
-        let mut at = self.url(&call)?;
-        let mut response = self.send_any(call, Effect::Read, true).await?;
-        for _ in 0..MAX_REDIRECTS {
-            if !response.status().is_redirection() {
-                break;
-            }
-            at = self.redirect_target(&label, &at, &response)?;
-            let mut request = self.http.get(at.clone());
-            if same_origin(&at, &self.settings.base_url)
-                && let Some((name, value)) = self.authorization(&label).await?
-            {
-                request = request.header(name, value);
-            }
-            response = request.send().await.map_err(|error| self.transport(&label, &error))?;
-        }
-        if !response.status().is_success() {
-            return Err(self.refusal(&label, response, Effect::Read).await.error);
-        }
-        Ok(self.stream(label, response))
-    }
-
-    fn stream(&self, label: String, response: Response) -> Download {
-        let size = response.content_length();
+        let response = self.persist(call, Effect::Read, |call| Box::pin(self.once_following(call))).await?;
         let name = self.settings.name;
-        let mut received: u64 = 0;
-        let failed =
-            move |message: String| ApiError::new(ApiErrorKind::Uncertain, name, label.clone(), message);
-        let content = response.bytes_stream().map(Some).chain(futures_util::stream::once(async { None }));
-        let content = content.filter_map(move |chunk| {
-            let checked = match chunk {
-                Some(Ok(chunk)) => {
-                    received += chunk.len() as u64;
-                    Some(Ok(chunk))
-                }
-                Some(Err(error)) => Some(Err(failed(format!("the download broke off: {}", chain(&error))))),
-                // R17: content that arrives shorter than announced is an error, not an upload.
-                None => size
-                    .filter(|size| *size != received)
-                    .map(|size| Err(failed(format!("the download ended after {received} of {size} bytes")))),
-            };
-            std::future::ready(checked)
-        });
-        Download { size, content: Box::pin(content) }
+        let failed = move |message| ApiError::new(ApiErrorKind::Uncertain, name, label.clone(), message);
+        Ok(arriving(response, self.settings.timeout, failed))
     }
 
-    /// Sends until it succeeds, cannot succeed, or the tries are used up.
-    async fn send(&self, call: Call, effect: Effect) -> Result<Response, ApiError> {
-        self.send_any(call, effect, false).await
+    async fn json<T: DeserializeOwned>(&self, call: Call, effect: Effect) -> Result<T, ApiError> {
+        let label = call.label();
+        let (status, body) =
+            self.persist(call, effect, |call| Box::pin(self.once_whole(call, effect))).await?;
+        json::decode(&body).map_err(|error| ApiError {
+            status: Some(status.as_u16()),
+            // Only the position: the parser's own message can quote the content.
+            ..self.error(
+                ApiErrorKind::Unreadable,
+                &label,
+                format!(
+                    "the answer is not the expected JSON ({:?} error at line {} column {})",
+                    error.classify(),
+                    error.line(),
+                    error.column()
+                ),
+            )
+        })
     }
 
-    async fn send_any(&self, mut call: Call, effect: Effect, redirects: bool) -> Result<Response, ApiError> {
+    /// Tries until it succeeds, cannot succeed, or the tries are used up (`R21`).
+    async fn persist<'a, T>(
+        &'a self,
+        mut call: Call,
+        effect: Effect,
+        once: impl Fn(Call) -> BoxFuture<'a, Result<T, Failure>> + Send + Sync,
+    ) -> Result<T, ApiError> {
         let policy = self.settings.retry;
         let mut refreshed = false;
         let mut attempt = 1;
         loop {
             let again = call.again();
-            let failure = match self.send_once(call, effect, redirects).await {
-                Ok(response) => return Ok(response),
+            let failure = match once(call).await {
+                Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
+            };
+            let may_help = failure.error.status == Some(401) && !refreshed && {
+                // Even if this call cannot be sent again: the next one gets the new credentials.
+                refreshed = true;
+                self.credentials.refresh().await
             };
             let Some(next) = again else { return Err(failure.error) };
             call = next;
-            if failure.error.status == Some(401) && !refreshed {
-                refreshed = true;
-                if self.credentials.refresh().await {
-                    continue;
-                }
+            if may_help {
+                continue;
             }
             let may_pass = match failure.error.kind {
                 ApiErrorKind::NotApplied => true,
@@ -308,40 +321,138 @@ impl Upstream {
         }
     }
 
-    async fn send_once(&self, call: Call, effect: Effect, redirects: bool) -> Result<Response, Failure> {
+    /// One try, with the whole answer.
+    async fn once_whole(&self, call: Call, effect: Effect) -> Result<(StatusCode, Bytes), Failure> {
         let label = call.label();
-        let now = |error| Failure { error, retry_after: None };
-        let authorization = self.authorization(&label).await.map_err(now)?;
-        let mut request = self.http.request(call.method.clone(), self.url(&call).map_err(now)?);
+        let response = self.accepted(call, effect).await?;
+        let status = response.status();
+        let body = self.within(read_capped(response, MAX_ANSWER)).await.map_err(|broken| {
+            let kind = match broken {
+                // A connection that broke in the middle of an answer: as uncertain as one that broke before.
+                Broken::Off(_) => ApiErrorKind::Uncertain,
+                Broken::TooLarge(_) => ApiErrorKind::Unreadable,
+            };
+            let error = self.error(kind, &label, broken.to_string());
+            Failure::from(ApiError { status: Some(status.as_u16()), ..error })
+        })?;
+        Ok((status, body))
+    }
+
+    /// One try of a write whose answer does not matter.
+    async fn once_unread(&self, call: Call) -> Result<(), Failure> {
+        let response = self.accepted(call, Effect::Write).await?;
+        // Read all the same, so that the connection can be used again; that this fails changes nothing.
+        drop(self.within(read_capped(response, MAX_REFUSAL)).await);
+        Ok(())
+    }
+
+    /// One try of a download, with its redirects.
+    async fn once_following(&self, call: Call) -> Result<Response, Failure> {
+        let label = call.label();
+        let mut at = self.url(&call)?;
+        let mut response = self.exchange(call, true).await?;
+        for _ in 0..MAX_REDIRECTS {
+            if !response.status().is_redirection() {
+                break;
+            }
+            at = self.redirect_target(&label, &at, &response)?;
+            let mut request = self.http.get(at.clone());
+            if same_origin(&at, &self.settings.base_url) {
+                self.limiter.until_ready().await;
+                if let Some((name, value)) = self.authorization(&label).await? {
+                    request = request.header(name, value);
+                }
+            }
+            response = match tokio::time::timeout(self.settings.timeout, request.send()).await {
+                Ok(outcome) => outcome.map_err(|error| self.transport(&label, &error))?,
+                Err(_) => return Err(self.silence(&label).into()),
+            };
+        }
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(self.refusal(&label, response, Effect::Read).await)
+        }
+    }
+
+    /// One exchange that has to end with a success.
+    async fn accepted(&self, call: Call, effect: Effect) -> Result<Response, Failure> {
+        let label = call.label();
+        let response = self.exchange(call, false).await?;
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(self.refusal(&label, response, effect).await)
+        }
+    }
+
+    /// One exchange, to the head of the answer, whatever it says. `streamed`: the answer's body may take any time.
+    async fn exchange(&self, call: Call, streamed: bool) -> Result<Response, Failure> {
+        let label = call.label();
+        let timeout = self.settings.timeout;
+        self.limiter.until_ready().await;
+        let authorization = self.authorization(&label).await?;
+        let method = call.method.to_string();
+        let mut request = self.http.request(call.method.clone(), self.url(&call)?);
         for (name, value) in call.headers.into_iter().chain(authorization) {
             request = request.header(name, value);
         }
-        request = match call.body {
-            Body::Empty => request.timeout(self.settings.timeout),
-            Body::Json(value) => request.timeout(self.settings.timeout).json(&value),
+        let mut sending = None;
+        let built = match call.body {
+            Body::Empty => request.build(),
+            Body::Json(value) => request.json(&value).build(),
             Body::Stream(content, size) => {
+                let (watched, body) = Sending::of_stream(content, size);
+                sending = Some(watched);
                 if let Some(size) = size {
                     request = request.header(reqwest::header::CONTENT_LENGTH, size);
                 }
-                request.body(reqwest::Body::wrap_stream(content))
+                request.body(body).build()
             }
-            Body::Multipart(form) => request.multipart(form),
+            Body::Multipart(form) => request.multipart(form).build().map(|mut request| {
+                sending = Sending::of_request(&mut request);
+                request
+            }),
         };
-        self.limiter.until_ready().await;
-        let outcome = request.send().await;
-        let status =
-            outcome.as_ref().map_or("none".to_owned(), |response| response.status().as_u16().to_string());
-        let labels = CallLabels { upstream: self.settings.name, method: call.method.to_string(), status };
+        let mut request = built.map_err(|error| self.transport(&label, &error))?;
+        let outcome = if let Some(sending) = &sending {
+            sending.watch(timeout, self.http.execute(request)).await
+        } else if streamed {
+            tokio::time::timeout(timeout, self.http.execute(request)).await.ok()
+        } else {
+            // Until the answer's last byte.
+            *request.timeout_mut() = Some(timeout);
+            Some(self.http.execute(request).await)
+        };
+        let status = match &outcome {
+            Some(Ok(response)) => response.status().as_u16().to_string(),
+            Some(Err(_)) | None => "none".to_owned(),
+        };
+        let labels = CallLabels { upstream: self.settings.name, method, status };
         self.metrics.upstream_calls.get_or_create(&labels).inc();
         match outcome {
-            Ok(response)
-                if response.status().is_success() || (redirects && response.status().is_redirection()) =>
-            {
-                Ok(response)
-            }
-            Ok(response) => Err(self.refusal(&label, response, effect).await),
-            Err(error) => Err(now(self.transport(&label, &error))),
+            Some(Ok(response)) => Ok(response),
+            Some(Err(error)) => Err(match sending.and_then(|sending| sending.failure()) {
+                // The request ended before its end: no upstream takes that for a whole one.
+                Some(reason) => self.error(ApiErrorKind::NotApplied, &label, reason).into(),
+                None => self.transport(&label, &error).into(),
+            }),
+            None => Err(self.silence(&label).into()),
         }
+    }
+
+    /// Something that must not take longer than the timeout.
+    async fn within<T>(&self, what: impl Future<Output = Result<T, Broken>>) -> Result<T, Broken> {
+        match tokio::time::timeout(self.settings.timeout, what).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Broken::Off("timed out".to_owned())),
+        }
+    }
+
+    /// The upstream fell silent.
+    fn silence(&self, label: &str) -> ApiError {
+        let message = format!("timed out: nothing for {}", humantime::format_duration(self.settings.timeout));
+        self.error(ApiErrorKind::Uncertain, label, message)
     }
 
     fn url(&self, call: &Call) -> Result<Url, ApiError> {
@@ -350,25 +461,29 @@ impl Upstream {
             self.error(ApiErrorKind::Refused, &call.label(), format!("the address is not valid: {error}"))
         })?;
         if !call.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(call.query.iter().map(|(name, value)| (name, value)));
+            let pairs: Vec<String> = call.query.iter().map(|(name, value)| encoded(name, value)).collect();
+            url.set_query(Some(&pairs.join("&")));
         }
         Ok(url)
     }
 
     async fn authorization(&self, label: &str) -> Result<Option<(HeaderName, HeaderValue)>, ApiError> {
-        self.credentials
-            .header()
-            .await
-            .map_err(|message| self.error(ApiErrorKind::Unauthorized, label, message))
+        let header = tokio::time::timeout(self.settings.timeout, self.credentials.header()).await;
+        let late = |_| {
+            self.error(ApiErrorKind::NotApplied, label, "timed out while asking for credentials".to_owned())
+        };
+        header.map_err(late)?.map_err(|message| self.error(ApiErrorKind::Unauthorized, label, message))
     }
 
     /// Where a download is redirected to, if that is allowed.
     fn redirect_target(&self, label: &str, from: &Url, response: &Response) -> Result<Url, ApiError> {
         let refused = |message: String| self.error(ApiErrorKind::Refused, label, message);
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        let target = location
+        let mut target = location
             .and_then(|location| from.join(location).ok())
             .ok_or_else(|| refused("a redirect without a usable Location".to_owned()))?;
+        // Whatever credentials an answer puts into an address are not ours to send; without a host this cannot fail usefully.
+        let _ = (target.set_username(""), target.set_password(None));
         let downgraded = from.scheme() == "https" && target.scheme() != "https";
         let host = target.host_str().unwrap_or_default();
         let with_port =
@@ -408,7 +523,8 @@ impl Upstream {
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiErrorKind::Unauthorized,
             StatusCode::NOT_FOUND | StatusCode::GONE => ApiErrorKind::NotFound,
-            StatusCode::TOO_MANY_REQUESTS => ApiErrorKind::NotApplied,
+            // 409: two writes met, and this one lost.
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT => ApiErrorKind::NotApplied,
             StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE if effect == Effect::Write => {
                 ApiErrorKind::Unacceptable
             }
@@ -416,9 +532,18 @@ impl Upstream {
             _ if status.is_server_error() => ApiErrorKind::Uncertain,
             _ => ApiErrorKind::Refused,
         };
-        let message = match read_capped(response, 64 * 1024).await {
-            Ok(body) => upstream_message(&body),
-            Err(reason) => reason,
+        let message = if status.is_redirection() {
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            let host = location
+                .and_then(|location| Url::parse(location).ok())
+                .and_then(|url| url.host_str().map(str::to_owned));
+            let host = host.unwrap_or_else(|| "another address".to_owned());
+            format!("redirected to {host}, which only downloads may be; check base_url")
+        } else {
+            match self.within(read_capped(response, MAX_REFUSAL)).await {
+                Ok(body) => self.without_secrets(upstream_message(&body)).await,
+                Err(broken) => broken.to_string(),
+            }
         };
         let error = ApiError {
             kind,
@@ -439,28 +564,16 @@ impl Upstream {
         Some((until - self.clock.now()).to_std().unwrap_or_default())
     }
 
-    async fn json<T: DeserializeOwned>(&self, label: &str, response: Response) -> Result<T, ApiError> {
-        let status = response.status().as_u16();
-        let unreadable = |message: String| ApiError {
-            kind: ApiErrorKind::Unreadable,
-            upstream: self.settings.name,
-            call: label.to_owned(),
-            status: Some(status),
-            message,
+    /// An upstream's own words, should they repeat what we proved ourselves with.
+    async fn without_secrets(&self, message: String) -> String {
+        let Ok(Ok(Some((_, value)))) =
+            tokio::time::timeout(self.settings.timeout, self.credentials.header()).await
+        else {
+            return message;
         };
-        let body = read_capped(response, MAX_ANSWER).await.map_err(|reason| {
-            // A connection that broke in the middle of an answer: as uncertain as one that broke before.
-            ApiError { kind: ApiErrorKind::Uncertain, ..unreadable(reason) }
-        })?;
-        json::decode(&body).map_err(|error| {
-            // Only the position: the parser's own message can quote the content.
-            unreadable(format!(
-                "the answer is not the expected JSON ({:?} at line {} column {})",
-                error.classify(),
-                error.line(),
-                error.column()
-            ))
-        })
+        let Ok(value) = value.to_str() else { return message };
+        let secret = value.rsplit(' ').next().unwrap_or(value);
+        if secret.is_empty() { message } else { message.replace(secret, "[secret]") }
     }
 }
 
@@ -469,8 +582,9 @@ fn client(settings: &UpstreamSettings) -> Result<reqwest::Client, reqwest::Error
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .user_agent(concat!("casebridge/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(Duration::from_secs(10).min(settings.timeout))
-        .read_timeout(settings.timeout)
+        // Well before any other timeout: a connection that never came about is a call that certainly did not happen.
+        .connect_timeout(Duration::from_secs(10).min(settings.timeout / 2))
+        .pool_idle_timeout(IDLE_CONNECTION)
         .redirect(reqwest::redirect::Policy::none())
         .build()
 }
@@ -481,13 +595,30 @@ fn same_origin(a: &Url, b: &Url) -> bool {
         && a.port_or_known_default() == b.port_or_known_default()
 }
 
-async fn read_capped(response: Response, limit: usize) -> Result<Bytes, String> {
+/// `name=value` with everything escaped that is not a letter or a digit: a space is `%20`, which every server understands,
+/// where `+` is a matter of taste.
+fn encoded(name: &str, value: &str) -> String {
+    /// Unreserved characters (RFC 3986, 2.3) stay as they are.
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    format!("{}={}", utf8_percent_encode(name, ESCAPED), utf8_percent_encode(value, ESCAPED))
+}
+
+/// Why an answer's body was not read to its end.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the answer broke off: {0}")]
+    Off(String),
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+}
+
+async fn read_capped(response: Response, limit: usize) -> Result<Bytes, Broken> {
     let mut body = BytesMut::new();
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| format!("the answer broke off: {}", chain(&error)))?;
+        let chunk = chunk.map_err(|error| Broken::Off(chain(&error)))?;
         if body.len() + chunk.len() > limit {
-            return Err(format!("the answer is larger than {limit} bytes"));
+            return Err(Broken::TooLarge(limit));
         }
         body.extend_from_slice(&chunk);
     }
@@ -531,7 +662,7 @@ pub fn shorten(text: &str) -> String {
 }
 
 /// An error with its causes, without the URL, whose query could hold content.
-fn chain(error: &reqwest::Error) -> String {
+pub(super) fn chain(error: &reqwest::Error) -> String {
     use std::error::Error as _;
     let what = if error.is_timeout() {
         "timed out"

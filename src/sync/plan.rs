@@ -221,6 +221,8 @@ impl<'a> Planner<'a> {
         for pending in std::mem::take(&mut self.pending) {
             if let Some(entry) = self.outcome_of(&pending) {
                 self.record(entry);
+            } else if self.is_obsolete(&pending) {
+                self.plan.actions.push(Action::Forget(pending));
             } else {
                 self.pending.push(pending);
             }
@@ -271,6 +273,17 @@ impl<'a> Planner<'a> {
         })
     }
 
+    /// Whether a pending write has settled without effect, and what it was to copy no longer exists.
+    fn is_obsolete(&self, pending: &Pending) -> bool {
+        let sources = self.pair.snapshot(pending.side.other());
+        let exists = match &pending.source {
+            Source::Comment { id, .. } => sources.comments.iter().any(|comment| comment.id == *id),
+            Source::Attachment { id } => sources.attachments.iter().any(|attachment| attachment.id == *id),
+            Source::Description { .. } | Source::Notice(_) => true,
+        };
+        !exists && self.pair.now >= pending.attempted_at + self.facts[pending.side].write_settles
+    }
+
     /// Recognises copies and notices on `side` by their text: the pair existed before this mapping.
     fn recover(&mut self, side: Side) {
         let from = side.other();
@@ -301,7 +314,7 @@ impl<'a> Planner<'a> {
                     && !self.ledger.wrote(side, ItemKind::Attachment, &candidate.id)
                     // A copy is younger than what it is a copy of.
                     && candidate.created_at >= attachment.created_at
-                    && candidate.filename == attachment.filename
+                    && candidate.filename == (self.facts[side].stored_filename)(&attachment.filename)
                     && candidate.size == attachment.size
             });
             let marker = texts::attachment_marker(from, &attachment.id, &attachment.author);
@@ -346,7 +359,7 @@ impl<'a> Planner<'a> {
             });
         }
         let body = markers::now_syncing(company.as_str());
-        self.comment(Side::Google, Source::Notice(Notice::NowSyncing), None, vec![body]);
+        self.comment(Side::Google, Source::Notice(Notice::NowSyncing), None, body);
     }
 
     /// Everything that goes from `source` to the other side.
@@ -453,7 +466,7 @@ impl<'a> Planner<'a> {
         bodies: Vec<String>,
         source: impl Fn(u32) -> Source,
     ) -> bool {
-        (1..).zip(bodies).all(|(part, body)| self.comment(side, source(part), source_at, vec![body]))
+        (1..).zip(bodies).all(|(part, body)| self.comment(side, source(part), source_at, body))
     }
 
     /// Plans a comment unless it stands there. Returns `false` if it has to wait for the outcome of an earlier try.
@@ -462,7 +475,7 @@ impl<'a> Planner<'a> {
         side: Side,
         source: Source,
         source_at: Option<DateTime<Utc>>,
-        body: Vec<String>,
+        body: String,
     ) -> bool {
         if self.ledger.has_copy(side, &source) {
             return true;
@@ -471,9 +484,7 @@ impl<'a> Planner<'a> {
             return false;
         }
         let visibility = self.visibility(side);
-        self.plan.actions.extend(body.into_iter().map(|body| {
-            Action::Comment(CommentToWrite { side, source: source.clone(), source_at, body, visibility })
-        }));
+        self.plan.actions.push(Action::Comment(CommentToWrite { side, source, source_at, body, visibility }));
         true
     }
 
@@ -543,6 +554,8 @@ impl<'a> Planner<'a> {
             (true, false, true) if carried => {
                 if self.facts[target].reopen {
                     actions.reopen = vec![Action::Reopen { side: target }, Action::Unresolve];
+                } else if self.just_adopted(Notice::CannotReopen) {
+                    actions.rest.push(Action::RefusedReopening(true));
                 } else if !mapping.reopen_refused {
                     let counterpart = mapping.case_id(target).unwrap_or_default();
                     let body = texts::cannot_reopen(source, counterpart);
@@ -562,6 +575,16 @@ impl<'a> Planner<'a> {
             _ => {}
         }
         actions
+    }
+}
+
+impl Planner<'_> {
+    /// Whether this plan found a notice that an earlier sync wrote without learning that it did.
+    fn just_adopted(&self, notice: Notice) -> bool {
+        self.plan
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::Adopt(entry) if entry.source == Source::Notice(notice)))
     }
 }
 

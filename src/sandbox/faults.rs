@@ -1,0 +1,555 @@
+//! Misbehaviour on demand: what makes a sandbox slow, failing, forgetful or rude.
+//!
+//! A [`Faults`] is shared between a test (or a person with curl) and the sandbox that it troubles. [`Faults::wrap`] puts it
+//! around a router: every request but those under `/sandbox/` is noted in the call log and then goes through the faults.
+//!
+//! | request | what it does |
+//! | --- | --- |
+//! | `GET /sandbox/faults` | `{"faults": [...], "search_lag_seconds": N}` |
+//! | `POST /sandbox/faults` with a [`Fault`] | adds it; answers `{"id": N}` |
+//! | `DELETE /sandbox/faults`, `DELETE /sandbox/faults/{id}` | back to good behaviour, or one fault less |
+//! | `PUT /sandbox/search-lag` with `{"seconds": N}` | searches do not see changes younger than that |
+//! | `GET`, `DELETE /sandbox/calls` | the requests so far; forgets them |
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Json, Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, put};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+
+/// How many requests the call log holds; the oldest make room.
+pub const CALL_LOG_LENGTH: usize = 20_000;
+
+/// The faults, the search lag and the call log of one sandbox. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Faults(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    next_id: u64,
+    active: Vec<ActiveFault>,
+    search_lag: chrono::Duration,
+    calls: VecDeque<Call>,
+}
+
+/// One thing that goes wrong, and for which requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// The HTTP method, in any case; absent: every method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// A part of the request's path and query, as it stands on the wire (percent-encoded); absent: every path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// So many matching requests pass first.
+    #[serde(default)]
+    pub skip: u32,
+    /// So many matching requests are hit after those; absent: every one until the fault is cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
+    /// What happens to them.
+    pub effect: Effect,
+}
+
+/// What a fault does to a request. "Before": the handler never runs. "After": it runs and takes effect, and its answer is
+/// thrown away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Effect {
+    /// Waits so many milliseconds before the handler runs. Adds to other faults; every other effect excludes its like.
+    Latency {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Waits so many milliseconds after the handler ran: a caller that gives up meanwhile has lost the answer to a call
+    /// that happened. Adds to other faults as well.
+    LatencyAfter {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Answers with this status instead of running the handler.
+    ErrorBefore {
+        /// 200 to 599.
+        status: u16,
+        /// The answer's body; absent: an error body in the sandbox's own shape.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body: Option<String>,
+    },
+    /// Runs the handler, then answers with this status.
+    ErrorAfter {
+        /// 200 to 599.
+        status: u16,
+    },
+    /// Answers 429 instead of running the handler.
+    RateLimited {
+        /// The `Retry-After` header as it is to be sent: seconds, or an HTTP date, or rubbish.
+        retry_after: String,
+    },
+    /// Closes the connection without an answer instead of running the handler.
+    HangUpBefore,
+    /// Runs the handler, then closes the connection without an answer.
+    HangUpAfter,
+    /// Announces the whole answer, sends so many bytes of its body, and closes the connection.
+    TruncateBody {
+        /// Bytes of the body that are sent.
+        bytes: usize,
+    },
+    /// Sends only so many bytes of the answer's body as if that were all of it: well-formed HTTP, wrong content.
+    ShortenBody {
+        /// Bytes of the body that are sent.
+        bytes: usize,
+    },
+}
+
+/// A fault that is in force, and what it did so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ActiveFault {
+    /// What [`Faults::add`] returned.
+    pub id: u64,
+    /// The fault.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// How many matching requests it let pass, at most `skip`.
+    pub passed: u32,
+    /// How many requests it hit.
+    pub hit: u32,
+}
+
+/// A request that reached the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Call {
+    /// The HTTP method.
+    pub method: String,
+    /// Path and query as they stood on the wire.
+    pub path: String,
+}
+
+/// Makes an error body in a sandbox's own shape (content type `application/json`) for a status and a message.
+pub type ErrorBody = fn(StatusCode, &str) -> String;
+
+impl Faults {
+    /// Adds a fault; returns the ID that [`Faults::remove`] takes.
+    pub fn add(&self, fault: Fault) -> u64 {
+        let mut inner = self.lock();
+        inner.next_id += 1;
+        let id = inner.next_id;
+        inner.active.push(ActiveFault { id, fault, passed: 0, hit: 0 });
+        id
+    }
+
+    /// Takes one fault away; false if there is none of that ID.
+    pub fn remove(&self, id: u64) -> bool {
+        let mut inner = self.lock();
+        let before = inner.active.len();
+        inner.active.retain(|active| active.id != id);
+        inner.active.len() < before
+    }
+
+    /// Takes every fault away and sets the search lag to zero. The call log stays.
+    pub fn clear(&self) {
+        let mut inner = self.lock();
+        inner.active.clear();
+        inner.search_lag = chrono::Duration::zero();
+    }
+
+    /// The faults in force, oldest first. One whose `times` are used up stays listed, with its counts, until it is cleared.
+    pub fn list(&self) -> Vec<ActiveFault> {
+        self.lock().active.clone()
+    }
+
+    /// From now on, searches do not see what changed less than `lag` ago.
+    pub fn set_search_lag(&self, lag: chrono::Duration) {
+        self.lock().search_lag = lag;
+    }
+
+    /// How far searches lag behind; zero unless set.
+    pub fn search_lag(&self) -> chrono::Duration {
+        self.lock().search_lag
+    }
+
+    /// The last [`CALL_LOG_LENGTH`] requests, oldest first, those that a fault hit included.
+    pub fn calls(&self) -> Vec<Call> {
+        self.lock().calls.iter().cloned().collect()
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_calls(&self) {
+        self.lock().calls.clear();
+    }
+
+    /// Puts the faults around a router and adds the `/sandbox/` routes that steer them. `error_body` shapes the bodies of
+    /// the errors that faults answer with.
+    pub fn wrap(&self, router: Router, error_body: ErrorBody) -> Router {
+        let layer = Layer { faults: self.clone(), error_body };
+        router.layer(middleware::from_fn_with_state(layer, trouble)).merge(self.routes())
+    }
+
+    fn routes(&self) -> Router {
+        Router::new()
+            .route("/sandbox/faults", get(list_faults).post(add_fault).delete(clear_faults))
+            .route("/sandbox/faults/{id}", delete(remove_fault))
+            .route("/sandbox/search-lag", put(put_search_lag))
+            .route("/sandbox/calls", get(list_calls).delete(clear_calls))
+            .with_state(self.clone())
+    }
+
+    /// Notes the request and says what is to happen to it. Faults are asked oldest first. Latencies add up; of the other
+    /// effects the first one wins, and later faults neither count that request as passed nor as hit.
+    fn meet(&self, method: &str, path: &str) -> Verdict {
+        let mut inner = self.lock();
+        if inner.calls.len() == CALL_LOG_LENGTH {
+            inner.calls.pop_front();
+        }
+        inner.calls.push_back(Call { method: method.to_owned(), path: path.to_owned() });
+        let mut verdict = Verdict::default();
+        for active in &mut inner.active {
+            if verdict.effect.is_some() {
+                break;
+            }
+            if !active.fault.matches(method, path)
+                || active.fault.times.is_some_and(|times| active.hit >= times)
+            {
+                continue;
+            }
+            if active.passed < active.fault.skip {
+                active.passed += 1;
+                continue;
+            }
+            active.hit = active.hit.saturating_add(1);
+            match &active.fault.effect {
+                Effect::Latency { ms } => verdict.wait_before += Duration::from_millis(*ms),
+                Effect::LatencyAfter { ms } => verdict.wait_after += Duration::from_millis(*ms),
+                other @ (Effect::ErrorBefore { .. }
+                | Effect::ErrorAfter { .. }
+                | Effect::RateLimited { .. }
+                | Effect::HangUpBefore
+                | Effect::HangUpAfter
+                | Effect::TruncateBody { .. }
+                | Effect::ShortenBody { .. }) => verdict.effect = Some(other.clone()),
+            }
+        }
+        verdict
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fault {
+    /// A fault that hits every request until it is cleared; narrow it with the other methods.
+    #[must_use]
+    pub fn always(effect: Effect) -> Self {
+        Self { method: None, path: None, skip: 0, times: None, effect }
+    }
+
+    /// Only requests with this method whose path and query contain `path`.
+    #[must_use]
+    pub fn on(self, method: &str, path: &str) -> Self {
+        Self { method: Some(method.to_owned()), path: Some(path.to_owned()), ..self }
+    }
+
+    /// Only so many of them.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        Self { times: Some(times), ..self }
+    }
+
+    /// Only after so many of them have passed.
+    #[must_use]
+    pub fn after(self, skip: u32) -> Self {
+        Self { skip, ..self }
+    }
+
+    fn matches(&self, method: &str, path: &str) -> bool {
+        self.method.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+            && self.path.as_ref().is_none_or(|wanted| path.contains(wanted.as_str()))
+    }
+
+    /// What is wrong with a fault that came over the wire, if anything.
+    fn complaint(&self) -> Option<String> {
+        match &self.effect {
+            Effect::ErrorBefore { status, .. } | Effect::ErrorAfter { status } => (!(200..=599)
+                .contains(status))
+            .then(|| format!("effect.status: {status} is not a final HTTP status; give 200 to 599")),
+            Effect::RateLimited { retry_after } => HeaderValue::from_str(retry_after)
+                .is_err()
+                .then(|| "effect.retry_after: cannot be sent in a header; use printable ASCII".to_owned()),
+            Effect::Latency { .. }
+            | Effect::LatencyAfter { .. }
+            | Effect::HangUpBefore
+            | Effect::HangUpAfter
+            | Effect::TruncateBody { .. }
+            | Effect::ShortenBody { .. } => None,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Verdict {
+    wait_before: Duration,
+    wait_after: Duration,
+    effect: Option<Effect>,
+}
+
+#[derive(Debug, Clone)]
+struct Layer {
+    faults: Faults,
+    error_body: ErrorBody,
+}
+
+async fn trouble(State(layer): State<Layer>, request: Request, next: Next) -> Response {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    if path.starts_with("/sandbox/") {
+        return next.run(request).await;
+    }
+    let verdict = layer.faults.meet(request.method().as_str(), path);
+    pause(verdict.wait_before).await;
+    let answer = match verdict.effect {
+        // `meet` turned the latencies into the waits of the verdict.
+        None | Some(Effect::Latency { .. } | Effect::LatencyAfter { .. }) => next.run(request).await,
+        Some(Effect::ErrorBefore { status, body }) => layer.error(status, body),
+        Some(Effect::RateLimited { retry_after }) => {
+            let mut answer = layer.error(429, None);
+            if let Ok(value) = HeaderValue::from_str(&retry_after) {
+                answer.headers_mut().insert(header::RETRY_AFTER, value);
+            }
+            answer
+        }
+        Some(Effect::HangUpBefore) => hang_up(),
+        Some(Effect::ErrorAfter { status }) => {
+            next.run(request).await;
+            layer.error(status, None)
+        }
+        Some(Effect::HangUpAfter) => {
+            next.run(request).await;
+            hang_up()
+        }
+        Some(Effect::TruncateBody { bytes }) => truncate(next.run(request).await, bytes),
+        Some(Effect::ShortenBody { bytes }) => shorten(next.run(request).await, bytes),
+    };
+    pause(verdict.wait_after).await;
+    answer
+}
+
+async fn pause(wait: Duration) {
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+impl Layer {
+    fn error(&self, status: u16, body: Option<String>) -> Response {
+        let status = StatusCode::from_u16(status)
+            .ok()
+            .filter(|status| !status.is_informational())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = body.unwrap_or_else(|| (self.error_body)(status, "the sandbox was told to fail"));
+        let content_type = match body.trim_start().chars().next() {
+            Some('{' | '[') => "application/json; charset=UTF-8",
+            Some('<') => "text/html; charset=UTF-8",
+            Some(_) | None => "text/plain; charset=UTF-8",
+        };
+        (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
+    }
+}
+
+/// An answer whose body fails before its first byte: hyper drops the connection with the head still unsent.
+fn hang_up() -> Response {
+    let failing = stream::once(async { Err::<Bytes, _>(std::io::Error::other("the sandbox hangs up")) });
+    Response::new(Body::from_stream(failing))
+}
+
+/// Announces all of the body, sends `keep` bytes of it, and fails.
+fn truncate(answer: Response, keep: usize) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        parts.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    let cut = first_bytes(body, keep).chain(stream::once(async {
+        // Lets the connection flush what was sent so far, so that the other end sees it.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Err(std::io::Error::other("the sandbox hangs up in the middle"))
+    }));
+    Response::from_parts(parts, Body::from_stream(cut))
+}
+
+fn shorten(answer: Response, keep: usize) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from_stream(first_bytes(body, keep)))
+}
+
+fn first_bytes(
+    body: Body,
+    keep: usize,
+) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
+    body.into_data_stream().scan(keep, |left, piece| {
+        let piece = match piece {
+            Ok(_) if *left == 0 => None,
+            Ok(mut piece) => {
+                piece.truncate(*left);
+                *left -= piece.len();
+                Some(Ok(piece))
+            }
+            Err(error) => Some(Err(std::io::Error::other(error))),
+        };
+        async move { piece }
+    })
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct SearchLag {
+    seconds: u32,
+}
+
+async fn list_faults(State(faults): State<Faults>) -> Response {
+    let body = serde_json::json!({
+        "faults": faults.list(),
+        "search_lag_seconds": faults.search_lag().num_seconds(),
+    });
+    Json(body).into_response()
+}
+
+async fn add_fault(State(faults): State<Faults>, fault: Result<Json<Fault>, JsonRejection>) -> Response {
+    match fault {
+        Err(rejection) => complain(&rejection.body_text()),
+        Ok(Json(fault)) => match fault.complaint() {
+            Some(complaint) => complain(&complaint),
+            None => (StatusCode::CREATED, Json(serde_json::json!({"id": faults.add(fault)}))).into_response(),
+        },
+    }
+}
+
+async fn clear_faults(State(faults): State<Faults>) -> StatusCode {
+    faults.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn remove_fault(State(faults): State<Faults>, Path(id): Path<u64>) -> StatusCode {
+    if faults.remove(id) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+}
+
+async fn put_search_lag(
+    State(faults): State<Faults>,
+    lag: Result<Json<SearchLag>, JsonRejection>,
+) -> Response {
+    match lag {
+        Err(rejection) => complain(&rejection.body_text()),
+        Ok(Json(lag)) => {
+            faults.set_search_lag(chrono::Duration::seconds(i64::from(lag.seconds)));
+            StatusCode::NO_CONTENT.into_response()
+        }
+    }
+}
+
+async fn list_calls(State(faults): State<Faults>) -> Response {
+    Json(serde_json::json!({"calls": faults.calls()})).into_response()
+}
+
+async fn clear_calls(State(faults): State<Faults>) -> StatusCode {
+    faults.clear_calls();
+    StatusCode::NO_CONTENT
+}
+
+fn complain(what: &str) -> Response {
+    (StatusCode::BAD_REQUEST, Json(serde_json::json!({"error": what}))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(status: u16) -> Effect {
+        Effect::ErrorBefore { status, body: None }
+    }
+
+    #[test]
+    fn a_fault_hits_only_matching_requests_after_those_it_lets_pass_and_only_so_often() {
+        let faults = Faults::default();
+        faults.add(Fault::always(error(500)).on("post", "/comments").after(1).times(2));
+        let hit = |method, path| faults.meet(method, path).effect.is_some();
+        assert!(!hit("GET", "/v2/cases/1/comments"), "another method");
+        assert!(!hit("POST", "/v2/cases"), "another path");
+        assert!(!hit("POST", "/v2/cases/1/comments"), "the one to let pass");
+        assert!(hit("POST", "/v2/cases/1/comments"));
+        assert!(hit("POST", "/v2/cases/2/comments?x=1"));
+        assert!(!hit("POST", "/v2/cases/1/comments"), "used up");
+        assert_eq!(faults.calls().len(), 6);
+        let listed = faults.list();
+        assert_eq!((listed[0].passed, listed[0].hit), (1, 2));
+    }
+
+    #[test]
+    fn latencies_add_up_and_the_first_other_effect_wins() {
+        let faults = Faults::default();
+        faults.add(Fault::always(Effect::Latency { ms: 5 }));
+        faults.add(Fault::always(Effect::Latency { ms: 7 }));
+        faults.add(Fault::always(error(503)).times(1));
+        faults.add(Fault::always(error(500)));
+        let verdict = faults.meet("GET", "/");
+        assert_eq!((verdict.wait_before.as_millis(), verdict.effect), (12, Some(error(503))));
+        assert_eq!(faults.list()[3].hit, 0, "the fault that was not needed is not used up");
+        assert_eq!(faults.meet("GET", "/").effect, Some(error(500)));
+    }
+
+    #[test]
+    fn clearing_and_removing_bring_good_behaviour_back() {
+        let faults = Faults::default();
+        let id = faults.add(Fault::always(error(500)));
+        faults.add(Fault::always(Effect::HangUpBefore));
+        faults.set_search_lag(chrono::Duration::seconds(9));
+        assert!(faults.remove(id));
+        assert!(!faults.remove(id));
+        assert_eq!(faults.meet("GET", "/").effect, Some(Effect::HangUpBefore));
+        faults.clear();
+        assert_eq!(faults.meet("GET", "/").effect, None);
+        assert_eq!(faults.search_lag(), chrono::Duration::zero());
+    }
+
+    #[test]
+    fn the_call_log_is_bounded() {
+        let faults = Faults::default();
+        for number in 0..=CALL_LOG_LENGTH {
+            faults.meet("GET", &format!("/{number}"));
+        }
+        let calls = faults.calls();
+        assert_eq!((calls.len(), calls[0].path.as_str()), (CALL_LOG_LENGTH, "/1"));
+    }
+
+    #[test]
+    fn a_fault_is_read_from_json_strictly() {
+        let parse = |text: &str| serde_json::from_str::<Fault>(text);
+        let fault = parse(
+            r#"{"method":"POST","path":"/c","skip":1,"times":2,"effect":{"kind":"error_after","status":502}}"#,
+        );
+        assert_eq!(
+            fault.unwrap(),
+            Fault::always(Effect::ErrorAfter { status: 502 }).on("POST", "/c").after(1).times(2)
+        );
+        assert_eq!(
+            parse(r#"{"effect":{"kind":"hang_up_after"}}"#).unwrap(),
+            Fault::always(Effect::HangUpAfter)
+        );
+        for bad in [
+            r#"{"effect":{"kind":"explode"}}"#,
+            r#"{"effect":{"kind":"latency","ms":1},"when":"now"}"#,
+            r#"{"effect":{"kind":"latency","ms":1,"s":2}}"#,
+            "{}",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
