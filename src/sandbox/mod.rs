@@ -3,5 +3,7 @@
 //! Only `main.rs` and the tests know them. Each sandbox is an `axum::Router` over state of its own; [`faults`] makes any of
 //! them misbehave on demand, [`page`] is the look that their pages for people share.
 
+pub mod csapi;
 pub mod faults;
 pub mod jira;
+pub mod page;

@@ -19,6 +19,7 @@ use super::rest::{Api, Base, Params, authenticate, ok};
 use super::settings::Deployment;
 use super::state::Attachment;
 use super::wire::Version;
+use crate::sandbox::page::content_disposition;
 
 /// For how long a link to the media host is good.
 const LINK_MINUTES: i64 = 10;
@@ -119,7 +120,7 @@ async fn upload(
             drain(part).await?;
             continue;
         }
-        match take_in(&api, part).await? {
+        match take_in(&api.jira, &api.settings().account, part).await? {
             Ok(attachment) => attached.push(attachment),
             Err(too_large) => {
                 // The rest is read all the same, so that the caller gets to read the answer.
@@ -162,9 +163,13 @@ async fn drain(mut part: Field<'_>) -> Result<(), ApiError> {
 }
 
 /// Reads one file to its end; the inner error says that it is one that Jira does not take.
-async fn take_in(api: &Api, mut part: Field<'_>) -> Result<Result<Attachment, ApiError>, ApiError> {
+pub(super) async fn take_in(
+    jira: &SandboxJira,
+    author: &str,
+    mut part: Field<'_>,
+) -> Result<Result<Attachment, ApiError>, ApiError> {
     let storage = |error: io::Error| ApiError::internal(&error);
-    let limit = api.settings().attachment_limit;
+    let limit = jira.0.settings.attachment_limit;
     let file_name = part.file_name().unwrap_or_default().to_owned();
     let mime_type = part.content_type().unwrap_or("application/octet-stream").to_owned();
     let refusal = if file_name.is_empty() || file_name.contains('\0') {
@@ -174,7 +179,7 @@ async fn take_in(api: &Api, mut part: Field<'_>) -> Result<Result<Attachment, Ap
     } else {
         None
     };
-    let mut upload = api.jira.0.blobs.begin().await.map_err(storage)?;
+    let mut upload = jira.0.blobs.begin().await.map_err(storage)?;
     while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
         if upload.size() + piece.len() as u64 > limit {
             drain(part).await?;
@@ -188,16 +193,16 @@ async fn take_in(api: &Api, mut part: Field<'_>) -> Result<Result<Attachment, Ap
     if let Some(refusal) = refusal {
         return Ok(Err(refusal));
     }
-    let id = api.jira.state().reserve_attachment_id();
-    let stored = api.jira.0.blobs.finish(upload, id).await.map_err(storage)?;
+    let id = jira.state().reserve_attachment_id();
+    let stored = jira.0.blobs.finish(upload, id).await.map_err(storage)?;
     Ok(Ok(Attachment {
         id,
         file_name: last_segment(&file_name).to_owned(),
         mime_type,
         size: stored.size,
         sha256: Some(stored.sha256),
-        author: api.settings().account.clone(),
-        created: api.jira.now(),
+        author: author.to_owned(),
+        created: jira.now(),
         content: stored.content,
     }))
 }
@@ -238,7 +243,7 @@ async fn secure_content(
     deliver(&api.jira, &find(&api, &id)?).await
 }
 
-async fn deliver(jira: &SandboxJira, attachment: &Attachment) -> Result<Response, ApiError> {
+pub(super) async fn deliver(jira: &SandboxJira, attachment: &Attachment) -> Result<Response, ApiError> {
     let body = jira.0.blobs.body(attachment).await.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => no_attachment(&attachment.id.to_string()),
         _ => ApiError::internal(&error),
@@ -249,10 +254,7 @@ async fn deliver(jira: &SandboxJira, attachment: &Attachment) -> Result<Response
         .unwrap_or(HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CONTENT_TYPE, mime_type);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(attachment.size));
-    let name = utf8_percent_encode(&attachment.file_name, NON_ALPHANUMERIC);
-    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename*=UTF-8''{name}")) {
-        headers.insert(header::CONTENT_DISPOSITION, value);
-    }
+    headers.insert(header::CONTENT_DISPOSITION, content_disposition(&attachment.file_name));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }
