@@ -110,13 +110,13 @@ async fn upload(
             drain(part).await?;
             continue;
         }
+        if has_starred_name_only(&part) {
+            // Jira's multipart parser does not know RFC 5987: it fails without a word (reports against the PyPI client
+            // `jira`, numbers 223 and 742).
+            drain(part).await?;
+            return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+        }
         if part.file_name().is_none() {
-            let starred = part.headers().get(header::CONTENT_DISPOSITION);
-            if starred.is_some_and(|value| String::from_utf8_lossy(value.as_bytes()).contains("filename*")) {
-                // Jira's multipart parser does not know RFC 5987: it fails without a word (reports against the PyPI
-                // client `jira`, numbers 223 and 742).
-                return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
-            }
             drain(part).await?;
             continue;
         }
@@ -155,6 +155,14 @@ async fn upload(
 
 fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
     ApiError::bad_request(format!("The multipart body is broken: {}", error.body_text()))
+}
+
+/// Whether the file's name is sent as `filename*=utf-8''…` alone.
+fn has_starred_name_only(part: &Field<'_>) -> bool {
+    part.headers().get(header::CONTENT_DISPOSITION).is_some_and(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        value.contains("filename*=") && !value.contains("filename=")
+    })
 }
 
 async fn drain(mut part: Field<'_>) -> Result<(), ApiError> {
