@@ -1,8 +1,36 @@
 //! The six tasks, one file each, and the one table that names them.
+//!
+//! A task's payload is a hint: it reads everything again and is idempotent, so push, poll, retry and curl are one path.
+
+mod admission;
+mod carry_out;
+mod cleanup;
+mod detect_outages;
+mod poll;
+mod poll_company;
+mod poll_google;
+mod report;
+mod sync_case;
+mod sync_company_case;
+mod sync_google_case;
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
 
+use chrono::Duration;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::cases::{Capabilities, CaseSystem};
+use crate::clock::SharedClock;
+use crate::entities::{Side, Sides, ToleranceTable};
+use crate::queue::TaskQueue;
+use crate::store::Store;
+use crate::sync::Rules;
+use crate::telemetry::{Metrics, TaskLabels};
+
+pub use report::{CarriedItem, Outcome, TaskReport};
 
 /// One of the six tasks of the documented design.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,4 +115,166 @@ pub struct SyncGoogleCase {
 pub struct SyncCompanyCase {
     /// The CRM's ID of the company case.
     pub case_id: String,
+}
+
+/// Who asked for a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// A queue: what can never succeed is not to be repeated (`R4`).
+    Queue,
+    /// A person: may ask for the sync of a case that no poll would pick up.
+    Person,
+}
+
+/// Whether a task does what it plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It does.
+    Act,
+    /// It says what it would do, and changes nothing.
+    DryRun,
+}
+
+/// A task to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// `poll-google`
+    PollGoogle,
+    /// `poll-company`
+    PollCompany,
+    /// `sync-google-case`
+    SyncGoogleCase(SyncGoogleCase),
+    /// `sync-company-case`
+    SyncCompanyCase(SyncCompanyCase),
+    /// `detect-outages`
+    DetectOutages,
+    /// `cleanup`
+    Cleanup,
+}
+
+impl Task {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> TaskKind {
+        match self {
+            Self::PollGoogle => TaskKind::PollGoogle,
+            Self::PollCompany => TaskKind::PollCompany,
+            Self::SyncGoogleCase(_) => TaskKind::SyncGoogleCase,
+            Self::SyncCompanyCase(_) => TaskKind::SyncCompanyCase,
+            Self::DetectOutages => TaskKind::DetectOutages,
+            Self::Cleanup => TaskKind::Cleanup,
+        }
+    }
+
+    /// The task of that kind with that request body. Errors say what the body should be; they do not quote it.
+    pub fn parse(kind: TaskKind, body: &[u8]) -> Result<Self, String> {
+        fn case<T: serde::de::DeserializeOwned>(body: &[u8], example: &str) -> Result<T, String> {
+            serde_json::from_slice(body).map_err(|error| {
+                format!(
+                    "the body must be JSON like {example}; it is not, at line {} column {}",
+                    error.line(),
+                    error.column()
+                )
+            })
+        }
+        match kind {
+            TaskKind::PollGoogle => Ok(Self::PollGoogle),
+            TaskKind::PollCompany => Ok(Self::PollCompany),
+            TaskKind::DetectOutages => Ok(Self::DetectOutages),
+            TaskKind::Cleanup => Ok(Self::Cleanup),
+            TaskKind::SyncGoogleCase => {
+                case(body, r#"{"case_name": "organizations/1/cases/2"}"#).map(Self::SyncGoogleCase)
+            }
+            TaskKind::SyncCompanyCase => case(body, r#"{"case_id": "10001"}"#).map(Self::SyncCompanyCase),
+        }
+    }
+}
+
+/// What the configuration says about the tasks.
+#[derive(Debug, Clone)]
+pub struct TaskSettings {
+    /// What is kept in step, and how.
+    pub rules: Rules,
+    /// How long a case goes on being checked after an update, for each side.
+    pub windows: Sides<Duration>,
+    /// A case older than this, by its creation, gets no mapping from a poll.
+    pub max_case_age: Duration,
+    /// A mapping lives this long after its case was resolved.
+    pub retention: Duration,
+    /// How late a case may be.
+    pub tolerances: ToleranceTable,
+    /// The longest that one task may run; shorter than `lease` (`R12`).
+    pub deadline: StdDuration,
+    /// For how long a sync keeps other syncs of the case out, unless it gives the case back earlier.
+    pub lease: Duration,
+}
+
+/// Everything that the tasks work with.
+pub struct Deps {
+    /// Time.
+    pub clock: SharedClock,
+    /// Where the entities are kept.
+    pub store: Arc<dyn Store>,
+    /// Where tasks wait.
+    pub queue: Arc<dyn TaskQueue>,
+    /// CSAPI and the CRM.
+    pub systems: Sides<Arc<dyn CaseSystem>>,
+    /// The configuration.
+    pub settings: TaskSettings,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when running tasks have to end at once: they give their leases back.
+    pub stop: CancellationToken,
+}
+
+impl Deps {
+    fn capabilities(&self) -> Sides<&Capabilities> {
+        Sides {
+            google: self.systems[Side::Google].capabilities(),
+            company: self.systems[Side::Company].capabilities(),
+        }
+    }
+}
+
+/// Runs a task to its end or to its deadline, logs one event and counts it.
+pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskReport {
+    let kind = task.kind();
+    let started = deps.clock.now();
+    let holder = run_name();
+    let work = async {
+        match &task {
+            Task::PollGoogle => poll_google::run(deps).await,
+            Task::PollCompany => poll_company::run(deps).await,
+            Task::SyncGoogleCase(body) => sync_google_case::run(deps, body, &holder, caller, mode).await,
+            Task::SyncCompanyCase(body) => sync_company_case::run(deps, body, &holder, caller, mode).await,
+            Task::DetectOutages => detect_outages::run(deps).await,
+            Task::Cleanup => cleanup::run(deps).await,
+        }
+    };
+    let seconds = deps.settings.deadline.as_secs();
+    let cut_short = tokio::select! {
+        report = work => Ok(report),
+        () = tokio::time::sleep(deps.settings.deadline) => {
+            Err(format!("the task was not done within its deadline of {seconds} s"))
+        }
+        () = deps.stop.cancelled() => Err("the service is stopping".to_owned()),
+    };
+    let mut report = match cut_short {
+        Ok(report) => report,
+        Err(reason) => {
+            sync_case::give_back(deps, &task, &holder).await;
+            TaskReport::failed(kind, reason)
+        }
+    };
+    report.duration = (deps.clock.now() - started).to_std().unwrap_or_default();
+    let labels = TaskLabels { task: kind.name(), outcome: report.outcome.name() };
+    deps.metrics.tasks.get_or_create(&labels).inc();
+    deps.metrics.task_seconds.get_or_create(&labels).observe(report.duration.as_secs_f64());
+    report.log();
+    report
+}
+
+/// A name for one run of a task: 128 random bits.
+fn run_name() -> String {
+    hex::encode(rand::random::<[u8; 16]>())
 }

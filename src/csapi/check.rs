@@ -1,0 +1,103 @@
+//! What `casebridge check` tries of CSAPI, and what to do about what fails.
+
+use serde_json::Value;
+
+use super::{Csapi, NAME, wire};
+use crate::cases::{ApiError, ApiErrorKind, Check};
+use crate::outbound::Call;
+
+/// Pages that are looked at for one case; pages may be empty although there are cases.
+const PAGES: usize = 10;
+
+impl Csapi {
+    /// Whether cases can be searched for: the credentials, the role, the parent, the support plan.
+    pub(super) async fn check_search(&self) -> Check {
+        let parent = &self.settings.parent;
+        let what = format!("{NAME}: search cases of {parent}");
+        let result = match self.any_case().await {
+            Ok(true) => Ok("cases can be searched for".to_owned()),
+            // R24: without a support plan that includes the API, every list is empty, without an error.
+            Ok(false) => Ok(format!(
+                "no case at all; if {parent} has cases, its support plan does not include the API: that takes \
+                 Enhanced or Premium Support"
+            )),
+            Err(error) => Err(self.advice(&error)),
+        };
+        Check { what, result }
+    }
+
+    /// Whether the configured classification can be given to new cases.
+    pub(super) async fn check_classification(&self) -> Check {
+        let what = format!("{NAME}: classification of new cases");
+        let Some(wanted) = self.settings.classification_id.as_deref() else {
+            let result =
+                Ok("google.classification_id is not set: no case can be created in Google".to_owned());
+            return Check { what, result };
+        };
+        let mut found = None;
+        let listed = self
+            .each("/v2/caseClassifications:search", None, "caseClassifications", |value| {
+                if let Some((id, name)) = wire::classification(&value)
+                    && id == wanted
+                {
+                    found = Some(format!("\"{name}\""));
+                }
+            })
+            .await;
+        let result = match (listed, found) {
+            (_, Some(name)) => Ok(name),
+            (Ok(()), None) => Err(
+                "google.classification_id is not among the classifications that CSAPI lists: it is mistyped or given \
+                 up, and one that is given up is refused six months later; choose another one from \
+                 caseClassifications.search"
+                    .to_owned(),
+            ),
+            (Err(error), None) => Err(self.advice(&error)),
+        };
+        Check { what, result }
+    }
+
+    async fn any_case(&self) -> Result<bool, ApiError> {
+        let path = format!("/v2/{}/cases:search", self.settings.parent);
+        let mut token = None;
+        for _ in 0..PAGES {
+            let mut call = Call::get(&path).query("pageSize", "1");
+            if let Some(token) = token {
+                call = call.query("pageToken", token);
+            }
+            let answer: Value = self.upstream.read(call).await?;
+            let page = wire::page(answer, "cases").map_err(|odd| self.unreadable(&path, &odd))?;
+            if !page.items.is_empty() {
+                return Ok(true);
+            }
+            let Some(next) = page.next else { return Ok(false) };
+            token = Some(next);
+        }
+        // So many pages, all empty: whatever that is, it is not an empty list.
+        Ok(true)
+    }
+
+    fn advice(&self, error: &ApiError) -> String {
+        let parent = &self.settings.parent;
+        let advice = match (error.kind, error.status) {
+            (ApiErrorKind::Unauthorized, Some(403)) => format!(
+                "enable the API (gcloud services enable cloudsupport.googleapis.com) and grant the service account \
+                 roles/cloudsupport.techSupportEditor and roles/resourcemanager.organizationViewer on {parent}"
+            ),
+            (ApiErrorKind::Unauthorized, _) => {
+                "check google.auth and the service account that the service runs as".to_owned()
+            }
+            (ApiErrorKind::NotFound, _) => format!(
+                "check google.base_url, and google.parent: {parent} does not exist, or the service account may not \
+                 see it"
+            ),
+            (ApiErrorKind::Refused | ApiErrorKind::Unacceptable | ApiErrorKind::Unsupported, _) => {
+                format!("check google.parent, which is {parent}")
+            }
+            (ApiErrorKind::NotApplied | ApiErrorKind::Uncertain | ApiErrorKind::Unreadable, _) => {
+                "check google.base_url, the network and Google Cloud's status page, then try again".to_owned()
+            }
+        };
+        format!("{error}; {advice}")
+    }
+}

@@ -1,0 +1,484 @@
+//! The Cloud Support API v2 as a [`CaseSystem`].
+//!
+//! ```text
+//! mod.rs     settings, what CSAPI can do, the calls
+//! wire.rs    JSON in and out
+//! check.rs   what `casebridge check` tries
+//! ```
+//!
+//! Facts come from the discovery document, revision 20260927. What it leaves open (the order of lists, what a closed case
+//! takes, limits, lags) is not assumed either way; where a number is needed anyway, its constant says why it is that one.
+
+mod check;
+mod wire;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use futures_util::StreamExt as _;
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use serde_json::{Value, json};
+
+use crate::cases::{
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Written, markers,
+};
+use crate::entities::{CompanyCaseId, GoogleCaseName, Priority, Side};
+use crate::outbound::{Body, Call, Upstream};
+
+/// What people call it, in errors and metrics: the name to give its [`Upstream`].
+pub const NAME: &str = "CSAPI";
+
+/// Asked for everywhere. The documented maximum of attachments, and what the documented design asks of the others.
+const PAGE_SIZE: u32 = 100;
+
+/// More pages than any list has: 200,000 things. A server that names one new page after another for ever is stopped here,
+/// some seven minutes in at the default rate limit.
+const MAX_PAGES: usize = 2_000;
+
+/// `Comment.body`: "Maximum of 12800 characters".
+const COMMENT_LIMIT: usize = 12_800;
+
+/// Not documented for `Case.description`. The one text limit that CSAPI documents is a safe assumption: what goes beyond it becomes
+/// comments, while a case whose description were too long could never be created.
+const DESCRIPTION_LIMIT: usize = COMMENT_LIMIT;
+
+/// Not documented for `Case.displayName`, a "short summary". What Jira allows a summary; nothing shorter has to be expected of a
+/// system whose own console offers one line for it.
+const TITLE_LIMIT: usize = 255;
+
+/// Not documented. Searches are eventually consistent; two minutes are twice the time between two polls, and well within the
+/// shortest tolerance for an outage.
+const SEARCH_LAG: Duration = Duration::minutes(2);
+
+/// How long Google may go on with a request that it has begun. Not documented; its servers' deadlines for calls that answer at once are a
+/// minute or less.
+const SERVER_DEADLINE: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// How the connector uses CSAPI.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CsapiSettings {
+    /// `organizations/123`: its cases and those of every project under it. `projects/p`: that project's only.
+    pub parent: String,
+    /// The classification of cases created from the CRM. Without one, creating fails.
+    pub classification_id: Option<String>,
+    /// Time zone of cases created from the CRM: `+00:00` or an IANA name. Empty: not sent.
+    pub time_zone: String,
+    /// Language of cases created from the CRM, BCP 47. Empty: not sent.
+    pub language_code: String,
+    /// Who gets Google's mails about cases created from the CRM.
+    pub subscribers: Vec<String>,
+    /// Whether cases created from the CRM are tests, which no agent looks at.
+    pub test_cases: bool,
+}
+
+/// CSAPI.
+///
+/// - Comments and attachments that cannot be identified are logged and left out: they could be neither carried nor
+///   recognised. Lists are read to the end whatever `since` says, since their order is not documented.
+/// - `by_connector` is never known: CSAPI names the service account of a comment, but never tells the connector its own.
+/// - Setting a priority sends nothing else: `updateMask` is always given, since without it CSAPI clears what is left out.
+pub struct Csapi {
+    settings: CsapiSettings,
+    upstream: Arc<Upstream>,
+    capabilities: Capabilities,
+}
+
+impl Csapi {
+    /// CSAPI for the cases of `settings.parent`. Errors if that is not the name of an organisation or a project.
+    pub fn new(settings: CsapiSettings, upstream: Arc<Upstream>) -> Result<Self, ApiError> {
+        // A parent is sound if a case of it would be.
+        if GoogleCaseName::parse(&format!("{}/cases/1", settings.parent)).is_err() {
+            let message = format!(
+                "google.parent is {:?}: expected organizations/NUMBER or projects/ID",
+                settings.parent
+            );
+            return Err(upstream.error(ApiErrorKind::Refused, "set up", message));
+        }
+        let write_settles = upstream.last_try_begins() + SERVER_DEADLINE.max(upstream.timeout());
+        let capabilities = Capabilities {
+            name: "Google Cloud Customer Care",
+            reopen: false,
+            // Not documented. Trying shows a refusal as an error that somebody sees; not trying would leave a comment behind
+            // without a word, and R19 wants the comments of a closed pair carried.
+            comment_when_closed: true,
+            internal_comments: false,
+            comment_limit: TextLimit::code_points(COMMENT_LIMIT),
+            title_limit: TextLimit::code_points(TITLE_LIMIT),
+            description_limit: TextLimit::code_points(DESCRIPTION_LIMIT),
+            control_characters: false,
+            search_lag: SEARCH_LAG,
+            write_settles: Duration::from_std(write_settles).unwrap_or(Duration::hours(1)),
+            // `google-datetime` may be finer; microseconds are what the stores keep.
+            time_resolution: Duration::microseconds(1),
+            idempotency_keys: false,
+            stored_filename: filename,
+        };
+        Ok(Self { settings, upstream, capabilities })
+    }
+
+    /// Checks the name of a case before it becomes part of a URL.
+    fn name(&self, id: &str) -> Result<GoogleCaseName, ApiError> {
+        let refused = |message| self.upstream.error(ApiErrorKind::Refused, "name of a case", message);
+        let name = GoogleCaseName::parse(id).map_err(|error| refused(error.to_string()))?;
+        // A colon in the last part would call a method of CSAPI: `…/cases/5:close`.
+        if name.number().contains(':') {
+            return Err(refused(format!("{id:?} is not the name of a Google case: a colon in its number")));
+        }
+        Ok(name)
+    }
+
+    /// Reads a list to the end (`R6`), handing each item to `take`.
+    async fn each(
+        &self,
+        path: &str,
+        query: Option<&str>,
+        key: &str,
+        mut take: impl FnMut(Value) + Send,
+    ) -> Result<(), ApiError> {
+        let unreadable =
+            |message: String| self.upstream.error(ApiErrorKind::Unreadable, &format!("GET {path}"), message);
+        let mut size = PAGE_SIZE;
+        let mut token: Option<String> = None;
+        let mut seen = HashSet::new();
+        for _ in 0..MAX_PAGES {
+            let answer: Value = loop {
+                let mut call = Call::get(path).query("pageSize", size.to_string());
+                if let Some(query) = query {
+                    call = call.query("query", query);
+                }
+                if let Some(token) = &token {
+                    call = call.query("pageToken", token);
+                }
+                match self.upstream.read(call).await {
+                    // A page of a hundred huge cases can be more than is read into memory; one of them never is.
+                    Err(error) if error.kind == ApiErrorKind::Unreadable && size > 1 => size /= 10,
+                    outcome => break outcome?,
+                }
+            };
+            let page = wire::page(answer, key).map_err(|odd| unreadable(odd.to_string()))?;
+            page.items.into_iter().for_each(&mut take);
+            match page.next {
+                None => return Ok(()),
+                Some(next) if seen.insert(next.clone()) => token = Some(next),
+                Some(_) => {
+                    return Err(unreadable("a page names a page that was read already as the next".into()));
+                }
+            }
+        }
+        Err(unreadable(format!("more than {MAX_PAGES} pages")))
+    }
+
+    /// All cases that a query finds, each once, the newest version of it.
+    async fn search(&self, query: &str) -> Result<Sweep, ApiError> {
+        let path = format!("/v2/{}/cases:search", self.settings.parent);
+        let mut cases: HashMap<String, Case> = HashMap::new();
+        let mut skipped = Vec::new();
+        self.each(&path, Some(query), "cases", |value| match wire::case(&value) {
+            Ok(case) => keep_newest(&mut cases, case),
+            Err(odd) => skipped.push(odd.to_string()),
+        })
+        .await?;
+        Ok(Sweep { cases: cases.into_values().collect(), skipped })
+    }
+
+    /// Like [`search`](Self::search) for a text; oldest case first. The search finds more than the text: compare.
+    async fn search_text(&self, text: &str) -> Result<Vec<Case>, ApiError> {
+        let Sweep { mut cases, skipped } = self.search(&quoted(text)).await?;
+        for what in skipped {
+            tracing::warn!(upstream = NAME, what, "left out of a search: not understood");
+        }
+        cases.sort_by(|a, b| {
+            (a.created_at.is_none(), a.created_at, &a.id).cmp(&(b.created_at.is_none(), b.created_at, &b.id))
+        });
+        Ok(cases)
+    }
+
+    /// A list that hangs on a case, to the end; oldest first.
+    async fn items<T>(
+        &self,
+        case: &GoogleCaseName,
+        collection: &str,
+        read: fn(&Value, &GoogleCaseName) -> Result<T, wire::Odd>,
+        order: fn(&T) -> (Option<DateTime<Utc>>, &str),
+    ) -> Result<Vec<T>, ApiError>
+    where
+        T: Send,
+    {
+        let mut items = Vec::new();
+        self.each(&format!("/v2/{case}/{collection}"), None, collection, |value| match read(&value, case) {
+            Ok(item) => items.push(item),
+            Err(odd) => tracing::warn!(
+                upstream = NAME,
+                case.google_name = %case,
+                what = %odd,
+                "left out of a list: not understood"
+            ),
+        })
+        .await?;
+        items.sort_by(|a, b| order(a).cmp(&order(b)));
+        // A list that grows while it is read can show the same thing on two pages.
+        items.dedup_by(|a, b| order(a) == order(b));
+        Ok(items)
+    }
+
+    async fn comments_of(&self, case: &GoogleCaseName) -> Result<Vec<Comment>, ApiError> {
+        self.items(case, "comments", wire::comment, |comment| (comment.created_at, &comment.id)).await
+    }
+
+    /// An answer to a write that cannot be read: it may have happened (`R13`).
+    fn unreadable(&self, call: &str, odd: &wire::Odd) -> ApiError {
+        self.upstream.error(ApiErrorKind::Unreadable, call, odd.to_string())
+    }
+}
+
+#[async_trait]
+impl CaseSystem for Csapi {
+    fn side(&self) -> Side {
+        Side::Google
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Not documented: the first refusal tells.
+    async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
+        Ok(None)
+    }
+
+    async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
+        let since = since.to_rfc3339_opts(SecondsFormat::Micros, true);
+        self.search(&format!("update_time>{}", quoted(&since))).await
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
+        let name = self.name(id)?;
+        let path = format!("/v2/{name}");
+        let mut answer: Value = match self.upstream.read(Call::get(&path)).await {
+            Ok(answer) => answer,
+            Err(error) if error.kind == ApiErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // What was asked for needs no name in the answer.
+        if let Some(fields) = answer.as_object_mut() {
+            fields.entry("name").or_insert_with(|| json!(name.as_str()));
+        }
+        let odd = |what: String| self.upstream.error(ApiErrorKind::Unreadable, &format!("GET {path}"), what);
+        let case = wire::case(&answer).map_err(|error| odd(error.to_string()))?;
+        if number(&case.id) == name.number() {
+            Ok(Some(Case { id: name.into(), ..case }))
+        } else {
+            Err(odd(format!("the answer is about another case: {}", case.id)))
+        }
+    }
+
+    /// First by the first line of the description, which the connector writes; then by the comment that says with which
+    /// company case a case syncs. The oldest one wins, so that every search decides alike.
+    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+        // Also what keeps the query sound: an ID holds no quotes.
+        let counterpart = CompanyCaseId::parse(counterpart).map_err(|error| {
+            self.upstream.error(ApiErrorKind::Refused, "search for a company case", error.to_string())
+        })?;
+        let counterpart = counterpart.as_str();
+        let found = self.search_text(&markers::google_description_header(counterpart)).await?;
+        if let Some(case) = found.into_iter().find(|case| case.counterpart.as_deref() == Some(counterpart)) {
+            return Ok(Some(case));
+        }
+        let notice = markers::now_syncing(counterpart);
+        for case in self.search_text(&notice).await? {
+            // A description that names another company case outweighs a comment.
+            if case.counterpart.is_some() {
+                continue;
+            }
+            let comments = self.comments_of(&self.name(&case.id)?).await?;
+            if comments.iter().any(|comment| comment.body.trim() == notice) {
+                return Ok(Some(case));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
+        let path = format!("/v2/{}/cases", self.settings.parent);
+        let label = format!("POST {path}");
+        let classification_id = self.settings.classification_id.as_deref().ok_or_else(|| {
+            let message = "google.classification_id is not set, and CSAPI creates no case without a classification; \
+                           see caseClassifications.search for the IDs";
+            self.upstream.error(ApiErrorKind::Refused, &label, message)
+        })?;
+        let body = wire::new_case(case, classification_id, &self.settings);
+        let answer: Value = self.upstream.write(Call::post(path, body)).await?;
+        wire::case(&answer).map_err(|odd| self.unreadable(&label, &odd))
+    }
+
+    /// Nothing to do: a Google case has no field for it, and its description names its counterpart.
+    async fn link(&self, _id: &str, _counterpart: &str) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// All of them: the order is not documented, so no page tells that older ones are all that is left.
+    async fn comments(&self, id: &str, _since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
+        self.comments_of(&self.name(id)?).await
+    }
+
+    async fn attachments(
+        &self,
+        id: &str,
+        _since: Option<DateTime<Utc>>,
+    ) -> Result<Vec<Attachment>, ApiError> {
+        self.items(&self.name(id)?, "attachments", wire::attachment, |attachment| {
+            (attachment.created_at, &attachment.id)
+        })
+        .await
+    }
+
+    async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
+        let name = self.name(id)?;
+        let path = format!("/v2/{name}/comments");
+        let label = format!("POST {path}");
+        let answer: Value = self.upstream.write(Call::post(path, json!({ "body": comment.body }))).await?;
+        let comment = wire::comment(&answer, &name).map_err(|odd| self.unreadable(&label, &odd))?;
+        Ok(Written { id: comment.id, created_at: comment.created_at, carrier_comment: None })
+    }
+
+    async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
+        let name = self.name(id)?;
+        if !wire::is_item_id(&attachment.id) {
+            let message = format!("{:?} is not the ID of an attachment", attachment.id);
+            return Err(self.upstream.error(ApiErrorKind::Refused, "download", message));
+        }
+        let path = format!("/v2/{name}/attachments/{}:download", attachment.id);
+        let label = format!("GET {path}");
+        let download = self.upstream.download(Call::get(path).query("alt", "media")).await?;
+        Ok(self.at_least(download, attachment.size, &label))
+    }
+
+    async fn upload(&self, id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
+        let name = self.name(id)?;
+        let path = format!("/upload/v2/{name}/attachments");
+        let label = format!("POST {path}");
+        let call = Call::new(Method::POST, path)
+            .query("attachment.filename", filename(&attachment.filename))
+            .header(CONTENT_TYPE, content_type(attachment.media_type.as_deref()))
+            .body(Body::Stream(attachment.content, attachment.size));
+        let answer: Value = self.upstream.write(call).await.map_err(|error| {
+            // The request itself is always the same; what 400 can refuse is this file, by name, type or size.
+            let unacceptable = error.kind == ApiErrorKind::Refused && error.status == Some(400);
+            ApiError { kind: if unacceptable { ApiErrorKind::Unacceptable } else { error.kind }, ..error }
+        })?;
+        let attachment = wire::attachment(&answer, &name).map_err(|odd| self.unreadable(&label, &odd))?;
+        Ok(Written { id: attachment.id, created_at: attachment.created_at, carrier_comment: None })
+    }
+
+    async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
+        let path = format!("/v2/{}", self.name(id)?);
+        let call = Call::new(Method::PATCH, path)
+            .query("updateMask", "priority")
+            .body(Body::Json(json!({ "priority": priority.name() })));
+        self.upstream.write_only(call).await
+    }
+
+    /// What CSAPI says to closing a closed case is not documented; if it refuses, a look at the case decides.
+    async fn close(&self, id: &str) -> Result<(), ApiError> {
+        let call = Call::post(format!("/v2/{}:close", self.name(id)?), json!({}));
+        let Err(error) = self.upstream.write_only(call).await else { return Ok(()) };
+        if error.kind == ApiErrorKind::Refused
+            && let Ok(Some(case)) = self.get(id).await
+            && case.closed
+        {
+            return Ok(());
+        }
+        Err(error)
+    }
+
+    /// CSAPI has no such method: `close` is the only change of state (`R19`).
+    async fn reopen(&self, id: &str) -> Result<(), ApiError> {
+        let message = "CSAPI cannot reopen a case; ask Google's support to, or open a new one";
+        Err(self.upstream.error(ApiErrorKind::Unsupported, &format!("reopen {id}"), message))
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        let mut checks = vec![self.check_search().await];
+        checks.push(self.check_classification().await);
+        checks
+    }
+}
+
+impl Csapi {
+    /// Content that ends with an error if it is shorter than the list of attachments announced (`R17`): a download does
+    /// not always say itself how long it is.
+    fn at_least(&self, download: Download, announced: Option<u64>, label: &str) -> Download {
+        let Some(announced) = announced else { return download };
+        let mut received: u64 = 0;
+        let mut failed = false;
+        let too_short = self.upstream.error(ApiErrorKind::Uncertain, label, "");
+        let end = futures_util::stream::once(std::future::ready(None));
+        let content = download.content.map(Some).chain(end).filter_map(move |chunk| {
+            let checked = match chunk {
+                Some(Ok(chunk)) => {
+                    received += chunk.len() as u64;
+                    Some(Ok(chunk))
+                }
+                Some(Err(error)) => {
+                    failed = true;
+                    Some(Err(error))
+                }
+                None if received < announced && !failed => Some(Err(ApiError {
+                    message: format!("the download ended after {received} of {announced} bytes"),
+                    ..too_short.clone()
+                })),
+                None => None,
+            };
+            std::future::ready(checked)
+        });
+        Download { size: download.size, content: Box::pin(content) }
+    }
+}
+
+/// Two names with one number are one case (`R9`).
+fn keep_newest(cases: &mut HashMap<String, Case>, case: Case) {
+    let key = number(&case.id).to_owned();
+    if cases.get(&key).is_none_or(|known| known.updated_at < case.updated_at) {
+        cases.insert(key, case);
+    }
+}
+
+fn number(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+/// A text as CSAPI's query language quotes it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A file name that CSAPI takes: never empty, since it is a required field, and without control characters, which nobody says it
+/// holds. It travels percent-encoded, so nothing else in it can do harm.
+fn filename(name: &str) -> String {
+    if name.is_empty() {
+        return "unnamed".to_owned();
+    }
+    name.chars().map(|c| if c.is_control() { '_' } else { c }).collect()
+}
+
+/// The media type, if it is one. A `multipart` type would be taken for the upload's own framing (the discovery document
+/// announces multipart uploads at the same address).
+fn content_type(media_type: Option<&str>) -> HeaderValue {
+    let sound = media_type.filter(|media_type| {
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        let token = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+        };
+        essence.split_once('/').is_some_and(|(kind, subtype)| {
+            token(kind) && token(subtype) && !kind.eq_ignore_ascii_case("multipart")
+        })
+    });
+    sound
+        .and_then(|media_type| HeaderValue::from_str(media_type).ok())
+        .unwrap_or_else(|| HeaderValue::from_static("application/octet-stream"))
+}

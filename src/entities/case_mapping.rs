@@ -1,0 +1,269 @@
+//! `CaseMapping`: what ties a Google case to a company case, and how far their sync has come.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{CompanyCaseId, Global, GoogleCaseName, Ledger, MappingId, Pending, Priority, Side, Sides};
+
+/// Something on one side waits to be carried to the other (`R7`).
+///
+/// Set by whoever detects it. A sync clears it only if it is still the value that the sync read before it looked at
+/// the case, so clocks play no part in that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// When it was first detected.
+    pub since: DateTime<Utc>,
+    /// The case's time of last update, as it was when this was last detected.
+    pub case_updated_at: Option<DateTime<Utc>>,
+}
+
+/// The right to work on a case (`R12`). Taken by compare-and-swap; expires by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Who holds it: unique for each run of a task.
+    pub holder: String,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// The creation of the counterpart was begun and its outcome is not known (`R13`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingCreation {
+    /// Where the counterpart was to be created.
+    pub side: Side,
+    /// When, by our clock.
+    pub attempted_at: DateTime<Utc>,
+}
+
+/// One for each synchronised pair of cases; deleted by cleanup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "stored properties, two of them documented; each stands alone"
+)]
+pub struct CaseMapping {
+    /// Primary key; documented as `ID`.
+    pub id: MappingId,
+    /// Full name of the Google case, as first seen; `None` until it is known.
+    #[serde(rename = "googleCaseName")]
+    pub google_case_name: Option<GoogleCaseName>,
+    /// ID of the company case; `None` until it is known.
+    #[serde(rename = "companyCaseID")]
+    pub company_case_id: Option<CompanyCaseId>,
+    /// Last time that new content was detected on either side.
+    #[serde(rename = "newContentAt")]
+    pub new_content_at: DateTime<Utc>,
+    /// When the case was resolved; cleanup goes by it. Also the base of the three-way merge of the status (`R19`).
+    #[serde(rename = "resolvedAt")]
+    pub resolved_at: Option<DateTime<Utc>>,
+    /// Last time that everything new in the CRM had been carried to Google. See [`synced_at`](Self::synced_at).
+    #[serde(rename = "companyUpdatesSyncedAt")]
+    pub company_updates_synced_at: Option<DateTime<Utc>>,
+    /// Last time that everything new at Google had been carried to the CRM. See [`synced_at`](Self::synced_at).
+    #[serde(rename = "googleUpdatesSyncedAt")]
+    pub google_updates_synced_at: Option<DateTime<Utc>>,
+    /// An outage comment stands on the Google case.
+    #[serde(rename = "outageCommentSentToGoogle")]
+    pub outage_comment_sent_to_google: bool,
+    /// An outage comment stands on the company case.
+    #[serde(rename = "outageCommentSentToCompany")]
+    pub outage_comment_sent_to_company: bool,
+    /// The priority that both sides last agreed on: the base of the three-way merge (`R18`).
+    pub priority: Option<Priority>,
+
+    // What the rules of part 2 need.
+    /// When the mapping was made. A stamp that is null counts from here (`R22`).
+    pub created_at: DateTime<Utc>,
+    /// On which side the pair began: the other case was created from it, or adopted.
+    pub origin: Side,
+    /// When both IDs became known.
+    pub linked_at: Option<DateTime<Utc>>,
+    /// What waits on each side to be carried (`R7`).
+    pub waiting: Sides<Option<Waiting>>,
+    /// Each case's time of last update when a sync last carried all of it: a poll that sees another one has found news.
+    pub carried_updated_at: Sides<Option<DateTime<Utc>>>,
+    /// Who works on the case now (`R12`).
+    pub lease: Option<Lease>,
+    /// What the connector wrote (`R14`).
+    pub ledger: Ledger,
+    /// Writes whose outcome is not known (`R13`).
+    pub pending: Vec<Pending>,
+    /// The creation of the counterpart, if its outcome is not known (`R13`).
+    pub pending_creation: Option<PendingCreation>,
+    /// The counterpart existed before this mapping: until the first complete sync, copies are recognised by their text.
+    pub recovering: bool,
+    /// Into how many parts the description was split when the counterpart was created; 1 if it was not.
+    pub description_parts: u32,
+    /// The flag was taken away: nothing is carried until it is back (`R20`).
+    pub paused: bool,
+    /// On which side the case no longer exists (`R20`).
+    pub gone: Option<Side>,
+    /// The company case was reopened after the pair was closed, and told so, once (`R19`).
+    pub reopen_refused: bool,
+    /// What went wrong in the last sync, for people; no bodies, no secrets.
+    pub last_error: Option<String>,
+    /// Counts the changes; compare-and-swap goes by it. The store's business.
+    pub version: u64,
+}
+
+impl CaseMapping {
+    /// The mapping that a poll, or a person, makes for a case of `side` first seen at `now`; not stored yet.
+    ///
+    /// As documented: the side of the case has not been synced and has something waiting, the other is synced as of now.
+    #[must_use]
+    pub fn first_seen(
+        case: FirstSeen,
+        priority: Option<Priority>,
+        case_updated_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let side = case.side();
+        let (google_case_name, company_case_id) = match case {
+            FirstSeen::Google(name) => (Some(name), None),
+            FirstSeen::Company(id) => (None, Some(id)),
+        };
+        let mut mapping = Self {
+            id: MappingId(0),
+            google_case_name,
+            company_case_id,
+            new_content_at: now,
+            resolved_at: None,
+            company_updates_synced_at: None,
+            google_updates_synced_at: None,
+            outage_comment_sent_to_google: false,
+            outage_comment_sent_to_company: false,
+            priority,
+            created_at: now,
+            origin: side,
+            linked_at: None,
+            waiting: Sides::default(),
+            carried_updated_at: Sides::default(),
+            lease: None,
+            ledger: Ledger::default(),
+            pending: Vec::new(),
+            pending_creation: None,
+            recovering: false,
+            description_parts: 1,
+            paused: false,
+            gone: None,
+            reopen_refused: false,
+            last_error: None,
+            version: 0,
+        };
+        mapping.set_stored_synced_at(side.other(), now);
+        mapping.waiting[side] = Some(Waiting { since: now, case_updated_at });
+        mapping
+    }
+
+    /// Whether both IDs are known.
+    #[must_use]
+    pub fn is_linked(&self) -> bool {
+        self.google_case_name.is_some() && self.company_case_id.is_some()
+    }
+
+    /// Whether the case is known on that side.
+    #[must_use]
+    pub fn has(&self, side: Side) -> bool {
+        match side {
+            Side::Google => self.google_case_name.is_some(),
+            Side::Company => self.company_case_id.is_some(),
+        }
+    }
+
+    /// The case's name on that side.
+    #[must_use]
+    pub fn case_id(&self, side: Side) -> Option<&str> {
+        match side {
+            Side::Google => self.google_case_name.as_ref().map(GoogleCaseName::as_str),
+            Side::Company => self.company_case_id.as_ref().map(CompanyCaseId::as_str),
+        }
+    }
+
+    /// The stored stamp: `googleUpdatesSyncedAt` or `companyUpdatesSyncedAt`, when a sync of that side last ended well.
+    #[must_use]
+    pub fn stored_synced_at(&self, side: Side) -> Option<DateTime<Utc>> {
+        match side {
+            Side::Google => self.google_updates_synced_at,
+            Side::Company => self.company_updates_synced_at,
+        }
+    }
+
+    /// Sets the stored stamp, never backwards.
+    pub fn set_stored_synced_at(&mut self, side: Side, at: DateTime<Utc>) {
+        let stamp = match side {
+            Side::Google => &mut self.google_updates_synced_at,
+            Side::Company => &mut self.company_updates_synced_at,
+        };
+        *stamp = (*stamp).max(Some(at));
+    }
+
+    /// The effective stamp (`R8`): with nothing waiting, a side was synced as of its last poll.
+    ///
+    /// A side that was never synced and is not linked has no stamp, whatever the polls say.
+    #[must_use]
+    pub fn synced_at(&self, side: Side, global: &Global) -> Option<DateTime<Utc>> {
+        let stored = self.stored_synced_at(side);
+        if self.waiting[side].is_none() && (stored.is_some() || self.is_linked()) {
+            stored.max(global.last_polled_at(side))
+        } else {
+            stored
+        }
+    }
+
+    /// Whether the outage comment stands on that side's case.
+    #[must_use]
+    pub fn outage_comment_sent_to(&self, side: Side) -> bool {
+        match side {
+            Side::Google => self.outage_comment_sent_to_google,
+            Side::Company => self.outage_comment_sent_to_company,
+        }
+    }
+
+    /// Sets that flag.
+    pub fn set_outage_comment_sent_to(&mut self, side: Side, sent: bool) {
+        match side {
+            Side::Google => self.outage_comment_sent_to_google = sent,
+            Side::Company => self.outage_comment_sent_to_company = sent,
+        }
+    }
+
+    /// Whether `detect-outages` has to look at it even while the polls are on time (`R8`): something waits, a flag
+    /// stands, or it was never linked. Stores keep this as an indexed property.
+    #[must_use]
+    pub fn needs_watching(&self) -> bool {
+        Side::BOTH.into_iter().any(|side| self.waiting[side].is_some() || self.outage_comment_sent_to(side))
+            || !self.is_linked()
+    }
+
+    /// Whether it takes part in the documented stamping of "open mappings": not resolved.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.resolved_at.is_none()
+    }
+
+    /// Whether somebody else may work on the case at `now`.
+    #[must_use]
+    pub fn lease_is_free(&self, now: DateTime<Utc>) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.expires_at <= now)
+    }
+}
+
+/// The case that a mapping begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirstSeen {
+    /// Seen at Google.
+    Google(GoogleCaseName),
+    /// Seen in the CRM.
+    Company(CompanyCaseId),
+}
+
+impl FirstSeen {
+    /// The side it was seen on.
+    #[must_use]
+    pub const fn side(&self) -> Side {
+        match self {
+            Self::Google(_) => Side::Google,
+            Self::Company(_) => Side::Company,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the connector wrote, by ID (`R14`), and what it is about to write (`R13`).
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Side, Sides};
+
+/// A comment or an attachment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ItemKind {
+    Comment,
+    Attachment,
+}
+
+/// The connector's own words, as opposed to copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// `This case is now syncing with Company Case: …`
+    NowSyncing,
+    /// `This case has not synced properly in …`
+    Outage,
+    /// `Syncing has resumed.`
+    Resumed,
+    /// The company case was reopened, which CSAPI cannot follow (`R19`); or the CRM cannot follow Google.
+    CannotReopen,
+    /// The counterpart no longer exists (`R20`).
+    CounterpartGone,
+}
+
+/// What something that the connector writes stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// One part of a comment of the other side; parts count from 1.
+    Comment {
+        /// The comment's ID on its own side.
+        id: String,
+        /// Which part this is.
+        part: u32,
+    },
+    /// An attachment of the other side; written as an attachment, or as a comment that tells why it cannot be.
+    Attachment {
+        /// The attachment's ID on its own side.
+        id: String,
+    },
+    /// A further part of a description that was too long for the counterpart's own; parts count from 1.
+    Description {
+        /// Which part this is; 2 or more.
+        part: u32,
+    },
+    /// Something that the connector says itself.
+    Notice(Notice),
+}
+
+/// One thing that the connector wrote on a case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where it stands.
+    pub side: Side,
+    /// What it is there.
+    pub kind: ItemKind,
+    /// Its ID there.
+    pub id: String,
+    /// What it stands for.
+    pub source: Source,
+    /// When the source was created on its side, if it said so.
+    pub source_at: Option<DateTime<Utc>>,
+    /// When it was created, by the clock of the side where it stands.
+    pub written_at: Option<DateTime<Utc>>,
+}
+
+/// A write that was begun and whose outcome is not known yet (`R13`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Where it was to be written.
+    pub side: Side,
+    /// As a comment or as an attachment.
+    pub kind: ItemKind,
+    /// What it stands for.
+    pub source: Source,
+    /// How to recognise it: the first line of a comment, the file name of an attachment.
+    pub marker: String,
+    /// An attachment's size in bytes.
+    pub size: Option<u64>,
+    /// When the source was created on its side.
+    pub source_at: Option<DateTime<Utc>>,
+    /// When the write began, by our clock.
+    pub attempted_at: DateTime<Utc>,
+}
+
+/// Everything that the connector wrote on a pair and that a listing can still reach.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ledger(Vec<Entry>);
+
+impl Ledger {
+    /// The entries, oldest record first.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    /// Records something written. The same thing recorded again changes nothing.
+    pub fn record(&mut self, entry: Entry) {
+        if !self.wrote(entry.side, entry.kind, &entry.id) {
+            self.0.push(entry);
+        }
+    }
+
+    /// Whether the connector wrote that item.
+    #[must_use]
+    pub fn wrote(&self, side: Side, kind: ItemKind, id: &str) -> bool {
+        self.0.iter().any(|entry| entry.side == side && entry.kind == kind && entry.id == id)
+    }
+
+    /// Whether `source` has been written on `side`.
+    #[must_use]
+    pub fn has_copy(&self, side: Side, source: &Source) -> bool {
+        self.0.iter().any(|entry| entry.side == side && entry.source == *source)
+    }
+
+    /// How many entries there are for each source on each side; for people.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<(Side, ItemKind), usize> {
+        let mut counts = BTreeMap::new();
+        for entry in &self.0 {
+            *counts.entry((entry.side, entry.kind)).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Forgets what no listing can reach any more: both the source and what was written are older than their side's
+    /// horizon. What has no time is kept.
+    pub fn forget_before(&mut self, horizons: Sides<Option<DateTime<Utc>>>) {
+        self.0.retain(|entry| {
+            let reachable = |side: Side, at: Option<DateTime<Utc>>| match (at, horizons[side]) {
+                (Some(at), Some(horizon)) => at >= horizon,
+                (None, _) | (_, None) => true,
+            };
+            let source_reachable = match entry.source {
+                Source::Comment { .. } | Source::Attachment { .. } => {
+                    reachable(entry.side.other(), entry.source_at)
+                }
+                // A part of a description has no listing of its own: it stays as long as the mapping.
+                // "Is now syncing" is said once in a mapping's life.
+                Source::Description { .. } | Source::Notice(Notice::NowSyncing) => true,
+                Source::Notice(
+                    Notice::Outage | Notice::Resumed | Notice::CannotReopen | Notice::CounterpartGone,
+                ) => false,
+            };
+            source_reachable || reachable(entry.side, entry.written_at)
+        });
+    }
+}

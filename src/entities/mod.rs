@@ -1,0 +1,19 @@
+//! What the connector remembers: [`CaseMapping`] for each pair of cases and one [`Global`].
+//!
+//! Plain values: no I/O, no clock, no store. The documented properties keep their documented names.
+
+mod case_mapping;
+mod global;
+mod ledger;
+mod names;
+mod priority;
+mod side;
+mod tolerance;
+
+pub use case_mapping::{CaseMapping, FirstSeen, Lease, PendingCreation, Waiting};
+pub use global::Global;
+pub use ledger::{Entry, ItemKind, Ledger, Notice, Pending, Source};
+pub use names::{CompanyCaseId, GoogleCaseName, MappingId, NameError};
+pub use priority::{Priority, PriorityReading, PrioritySet};
+pub use side::{Side, Sides};
+pub use tolerance::{Tolerance, ToleranceTable};

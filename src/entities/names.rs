@@ -1,0 +1,166 @@
+//! The names of cases, checked once where they enter.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Primary key of a [`CaseMapping`](super::CaseMapping): an integer that the store assigns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MappingId(pub i64);
+
+impl fmt::Display for MappingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a text is not the name of a case.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Not a Google case name.
+    #[error(
+        "{0:?} is not the name of a Google case: expected organizations/ORGANIZATION/cases/NUMBER or \
+         projects/PROJECT/cases/NUMBER"
+    )]
+    Google(String),
+    /// Not a company case ID.
+    #[error("{0:?} is not the ID of a company case: expected 1 to 128 visible characters")]
+    Company(String),
+}
+
+/// Full name of a Google case: `organizations/{organization}/cases/{number}` or `projects/{project}/cases/{number}`.
+///
+/// Two names with one number are one case (`R9`): compare [`number`](Self::number), keep the name first seen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GoogleCaseName(String);
+
+impl GoogleCaseName {
+    /// Checks a name. Each part may hold letters, digits and `.:_-` only, so it can stand in a URL as it is.
+    pub fn parse(name: &str) -> Result<Self, NameError> {
+        let refused = || NameError::Google(name.chars().take(200).collect());
+        let word = |part: &str| {
+            (1..=128).contains(&part.len())
+                && !part.starts_with('.')
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:_-".contains(&byte))
+        };
+        let parts: Vec<&str> = name.split('/').collect();
+        match parts.as_slice() {
+            ["organizations" | "projects", parent, "cases", number] if word(parent) && word(number) => {
+                Ok(Self(name.to_owned()))
+            }
+            _ => Err(refused()),
+        }
+    }
+
+    /// The whole name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The case's number: its identity, whatever the parent (`R9`).
+    #[must_use]
+    pub fn number(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for GoogleCaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for GoogleCaseName {
+    type Error = NameError;
+
+    fn try_from(name: String) -> Result<Self, NameError> {
+        Self::parse(&name)
+    }
+}
+
+impl From<GoogleCaseName> for String {
+    fn from(name: GoogleCaseName) -> Self {
+        name.0
+    }
+}
+
+/// The CRM's ID of a case: one that never changes. Text, since some CRMs have no integer IDs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CompanyCaseId(String);
+
+impl CompanyCaseId {
+    /// Checks an ID: 1 to 128 characters, letters, digits and `._-` only, which every supported CRM keeps to.
+    pub fn parse(id: &str) -> Result<Self, NameError> {
+        let sound = (1..=128).contains(&id.len())
+            && !id.starts_with('.')
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if sound { Ok(Self(id.to_owned())) } else { Err(NameError::Company(id.chars().take(200).collect())) }
+    }
+
+    /// The ID.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CompanyCaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for CompanyCaseId {
+    type Error = NameError;
+
+    fn try_from(id: String) -> Result<Self, NameError> {
+        Self::parse(&id)
+    }
+}
+
+impl From<CompanyCaseId> for String {
+    fn from(id: CompanyCaseId) -> Self {
+        id.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn google_names_are_checked_and_identified_by_number() {
+        for (name, number) in [
+            ("organizations/123/cases/456", Some("456")),
+            ("projects/my-project/cases/51234456", Some("51234456")),
+            ("projects/example.com:p/cases/5", Some("5")),
+            ("organizations/1/cases/", None),
+            ("organizations/1/cases/2/comments/3", None),
+            ("organizations/../cases/2", None),
+            ("organizations/1/cases/2?x=1", None),
+            ("folders/1/cases/2", None),
+            ("", None),
+        ] {
+            let parsed = GoogleCaseName::parse(name);
+            assert_eq!(parsed.as_ref().ok().map(GoogleCaseName::number), number, "{name}");
+        }
+    }
+
+    #[test]
+    fn company_ids_are_checked() {
+        for (id, sound) in [
+            ("10001", true),
+            ("a1b2-c3_d.4", true),
+            ("", false),
+            ("a/b", false),
+            ("..", false),
+            ("a b", false),
+        ] {
+            assert_eq!(CompanyCaseId::parse(id).is_ok(), sound, "{id}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! How late a case may be before that is an outage.
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::Priority;
+
+/// The tolerances of one priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tolerance {
+    /// New content less than an hour ago.
+    pub fresh: Duration,
+    /// New content an hour to a day ago, both included.
+    pub default: Duration,
+    /// New content more than a day ago.
+    pub stale: Duration,
+}
+
+/// Tolerances by priority level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToleranceTable(pub [Tolerance; 5]);
+
+impl Default for ToleranceTable {
+    /// The documented table.
+    fn default() -> Self {
+        let row = |fresh, default, stale| Tolerance {
+            fresh: Duration::minutes(fresh),
+            default: Duration::minutes(default),
+            stale: Duration::minutes(stale),
+        };
+        Self([row(10, 10, 15), row(10, 15, 60), row(10, 20, 120), row(10, 20, 240), row(10, 30, 240)])
+    }
+}
+
+impl ToleranceTable {
+    /// The tolerance for a case of that priority whose newest content was detected at `new_content_at`.
+    /// A case whose priority is not known is treated as `P4`.
+    #[must_use]
+    pub fn tolerance(
+        &self,
+        priority: Option<Priority>,
+        new_content_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Duration {
+        let row = &self.0[usize::from(priority.unwrap_or(Priority::P4).level())];
+        let age = now - new_content_at;
+        if age < Duration::hours(1) {
+            row.fresh
+        } else if age <= Duration::days(1) {
+            row.default
+        } else {
+            row.stale
+        }
+    }
+
+    /// The smallest tolerance there is: while a poll is younger than this, it can put no idle case into an outage (`R8`).
+    #[must_use]
+    pub fn smallest(&self) -> Duration {
+        self.0.iter().flat_map(|row| [row.fresh, row.default, row.stale]).min().unwrap_or_default()
+    }
+}

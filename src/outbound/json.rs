@@ -1,0 +1,177 @@
+//! JSON as upstreams send it, which is not always JSON as it should be (`R25`).
+
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// What is nested more deeply is read as null. The parser's own limit is 128.
+const DEEPEST: usize = 100;
+
+/// Parses an answer. One odd thing in one case must not make a whole page unreadable: bytes that are not UTF-8 and escapes of
+/// lone surrogates become U+FFFD, what is nested more deeply than anything that is looked at becomes null, and a
+/// byte order mark is skipped.
+pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    if let Ok(value) = serde_json::from_slice(body) {
+        return Ok(value);
+    }
+    let text = String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
+    let text = replace_lone_surrogates(&text);
+    let error = match serde_json::from_str(&text) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    // The parser's error tells the place, so it is the one to return.
+    shallow(&text).and_then(serde_json::from_value).map_err(|_| error)
+}
+
+/// The value without what is nested too deeply.
+fn shallow(text: &str) -> Result<Value, serde_json::Error> {
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let value = Shallow(DEEPEST).deserialize(&mut parser)?;
+    parser.end()?;
+    Ok(value)
+}
+
+/// Reads a value, so many levels of it.
+struct Shallow(usize);
+
+impl<'de> DeserializeSeed<'de> for Shallow {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.0 == 0 {
+            // Skipping does not recurse, so its depth has no limit.
+            return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Value::Null);
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Shallow {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(Self(self.0 - 1))? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            object.insert(name, fields.next_value_seed(Self(self.0 - 1))?);
+        }
+        Ok(object.into())
+    }
+}
+
+/// Replaces each `\uD800` to `\uDFFF` that is not half of a pair by `\ufffd`.
+fn replace_lone_surrogates(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        result.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let taken = match (unit(rest), unit(rest.get(6..).unwrap_or_default())) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+            (Some(0xD800..=0xDFFF), _) => {
+                result.push_str("\\ufffd");
+                rest = &rest[6..];
+                continue;
+            }
+            (Some(_), _) => 6,
+            // Another escape: the backslash and the character after it, whatever its width.
+            (None, _) => rest.char_indices().nth(2).map_or(rest.len(), |(index, _)| index),
+        };
+        result.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    result.push_str(rest);
+    result
+}
+
+/// The UTF-16 unit of the `\uXXXX` escape that the text begins with.
+fn unit(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        u16::from_str_radix(digits, 16).ok()
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn odd_text_is_read_and_sound_text_is_unchanged() {
+        for (json, expected) in [
+            (r#""plain""#, "plain"),
+            (r#""\ud83d\ude00""#, "\u{1f600}"),
+            (r#""a\ud83dz""#, "a\u{fffd}z"),
+            (r#""\ude00\ud83d""#, "\u{fffd}\u{fffd}"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}\u{1f600}"),
+            (r#""\\ud83d""#, "\\ud83d"),
+            (r#""\ud83d\n""#, "\u{fffd}\n"),
+            (r#""\u0000\ud800""#, "\0\u{fffd}"),
+            ("\u{feff}\"marked\"", "marked"),
+        ] {
+            assert_eq!(decode::<String>(json.as_bytes()).unwrap(), expected, "{json}");
+        }
+        assert_eq!(decode::<String>(b"\"a\xffb\"").unwrap(), "a\u{fffd}b");
+        assert!(decode::<String>(br#""\ud8"#).is_err());
+    }
+
+    #[test]
+    fn deep_nesting_costs_only_what_is_nested_deeply() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let page =
+            format!(r#"{{"a": [1, -2, 2.5, true, null, "x"], "deep": {deep}, "b": {{"c": "\ud800"}}}}"#);
+        let value: Value = decode(page.as_bytes()).unwrap();
+        assert_eq!(value["a"], json!([1, -2, 2.5, true, null, "x"]));
+        assert_eq!(value["b"], json!({ "c": "\u{fffd}" }));
+        assert!(value["deep"][0].is_array());
+        for broken in ["[".repeat(100_000), format!("{deep} x"), r#"{"a":1"#.to_owned(), String::new()] {
+            assert!(decode::<Value>(broken.as_bytes()).is_err(), "{:.20}", broken);
+        }
+    }
+}

@@ -1,0 +1,685 @@
+//! One upstream: requests with their timeouts, retries and rate limit.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rand::RngExt as _;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode, Url};
+use serde::de::DeserializeOwned;
+
+use super::credentials::Credentials;
+use super::json;
+use super::streaming::{Sending, arriving};
+use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
+use crate::clock::SharedClock;
+use crate::telemetry::{CallLabels, Metrics};
+
+/// The largest answer that is read into memory, in bytes. A page of cases fits many times over; downloads are streamed.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// How much of an upstream's own message goes into ours, in characters.
+const MAX_MESSAGE: usize = 500;
+/// How much of a refusal is read, in bytes.
+const MAX_REFUSAL: usize = 64 * 1024;
+/// How many redirects a download follows.
+const MAX_REDIRECTS: usize = 3;
+/// How long a connection may lie idle before it is closed. Servers close theirs after 5 seconds (Apache) to minutes, and a
+/// write that meets the closing is a write whose answer is lost (R13); calls of one task follow each other closely.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// How often, and how far apart, a call is tried within one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Tries in all; 1 never repeats.
+    pub attempts: u32,
+    /// The longest first pause; each further one may be twice as long. Each is drawn between half of that and all of it.
+    pub first_pause: Duration,
+    /// The longest pause, also for a `Retry-After`: what asks for more is left to the queue.
+    pub longest_pause: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { attempts: 4, first_pause: Duration::from_millis(400), longest_pause: Duration::from_secs(20) }
+    }
+}
+
+/// How to reach an upstream.
+pub struct UpstreamSettings {
+    /// What people call it.
+    pub name: &'static str,
+    /// Where it is; a path here comes before every call's.
+    pub base_url: Url,
+    /// Client-side rate limit; ten seconds' worth of it may go at once.
+    pub requests_per_minute: NonZeroU32,
+    /// For a whole call, but for streamed content: there it is the longest silence.
+    pub timeout: Duration,
+    /// Retries within a task.
+    pub retry: RetryPolicy,
+    /// Hosts that a download may be redirected to besides the upstream's own: `host`, `host:port` or `.domain` for a whole
+    /// domain. They get no credentials.
+    pub download_hosts: Vec<String>,
+}
+
+/// A request's body.
+#[derive(Default)]
+pub enum Body {
+    /// None.
+    #[default]
+    Empty,
+    /// JSON.
+    Json(serde_json::Value),
+    /// A stream, with its length in bytes if that is known. Sent once: never repeated. If it fails, or is not as long as
+    /// announced, the request is broken off before its end, so that the upstream keeps nothing (`R17`).
+    Stream(ByteStream, Option<u64>),
+    /// A form with files. Sent once: never repeated. Broken off like a stream.
+    Multipart(reqwest::multipart::Form),
+}
+
+/// A request to an upstream.
+pub struct Call {
+    method: Method,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Body,
+}
+
+impl Call {
+    /// A call to `path`, which is percent-encoded already and begins with `/`.
+    #[must_use]
+    pub fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), query: Vec::new(), headers: Vec::new(), body: Body::Empty }
+    }
+
+    /// `GET path`.
+    #[must_use]
+    pub fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    /// `POST path` with JSON.
+    #[must_use]
+    pub fn post(path: impl Into<String>, body: serde_json::Value) -> Self {
+        Self::new(Method::POST, path).body(Body::Json(body))
+    }
+
+    /// Adds a query parameter; it is encoded here.
+    #[must_use]
+    pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, body: Body) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// `GET /path`, without the query, which may hold content.
+    fn label(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// The same call again, if its body can be sent again.
+    fn again(&self) -> Option<Self> {
+        let body = match &self.body {
+            Body::Empty => Body::Empty,
+            Body::Json(value) => Body::Json(value.clone()),
+            Body::Stream(..) | Body::Multipart(_) => return None,
+        };
+        Some(Self {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
+            headers: self.headers.clone(),
+            body,
+        })
+    }
+}
+
+/// Whether a call changes something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Read,
+    Write,
+}
+
+/// A failed try.
+struct Failure {
+    error: ApiError,
+    /// The pause that the upstream asked for.
+    retry_after: Option<Duration>,
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self { error, retry_after: None }
+    }
+}
+
+/// One upstream. Cheap to share behind an `Arc`.
+pub struct Upstream {
+    settings: UpstreamSettings,
+    http: reqwest::Client,
+    limiter: DefaultDirectRateLimiter,
+    credentials: Arc<dyn Credentials>,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+}
+
+impl Upstream {
+    /// An upstream. Errors if the TLS stack cannot be set up.
+    pub fn new(
+        settings: UpstreamSettings,
+        credentials: Arc<dyn Credentials>,
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, ApiError> {
+        let http = client(&settings).map_err(|error| {
+            ApiError::new(ApiErrorKind::NotApplied, settings.name, "set up", chain(&error))
+        })?;
+        let minute = settings.requests_per_minute;
+        // Without a burst of its own, the quota would let a whole minute's worth go at once, and as much again within the
+        // minute. Ten seconds' worth: a task's few calls do not wait, and no minute sees more than 7/6 of the limit.
+        let burst = NonZeroU32::new(minute.get() / 6).unwrap_or(NonZeroU32::MIN);
+        let limiter = RateLimiter::direct(Quota::per_minute(minute).allow_burst(burst));
+        Ok(Self { settings, http, limiter, credentials, clock, metrics })
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.settings.name
+    }
+
+    /// How long a call may take; for streamed content, the longest silence.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// How long after the first try of a call its last one may begin, waits for the rate limit aside.
+    #[must_use]
+    pub fn last_try_begins(&self) -> Duration {
+        let RetryPolicy { attempts, longest_pause, .. } = self.settings.retry;
+        (self.settings.timeout + longest_pause).saturating_mul(attempts.saturating_sub(1))
+    }
+
+    /// An error of this upstream that has no HTTP answer behind it.
+    #[must_use]
+    pub fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {
+        ApiError::new(kind, self.settings.name, call, message)
+    }
+
+    /// Reads JSON; tried again while that may help.
+    pub async fn read<T: DeserializeOwned>(&self, call: Call) -> Result<T, ApiError> {
+        self.json(call, Effect::Read).await
+    }
+
+    /// Changes something and reads JSON. Tried again only where it is certain that nothing happened.
+    pub async fn write<T: DeserializeOwned>(&self, call: Call) -> Result<T, ApiError> {
+        self.json(call, Effect::Write).await
+    }
+
+    /// Changes something; whatever a successful answer says is dropped. Tried again only where it is certain that nothing
+    /// happened.
+    pub async fn write_only(&self, call: Call) -> Result<(), ApiError> {
+        self.persist(call, Effect::Write, |call| Box::pin(self.once_unread(call))).await
+    }
+
+    /// Opens content for streaming, following redirects to hosts that are allowed for, without credentials there. Opening
+    /// is tried again while that may help; once content arrives, whoever reads it decides.
+    pub async fn download(&self, call: Call) -> Result<Download, ApiError> {
+        let label = call.label();
+        let response = self.persist(call, Effect::Read, |call| Box::pin(self.once_following(call))).await?;
+        let name = self.settings.name;
+        let failed = move |message| ApiError::new(ApiErrorKind::Uncertain, name, label.clone(), message);
+        Ok(arriving(response, self.settings.timeout, failed))
+    }
+
+    async fn json<T: DeserializeOwned>(&self, call: Call, effect: Effect) -> Result<T, ApiError> {
+        let label = call.label();
+        let (status, body) =
+            self.persist(call, effect, |call| Box::pin(self.once_whole(call, effect))).await?;
+        json::decode(&body).map_err(|error| ApiError {
+            status: Some(status.as_u16()),
+            // Only the position: the parser's own message can quote the content.
+            ..self.error(
+                ApiErrorKind::Unreadable,
+                &label,
+                format!(
+                    "the answer is not the expected JSON ({:?} error at line {} column {})",
+                    error.classify(),
+                    error.line(),
+                    error.column()
+                ),
+            )
+        })
+    }
+
+    /// Tries until it succeeds, cannot succeed, or the tries are used up (`R21`).
+    async fn persist<'a, T>(
+        &'a self,
+        mut call: Call,
+        effect: Effect,
+        once: impl Fn(Call) -> BoxFuture<'a, Result<T, Failure>> + Send + Sync,
+    ) -> Result<T, ApiError> {
+        let policy = self.settings.retry;
+        let mut refreshed = false;
+        let mut attempt = 1;
+        loop {
+            let again = call.again();
+            let failure = match once(call).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let may_help = failure.error.status == Some(401) && !refreshed && {
+                // Even if this call cannot be sent again: the next one gets the new credentials.
+                refreshed = true;
+                self.credentials.refresh().await
+            };
+            let Some(next) = again else { return Err(failure.error) };
+            call = next;
+            if may_help {
+                continue;
+            }
+            let may_pass = match failure.error.kind {
+                ApiErrorKind::NotApplied => true,
+                ApiErrorKind::Uncertain => effect == Effect::Read,
+                ApiErrorKind::NotFound
+                | ApiErrorKind::Unauthorized
+                | ApiErrorKind::Refused
+                | ApiErrorKind::Unacceptable
+                | ApiErrorKind::Unsupported
+                | ApiErrorKind::Unreadable => false,
+            };
+            let asked = failure.retry_after.unwrap_or_default();
+            if !may_pass || attempt >= policy.attempts || asked > policy.longest_pause {
+                return Err(failure.error);
+            }
+            let ceiling =
+                policy.first_pause.saturating_mul(1 << (attempt - 1).min(16)).min(policy.longest_pause);
+            let pause = ceiling.mul_f64(rand::rng().random_range(0.5..=1.0)).max(asked);
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// One try, with the whole answer.
+    async fn once_whole(&self, call: Call, effect: Effect) -> Result<(StatusCode, Bytes), Failure> {
+        let label = call.label();
+        let response = self.accepted(call, effect).await?;
+        let status = response.status();
+        let body = self.within(read_capped(response, MAX_ANSWER)).await.map_err(|broken| {
+            let kind = match broken {
+                // A connection that broke in the middle of an answer: as uncertain as one that broke before.
+                Broken::Off(_) => ApiErrorKind::Uncertain,
+                Broken::TooLarge(_) => ApiErrorKind::Unreadable,
+            };
+            let error = self.error(kind, &label, broken.to_string());
+            Failure::from(ApiError { status: Some(status.as_u16()), ..error })
+        })?;
+        Ok((status, body))
+    }
+
+    /// One try of a write whose answer does not matter.
+    async fn once_unread(&self, call: Call) -> Result<(), Failure> {
+        let response = self.accepted(call, Effect::Write).await?;
+        // Read all the same, so that the connection can be used again; that this fails changes nothing.
+        drop(self.within(read_capped(response, MAX_REFUSAL)).await);
+        Ok(())
+    }
+
+    /// One try of a download, with its redirects.
+    async fn once_following(&self, call: Call) -> Result<Response, Failure> {
+        let label = call.label();
+        let mut at = self.url(&call)?;
+        let mut response = self.exchange(call, true).await?;
+        for _ in 0..MAX_REDIRECTS {
+            if !response.status().is_redirection() {
+                break;
+            }
+            at = self.redirect_target(&label, &at, &response)?;
+            let mut request = self.http.get(at.clone());
+            if same_origin(&at, &self.settings.base_url) {
+                self.limiter.until_ready().await;
+                if let Some((name, value)) = self.authorization(&label).await? {
+                    request = request.header(name, value);
+                }
+            }
+            response = match tokio::time::timeout(self.settings.timeout, request.send()).await {
+                Ok(outcome) => outcome.map_err(|error| self.transport(&label, &error))?,
+                Err(_) => return Err(self.silence(&label).into()),
+            };
+        }
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(self.refusal(&label, response, Effect::Read).await)
+        }
+    }
+
+    /// One exchange that has to end with a success.
+    async fn accepted(&self, call: Call, effect: Effect) -> Result<Response, Failure> {
+        let label = call.label();
+        let response = self.exchange(call, false).await?;
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(self.refusal(&label, response, effect).await)
+        }
+    }
+
+    /// One exchange, to the head of the answer, whatever it says. `streamed`: the answer's body may take any time.
+    async fn exchange(&self, call: Call, streamed: bool) -> Result<Response, Failure> {
+        let label = call.label();
+        let timeout = self.settings.timeout;
+        self.limiter.until_ready().await;
+        let authorization = self.authorization(&label).await?;
+        let method = call.method.to_string();
+        let mut request = self.http.request(call.method.clone(), self.url(&call)?);
+        for (name, value) in call.headers.into_iter().chain(authorization) {
+            request = request.header(name, value);
+        }
+        let mut sending = None;
+        let built = match call.body {
+            Body::Empty => request.build(),
+            Body::Json(value) => request.json(&value).build(),
+            Body::Stream(content, size) => {
+                let (watched, body) = Sending::of_stream(content, size);
+                sending = Some(watched);
+                if let Some(size) = size {
+                    request = request.header(reqwest::header::CONTENT_LENGTH, size);
+                }
+                request.body(body).build()
+            }
+            Body::Multipart(form) => request.multipart(form).build().map(|mut request| {
+                sending = Sending::of_request(&mut request);
+                request
+            }),
+        };
+        let mut request = built.map_err(|error| self.transport(&label, &error))?;
+        let outcome = if let Some(sending) = &sending {
+            sending.watch(timeout, self.http.execute(request)).await
+        } else if streamed {
+            tokio::time::timeout(timeout, self.http.execute(request)).await.ok()
+        } else {
+            // Until the answer's last byte.
+            *request.timeout_mut() = Some(timeout);
+            Some(self.http.execute(request).await)
+        };
+        let status = match &outcome {
+            Some(Ok(response)) => response.status().as_u16().to_string(),
+            Some(Err(_)) | None => "none".to_owned(),
+        };
+        let labels = CallLabels { upstream: self.settings.name, method, status };
+        self.metrics.upstream_calls.get_or_create(&labels).inc();
+        match outcome {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(error)) => Err(match sending.and_then(|sending| sending.failure()) {
+                // The request ended before its end: no upstream takes that for a whole one.
+                Some(reason) => self.error(ApiErrorKind::NotApplied, &label, reason).into(),
+                None => self.transport(&label, &error).into(),
+            }),
+            None => Err(self.silence(&label).into()),
+        }
+    }
+
+    /// Something that must not take longer than the timeout.
+    async fn within<T>(&self, what: impl Future<Output = Result<T, Broken>>) -> Result<T, Broken> {
+        match tokio::time::timeout(self.settings.timeout, what).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Broken::Off("timed out".to_owned())),
+        }
+    }
+
+    /// The upstream fell silent.
+    fn silence(&self, label: &str) -> ApiError {
+        let message = format!("timed out: nothing for {}", humantime::format_duration(self.settings.timeout));
+        self.error(ApiErrorKind::Uncertain, label, message)
+    }
+
+    fn url(&self, call: &Call) -> Result<Url, ApiError> {
+        let base = self.settings.base_url.as_str().trim_end_matches('/');
+        let mut url = Url::parse(&format!("{base}{}", call.path)).map_err(|error| {
+            self.error(ApiErrorKind::Refused, &call.label(), format!("the address is not valid: {error}"))
+        })?;
+        if !call.query.is_empty() {
+            let pairs: Vec<String> = call.query.iter().map(|(name, value)| encoded(name, value)).collect();
+            url.set_query(Some(&pairs.join("&")));
+        }
+        Ok(url)
+    }
+
+    async fn authorization(&self, label: &str) -> Result<Option<(HeaderName, HeaderValue)>, ApiError> {
+        let header = tokio::time::timeout(self.settings.timeout, self.credentials.header()).await;
+        let late = |_| {
+            self.error(ApiErrorKind::NotApplied, label, "timed out while asking for credentials".to_owned())
+        };
+        header.map_err(late)?.map_err(|message| self.error(ApiErrorKind::Unauthorized, label, message))
+    }
+
+    /// Where a download is redirected to, if that is allowed.
+    fn redirect_target(&self, label: &str, from: &Url, response: &Response) -> Result<Url, ApiError> {
+        let refused = |message: String| self.error(ApiErrorKind::Refused, label, message);
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let mut target = location
+            .and_then(|location| from.join(location).ok())
+            .ok_or_else(|| refused("a redirect without a usable Location".to_owned()))?;
+        // Whatever credentials an answer puts into an address are not ours to send; without a host this cannot fail usefully.
+        let _ = (target.set_username(""), target.set_password(None));
+        let downgraded = from.scheme() == "https" && target.scheme() != "https";
+        let host = target.host_str().unwrap_or_default();
+        let with_port =
+            target.port_or_known_default().map(|port| format!("{host}:{port}")).unwrap_or_default();
+        let allowed = same_origin(&target, &self.settings.base_url)
+            || self.settings.download_hosts.iter().any(|allowed| {
+                allowed == host
+                    || *allowed == with_port
+                    || (allowed.starts_with('.') && host.ends_with(allowed))
+            });
+        if allowed && !downgraded && matches!(target.scheme(), "http" | "https") {
+            Ok(target)
+        } else {
+            Err(refused(format!(
+                "the download is redirected to {with_port}, which is not among the hosts that are allowed for; if it is \
+                 the upstream's own, add it to download_hosts"
+            )))
+        }
+    }
+
+    /// What a call that got no answer means.
+    fn transport(&self, label: &str, error: &reqwest::Error) -> ApiError {
+        let kind = if error.is_connect() {
+            ApiErrorKind::NotApplied
+        } else if error.is_builder() {
+            ApiErrorKind::Refused
+        } else {
+            ApiErrorKind::Uncertain
+        };
+        self.error(kind, label, chain(error))
+    }
+
+    /// What an answer that is no success means.
+    async fn refusal(&self, label: &str, response: Response, effect: Effect) -> Failure {
+        let status = response.status();
+        let retry_after = self.retry_after(response.headers());
+        let kind = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiErrorKind::Unauthorized,
+            StatusCode::NOT_FOUND | StatusCode::GONE => ApiErrorKind::NotFound,
+            // 409: two writes met, and this one lost.
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT => ApiErrorKind::NotApplied,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE if effect == Effect::Write => {
+                ApiErrorKind::Unacceptable
+            }
+            StatusCode::REQUEST_TIMEOUT => ApiErrorKind::Uncertain,
+            _ if status.is_server_error() => ApiErrorKind::Uncertain,
+            _ => ApiErrorKind::Refused,
+        };
+        let message = if status.is_redirection() {
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            let host = location
+                .and_then(|location| Url::parse(location).ok())
+                .and_then(|url| url.host_str().map(str::to_owned));
+            let host = host.unwrap_or_else(|| "another address".to_owned());
+            format!("redirected to {host}, which only downloads may be; check base_url")
+        } else {
+            match self.within(read_capped(response, MAX_REFUSAL)).await {
+                Ok(body) => self.without_secrets(upstream_message(&body)).await,
+                Err(broken) => broken.to_string(),
+            }
+        };
+        let error = ApiError {
+            kind,
+            upstream: self.settings.name,
+            call: label.to_owned(),
+            status: Some(status.as_u16()),
+            message,
+        };
+        Failure { error, retry_after }
+    }
+
+    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = value.parse::<u64>() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let until = chrono::DateTime::<chrono::Utc>::from(httpdate::parse_http_date(value).ok()?);
+        Some((until - self.clock.now()).to_std().unwrap_or_default())
+    }
+
+    /// An upstream's own words, should they repeat what we proved ourselves with.
+    async fn without_secrets(&self, message: String) -> String {
+        let Ok(Ok(Some((_, value)))) =
+            tokio::time::timeout(self.settings.timeout, self.credentials.header()).await
+        else {
+            return message;
+        };
+        let Ok(value) = value.to_str() else { return message };
+        let secret = value.rsplit(' ').next().unwrap_or(value);
+        if secret.is_empty() { message } else { message.replace(secret, "[secret]") }
+    }
+}
+
+fn client(settings: &UpstreamSettings) -> Result<reqwest::Client, reqwest::Error> {
+    // The first call wins; a later one finds the provider in place.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("casebridge/", env!("CARGO_PKG_VERSION")))
+        // Well before any other timeout: a connection that never came about is a call that certainly did not happen.
+        .connect_timeout(Duration::from_secs(10).min(settings.timeout / 2))
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+}
+
+fn same_origin(a: &Url, b: &Url) -> bool {
+    a.scheme() == b.scheme()
+        && a.host_str() == b.host_str()
+        && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// `name=value` with everything escaped that is not a letter or a digit: a space is `%20`, which every server understands,
+/// where `+` is a matter of taste.
+fn encoded(name: &str, value: &str) -> String {
+    /// Unreserved characters (RFC 3986, 2.3) stay as they are.
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    format!("{}={}", utf8_percent_encode(name, ESCAPED), utf8_percent_encode(value, ESCAPED))
+}
+
+/// Why an answer's body was not read to its end.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the answer broke off: {0}")]
+    Off(String),
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+}
+
+async fn read_capped(response: Response, limit: usize) -> Result<Bytes, Broken> {
+    let mut body = BytesMut::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| Broken::Off(chain(&error)))?;
+        if body.len() + chunk.len() > limit {
+            return Err(Broken::TooLarge(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// The upstream's own words, out of the shapes that Google, Jira, Zendesk and ServiceNow put them in.
+fn upstream_message(body: &[u8]) -> String {
+    let found = json::decode::<serde_json::Value>(body).ok().and_then(|value| {
+        let pointers = [
+            "/error/message",
+            "/errorMessages/0",
+            "/error/detail",
+            "/description",
+            "/message",
+            "/error",
+            "/title",
+        ];
+        let texts = pointers.iter().filter_map(|pointer| value.pointer(pointer)?.as_str());
+        let fields = value.pointer("/errors").and_then(serde_json::Value::as_object).map(|errors| {
+            let named: Vec<String> = errors
+                .iter()
+                .map(|(field, text)| format!("{field}: {}", text.as_str().unwrap_or("refused")))
+                .collect();
+            named.join("; ")
+        });
+        texts.map(str::to_owned).chain(fields).find(|text| !text.is_empty())
+    });
+    found.map_or_else(|| "no message that can be read".to_owned(), |text| shorten(&text))
+}
+
+/// One line of at most 500 characters, without control characters: safe in a log and in an error.
+#[must_use]
+pub fn shorten(text: &str) -> String {
+    let mut line: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE).collect();
+    if text.chars().nth(MAX_MESSAGE).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// An error with its causes, without the URL, whose query could hold content.
+pub(super) fn chain(error: &reqwest::Error) -> String {
+    use std::error::Error as _;
+    let what = if error.is_timeout() {
+        "timed out"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else {
+        "the exchange failed"
+    };
+    let mut text = what.to_owned();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let message = inner.to_string();
+        if !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = inner.source();
+    }
+    shorten(&text)
+}

@@ -1,0 +1,13 @@
+//! The pure planner: Google's side, the company's side and the mapping in, a list of actions out (`R11`).
+//!
+//! No I/O and no clock: the same input gives the same plan. [`plan`] compares a linked pair, [`counterpart_of`] says what
+//! the counterpart of a single case looks like. Carrying the plan out is the tasks' business.
+
+mod merge;
+mod plan;
+mod snapshot;
+pub mod texts;
+
+pub use merge::{PriorityMerge, merge_priority};
+pub use plan::{Action, CommentToWrite, Pair, Plan, Rules, Switches, counterpart_of, has_news, plan};
+pub use snapshot::{Snapshot, horizons};

@@ -1,0 +1,607 @@
+//! Compares a linked pair with its mapping, and says what is to be done (`R11`).
+
+use chrono::{DateTime, Utc};
+
+use super::merge::merge_priority;
+use super::snapshot::Snapshot;
+use super::texts;
+use crate::cases::{Attachment, Capabilities, Case, Comment, NewCase, Visibility, markers};
+use crate::entities::{
+    CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, Priority, Side, Sides, Source,
+};
+
+/// Which of the five things are kept in step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the five documented switches")]
+pub struct Switches {
+    /// Counterparts are created.
+    pub creation: bool,
+    /// Comments are copied.
+    pub comments: bool,
+    /// Attachments are copied.
+    pub attachments: bool,
+    /// Priorities are merged.
+    pub priority: bool,
+    /// Closing and reopening are carried.
+    pub status: bool,
+}
+
+/// What the configuration says about every pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// What is kept in step.
+    pub switches: Switches,
+    /// Whether internal comments of the CRM go to Google. Off unless a person decides otherwise.
+    pub carry_internal_comments: bool,
+    /// As what Google's comments, and the connector's own, arrive in the CRM.
+    pub comment_visibility: Visibility,
+}
+
+/// A linked pair, read.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'a> {
+    /// The mapping, read before the cases were.
+    pub mapping: &'a CaseMapping,
+    /// The Google case.
+    pub google: &'a Snapshot,
+    /// The company case.
+    pub company: &'a Snapshot,
+    /// When the sync began, by our clock.
+    pub now: DateTime<Utc>,
+}
+
+impl<'a> Pair<'a> {
+    fn snapshot(&self, side: Side) -> &'a Snapshot {
+        match side {
+            Side::Google => self.google,
+            Side::Company => self.company,
+        }
+    }
+}
+
+/// A comment that the connector is to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommentToWrite {
+    /// Where.
+    pub side: Side,
+    /// What it stands for.
+    pub source: Source,
+    /// When that was created, by its own side's clock.
+    pub source_at: Option<DateTime<Utc>>,
+    /// All of it. The first line is the marker by which it is recognised (`R13`).
+    pub body: String,
+    /// Who may read it.
+    pub visibility: Visibility,
+}
+
+/// One thing to be done. Those that change a case come in the order in which they are to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The flag is gone: carry nothing until it is back (`R20`).
+    Pause,
+    /// The flag is back (`R20`).
+    Resume,
+    /// A write whose answer was lost did happen: record it (`R13`).
+    Adopt(Entry),
+    /// A write whose answer was lost did not happen, and what it stood for is not to be written any more.
+    Forget(Pending),
+    /// Write the Google case's name onto the company case (`R10`).
+    LinkBack {
+        /// The company case.
+        company_case_id: String,
+        /// The Google case.
+        google_case_name: String,
+    },
+    /// Add a comment.
+    Comment(CommentToWrite),
+    /// Copy an attachment, or say why that cannot be done (`R17`).
+    Attach {
+        /// The side that gets it.
+        to: Side,
+        /// What is copied.
+        attachment: Attachment,
+        /// As what it arrives, where attachments hang on comments.
+        visibility: Visibility,
+    },
+    /// Set the priority of one side.
+    SetPriority {
+        /// That side.
+        side: Side,
+        /// The level.
+        priority: Priority,
+    },
+    /// Both sides have this priority: it is the base of the next merge (`R18`).
+    AgreeOnPriority(Priority),
+    /// Close the case of one side.
+    Close {
+        /// That side.
+        side: Side,
+    },
+    /// Open the case of one side again (`R19`).
+    Reopen {
+        /// That side.
+        side: Side,
+    },
+    /// The pair is closed, as of this time.
+    Resolve(DateTime<Utc>),
+    /// The pair is open again.
+    Unresolve,
+    /// Whether the company was told that the other side cannot follow a reopening (`R19`).
+    RefusedReopening(bool),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// In order.
+    pub actions: Vec<Action>,
+    /// What has to wait for the outcome of an earlier write (`R13`); the sync fails and is repeated.
+    pub waits: Vec<String>,
+    /// What a person should know. Never content.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Whether nothing is to be done, now or later.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.waits.is_empty()
+    }
+}
+
+/// What a sync of `source` has to do for this pair. Empty if both sides are equal.
+#[must_use]
+pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilities>) -> Plan {
+    let mapping = pair.mapping;
+    if !pair.company.case.synchronize {
+        let actions = if mapping.paused { Vec::new() } else { vec![Action::Pause] };
+        return Plan { actions, ..Plan::default() };
+    }
+    let mut planner = Planner::new(pair, rules, facts);
+    if mapping.paused {
+        planner.plan.actions.push(Action::Resume);
+    }
+    planner.adopt();
+    planner.link_back();
+    planner.carry(source);
+    planner.plan
+}
+
+/// Whether `side` holds anything that a sync of `side` would carry. Used to stamp a side that was read on the way (`R8`).
+#[must_use]
+pub fn has_news(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilities>) -> bool {
+    let mut planner = Planner::new(pair, rules, facts);
+    planner.adopt();
+    planner.plan = Plan::default();
+    planner.carry(side);
+    !planner.plan.is_empty()
+}
+
+/// What the counterpart of a case looks like, and into how many parts its description is split.
+#[must_use]
+pub fn counterpart_of(
+    from: Side,
+    mapping: &CaseMapping,
+    case: &Case,
+    target: &Capabilities,
+) -> (NewCase, u32) {
+    let text = texts::mirrored(from, &case.id, &case.title, &case.description, target);
+    let parts = u32::try_from(text.further.len() + 1).unwrap_or(u32::MAX);
+    let new = NewCase {
+        title: text.title,
+        description: text.description,
+        priority: case.priority.level(),
+        counterpart: case.id.clone(),
+        idempotency_key: format!("casebridge-{}-case", mapping.id),
+    };
+    (new, parts)
+}
+
+struct Planner<'a> {
+    pair: Pair<'a>,
+    rules: &'a Rules,
+    facts: Sides<&'a Capabilities>,
+    /// The mapping's ledger, with what this plan adopts.
+    ledger: Ledger,
+    /// The mapping's pending writes, without what this plan adopts.
+    pending: Vec<Pending>,
+    plan: Plan,
+}
+
+impl<'a> Planner<'a> {
+    fn new(pair: Pair<'a>, rules: &'a Rules, facts: Sides<&'a Capabilities>) -> Self {
+        let ledger = pair.mapping.ledger.clone();
+        let pending = pair.mapping.pending.clone();
+        Self { pair, rules, facts, ledger, pending, plan: Plan::default() }
+    }
+
+    /// Finds what earlier writes left behind: first those whose answer was lost, then, if the pair was found rather than
+    /// made, everything that reads like a copy (`R13`).
+    fn adopt(&mut self) {
+        for pending in std::mem::take(&mut self.pending) {
+            if let Some(entry) = self.outcome_of(&pending) {
+                self.record(entry);
+            } else if self.is_obsolete(&pending) {
+                self.plan.actions.push(Action::Forget(pending));
+            } else {
+                self.pending.push(pending);
+            }
+        }
+        if self.pair.mapping.recovering {
+            for side in Side::BOTH {
+                self.recover(side);
+            }
+        }
+    }
+
+    fn record(&mut self, entry: Entry) {
+        self.ledger.record(entry.clone());
+        self.plan.actions.push(Action::Adopt(entry));
+    }
+
+    /// What a pending write left on its side, if it can be seen there.
+    fn outcome_of(&self, pending: &Pending) -> Option<Entry> {
+        let snapshot = self.pair.snapshot(pending.side);
+        let (id, written_at) = match pending.kind {
+            ItemKind::Comment => {
+                let comment = snapshot.comments.iter().find(|comment| {
+                    comment.by_connector != Some(false)
+                        && !self.ledger.wrote(pending.side, ItemKind::Comment, &comment.id)
+                        && texts::begins_with(&comment.body, &pending.marker)
+                })?;
+                (&comment.id, comment.created_at)
+            }
+            ItemKind::Attachment => {
+                let attachment = snapshot.attachments.iter().find(|attachment| {
+                    attachment.by_connector != Some(false)
+                        && !self.ledger.wrote(pending.side, ItemKind::Attachment, &attachment.id)
+                        && attachment.filename == pending.marker
+                        && (attachment.size == pending.size
+                            || attachment.size.is_none()
+                            || pending.size.is_none())
+                })?;
+                (&attachment.id, attachment.created_at)
+            }
+        };
+        Some(Entry {
+            side: pending.side,
+            kind: pending.kind,
+            id: id.clone(),
+            source: pending.source.clone(),
+            source_at: pending.source_at,
+            written_at,
+        })
+    }
+
+    /// Whether a pending write has settled without effect, and what it was to copy no longer exists.
+    fn is_obsolete(&self, pending: &Pending) -> bool {
+        let sources = self.pair.snapshot(pending.side.other());
+        let exists = match &pending.source {
+            Source::Comment { id, .. } => sources.comments.iter().any(|comment| comment.id == *id),
+            Source::Attachment { id } => sources.attachments.iter().any(|attachment| attachment.id == *id),
+            Source::Description { .. } | Source::Notice(_) => true,
+        };
+        !exists && self.pair.now >= pending.attempted_at + self.facts[pending.side].write_settles
+    }
+
+    /// Recognises copies and notices on `side` by their text: the pair existed before this mapping.
+    fn recover(&mut self, side: Side) {
+        let from = side.other();
+        let sources = self.pair.snapshot(from);
+        let candidates = self.pair.snapshot(side);
+        let unclaimed = |ledger: &Ledger, comment: &Comment| {
+            comment.by_connector != Some(false) && !ledger.wrote(side, ItemKind::Comment, &comment.id)
+        };
+        for comment in &sources.comments {
+            for (part, body) in (1..).zip(texts::comment_parts(from, comment, self.facts[side])) {
+                let copy = candidates.comments.iter().find(|candidate| {
+                    unclaimed(&self.ledger, candidate)
+                        && texts::begins_with(&candidate.body, texts::first_line(&body))
+                });
+                if let Some(copy) = copy {
+                    let source = Source::Comment { id: comment.id.clone(), part };
+                    self.record(comment_entry(side, copy, source, comment.created_at));
+                }
+            }
+        }
+        for attachment in &sources.attachments {
+            if self.ledger.wrote(from, ItemKind::Attachment, &attachment.id) {
+                continue;
+            }
+            let source = Source::Attachment { id: attachment.id.clone() };
+            let copy = candidates.attachments.iter().find(|candidate| {
+                candidate.by_connector != Some(false)
+                    && !self.ledger.wrote(side, ItemKind::Attachment, &candidate.id)
+                    // A copy is younger than what it is a copy of.
+                    && candidate.created_at >= attachment.created_at
+                    && candidate.filename == (self.facts[side].stored_filename)(&attachment.filename)
+                    && candidate.size == attachment.size
+            });
+            let marker = texts::attachment_marker(from, &attachment.id, &attachment.author);
+            let explanation = candidates.comments.iter().find(|candidate| {
+                unclaimed(&self.ledger, candidate) && texts::begins_with(&candidate.body, &marker)
+            });
+            let entry = match (copy, explanation) {
+                (Some(copy), _) => Entry {
+                    side,
+                    kind: ItemKind::Attachment,
+                    id: copy.id.clone(),
+                    source,
+                    source_at: attachment.created_at,
+                    written_at: copy.created_at,
+                },
+                (None, Some(comment)) => comment_entry(side, comment, source, attachment.created_at),
+                (None, None) => continue,
+            };
+            self.record(entry);
+        }
+        for comment in &candidates.comments {
+            if let Some(notice) = texts::recognise_notice(&comment.body)
+                && unclaimed(&self.ledger, comment)
+            {
+                self.record(comment_entry(side, comment, Source::Notice(notice), None));
+            }
+        }
+    }
+
+    /// The company case names its Google case, and the Google case says with which company case it syncs (`R10`).
+    fn link_back(&mut self) {
+        let mapping = self.pair.mapping;
+        let (Some(google), Some(company)) = (&mapping.google_case_name, &mapping.company_case_id) else {
+            return;
+        };
+        let named =
+            self.pair.company.case.counterpart.as_deref().and_then(|name| GoogleCaseName::parse(name).ok());
+        if named.is_none_or(|named| named.number() != google.number()) {
+            self.plan.actions.push(Action::LinkBack {
+                company_case_id: company.to_string(),
+                google_case_name: google.to_string(),
+            });
+        }
+        let body = markers::now_syncing(company.as_str());
+        self.comment(Side::Google, Source::Notice(Notice::NowSyncing), None, body);
+    }
+
+    /// Everything that goes from `source` to the other side.
+    fn carry(&mut self, source: Side) {
+        let target = source.other();
+        let status = self.status(source);
+        // Reopening comes first where a closed case takes no comments; closing always comes last.
+        let reopen_first = !self.facts[target].comment_when_closed;
+        if reopen_first {
+            self.plan.actions.extend(status.reopen.clone());
+        }
+        let takes_content = !self.pair.snapshot(target).case.closed
+            || self.facts[target].comment_when_closed
+            || !status.reopen.is_empty();
+        if takes_content {
+            self.content(source);
+        } else if self.would_carry_content(source) {
+            self.plan.warnings.push(format!(
+                "the {target} case is closed and takes no more comments or attachments: they stay on the {source} case"
+            ));
+        }
+        if self.rules.switches.priority {
+            let (google, company) = (&self.pair.google.case.priority, &self.pair.company.case.priority);
+            let merged = merge_priority(source, self.pair.mapping.priority, google, company);
+            self.plan.warnings.extend(merged.warning);
+            let set = merged.set.into_iter().map(|(side, priority)| Action::SetPriority { side, priority });
+            self.plan.actions.extend(set);
+            self.plan.actions.extend(merged.agree.map(Action::AgreeOnPriority));
+        }
+        if !reopen_first {
+            self.plan.actions.extend(status.reopen);
+        }
+        self.plan.actions.extend(status.rest);
+    }
+
+    fn content(&mut self, source: Side) {
+        let target = source.other();
+        if source == self.pair.mapping.origin && self.pair.mapping.description_parts > 1 {
+            self.description_parts(source);
+        }
+        if self.rules.switches.comments {
+            let snapshot = self.pair.snapshot(source);
+            for comment in &snapshot.comments {
+                if !self.is_to_be_carried(source, comment) {
+                    continue;
+                }
+                let bodies = texts::comment_parts(source, comment, self.facts[target]);
+                let id = comment.id.clone();
+                let complete = self.comment_parts_of(target, comment.created_at, bodies, |part| {
+                    Source::Comment { id: id.clone(), part }
+                });
+                if !complete {
+                    // Later comments wait, so that the order is kept.
+                    break;
+                }
+            }
+        }
+        if self.rules.switches.attachments {
+            for attachment in &self.pair.snapshot(source).attachments {
+                self.attachment(source, attachment);
+            }
+        }
+    }
+
+    fn would_carry_content(&self, source: Side) -> bool {
+        let mut trial = Self {
+            plan: Plan::default(),
+            ledger: self.ledger.clone(),
+            pending: self.pending.clone(),
+            ..*self
+        };
+        trial.content(source);
+        !trial.plan.is_empty()
+    }
+
+    /// Whether a comment is one of a person's that the other side may see.
+    fn is_to_be_carried(&self, side: Side, comment: &Comment) -> bool {
+        let private = side == Side::Company
+            && comment.visibility == Visibility::Internal
+            && !self.rules.carry_internal_comments;
+        let may_be_ours = self.pending.iter().any(|pending| {
+            pending.side == side
+                && pending.kind == ItemKind::Comment
+                && comment.by_connector != Some(false)
+                && texts::begins_with(&comment.body, &pending.marker)
+        });
+        !private && !may_be_ours && !self.ledger.wrote(side, ItemKind::Comment, &comment.id)
+    }
+
+    fn description_parts(&mut self, source: Side) {
+        let target = source.other();
+        let case = &self.pair.snapshot(source).case;
+        let text = texts::mirrored(source, &case.id, &case.title, &case.description, self.facts[target]);
+        // Someone may have edited it since: what was announced in the first part is what follows.
+        let parts = usize::try_from(self.pair.mapping.description_parts).unwrap_or(usize::MAX);
+        let bodies: Vec<String> = text.further.into_iter().take(parts - 1).collect();
+        self.comment_parts_of(target, case.created_at, bodies, |part| Source::Description { part: part + 1 });
+    }
+
+    fn comment_parts_of(
+        &mut self,
+        side: Side,
+        source_at: Option<DateTime<Utc>>,
+        bodies: Vec<String>,
+        source: impl Fn(u32) -> Source,
+    ) -> bool {
+        (1..).zip(bodies).all(|(part, body)| self.comment(side, source(part), source_at, body))
+    }
+
+    /// Plans a comment unless it stands there. Returns `false` if it has to wait for the outcome of an earlier try.
+    fn comment(
+        &mut self,
+        side: Side,
+        source: Source,
+        source_at: Option<DateTime<Utc>>,
+        body: String,
+    ) -> bool {
+        if self.ledger.has_copy(side, &source) {
+            return true;
+        }
+        if self.has_to_wait(side, &source) {
+            return false;
+        }
+        let visibility = self.visibility(side);
+        self.plan.actions.push(Action::Comment(CommentToWrite { side, source, source_at, body, visibility }));
+        true
+    }
+
+    fn attachment(&mut self, from: Side, attachment: &Attachment) {
+        let to = from.other();
+        let source = Source::Attachment { id: attachment.id.clone() };
+        let private = from == Side::Company
+            && attachment.visibility == Visibility::Internal
+            && !self.rules.carry_internal_comments;
+        let may_be_ours = self.pending.iter().any(|pending| {
+            pending.side == from
+                && pending.kind == ItemKind::Attachment
+                && attachment.by_connector != Some(false)
+                && attachment.filename == pending.marker
+        });
+        if private
+            || may_be_ours
+            || self.ledger.wrote(from, ItemKind::Attachment, &attachment.id)
+            || self.ledger.has_copy(to, &source)
+            || self.has_to_wait(to, &source)
+        {
+            return;
+        }
+        let visibility = self.visibility(to);
+        self.plan.actions.push(Action::Attach { to, attachment: attachment.clone(), visibility });
+    }
+
+    /// Whether an earlier try to write this may still be under way.
+    fn has_to_wait(&mut self, side: Side, source: &Source) -> bool {
+        let settles = self.facts[side].write_settles;
+        let earlier = self.pending.iter().find(|pending| pending.side == side && pending.source == *source);
+        let Some(earlier) = earlier.filter(|pending| self.pair.now < pending.attempted_at + settles) else {
+            return false;
+        };
+        self.plan.waits.push(format!(
+            "a write to the {side} case that was begun at {} got no answer; it is looked for until {}",
+            earlier.attempted_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            (earlier.attempted_at + settles).to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        ));
+        true
+    }
+
+    fn visibility(&self, side: Side) -> Visibility {
+        match side {
+            Side::Google => Visibility::Public,
+            Side::Company => self.rules.comment_visibility,
+        }
+    }
+
+    /// The three-way merge of the status (`R19`); the base is whether the mapping is resolved.
+    fn status(&mut self, source: Side) -> StatusActions {
+        let target = source.other();
+        let (ours, theirs) = (&self.pair.snapshot(source).case, &self.pair.snapshot(target).case);
+        let mapping = self.pair.mapping;
+        let closed_at = || ours.updated_at.unwrap_or(self.pair.now);
+        let carried = self.rules.switches.status;
+        let mut actions = StatusActions::default();
+        match (mapping.resolved_at.is_some(), ours.closed, theirs.closed) {
+            (false, true, true) => actions.rest.push(Action::Resolve(closed_at())),
+            (false, true, false) if carried => {
+                actions.rest = vec![Action::Close { side: target }, Action::Resolve(closed_at())];
+            }
+            (true, false, false) => actions.rest.push(Action::Unresolve),
+            (true, true, true) if mapping.reopen_refused => {
+                actions.rest.push(Action::RefusedReopening(false));
+            }
+            (true, false, true) if carried => {
+                if self.facts[target].reopen {
+                    actions.reopen = vec![Action::Reopen { side: target }, Action::Unresolve];
+                } else if self.just_adopted(Notice::CannotReopen) {
+                    actions.rest.push(Action::RefusedReopening(true));
+                } else if !mapping.reopen_refused {
+                    let counterpart = mapping.case_id(target).unwrap_or_default();
+                    let body = texts::cannot_reopen(source, counterpart);
+                    let source_of_comment = Source::Notice(Notice::CannotReopen);
+                    if !self.has_to_wait(source, &source_of_comment) {
+                        actions.rest.push(Action::Comment(CommentToWrite {
+                            side: source,
+                            source: source_of_comment,
+                            source_at: None,
+                            body,
+                            visibility: self.visibility(source),
+                        }));
+                        actions.rest.push(Action::RefusedReopening(true));
+                    }
+                }
+            }
+            _ => {}
+        }
+        actions
+    }
+}
+
+impl Planner<'_> {
+    /// Whether this plan found a notice that an earlier sync wrote without learning that it did.
+    fn just_adopted(&self, notice: Notice) -> bool {
+        self.plan
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::Adopt(entry) if entry.source == Source::Notice(notice)))
+    }
+}
+
+/// What a merge of the status asks for, by when it is to be done.
+#[derive(Debug, Default)]
+struct StatusActions {
+    reopen: Vec<Action>,
+    rest: Vec<Action>,
+}
+
+fn comment_entry(side: Side, comment: &Comment, source: Source, source_at: Option<DateTime<Utc>>) -> Entry {
+    Entry {
+        side,
+        kind: ItemKind::Comment,
+        id: comment.id.clone(),
+        source,
+        source_at,
+        written_at: comment.created_at,
+    }
+}

@@ -1,0 +1,517 @@
+//! Carries a plan out, action by action, saving before each write that it begins and after it what it became (`R11`, `R13`).
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
+
+use super::Deps;
+use super::report::CarriedItem;
+use crate::cases::{ApiError, ApiErrorKind, Attachment, NewAttachment, NewComment, Visibility};
+use crate::entities::{CaseMapping, Entry, ItemKind, Lease, Notice, Pending, Side, Sides, Source, Waiting};
+use crate::store::{StoreError, modify};
+use crate::sync::{Action, CommentToWrite, Plan, texts};
+use crate::telemetry::{CarriedLabels, SideLabels};
+
+/// Why a sync stopped before its plan was done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SyncError {
+    /// It can never succeed.
+    #[error("{0}")]
+    Abandoned(String),
+    /// Somebody else works on the case (`R12`).
+    #[error("another sync of this case is under way")]
+    Busy,
+    /// The mapping was changed between reading it and taking the lease: read everything again.
+    #[error("the mapping was changed meanwhile")]
+    Raced,
+    /// The lease expired, or was taken over, in the middle.
+    #[error("the lease on the case was lost")]
+    LeaseLost,
+    /// It failed in a way that may pass.
+    #[error("{0}")]
+    Failed(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+/// What was done since the mapping was last saved. Saved with whatever is saved next: a process that dies before that finds
+/// the pending write and looks for what it left (`R13`).
+#[derive(Debug, Default, Clone)]
+struct Progress {
+    entries: Vec<Entry>,
+    settled: Vec<(Side, Source)>,
+}
+
+impl Progress {
+    fn apply(&self, mapping: &mut CaseMapping) {
+        for entry in &self.entries {
+            mapping.ledger.record(entry.clone());
+        }
+        mapping.pending.retain(|pending| {
+            !self.settled.iter().any(|(side, source)| *side == pending.side && *source == pending.source)
+        });
+    }
+}
+
+/// Work on one mapping by one run of a task.
+pub(super) struct Session<'a> {
+    pub(super) deps: &'a Deps,
+    /// The newest copy.
+    pub(super) mapping: CaseMapping,
+    /// What waited when the mapping was read, before the cases were (`R7`).
+    pub(super) waited: Sides<Option<Waiting>>,
+    pub(super) started: DateTime<Utc>,
+    pub(super) carried: Vec<CarriedItem>,
+    holder: &'a str,
+    leased: bool,
+    progress: Progress,
+}
+
+/// What an action that failed keeps from being done.
+#[derive(Debug, Default)]
+struct Blocked {
+    comments: Sides<bool>,
+    content: Sides<bool>,
+    priority: bool,
+    status: bool,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(deps: &'a Deps, mapping: CaseMapping, started: DateTime<Utc>, holder: &'a str) -> Self {
+        let waited = mapping.waiting;
+        Self {
+            deps,
+            mapping,
+            waited,
+            started,
+            carried: Vec::new(),
+            holder,
+            leased: false,
+            progress: Progress::default(),
+        }
+    }
+
+    /// Takes the lease, if the mapping is still as it was read (`R12`): then everything read since is still good to act on,
+    /// because whoever writes to a case takes the lease first.
+    pub(super) async fn take_lease(&mut self) -> Result<(), SyncError> {
+        if self.leased {
+            return Ok(());
+        }
+        let now = self.deps.clock.now();
+        if !self.mapping.lease_is_free(now) {
+            return Err(SyncError::Busy);
+        }
+        let mut leased = self.mapping.clone();
+        leased.lease =
+            Some(Lease { holder: self.holder.to_owned(), expires_at: now + self.deps.settings.lease });
+        self.mapping = match self.deps.store.update(&leased).await {
+            Err(StoreError::Conflict(_)) => return Err(SyncError::Raced),
+            outcome => outcome?,
+        };
+        self.leased = true;
+        Ok(())
+    }
+
+    /// Saves a change together with the progress made, as long as the lease is held.
+    pub(super) async fn save(
+        &mut self,
+        mut change: impl FnMut(&mut CaseMapping) + Send,
+    ) -> Result<(), SyncError> {
+        let progress = std::mem::take(&mut self.progress);
+        let holder = self.holder;
+        let saved = modify(self.deps.store.as_ref(), self.mapping.clone(), |mapping| {
+            if mapping.lease.as_ref().is_none_or(|lease| lease.holder != holder) {
+                return false;
+            }
+            progress.apply(mapping);
+            change(mapping);
+            true
+        })
+        .await?;
+        self.mapping = saved.ok_or(SyncError::LeaseLost)?;
+        Ok(())
+    }
+
+    /// Saves a change without the lease, if nobody changed the mapping since it was read.
+    pub(super) async fn save_unleased(
+        &mut self,
+        change: impl FnOnce(&mut CaseMapping),
+    ) -> Result<(), SyncError> {
+        let mut changed = self.mapping.clone();
+        change(&mut changed);
+        if changed == self.mapping {
+            return Ok(());
+        }
+        self.mapping = match self.deps.store.update(&changed).await {
+            Err(StoreError::Conflict(_)) => return Err(SyncError::Raced),
+            outcome => outcome?,
+        };
+        Ok(())
+    }
+
+    /// Saves with or without the lease, whichever holds.
+    pub(super) async fn save_either(
+        &mut self,
+        mut change: impl FnMut(&mut CaseMapping) + Send,
+    ) -> Result<(), SyncError> {
+        if self.leased {
+            self.save(|mapping| {
+                change(mapping);
+                mapping.lease = None;
+            })
+            .await
+        } else {
+            self.save_unleased(change).await
+        }
+    }
+
+    /// Remembers why the sync failed and gives the lease back. That something waits is remembered too (`R7`).
+    pub(super) async fn fail(&mut self, side: Side, reason: &str) -> Result<(), SyncError> {
+        let started = self.started;
+        let progress = std::mem::take(&mut self.progress);
+        let holder = self.holder;
+        modify(self.deps.store.as_ref(), self.mapping.clone(), |mapping| {
+            let before = mapping.clone();
+            progress.apply(mapping);
+            mapping.waiting[side].get_or_insert(Waiting { since: started, case_updated_at: None });
+            mapping.last_error = Some(reason.to_owned());
+            if mapping.lease.as_ref().is_some_and(|lease| lease.holder == holder) {
+                mapping.lease = None;
+            }
+            *mapping != before
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Carries the plan out. Returns what failed; what does not depend on it was done all the same.
+    pub(super) async fn carry_out(&mut self, plan: Plan) -> Result<Vec<String>, SyncError> {
+        let mut failures = plan.waits;
+        // A case is not closed over something that may still be on its way.
+        let mut blocked = Blocked { status: !failures.is_empty(), ..Blocked::default() };
+        for action in plan.actions {
+            if is_blocked(&action, &blocked) {
+                continue;
+            }
+            match self.act(&action).await {
+                Ok(()) => {}
+                Err(SyncError::Api(error)) => {
+                    block(&mut blocked, &action, &error);
+                    failures.push(error.to_string());
+                }
+                Err(fatal) => return Err(fatal),
+            }
+        }
+        Ok(failures)
+    }
+
+    async fn act(&mut self, action: &Action) -> Result<(), SyncError> {
+        match action {
+            Action::Pause => {
+                let now = self.started;
+                self.save(|mapping| pause(mapping, now)).await?;
+                self.note("status", Side::Google, Some("paused".to_owned()), None);
+            }
+            Action::Resume => self.save(|mapping| mapping.paused = false).await?,
+            Action::Adopt(entry) => {
+                self.progress.settled.push((entry.side, entry.source.clone()));
+                self.progress.entries.push(entry.clone());
+            }
+            Action::Forget(pending) => self.progress.settled.push((pending.side, pending.source.clone())),
+            Action::LinkBack { company_case_id, google_case_name } => {
+                self.deps.systems[Side::Company].link(company_case_id, google_case_name).await?;
+            }
+            Action::Comment(comment) => self.comment(comment).await?,
+            Action::Attach { to, attachment, visibility } => {
+                self.attach(*to, attachment, *visibility).await?;
+            }
+            Action::SetPriority { side, priority } => {
+                let id = self.case_id(*side)?;
+                self.deps.systems[*side].set_priority(&id, *priority).await?;
+                self.note("priority", *side, Some(priority.to_string()), None);
+            }
+            Action::AgreeOnPriority(priority) => {
+                self.save(|mapping| mapping.priority = Some(*priority)).await?;
+            }
+            Action::Close { side } => {
+                let id = self.case_id(*side)?;
+                self.deps.systems[*side].close(&id).await?;
+                self.note("status", *side, Some("closed".to_owned()), None);
+            }
+            Action::Reopen { side } => {
+                let id = self.case_id(*side)?;
+                self.deps.systems[*side].reopen(&id).await?;
+                self.note("status", *side, Some("reopened".to_owned()), None);
+            }
+            Action::Resolve(at) => self.save(|mapping| mapping.resolved_at = Some(*at)).await?,
+            Action::Unresolve => {
+                self.save(|mapping| {
+                    mapping.resolved_at = None;
+                    mapping.reopen_refused = false;
+                })
+                .await?;
+            }
+            Action::RefusedReopening(refused) => {
+                self.save(|mapping| mapping.reopen_refused = *refused).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn case_id(&self, side: Side) -> Result<String, SyncError> {
+        let id = self.mapping.case_id(side).map(str::to_owned);
+        id.ok_or_else(|| SyncError::Failed(format!("the {side} case is not known yet")))
+    }
+
+    /// Remembers that a write begins (`R13`).
+    async fn begin(&mut self, pending: Pending) -> Result<(), SyncError> {
+        self.save(|mapping| {
+            mapping
+                .pending
+                .retain(|earlier| earlier.side != pending.side || earlier.source != pending.source);
+            mapping.pending.push(pending.clone());
+        })
+        .await
+    }
+
+    /// Adds a comment and remembers what it became.
+    pub(super) async fn comment(&mut self, comment: &CommentToWrite) -> Result<(), SyncError> {
+        let id = self.case_id(comment.side)?;
+        self.begin(Pending {
+            side: comment.side,
+            kind: ItemKind::Comment,
+            source: comment.source.clone(),
+            marker: texts::first_line(&comment.body).to_owned(),
+            size: None,
+            source_at: comment.source_at,
+            attempted_at: self.deps.clock.now(),
+        })
+        .await?;
+        let new = NewComment {
+            body: comment.body.clone(),
+            visibility: comment.visibility,
+            idempotency_key: self.key(comment.side, &comment.source, comment.body.as_bytes()),
+        };
+        let outcome = self.deps.systems[comment.side].add_comment(&id, &new).await;
+        let written = self.settle(comment.side, &comment.source, outcome)?;
+        self.progress.entries.push(Entry {
+            side: comment.side,
+            kind: ItemKind::Comment,
+            id: written.id.clone(),
+            source: comment.source.clone(),
+            source_at: comment.source_at,
+            written_at: written.created_at,
+        });
+        let (kind, source) = match &comment.source {
+            Source::Comment { id, .. } => ("comment", Some(id.clone())),
+            Source::Attachment { id } => ("attachment", Some(id.clone())),
+            Source::Description { part } => ("description", Some(part.to_string())),
+            Source::Notice(_) => ("notice", None),
+        };
+        self.note(kind, comment.side, source, Some(written.id));
+        self.propagated(comment.side, comment.source_at);
+        Ok(())
+    }
+
+    /// A write that certainly did not happen is no longer pending; one that may have stays.
+    fn settle<T>(
+        &mut self,
+        side: Side,
+        source: &Source,
+        outcome: Result<T, ApiError>,
+    ) -> Result<T, SyncError> {
+        if outcome.as_ref().err().is_none_or(|error| !error.may_have_happened()) {
+            self.progress.settled.push((side, source.clone()));
+        }
+        Ok(outcome?)
+    }
+
+    async fn attach(
+        &mut self,
+        to: Side,
+        attachment: &Attachment,
+        visibility: Visibility,
+    ) -> Result<(), SyncError> {
+        let from = to.other();
+        let (from_case, to_case) = (self.case_id(from)?, self.case_id(to)?);
+        let limit = self.deps.systems[to].attachment_limit().await?;
+        let too_large = |size: Option<u64>| match (size, limit) {
+            (Some(size), Some(limit)) if size > limit => {
+                Some(format!("it is larger than the {limit} bytes allowed there"))
+            }
+            _ => None,
+        };
+        if let Some(reason) = too_large(attachment.size) {
+            return self.explain(to, &from_case, attachment, &reason, visibility).await;
+        }
+        let download = match self.deps.systems[from].download(&from_case, attachment).await {
+            Ok(download) => download,
+            // Deleted since it was listed: there is nothing to copy any more.
+            Err(error) if error.kind == ApiErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let size = attachment.size.or(download.size);
+        if let Some(reason) = too_large(size) {
+            return self.explain(to, &from_case, attachment, &reason, visibility).await;
+        }
+        let source = Source::Attachment { id: attachment.id.clone() };
+        self.begin(Pending {
+            side: to,
+            kind: ItemKind::Attachment,
+            source: source.clone(),
+            marker: (self.deps.systems[to].capabilities().stored_filename)(&attachment.filename),
+            size,
+            source_at: attachment.created_at,
+            attempted_at: self.deps.clock.now(),
+        })
+        .await?;
+        let new = NewAttachment {
+            filename: attachment.filename.clone(),
+            media_type: attachment.media_type.clone(),
+            size,
+            content: download.content,
+            visibility,
+            idempotency_key: self.key(to, &source, attachment.filename.as_bytes()),
+        };
+        let outcome = self.deps.systems[to].upload(&to_case, new).await;
+        let written = match self.settle(to, &source, outcome) {
+            Err(SyncError::Api(error)) if error.kind == ApiErrorKind::Unacceptable => {
+                return self.explain(to, &from_case, attachment, &error.message, visibility).await;
+            }
+            outcome => outcome?,
+        };
+        let carrier = written.carrier_comment.map(|id| (ItemKind::Comment, id));
+        for (kind, id) in [(ItemKind::Attachment, written.id.clone())].into_iter().chain(carrier) {
+            self.progress.entries.push(Entry {
+                side: to,
+                kind,
+                id,
+                source: source.clone(),
+                source_at: attachment.created_at,
+                written_at: written.created_at,
+            });
+        }
+        self.note("attachment", to, Some(attachment.id.clone()), Some(written.id));
+        self.propagated(to, attachment.created_at);
+        Ok(())
+    }
+
+    /// Says in a comment what cannot be copied (`R17`).
+    async fn explain(
+        &mut self,
+        to: Side,
+        from_case: &str,
+        attachment: &Attachment,
+        reason: &str,
+        visibility: Visibility,
+    ) -> Result<(), SyncError> {
+        let capabilities = self.deps.systems[to].capabilities();
+        let body = texts::attachment_refused(to.other(), from_case, attachment, reason, capabilities);
+        self.comment(&CommentToWrite {
+            side: to,
+            source: Source::Attachment { id: attachment.id.clone() },
+            source_at: attachment.created_at,
+            body,
+            visibility,
+        })
+        .await
+    }
+
+    /// The same write has the same key; another text has another.
+    fn key(&self, side: Side, source: &Source, content: &[u8]) -> String {
+        let mut hash = Sha256::new();
+        hash.update(format!("{} {side} {source:?} ", self.mapping.id));
+        hash.update(content);
+        format!("casebridge-{}", hex::encode(&hash.finalize()[..16]))
+    }
+
+    pub(super) fn note(
+        &mut self,
+        kind: &'static str,
+        to: Side,
+        source: Option<String>,
+        written: Option<String>,
+    ) {
+        self.deps.metrics.carried.get_or_create(&CarriedLabels { kind, to: to.name() }).inc();
+        self.carried.push(CarriedItem { kind, to: to.name(), source, written });
+    }
+
+    fn propagated(&self, to: Side, created_at: Option<DateTime<Utc>>) {
+        if let Some(created_at) = created_at {
+            let seconds = (self.deps.clock.now() - created_at).as_seconds_f64().max(0.0);
+            self.deps
+                .metrics
+                .propagation_seconds
+                .get_or_create(&SideLabels { side: to.name() })
+                .observe(seconds);
+        }
+    }
+}
+
+/// Nothing is carried until the flag is back. Both sides then have to be looked at, and no stamp may move meanwhile (`R20`).
+pub(super) fn pause(mapping: &mut CaseMapping, now: DateTime<Utc>) {
+    mapping.paused = true;
+    for side in Side::BOTH {
+        mapping.waiting[side].get_or_insert(Waiting { since: now, case_updated_at: None });
+    }
+}
+
+fn is_blocked(action: &Action, blocked: &Blocked) -> bool {
+    match action {
+        Action::Comment(comment) => match comment.source {
+            Source::Notice(Notice::CannotReopen) => blocked.status,
+            Source::Comment { .. } | Source::Description { .. } => {
+                blocked.comments[comment.side] || blocked.content[comment.side]
+            }
+            Source::Attachment { .. } | Source::Notice(_) => false,
+        },
+        Action::Attach { to, .. } => blocked.content[*to],
+        Action::AgreeOnPriority(_) => blocked.priority,
+        Action::Close { .. }
+        | Action::Reopen { .. }
+        | Action::Resolve(_)
+        | Action::Unresolve
+        | Action::RefusedReopening(_) => blocked.status,
+        Action::Pause
+        | Action::Resume
+        | Action::Adopt(_)
+        | Action::Forget(_)
+        | Action::LinkBack { .. }
+        | Action::SetPriority { .. } => false,
+    }
+}
+
+/// What must not be done after `action` failed with `error`.
+fn block(blocked: &mut Blocked, action: &Action, error: &ApiError) {
+    // What is refused for good holds up nothing; what may still arrive does: comments keep their order, and a case is
+    // not closed over something that is on its way.
+    let final_refusal = matches!(error.kind, ApiErrorKind::Refused | ApiErrorKind::Unacceptable);
+    match action {
+        Action::Comment(comment) => {
+            if !final_refusal {
+                blocked.comments[comment.side] = true;
+                blocked.status = true;
+            }
+            if comment.source == Source::Notice(Notice::CannotReopen) {
+                blocked.status = true;
+            }
+        }
+        Action::Attach { .. } => blocked.status |= !final_refusal,
+        Action::SetPriority { .. } => blocked.priority = true,
+        Action::Reopen { side } => {
+            blocked.status = true;
+            blocked.content[*side] = true;
+        }
+        Action::Close { .. } => blocked.status = true,
+        Action::Pause
+        | Action::Resume
+        | Action::Adopt(_)
+        | Action::Forget(_)
+        | Action::LinkBack { .. }
+        | Action::AgreeOnPriority(_)
+        | Action::Resolve(_)
+        | Action::Unresolve
+        | Action::RefusedReopening(_) => {}
+    }
+}

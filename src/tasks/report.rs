@@ -1,0 +1,149 @@
+//! What a task says when it is done.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::TaskKind;
+
+/// How a task ended. `http` turns it into a status, by one table (`R4`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, or nothing was to be done.
+    Done,
+    /// `detect-outages` found one.
+    Outage,
+    /// It can never succeed: an unknown case, a mapping that is gone.
+    Abandoned,
+    /// It failed in a way that may pass.
+    Failed,
+}
+
+impl Outcome {
+    /// `done`, `outage`, `abandoned`, `failed`
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Outage => "outage",
+            Self::Abandoned => "abandoned",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One thing that a sync carried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CarriedItem {
+    /// `case`, `comment`, `attachment`, `priority`, `status`, `notice`
+    pub kind: &'static str,
+    /// The side it was carried to.
+    pub to: &'static str,
+    /// What it is on its own side: an ID, a priority, `closed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What it became: an ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
+}
+
+/// A task's result. Holds IDs and counts, never content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskReport {
+    /// Which task.
+    pub task: TaskKind,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What went wrong, or what is worth knowing.
+    pub detail: Option<String>,
+    /// Counts and lists, by name.
+    pub fields: Map<String, Value>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl TaskReport {
+    /// A result without details.
+    #[must_use]
+    pub fn new(task: TaskKind, outcome: Outcome) -> Self {
+        Self { task, outcome, detail: None, fields: Map::new(), duration: Duration::ZERO }
+    }
+
+    /// A failure that may pass.
+    #[must_use]
+    pub fn failed(task: TaskKind, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..Self::new(task, Outcome::Failed) }
+    }
+
+    /// A failure that will not pass.
+    #[must_use]
+    pub fn abandoned(task: TaskKind, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..Self::new(task, Outcome::Abandoned) }
+    }
+
+    /// Adds a count, an ID or a list.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        // Counts, IDs and lists of them always are JSON.
+        self.fields.insert(name.to_owned(), serde_json::to_value(value).unwrap_or(Value::Null));
+        self
+    }
+
+    /// The JSON object that the endpoint answers with.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut object = Map::new();
+        object.insert("task".to_owned(), json!(self.task.name()));
+        object.insert("outcome".to_owned(), json!(self.outcome.name()));
+        if let Some(detail) = &self.detail {
+            object.insert("detail".to_owned(), json!(detail));
+        }
+        object.extend(self.fields.clone());
+        object.insert(
+            "duration_ms".to_owned(),
+            json!(u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX)),
+        );
+        Value::Object(object)
+    }
+
+    /// One event for each run, with its counts.
+    pub(super) fn log(&self) {
+        let counts = Value::Object(self.fields.clone()).to_string();
+        let (task, outcome) = (self.task.name(), self.outcome.name());
+        let detail = self.detail.as_deref().unwrap_or_default();
+        let seconds = self.duration.as_secs_f64();
+        match self.outcome {
+            Outcome::Done => {
+                tracing::info!(
+                    task,
+                    outcome,
+                    detail,
+                    task.seconds = seconds,
+                    task.result = counts,
+                    "{task}: {outcome}"
+                );
+            }
+            Outcome::Outage | Outcome::Failed => {
+                tracing::warn!(
+                    task,
+                    outcome,
+                    detail,
+                    task.seconds = seconds,
+                    task.result = counts,
+                    "{task}: {outcome}: {detail}"
+                );
+            }
+            Outcome::Abandoned => {
+                tracing::error!(
+                    task,
+                    outcome,
+                    detail,
+                    task.seconds = seconds,
+                    task.result = counts,
+                    "{task}: {outcome}: {detail}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! What the two syncs have in common: read both sides and the mapping, plan, act (`R11` to `R20`).
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::admission::{Admission, AdmissionError, admit, find};
+use super::carry_out::{Session, SyncError, pause};
+use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, poll};
+use crate::cases::{Case, Visibility};
+use crate::entities::{
+    CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, Notice, PendingCreation, Side, Sides, Source,
+};
+use crate::store::{StoreError, modify};
+use crate::sync::{CommentToWrite, Pair, Plan, Snapshot, counterpart_of, has_news, horizons, plan, texts};
+
+/// How often a sync begins anew because somebody changed the mapping while it read the cases.
+const TRIES: u32 = 3;
+/// A counterpart that was linked less than this ago and is not found may only be slow to appear.
+const YOUNG_LINK: Duration = Duration::minutes(10);
+
+/// The sync of one case.
+pub(super) struct Request<'a> {
+    /// The case to carry to the other side.
+    pub(super) case: FirstSeen,
+    /// Unique for this run.
+    pub(super) holder: &'a str,
+    pub(super) caller: Caller,
+    pub(super) mode: Mode,
+}
+
+impl Request<'_> {
+    fn side(&self) -> Side {
+        self.case.side()
+    }
+
+    fn id(&self) -> &str {
+        match &self.case {
+            FirstSeen::Google(name) => name.as_str(),
+            FirstSeen::Company(id) => id.as_str(),
+        }
+    }
+}
+
+/// How a sync ended well.
+enum Done {
+    /// Everything was carried, or nothing was to be carried.
+    Carried,
+    /// The company case is not flagged.
+    Paused,
+    /// One of the cases no longer exists.
+    Gone(Side),
+    /// What would be done (`Mode::DryRun`).
+    Planned(Vec<String>),
+}
+
+pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> TaskReport {
+    let started = deps.clock.now();
+    for _ in 0..TRIES {
+        let mapping = match mapping_of(deps, request, started).await {
+            Ok(mapping) => mapping,
+            Err(error) => return failed(task, &error, request),
+        };
+        let mut session = Session::new(deps, mapping, started, request.holder);
+        let outcome = sync(&mut session, request).await;
+        if matches!(outcome, Err(SyncError::Raced)) {
+            continue;
+        }
+        return conclude(session, outcome, task, request).await;
+    }
+    failed(task, &SyncError::Raced, request)
+}
+
+/// Remembers a failure, and reports.
+async fn conclude(
+    mut session: Session<'_>,
+    outcome: Result<Done, SyncError>,
+    task: TaskKind,
+    request: &Request<'_>,
+) -> TaskReport {
+    let report = match outcome {
+        Ok(done) => {
+            let report = TaskReport::new(task, Outcome::Done);
+            match done {
+                Done::Carried => report,
+                Done::Paused => {
+                    with_detail(report, "the company case is not flagged for synchronisation: paused")
+                }
+                Done::Gone(side) => {
+                    with_detail(report, &format!("the {side} case no longer exists: the pair has ended"))
+                }
+                Done::Planned(plan) => report.with("plan", plan),
+            }
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            let remember = matches!(error, SyncError::Failed(_) | SyncError::Api(_) | SyncError::Store(_));
+            if remember
+                && request.mode == Mode::Act
+                && let Err(error) = session.fail(request.side(), &reason).await
+            {
+                tracing::warn!(
+                    task = task.name(),
+                    "the failure of the sync could not be remembered: {error}"
+                );
+            }
+            failed(task, &error, request)
+        }
+    };
+    name_pair(report, &session.mapping).with("carried", &session.carried)
+}
+
+fn with_detail(mut report: TaskReport, detail: &str) -> TaskReport {
+    report.detail = Some(detail.to_owned());
+    report
+}
+
+fn name_pair(report: TaskReport, mapping: &CaseMapping) -> TaskReport {
+    report
+        .with("mapping", mapping.id)
+        .with("google_case_name", &mapping.google_case_name)
+        .with("company_case_id", &mapping.company_case_id)
+}
+
+fn failed(task: TaskKind, error: &SyncError, request: &Request<'_>) -> TaskReport {
+    let detail = format!("{} case {}: {error}", request.side(), request.id());
+    match error {
+        SyncError::Abandoned(_) => TaskReport::abandoned(task, detail),
+        SyncError::Busy
+        | SyncError::Raced
+        | SyncError::LeaseLost
+        | SyncError::Failed(_)
+        | SyncError::Store(_)
+        | SyncError::Api(_) => TaskReport::failed(task, detail),
+    }
+}
+
+/// The case's mapping. Where a person asks, one is made for a case that no poll would pick up.
+async fn mapping_of(
+    deps: &Deps,
+    request: &Request<'_>,
+    started: DateTime<Utc>,
+) -> Result<CaseMapping, SyncError> {
+    if let Some(mapping) = find(deps, &request.case).await? {
+        return Ok(mapping);
+    }
+    match (request.caller, request.mode) {
+        (Caller::Queue, _) => return Err(SyncError::Abandoned("it has no mapping (any more)".to_owned())),
+        (Caller::Person, Mode::DryRun) => {
+            return Err(SyncError::Abandoned(
+                "it has no mapping yet; a sync without --dry-run makes one".to_owned(),
+            ));
+        }
+        (Caller::Person, Mode::Act) => {}
+    }
+    let case = deps.systems[request.side()].get(request.id()).await?;
+    let case =
+        case.ok_or_else(|| SyncError::Abandoned("there is no such case, or it may not be read".to_owned()))?;
+    let admission =
+        admit(deps, request.case.clone(), &case, started, None).await.map_err(|error| match error {
+            AdmissionError::Store(error) => SyncError::Store(error),
+            AdmissionError::Api(error) => SyncError::Api(error),
+        })?;
+    match admission {
+        Admission::New(mapping) | Admission::Existing(mapping) => Ok(mapping),
+        Admission::Refused(reason) | Admission::Conflict(reason) => Err(SyncError::Abandoned(reason)),
+    }
+}
+
+async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
+    let deps = session.deps;
+    let source = request.side();
+    let target = source.other();
+    let source_id = session.mapping.case_id(source).unwrap_or_else(|| request.id()).to_owned();
+    let Some(ours) = deps.systems[source].get(&source_id).await? else {
+        return gone(session, source, request).await;
+    };
+    if source == Side::Company && !ours.synchronize {
+        return paused(session, request).await;
+    }
+    if !session.mapping.is_linked() {
+        if request.mode == Mode::DryRun {
+            let target_name = deps.systems[target].capabilities().name;
+            return Ok(Done::Planned(vec![format!("find or create the counterpart in {target_name}")]));
+        }
+        session.take_lease().await?;
+        link(session, source, &ours).await?;
+    }
+    let target_id = session.mapping.case_id(target).unwrap_or_default().to_owned();
+    let Some(theirs) = deps.systems[target].get(&target_id).await? else {
+        return gone(session, target, request).await;
+    };
+    let (google, company) = match source {
+        Side::Google => (ours, theirs),
+        Side::Company => (theirs, ours),
+    };
+    if !company.synchronize {
+        return paused(session, request).await;
+    }
+    if session.mapping.gone.is_some() && request.mode == Mode::Act {
+        // Both exist again: somebody restored one of them, or a right that was missing.
+        session.take_lease().await?;
+        session
+            .save(|mapping| {
+                mapping.gone = None;
+                mapping.resolved_at = None;
+            })
+            .await?;
+    }
+    let horizons = horizons(&session.mapping, deps.settings.windows);
+    let (google, company) = tokio::try_join!(
+        read(deps, Side::Google, google, horizons.google),
+        read(deps, Side::Company, company, horizons.company),
+    )?;
+    let mapping = session.mapping.clone();
+    let pair = Pair { mapping: &mapping, google: &google, company: &company, now: deps.clock.now() };
+    let plan = plan(source, pair, &deps.settings.rules, deps.capabilities());
+    for warning in &plan.warnings {
+        tracing::warn!(
+            case.google_name = mapping.case_id(Side::Google),
+            case.company_id = mapping.case_id(Side::Company),
+            "{warning}"
+        );
+    }
+    if request.mode == Mode::DryRun {
+        return Ok(Done::Planned(describe(&plan)));
+    }
+    let other_has_news = has_news(target, pair, &deps.settings.rules, deps.capabilities());
+    let resumed = mapping.paused;
+    if !plan.is_empty() {
+        session.take_lease().await?;
+        let detected = plan_carries(&plan) && session.waited[source].is_none();
+        if detected {
+            let now = session.started;
+            session.save(|mapping| mapping.new_content_at = mapping.new_content_at.max(now)).await?;
+        }
+        let failures = session.carry_out(plan).await?;
+        if !failures.is_empty() {
+            return Err(SyncError::Failed(failures.join("; ")));
+        }
+    }
+    let updated = Sides { google: google.case.updated_at, company: company.case.updated_at };
+    finish(session, source, !other_has_news, updated).await?;
+    if resumed && other_has_news {
+        poll::queue_waiting(deps, &session.mapping, session.started)
+            .await
+            .map_err(|error| SyncError::Failed(error.to_string()))?;
+    }
+    Ok(Done::Carried)
+}
+
+async fn read(
+    deps: &Deps,
+    side: Side,
+    case: Case,
+    horizon: Option<DateTime<Utc>>,
+) -> Result<Snapshot, SyncError> {
+    let system = &deps.systems[side];
+    let (comments, attachments) =
+        tokio::try_join!(system.comments(&case.id, horizon), system.attachments(&case.id, horizon))?;
+    Ok(Snapshot::new(case, comments, attachments, horizon))
+}
+
+/// Whether a plan holds something that is new on a side, as opposed to the connector's own bookkeeping.
+fn plan_carries(plan: &Plan) -> bool {
+    use crate::sync::Action;
+    plan.actions.iter().any(|action| match action {
+        Action::Comment(comment) => !matches!(comment.source, Source::Notice(_)),
+        Action::Attach { .. } | Action::SetPriority { .. } | Action::Close { .. } | Action::Reopen { .. } => {
+            true
+        }
+        Action::Pause
+        | Action::Resume
+        | Action::Adopt(_)
+        | Action::Forget(_)
+        | Action::LinkBack { .. }
+        | Action::AgreeOnPriority(_)
+        | Action::Resolve(_)
+        | Action::Unresolve
+        | Action::RefusedReopening(_) => false,
+    })
+}
+
+/// Everything of `source` was carried: stamps it, and clears what waited, unless something new was detected meanwhile
+/// (`R7`). The other side was read as well: if it held nothing new, the same goes for it.
+async fn finish(
+    session: &mut Session<'_>,
+    source: Side,
+    other_too: bool,
+    updated: Sides<Option<DateTime<Utc>>>,
+) -> Result<(), SyncError> {
+    let (waited, started) = (session.waited, session.started);
+    let windows = session.deps.settings.windows;
+    let sides: Vec<Side> = if other_too { vec![source, source.other()] } else { vec![source] };
+    let current = &session.mapping;
+    let nothing_to_note = current.lease.is_none()
+        && !current.recovering
+        && current.last_error.is_none()
+        && sides.iter().all(|side| {
+            current.waiting[*side].is_none()
+                && current.carried_updated_at[*side] == updated[*side]
+                && current.stored_synced_at(*side).is_some()
+        });
+    if nothing_to_note {
+        // An idle check writes nothing (R8): the effective stamp is the poll's.
+        return Ok(());
+    }
+    session
+        .save_either(|mapping| {
+            for side in &sides {
+                mapping.set_stored_synced_at(*side, started);
+                mapping.carried_updated_at[*side] = updated[*side];
+                if mapping.waiting[*side] == waited[*side] {
+                    mapping.waiting[*side] = None;
+                }
+            }
+            mapping.recovering = false;
+            mapping.last_error = None;
+            let reached = horizons(mapping, windows);
+            mapping.ledger.forget_before(reached);
+        })
+        .await
+}
+
+/// Finds the counterpart or creates it (`R10`, `R13`).
+async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<(), SyncError> {
+    let deps = session.deps;
+    let target = source.other();
+    let system = &deps.systems[target];
+    let capabilities = system.capabilities();
+    if let Some(found) = system.find_counterpart(&case.id).await? {
+        return save_link(session, target, &found.id, 1, true).await;
+    }
+    let now = deps.clock.now();
+    if let Some(earlier) = session.mapping.pending_creation {
+        let visible_by = earlier.attempted_at + capabilities.search_lag.max(capabilities.write_settles);
+        if now < visible_by {
+            return Err(SyncError::Failed(format!(
+                "the creation of the counterpart that was begun at {} got no answer; it is looked for until {}",
+                earlier.attempted_at.format("%H:%M:%S"),
+                visible_by.format("%H:%M:%S"),
+            )));
+        }
+    }
+    session
+        .save(|mapping| mapping.pending_creation = Some(PendingCreation { side: target, attempted_at: now }))
+        .await?;
+    let (new, parts) = counterpart_of(source, &session.mapping, case, capabilities);
+    match system.create(&new).await {
+        Ok(created) => {
+            save_link(session, target, &created.id, parts, false).await?;
+            session.note("case", target, Some(case.id.clone()), Some(created.id));
+            Ok(())
+        }
+        Err(error) => {
+            if !error.may_have_happened() {
+                session.save(|mapping| mapping.pending_creation = None).await?;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+async fn save_link(
+    session: &mut Session<'_>,
+    target: Side,
+    id: &str,
+    description_parts: u32,
+    recovering: bool,
+) -> Result<(), SyncError> {
+    let unusable = |error: crate::entities::NameError| SyncError::Failed(error.to_string());
+    let (google, company) = match target {
+        Side::Google => (Some(GoogleCaseName::parse(id).map_err(unusable)?), None),
+        Side::Company => (None, Some(CompanyCaseId::parse(id).map_err(unusable)?)),
+    };
+    let now = session.deps.clock.now();
+    session
+        .save(|mapping| {
+            mapping.google_case_name = mapping.google_case_name.take().or_else(|| google.clone());
+            mapping.company_case_id = mapping.company_case_id.take().or_else(|| company.clone());
+            mapping.linked_at = Some(now);
+            mapping.pending_creation = None;
+            mapping.description_parts = description_parts;
+            mapping.recovering = recovering;
+        })
+        .await
+}
+
+async fn paused(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
+    let now = session.started;
+    if request.mode == Mode::Act && !session.mapping.paused {
+        session.save_either(|mapping| pause(mapping, now)).await?;
+    } else if session.mapping.lease.as_ref().is_some_and(|lease| lease.holder == request.holder) {
+        session.save_either(|_| {}).await?;
+    }
+    Ok(Done::Paused)
+}
+
+/// A case no longer exists: ends the pair (`R20`).
+async fn gone(session: &mut Session<'_>, side: Side, request: &Request<'_>) -> Result<Done, SyncError> {
+    let deps = session.deps;
+    if session.mapping.gone.is_some() || request.mode == Mode::DryRun {
+        return Ok(Done::Gone(side));
+    }
+    let now = deps.clock.now();
+    if session.mapping.linked_at.is_some_and(|linked| now - linked < YOUNG_LINK) {
+        return Err(SyncError::Failed(format!(
+            "the {side} case is not found, though the pair was linked just now; it is given ten minutes to appear"
+        )));
+    }
+    session.take_lease().await?;
+    let other = side.other();
+    let left = session.mapping.case_id(other).map(str::to_owned);
+    let already_told = session.mapping.ledger.has_copy(other, &Source::Notice(Notice::CounterpartGone));
+    if let Some(left) = left
+        && !already_told
+        && deps.systems[other].get(&left).await?.is_some_and(|case| case.synchronize)
+    {
+        let counterpart = session.mapping.case_id(side).unwrap_or_default().to_owned();
+        let visibility = match other {
+            Side::Google => Visibility::Public,
+            Side::Company => deps.settings.rules.comment_visibility,
+        };
+        let source = Source::Notice(Notice::CounterpartGone);
+        let body = texts::gone(other, &counterpart);
+        let told_before = told_without_answer(session, other, &left, &source).await?;
+        if !told_before {
+            session
+                .comment(&CommentToWrite { side: other, source, source_at: None, body, visibility })
+                .await?;
+        }
+    }
+    session
+        .save_either(|mapping| {
+            mapping.gone = Some(side);
+            mapping.resolved_at.get_or_insert(now);
+            mapping.waiting = Sides::default();
+            mapping.pending.retain(|pending| pending.source != Source::Notice(Notice::CounterpartGone));
+            mapping.pending_creation = None;
+            mapping.last_error = None;
+        })
+        .await?;
+    Ok(Done::Gone(side))
+}
+
+/// Whether a notice whose answer was lost stands on the case after all (`R13`).
+async fn told_without_answer(
+    session: &Session<'_>,
+    side: Side,
+    case: &str,
+    source: &Source,
+) -> Result<bool, SyncError> {
+    let Some(pending) =
+        session.mapping.pending.iter().find(|pending| pending.side == side && pending.source == *source)
+    else {
+        return Ok(false);
+    };
+    let system = &session.deps.systems[side];
+    let since = pending.attempted_at - session.deps.settings.windows[side];
+    let comments = system.comments(case, Some(since)).await?;
+    if comments.iter().any(|comment| texts::begins_with(&comment.body, &pending.marker)) {
+        return Ok(true);
+    }
+    if session.deps.clock.now() < pending.attempted_at + system.capabilities().write_settles {
+        return Err(SyncError::Failed("a notice that got no answer may still be under way".to_owned()));
+    }
+    Ok(false)
+}
+
+/// What a plan would do, for people: IDs, never content.
+fn describe(plan: &Plan) -> Vec<String> {
+    use crate::sync::Action;
+    let actions = plan.actions.iter().map(|action| match action {
+        Action::Pause => "pause: the company case is not flagged".to_owned(),
+        Action::Resume => "resume: the company case is flagged again".to_owned(),
+        Action::Adopt(entry) => {
+            format!("adopt {} {} on the {} case", kind_name(entry.kind), entry.id, entry.side)
+        }
+        Action::Forget(pending) => format!("forget a write to the {} case that did not happen", pending.side),
+        Action::LinkBack { company_case_id, google_case_name } => {
+            format!("write {google_case_name} onto company case {company_case_id}")
+        }
+        Action::Comment(comment) => match &comment.source {
+            Source::Comment { id, part } => {
+                format!("copy comment {id} (part {part}) to the {} case", comment.side)
+            }
+            Source::Description { part } => {
+                format!("add part {part} of the description to the {} case", comment.side)
+            }
+            Source::Attachment { id } => format!("explain attachment {id} on the {} case", comment.side),
+            Source::Notice(notice) => format!("add the notice {notice:?} to the {} case", comment.side),
+        },
+        Action::Attach { to, attachment, .. } => {
+            format!("copy attachment {} to the {to} case", attachment.id)
+        }
+        Action::SetPriority { side, priority } => format!("set the {side} case's priority to {priority}"),
+        Action::AgreeOnPriority(priority) => format!("note that both sides have {priority}"),
+        Action::Close { side } => format!("close the {side} case"),
+        Action::Reopen { side } => format!("reopen the {side} case"),
+        Action::Resolve(at) => format!("note that the pair is resolved as of {at}"),
+        Action::Unresolve => "note that the pair is open again".to_owned(),
+        Action::RefusedReopening(refused) => format!("note that the reopening was refused: {refused}"),
+    });
+    actions
+        .chain(plan.waits.iter().map(|wait| format!("wait: {wait}")))
+        .chain(plan.warnings.iter().map(|warning| format!("warning: {warning}")))
+        .collect()
+}
+
+fn kind_name(kind: crate::entities::ItemKind) -> &'static str {
+    match kind {
+        crate::entities::ItemKind::Comment => "comment",
+        crate::entities::ItemKind::Attachment => "attachment",
+    }
+}
+
+/// Gives back the lease of a sync that was cut short.
+pub(super) async fn give_back(deps: &Deps, task: &Task, holder: &str) {
+    let case = match task {
+        Task::SyncGoogleCase(body) => GoogleCaseName::parse(&body.case_name).map(FirstSeen::Google),
+        Task::SyncCompanyCase(body) => CompanyCaseId::parse(&body.case_id).map(FirstSeen::Company),
+        Task::PollGoogle | Task::PollCompany | Task::DetectOutages | Task::Cleanup => return,
+    };
+    let Ok(case) = case else { return };
+    let given_back = async {
+        let Some(mapping) = find(deps, &case).await? else { return Ok::<_, StoreError>(()) };
+        modify(deps.store.as_ref(), mapping, |mapping| {
+            let ours = mapping.lease.as_ref().is_some_and(|lease| lease.holder == holder);
+            if ours {
+                mapping.lease = None;
+                mapping.last_error = Some("the sync was cut short".to_owned());
+            }
+            ours
+        })
+        .await?;
+        Ok(())
+    };
+    if let Err(error) = given_back.await {
+        tracing::warn!(
+            task = task.kind().name(),
+            "the lease could not be given back; it expires by itself: {error}"
+        );
+    }
+}

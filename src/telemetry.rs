@@ -1,0 +1,146 @@
+//! Metrics, and logs as a terminal or Cloud Logging reads them.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Labels of [`Metrics::tasks`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TaskLabels {
+    /// `poll-google`
+    pub task: &'static str,
+    /// `done`, `outage`, `abandoned`, `failed`
+    pub outcome: &'static str,
+}
+
+/// Labels of [`Metrics::upstream_calls`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CallLabels {
+    /// `CSAPI`, `Jira`
+    pub upstream: &'static str,
+    /// HTTP method.
+    pub method: String,
+    /// HTTP status, or `none` without an answer.
+    pub status: String,
+}
+
+/// Labels of [`Metrics::carried`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CarriedLabels {
+    /// `case`, `comment`, `attachment`, `priority`, `status`
+    pub kind: &'static str,
+    /// The side it was carried to.
+    pub to: &'static str,
+}
+
+/// Labels of values that exist once for each side.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SideLabels {
+    /// `google`, `company`
+    pub side: &'static str,
+}
+
+/// Everything that `GET /metrics` shows. One for each service; nothing is global.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Task runs by outcome.
+    pub tasks: Family<TaskLabels, Counter>,
+    /// Duration of a task run, in seconds, by task and outcome.
+    pub task_seconds: Family<TaskLabels, Histogram>,
+    /// HTTP calls to the upstreams.
+    pub upstream_calls: Family<CallLabels, Counter>,
+    /// Things carried.
+    pub carried: Family<CarriedLabels, Counter>,
+    /// Seconds from the creation of a comment or an attachment to its arrival on the other side.
+    pub propagation_seconds: Family<SideLabels, Histogram>,
+    /// Mappings with something waiting, as of the last look of `detect-outages`.
+    pub waiting_mappings: Gauge,
+    /// Age in seconds of the oldest thing waiting, as of the last look of `detect-outages`.
+    pub oldest_waiting_seconds: Gauge,
+    /// Mappings in an outage, as of the last look of `detect-outages`.
+    pub outages: Gauge,
+    /// Seconds since each side's last complete poll, as of this answer.
+    pub poll_age_seconds: Family<SideLabels, Gauge>,
+    /// Cases that a poll could not understand.
+    pub skipped_cases: Family<SideLabels, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("casebridge");
+        let seconds: fn() -> Histogram =
+            || Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0]);
+        let latency: fn() -> Histogram =
+            || Histogram::new([1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3600.0, 14400.0, 86400.0]);
+        let metrics = Self {
+            tasks: Family::default(),
+            task_seconds: Family::new_with_constructor(seconds),
+            upstream_calls: Family::default(),
+            carried: Family::default(),
+            propagation_seconds: Family::new_with_constructor(latency),
+            waiting_mappings: Gauge::default(),
+            oldest_waiting_seconds: Gauge::default(),
+            outages: Gauge::default(),
+            poll_age_seconds: Family::default(),
+            skipped_cases: Family::default(),
+            registry: Registry::default(),
+        };
+        registry.register("tasks", "Task runs by outcome", metrics.tasks.clone());
+        registry.register("task_seconds", "Duration of task runs", metrics.task_seconds.clone());
+        registry.register("upstream_calls", "HTTP calls to upstreams", metrics.upstream_calls.clone());
+        registry.register("carried", "Things carried to a side", metrics.carried.clone());
+        registry.register(
+            "propagation_seconds",
+            "Time from creation on one side to arrival on the other",
+            metrics.propagation_seconds.clone(),
+        );
+        registry.register(
+            "waiting_mappings",
+            "Mappings with something waiting",
+            metrics.waiting_mappings.clone(),
+        );
+        registry.register(
+            "oldest_waiting_seconds",
+            "Age of the oldest thing waiting",
+            metrics.oldest_waiting_seconds.clone(),
+        );
+        registry.register("outages", "Mappings in an outage", metrics.outages.clone());
+        registry.register(
+            "poll_age_seconds",
+            "Time since the last complete poll",
+            metrics.poll_age_seconds.clone(),
+        );
+        registry.register(
+            "skipped_cases",
+            "Cases that a poll could not understand",
+            metrics.skipped_cases.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    /// New metrics, all zero.
+    #[must_use]
+    pub fn shared() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// The text that Prometheus reads (OpenMetrics 1.0).
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            text.clear();
+            let _ = writeln!(text, "# EOF");
+        }
+        text
+    }
+}

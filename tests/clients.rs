@@ -1,0 +1,100 @@
+//! Other people's clients, unchanged, against the sandboxes: they hold a simulated server to the truth.
+//!
+//! Needs the feature `real-parts` and a Python that has the packages of `tests/clients/requirements.txt`:
+//! `.ci/python-clients.sh` makes one and prints its path, which `CASEBRIDGE_CLIENTS_PYTHON` overrides. Without it these tests fail;
+//! they are never skipped.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, in its support code as well"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use casebridge::clock::SystemClock;
+use casebridge::sandbox::csapi::SandboxCsapi;
+use casebridge::sandbox::jira::{ResolutionOnClosing, SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
+use tokio::task::JoinHandle;
+
+/// The Python to use, or what to do to have one.
+fn python() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = std::env::var_os("CASEBRIDGE_CLIENTS_PYTHON")
+        .map_or_else(|| root.join("target/clients-venv/bin/python"), PathBuf::from);
+    assert!(
+        python.exists(),
+        "{} does not exist: run .ci/python-clients.sh, or set CASEBRIDGE_CLIENTS_PYTHON to a Python that has the packages \
+         of tests/clients/requirements.txt",
+        python.display()
+    );
+    python
+}
+
+/// Serves a router on a port of its own; returns its URL.
+async fn serve(router: axum::Router) -> (String, JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (url, tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }))
+}
+
+/// Runs a script of `tests/clients` to its end; it must say that all passed.
+async fn run(script: &str, arguments: Vec<String>) {
+    let python = python();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
+    let run = move || {
+        let mut command = Command::new(python);
+        command.arg(script).args(arguments).env("NO_PROXY", "*").output()
+    };
+    let output = tokio::task::spawn_blocking(run).await.unwrap().expect("Python starts");
+
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    println!("{printed}");
+    assert!(output.status.success(), "{}\n{printed}\n{complaints}", output.status);
+    assert!(
+        printed.trim_end().ends_with("all passed"),
+        "the closing line is missing:\n{printed}\n{complaints}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn googles_python_clients_work_with_the_sandbox_csapi() {
+    let sandbox = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
+    sandbox.seed_samples().unwrap();
+    let (url, server) = serve(sandbox.router()).await;
+    run("csapi_google_client.py", vec![url]).await;
+    server.abort();
+}
+
+/// The credentials are those that the script sends.
+async fn jiras_python_client_works_with(deployment: &str, settings: SandboxJiraSettings) {
+    let sandbox = SandboxJira::new(Arc::new(SystemClock), settings);
+    sandbox.seed_samples().unwrap();
+    let (url, server) = serve(sandbox.router()).await;
+    let (media_url, media_server) = serve(sandbox.media_router()).await;
+    sandbox.set_media_base(&media_url);
+    run("jira_client.py", vec![deployment.to_owned(), url]).await;
+    server.abort();
+    media_server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_jira_works_with_the_sandbox_jira_as_cloud() {
+    let auth = SandboxJiraAuth::Basic { email: "bot@example.com".to_owned(), token: "secret".to_owned() };
+    let settings = SandboxJiraSettings { auth, service_management: true, ..SandboxJiraSettings::default() };
+    jiras_python_client_works_with("cloud", settings).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_jira_works_with_the_sandbox_jira_as_data_center() {
+    let auth = SandboxJiraAuth::Bearer { token: "secret".to_owned() };
+    let settings = SandboxJiraSettings {
+        auth,
+        resolution_on_closing: ResolutionOnClosing::Required,
+        ..SandboxJiraSettings::data_center()
+    };
+    jiras_python_client_works_with("data-center", settings).await;
+}
