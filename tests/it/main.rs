@@ -1,4 +1,5 @@
 //! The one integration test binary; its modules are the suites.
+
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,3 +12,4 @@ mod embedded_cron;
 mod embedded_queue;
 mod queue_contract;
 mod sandbox_csapi;
+mod sandbox_jira;

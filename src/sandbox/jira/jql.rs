@@ -427,6 +427,10 @@ type Placed = (Token, usize);
 
 const SIGNS: [&str; 13] = ["!=", "!~", "<=", ">=", "&&", "||", "=", "<", ">", "~", "(", ")", ","];
 
+/// Words that must be quoted to be names or values.
+const RESERVED: [&str; 11] =
+    ["and", "or", "not", "in", "is", "was", "changed", "empty", "null", "order", "by"];
+
 fn fault(what: &str, position: usize) -> String {
     format!("Error in the JQL Query: {what} (line 1, character {})", position + 1)
 }
@@ -568,7 +572,7 @@ impl Parser<'_> {
     }
 
     fn condition(&mut self) -> Result<Test, String> {
-        let Some((Token::Word(name, _), _)) = self.peek().cloned() else {
+        let Some(name) = self.peek_name().map(str::to_owned) else {
             return Err(self.unexpected("Expecting a field name"));
         };
         self.position += 1;
@@ -850,9 +854,10 @@ impl Parser<'_> {
 
     /// A value; a function keeps its brackets (`now()`).
     fn value(&mut self) -> Result<String, String> {
-        let Some((Token::Word(word, is_quoted), _)) = self.peek().cloned() else {
+        let Some(word) = self.peek_name().map(str::to_owned) else {
             return Err(self.unexpected("Expecting either a value, list or function"));
         };
+        let is_quoted = matches!(self.peek(), Some((Token::Word(_, true), _)));
         self.position += 1;
         if !is_quoted && self.take_sign("(") {
             return if self.take_sign(")")
@@ -875,7 +880,7 @@ impl Parser<'_> {
             return Err(self.unexpected("Expecting 'by'"));
         }
         loop {
-            let Some((Token::Word(name, _), _)) = self.peek().cloned() else {
+            let Some(name) = self.peek_name().map(str::to_owned) else {
                 return Err(self.unexpected("Expecting a field name"));
             };
             self.position += 1;
@@ -921,6 +926,17 @@ impl Parser<'_> {
 
     fn peek(&self) -> Option<&Placed> {
         self.tokens.get(self.position)
+    }
+
+    /// The word that comes next, unless it means something of its own.
+    fn peek_name(&self) -> Option<&str> {
+        match self.peek() {
+            Some((Token::Word(word, quoted), _)) => {
+                let reserved = RESERVED.iter().any(|reserved| word.eq_ignore_ascii_case(reserved));
+                (*quoted || !reserved).then_some(word)
+            }
+            Some((Token::Sign(_), _)) | None => None,
+        }
     }
 
     fn at_word(&self, wanted: &str) -> bool {
@@ -1122,6 +1138,8 @@ mod tests {
                 "project = SUP updated > 1d",
                 "Expecting either 'OR' or 'AND' but got 'updated'. (line 1, character 15)",
             ),
+            ("project = SUP AND AND", "Error in the JQL Query: Expecting a field name but got 'AND'."),
+            ("project = or", "Expecting either a value, list or function but got 'or'."),
             ("(project = SUP", "Expecting ')'"),
             ("project = \"SUP", "The quoted string has not been completed."),
             ("summary ~ \"a\\q\"", "illegal JQL escape"),
