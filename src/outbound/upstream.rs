@@ -430,15 +430,15 @@ impl Upstream {
         };
         let labels = CallLabels { upstream: self.settings.name, method, status };
         self.metrics.upstream_calls.get_or_create(&labels).inc();
-        match outcome {
-            Some(Ok(response)) => Ok(response),
-            Some(Err(error)) => Err(match sending.and_then(|sending| sending.failure()) {
-                // The request ended before its end: no upstream takes that for a whole one.
-                Some(reason) => self.error(ApiErrorKind::NotApplied, &label, reason).into(),
-                None => self.transport(&label, &error).into(),
-            }),
-            None => Err(self.silence(&label).into()),
-        }
+        let failure = match outcome {
+            Some(Ok(response)) => return Ok(response),
+            Some(Err(error)) => self.transport(&label, &error),
+            None => self.silence(&label),
+        };
+        let Some(sending) = sending else { return Err(failure.into()) };
+        let message = sending.failure().unwrap_or(failure.message);
+        let kind = if sending.is_whole() { failure.kind } else { ApiErrorKind::NotApplied };
+        Err(ApiError { kind, message, ..failure }.into())
     }
 
     /// Something that must not take longer than the timeout.
@@ -557,8 +557,9 @@ impl Upstream {
 
     fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
         let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        if let Ok(seconds) = value.parse::<u64>() {
-            return Some(Duration::from_secs(seconds));
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // More seconds than fit is a long time as well.
+            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let until = chrono::DateTime::<chrono::Utc>::from(httpdate::parse_http_date(value).ok()?);
         Some((until - self.clock.now()).to_std().unwrap_or_default())
