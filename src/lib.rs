@@ -4,8 +4,10 @@
 
 pub mod cases;
 pub mod clock;
+pub mod config;
 pub mod csapi;
 pub mod entities;
+pub mod http;
 pub mod outbound;
 pub mod queue;
 pub mod sandbox;

@@ -2,6 +2,18 @@
 //!
 //! A queue delivers a task at least once, as `POST /tasks/{task}`, and repeats it by the policy in `queue.yaml`.
 
+pub mod cron;
+pub mod cron_yaml;
+pub mod embedded;
+pub mod queue_yaml;
+pub mod retry;
+mod target;
+mod yaml;
+
+pub use embedded::DatabaseError;
+pub use target::TargetError;
+pub use yaml::{Problem, YamlFileError};
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};

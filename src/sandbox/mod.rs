@@ -6,3 +6,4 @@
 pub mod csapi;
 pub mod faults;
 pub mod page;
+pub mod jira;

@@ -3,10 +3,15 @@
 //! Its operations are the ones that make one mapping per case (`R9`) and one sync at a time (`R12`) possible on any
 //! backend: unique creation and compare-and-swap. One contract suite (`tests/it/contract/store.rs`) holds them all.
 
+mod record;
+mod sqlite;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
+
+pub use sqlite::SqliteStore;
 
 /// Why a store did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]

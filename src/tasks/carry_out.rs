@@ -188,9 +188,8 @@ impl<'a> Session<'a> {
     /// Carries the plan out. Returns what failed; what does not depend on it was done all the same.
     pub(super) async fn carry_out(&mut self, plan: Plan) -> Result<Vec<String>, SyncError> {
         let mut failures = plan.waits;
-        let mut blocked = Blocked::default();
         // A case is not closed over something that may still be on its way.
-        blocked.status = !failures.is_empty();
+        let mut blocked = Blocked { status: !failures.is_empty(), ..Blocked::default() };
         for action in plan.actions {
             if is_blocked(&action, &blocked) {
                 continue;

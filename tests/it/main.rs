@@ -1,4 +1,15 @@
 //! The one integration test binary; its modules are the suites.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, in its support code as well as in the test function"
+)]
 
+mod contract;
+mod deploy_files;
+mod embedded_cron;
+mod embedded_queue;
 mod outbound;
+mod queue_contract;
+mod sandbox_csapi;
 mod scripted;

@@ -1,0 +1,328 @@
+//! The configuration: one struct for each section, read once, checked whole; every error is reported at once, with its key.
+//!
+//! Each key may be overridden by an environment variable: `CASEBRIDGE_` + section + `__` + key, in capitals.
+
+mod reader;
+mod secret;
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration as StdDuration;
+
+use chrono::Duration;
+
+use crate::cases::Visibility;
+use crate::csapi::CsapiSettings;
+use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
+use crate::sync::{Rules, Switches};
+use crate::tasks::TaskSettings;
+
+use reader::Reader;
+pub use secret::{Secret, SecretError, SecretRef};
+
+/// Where the service runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Platform {
+    /// Anywhere but App Engine: `X-AppEngine-*` headers prove nothing (`R5`).
+    Local,
+    /// App Engine strips those headers from outside requests, so they prove the caller; logs are JSON.
+    AppEngine,
+}
+
+/// `[server]`
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where the service runs.
+    pub platform: Platform,
+    /// Address and port, unless the platform decides.
+    pub listen: std::net::SocketAddr,
+    /// What a person's curl sends as a bearer token.
+    pub admin_token: Option<SecretRef>,
+}
+
+/// `[google]`
+#[derive(Debug, Clone)]
+pub struct GoogleConfig {
+    /// What CSAPI is asked for.
+    pub csapi: CsapiSettings,
+    /// Where CSAPI is.
+    pub base_url: url::Url,
+    /// Whether credentials are sent: not to a sandbox.
+    pub authenticate: bool,
+    /// How long a case goes on being checked after an update.
+    pub polling_window: Duration,
+    /// Client-side rate limit.
+    pub requests_per_minute: NonZeroU32,
+}
+
+/// `[company]`
+#[derive(Debug, Clone)]
+pub struct CompanyConfig {
+    /// Which CRM: `jira`.
+    pub kind: String,
+    /// Where it is.
+    pub base_url: url::Url,
+    /// How long a case goes on being checked after an update.
+    pub polling_window: Duration,
+    /// Client-side rate limit.
+    pub requests_per_minute: NonZeroU32,
+    /// The kind's own section, `[company.jira]`.
+    pub settings: toml::Table,
+    /// The CRM's words for P0 to P4, from `[priorities]`.
+    pub priorities: [String; 5],
+}
+
+/// `[store]`
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// `sqlite:PATH`, `firestore:PROJECT[/DATABASE]`, `datastore:PROJECT[/DATABASE]`
+    pub url: String,
+}
+
+/// `[queue]`
+#[derive(Debug, Clone)]
+pub enum QueueConfig {
+    /// In this process.
+    Embedded {
+        /// Its database; beside the store's if that is SQLite.
+        path: PathBuf,
+        /// Whether `cron.yaml` runs too.
+        cron: bool,
+        /// Another `queue.yaml` than the one that is built in.
+        queue_yaml: Option<PathBuf>,
+        /// Another `cron.yaml` than the one that is built in.
+        cron_yaml: Option<PathBuf>,
+    },
+    /// Cloud Tasks.
+    CloudTasks {
+        /// Where it is.
+        base_url: url::Url,
+        /// Google Cloud project.
+        project: String,
+        /// Region, as `europe-west1`.
+        location: String,
+        /// Whether credentials are sent: not to a stand-in.
+        authenticate: bool,
+    },
+}
+
+/// Everything.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[google]`
+    pub google: GoogleConfig,
+    /// `[company]` and `[priorities]`
+    pub company: CompanyConfig,
+    /// `[sync]` and `[outages]`
+    pub tasks: TaskSettings,
+    /// `[store]`
+    pub store: StoreConfig,
+    /// `[queue]`
+    pub queue: QueueConfig,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration cannot be used:\n{}", .0.iter().map(|error| format!("  - {error}")).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigErrors(pub Vec<String>);
+
+impl Config {
+    /// Reads `path`, or `casebridge.toml` if that exists, and the environment.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigErrors> {
+        let fallback = Path::new("casebridge.toml");
+        let path = path.or_else(|| fallback.exists().then_some(fallback));
+        let text = match path {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| ConfigErrors(vec![format!("{} cannot be read: {error}", path.display())]))?,
+            None => String::new(),
+        };
+        Self::parse(&text, environment)
+    }
+
+    /// Reads a TOML text and the environment.
+    pub fn parse(
+        text: &str,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigErrors> {
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| ConfigErrors(vec![toml_error(text, &error)]))?;
+        let mut reader = Reader::new(table, environment);
+        let config = read(&mut reader);
+        let errors = reader.finish();
+        match config {
+            Some(config) if errors.is_empty() => Ok(config),
+            _ => Err(ConfigErrors(errors)),
+        }
+    }
+}
+
+/// Only the place: the parser's own message quotes the line, which may hold a secret.
+fn toml_error(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+    format!("line {line} is not valid TOML: {}", error.message())
+}
+
+fn read(r: &mut Reader) -> Option<Config> {
+    // Everything is read before anything is missed, so that all errors are reported at once.
+    let server = read_server(r);
+    let google = read_google(r);
+    let company = read_company(r);
+    let windows = Sides {
+        google: google.as_ref().map(|google| google.polling_window).unwrap_or_default(),
+        company: company.as_ref().map(|company| company.polling_window).unwrap_or_default(),
+    };
+    let tasks = read_tasks(r, windows);
+    let url = r.string_or("store.url", "sqlite:casebridge.db");
+    let queue = read_queue(r, &url);
+    Some(Config {
+        server: server?,
+        google: google?,
+        company: company?,
+        tasks: tasks?,
+        store: StoreConfig { url },
+        queue: queue?,
+    })
+}
+
+fn read_server(r: &mut Reader) -> Option<ServerConfig> {
+    let platform = r.choice(
+        "server.platform",
+        "local",
+        &[("local", Platform::Local), ("app-engine", Platform::AppEngine)],
+    );
+    let listen = r.parsed_or("server.listen", "127.0.0.1:8080", "an address and port like 127.0.0.1:8080");
+    let admin_token = r.secret("server.admin_token");
+    Some(ServerConfig { platform: platform?, listen: listen?, admin_token })
+}
+
+fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
+    let parent = r.required("google.parent", "organizations/NUMBER, or projects/ID for one project only");
+    let base_url = r.url("google.base_url", Some("https://cloudsupport.googleapis.com"));
+    let authenticate = r.choice("google.auth", "default", &[("default", true), ("none", false)]);
+    let polling_window = r.duration("google.polling_window", "30m");
+    let requests_per_minute = r.positive("google.requests_per_minute", 300);
+    let csapi = CsapiSettings {
+        parent: parent.clone().unwrap_or_default(),
+        classification_id: r.string("google.classification_id"),
+        time_zone: r.string_or("google.time_zone", "+00:00"),
+        language_code: r.string_or("google.language_code", "en"),
+        subscribers: r.strings("google.subscribers"),
+        test_cases: r.bool_or("google.test_cases", false),
+    };
+    parent?;
+    Some(GoogleConfig {
+        csapi,
+        base_url: base_url?,
+        authenticate: authenticate?,
+        polling_window: polling_window?,
+        requests_per_minute: requests_per_minute?,
+    })
+}
+
+fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
+    let kind = r.required("company.kind", "the CRM: jira");
+    let base_url = r.url("company.base_url", None);
+    let polling_window = r.duration("company.polling_window", "5m");
+    let requests_per_minute = r.positive("company.requests_per_minute", 300);
+    let settings = kind.as_deref().map(|kind| r.subtable(&format!("company.{kind}"))).unwrap_or_default();
+    let defaults = ["Highest", "High", "Medium", "Low", "Lowest"];
+    let priorities = Priority::ALL.map(|priority| {
+        r.string_or(&format!("priorities.{priority}"), defaults[usize::from(priority.level())])
+    });
+    Some(CompanyConfig {
+        kind: kind?,
+        base_url: base_url?,
+        polling_window: polling_window?,
+        requests_per_minute: requests_per_minute?,
+        settings,
+        priorities,
+    })
+}
+
+fn read_tasks(r: &mut Reader, windows: Sides<Duration>) -> Option<TaskSettings> {
+    let switches = Switches {
+        creation: r.bool_or("sync.creation", true),
+        comments: r.bool_or("sync.comments", true),
+        attachments: r.bool_or("sync.attachments", true),
+        priority: r.bool_or("sync.priority", true),
+        status: r.bool_or("sync.status", true),
+    };
+    let carry_internal_comments = r.bool_or("sync.internal_comments", false);
+    let comment_visibility = r.choice(
+        "sync.comment_visibility",
+        "internal",
+        &[("internal", Visibility::Internal), ("public", Visibility::Public)],
+    );
+    let max_case_age = r.duration("sync.max_case_age", "30d");
+    let retention = r.duration("sync.retention", "30d");
+    let deadline = r.duration("sync.deadline", "4m");
+    let lease = r.duration("sync.lease", "5m");
+    if let (Some(deadline), Some(lease)) = (deadline, lease)
+        && deadline >= lease
+    {
+        r.error("sync.deadline must be shorter than sync.lease: a task must end before another may take its case over");
+    }
+    let mut tolerances = ToleranceTable::default();
+    for priority in Priority::ALL {
+        let row = &mut tolerances.0[usize::from(priority.level())];
+        let tolerance = |r: &mut Reader, column: &str, default: Duration| {
+            let key = format!("outages.tolerance.{priority}.{column}");
+            r.duration(&key, &format!("{}m", default.num_minutes())).unwrap_or(default)
+        };
+        *row = Tolerance {
+            fresh: tolerance(r, "fresh", row.fresh),
+            default: tolerance(r, "default", row.default),
+            stale: tolerance(r, "stale", row.stale),
+        };
+    }
+    Some(TaskSettings {
+        rules: Rules { switches, carry_internal_comments, comment_visibility: comment_visibility? },
+        windows,
+        max_case_age: max_case_age?,
+        retention: retention?,
+        tolerances,
+        deadline: deadline?.to_std().unwrap_or(StdDuration::ZERO),
+        lease: lease?,
+    })
+}
+
+fn read_queue(r: &mut Reader, store: &str) -> Option<QueueConfig> {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Embedded,
+        CloudTasks,
+    }
+    let kind = r.choice(
+        "queue.kind",
+        "embedded",
+        &[("embedded", Kind::Embedded), ("cloud-tasks", Kind::CloudTasks)],
+    )?;
+    match kind {
+        Kind::Embedded => {
+            // Beside the store, if that is a file: one folder then holds everything.
+            let default = store.strip_prefix("sqlite:").unwrap_or("casebridge-queue.db").to_owned();
+            let path = PathBuf::from(r.string_or("queue.path", &default));
+            let cron = r.bool_or("queue.cron", true);
+            let queue_yaml = r.string("queue.queue_yaml").map(PathBuf::from);
+            let cron_yaml = r.string("queue.cron_yaml").map(PathBuf::from);
+            Some(QueueConfig::Embedded { path, cron, queue_yaml, cron_yaml })
+        }
+        Kind::CloudTasks => {
+            let base_url = r.url("queue.base_url", Some("https://cloudtasks.googleapis.com"));
+            let project = r.required("queue.project", "the Google Cloud project that holds the queues");
+            let location = r.required("queue.location", "the queues' region, like europe-west1");
+            let authenticate = r.choice("queue.auth", "default", &[("default", true), ("none", false)]);
+            Some(QueueConfig::CloudTasks {
+                base_url: base_url?,
+                project: project?,
+                location: location?,
+                authenticate: authenticate?,
+            })
+        }
+    }
+}

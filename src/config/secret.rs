@@ -1,0 +1,104 @@
+//! Secrets: named in the configuration, never written there.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where a secret is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretRef {
+    /// `env:NAME`: an environment variable.
+    Environment(String),
+    /// `file:PATH`: a file; white space at its end is not part of the secret.
+    File(PathBuf),
+    /// `secret://projects/P/secrets/S/versions/V`: Secret Manager.
+    SecretManager(String),
+}
+
+/// A secret's value. No `Debug`, `Display` or `Serialize` shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a value.
+    #[must_use]
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, for the one place that needs it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Why a secret could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The variable is not set, or empty.
+    #[error("the environment variable {0} is not set, or empty")]
+    Environment(String),
+    /// The file cannot be read.
+    #[error("the file {path} cannot be read: {reason}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Secret Manager did not give it.
+    #[error("Secret Manager: {0}")]
+    SecretManager(String),
+}
+
+impl FromStr for SecretRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(name) = text.strip_prefix("env:").filter(|name| !name.is_empty()) {
+            Ok(Self::Environment(name.to_owned()))
+        } else if let Some(path) = text.strip_prefix("file:").filter(|path| !path.is_empty()) {
+            Ok(Self::File(PathBuf::from(path)))
+        } else if let Some(name) = text.strip_prefix("secret://").filter(|name| is_version(name)) {
+            Ok(Self::SecretManager(name.to_owned()))
+        } else {
+            Err("env:NAME, file:PATH or secret://projects/P/secrets/S/versions/V; a secret itself does not belong in the \
+                 configuration"
+                .to_owned())
+        }
+    }
+}
+
+fn is_version(name: &str) -> bool {
+    let word = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    };
+    let parts: Vec<&str> = name.split('/').collect();
+    matches!(parts.as_slice(), ["projects", p, "secrets", s, "versions", v] if word(p) && word(s) && word(v))
+}
+
+impl SecretRef {
+    /// Reads a secret that is on this machine; `None` for one that Secret Manager keeps.
+    pub fn read_local(&self) -> Option<Result<Secret, SecretError>> {
+        match self {
+            Self::Environment(name) => Some(match std::env::var(name) {
+                Ok(value) if !value.trim().is_empty() => Ok(Secret::new(value.trim())),
+                _ => Err(SecretError::Environment(name.clone())),
+            }),
+            Self::File(path) => Some(match std::fs::read_to_string(path) {
+                Ok(value) => Ok(Secret::new(value.trim_end())),
+                Err(error) => {
+                    Err(SecretError::File { path: path.display().to_string(), reason: error.to_string() })
+                }
+            }),
+            Self::SecretManager(_) => None,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The entities, for people and dashboards: with effective stamps, what is waiting, and the last error. No content.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::{Problem, Service, number};
+use crate::entities::{CaseMapping, Global, MappingId, Side};
+use crate::store::{MappingFilter, StoreError};
+
+const MAX_PAGE: usize = 200;
+
+/// A mapping as people see it.
+#[must_use]
+pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Value {
+    let side = |side: Side| {
+        json!({
+            "synced_at": mapping.synced_at(side, global),
+            "waiting_since": mapping.waiting[side].map(|waiting| waiting.since),
+        })
+    };
+    json!({
+        "ID": mapping.id,
+        "googleCaseName": mapping.google_case_name,
+        "companyCaseID": mapping.company_case_id,
+        "newContentAt": mapping.new_content_at,
+        "resolvedAt": mapping.resolved_at,
+        "companyUpdatesSyncedAt": mapping.company_updates_synced_at,
+        "googleUpdatesSyncedAt": mapping.google_updates_synced_at,
+        "outageCommentSentToGoogle": mapping.outage_comment_sent_to_google,
+        "outageCommentSentToCompany": mapping.outage_comment_sent_to_company,
+        "priority": mapping.priority,
+        "created_at": mapping.created_at,
+        "google": side(Side::Google),
+        "company": side(Side::Company),
+        "paused": mapping.paused,
+        "gone": mapping.gone,
+        "copies": mapping.ledger.entries().len(),
+        "writes_without_answer": mapping.pending.len() + usize::from(mapping.pending_creation.is_some()),
+        "leased_until": mapping.lease.as_ref().map(|lease| lease.expires_at).filter(|until| *until > now),
+        "last_error": mapping.last_error,
+    })
+}
+
+pub(super) async fn mappings(
+    State(service): State<Service>,
+    query: Query<HashMap<String, String>>,
+) -> Result<Json<Value>, Problem> {
+    let after = number(&query, "after")?.map(MappingId);
+    let limit = number::<usize>(&query, "limit")?.unwrap_or(50).clamp(1, MAX_PAGE);
+    let filter = match query.get("filter").map(String::as_str) {
+        None | Some("all") => MappingFilter::All,
+        Some("waiting") => MappingFilter::NeedsWatching,
+        Some("open") => MappingFilter::Open,
+        Some(_) => {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "A parameter is not valid")
+                .detail("filter must be all, waiting or open".to_owned()));
+        }
+    };
+    let store = &service.deps.store;
+    let global = store.global().await.map_err(unavailable)?;
+    let page = store.list(filter, after, limit).await.map_err(unavailable)?;
+    let now = service.deps.clock.now();
+    let mappings: Vec<Value> = page.mappings.iter().map(|mapping| describe(mapping, &global, now)).collect();
+    Ok(Json(json!({ "mappings": mappings, "next": page.next })))
+}
+
+pub(super) async fn mapping(
+    State(service): State<Service>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let id = id.parse().map(MappingId).map_err(|_| {
+        Problem::new(StatusCode::BAD_REQUEST, "A parameter is not valid")
+            .detail("the ID of a mapping is a whole number".to_owned())
+    })?;
+    let store = &service.deps.store;
+    let global = store.global().await.map_err(unavailable)?;
+    match store.get(id).await.map_err(unavailable)? {
+        Some(mapping) => Ok(Json(describe(&mapping, &global, service.deps.clock.now()))),
+        None => Err(Problem::new(StatusCode::NOT_FOUND, "There is no such mapping")),
+    }
+}
+
+pub(super) async fn global(State(service): State<Service>) -> Result<Json<Value>, Problem> {
+    let global = service.deps.store.global().await.map_err(unavailable)?;
+    Ok(Json(json!({
+        "ID": Global::ID,
+        "google_last_polled_at": global.google_last_polled_at,
+        "company_last_polled_at": global.company_last_polled_at,
+    })))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "given to map_err")]
+fn unavailable(error: StoreError) -> Problem {
+    tracing::error!("{error}");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The store cannot be used").detail(error.to_string())
+}

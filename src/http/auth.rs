@@ -1,0 +1,126 @@
+//! Who calls (`R5`).
+
+use std::net::SocketAddr;
+
+use axum::http::{HeaderMap, StatusCode, header};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::{Access, Problem, bearer};
+use crate::config::{Platform, Secret};
+use crate::tasks::Caller;
+
+/// A caller who proved who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// A person.
+    Person,
+    /// A queue.
+    Queue,
+    /// Cron.
+    Cron,
+    /// A health check, or anybody: only for open routes.
+    Anybody,
+}
+
+impl Identity {
+    /// As which a task sees them.
+    #[must_use]
+    pub const fn caller(self) -> Caller {
+        match self {
+            Self::Queue | Self::Cron => Caller::Queue,
+            Self::Person | Self::Anybody => Caller::Person,
+        }
+    }
+}
+
+/// What proofs are taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Proof<'a> {
+    /// Where the service runs.
+    pub platform: Platform,
+    /// A person's token.
+    pub admin_token: Option<&'a Secret>,
+    /// The embedded queue's and cron's.
+    pub internal_token: &'a Secret,
+    /// Where the connection comes from. On App Engine a local proxy: it proves nothing there.
+    pub peer: Option<SocketAddr>,
+}
+
+impl Proof<'_> {
+    /// The caller, if they may use a route of that access; else 401 without a proof, 403 with the wrong one.
+    pub fn identity(&self, headers: &HeaderMap, access: Access) -> Result<Identity, Problem> {
+        if access == Access::Open {
+            return Ok(Identity::Anybody);
+        }
+        let identity = self.recognise(headers)?;
+        let allowed = match (access, identity) {
+            (_, Identity::Person) | (Access::Tasks, Identity::Queue) | (Access::Cron, Identity::Cron) => true,
+            (Access::People | Access::Cron | Access::Open, Identity::Queue)
+            | (Access::People | Access::Tasks | Access::Open, Identity::Cron)
+            | (_, Identity::Anybody) => false,
+        };
+        if allowed {
+            Ok(identity)
+        } else {
+            Err(Problem::new(StatusCode::FORBIDDEN, "This caller may not do this"))
+        }
+    }
+
+    fn recognise(&self, headers: &HeaderMap) -> Result<Identity, Problem> {
+        let is_cron = || headers.get("x-appengine-cron").is_some_and(|value| value == "true");
+        let is_queue = || headers.contains_key("x-appengine-queuename");
+        if self.platform == Platform::AppEngine {
+            // The platform strips these from requests that come from outside.
+            if is_cron() {
+                return Ok(Identity::Cron);
+            }
+            if is_queue() {
+                return Ok(Identity::Queue);
+            }
+        }
+        if headers.contains_key(header::AUTHORIZATION) {
+            let Some(token) = bearer(headers) else { return Err(unauthorized("the scheme must be Bearer")) };
+            if same(token, self.internal_token) {
+                return Ok(if is_cron() { Identity::Cron } else { Identity::Queue });
+            }
+            return match self.admin_token {
+                Some(expected) if same(token, expected) => Ok(Identity::Person),
+                Some(_) => Err(unauthorized("the token is not the right one")),
+                None => Err(unauthorized("no token is right: set server.admin_token")),
+            };
+        }
+        if self.is_local_person(headers) {
+            return Ok(Identity::Person);
+        }
+        Err(unauthorized("send the admin token: Authorization: Bearer …"))
+    }
+
+    /// Somebody at this very machine, where no token is configured. Not a page in a browser, which could be anybody's, and
+    /// not what a proxy passes on.
+    fn is_local_person(&self, headers: &HeaderMap) -> bool {
+        let passed_on = ["origin", "forwarded", "x-forwarded-for", "sec-fetch-site"].iter().any(|name| {
+            headers.contains_key(*name) && headers.get(*name).is_none_or(|value| value != "none")
+        });
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let name = host
+            .rsplit_once(':')
+            .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+            .map_or(host, |(name, _)| name);
+        self.platform == Platform::Local
+            && self.admin_token.is_none()
+            && self.peer.is_some_and(|peer| peer.ip().is_loopback())
+            && matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+            && !passed_on
+    }
+}
+
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "The caller did not prove who they are").detail(detail.to_owned())
+}
+
+/// Compares in constant time; hashed first, so that the length does not show either.
+fn same(token: &str, expected: &Secret) -> bool {
+    let expected = expected.reveal();
+    !expected.is_empty() && bool::from(Sha256::digest(token).ct_eq(&Sha256::digest(expected)))
+}

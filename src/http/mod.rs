@@ -1,0 +1,288 @@
+//! The service's own HTTP interface: one table of routes, each with who may call it (`R5`).
+
+mod api;
+mod auth;
+mod problem;
+mod status;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::config::{Platform, Secret};
+use crate::entities::Side;
+use crate::queue::QueuedTask;
+use crate::tasks::{self, Deps, Mode, Task, TaskKind};
+use crate::telemetry::SideLabels;
+
+pub use auth::{Identity, Proof};
+pub use problem::Problem;
+pub use status::status;
+
+/// The largest body of a task request, in bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Polls older than this make `GET /healthz/sync` fail (`R24`).
+const POLL_TOO_OLD: chrono::Duration = chrono::Duration::minutes(10);
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody: health checks tell nothing of a case.
+    Open,
+    /// People with the admin token.
+    People,
+    /// People and the queues.
+    Tasks,
+    /// People and cron.
+    Cron,
+}
+
+/// What a route does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `POST`: runs a task.
+    RunTask,
+    /// `GET`: queues a task (`R1`).
+    QueueTask,
+    /// `GET`: the process answers.
+    Healthz,
+    /// `GET`: configuration and store are ready.
+    Readyz,
+    /// `GET`: the polls are young (`R24`).
+    HealthzSync,
+    /// `GET`: the mappings, paged.
+    Mappings,
+    /// `GET`: one mapping.
+    Mapping,
+    /// `GET`: the watermarks.
+    Global,
+    /// `GET`: for Prometheus.
+    Metrics,
+}
+
+/// Every route there is; [`router`] is made from it, so none can lack its access.
+pub const ROUTES: &[(Endpoint, &str, Access)] = &[
+    (Endpoint::RunTask, "/tasks/{task}", Access::Tasks),
+    (Endpoint::QueueTask, "/cron/{task}", Access::Cron),
+    (Endpoint::Healthz, "/healthz", Access::Open),
+    (Endpoint::Readyz, "/readyz", Access::Open),
+    (Endpoint::HealthzSync, "/healthz/sync", Access::Open),
+    (Endpoint::Mappings, "/api/mappings", Access::People),
+    (Endpoint::Mapping, "/api/mappings/{id}", Access::People),
+    (Endpoint::Global, "/api/global", Access::People),
+    (Endpoint::Metrics, "/metrics", Access::People),
+];
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Service {
+    /// What the tasks work with.
+    pub deps: Arc<Deps>,
+    /// Whether `X-AppEngine-*` headers prove anything.
+    pub platform: Platform,
+    /// What a person proves themselves with.
+    pub admin_token: Option<Secret>,
+    /// What the embedded queue and cron prove themselves with.
+    pub internal_token: Secret,
+    /// The tasks that run now: a graceful shutdown waits for them.
+    pub running: TaskTracker,
+}
+
+/// The service's router. It needs the peer's address: serve it with `into_make_service_with_connect_info`.
+pub fn router(service: Service) -> Router {
+    let mut router = Router::new();
+    for (endpoint, path, access) in ROUTES {
+        let guard = (service.clone(), *access);
+        let route = handler(*endpoint).layer(axum::middleware::from_fn_with_state(guard, authorize));
+        router = router.route(path, route);
+    }
+    router
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "There is nothing here").into_response() })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here").into_response()
+        })
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(service)
+}
+
+fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
+    match endpoint {
+        Endpoint::RunTask => post(run_task),
+        Endpoint::QueueTask => get(queue_task),
+        Endpoint::Healthz => get(|| async { Json(json!({ "status": "ok" })) }),
+        Endpoint::Readyz => get(readyz),
+        Endpoint::HealthzSync => get(healthz_sync),
+        Endpoint::Mappings => get(api::mappings),
+        Endpoint::Mapping => get(api::mapping),
+        Endpoint::Global => get(api::global),
+        Endpoint::Metrics => get(metrics),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    // The panic itself is logged by the hook; its text could quote content.
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The service failed").into_response()
+}
+
+/// Lets a request through if its caller proves who they are and may do this; nothing is done otherwise (`R5`).
+async fn authorize(
+    State((service, access)): State<(Service, Access)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let proof = Proof {
+        platform: service.platform,
+        admin_token: service.admin_token.as_ref(),
+        internal_token: &service.internal_token,
+        peer: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
+    };
+    match proof.identity(request.headers(), access) {
+        Ok(identity) => {
+            request.extensions_mut().insert(identity);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn known_task(name: &str) -> Result<TaskKind, Problem> {
+    TaskKind::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = TaskKind::ALL.iter().map(|kind| kind.name()).collect();
+        Problem::new(StatusCode::NOT_FOUND, "There is no such task")
+            .detail(format!("the tasks are {}", names.join(", ")))
+    })
+}
+
+async fn run_task(
+    State(service): State<Service>,
+    Path(name): Path<String>,
+    axum::Extension(identity): axum::Extension<Identity>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let kind = known_task(&name)?;
+    let caller = identity.caller();
+    let body = read_body(body).await?;
+    let task = match Task::parse(kind, &body) {
+        Ok(task) => task,
+        // R4: a queue must not repeat what can never succeed.
+        Err(reason) => return Ok(status::malformed(kind, caller, reason)),
+    };
+    let deps = Arc::clone(&service.deps);
+    // On a task of its own: a caller who hangs up does not stop it half-way.
+    let run = service.running.spawn(async move { tasks::run(&deps, task, caller, Mode::Act).await });
+    let report = run.await.map_err(|_| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The task failed in an unforeseen way")
+    })?;
+    Ok((status(report.outcome, caller), Json(report.to_json())).into_response())
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Problem> {
+    let read = axum::body::to_bytes(body, MAX_BODY);
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large or broke off")
+            .detail(format!("at most {MAX_BODY} bytes are read"))),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time")),
+    }
+}
+
+async fn queue_task(State(service): State<Service>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let kind = known_task(&name)?;
+    if !kind.is_scheduled() {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "This task is not scheduled")
+            .detail(format!("{kind} is queued by the polls; POST {} runs one", kind.path())));
+    }
+    let task = QueuedTask { kind, body: json!({}), name: None, not_before: None };
+    match service.deps.queue.enqueue(task).await {
+        Ok(_) => Ok(Json(json!({ "task": kind.name(), "queued": true })).into_response()),
+        Err(error) => {
+            tracing::error!(task = kind.name(), "{error}");
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The task could not be queued")
+                .detail(error.to_string()))
+        }
+    }
+}
+
+async fn readyz(State(service): State<Service>) -> Response {
+    match service.deps.store.check().await {
+        Ok(()) => Json(json!({ "status": "ready" })).into_response(),
+        Err(error) => {
+            tracing::error!("not ready: {error}");
+            // The reason is in the log: this route is open to everybody.
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The store cannot be used").into_response()
+        }
+    }
+}
+
+/// R24: answers from `Global` alone.
+async fn healthz_sync(State(service): State<Service>) -> Response {
+    let global = match service.deps.store.global().await {
+        Ok(global) => global,
+        Err(error) => {
+            tracing::error!("the polls' ages are not known: {error}");
+            return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The store cannot be used")
+                .into_response();
+        }
+    };
+    let ages = global.poll_ages(service.deps.clock.now());
+    let healthy = Side::BOTH.into_iter().all(|side| ages[side].is_some_and(|age| age < POLL_TOO_OLD));
+    let seconds = |side: Side| ages[side].map(|age| age.num_seconds());
+    let status = if healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    let body = json!({
+        "status": if healthy { "ok" } else { "late" },
+        "google_poll_age_seconds": seconds(Side::Google),
+        "company_poll_age_seconds": seconds(Side::Company),
+    });
+    (status, Json(body)).into_response()
+}
+
+async fn metrics(State(service): State<Service>) -> Response {
+    if let Ok(global) = service.deps.store.global().await {
+        let ages = global.poll_ages(service.deps.clock.now());
+        for side in Side::BOTH {
+            if let Some(age) = ages[side] {
+                let gauge = service
+                    .deps
+                    .metrics
+                    .poll_age_seconds
+                    .get_or_create(&SideLabels { side: side.name() })
+                    .clone();
+                gauge.set(age.num_seconds());
+            }
+        }
+    }
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], service.deps.metrics.render()).into_response()
+}
+
+/// A query parameter that is a number.
+fn number<T: std::str::FromStr>(
+    query: &Query<std::collections::HashMap<String, String>>,
+    name: &str,
+) -> Result<Option<T>, Problem> {
+    query.get(name).map(|text| text.parse()).transpose().map_err(|_| {
+        Problem::new(StatusCode::BAD_REQUEST, "A parameter is not valid")
+            .detail(format!("{name} must be a whole number"))
+    })
+}
+
+/// The bearer token of a request.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

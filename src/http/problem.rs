@@ -1,0 +1,49 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// An error for the caller. Holds no content and no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    title: &'static str,
+    detail: Option<String>,
+}
+
+impl Problem {
+    /// An error with that status; the title is the same whenever it occurs.
+    #[must_use]
+    pub fn new(status: StatusCode, title: &'static str) -> Self {
+        Self { status, title, detail: None }
+    }
+
+    /// Says what was wrong this time, and what to do.
+    #[must_use]
+    pub fn detail(mut self, detail: String) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // The kind of problem is its title, in the form of a URN: there is no page to link to.
+        let kind: String = self.title.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let mut body = json!({ "type": format!("urn:casebridge:{kind}"), "title": self.title, "status": self.status.as_u16() });
+        if let Some(detail) = self.detail {
+            body["detail"] = json!(detail);
+        }
+        let mut response = (self.status, body.to_string()).into_response();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,238 @@
+//! The embedded cron: calls `GET /cron/{task}` by `cron.yaml`, as App Engine's cron does (`R1`).
+//!
+//! Jobs run at fixed minutes (see [`Schedule`]), so a restart neither shifts nor doubles them. What is remembered of a job, in
+//! the queue's database, is the last scheduled time that it was done with; it is due when a later one has passed. So
+//! after a sleep of hours, or a time when the process was down, a job runs once, not once for each time it missed. A job that
+//! has never run starts at once if it runs at intervals, and waits for its time of day if it is daily. A run that fails is
+//! logged and not repeated: the task's own retries are the queue's business.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use reqwest::Method;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::cron_yaml::{CronConfig, CronJob, Schedule};
+use super::embedded::database::Database;
+use super::embedded::{DatabaseError, OpenError, blocking};
+use super::target::Target;
+use crate::clock::SharedClock;
+
+/// How long a loop sleeps at most: the machine's clock may have jumped.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How much longer a claim lasts than its call can.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// What an [`EmbeddedCron`] is made from.
+#[derive(Clone)]
+pub struct EmbeddedCronOptions {
+    /// The database file; the queue's own.
+    pub path: PathBuf,
+    /// The jobs.
+    pub jobs: CronConfig,
+    /// Where the service listens: `http://127.0.0.1:8080`.
+    pub target: Url,
+    /// The bearer token by which the service recognises calls as its own.
+    pub internal_token: String,
+    /// The time.
+    pub clock: SharedClock,
+    /// How long a call may take; then it counts as failed.
+    pub deadline: Duration,
+}
+
+impl EmbeddedCronOptions {
+    /// The options with a deadline of one minute: a job only queues its task.
+    #[must_use]
+    pub fn new(
+        path: impl Into<PathBuf>,
+        jobs: CronConfig,
+        target: Url,
+        internal_token: String,
+        clock: SharedClock,
+    ) -> Self {
+        Self { path: path.into(), jobs, target, internal_token, clock, deadline: Duration::from_mins(1) }
+    }
+}
+
+/// Runs the jobs of `cron.yaml`.
+pub struct EmbeddedCron {
+    database: Arc<Database>,
+    jobs: CronConfig,
+    target: Target,
+    clock: SharedClock,
+    deadline: Duration,
+}
+
+/// What [`EmbeddedCron::run_due`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CronReport {
+    /// Jobs that the service has answered 2xx.
+    pub done: u64,
+    /// Jobs that failed; they are not repeated.
+    pub failed: u64,
+    /// When the next job is due.
+    pub next_due: Option<DateTime<Utc>>,
+}
+
+/// What came of one look at one job.
+enum Ran {
+    /// It was not due, or somebody else is at it.
+    Nothing,
+    Done,
+    Failed,
+}
+
+impl EmbeddedCron {
+    /// Opens cron. Nothing runs before [`EmbeddedCron::run`] or [`EmbeddedCron::run_due`].
+    pub fn open(options: EmbeddedCronOptions) -> Result<Self, OpenError> {
+        let EmbeddedCronOptions { path, jobs, target, internal_token, clock, deadline } = options;
+        let database = Arc::new(Database::open(&path)?);
+        let target = Target::new(&target, &internal_token)?;
+        Ok(Self { database, jobs, target, clock, deadline })
+    }
+
+    /// Runs the jobs as they fall due, until `shutdown` is cancelled. Each job has a loop of its own, so that one that is
+    /// slow holds up no other and never overlaps itself. A call under way at the end is broken off, and made again by
+    /// whoever runs next.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let loops = self.jobs.iter().map(|job| self.run_job(job, &shutdown));
+        join_all(loops).await;
+    }
+
+    async fn run_job(&self, job: &CronJob, shutdown: &CancellationToken) {
+        let work = async {
+            loop {
+                let next = match self.run_if_due(job).await {
+                    Ok(_) => self.next_due(job).await,
+                    Err(error) => Err(error),
+                };
+                let sleep = match next {
+                    Ok(next) => (next - self.clock.now()).to_std().unwrap_or(Duration::ZERO).min(LOOK_EVERY),
+                    Err(error) => {
+                        tracing::error!(cron.url = job.url(), error = %error, "cron cannot look at a job; it tries again");
+                        LOOK_EVERY
+                    }
+                };
+                tokio::time::sleep(sleep).await;
+            }
+        };
+        shutdown.run_until_cancelled(work).await;
+    }
+
+    /// Runs every job that is due by the clock, once, and returns when all have ended. It never sleeps, so that a clock that is
+    /// moved by hand can bring days to pass at once: set it to [`CronReport::next_due`] and call again.
+    pub async fn run_due(&self) -> Result<CronReport, DatabaseError> {
+        let mut report = CronReport::default();
+        for ran in join_all(self.jobs.iter().map(|job| self.run_if_due(job))).await {
+            match ran? {
+                Ran::Nothing => {}
+                Ran::Done => report.done += 1,
+                Ran::Failed => report.failed += 1,
+            }
+        }
+        for job in self.jobs.iter() {
+            let next = self.next_due(job).await?;
+            report.next_due = Some(report.next_due.map_or(next, |earliest| earliest.min(next)));
+        }
+        Ok(report)
+    }
+
+    async fn run_if_due(&self, job: &CronJob) -> Result<Ran, DatabaseError> {
+        let (kind, now) = (job.kind, self.clock.now());
+        let done_at = blocking(&self.database, move |database| database.cron_done_at(kind)).await?;
+        let scheduled = job.schedule.last_at(now);
+        match due(job.schedule, done_at, now) {
+            Due::No => return Ok(Ran::Nothing),
+            Due::NotYet => {
+                blocking(&self.database, move |database| database.cron_done(kind, scheduled)).await?;
+                return Ok(Ran::Nothing);
+            }
+            Due::Yes => {}
+        }
+        let lease = TimeDelta::from_std(self.deadline + MARGIN).unwrap_or(TimeDelta::hours(1));
+        let claimed =
+            blocking(&self.database, move |database| database.cron_claim(kind, done_at, now, lease)).await?;
+        if !claimed {
+            return Ok(Ran::Nothing);
+        }
+        let headers = vec![("X-Appengine-Cron", "true".to_owned())];
+        let answer = self
+            .target
+            .call(Method::GET, &job.url(), headers, String::new(), self.deadline, || self.clock.now())
+            .await;
+        blocking(&self.database, move |database| database.cron_done(kind, scheduled)).await?;
+        if let Some(failure) = answer.failure {
+            tracing::error!(
+                cron.url = job.url(),
+                cron.status = answer.status,
+                cron.failure = failure,
+                "a cron job failed; it runs again at its next time"
+            );
+            return Ok(Ran::Failed);
+        }
+        tracing::debug!(cron.url = job.url(), "cron job done");
+        Ok(Ran::Done)
+    }
+
+    /// When to look at the job next.
+    async fn next_due(&self, job: &CronJob) -> Result<DateTime<Utc>, DatabaseError> {
+        let (kind, now) = (job.kind, self.clock.now());
+        let done_at = blocking(&self.database, move |database| database.cron_done_at(kind)).await?;
+        Ok(match due(job.schedule, done_at, now) {
+            // Somebody else is at it, and may die over it.
+            Due::Yes => now + TimeDelta::seconds(1),
+            Due::No | Due::NotYet => job.schedule.next_after(now),
+        })
+    }
+}
+
+/// Whether a job is to run.
+#[derive(Debug, PartialEq, Eq)]
+enum Due {
+    Yes,
+    No,
+    /// It is new, and its first time is still to come.
+    NotYet,
+}
+
+fn due(schedule: Schedule, done_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Due {
+    match (done_at, schedule) {
+        (None, Schedule::Every(_)) => Due::Yes,
+        (None, Schedule::Daily(_)) => Due::NotYet,
+        (Some(done), _) if done < schedule.last_at(now) => Due::Yes,
+        // Later than the next time: noted by a clock that ran ahead. A clock that was set back by a moment is no reason to
+        // run twice.
+        (Some(done), _) if done > schedule.next_after(now) => Due::Yes,
+        (Some(_), _) => Due::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_due_once_for_all_the_times_it_missed() {
+        let check = |schedule: &str, done: Option<&str>, now: &str, expected: Due| {
+            let done = done.map(|done| done.parse().unwrap());
+            let got = due(Schedule::parse(schedule).unwrap(), done, now.parse().unwrap());
+            assert_eq!(got, expected, "'{schedule}', done at {done:?}, now {now}");
+        };
+        check("every 5 minutes", None, "2026-03-01T10:02:00Z", Due::Yes);
+        check("every 5 minutes", Some("2026-03-01T10:00:00Z"), "2026-03-01T10:04:59Z", Due::No);
+        check("every 5 minutes", Some("2026-03-01T10:00:00Z"), "2026-03-01T10:05:00Z", Due::Yes);
+        check("every 5 minutes", Some("2026-03-01T03:00:00Z"), "2026-03-01T10:07:00Z", Due::Yes);
+        check("every 5 minutes", Some("2026-03-01T10:05:00Z"), "2026-03-01T10:07:00Z", Due::No);
+        check("every day 03:30", None, "2026-03-01T10:00:00Z", Due::NotYet);
+        check("every day 03:30", Some("2026-02-28T03:30:00Z"), "2026-03-01T03:29:00Z", Due::No);
+        check("every day 03:30", Some("2026-02-28T03:30:00Z"), "2026-03-01T10:00:00Z", Due::Yes);
+        check("every day 03:30", Some("2026-03-01T03:30:00Z"), "2026-03-01T10:00:00Z", Due::No);
+        // The clock was set back by a second, and by a year.
+        check("every 5 minutes", Some("2026-03-01T10:05:00Z"), "2026-03-01T10:04:59Z", Due::No);
+        check("every 5 minutes", Some("2027-03-01T10:05:00Z"), "2026-03-01T10:04:59Z", Due::Yes);
+    }
+}

@@ -1,0 +1,803 @@
+//! The embedded queue's tables in SQLite: tasks, the names that are used up, dead letters, rates, and cron's last runs.
+//!
+//! The tables may share a file with others: they all begin with `queue_`, and their version is kept in one of them, not in the
+//! file's `user_version`. Every change is one transaction that takes the write lock first, so several processes may
+//! use one file.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::rate::Bucket;
+use super::{DeadLetter, QueueDepth};
+use crate::queue::queue_yaml::{QueueConfig, QueueSettings};
+use crate::queue::{Enqueued, QueuedTask};
+use crate::tasks::TaskKind;
+
+/// How long a name stays blocked after its task is gone: 9 days where the queue came from `queue.yaml` (Cloud Tasks v2
+/// discovery document, `Task.name`).
+const NAME_BLOCKED_FOR: TimeDelta = TimeDelta::days(9);
+/// How many dead letters are kept, the latest ones.
+const DEAD_LETTERS_KEPT: u32 = 1_000;
+/// How long a process waits for another's transaction.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The latest version of the tables.
+const LATEST: u32 = 1;
+/// How the tables come to be: number `n` of this list leads from version `n` to `n + 1`.
+const MIGRATIONS: [&str; LATEST as usize] = ["
+    -- Times are microseconds since the Unix epoch.
+    CREATE TABLE queue_tasks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        body TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        due_at INTEGER NOT NULL,
+        -- attempts begun, and those that the handler has answered
+        dispatches INTEGER NOT NULL DEFAULT 0,
+        responses INTEGER NOT NULL DEFAULT 0,
+        first_attempt_at INTEGER,
+        last_status INTEGER,
+        last_failure TEXT,
+        -- who is delivering it, and until when nobody else may
+        claimed_by TEXT,
+        claimed_until INTEGER,
+        UNIQUE (kind, name)
+    ) STRICT;
+    CREATE INDEX queue_tasks_due ON queue_tasks (kind, due_at, id);
+    CREATE INDEX queue_tasks_any_due ON queue_tasks (due_at);
+    CREATE INDEX queue_tasks_claimed ON queue_tasks (kind, claimed_until) WHERE claimed_until IS NOT NULL;
+
+    CREATE TABLE queue_used_names (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX queue_used_names_until ON queue_used_names (until);
+
+    CREATE TABLE queue_dead_letters (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        body TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        last_status INTEGER,
+        last_failure TEXT,
+        created_at INTEGER NOT NULL,
+        given_up_at INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE queue_rates (
+        kind TEXT PRIMARY KEY,
+        tokens REAL NOT NULL,
+        at INTEGER NOT NULL,
+        halvings INTEGER NOT NULL,
+        slow_until INTEGER NOT NULL,
+        paused_until INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE queue_cron (
+        kind TEXT PRIMARY KEY,
+        -- the scheduled time that was last done with, and who is busy with a later one
+        done_at INTEGER,
+        claimed_until INTEGER
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// Why the queue's database did not do what it should. The caller fails and is repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// SQLite says no: a full disk, a missing directory, a file that is no database, a lock that is never given up.
+    #[error("the queue's database {path}: {source}")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The file was written by a later version of this program.
+    #[error(
+        "the queue's database {path} has tables of version {found}, and this program knows up to version {known}: \
+         use the newer program, or another file"
+    )]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// The version of its tables.
+        found: u32,
+        /// The latest version that this program knows.
+        known: u32,
+    },
+    /// The program is shutting down.
+    #[error("the queue's database {path}: the program is shutting down")]
+    ShuttingDown {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A task that this process is to deliver now.
+#[derive(Debug, Clone)]
+pub(super) struct ClaimedTask {
+    pub(super) id: i64,
+    pub(super) kind: TaskKind,
+    pub(super) name: String,
+    pub(super) body: String,
+    pub(super) due_at: DateTime<Utc>,
+    /// Attempts begun, this one included.
+    pub(super) dispatches: u32,
+    /// Attempts that the handler has answered.
+    pub(super) responses: u32,
+    pub(super) last_status: Option<u16>,
+    pub(super) last_failure: Option<String>,
+}
+
+/// What a look at the queues has found.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    /// To be delivered now.
+    pub(super) tasks: Vec<ClaimedTask>,
+    /// Tasks whose last attempt was never finished and that get no other.
+    pub(super) given_up: Vec<DeadLetter>,
+    /// When there may be more to deliver, unless something is queued or finished before.
+    pub(super) next: Option<DateTime<Utc>>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The handler answered 2xx.
+    Done,
+    /// It did not.
+    Failed {
+        /// Its status; `None`: there was no answer.
+        status: Option<u16>,
+        /// The failure in words, for the dead letter and the next attempt's header.
+        failure: String,
+        /// What its `Retry-After` said.
+        retry_after: Option<TimeDelta>,
+    },
+}
+
+/// What becomes of a task after an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is done and gone.
+    Done,
+    /// It is tried again then.
+    Retry(DateTime<Utc>),
+    /// It is a dead letter now.
+    GivenUp(DeadLetter),
+    /// Somebody else took it over meanwhile; this attempt no longer counts.
+    Superseded,
+}
+
+/// Who claims tasks, and for how long.
+#[derive(Debug, Clone)]
+pub(super) struct Claimant {
+    /// Different for each process, and for each queue within it.
+    pub(super) name: String,
+    /// A claim that has not been renewed for this long is void.
+    pub(super) lease: TimeDelta,
+}
+
+/// One connection, used by one caller at a time.
+#[derive(Debug)]
+pub(in crate::queue) struct Database {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Database {
+    /// Opens the file, which is made if need be, and brings its tables up to date.
+    pub(in crate::queue) fn open(path: &Path) -> Result<Self, DatabaseError> {
+        let sqlite = |source| DatabaseError::Sqlite { path: path.to_owned(), source };
+        let mut connection = Connection::open(path).map_err(sqlite)?;
+        use_write_ahead_log(&connection).map_err(sqlite)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+        // With WAL, NORMAL may lose the last transactions when the power fails: a task that `enqueue` has promised to keep.
+        connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+        match migrate(&mut connection).map_err(sqlite)? {
+            LATEST => Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) }),
+            found => Err(DatabaseError::TooNew { path: path.to_owned(), found, known: LATEST }),
+        }
+    }
+
+    /// The file.
+    pub(in crate::queue) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic between two statements rolled its transaction back: the connection is as good as before.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DatabaseError> {
+        work(&self.lock()).map_err(|source| DatabaseError::Sqlite { path: self.path.clone(), source })
+    }
+
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, DatabaseError> {
+        let mut connection = self.lock();
+        let result = (|| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })();
+        result.map_err(|source| DatabaseError::Sqlite { path: self.path.clone(), source })
+    }
+
+    /// Queues a task. When this returns, it is on the disk.
+    pub(super) fn enqueue(
+        &self,
+        task: &QueuedTask,
+        name: &str,
+        body: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Enqueued, DatabaseError> {
+        let kind = task.kind.name();
+        let due_at = task.not_before.map_or(now, |time| time.max(now));
+        self.write(|tx| {
+            let blocked: bool = tx
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM queue_used_names WHERE kind = ?1 AND name = ?2 AND until > ?3)",
+                )?
+                .query_row(params![kind, name, micros(now)], |row| row.get(0))?;
+            if blocked {
+                return Ok(Enqueued::AlreadyExists);
+            }
+            let added = tx
+                .prepare_cached(
+                    "INSERT INTO queue_tasks (kind, name, body, created_at, due_at) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (kind, name) DO NOTHING",
+                )?
+                .execute(params![kind, name, body, micros(now), micros(due_at)])?;
+            Ok(if added == 0 { Enqueued::AlreadyExists } else { Enqueued::New })
+        })
+    }
+
+    /// Claims whatever is due and allowed by rate and concurrency.
+    ///
+    /// `mine` are the tasks that this process is delivering already: their claims are renewed.
+    pub(super) fn claim(
+        &self,
+        queues: &QueueConfig,
+        claimant: &Claimant,
+        mine: &HashSet<i64>,
+        now: DateTime<Utc>,
+    ) -> Result<Claims, DatabaseError> {
+        // Most looks find nothing; they need not keep others from writing.
+        let any_due: bool = self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM queue_tasks WHERE due_at <= ?1
+                                    AND (claimed_until IS NULL OR claimed_until <= ?1 OR claimed_until > ?2))",
+                )?
+                .query_row(params![micros(now), micros(furthest(claimant, now))], |row| row.get(0))
+        })?;
+        if !any_due {
+            let next = self.read(|connection| {
+                let mut next = None;
+                for queue in queues.iter() {
+                    next = earlier(next, next_in(connection, queue, claimant, now)?);
+                }
+                Ok(next)
+            })?;
+            return Ok(Claims { next, ..Claims::default() });
+        }
+        self.write(|tx| {
+            let mut claims = Claims::default();
+            for id in mine {
+                renew(tx, *id, claimant, now)?;
+            }
+            for queue in queues.iter() {
+                claim_from(tx, queue, claimant, mine, now, &mut claims)?;
+                claims.next = earlier(claims.next, next_in(tx, queue, claimant, now)?);
+            }
+            Ok(claims)
+        })
+    }
+
+    /// Says that this process is still delivering the task.
+    pub(super) fn renew(
+        &self,
+        id: i64,
+        claimant: &Claimant,
+        now: DateTime<Utc>,
+    ) -> Result<(), DatabaseError> {
+        self.write(|tx| renew(tx, id, claimant, now))
+    }
+
+    /// Gives back every claim of this process, so that others need not wait for the lease to run out.
+    pub(super) fn release_all(&self, claimant: &Claimant) -> Result<usize, DatabaseError> {
+        self.write(|tx| {
+            tx.execute(
+                "UPDATE queue_tasks SET claimed_by = NULL, claimed_until = NULL WHERE claimed_by = ?1",
+                params![claimant.name],
+            )
+        })
+    }
+
+    /// Notes how an attempt has ended, and decides what becomes of the task.
+    pub(super) fn finish(
+        &self,
+        queue: &QueueSettings,
+        claimant: &Claimant,
+        task: &ClaimedTask,
+        outcome: &Outcome,
+        now: DateTime<Utc>,
+    ) -> Result<Verdict, DatabaseError> {
+        self.write(|tx| match outcome {
+            // A success counts whoever holds the task by now: the work is done.
+            Outcome::Done => {
+                remove(tx, task.id, task.kind, &task.name, now)?;
+                Ok(Verdict::Done)
+            }
+            Outcome::Failed { status, failure, retry_after } => {
+                if matches!(status, Some(429 | 503)) {
+                    let mut bucket = bucket(tx, queue, now)?;
+                    bucket.throttle(now, *retry_after);
+                    store_bucket(tx, queue.kind, &bucket)?;
+                }
+                // A 503 is the platform's answer, not the handler's, so it is no execution (Cloud Tasks, "Create App Engine
+                // task handlers": X-AppEngine-TaskExecutionCount).
+                let responses = u32::from(status.is_some_and(|status| status != 503));
+                let held = tx
+                    .prepare_cached(
+                        "UPDATE queue_tasks
+                         SET responses = responses + ?1, last_status = ?2, last_failure = ?3,
+                             claimed_by = NULL, claimed_until = NULL
+                         WHERE id = ?4 AND claimed_by = ?5 AND dispatches = ?6",
+                    )?
+                    .execute(params![responses, status, failure, task.id, claimant.name, task.dispatches])?;
+                if held == 0 {
+                    return Ok(Verdict::Superseded);
+                }
+                retry_or_give_up(tx, queue, task.id, now)
+            }
+        })
+    }
+
+    /// Forgets names that are free again.
+    pub(super) fn prune(&self, now: DateTime<Utc>) -> Result<(), DatabaseError> {
+        self.write(|tx| {
+            tx.execute("DELETE FROM queue_used_names WHERE until <= ?1", params![micros(now)])?;
+            Ok(())
+        })
+    }
+
+    /// The latest dead letters, the latest first.
+    pub(super) fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, DatabaseError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT kind, name, body, attempts, last_status, last_failure, created_at, given_up_at
+                 FROM queue_dead_letters ORDER BY id DESC LIMIT ?1",
+            )?;
+            let rows = statement.query_map(params![limit], |row| {
+                Ok(DeadLetter {
+                    kind: kind(row, 0)?,
+                    name: row.get(1)?,
+                    body: row.get(2)?,
+                    attempts: row.get(3)?,
+                    last_status: row.get(4)?,
+                    last_failure: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+                    created_at: time(row, 6)?,
+                    given_up_at: time(row, 7)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// What waits in each queue.
+    pub(super) fn depth(&self, now: DateTime<Utc>) -> Result<Vec<QueueDepth>, DatabaseError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT count(*), count(*) FILTER (WHERE claimed_until > ?2),
+                        count(*) FILTER (WHERE dispatches > 0), min(created_at)
+                 FROM queue_tasks WHERE kind = ?1",
+            )?;
+            TaskKind::ALL
+                .into_iter()
+                .map(|kind| {
+                    statement.query_row(params![kind.name(), micros(now)], |row| {
+                        Ok(QueueDepth {
+                            kind,
+                            tasks: row.get(0)?,
+                            in_flight: row.get(1)?,
+                            attempted: row.get(2)?,
+                            oldest: optional_time(row, 3)?,
+                        })
+                    })
+                })
+                .collect()
+        })
+    }
+
+    /// The scheduled time that a cron job was last done with.
+    pub(in crate::queue) fn cron_done_at(
+        &self,
+        job: TaskKind,
+    ) -> Result<Option<DateTime<Utc>>, DatabaseError> {
+        self.read(|connection| {
+            let done = connection
+                .prepare_cached("SELECT done_at FROM queue_cron WHERE kind = ?1")?
+                .query_row(params![job.name()], |row| optional_time(row, 0))
+                .optional()?;
+            Ok(done.flatten())
+        })
+    }
+
+    /// Notes a scheduled time as done, and that nobody is busy with the job.
+    pub(in crate::queue) fn cron_done(&self, job: TaskKind, at: DateTime<Utc>) -> Result<(), DatabaseError> {
+        self.write(|tx| {
+            tx.prepare_cached(
+                "INSERT INTO queue_cron (kind, done_at) VALUES (?1, ?2)
+                 ON CONFLICT (kind) DO UPDATE SET done_at = ?2, claimed_until = NULL",
+            )?
+            .execute(params![job.name(), micros(at)])?;
+            Ok(())
+        })
+    }
+
+    /// Claims the run of a job at a scheduled time, if `done_at` still is the last one that was done and nobody is busy with it.
+    pub(in crate::queue) fn cron_claim(
+        &self,
+        job: TaskKind,
+        done_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        lease: TimeDelta,
+    ) -> Result<bool, DatabaseError> {
+        self.write(|tx| {
+            tx.prepare_cached("INSERT INTO queue_cron (kind) VALUES (?1) ON CONFLICT (kind) DO NOTHING")?
+                .execute(params![job.name()])?;
+            let claimed = tx
+                .prepare_cached(
+                    "UPDATE queue_cron SET claimed_until = ?1 WHERE kind = ?2 AND done_at IS ?3
+                     AND (claimed_until IS NULL OR claimed_until <= ?4 OR claimed_until > ?1)",
+                )?
+                .execute(params![micros(now + lease), job.name(), done_at.map(micros), micros(now)])?;
+            Ok(claimed > 0)
+        })
+    }
+}
+
+/// Turns the write-ahead log on, in a file that others may be opening at the same moment.
+///
+/// Two connections that both turn it on can each hold the lock that the other is waiting for, and SQLite's own waiting
+/// would keep it for all of its time. So each lets go after a moment and tries again.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(20);
+    connection.busy_timeout(MOMENT)?;
+    let mut waited = std::time::Duration::ZERO;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+                    && waited < BUSY_TIMEOUT =>
+            {
+                let pause = MOMENT.mul_f64(rand::random::<f64>());
+                std::thread::sleep(pause);
+                waited += MOMENT + pause;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// Brings the tables up to date and returns their version.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<u32> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute_batch("CREATE TABLE IF NOT EXISTS queue_version (version INTEGER NOT NULL) STRICT")?;
+    let version: Option<u32> =
+        tx.query_row("SELECT max(version) FROM queue_version", [], |row| row.get(0))?;
+    let version = version.unwrap_or(0);
+    let mut reached = version;
+    for (from, migration) in (0_u32..).zip(MIGRATIONS).skip_while(|(from, _)| *from < version) {
+        tx.execute_batch(migration)?;
+        reached = from + 1;
+    }
+    if reached > version {
+        tx.execute("DELETE FROM queue_version", [])?;
+        tx.execute("INSERT INTO queue_version (version) VALUES (?1)", params![reached])?;
+    }
+    tx.commit()?;
+    Ok(reached)
+}
+
+/// No claim can last longer than this; one that does was made by a clock that ran ahead.
+fn furthest(claimant: &Claimant, now: DateTime<Utc>) -> DateTime<Utc> {
+    now + claimant.lease + claimant.lease
+}
+
+fn renew(tx: &Transaction<'_>, id: i64, claimant: &Claimant, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE queue_tasks SET claimed_until = ?1 WHERE id = ?2 AND claimed_by = ?3")?
+        .execute(params![micros(now + claimant.lease), id, claimant.name])?;
+    Ok(())
+}
+
+fn claim_from(
+    tx: &Transaction<'_>,
+    queue: &QueueSettings,
+    claimant: &Claimant,
+    mine: &HashSet<i64>,
+    now: DateTime<Utc>,
+    claims: &mut Claims,
+) -> rusqlite::Result<()> {
+    let mut bucket = bucket(tx, queue, now)?;
+    let allowed = bucket
+        .available(now)
+        .min(queue.max_concurrent_requests.saturating_sub(running(tx, queue, claimant, now)?));
+    if allowed == 0 {
+        return Ok(());
+    }
+    let due: Vec<(i64, bool)> = tx
+        .prepare_cached(
+            "SELECT id, claimed_until IS NOT NULL FROM queue_tasks
+             WHERE kind = ?1 AND due_at <= ?2
+             AND (claimed_until IS NULL OR claimed_until <= ?2 OR claimed_until > ?3)
+             ORDER BY due_at, id LIMIT ?4",
+        )?
+        .query_map(
+            params![queue.kind.name(), micros(now), micros(furthest(claimant, now)), allowed],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut taken = 0;
+    for (id, abandoned) in due.into_iter().filter(|(id, _)| !mine.contains(id)) {
+        if abandoned {
+            // Its process died, or was held up for longer than the lease: an attempt that nobody has answered.
+            tx.prepare_cached(
+                "UPDATE queue_tasks SET claimed_by = NULL, claimed_until = NULL, last_status = NULL,
+                                        last_failure = 'the attempt was interrupted' WHERE id = ?1",
+            )?
+            .execute(params![id])?;
+            let task = load(tx, id)?;
+            if !may_retry(queue, &task, now) {
+                claims.given_up.push(give_up(tx, id, now)?);
+                continue;
+            }
+        }
+        tx.prepare_cached(
+            "UPDATE queue_tasks SET claimed_by = ?1, claimed_until = ?2, dispatches = dispatches + 1,
+                                    first_attempt_at = coalesce(first_attempt_at, ?3) WHERE id = ?4",
+        )?
+        .execute(params![claimant.name, micros(now + claimant.lease), micros(now), id])?;
+        claims.tasks.push(load(tx, id)?.claimed);
+        taken += 1;
+    }
+    bucket.take(taken);
+    store_bucket(tx, queue.kind, &bucket)
+}
+
+/// How many of the queue's tasks are under way, in whatever process.
+fn running(
+    connection: &Connection,
+    queue: &QueueSettings,
+    claimant: &Claimant,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<u32> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FROM queue_tasks WHERE kind = ?1 AND claimed_until > ?2 AND claimed_until <= ?3",
+        )?
+        .query_row(params![queue.kind.name(), micros(now), micros(furthest(claimant, now))], |row| row.get(0))
+}
+
+/// When the queue may have something to deliver, later than now, if nothing changes before.
+fn next_in(
+    connection: &Connection,
+    queue: &QueueSettings,
+    claimant: &Claimant,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    let furthest_micros = micros(furthest(claimant, now));
+    // Somebody else's claim that runs out both makes its task due and makes room. One's own are finished before.
+    let claim_ends = connection
+        .prepare_cached(
+            "SELECT min(claimed_until) FROM queue_tasks
+             WHERE kind = ?1 AND claimed_until > ?2 AND claimed_until <= ?3 AND claimed_by IS NOT ?4",
+        )?
+        .query_row(params![queue.kind.name(), micros(now), furthest_micros, claimant.name], |row| {
+            optional_time(row, 0)
+        })?;
+    if running(connection, queue, claimant, now)? >= queue.max_concurrent_requests {
+        return Ok(claim_ends);
+    }
+    let due = connection
+        .prepare_cached(
+            "SELECT min(due_at) FROM queue_tasks
+             WHERE kind = ?1 AND (claimed_until IS NULL OR claimed_until <= ?2 OR claimed_until > ?3)",
+        )?
+        .query_row(params![queue.kind.name(), micros(now), furthest_micros], |row| optional_time(row, 0))?;
+    let ready = match due {
+        None => None,
+        Some(due) => Some(bucket(connection, queue, now)?.ready_at(queue, now).max(due)),
+    };
+    Ok(earlier(claim_ends, ready))
+}
+
+/// A task, and what its policy goes by.
+struct Loaded {
+    claimed: ClaimedTask,
+    created_at: DateTime<Utc>,
+    first_attempt_at: Option<DateTime<Utc>>,
+}
+
+fn load(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Loaded> {
+    tx.prepare_cached(
+        "SELECT kind, name, body, due_at, dispatches, responses, last_status, last_failure, created_at,
+                first_attempt_at
+         FROM queue_tasks WHERE id = ?1",
+    )?
+    .query_row(params![id], |row| {
+        Ok(Loaded {
+            claimed: ClaimedTask {
+                id,
+                kind: kind(row, 0)?,
+                name: row.get(1)?,
+                body: row.get(2)?,
+                due_at: time(row, 3)?,
+                dispatches: row.get(4)?,
+                responses: row.get(5)?,
+                last_status: row.get(6)?,
+                last_failure: row.get(7)?,
+            },
+            created_at: time(row, 8)?,
+            first_attempt_at: optional_time(row, 9)?,
+        })
+    })
+}
+
+fn may_retry(queue: &QueueSettings, task: &Loaded, now: DateTime<Utc>) -> bool {
+    let age = now - task.first_attempt_at.unwrap_or(now);
+    // After the n-th attempt the next one is retry number n.
+    queue.retry.may_retry(task.claimed.dispatches, age)
+}
+
+fn retry_or_give_up(
+    tx: &Transaction<'_>,
+    queue: &QueueSettings,
+    id: i64,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Verdict> {
+    let task = load(tx, id)?;
+    if !may_retry(queue, &task, now) {
+        return give_up(tx, id, now).map(Verdict::GivenUp);
+    }
+    let due_at = now + queue.retry.backoff(task.claimed.dispatches);
+    tx.prepare_cached("UPDATE queue_tasks SET due_at = ?1 WHERE id = ?2")?
+        .execute(params![micros(due_at), id])?;
+    Ok(Verdict::Retry(due_at))
+}
+
+fn give_up(tx: &Transaction<'_>, id: i64, now: DateTime<Utc>) -> rusqlite::Result<DeadLetter> {
+    let Loaded { claimed: task, created_at, .. } = load(tx, id)?;
+    let letter = DeadLetter {
+        kind: task.kind,
+        name: task.name,
+        body: task.body,
+        attempts: task.dispatches,
+        last_status: task.last_status,
+        last_failure: task.last_failure.unwrap_or_default(),
+        created_at,
+        given_up_at: now,
+    };
+    tx.prepare_cached(
+        "INSERT INTO queue_dead_letters
+             (kind, name, body, attempts, last_status, last_failure, created_at, given_up_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        letter.kind.name(),
+        letter.name,
+        letter.body,
+        letter.attempts,
+        letter.last_status,
+        letter.last_failure,
+        micros(letter.created_at),
+        micros(now),
+    ])?;
+    tx.prepare_cached(
+        "DELETE FROM queue_dead_letters WHERE id <= (SELECT max(id) FROM queue_dead_letters) - ?1",
+    )?
+    .execute(params![DEAD_LETTERS_KEPT])?;
+    remove(tx, id, letter.kind, &letter.name, now)?;
+    Ok(letter)
+}
+
+/// Removes a task; its name stays blocked.
+fn remove(
+    tx: &Transaction<'_>,
+    id: i64,
+    kind: TaskKind,
+    name: &str,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM queue_tasks WHERE id = ?1")?.execute(params![id])?;
+    tx.prepare_cached(
+        "INSERT INTO queue_used_names (kind, name, until) VALUES (?1, ?2, ?3)
+         ON CONFLICT (kind, name) DO UPDATE SET until = excluded.until",
+    )?
+    .execute(params![kind.name(), name, micros(now + NAME_BLOCKED_FOR)])?;
+    Ok(())
+}
+
+/// The queue's rate as of now.
+fn bucket(connection: &Connection, queue: &QueueSettings, now: DateTime<Utc>) -> rusqlite::Result<Bucket> {
+    let stored = connection
+        .prepare_cached(
+            "SELECT tokens, at, halvings, slow_until, paused_until FROM queue_rates WHERE kind = ?1",
+        )?
+        .query_row(params![queue.kind.name()], |row| {
+            Ok(Bucket {
+                tokens: row.get(0)?,
+                at: time(row, 1)?,
+                halvings: row.get(2)?,
+                slow_until: time(row, 3)?,
+                paused_until: time(row, 4)?,
+            })
+        })
+        .optional()?;
+    let mut bucket = stored.unwrap_or_else(|| Bucket::full(queue, now));
+    bucket.refill(queue, now);
+    Ok(bucket)
+}
+
+fn store_bucket(tx: &Transaction<'_>, kind: TaskKind, bucket: &Bucket) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO queue_rates (kind, tokens, at, halvings, slow_until, paused_until)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (kind) DO UPDATE SET tokens = excluded.tokens, at = excluded.at, halvings = excluded.halvings,
+             slow_until = excluded.slow_until, paused_until = excluded.paused_until",
+    )?
+    .execute(params![
+        kind.name(),
+        bucket.tokens,
+        micros(bucket.at),
+        bucket.halvings,
+        micros(bucket.slow_until),
+        micros(bucket.paused_until),
+    ])?;
+    Ok(())
+}
+
+fn earlier(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}
+
+fn micros(time: DateTime<Utc>) -> i64 {
+    time.timestamp_micros()
+}
+
+fn time(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<DateTime<Utc>> {
+    let micros: i64 = row.get(column)?;
+    DateTime::from_timestamp_micros(micros).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, micros))
+}
+
+fn optional_time(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    match row.get_ref(column)? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => time(row, column).map(Some),
+    }
+}
+
+fn kind(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<TaskKind> {
+    let name: String = row.get(column)?;
+    TaskKind::from_name(&name).ok_or_else(|| {
+        let reason = format!("there is no task '{name}'");
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, reason.into())
+    })
+}

@@ -1,0 +1,154 @@
+//! How the embedded queue and cron call the service: over HTTP, as App Engine would.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, InvalidHeaderValue, RETRY_AFTER};
+use reqwest::{Method, StatusCode};
+use url::Url;
+
+/// An answer's body is read up to here, so that the connection can be used again, and thrown away.
+const DRAINED_BYTES: usize = 64 * 1024;
+
+/// Why the service cannot be called at all.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The internal token holds characters that no header can.
+    #[error("the internal token cannot be sent in a header: use visible ASCII characters only")]
+    Token(#[from] InvalidHeaderValue),
+    /// The HTTP client cannot be made.
+    #[error("the HTTP client for the queue's own deliveries cannot be made")]
+    Client(#[from] reqwest::Error),
+}
+
+/// The service, as the queue sees it.
+pub(super) struct Target {
+    client: reqwest::Client,
+    base: String,
+    bearer: HeaderValue,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The status; `None`: there was no answer.
+    pub(super) status: Option<u16>,
+    /// Why it was no success, in a few words of ASCII; `None`: it was one (2xx).
+    pub(super) failure: Option<String>,
+    /// How long the service asks to be left alone.
+    pub(super) retry_after: Option<TimeDelta>,
+}
+
+impl Target {
+    /// `base` is where the service listens, `http://127.0.0.1:8080`; `token` proves that the call comes from inside.
+    pub(super) fn new(base: &Url, token: &str) -> Result<Self, TargetError> {
+        // Does nothing where one is installed already. Without any, making a client would panic.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))?;
+        bearer.set_sensitive(true);
+        let client = reqwest::Client::builder()
+            // Cloud Tasks and cron follow none, and the service answers for itself.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()?;
+        Ok(Self { client, base: base.as_str().trim_end_matches('/').to_owned(), bearer })
+    }
+
+    /// Calls `path` and waits for the answer, at most for `deadline`. An empty body is not sent as JSON.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: Vec<(&'static str, String)>,
+        body: String,
+        deadline: Duration,
+        now: impl Fn() -> DateTime<Utc>,
+    ) -> Answer {
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.base))
+            .header(AUTHORIZATION, self.bearer.clone())
+            .timeout(deadline);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        match request.send().await {
+            Ok(response) => {
+                let status = response.status();
+                let retry_after =
+                    response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, now()));
+                drain(response).await;
+                let failure = (!status.is_success()).then(|| failure_of(status));
+                Answer { status: Some(status.as_u16()), failure, retry_after }
+            }
+            Err(error) => {
+                Answer { status: None, failure: Some(no_answer(&error).to_owned()), retry_after: None }
+            }
+        }
+    }
+}
+
+async fn drain(mut response: reqwest::Response) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        read += chunk.len();
+        if read > DRAINED_BYTES {
+            break;
+        }
+    }
+}
+
+fn failure_of(status: StatusCode) -> String {
+    format!("answered {}", status.as_u16())
+}
+
+fn no_answer(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "no answer within the deadline"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection broke"
+    }
+}
+
+/// Reads a `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3). One that cannot be read is ignored.
+fn retry_after(value: &HeaderValue, now: DateTime<Utc>) -> Option<TimeDelta> {
+    let value = value.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse::<u32>() {
+        return Some(TimeDelta::seconds(i64::from(seconds)));
+    }
+    let date = DateTime::<Utc>::from(httpdate::parse_http_date(value).ok()?);
+    Some((date - now).max(TimeDelta::zero()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = "2026-03-01T10:00:00Z".parse().unwrap();
+        let check = |value: &'static str, expected: Option<i64>| {
+            let got = retry_after(&HeaderValue::from_static(value), now);
+            assert_eq!(got.map(|pause| pause.num_seconds()), expected, "{value}");
+        };
+        check("0", Some(0));
+        check(" 30 ", Some(30));
+        check("Sun, 01 Mar 2026 10:02:00 GMT", Some(120));
+        check("Sun, 01 Mar 2026 09:00:00 GMT", Some(0));
+        check("soon", None);
+        check("-1", None);
+        check("99999999999999999999", None);
+    }
+
+    #[test]
+    fn a_token_that_no_header_can_hold_is_refused() {
+        let base = Url::parse("http://127.0.0.1:1").unwrap();
+        assert!(matches!(Target::new(&base, "line\nbreak"), Err(TargetError::Token(_))));
+        assert!(Target::new(&base, "fine").is_ok());
+    }
+}

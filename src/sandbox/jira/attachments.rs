@@ -1,0 +1,288 @@
+//! Attachments over REST, and the other host that Cloud keeps their bytes on.
+
+use std::io;
+
+use axum::extract::multipart::Field;
+use axum::extract::{DefaultBodyLimit, Multipart, Path, State as Shared};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::SandboxJira;
+use super::error::ApiError;
+use super::rest::{Api, Base, Params, authenticate, ok};
+use super::settings::Deployment;
+use super::state::Attachment;
+use super::wire::Version;
+
+/// For how long a link to the media host is good.
+const LINK_MINUTES: i64 = 10;
+
+/// The longest file name, in UTF-16 code units: what the database column holds.
+const FILE_NAME_LIMIT: usize = 255;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/issue/{issue}/attachments", post(upload).layer(DefaultBodyLimit::disable()))
+        .route("/attachment/meta", get(meta))
+        .route("/attachment/{id}", get(attachment).delete(remove))
+        .route("/attachment/content/{id}", get(content))
+}
+
+/// Data Center's downloads, which lie outside the REST API.
+pub(super) fn secure_router(jira: &SandboxJira) -> Router {
+    let api = Api { jira: jira.clone(), version: Version::Two };
+    Router::new()
+        .route("/secure/attachment/{id}/{name}", get(secure_content))
+        .layer(middleware::from_fn_with_state(api.clone(), authenticate))
+        .with_state(api)
+}
+
+pub(super) fn media_router(jira: &SandboxJira) -> Router {
+    Router::new().route("/file/{id}/binary", get(media)).with_state(jira.clone())
+}
+
+fn no_attachment(id: &str) -> ApiError {
+    ApiError::not_found(format!("The attachment with id '{id}' does not exist"))
+}
+
+fn find(api: &Api, id: &str) -> Result<Attachment, ApiError> {
+    let state = api.jira.state();
+    id.parse()
+        .ok()
+        .and_then(|number| state.attachment(number))
+        .filter(|(issue, _)| issue.visible && api.settings().may("BROWSE_PROJECTS"))
+        .map(|(_, attachment)| attachment.clone())
+        .ok_or_else(|| no_attachment(id))
+}
+
+async fn meta(Shared(api): Shared<Api>) -> Result<Response, ApiError> {
+    ok(json!({"enabled": true, "uploadLimit": api.settings().attachment_limit}))
+}
+
+async fn attachment(
+    Shared(api): Shared<Api>,
+    Base(base): Base,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let attachment = find(&api, &id)?;
+    let mut json = api.wire(&base, &api.jira.state()).attachment(&attachment);
+    if api.settings().deployment == Deployment::Cloud {
+        // Here, and only here, Cloud's IDs are numbers.
+        json["id"] = json!(attachment.id);
+    }
+    ok(json)
+}
+
+async fn remove(Shared(api): Shared<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let attachment = find(&api, &id)?;
+    let now = api.jira.now();
+    if api.change(|state| Ok(state.detach(attachment.id, now)))? {
+        api.jira.0.blobs.remove(attachment.id);
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+// ---------------------------------------------------------------- uploads
+
+async fn upload(
+    Shared(api): Shared<Api>,
+    Base(base): Base,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    mut parts: Multipart,
+) -> Result<Response, ApiError> {
+    let token = headers.get("X-Atlassian-Token").and_then(|value| value.to_str().ok());
+    if !matches!(token, Some("no-check" | "nocheck")) {
+        return Ok((StatusCode::FORBIDDEN, "XSRF check failed").into_response());
+    }
+    let issue = api.issue(&api.jira.state(), &name)?.id;
+    api.may("CREATE_ATTACHMENTS", "You do not have permission to create attachments for this issue.")?;
+    let mut attached = Vec::new();
+    while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
+        if part.name() != Some("file") {
+            drain(part).await?;
+            continue;
+        }
+        if part.file_name().is_none() {
+            let starred = part.headers().get(header::CONTENT_DISPOSITION);
+            if starred.is_some_and(|value| String::from_utf8_lossy(value.as_bytes()).contains("filename*")) {
+                // Jira's multipart parser does not know RFC 5987: it fails without a word (reports against the PyPI
+                // client `jira`, numbers 223 and 742).
+                return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+            }
+            drain(part).await?;
+            continue;
+        }
+        match take_in(&api, part).await? {
+            Ok(attachment) => attached.push(attachment),
+            Err(too_large) => {
+                // The rest is read all the same, so that the caller gets to read the answer.
+                while let Some(rest) = parts.next_field().await.map_err(|error| broken(&error))? {
+                    drain(rest).await?;
+                }
+                for attachment in &attached {
+                    api.jira.0.blobs.remove(attachment.id);
+                }
+                return Err(too_large);
+            }
+        }
+    }
+    let now = api.jira.now();
+    let ids: Vec<_> = attached.iter().map(|attachment| attachment.id).collect();
+    let json = api.change(|state| {
+        // It may have been deleted while the file came in.
+        api.issue(state, &issue.to_string())?;
+        for attachment in attached.clone() {
+            state.attach(issue, attachment, now);
+        }
+        let wire = api.wire(&base, state);
+        Ok(attached.iter().map(|attachment| wire.attachment(attachment)).collect::<Value>())
+    });
+    if json.is_err() {
+        for id in ids {
+            api.jira.0.blobs.remove(id);
+        }
+    }
+    Ok(Json(json?).into_response())
+}
+
+fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
+    ApiError::bad_request(format!("The multipart body is broken: {}", error.body_text()))
+}
+
+async fn drain(mut part: Field<'_>) -> Result<(), ApiError> {
+    while part.chunk().await.map_err(|error| broken(&error))?.is_some() {}
+    Ok(())
+}
+
+/// Reads one file to its end; the inner error says that it is one that Jira does not take.
+async fn take_in(api: &Api, mut part: Field<'_>) -> Result<Result<Attachment, ApiError>, ApiError> {
+    let storage = |error: io::Error| ApiError::internal(&error);
+    let limit = api.settings().attachment_limit;
+    let file_name = part.file_name().unwrap_or_default().to_owned();
+    let mime_type = part.content_type().unwrap_or("application/octet-stream").to_owned();
+    let refusal = if file_name.is_empty() || file_name.contains('\0') {
+        Some(ApiError::bad_request("The file name is invalid."))
+    } else if file_name.encode_utf16().count() > FILE_NAME_LIMIT {
+        Some(ApiError::bad_request(format!("The file name is longer than {FILE_NAME_LIMIT} characters.")))
+    } else {
+        None
+    };
+    let mut upload = api.jira.0.blobs.begin().await.map_err(storage)?;
+    while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
+        if upload.size() + piece.len() as u64 > limit {
+            drain(part).await?;
+            let message = format!("The field file exceeds its maximum permitted size of {limit} bytes.");
+            return Ok(Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)));
+        }
+        if refusal.is_none() {
+            upload.write(&piece).await.map_err(storage)?;
+        }
+    }
+    if let Some(refusal) = refusal {
+        return Ok(Err(refusal));
+    }
+    let id = api.jira.state().reserve_attachment_id();
+    let stored = api.jira.0.blobs.finish(upload, id).await.map_err(storage)?;
+    Ok(Ok(Attachment {
+        id,
+        file_name: last_segment(&file_name).to_owned(),
+        mime_type,
+        size: stored.size,
+        sha256: Some(stored.sha256),
+        author: api.settings().account.clone(),
+        created: api.jira.now(),
+        content: stored.content,
+    }))
+}
+
+/// The name without the folders that a browser may send along.
+fn last_segment(file_name: &str) -> &str {
+    file_name.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()).unwrap_or("file")
+}
+
+// ---------------------------------------------------------------- downloads
+
+async fn content(
+    Shared(api): Shared<Api>,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let attachment = find(&api, &id)?;
+    let media = api.jira.0.media_base.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    match media
+        .filter(|_| api.settings().deployment == Deployment::Cloud && params.get("redirect") != Some("false"))
+    {
+        None => deliver(&api.jira, &attachment).await,
+        Some(media) => {
+            let expires = (api.jira.now() + chrono::Duration::minutes(LINK_MINUTES)).timestamp();
+            let token = link_token(&api.jira, attachment.id, expires);
+            let name = utf8_percent_encode(&attachment.file_name, NON_ALPHANUMERIC);
+            let url =
+                format!("{media}/file/{}/binary?token={token}&expires={expires}&name={name}", attachment.id);
+            Ok((StatusCode::SEE_OTHER, [(header::LOCATION, url)]).into_response())
+        }
+    }
+}
+
+async fn secure_content(
+    Shared(api): Shared<Api>,
+    Path((id, _)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    deliver(&api.jira, &find(&api, &id)?).await
+}
+
+async fn deliver(jira: &SandboxJira, attachment: &Attachment) -> Result<Response, ApiError> {
+    let body = jira.0.blobs.body(attachment).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => no_attachment(&attachment.id.to_string()),
+        _ => ApiError::internal(&error),
+    })?;
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    let mime_type = HeaderValue::from_str(&attachment.mime_type)
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_TYPE, mime_type);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(attachment.size));
+    let name = utf8_percent_encode(&attachment.file_name, NON_ALPHANUMERIC);
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename*=UTF-8''{name}")) {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+/// What proves that a link to the media host was made here.
+fn link_token(jira: &SandboxJira, id: u64, expires: i64) -> String {
+    let mut hash = Sha256::new();
+    hash.update(jira.0.media_secret);
+    hash.update(id.to_be_bytes());
+    hash.update(expires.to_be_bytes());
+    hex::encode(hash.finalize())
+}
+
+async fn media(
+    Shared(jira): Shared<SandboxJira>,
+    Path(id): Path<u64>,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return Err(ApiError::bad_request(
+            "Only one auth mechanism allowed: the link carries its own token.",
+        ));
+    }
+    let expires: i64 = params.get("expires").and_then(|text| text.parse().ok()).unwrap_or_default();
+    let token = link_token(&jira, id, expires);
+    let sent = params.get("token").unwrap_or_default();
+    if !bool::from(sent.as_bytes().ct_eq(token.as_bytes())) || expires < jira.now().timestamp() {
+        return Err(ApiError::forbidden("The link is invalid or has expired."));
+    }
+    let found = jira.state().attachment(id).map(|(_, attachment)| attachment.clone());
+    deliver(&jira, &found.ok_or_else(|| no_attachment(&id.to_string()))?).await
+}

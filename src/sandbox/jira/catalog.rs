@@ -1,0 +1,133 @@
+//! What is the same in every sandbox Jira: statuses, transitions, priorities, resolutions, issue types, field IDs.
+
+use super::settings::{ResolutionOnClosing, SandboxJiraSettings};
+
+/// The custom field `synchronizeWithGoogleCloudSupport`.
+pub const FLAG_FIELD: &str = "customfield_10050";
+/// The custom field `custom_field_google_name`.
+pub const GOOGLE_NAME_FIELD: &str = "customfield_10051";
+pub(super) const FLAG_NAME: &str = "synchronizeWithGoogleCloudSupport";
+pub(super) const GOOGLE_NAME_NAME: &str = "custom_field_google_name";
+
+/// Priorities, most urgent first; IDs are 1 to 5.
+pub(super) const PRIORITIES: [&str; 5] = ["Highest", "High", "Medium", "Low", "Lowest"];
+pub(super) const DEFAULT_PRIORITY: &str = "Medium";
+
+pub(super) const RESOLUTIONS: [(&str, &str); 4] =
+    [("10000", "Done"), ("10001", "Won't Do"), ("10002", "Duplicate"), ("10003", "Cannot Reproduce")];
+
+pub(super) const ISSUE_TYPES: [(&str, &str); 3] = [("10002", "Task"), ("10004", "Bug"), ("10010", "Support")];
+
+pub(super) const COMPONENTS: [(&str, &str); 3] =
+    [("10100", "Google Cloud"), ("10101", "Network"), ("10102", "Billing")];
+
+/// Options of the flag field, where it has options.
+pub(super) const FLAG_OPTIONS: [(&str, &str); 2] = [("10200", "true"), ("10201", "false")];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Category {
+    New,
+    Indeterminate,
+    Done,
+}
+
+impl Category {
+    pub(super) const ALL: [Self; 3] = [Self::New, Self::Indeterminate, Self::Done];
+
+    pub(super) const fn id(self) -> u32 {
+        match self {
+            Self::New => 2,
+            Self::Indeterminate => 4,
+            Self::Done => 3,
+        }
+    }
+
+    pub(super) const fn key(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Indeterminate => "indeterminate",
+            Self::Done => "done",
+        }
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::New => "To Do",
+            Self::Indeterminate => "In Progress",
+            Self::Done => "Done",
+        }
+    }
+
+    pub(super) const fn color(self) -> &'static str {
+        match self {
+            Self::New => "blue-gray",
+            Self::Indeterminate => "yellow",
+            Self::Done => "green",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Status {
+    pub(super) id: &'static str,
+    pub(super) name: &'static str,
+    pub(super) category: Category,
+}
+
+pub(super) const STATUSES: [Status; 6] = [
+    Status { id: "10000", name: "To Do", category: Category::New },
+    Status { id: "3", name: "In Progress", category: Category::Indeterminate },
+    Status { id: "10005", name: "Waiting for customer", category: Category::Indeterminate },
+    Status { id: "10001", name: "Done", category: Category::Done },
+    Status { id: "10006", name: "Cancelled", category: Category::Done },
+    Status { id: "4", name: "Reopened", category: Category::New },
+];
+
+pub(super) const FIRST_STATUS: &str = "To Do";
+
+/// The status of that name; the first one if there is none, which cannot be: issues only ever get names from the table.
+pub(super) fn status(name: &str) -> Status {
+    STATUSES.into_iter().find(|status| status.name == name).unwrap_or(STATUSES[0])
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Transition {
+    pub(super) id: &'static str,
+    pub(super) name: &'static str,
+    pub(super) to: Status,
+    /// Present when the transition closes the issue.
+    pub(super) resolution: Option<ResolutionOnClosing>,
+}
+
+/// What can be done with an issue in that status.
+pub(super) fn transitions(from: &str, settings: &SandboxJiraSettings) -> Vec<Transition> {
+    let closing = Some(settings.resolution_on_closing);
+    let step = |id, name, to: &str, resolution| Transition { id, name, to: status(to), resolution };
+    match status(from).category {
+        Category::Done if settings.can_reopen => vec![step("41", "Reopen Issue", "Reopened", None)],
+        Category::Done => Vec::new(),
+        Category::New | Category::Indeterminate => [
+            step("11", "Back to To Do", "To Do", None),
+            step("21", "Start Progress", "In Progress", None),
+            step("22", "Respond to customer", "Waiting for customer", None),
+            step("31", "Done", "Done", closing),
+            step("51", "Cancel", "Cancelled", closing),
+        ]
+        .into_iter()
+        .filter(|transition| transition.to.name != from)
+        .collect(),
+    }
+}
+
+pub(super) fn id_of(table: &[(&'static str, &'static str)], name: &str) -> &'static str {
+    table.iter().find(|(_, known)| *known == name).map_or("0", |(id, _)| id)
+}
+
+pub(super) fn name_of(table: &[(&'static str, &'static str)], id: &str) -> Option<&'static str> {
+    table.iter().find(|(known, _)| *known == id).map(|(_, name)| *name)
+}
+
+/// The priority's ID, 1 to 5.
+pub(super) fn priority_id(name: &str) -> usize {
+    PRIORITIES.iter().position(|known| *known == name).map_or(0, |index| index + 1)
+}

@@ -1,0 +1,461 @@
+//! What a sandbox Jira knows: issues, comments, attachments, people; and what its search index saw of them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use chrono::{DateTime, Duration, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::catalog;
+
+/// How many versions of an issue the search index remembers, for searches that lag.
+const INDEX_VERSIONS: usize = 64;
+
+/// The property that makes a comment internal.
+pub(super) const PUBLIC_COMMENT_PROPERTY: &str = "sd.public.comment";
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct State {
+    next_issue_id: u64,
+    next_comment_id: u64,
+    next_attachment_id: u64,
+    pub(super) projects: Vec<Project>,
+    /// By display name.
+    pub(super) users: BTreeMap<String, User>,
+    pub(super) issues: BTreeMap<u64, Issue>,
+    /// Keys that issues had before they were moved.
+    moved_keys: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Project {
+    pub(super) id: u64,
+    pub(super) key: String,
+    pub(super) name: String,
+    last_number: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct User {
+    pub(super) display_name: String,
+    pub(super) account_id: String,
+    pub(super) name: String,
+    pub(super) email: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Issue {
+    pub(super) id: u64,
+    pub(super) created: DateTime<Utc>,
+    pub(super) creator: String,
+    pub(super) doc: Document,
+    pub(super) comments: Vec<Comment>,
+    pub(super) attachments: Vec<Attachment>,
+    pub(super) properties: BTreeMap<String, Value>,
+    /// False: the asking user may not see it.
+    pub(super) visible: bool,
+    /// What the search index saw, oldest first.
+    #[serde(skip)]
+    indexed: VecDeque<Indexed>,
+}
+
+/// The fields of an issue that can be changed and searched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Document {
+    pub(super) project: String,
+    pub(super) key: String,
+    pub(super) issue_type: String,
+    pub(super) summary: String,
+    pub(super) description: Option<String>,
+    pub(super) status: String,
+    pub(super) priority: String,
+    pub(super) resolution: Option<String>,
+    pub(super) resolved: Option<DateTime<Utc>>,
+    pub(super) updated: DateTime<Utc>,
+    pub(super) reporter: String,
+    pub(super) assignee: Option<String>,
+    pub(super) components: BTreeSet<String>,
+    pub(super) labels: BTreeSet<String>,
+    /// The flag field's option or text; `true` is on.
+    pub(super) flag: Option<String>,
+    pub(super) google_name: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Indexed {
+    at: DateTime<Utc>,
+    doc: Arc<Document>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Comment {
+    pub(super) id: u64,
+    pub(super) author: String,
+    pub(super) body: String,
+    pub(super) created: DateTime<Utc>,
+    pub(super) updated: DateTime<Utc>,
+    pub(super) update_author: String,
+    pub(super) properties: BTreeMap<String, Value>,
+}
+
+impl Comment {
+    pub(super) fn is_internal(&self) -> bool {
+        self.properties
+            .get(PUBLIC_COMMENT_PROPERTY)
+            .and_then(|value| value.get("internal"))
+            .is_some_and(|internal| *internal == Value::Bool(true) || *internal == "true")
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Attachment {
+    pub(super) id: u64,
+    pub(super) file_name: String,
+    pub(super) mime_type: String,
+    pub(super) size: u64,
+    /// Lower-case hex; absent for synthetic content, which is not read until somebody does.
+    pub(super) sha256: Option<String>,
+    pub(super) author: String,
+    pub(super) created: DateTime<Utc>,
+    pub(super) content: Content,
+}
+
+/// Where the bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Content {
+    /// In memory or in a file.
+    Kept,
+    /// Computed from a seed.
+    Synthetic(u64),
+    /// Not kept.
+    HashOnly,
+}
+
+/// What a new issue starts with.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Draft {
+    pub(super) issue_type: String,
+    pub(super) summary: String,
+    pub(super) description: Option<String>,
+    pub(super) priority: Option<String>,
+    pub(super) reporter: Option<String>,
+    pub(super) assignee: Option<String>,
+    pub(super) components: BTreeSet<String>,
+    pub(super) labels: BTreeSet<String>,
+    pub(super) flag: Option<String>,
+    pub(super) google_name: Option<String>,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        let project = |id, key: &str, name: &str| Project {
+            id,
+            key: key.to_owned(),
+            name: name.to_owned(),
+            last_number: 0,
+        };
+        Self {
+            next_issue_id: 10_001,
+            next_comment_id: 20_001,
+            next_attachment_id: 30_001,
+            projects: vec![project(10_000, "SUP", "Support"), project(10_020, "OPS", "Operations")],
+            users: BTreeMap::new(),
+            issues: BTreeMap::new(),
+            moved_keys: BTreeMap::new(),
+        }
+    }
+
+    /// Rebuilds what is not stored: the index, as if it had caught up.
+    pub(super) fn after_loading(mut self) -> Self {
+        for issue in self.issues.values_mut() {
+            issue.index(issue.doc.updated);
+        }
+        self
+    }
+
+    /// The user of that display name, who is made up if there is none yet.
+    pub(super) fn user(&mut self, display_name: &str) -> String {
+        self.users.entry(display_name.to_owned()).or_insert_with(|| {
+            let name: String = display_name
+                .to_lowercase()
+                .chars()
+                .map(|c| if c.is_alphanumeric() { c } else { '.' })
+                .collect();
+            let hash = hex::encode(Sha256::digest(display_name));
+            User {
+                display_name: display_name.to_owned(),
+                account_id: format!("5b10{}", &hash[..20]),
+                email: format!("{name}@example.com"),
+                name,
+            }
+        });
+        display_name.to_owned()
+    }
+
+    pub(super) fn project(&self, id_or_key: &str) -> Option<&Project> {
+        self.projects.iter().find(|project| {
+            project.key.eq_ignore_ascii_case(id_or_key) || project.id.to_string() == id_or_key
+        })
+    }
+
+    /// The ID behind an ID or a key, the keys of moved issues included.
+    pub(super) fn resolve(&self, id_or_key: &str) -> Option<u64> {
+        if let Ok(id) = id_or_key.parse::<u64>() {
+            return self.issues.contains_key(&id).then_some(id);
+        }
+        let key = id_or_key.to_uppercase();
+        self.issues
+            .values()
+            .find(|issue| issue.doc.key == key)
+            .map(|issue| issue.id)
+            .or_else(|| self.moved_keys.get(&key).copied().filter(|id| self.issues.contains_key(id)))
+    }
+
+    pub(super) fn attachment(&self, id: u64) -> Option<(&Issue, &Attachment)> {
+        self.issues.values().find_map(|issue| {
+            issue.attachments.iter().find(|attachment| attachment.id == id).map(|found| (issue, found))
+        })
+    }
+
+    /// Creates an issue in a project that exists; the first project if it does not.
+    pub(super) fn create(&mut self, project: &str, creator: &str, draft: Draft, now: DateTime<Utc>) -> u64 {
+        let creator = self.user(creator);
+        let reporter = self.user(draft.reporter.as_deref().unwrap_or(&creator));
+        let project = self.projects.iter().position(|known| known.key == project).unwrap_or(0);
+        let (project, key) = self.projects[project].next_key();
+        let id = self.next_issue_id;
+        self.next_issue_id += 1;
+        let doc = Document {
+            project,
+            key,
+            issue_type: draft.issue_type,
+            summary: draft.summary,
+            description: draft.description,
+            status: catalog::FIRST_STATUS.to_owned(),
+            priority: draft.priority.unwrap_or_else(|| catalog::DEFAULT_PRIORITY.to_owned()),
+            resolution: None,
+            resolved: None,
+            updated: now,
+            reporter,
+            assignee: draft.assignee,
+            components: draft.components,
+            labels: draft.labels,
+            flag: draft.flag,
+            google_name: draft.google_name,
+        };
+        let mut issue = Issue {
+            id,
+            created: now,
+            creator,
+            doc,
+            comments: Vec::new(),
+            attachments: Vec::new(),
+            properties: BTreeMap::new(),
+            visible: true,
+            indexed: VecDeque::new(),
+        };
+        issue.index(now);
+        self.issues.insert(id, issue);
+        id
+    }
+
+    /// Changes an issue's fields and marks it updated; false if there is no such issue.
+    pub(super) fn edit(&mut self, id: u64, now: DateTime<Utc>, change: impl FnOnce(&mut Document)) -> bool {
+        let Some(issue) = self.issues.get_mut(&id) else { return false };
+        change(&mut issue.doc);
+        issue.touch(now);
+        true
+    }
+
+    pub(super) fn add_comment(
+        &mut self,
+        issue: u64,
+        author: &str,
+        body: String,
+        properties: BTreeMap<String, Value>,
+        now: DateTime<Utc>,
+    ) -> Option<u64> {
+        let author = self.user(author);
+        let id = self.next_comment_id;
+        let issue = self.issues.get_mut(&issue)?;
+        self.next_comment_id += 1;
+        issue.comments.push(Comment {
+            id,
+            update_author: author.clone(),
+            author,
+            body,
+            created: now,
+            updated: now,
+            properties,
+        });
+        issue.touch(now);
+        Some(id)
+    }
+
+    pub(super) fn edit_comment(
+        &mut self,
+        issue: u64,
+        comment: u64,
+        author: &str,
+        now: DateTime<Utc>,
+        change: impl FnOnce(&mut Comment),
+    ) -> bool {
+        let author = self.user(author);
+        let Some(issue) = self.issues.get_mut(&issue) else { return false };
+        let Some(comment) = issue.comments.iter_mut().find(|known| known.id == comment) else { return false };
+        change(comment);
+        comment.updated = now.max(comment.created);
+        comment.update_author = author;
+        issue.touch(now);
+        true
+    }
+
+    pub(super) fn delete_comment(&mut self, issue: u64, comment: u64, now: DateTime<Utc>) -> bool {
+        let Some(issue) = self.issues.get_mut(&issue) else { return false };
+        let before = issue.comments.len();
+        issue.comments.retain(|known| known.id != comment);
+        let found = issue.comments.len() < before;
+        if found {
+            issue.touch(now);
+        }
+        found
+    }
+
+    /// The ID of an attachment to come, so that its bytes can be put in their place first.
+    pub(super) fn reserve_attachment_id(&mut self) -> u64 {
+        let id = self.next_attachment_id;
+        self.next_attachment_id += 1;
+        id
+    }
+
+    pub(super) fn attach(&mut self, issue: u64, mut attachment: Attachment, now: DateTime<Utc>) -> bool {
+        attachment.author = self.user(&attachment.author);
+        let Some(issue) = self.issues.get_mut(&issue) else { return false };
+        issue.attachments.push(attachment);
+        issue.touch(now);
+        true
+    }
+
+    /// Takes an attachment off its issue; the caller removes its bytes.
+    pub(super) fn detach(&mut self, attachment: u64, now: DateTime<Utc>) -> bool {
+        for issue in self.issues.values_mut() {
+            let before = issue.attachments.len();
+            issue.attachments.retain(|known| known.id != attachment);
+            if issue.attachments.len() < before {
+                issue.touch(now);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Gives an issue a key in another project; its old key goes on leading to it.
+    pub(super) fn move_to(&mut self, id: u64, project: &str, now: DateTime<Utc>) -> Option<String> {
+        let issue = self.issues.get_mut(&id)?;
+        let project = self.projects.iter_mut().find(|known| known.key == project)?;
+        let (project, key) = project.next_key();
+        let old = std::mem::replace(&mut issue.doc.key, key.clone());
+        issue.doc.project = project;
+        issue.touch(now);
+        self.moved_keys.insert(old, id);
+        Some(key)
+    }
+
+    /// A second issue with the same fields, as Jira's own cloning makes it: custom fields are copied, comments are not.
+    pub(super) fn clone_issue(&mut self, id: u64, who: &str, now: DateTime<Utc>) -> Option<u64> {
+        let doc = self.issues.get(&id)?.doc.clone();
+        let draft = Draft {
+            issue_type: doc.issue_type,
+            summary: format!("CLONE - {}", doc.summary),
+            description: doc.description,
+            priority: Some(doc.priority),
+            reporter: None,
+            assignee: doc.assignee,
+            components: doc.components,
+            labels: doc.labels,
+            flag: doc.flag,
+            google_name: doc.google_name,
+        };
+        Some(self.create(&doc.project, who, draft, now))
+    }
+
+    /// Takes an issue away; the caller removes its attachments' bytes.
+    pub(super) fn delete(&mut self, id: u64) -> Option<Issue> {
+        self.issues.remove(&id)
+    }
+}
+
+impl Project {
+    fn next_key(&mut self) -> (String, String) {
+        self.last_number += 1;
+        (self.key.clone(), format!("{}-{}", self.key, self.last_number))
+    }
+}
+
+impl Issue {
+    fn touch(&mut self, now: DateTime<Utc>) {
+        self.doc.updated = now.max(self.created);
+        self.index(now);
+    }
+
+    fn index(&mut self, at: DateTime<Utc>) {
+        if self.indexed.len() == INDEX_VERSIONS {
+            // The first one stays: it says since when the issue has been there at all.
+            self.indexed.remove(1);
+        }
+        self.indexed.push_back(Indexed { at, doc: Arc::new(self.doc.clone()) });
+    }
+
+    /// What a search index that is `lag` behind knows of the issue; `None` before it has seen it at all.
+    pub(super) fn as_indexed(&self, now: DateTime<Utc>, lag: Duration) -> Option<Arc<Document>> {
+        if lag <= Duration::zero() {
+            return Some(Arc::new(self.doc.clone()));
+        }
+        let seen = now.checked_sub_signed(lag).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        self.indexed.iter().rev().find(|version| version.at <= seen).map(|version| Arc::clone(&version.doc))
+    }
+
+    pub(super) fn comment(&self, id: &str) -> Option<&Comment> {
+        let id = id.parse::<u64>().ok()?;
+        self.comments.iter().find(|comment| comment.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    #[test]
+    fn a_lagging_index_shows_what_was_there_then() {
+        let mut state = State::new();
+        let id = state.create("SUP", "Jane Roe", Draft::default(), at(100));
+        state.edit(id, at(110), |doc| doc.summary = "changed".to_owned());
+        let seen = |now, lag| {
+            state.issues[&id].as_indexed(at(now), Duration::seconds(lag)).map(|doc| doc.summary.clone())
+        };
+        assert_eq!(seen(112, 30), None, "not indexed yet");
+        assert_eq!(seen(112, 5).as_deref(), Some(""), "the change is not indexed yet");
+        assert_eq!(seen(116, 5).as_deref(), Some("changed"));
+        assert_eq!(seen(112, 0).as_deref(), Some("changed"));
+    }
+
+    #[test]
+    fn a_moved_issue_keeps_its_id_and_is_found_by_both_keys() {
+        let mut state = State::new();
+        let id = state.create("SUP", "Jane Roe", Draft::default(), at(1));
+        let key = state.move_to(id, "OPS", at(2)).unwrap();
+        assert_eq!(key, "OPS-1");
+        for name in ["SUP-1", "sup-1", "OPS-1", &id.to_string()] {
+            assert_eq!(state.resolve(name), Some(id), "{name}");
+        }
+        state.delete(id);
+        assert_eq!(state.resolve("SUP-1"), None);
+    }
+}

@@ -1,0 +1,329 @@
+//! How a [`CaseMapping`] is stored, the same in every backend: the documented properties each on their own, under their
+//! documented names; the rest, which nobody searches for, as one JSON text.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::entities::{
+    CaseMapping, CompanyCaseId, GoogleCaseName, Lease, Ledger, MappingId, Pending, PendingCreation, Priority,
+    Side, Sides, Waiting,
+};
+
+use super::StoreError;
+
+/// What [`Details`] looks like. Raised when an older program must not touch what a newer one wrote; a field that may
+/// be absent does not need that.
+const FORMAT: u32 = 1;
+
+/// A mapping's properties, but for its ID and its version, which are each backend's business.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) google_case_name: Option<String>,
+    /// Derived: what makes the Google case unique (`R9`).
+    pub(super) google_case_number: Option<String>,
+    pub(super) company_case_id: Option<String>,
+    pub(super) new_content_at: DateTime<Utc>,
+    pub(super) resolved_at: Option<DateTime<Utc>>,
+    pub(super) company_updates_synced_at: Option<DateTime<Utc>>,
+    pub(super) google_updates_synced_at: Option<DateTime<Utc>>,
+    pub(super) outage_comment_sent_to_google: bool,
+    pub(super) outage_comment_sent_to_company: bool,
+    pub(super) priority: Option<i64>,
+    /// Derived: [`CaseMapping::needs_watching`].
+    pub(super) needs_watching: bool,
+    /// [`Details`] as JSON.
+    pub(super) details: String,
+}
+
+/// What part 2 of the contract added.
+#[derive(Debug, Serialize, Deserialize)]
+struct Details {
+    format: u32,
+    created_at: DateTime<Utc>,
+    origin: Side,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    linked_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    waiting: Sides<Option<Waiting>>,
+    #[serde(default)]
+    carried_updated_at: Sides<Option<DateTime<Utc>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lease: Option<Lease>,
+    #[serde(default)]
+    ledger: Ledger,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pending: Vec<Pending>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending_creation: Option<PendingCreation>,
+    #[serde(default)]
+    recovering: bool,
+    #[serde(default = "one")]
+    description_parts: u32,
+    #[serde(default)]
+    paused: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gone: Option<Side>,
+    #[serde(default)]
+    reopen_refused: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// Read before [`Details`], so that a newer format is named as such.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Record {
+    /// What to store for `mapping`, whose times must have been [`cut`]. Errors only if JSON cannot hold it.
+    pub(super) fn of(mapping: &CaseMapping) -> Result<Self, StoreError> {
+        let needs_watching = mapping.needs_watching();
+        // Taken apart without `..`, so that a new field cannot be forgotten here.
+        let CaseMapping {
+            id,
+            google_case_name,
+            company_case_id,
+            new_content_at,
+            resolved_at,
+            company_updates_synced_at,
+            google_updates_synced_at,
+            outage_comment_sent_to_google,
+            outage_comment_sent_to_company,
+            priority,
+            created_at,
+            origin,
+            linked_at,
+            waiting,
+            carried_updated_at,
+            lease,
+            ledger,
+            pending,
+            pending_creation,
+            recovering,
+            description_parts,
+            paused,
+            gone,
+            reopen_refused,
+            last_error,
+            version: _,
+        } = mapping.clone();
+        let details = Details {
+            format: FORMAT,
+            created_at,
+            origin,
+            linked_at,
+            waiting,
+            carried_updated_at,
+            lease,
+            ledger,
+            pending,
+            pending_creation,
+            recovering,
+            description_parts,
+            paused,
+            gone,
+            reopen_refused,
+            last_error,
+        };
+        let details = serde_json::to_string(&details).map_err(|error| {
+            StoreError::Corrupt(format!("mapping {id} cannot be written as JSON: {error}"))
+        })?;
+        Ok(Self {
+            google_case_number: google_case_name.as_ref().map(|name| name.number().to_owned()),
+            google_case_name: google_case_name.map(String::from),
+            company_case_id: company_case_id.map(String::from),
+            new_content_at,
+            resolved_at,
+            company_updates_synced_at,
+            google_updates_synced_at,
+            outage_comment_sent_to_google,
+            outage_comment_sent_to_company,
+            priority: priority.map(|priority| i64::from(priority.level())),
+            needs_watching,
+            details,
+        })
+    }
+
+    /// The mapping that was stored. Errors with `Corrupt`, naming the mapping and the property.
+    pub(super) fn into_mapping(self, id: MappingId, version: u64) -> Result<CaseMapping, StoreError> {
+        let corrupt = |property: &str, reason: &dyn std::fmt::Display| {
+            StoreError::Corrupt(format!("mapping {id}, property {property}: {reason}"))
+        };
+        let Format { format } =
+            serde_json::from_str(&self.details).map_err(|error| corrupt("details", &error))?;
+        if format > FORMAT {
+            return Err(corrupt(
+                "details",
+                &format!(
+                    "written in format {format} by a newer casebridge, this one reads up to {FORMAT}: upgrade it"
+                ),
+            ));
+        }
+        let details: Details =
+            serde_json::from_str(&self.details).map_err(|error| corrupt("details", &error))?;
+        let priority = self
+            .priority
+            .map(|level| {
+                u8::try_from(level)
+                    .map_err(|_| format!("{level} is not a priority level: 0 to 4"))
+                    .and_then(Priority::try_from)
+                    .map_err(|error| corrupt("priority", &error))
+            })
+            .transpose()?;
+        Ok(CaseMapping {
+            id,
+            google_case_name: self
+                .google_case_name
+                .map(GoogleCaseName::try_from)
+                .transpose()
+                .map_err(|error| corrupt("googleCaseName", &error))?,
+            company_case_id: self
+                .company_case_id
+                .map(CompanyCaseId::try_from)
+                .transpose()
+                .map_err(|error| corrupt("companyCaseID", &error))?,
+            new_content_at: self.new_content_at,
+            resolved_at: self.resolved_at,
+            company_updates_synced_at: self.company_updates_synced_at,
+            google_updates_synced_at: self.google_updates_synced_at,
+            outage_comment_sent_to_google: self.outage_comment_sent_to_google,
+            outage_comment_sent_to_company: self.outage_comment_sent_to_company,
+            priority,
+            created_at: details.created_at,
+            origin: details.origin,
+            linked_at: details.linked_at,
+            waiting: details.waiting,
+            carried_updated_at: details.carried_updated_at,
+            lease: details.lease,
+            ledger: details.ledger,
+            pending: details.pending,
+            pending_creation: details.pending_creation,
+            recovering: details.recovering,
+            description_parts: details.description_parts,
+            paused: details.paused,
+            gone: details.gone,
+            reopen_refused: details.reopen_refused,
+            last_error: details.last_error,
+            version,
+        })
+    }
+}
+
+/// The mapping with every time as all stores keep it: whole microseconds, in the years 1 to 9999. Earlier and later
+/// times become the first and the last of these.
+pub(super) fn cut(mut mapping: CaseMapping) -> CaseMapping {
+    mapping.new_content_at = cut_time(mapping.new_content_at);
+    mapping.created_at = cut_time(mapping.created_at);
+    for time in [
+        &mut mapping.resolved_at,
+        &mut mapping.company_updates_synced_at,
+        &mut mapping.google_updates_synced_at,
+        &mut mapping.linked_at,
+        &mut mapping.carried_updated_at.google,
+        &mut mapping.carried_updated_at.company,
+    ] {
+        *time = time.map(cut_time);
+    }
+    for waiting in [&mut mapping.waiting.google, &mut mapping.waiting.company].into_iter().flatten() {
+        waiting.since = cut_time(waiting.since);
+        waiting.case_updated_at = waiting.case_updated_at.map(cut_time);
+    }
+    if let Some(lease) = &mut mapping.lease {
+        lease.expires_at = cut_time(lease.expires_at);
+    }
+    for pending in &mut mapping.pending {
+        pending.source_at = pending.source_at.map(cut_time);
+        pending.attempted_at = cut_time(pending.attempted_at);
+    }
+    if let Some(creation) = &mut mapping.pending_creation {
+        creation.attempted_at = cut_time(creation.attempted_at);
+    }
+    let is_cut = |time: Option<DateTime<Utc>>| time.map(cut_time) == time;
+    if !mapping.ledger.entries().iter().all(|entry| is_cut(entry.source_at) && is_cut(entry.written_at)) {
+        let mut ledger = Ledger::default();
+        for entry in mapping.ledger.entries() {
+            let mut entry = entry.clone();
+            entry.source_at = entry.source_at.map(cut_time);
+            entry.written_at = entry.written_at.map(cut_time);
+            ledger.record(entry);
+        }
+        mapping.ledger = ledger;
+    }
+    mapping
+}
+
+/// See [`cut`].
+pub(super) fn cut_time(time: DateTime<Utc>) -> DateTime<Utc> {
+    let midnight = |year, month, day| {
+        NaiveDate::from_ymd_opt(year, month, day)
+            .and_then(|date| date.and_hms_opt(0, 0, 0))
+            .map_or(DateTime::UNIX_EPOCH, |time| time.and_utc())
+    };
+    let first = midnight(1, 1, 1).timestamp_micros();
+    let last = midnight(10_000, 1, 1).timestamp_micros() - 1;
+    DateTime::from_timestamp_micros(time.timestamp_micros().clamp(first, last)).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entities::FirstSeen;
+
+    fn time(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn times_are_cut_to_microseconds_within_the_years_1_to_9999() {
+        for (given, expected) in [
+            ("2026-01-02T03:04:05.123456789Z", "2026-01-02T03:04:05.123456Z"),
+            ("1969-12-31T23:59:59.999999999Z", "1969-12-31T23:59:59.999999Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+            ("-0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+            ("9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59.999999Z"),
+            ("+12345-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"),
+        ] {
+            assert_eq!(cut_time(time(given)), time(expected), "{given}");
+        }
+        assert_eq!(cut_time(DateTime::<Utc>::MIN_UTC), time("0001-01-01T00:00:00Z"));
+        assert_eq!(cut_time(DateTime::<Utc>::MAX_UTC), time("9999-12-31T23:59:59.999999Z"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let seen = FirstSeen::Google(GoogleCaseName::parse("projects/p/cases/1").unwrap());
+        let sound =
+            Record::of(&CaseMapping::first_seen(seen, None, None, time("2026-01-01T00:00:00Z"))).unwrap();
+        for (spoilt, expected) in [
+            (Record { priority: Some(7), ..sound.clone() }, "priority: 7 is not a priority level"),
+            (Record { priority: Some(-1), ..sound.clone() }, "priority: -1 is not a priority level"),
+            (Record { google_case_name: Some("x".into()), ..sound.clone() }, "googleCaseName: \"x\""),
+            (Record { company_case_id: Some("a b".into()), ..sound.clone() }, "companyCaseID: \"a b\""),
+            (Record { details: "{".into(), ..sound.clone() }, "details: EOF"),
+            (Record { details: r#"{"format":1}"#.into(), ..sound.clone() }, "details: missing field"),
+            (
+                Record { details: r#"{"format":2}"#.into(), ..sound.clone() },
+                "details: written in format 2 by a newer",
+            ),
+        ] {
+            let error = spoilt.into_mapping(MappingId(5), 1).unwrap_err();
+            assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+            assert!(error.to_string().contains(&format!("mapping 5, property {expected}")), "{error}");
+        }
+        sound.into_mapping(MappingId(5), 1).unwrap();
+    }
+
+    #[test]
+    fn fields_that_a_later_version_adds_may_be_absent() {
+        let details = r#"{"format":1,"created_at":"2026-01-01T00:00:00Z","origin":"company"}"#;
+        let seen = FirstSeen::Company(CompanyCaseId::parse("7").unwrap());
+        let mapping = CaseMapping::first_seen(seen, None, None, time("2026-01-01T00:00:00Z"));
+        let record = Record { details: details.to_owned(), ..Record::of(&mapping).unwrap() };
+        assert_eq!(record.into_mapping(MappingId(1), 1).unwrap().description_parts, 1);
+    }
+}

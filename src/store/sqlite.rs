@@ -1,0 +1,801 @@
+//! The embedded store: one SQLite file, which several processes may open.
+//!
+//! All work is done by one thread that owns the connection, so no caller blocks the runtime. What waits while a commit
+//! is being written goes into the next one together, each operation in a savepoint of its own: many operations share
+//! one flush to the disk. An answer is given only once its commit is durable: with a write-ahead log and
+//! `synchronous = FULL` that holds through `kill -9` and loss of power (SQLite's documentation, "PRAGMA synchronous").
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, named_params, params};
+use tokio::sync::oneshot;
+
+use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
+
+use super::record::{Record, cut, cut_time};
+use super::{Created, MappingFilter, MappingPage, Store, StoreError};
+
+/// The changes of the schema, oldest first: number 1 makes it. Only ever appended to.
+const MIGRATIONS: &[&str] = &[include_str!("sqlite/schema-1.sql")];
+
+/// How long to wait for another process that is writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many operations may share a commit.
+const BATCH: usize = 64;
+
+const COLUMNS: &str = "ID, googleCaseName, googleCaseNumber, companyCaseID, newContentAt, resolvedAt, \
+     companyUpdatesSyncedAt, googleUpdatesSyncedAt, outageCommentSentToGoogle, outageCommentSentToCompany, priority, \
+     needsWatching, details, version";
+
+/// Keeps everything in one SQLite database.
+///
+/// It uses the tables `CaseMapping`, `Global` and `store_schema` only; others in the same file are left alone, and
+/// so is `PRAGMA user_version`. Dropping it waits for what is under way and closes the file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// `None` only while it is being dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    worker: Option<JoinHandle<()>>,
+    place: Place,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it if there is none, and brings its tables up to date. Blocks for as long as that takes:
+    /// up to some seconds if another process is writing. Errors: the file cannot be made or written, is not a database,
+    /// is damaged, or was written by a newer version of this program.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let place = Place::File(path.to_owned());
+        if let Some(parent) =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir())
+        {
+            return Err(StoreError::Unavailable(format!(
+                "{place}: there is no directory {}: make it, or change store.url",
+                parent.display()
+            )));
+        }
+        let connection = Connection::open(path).map_err(|error| place.explain(&error))?;
+        Self::start(connection, place)
+    }
+
+    /// A store that is gone when it is dropped.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let connection = Connection::open_in_memory().map_err(|error| Place::Memory.explain(&error))?;
+        Self::start(connection, Place::Memory)
+    }
+
+    fn start(mut connection: Connection, place: Place) -> Result<Self, StoreError> {
+        configure(&connection, &place)?;
+        migrate(&mut connection, &place, MIGRATIONS)?;
+        let (jobs, queue) = mpsc::channel();
+        let worker = std::thread::Builder::new()
+            .name("sqlite-store".to_owned())
+            .spawn({
+                let place = place.clone();
+                move || work(&connection, &place, &queue)
+            })
+            .map_err(|error| StoreError::Unavailable(format!("cannot start the store's thread: {error}")))?;
+        Ok(Self { jobs: Some(jobs), worker: Some(worker), place })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run(Access::Read, work).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run(Access::Write, work).await
+    }
+
+    /// Has the worker run it, and returns its outcome once it is durable.
+    async fn run<T: Send + 'static>(
+        &self,
+        access: Access,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        let place = self.place.clone();
+        let run: RunJob = Box::new(move |transaction| match transaction.map(work) {
+            Ok(Ok(value)) => {
+                let answer: Answer = Box::new(move |committed| {
+                    // Nobody listens if the caller's future was dropped; the work is done all the same.
+                    let _ = sender.send(committed.map(|()| value));
+                });
+                (Outcome::Keep, answer)
+            }
+            Ok(Err(failure)) => {
+                let (error, cause) = match failure {
+                    Failure::Store(error) => (error, None),
+                    Failure::Sqlite(error) => (place.explain(&error), Some(error)),
+                };
+                let answer: Answer = Box::new(move |_| drop(sender.send(Err(error))));
+                (Outcome::Undo(cause), answer)
+            }
+            Err(error) => {
+                let answer: Answer = Box::new(move |_| drop(sender.send(Err(error))));
+                (Outcome::Undo(None), answer)
+            }
+        });
+        let ended = || StoreError::Unavailable(format!("{}: the store's thread has ended", self.place));
+        self.jobs.as_ref().ok_or_else(ended)?.send(Job { access, run }).map_err(|_| ended())?;
+        receiver.await.map_err(|_| ended())?
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(worker) = self.worker.take() {
+            // It panics on nothing; if it did, there is nobody to tell.
+            let _ = worker.join();
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn global(&self) -> Result<Global, StoreError> {
+        self.read(|db| {
+            let times = db
+                .query_row(
+                    "SELECT google_last_polled_at, company_last_polled_at FROM Global WHERE ID = ?1",
+                    [Global::ID],
+                    |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)),
+                )
+                .optional()?;
+            let (google, company) = times.unwrap_or_default();
+            let read =
+                |micros: Option<i64>, name| micros.map(|micros| to_time(micros, &"Global", name)).transpose();
+            Ok(Global {
+                google_last_polled_at: read(google, "google_last_polled_at")?,
+                company_last_polled_at: read(company, "company_last_polled_at")?,
+            })
+        })
+        .await
+    }
+
+    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let column = match side {
+            Side::Google => "google_last_polled_at",
+            Side::Company => "company_last_polled_at",
+        };
+        let at = cut_time(at).timestamp_micros();
+        self.write(move |db| {
+            db.execute(
+                &format!(
+                    "INSERT INTO Global (ID, {column}) VALUES (?1, ?2) ON CONFLICT (ID) DO UPDATE \
+                     SET {column} = max(coalesce({column}, excluded.{column}), excluded.{column})"
+                ),
+                params![Global::ID, at],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
+        let mut mapping = cut(mapping);
+        let record = Record::of(&mapping)?;
+        self.write(move |db| {
+            if let Some(existing) = holder(db, &record)? {
+                return Ok(Created::Existing(existing));
+            }
+            mapping.version = 1;
+            db.prepare_cached(
+                "INSERT INTO CaseMapping (googleCaseName, googleCaseNumber, companyCaseID, newContentAt, resolvedAt, \
+                 companyUpdatesSyncedAt, googleUpdatesSyncedAt, outageCommentSentToGoogle, \
+                 outageCommentSentToCompany, priority, needsWatching, details, version) \
+                 VALUES (:googleCaseName, :googleCaseNumber, :companyCaseID, :newContentAt, :resolvedAt, \
+                 :companyUpdatesSyncedAt, :googleUpdatesSyncedAt, :outageCommentSentToGoogle, \
+                 :outageCommentSentToCompany, :priority, :needsWatching, :details, 1)",
+            )?
+            .execute(named_params! {
+                ":googleCaseName": record.google_case_name,
+                ":googleCaseNumber": record.google_case_number,
+                ":companyCaseID": record.company_case_id,
+                ":newContentAt": record.new_content_at.timestamp_micros(),
+                ":resolvedAt": micros(record.resolved_at),
+                ":companyUpdatesSyncedAt": micros(record.company_updates_synced_at),
+                ":googleUpdatesSyncedAt": micros(record.google_updates_synced_at),
+                ":outageCommentSentToGoogle": record.outage_comment_sent_to_google,
+                ":outageCommentSentToCompany": record.outage_comment_sent_to_company,
+                ":priority": record.priority,
+                ":needsWatching": record.needs_watching,
+                ":details": record.details,
+            })?;
+            mapping.id = MappingId(db.last_insert_rowid());
+            Ok(Created::New(mapping))
+        })
+        .await
+    }
+
+    async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
+        self.read(move |db| find(db, "ID = ?1", id.0)).await
+    }
+
+    async fn find_by_google(&self, name: &GoogleCaseName) -> Result<Option<CaseMapping>, StoreError> {
+        let number = name.number().to_owned();
+        self.read(move |db| find(db, "googleCaseNumber = ?1", number)).await
+    }
+
+    async fn find_by_company(&self, id: &CompanyCaseId) -> Result<Option<CaseMapping>, StoreError> {
+        let id = id.as_str().to_owned();
+        self.read(move |db| find(db, "companyCaseID = ?1", id)).await
+    }
+
+    async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
+        let mut mapping = cut(mapping.clone());
+        let record = Record::of(&mapping)?;
+        self.write(move |db| {
+            let id = mapping.id;
+            match stored_version(db, id)? {
+                None => return Err(StoreError::Gone(id).into()),
+                Some(version) if version != mapping.version => return Err(StoreError::Conflict(id).into()),
+                Some(_) => {}
+            }
+            if let Some(existing) = other_holder(db, &record, id)? {
+                return Err(StoreError::Duplicate { existing }.into());
+            }
+            mapping.version += 1;
+            db.prepare_cached(
+                "UPDATE CaseMapping SET googleCaseName = :googleCaseName, googleCaseNumber = :googleCaseNumber, \
+                 companyCaseID = :companyCaseID, newContentAt = :newContentAt, resolvedAt = :resolvedAt, \
+                 companyUpdatesSyncedAt = :companyUpdatesSyncedAt, googleUpdatesSyncedAt = :googleUpdatesSyncedAt, \
+                 outageCommentSentToGoogle = :outageCommentSentToGoogle, \
+                 outageCommentSentToCompany = :outageCommentSentToCompany, priority = :priority, \
+                 needsWatching = :needsWatching, details = :details, version = :version WHERE ID = :ID",
+            )?
+            .execute(named_params! {
+                ":googleCaseName": record.google_case_name,
+                ":googleCaseNumber": record.google_case_number,
+                ":companyCaseID": record.company_case_id,
+                ":newContentAt": record.new_content_at.timestamp_micros(),
+                ":resolvedAt": micros(record.resolved_at),
+                ":companyUpdatesSyncedAt": micros(record.company_updates_synced_at),
+                ":googleUpdatesSyncedAt": micros(record.google_updates_synced_at),
+                ":outageCommentSentToGoogle": record.outage_comment_sent_to_google,
+                ":outageCommentSentToCompany": record.outage_comment_sent_to_company,
+                ":priority": record.priority,
+                ":needsWatching": record.needs_watching,
+                ":details": record.details,
+                ":version": i64::try_from(mapping.version).map_err(|_| StoreError::Conflict(id))?,
+                ":ID": id.0,
+            })?;
+            Ok(mapping)
+        })
+        .await
+    }
+
+    async fn delete(&self, mapping: &CaseMapping) -> Result<(), StoreError> {
+        let (id, version) = (mapping.id, mapping.version);
+        self.write(move |db| match stored_version(db, id)? {
+            None => Ok(()),
+            Some(stored) if stored != version => Err(StoreError::Conflict(id).into()),
+            Some(_) => {
+                db.execute("DELETE FROM CaseMapping WHERE ID = ?1", [id.0])?;
+                Ok(())
+            }
+        })
+        .await
+    }
+
+    async fn list(
+        &self,
+        filter: MappingFilter,
+        after: Option<MappingId>,
+        limit: usize,
+    ) -> Result<MappingPage, StoreError> {
+        self.read(move |db| {
+            let after = after.map_or(i64::MIN, |id| id.0);
+            // One more than asked for tells whether there is another page.
+            let count = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+            // The unused third parameter is bound all the same, so that each filter takes the same ones.
+            let (condition, time) = match filter {
+                MappingFilter::All => ("?3 IS NULL", None),
+                MappingFilter::NeedsWatching => ("needsWatching = 1 AND ?3 IS NULL", None),
+                MappingFilter::Open => ("resolvedAt IS NULL AND ?3 IS NULL", None),
+                MappingFilter::ResolvedBefore(time) => ("resolvedAt < ?3", Some(exclusive_micros(time))),
+            };
+            let mut statement = db.prepare_cached(&list_sql(condition))?;
+            let mut rows = statement.query(params![after, count, time])?;
+            let mut mappings = Vec::new();
+            let mut more = false;
+            while let Some(row) = rows.next()? {
+                more = mappings.len() == limit;
+                if !more {
+                    mappings.push(to_mapping(row)?);
+                }
+            }
+            let next = mappings.last().filter(|_| more).map(|mapping: &CaseMapping| mapping.id);
+            Ok(MappingPage { mappings, next })
+        })
+        .await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let place = self.place.clone();
+        // A write transaction that writes nothing: it shows whether the file can be written.
+        self.write(move |db| {
+            let version = schema_version(db)?;
+            refuse_newer(version, MIGRATIONS.len(), &place)?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Where the database is, for messages.
+#[derive(Debug, Clone)]
+enum Place {
+    File(PathBuf),
+    Memory,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Memory => f.write_str("the SQLite database in memory"),
+        }
+    }
+}
+
+impl Place {
+    /// The error with what a person can do about it.
+    fn explain(&self, error: &rusqlite::Error) -> StoreError {
+        let code = error.sqlite_error_code();
+        match code {
+            Some(ErrorCode::NotADatabase) => StoreError::Corrupt(format!(
+                "{self} is not an SQLite database ({error}): change store.url, or move the file away"
+            )),
+            Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt(format!(
+                "{self} is damaged ({error}): put a backup in its place, or save what can be read with `sqlite3 FILE \
+                 .recover`"
+            )),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Unavailable(format!(
+                "{self}: another process has been writing for more than {} s ({error}): see what holds the file open",
+                BUSY_TIMEOUT.as_secs()
+            )),
+            Some(ErrorCode::DiskFull) => StoreError::Unavailable(format!(
+                "{self}: the disk is full ({error}): make room; nothing was stored"
+            )),
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                StoreError::Unavailable(format!(
+                    "{self} cannot be written ({error}): this user needs to write the file and its directory, which \
+                     must not be on a read-only disk"
+                ))
+            }
+            Some(ErrorCode::SystemIoFailure) => StoreError::Unavailable(format!(
+                "{self}: reading or writing failed ({error}): look at the disk"
+            )),
+            // SQLite's codes are not ours: any other is passed on as it is.
+            Some(_) | None => StoreError::Unavailable(format!("{self}: {error}")),
+        }
+    }
+}
+
+/// Why an operation came to nothing: an answer of its own, or SQLite's.
+enum Failure {
+    Store(StoreError),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Whether an operation needs the write lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+/// What becomes of the changes of an operation.
+enum Outcome {
+    Keep,
+    /// With SQLite's error, if it was one.
+    Undo(Option<rusqlite::Error>),
+}
+
+/// Tells the caller, given whether the commit succeeded.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// Does the work, or hears why no transaction could be begun.
+type RunJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (Outcome, Answer) + Send>;
+
+struct Job {
+    access: Access,
+    run: RunJob,
+}
+
+/// The worker: takes what waits, until the store is dropped.
+fn work(connection: &Connection, place: &Place, queue: &mpsc::Receiver<Job>) {
+    while let Ok(first) = queue.recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH {
+            match queue.try_recv() {
+                Ok(job) => batch.push(job),
+                Err(mpsc::TryRecvError::Empty | mpsc::TryRecvError::Disconnected) => break,
+            }
+        }
+        run_batch(connection, place, batch);
+    }
+}
+
+/// Runs the operations in one transaction, each in a savepoint, and answers after the commit.
+fn run_batch(connection: &Connection, place: &Place, batch: Vec<Job>) {
+    // A write lock from the start: a lock that is taken half-way fails at once if somebody else wrote meanwhile.
+    let begin = if batch.iter().any(|job| job.access == Access::Write) { "BEGIN IMMEDIATE" } else { "BEGIN" };
+    let mut answers = Vec::with_capacity(batch.len());
+    let mut broken = connection.execute_batch(begin).err();
+    for job in batch {
+        if broken.is_none() {
+            broken = connection.execute_batch("SAVEPOINT job").err();
+        }
+        if let Some(error) = &broken {
+            let (_, answer) = (job.run)(Err(place.explain(error)));
+            answers.push(answer);
+            continue;
+        }
+        let (outcome, answer) = (job.run)(Ok(connection));
+        answers.push(answer);
+        broken = match outcome {
+            Outcome::Keep => connection.execute_batch("RELEASE job").err(),
+            // A full disk and the like end the whole transaction: there is nothing left to go back to, and all that were
+            // to be committed together fail.
+            Outcome::Undo(Some(error)) if connection.is_autocommit() => Some(error),
+            Outcome::Undo(_) => connection.execute_batch("ROLLBACK TO job; RELEASE job").err(),
+        };
+    }
+    let committed = match broken {
+        None => connection.execute_batch("COMMIT"),
+        Some(error) => Err(error),
+    };
+    if committed.is_err() && !connection.is_autocommit() {
+        // If even that fails, the next `BEGIN` says so.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    for answer in answers {
+        answer(match &committed {
+            Ok(()) => Ok(()),
+            Err(error) => Err(place.explain(error)),
+        });
+    }
+}
+
+/// Sets what has to be set on each connection.
+fn configure(connection: &Connection, place: &Place) -> Result<(), StoreError> {
+    let explain = |error: rusqlite::Error| place.explain(&error);
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(explain)?;
+    match place {
+        Place::File(_) if mode != "wal" => {
+            return Err(StoreError::Unavailable(format!(
+                "{place}: this file system cannot hold a write-ahead log (journal mode {mode}): use a local disk"
+            )));
+        }
+        Place::File(_) | Place::Memory => {}
+    }
+    // FULL flushes the log at each commit. On macOS only a full flush reaches the disk; elsewhere that setting does
+    // nothing.
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;").map_err(explain)
+}
+
+/// The number of the last migration that was applied; 0 before the first.
+fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT coalesce(max(version), 0) FROM store_schema", [], |row| row.get(0))
+}
+
+fn refuse_newer(version: i64, known: usize, place: &Place) -> Result<(), StoreError> {
+    if version > i64::try_from(known).unwrap_or(i64::MAX) {
+        return Err(StoreError::Corrupt(format!(
+            "{place} was written by a newer casebridge (schema {version}, this one knows {known}): start that one, or \
+             put back a backup made before the upgrade"
+        )));
+    }
+    Ok(())
+}
+
+/// Applies the migrations that are missing, all or none. Safe in several processes at once.
+fn migrate(connection: &mut Connection, place: &Place, migrations: &[&str]) -> Result<(), StoreError> {
+    let explain = |error: rusqlite::Error| place.explain(&error);
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(explain)?;
+    transaction
+        .execute_batch(
+            "CREATE TABLE IF NOT EXISTS store_schema (version INTEGER PRIMARY KEY, applied_by TEXT NOT NULL) STRICT",
+        )
+        .map_err(explain)?;
+    let version = schema_version(&transaction).map_err(explain)?;
+    refuse_newer(version, migrations.len(), place)?;
+    for (number, migration) in (1_i64..).zip(migrations) {
+        if number <= version {
+            continue;
+        }
+        transaction.execute_batch(migration).map_err(|error| match place.explain(&error) {
+            StoreError::Unavailable(reason) => StoreError::Unavailable(format!(
+                "bringing its tables to schema {number} failed, nothing was changed: {reason}"
+            )),
+            error @ (StoreError::Corrupt(_)
+            | StoreError::Conflict(_)
+            | StoreError::Gone(_)
+            | StoreError::Duplicate { .. }) => error,
+        })?;
+        transaction
+            .execute(
+                "INSERT INTO store_schema (version, applied_by) VALUES (?1, ?2)",
+                params![number, env!("CARGO_PKG_VERSION")],
+            )
+            .map_err(explain)?;
+    }
+    transaction.commit().map_err(explain)
+}
+
+fn list_sql(condition: &str) -> String {
+    format!("SELECT {COLUMNS} FROM CaseMapping WHERE ID > ?1 AND {condition} ORDER BY ID LIMIT ?2")
+}
+
+fn find(
+    db: &Connection,
+    condition: &'static str,
+    value: impl rusqlite::ToSql,
+) -> Result<Option<CaseMapping>, Failure> {
+    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM CaseMapping WHERE {condition}"))?;
+    let mut rows = statement.query([value])?;
+    rows.next()?.map(to_mapping).transpose()
+}
+
+/// The mapping that holds one of the record's cases, the Google case's first.
+fn holder(db: &Connection, record: &Record) -> Result<Option<CaseMapping>, Failure> {
+    if let Some(number) = &record.google_case_number
+        && let Some(existing) = find(db, "googleCaseNumber = ?1", number)?
+    {
+        return Ok(Some(existing));
+    }
+    match &record.company_case_id {
+        Some(id) => find(db, "companyCaseID = ?1", id),
+        None => Ok(None),
+    }
+}
+
+/// The mapping but `id` that holds one of the record's cases, the Google case's first.
+fn other_holder(db: &Connection, record: &Record, id: MappingId) -> Result<Option<MappingId>, Failure> {
+    for (condition, key) in [
+        ("googleCaseNumber = ?1", &record.google_case_number),
+        ("companyCaseID = ?1", &record.company_case_id),
+    ] {
+        if let Some(key) = key {
+            let existing = db
+                .prepare_cached(&format!("SELECT ID FROM CaseMapping WHERE {condition} AND ID <> ?2"))?
+                .query_row(params![key, id.0], |row| row.get(0))
+                .optional()?;
+            if let Some(existing) = existing {
+                return Ok(Some(MappingId(existing)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn stored_version(db: &Connection, id: MappingId) -> Result<Option<u64>, Failure> {
+    let version = db
+        .prepare_cached("SELECT version FROM CaseMapping WHERE ID = ?1")?
+        .query_row([id.0], |row| row.get(0))
+        .optional()?;
+    Ok(version.map(|version| to_version(version, id)).transpose()?)
+}
+
+fn to_version(version: i64, id: MappingId) -> Result<u64, StoreError> {
+    u64::try_from(version)
+        .map_err(|_| StoreError::Corrupt(format!("mapping {id}, property version: {version} is negative")))
+}
+
+/// Reads a row of [`COLUMNS`].
+fn to_mapping(row: &Row<'_>) -> Result<CaseMapping, Failure> {
+    let id = MappingId(row.get("ID")?);
+    let name = format_args!("mapping {id}").to_string();
+    // A value of the wrong type, or text that is not UTF-8, is what is stored, not what SQLite did.
+    macro_rules! column {
+        ($column:literal) => {
+            row.get($column).map_err(|error| {
+                StoreError::Corrupt(format!("mapping {id}, property {}: {error}", $column))
+            })?
+        };
+    }
+    let time =
+        |micros: Option<i64>, property| micros.map(|micros| to_time(micros, &name, property)).transpose();
+    let record = Record {
+        google_case_name: column!("googleCaseName"),
+        google_case_number: column!("googleCaseNumber"),
+        company_case_id: column!("companyCaseID"),
+        new_content_at: to_time(column!("newContentAt"), &name, "newContentAt")?,
+        resolved_at: time(column!("resolvedAt"), "resolvedAt")?,
+        company_updates_synced_at: time(column!("companyUpdatesSyncedAt"), "companyUpdatesSyncedAt")?,
+        google_updates_synced_at: time(column!("googleUpdatesSyncedAt"), "googleUpdatesSyncedAt")?,
+        outage_comment_sent_to_google: column!("outageCommentSentToGoogle"),
+        outage_comment_sent_to_company: column!("outageCommentSentToCompany"),
+        priority: column!("priority"),
+        needs_watching: column!("needsWatching"),
+        details: column!("details"),
+    };
+    let version = to_version(column!("version"), id)?;
+    Ok(record.into_mapping(id, version)?)
+}
+
+fn micros(time: Option<DateTime<Utc>>) -> Option<i64> {
+    time.map(|time| time.timestamp_micros())
+}
+
+/// The smallest whole microsecond that is not before `time`: what is stored is before the one iff before the other.
+fn exclusive_micros(time: DateTime<Utc>) -> i64 {
+    let micros = time.timestamp_micros();
+    if time.timestamp_subsec_nanos().is_multiple_of(1000) { micros } else { micros.saturating_add(1) }
+}
+
+fn to_time(micros: i64, entity: &dyn std::fmt::Display, property: &str) -> Result<DateTime<Utc>, StoreError> {
+    DateTime::from_timestamp_micros(micros)
+        .ok_or_else(|| StoreError::Corrupt(format!("{entity}, property {property}: {micros} is not a time")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entities::FirstSeen;
+
+    fn open(path: &Path) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        configure(&connection, &Place::File(path.to_owned())).unwrap();
+        connection
+    }
+
+    fn of_google(number: usize) -> CaseMapping {
+        let name = GoogleCaseName::parse(&format!("projects/p/cases/{number}")).unwrap();
+        CaseMapping::first_seen(FirstSeen::Google(name), None, None, DateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn missing_migrations_are_applied_once_and_all_or_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("casebridge.db");
+        let place = Place::File(path.clone());
+        let mut db = open(&path);
+        let one = "CREATE TABLE one (x); INSERT INTO one VALUES (1);";
+        let two = "ALTER TABLE one ADD COLUMN y; UPDATE one SET y = x + 1;";
+        let bad = "CREATE TABLE three (x); INSERT INTO nowhere VALUES (1);";
+        migrate(&mut db, &place, &[one]).unwrap();
+        let error = migrate(&mut db, &place, &[one, two, bad]).unwrap_err();
+        assert!(error.to_string().contains("schema 3 failed, nothing was changed"), "{error}");
+        assert_eq!(schema_version(&db).unwrap(), 1);
+        assert!(!db.table_exists(None, "three").unwrap());
+        for _ in 0..2 {
+            migrate(&mut db, &place, &[one, two]).unwrap();
+            assert_eq!(schema_version(&db).unwrap(), 2);
+            let rows: Vec<(i64, i64)> = db
+                .prepare("SELECT x, y FROM one")
+                .unwrap()
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap();
+            assert_eq!(rows, [(1, 2)]);
+        }
+        // An older program refuses it, and changes nothing.
+        let error = migrate(&mut db, &place, &[one]).unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Corrupt(reason) if reason.contains("newer casebridge")),
+            "{error}"
+        );
+        assert_eq!(schema_version(&db).unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_loses_only_what_was_not_acknowledged() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("casebridge.db");
+        let store = SqliteStore::open(&path).unwrap();
+        let limit = |pages: u32| {
+            store.read(move |db| {
+                Ok(db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?)
+            })
+        };
+        limit(20).await.unwrap();
+        let outcomes =
+            futures_util::future::join_all((0..500).map(|number| store.create(of_google(number)))).await;
+        let mut stored = 0;
+        for outcome in outcomes {
+            match outcome {
+                Ok(Created::New(mapping)) => {
+                    stored += 1;
+                    assert_eq!(store.get(mapping.id).await.unwrap(), Some(mapping));
+                }
+                Ok(Created::Existing(mapping)) => panic!("{mapping:?}"),
+                Err(error) => assert!(error.to_string().contains("the disk is full"), "{error}"),
+            }
+        }
+        assert_eq!(store.list(MappingFilter::All, None, 1000).await.unwrap().mappings.len(), stored);
+        // It goes on as soon as there is room.
+        limit(100_000).await.unwrap();
+        store.create(of_google(1000)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn failures_in_a_shared_commit_stay_to_themselves() {
+        let store = SqliteStore::in_memory().unwrap();
+        let Created::New(mapping) = store.create(of_google(0)).await.unwrap() else { panic!("it is new") };
+        let stale = CaseMapping { version: 99, ..mapping.clone() };
+        let gone = CaseMapping { id: MappingId(99), ..mapping.clone() };
+        let (conflict, new, missing, updated) = tokio::join!(
+            store.update(&stale),
+            store.create(of_google(1)),
+            store.update(&gone),
+            store.update(&mapping),
+        );
+        assert!(matches!(conflict, Err(StoreError::Conflict(_))));
+        assert!(matches!(missing, Err(StoreError::Gone(_))));
+        let Created::New(new) = new.unwrap() else { panic!("it is new") };
+        let stored = store.list(MappingFilter::All, None, 10).await.unwrap().mappings;
+        assert_eq!(stored, [updated.unwrap(), new]);
+    }
+
+    #[tokio::test]
+    async fn durability_is_what_the_documents_promise() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("casebridge.db")).unwrap();
+        for (pragma, expected) in [("journal_mode", "wal"), ("synchronous", "2"), ("fullfsync", "1")] {
+            let value = store
+                .read(move |db| {
+                    Ok(db.query_row(&format!("PRAGMA {pragma}"), [], |row| {
+                        row.get::<_, rusqlite::types::Value>(0)
+                    })?)
+                })
+                .await
+                .unwrap();
+            let value = match value {
+                rusqlite::types::Value::Integer(value) => value.to_string(),
+                rusqlite::types::Value::Text(value) => value,
+                other => panic!("{pragma} = {other:?}"),
+            };
+            assert_eq!(value, expected, "{pragma}");
+        }
+    }
+
+    #[tokio::test]
+    async fn lists_of_few_read_few() {
+        let store = SqliteStore::in_memory().unwrap();
+        for (condition, index) in [
+            ("needsWatching = 1 AND ?3 IS NULL", "CaseMapping_needsWatching"),
+            ("resolvedAt IS NULL AND ?3 IS NULL", "CaseMapping_open"),
+        ] {
+            let plan = store
+                .read(move |db| {
+                    let sql = list_sql(condition);
+                    let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                    let rows =
+                        statement.query_map(params![0, 10, None::<i64>], |row| row.get::<_, String>(3))?;
+                    Ok(rows.collect::<Result<Vec<_>, _>>()?)
+                })
+                .await
+                .unwrap();
+            assert!(plan.iter().any(|line| line.contains(index)), "{condition}: {plan:?}");
+        }
+    }
+}

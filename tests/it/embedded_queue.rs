@@ -1,0 +1,768 @@
+//! The embedded queue: the contract of every queue, and what only it promises.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use casebridge::clock::{Clock, ManualClock, SharedClock, SystemClock};
+use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions, OpenError, RunReport};
+use casebridge::queue::queue_yaml::{QueueConfig, QueueSettings};
+use casebridge::queue::{DatabaseError, Enqueued, QueuedTask, TaskQueue};
+use casebridge::tasks::TaskKind;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::queue_contract::{self as contract, QueueUnderTest, Reply, Service, named, task};
+
+/// An embedded queue on a file of its own, with a clock that stands still until it is moved.
+struct Embedded {
+    queue: EmbeddedQueue,
+    service: Service,
+    clock: Arc<ManualClock>,
+    folder: tempfile::TempDir,
+}
+
+fn start() -> DateTime<Utc> {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+impl Embedded {
+    async fn new() -> Self {
+        let clock = ManualClock::at(start());
+        let service = Service::start(clock.clone()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let queue =
+            EmbeddedQueue::open(options(&folder.path().join("queue.db"), &service, clock.clone())).unwrap();
+        Self { queue, service, clock, folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("queue.db")
+    }
+
+    /// Another queue on the same file, as another process would open it.
+    fn another(&self) -> EmbeddedQueue {
+        EmbeddedQueue::open(options(&self.path(), &self.service, self.clock.clone())).unwrap()
+    }
+
+    async fn enqueue(&self, task: QueuedTask) {
+        assert_eq!(self.queue.enqueue(task).await.unwrap(), Enqueued::New);
+    }
+
+    async fn run_due(&self) -> RunReport {
+        self.queue.run_due().await.unwrap()
+    }
+
+    fn settings(kind: TaskKind) -> QueueSettings {
+        *QueueConfig::load(None).unwrap().get(kind)
+    }
+}
+
+fn options(path: &Path, service: &Service, clock: SharedClock) -> EmbeddedQueueOptions {
+    let queues = QueueConfig::load(None).unwrap();
+    EmbeddedQueueOptions::new(path, queues, service.url(), "internal-token".to_owned(), clock)
+}
+
+#[async_trait]
+impl QueueUnderTest for Embedded {
+    fn queue(&self) -> &dyn TaskQueue {
+        &self.queue
+    }
+
+    fn service(&self) -> &Service {
+        &self.service
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    async fn pass(&self, time: TimeDelta) {
+        let end = self.clock.now() + time;
+        loop {
+            match self.run_due().await.next_due {
+                Some(next) if next <= end => {
+                    assert!(next > self.clock.now(), "what is due now was not delivered");
+                    self.clock.set(next);
+                }
+                Some(_) | None => break,
+            }
+        }
+        self.clock.set(end);
+    }
+}
+
+macro_rules! keeps_the_contract {
+    ($($promise:ident),* $(,)?) => {$(
+        #[tokio::test]
+        async fn $promise() {
+            contract::$promise(&Embedded::new().await).await;
+        }
+    )*};
+}
+
+keeps_the_contract!(
+    a_task_is_delivered_with_its_body_and_headers,
+    every_kind_of_task_arrives,
+    a_name_is_used_once,
+    tasks_without_a_name_all_arrive,
+    a_task_waits_for_its_time,
+    a_failed_task_is_tried_again_until_it_succeeds,
+    a_poll_expires_within_its_minute,
+    a_sync_is_tried_for_ever,
+);
+
+#[tokio::test]
+async fn a_delivery_proves_itself_with_the_internal_token() {
+    let test = Embedded::new().await;
+    test.enqueue(QueuedTask { body: Value::Null, ..task(TaskKind::PollGoogle, 1) }).await;
+    test.enqueue(task(TaskKind::PollCompany, 1)).await;
+    test.run_due().await;
+    let received = test.service.received();
+    let of = |path: &str| received.iter().find(|request| request.path == path).unwrap();
+    let (empty, json) = (of("/tasks/poll-google"), of("/tasks/poll-company"));
+    assert_eq!(empty.header("authorization"), Some("Bearer internal-token"));
+    assert_eq!((empty.body.as_slice(), empty.header("content-type")), (&b""[..], None));
+    assert_eq!(json.header("content-type"), Some("application/json"));
+}
+
+#[tokio::test]
+async fn a_name_is_free_again_after_nine_days() {
+    let test = Embedded::new().await;
+    let name = named(TaskKind::SyncGoogleCase, 1);
+    test.enqueue(name.clone()).await;
+    test.run_due().await;
+    test.clock.advance(TimeDelta::days(9) - TimeDelta::seconds(1));
+    assert_eq!(test.queue.enqueue(name.clone()).await.unwrap(), Enqueued::AlreadyExists);
+    test.clock.advance(TimeDelta::seconds(1));
+    test.enqueue(name.clone()).await;
+    test.run_due().await;
+    assert_eq!(test.service.received().len(), 2);
+    assert_eq!(test.queue.enqueue(name).await.unwrap(), Enqueued::AlreadyExists);
+}
+
+#[tokio::test]
+async fn the_name_of_a_task_that_was_given_up_stays_blocked() {
+    let test = Embedded::new().await;
+    test.service.answer(|_| Reply::status(500));
+    let name = named(TaskKind::PollGoogle, 1);
+    test.enqueue(name.clone()).await;
+    test.pass(TimeDelta::days(8)).await;
+    assert_eq!(test.queue.enqueue(name).await.unwrap(), Enqueued::AlreadyExists);
+}
+
+#[tokio::test]
+async fn attempts_come_at_the_times_that_queue_yaml_says() {
+    for kind in TaskKind::ALL {
+        let test = Embedded::new().await;
+        test.service.answer(|_| Reply::status(500));
+        test.enqueue(named(kind, 1)).await;
+        test.pass(TimeDelta::hours(26)).await;
+        let expected: Vec<i64> = Embedded::settings(kind)
+            .retry
+            .attempts(TimeDelta::zero())
+            .map(|at| at.num_seconds())
+            .take_while(|at| *at <= 26 * 3_600)
+            .collect();
+        assert_eq!(test.service.seconds_since(start()), expected, "{kind}");
+
+        let dead = test.queue.dead_letters(10).await.unwrap();
+        if Embedded::settings(kind).retry.task_age_limit.is_none() {
+            assert_eq!(dead, [], "{kind} is never given up");
+        } else {
+            let letter = &dead[0];
+            assert_eq!((dead.len(), letter.kind, letter.attempts as usize), (1, kind, expected.len()));
+            assert_eq!((letter.last_status, letter.last_failure.as_str()), (Some(500), "answered 500"));
+            assert_eq!(letter.body, json!({ "case_id": "1" }).to_string());
+            assert_eq!(letter.created_at, start());
+            assert_eq!(letter.given_up_at, start() + TimeDelta::seconds(*expected.last().unwrap()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_task_ends_only_when_count_and_age_are_both_used_up() {
+    let test = Embedded::new().await;
+    // Each attempt takes a minute, so the age is passed with the first; the count still gives it a second.
+    let clock = test.clock.clone();
+    test.service.answer(move |_| {
+        clock.advance(TimeDelta::seconds(60));
+        Reply::status(500)
+    });
+    test.enqueue(named(TaskKind::PollGoogle, 1)).await;
+    test.pass(TimeDelta::hours(1)).await;
+    assert_eq!(test.service.seconds_since(start()), [0, 70]);
+    assert_eq!(test.queue.dead_letters(10).await.unwrap()[0].attempts, 2);
+}
+
+#[tokio::test]
+async fn dead_letters_are_bounded() {
+    let test = Embedded::new().await;
+    test.service.answer(|_| Reply::status(500));
+    for number in 0..1_010 {
+        test.enqueue(task(TaskKind::PollGoogle, number)).await;
+    }
+    test.pass(TimeDelta::hours(3)).await;
+    let dead = test.queue.dead_letters(u32::MAX).await.unwrap();
+    assert_eq!(dead.len(), 1_000);
+    assert_eq!(test.queue.dead_letters(3).await.unwrap(), dead[..3]);
+}
+
+#[tokio::test]
+async fn a_queue_dispatches_no_faster_than_its_rate() {
+    let test = Embedded::new().await;
+    for number in 0..10 {
+        test.enqueue(task(TaskKind::DetectOutages, number)).await;
+    }
+    test.pass(TimeDelta::minutes(1)).await;
+    assert_eq!(test.service.seconds_since(start()), (0..10).collect::<Vec<_>>(), "one a second, no burst");
+
+    let test = Embedded::new().await;
+    for number in 0..100 {
+        test.enqueue(task(TaskKind::SyncGoogleCase, number)).await;
+    }
+    test.pass(TimeDelta::minutes(1)).await;
+    let at = test.service.seconds_since(start());
+    let in_second = |second: i64| at.iter().filter(|at| **at == second).count();
+    assert_eq!((in_second(0), in_second(1), at.len()), (20 + 19, 20, 100), "a burst of 20, then 20 a second");
+}
+
+#[tokio::test]
+async fn a_rate_outlives_its_process() {
+    let test = Embedded::new().await;
+    for number in 0..3 {
+        test.enqueue(task(TaskKind::DetectOutages, number)).await;
+    }
+    test.run_due().await;
+    let report = test.another().run_due().await.unwrap();
+    assert_eq!((report.done, report.next_due), (0, Some(start() + TimeDelta::seconds(1))));
+}
+
+#[tokio::test]
+async fn a_queue_runs_no_more_requests_at_once_than_it_may() {
+    for kind in TaskKind::ALL {
+        let test = Embedded::new().await;
+        let gate = Arc::new(Semaphore::new(0));
+        let behind = Arc::clone(&gate);
+        test.service.answer(move |_| Reply::status(200).behind(&behind));
+        for number in 0..10 {
+            test.enqueue(task(kind, number)).await;
+        }
+        let settings = Embedded::settings(kind);
+        let limit = settings.max_concurrent_requests.min(10).min(settings.bucket_size) as usize;
+        let (report, ()) = tokio::join!(test.run_due(), async {
+            test.service.wait_for(limit).await;
+            // Give a queue that would send more the time to do it.
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            assert_eq!(test.service.received().len(), limit, "{kind}");
+            gate.add_permits(10);
+        });
+        assert_eq!(test.service.most_running(), limit, "{kind}");
+        assert_eq!(report.done, u64::from(settings.bucket_size.min(10)), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn one_slow_queue_holds_up_no_other() {
+    let test = Embedded::new().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let behind = Arc::clone(&gate);
+    test.service.answer(move |request| match request.path.as_str() {
+        "/tasks/poll-google" => Reply::status(200).behind(&behind),
+        _ => Reply::status(200),
+    });
+    test.enqueue(task(TaskKind::PollGoogle, 1)).await;
+    for number in 0..20 {
+        test.enqueue(task(TaskKind::SyncGoogleCase, number)).await;
+    }
+    tokio::join!(test.run_due(), async {
+        test.service.wait_for(21).await;
+        gate.add_permits(1);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_task_queues_is_delivered_in_the_same_run() {
+    let test = Arc::new(Embedded::new().await);
+    test.enqueue(task(TaskKind::PollGoogle, 1)).await;
+    let queue = Arc::new(test.another());
+    let inner = Arc::clone(&queue);
+    test.service.answer(move |request| {
+        if request.path == "/tasks/poll-google" {
+            let queue = Arc::clone(&inner);
+            tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current()
+                    .block_on(queue.enqueue(named(TaskKind::SyncGoogleCase, 1)))
+                    .unwrap();
+            });
+        }
+        Reply::status(200)
+    });
+    assert_eq!(queue.run_due().await.unwrap(), RunReport { done: 2, ..RunReport::default() });
+}
+
+#[tokio::test]
+async fn throttling_answers_slow_the_queue_down_and_retry_after_pauses_it() {
+    for status in [503, 429] {
+        let test = Embedded::new().await;
+        test.service.answer_with([Reply::status(status)]);
+        test.enqueue(task(TaskKind::DetectOutages, 0)).await;
+        test.run_due().await;
+        for number in 1..4 {
+            test.enqueue(task(TaskKind::DetectOutages, number)).await;
+        }
+        test.pass(TimeDelta::seconds(20)).await;
+        assert_eq!(test.service.seconds_since(start()), [0, 2, 4, 6], "{status}: half of one a second");
+
+        let test = Embedded::new().await;
+        test.service.answer_with([Reply::status(status).header("retry-after", "45")]);
+        test.enqueue(task(TaskKind::SyncGoogleCase, 0)).await;
+        test.run_due().await;
+        test.enqueue(task(TaskKind::SyncGoogleCase, 1)).await;
+        test.enqueue(task(TaskKind::SyncCompanyCase, 1)).await;
+        test.pass(TimeDelta::minutes(2)).await;
+        assert_eq!(test.service.seconds_since(start()), [0, 0, 45, 45], "{status}: only this queue waits");
+    }
+}
+
+#[tokio::test]
+async fn a_503_is_no_execution() {
+    let test = Embedded::new().await;
+    test.service.answer_with([Reply::status(503), Reply::status(500)]);
+    test.enqueue(task(TaskKind::SyncGoogleCase, 0)).await;
+    test.pass(TimeDelta::minutes(5)).await;
+    let counts: Vec<_> = test
+        .service
+        .received()
+        .iter()
+        .map(|request| {
+            ["x-appengine-taskretrycount", "x-appengine-taskexecutioncount", "x-appengine-taskretryreason"]
+                .map(|name| request.header(name).unwrap_or("-").to_owned())
+        })
+        .collect();
+    assert_eq!(counts, [["0", "0", "-"], ["1", "0", "answered 503"], ["2", "1", "answered 500"]]);
+}
+
+#[tokio::test]
+async fn a_service_that_is_down_or_silent_is_tried_again() {
+    let clock = ManualClock::at(start());
+    let service = Service::start(clock.clone()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+
+    // A port that nobody listens on.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut down = options(&path, &service, clock.clone());
+    down.target = format!("http://{}", free.local_addr().unwrap()).parse().unwrap();
+    drop(free);
+    let down = EmbeddedQueue::open(down).unwrap();
+    down.enqueue(task(TaskKind::SyncGoogleCase, 1)).await.unwrap();
+    assert_eq!(down.run_due().await.unwrap().retried, 1);
+
+    let gate = Arc::new(Semaphore::new(0));
+    service.answer_with([Reply::status(200).behind(&gate)]);
+    let mut silent = options(&path, &service, clock.clone());
+    silent.deadline = Duration::from_millis(50);
+    let silent = EmbeddedQueue::open(silent).unwrap();
+    clock.advance(TimeDelta::seconds(10));
+    assert_eq!(silent.run_due().await.unwrap().retried, 1);
+    clock.advance(TimeDelta::seconds(20));
+    assert_eq!(silent.run_due().await.unwrap().done, 1);
+
+    let reasons: Vec<_> = service
+        .received()
+        .iter()
+        .map(|request| {
+            let reason = request.header("x-appengine-taskretryreason").unwrap_or("-").to_owned();
+            (reason, request.header("x-appengine-taskpreviousresponse").is_some())
+        })
+        .collect();
+    let expected =
+        ["no connection", "no answer within the deadline"].map(|reason| (reason.to_owned(), false));
+    assert_eq!(reasons, expected);
+}
+
+#[tokio::test]
+async fn tasks_outlive_their_process() {
+    let test = Embedded::new().await;
+    test.enqueue(named(TaskKind::SyncGoogleCase, 1)).await;
+    let Embedded { queue, service, clock, folder } = test;
+    drop(queue);
+    let queue = EmbeddedQueue::open(options(&folder.path().join("queue.db"), &service, clock)).unwrap();
+    assert_eq!(queue.enqueue(named(TaskKind::SyncGoogleCase, 1)).await.unwrap(), Enqueued::AlreadyExists);
+    assert_eq!(queue.run_due().await.unwrap().done, 1);
+    assert_eq!(service.received()[0].json(), json!({ "case_id": "1" }));
+}
+
+/// Starts delivering and dies in the middle of it: nothing more is written.
+async fn die_while_delivering(test: &Embedded, requests: usize) {
+    let gate = Arc::new(Semaphore::new(0));
+    test.service.answer(move |_| Reply::status(200).behind(&gate));
+    let dying = test.another();
+    tokio::select! {
+        _ = dying.run_due() => panic!("nothing can end"),
+        () = test.service.wait_for(requests) => {}
+    }
+    drop(dying);
+    test.service.answer(|_| Reply::status(200));
+}
+
+#[tokio::test]
+async fn a_task_in_flight_when_its_process_dies_is_delivered_again() {
+    let test = Embedded::new().await;
+    test.enqueue(named(TaskKind::PollGoogle, 1)).await;
+    die_while_delivering(&test, 1).await;
+
+    // Its claim holds for a while: the process may only be slow.
+    let report = test.run_due().await;
+    assert_eq!((report.done, report.next_due), (0, Some(start() + TimeDelta::seconds(30))));
+    test.pass(TimeDelta::seconds(31)).await;
+    let received = test.service.received();
+    assert_eq!(received.len(), 2);
+    assert_eq!(received[1].header("x-appengine-taskretrycount"), Some("1"));
+    assert_eq!(received[1].header("x-appengine-taskretryreason"), Some("the attempt was interrupted"));
+}
+
+#[tokio::test]
+async fn a_task_that_kills_its_process_each_time_is_given_up_in_the_end() {
+    let test = Embedded::new().await;
+    test.enqueue(named(TaskKind::PollGoogle, 1)).await;
+    for attempt in 1..=2 {
+        die_while_delivering(&test, attempt).await;
+        test.clock.advance(TimeDelta::seconds(31));
+    }
+    assert_eq!(test.run_due().await, RunReport { given_up: 1, ..RunReport::default() });
+    let dead = test.queue.dead_letters(10).await.unwrap();
+    assert_eq!((dead[0].attempts, dead[0].last_status), (2, None));
+    assert_eq!(dead[0].last_failure, "the attempt was interrupted");
+}
+
+#[tokio::test]
+async fn a_claim_made_by_a_clock_that_ran_ahead_does_not_hold_for_ever() {
+    let test = Embedded::new().await;
+    test.enqueue(named(TaskKind::PollGoogle, 1)).await;
+    test.clock.advance(TimeDelta::days(365));
+    die_while_delivering(&test, 1).await;
+    test.clock.set(start());
+    assert_eq!(test.run_due().await.done, 1);
+}
+
+#[tokio::test]
+async fn two_processes_on_one_file_share_the_work() {
+    let test = Embedded::new().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let behind = Arc::clone(&gate);
+    test.service.answer(move |_| Reply::status(200).behind(&behind));
+    for number in 0..20 {
+        test.enqueue(named(TaskKind::SyncGoogleCase, number)).await;
+        test.enqueue(named(TaskKind::SyncCompanyCase, number)).await;
+    }
+    let other = test.another();
+    let (one, two, ()) = tokio::join!(test.run_due(), async { other.run_due().await.unwrap() }, async {
+        test.service.wait_for(16).await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        gate.add_permits(1_000);
+    });
+    assert_eq!(test.service.most_running(), 16, "8 of each queue, however many processes there are");
+    assert_eq!(one.done + two.done, 40);
+    let received = test.service.received();
+    let mut names: Vec<_> = received
+        .iter()
+        .map(|request| (request.path.as_str(), request.header("x-appengine-taskname").unwrap()))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!((received.len(), names.len()), (40, 40), "each task once");
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_taken_over_no_longer_counts_unless_it_succeeds() {
+    for (status, done) in [(500, 0), (200, 1)] {
+        let test = Embedded::new().await;
+        let gate = Arc::new(Semaphore::new(0));
+        test.service.answer_with([Reply::status(status).behind(&gate), Reply::status(500)]);
+        test.enqueue(named(TaskKind::SyncGoogleCase, 1)).await;
+        let slow = test.another();
+        let (report, ()) = tokio::join!(async { slow.run_due().await.unwrap() }, async {
+            test.service.wait_for(1).await;
+            test.clock.advance(TimeDelta::seconds(31));
+            assert_eq!(test.run_due().await.retried, 1, "the second attempt, by the other process");
+            gate.add_permits(1);
+        });
+        assert_eq!((report.done, report.retried), (done, 0), "{status}");
+        test.pass(TimeDelta::minutes(1)).await;
+        assert_eq!(test.service.received().len(), if status == 200 { 2 } else { 3 }, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn depth_says_what_waits() {
+    let test = Embedded::new().await;
+    test.service.answer(|_| Reply::status(500));
+    test.enqueue(task(TaskKind::SyncGoogleCase, 1)).await;
+    test.run_due().await;
+    test.clock.advance(TimeDelta::seconds(5));
+    let later =
+        QueuedTask { not_before: Some(start() + TimeDelta::hours(1)), ..task(TaskKind::SyncGoogleCase, 2) };
+    test.enqueue(later).await;
+    let depth = test.queue.depth().await.unwrap();
+    assert_eq!(depth.iter().map(|queue| queue.kind).collect::<Vec<_>>(), TaskKind::ALL);
+    let of = |kind| depth.iter().find(|queue| queue.kind == kind).unwrap();
+    let (sync, poll) = (of(TaskKind::SyncGoogleCase), of(TaskKind::PollGoogle));
+    assert_eq!((sync.tasks, sync.in_flight, sync.attempted, sync.oldest), (2, 0, 1, Some(start())));
+    assert_eq!((poll.tasks, poll.in_flight, poll.attempted, poll.oldest), (0, 0, 0, None));
+
+    let gate = Arc::new(Semaphore::new(0));
+    let behind = Arc::clone(&gate);
+    test.service.answer(move |_| Reply::status(200).behind(&behind));
+    test.clock.advance(TimeDelta::seconds(10));
+    tokio::join!(test.run_due(), async {
+        test.service.wait_for(2).await;
+        let depth = test.queue.depth().await.unwrap();
+        let sync = depth.iter().find(|queue| queue.kind == TaskKind::SyncGoogleCase).unwrap();
+        assert_eq!((sync.tasks, sync.in_flight), (2, 1));
+        gate.add_permits(1);
+    });
+}
+
+#[tokio::test]
+async fn a_body_that_no_queue_holds_is_refused() {
+    let test = Embedded::new().await;
+    let big = QueuedTask { body: json!("x".repeat(102_400)), ..task(TaskKind::SyncGoogleCase, 1) };
+    let error = test.queue.enqueue(big).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "cannot queue sync-google-case: its body has 102402 bytes, and a task holds 102400; put IDs only into it"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_says_so() {
+    let test = Embedded::new().await;
+    let open = |path: &Path| {
+        let Err(error) = EmbeddedQueue::open(options(path, &test.service, test.clock.clone())) else {
+            panic!("{} was opened", path.display())
+        };
+        error
+    };
+    let missing = open(&test.folder.path().join("no/such/folder/queue.db")).to_string();
+    assert!(missing.contains("no/such/folder/queue.db: unable to open database file"), "{missing}");
+
+    let notes = test.folder.path().join("notes.txt");
+    std::fs::write(&notes, "not a database, but long enough to be taken for one".repeat(100)).unwrap();
+    let notes = open(&notes).to_string();
+    assert!(notes.ends_with("notes.txt: file is not a database"), "{notes}");
+
+    let newer = rusqlite::Connection::open(test.path()).unwrap();
+    newer.execute("UPDATE queue_version SET version = 99", []).unwrap();
+    let error = open(&test.path());
+    assert!(
+        matches!(error, OpenError::Database(DatabaseError::TooNew { found: 99, known: 1, .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_may_hold_the_tables_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.db");
+    let store = rusqlite::Connection::open(&path).unwrap();
+    store
+        .execute_batch("PRAGMA user_version = 42; CREATE TABLE tasks (id); INSERT INTO tasks VALUES (1)")
+        .unwrap();
+    let clock = ManualClock::at(start());
+    let service = Service::start(clock.clone()).await;
+    let queue = EmbeddedQueue::open(options(&path, &service, clock)).unwrap();
+    queue.enqueue(task(TaskKind::PollGoogle, 1)).await.unwrap();
+
+    // The other user writes for a while: the queue waits for its turn.
+    store.execute_batch("BEGIN IMMEDIATE; INSERT INTO tasks VALUES (2)").unwrap();
+    let (report, ()) = tokio::join!(async { queue.run_due().await.unwrap() }, async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        store.execute_batch("COMMIT").unwrap();
+    });
+    assert_eq!(report.done, 1);
+    let version: i64 = store.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    let rows: i64 = store.query_row("SELECT count(*) FROM tasks", [], |row| row.get(0)).unwrap();
+    assert_eq!((version, rows), (42, 2));
+}
+
+#[test]
+fn many_processes_may_open_a_new_file_at_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clock = ManualClock::at(start());
+    let service = runtime.block_on(Service::start(clock.clone()));
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.db");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    EmbeddedQueue::open(options(&path, &service, clock.clone())).map(drop).unwrap();
+                });
+            }
+        });
+    }
+}
+
+/// A source of chance that a seed repeats.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_whatever_fails_and_whoever_dies() {
+    for seed in 0..12 {
+        let test = Embedded::new().await;
+        let mut chance = Chance(seed);
+        let succeeded: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
+        let (noted, answers) = (Arc::clone(&succeeded), Mutex::new(Chance(seed ^ 0xffff)));
+        let unreliable = move |request: &contract::Received| {
+            let status = match answers.lock().unwrap().below(10) {
+                0..=3 => 500,
+                4 => 503,
+                5 => 404,
+                _ => 200,
+            };
+            if status == 200 {
+                let name = request.header("x-appengine-taskname").unwrap().to_owned();
+                *noted.lock().unwrap().entry(name).or_default() += 1;
+            }
+            Reply::status(status)
+        };
+        test.service.answer(unreliable);
+
+        let mut processes = [test.another(), test.another()];
+        let (mut names, mut crashes) = (Vec::new(), 0);
+        for number in 0..30 {
+            let kind =
+                if chance.below(2) == 0 { TaskKind::SyncGoogleCase } else { TaskKind::SyncCompanyCase };
+            let queued = named(kind, number);
+            names.push(queued.name.clone().unwrap().as_str().to_owned());
+            let process = usize::try_from(chance.below(2)).unwrap();
+            processes[process].enqueue(queued).await.unwrap();
+            let requests = test.service.received().len() + usize::try_from(chance.below(3)).unwrap();
+            tokio::select! {
+                report = processes[process].run_due() => drop(report.unwrap()),
+                () = test.service.wait_for(requests), if chance.below(3) == 0 => {
+                    crashes += 1;
+                    processes[process] = test.another();
+                }
+            }
+            let pause = i64::try_from(chance.below(60)).unwrap();
+            test.clock.advance(TimeDelta::seconds(pause));
+        }
+        test.pass(TimeDelta::hours(12)).await;
+
+        let succeeded = succeeded.lock().unwrap().clone();
+        for name in &names {
+            assert!(succeeded.contains_key(name), "seed {seed}: {name} never succeeded");
+        }
+        // A success is repeated only where the process died before it could be noted.
+        let repeated: u32 = succeeded.values().map(|times| times - 1).sum();
+        assert!(repeated <= 8 * crashes, "seed {seed}: {repeated} repeated, {crashes} crashes");
+        let depth = test.queue.depth().await.unwrap();
+        assert!(depth.iter().all(|queue| queue.tasks == 0), "seed {seed}: {depth:?}");
+        assert_eq!(test.queue.dead_letters(10).await.unwrap(), [], "seed {seed}");
+    }
+}
+
+/// A queue that runs by the machine's clock.
+struct Running {
+    queue: Arc<EmbeddedQueue>,
+    service: Service,
+    shutdown: CancellationToken,
+    ended: tokio::task::JoinHandle<()>,
+    folder: tempfile::TempDir,
+}
+
+impl Running {
+    async fn start(grace: Duration) -> Self {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let service = Service::start(Arc::clone(&clock)).await;
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = options(&folder.path().join("queue.db"), &service, clock);
+        options.grace = grace;
+        let queue = Arc::new(EmbeddedQueue::open(options).unwrap());
+        let shutdown = CancellationToken::new();
+        let ended = tokio::spawn(Arc::clone(&queue).run(shutdown.clone()));
+        Self { queue, service, shutdown, ended, folder }
+    }
+}
+
+#[tokio::test]
+async fn a_running_queue_delivers_as_soon_as_a_task_is_queued() {
+    let test = Running::start(Duration::from_secs(5)).await;
+    // Were it not woken, each would wait for the next look, a second later.
+    let before = std::time::Instant::now();
+    for number in 0..8 {
+        test.queue.enqueue(task(TaskKind::SyncGoogleCase, number)).await.unwrap();
+        test.service.wait_for(number as usize + 1).await;
+    }
+    assert!(before.elapsed() < Duration::from_secs(4), "{:?}", before.elapsed());
+    let soon = QueuedTask {
+        not_before: Some(SystemClock.now() + TimeDelta::milliseconds(150)),
+        ..task(TaskKind::SyncGoogleCase, 8)
+    };
+    let due = soon.not_before.unwrap();
+    test.queue.enqueue(soon).await.unwrap();
+    test.service.wait_for(9).await;
+    assert!(test.service.received()[8].at >= due);
+
+    // What another process has queued is found without being told.
+    let other = EmbeddedQueue::open(options(
+        &test.folder.path().join("queue.db"),
+        &test.service,
+        Arc::new(SystemClock),
+    ));
+    other.unwrap().enqueue(task(TaskKind::SyncGoogleCase, 9)).await.unwrap();
+    test.service.wait_for(10).await;
+    test.shutdown.cancel();
+    test.ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_queue_that_stops_lets_its_deliveries_end_and_starts_no_more() {
+    let test = Running::start(Duration::from_secs(10)).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let behind = Arc::clone(&gate);
+    test.service.answer(move |_| Reply::status(200).behind(&behind));
+    test.queue.enqueue(task(TaskKind::PollGoogle, 1)).await.unwrap();
+    test.service.wait_for(1).await;
+    test.shutdown.cancel();
+    test.queue.enqueue(task(TaskKind::SyncGoogleCase, 1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!test.ended.is_finished(), "it waits for what is under way");
+    gate.add_permits(1);
+    test.ended.await.unwrap();
+    let waiting: Vec<u32> = test.queue.depth().await.unwrap().iter().map(|queue| queue.tasks).collect();
+    assert_eq!(waiting, [0, 0, 1, 0, 0, 0], "the poll is done, the sync waits for the next start");
+    assert_eq!(test.service.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_delivery_that_outlasts_the_grace_is_given_back_at_once() {
+    let test = Running::start(Duration::from_millis(50)).await;
+    let gate = Arc::new(Semaphore::new(0));
+    test.service.answer_with([Reply::status(200).behind(&gate)]);
+    test.queue.enqueue(task(TaskKind::PollGoogle, 1)).await.unwrap();
+    test.service.wait_for(1).await;
+    test.shutdown.cancel();
+    test.ended.await.unwrap();
+    let report = test.queue.run_due().await.unwrap();
+    assert_eq!(report.done, 1, "no lease to wait for");
+    assert_eq!(test.service.received()[1].header("x-appengine-taskretrycount"), Some("1"));
+}
