@@ -581,7 +581,13 @@ impl Upstream {
 fn client(settings: &UpstreamSettings) -> Result<reqwest::Client, reqwest::Error> {
     // The first call wins; a later one finds the provider in place.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder();
+    let host = settings.base_url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here =
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    // A proxy in the environment is for the way out: what runs on this machine, a sandbox or an emulator, is not behind it.
+    let builder = if is_here { builder.no_proxy() } else { builder };
+    builder
         .user_agent(concat!("casebridge/", env!("CARGO_PKG_VERSION")))
         // Well before any other timeout: a connection that never came about is a call that certainly did not happen.
         .connect_timeout(Duration::from_secs(10).min(settings.timeout / 2))

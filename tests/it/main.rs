@@ -6,6 +6,7 @@
 )]
 
 mod contract;
+mod csapi_client;
 mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;

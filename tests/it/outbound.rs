@@ -83,36 +83,35 @@ async fn all(content: ByteStream) -> Result<Vec<u8>, ApiError> {
 
 #[tokio::test]
 async fn a_call_is_tried_again_only_where_that_is_safe_and_may_help() {
-    let broken = || Say::raw(format!("{}content-length: 100\r\n\r\n{{\"a\"", Say::head(200, "")));
-    let cut_chunk =
-        || Say::raw(format!("{}transfer-encoding: chunked\r\n\r\n4\r\n{{\"a\"\r\n", Say::head(200, "")));
-    let failing = |status| move || Say::status(status, "", "{}");
-    let cases: Vec<(&str, Box<dyn Fn() -> Say>, ApiErrorKind, usize, usize)> = vec![
-        ("500", Box::new(failing(500)), ApiErrorKind::Uncertain, 3, 1),
-        ("502", Box::new(failing(502)), ApiErrorKind::Uncertain, 3, 1),
-        ("503", Box::new(failing(503)), ApiErrorKind::Uncertain, 3, 1),
-        ("504", Box::new(failing(504)), ApiErrorKind::Uncertain, 3, 1),
-        ("408", Box::new(failing(408)), ApiErrorKind::Uncertain, 3, 1),
-        ("429", Box::new(failing(429)), ApiErrorKind::NotApplied, 3, 3),
-        ("409", Box::new(failing(409)), ApiErrorKind::NotApplied, 3, 3),
-        ("400", Box::new(failing(400)), ApiErrorKind::Refused, 1, 1),
-        ("401", Box::new(failing(401)), ApiErrorKind::Unauthorized, 1, 1),
-        ("403", Box::new(failing(403)), ApiErrorKind::Unauthorized, 1, 1),
-        ("404", Box::new(failing(404)), ApiErrorKind::NotFound, 1, 1),
-        ("422", Box::new(failing(422)), ApiErrorKind::Refused, 1, 1),
-        ("302", Box::new(failing(302)), ApiErrorKind::Refused, 1, 1),
-        ("no answer", Box::new(Say::nothing), ApiErrorKind::Uncertain, 3, 1),
-        ("not HTTP", Box::new(|| Say::raw("rubbish\r\n\r\n")), ApiErrorKind::Uncertain, 3, 1),
-        ("cut answer", Box::new(broken), ApiErrorKind::Uncertain, 3, 1),
-        ("cut chunks", Box::new(cut_chunk), ApiErrorKind::Uncertain, 3, 1),
-        ("not JSON", Box::new(|| Say::json(NOT_JSON)), ApiErrorKind::Unreadable, 1, 1),
-        ("no body", Box::new(|| Say::json("")), ApiErrorKind::Unreadable, 1, 1),
-    ];
-    for (what, say, kind, reads, writes) in cases {
-        let server = Scripted::answers(vec![say()]).await;
+    let broken = Say::raw(format!("{}content-length: 100\r\n\r\n{{\"a\"", Say::head(200, "")));
+    let cut = Say::raw(format!("{}transfer-encoding: chunked\r\n\r\n4\r\n{{\"a\"\r\n", Say::head(200, "")));
+    let status = |status| Say::status(status, "", "{}");
+    // What is answered, what it means, and how often it is read and written.
+    for (what, say, kind, reads, writes) in [
+        ("500", status(500), ApiErrorKind::Uncertain, 3, 1),
+        ("502", status(502), ApiErrorKind::Uncertain, 3, 1),
+        ("503", status(503), ApiErrorKind::Uncertain, 3, 1),
+        ("504", status(504), ApiErrorKind::Uncertain, 3, 1),
+        ("408", status(408), ApiErrorKind::Uncertain, 3, 1),
+        ("429", status(429), ApiErrorKind::NotApplied, 3, 3),
+        ("409", status(409), ApiErrorKind::NotApplied, 3, 3),
+        ("400", status(400), ApiErrorKind::Refused, 1, 1),
+        ("401", status(401), ApiErrorKind::Unauthorized, 1, 1),
+        ("403", status(403), ApiErrorKind::Unauthorized, 1, 1),
+        ("404", status(404), ApiErrorKind::NotFound, 1, 1),
+        ("422", status(422), ApiErrorKind::Refused, 1, 1),
+        ("302", status(302), ApiErrorKind::Refused, 1, 1),
+        ("no answer", Say::nothing(), ApiErrorKind::Uncertain, 3, 1),
+        ("not HTTP", Say::raw("rubbish\r\n\r\n"), ApiErrorKind::Uncertain, 3, 1),
+        ("cut answer", broken, ApiErrorKind::Uncertain, 3, 1),
+        ("cut chunks", cut, ApiErrorKind::Uncertain, 3, 1),
+        ("not JSON", Say::json(NOT_JSON), ApiErrorKind::Unreadable, 1, 1),
+        ("no body", Say::json(""), ApiErrorKind::Unreadable, 1, 1),
+    ] {
+        let server = Scripted::answers(vec![say.clone()]).await;
         let error = upstream(&server).read::<Value>(get()).await.unwrap_err();
         assert_eq!((error.kind, server.asked().len()), (kind, reads), "reading: {what}: {error}");
-        let server = Scripted::answers(vec![say()]).await;
+        let server = Scripted::answers(vec![say]).await;
         let error = upstream(&server).write::<Value>(post()).await.unwrap_err();
         assert_eq!((error.kind, server.asked().len()), (kind, writes), "writing: {what}: {error}");
         assert!(server.asked().iter().all(|asked| asked.json() == json!({ "a": 1 })), "{what}");

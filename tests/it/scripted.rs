@@ -199,13 +199,10 @@ async fn hear(connection: &mut TcpStream) -> Option<Asked> {
 }
 
 async fn more(connection: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
-    let mut buffer = [0; 16 * 1024];
-    match connection.read(&mut buffer).await {
+    bytes.reserve(16 * 1024);
+    match connection.read_buf(bytes).await {
         Ok(0) | Err(_) => None,
-        Ok(read) => {
-            bytes.extend_from_slice(&buffer[..read]);
-            Some(())
-        }
+        Ok(_) => Some(()),
     }
 }
 
