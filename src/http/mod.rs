@@ -132,7 +132,6 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     // The panic itself is logged by the hook; its text could quote content.
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The service failed").into_response()

@@ -5,5 +5,5 @@
 
 pub mod csapi;
 pub mod faults;
-pub mod page;
 pub mod jira;
+pub mod page;
