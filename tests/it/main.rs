@@ -7,9 +7,15 @@
 )]
 
 mod contract;
+mod csapi_client;
 mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
+mod outbound;
 mod queue_contract;
 mod sandbox_csapi;
+<<<<<<< HEAD
 mod sandbox_jira;
+=======
+mod scripted;
+>>>>>>> csapi
