@@ -457,6 +457,8 @@ fn tokens(text: &str) -> Result<Vec<Placed>, String> {
         } else if c == '!' {
             tokens.push((Token::Word("not".to_owned(), false), at));
             at += 1;
+        } else if c == '&' || c == '|' {
+            return Err(fault(&format!("Expecting either 'OR' or 'AND' but got '{c}'."), at));
         } else {
             let start = at;
             while let Some(&c) =
@@ -1155,6 +1157,7 @@ mod tests {
                 "Expecting either 'OR' or 'AND' but got 'updated'. (line 1, character 15)",
             ),
             ("project = SUP AND AND", "Error in the JQL Query: Expecting a field name but got 'AND'."),
+            ("project = SUP & key = SUP-1", "got '&'. (line 1, character 15)"),
             ("project = or", "Expecting either a value, list or function but got 'or'."),
             ("(project = SUP", "Expecting ')'"),
             ("project = \"SUP", "The quoted string has not been completed."),
@@ -1180,6 +1183,13 @@ mod tests {
             "updated > \"99999999999999999w\"".to_owned(),
         ] {
             assert!(run(&jql, &settings).is_err(), "{jql:.40}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_text_is_read_or_refused(text in "[a-z0-9 =!<>~(),&|\"'\\\\\\[\\]*?{}:/é-]{0,40}") {
+            let _ = run(&text, &SandboxJiraSettings::default());
         }
     }
 
