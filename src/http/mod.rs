@@ -26,6 +26,7 @@ use crate::queue::QueuedTask;
 use crate::tasks::{self, Deps, Mode, Task, TaskKind};
 use crate::telemetry::SideLabels;
 
+pub use api::describe as describe_mapping;
 pub use auth::{Identity, Proof};
 pub use problem::Problem;
 pub use status::status;
@@ -132,7 +133,6 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     // The panic itself is logged by the hook; its text could quote content.
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The service failed").into_response()

@@ -1,4 +1,5 @@
 //! The one integration test binary; its modules are the suites.
+
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,8 +7,15 @@
 )]
 
 mod contract;
+mod csapi_client;
 mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
+mod outbound;
 mod queue_contract;
 mod sandbox_csapi;
+<<<<<<< HEAD
+mod sandbox_jira;
+=======
+mod scripted;
+>>>>>>> csapi
