@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
+use crate::entities::Side;
+
 use super::StoreError;
 
 /// The API that a store speaks.
@@ -329,6 +331,55 @@ impl Backoff {
         tokio::time::sleep(pause).await;
         true
     }
+}
+
+/// How long one operation stays with it.
+pub(super) struct Persistence {
+    contention: Backoff,
+    outage: Backoff,
+}
+
+impl Persistence {
+    pub(super) const fn new() -> Self {
+        Self { contention: Backoff::contention(), outage: Backoff::outage() }
+    }
+
+    /// Waits if reading again and trying again may help; else the error.
+    pub(super) async fn or_give_up(
+        &mut self,
+        target: &Target,
+        failure: &ApiFailure,
+    ) -> Result<(), StoreError> {
+        let again = match failure.code {
+            // A precondition did not hold, or another commit was under way.
+            Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition | Code::NotFound => {
+                self.contention.pause().await
+            }
+            Code::Unavailable => self.outage.pause().await,
+            Code::InvalidArgument
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::Unauthenticated
+            | Code::Other => false,
+        };
+        if again { Ok(()) } else { Err(target.explain(failure)) }
+    }
+}
+
+/// The property of `Global` that holds that side's watermark.
+pub(super) const fn watermark(side: Side) -> &'static str {
+    match side {
+        Side::Google => "google_last_polled_at",
+        Side::Company => "company_last_polled_at",
+    }
+}
+
+/// The error and what caused it.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 #[cfg(test)]
