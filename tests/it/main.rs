@@ -1,5 +1,4 @@
 //! The one integration test binary; its modules are the suites.
-
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,8 +13,7 @@ mod embedded_queue;
 mod outbound;
 mod queue_contract;
 mod sandbox_csapi;
-<<<<<<< HEAD
 mod sandbox_jira;
-=======
+mod scenarios;
 mod scripted;
->>>>>>> csapi
+mod support;
