@@ -13,4 +13,7 @@ mod embedded_queue;
 mod outbound;
 mod queue_contract;
 mod sandbox_csapi;
+mod sandbox_jira;
+mod scenarios;
 mod scripted;
+mod support;
