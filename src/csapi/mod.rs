@@ -46,8 +46,8 @@ const COMMENT_LIMIT: usize = 12_800;
 /// comments, while a case whose description were too long could never be created.
 const DESCRIPTION_LIMIT: usize = COMMENT_LIMIT;
 
-/// Not documented for `Case.displayName`, a "short summary". What Jira allows a summary; nothing shorter has to be expected of a
-/// system whose own console offers one line for it.
+/// Not documented for `Case.displayName`, a "short summary". 255 is what issue trackers commonly give a title (Jira's summary);
+/// a title cut to it says as much, while one that were too long would keep its case from being created.
 const TITLE_LIMIT: usize = 255;
 
 /// Not documented. Searches are eventually consistent; two minutes are twice the time between two polls, and well within the
@@ -98,6 +98,7 @@ impl Csapi {
             );
             return Err(upstream.error(ApiErrorKind::Refused, "set up", message));
         }
+        // From the first try: the last one may begin so much later, and goes on until nobody waits for it or Google ends it.
         let write_settles = upstream.last_try_begins() + SERVER_DEADLINE.max(upstream.timeout());
         let capabilities = Capabilities {
             name: "Google Cloud Customer Care",
