@@ -10,6 +10,7 @@ mod contract;
 mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
+mod jira_adapter;
 mod queue_contract;
 mod sandbox_csapi;
 mod sandbox_jira;
