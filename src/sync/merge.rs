@@ -51,6 +51,9 @@ mod tests {
     use super::*;
     use Priority::{P0, P1, P2, P3, P4};
 
+    /// The priorities to set, and what both sides then agree on.
+    type Expected = Option<(&'static [(Side, Priority)], Priority)>;
+
     fn known(levels: &[Priority]) -> PriorityReading {
         PriorityReading::Known(levels.iter().copied().collect())
     }
@@ -61,7 +64,6 @@ mod tests {
         use Side::{Company, Google};
         let p = |level| known(&[level]);
         // base, Google's, the company's → what a sync of Google does, what a sync of the company does
-        type Expected = Option<(&'static [(Side, Priority)], Priority)>;
         let cases: [(Option<Priority>, PriorityReading, PriorityReading, Expected, Expected); 16] = [
             (Some(P2), p(P2), p(P2), None, None),
             // One side changed: its own sync carries it.
