@@ -5,6 +5,7 @@
 pub mod cases;
 pub mod clock;
 pub mod config;
+pub mod crm;
 pub mod csapi;
 pub mod entities;
 pub mod http;

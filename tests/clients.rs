@@ -4,12 +4,20 @@
 //! `.ci/python-clients.sh` makes one and prints its path, which `CASEBRIDGE_CLIENTS_PYTHON` overrides. Without it these tests fail;
 //! they are never skipped.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, in its support code as well"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use casebridge::clock::SystemClock;
 use casebridge::sandbox::csapi::SandboxCsapi;
+use casebridge::sandbox::jira::{ResolutionOnClosing, SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
+use tokio::task::JoinHandle;
 
 /// The Python to use, or what to do to have one.
 fn python() -> PathBuf {
@@ -25,22 +33,22 @@ fn python() -> PathBuf {
     python
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn googles_python_clients_work_with_the_sandbox_csapi() {
-    let python = python();
-    let sandbox = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
-    sandbox.seed_samples().unwrap();
+/// Serves a router on a port of its own; returns its URL.
+async fn serve(router: axum::Router) -> (String, JoinHandle<()>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = tokio::spawn(async move { axum::serve(listener, sandbox.router()).await.unwrap() });
+    (url, tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }))
+}
 
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/csapi_google_client.py");
+/// Runs a script of `tests/clients` to its end; it must say that all passed.
+async fn run(script: &str, arguments: Vec<String>) {
+    let python = python();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
     let run = move || {
         let mut command = Command::new(python);
-        command.arg(script).arg(url).env("NO_PROXY", "*").output()
+        command.arg(script).args(arguments).env("NO_PROXY", "*").output()
     };
     let output = tokio::task::spawn_blocking(run).await.unwrap().expect("Python starts");
-    server.abort();
 
     let printed = String::from_utf8_lossy(&output.stdout);
     let complaints = String::from_utf8_lossy(&output.stderr);
@@ -50,4 +58,43 @@ async fn googles_python_clients_work_with_the_sandbox_csapi() {
         printed.trim_end().ends_with("all passed"),
         "the closing line is missing:\n{printed}\n{complaints}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn googles_python_clients_work_with_the_sandbox_csapi() {
+    let sandbox = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
+    sandbox.seed_samples().unwrap();
+    let (url, server) = serve(sandbox.router()).await;
+    run("csapi_google_client.py", vec![url]).await;
+    server.abort();
+}
+
+/// The credentials are those that the script sends.
+async fn jiras_python_client_works_with(deployment: &str, settings: SandboxJiraSettings) {
+    let sandbox = SandboxJira::new(Arc::new(SystemClock), settings);
+    sandbox.seed_samples().unwrap();
+    let (url, server) = serve(sandbox.router()).await;
+    let (media_url, media_server) = serve(sandbox.media_router()).await;
+    sandbox.set_media_base(&media_url);
+    run("jira_client.py", vec![deployment.to_owned(), url]).await;
+    server.abort();
+    media_server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_jira_works_with_the_sandbox_jira_as_cloud() {
+    let auth = SandboxJiraAuth::Basic { email: "bot@example.com".to_owned(), token: "secret".to_owned() };
+    let settings = SandboxJiraSettings { auth, service_management: true, ..SandboxJiraSettings::default() };
+    jiras_python_client_works_with("cloud", settings).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_jira_works_with_the_sandbox_jira_as_data_center() {
+    let auth = SandboxJiraAuth::Bearer { token: "secret".to_owned() };
+    let settings = SandboxJiraSettings {
+        auth,
+        resolution_on_closing: ResolutionOnClosing::Required,
+        ..SandboxJiraSettings::data_center()
+    };
+    jiras_python_client_works_with("data-center", settings).await;
 }

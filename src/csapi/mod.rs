@@ -260,7 +260,21 @@ impl CaseSystem for Csapi {
         let path = format!("/v2/{name}");
         let mut answer: Value = match self.upstream.read(Call::get(&path)).await {
             Ok(answer) => answer,
-            Err(error) if error.kind == ApiErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind == ApiErrorKind::NotFound => {
+                // "It does not exist" ends a pair (R20), and a wrong base_url or a gateway in between says so of everything.
+                // Who answers a search is CSAPI.
+                return match self.has_cases().await {
+                    Ok(_) => Ok(None),
+                    Err(search) if search.kind == ApiErrorKind::NotFound => {
+                        let message = format!(
+                            "nothing is found there, not even {}: check google.base_url and google.parent",
+                            self.settings.parent
+                        );
+                        Err(ApiError { kind: ApiErrorKind::Uncertain, message, ..error })
+                    }
+                    Err(search) => Err(search),
+                };
+            }
             Err(error) => return Err(error),
         };
         // What was asked for needs no name in the answer.

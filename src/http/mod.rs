@@ -26,6 +26,7 @@ use crate::queue::QueuedTask;
 use crate::tasks::{self, Deps, Mode, Task, TaskKind};
 use crate::telemetry::SideLabels;
 
+pub use api::describe as describe_mapping;
 pub use auth::{Identity, Proof};
 pub use problem::Problem;
 pub use status::status;

@@ -6,8 +6,14 @@
 )]
 
 mod contract;
+mod csapi_client;
 mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
+mod outbound;
 mod queue_contract;
 mod sandbox_csapi;
+mod sandbox_jira;
+mod scenarios;
+mod scripted;
+mod support;

@@ -1,7 +1,5 @@
 //! The sandbox CSAPI over real HTTP: it does what the discovery document says, and misbehaves when it is told to.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -1102,8 +1100,8 @@ async fn a_sandbox_with_a_directory_comes_back_as_it_was() {
         (contents, sandbox.projects())
     };
     let before = copy(&server.sandbox);
-    // Nothing is written at the end, so the copy is what a killed process would have left, a half-written upload included.
-    drop(server);
+    // The first sandbox is never closed: what the second one finds is what a killed process leaves, a half-written upload
+    // included.
     let files = directory.path().join("csapi-attachments");
     std::fs::write(files.join("99.part"), b"half").unwrap();
 
@@ -1113,6 +1111,7 @@ async fn a_sandbox_with_a_directory_comes_back_as_it_was() {
     assert_eq!(std::fs::read_dir(&files).unwrap().count(), 1, "one file is left");
     sandbox.seed_samples().unwrap();
     assert_eq!(sandbox.cases().len(), 3, "samples are made once");
+    drop(server);
     let server = serve(sandbox, clock.clone()).await;
     let next = server.case(ORGANIZATION, "next");
     assert_eq!(next.number, gone.number + 1, "a number is not given twice");

@@ -19,6 +19,7 @@ use super::rest::{Api, Base, Params, authenticate, ok};
 use super::settings::Deployment;
 use super::state::Attachment;
 use super::wire::Version;
+use crate::sandbox::page::content_disposition;
 
 /// For how long a link to the media host is good.
 const LINK_MINUTES: i64 = 10;
@@ -109,17 +110,17 @@ async fn upload(
             drain(part).await?;
             continue;
         }
+        if has_starred_name_only(&part) {
+            // Jira's multipart parser does not know RFC 5987: it fails without a word (reports against the PyPI client
+            // `jira`, numbers 223 and 742).
+            drain(part).await?;
+            return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+        }
         if part.file_name().is_none() {
-            let starred = part.headers().get(header::CONTENT_DISPOSITION);
-            if starred.is_some_and(|value| String::from_utf8_lossy(value.as_bytes()).contains("filename*")) {
-                // Jira's multipart parser does not know RFC 5987: it fails without a word (reports against the PyPI
-                // client `jira`, numbers 223 and 742).
-                return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
-            }
             drain(part).await?;
             continue;
         }
-        match take_in(&api, part).await? {
+        match take_in(&api.jira, &api.settings().account, part).await? {
             Ok(attachment) => attached.push(attachment),
             Err(too_large) => {
                 // The rest is read all the same, so that the caller gets to read the answer.
@@ -156,15 +157,27 @@ fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
     ApiError::bad_request(format!("The multipart body is broken: {}", error.body_text()))
 }
 
+/// Whether the file's name is sent as `filename*=utf-8''…` alone.
+fn has_starred_name_only(part: &Field<'_>) -> bool {
+    part.headers().get(header::CONTENT_DISPOSITION).is_some_and(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        value.contains("filename*=") && !value.contains("filename=")
+    })
+}
+
 async fn drain(mut part: Field<'_>) -> Result<(), ApiError> {
     while part.chunk().await.map_err(|error| broken(&error))?.is_some() {}
     Ok(())
 }
 
 /// Reads one file to its end; the inner error says that it is one that Jira does not take.
-async fn take_in(api: &Api, mut part: Field<'_>) -> Result<Result<Attachment, ApiError>, ApiError> {
+pub(super) async fn take_in(
+    jira: &SandboxJira,
+    author: &str,
+    mut part: Field<'_>,
+) -> Result<Result<Attachment, ApiError>, ApiError> {
     let storage = |error: io::Error| ApiError::internal(&error);
-    let limit = api.settings().attachment_limit;
+    let limit = jira.0.settings.attachment_limit;
     let file_name = part.file_name().unwrap_or_default().to_owned();
     let mime_type = part.content_type().unwrap_or("application/octet-stream").to_owned();
     let refusal = if file_name.is_empty() || file_name.contains('\0') {
@@ -174,7 +187,7 @@ async fn take_in(api: &Api, mut part: Field<'_>) -> Result<Result<Attachment, Ap
     } else {
         None
     };
-    let mut upload = api.jira.0.blobs.begin().await.map_err(storage)?;
+    let mut upload = jira.0.blobs.begin().await.map_err(storage)?;
     while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
         if upload.size() + piece.len() as u64 > limit {
             drain(part).await?;
@@ -188,16 +201,16 @@ async fn take_in(api: &Api, mut part: Field<'_>) -> Result<Result<Attachment, Ap
     if let Some(refusal) = refusal {
         return Ok(Err(refusal));
     }
-    let id = api.jira.state().reserve_attachment_id();
-    let stored = api.jira.0.blobs.finish(upload, id).await.map_err(storage)?;
+    let id = jira.state().reserve_attachment_id();
+    let stored = jira.0.blobs.finish(upload, id).await.map_err(storage)?;
     Ok(Ok(Attachment {
         id,
         file_name: last_segment(&file_name).to_owned(),
         mime_type,
         size: stored.size,
         sha256: Some(stored.sha256),
-        author: api.settings().account.clone(),
-        created: api.jira.now(),
+        author: author.to_owned(),
+        created: jira.now(),
         content: stored.content,
     }))
 }
@@ -238,7 +251,7 @@ async fn secure_content(
     deliver(&api.jira, &find(&api, &id)?).await
 }
 
-async fn deliver(jira: &SandboxJira, attachment: &Attachment) -> Result<Response, ApiError> {
+pub(super) async fn deliver(jira: &SandboxJira, attachment: &Attachment) -> Result<Response, ApiError> {
     let body = jira.0.blobs.body(attachment).await.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => no_attachment(&attachment.id.to_string()),
         _ => ApiError::internal(&error),
@@ -249,10 +262,7 @@ async fn deliver(jira: &SandboxJira, attachment: &Attachment) -> Result<Response
         .unwrap_or(HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CONTENT_TYPE, mime_type);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(attachment.size));
-    let name = utf8_percent_encode(&attachment.file_name, NON_ALPHANUMERIC);
-    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename*=UTF-8''{name}")) {
-        headers.insert(header::CONTENT_DISPOSITION, value);
-    }
+    headers.insert(header::CONTENT_DISPOSITION, content_disposition(&attachment.file_name));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }

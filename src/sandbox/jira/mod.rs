@@ -16,6 +16,7 @@ mod error;
 mod fields;
 mod jql;
 mod markup;
+mod pages;
 mod rest;
 mod samples;
 mod search;

@@ -22,7 +22,7 @@ use super::fields::{self, Reader, Screen, check_comment, id_or, properties};
 use super::settings::{Deployment, ResolutionOnClosing, SandboxJiraAuth, SandboxJiraSettings};
 use super::state::{Issue, State};
 use super::wire::{Place, Selection, Version, Wire};
-use super::{SandboxJira, attachments, search};
+use super::{SandboxJira, attachments, pages, search};
 
 /// The largest JSON body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -89,7 +89,7 @@ pub(super) fn router(jira: &SandboxJira) -> Router {
             .nest("/rest/api/latest", versioned(jira, Version::Two))
             .merge(attachments::secure_router(jira)),
     };
-    router.fallback(unknown)
+    router.merge(pages::routes(jira)).fallback(unknown)
 }
 
 fn versioned(jira: &SandboxJira, version: Version) -> Router {

@@ -1,0 +1,452 @@
+//! `casebridge check`: everything that the service needs of Jira, tried without changing anything. Each failure ends with
+//! what to do about it, and where.
+
+use super::client::Client;
+use super::discovery::{self, CustomField};
+use super::settings::{Deployment, JiraSettings};
+use super::transitions;
+use super::wire::{CreateScreen, Issue, Named, Permissions, ScreenField};
+use super::{NAME, PriorityWords, jql};
+use crate::cases::{ApiError, ApiErrorKind, Check};
+
+/// The rights that the connector's user needs in the project, by Jira's key and by what people call them.
+const RIGHTS: [(&str, &str); 6] = [
+    ("BROWSE_PROJECTS", "Browse Projects"),
+    ("CREATE_ISSUES", "Create Issues"),
+    ("EDIT_ISSUES", "Edit Issues"),
+    ("TRANSITION_ISSUES", "Transition Issues"),
+    ("ADD_COMMENTS", "Add Comments"),
+    ("CREATE_ATTACHMENTS", "Create Attachments"),
+];
+
+/// What a check found: what holds, or what is wrong and what to do.
+type Finding = Result<String, String>;
+
+pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Check> {
+    let settings = client.settings();
+    let mut report = Report(Vec::new());
+    if !report.add("credentials", credentials(client).await) {
+        return report.0;
+    }
+    if !report.add(&format!("project {}", settings.project), project(client).await) {
+        return report.0;
+    }
+    report.add("permissions", permissions(client).await);
+    let fields = match client.all_fields().await {
+        Ok(fields) => fields,
+        Err(error) => {
+            report.add("custom fields", Err(failed(&error, "the connector's user has to see the fields")));
+            Vec::new()
+        }
+    };
+    let flag = found(&mut report, &settings.flag_field, discovery::flag_field(settings, &fields));
+    let google =
+        found(&mut report, &settings.google_name_field, discovery::google_name_field(settings, &fields));
+    create_screen(&mut report, client, flag.as_ref(), google.as_ref()).await;
+    report.add("priorities", words(client, priorities).await);
+    if let Some(resolution) = &settings.resolution {
+        report.add(&format!("resolution {resolution}"), resolution_exists(client, resolution).await);
+    }
+    report.add("attachments", attachments(client).await);
+    if let Some(flag) = &flag {
+        report.add("search for flagged cases", search(client, flag).await);
+    }
+    sample(&mut report, client, &[flag.as_ref(), google.as_ref()]).await;
+    report.0
+}
+
+struct Report(Vec<Check>);
+
+impl Report {
+    /// Adds a line; returns whether it holds.
+    fn add(&mut self, what: &str, result: Finding) -> bool {
+        let holds = result.is_ok();
+        self.0.push(Check { what: format!("{NAME}: {what}"), result });
+        holds
+    }
+}
+
+fn found(report: &mut Report, name: &str, field: Result<CustomField, String>) -> Option<CustomField> {
+    let shown = field.as_ref().map(|field| format!("{} ({})", field.id, field.name));
+    report.add(&format!("field {name}"), shown.map_err(Clone::clone));
+    field.ok()
+}
+
+/// A failed call, and what to do.
+fn failed(error: &ApiError, advice: &str) -> String {
+    format!("{error}; {advice}")
+}
+
+async fn credentials(client: &Client) -> Finding {
+    let keys = match client.settings().deployment {
+        Deployment::Cloud => "company.jira.email and company.jira.api_token",
+        Deployment::DataCenter => "company.jira.personal_access_token",
+    };
+    match client.myself().await {
+        Ok(user) if user.account_id.is_some() || user.name.is_some() || user.key.is_some() => {
+            Ok(format!("signed in as {}", user.shown()))
+        }
+        Ok(_) => Err(format!("Jira does not say who we are: check company.base_url and {keys}")),
+        Err(error) => Err(match (error.kind, error.status) {
+            (_, Some(401)) => failed(&error, &format!("the credentials are missing or wrong: check {keys}")),
+            (_, Some(403)) => failed(
+                &error,
+                &format!(
+                    "the user may not use the API (locked, or asked for a CAPTCHA): sign in once in a browser, then check {keys}"
+                ),
+            ),
+            (ApiErrorKind::NotFound | ApiErrorKind::Unreadable, _) => failed(
+                &error,
+                "there is no Jira at that address: check company.base_url and company.jira.deployment",
+            ),
+            _ => failed(&error, "check company.base_url, and whether Jira can be reached from here"),
+        }),
+    }
+}
+
+async fn project(client: &Client) -> Finding {
+    let key = &client.settings().project;
+    match client.project().await {
+        Ok(project) => {
+            let kind = if client.service_management().await.unwrap_or(false) {
+                ", with internal comments"
+            } else {
+                ""
+            };
+            Ok(format!("{}{kind}", project.name.unwrap_or_else(|| key.clone())))
+        }
+        Err(error) => Err(failed(
+            &error,
+            &format!(
+                "check company.jira.project, and give the connector's user \"Browse Projects\" in {key}"
+            ),
+        )),
+    }
+}
+
+async fn permissions(client: &Client) -> Finding {
+    let project = &client.settings().project;
+    let names = RIGHTS.map(|(key, _)| key);
+    let answer = client
+        .permissions(&names)
+        .await
+        .map_err(|error| failed(&error, "the rights of the connector's user cannot be read"))?;
+    let lacking = lacking(&answer);
+    if lacking.is_empty() {
+        Ok("all that are needed".to_owned())
+    } else {
+        Err(format!(
+            "the connector's user lacks {} in project {project}: grant them in the project's permission scheme",
+            lacking.join(", ")
+        ))
+    }
+}
+
+fn lacking(answer: &Permissions) -> Vec<&'static str> {
+    RIGHTS
+        .into_iter()
+        .filter(|(key, _)| !answer.permissions.get(*key).is_some_and(|right| right.have_permission))
+        .map(|(_, name)| name)
+        .collect()
+}
+
+/// Issue type, and what is on its create screen.
+async fn create_screen(
+    report: &mut Report,
+    client: &Client,
+    flag: Option<&CustomField>,
+    google: Option<&CustomField>,
+) {
+    let settings = client.settings();
+    let what = format!("issue type {}", settings.issue_type);
+    let issue_type = client
+        .issue_types()
+        .await
+        .map_err(|error| failed(&error, "the connector's user needs \"Create Issues\" in the project"))
+        .and_then(|types| issue_type(settings, &types));
+    let (id, shown) = match issue_type {
+        Ok(found) => found,
+        Err(problem) => {
+            report.add(&what, Err(problem));
+            return;
+        }
+    };
+    report.add(&what, Ok(format!("{shown} (ID {id})")));
+    let screen = match client.create_screen(&id).await {
+        Ok(screen) => screen,
+        Err(error) => {
+            report.add("create screen", Err(failed(&error, "the create screen cannot be read")));
+            return;
+        }
+    };
+    let ours: Vec<&CustomField> = flag.into_iter().chain(google).collect();
+    report.add("create screen", on_create_screen(settings, &screen, &ours));
+    if let Some(flag) = flag {
+        report.add(&format!("flag value {}", settings.flag_value), flag_value(settings, &screen, flag));
+    }
+    if !settings.component.trim().is_empty() {
+        report.add(&format!("component {}", settings.component), component(settings, &screen));
+    }
+}
+
+fn issue_type(settings: &JiraSettings, types: &[Named]) -> Result<(String, String), String> {
+    let wanted = settings.issue_type.trim();
+    match types.iter().find(|found| found.is(wanted)) {
+        Some(found) => Ok((found.id.clone(), found.shown().to_owned())),
+        None => Err(format!(
+            "project {} has no issue type {wanted:?}: name one of {} in company.jira.issue_type",
+            settings.project,
+            names(types)
+        )),
+    }
+}
+
+fn names(values: &[Named]) -> String {
+    if values.is_empty() {
+        return "(there is none)".to_owned();
+    }
+    values.iter().map(Named::shown).collect::<Vec<_>>().join(", ")
+}
+
+fn on_screen<'a>(screen: &'a CreateScreen, id: &str) -> Option<&'a ScreenField> {
+    screen.values.iter().find(|field| field.field_id.as_deref().or(field.key.as_deref()) == Some(id))
+}
+
+/// Both custom fields have to be there, and nothing else may be demanded.
+fn on_create_screen(settings: &JiraSettings, screen: &CreateScreen, ours: &[&CustomField]) -> Finding {
+    let absent: Vec<&str> = ours
+        .iter()
+        .filter(|field| on_screen(screen, &field.id).is_none())
+        .map(|field| field.name.as_str())
+        .collect();
+    if !absent.is_empty() {
+        return Err(format!(
+            "{} not on the create screen of issue type {} in project {}: put it there (project settings, Screens)",
+            absent.join(" and "),
+            settings.issue_type,
+            settings.project
+        ));
+    }
+    let known = ["project", "issuetype", "summary", "description", "priority", "components", "reporter"];
+    let demanded: Vec<&str> = screen
+        .values
+        .iter()
+        .filter(|field| field.required && !field.has_default_value)
+        .filter(|field| {
+            let id = field.field_id.as_deref().or(field.key.as_deref()).unwrap_or_default();
+            !known.contains(&id) && !ours.iter().any(|our| our.id == id)
+        })
+        .map(|field| field.name.as_str())
+        .collect();
+    if !demanded.is_empty() {
+        return Err(format!(
+            "the create screen of issue type {} demands {}: make that optional or give it a default (field configuration), or name \
+             another type in company.jira.issue_type",
+            settings.issue_type,
+            demanded.join(", ")
+        ));
+    }
+    let priority = if on_screen(screen, "priority").is_some() {
+        ""
+    } else {
+        "; the priority is not on it and is set by an edit afterwards"
+    };
+    Ok(format!("has both fields{priority}"))
+}
+
+fn flag_value(settings: &JiraSettings, screen: &CreateScreen, flag: &CustomField) -> Finding {
+    let wanted = settings.flag_value.trim();
+    let options =
+        on_screen(screen, &flag.id).map(|field| field.allowed_values.as_slice()).unwrap_or_default();
+    if flag.is_text() || options.is_empty() || options.iter().any(|option| option.shown() == wanted) {
+        return Ok("can be set".to_owned());
+    }
+    Err(format!(
+        "the field {} has no option {wanted:?}: add it to the field's context, or name one of {} in company.jira.flag_value",
+        flag.name,
+        names(options)
+    ))
+}
+
+fn component(settings: &JiraSettings, screen: &CreateScreen) -> Finding {
+    let wanted = settings.component.trim();
+    let advice = "cases would be created without it; add it to the project (Components), or name another, or \"\" for none, in \
+                  company.jira.component";
+    match on_screen(screen, "components") {
+        None => Err(format!(
+            "components are not on the create screen of issue type {}: {advice}",
+            settings.issue_type
+        )),
+        Some(field) if field.allowed_values.iter().any(|found| found.shown() == wanted) => {
+            Ok("exists".to_owned())
+        }
+        Some(field) => Err(format!(
+            "project {} has no component {wanted:?}, but {}: {advice}",
+            settings.project,
+            names(&field.allowed_values)
+        )),
+    }
+}
+
+async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
+    let known =
+        client.named("priority").await.map_err(|error| failed(&error, "the priorities cannot be read"))?;
+    let shown: Vec<&str> = known.iter().map(Named::shown).collect();
+    let missing = priorities.missing_from(&shown);
+    if missing.is_empty() {
+        return Ok("every configured word is one of Jira's".to_owned());
+    }
+    let missing: Vec<String> =
+        missing.iter().map(|(priority, word)| format!("priorities.{priority} = {word:?}")).collect();
+    Err(format!("Jira has no priority for {}: use one of {}", missing.join(", "), shown.join(", ")))
+}
+
+async fn resolution_exists(client: &Client, wanted: &str) -> Finding {
+    let known =
+        client.named("resolution").await.map_err(|error| failed(&error, "the resolutions cannot be read"))?;
+    if known.iter().any(|found| found.is(wanted)) {
+        Ok("exists".to_owned())
+    } else {
+        Err(format!(
+            "Jira has no resolution {wanted:?}: name one of {} in company.jira.resolution",
+            names(&known)
+        ))
+    }
+}
+
+async fn attachments(client: &Client) -> Finding {
+    let meta = client
+        .attachment_meta()
+        .await
+        .map_err(|error| failed(&error, "the attachment settings cannot be read"))?;
+    match (meta.enabled, meta.upload_limit) {
+        (Some(false), _) => Err(
+            "attachments are switched off in Jira: switch them on (System, Attachments), or set sync.attachments = false"
+                .to_owned(),
+        ),
+        (_, Some(limit)) => Ok(format!("up to {limit} bytes")),
+        (_, None) => Ok("of a size that Jira does not tell".to_owned()),
+    }
+}
+
+async fn search(client: &Client, flag: &CustomField) -> Finding {
+    let now = chrono::DateTime::UNIX_EPOCH;
+    let query = jql::updated(flag, &client.settings().flag_value, now, now, jql::Since::Period);
+    match client.search_some(&query, "summary").await {
+        Ok(_) => Ok("works".to_owned()),
+        Err(error) => Err(failed(
+            &error,
+            "check company.jira.deployment (Cloud and Data Center search differently), and whether the field is searchable",
+        )),
+    }
+}
+
+/// What only an issue can show: the edit screen and the workflow. Looks at the newest of the project.
+async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomField>]) {
+    let settings = client.settings();
+    let newest = client.search_some(&jql::newest(&settings.project), "summary,status").await;
+    let issues: Vec<Issue> =
+        newest.unwrap_or_default().iter().filter_map(|value| Issue::read(value).ok()).collect();
+    let open = issues.iter().find(|issue| issue.is_done() == Ok(false));
+    let Some(issue) = open.or(issues.first()) else {
+        report.add(
+            "edit screen and workflow",
+            Ok(format!("project {} has no issue yet to look at", settings.project)),
+        );
+        return;
+    };
+    let shown = issue.key.as_deref().unwrap_or(&issue.id);
+    report.add(&format!("edit screen, seen on {shown}"), edit_screen(client, &issue.id, ours).await);
+    match client.transitions(&issue.id).await {
+        Err(error) => {
+            report.add(
+                &format!("workflow, seen on {shown}"),
+                Err(failed(&error, "the connector's user needs \"Transition Issues\"")),
+            );
+        }
+        Ok(transitions) if open.is_some() => {
+            let closing = transitions::closing(&transitions, settings.close_transition.as_deref())
+                .and_then(|found| transitions::fields(found, settings.resolution.as_deref()).map(|_| found))
+                .map(|found| format!("{:?} to {:?}", found.name, found.to.name));
+            report.add(&format!("closing, seen on {shown}"), closing);
+        }
+        Ok(transitions) => {
+            let opening = transitions::opening(&transitions, settings.reopen_transition.as_deref())
+                .map(|found| format!("{:?} to {:?}", found.name, found.to.name));
+            report.add(&format!("opening again, seen on {shown}"), opening);
+        }
+    }
+}
+
+async fn edit_screen(client: &Client, id: &str, ours: &[Option<&CustomField>]) -> Finding {
+    let screen = client
+        .edit_screen(id)
+        .await
+        .map_err(|error| failed(&error, "the connector's user needs \"Edit Issues\""))?;
+    let fields = ours.iter().flatten().map(|field| (field.id.as_str(), field.name.as_str()));
+    let absent: Vec<&str> = fields
+        .chain([("priority", "Priority")])
+        .filter(|(id, _)| !screen.fields.contains_key(*id))
+        .map(|(_, name)| name)
+        .collect();
+    if absent.is_empty() {
+        Ok("has both fields and the priority".to_owned())
+    } else {
+        Err(format!(
+            "{} cannot be edited: put it on the edit screen (project settings, Screens)",
+            absent.join(" and ")
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::crm::jira::discovery::FieldKind;
+
+    fn flag() -> CustomField {
+        CustomField { id: "customfield_1".to_owned(), name: "flag".to_owned(), kind: FieldKind::Options }
+    }
+
+    #[test]
+    fn a_create_screen_needs_our_fields_and_nothing_that_we_do_not_know() {
+        let settings = JiraSettings { project: "SUP".to_owned(), ..JiraSettings::default() };
+        let summary = json!({"fieldId": "summary", "name": "Summary", "required": true});
+        let ours = json!({"fieldId": "customfield_1", "name": "flag", "allowedValues": [{"id": "1", "value": "yes"}]});
+        for (fields, expected) in [
+            (json!([summary, ours, {"key": "priority", "name": "Priority"}]), Ok("has both fields")),
+            (json!([summary, ours]), Ok("set by an edit")),
+            (json!([summary]), Err("flag not on the create screen of issue type Task in project SUP")),
+            (json!([ours, {"fieldId": "c2", "name": "Cause", "required": true}]), Err("demands Cause")),
+            (
+                json!([ours, {"fieldId": "c2", "name": "C", "required": true, "hasDefaultValue": true}]),
+                Ok("has both fields"),
+            ),
+        ] {
+            let screen: CreateScreen = serde_json::from_value(json!({"fields": fields})).unwrap();
+            let result = on_create_screen(&settings, &screen, &[&flag()]);
+            match expected {
+                Ok(hint) => assert!(result.as_ref().is_ok_and(|text| text.contains(hint)), "{result:?}"),
+                Err(hint) => assert!(result.as_ref().is_err_and(|text| text.contains(hint)), "{result:?}"),
+            }
+        }
+        let screen: CreateScreen = serde_json::from_value(json!({"values": [ours]})).unwrap();
+        let problem = flag_value(&settings, &screen, &flag()).unwrap_err();
+        assert!(problem.contains("one of yes in company.jira.flag_value"), "{problem}");
+        let problem = component(&settings, &screen).unwrap_err();
+        assert!(problem.contains("company.jira.component"), "{problem}");
+    }
+
+    #[test]
+    fn a_right_that_is_not_told_is_lacking() {
+        let answer = json!({"permissions": {
+            "BROWSE_PROJECTS": {"havePermission": true}, "CREATE_ISSUES": {"havePermission": true},
+            "EDIT_ISSUES": {"havePermission": true}, "TRANSITION_ISSUES": {"havePermission": false},
+            "ADD_COMMENTS": {"havePermission": true},
+        }});
+        let answer: Permissions = serde_json::from_value(answer).unwrap();
+        assert_eq!(lacking(&answer), ["Transition Issues", "Create Attachments"]);
+    }
+}

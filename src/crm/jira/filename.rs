@@ -1,0 +1,87 @@
+//! The names that files get in Jira (`R25`).
+
+use crate::cases::utf16_units;
+
+/// The longest name, in UTF-16 units: the width of the column that Jira keeps it in.
+const LONGEST: usize = 255;
+
+/// The longest ending (`.tar.gz`) that is kept when a name has to be cut, in characters.
+const LONGEST_ENDING: usize = 20;
+
+/// The name under which Jira keeps a file of that name: what cannot stand in a multipart header or a path is replaced, what
+/// is too long is cut in the middle, so that the ending stays. Names that are sound stay as they are.
+#[must_use]
+pub fn stored_filename(name: &str) -> String {
+    let readable: String = name
+        .chars()
+        .map(|c| match c {
+            '/' | '\\' => '_',
+            '"' => '\'',
+            '\u{2028}' | '\u{2029}' => ' ',
+            c if c.is_control() => ' ',
+            c => c,
+        })
+        .collect();
+    let trimmed = readable.trim();
+    if trimmed.is_empty() {
+        return "unnamed".to_owned();
+    }
+    if trimmed.chars().all(|c| c == '.') {
+        return "_".repeat(trimmed.chars().count().min(LONGEST));
+    }
+    if utf16_units(trimmed) <= LONGEST {
+        return trimmed.to_owned();
+    }
+    let ending = trimmed
+        .rfind('.')
+        .map(|at| &trimmed[at..])
+        .filter(|ending| ending.chars().count() <= LONGEST_ENDING)
+        .unwrap_or_default();
+    let room = LONGEST - utf16_units(ending) - 1;
+    let mut taken = 0;
+    let stem: String = trimmed
+        .chars()
+        .take_while(|c| {
+            taken += c.len_utf16();
+            taken <= room
+        })
+        .collect();
+    format!("{}…{ending}", stem.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_stay_readable() {
+        for (name, stored) in [
+            ("report.pdf", "report.pdf"),
+            ("Größe 50% (1).tar.gz", "Größe 50% (1).tar.gz"),
+            ("תמונה.png", "תמונה.png"),
+            ("a/b\\c.txt", "a_b_c.txt"),
+            ("../../etc/passwd", ".._.._etc_passwd"),
+            ("say \"hi\".txt", "say 'hi'.txt"),
+            ("two\r\nlines\0.txt", "two  lines .txt"),
+            ("  ", "unnamed"),
+            ("", "unnamed"),
+            ("..", "__"),
+        ] {
+            assert_eq!(stored_filename(name), stored, "{name:?}");
+        }
+        let long = stored_filename(&format!("{}.log", "x".repeat(300)));
+        assert_eq!((utf16_units(&long), long.ends_with("x….log")), (255, true));
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_made_safe_and_a_safe_one_stays(name in ".{0,400}") {
+            let stored = stored_filename(&name);
+            prop_assert!(utf16_units(&stored) <= LONGEST && !stored.is_empty());
+            prop_assert!(!stored.contains(['/', '\\', '"']) && !stored.contains(|c: char| c.is_control()));
+            prop_assert_eq!(stored_filename(&stored), stored);
+        }
+    }
+}

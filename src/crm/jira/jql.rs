@@ -1,0 +1,137 @@
+//! The queries that the adapter asks.
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::discovery::CustomField;
+
+/// How much further back a query looks than it is asked to: JQL's periods are whole minutes, and time passes on the way.
+const MARGIN: Duration = Duration::minutes(2);
+
+/// How far a clock on the wall can be behind UTC.
+const WESTERNMOST: Duration = Duration::hours(12);
+
+/// How a query says "since".
+///
+/// A written time is read in the time zone of the user that asks ("JQL fields", support.atlassian.com), and only the name of
+/// that zone can be asked for. A period before now is the same moment in every zone, and does not depend on whether Jira's
+/// clock agrees with ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Since {
+    /// `"-35m"`: so many minutes before now, by Jira's clock.
+    Period,
+    /// `"2026-11-24 13:00"`, so early that it is early enough in every time zone: for servers that know only this form.
+    WallClock,
+}
+
+/// Cases that take part and were updated at or after `since`, and some more.
+pub(super) fn updated(
+    flag: &CustomField,
+    value: &str,
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+    form: Since,
+) -> String {
+    let moment = match form {
+        Since::Period => {
+            let minutes = (now - since + MARGIN).num_minutes().max(0) + 1;
+            format!("-{minutes}m")
+        }
+        Since::WallClock => (since - MARGIN - WESTERNMOST).format("%Y-%m-%d %H:%M").to_string(),
+    };
+    format!("{} AND updated >= {}", flag_is(flag, value), quoted(&moment))
+}
+
+/// What is appended where pages are counted rather than linked: what changes meanwhile moves to the end.
+pub(super) const OLDEST_FIRST: &str = " ORDER BY updated ASC, key ASC";
+
+/// Cases whose Google-name field may hold this Google case. Text is searched by words, and which characters part words
+/// depends on the version, so the whole name is asked for as well as the number alone (`R9`); what comes back has to be
+/// compared.
+pub(super) fn counterpart(field: &CustomField, name: &str, number: &str) -> String {
+    let clause = field.clause();
+    let phrase = quoted(&format!("\"{}\"", words(name)));
+    let number = quoted(&format!("\"{}\"", words(number)));
+    format!("{clause} ~ {phrase} OR {clause} ~ {number} ORDER BY created ASC")
+}
+
+/// The cases of a project, the newest first.
+pub(super) fn newest(project: &str) -> String {
+    format!("project = {} ORDER BY created DESC", quoted(project))
+}
+
+fn flag_is(flag: &CustomField, value: &str) -> String {
+    let operator = if flag.is_text() { '~' } else { '=' };
+    format!("{} {operator} {}", flag.clause(), quoted(value))
+}
+
+/// A string of JQL.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push(' '),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Without what has a meaning in a text search.
+fn words(text: &str) -> String {
+    text.chars().map(|c| if c == '"' || c == '\\' { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::discovery::FieldKind;
+    use super::*;
+
+    fn field(kind: FieldKind) -> CustomField {
+        CustomField { id: "customfield_10050".to_owned(), name: "flag".to_owned(), kind }
+    }
+
+    #[test]
+    fn updated_cases_are_asked_for_without_a_time_zone_and_a_little_further_back() {
+        let now = "2026-11-24T13:00:30Z".parse().unwrap();
+        for (since, kind, form, expected) in [
+            (
+                "2026-11-24T12:55:30Z",
+                FieldKind::Options,
+                Since::Period,
+                "cf[10050] = \"true\" AND updated >= \"-8m\"",
+            ),
+            (
+                "2026-10-25T13:00:30Z",
+                FieldKind::Option,
+                Since::Period,
+                "cf[10050] = \"true\" AND updated >= \"-43203m\"",
+            ),
+            (
+                "2026-11-24T14:00:00Z",
+                FieldKind::Text,
+                Since::Period,
+                "cf[10050] ~ \"true\" AND updated >= \"-1m\"",
+            ),
+            (
+                "2026-11-24T12:55:30Z",
+                FieldKind::Options,
+                Since::WallClock,
+                "cf[10050] = \"true\" AND updated >= \"2026-11-24 00:53\"",
+            ),
+        ] {
+            assert_eq!(updated(&field(kind), "true", since.parse().unwrap(), now, form), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_value_can_leave_its_quotes() {
+        assert_eq!(quoted("a\" OR b\\\n"), "\"a\\\" OR b\\\\ \"");
+        assert_eq!(
+            counterpart(&field(FieldKind::Text), "organizations/1/cases/2", "2"),
+            "cf[10050] ~ \"\\\"organizations/1/cases/2\\\"\" OR cf[10050] ~ \"\\\"2\\\"\" ORDER BY created ASC"
+        );
+        assert_eq!(newest("SUP"), "project = \"SUP\" ORDER BY created DESC");
+    }
+}

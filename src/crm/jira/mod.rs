@@ -1,0 +1,643 @@
+//! Jira, Cloud and Data Center, as the company's side.
+//!
+//! | file | what it knows |
+//! | --- | --- |
+//! | `settings` | the `[company.jira]` section |
+//! | `client` | the calls of the REST API, and what is remembered between them |
+//! | `wire` | Jira's JSON |
+//! | `jql` | the queries |
+//! | `paging` | how to read a list by offsets while it changes |
+//! | `markup` | plain text in wiki notation |
+//! | `filename` | the names of files |
+//! | `discovery` | which custom field is which |
+//! | `transitions` | how to close and to open again |
+//! | `check` | `casebridge check` |
+
+mod check;
+mod client;
+mod discovery;
+mod filename;
+mod jql;
+pub mod markup;
+mod paging;
+mod settings;
+mod transitions;
+mod wire;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Duration, Utc};
+use futures_util::StreamExt as _;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
+
+use self::client::{Client, issue_path};
+use self::discovery::Fields;
+use self::jql::Since;
+use super::PriorityWords;
+use crate::cases::{
+    ApiError, ApiErrorKind, Attachment, ByteStream, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
+};
+use crate::clock::SharedClock;
+use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
+use crate::outbound::Upstream;
+
+pub use self::filename::stored_filename;
+pub use self::settings::{Deployment, JiraSettings};
+
+/// What people call the system.
+pub const NAME: &str = "Jira";
+
+/// The longest summary, in UTF-16 units: the width of its column.
+const SUMMARY_LIMIT: usize = 255;
+/// The longest comment and description, in UTF-16 units: Jira's default `jira.text.field.character.limit`, and Cloud's.
+const TEXT_LIMIT: usize = 32_767;
+/// How long the attachment limit is believed.
+const LIMIT_AGE: Duration = Duration::minutes(10);
+/// The property that keeps a comment from customers (Jira Service Management).
+const INTERNAL_PROPERTY: &str = "sd.public.comment";
+
+/// Jira as the company's CRM.
+pub struct Jira {
+    client: Client,
+    priorities: PriorityWords,
+    clock: SharedClock,
+    /// As long as it is not known that comments cannot be internal: the property that makes them so does no harm.
+    with_internal: Capabilities,
+    without_internal: Capabilities,
+    /// The attachment limit, and when it was read.
+    attachment_limit: Mutex<Option<(DateTime<Utc>, Option<u64>)>>,
+    /// This Jira refused a period in a query and took a written time.
+    periods_refused: AtomicBool,
+}
+
+impl Jira {
+    /// Jira behind `upstream`, whose credentials are [`JiraSettings::credentials`] and whose download hosts are
+    /// [`JiraSettings::allowed_download_hosts`]. Nothing is asked of Jira yet.
+    #[must_use]
+    pub fn new(
+        settings: JiraSettings,
+        priorities: PriorityWords,
+        upstream: Upstream,
+        clock: SharedClock,
+    ) -> Self {
+        let with_internal = capabilities(settings.deployment);
+        let without_internal = Capabilities { internal_comments: false, ..with_internal.clone() };
+        Self {
+            client: Client::new(settings, upstream),
+            priorities,
+            clock,
+            with_internal,
+            without_internal,
+            attachment_limit: Mutex::default(),
+            periods_refused: AtomicBool::new(false),
+        }
+    }
+
+    fn settings(&self) -> &JiraSettings {
+        self.client.settings()
+    }
+
+    /// The fields that a case is made of.
+    fn case_fields(fields: &Fields) -> String {
+        format!(
+            "summary,description,priority,status,created,updated,{},{}",
+            fields.flag.id, fields.google_name.id
+        )
+    }
+
+    fn case(&self, issue: &wire::Issue, fields: &Fields) -> Result<Case, wire::WireError> {
+        let description = issue.text("description")?.unwrap_or_default();
+        let counterpart = issue.text(&fields.google_name.id)?.map(|name| name.trim().to_owned());
+        Ok(Case {
+            id: issue.id.clone(),
+            key: issue.key.clone(),
+            title: issue.text("summary")?.unwrap_or_default(),
+            description: self
+                .plain(&description, description.starts_with(markers::COMPANY_DESCRIPTION_HEADER)),
+            priority: self.priorities.read(issue.name("priority")?.as_deref()),
+            closed: issue.is_done()?,
+            created_at: issue.time("created")?,
+            updated_at: issue.time("updated")?,
+            counterpart: counterpart.filter(|name| !name.is_empty()),
+            synchronize: issue.holds(&fields.flag.id, &self.settings().flag_value),
+        })
+    }
+
+    /// A body as plain text. On Data Center people write wiki markup, as the connector does; on Cloud they do not.
+    fn plain(&self, body: &str, by_connector: bool) -> String {
+        match self.settings().deployment {
+            Deployment::Cloud if !by_connector => markup::uncover(body),
+            Deployment::Cloud | Deployment::DataCenter => markup::unescape(body),
+        }
+    }
+
+    fn comment(&self, comment: wire::Comment, me: &wire::User) -> Comment {
+        let by_connector = comment.author.as_ref().and_then(|author| author.is(me));
+        Comment {
+            id: comment.id,
+            author: comment.author.map(|author| author.shown()).unwrap_or_default(),
+            created_at: comment.created,
+            body: self.plain(&comment.body, by_connector != Some(false)),
+            visibility: if comment.internal { Visibility::Internal } else { Visibility::Public },
+            by_connector,
+        }
+    }
+
+    async fn search_form(&self, since: DateTime<Utc>, form: Since) -> Result<Sweep, ApiError> {
+        self.client
+            .with_fields(|fields| async move {
+                let query =
+                    jql::updated(&fields.flag, &self.settings().flag_value, since, self.clock.now(), form);
+                let found = self.client.search_all(&query, &Self::case_fields(&fields)).await?;
+                Ok(self.sweep(&found, &fields, since))
+            })
+            .await
+    }
+
+    /// The cases among what a search found: updated after `since`, and flagged by their own word, not the index's.
+    fn sweep(&self, found: &[Value], fields: &Fields, since: DateTime<Utc>) -> Sweep {
+        let mut sweep = Sweep::default();
+        for value in found {
+            let case = wire::Issue::read(value).and_then(|issue| self.case(&issue, fields));
+            match case {
+                Ok(case) => {
+                    let recent = case.updated_at.is_none_or(|updated| updated >= since);
+                    if case.synchronize && recent {
+                        sweep.cases.push(case);
+                    }
+                }
+                Err(error) => sweep.skipped.push(format!("{}: {error}", wire::Issue::label(value))),
+            }
+        }
+        sweep
+    }
+
+    /// Makes an issue of `fields`; what its create screen or its project lacks is left out: the priority comes back to be
+    /// set afterwards, the component is reported. Jira answers 400 before it does anything, so trying again is safe.
+    async fn create_issue(
+        &self,
+        mut fields: Map<String, Value>,
+    ) -> Result<(wire::Created, Map<String, Value>), ApiError> {
+        let mut later = Map::new();
+        loop {
+            let error = match self.client.create(Value::Object(fields.clone())).await {
+                Ok(created) => return Ok((created, later)),
+                Err(error) => error,
+            };
+            let named = |field: &str| {
+                error.status == Some(400)
+                    && error.message.split("; ").any(|part| part.starts_with(&format!("{field}: ")))
+            };
+            let mut left_out = false;
+            if named("priority")
+                && let Some(priority) = fields.remove("priority")
+            {
+                later.insert("priority".to_owned(), priority);
+                left_out = true;
+            }
+            if named("components") && fields.remove("components").is_some() {
+                tracing::warn!(
+                    component = %self.settings().component,
+                    project = %self.settings().project,
+                    reason = %error.message,
+                    "a case is created without its component: add it to the Jira project, or name another in company.jira.component"
+                );
+                left_out = true;
+            }
+            if !left_out {
+                return Err(error);
+            }
+        }
+    }
+
+    /// A 404 counts only from a Jira that knows us: a wrong address and lost credentials look the same.
+    async fn confirm_missing(&self) -> Result<(), ApiError> {
+        self.client.myself().await.map(drop)
+    }
+}
+
+#[async_trait]
+impl CaseSystem for Jira {
+    fn side(&self) -> Side {
+        Side::Company
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        if self.client.known_service_management() == Some(false) {
+            &self.without_internal
+        } else {
+            &self.with_internal
+        }
+    }
+
+    async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
+        let mut known = self.attachment_limit.lock().await;
+        let now = self.clock.now();
+        if let Some((read_at, limit)) = *known
+            && now - read_at < LIMIT_AGE
+        {
+            return Ok(limit);
+        }
+        let meta = self.client.attachment_meta().await?;
+        // Switched off altogether: nothing is small enough.
+        let limit = if meta.enabled == Some(false) { Some(0) } else { meta.upload_limit };
+        *known = Some((now, limit));
+        Ok(limit)
+    }
+
+    async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
+        if self.periods_refused.load(Ordering::Relaxed) {
+            return self.search_form(since, Since::WallClock).await;
+        }
+        match self.search_form(since, Since::Period).await {
+            Err(error) if error.status == Some(400) => {
+                let sweep = self.search_form(since, Since::WallClock).await.map_err(|_| error)?;
+                self.periods_refused.store(true, Ordering::Relaxed);
+                Ok(sweep)
+            }
+            done => done,
+        }
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
+        let fields = self.client.fields().await?;
+        match self.client.issue(id, &Self::case_fields(&fields)).await {
+            Ok(issue) => self.case(&issue, &fields).map(Some).map_err(|error| self.not_read(id, &error)),
+            Err(error) if error.kind == ApiErrorKind::NotFound => {
+                self.confirm_missing().await?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+        let wanted = GoogleCaseName::parse(counterpart).ok();
+        let number = wanted.as_ref().map_or(counterpart, GoogleCaseName::number);
+        let is_same = |found: &str| match (&wanted, GoogleCaseName::parse(found)) {
+            // R9: one number is one case, whatever its parent.
+            (Some(wanted), Ok(found)) => wanted.number() == found.number(),
+            _ => found == counterpart,
+        };
+        self.client
+            .with_fields(|fields| async move {
+                let query = jql::counterpart(&fields.google_name, counterpart, number);
+                let found = self.client.search_all(&query, &Self::case_fields(&fields)).await?;
+                let mut cases: Vec<Case> = Vec::new();
+                for value in &found {
+                    match wire::Issue::read(value).and_then(|issue| self.case(&issue, &fields)) {
+                        Ok(case) if case.counterpart.as_deref().is_some_and(is_same) => cases.push(case),
+                        Ok(_) => {}
+                        Err(error) => {
+                            tracing::warn!(issue = %wire::Issue::label(value), %error, "an issue cannot be understood");
+                        }
+                    }
+                }
+                // The oldest, should there be several: every search comes to the same one.
+                Ok(cases.into_iter().min_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id))))
+            })
+            .await
+    }
+
+    async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
+        let settings = self.settings();
+        let (created, later) = self
+            .client
+            .with_fields(|fields| async move {
+                let mut body = Map::new();
+                let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
+                put("project", json!({ "key": settings.project }));
+                put("issuetype", by_id_or_name(&settings.issue_type));
+                put("summary", json!(summary(&case.title)));
+                put("description", json!(markup::escape(&case.description)));
+                put(&fields.flag.id, fields.flag.value(&settings.flag_value));
+                put(&fields.google_name.id, fields.google_name.value(&case.counterpart));
+                if !settings.component.trim().is_empty() {
+                    put("components", json!([{ "name": settings.component.trim() }]));
+                }
+                if let Some(priority) = case.priority {
+                    put("priority", json!({ "name": self.priorities.word(priority) }));
+                }
+                self.create_issue(body).await
+            })
+            .await?;
+        if created.id.is_empty() {
+            let message = "the answer names no issue";
+            return Err(self.client.error(ApiErrorKind::Unreadable, "POST /rest/api/2/issue", message));
+        }
+        if !later.is_empty()
+            && let Err(error) = self.client.edit(&created.id, Value::Object(later)).await
+        {
+            // The case exists: whoever asked has to look for it and carry on from there (R13).
+            let message =
+                format!("issue {} was created, but its priority was not set: {}", created.id, error.message);
+            return Err(ApiError { kind: ApiErrorKind::Uncertain, message, ..error });
+        }
+        match self.get(&created.id).await {
+            Ok(Some(case)) => Ok(case),
+            // It was created all the same.
+            Ok(None) | Err(_) => Ok(Case {
+                id: created.id,
+                key: created.key,
+                title: summary(&case.title),
+                description: case.description.clone(),
+                priority: case.priority.map_or(PriorityReading::Unset, |priority| {
+                    self.priorities.read(Some(self.priorities.word(priority)))
+                }),
+                closed: false,
+                created_at: None,
+                updated_at: None,
+                counterpart: Some(case.counterpart.clone()),
+                synchronize: true,
+            }),
+        }
+    }
+
+    async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
+        self.client
+            .with_fields(|fields| async move {
+                let field = &fields.google_name;
+                let issue = self.client.issue(id, &field.id).await?;
+                let now = issue.text(&field.id).map_err(|error| self.not_read(id, &error))?;
+                if now.as_deref() == Some(counterpart) {
+                    return Ok(());
+                }
+                self.client.edit(id, json!({ field.id.as_str(): field.value(counterpart) })).await
+            })
+            .await
+    }
+
+    async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
+        let me = self.client.me().await?;
+        let found =
+            self.client.comments(id, |found| since.is_some_and(|since| reaches(found, since))).await?;
+        let mut comments = Vec::with_capacity(found.len());
+        for value in &found {
+            match wire::Comment::read(value) {
+                Ok(comment) => comments.push(self.comment(comment, &me)),
+                Err(error) => {
+                    tracing::warn!(issue = %id, %error, "a comment cannot be understood and is skipped");
+                }
+            }
+        }
+        Ok(comments)
+    }
+
+    async fn attachments(
+        &self,
+        id: &str,
+        _since: Option<DateTime<Utc>>,
+    ) -> Result<Vec<Attachment>, ApiError> {
+        let me = self.client.me().await?;
+        let issue = self.client.issue(id, "attachment").await?;
+        let mut attachments = Vec::new();
+        for found in issue.attachments().map_err(|error| self.not_read(id, &error))? {
+            match found {
+                Ok(attachment) => attachments.push(Attachment {
+                    id: attachment.id,
+                    filename: attachment.filename,
+                    media_type: attachment.mime_type,
+                    size: attachment.size,
+                    by_connector: attachment.author.as_ref().and_then(|author| author.is(&me)),
+                    author: attachment.author.map(|author| author.shown()).unwrap_or_default(),
+                    created_at: attachment.created,
+                    visibility: Visibility::Public,
+                }),
+                Err(error) => {
+                    tracing::warn!(issue = %id, %error, "an attachment cannot be understood and is skipped");
+                }
+            }
+        }
+        Ok(attachments)
+    }
+
+    async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
+        let mut body = json!({ "body": markup::escape(&comment.body) });
+        let internal = match comment.visibility {
+            Visibility::Public => false,
+            // Where it is not known, the property does no harm, and its lack would show the comment to customers.
+            Visibility::Internal => self.client.service_management().await.unwrap_or(true),
+        };
+        if internal {
+            body["properties"] = json!([{ "key": INTERNAL_PROPERTY, "value": { "internal": true } }]);
+        }
+        let created = self.client.add_comment(id, body).await?;
+        self.written(&format!("POST {}/comment", issue_path(id)), created)
+    }
+
+    async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
+        // The path holds the file's name, which is content: errors name the ID instead.
+        let call = format!("GET attachment {} of issue {id}", attachment.id);
+        let rename = move |error: ApiError| ApiError { call: call.clone(), ..error };
+        let opened = self.client.content(&attachment.id, &attachment.filename).await.map_err(&rename)?;
+        let announced = attachment.size;
+        if let (Some(announced), Some(size)) = (announced, opened.size)
+            && announced != size
+        {
+            let message = format!("Jira announced {announced} bytes and sends {size}");
+            return Err(rename(self.client.error(ApiErrorKind::Uncertain, "", message)));
+        }
+        let short = {
+            let rename = rename.clone();
+            move |received: u64, announced: u64| {
+                let message = format!("the download ended after {received} of {announced} bytes");
+                rename(ApiError::new(ApiErrorKind::Uncertain, NAME, "", message))
+            }
+        };
+        Ok(Download {
+            size: opened.size.or(announced),
+            content: whole(opened.content, announced, rename, short),
+        })
+    }
+
+    async fn upload(&self, id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
+        let stream = reqwest::Body::wrap_stream(attachment.content);
+        let part = match attachment.size {
+            Some(size) => Part::stream_with_length(stream, size),
+            None => Part::stream(stream),
+        };
+        let media_type = attachment
+            .media_type
+            .as_deref()
+            .filter(|media_type| is_media_type(media_type))
+            .unwrap_or("application/octet-stream");
+        let part = part.mime_str(media_type).map_err(|_| {
+            self.client.error(ApiErrorKind::Refused, "upload", "the media type cannot stand in a header")
+        })?;
+        let part = part.file_name(stored_filename(&attachment.filename));
+        let answer = self.client.upload(id, Form::new().part("file", part)).await?;
+        let call = format!("POST {}/attachments", issue_path(id));
+        let stored = answer.first().map(wire::Attachment::read);
+        match stored {
+            Some(Ok(stored)) => {
+                Ok(Written { id: stored.id, created_at: stored.created, carrier_comment: None })
+            }
+            Some(Err(error)) => Err(self.client.unreadable(&call, &error)),
+            None => Err(self.client.error(ApiErrorKind::Unreadable, &call, "the answer names no attachment")),
+        }
+    }
+
+    async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
+        let word = self.priorities.word(priority);
+        self.client.edit(id, json!({ "priority": { "name": word } })).await
+    }
+
+    async fn close(&self, id: &str) -> Result<(), ApiError> {
+        if self.is_done(id).await? {
+            return Ok(());
+        }
+        let settings = self.settings();
+        let transitions = self.client.transitions(id).await?;
+        let refused = |problem: String| {
+            self.client.error(ApiErrorKind::Refused, &format!("close {}", issue_path(id)), problem)
+        };
+        let transition =
+            transitions::closing(&transitions, settings.close_transition.as_deref()).map_err(refused)?;
+        let fields = transitions::fields(transition, settings.resolution.as_deref()).map_err(refused)?;
+        self.go(id, &transition.id, fields, true).await
+    }
+
+    async fn reopen(&self, id: &str) -> Result<(), ApiError> {
+        if !self.is_done(id).await? {
+            return Ok(());
+        }
+        let transitions = self.client.transitions(id).await?;
+        let call = format!("reopen {}", issue_path(id));
+        let transition = transitions::opening(&transitions, self.settings().reopen_transition.as_deref())
+            .map_err(|problem| self.client.error(ApiErrorKind::Unsupported, &call, problem))?;
+        let fields = transitions::fields(transition, None)
+            .map_err(|problem| self.client.error(ApiErrorKind::Unsupported, &call, problem))?;
+        self.go(id, &transition.id, fields, false).await
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        check::all(&self.client, &self.priorities).await
+    }
+}
+
+impl Jira {
+    fn not_read(&self, id: &str, error: &wire::WireError) -> ApiError {
+        self.client.unreadable(&format!("GET {}", issue_path(id)), error)
+    }
+
+    fn written(&self, call: &str, created: wire::Created) -> Result<Written, ApiError> {
+        if created.id.is_empty() {
+            return Err(self.client.error(ApiErrorKind::Unreadable, call, "the answer has no ID"));
+        }
+        let created_at = created.at.as_deref().and_then(wire::parse_time);
+        Ok(Written { id: created.id, created_at, carrier_comment: None })
+    }
+
+    async fn is_done(&self, id: &str) -> Result<bool, ApiError> {
+        self.client.issue(id, "status").await?.is_done().map_err(|error| self.not_read(id, &error))
+    }
+
+    /// Makes a transition. Refused because somebody was faster, it has succeeded.
+    async fn go(
+        &self,
+        id: &str,
+        transition: &str,
+        fields: Map<String, Value>,
+        to_done: bool,
+    ) -> Result<(), ApiError> {
+        let mut body = json!({ "transition": { "id": transition } });
+        if !fields.is_empty() {
+            body["fields"] = Value::Object(fields);
+        }
+        match self.client.transition(id, body).await {
+            Err(error) if error.kind == ApiErrorKind::Refused => match self.is_done(id).await {
+                Ok(done) if done == to_done => Ok(()),
+                Ok(_) | Err(_) => Err(error),
+            },
+            done => done,
+        }
+    }
+}
+
+fn capabilities(deployment: Deployment) -> Capabilities {
+    // Cloud's search is eventually consistent and promises no bound (changelog CHANGE-2046); Data Center's index follows
+    // within seconds, on the other nodes of a cluster too.
+    let (search_lag, time_resolution) = match deployment {
+        Deployment::Cloud => (Duration::seconds(120), Duration::milliseconds(1)),
+        // Some of its databases keep whole seconds.
+        Deployment::DataCenter => (Duration::seconds(30), Duration::seconds(1)),
+    };
+    Capabilities {
+        name: NAME,
+        reopen: true,
+        comment_when_closed: true,
+        internal_comments: true,
+        comment_limit: TextLimit { max: TEXT_LIMIT, measure: markup::escaped_units },
+        title_limit: TextLimit::utf16_units(SUMMARY_LIMIT),
+        description_limit: TextLimit { max: TEXT_LIMIT, measure: markup::escaped_units },
+        // XML 1.0, in which Jira exports and indexes, has no room for them.
+        control_characters: false,
+        search_lag,
+        // Longer than a request lives behind a common gateway: what has not happened by then never will.
+        write_settles: Duration::seconds(60),
+        time_resolution,
+        idempotency_keys: false,
+        stored_filename,
+    }
+}
+
+/// One line that Jira takes as a summary.
+fn summary(title: &str) -> String {
+    let line = title.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = line.collect::<Vec<_>>().join(" ");
+    if line.is_empty() { "(no title)".to_owned() } else { line }
+}
+
+fn by_id_or_name(wanted: &str) -> Value {
+    let wanted = wanted.trim();
+    let is_id = wanted.bytes().all(|byte| byte.is_ascii_digit());
+    if is_id { json!({ "id": wanted }) } else { json!({ "name": wanted }) }
+}
+
+/// Whether comments, read from the newest, certainly go back beyond `since`: the last is older, and nothing in the order of
+/// all of them says that the server sorts otherwise.
+fn reaches(found: &[Value], since: DateTime<Utc>) -> bool {
+    let times: Option<Vec<DateTime<Utc>>> =
+        found.iter().map(|value| wire::Comment::read(value).ok()?.created).collect();
+    times.is_some_and(|times| {
+        times.is_sorted_by(|a, b| a >= b) && times.last().is_some_and(|oldest| *oldest < since)
+    })
+}
+
+/// Whether a media type can stand in a header: `type/subtype` of ASCII, with parameters or without.
+fn is_media_type(text: &str) -> bool {
+    let sound = text.len() <= 200 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    sound && Part::text("").mime_str(text).is_ok()
+}
+
+/// A download with errors of our own, and one more if it is not as long as announced (`R17`).
+fn whole(
+    content: ByteStream,
+    announced: Option<u64>,
+    rename: impl Fn(ApiError) -> ApiError + Send + 'static,
+    short: impl Fn(u64, u64) -> ApiError + Send + 'static,
+) -> ByteStream {
+    let mut received: u64 = 0;
+    let mut failed = false;
+    let content = content.map(Some).chain(futures_util::stream::once(async { None }));
+    Box::pin(content.filter_map(move |chunk| {
+        let checked = match chunk {
+            Some(Ok(chunk)) => {
+                received += chunk.len() as u64;
+                Some(Ok(chunk))
+            }
+            Some(Err(error)) => {
+                failed = true;
+                Some(Err(rename(error)))
+            }
+            None => announced
+                .filter(|announced| *announced != received && !failed)
+                .map(|announced| Err(short(received, announced))),
+        };
+        std::future::ready(checked)
+    }))
+}

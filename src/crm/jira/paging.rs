@@ -1,0 +1,130 @@
+//! Reading a list by offsets while it changes.
+//!
+//! When something leaves the part that was read, what follows moves up, and an offset skips it. So every page begins with
+//! the last few of the page before: if its first is not one of those, the reader goes back.
+
+use std::collections::BTreeSet;
+
+/// How many of the page before a page begins with.
+const OVERLAP: usize = 5;
+
+/// Where a reader of such a list stands.
+#[derive(Debug)]
+pub(super) struct Paging {
+    start: usize,
+    /// How many of the page before the next page should begin with.
+    overlap: usize,
+    /// How far to go back from a page that does not.
+    back: usize,
+    seen: BTreeSet<String>,
+    empty_pages: u32,
+}
+
+impl Paging {
+    pub(super) const fn new() -> Self {
+        Self { start: 0, overlap: 0, back: OVERLAP, seen: BTreeSet::new(), empty_pages: 0 }
+    }
+
+    /// The offset to ask for.
+    pub(super) const fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Takes in a page: the IDs on it, in order, and how many there are in all, if the answer tells. Returns whether there
+    /// is more to ask for.
+    pub(super) fn take(&mut self, ids: &[String], total: Option<usize>) -> bool {
+        if ids.is_empty() {
+            self.empty_pages += 1;
+            // The second one was reached from a page that joined on: this is the end, whatever the total says.
+            if self.start == 0 || self.empty_pages > 1 {
+                return false;
+            }
+        }
+        let joins = self.overlap == 0 || ids.first().is_some_and(|id| self.seen.contains(id));
+        if !joins {
+            self.back = self.back.saturating_mul(2);
+            self.start = self.start.saturating_sub(self.back);
+            if self.start == 0 {
+                self.overlap = 0;
+            }
+            return true;
+        }
+        let mut news = false;
+        for id in ids {
+            news |= self.seen.insert(id.clone());
+        }
+        let end = self.start + ids.len();
+        // A page of one cannot overlap and move on.
+        self.overlap = OVERLAP.min(ids.len() / 2);
+        self.back = OVERLAP;
+        self.start = end - self.overlap;
+        total.map_or(news, |total| end < total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads `list` in pages of `size`; before page N, `change(N, list)`.
+    fn read(
+        mut list: Vec<u32>,
+        size: usize,
+        total: impl Fn(usize) -> Option<usize>,
+        change: impl Fn(usize, &mut Vec<u32>),
+    ) -> (BTreeSet<u32>, usize) {
+        let mut paging = Paging::new();
+        let mut found = BTreeSet::new();
+        for page in 0..1000 {
+            change(page, &mut list);
+            let items: Vec<u32> = list.iter().copied().skip(paging.start()).take(size).collect();
+            found.extend(&items);
+            let ids: Vec<String> = items.iter().map(u32::to_string).collect();
+            if !paging.take(&ids, total(list.len())) {
+                return (found, page + 1);
+            }
+        }
+        panic!("does not end");
+    }
+
+    #[test]
+    fn a_list_is_read_to_its_end() {
+        for length in [0, 1, 4, 5, 6, 49, 50, 51, 200] {
+            for size in [1, 3, 50] {
+                for total in [Some as fn(usize) -> Option<usize>, |_| None, |length| Some(length + 7)] {
+                    let (found, _) = read((0..length).collect(), size, total, |_, _| ());
+                    assert_eq!(found.len(), length as usize, "{length} in pages of {size}");
+                }
+            }
+        }
+        assert_eq!(read((0..140).collect(), 50, Some, |_, _| ()).1, 3);
+    }
+
+    #[test]
+    fn what_moves_up_is_not_skipped() {
+        for moved in [1, 4, 5, 6, 30, 99] {
+            for total in [Some as fn(usize) -> Option<usize>, |_| None] {
+                let (found, _) = read((0..200).collect(), 50, total, |page, list| {
+                    if page == 2 {
+                        let early: Vec<u32> = list.drain(..moved).collect();
+                        list.extend(early);
+                    }
+                });
+                assert_eq!(found.len(), 200, "{moved} moved to the end");
+                let (found, _) = read((0..200).collect(), 50, total, |page, list| {
+                    if page == 2 {
+                        list.drain(..moved);
+                    }
+                });
+                let left = u32::try_from(moved).unwrap();
+                assert!(found.is_superset(&(left..200).collect()), "{moved} left");
+                let (found, _) = read((0..200).collect(), 50, total, |page, list| {
+                    if page == 2 {
+                        list.splice(0..0, 1000..1000 + u32::try_from(moved).unwrap());
+                    }
+                });
+                assert!(found.is_superset(&(0..200).collect()), "{moved} came in front");
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The `[company.jira]` section.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::outbound::{Credentials, basic, bearer};
+
+/// Which Jira it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deployment {
+    /// Atlassian's own: `https://SITE.atlassian.net`.
+    #[default]
+    Cloud,
+    /// Jira Data Center or Server, run by the company.
+    DataCenter,
+}
+
+/// The settings of the Jira adapter: the `[company.jira]` section.
+///
+/// `api_token` and `personal_access_token` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets: whoever
+/// reads the configuration resolves them and hands the value to [`credentials`](Self::credentials).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JiraSettings {
+    /// Cloud or Data Center: their searches and their credentials differ.
+    pub deployment: Deployment,
+    /// Key of the project that new cases are created in: `SUP`.
+    pub project: String,
+    /// Issue type of new cases, by name or ID.
+    pub issue_type: String,
+    /// Cloud: the e-mail address of the connector's user.
+    pub email: Option<String>,
+    /// Cloud: reference to the secret that holds the user's API token.
+    pub api_token: Option<String>,
+    /// Data Center: reference to the secret that holds the user's personal access token.
+    pub personal_access_token: Option<String>,
+    /// The component that new cases carry.
+    pub component: String,
+    /// The custom field that says that a case takes part, by name or by ID (`customfield_10050`).
+    pub flag_field: String,
+    /// What stands in that field when a case takes part: the option's name. Jira has no boolean field.
+    pub flag_value: String,
+    /// The custom text field for the Google case's name, by name or by ID.
+    pub google_name_field: String,
+    /// The transition that closes a case, by name or ID. Without it: the first to a status of the category "done".
+    pub close_transition: Option<String>,
+    /// The resolution of closed cases, by name. Without it: `Done`, where the transition's screen has one.
+    pub resolution: Option<String>,
+    /// The transition that opens a case again, by name or ID. Without it: the first to a status of another category.
+    pub reopen_transition: Option<String>,
+    /// Whether the project is one of Jira Service Management, where comments can be internal. Without it, Jira is asked.
+    pub service_management: Option<bool>,
+    /// Hosts besides Jira's own that attachments may be downloaded from: `host`, `host:port` or `.domain`.
+    pub download_hosts: Vec<String>,
+}
+
+impl Default for JiraSettings {
+    fn default() -> Self {
+        Self {
+            deployment: Deployment::default(),
+            project: String::new(),
+            issue_type: "Task".to_owned(),
+            email: None,
+            api_token: None,
+            personal_access_token: None,
+            component: "Google Cloud".to_owned(),
+            flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
+            flag_value: "true".to_owned(),
+            google_name_field: "custom_field_google_name".to_owned(),
+            close_transition: None,
+            resolution: None,
+            reopen_transition: None,
+            service_management: None,
+            download_hosts: Vec::new(),
+        }
+    }
+}
+
+impl JiraSettings {
+    /// What is wrong with the section, each with its key; empty if nothing is.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut demand = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(problem.to_owned());
+            }
+        };
+        let key = self.project.as_bytes();
+        let sound_key = key.first().is_some_and(u8::is_ascii_alphabetic)
+            && key.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        demand(
+            sound_key,
+            "company.jira.project is missing or is no project key: give the letters in front of the issue numbers, such as SUP",
+        );
+        for (name, value) in [
+            ("issue_type", &self.issue_type),
+            ("flag_field", &self.flag_field),
+            ("flag_value", &self.flag_value),
+            ("google_name_field", &self.google_name_field),
+        ] {
+            demand(!value.trim().is_empty(), &format!("company.jira.{name} must not be empty"));
+        }
+        match self.deployment {
+            Deployment::Cloud => {
+                demand(
+                    self.email.is_some() == self.api_token.is_some(),
+                    "company.jira.email and company.jira.api_token belong together: give both, or none for a sandbox",
+                );
+                demand(
+                    self.personal_access_token.is_none(),
+                    "company.jira.personal_access_token is for Data Center: give email and api_token, or set deployment = \"data-center\"",
+                );
+            }
+            Deployment::DataCenter => demand(
+                self.email.is_none() && self.api_token.is_none(),
+                "company.jira.email and api_token are for Cloud: give personal_access_token, or set deployment = \"cloud\"",
+            ),
+        }
+        problems
+    }
+
+    /// The reference to the secret that the deployment goes by; `None` if there is none, as for a sandbox.
+    #[must_use]
+    pub fn secret_reference(&self) -> Option<&str> {
+        match self.deployment {
+            Deployment::Cloud => self.api_token.as_deref(),
+            Deployment::DataCenter => self.personal_access_token.as_deref(),
+        }
+    }
+
+    /// The credentials, from the secret that [`secret_reference`](Self::secret_reference) names: Cloud takes e-mail
+    /// address and API token, Data Center a personal access token. Errors if they cannot stand in a header.
+    ///
+    /// Sources: "Basic auth for REST APIs", developer.atlassian.com; "Using Personal Access Tokens", confluence.atlassian.com.
+    pub fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+        let secret = secret.trim();
+        Ok(match self.deployment {
+            Deployment::Cloud => Arc::new(basic(self.email.as_deref().unwrap_or_default().trim(), secret)?),
+            Deployment::DataCenter => Arc::new(bearer(secret)?),
+        })
+    }
+
+    /// Where attachments may be downloaded from besides Jira itself: Cloud keeps them on hosts of its own, to which the
+    /// answer redirects ("Get attachment content", Jira Cloud REST API v2).
+    #[must_use]
+    pub fn allowed_download_hosts(&self) -> Vec<String> {
+        let own: &[&str] = match self.deployment {
+            Deployment::Cloud => &[".atlassian.com", ".atl-paas.net"],
+            Deployment::DataCenter => &[],
+        };
+        own.iter().map(|host| (*host).to_owned()).chain(self.download_hosts.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<JiraSettings, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn the_section_has_defaults_and_refuses_unknown_keys() {
+        let settings = read("project = \"SUP\"\nemail = \"a@b.example\"\napi_token = \"env:TOKEN\"").unwrap();
+        assert_eq!(settings.deployment, Deployment::Cloud);
+        assert_eq!(settings.flag_field, "synchronizeWithGoogleCloudSupport");
+        assert_eq!(settings.secret_reference(), Some("env:TOKEN"));
+        assert_eq!(settings.problems(), Vec::<String>::new());
+        assert!(read("projekt = \"SUP\"").is_err());
+        assert_eq!(read("deployment = \"data-center\"").unwrap().deployment, Deployment::DataCenter);
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_by_its_key() {
+        let settings = read(
+            "deployment = \"data-center\"\nproject = \"S P\"\nissue_type = \" \"\nemail = \"a@b.example\"",
+        )
+        .unwrap();
+        let problems = settings.problems();
+        for key in ["company.jira.project", "company.jira.issue_type", "company.jira.email"] {
+            assert!(problems.iter().any(|problem| problem.starts_with(key)), "{key}: {problems:?}");
+        }
+        let settings =
+            read("project = \"SUP\"\nemail = \"a@b.example\"\npersonal_access_token = \"env:T\"").unwrap();
+        assert_eq!(settings.problems().len(), 2);
+    }
+}

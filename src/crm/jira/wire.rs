@@ -1,0 +1,570 @@
+//! Jira's JSON, REST API version 2, read so that any field may be missing: a field that is absent or null is the default, one
+//! of another type than documented makes the thing unreadable.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// Why something in an answer was not understood. Names the place, never the content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place} is not {expected}")]
+pub(super) struct WireError {
+    place: String,
+    expected: &'static str,
+}
+
+impl WireError {
+    fn new(place: impl Into<String>, expected: &'static str) -> Self {
+        Self { place: place.into(), expected }
+    }
+}
+
+/// An issue: its ID, its key, and its fields under their IDs.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Issue {
+    pub(super) id: String,
+    pub(super) key: Option<String>,
+    fields: Map<String, Value>,
+}
+
+impl Issue {
+    /// Reads an issue from a search or from `issue/{id}`.
+    pub(super) fn read(value: &Value) -> Result<Self, WireError> {
+        let object = value.as_object().ok_or_else(|| WireError::new("the issue", "an object"))?;
+        let id = id_of(object).ok_or_else(|| WireError::new("the issue's id", "there"))?;
+        let key = text(object, "key")?;
+        let fields = match object.get("fields") {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(fields)) => fields.clone(),
+            Some(_) => return Err(WireError::new("fields", "an object")),
+        };
+        Ok(Self { id, key, fields })
+    }
+
+    /// What a search calls an issue that it could not read: the ID, as far as there is one.
+    pub(super) fn label(value: &Value) -> String {
+        let id = value.as_object().and_then(id_of).unwrap_or_else(|| "without an ID".to_owned());
+        format!("issue {}", crate::outbound::shorten(&id))
+    }
+
+    /// A field of text; empty and absent are the same.
+    pub(super) fn text(&self, field: &str) -> Result<Option<String>, WireError> {
+        text(&self.fields, field)
+    }
+
+    /// A field that is a time.
+    pub(super) fn time(&self, field: &str) -> Result<Option<DateTime<Utc>>, WireError> {
+        time(&self.fields, field)
+    }
+
+    /// The `name` of a field that is an object: priority, status.
+    pub(super) fn name(&self, field: &str) -> Result<Option<String>, WireError> {
+        object(&self.fields, field)?.map_or(Ok(None), |value| text(value, "name"))
+    }
+
+    /// Whether the status is of the category `done`; an absent status is not.
+    pub(super) fn is_done(&self) -> Result<bool, WireError> {
+        let Some(status) = object(&self.fields, "status")? else { return Ok(false) };
+        let Some(category) = object(status, "statusCategory")? else { return Ok(false) };
+        Ok(text(category, "key")?.as_deref() == Some(DONE))
+    }
+
+    /// Whether a field of options or of text holds `wanted`, compared without case: checkboxes (a list of options), a
+    /// list of choices (an option), a line of text.
+    pub(super) fn holds(&self, field: &str, wanted: &str) -> bool {
+        fn word(value: &Value) -> Option<&str> {
+            value.as_str().or_else(|| value.get("value")?.as_str())
+        }
+        let wanted = wanted.trim().to_lowercase();
+        let same = |value: &Value| word(value).is_some_and(|word| word.trim().to_lowercase() == wanted);
+        match self.fields.get(field) {
+            None => false,
+            Some(Value::Array(values)) => values.iter().any(same),
+            Some(Value::Bool(value)) => *value == (wanted == "true"),
+            Some(value) => same(value),
+        }
+    }
+
+    /// The attachments, each read alone; what cannot be read is an error of its own.
+    pub(super) fn attachments(&self) -> Result<Vec<Result<Attachment, WireError>>, WireError> {
+        match self.fields.get("attachment") {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(values)) => Ok(values.iter().map(Attachment::read).collect()),
+            Some(_) => Err(WireError::new("attachment", "a list")),
+        }
+    }
+}
+
+/// Key of the status category of everything that is finished.
+pub(super) const DONE: &str = "done";
+
+/// Who did something. Cloud identifies people by `accountId`, Data Center by `name` and `key`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct User {
+    pub(super) account_id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) display_name: Option<String>,
+    pub(super) email_address: Option<String>,
+}
+
+impl User {
+    fn read(object: &Map<String, Value>, field: &str) -> Result<Option<Self>, WireError> {
+        match object.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => User::deserialize(value).map(Some).map_err(|_| WireError::new(field, "a user")),
+        }
+    }
+
+    /// What people call the user; empty if Jira hides it.
+    pub(super) fn shown(&self) -> String {
+        self.display_name.clone().or_else(|| self.name.clone()).unwrap_or_default()
+    }
+
+    /// Whether both are one; `None` if nothing tells.
+    pub(super) fn is(&self, other: &Self) -> Option<bool> {
+        let same = |a: &Option<String>, b: &Option<String>| Some(a.as_ref()? == b.as_ref()?);
+        same(&self.account_id, &other.account_id)
+            .or_else(|| same(&self.key, &other.key))
+            .or_else(|| same(&self.name, &other.name))
+    }
+}
+
+/// A comment.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Comment {
+    pub(super) id: String,
+    pub(super) author: Option<User>,
+    pub(super) body: String,
+    pub(super) created: Option<DateTime<Utc>>,
+    /// Kept from customers, or restricted to a role or group.
+    pub(super) internal: bool,
+}
+
+impl Comment {
+    pub(super) fn read(value: &Value) -> Result<Self, WireError> {
+        let object = value.as_object().ok_or_else(|| WireError::new("the comment", "an object"))?;
+        let id = id_of(object).ok_or_else(|| WireError::new("the comment's id", "there"))?;
+        let kept_from_customers = object.get("jsdPublic").and_then(Value::as_bool) == Some(false);
+        let restricted = object.get("visibility").is_some_and(Value::is_object);
+        Ok(Self {
+            id,
+            author: User::read(object, "author")?,
+            body: text(object, "body")?.unwrap_or_default(),
+            created: time(object, "created")?,
+            internal: kept_from_customers || restricted,
+        })
+    }
+}
+
+/// An attachment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attachment {
+    pub(super) id: String,
+    pub(super) filename: String,
+    pub(super) author: Option<User>,
+    pub(super) created: Option<DateTime<Utc>>,
+    pub(super) size: Option<u64>,
+    pub(super) mime_type: Option<String>,
+}
+
+impl Attachment {
+    pub(super) fn read(value: &Value) -> Result<Self, WireError> {
+        let object = value.as_object().ok_or_else(|| WireError::new("the attachment", "an object"))?;
+        let id = id_of(object).ok_or_else(|| WireError::new("the attachment's id", "there"))?;
+        Ok(Self {
+            id,
+            filename: text(object, "filename")?.unwrap_or_default(),
+            author: User::read(object, "author")?,
+            created: time(object, "created")?,
+            size: object.get("size").and_then(Value::as_u64),
+            mime_type: text(object, "mimeType")?,
+        })
+    }
+}
+
+/// A page of a listing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Page {
+    /// Issues of a search.
+    pub(super) issues: Vec<Value>,
+    /// Comments of an issue.
+    pub(super) comments: Vec<Value>,
+    /// How many there are in all; Data Center's searches and comments tell.
+    pub(super) total: Option<usize>,
+    /// Cloud's searches: where the next page begins.
+    pub(super) next_page_token: Option<String>,
+    /// Cloud's searches: whether this is the last page.
+    pub(super) is_last: Option<bool>,
+}
+
+/// A field of Jira, as `field` lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Field {
+    pub(super) id: String,
+    pub(super) name: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) schema: Schema,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Schema {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) items: Option<String>,
+    pub(super) custom: Option<String>,
+}
+
+/// A transition that is open to an issue.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Transition {
+    pub(super) id: String,
+    pub(super) name: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) to: Status,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) fields: std::collections::BTreeMap<String, ScreenField>,
+}
+
+/// Where a transition leads.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Status {
+    pub(super) name: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) status_category: StatusCategory,
+}
+
+/// `new`, `indeterminate` or `done`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct StatusCategory {
+    pub(super) key: String,
+}
+
+impl Status {
+    pub(super) fn is_done(&self) -> bool {
+        self.status_category.key == DONE
+    }
+}
+
+/// A field on a screen.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ScreenField {
+    pub(super) field_id: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) name: String,
+    pub(super) required: bool,
+    pub(super) has_default_value: bool,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) allowed_values: Vec<Named>,
+}
+
+/// Something with a name: a priority, a resolution, an option, an issue type, a component.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Named {
+    pub(super) id: String,
+    pub(super) name: Option<String>,
+    pub(super) value: Option<String>,
+}
+
+impl Named {
+    /// The name, of an option too.
+    pub(super) fn shown(&self) -> &str {
+        self.name.as_deref().or(self.value.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether `wanted` is its name, compared without case, or its ID.
+    pub(super) fn is(&self, wanted: &str) -> bool {
+        self.id == wanted || self.shown().to_lowercase() == wanted.to_lowercase()
+    }
+}
+
+/// `transitions`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Transitions {
+    pub(super) transitions: Vec<Transition>,
+}
+
+/// `attachment/meta`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct AttachmentMeta {
+    pub(super) enabled: Option<bool>,
+    pub(super) upload_limit: Option<u64>,
+}
+
+/// What `POST issue` and `POST comment` answer, as far as it matters.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Created {
+    pub(super) id: String,
+    pub(super) key: Option<String>,
+    #[serde(rename = "created")]
+    pub(super) at: Option<String>,
+}
+
+/// `project/{key}`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Project {
+    pub(super) name: Option<String>,
+    pub(super) project_type_key: Option<String>,
+}
+
+/// `issue/createmeta/{project}/issuetypes`: Cloud says `issueTypes`, Data Center `values`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct IssueTypes {
+    #[serde(alias = "issueTypes")]
+    pub(super) values: Vec<Named>,
+}
+
+/// `issue/createmeta/{project}/issuetypes/{type}`: Cloud says `fields`, Data Center `values`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CreateScreen {
+    #[serde(alias = "fields")]
+    pub(super) values: Vec<ScreenField>,
+    pub(super) total: Option<usize>,
+}
+
+/// `issue/{id}/editmeta`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct EditScreen {
+    pub(super) fields: std::collections::BTreeMap<String, ScreenField>,
+}
+
+/// `mypermissions`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Permissions {
+    pub(super) permissions: std::collections::BTreeMap<String, Permission>,
+}
+
+/// One of them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Permission {
+    pub(super) have_permission: bool,
+}
+
+/// Jira's times: `2026-11-24T13:00:00.000+0000`, an offset without a colon.
+pub(super) fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z")
+        .or_else(|_| DateTime::parse_from_rfc3339(text))
+        .ok()
+        .map(|time| time.with_timezone(&Utc))
+}
+
+/// Null is the default.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+fn id_of(object: &Map<String, Value>) -> Option<String> {
+    match object.get("id")? {
+        Value::String(id) if !id.is_empty() => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn text(object: &Map<String, Value>, field: &str) -> Result<Option<String>, WireError> {
+    match object.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(WireError::new(field, "text")),
+    }
+}
+
+fn time(object: &Map<String, Value>, field: &str) -> Result<Option<DateTime<Utc>>, WireError> {
+    text(object, field)?
+        .map(|text| parse_time(&text).ok_or_else(|| WireError::new(field, "a time")))
+        .transpose()
+}
+
+fn object<'a>(
+    object: &'a Map<String, Value>,
+    field: &str,
+) -> Result<Option<&'a Map<String, Value>>, WireError> {
+    match object.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(inner)) => Ok(Some(inner)),
+        Some(_) => Err(WireError::new(field, "an object")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn times_have_an_offset_without_a_colon() {
+        for (text, expected) in [
+            ("2026-11-24T13:00:00.000+0000", Some("2026-11-24T13:00:00Z")),
+            ("2026-11-24T13:00:00.123+0530", Some("2026-11-24T07:30:00.123Z")),
+            ("2026-11-24T13:00:00-0800", Some("2026-11-24T21:00:00Z")),
+            ("2026-11-24T13:00:00.5+01:00", Some("2026-11-24T12:00:00.5Z")),
+            ("2026-11-24T13:00:00Z", Some("2026-11-24T13:00:00Z")),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_time(text), expected.map(|time| time.parse().unwrap()), "{text}");
+        }
+    }
+
+    fn whole_issue() -> Value {
+        json!({
+            "id": "10001", "key": "SUP-1",
+            "fields": {
+                "summary": "S", "description": "D", "created": "2026-11-24T13:00:00.000+0000",
+                "updated": "2026-11-24T13:00:00.000+0000",
+                "priority": {"id": "2", "name": "High"},
+                "status": {"name": "Done", "statusCategory": {"key": "done"}},
+                "customfield_10050": [{"value": "true"}],
+                "attachment": [{
+                    "id": "7", "filename": "a.txt", "author": {"displayName": "Jane Roe"}, "size": 3,
+                    "created": "2026-11-24T13:00:00.000+0000", "mimeType": "text/plain"
+                }]
+            }
+        })
+    }
+
+    /// Everything that a case needs of an issue.
+    fn read_all(value: &Value) -> Result<(), WireError> {
+        let issue = Issue::read(value)?;
+        for field in ["summary", "description"] {
+            issue.text(field)?;
+        }
+        for field in ["created", "updated"] {
+            issue.time(field)?;
+        }
+        issue.name("priority")?;
+        issue.is_done()?;
+        issue.holds("customfield_10050", "true");
+        for attachment in issue.attachments()? {
+            attachment?;
+        }
+        Ok(())
+    }
+
+    /// The JSON pointers of everything in a value.
+    fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+        let mut each = |key: &str, inner: &Value| {
+            let place = format!("{at}/{key}");
+            found.push(place.clone());
+            places(inner, &place, found);
+        };
+        match value {
+            Value::Object(map) => map.iter().for_each(|(key, inner)| each(key, inner)),
+            Value::Array(list) => {
+                list.iter().enumerate().for_each(|(index, inner)| each(&index.to_string(), inner));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_field_but_the_id_may_be_missing_or_null() {
+        let mut all = Vec::new();
+        places(&whole_issue(), "", &mut all);
+        assert!(all.len() > 20);
+        for place in all {
+            let mut without = whole_issue();
+            *without.pointer_mut(&place).unwrap() = Value::Null;
+            let needed =
+                place == "/id" || place == "/fields/attachment/0" || place == "/fields/attachment/0/id";
+            assert_eq!(read_all(&without).is_err(), needed, "{place} is null");
+
+            let (parent, key) = place.rsplit_once('/').unwrap();
+            let mut without = whole_issue();
+            if let Some(map) = without.pointer_mut(parent).unwrap().as_object_mut() {
+                map.remove(key);
+                assert_eq!(read_all(&without).is_err(), needed, "{place} is missing");
+            }
+        }
+    }
+
+    #[test]
+    fn another_type_than_documented_is_an_error_that_names_the_place() {
+        for (place, value, message) in [
+            ("/fields/summary", json!(7), "summary is not text"),
+            ("/fields/updated", json!("soon"), "updated is not a time"),
+            ("/fields/status", json!("Done"), "status is not an object"),
+            ("/fields", json!([]), "fields is not an object"),
+            ("/id", json!({}), "the issue's id is not there"),
+        ] {
+            let mut odd = whole_issue();
+            *odd.pointer_mut(place).unwrap() = value;
+            assert_eq!(read_all(&odd).unwrap_err().to_string(), message);
+        }
+        assert_eq!(Issue::label(&json!({"id": 5})), "issue 5");
+        assert_eq!(Issue::label(&json!("x")), "issue without an ID");
+    }
+
+    #[test]
+    fn the_flag_is_read_from_every_kind_of_field() {
+        for (value, expected) in [
+            (json!([{"id": "1", "value": "True"}]), true),
+            (json!([{"value": "false"}]), false),
+            (json!([]), false),
+            (json!({"value": "true"}), true),
+            (json!("true"), true),
+            (json!(" TRUE "), true),
+            (json!("no"), false),
+            (json!(true), true),
+            (json!(false), false),
+            (Value::Null, false),
+            (json!(1), false),
+        ] {
+            let issue = Issue::read(&json!({"id": "1", "fields": {"f": value}})).unwrap();
+            assert_eq!(issue.holds("f", "true"), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn comments_that_some_may_not_see_are_internal() {
+        for (extra, internal) in [
+            (json!({}), false),
+            (json!({"jsdPublic": true}), false),
+            (json!({"jsdPublic": false}), true),
+            (json!({"visibility": {"type": "role", "value": "Administrators"}}), true),
+            (json!({"visibility": null}), false),
+        ] {
+            let mut comment = json!({"id": 5, "body": "b", "created": "2026-11-24T13:00:00.000+0000"});
+            comment.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            let comment = Comment::read(&comment).unwrap();
+            assert_eq!((comment.id.as_str(), comment.internal), ("5", internal), "{extra}");
+        }
+        assert!(Comment::read(&json!({"body": "b"})).is_err());
+        assert_eq!(Comment::read(&json!({"id": "1"})).unwrap().body, "");
+    }
+
+    #[test]
+    fn people_are_compared_by_what_identifies_them() {
+        let user = |value: Value| User::deserialize(value).unwrap();
+        for (a, b, expected) in [
+            (json!({"accountId": "1", "displayName": "A"}), json!({"accountId": "1"}), Some(true)),
+            (json!({"accountId": "1"}), json!({"accountId": "2"}), Some(false)),
+            (json!({"key": "k", "name": "old"}), json!({"key": "k", "name": "new"}), Some(true)),
+            (json!({"name": "a"}), json!({"name": "b"}), Some(false)),
+            (json!({"displayName": "A"}), json!({"displayName": "A"}), None),
+        ] {
+            assert_eq!(user(a.clone()).is(&user(b.clone())), expected, "{a} {b}");
+        }
+    }
+}
