@@ -11,6 +11,8 @@
 #[path = "it/contract/store.rs"]
 mod store;
 
+#[path = "gcloud/datastore.rs"]
+mod datastore;
 #[path = "gcloud/emulator.rs"]
 mod emulator;
 #[path = "gcloud/firestore.rs"]

@@ -60,8 +60,7 @@ impl DatastoreStore {
     /// A store in that database. Does not connect yet. `credentials` are not used with an emulator. Errors if the TLS
     /// stack cannot be set up.
     pub fn new(at: DatabaseLocation, credentials: Arc<dyn Credentials>) -> Result<Self, StoreError> {
-        // Refused if somebody installed one already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::outbound::install_tls();
         let builder = reqwest::Client::builder();
         // A proxy in the environment is for the way out: an emulator is not behind it.
         let builder = if at.emulator.is_some() { builder.no_proxy() } else { builder };
@@ -265,7 +264,7 @@ impl Client {
         }
     }
 
-    fn key(&self, kind: &str, name: Name) -> Key {
+    fn key(&self, kind: &str, name: Identity) -> Key {
         let DatabaseLocation { project, database, emulator: _ } = &self.target.at;
         let partition_id = Partition {
             project_id: project.clone(),
@@ -275,15 +274,15 @@ impl Client {
     }
 
     fn mapping_key(&self, id: MappingId) -> Key {
-        self.key(MAPPINGS, Name::Id(id.0.to_string()))
+        self.key(MAPPINGS, Identity::Id(id.0.to_string()))
     }
 
     fn case_key(&self, key: &CaseKey) -> Key {
-        self.key(CaseKey::KIND, Name::Name(key.name()))
+        self.key(CaseKey::KIND, Identity::Name(key.name()))
     }
 
     fn global_key(&self) -> Key {
-        self.key(GLOBAL, Name::Id(Global::ID.to_string()))
+        self.key(GLOBAL, Identity::Id(Global::ID.to_string()))
     }
 
     /// The entities with these keys, in their order.
@@ -445,7 +444,7 @@ impl Client {
     }
 
     async fn create(&self, mut mapping: CaseMapping) -> Result<Created, StoreError> {
-        let kind = json!({ "keys": [self.key(MAPPINGS, Name::None)] });
+        let kind = json!({ "keys": [self.key(MAPPINGS, Identity::None)] });
         let allocated: AllocateAnswer = self.persist("allocateIds", &kind).await?;
         let nothing = || StoreError::Unavailable(format!("{}: it assigned no ID", self.target));
         mapping.id = id_of_key(allocated.keys.first().ok_or_else(nothing)?)?;
@@ -454,9 +453,8 @@ impl Client {
         let _turn = self.turn(&change.case_keys).await;
         // Nobody holds them, as a rule; if somebody does, the insertion fails, and then they are read.
         let mut mutations = vec![json!({ "insert": change.entity })];
-        mutations.extend(
-            change.case_keys.iter().map(|key| json!({ "insert": holder(key, change.mapping.id) })),
-        );
+        mutations
+            .extend(change.case_keys.iter().map(|key| json!({ "insert": holder(key, change.mapping.id) })));
         match self.commit(mutations, json!({ "singleUseTransaction": { "readWrite": {} } })).await {
             Ok(()) => return Ok(Created::New(change.mapping)),
             Err(failure) => match failure.code {
@@ -510,7 +508,7 @@ impl Client {
     async fn check_writing(&self) -> Result<(), StoreError> {
         if !self.may_write.load(Ordering::Relaxed) {
             // Deleting what is not there needs the same permission as any other change. Once is enough: it costs.
-            let nothing = self.key(CaseKey::KIND, Name::Name("check".to_owned()));
+            let nothing = self.key(CaseKey::KIND, Identity::Name("check".to_owned()));
             let transaction = json!({ "singleUseTransaction": { "readWrite": {} } });
             self.commit(vec![json!({ "delete": nothing })], transaction)
                 .await
@@ -575,18 +573,21 @@ struct Transaction<'a> {
 impl Transaction<'_> {
     /// The entities with these keys, in their order.
     async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Entity>>, ApiFailure> {
+        // Begun by a call of its own: if a lookup begins it, the Firestore emulator (of Cloud SDK 5xx) makes its commit wait
+        // for its own locks.
+        let id = match self.id.clone() {
+            Some(id) => id,
+            None => {
+                let body = json!({ "transactionOptions": { "readWrite": {} } });
+                let begun: BeginAnswer = self.client.call("beginTransaction", body).await?;
+                self.id.insert(begun.transaction).clone()
+            }
+        };
         let mut found = HashMap::new();
         let mut wanted = keys.to_vec();
         while !wanted.is_empty() {
-            let options = match &self.id {
-                Some(id) => json!({ "transaction": id }),
-                None => json!({ "newTransaction": { "readWrite": {} } }),
-            };
-            let body = json!({ "keys": wanted, "readOptions": options });
-            let mut answer: LookupAnswer = self.client.call("lookup", body).await?;
-            if self.id.is_none() {
-                self.id = answer.transaction.take();
-            }
+            let body = json!({ "keys": wanted, "readOptions": { "transaction": id } });
+            let answer: LookupAnswer = self.client.call("lookup", body).await?;
             wanted = self.client.found(answer, &mut found);
         }
         Ok(keys.iter().map(|key| found.remove(&key.path)).collect())
@@ -603,12 +604,7 @@ impl Transaction<'_> {
         Ok(stored.filter(|stored| keys_of(stored).contains(key)))
     }
 
-    async fn move_watermark(
-        &mut self,
-        key: &Key,
-        side: Side,
-        at: DateTime<Utc>,
-    ) -> Result<End<()>, Failure> {
+    async fn move_watermark(&mut self, key: &Key, side: Side, at: DateTime<Utc>) -> Result<End<()>, Failure> {
         let stored = self.read_one(key).await?;
         let mut global = stored.as_ref().map(to_global).transpose()?.unwrap_or_default();
         if global.last_polled_at(side) >= Some(at) {
@@ -641,9 +637,8 @@ impl Transaction<'_> {
         }
         let mut mutations = vec![json!({ "insert": change.entity })];
         // Whoever held them is gone: somebody deleted it by hand.
-        mutations.extend(
-            change.case_keys.iter().map(|key| json!({ "upsert": holder(key, change.mapping.id) })),
-        );
+        mutations
+            .extend(change.case_keys.iter().map(|key| json!({ "upsert": holder(key, change.mapping.id) })));
         Ok(End::Commit(mutations, Created::New(change.mapping.clone())))
     }
 
@@ -752,12 +747,12 @@ struct Partition {
 struct PathElement {
     kind: String,
     #[serde(flatten)]
-    name: Name,
+    name: Identity,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Name {
+enum Identity {
     /// A number, as text: JSON's own lose the last digits.
     Id(String),
     Name(String),
@@ -786,7 +781,11 @@ struct LookupAnswer {
     missing: Vec<serde::de::IgnoredAny>,
     #[serde(default)]
     deferred: Vec<Key>,
-    transaction: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BeginAnswer {
+    transaction: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -898,8 +897,8 @@ fn is_of(entity: &Entity, revision: i64) -> bool {
 
 fn id_of_key(key: &Key) -> Result<MappingId, StoreError> {
     let id = match key.path.last() {
-        Some(PathElement { name: Name::Id(id), .. }) => id.parse().ok(),
-        Some(PathElement { name: Name::Name(_) | Name::None, .. }) | None => None,
+        Some(PathElement { name: Identity::Id(id), .. }) => id.parse().ok(),
+        Some(PathElement { name: Identity::Name(_) | Identity::None, .. }) | None => None,
     };
     id.map(MappingId).ok_or_else(|| {
         StoreError::Corrupt(format!("{:?}: the key of a mapping is a number, not a name", key.path))
@@ -1024,14 +1023,14 @@ mod tests {
         };
         for (key, expected) in [
             (
-                key(None, Name::Id("7".to_owned())),
+                key(None, Identity::Id("7".to_owned())),
                 json!({"partitionId": {"projectId": "p"}, "path": [{"kind": "K", "id": "7"}]}),
             ),
             (
-                key(Some("d"), Name::Name("n".to_owned())),
+                key(Some("d"), Identity::Name("n".to_owned())),
                 json!({"partitionId": {"projectId": "p", "databaseId": "d"}, "path": [{"kind": "K", "name": "n"}]}),
             ),
-            (key(None, Name::None), json!({"partitionId": {"projectId": "p"}, "path": [{"kind": "K"}]})),
+            (key(None, Identity::None), json!({"partitionId": {"projectId": "p"}, "path": [{"kind": "K"}]})),
         ] {
             assert_eq!(serde_json::to_value(&key).unwrap(), expected);
             assert_eq!(serde_json::from_value::<Key>(expected).unwrap(), key);

@@ -138,22 +138,6 @@ impl ApiFailure {
     pub(super) fn unreachable(message: impl fmt::Display) -> Self {
         Self { code: Code::Unavailable, reason: String::new(), message: message.to_string() }
     }
-
-    /// Whether a write that ended so may have happened (`R13`).
-    pub(super) const fn may_have_happened(&self) -> bool {
-        match self.code {
-            Code::Unavailable => true,
-            Code::Aborted
-            | Code::AlreadyExists
-            | Code::FailedPrecondition
-            | Code::InvalidArgument
-            | Code::NotFound
-            | Code::PermissionDenied
-            | Code::ResourceExhausted
-            | Code::Unauthenticated
-            | Code::Other => false,
-        }
-    }
 }
 
 impl Target {
@@ -351,9 +335,11 @@ impl Persistence {
         failure: &ApiFailure,
     ) -> Result<(), StoreError> {
         let again = match failure.code {
-            // A precondition did not hold, or another commit was under way.
-            Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition | Code::NotFound => {
-                self.contention.pause().await
+            // Another commit was under way, or was faster.
+            Code::Aborted | Code::AlreadyExists => self.contention.pause().await,
+            // A write's precondition did not hold. Datastore's have none: there it is a matter of the database.
+            Code::FailedPrecondition | Code::NotFound => {
+                target.api == GoogleDatabase::Firestore && self.contention.pause().await
             }
             Code::Unavailable => self.outage.pause().await,
             Code::InvalidArgument
@@ -525,24 +511,6 @@ mod tests {
             let error = target(api, Some("localhost:1")).explain(&failure).to_string();
             assert!(error.contains(expected), "{error}");
             assert!(error.contains("localhost:1"), "{error}");
-        }
-    }
-
-    #[test]
-    fn only_an_answer_proves_that_a_write_did_not_happen() {
-        for (name, expected) in [
-            ("UNAVAILABLE", true),
-            ("DEADLINE_EXCEEDED", true),
-            ("INTERNAL", true),
-            ("UNKNOWN", true),
-            ("ABORTED", false),
-            ("ALREADY_EXISTS", false),
-            ("FAILED_PRECONDITION", false),
-            ("PERMISSION_DENIED", false),
-        ] {
-            let failure =
-                ApiFailure { code: Code::from_name(name), reason: String::new(), message: String::new() };
-            assert_eq!(failure.may_have_happened(), expected, "{name}");
         }
     }
 
