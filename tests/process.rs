@@ -120,11 +120,11 @@ fn serve(config: &Path) -> Process {
     let mut child = Command::new(BINARY)
         .args(["--config", config.to_str().unwrap(), "serve"])
         .env("RUST_LOG", "info")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let process = Process(child);
     assert!(lines.by_ref().any(|line| line.unwrap().contains("listening on")), "the service did not start");
     // The pipe must not fill up.
