@@ -54,10 +54,6 @@ const TITLE_LIMIT: usize = 255;
 /// shortest tolerance for an outage.
 const SEARCH_LAG: Duration = Duration::minutes(2);
 
-/// How long Google may go on with a request that it has begun. Not documented; its servers' deadlines for calls that answer at once are a
-/// minute or less.
-const SERVER_DEADLINE: std::time::Duration = std::time::Duration::from_mins(1);
-
 /// How the connector uses CSAPI.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CsapiSettings {
@@ -99,7 +95,6 @@ impl Csapi {
             return Err(upstream.error(ApiErrorKind::Refused, "set up", message));
         }
         // From the first try: the last one may begin so much later, and goes on until nobody waits for it or Google ends it.
-        let write_settles = upstream.last_try_begins() + SERVER_DEADLINE.max(upstream.timeout());
         let capabilities = Capabilities {
             name: "Google Cloud Customer Care",
             reopen: false,
@@ -112,7 +107,7 @@ impl Csapi {
             description_limit: TextLimit::code_points(DESCRIPTION_LIMIT),
             control_characters: false,
             search_lag: SEARCH_LAG,
-            write_settles: Duration::from_std(write_settles).unwrap_or(Duration::hours(1)),
+            write_settles: upstream.write_settles(),
             // `google-datetime` may be finer; microseconds are what the stores keep.
             time_resolution: Duration::microseconds(1),
             idempotency_keys: false,

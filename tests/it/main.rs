@@ -12,6 +12,7 @@ mod csapi_client;
 mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
+mod jira_adapter;
 mod outbound;
 mod queue_contract;
 mod sandbox_csapi;
