@@ -5,6 +5,8 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+mod architecture;
+mod configuration;
 mod contract;
 mod csapi_client;
 mod deploy_files;
