@@ -16,6 +16,7 @@ const JIRA_SETTINGS: &str = include_str!("../../src/crm/jira/settings.rs");
 const LEAST: &str = r#"
 [google]
 parent = "organizations/123"
+classification_id = "100152"
 [company]
 kind = "jira"
 base_url = "https://example.atlassian.net"
@@ -192,6 +193,14 @@ fn what_has_to_be_given_is_named() {
     }
     let errors = parse("[company]\nkind = \"jira\"").unwrap_err().0;
     assert!(errors.iter().any(|error| error.starts_with("company.jira.project is missing")), "{errors:?}");
+    // What Google wants of a new case is needed only where cases are created.
+    let without = LEAST.replace("classification_id", "#");
+    let errors = parse(&without).unwrap_err().0;
+    assert!(
+        errors.len() == 1 && errors[0].starts_with("google.classification_id is missing: "),
+        "{errors:?}"
+    );
+    assert!(parse(&format!("{without}[sync]\ncreation = false\n")).is_ok());
 }
 
 #[test]
@@ -220,6 +229,7 @@ fn a_bad_value_is_named_by_its_key_with_what_was_expected() {
         ("google", "subscribers = [1]", "google.subscribers: expected a list of texts"),
         ("google", "test_cases = 1", "google.test_cases: expected true or false"),
         ("google", "polling_window = \"0s\"", "google.polling_window: expected a duration like"),
+        ("google", "timeout = \"soon\"", "google.timeout: expected a duration like"),
         ("google", "polling_window = 30", "google.polling_window: expected a duration like"),
         ("company", "polling_window = \"5\"", "company.polling_window: expected a duration like"),
         ("company", "polling_window = \"11years\"", "company.polling_window: expected a duration like"),
@@ -348,6 +358,7 @@ fn a_mistake_in_the_environment_is_named_by_its_variable() {
 fn a_configuration_may_come_from_the_environment_alone() {
     let environment = [
         ("CASEBRIDGE_GOOGLE__PARENT", "organizations/1"),
+        ("CASEBRIDGE_GOOGLE__CLASSIFICATION_ID", "100152"),
         ("CASEBRIDGE_COMPANY__KIND", "jira"),
         ("CASEBRIDGE_COMPANY__BASE_URL", "https://example.atlassian.net"),
         ("CASEBRIDGE_COMPANY__JIRA__PROJECT", "SUP"),
