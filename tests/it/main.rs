@@ -11,6 +11,7 @@ mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
 mod outbound;
+mod planner;
 mod queue_contract;
 mod sandbox_csapi;
 mod sandbox_jira;
