@@ -138,6 +138,12 @@ impl World {
                     "a comment on a closed case"
                 );
                 self.snapshot(side).comments.push(written);
+                if new.source == Source::Notice(Notice::CannotReopen) {
+                    // Stored together with the action that follows it; until then it is a write without an answer.
+                    let begun = pending(side, new.source.clone(), texts::first_line(&new.body), 100);
+                    self.mapping.pending.push(begun);
+                    return;
+                }
                 self.record(Entry {
                     side,
                     kind: ItemKind::Comment,
@@ -180,7 +186,21 @@ impl World {
                 self.mapping.resolved_at = None;
                 self.mapping.reopen_refused = false;
             }
-            Action::RefusedReopening(refused) => self.mapping.reopen_refused = *refused,
+            Action::RefusedReopening(refused) => {
+                self.mapping.reopen_refused = *refused;
+                let notice = Source::Notice(Notice::CannotReopen);
+                if let Some(begun) = self.mapping.pending.iter().find(|pending| pending.source == notice) {
+                    let entry = Entry {
+                        side: begun.side,
+                        kind: ItemKind::Comment,
+                        id: self.written.to_string(),
+                        source: notice,
+                        source_at: None,
+                        written_at: Some(self.now),
+                    };
+                    self.record(entry);
+                }
+            }
         }
     }
 
@@ -246,6 +266,7 @@ fn pending(side: Side, source: Source, marker: &str, minute: i64) -> Pending {
         kind,
         source,
         marker: marker.to_owned(),
+        digest: None,
         size: None,
         source_at: None,
         attempted_at: at(minute),
@@ -367,12 +388,10 @@ fn a_quotation_is_not_taken_for_a_copy_whose_answer_was_lost() {
     for by_connector in [Some(false), None] {
         let mut world = World::new();
         world.google.comments.push(comment("10", 5, "hello"));
-        world.mapping.pending.push(pending(
-            Side::Company,
-            of_comment("10"),
-            "[Google Comment 10 by Ada]",
-            90,
-        ));
+        let marker = "[Google Comment 10 by Ada]";
+        let digest = Some(texts::digest(&format!("{marker}\nhello")));
+        let begun = Pending { digest, ..pending(Side::Company, of_comment("10"), marker, 90) };
+        world.mapping.pending.push(begun);
         let quoted = "[Google Comment 10 by Ada]\n> hello\nI agree.";
         world.company.comments.push(Comment { by_connector, ..comment("20", 95, quoted) });
         world.sync([Side::Google, Side::Company], 1);
@@ -569,7 +588,7 @@ fn a_pair_that_was_found_adopts_what_reads_like_a_copy() {
 fn worlds() -> impl Strategy<Value = World> {
     let text = prop_oneof![
         3 => "[a-z ]{1,40}",
-        1 => "[a-z ]{200,600}",
+        1 => "[a-z ]{400,900}",
         1 => Just("[Google Comment 10 by Ada]\nquoted".to_owned()),
         1 => Just(texts::RESUMED.to_owned()),
         1 => "\\PC{0,80}",
@@ -577,7 +596,7 @@ fn worlds() -> impl Strategy<Value = World> {
     let comments = || proptest::collection::vec((text.clone(), 0..60_i64, any::<bool>()), 0..6);
     let files = || proptest::collection::vec(("[a-c]\\.log", 0..60_i64, any::<bool>()), 0..4);
     let side = || (comments(), files(), 0..5_usize, any::<bool>());
-    let facts = || (any::<bool>(), any::<bool>(), any::<bool>(), 100..400_usize);
+    let facts = || (any::<bool>(), any::<bool>(), any::<bool>(), 300..600_usize);
     (side(), side(), facts(), facts(), any::<bool>(), any::<bool>()).prop_map(
         |(google, company, google_facts, company_facts, resolved, paused)| {
             let mut world = World::new();
