@@ -24,9 +24,6 @@ use casebridge::tasks::Deps;
 use casebridge::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
-/// For a whole call to an upstream; for streamed content, the longest silence.
-const CALL_TIMEOUT: Duration = Duration::from_mins(1);
-
 /// Everything that the commands work with.
 pub(super) struct Parts {
     pub(super) deps: Arc<Deps>,
@@ -155,8 +152,8 @@ async fn csapi(
         name: "CSAPI",
         base_url: config.google.base_url.clone(),
         requests_per_minute: config.google.requests_per_minute,
-        timeout: CALL_TIMEOUT,
-        retry: RetryPolicy::default(),
+        timeout: config.google.timeout,
+        retry: retries(config.google.timeout),
         download_hosts: Vec::new(),
     };
     let credentials = google.credentials(config.google.authenticate).await?;
@@ -183,10 +180,16 @@ fn company(
         name: "Jira",
         base_url: company.base_url.clone(),
         requests_per_minute: company.requests_per_minute,
-        timeout: CALL_TIMEOUT,
-        retry: RetryPolicy::default(),
+        timeout: company.timeout,
+        retry: retries(company.timeout),
         download_hosts: jira.allowed_download_hosts(),
     };
     let upstream = Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(metrics))?;
     Ok(Arc::new(Jira::new(jira.clone(), company.priorities.clone(), upstream, Arc::clone(clock))))
+}
+
+/// A pause is never longer than a call may take.
+fn retries(timeout: Duration) -> RetryPolicy {
+    let policy = RetryPolicy::default();
+    RetryPolicy { longest_pause: policy.longest_pause.min(timeout), ..policy }
 }

@@ -76,8 +76,10 @@ fn configuration(port: u16, csapi: u16, jira: u16, media: &SocketAddr, data: &Pa
         [google]
         parent = "organizations/123"
         auth = "none"
+        timeout = "5s"
         [company]
         kind = "jira"
+        timeout = "5s"
         [company.jira]
         project = "SUP"
     };

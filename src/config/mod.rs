@@ -56,6 +56,8 @@ pub struct GoogleConfig {
     pub polling_window: Duration,
     /// Client-side rate limit.
     pub requests_per_minute: NonZeroU32,
+    /// For a whole call; for streamed content, the longest silence.
+    pub timeout: StdDuration,
 }
 
 /// `[company]`
@@ -69,6 +71,8 @@ pub struct CompanyConfig {
     pub polling_window: Duration,
     /// Client-side rate limit.
     pub requests_per_minute: NonZeroU32,
+    /// For a whole call; for streamed content, the longest silence.
+    pub timeout: StdDuration,
     /// The kind's own section, `[company.jira]`.
     pub jira: JiraSettings,
     /// The CRM's words for P0 to P4, from `[priorities]`.
@@ -180,6 +184,13 @@ fn read(r: &mut Reader) -> Option<Config> {
         company: company.as_ref().map(|company| company.polling_window).unwrap_or_default(),
     };
     let tasks = read_tasks(r, windows);
+    let creates = tasks.as_ref().is_none_or(|tasks| tasks.rules.switches.creation);
+    if creates && google.as_ref().is_some_and(|google| google.csapi.classification_id.is_none()) {
+        r.error(
+            "google.classification_id is missing: Google takes no case without one; find one with \
+             caseClassifications.search, or set sync.creation = false",
+        );
+    }
     let url = r.string_or("store.url", "sqlite:casebridge.db");
     let queue = read_queue(r, &url);
     Some(Config {
@@ -209,6 +220,7 @@ fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
     let authenticate = r.choice("google.auth", "default", &[("default", true), ("none", false)]);
     let polling_window = r.duration("google.polling_window", "30m");
     let requests_per_minute = r.positive("google.requests_per_minute", 300);
+    let timeout = r.duration("google.timeout", "60s");
     let csapi = CsapiSettings {
         parent: parent.clone().unwrap_or_default(),
         classification_id: r.string("google.classification_id"),
@@ -224,6 +236,7 @@ fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
         authenticate: authenticate?,
         polling_window: polling_window?,
         requests_per_minute: requests_per_minute?,
+        timeout: timeout?.to_std().unwrap_or_default(),
     })
 }
 
@@ -239,6 +252,7 @@ fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
     let base_url = r.url("company.base_url", None);
     let polling_window = r.duration("company.polling_window", "5m");
     let requests_per_minute = r.positive("company.requests_per_minute", 300);
+    let timeout = r.duration("company.timeout", "60s");
     let jira = kind.as_ref().and_then(|_| read_jira(r));
     let defaults = ["Highest", "High", "Medium", "Low", "Lowest"];
     let words = Priority::ALL.map(|priority| {
@@ -250,6 +264,7 @@ fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
         base_url: base_url?,
         polling_window: polling_window?,
         requests_per_minute: requests_per_minute?,
+        timeout: timeout?.to_std().unwrap_or_default(),
         jira: jira?,
         priorities: priorities?,
     })

@@ -214,11 +214,13 @@ impl Upstream {
         self.settings.timeout
     }
 
-    /// How long after the first try of a call its last one may begin, waits for the rate limit aside.
+    /// How long after it was begun a write without an answer may still take effect (`R13`): the last try begins within the
+    /// longest pause, and what an upstream has not done by the time we gave up waiting for, it is taken not to do any more.
+    /// Waits for the rate limit come on top; they are short where the limit fits the load.
     #[must_use]
-    pub fn last_try_begins(&self) -> Duration {
-        let RetryPolicy { attempts, longest_pause, .. } = self.settings.retry;
-        (self.settings.timeout + longest_pause).saturating_mul(attempts.saturating_sub(1))
+    pub fn write_settles(&self) -> chrono::Duration {
+        let settles = self.settings.retry.longest_pause + self.settings.timeout;
+        chrono::Duration::from_std(settles).unwrap_or(chrono::Duration::hours(1))
     }
 
     /// An error of this upstream that has no HTTP answer behind it.
@@ -281,6 +283,7 @@ impl Upstream {
         once: impl Fn(Call) -> BoxFuture<'a, Result<T, Failure>> + Send + Sync,
     ) -> Result<T, ApiError> {
         let policy = self.settings.retry;
+        let began = tokio::time::Instant::now();
         let mut refreshed = false;
         let mut attempt = 1;
         loop {
@@ -316,6 +319,10 @@ impl Upstream {
             let ceiling =
                 policy.first_pause.saturating_mul(1 << (attempt - 1).min(16)).min(policy.longest_pause);
             let pause = ceiling.mul_f64(rand::rng().random_range(0.5..=1.0)).max(asked);
+            if effect == Effect::Write && began.elapsed() + pause > policy.longest_pause {
+                // A later try would outlive the time within which a write settles.
+                return Err(failure.error);
+            }
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
@@ -579,8 +586,7 @@ impl Upstream {
 }
 
 fn client(settings: &UpstreamSettings) -> Result<reqwest::Client, reqwest::Error> {
-    // The first call wins; a later one finds the provider in place.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    super::install_tls();
     let builder = reqwest::Client::builder();
     let host = settings.base_url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let is_here =

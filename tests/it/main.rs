@@ -5,11 +5,14 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+mod architecture;
+mod configuration;
 mod contract;
 mod csapi_client;
 mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
+mod jira_adapter;
 mod outbound;
 mod planner;
 mod queue_contract;

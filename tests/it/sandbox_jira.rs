@@ -52,7 +52,7 @@ async fn start(settings: SandboxJiraSettings) -> Running {
 
 async fn serve(jira: SandboxJira, clock: Arc<ManualClock>) -> Running {
     // Whoever comes first wins; every test installs the same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    casebridge::outbound::install_tls();
     let mut addresses = Vec::new();
     let mut servers = Vec::new();
     for router in [jira.router(), jira.media_router()] {

@@ -25,7 +25,7 @@ async fn a_google_case_is_created_in_jira_with_the_documented_fields_and_texts()
     );
     assert_eq!(
         world.company_texts(&id),
-        [format!("[Google Comment {comment} by A*** L***]\nWe are looking into it.")]
+        [format!("[Google Comment {comment} by Google Support]\nWe are looking into it.")]
     );
     // And nothing more happens, however long one waits.
     world.run_for(Duration::hours(2)).await;
