@@ -14,6 +14,7 @@ mod embedded_cron;
 mod embedded_queue;
 mod jira_adapter;
 mod outbound;
+mod planner;
 mod queue_contract;
 mod sandbox_csapi;
 mod sandbox_jira;
