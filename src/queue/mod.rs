@@ -2,6 +2,7 @@
 //!
 //! A queue delivers a task at least once, as `POST /tasks/{task}`, and repeats it by the policy in `queue.yaml`.
 
+pub mod cloud_tasks;
 pub mod cron;
 pub mod cron_yaml;
 pub mod embedded;
@@ -48,6 +49,12 @@ impl TaskName {
         }
         let hash = hex::encode(&hash.finalize()[..16]);
         Self(format!("{hash}-{}", kind.name()))
+    }
+
+    /// A name that nothing else has: 128 random bits, for a task that no other can stand for.
+    #[must_use]
+    pub fn random(kind: TaskKind) -> Self {
+        Self(format!("{}-{}", hex::encode(rand::random::<[u8; 16]>()), kind.name()))
     }
 
     /// The name as it stands in a URL: letters, digits and hyphens.
