@@ -49,35 +49,6 @@ impl CloudTasksQueue {
         Self { upstream, options }
     }
 
-    /// Looks at each of the six queues, for `casebridge check`: it exists and runs.
-    pub async fn check(&self) -> Vec<Check> {
-        let mut checks = Vec::with_capacity(TaskKind::ALL.len());
-        for kind in TaskKind::ALL {
-            let queue: Result<Value, ApiError> =
-                self.upstream.read(Call::get(format!("/v2/{}", self.queue_name(kind)))).await;
-            let result = match queue {
-                Ok(queue) => match queue["state"].as_str() {
-                    Some("PAUSED") => Err(format!(
-                        "it is paused: `gcloud tasks queues resume {kind} --location={} --project={}`",
-                        self.options.location, self.options.project
-                    )),
-                    Some("DISABLED") => Err(format!(
-                        "it is disabled, as a queue that the last queue.yaml did not name: `{}`",
-                        self.deploy_command()
-                    )),
-                    Some(_) | None => Ok("it exists and runs".to_owned()),
-                },
-                Err(error) if error.status == Some(403) && !is_disabled_api(&error) => Err(format!(
-                    "{error}; looking at a queue takes roles/cloudtasks.viewer, queueing only {ROLE}: `{}`",
-                    self.grant_command("roles/cloudtasks.viewer")
-                )),
-                Err(error) => Err(self.advice(kind, &error)),
-            };
-            checks.push(Check { what: format!("{NAME}: queue {kind}"), result });
-        }
-        checks
-    }
-
     /// `projects/P/locations/L/queues/poll-google`
     fn queue_name(&self, kind: TaskKind) -> String {
         format!("projects/{}/locations/{}/queues/{kind}", self.options.project, self.options.location)
@@ -172,5 +143,34 @@ impl TaskQueue for CloudTasksQueue {
             Ok(Created::New | Created::Existed) => Ok(Enqueued::New),
             Err(error) => Err(QueueError { task: task.kind, reason: self.advice(task.kind, &error) }),
         }
+    }
+
+    /// Looks at each of the six queues, for `casebridge check`: it exists and runs.
+    async fn check(&self) -> Vec<Check> {
+        let mut checks = Vec::with_capacity(TaskKind::ALL.len());
+        for kind in TaskKind::ALL {
+            let queue: Result<Value, ApiError> =
+                self.upstream.read(Call::get(format!("/v2/{}", self.queue_name(kind)))).await;
+            let result = match queue {
+                Ok(queue) => match queue["state"].as_str() {
+                    Some("PAUSED") => Err(format!(
+                        "it is paused: `gcloud tasks queues resume {kind} --location={} --project={}`",
+                        self.options.location, self.options.project
+                    )),
+                    Some("DISABLED") => Err(format!(
+                        "it is disabled, as a queue that the last queue.yaml did not name: `{}`",
+                        self.deploy_command()
+                    )),
+                    Some(_) | None => Ok("it exists and runs".to_owned()),
+                },
+                Err(error) if error.status == Some(403) && !is_disabled_api(&error) => Err(format!(
+                    "{error}; looking at a queue takes roles/cloudtasks.viewer, queueing only {ROLE}: `{}`",
+                    self.grant_command("roles/cloudtasks.viewer")
+                )),
+                Err(error) => Err(self.advice(kind, &error)),
+            };
+            checks.push(Check { what: format!("{NAME}: queue {kind}"), result });
+        }
+        checks
     }
 }

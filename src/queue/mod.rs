@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
+use crate::cases::Check;
 use crate::tasks::TaskKind;
 
 /// A task to be queued. It goes to the queue that bears its kind's name.
@@ -88,4 +89,9 @@ pub struct QueueError {
 pub trait TaskQueue: Send + Sync {
     /// Queues a task. When this returns, the task is durable.
     async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError>;
+
+    /// Looks at what the queues need of others, for `casebridge check`. A queue that needs nobody has nothing to look at.
+    async fn check(&self) -> Vec<Check> {
+        Vec::new()
+    }
 }
