@@ -150,9 +150,3 @@ impl Metrics {
         text
     }
 }
-
-/// Logs as a terminal shows them; `RUST_LOG` chooses what.
-pub fn init(_platform: crate::config::Platform) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).init();
-}
