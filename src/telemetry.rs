@@ -1,5 +1,8 @@
 //! Metrics, and logs as a terminal or Cloud Logging reads them.
 
+mod logs;
+mod trace;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -9,6 +12,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+pub use logs::{CloudLogging, LogSource, init, is_loggable};
+pub use trace::{TraceContext, request_span};
 
 /// Labels of [`Metrics::tasks`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

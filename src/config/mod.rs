@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration as StdDuration;
 
 use chrono::Duration;
+use serde::Deserialize as _;
 
 use crate::cases::Visibility;
+use crate::crm::PriorityWords;
+use crate::crm::jira::JiraSettings;
 use crate::csapi::CsapiSettings;
 use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
 use crate::sync::{Rules, Switches};
@@ -34,8 +37,8 @@ pub enum Platform {
 pub struct ServerConfig {
     /// Where the service runs.
     pub platform: Platform,
-    /// Address and port, unless the platform decides.
-    pub listen: std::net::SocketAddr,
+    /// Address and port; `None`: `PORT`, or 8080, on the interfaces that the platform needs.
+    pub listen: Option<std::net::SocketAddr>,
     /// What a person's curl sends as a bearer token.
     pub admin_token: Option<SecretRef>,
 }
@@ -53,6 +56,8 @@ pub struct GoogleConfig {
     pub polling_window: Duration,
     /// Client-side rate limit.
     pub requests_per_minute: NonZeroU32,
+    /// For a whole call; for streamed content, the longest silence.
+    pub timeout: StdDuration,
 }
 
 /// `[company]`
@@ -66,10 +71,12 @@ pub struct CompanyConfig {
     pub polling_window: Duration,
     /// Client-side rate limit.
     pub requests_per_minute: NonZeroU32,
+    /// For a whole call; for streamed content, the longest silence.
+    pub timeout: StdDuration,
     /// The kind's own section, `[company.jira]`.
-    pub settings: toml::Table,
+    pub jira: JiraSettings,
     /// The CRM's words for P0 to P4, from `[priorities]`.
-    pub priorities: [String; 5],
+    pub priorities: PriorityWords,
 }
 
 /// `[store]`
@@ -177,6 +184,13 @@ fn read(r: &mut Reader) -> Option<Config> {
         company: company.as_ref().map(|company| company.polling_window).unwrap_or_default(),
     };
     let tasks = read_tasks(r, windows);
+    let creates = tasks.as_ref().is_none_or(|tasks| tasks.rules.switches.creation);
+    if creates && google.as_ref().is_some_and(|google| google.csapi.classification_id.is_none()) {
+        r.error(
+            "google.classification_id is missing: Google takes no case without one; find one with \
+             caseClassifications.search, or set sync.creation = false",
+        );
+    }
     let url = r.string_or("store.url", "sqlite:casebridge.db");
     let queue = read_queue(r, &url);
     Some(Config {
@@ -195,9 +209,9 @@ fn read_server(r: &mut Reader) -> Option<ServerConfig> {
         "local",
         &[("local", Platform::Local), ("app-engine", Platform::AppEngine)],
     );
-    let listen = r.parsed_or("server.listen", "127.0.0.1:8080", "an address and port like 127.0.0.1:8080");
+    let listen = r.parsed("server.listen", "an address and port like 127.0.0.1:8080");
     let admin_token = r.secret("server.admin_token");
-    Some(ServerConfig { platform: platform?, listen: listen?, admin_token })
+    Some(ServerConfig { platform: platform?, listen, admin_token })
 }
 
 fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
@@ -206,6 +220,7 @@ fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
     let authenticate = r.choice("google.auth", "default", &[("default", true), ("none", false)]);
     let polling_window = r.duration("google.polling_window", "30m");
     let requests_per_minute = r.positive("google.requests_per_minute", 300);
+    let timeout = r.duration("google.timeout", "60s");
     let csapi = CsapiSettings {
         parent: parent.clone().unwrap_or_default(),
         classification_id: r.string("google.classification_id"),
@@ -221,27 +236,55 @@ fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
         authenticate: authenticate?,
         polling_window: polling_window?,
         requests_per_minute: requests_per_minute?,
+        timeout: timeout?.to_std().unwrap_or_default(),
     })
 }
 
 fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
     let kind = r.required("company.kind", "the CRM: jira");
+    let kind = kind.filter(|kind| {
+        let known = matches!(kind.as_str(), "jira");
+        if !known {
+            r.error("company.kind: expected \"jira\"");
+        }
+        known
+    });
     let base_url = r.url("company.base_url", None);
     let polling_window = r.duration("company.polling_window", "5m");
     let requests_per_minute = r.positive("company.requests_per_minute", 300);
-    let settings = kind.as_deref().map(|kind| r.subtable(&format!("company.{kind}"))).unwrap_or_default();
+    let timeout = r.duration("company.timeout", "60s");
+    let jira = kind.as_ref().and_then(|_| read_jira(r));
     let defaults = ["Highest", "High", "Medium", "Low", "Lowest"];
-    let priorities = Priority::ALL.map(|priority| {
+    let words = Priority::ALL.map(|priority| {
         r.string_or(&format!("priorities.{priority}"), defaults[usize::from(priority.level())])
     });
+    let priorities = PriorityWords::new(words).map_err(|error| r.error(error)).ok();
     Some(CompanyConfig {
         kind: kind?,
         base_url: base_url?,
         polling_window: polling_window?,
         requests_per_minute: requests_per_minute?,
-        settings,
-        priorities,
+        timeout: timeout?.to_std().unwrap_or_default(),
+        jira: jira?,
+        priorities: priorities?,
     })
+}
+
+fn read_jira(r: &mut Reader) -> Option<JiraSettings> {
+    match JiraSettings::deserialize(r.subtable("company.jira")) {
+        Ok(settings) => {
+            let problems = settings.problems();
+            let sound = problems.is_empty();
+            for problem in problems {
+                r.error(problem);
+            }
+            sound.then_some(settings)
+        }
+        Err(error) => {
+            r.error(format!("company.jira: {}", error.message()));
+            None
+        }
+    }
 }
 
 fn read_tasks(r: &mut Reader, windows: Sides<Duration>) -> Option<TaskSettings> {

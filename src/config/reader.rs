@@ -168,8 +168,8 @@ impl Reader {
         chosen
     }
 
-    pub(super) fn parsed_or<T: FromStr>(&mut self, key: &str, default: &str, expected: &str) -> Option<T> {
-        let parsed = self.string_or(key, default).parse().ok();
+    pub(super) fn parsed<T: FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
+        let parsed = self.string(key)?.parse().ok();
         if parsed.is_none() {
             self.wrong(key, expected);
         }

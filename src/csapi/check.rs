@@ -14,7 +14,7 @@ impl Csapi {
     pub(super) async fn check_search(&self) -> Check {
         let parent = &self.settings.parent;
         let what = format!("{NAME}: search cases of {parent}");
-        let result = match self.any_case().await {
+        let result = match self.has_cases().await {
             Ok(true) => Ok("cases can be searched for".to_owned()),
             // R24: without a support plan that includes the API, every list is empty, without an error.
             Ok(false) => Ok(format!(
@@ -57,7 +57,8 @@ impl Csapi {
         Check { what, result }
     }
 
-    async fn any_case(&self) -> Result<bool, ApiError> {
+    /// Whether a search finds any case at all.
+    pub(super) async fn has_cases(&self) -> Result<bool, ApiError> {
         let path = format!("/v2/{}/cases:search", self.settings.parent);
         let mut token = None;
         for _ in 0..PAGES {
@@ -81,8 +82,9 @@ impl Csapi {
         let parent = &self.settings.parent;
         let advice = match (error.kind, error.status) {
             (ApiErrorKind::Unauthorized, Some(403)) => format!(
-                "enable the API (gcloud services enable cloudsupport.googleapis.com) and grant the service account \
-                 roles/cloudsupport.techSupportEditor and roles/resourcemanager.organizationViewer on {parent}"
+                "check google.parent, enable the API (gcloud services enable cloudsupport.googleapis.com), and grant the \
+                 service account roles/cloudsupport.techSupportEditor and roles/resourcemanager.organizationViewer on \
+                 {parent}"
             ),
             (ApiErrorKind::Unauthorized, _) => {
                 "check google.auth and the service account that the service runs as".to_owned()

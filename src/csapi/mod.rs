@@ -46,17 +46,13 @@ const COMMENT_LIMIT: usize = 12_800;
 /// comments, while a case whose description were too long could never be created.
 const DESCRIPTION_LIMIT: usize = COMMENT_LIMIT;
 
-/// Not documented for `Case.displayName`, a "short summary". What Jira allows a summary; nothing shorter has to be expected of a
-/// system whose own console offers one line for it.
+/// Not documented for `Case.displayName`, a "short summary". 255 is what issue trackers commonly give a title (Jira's summary);
+/// a title cut to it says as much, while one that were too long would keep its case from being created.
 const TITLE_LIMIT: usize = 255;
 
 /// Not documented. Searches are eventually consistent; two minutes are twice the time between two polls, and well within the
 /// shortest tolerance for an outage.
 const SEARCH_LAG: Duration = Duration::minutes(2);
-
-/// How long Google may go on with a request that it has begun. Not documented; its servers' deadlines for calls that answer at once are a
-/// minute or less.
-const SERVER_DEADLINE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// How the connector uses CSAPI.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -98,7 +94,7 @@ impl Csapi {
             );
             return Err(upstream.error(ApiErrorKind::Refused, "set up", message));
         }
-        let write_settles = upstream.last_try_begins() + SERVER_DEADLINE.max(upstream.timeout());
+        // From the first try: the last one may begin so much later, and goes on until nobody waits for it or Google ends it.
         let capabilities = Capabilities {
             name: "Google Cloud Customer Care",
             reopen: false,
@@ -111,7 +107,7 @@ impl Csapi {
             description_limit: TextLimit::code_points(DESCRIPTION_LIMIT),
             control_characters: false,
             search_lag: SEARCH_LAG,
-            write_settles: Duration::from_std(write_settles).unwrap_or(Duration::hours(1)),
+            write_settles: upstream.write_settles(),
             // `google-datetime` may be finer; microseconds are what the stores keep.
             time_resolution: Duration::microseconds(1),
             idempotency_keys: false,
@@ -260,7 +256,21 @@ impl CaseSystem for Csapi {
         let path = format!("/v2/{name}");
         let mut answer: Value = match self.upstream.read(Call::get(&path)).await {
             Ok(answer) => answer,
-            Err(error) if error.kind == ApiErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind == ApiErrorKind::NotFound => {
+                // "It does not exist" ends a pair (R20), and a wrong base_url or a gateway in between says so of everything.
+                // Who answers a search is CSAPI.
+                return match self.has_cases().await {
+                    Ok(_) => Ok(None),
+                    Err(search) if search.kind == ApiErrorKind::NotFound => {
+                        let message = format!(
+                            "nothing is found there, not even {}: check google.base_url and google.parent",
+                            self.settings.parent
+                        );
+                        Err(ApiError { kind: ApiErrorKind::Uncertain, message, ..error })
+                    }
+                    Err(search) => Err(search),
+                };
+            }
             Err(error) => return Err(error),
         };
         // What was asked for needs no name in the answer.

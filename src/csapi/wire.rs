@@ -19,6 +19,9 @@ const GOOGLE_SUPPORT: &str = "Google Support";
 /// 20260927, `cases.create`). The third of five: neither an alarm nor out of sight.
 const DEFAULT_PRIORITY: Priority = Priority::P2;
 
+/// The title of a case whose company case has none: CSAPI demands one as well.
+const NO_TITLE: &str = "(no title)";
+
 /// The longest ID of a comment or an attachment that is believed, in bytes; Google's have 15 to 18.
 const MAX_ID: usize = 256;
 
@@ -118,7 +121,7 @@ pub(super) fn classification(value: &Value) -> Option<(&str, &str)> {
 /// document, revision 20260927).
 pub(super) fn new_case(case: &NewCase, classification_id: &str, settings: &CsapiSettings) -> Value {
     let mut body = json!({
-        "displayName": case.title,
+        "displayName": if case.title.trim().is_empty() { NO_TITLE } else { &case.title },
         "description": case.description,
         "classification": { "id": classification_id },
         "priority": case.priority.unwrap_or(DEFAULT_PRIORITY).name(),
@@ -213,5 +216,284 @@ fn size(fields: &Map<String, Value>) -> Option<u64> {
         Value::String(digits) => digits.parse().ok(),
         Value::Number(number) => number.as_u64(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> GoogleCaseName {
+        GoogleCaseName::parse("organizations/1/cases/2").unwrap()
+    }
+
+    /// The name of a case, and nothing more.
+    fn bare() -> Case {
+        Case {
+            id: "organizations/1/cases/2".to_owned(),
+            key: None,
+            title: String::new(),
+            description: String::new(),
+            priority: PriorityReading::Unset,
+            closed: false,
+            created_at: None,
+            updated_at: None,
+            counterpart: None,
+            synchronize: true,
+        }
+    }
+
+    fn at(time: &str) -> DateTime<Utc> {
+        time.parse().unwrap()
+    }
+
+    #[test]
+    fn a_whole_case_is_read() {
+        let value = json!({
+            "name": "projects/p/cases/51234456",
+            "displayName": "Disk full",
+            "description": "CONTENT MIRRORED FROM COMPANY CASE 10001:\nIt is full",
+            "priority": "P1",
+            "state": "CLOSED",
+            "createTime": "2026-03-01T12:00:00Z",
+            "updateTime": "2026-03-01T14:00:00.123456789+01:00",
+            "testCase": true,
+            "tomorrow": { "there": "is more" },
+        });
+        let expected = Case {
+            id: "projects/p/cases/51234456".to_owned(),
+            title: "Disk full".to_owned(),
+            description: "CONTENT MIRRORED FROM COMPANY CASE 10001:\nIt is full".to_owned(),
+            priority: PriorityReading::exactly(Priority::P1),
+            closed: true,
+            created_at: Some(at("2026-03-01T12:00:00Z")),
+            updated_at: Some(at("2026-03-01T13:00:00.123456Z")),
+            counterpart: Some("10001".to_owned()),
+            ..bare()
+        };
+        assert_eq!(case(&value), Ok(expected));
+    }
+
+    #[test]
+    fn every_field_of_a_case_but_its_name_may_be_missing_or_odd() {
+        let fields =
+            ["displayName", "description", "priority", "state", "createTime", "updateTime", "creator"];
+        assert_eq!(case(&json!({ "name": "organizations/1/cases/2" })), Ok(bare()));
+        for field in fields {
+            for odd in [json!(null), json!(""), json!(7), json!(true), json!([]), json!({})] {
+                let value = json!({ "name": "organizations/1/cases/2", field: odd });
+                assert_eq!(case(&value), Ok(bare()), "{value}");
+            }
+        }
+        for time in ["yesterday", "2026-03-01", "2026-02-30T00:00:00Z", "1772366400"] {
+            let value = json!({ "name": "organizations/1/cases/2", "createTime": time, "updateTime": time });
+            assert_eq!(case(&value), Ok(bare()), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_case_without_a_sound_name_is_not_understood() {
+        for value in [
+            json!(null),
+            json!("organizations/1/cases/2"),
+            json!([]),
+            json!({}),
+            json!({ "name": null }),
+            json!({ "name": "" }),
+            json!({ "name": 5 }),
+            json!({ "name": "cases/2" }),
+            json!({ "name": "organizations/1/cases/2/comments/3" }),
+            json!({ "name": "organizations/1/cases/../../x" }),
+            json!({ "displayName": "Confidential" }),
+        ] {
+            let odd = case(&value).unwrap_err().to_string();
+            assert!(!odd.contains("Confidential"), "{odd}");
+        }
+    }
+
+    #[test]
+    fn states_and_priorities_are_read() {
+        for (state, closed) in [
+            ("CLOSED", true),
+            ("NEW", false),
+            ("IN_PROGRESS_GOOGLE_SUPPORT", false),
+            ("ACTION_REQUIRED", false),
+            ("SOLUTION_PROVIDED", false),
+            ("STATE_UNSPECIFIED", false),
+            ("closed", false),
+            ("SOMETHING_NEW", false),
+        ] {
+            let value = json!({ "name": "organizations/1/cases/2", "state": state });
+            assert_eq!(case(&value).unwrap().closed, closed, "{state}");
+        }
+        for level in Priority::ALL {
+            assert_eq!(priority(Some(level.name())), PriorityReading::exactly(level));
+        }
+        assert_eq!(priority(Some("PRIORITY_UNSPECIFIED")), PriorityReading::Unset);
+        assert_eq!(priority(Some("P5")), PriorityReading::Unknown("P5".to_owned()));
+    }
+
+    #[test]
+    fn authors_are_named_as_well_as_they_may_be() {
+        for (creator, expected) in [
+            (json!(null), ""),
+            (json!("Jane"), ""),
+            (json!({}), ""),
+            (json!({ "displayName": "Jane Roe", "username": "jroe", "email": "j@example.com" }), "Jane Roe"),
+            (json!({ "displayName": "  ", "username": "jroe", "email": "j@example.com" }), "jroe"),
+            (json!({ "username": "", "email": "j@example.com" }), "j@example.com"),
+            (json!({ "displayName": 7, "googleSupport": false, "email": "j@example.com" }), "j@example.com"),
+            (json!({ "displayName": "***" }), "***"),
+            (json!({ "googleSupport": true }), "Google Support"),
+            (json!({ "googleSupport": true, "email": "x***@google.com" }), "Google Support"),
+            (json!({ "googleSupport": true, "displayName": "S*** R***" }), "Google Support"),
+            (json!({ "googleSupport": true, "displayName": "…" }), "Google Support"),
+            (json!({ "googleSupport": true, "displayName": "Sam (Google)" }), "Sam (Google)"),
+        ] {
+            let value = json!({ "name": "organizations/1/cases/2/comments/3", "creator": creator });
+            assert_eq!(comment(&value, &name()).unwrap().author, expected, "{creator}");
+        }
+    }
+
+    #[test]
+    fn comments_and_attachments_are_known_by_the_last_part_of_their_name() {
+        for (collection, id, expected) in [
+            ("organizations/1/cases/2/comments", "3", Some("3")),
+            ("projects/p/cases/2/comments", "0684M00000Pw6pHQAR", Some("0684M00000Pw6pHQAR")),
+            ("organizations/1/cases/2/comments", "a=b+c~d", Some("a=b+c~d")),
+            ("organizations/1/cases/9/comments", "3", None),
+            ("organizations/1/cases/2/attachments", "3", None),
+            ("organizations/1/cases/2/comments", "", None),
+            ("organizations/1/cases/2/comments", "..", None),
+            ("organizations/1/cases/2/comments", "3/4", None),
+            ("organizations/1/cases/2/comments", "3?alt=media", None),
+            ("organizations/1/cases/2/comments", "3:delete", None),
+            ("organizations/1/cases/2/comments", "3%2F4", None),
+            ("organizations/1/cases/2/comments", "3#4", None),
+            ("organizations/1/cases/2/comments", "3 4", None),
+            ("organizations/1/cases/2/comments", "3\r\n4", None),
+            ("comments", "3", None),
+            ("https://example.com/organizations/1/cases/2/comments", "3", None),
+        ] {
+            let value = json!({ "name": format!("{collection}/{id}") });
+            let found = comment(&value, &name()).map(|comment| comment.id);
+            assert_eq!(found.as_deref().ok(), expected, "{collection}/{id}: {found:?}");
+        }
+        let long = json!({ "name": format!("organizations/1/cases/2/comments/{}", "3".repeat(300)) });
+        assert!(comment(&long, &name()).unwrap_err().to_string().len() < 400);
+        for value in [json!(null), json!({}), json!({ "name": 1 }), json!([1])] {
+            assert!(comment(&value, &name()).is_err() && attachment(&value, &name()).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_comments_text_is_its_body() {
+        for (fields, expected) in [
+            (json!({ "body": "new", "plainTextBody": "old" }), "new"),
+            (json!({ "plainTextBody": "old" }), "old"),
+            (json!({ "body": "", "plainTextBody": "old" }), "old"),
+            (json!({ "body": null }), ""),
+            (json!({}), ""),
+        ] {
+            let mut value = fields.clone();
+            value["name"] = json!("organizations/1/cases/2/comments/3");
+            assert_eq!(comment(&value, &name()).unwrap().body, expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn an_attachment_may_be_nothing_but_a_name() {
+        let name_of = "organizations/1/cases/2/attachments/3";
+        let bare = Attachment {
+            id: "3".to_owned(),
+            filename: String::new(),
+            media_type: None,
+            size: None,
+            author: String::new(),
+            created_at: None,
+            visibility: Visibility::Public,
+            by_connector: None,
+        };
+        assert_eq!(attachment(&json!({ "name": name_of }), &name()), Ok(bare.clone()));
+        for (size, expected) in [
+            (json!("7340032"), Some(7_340_032)),
+            (json!(5), Some(5)),
+            (json!("0"), Some(0)),
+            (json!("-1"), None),
+            (json!(-1), None),
+            (json!(1.5), None),
+            (json!("many"), None),
+            (json!([]), None),
+        ] {
+            let value = json!({ "name": name_of, "sizeBytes": size });
+            assert_eq!(attachment(&value, &name()).unwrap().size, expected, "{size}");
+        }
+        for field in ["filename", "mimeType", "sizeBytes", "createTime", "creator"] {
+            for odd in [json!(null), json!({}), json!(true)] {
+                let value = json!({ "name": name_of, field: odd });
+                assert_eq!(attachment(&value, &name()), Ok(bare.clone()), "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn pages_end_where_the_token_does() {
+        for (answer, items, next) in [
+            (json!({}), 0, None),
+            (json!({ "cases": [] }), 0, None),
+            (json!({ "cases": null, "nextPageToken": null }), 0, None),
+            (json!({ "cases": [1, 2], "nextPageToken": "" }), 2, None),
+            (json!({ "nextPageToken": "t" }), 0, Some("t")),
+            (json!({ "cases": [{}], "nextPageToken": "t" }), 1, Some("t")),
+        ] {
+            let page = page(answer.clone(), "cases").unwrap();
+            assert_eq!((page.items.len(), page.next.as_deref()), (items, next), "{answer}");
+        }
+        for answer in
+            [json!(null), json!([]), json!("x"), json!({ "cases": {} }), json!({ "nextPageToken": 5 })]
+        {
+            assert!(page(answer.clone(), "cases").is_err(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_new_case_says_what_is_configured_and_never_a_contact_email() {
+        let new = NewCase {
+            title: "Disk full".to_owned(),
+            description: "It is full".to_owned(),
+            priority: Some(Priority::P1),
+            counterpart: "10001".to_owned(),
+            idempotency_key: "key".to_owned(),
+        };
+        let least = CsapiSettings { parent: "organizations/1".to_owned(), ..CsapiSettings::default() };
+        let most = CsapiSettings {
+            time_zone: "+00:00".to_owned(),
+            language_code: "en".to_owned(),
+            subscribers: vec!["oncall@example.com".to_owned()],
+            test_cases: true,
+            ..least.clone()
+        };
+        assert_eq!(
+            new_case(&new, "class", &least),
+            json!({
+                "displayName": "Disk full",
+                "description": "It is full",
+                "classification": { "id": "class" },
+                "priority": "P1",
+            })
+        );
+        assert_eq!(
+            new_case(&NewCase { priority: None, title: " ".to_owned(), ..new }, "class", &most),
+            json!({
+                "displayName": "(no title)",
+                "description": "It is full",
+                "classification": { "id": "class" },
+                "priority": "P2",
+                "timeZone": "+00:00",
+                "languageCode": "en",
+                "subscriberEmailAddresses": ["oncall@example.com"],
+                "testCase": true,
+            })
+        );
     }
 }

@@ -157,3 +157,74 @@ impl Ledger {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::Duration;
+
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::days(20_000) + Duration::minutes(minute)
+    }
+
+    #[test]
+    fn only_what_no_listing_can_reach_is_forgotten() {
+        let comment = |part| Source::Comment { id: "1".to_owned(), part };
+        let attachment = Source::Attachment { id: "1".to_owned() };
+        let horizons = Sides { google: Some(at(100)), company: Some(at(200)) };
+        // Written on the company's side: the source is held against Google's horizon.
+        for (source, source_at, written_at, kept) in [
+            (comment(1), Some(99), Some(199), false),
+            (comment(1), Some(100), Some(199), true),
+            (comment(1), Some(99), Some(200), true),
+            (comment(1), None, Some(199), true),
+            (comment(1), Some(99), None, true),
+            (attachment.clone(), Some(99), Some(199), false),
+            (attachment, Some(150), Some(199), true),
+            (Source::Description { part: 2 }, Some(0), Some(0), true),
+            (Source::Notice(Notice::NowSyncing), None, Some(0), true),
+            (Source::Notice(Notice::Outage), None, Some(199), false),
+            (Source::Notice(Notice::Outage), None, Some(200), true),
+            (Source::Notice(Notice::Resumed), None, Some(199), false),
+            (Source::Notice(Notice::CannotReopen), None, Some(199), false),
+        ] {
+            let mut ledger = Ledger::default();
+            ledger.record(Entry {
+                side: Side::Company,
+                kind: ItemKind::Comment,
+                id: "77".to_owned(),
+                source: source.clone(),
+                source_at: source_at.map(at),
+                written_at: written_at.map(at),
+            });
+            ledger.forget_before(Sides::default());
+            assert_eq!(ledger.entries().len(), 1, "nothing is forgotten while everything is listed");
+            ledger.forget_before(horizons);
+            assert_eq!(ledger.entries().len() == 1, kept, "{source:?} {source_at:?} {written_at:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_thing_is_recorded_once() {
+        let entry = |id: &str, part| Entry {
+            side: Side::Google,
+            kind: ItemKind::Comment,
+            id: id.to_owned(),
+            source: Source::Comment { id: "1".to_owned(), part },
+            source_at: None,
+            written_at: None,
+        };
+        let mut ledger = Ledger::default();
+        ledger.record(entry("5", 1));
+        ledger.record(entry("5", 1));
+        ledger.record(entry("6", 2));
+        assert_eq!(ledger.entries().len(), 2);
+        assert!(ledger.wrote(Side::Google, ItemKind::Comment, "5"));
+        assert!(!ledger.wrote(Side::Company, ItemKind::Comment, "5"));
+        assert!(!ledger.wrote(Side::Google, ItemKind::Attachment, "5"));
+        assert!(ledger.has_copy(Side::Google, &Source::Comment { id: "1".to_owned(), part: 2 }));
+        assert!(!ledger.has_copy(Side::Google, &Source::Comment { id: "1".to_owned(), part: 3 }));
+        assert!(!ledger.has_copy(Side::Company, &Source::Comment { id: "1".to_owned(), part: 2 }));
+    }
+}

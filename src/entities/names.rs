@@ -37,7 +37,8 @@ pub enum NameError {
 pub struct GoogleCaseName(String);
 
 impl GoogleCaseName {
-    /// Checks a name. Each part may hold letters, digits and `.:_-` only, so it can stand in a URL as it is.
+    /// Checks a name. Each part may hold letters, digits and `.:_-` only (the number no colon), so it can stand in a URL as
+    /// it is.
     pub fn parse(name: &str) -> Result<Self, NameError> {
         let refused = || NameError::Google(name.chars().take(200).collect());
         let word = |part: &str| {
@@ -47,7 +48,10 @@ impl GoogleCaseName {
         };
         let parts: Vec<&str> = name.split('/').collect();
         match parts.as_slice() {
-            ["organizations" | "projects", parent, "cases", number] if word(parent) && word(number) => {
+            // A colon in the last part would call a method of CSAPI: `…/cases/5:close`.
+            ["organizations" | "projects", parent, "cases", number]
+                if word(parent) && word(number) && !number.contains(':') =>
+            {
                 Ok(Self(name.to_owned()))
             }
             _ => Err(refused()),
@@ -142,6 +146,7 @@ mod tests {
             ("organizations/1/cases/2/comments/3", None),
             ("organizations/../cases/2", None),
             ("organizations/1/cases/2?x=1", None),
+            ("organizations/1/cases/5:close", None),
             ("folders/1/cases/2", None),
             ("", None),
         ] {

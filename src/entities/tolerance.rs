@@ -58,3 +58,39 @@ impl ToleranceTable {
         self.0.iter().flat_map(|row| [row.fresh, row.default, row.stale]).min().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_table_and_its_edges() {
+        let now = DateTime::UNIX_EPOCH + Duration::days(20_000);
+        let table = ToleranceTable::default();
+        let micro = Duration::microseconds(1);
+        let columns = [
+            (Duration::zero(), 0),
+            (Duration::hours(1) - micro, 0),
+            (Duration::hours(1), 1),
+            (Duration::days(1), 1),
+            (Duration::days(1) + micro, 2),
+            (Duration::days(300), 2),
+            // Somebody's clock is ahead.
+            (-Duration::minutes(5), 0),
+        ];
+        for (priority, minutes) in [
+            (Some(Priority::P0), [10, 10, 15]),
+            (Some(Priority::P1), [10, 15, 60]),
+            (Some(Priority::P2), [10, 20, 120]),
+            (Some(Priority::P3), [10, 20, 240]),
+            (Some(Priority::P4), [10, 30, 240]),
+            (None, [10, 30, 240]),
+        ] {
+            for (age, column) in columns {
+                let tolerance = table.tolerance(priority, now - age, now);
+                assert_eq!(tolerance, Duration::minutes(minutes[column]), "{priority:?}, content {age} old");
+            }
+        }
+        assert_eq!(table.smallest(), Duration::minutes(10));
+    }
+}

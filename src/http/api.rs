@@ -15,7 +15,8 @@ use crate::store::{MappingFilter, StoreError};
 const MAX_PAGE: usize = 200;
 
 /// A mapping as people see it.
-pub(super) fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Value {
+#[must_use]
+pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Value {
     let side = |side: Side| {
         json!({
             "synced_at": mapping.synced_at(side, global),

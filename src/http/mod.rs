@@ -7,7 +7,7 @@ mod status;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
@@ -19,13 +19,15 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
 
 use crate::config::{Platform, Secret};
 use crate::entities::Side;
 use crate::queue::QueuedTask;
 use crate::tasks::{self, Deps, Mode, Task, TaskKind};
-use crate::telemetry::SideLabels;
+use crate::telemetry::{SideLabels, request_span};
 
+pub use api::describe as describe_mapping;
 pub use auth::{Identity, Proof};
 pub use problem::Problem;
 pub use status::status;
@@ -115,6 +117,7 @@ pub fn router(service: Service) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here").into_response()
         })
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn(logged))
         .with_state(service)
 }
 
@@ -135,6 +138,33 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     // The panic itself is logged by the hook; its text could quote content.
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The service failed").into_response()
+}
+
+/// Ties what a request logs to its trace, and logs what was refused. What succeeds or fails says so itself: a task's run is
+/// one event.
+async fn logged(request: Request, next: Next) -> Response {
+    let span = request_span(request.method(), request.uri().path(), request.headers());
+    let began = Instant::now();
+    async {
+        let response = next.run(request).await;
+        let (http_status, http_seconds) = (response.status(), began.elapsed().as_secs_f64());
+        if http_status.is_client_error() {
+            tracing::info!(
+                http.status = http_status.as_u16(),
+                http.seconds = http_seconds,
+                "refused: {http_status}"
+            );
+        } else {
+            tracing::debug!(
+                http.status = http_status.as_u16(),
+                http.seconds = http_seconds,
+                "answered: {http_status}"
+            );
+        }
+        response
+    }
+    .instrument(span)
+    .await
 }
 
 /// Lets a request through if its caller proves who they are and may do this; nothing is done otherwise (`R5`).
@@ -182,7 +212,8 @@ async fn run_task(
     };
     let deps = Arc::clone(&service.deps);
     // On a task of its own: a caller who hangs up does not stop it half-way.
-    let run = service.running.spawn(async move { tasks::run(&deps, task, caller, Mode::Act).await });
+    let run = async move { tasks::run(&deps, task, caller, Mode::Act).await };
+    let run = service.running.spawn(run.in_current_span());
     let report = run.await.map_err(|_| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The task failed in an unforeseen way")
     })?;

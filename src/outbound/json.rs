@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(value["b"], json!({ "c": "\u{fffd}" }));
         assert!(value["deep"][0].is_array());
         for broken in ["[".repeat(100_000), format!("{deep} x"), r#"{"a":1"#.to_owned(), String::new()] {
-            assert!(decode::<Value>(broken.as_bytes()).is_err(), "{:.20}", broken);
+            assert!(decode::<Value>(broken.as_bytes()).is_err(), "{broken:.20}");
         }
     }
 }

@@ -16,8 +16,17 @@ use crate::cases::{ApiError, ByteStream, Download};
 struct Progress {
     /// When the last piece went out.
     at: Instant,
+    /// Whether that was the last one: from then on, the upstream may have all of it.
+    whole: bool,
     /// Why there will be no more.
     failure: Option<String>,
+}
+
+impl Progress {
+    fn new(announced: Option<u64>) -> Self {
+        // Of a body of no bytes, the request's head is all there is.
+        Self { at: Instant::now(), whole: announced == Some(0), failure: None }
+    }
 }
 
 /// Content that is being sent.
@@ -27,7 +36,7 @@ pub(super) struct Sending(Arc<Mutex<Progress>>);
 impl Sending {
     /// A body out of a stream, broken off if the stream fails or is not as long as announced.
     pub(super) fn of_stream(content: ByteStream, announced: Option<u64>) -> (Self, reqwest::Body) {
-        let sending = Self(Arc::new(Mutex::new(Progress { at: Instant::now(), failure: None })));
+        let sending = Self(Arc::new(Mutex::new(Progress::new(announced))));
         let body = reqwest::Body::wrap_stream(sending.clone().whole(content, announced));
         (sending, body)
     }
@@ -39,7 +48,7 @@ impl Sending {
             .headers()
             .get(reqwest::header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse().ok());
-        let sending = Self(Arc::new(Mutex::new(Progress { at: Instant::now(), failure: None })));
+        let sending = Self(Arc::new(Mutex::new(Progress::new(announced))));
         let content = axum::body::Body::new(body).into_data_stream();
         *request.body_mut() = Some(reqwest::Body::wrap_stream(sending.clone().whole(content, announced)));
         Some(sending)
@@ -59,9 +68,14 @@ impl Sending {
         }
     }
 
-    /// Why the content did not come to its end, if it did not.
+    /// Why the content did not come to its end, if it failed.
     pub(super) fn failure(&self) -> Option<String> {
         self.progress(|progress| progress.failure.clone())
+    }
+
+    /// Whether the upstream may have all of it. If not, the request never came to its end, and nobody takes it for whole.
+    pub(super) fn is_whole(&self) -> bool {
+        self.progress(|progress| progress.whole)
     }
 
     fn progress<T>(&self, look: impl FnOnce(&mut Progress) -> T) -> T {
@@ -115,7 +129,10 @@ impl Sending {
                                 );
                             }
                             state.done = true;
-                            sending.progress(|progress| progress.at = Instant::now());
+                            sending.progress(|progress| {
+                                progress.at = Instant::now();
+                                progress.whole = true;
+                            });
                             return state.held.take().map(|last| (Ok(last), state));
                         }
                     }

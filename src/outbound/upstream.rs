@@ -214,11 +214,13 @@ impl Upstream {
         self.settings.timeout
     }
 
-    /// How long after the first try of a call its last one may begin, waits for the rate limit aside.
+    /// How long after it was begun a write without an answer may still take effect (`R13`): the last try begins within the
+    /// longest pause, and what an upstream has not done by the time we gave up waiting for, it is taken not to do any more.
+    /// Waits for the rate limit come on top; they are short where the limit fits the load.
     #[must_use]
-    pub fn last_try_begins(&self) -> Duration {
-        let RetryPolicy { attempts, longest_pause, .. } = self.settings.retry;
-        (self.settings.timeout + longest_pause).saturating_mul(attempts.saturating_sub(1))
+    pub fn write_settles(&self) -> chrono::Duration {
+        let settles = self.settings.retry.longest_pause + self.settings.timeout;
+        chrono::Duration::from_std(settles).unwrap_or(chrono::Duration::hours(1))
     }
 
     /// An error of this upstream that has no HTTP answer behind it.
@@ -281,6 +283,7 @@ impl Upstream {
         once: impl Fn(Call) -> BoxFuture<'a, Result<T, Failure>> + Send + Sync,
     ) -> Result<T, ApiError> {
         let policy = self.settings.retry;
+        let began = tokio::time::Instant::now();
         let mut refreshed = false;
         let mut attempt = 1;
         loop {
@@ -316,6 +319,10 @@ impl Upstream {
             let ceiling =
                 policy.first_pause.saturating_mul(1 << (attempt - 1).min(16)).min(policy.longest_pause);
             let pause = ceiling.mul_f64(rand::rng().random_range(0.5..=1.0)).max(asked);
+            if effect == Effect::Write && began.elapsed() + pause > policy.longest_pause {
+                // A later try would outlive the time within which a write settles.
+                return Err(failure.error);
+            }
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
@@ -430,15 +437,15 @@ impl Upstream {
         };
         let labels = CallLabels { upstream: self.settings.name, method, status };
         self.metrics.upstream_calls.get_or_create(&labels).inc();
-        match outcome {
-            Some(Ok(response)) => Ok(response),
-            Some(Err(error)) => Err(match sending.and_then(|sending| sending.failure()) {
-                // The request ended before its end: no upstream takes that for a whole one.
-                Some(reason) => self.error(ApiErrorKind::NotApplied, &label, reason).into(),
-                None => self.transport(&label, &error).into(),
-            }),
-            None => Err(self.silence(&label).into()),
-        }
+        let failure = match outcome {
+            Some(Ok(response)) => return Ok(response),
+            Some(Err(error)) => self.transport(&label, &error),
+            None => self.silence(&label),
+        };
+        let Some(sending) = sending else { return Err(failure.into()) };
+        let message = sending.failure().unwrap_or(failure.message);
+        let kind = if sending.is_whole() { failure.kind } else { ApiErrorKind::NotApplied };
+        Err(ApiError { kind, message, ..failure }.into())
     }
 
     /// Something that must not take longer than the timeout.
@@ -557,8 +564,9 @@ impl Upstream {
 
     fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
         let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        if let Ok(seconds) = value.parse::<u64>() {
-            return Some(Duration::from_secs(seconds));
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // More seconds than fit is a long time as well.
+            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let until = chrono::DateTime::<chrono::Utc>::from(httpdate::parse_http_date(value).ok()?);
         Some((until - self.clock.now()).to_std().unwrap_or_default())
@@ -578,9 +586,14 @@ impl Upstream {
 }
 
 fn client(settings: &UpstreamSettings) -> Result<reqwest::Client, reqwest::Error> {
-    // The first call wins; a later one finds the provider in place.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
+    super::install_tls();
+    let builder = reqwest::Client::builder();
+    let host = settings.base_url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here =
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    // A proxy in the environment is for the way out: what runs on this machine, a sandbox or an emulator, is not behind it.
+    let builder = if is_here { builder.no_proxy() } else { builder };
+    builder
         .user_agent(concat!("casebridge/", env!("CARGO_PKG_VERSION")))
         // Well before any other timeout: a connection that never came about is a call that certainly did not happen.
         .connect_timeout(Duration::from_secs(10).min(settings.timeout / 2))

@@ -9,7 +9,7 @@ use crate::entities::{
     Side, Sides, Waiting,
 };
 
-use super::StoreError;
+use super::{MappingFilter, StoreError};
 
 /// What [`Details`] looks like. Raised when an older program must not touch what a newer one wrote; a field that may
 /// be absent does not need that.
@@ -214,6 +214,191 @@ impl Record {
     }
 }
 
+/// The value of one property, for the backends that keep properties by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Property {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Time(DateTime<Utc>),
+    Text(String),
+}
+
+impl From<bool> for Property {
+    fn from(value: bool) -> Self {
+        Self::Boolean(value)
+    }
+}
+
+impl From<i64> for Property {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<DateTime<Utc>> for Property {
+    fn from(value: DateTime<Utc>) -> Self {
+        Self::Time(value)
+    }
+}
+
+impl From<String> for Property {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Property {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+macro_rules! from_property {
+    ($($type:ty: $variant:ident, $expected:literal;)*) => {
+        $(
+            impl TryFrom<Property> for $type {
+                type Error = String;
+
+                fn try_from(property: Property) -> Result<Self, String> {
+                    match property {
+                        Property::$variant(value) => Ok(value),
+                        other => Err(format!("expected {}, found {}", $expected, other.kind())),
+                    }
+                }
+            }
+
+            impl TryFrom<Property> for Option<$type> {
+                type Error = String;
+
+                fn try_from(property: Property) -> Result<Self, String> {
+                    if property == Property::Null { Ok(None) } else { property.try_into().map(Some) }
+                }
+            }
+        )*
+    };
+}
+
+from_property! {
+    bool: Boolean, "a boolean";
+    i64: Integer, "an integer";
+    DateTime<Utc>: Time, "a time";
+    String: Text, "a text";
+}
+
+impl Property {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Boolean(_) => "a boolean",
+            Self::Integer(_) => "an integer",
+            Self::Time(_) => "a time",
+            Self::Text(_) => "a text",
+        }
+    }
+}
+
+/// The properties that are searched for; no other needs an index.
+pub(super) const SEARCHED: [&str; 4] = ["googleCaseNumber", "companyCaseID", "resolvedAt", "needsWatching"];
+
+impl Record {
+    /// The properties by name.
+    pub(super) fn into_properties(self) -> Vec<(&'static str, Property)> {
+        vec![
+            ("googleCaseName", self.google_case_name.into()),
+            ("googleCaseNumber", self.google_case_number.into()),
+            ("companyCaseID", self.company_case_id.into()),
+            ("newContentAt", self.new_content_at.into()),
+            ("resolvedAt", self.resolved_at.into()),
+            ("companyUpdatesSyncedAt", self.company_updates_synced_at.into()),
+            ("googleUpdatesSyncedAt", self.google_updates_synced_at.into()),
+            ("outageCommentSentToGoogle", self.outage_comment_sent_to_google.into()),
+            ("outageCommentSentToCompany", self.outage_comment_sent_to_company.into()),
+            ("priority", self.priority.into()),
+            ("needsWatching", self.needs_watching.into()),
+            ("details", self.details.into()),
+        ]
+    }
+
+    /// The record of these properties; `property` gives the one of that name, or says why it cannot.
+    pub(super) fn from_properties(
+        id: MappingId,
+        property: impl Fn(&str) -> Result<Property, String>,
+    ) -> Result<Self, StoreError> {
+        fn read<T: TryFrom<Property, Error = String>>(
+            id: MappingId,
+            name: &str,
+            property: &impl Fn(&str) -> Result<Property, String>,
+        ) -> Result<T, StoreError> {
+            property(name)
+                .and_then(T::try_from)
+                .map_err(|error| StoreError::Corrupt(format!("mapping {id}, property {name}: {error}")))
+        }
+        let property = &property;
+        Ok(Self {
+            google_case_name: read(id, "googleCaseName", property)?,
+            google_case_number: read(id, "googleCaseNumber", property)?,
+            company_case_id: read(id, "companyCaseID", property)?,
+            new_content_at: read(id, "newContentAt", property)?,
+            resolved_at: read(id, "resolvedAt", property)?,
+            company_updates_synced_at: read(id, "companyUpdatesSyncedAt", property)?,
+            google_updates_synced_at: read(id, "googleUpdatesSyncedAt", property)?,
+            outage_comment_sent_to_google: read(id, "outageCommentSentToGoogle", property)?,
+            outage_comment_sent_to_company: read(id, "outageCommentSentToCompany", property)?,
+            priority: read(id, "priority", property)?,
+            needs_watching: read(id, "needsWatching", property)?,
+            details: read(id, "details", property)?,
+        })
+    }
+
+    /// What must be unique to this mapping (`R9`), the Google case first.
+    pub(super) fn keys(&self) -> Vec<CaseKey> {
+        let google = self.google_case_number.clone().map(CaseKey::Google);
+        let company = self.company_case_id.clone().map(CaseKey::Company);
+        google.into_iter().chain(company).collect()
+    }
+}
+
+/// A case that one mapping at most may hold (`R9`), for the backends that keep that as entities of their own: their
+/// atomic creation is what makes it unique.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum CaseKey {
+    /// A Google case, by its number.
+    Google(String),
+    /// A company case, by its ID.
+    Company(String),
+}
+
+impl CaseKey {
+    /// The kind, or collection, of these entities.
+    pub(super) const KIND: &'static str = "CaseMappingKey";
+    /// Their one property: the mapping's ID.
+    pub(super) const HOLDER: &'static str = "mapping";
+
+    /// The key's own name. The prefix keeps it clear of names that stores reserve, such as `__x__`.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Google(number) => format!("google:{number}"),
+            Self::Company(id) => format!("company:{id}"),
+        }
+    }
+
+    /// The mapping's property that holds it.
+    pub(super) const fn property(&self) -> &'static str {
+        match self {
+            Self::Google(_) => "googleCaseNumber",
+            Self::Company(_) => "companyCaseID",
+        }
+    }
+
+    /// The case's number or ID.
+    pub(super) fn value(&self) -> &str {
+        match self {
+            Self::Google(value) | Self::Company(value) => value,
+        }
+    }
+}
+
 /// The mapping with every time as all stores keep it: whole microseconds, in the years 1 to 9999. Earlier and later
 /// times become the first and the last of these.
 pub(super) fn cut(mut mapping: CaseMapping) -> CaseMapping {
@@ -267,6 +452,16 @@ pub(super) fn cut_time(time: DateTime<Utc>) -> DateTime<Utc> {
     let first = midnight(1, 1, 1).timestamp_micros();
     let last = midnight(10_000, 1, 1).timestamp_micros() - 1;
     DateTime::from_timestamp_micros(time.timestamp_micros().clamp(first, last)).unwrap_or(time)
+}
+
+/// Whether the filter lets the mapping through.
+pub(super) fn passes(filter: MappingFilter, mapping: &CaseMapping) -> bool {
+    match filter {
+        MappingFilter::All => true,
+        MappingFilter::NeedsWatching => mapping.needs_watching(),
+        MappingFilter::Open => mapping.is_open(),
+        MappingFilter::ResolvedBefore(time) => mapping.resolved_at.is_some_and(|at| at < time),
+    }
 }
 
 #[cfg(test)]

@@ -45,3 +45,68 @@ pub fn merge_priority(
     let set = Side::BOTH.into_iter().filter(|side| !holds(*side)).map(|side| (side, winner)).collect();
     PriorityMerge { set, agree: Some(winner), warning: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Priority::{P0, P1, P2, P3, P4};
+
+    /// The priorities to set, and what both sides then agree on.
+    type Expected = Option<(&'static [(Side, Priority)], Priority)>;
+
+    fn known(levels: &[Priority]) -> PriorityReading {
+        PriorityReading::Known(levels.iter().copied().collect())
+    }
+
+    #[test]
+    fn priorities_are_merged_three_ways() {
+        use PriorityReading::Unset;
+        use Side::{Company, Google};
+        let p = |level| known(&[level]);
+        // base, Google's, the company's → what a sync of Google does, what a sync of the company does
+        let cases: [(Option<Priority>, PriorityReading, PriorityReading, Expected, Expected); 16] = [
+            (Some(P2), p(P2), p(P2), None, None),
+            // One side changed: its own sync carries it.
+            (Some(P2), p(P1), p(P2), Some((&[(Company, P1)], P1)), None),
+            (Some(P2), p(P2), p(P3), None, Some((&[(Google, P3)], P3))),
+            // Both changed: the more urgent one wins on both.
+            (Some(P2), p(P1), p(P0), Some((&[(Google, P0)], P0)), Some((&[(Google, P0)], P0))),
+            (Some(P2), p(P3), p(P4), Some((&[(Company, P3)], P3)), Some((&[(Company, P3)], P3))),
+            (Some(P2), p(P4), p(P4), Some((&[], P4)), Some((&[], P4))),
+            // No base yet.
+            (None, p(P3), p(P1), Some((&[(Google, P1)], P1)), Some((&[(Google, P1)], P1))),
+            (None, p(P3), Unset, Some((&[(Company, P3)], P3)), None),
+            (None, Unset, Unset, None, None),
+            // A side without a priority has changed nothing.
+            (Some(P2), p(P2), Unset, None, None),
+            (Some(P2), p(P1), Unset, Some((&[(Company, P1)], P1)), None),
+            // A word that stands for several levels holds each of them.
+            (Some(P1), p(P1), known(&[P0, P1]), None, None),
+            (Some(P0), p(P1), known(&[P0, P1]), Some((&[], P1)), None),
+            (Some(P2), p(P2), known(&[P3, P4]), None, Some((&[(Google, P3)], P3))),
+            (Some(P2), p(P4), known(&[P3, P4]), Some((&[(Google, P3)], P3)), Some((&[(Google, P3)], P3))),
+            (Some(P4), p(P0), known(&[P3, P4]), Some((&[(Company, P0)], P0)), None),
+        ];
+        for (base, google, company, of_google, of_company) in cases {
+            for (source, expected) in [(Google, of_google), (Company, of_company)] {
+                let merge = merge_priority(source, base, &google, &company);
+                let expected = expected.map_or_else(PriorityMerge::default, |(set, agree)| PriorityMerge {
+                    set: set.to_vec(),
+                    agree: Some(agree),
+                    warning: None,
+                });
+                assert_eq!(merge, expected, "{source}: base {base:?}, {google:?}, {company:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_that_the_configuration_lacks_is_a_warning_and_no_change() {
+        for source in Side::BOTH {
+            let unknown = PriorityReading::Unknown("Blocker".to_owned());
+            let merge = merge_priority(source, Some(P2), &known(&[P0]), &unknown);
+            assert!(merge.set.is_empty() && merge.agree.is_none());
+            assert!(merge.warning.is_some_and(|warning| warning.contains("Blocker")));
+        }
+    }
+}

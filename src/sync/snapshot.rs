@@ -51,3 +51,73 @@ pub fn horizons(mapping: &CaseMapping, windows: Sides<Duration>) -> Sides<Option
     };
     Sides { google: earlier.map(|at| at - windows.google), company: earlier.map(|at| at - windows.company) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::Visibility;
+    use crate::entities::{FirstSeen, GoogleCaseName, PriorityReading};
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::days(20_000) + Duration::minutes(minute)
+    }
+
+    #[test]
+    fn both_listings_go_back_to_the_earlier_stamp_less_their_window() {
+        let windows = Sides { google: Duration::minutes(30), company: Duration::minutes(5) };
+        for (google, company, expected) in [
+            (None, None, None),
+            (Some(100), None, None),
+            (None, Some(100), None),
+            (Some(100), Some(100), Some((70, 95))),
+            (Some(100), Some(200), Some((70, 95))),
+            (Some(200), Some(100), Some((70, 95))),
+        ] {
+            let name = GoogleCaseName::parse("organizations/1/cases/2").unwrap();
+            let mut mapping = CaseMapping::first_seen(FirstSeen::Google(name), None, None, at(0));
+            mapping.google_updates_synced_at = google.map(at);
+            mapping.company_updates_synced_at = company.map(at);
+            let expected = expected.map_or(Sides::default(), |(google, company)| Sides {
+                google: Some(at(google)),
+                company: Some(at(company)),
+            });
+            assert_eq!(horizons(&mapping, windows), expected, "{google:?} {company:?}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_ordered_deduplicated_and_ends_at_the_horizon() {
+        let case = Case {
+            id: "1".to_owned(),
+            key: None,
+            title: String::new(),
+            description: String::new(),
+            priority: PriorityReading::Unset,
+            closed: false,
+            created_at: None,
+            updated_at: None,
+            counterpart: None,
+            synchronize: true,
+        };
+        let comment = |id: &str, minute: Option<i64>| Comment {
+            id: id.to_owned(),
+            author: String::new(),
+            created_at: minute.map(at),
+            body: String::new(),
+            visibility: Visibility::Public,
+            by_connector: None,
+        };
+        let comments = vec![
+            comment("10", Some(7)),
+            comment("9", Some(7)),
+            comment("2", Some(5)),
+            comment("1", Some(4)),
+            comment("11", Some(6)),
+            comment("9", Some(7)),
+            comment("3", None),
+        ];
+        let snapshot = Snapshot::new(case, comments, Vec::new(), Some(at(5)));
+        let ids: Vec<&str> = snapshot.comments.iter().map(|comment| comment.id.as_str()).collect();
+        assert_eq!(ids, ["3", "2", "11", "9", "10"]);
+    }
+}

@@ -102,7 +102,7 @@ pub fn recognise_notice(body: &str) -> Option<Notice> {
 /// The comments that a comment of `from` becomes on the other side: one, or numbered parts.
 #[must_use]
 pub fn comment_parts(from: Side, comment: &Comment, target: &Capabilities) -> Vec<String> {
-    let author = one_line(&comment.author, "unknown");
+    let author = author(&comment.author);
     let body = holdable(&comment.body, target);
     split(&body, target.comment_limit, |part, parts| {
         let number = if parts > 1 { format!(" ({part}/{parts})") } else { String::new() };
@@ -119,7 +119,6 @@ pub fn attachment_refused(
     reason: &str,
     target: &Capabilities,
 ) -> String {
-    let author = one_line(&attachment.author, "unknown");
     let size = attachment.size.map_or_else(|| "unknown size".to_owned(), |size| format!("{size} bytes"));
     let place = match from {
         Side::Google => format!("Google case {case}"),
@@ -129,14 +128,14 @@ pub fn attachment_refused(
     let reason = cut(&one_line(reason, "no reason given"), 500);
     format!(
         "{}\nThe file \"{filename}\" ({size}) could not be copied: {reason}. It can be found in {place}.",
-        attachment_marker(from, &attachment.id, &author)
+        attachment_marker(from, &attachment.id, &attachment.author)
     )
 }
 
 /// First line of [`attachment_refused`].
 #[must_use]
 pub fn attachment_marker(from: Side, id: &str, author: &str) -> String {
-    format!("[{} Attachment {id} by {}]", side_name(from), one_line(author, "unknown"))
+    format!("[{} Attachment {id} by {}]", side_name(from), self::author(author))
 }
 
 /// Title, description and further parts of the counterpart of a case.
@@ -232,15 +231,11 @@ fn take<'a>(text: &'a str, limit: TextLimit, header: &str) -> &'a str {
     }
     let fitting = boundaries.partition_point(|end| fits(*end)).max(1);
     let end = boundaries.get(fitting - 1).copied().unwrap_or(text.len());
-    let (head, half) = (&text[..end], end / 2);
-    let after = |found: Option<usize>| found.map(|at| at + 1).filter(|at| *at > half);
-    let good = after(head.rfind('\n')).or_else(|| {
-        head.char_indices()
-            .rfind(|(_, c)| c.is_whitespace())
-            .map(|(at, c)| at + c.len_utf8())
-            .filter(|at| *at > half)
-    });
-    &text[..good.unwrap_or(end)]
+    // The end of a line, else of a word, unless that leaves more than half of the room empty.
+    let places = || boundaries.iter().copied().take(fitting).rev().take_while(|place| *place > end / 2);
+    let line = places().find(|place| text[..*place].ends_with('\n'));
+    let word = || places().find(|place| text[..*place].ends_with(char::is_whitespace));
+    &text[..line.or_else(word).unwrap_or(end)]
 }
 
 /// What the target can hold: control characters become visible pictures where it cannot (`R25`).
@@ -259,6 +254,11 @@ fn holdable(text: &str, target: &Capabilities) -> String {
             _ => c,
         })
         .collect()
+}
+
+/// An author's name as it stands in a header: short enough to leave room for what follows.
+fn author(name: &str) -> String {
+    cut(&one_line(name, "unknown"), 100)
 }
 
 /// Folds white space and drops square brackets' power to end a header early.
@@ -281,4 +281,278 @@ fn cut_to(text: &str, limit: TextLimit) -> String {
     let fitting = ends.partition_point(|end| limit.holds(&format!("{}…", text[..*end].trim_end())));
     let end = ends.get(fitting.saturating_sub(1)).copied().unwrap_or_default();
     format!("{}…", text[..end].trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Duration;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cases::{Visibility, code_points, utf8_bytes, utf16_units};
+
+    fn capabilities(comment_limit: TextLimit) -> Capabilities {
+        Capabilities {
+            name: "Test",
+            reopen: true,
+            comment_when_closed: true,
+            internal_comments: true,
+            comment_limit,
+            title_limit: TextLimit::code_points(60),
+            description_limit: comment_limit,
+            control_characters: false,
+            search_lag: Duration::zero(),
+            write_settles: Duration::zero(),
+            time_resolution: Duration::seconds(1),
+            idempotency_keys: false,
+            stored_filename: str::to_owned,
+        }
+    }
+
+    fn comment(id: &str, author: &str, body: &str) -> Comment {
+        Comment {
+            id: id.to_owned(),
+            author: author.to_owned(),
+            created_at: None,
+            body: body.to_owned(),
+            visibility: Visibility::Public,
+            by_connector: None,
+        }
+    }
+
+    /// Counts like a field whose client escapes markup: a bracket or a brace costs two.
+    fn escaping(text: &str) -> usize {
+        text.chars().map(|c| if "[]{}*_".contains(c) { 2 } else { c.len_utf16() }).sum()
+    }
+
+    fn without_header(part: &str) -> &str {
+        part.split_once('\n').map_or("", |(_, body)| body)
+    }
+
+    #[test]
+    fn durations_are_two_units_of_words_at_most() {
+        for (seconds, expected) in [
+            (-5, "0 seconds"),
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (60, "1 minute"),
+            (61, "1 minute 1 second"),
+            (600, "10 minutes"),
+            (659, "10 minutes 59 seconds"),
+            (3_599, "59 minutes 59 seconds"),
+            (3_600, "1 hour"),
+            (3_601, "1 hour"),
+            (3_660, "1 hour 1 minute"),
+            (7_500, "2 hours 5 minutes"),
+            (7_559, "2 hours 5 minutes"),
+            (86_399, "23 hours 59 minutes"),
+            (86_400, "1 day"),
+            (86_460, "1 day"),
+            (90_000, "1 day 1 hour"),
+            (93_600, "1 day 2 hours"),
+            (8_640_000, "100 days"),
+        ] {
+            assert_eq!(duration_words(Duration::seconds(seconds)), expected, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn every_notice_is_recognised_and_no_quotation_is() {
+        for (body, expected) in [
+            (markers::now_syncing("10001"), Some(Notice::NowSyncing)),
+            (outage(Duration::hours(2)), Some(Notice::Outage)),
+            (RESUMED.to_owned(), Some(Notice::Resumed)),
+            (format!(" {RESUMED}\r\n"), Some(Notice::Resumed)),
+            (cannot_reopen(Side::Company, "organizations/1/cases/2"), Some(Notice::CannotReopen)),
+            (cannot_reopen(Side::Google, "10001"), Some(Notice::CannotReopen)),
+            (gone(Side::Company, "organizations/1/cases/2"), Some(Notice::CounterpartGone)),
+            (gone(Side::Google, "10001"), Some(Notice::CounterpartGone)),
+            (format!("> {RESUMED}"), None),
+            (format!("{RESUMED} At last!"), None),
+            ("[Google Comment 3 by Ada]\nHello".to_owned(), None),
+        ] {
+            assert_eq!(recognise_notice(&body), expected, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_comment_that_fits_is_one_part_with_the_documented_header() {
+        let parts = comment_parts(
+            Side::Google,
+            &comment("3", "Ada Lovelace", "Hello"),
+            &capabilities(TextLimit::code_points(100)),
+        );
+        assert_eq!(parts, ["[Google Comment 3 by Ada Lovelace]\nHello"]);
+    }
+
+    #[test]
+    fn a_comment_of_40000_characters_is_four_numbered_parts_for_csapi() {
+        let body = "All work and no play makes Jack a dull boy.\n".repeat(910);
+        let comment = comment("7", "Jane Roe", &body);
+        let parts = comment_parts(Side::Company, &comment, &capabilities(TextLimit::code_points(12_800)));
+        assert_eq!(parts.len(), 4);
+        for (index, part) in (1..).zip(&parts) {
+            assert_eq!(first_line(part), format!("[Company Comment 7 by Jane Roe ({index}/4)]"));
+            assert!(code_points(part) <= 12_800);
+            assert!(part.ends_with('\n'), "cut at the end of a line");
+        }
+        assert_eq!(parts.iter().map(|part| without_header(part)).collect::<String>(), body);
+    }
+
+    #[test]
+    fn a_header_never_fills_a_comment() {
+        let author = "x".repeat(20_000);
+        for body in ["Hello".to_owned(), "Hello ".repeat(10_000)] {
+            let comment = comment("7", &author, &body);
+            let limit = TextLimit::code_points(12_800);
+            let parts = comment_parts(Side::Company, &comment, &capabilities(limit));
+            assert!(parts.iter().all(|part| limit.holds(part)));
+            assert!(parts.len() < 10, "{} parts", parts.len());
+            assert_eq!(parts.iter().map(|part| without_header(part)).collect::<String>(), body);
+        }
+    }
+
+    #[test]
+    fn an_author_cannot_break_out_of_the_header() {
+        for (author, expected) in [
+            ("", "[Google Comment 1 by unknown]"),
+            (" \t\n", "[Google Comment 1 by unknown]"),
+            ("Ada\nLovelace", "[Google Comment 1 by Ada Lovelace]"),
+            ("Ada\r\n\0Lovelace", "[Google Comment 1 by Ada Lovelace]"),
+            ("أحمد", "[Google Comment 1 by أحمد]"),
+        ] {
+            let parts = comment_parts(
+                Side::Google,
+                &comment("1", author, "x"),
+                &capabilities(TextLimit::code_points(500)),
+            );
+            assert_eq!(first_line(&parts[0]), expected);
+        }
+    }
+
+    #[test]
+    fn control_characters_become_visible_where_the_target_cannot_hold_them() {
+        let strict = capabilities(TextLimit::code_points(500));
+        let loose = Capabilities { control_characters: true, ..strict.clone() };
+        let source = comment("1", "A", "a\0b\u{1b}[1m\u{7f}\tc\r\nd\re\u{85}");
+        assert_eq!(
+            without_header(&comment_parts(Side::Google, &source, &strict)[0]),
+            "a\u{2400}b\u{241b}[1m\u{2421}\tc\nd\ne\u{fffd}"
+        );
+        assert_eq!(without_header(&comment_parts(Side::Google, &source, &loose)[0]), source.body);
+    }
+
+    #[test]
+    fn a_long_description_goes_on_in_numbered_comments() {
+        let target = capabilities(TextLimit::code_points(200));
+        let description = "0123456789 ".repeat(60);
+        for from in Side::BOTH {
+            let text = mirrored(from, "10001", "The disk is full", &description, &target);
+            assert_eq!(text.title, "The disk is full");
+            assert!(target.description_limit.holds(&text.description));
+            let parts = text.further.len() + 1;
+            for (index, part) in (2..).zip(&text.further) {
+                assert_eq!(first_line(part), format!("[{} Description ({index}/{parts})]", side_name(from)));
+                assert!(target.comment_limit.holds(part));
+            }
+            let bodies = std::iter::once(&text.description).chain(&text.further);
+            assert_eq!(bodies.map(|part| without_header(part)).collect::<String>(), description);
+        }
+    }
+
+    #[test]
+    fn a_title_that_is_too_long_is_cut_visibly_and_kept_in_the_description() {
+        let title = "word ".repeat(30);
+        let target = capabilities(TextLimit::code_points(2_000));
+        let text = mirrored(Side::Google, "organizations/1/cases/2", &title, "Body", &target);
+        assert!(target.title_limit.holds(&text.title) && text.title.ends_with('…'));
+        assert_eq!(
+            text.description,
+            format!("{}\nTitle: {}\n\nBody", markers::COMPANY_DESCRIPTION_HEADER, title.trim())
+        );
+        let empty = mirrored(Side::Company, "1", " \n", "", &target);
+        assert_eq!(empty.title, "(no title)");
+        assert_eq!(empty.description, "CONTENT MIRRORED FROM COMPANY CASE 1:\n");
+    }
+
+    /// Text as people and machines write it: words, long runs, combined characters, line ends of all kinds.
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            4 => "[a-zA-Z]{1,12}",
+            3 => Just(" ".to_owned()),
+            1 => Just("\n".to_owned()),
+            1 => Just("\r\n".to_owned()),
+            1 => Just(" \u{301}".to_owned()),
+            1 => Just("👩‍👩‍👧‍👦".to_owned()),
+            1 => Just("e\u{301}\u{302}\u{303}".to_owned()),
+            1 => Just("שלום".to_owned()),
+            1 => Just("[*_{}]".to_owned()),
+            1 => Just("🇩🇪🇫🇷".to_owned()),
+            1 => any::<char>().prop_map(String::from),
+            1 => "\\PC{0,30}",
+        ];
+        proptest::collection::vec(piece, 0..120).prop_map(|pieces| pieces.concat())
+    }
+
+    fn limit() -> impl Strategy<Value = TextLimit> {
+        let measure = prop_oneof![
+            Just(code_points as fn(&str) -> usize),
+            Just(utf16_units as fn(&str) -> usize),
+            Just(utf8_bytes as fn(&str) -> usize),
+            Just(escaping as fn(&str) -> usize),
+        ];
+        (40_usize..400, measure).prop_map(|(max, measure)| TextLimit { max, measure })
+    }
+
+    proptest! {
+        #[test]
+        fn parts_put_together_are_the_text_and_each_fits(text in text(), limit in limit()) {
+            let header = |part: usize, parts: usize| format!("[Company Comment 7 by J ({part}/{parts})]");
+            let parts = split(&text, limit, header);
+            let mut together = String::new();
+            for part in &parts {
+                prop_assert!(limit.holds(part), "{} > {}", (limit.measure)(part), limit.max);
+                together.push_str(without_header(part));
+            }
+            prop_assert_eq!(&together, &text);
+            // Between two parts lies the end of a grapheme, unless that grapheme alone is too long for a part.
+            let room = limit.max.saturating_sub((limit.measure)(&header(999_999, 999_999)) + 1);
+            let too_long = text.graphemes(true).any(|grapheme| (limit.measure)(grapheme) > room);
+            if !too_long {
+                let ends: Vec<usize> = text.grapheme_indices(true).map(|(at, g)| at + g.len()).collect();
+                let mut at = 0;
+                for part in &parts {
+                    at += without_header(part).len();
+                    prop_assert!(text.is_empty() || ends.contains(&at), "a grapheme was cut at {}", at);
+                }
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_header_unrecognisable(body in text(), author in text(), limit in limit()) {
+            let limit = TextLimit { max: limit.max + 800, ..limit };
+            let parts = comment_parts(Side::Google, &comment("12", &author, &body), &capabilities(limit));
+            for part in &parts {
+                prop_assert!(limit.holds(part));
+                prop_assert!(first_line(part).starts_with("[Google Comment 12 by "));
+                prop_assert!(first_line(part).ends_with(']'));
+                // As a system may give it back: trimmed, with other line ends.
+                let returned = part.replace('\n', "\r\n");
+                prop_assert!(begins_with(returned.trim(), first_line(part)));
+            }
+        }
+
+        #[test]
+        fn a_counterpart_always_fits(title in text(), description in text(), limit in limit()) {
+            let limit = TextLimit { max: limit.max + 40, ..limit };
+            let target = capabilities(limit);
+            let text = mirrored(Side::Company, "10001", &title, &description, &target);
+            prop_assert!(target.title_limit.holds(&text.title));
+            prop_assert!(!text.title.contains(['\n', '\r']));
+            prop_assert!(limit.holds(&text.description));
+            prop_assert_eq!(markers::company_case_of_description(&text.description), Some("10001"));
+            prop_assert!(text.further.iter().all(|part| limit.holds(part)));
+        }
+    }
 }

@@ -331,7 +331,8 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
     }
     let now = deps.clock.now();
     if let Some(earlier) = session.mapping.pending_creation {
-        let visible_by = earlier.attempted_at + capabilities.search_lag.max(capabilities.write_settles);
+        // It may take effect late, and the search may be late to show it.
+        let visible_by = earlier.attempted_at + capabilities.write_settles + capabilities.search_lag;
         if now < visible_by {
             return Err(SyncError::Failed(format!(
                 "the creation of the counterpart that was begun at {} got no answer; it is looked for until {}",

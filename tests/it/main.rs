@@ -1,5 +1,4 @@
 //! The one integration test binary; its modules are the suites.
-
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,9 +6,15 @@
 )]
 
 mod contract;
+mod csapi_client;
 mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
+mod jira_adapter;
+mod outbound;
 mod queue_contract;
 mod sandbox_csapi;
 mod sandbox_jira;
+mod scenarios;
+mod scripted;
+mod support;

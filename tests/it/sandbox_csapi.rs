@@ -46,7 +46,7 @@ async fn start() -> Server {
 }
 
 async fn serve(sandbox: SandboxCsapi, clock: Arc<ManualClock>) -> Server {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    casebridge::outbound::install_tls();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let router = sandbox.router();

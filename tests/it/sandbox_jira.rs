@@ -52,7 +52,7 @@ async fn start(settings: SandboxJiraSettings) -> Running {
 
 async fn serve(jira: SandboxJira, clock: Arc<ManualClock>) -> Running {
     // Whoever comes first wins; every test installs the same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    casebridge::outbound::install_tls();
     let mut addresses = Vec::new();
     let mut servers = Vec::new();
     for router in [jira.router(), jira.media_router()] {
@@ -137,7 +137,7 @@ fn text_part(name: &str, content: &str) -> Part {
     Part::bytes(content.as_bytes().to_vec()).file_name(name.to_owned()).mime_str("text/plain").unwrap()
 }
 
-fn new_issue(more: Value) -> Value {
+fn new_issue(more: &Value) -> Value {
     let mut fields =
         json!({"project": {"key": "SUP"}, "issuetype": {"name": "Task"}, "summary": "A summary"});
     for (name, value) in more.as_object().unwrap() {
@@ -155,7 +155,7 @@ async fn an_issue_is_created_read_edited_and_deleted() {
         let (status, created) = server
             .post(
                 "issue",
-                new_issue(json!({
+                new_issue(&json!({
                     "description": "h1. raw {text}",
                     "priority": {"name": "High"},
                     "components": [{"name": "Google Cloud"}],
@@ -224,7 +224,7 @@ async fn bad_fields_are_named_all_at_once() {
         (json!({"description": "x".repeat(32_768)}), vec!["description"]),
         (json!({"project": {"key": "NOPE"}}), vec!["project"]),
     ] {
-        let (status, body) = server.post("issue", new_issue(fields.clone())).await;
+        let (status, body) = server.post("issue", new_issue(&fields)).await;
         assert_eq!(status, 400, "{fields}: {body}");
         let named: Vec<_> = body["errors"].as_object().unwrap().keys().collect();
         assert_eq!(named, errors, "{body}");
@@ -251,10 +251,10 @@ async fn a_body_must_be_json_without_nul() {
 async fn the_priority_may_be_missing_on_the_create_screen_only() {
     let server =
         start(SandboxJiraSettings { priority_on_create_screen: false, ..settings(Deployment::Cloud) }).await;
-    let (status, body) = server.post("issue", new_issue(json!({"priority": {"name": "High"}}))).await;
+    let (status, body) = server.post("issue", new_issue(&json!({"priority": {"name": "High"}}))).await;
     assert_eq!(status, 400);
     assert!(body["errors"]["priority"].as_str().unwrap().contains("not on the appropriate screen"), "{body}");
-    let (_, created) = server.post("issue", new_issue(json!({}))).await;
+    let (_, created) = server.post("issue", new_issue(&json!({}))).await;
     let path = format!("issue/{}", created["id"].as_str().unwrap());
     assert_eq!(server.put(&path, json!({"fields": {"priority": {"name": "High"}}})).await.0, 204);
     let fields = server.get("issue/createmeta?expand=projects.issuetypes.fields").await;
@@ -270,7 +270,7 @@ async fn the_flag_may_be_a_checkbox_a_list_or_a_text() {
         (FlagField::Text, json!("true"), "", "cf[10050] ~ true"),
     ] {
         let server = start(SandboxJiraSettings { flag_field, ..settings(Deployment::Cloud) }).await;
-        let (status, created) = server.post("issue", new_issue(json!({FLAG_FIELD: value}))).await;
+        let (status, created) = server.post("issue", new_issue(&json!({FLAG_FIELD: value}))).await;
         assert_eq!(status, 201, "{created}");
         let id = created["id"].as_str().unwrap();
         let issue = server.get(&format!("issue/{id}")).await;
@@ -296,7 +296,7 @@ async fn moving_hiding_and_cloning_behave_as_in_the_real_one() {
             assert_eq!((&issue["id"], &issue["key"]), (&json!(id), &json!("OPS-1")));
         }
         assert_eq!(server.found(&[("jql", "project = SUP")]).await, [""; 0]);
-        assert_eq!(server.found(&[("jql", "key = SUP-1")]).await, [id.clone()]);
+        assert_eq!(server.found(&[("jql", "key = SUP-1")]).await, [id.as_str()]);
 
         let clone = server.jira.clone_issue(&id).unwrap();
         let clone = server.jira.issue(&clone).unwrap();
@@ -612,13 +612,11 @@ async fn cloud_searches_in_pages_that_survive_changes() {
         seen.append(&mut ids(&page));
         // An issue that was on the first page moves to the end: none of the others may be missed.
         server.jira.set_priority(&expected[0], "High").unwrap();
-        match page["nextPageToken"].as_str() {
-            Some(next) => next.clone_into(&mut token),
-            None => {
-                assert_eq!(page["isLast"], true);
-                break;
-            }
-        }
+        let Some(next) = page["nextPageToken"].as_str() else {
+            assert_eq!(page["isLast"], true);
+            break;
+        };
+        next.clone_into(&mut token);
     }
     let distinct: BTreeSet<_> = seen.iter().cloned().collect();
     assert_eq!(distinct, expected.iter().cloned().collect());
@@ -660,23 +658,24 @@ async fn cloud_refuses_unbounded_queries_and_has_dropped_the_old_search() {
 async fn a_lagging_search_sees_only_what_is_reconciled() {
     let server = start(SandboxJiraSettings::default()).await;
     let old = server.issue(NewIssue::flagged("old"));
+    let old = old.as_str();
     server.clock.advance(Duration::minutes(5));
     server.jira.faults().set_search_lag(Duration::seconds(60));
     let new = server.issue(NewIssue::flagged("new"));
-    server.jira.set_priority(&old, "High").unwrap();
+    server.jira.set_priority(old, "High").unwrap();
     let all = ("jql", "project = SUP ORDER BY key");
-    assert_eq!(server.found(&[all]).await, [old.clone()]);
-    assert_eq!(server.found(&[all, ("reconcileIssues", &new)]).await, [old.clone(), new.clone()]);
+    assert_eq!(server.found(&[all]).await, [old]);
+    assert_eq!(server.found(&[all, ("reconcileIssues", &new)]).await, [old, new.as_str()]);
     let changed = ("jql", "updated >= \"2026-07-01 12:05\"");
     assert_eq!(server.found(&[changed]).await, [""; 0], "the change is not in the index yet");
-    assert_eq!(server.found(&[changed, ("reconcileIssues", &old)]).await, [old.clone()]);
+    assert_eq!(server.found(&[changed, ("reconcileIssues", old)]).await, [old]);
     // What is found is shown as it is now.
     let (_, page) = server.search(&[all, ("fields", "priority")]).await;
     assert_eq!(page["issues"][0]["fields"]["priority"]["name"], "High");
     let body = json!({"jql": all.1, "reconcileIssues": [new.parse::<u64>().unwrap()]});
     assert_eq!(ids(&server.post("search/jql", body).await.1).len(), 2);
     server.clock.advance(Duration::seconds(60));
-    assert_eq!(server.found(&[all]).await, [old.clone(), new]);
+    assert_eq!(server.found(&[all]).await, [old, new.as_str()]);
     assert_eq!(
         server.get(&format!("issue/{old}?fields=priority")).await["fields"]["priority"]["name"],
         "High"
@@ -788,7 +787,7 @@ async fn missing_rights_show_where_the_real_one_shows_them() {
     let denied_permissions = denied.iter().map(ToString::to_string).collect();
     let server = start(SandboxJiraSettings { denied_permissions, ..settings(Deployment::Cloud) }).await;
     let id = server.issue(NewIssue::new("An issue"));
-    assert_eq!(server.post("issue", new_issue(json!({}))).await.0, 400);
+    assert_eq!(server.post("issue", new_issue(&json!({}))).await.0, 400);
     let (status, body) = server.put(&format!("issue/{id}"), json!({"fields": {"summary": "x"}})).await;
     assert_eq!(status, 400);
     assert!(body["errors"]["summary"].as_str().unwrap().contains("not on the appropriate screen"));

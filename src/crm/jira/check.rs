@@ -330,6 +330,7 @@ async fn attachments(client: &Client) -> Finding {
 }
 
 async fn search(client: &Client, flag: &CustomField) -> Finding {
+    // The last few minutes: since now.
     let now = chrono::DateTime::UNIX_EPOCH;
     let query = jql::updated(flag, &client.settings().flag_value, now, now, jql::Since::Period);
     match client.search_some(&query, "summary").await {
@@ -344,9 +345,15 @@ async fn search(client: &Client, flag: &CustomField) -> Finding {
 /// What only an issue can show: the edit screen and the workflow. Looks at the newest of the project.
 async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomField>]) {
     let settings = client.settings();
-    let newest = client.search_some(&jql::newest(&settings.project), "summary,status").await;
-    let issues: Vec<Issue> =
-        newest.unwrap_or_default().iter().filter_map(|value| Issue::read(value).ok()).collect();
+    let newest = match client.search_some(&jql::newest(&settings.project), "summary,status").await {
+        Ok(newest) => newest,
+        Err(error) => {
+            let advice = "an issue of the project cannot be looked at: check company.jira.deployment";
+            report.add("edit screen and workflow", Err(failed(&error, advice)));
+            return;
+        }
+    };
+    let issues: Vec<Issue> = newest.iter().filter_map(|value| Issue::read(value).ok()).collect();
     let open = issues.iter().find(|issue| issue.is_done() == Ok(false));
     let Some(issue) = open.or(issues.first()) else {
         report.add(

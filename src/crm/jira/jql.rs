@@ -51,7 +51,7 @@ pub(super) fn counterpart(field: &CustomField, name: &str, number: &str) -> Stri
     let clause = field.clause();
     let phrase = quoted(&format!("\"{}\"", words(name)));
     let number = quoted(&format!("\"{}\"", words(number)));
-    format!("{clause} ~ {phrase} OR {clause} ~ {number} ORDER BY created ASC")
+    format!("{clause} ~ {phrase} OR {clause} ~ {number}")
 }
 
 /// The cases of a project, the newest first.
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(quoted("a\" OR b\\\n"), "\"a\\\" OR b\\\\ \"");
         assert_eq!(
             counterpart(&field(FieldKind::Text), "organizations/1/cases/2", "2"),
-            "cf[10050] ~ \"\\\"organizations/1/cases/2\\\"\" OR cf[10050] ~ \"\\\"2\\\"\" ORDER BY created ASC"
+            "cf[10050] ~ \"\\\"organizations/1/cases/2\\\"\" OR cf[10050] ~ \"\\\"2\\\"\""
         );
         assert_eq!(newest("SUP"), "project = \"SUP\" ORDER BY created DESC");
     }

@@ -47,7 +47,7 @@ pub fn escape(plain: &str) -> String {
             wiki.push('\\');
         }
         wiki.push(c);
-        if place.needs_joiner(c, rest.trim_start_matches(JOINER), rest.starts_with(JOINER)) {
+        if place.needs_joiner(c, rest) {
             wiki.push(JOINER);
         }
         place.step(c);
@@ -73,7 +73,7 @@ pub fn unescape(wiki: &str) -> String {
             continue;
         }
         plain.push(c);
-        if next == Some(JOINER) && place.needs_joiner(c, rest.trim_start_matches(JOINER), true) {
+        if next == Some(JOINER) && place.needs_joiner(c, rest) {
             rest = &rest[JOINER.len_utf8()..];
         }
         place.step(c);
@@ -174,9 +174,14 @@ impl Place {
         }
     }
 
-    /// Whether a joiner has to follow `c` so that it means nothing together with `rest`, the text after it and any
-    /// joiners; one that stands there already is told from one of ours by adding another.
-    fn needs_joiner(&self, c: char, rest: &str, joined: bool) -> bool {
+    /// Whether a joiner has to follow `c`, so that it means nothing together with what comes after it. One that is there
+    /// already is told from one of ours by adding another.
+    fn needs_joiner(&self, c: char, rest: &str) -> bool {
+        if !matches!(c, '\\' | '&' | 'h' | 'b' | ':') {
+            return false;
+        }
+        let joined = rest.starts_with(JOINER);
+        let rest = rest.trim_start_matches(JOINER);
         let mut following = rest.chars();
         match c {
             '\\' => joined || following.next().is_some_and(|next| next == '\\' || ESCAPABLE.contains(next)),
@@ -187,23 +192,23 @@ impl Place {
                     && following.next() == Some('.')
             }
             'b' => self.line_start && rest.starts_with("q."),
-            ':' => {
+            _ => {
                 matches!(following.next(), Some('D' | 'P' | 'p'))
                     && following.next().is_none_or(|next| !next.is_ascii_alphanumeric())
             }
-            _ => false,
         }
     }
 }
 
 /// Whether what follows a `[` is no link, mention or file: words and a closing bracket, or none on this line.
 fn is_plain_bracket(rest: &str) -> bool {
+    let is_host = rest.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www."));
     let mut blank = false;
     let mut hyphen = false;
     for (index, c) in rest.chars().enumerate() {
         match c {
             // `[SUP-12]` is a link to an issue.
-            ']' => return index > 0 && (blank || !hyphen) && !rest.to_ascii_lowercase().starts_with("www."),
+            ']' => return index > 0 && (blank || !hyphen) && !is_host,
             '\n' | '\r' => return true,
             ' ' => blank = true,
             '-' => hyphen = true,
@@ -333,6 +338,14 @@ mod tests {
             any::<char>().prop_map(String::from),
         ];
         prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    #[test]
+    fn long_texts_take_no_longer_for_each_character() {
+        for piece in ["[a] ", "\u{2060}", ":\u{2060}", "&", "[", "https://", "h1.\n", "\\"] {
+            let plain = piece.repeat(1_000_000 / piece.len());
+            assert!(unescape(&escape(&plain)) == plain, "{piece:?}");
+        }
     }
 
     proptest! {

@@ -84,7 +84,7 @@ impl Jira {
         upstream: Upstream,
         clock: SharedClock,
     ) -> Self {
-        let with_internal = capabilities(settings.deployment);
+        let with_internal = capabilities(settings.deployment, upstream.write_settles());
         let without_internal = Capabilities { internal_comments: false, ..with_internal.clone() };
         Self {
             client: Client::new(settings, upstream),
@@ -558,7 +558,7 @@ impl Jira {
     }
 }
 
-fn capabilities(deployment: Deployment) -> Capabilities {
+fn capabilities(deployment: Deployment, write_settles: Duration) -> Capabilities {
     // Cloud's search is eventually consistent and promises no bound (changelog CHANGE-2046); Data Center's index follows
     // within seconds, on the other nodes of a cluster too.
     let (search_lag, time_resolution) = match deployment {
@@ -577,8 +577,7 @@ fn capabilities(deployment: Deployment) -> Capabilities {
         // XML 1.0, in which Jira exports and indexes, has no room for them.
         control_characters: false,
         search_lag,
-        // Longer than a request lives behind a common gateway: what has not happened by then never will.
-        write_settles: Duration::seconds(60),
+        write_settles,
         time_resolution,
         idempotency_keys: false,
         stored_filename,

@@ -49,16 +49,14 @@ impl Paging {
             }
             return true;
         }
-        let mut news = false;
-        for id in ids {
-            news |= self.seen.insert(id.clone());
-        }
+        self.seen.extend(ids.iter().cloned());
+        let more_than_overlap = ids.len() > self.overlap;
         let end = self.start + ids.len();
         // A page of one cannot overlap and move on.
         self.overlap = OVERLAP.min(ids.len() / 2);
         self.back = OVERLAP;
         self.start = end - self.overlap;
-        total.map_or(news, |total| end < total)
+        total.map_or(more_than_overlap, |total| end < total)
     }
 }
 

@@ -119,7 +119,7 @@ impl Query {
     /// Reads and checks a query. An empty one is good here.
     pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Self, String> {
         let tokens = tokens(text)?;
-        Parser { tokens, position: 0, context }.query()
+        Parser { tokens, position: 0, depth: 0, context }.query()
     }
 
     /// Whether it restricts the search at all.
@@ -427,6 +427,9 @@ type Placed = (Token, usize);
 
 const SIGNS: [&str; 13] = ["!=", "!~", "<=", ">=", "&&", "||", "=", "<", ">", "~", "(", ")", ","];
 
+/// How deeply a query may be nested: enough for every sensible one, and far from the end of the stack.
+const DEPTH_LIMIT: usize = 100;
+
 /// Words that must be quoted to be names or values.
 const RESERVED: [&str; 11] =
     ["and", "or", "not", "in", "is", "was", "changed", "empty", "null", "order", "by"];
@@ -454,6 +457,8 @@ fn tokens(text: &str) -> Result<Vec<Placed>, String> {
         } else if c == '!' {
             tokens.push((Token::Word("not".to_owned(), false), at));
             at += 1;
+        } else if c == '&' || c == '|' {
+            return Err(fault(&format!("Expecting either 'OR' or 'AND' but got '{c}'."), at));
         } else {
             let start = at;
             while let Some(&c) =
@@ -525,6 +530,8 @@ fn illegal_escape(escape: &str, at: usize) -> String {
 struct Parser<'a> {
     tokens: Vec<Placed>,
     position: usize,
+    /// How many brackets and `NOT`s are open.
+    depth: usize,
     context: &'a Context<'a>,
 }
 
@@ -561,14 +568,25 @@ impl Parser<'_> {
     }
 
     fn factor(&mut self) -> Result<Test, String> {
-        if self.take_word("not") {
-            return Ok(Test::Not(Box::new(self.factor()?)));
+        let negated = self.take_word("not");
+        if !negated && !self.take_sign("(") {
+            return self.condition();
         }
-        if self.take_sign("(") {
+        if self.depth == DEPTH_LIMIT {
+            return Err("Error in the JQL Query: it is nested too deeply.".to_owned());
+        }
+        self.depth += 1;
+        let test = if negated {
+            Test::Not(Box::new(self.factor()?))
+        } else {
             let test = self.either()?;
-            return if self.take_sign(")") { Ok(test) } else { Err(self.unexpected("Expecting ')'")) };
-        }
-        self.condition()
+            if !self.take_sign(")") {
+                return Err(self.unexpected("Expecting ')'"));
+            }
+            test
+        };
+        self.depth -= 1;
+        Ok(test)
     }
 
     fn condition(&mut self) -> Result<Test, String> {
@@ -1003,7 +1021,7 @@ fn canonical_priority(value: &str) -> Option<&'static str> {
 /// `-5d`, `4w 2d`: units are weeks, days, hours and minutes (`m`).
 fn period(value: &str) -> Option<Duration> {
     let (sign, digits) = match value.strip_prefix('-') {
-        Some(rest) => (-1, rest),
+        Some(rest) => (-1_i64, rest),
         None => (1, value.strip_prefix('+').unwrap_or(value)),
     };
     let mut minutes = 0_i64;
@@ -1019,7 +1037,7 @@ fn period(value: &str) -> Option<Duration> {
         minutes = minutes.checked_add(count.checked_mul(unit)?)?;
     }
     (!digits.is_empty()).then_some(())?;
-    Duration::try_minutes(sign * minutes)
+    Duration::try_minutes(minutes.checked_mul(sign)?)
 }
 
 #[cfg(test)]
@@ -1139,6 +1157,7 @@ mod tests {
                 "Expecting either 'OR' or 'AND' but got 'updated'. (line 1, character 15)",
             ),
             ("project = SUP AND AND", "Error in the JQL Query: Expecting a field name but got 'AND'."),
+            ("project = SUP & key = SUP-1", "got '&'. (line 1, character 15)"),
             ("project = or", "Expecting either a value, list or function but got 'or'."),
             ("(project = SUP", "Expecting ')'"),
             ("project = \"SUP", "The quoted string has not been completed."),
@@ -1150,6 +1169,27 @@ mod tests {
         ] {
             let error = run(jql, &SandboxJiraSettings::data_center()).unwrap_err();
             assert!(error.contains(reason), "{jql}: {error}");
+        }
+    }
+
+    #[test]
+    fn monstrous_queries_are_refused_quietly() {
+        let settings = SandboxJiraSettings::default();
+        for jql in [
+            "(".repeat(100_000),
+            "not ".repeat(100_000),
+            "!".repeat(100_000),
+            "updated > \"--9223372036854775808m\"".to_owned(),
+            "updated > \"99999999999999999w\"".to_owned(),
+        ] {
+            assert!(run(&jql, &settings).is_err(), "{jql:.40}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_text_is_read_or_refused(text in "[a-z0-9 =!<>~(),&|\"'\\\\\\[\\]*?{}:/é-]{0,40}") {
+            let _ = run(&text, &SandboxJiraSettings::default());
         }
     }
 

@@ -412,7 +412,7 @@ impl Issue {
     /// What a search index that is `lag` behind knows of the issue; `None` before it has seen it at all.
     pub(super) fn as_indexed(&self, now: DateTime<Utc>, lag: Duration) -> Option<Arc<Document>> {
         if lag <= Duration::zero() {
-            return Some(Arc::new(self.doc.clone()));
+            return self.indexed.back().map(|version| Arc::clone(&version.doc));
         }
         let seen = now.checked_sub_signed(lag).unwrap_or(DateTime::<Utc>::MIN_UTC);
         self.indexed.iter().rev().find(|version| version.at <= seen).map(|version| Arc::clone(&version.doc))

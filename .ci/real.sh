@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# The suites against software that none of us wrote.
+set -euo pipefail
+.ci/python-clients.sh
+cargo test --locked --features real-parts --test clients

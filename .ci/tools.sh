@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Installs what the suites against real software need and the machine lacks; says what cannot be installed.
+set -euo pipefail
+
+missing=()
+command -v curl >/dev/null || missing+=(curl)
+command -v python3 >/dev/null || missing+=(python3 python3-venv)
+command -v java >/dev/null || missing+=(default-jre-headless)
+if ((${#missing[@]})); then
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+if ! command -v gcloud >/dev/null; then
+  echo 'the Google Cloud SDK (gcloud) is missing: the suites against its emulators and its App Engine code need it' >&2
+  exit 1
+fi

@@ -1,0 +1,195 @@
+//! Real parts, from the configuration.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use casebridge::cases::CaseSystem;
+use casebridge::clock::{SharedClock, SystemClock};
+use casebridge::config::{Config, Platform, QueueConfig, Secret, SecretRef};
+use casebridge::crm::jira::Jira;
+use casebridge::csapi::Csapi;
+use casebridge::entities::Sides;
+use casebridge::outbound::{
+    Credentials, GoogleCredentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings,
+};
+use casebridge::queue::TaskQueue;
+use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
+use casebridge::queue::cron_yaml::CronConfig;
+use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions};
+use casebridge::queue::queue_yaml::QueueConfig as QueueYaml;
+use casebridge::store::Store;
+use casebridge::tasks::Deps;
+use casebridge::telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+
+/// Everything that the commands work with.
+pub(super) struct Parts {
+    pub(super) deps: Arc<Deps>,
+    pub(super) admin_token: Option<Secret>,
+    pub(super) internal_token: Secret,
+    /// The embedded queue and cron, to be run by `serve`.
+    pub(super) embedded: Option<(Arc<EmbeddedQueue>, Option<Arc<EmbeddedCron>>)>,
+    /// Cancelled when running tasks have to end at once.
+    pub(super) stop: CancellationToken,
+}
+
+impl Parts {
+    pub(super) async fn build(config: &Config) -> anyhow::Result<Self> {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let metrics = Metrics::shared();
+        let google = Google::default();
+        let store = open_store(&config.store.url)?;
+        let internal_token = Secret::new(hex::encode(rand::random::<[u8; 32]>()));
+        let (queue, embedded) = open_queue(config, &clock, &internal_token)?;
+        let systems = Sides {
+            google: csapi(config, &google, &clock, &metrics).await?,
+            company: company(config, &clock, &metrics)?,
+        };
+        let admin_token = config
+            .server
+            .admin_token
+            .as_ref()
+            .map(|secret| read(secret, "server.admin_token"))
+            .transpose()?;
+        let stop = CancellationToken::new();
+        let deps = Arc::new(Deps {
+            clock,
+            store,
+            queue,
+            systems,
+            settings: config.tasks.clone(),
+            metrics,
+            stop: stop.clone(),
+        });
+        Ok(Self { deps, admin_token, internal_token, embedded, stop })
+    }
+}
+
+/// Google's tokens, found once.
+#[derive(Default)]
+struct Google(tokio::sync::OnceCell<Arc<dyn gcp_auth::TokenProvider>>);
+
+impl Google {
+    async fn credentials(&self, authenticate: bool) -> anyhow::Result<Arc<dyn Credentials>> {
+        if !authenticate {
+            return Ok(Arc::new(NoCredentials));
+        }
+        let provider = self.0.get_or_try_init(gcp_auth::provider).await.context(
+            "no credentials for Google Cloud were found: on a workstation run `gcloud auth application-default login`, \
+             elsewhere attach a service account, or set google.auth = \"none\" for a sandbox",
+        )?;
+        Ok(Arc::new(GoogleCredentials::new(Arc::clone(provider))))
+    }
+}
+
+/// Where the service listens.
+pub(super) fn listen_address(config: &Config) -> anyhow::Result<SocketAddr> {
+    let port = match std::env::var("PORT") {
+        Ok(port) => Some(port.parse::<u16>().context("PORT must be a port number")?),
+        Err(_) => None,
+    };
+    Ok(match (config.server.platform, config.server.listen) {
+        (Platform::AppEngine, _) => SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(8080))),
+        (Platform::Local, Some(listen)) => listen,
+        (Platform::Local, None) => SocketAddr::from(([127, 0, 0, 1], port.unwrap_or(8080))),
+    })
+}
+
+fn read(secret: &SecretRef, key: &str) -> anyhow::Result<Secret> {
+    match secret.read_local() {
+        Some(value) => value.with_context(|| key.to_owned()),
+        None => Err(anyhow!("{key}: secrets in Secret Manager are not supported by this build")),
+    }
+}
+
+fn open_store(url: &str) -> anyhow::Result<Arc<dyn Store>> {
+    match url.strip_prefix("sqlite:") {
+        Some(path) => Ok(Arc::new(casebridge::store::SqliteStore::open(std::path::Path::new(path))?)),
+        None => Err(anyhow!("store.url: {url:?} is not a store that this build knows: sqlite:PATH")),
+    }
+}
+
+type Embedded = Option<(Arc<EmbeddedQueue>, Option<Arc<EmbeddedCron>>)>;
+
+fn open_queue(
+    config: &Config,
+    clock: &SharedClock,
+    internal_token: &Secret,
+) -> anyhow::Result<(Arc<dyn TaskQueue>, Embedded)> {
+    match &config.queue {
+        QueueConfig::Embedded { path, cron, queue_yaml, cron_yaml } => {
+            let port = listen_address(config)?.port();
+            let target: url::Url = format!("http://127.0.0.1:{port}").parse()?;
+            let token = internal_token.reveal().to_owned();
+            let queues = QueueYaml::load(queue_yaml.as_deref())?;
+            let options =
+                EmbeddedQueueOptions::new(path, queues, target.clone(), token.clone(), Arc::clone(clock));
+            let queue = Arc::new(EmbeddedQueue::open(options)?);
+            let cron = if *cron {
+                let jobs = CronConfig::load(cron_yaml.as_deref())?;
+                let options = EmbeddedCronOptions::new(path, jobs, target, token, Arc::clone(clock));
+                Some(Arc::new(EmbeddedCron::open(options)?))
+            } else {
+                None
+            };
+            Ok((Arc::clone(&queue) as Arc<dyn TaskQueue>, Some((queue, cron))))
+        }
+        QueueConfig::CloudTasks { .. } => {
+            Err(anyhow!("queue.kind: cloud-tasks is not supported by this build"))
+        }
+    }
+}
+
+async fn csapi(
+    config: &Config,
+    google: &Google,
+    clock: &SharedClock,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Arc<dyn CaseSystem>> {
+    let settings = UpstreamSettings {
+        name: "CSAPI",
+        base_url: config.google.base_url.clone(),
+        requests_per_minute: config.google.requests_per_minute,
+        timeout: config.google.timeout,
+        retry: retries(config.google.timeout),
+        download_hosts: Vec::new(),
+    };
+    let credentials = google.credentials(config.google.authenticate).await?;
+    let upstream = Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(metrics))?;
+    Ok(Arc::new(Csapi::new(config.google.csapi.clone(), Arc::new(upstream))?))
+}
+
+fn company(
+    config: &Config,
+    clock: &SharedClock,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Arc<dyn CaseSystem>> {
+    let company = &config.company;
+    let jira = &company.jira;
+    let credentials: Arc<dyn Credentials> = match jira.secret_reference() {
+        Some(reference) => {
+            let key = "company.jira: the secret";
+            let secret = read(&reference.parse().map_err(|error| anyhow!("{key}: expected {error}"))?, key)?;
+            jira.credentials(secret.reveal()).map_err(|error| anyhow!("{key}: {error}"))?
+        }
+        None => Arc::new(NoCredentials),
+    };
+    let settings = UpstreamSettings {
+        name: "Jira",
+        base_url: company.base_url.clone(),
+        requests_per_minute: company.requests_per_minute,
+        timeout: company.timeout,
+        retry: retries(company.timeout),
+        download_hosts: jira.allowed_download_hosts(),
+    };
+    let upstream = Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(metrics))?;
+    Ok(Arc::new(Jira::new(jira.clone(), company.priorities.clone(), upstream, Arc::clone(clock))))
+}
+
+/// A pause is never longer than a call may take.
+fn retries(timeout: Duration) -> RetryPolicy {
+    let policy = RetryPolicy::default();
+    RetryPolicy { longest_pause: policy.longest_pause.min(timeout), ..policy }
+}

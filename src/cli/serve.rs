@@ -1,0 +1,82 @@
+//! `casebridge serve`: the service, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use casebridge::config::Config;
+use casebridge::http::{Service, router};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::parts::{Parts, listen_address};
+
+/// How long running tasks get after SIGTERM. App Engine gives about 30 s in all.
+const GRACE: Duration = Duration::from_secs(25);
+/// How long tasks that were cut short get to give their leases back.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+pub(super) async fn run(config: &Config) -> anyhow::Result<bool> {
+    let shutdown = CancellationToken::new();
+    tokio::spawn(cancel_on_signal(shutdown.clone()));
+    serve(config, shutdown).await?;
+    Ok(true)
+}
+
+/// Serves until `shutdown` is cancelled: then no new work, running tasks get 25 s, leases are given back.
+pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let address = listen_address(config)?;
+    let parts = Parts::build(config).await?;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    tracing::info!("listening on http://{address}");
+    let running = TaskTracker::new();
+    let app = router(Service {
+        deps: parts.deps.clone(),
+        platform: config.server.platform,
+        admin_token: parts.admin_token.clone(),
+        internal_token: parts.internal_token.clone(),
+        running: running.clone(),
+    });
+    let background = TaskTracker::new();
+    if let Some((queue, cron)) = &parts.embedded {
+        background.spawn(queue.clone().run(shutdown.clone()));
+        if let Some(cron) = cron {
+            background.spawn(cron.clone().run(shutdown.clone()));
+        }
+    }
+    background.close();
+    let served = {
+        let shutdown = shutdown.clone();
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move {
+            axum::serve(listener, app).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
+        })
+    };
+    shutdown.cancelled().await;
+    tracing::info!("stopping: no new work; running tasks get {} s", GRACE.as_secs());
+    running.close();
+    let ended = async {
+        running.wait().await;
+        background.wait().await;
+    };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        parts.stop.cancel();
+        let _ = tokio::time::timeout(LAST_WORDS, running.wait()).await;
+    }
+    // A connection that is kept open must not keep the process.
+    let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// SIGTERM from the platform, SIGINT from a terminal.
+pub(super) async fn cancel_on_signal(shutdown: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    shutdown.cancel();
+}

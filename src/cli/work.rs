@@ -1,0 +1,100 @@
+//! Commands that do one thing and end.
+
+use casebridge::cases::Check;
+use casebridge::config::{Config, QueueConfig};
+use casebridge::entities::Side;
+use casebridge::store::MappingFilter;
+use casebridge::tasks::{self, Caller, Mode, Outcome, Task};
+
+use super::parts::Parts;
+
+/// Runs one task, without HTTP.
+pub(super) async fn task(config: &Config, task: Task, dry_run: bool) -> anyhow::Result<bool> {
+    let parts = Parts::build(config).await?;
+    let mode = if dry_run { Mode::DryRun } else { Mode::Act };
+    let report = tasks::run(&parts.deps, task, Caller::Person, mode).await;
+    println!("{}", serde_json::to_string_pretty(&report.to_json())?);
+    Ok(report.outcome == Outcome::Done)
+}
+
+/// Tries everything that the service needs.
+pub(super) async fn check(config: &Config, json: bool) -> anyhow::Result<bool> {
+    let parts = Parts::build(config).await?;
+    let store = parts.deps.store.check().await;
+    let mut checks = vec![Check {
+        what: format!("store: {}", config.store.url),
+        result: store.map(|()| "can be read and written".to_owned()).map_err(|error| error.to_string()),
+    }];
+    let queue = match &config.queue {
+        QueueConfig::Embedded { path, cron, .. } => format!(
+            "embedded, in {}{}",
+            path.display(),
+            if *cron { "" } else { "; cron is off: somebody else must call GET /cron/…" }
+        ),
+        QueueConfig::CloudTasks { project, location, .. } => {
+            format!("Cloud Tasks of {project} in {location}")
+        }
+    };
+    checks.push(Check { what: "queues".to_owned(), result: Ok(queue) });
+    for side in Side::BOTH {
+        checks.extend(parts.deps.systems[side].check().await);
+    }
+    let good = checks.iter().all(|check| check.result.is_ok());
+    if json {
+        println!("{}", serde_json::to_string_pretty(&checks)?);
+    } else {
+        for Check { what, result } in &checks {
+            match result {
+                Ok(found) => println!("ok      {what}: {found}"),
+                Err(reason) => println!("FAILED  {what}: {reason}"),
+            }
+        }
+    }
+    Ok(good)
+}
+
+/// Shows what is mapped.
+pub(super) async fn mappings(config: &Config, json: bool) -> anyhow::Result<bool> {
+    let parts = Parts::build(config).await?;
+    let store = &parts.deps.store;
+    let global = store.global().await?;
+    let now = parts.deps.clock.now();
+    let mut after = None;
+    loop {
+        let page = store.list(MappingFilter::All, after, 200).await?;
+        for mapping in &page.mappings {
+            if json {
+                println!("{}", casebridge::http::describe_mapping(mapping, &global, now));
+                continue;
+            }
+            let age = |side| match mapping.synced_at(side, &global) {
+                Some(at) => format!("{} ago", casebridge::sync::texts::duration_words(now - at)),
+                None => "never".to_owned(),
+            };
+            let waiting: Vec<&str> = Side::BOTH
+                .into_iter()
+                .filter(|side| mapping.waiting[*side].is_some())
+                .map(Side::name)
+                .collect();
+            println!(
+                "{}  {}  <->  {}  {}  synced: google {}, company {}{}{}",
+                mapping.id,
+                mapping.case_id(Side::Google).unwrap_or("-"),
+                mapping.case_id(Side::Company).unwrap_or("-"),
+                if mapping.is_open() { "open" } else { "resolved" },
+                age(Side::Google),
+                age(Side::Company),
+                if waiting.is_empty() { String::new() } else { format!("  waiting: {}", waiting.join(", ")) },
+                mapping
+                    .last_error
+                    .as_deref()
+                    .map(|error| format!("  last error: {error}"))
+                    .unwrap_or_default(),
+            );
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(true);
+        }
+    }
+}

@@ -1,0 +1,877 @@
+//! The store in Firestore, Native mode.
+//!
+//! | collection | document ID | holds |
+//! | --- | --- | --- |
+//! | `CaseMapping` | the mapping's `ID`: a random number of 16 digits | the documented properties, `googleCaseNumber`, `needsWatching`, `details` (everything else, as JSON), `revision` |
+//! | `CaseMappingKey` | `google:NUMBER`, `company:ID` | `mapping`: the ID of the one mapping that holds this case (`R9`) |
+//! | `Global` | `1` | `google_last_polled_at`, `company_last_polled_at` |
+//!
+//! Every change is one commit whose preconditions name what was read before it (`exists`, `updateTime`), so it happens
+//! as a whole, and only on what was seen; no lock is held between two calls. A mapping's version is its document's
+//! update time in microseconds. Contention is waited out with growing, random pauses. `revision` is drawn anew for each
+//! write: it tells whether a write whose answer was lost has happened (`R13`), and makes each write a change, without
+//! which Firestore would leave the update time as it was.
+//!
+//! IDs are random, since documents with sequential names end up on one server (Firestore's documentation, "Best
+//! practices"). They have 16 digits each, so that the order of the names is that of the numbers, and stay below 2^53,
+//! so that JavaScript holds them.
+//!
+//! No query needs a composite index. `firestore.indexes.json` takes the properties that nobody searches for out of the
+//! indexes, which makes writes cheaper; it is deployed with `firebase deploy --only firestore:indexes --project
+//! PROJECT` (for another database than the default one, name it in `firebase.json`), or property by property with
+//! `gcloud firestore indexes fields update`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
+use chrono::{DateTime, Utc};
+use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
+use firestore::gcloud_sdk::google::firestore::v1::structured_query::{
+    CollectionSelector, Direction, FieldFilter, FieldReference, Filter, Order, Projection, UnaryFilter,
+    field_filter, filter::FilterType, unary_filter,
+};
+use firestore::gcloud_sdk::google::firestore::v1::value::ValueType;
+use firestore::gcloud_sdk::google::firestore::v1::{
+    BatchGetDocumentsRequest, CommitRequest, Cursor, Document, DocumentMask, Precondition, RunQueryRequest,
+    StructuredQuery, Value, Write, batch_get_documents_response, precondition, run_query_request, write,
+};
+use firestore::gcloud_sdk::google::rpc;
+use firestore::gcloud_sdk::google_cloud_auth::credentials::{
+    CacheableResource, Credentials as SdkCredentials, CredentialsProvider, EntityTag,
+};
+use firestore::gcloud_sdk::google_cloud_auth::errors::CredentialsError;
+use firestore::gcloud_sdk::prost::Message;
+use firestore::gcloud_sdk::prost_types::Timestamp;
+use firestore::gcloud_sdk::{GoogleAuthMiddleware, tonic};
+use firestore::{FirestoreDb, FirestoreDbOptions};
+use futures_util::{TryStream, TryStreamExt};
+use rand::RngExt as _;
+use tokio::sync::OnceCell;
+
+use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
+use crate::outbound::Credentials;
+
+use super::google_cloud::{
+    ApiFailure, Backoff, Code, DatabaseLocation, GoogleDatabase, OperationCounters, OperationCounts, Target,
+};
+use super::record::{CaseKey, Property, Record, cut, cut_time, passes};
+use super::{Created, MappingFilter, MappingPage, Store, StoreError};
+
+/// What IDs are drawn from.
+const IDS: RangeInclusive<i64> = 1_000_000_000_000_000..=8_999_999_999_999_999;
+
+/// For one call, retries not included.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+const MAPPINGS: &str = "CaseMapping";
+const GLOBAL: &str = "Global";
+const REVISION: &str = "revision";
+
+/// Keeps everything in a Firestore database in Native mode. It connects when it is first used, and again whenever the
+/// connection breaks.
+pub struct FirestoreStore {
+    target: Target,
+    credentials: Arc<dyn Credentials>,
+    db: OnceCell<FirestoreDb>,
+    counters: OperationCounters,
+    /// [`Store::check`] has seen that it may write.
+    may_write: AtomicBool,
+}
+
+impl FirestoreStore {
+    /// A store in that database. Does not connect yet. `credentials` are not used with an emulator.
+    #[must_use]
+    pub fn new(at: DatabaseLocation, credentials: Arc<dyn Credentials>) -> Self {
+        Self {
+            target: Target { api: GoogleDatabase::Firestore, at },
+            credentials,
+            db: OnceCell::new(),
+            counters: OperationCounters::default(),
+            may_write: AtomicBool::new(false),
+        }
+    }
+
+    /// What has been read, written and deleted since it was made.
+    #[must_use]
+    pub fn operation_counts(&self) -> OperationCounts {
+        self.counters.counts()
+    }
+
+    fn database(&self) -> String {
+        let DatabaseLocation { project, database, emulator: _ } = &self.target.at;
+        format!("projects/{project}/databases/{database}")
+    }
+
+    fn name(&self, collection: &str, id: impl fmt::Display) -> String {
+        format!("{}/documents/{collection}/{id}", self.database())
+    }
+
+    async fn db(&self) -> Result<&FirestoreDb, ApiFailure> {
+        self.db
+            .get_or_try_init(|| async {
+                let DatabaseLocation { project, database, emulator } = &self.target.at;
+                // Given in any case, so that the environment has no say.
+                let url = match emulator {
+                    Some(host) => format!("http://{host}"),
+                    None => "https://firestore.googleapis.com".to_owned(),
+                };
+                let options = FirestoreDbOptions::new(project.clone())
+                    .with_database_id(database.clone())
+                    .with_firebase_api_url(url);
+                let headers = AuthorizationHeaders::new(if emulator.is_some() {
+                    // What the emulator takes for an administrator (Firebase's documentation, "Emulator Suite").
+                    Source::Fixed(HeaderValue::from_static("Bearer owner"))
+                } else {
+                    Source::Ask(Arc::clone(&self.credentials))
+                });
+                FirestoreDb::with_options_auth(options, SdkCredentials::from(headers)).await
+            })
+            .await
+            .map_err(|error| ApiFailure::unreachable(chain(&error)))
+    }
+
+    /// One call, once.
+    async fn call<R, T>(
+        &self,
+        request: R,
+        send: impl AsyncFnOnce(
+            FirestoreClient<GoogleAuthMiddleware>,
+            tonic::Request<R>,
+        ) -> Result<T, tonic::Status>,
+    ) -> Result<T, ApiFailure> {
+        let exchange = async {
+            if self.target.at.emulator.is_none() {
+                // Asked for here as well, so that a refusal is told from an error of the service. It is cached.
+                self.credentials.header().await.map_err(|message| ApiFailure {
+                    code: Code::Unauthenticated,
+                    reason: String::new(),
+                    message,
+                })?;
+            }
+            let client = self.db().await?.client().get();
+            let mut request = tonic::Request::new(request);
+            request.set_timeout(TIMEOUT);
+            send(client, request).await.map_err(|status| to_failure(&status))
+        };
+        tokio::time::timeout(TIMEOUT, exchange)
+            .await
+            .unwrap_or_else(|_| Err(ApiFailure::unreachable(format!("no answer in {} s", TIMEOUT.as_secs()))))
+    }
+
+    /// The documents with these names, in their order.
+    async fn read(&self, names: Vec<String>) -> Result<Vec<Option<Document>>, StoreError> {
+        let mut outage = Backoff::outage();
+        let mut found: HashMap<String, Document> = loop {
+            let request = BatchGetDocumentsRequest {
+                database: self.database(),
+                documents: names.clone(),
+                ..BatchGetDocumentsRequest::default()
+            };
+            let documents = self.call(request, async |mut client, request| {
+                let results = client.batch_get_documents(request).await?.into_inner();
+                collect(results, |response| match response.result {
+                    Some(batch_get_documents_response::Result::Found(document)) => {
+                        Some((document.name.clone(), document))
+                    }
+                    Some(batch_get_documents_response::Result::Missing(_)) | None => None,
+                })
+                .await
+            });
+            match documents.await {
+                Ok(documents) => {
+                    self.counters.read(names.len());
+                    break documents.into_iter().collect();
+                }
+                Err(failure) if repeatable(failure.code) && outage.pause().await => {}
+                Err(failure) => return Err(self.target.explain(&failure)),
+            }
+        };
+        Ok(names.iter().map(|name| found.remove(name)).collect())
+    }
+
+    async fn read_one(
+        &self,
+        collection: &str,
+        id: impl fmt::Display,
+    ) -> Result<Option<Document>, StoreError> {
+        Ok(self.read(vec![self.name(collection, id)]).await?.pop().flatten())
+    }
+
+    async fn query(&self, query: StructuredQuery) -> Result<Vec<Document>, StoreError> {
+        let mut outage = Backoff::outage();
+        loop {
+            let request = RunQueryRequest {
+                parent: format!("{}/documents", self.database()),
+                query_type: Some(run_query_request::QueryType::StructuredQuery(query.clone())),
+                ..RunQueryRequest::default()
+            };
+            let documents = self.call(request, async |mut client, request| {
+                collect(client.run_query(request).await?.into_inner(), |response| response.document).await
+            });
+            match documents.await {
+                Ok(documents) => {
+                    self.counters.read(documents.len().max(1));
+                    return Ok(documents);
+                }
+                Err(failure) if repeatable(failure.code) && outage.pause().await => {}
+                Err(failure) => return Err(self.target.explain(&failure)),
+            }
+        }
+    }
+
+    /// Does all of the writes or none, once; returns when they happened.
+    async fn commit(&self, writes: Vec<Write>) -> Result<Option<Timestamp>, ApiFailure> {
+        let deletes = writes
+            .iter()
+            .filter(|write| matches!(write.operation, Some(write::Operation::Delete(_))))
+            .count();
+        let updates = writes.len() - deletes;
+        let request = CommitRequest { database: self.database(), writes, ..CommitRequest::default() };
+        let response = self
+            .call(request, async |mut client, request| Ok(client.commit(request).await?.into_inner()))
+            .await?;
+        self.counters.written(updates, deletes);
+        // The first write is the one that somebody asks about.
+        Ok(response.write_results.into_iter().next().and_then(|result| result.update_time))
+    }
+
+    /// Who holds these cases, as far as anybody does.
+    async fn holders(&self, keys: &[CaseKey]) -> Result<HashMap<CaseKey, Holder>, StoreError> {
+        let names = keys.iter().map(|key| self.name(CaseKey::KIND, key.name())).collect();
+        let mut holders = HashMap::new();
+        for (key, document) in keys.iter().zip(self.read(names).await?) {
+            if let Some(document) = document {
+                let mapping =
+                    property(&document, CaseKey::HOLDER).and_then(i64::try_from).map_err(|error| {
+                        StoreError::Corrupt(format!(
+                            "{}, property {}: {error}",
+                            document.name,
+                            CaseKey::HOLDER
+                        ))
+                    })?;
+                let holder = Holder { mapping: MappingId(mapping), update_time: document.update_time };
+                holders.insert(key.clone(), holder);
+            }
+        }
+        Ok(holders)
+    }
+
+    /// The mapping that a key names, if it is still there and still holds that case. If not, somebody deleted it by
+    /// hand, and the key may be taken over.
+    async fn living(&self, key: &CaseKey, holder: &Holder) -> Result<Option<Document>, StoreError> {
+        let document = self.read_one(MAPPINGS, holder.mapping).await?;
+        Ok(document.filter(|document| holds(document, key)))
+    }
+
+    /// Makes the mapping the key's holder, provided that it is still as it was seen.
+    fn take(&self, key: &CaseKey, seen: Option<&Holder>, id: MappingId) -> Write {
+        let fields = HashMap::from([(CaseKey::HOLDER.to_owned(), to_value(Property::Integer(id.0)))]);
+        let document = Document { name: self.name(CaseKey::KIND, key.name()), fields, ..Document::default() };
+        update(document, seen.map(|holder| holder.update_time.unwrap_or_default()))
+    }
+
+    fn document(&self, id: MappingId, record: Record, revision: i64) -> Document {
+        let properties =
+            record.into_properties().into_iter().chain([(REVISION, Property::Integer(revision))]);
+        Document {
+            name: self.name(MAPPINGS, id),
+            fields: properties.map(|(name, property)| (name.to_owned(), to_value(property))).collect(),
+            ..Document::default()
+        }
+    }
+
+    async fn find(&self, key: &CaseKey) -> Result<Option<CaseMapping>, StoreError> {
+        let query = StructuredQuery {
+            r#where: Some(compare(
+                key.property(),
+                field_filter::Operator::Equal,
+                Property::Text(key.value().to_owned()),
+            )),
+            limit: Some(1),
+            ..from(MAPPINGS)
+        };
+        self.query(query).await?.first().map(to_mapping).transpose()
+    }
+
+    /// A page of the mappings that a filter on one property lets through; that property's own index is in the order of
+    /// the IDs.
+    async fn list_by_id(
+        &self,
+        condition: Option<Filter>,
+        after: Option<MappingId>,
+        limit: usize,
+    ) -> Result<MappingPage, StoreError> {
+        let start_at = after.filter(|after| after >= &MappingId(*IDS.start())).map(|after| Cursor {
+            values: vec![Value {
+                value_type: Some(ValueType::ReferenceValue(
+                    self.name(MAPPINGS, after.min(MappingId(*IDS.end()))),
+                )),
+            }],
+            before: false,
+        });
+        let query = StructuredQuery {
+            r#where: condition,
+            order_by: vec![ascending("__name__")],
+            start_at,
+            // One more than asked for tells whether there is another page.
+            limit: Some(i32::try_from(limit).unwrap_or(i32::MAX).saturating_add(1)),
+            ..from(MAPPINGS)
+        };
+        let documents = self.query(query).await?;
+        let mappings = documents.iter().take(limit).map(to_mapping).collect::<Result<Vec<_>, _>>()?;
+        let next = mappings.last().filter(|_| documents.len() > limit).map(|mapping| mapping.id);
+        Ok(MappingPage { mappings, next })
+    }
+
+    /// A page of the mappings that were resolved before a time. An index of times is not in the order of the IDs, so
+    /// all their IDs are read, sorted here, and a page of them fetched. Cleanup, which asks for this, deletes what it
+    /// finds: what is left to read is about a day's worth.
+    async fn list_resolved(
+        &self,
+        before: DateTime<Utc>,
+        after: Option<MappingId>,
+        limit: usize,
+    ) -> Result<MappingPage, StoreError> {
+        let query = StructuredQuery {
+            select: Some(Projection { fields: vec![field("__name__")] }),
+            r#where: Some(compare(
+                "resolvedAt",
+                field_filter::Operator::LessThan,
+                Property::Time(exclusive(before)),
+            )),
+            order_by: vec![ascending("resolvedAt")],
+            ..from(MAPPINGS)
+        };
+        let mut ids = self.query(query).await?.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
+        ids.retain(|id| after.is_none_or(|after| *id > after));
+        ids.sort_unstable();
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        let next = ids.last().copied().filter(|_| more);
+        let mut mappings = Vec::with_capacity(ids.len());
+        if !ids.is_empty() {
+            let names = ids.iter().map(|id| self.name(MAPPINGS, id)).collect();
+            for document in self.read(names).await?.iter().flatten() {
+                // Somebody may have reopened it since.
+                mappings.push(to_mapping(document)?);
+            }
+            mappings.retain(|mapping| passes(MappingFilter::ResolvedBefore(before), mapping));
+        }
+        Ok(MappingPage { mappings, next })
+    }
+}
+
+#[async_trait]
+impl Store for FirestoreStore {
+    async fn global(&self) -> Result<Global, StoreError> {
+        self.read_one(GLOBAL, Global::ID).await?.as_ref().map_or_else(|| Ok(Global::default()), to_global)
+    }
+
+    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let at = cut_time(at);
+        let mut persistence = Persistence::new();
+        loop {
+            let stored = self.read_one(GLOBAL, Global::ID).await?;
+            let global = stored.as_ref().map(to_global).transpose()?.unwrap_or_default();
+            if global.last_polled_at(side) >= Some(at) {
+                return Ok(());
+            }
+            let property = watermark(side).to_owned();
+            let document = Document {
+                name: self.name(GLOBAL, Global::ID),
+                fields: HashMap::from([(property.clone(), to_value(Property::Time(at)))]),
+                ..Document::default()
+            };
+            let mut write = update(document, stored.map(|stored| stored.update_time.unwrap_or_default()));
+            write.update_mask = Some(DocumentMask { field_paths: vec![property] });
+            match self.commit(vec![write]).await {
+                Ok(_) => return Ok(()),
+                Err(failure) => persistence.or_give_up(&self.target, &failure).await?,
+            }
+        }
+    }
+
+    async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
+        let mut mapping = cut(mapping);
+        let record = Record::of(&mapping)?;
+        let keys = record.keys();
+        let revision = rand::rng().random();
+        mapping.id = MappingId(rand::rng().random_range(IDS));
+        // Nobody holds them, as a rule; if somebody does, the commit fails, and then they are read.
+        let mut holders = HashMap::new();
+        let mut persistence = Persistence::new();
+        loop {
+            let mut writes = vec![update(self.document(mapping.id, record.clone(), revision), None)];
+            writes.extend(keys.iter().map(|key| self.take(key, holders.get(key), mapping.id)));
+            match self.commit(writes).await {
+                Ok(time) => {
+                    mapping.version = to_version(time);
+                    return Ok(Created::New(mapping));
+                }
+                Err(failure) => persistence.or_give_up(&self.target, &failure).await?,
+            }
+            // R13: it may have happened all the same.
+            if let Some(document) = self.read_one(MAPPINGS, mapping.id).await? {
+                if is_of(&document, revision) {
+                    return to_mapping(&document).map(Created::New);
+                }
+                mapping.id = MappingId(rand::rng().random_range(IDS));
+            }
+            holders = self.holders(&keys).await?;
+            for key in &keys {
+                if let Some(holder) = holders.get(key)
+                    && let Some(existing) = self.living(key, holder).await?
+                {
+                    return to_mapping(&existing).map(Created::Existing);
+                }
+            }
+        }
+    }
+
+    async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
+        self.read_one(MAPPINGS, id).await?.as_ref().map(to_mapping).transpose()
+    }
+
+    async fn find_by_google(&self, name: &GoogleCaseName) -> Result<Option<CaseMapping>, StoreError> {
+        self.find(&CaseKey::Google(name.number().to_owned())).await
+    }
+
+    async fn find_by_company(&self, id: &CompanyCaseId) -> Result<Option<CaseMapping>, StoreError> {
+        self.find(&CaseKey::Company(id.as_str().to_owned())).await
+    }
+
+    async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
+        let mut mapping = cut(mapping.clone());
+        let id = mapping.id;
+        let record = Record::of(&mapping)?;
+        let keys = record.keys();
+        let revision = rand::rng().random();
+        let mut holders = HashMap::new();
+        let mut persistence = Persistence::new();
+        loop {
+            let Some(stored) = self.read_one(MAPPINGS, id).await? else { return Err(StoreError::Gone(id)) };
+            if to_version(stored.update_time) != mapping.version {
+                // R13: it may be this very write, whose answer was lost.
+                if !is_of(&stored, revision) {
+                    return Err(StoreError::Conflict(id));
+                }
+                mapping.version = to_version(stored.update_time);
+                return Ok(mapping);
+            }
+            let held = keys_of(&stored);
+            let gained: Vec<_> = keys.iter().filter(|key| !held.contains(key)).cloned().collect();
+            let mut writes = vec![update(
+                self.document(id, record.clone(), revision),
+                Some(stored.update_time.unwrap_or_default()),
+            )];
+            writes.extend(gained.iter().map(|key| self.take(key, holders.get(key), id)));
+            writes.extend(
+                held.iter()
+                    .filter(|key| !keys.contains(key))
+                    .map(|key| delete(self.name(CaseKey::KIND, key.name()), None)),
+            );
+            match self.commit(writes).await {
+                Ok(time) => {
+                    mapping.version = to_version(time);
+                    return Ok(mapping);
+                }
+                Err(failure) => persistence.or_give_up(&self.target, &failure).await?,
+            }
+            if !gained.is_empty() {
+                holders = self.holders(&gained).await?;
+            }
+            for key in &gained {
+                if let Some(holder) = holders.get(key)
+                    && holder.mapping != id
+                    && let Some(existing) = self.living(key, holder).await?
+                {
+                    return Err(StoreError::Duplicate { existing: id_of(&existing)? });
+                }
+            }
+        }
+    }
+
+    async fn delete(&self, mapping: &CaseMapping) -> Result<(), StoreError> {
+        let id = mapping.id;
+        let mut persistence = Persistence::new();
+        loop {
+            let Some(stored) = self.read_one(MAPPINGS, id).await? else { return Ok(()) };
+            if to_version(stored.update_time) != mapping.version {
+                return Err(StoreError::Conflict(id));
+            }
+            // While the mapping holds its cases nobody can take their keys over, so these need no precondition.
+            let mut writes = vec![delete(self.name(MAPPINGS, id), stored.update_time)];
+            writes.extend(
+                keys_of(&stored).iter().map(|key| delete(self.name(CaseKey::KIND, key.name()), None)),
+            );
+            match self.commit(writes).await {
+                Ok(_) => return Ok(()),
+                Err(failure) => persistence.or_give_up(&self.target, &failure).await?,
+            }
+        }
+    }
+
+    async fn list(
+        &self,
+        filter: MappingFilter,
+        after: Option<MappingId>,
+        limit: usize,
+    ) -> Result<MappingPage, StoreError> {
+        let condition = match filter {
+            MappingFilter::All => None,
+            MappingFilter::NeedsWatching => {
+                Some(compare("needsWatching", field_filter::Operator::Equal, Property::Boolean(true)))
+            }
+            MappingFilter::Open => Some(is_null("resolvedAt")),
+            MappingFilter::ResolvedBefore(time) => return self.list_resolved(time, after, limit).await,
+        };
+        self.list_by_id(condition, after, limit).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.global().await?;
+        if !self.may_write.load(Ordering::Relaxed) {
+            // Deleting what is not there needs the same permission as any other change. Once is enough: it costs.
+            let nothing = delete(self.name(CaseKey::KIND, "check"), None);
+            self.commit(vec![nothing]).await.map_err(|failure| self.target.explain(&failure))?;
+            self.may_write.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Who holds a case, as it was last seen.
+#[derive(Debug, Clone)]
+struct Holder {
+    mapping: MappingId,
+    update_time: Option<Timestamp>,
+}
+
+/// How long one operation stays with it.
+struct Persistence {
+    contention: Backoff,
+    outage: Backoff,
+}
+
+impl Persistence {
+    const fn new() -> Self {
+        Self { contention: Backoff::contention(), outage: Backoff::outage() }
+    }
+
+    /// Waits if reading again and trying again may help; else the error.
+    async fn or_give_up(&mut self, target: &Target, failure: &ApiFailure) -> Result<(), StoreError> {
+        let again = match failure.code {
+            // A precondition did not hold, or another commit was under way.
+            Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition | Code::NotFound => {
+                self.contention.pause().await
+            }
+            Code::Unavailable => self.outage.pause().await,
+            Code::InvalidArgument
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::Unauthenticated
+            | Code::Other => false,
+        };
+        if again { Ok(()) } else { Err(target.explain(failure)) }
+    }
+}
+
+const fn repeatable(code: Code) -> bool {
+    match code {
+        Code::Aborted | Code::Unavailable => true,
+        Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::Unauthenticated
+        | Code::Other => false,
+    }
+}
+
+/// Reads a stream to its end.
+async fn collect<S, T>(stream: S, pick: impl Fn(S::Ok) -> Option<T>) -> Result<Vec<T>, tonic::Status>
+where
+    S: TryStream<Error = tonic::Status>,
+{
+    stream
+        .try_fold(Vec::new(), |mut picked, response| {
+            picked.extend(pick(response));
+            std::future::ready(Ok(picked))
+        })
+        .await
+}
+
+/// A write of a document that was last updated at `seen`; `None`: that is not there yet.
+fn update(document: Document, seen: Option<Timestamp>) -> Write {
+    let condition = match seen {
+        Some(time) => precondition::ConditionType::UpdateTime(time),
+        None => precondition::ConditionType::Exists(false),
+    };
+    Write {
+        operation: Some(write::Operation::Update(document)),
+        current_document: Some(Precondition { condition_type: Some(condition) }),
+        ..Write::default()
+    }
+}
+
+/// Deletes a document that was last updated at `seen`; `None`: in whatever state it is.
+fn delete(name: String, seen: Option<Timestamp>) -> Write {
+    Write {
+        operation: Some(write::Operation::Delete(name)),
+        current_document: seen
+            .map(|time| Precondition { condition_type: Some(precondition::ConditionType::UpdateTime(time)) }),
+        ..Write::default()
+    }
+}
+
+fn from(collection: &str) -> StructuredQuery {
+    StructuredQuery {
+        from: vec![CollectionSelector { collection_id: collection.to_owned(), all_descendants: false }],
+        ..StructuredQuery::default()
+    }
+}
+
+fn field(name: &str) -> FieldReference {
+    FieldReference { field_path: name.to_owned() }
+}
+
+fn ascending(name: &str) -> Order {
+    Order { field: Some(field(name)), direction: Direction::Ascending.into() }
+}
+
+fn compare(name: &str, operator: field_filter::Operator, value: Property) -> Filter {
+    Filter {
+        filter_type: Some(FilterType::FieldFilter(FieldFilter {
+            field: Some(field(name)),
+            op: operator.into(),
+            value: Some(to_value(value)),
+        })),
+    }
+}
+
+fn is_null(name: &str) -> Filter {
+    Filter {
+        filter_type: Some(FilterType::UnaryFilter(UnaryFilter {
+            op: unary_filter::Operator::IsNull.into(),
+            operand_type: Some(unary_filter::OperandType::Field(field(name))),
+        })),
+    }
+}
+
+/// The first whole microsecond that is not before `time`.
+fn exclusive(time: DateTime<Utc>) -> DateTime<Utc> {
+    let cut = cut_time(time);
+    if cut < time { cut + chrono::Duration::microseconds(1) } else { cut }
+}
+
+fn to_value(property: Property) -> Value {
+    Value {
+        value_type: Some(match property {
+            Property::Null => ValueType::NullValue(0),
+            Property::Boolean(value) => ValueType::BooleanValue(value),
+            Property::Integer(value) => ValueType::IntegerValue(value),
+            Property::Time(value) => ValueType::TimestampValue(Timestamp {
+                seconds: value.timestamp(),
+                nanos: i32::try_from(value.timestamp_subsec_nanos()).unwrap_or_default(),
+            }),
+            Property::Text(value) => ValueType::StringValue(value),
+        }),
+    }
+}
+
+/// What is not there counts as nothing: a person may have removed it.
+fn property(document: &Document, name: &str) -> Result<Property, String> {
+    match document.fields.get(name).and_then(|value| value.value_type.as_ref()) {
+        None | Some(ValueType::NullValue(_)) => Ok(Property::Null),
+        Some(ValueType::BooleanValue(value)) => Ok(Property::Boolean(*value)),
+        Some(ValueType::IntegerValue(value)) => Ok(Property::Integer(*value)),
+        Some(ValueType::StringValue(value)) => Ok(Property::Text(value.clone())),
+        Some(ValueType::TimestampValue(time)) => u32::try_from(time.nanos)
+            .ok()
+            .and_then(|nanos| DateTime::from_timestamp(time.seconds, nanos))
+            .map(Property::Time)
+            .ok_or_else(|| "a time out of range".to_owned()),
+        Some(
+            ValueType::DoubleValue(_)
+            | ValueType::BytesValue(_)
+            | ValueType::ReferenceValue(_)
+            | ValueType::GeoPointValue(_)
+            | ValueType::ArrayValue(_)
+            | ValueType::MapValue(_)
+            | ValueType::FieldReferenceValue(_)
+            | ValueType::VariableReferenceValue(_)
+            | ValueType::FunctionValue(_)
+            | ValueType::PipelineValue(_),
+        ) => Err("a value of a type that is never stored here".to_owned()),
+    }
+}
+
+/// The cases that a stored mapping holds, readable or not.
+fn keys_of(document: &Document) -> Vec<CaseKey> {
+    let text = |name| property(document, name).ok().and_then(|property| String::try_from(property).ok());
+    let google = text("googleCaseNumber").map(CaseKey::Google);
+    let company = text("companyCaseID").map(CaseKey::Company);
+    google.into_iter().chain(company).collect()
+}
+
+fn holds(document: &Document, key: &CaseKey) -> bool {
+    keys_of(document).contains(key)
+}
+
+/// Whether it was written by the write that drew this number.
+fn is_of(document: &Document, revision: i64) -> bool {
+    property(document, REVISION) == Ok(Property::Integer(revision))
+}
+
+fn id_of(document: &Document) -> Result<MappingId, StoreError> {
+    document
+        .name
+        .rsplit('/')
+        .next()
+        .and_then(|id| id.parse().ok())
+        .map(MappingId)
+        .ok_or_else(|| StoreError::Corrupt(format!("{}: the name of a mapping is a number", document.name)))
+}
+
+fn to_mapping(document: &Document) -> Result<CaseMapping, StoreError> {
+    let id = id_of(document)?;
+    Record::from_properties(id, |name| property(document, name))?
+        .into_mapping(id, to_version(document.update_time))
+}
+
+const fn watermark(side: Side) -> &'static str {
+    match side {
+        Side::Google => "google_last_polled_at",
+        Side::Company => "company_last_polled_at",
+    }
+}
+
+fn to_global(document: &Document) -> Result<Global, StoreError> {
+    let read = |side| {
+        let name = watermark(side);
+        property(document, name)
+            .and_then(Option::<DateTime<Utc>>::try_from)
+            .map_err(|error| StoreError::Corrupt(format!("Global, property {name}: {error}")))
+    };
+    Ok(Global { google_last_polled_at: read(Side::Google)?, company_last_polled_at: read(Side::Company)? })
+}
+
+/// A document's update time in microseconds: that is how finely Firestore keeps it.
+fn to_version(time: Option<Timestamp>) -> u64 {
+    let time = time.unwrap_or_default();
+    let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1000));
+    u64::try_from(micros).unwrap_or_default()
+}
+
+fn to_failure(status: &tonic::Status) -> ApiFailure {
+    let code = match status.code() {
+        tonic::Code::Aborted => Code::Aborted,
+        tonic::Code::AlreadyExists => Code::AlreadyExists,
+        tonic::Code::FailedPrecondition => Code::FailedPrecondition,
+        tonic::Code::InvalidArgument => Code::InvalidArgument,
+        tonic::Code::NotFound => Code::NotFound,
+        tonic::Code::PermissionDenied => Code::PermissionDenied,
+        tonic::Code::ResourceExhausted => Code::ResourceExhausted,
+        tonic::Code::Unauthenticated => Code::Unauthenticated,
+        tonic::Code::Unavailable
+        | tonic::Code::DeadlineExceeded
+        | tonic::Code::Internal
+        | tonic::Code::Unknown
+        | tonic::Code::Cancelled => Code::Unavailable,
+        tonic::Code::Ok | tonic::Code::OutOfRange | tonic::Code::Unimplemented | tonic::Code::DataLoss => {
+            Code::Other
+        }
+    };
+    let details = rpc::Status::decode(status.details()).unwrap_or_default().details;
+    let reason = details
+        .iter()
+        .filter(|detail| detail.type_url.ends_with("google.rpc.ErrorInfo"))
+        .find_map(|detail| rpc::ErrorInfo::decode(detail.value.as_slice()).ok())
+        .map(|info| info.reason)
+        .unwrap_or_default();
+    ApiFailure { code, reason, message: status.message().to_owned() }
+}
+
+/// The error and what caused it.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// Where the header comes from.
+enum Source {
+    Fixed(HeaderValue),
+    Ask(Arc<dyn Credentials>),
+}
+
+/// Gives the client the header that all other clients send as well.
+struct AuthorizationHeaders {
+    source: Source,
+    /// The last one, and the tag that it goes by.
+    last: Mutex<Option<(HeaderValue, EntityTag)>>,
+}
+
+impl AuthorizationHeaders {
+    const fn new(source: Source) -> Self {
+        Self { source, last: Mutex::new(None) }
+    }
+}
+
+impl fmt::Debug for AuthorizationHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthorizationHeaders")
+    }
+}
+
+impl CredentialsProvider for AuthorizationHeaders {
+    async fn headers(
+        &self,
+        extensions: Extensions,
+    ) -> Result<CacheableResource<HeaderMap>, CredentialsError> {
+        let value = match &self.source {
+            Source::Fixed(value) => value.clone(),
+            Source::Ask(credentials) => {
+                match credentials
+                    .header()
+                    .await
+                    .map_err(|message| CredentialsError::from_msg(true, message))?
+                {
+                    Some((AUTHORIZATION, value)) => value,
+                    Some(_) | None => {
+                        return Err(CredentialsError::from_msg(
+                            false,
+                            "no token for Google Cloud was configured",
+                        ));
+                    }
+                }
+            }
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let entity_tag = match last.as_ref() {
+            Some((known, tag)) if *known == value => tag.clone(),
+            Some(_) | None => {
+                let tag = EntityTag::new();
+                *last = Some((value.clone(), tag.clone()));
+                tag
+            }
+        };
+        if extensions.get::<EntityTag>() == Some(&entity_tag) {
+            return Ok(CacheableResource::NotModified);
+        }
+        Ok(CacheableResource::New { entity_tag, data: HeaderMap::from_iter([(AUTHORIZATION, value)]) })
+    }
+
+    async fn universe_domain(&self) -> Option<String> {
+        None
+    }
+}

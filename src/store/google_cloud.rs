@@ -1,0 +1,514 @@
+//! What the two stores on Google Cloud share: where a database is, what its errors mean to a person, how contention is
+//! waited out, and what was counted.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use super::StoreError;
+
+/// The API that a store speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoogleDatabase {
+    /// Firestore in Native mode.
+    Firestore,
+    /// Firestore in Datastore mode.
+    Datastore,
+}
+
+impl GoogleDatabase {
+    /// What the URL of a store begins with.
+    #[must_use]
+    pub const fn scheme(self) -> &'static str {
+        match self {
+            Self::Firestore => "firestore",
+            Self::Datastore => "datastore",
+        }
+    }
+
+    /// The environment variable that names an emulator to use instead, as `HOST:PORT`.
+    #[must_use]
+    pub const fn emulator_variable(self) -> &'static str {
+        match self {
+            Self::Firestore => "FIRESTORE_EMULATOR_HOST",
+            Self::Datastore => "DATASTORE_EMULATOR_HOST",
+        }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Firestore => Self::Datastore,
+            Self::Datastore => Self::Firestore,
+        }
+    }
+
+    /// As `gcloud firestore databases create --type` takes it.
+    const fn mode(self) -> &'static str {
+        match self {
+            Self::Firestore => "firestore-native",
+            Self::Datastore => "datastore-mode",
+        }
+    }
+
+    const fn service(self) -> &'static str {
+        match self {
+            Self::Firestore => "firestore.googleapis.com",
+            Self::Datastore => "datastore.googleapis.com",
+        }
+    }
+}
+
+/// The database that the API uses if none is named.
+pub const DEFAULT_DATABASE: &str = "(default)";
+
+/// Where a database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseLocation {
+    /// The project's ID.
+    pub project: String,
+    /// The database's ID; [`DEFAULT_DATABASE`] unless one is named.
+    pub database: String,
+    /// `HOST:PORT` of an emulator; `None` for the real service.
+    pub emulator: Option<String>,
+}
+
+/// A database and the API that it is spoken to with: what errors are explained by.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) api: GoogleDatabase,
+    pub(super) at: DatabaseLocation,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}/{}", self.api.scheme(), self.at.project, self.at.database)
+    }
+}
+
+/// What a failed call said: the canonical codes of Google's APIs (google.rpc.Code), as far as they make a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    /// Contention, or a transaction that is over.
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    /// Not reached, no answer in time, or a failure on the other side: whether it happened is not known.
+    Unavailable,
+    Other,
+}
+
+impl Code {
+    /// By the name that REST uses.
+    pub(super) fn from_name(name: &str) -> Self {
+        match name {
+            "ABORTED" => Self::Aborted,
+            "ALREADY_EXISTS" => Self::AlreadyExists,
+            "FAILED_PRECONDITION" => Self::FailedPrecondition,
+            "INVALID_ARGUMENT" => Self::InvalidArgument,
+            "NOT_FOUND" => Self::NotFound,
+            "PERMISSION_DENIED" => Self::PermissionDenied,
+            "RESOURCE_EXHAUSTED" => Self::ResourceExhausted,
+            "UNAUTHENTICATED" => Self::Unauthenticated,
+            "UNAVAILABLE" | "DEADLINE_EXCEEDED" | "INTERNAL" | "UNKNOWN" | "CANCELLED" => Self::Unavailable,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A call that failed.
+#[derive(Debug, Clone)]
+pub(super) struct ApiFailure {
+    pub(super) code: Code,
+    /// The reason that stands in the error's details, such as `SERVICE_DISABLED`; empty if there is none.
+    pub(super) reason: String,
+    pub(super) message: String,
+}
+
+impl ApiFailure {
+    /// The service was not reached, or did not answer.
+    pub(super) fn unreachable(message: impl fmt::Display) -> Self {
+        Self { code: Code::Unavailable, reason: String::new(), message: message.to_string() }
+    }
+
+    /// Whether a write that ended so may have happened (`R13`).
+    pub(super) const fn may_have_happened(&self) -> bool {
+        match self.code {
+            Code::Unavailable => true,
+            Code::Aborted
+            | Code::AlreadyExists
+            | Code::FailedPrecondition
+            | Code::InvalidArgument
+            | Code::NotFound
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::Unauthenticated
+            | Code::Other => false,
+        }
+    }
+}
+
+impl Target {
+    /// The failure with what a person can do about it.
+    pub(super) fn explain(&self, failure: &ApiFailure) -> StoreError {
+        StoreError::Unavailable(format!("{self}: {}", self.advice(failure)))
+    }
+
+    fn advice(&self, failure: &ApiFailure) -> String {
+        let ApiFailure { code, reason, message } = failure;
+        let DatabaseLocation { project, database, emulator } = &self.at;
+        let (api, service) = (self.api, self.api.service());
+        if let Some(host) = emulator {
+            let variable = api.emulator_variable();
+            return match code {
+                Code::Unavailable => format!(
+                    "nothing answers at {host}, where {variable} says that an emulator is ({message}): start the \
+                     emulator, or unset {variable} to use the real project {project}"
+                ),
+                Code::InvalidArgument if message.contains("Database mode") => format!(
+                    "the emulator at {host} runs in the other mode ({message}): start it with --database-mode={}, or \
+                     change store.url to {}:{project}/{database}",
+                    api.mode(),
+                    api.other().scheme()
+                ),
+                Code::Aborted
+                | Code::AlreadyExists
+                | Code::FailedPrecondition
+                | Code::InvalidArgument
+                | Code::NotFound
+                | Code::PermissionDenied
+                | Code::ResourceExhausted
+                | Code::Unauthenticated
+                | Code::Other => format!("the emulator at {host} refused: {message}"),
+            };
+        }
+        // Google's wording of these is not documented; that of the code is.
+        let lower = message.to_lowercase();
+        let is_clock =
+            ["invalid jwt", "reasonable timeframe", "issued in the future", "token used too early"]
+                .iter()
+                .any(|sign| lower.contains(sign));
+        let is_mode = (lower.contains("not available") || lower.contains("not supported"))
+            && (lower.contains("datastore") || lower.contains("native") || lower.contains("firestore"))
+            || lower.contains("database mode");
+        let is_disabled = reason == "SERVICE_DISABLED"
+            || lower.contains("has not been used in project")
+            || lower.contains("it is disabled");
+        match code {
+            _ if is_clock => format!(
+                "Google refuses the credentials because of their time ({message}): set this machine's clock, for \
+                 example with `timedatectl set-ntp true`"
+            ),
+            Code::FailedPrecondition | Code::InvalidArgument if is_mode => format!(
+                "this database is not in the mode that store.url asks for ({message}): change store.url to \
+                 {other}:{project}/{database}, or make a database of its own with `gcloud firestore databases create \
+                 --project={project} --database=NAME --location=LOCATION --type={mode}` and name it in store.url",
+                other = api.other().scheme(),
+                mode = api.mode()
+            ),
+            Code::FailedPrecondition if lower.contains("index") => format!(
+                "an index is missing ({message}): deploy firestore.indexes.json as its documentation says"
+            ),
+            Code::PermissionDenied | Code::FailedPrecondition if is_disabled => format!(
+                "the API is not enabled ({message}): run `gcloud services enable {service} --project={project}` and \
+                 wait a few minutes"
+            ),
+            Code::PermissionDenied => format!(
+                "the service account may not use this database ({message}): give it the role Cloud Datastore User, \
+                 `gcloud projects add-iam-policy-binding {project} --member=serviceAccount:EMAIL \
+                 --role=roles/datastore.user`"
+            ),
+            Code::NotFound => format!(
+                "there is no such database ({message}): check the project and the database in store.url, or make it \
+                 with `gcloud firestore databases create --project={project} --database='{database}' \
+                 --location=LOCATION --type={mode}`",
+                mode = api.mode()
+            ),
+            Code::Unauthenticated => format!(
+                "Google does not accept the credentials ({message}): on a workstation run `gcloud auth \
+                 application-default login`, elsewhere attach a service account; if they are right, check that this \
+                 machine's clock is"
+            ),
+            Code::ResourceExhausted => format!(
+                "a quota is used up ({message}): see it under https://console.cloud.google.com/iam-admin/quotas?\
+                 project={project}; without billing, the free quota of the day ends at midnight Pacific time"
+            ),
+            Code::Aborted => format!("too many changes of the same mapping at once ({message}): try again"),
+            Code::Unavailable => format!("{service} does not answer ({message}): try again"),
+            Code::AlreadyExists | Code::FailedPrecondition | Code::InvalidArgument | Code::Other => {
+                format!("{service} refused: {message}")
+            }
+        }
+    }
+}
+
+/// How many operations a store has done, as Google bills them: entities read, written and deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OperationCounts {
+    /// Entities read; a lookup or a query that finds nothing counts as one.
+    pub reads: u64,
+    /// Entities written.
+    pub writes: u64,
+    /// Entities deleted.
+    pub deletes: u64,
+}
+
+impl std::ops::Sub for OperationCounts {
+    type Output = Self;
+
+    /// What was done between `earlier` and this.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            reads: self.reads.saturating_sub(earlier.reads),
+            writes: self.writes.saturating_sub(earlier.writes),
+            deletes: self.deletes.saturating_sub(earlier.deletes),
+        }
+    }
+}
+
+/// Counts as a store goes.
+#[derive(Debug, Default)]
+pub(super) struct OperationCounters {
+    reads: AtomicU64,
+    writes: AtomicU64,
+    deletes: AtomicU64,
+}
+
+impl OperationCounters {
+    pub(super) fn read(&self, entities: usize) {
+        self.reads.fetch_add(entities as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn written(&self, entities: usize, deleted: usize) {
+        self.writes.fetch_add(entities as u64, Ordering::Relaxed);
+        self.deletes.fetch_add(deleted as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn counts(&self) -> OperationCounts {
+        OperationCounts {
+            reads: self.reads.load(Ordering::Relaxed),
+            writes: self.writes.load(Ordering::Relaxed),
+            deletes: self.deletes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Pauses between the attempts of one operation: longer each time, and never the same for two that collided.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    attempts_left: u32,
+    longest: Duration,
+}
+
+impl Backoff {
+    /// For contention: somebody else is being served meanwhile, so it is worth staying with it.
+    pub(super) const fn contention() -> Self {
+        Self { attempts_left: 12, longest: Duration::from_millis(50) }
+    }
+
+    /// For a service that does not answer: the task is repeated anyway.
+    pub(super) const fn outage() -> Self {
+        Self { attempts_left: 2, longest: Duration::from_millis(200) }
+    }
+
+    /// Waits before another attempt; `false` at once if there is to be none.
+    pub(super) async fn pause(&mut self) -> bool {
+        const LIMIT: Duration = Duration::from_secs(2);
+        if self.attempts_left == 0 {
+            return false;
+        }
+        self.attempts_left -= 1;
+        let pause = self.longest.mul_f64(rand::rng().random_range(0.1..=1.0));
+        self.longest = (self.longest * 2).min(LIMIT);
+        tokio::time::sleep(pause).await;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(api: GoogleDatabase, emulator: Option<&str>) -> Target {
+        let at = DatabaseLocation {
+            project: "acme".to_owned(),
+            database: "cases".to_owned(),
+            emulator: emulator.map(str::to_owned),
+        };
+        Target { api, at }
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        use GoogleDatabase::{Datastore, Firestore};
+        let service_disabled =
+            "Cloud Firestore API has not been used in project 123 before or it is disabled.";
+        for (api, code, reason, message, expected) in [
+            (
+                Firestore,
+                "FAILED_PRECONDITION",
+                "",
+                "The Cloud Firestore API is not available for Firestore in Datastore Mode database \
+                 projects/acme/databases/cases.",
+                "change store.url to datastore:acme/cases",
+            ),
+            (
+                Firestore,
+                "FAILED_PRECONDITION",
+                "",
+                "The Cloud Firestore API is not available for Datastore Mode projects.",
+                "--type=firestore-native",
+            ),
+            (
+                Datastore,
+                "FAILED_PRECONDITION",
+                "",
+                "The Cloud Datastore API is not available for Firestore in Native Mode database \
+                 projects/acme/databases/cases.",
+                "change store.url to firestore:acme/cases",
+            ),
+            (
+                Firestore,
+                "PERMISSION_DENIED",
+                "SERVICE_DISABLED",
+                service_disabled,
+                "gcloud services enable firestore.googleapis.com --project=acme",
+            ),
+            (
+                Datastore,
+                "PERMISSION_DENIED",
+                "",
+                "Cloud Datastore API has not been used in project 123 before or it is disabled.",
+                "gcloud services enable datastore.googleapis.com --project=acme",
+            ),
+            (
+                Firestore,
+                "PERMISSION_DENIED",
+                "IAM_PERMISSION_DENIED",
+                "Missing or insufficient permissions.",
+                "--role=roles/datastore.user",
+            ),
+            (
+                Firestore,
+                "NOT_FOUND",
+                "",
+                "The database cases does not exist for project acme Please visit \
+                 https://console.cloud.google.com/datastore/setup?project=acme to add a Cloud Datastore or Cloud \
+                 Firestore database.",
+                "gcloud firestore databases create --project=acme --database='cases' --location=LOCATION \
+                 --type=firestore-native",
+            ),
+            (Datastore, "NOT_FOUND", "", "The database does not exist.", "--type=datastore-mode"),
+            (
+                Firestore,
+                "UNAUTHENTICATED",
+                "",
+                "invalid_grant: Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable \
+                 timeframe. Check your iat and exp values in the JWT claim.",
+                "set this machine's clock",
+            ),
+            (
+                Datastore,
+                "UNAUTHENTICATED",
+                "ACCESS_TOKEN_EXPIRED",
+                "Request had invalid authentication credentials.",
+                "check that this machine's clock is",
+            ),
+            (Firestore, "RESOURCE_EXHAUSTED", "", "Quota exceeded.", "a quota is used up"),
+            (Firestore, "FAILED_PRECONDITION", "", "The query requires an index.", "firestore.indexes.json"),
+            (Firestore, "UNAVAILABLE", "", "connection refused", "firestore.googleapis.com does not answer"),
+            (Datastore, "DEADLINE_EXCEEDED", "", "timed out", "datastore.googleapis.com does not answer"),
+            (Datastore, "ABORTED", "", "too much contention on these datastore entities", "try again"),
+            (Datastore, "INVALID_ARGUMENT", "", "entity is too big", "refused: entity is too big"),
+        ] {
+            let failure = ApiFailure {
+                code: Code::from_name(code),
+                reason: reason.to_owned(),
+                message: message.to_owned(),
+            };
+            let error = target(api, None).explain(&failure);
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+            let error = error.to_string();
+            assert!(error.contains(expected), "{code} {message}: {error}");
+            assert!(error.contains(message), "{error}");
+            assert!(error.contains(&format!("{}:acme/cases", api.scheme())), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_emulator_that_was_forgotten_is_named() {
+        for (api, code, message, expected) in [
+            (
+                GoogleDatabase::Firestore,
+                Code::Unavailable,
+                "connection refused",
+                "unset FIRESTORE_EMULATOR_HOST to use the real project acme",
+            ),
+            (
+                GoogleDatabase::Datastore,
+                Code::Unavailable,
+                "connection refused",
+                "unset DATASTORE_EMULATOR_HOST to use the real project acme",
+            ),
+            (
+                GoogleDatabase::Firestore,
+                Code::InvalidArgument,
+                "Database mode not set to Firestore Mode.",
+                "--database-mode=firestore-native, or change store.url to datastore:acme/cases",
+            ),
+            (
+                GoogleDatabase::Datastore,
+                Code::InvalidArgument,
+                "Database mode not set to Datastore Mode.",
+                "--database-mode=datastore-mode, or change store.url to firestore:acme/cases",
+            ),
+            (GoogleDatabase::Datastore, Code::NotFound, "no", "the emulator at localhost:1 refused: no"),
+        ] {
+            let failure = ApiFailure { code, reason: String::new(), message: message.to_owned() };
+            let error = target(api, Some("localhost:1")).explain(&failure).to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(error.contains("localhost:1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_an_answer_proves_that_a_write_did_not_happen() {
+        for (name, expected) in [
+            ("UNAVAILABLE", true),
+            ("DEADLINE_EXCEEDED", true),
+            ("INTERNAL", true),
+            ("UNKNOWN", true),
+            ("ABORTED", false),
+            ("ALREADY_EXISTS", false),
+            ("FAILED_PRECONDITION", false),
+            ("PERMISSION_DENIED", false),
+        ] {
+            let failure =
+                ApiFailure { code: Code::from_name(name), reason: String::new(), message: String::new() };
+            assert_eq!(failure.may_have_happened(), expected, "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_grow_vary_and_end() {
+        let mut pauses = Vec::new();
+        let mut backoff = Backoff::contention();
+        loop {
+            let before = tokio::time::Instant::now();
+            if !backoff.pause().await {
+                break;
+            }
+            pauses.push(before.elapsed());
+        }
+        assert_eq!(pauses.len(), 12);
+        assert!(pauses[0] <= Duration::from_millis(51), "{pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= Duration::from_millis(2001)), "{pauses:?}");
+        assert!(pauses.iter().sum::<Duration>() > Duration::from_secs(2), "{pauses:?}");
+    }
+}

@@ -1,0 +1,26 @@
+//! The stores on Google Cloud against Google's own emulators, which come with the Cloud SDK.
+//!
+//! Runs with `cargo test --features real-parts --test gcloud`. Needs `gcloud` with its emulators, and Java; starts and
+//! stops the emulators itself, each on a free port.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, in its support code as well as in the test function"
+)]
+
+#[path = "it/contract/store.rs"]
+mod store;
+
+#[path = "gcloud/emulator.rs"]
+mod emulator;
+#[path = "gcloud/firestore.rs"]
+mod firestore;
+#[path = "gcloud/relay.rs"]
+mod relay;
+
+/// A plain client, to look at what is stored without our stores.
+fn http() -> reqwest::Client {
+    // A second installation is refused, and changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}

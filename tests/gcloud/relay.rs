@@ -1,0 +1,96 @@
+//! A relay between a store and an emulator that can lose answers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Passes everything on, until it is told to lose an answer.
+pub(crate) struct Relay {
+    address: SocketAddr,
+    losing: Arc<AtomicBool>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Relay {
+    /// A relay to `host`.
+    pub(crate) async fn to(host: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let losing = Arc::new(AtomicBool::new(false));
+        let accepting = tokio::spawn({
+            let losing = Arc::clone(&losing);
+            async move {
+                while let Ok((client, _)) = listener.accept().await {
+                    if let Ok(server) = TcpStream::connect(&host).await {
+                        tokio::spawn(relay(client, server, Arc::clone(&losing)));
+                    }
+                }
+            }
+        });
+        Self { address, losing, accepting }
+    }
+
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The next request arrives and is carried out, but its connection breaks before the answer.
+    pub(crate) fn lose_next_answer(&self) {
+        self.losing.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn has_lost_it(&self) -> bool {
+        !self.losing.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn relay(client: TcpStream, server: TcpStream, losing: Arc<AtomicBool>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let (mut request, mut answer) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    loop {
+        tokio::select! {
+            read = from_client.read(&mut request) => match read {
+                Ok(0) | Err(_) => return,
+                Ok(size) => {
+                    if to_server.write_all(&request[..size]).await.is_err() {
+                        return;
+                    }
+                    // A request, rather than one of HTTP/2's own small frames.
+                    if size > 200 && losing.load(Ordering::SeqCst) {
+                        // The rest of it, and time to carry it out.
+                        let rest = async {
+                            while let Ok(size @ 1..) = from_client.read(&mut request).await {
+                                if to_server.write_all(&request[..size]).await.is_err() {
+                                    return;
+                                }
+                            }
+                        };
+                        let _ = tokio::time::timeout(Duration::from_millis(500), rest).await;
+                        losing.store(false, Ordering::SeqCst);
+                        return;
+                    }
+                }
+            },
+            read = from_server.read(&mut answer) => match read {
+                Ok(0) | Err(_) => return,
+                Ok(size) => {
+                    if to_client.write_all(&answer[..size]).await.is_err() {
+                        return;
+                    }
+                }
+            },
+        }
+    }
+}

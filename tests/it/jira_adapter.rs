@@ -1,0 +1,826 @@
+//! The Jira adapter against the sandbox Jira, over real HTTP: the suite that all CRMs share, and Jira's own traps.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use async_trait::async_trait;
+use casebridge::cases::{
+    ApiErrorKind, Attachment, CaseSystem, Check, NewCase, NewComment, Sweep, Visibility,
+};
+use casebridge::clock::{Clock as _, ManualClock};
+use casebridge::crm::PriorityWords;
+use casebridge::crm::jira::{Deployment, Jira, JiraSettings};
+use casebridge::entities::{Priority, PriorityReading};
+use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
+use casebridge::sandbox::faults::{Effect, Fault};
+use casebridge::sandbox::jira::{
+    self as sandbox, FlagField, MarkupKind, NewIssue, ResolutionOnClosing, SandboxJira, SandboxJiraAuth,
+    SandboxJiraSettings, SandboxTimeZone, would_render,
+};
+use casebridge::telemetry::Metrics;
+use chrono::{DateTime, Duration, Utc};
+use futures_util::TryStreamExt as _;
+use serde_json::{Value, json};
+
+use crate::contract::crm::{self as suite, CrmUnderTest, crm_contract};
+
+mod cloud {
+    use super::{cloud, crm_contract, suite};
+
+    crm_contract!(suite, cloud());
+}
+
+mod cloud_service_management {
+    use super::{cloud_service_management, crm_contract, suite};
+
+    crm_contract!(suite, cloud_service_management());
+}
+
+mod data_center {
+    use super::{crm_contract, data_center, suite};
+
+    crm_contract!(suite, data_center());
+}
+
+mod awkward_data_center {
+    use super::{awkward_data_center, crm_contract, suite};
+
+    crm_contract!(suite, awkward_data_center());
+}
+
+/// Nothing special.
+async fn cloud() -> Running {
+    start(SandboxJiraSettings::default(), |_| ()).await
+}
+
+/// Internal comments, credentials, short pages, summer time.
+async fn cloud_service_management() -> Running {
+    let settings = SandboxJiraSettings {
+        service_management: true,
+        time_zone: SandboxTimeZone::berlin(),
+        search_page_limit: 7,
+        auth: SandboxJiraAuth::Basic { email: "bot@example.com".to_owned(), token: "s3cret".to_owned() },
+        resolution_on_closing: ResolutionOnClosing::NotOnScreen,
+        can_reopen: false,
+        ..SandboxJiraSettings::default()
+    };
+    start(settings, |_| ()).await
+}
+
+/// Nothing special.
+async fn data_center() -> Running {
+    start(SandboxJiraSettings::data_center(), |_| ()).await
+}
+
+/// Everything that can be different is.
+async fn awkward_data_center() -> Running {
+    let settings = SandboxJiraSettings {
+        time_zone: SandboxTimeZone::fixed("Asia/Kathmandu", 345),
+        auth: SandboxJiraAuth::Bearer { token: "s3cret".to_owned() },
+        flag_field: FlagField::Text,
+        priority_on_create_screen: false,
+        resolution_on_closing: ResolutionOnClosing::Required,
+        time_resolution_ms: 1000,
+        search_page_limit: 20,
+        attachment_limit: 2 * 1024 * 1024,
+        ..SandboxJiraSettings::data_center()
+    };
+    start(settings, |jira| jira.project = "sup".to_uppercase()).await
+}
+
+/// A sandbox Jira, its media host and the adapter, until it is dropped.
+struct Running {
+    jira: SandboxJira,
+    adapter: Jira,
+    clock: Arc<ManualClock>,
+    servers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for server in &self.servers {
+            server.abort();
+        }
+    }
+}
+
+fn noon() -> DateTime<Utc> {
+    "2026-07-01T12:00:00.250Z".parse().unwrap()
+}
+
+fn words(words: [&str; 5]) -> PriorityWords {
+    PriorityWords::new(words.map(str::to_owned)).unwrap()
+}
+
+fn usual_words() -> PriorityWords {
+    words(["Highest", "High", "Medium", "Low", "Lowest"])
+}
+
+async fn serve(router: axum::Router) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    (base, tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }))
+}
+
+/// The adapter for a Jira at `base`.
+fn connect(
+    settings: JiraSettings,
+    words: PriorityWords,
+    base: &str,
+    credentials: Arc<dyn Credentials>,
+    clock: &Arc<ManualClock>,
+) -> Jira {
+    let upstream = UpstreamSettings {
+        name: casebridge::crm::jira::NAME,
+        base_url: base.parse().unwrap(),
+        requests_per_minute: NonZeroU32::new(10_000_000).unwrap(),
+        timeout: StdDuration::from_secs(10),
+        retry: RetryPolicy {
+            attempts: 3,
+            first_pause: StdDuration::from_millis(5),
+            longest_pause: StdDuration::from_millis(20),
+        },
+        download_hosts: settings.allowed_download_hosts(),
+    };
+    let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
+    Jira::new(settings, words, upstream, clock.clone())
+}
+
+async fn start(settings: SandboxJiraSettings, change: impl FnOnce(&mut JiraSettings)) -> Running {
+    start_with(settings, usual_words(), change).await
+}
+
+async fn start_with(
+    settings: SandboxJiraSettings,
+    words: PriorityWords,
+    change: impl FnOnce(&mut JiraSettings),
+) -> Running {
+    let clock = ManualClock::at(noon());
+    let jira = SandboxJira::new(clock.clone(), settings);
+    let (base, server) = serve(jira.router()).await;
+    let (media, media_server) = serve(jira.media_router()).await;
+    jira.set_media_base(&media);
+    let mut ours = JiraSettings {
+        project: "SUP".to_owned(),
+        deployment: match jira.settings().deployment {
+            sandbox::Deployment::Cloud => Deployment::Cloud,
+            sandbox::Deployment::DataCenter => Deployment::DataCenter,
+        },
+        download_hosts: vec![media.trim_start_matches("http://").to_owned()],
+        ..JiraSettings::default()
+    };
+    let secret = match &jira.settings().auth {
+        SandboxJiraAuth::Anyone => None,
+        SandboxJiraAuth::Basic { email, token } => {
+            ours.email = Some(email.clone());
+            ours.api_token = Some("env:TOKEN".to_owned());
+            Some(token.clone())
+        }
+        SandboxJiraAuth::Bearer { token } => {
+            ours.personal_access_token = Some("env:TOKEN".to_owned());
+            Some(token.clone())
+        }
+    };
+    change(&mut ours);
+    assert_eq!(ours.problems(), Vec::<String>::new());
+    let credentials = secret.map_or_else(
+        || Arc::new(NoCredentials) as Arc<dyn Credentials>,
+        |secret| ours.credentials(&secret).unwrap(),
+    );
+    let adapter = connect(ours, words, &base, credentials, &clock);
+    Running { jira, adapter, clock, servers: vec![server, media_server] }
+}
+
+#[async_trait]
+impl CrmUnderTest for Running {
+    fn system(&self) -> &dyn CaseSystem {
+        &self.adapter
+    }
+
+    async fn tick(&self) {
+        self.clock.advance(Duration::seconds(2));
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    fn unknown_case(&self) -> String {
+        "99999".to_owned()
+    }
+
+    async fn person_creates(&self, title: &str, description: &str, flagged: bool) -> String {
+        let description = (!description.is_empty()).then(|| description.to_owned());
+        self.jira.create_issue(NewIssue { description, flagged, ..NewIssue::new(title) }).unwrap()
+    }
+
+    async fn person_comments(&self, case: &str, body: &str, visibility: Visibility) -> String {
+        match visibility {
+            Visibility::Public => self.jira.comment(case, "Jane Roe", body).unwrap(),
+            Visibility::Internal => self.jira.internal_comment(case, "Jane Roe", body).unwrap(),
+        }
+    }
+
+    async fn person_attaches(&self, case: &str, filename: &str, content: &[u8]) -> String {
+        self.jira.attach(case, "Jane Roe", filename, "image/png", content.to_vec()).unwrap()
+    }
+
+    async fn person_flags(&self, case: &str, flagged: bool) {
+        self.jira.set_flag(case, flagged).unwrap();
+    }
+
+    async fn person_sets_priority(&self, case: &str, priority: Priority) {
+        self.jira.set_priority(case, usual_words().word(priority)).unwrap();
+    }
+
+    async fn person_closes(&self, case: &str) {
+        self.jira.transition(case, "Done").unwrap();
+    }
+
+    async fn person_deletes(&self, case: &str) {
+        self.jira.delete_issue(case).unwrap();
+    }
+
+    async fn kept(&self, _case: &str, attachment: &str) -> Option<Vec<u8>> {
+        self.jira.attachment_bytes(attachment)
+    }
+
+    async fn interpreted(&self, case: &str) -> Vec<String> {
+        let issue = self.jira.issue(case).unwrap();
+        let texts = issue.comments.into_iter().map(|comment| comment.body).chain(issue.description);
+        texts.flat_map(|text| interpreted(&text)).collect()
+    }
+}
+
+/// What Jira would not show as it was typed. In a web address that stands alone it looks for nothing.
+fn interpreted(text: &str) -> Vec<String> {
+    let mut rest = text;
+    let mut without_addresses = String::new();
+    while let Some(at) = rest.find("http") {
+        let alone = rest[..at].chars().next_back().is_none_or(char::is_whitespace);
+        let address = rest[at..].split(char::is_whitespace).next().unwrap_or_default();
+        let skipped = if alone && address.contains("://") { address.len() } else { "http".len() };
+        without_addresses.push_str(&rest[..at]);
+        without_addresses.push_str("http");
+        rest = &rest[at + skipped..];
+    }
+    without_addresses.push_str(rest);
+    would_render(&without_addresses)
+        .into_iter()
+        .filter(|markup| markup.kind != MarkupKind::BareAddress)
+        .map(|markup| format!("{:?} in {text:?}", markup.kind))
+        .collect()
+}
+
+fn new_case(counterpart: &str) -> NewCase {
+    NewCase {
+        title: "A title".to_owned(),
+        description: "A description".to_owned(),
+        priority: Some(Priority::P1),
+        counterpart: counterpart.to_owned(),
+        idempotency_key: "k".to_owned(),
+    }
+}
+
+fn new_comment(body: &str, visibility: Visibility) -> NewComment {
+    NewComment { body: body.to_owned(), visibility, idempotency_key: "k".to_owned() }
+}
+
+fn line<'a>(checks: &'a [Check], what: &str) -> &'a Result<String, String> {
+    let found = checks.iter().find(|check| check.what.contains(what));
+    &found.unwrap_or_else(|| panic!("no line about {what} in {checks:?}")).result
+}
+
+// ---------------------------------------------------------------- texts
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_interpreted(text in r"([-#*_+?^~|%{}\[\]()!@\\&;:.,'/ \n]|h[1-7]\.|bq\.|:D|\(on|\{code|\[~|[a-c0-9]){0,40}") {
+        let wiki = casebridge::crm::jira::markup::escape(&text);
+        proptest::prop_assert_eq!(interpreted(&wiki), Vec::<String>::new(), "{}", wiki);
+    }
+}
+
+#[tokio::test]
+async fn what_people_write_is_carried_as_it_is_but_for_escapes() {
+    for (crm, wiki, plain) in [
+        (
+            cloud().await,
+            "C:\\[x] \\{code} \\[~bob] *bold* {color:red}r{color}",
+            "C:\\[x] {code} [~bob] *bold* {color:red}r{color}",
+        ),
+        (data_center().await, "\\*no list {code}x{code} C:\\temp", "*no list {code}x{code} C:\\temp"),
+    ] {
+        let id = crm.person_creates("t", wiki, true).await;
+        crm.person_comments(&id, wiki, Visibility::Public).await;
+        assert_eq!(crm.adapter.comments(&id, None).await.unwrap()[0].body, plain);
+        assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().description, plain);
+    }
+}
+
+// ---------------------------------------------------------------- searches
+
+#[tokio::test]
+async fn a_case_is_found_once_the_index_has_caught_up() {
+    let crm = cloud().await;
+    let lag = crm.adapter.capabilities().search_lag;
+    crm.jira.faults().set_search_lag(lag);
+    let since = crm.clock.now();
+    let case = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap();
+    assert_eq!(crm.adapter.find_counterpart(case.counterpart.as_deref().unwrap()).await.unwrap(), None);
+    assert_eq!(crm.adapter.get(&case.id).await.unwrap(), Some(case.clone()), "by ID it is there at once");
+    crm.clock.advance(lag + Duration::seconds(1));
+    assert_eq!(crm.adapter.find_counterpart("projects/p/cases/2").await.unwrap(), Some(case.clone()));
+    assert_eq!(crm.adapter.search_updated(since).await.unwrap().cases, [case]);
+}
+
+#[tokio::test]
+async fn a_case_that_is_moved_to_another_project_stays_the_same_case() {
+    let crm = cloud().await;
+    let id = crm.person_creates("wanderer", "", true).await;
+    crm.tick().await;
+    let since = crm.clock.now();
+    let key = crm.jira.move_issue(&id, "OPS").unwrap();
+    crm.tick().await;
+    let found = crm.adapter.search_updated(since).await.unwrap().cases;
+    assert_eq!((found[0].id.as_str(), found[0].key.as_deref()), (id.as_str(), Some(key.as_str())));
+}
+
+#[tokio::test]
+async fn a_select_field_can_be_the_flag() {
+    let settings = SandboxJiraSettings { flag_field: FlagField::Select, ..SandboxJiraSettings::default() };
+    let crm = start(settings, |_| ()).await;
+    let since = crm.clock.now();
+    let case = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap();
+    assert!(crm.jira.issue(&case.id).unwrap().flagged);
+    assert_eq!(crm.adapter.search_updated(since).await.unwrap().cases, [case]);
+}
+
+// ---------------------------------------------------------------- creating
+
+#[tokio::test]
+async fn a_created_case_has_its_component_unless_the_project_lacks_it() {
+    for (component, expected) in [("Google Cloud", vec!["Google Cloud"]), ("Nowhere", vec![]), ("", vec![])] {
+        let crm = start(SandboxJiraSettings::default(), |jira| jira.component = component.to_owned()).await;
+        let case = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap();
+        assert_eq!(crm.jira.issue(&case.id).unwrap().components, expected);
+        assert_eq!(crm.jira.issues().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_case_whose_priority_could_not_be_set_is_one_to_look_for() {
+    let settings = SandboxJiraSettings { priority_on_create_screen: false, ..SandboxJiraSettings::default() };
+    let crm = start(settings, |_| ()).await;
+    let refused = Effect::ErrorBefore { status: 400, body: None };
+    let fault = crm.jira.faults().add(Fault::always(refused).on("PUT", "/issue/"));
+    let error = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap_err();
+    assert!(error.may_have_happened() && error.message.contains("was created"), "{error}");
+    crm.jira.faults().remove(fault);
+    crm.tick().await;
+    assert!(crm.adapter.find_counterpart("organizations/1/cases/2").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_may_have_happened_and_is_not_repeated() {
+    let crm = cloud().await;
+    let case = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap();
+    let lost = || Fault::always(Effect::HangUpAfter);
+    crm.jira.faults().add(lost().on("POST", "/rest/api/2/issue"));
+    let error = crm.adapter.create(&new_case("organizations/1/cases/3")).await.unwrap_err();
+    assert!(error.may_have_happened(), "{error}");
+    let error =
+        crm.adapter.add_comment(&case.id, &new_comment("hello", Visibility::Public)).await.unwrap_err();
+    assert!(error.may_have_happened(), "{error}");
+    crm.jira.faults().clear();
+    assert_eq!(crm.jira.issues().len(), 2);
+    assert_eq!(crm.adapter.comments(&case.id, None).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn reads_survive_what_passes() {
+    for effect in [
+        Effect::RateLimited { retry_after: "0".to_owned() },
+        Effect::ErrorBefore { status: 503, body: None },
+        Effect::HangUpBefore,
+        Effect::TruncateBody { bytes: 20 },
+    ] {
+        let crm = cloud().await;
+        let id = crm.person_creates("t", "", true).await;
+        crm.jira.faults().add(Fault::always(effect.clone()).on("GET", "/issue/").times(2));
+        let case = crm.adapter.get(&id).await;
+        assert!(case.as_ref().is_ok_and(Option::is_some), "{effect:?}: {case:?}");
+    }
+}
+
+// ---------------------------------------------------------------- who may
+
+#[tokio::test]
+async fn wrong_credentials_are_never_taken_for_a_missing_case() {
+    let auth = SandboxJiraAuth::Basic { email: "bot@example.com".to_owned(), token: "right".to_owned() };
+    let crm = start(SandboxJiraSettings { auth, ..SandboxJiraSettings::default() }, |jira| {
+        jira.email = Some("somebody@example.com".to_owned());
+    })
+    .await;
+    let id = crm.person_creates("t", "", true).await;
+    for error in [
+        crm.adapter.get(&id).await.unwrap_err(),
+        crm.adapter.search_updated(noon()).await.unwrap_err(),
+        crm.adapter.set_priority(&id, Priority::P0).await.unwrap_err(),
+    ] {
+        assert_eq!((error.kind, error.status), (ApiErrorKind::Unauthorized, Some(401)), "{error}");
+    }
+    let checks = crm.adapter.check().await;
+    let problem = line(&checks, "credentials").as_ref().unwrap_err();
+    assert!(problem.contains("company.jira.email and company.jira.api_token"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_404_counts_only_from_a_jira_that_knows_us() {
+    let crm = cloud().await;
+    let id = crm.person_creates("t", "", true).await;
+    crm.adapter.get(&id).await.unwrap().unwrap();
+    crm.jira.set_visible(&id, false).unwrap();
+    assert_eq!(crm.adapter.get(&id).await.unwrap(), None, "what may not be seen is not there");
+    crm.jira.set_visible(&id, true).unwrap();
+    crm.jira
+        .faults()
+        .add(Fault::always(Effect::ErrorBefore { status: 404, body: Some("<html>".to_owned()) }));
+    assert!(crm.adapter.get(&id).await.is_err(), "a maintenance page is no news of the case");
+}
+
+#[tokio::test]
+async fn a_lacking_right_is_told_from_a_missing_case() {
+    let settings = SandboxJiraSettings {
+        denied_permissions: ["ADD_COMMENTS".to_owned()].into(),
+        ..SandboxJiraSettings::data_center()
+    };
+    let crm = start(settings, |_| ()).await;
+    let id = crm.person_creates("t", "", true).await;
+    let error = crm.adapter.add_comment(&id, &new_comment("x", Visibility::Public)).await.unwrap_err();
+    assert!(matches!(error.kind, ApiErrorKind::Unauthorized | ApiErrorKind::Refused), "{error}");
+    assert!(error.message.contains("permission"), "{error}");
+}
+
+// ---------------------------------------------------------------- attachments
+
+async fn attached(crm: &Running, content: &[u8]) -> (String, Attachment) {
+    let id = crm.person_creates("t", "", true).await;
+    crm.person_attaches(&id, "secret plan.txt", content).await;
+    let attachment = crm.adapter.attachments(&id, None).await.unwrap().remove(0);
+    (id, attachment)
+}
+
+#[tokio::test]
+async fn a_download_is_redirected_only_to_hosts_that_are_allowed_for() {
+    let crm = start(SandboxJiraSettings::default(), |jira| jira.download_hosts.clear()).await;
+    let (id, attachment) = attached(&crm, b"abc").await;
+    let error = crm.adapter.download(&id, &attachment).await.err().unwrap();
+    assert_eq!(error.kind, ApiErrorKind::Refused);
+    assert!(error.message.contains("download_hosts"), "{error}");
+}
+
+#[tokio::test]
+async fn a_download_shorter_than_the_listing_says_is_an_error_and_no_error_names_the_file() {
+    let crm = data_center().await;
+    let (id, attachment) = attached(&crm, &vec![b'x'; 100_000]).await;
+    for effect in [
+        Effect::TruncateBody { bytes: 50_000 },
+        Effect::ShortenBody { bytes: 50_000 },
+        Effect::ErrorBefore { status: 404, body: None },
+    ] {
+        let fault = crm.jira.faults().add(Fault::always(effect.clone()).on("GET", "/secure/"));
+        let error = match crm.adapter.download(&id, &attachment).await {
+            Err(error) => error,
+            Ok(download) => download.content.try_collect::<Vec<_>>().await.expect_err(&format!("{effect:?}")),
+        };
+        assert!(error.to_string().contains(&attachment.id), "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+        crm.jira.faults().remove(fault);
+    }
+}
+
+#[tokio::test]
+async fn the_attachment_limit_is_asked_for_now_and_then() {
+    let crm = data_center().await;
+    let asked =
+        || crm.jira.faults().calls().iter().filter(|call| call.path.ends_with("/attachment/meta")).count();
+    for (minutes, calls) in [(0, 1), (9, 1), (2, 2)] {
+        crm.clock.advance(Duration::minutes(minutes));
+        assert_eq!(crm.adapter.attachment_limit().await.unwrap(), Some(10 * 1024 * 1024));
+        assert_eq!(asked(), calls);
+    }
+}
+
+// ---------------------------------------------------------------- status and priority
+
+#[tokio::test]
+async fn closing_goes_by_the_configuration_and_names_what_there_is() {
+    for (transition, resolution, expected) in [
+        (None, None, Ok(("Done", "Done"))),
+        (Some("Cancel"), Some("Won't Do"), Ok(("Cancelled", "Won't Do"))),
+        (Some("51"), None, Ok(("Cancelled", "Done"))),
+        (Some("cancelled"), None, Ok(("Cancelled", "Done"))),
+        (Some("Archive"), None, Err("\"Done\" to \"Done\" (ID 31)")),
+        (Some("Start Progress"), None, Err("company.jira.close_transition")),
+        (None, Some("Fixed"), Err("company.jira.resolution")),
+    ] {
+        let settings = SandboxJiraSettings {
+            resolution_on_closing: ResolutionOnClosing::Required,
+            ..SandboxJiraSettings::default()
+        };
+        let crm = start(settings, |jira| {
+            jira.close_transition = transition.map(str::to_owned);
+            jira.resolution = resolution.map(str::to_owned);
+        })
+        .await;
+        let id = crm.person_creates("t", "", true).await;
+        let result = crm.adapter.close(&id).await;
+        let issue = crm.jira.issue(&id).unwrap();
+        match expected {
+            Ok((status, resolution)) => {
+                result.unwrap();
+                assert_eq!((issue.status.as_str(), issue.resolution.as_deref()), (status, Some(resolution)));
+            }
+            Err(hint) => {
+                let error = result.unwrap_err();
+                assert_eq!(error.kind, ApiErrorKind::Refused);
+                assert!(error.message.contains(hint), "{error}");
+                assert!(!issue.closed);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_reopened_says_so() {
+    let crm = cloud_service_management().await;
+    let id = crm.person_creates("t", "", true).await;
+    crm.person_closes(&id).await;
+    let error = crm.adapter.reopen(&id).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Unsupported);
+    assert!(error.message.contains("company.jira.reopen_transition"), "{error}");
+}
+
+#[tokio::test]
+async fn a_word_may_stand_for_several_levels_and_one_that_is_not_configured_is_unknown() {
+    let four = words(["Highest", "High", "Medium", "Low", "Low"]);
+    let crm = start_with(SandboxJiraSettings::default(), four, |_| ()).await;
+    let id = crm.person_creates("t", "", true).await;
+    for priority in [Priority::P3, Priority::P4] {
+        crm.adapter.set_priority(&id, priority).await.unwrap();
+        let reading = crm.adapter.get(&id).await.unwrap().unwrap().priority;
+        assert_eq!(reading, PriorityReading::Known([Priority::P3, Priority::P4].into_iter().collect()));
+    }
+    crm.jira.set_priority(&id, "Lowest").unwrap();
+    let reading = crm.adapter.get(&id).await.unwrap().unwrap().priority;
+    assert_eq!(reading, PriorityReading::Unknown("Lowest".to_owned()));
+}
+
+#[tokio::test]
+async fn comments_can_be_internal_where_there_are_customers() {
+    for (service_management, told, expected) in
+        [(false, None, false), (true, None, true), (false, Some(true), true), (true, Some(false), false)]
+    {
+        let settings = SandboxJiraSettings { service_management, ..SandboxJiraSettings::default() };
+        let crm = start(settings, |jira| jira.service_management = told).await;
+        if told.is_none() {
+            assert!(crm.adapter.capabilities().internal_comments, "as long as it is not known");
+        }
+        let id = crm.person_creates("t", "", true).await;
+        crm.adapter.add_comment(&id, &new_comment("hush", Visibility::Internal)).await.unwrap();
+        assert_eq!(crm.adapter.capabilities().internal_comments, expected);
+        assert_eq!(crm.jira.issue(&id).unwrap().comments[0].internal, expected);
+    }
+}
+
+// ---------------------------------------------------------------- check
+
+#[tokio::test]
+async fn a_check_that_fails_says_what_to_change_and_where() {
+    type Change = fn(&mut SandboxJiraSettings, &mut JiraSettings);
+    let cases: [(Change, [&str; 5], &str, &str); 12] = [
+        (|_, jira| jira.project = "NOPE".to_owned(), USUAL, "project NOPE", "company.jira.project"),
+        (
+            |_, jira| jira.issue_type = "Epic".to_owned(),
+            USUAL,
+            "issue type",
+            "Task, Bug, Support in company.jira.issue_type",
+        ),
+        (|_, jira| jira.flag_field = "sync".to_owned(), USUAL, "field sync", "company.jira.flag_field"),
+        (
+            |_, jira| jira.flag_value = "yes".to_owned(),
+            USUAL,
+            "flag value",
+            "one of true in company.jira.flag_value",
+        ),
+        (
+            |_, jira| jira.google_name_field = "customfield_10050".to_owned(),
+            USUAL,
+            "field customfield_10050",
+            "company.jira.google_name_field",
+        ),
+        (|_, jira| jira.component = "Cloudy".to_owned(), USUAL, "component", "company.jira.component"),
+        (
+            |_, jira| jira.resolution = Some("Fixed".to_owned()),
+            USUAL,
+            "resolution",
+            "company.jira.resolution",
+        ),
+        (
+            |_, jira| jira.close_transition = Some("Shut".to_owned()),
+            USUAL,
+            "closing",
+            "company.jira.close_transition",
+        ),
+        (
+            |_, _| (),
+            ["Highest", "High", "Normal", "Low", "Lowest"],
+            "priorities",
+            "priorities.P2 = \"Normal\": use one of Highest",
+        ),
+        (
+            |sandbox, _| {
+                sandbox.denied_permissions =
+                    ["ADD_COMMENTS".to_owned(), "CREATE_ATTACHMENTS".to_owned()].into();
+            },
+            USUAL,
+            "permissions",
+            "lacks Add Comments, Create Attachments in project SUP",
+        ),
+        (
+            |sandbox, _| {
+                sandbox.denied_permissions = ["EDIT_ISSUES".to_owned()].into();
+            },
+            USUAL,
+            "permissions",
+            "Edit Issues",
+        ),
+        (|_, jira| jira.deployment = Deployment::DataCenter, USUAL, "search", "company.jira.deployment"),
+    ];
+    for (change, priorities, what, hint) in cases {
+        let mut sandbox = SandboxJiraSettings::default();
+        change(&mut sandbox, &mut JiraSettings::default());
+        let crm = start_with(sandbox, words(priorities), |jira| {
+            change(&mut SandboxJiraSettings::default(), jira);
+        })
+        .await;
+        crm.person_creates("t", "", true).await;
+        let checks = crm.adapter.check().await;
+        let problem = line(&checks, what).as_ref().expect_err(what);
+        assert!(problem.contains(hint), "{what}: {problem}");
+        assert_eq!(crm.jira.issues().len(), 1, "a check changes nothing");
+        let writes = crm.jira.faults().calls().iter().filter(|call| call.method != "GET").count();
+        assert_eq!(writes, 0);
+    }
+}
+
+const USUAL: [&str; 5] = ["Highest", "High", "Medium", "Low", "Lowest"];
+
+#[tokio::test]
+async fn a_check_of_something_that_is_no_jira_says_so() {
+    let clock = ManualClock::at(noon());
+    let (base, server) = serve(axum::Router::new()).await;
+    let settings = JiraSettings { project: "SUP".to_owned(), ..JiraSettings::default() };
+    let adapter = connect(settings, usual_words(), &base, Arc::new(NoCredentials), &clock);
+    let checks = adapter.check().await;
+    assert_eq!(checks.len(), 1);
+    assert!(line(&checks, "credentials").as_ref().unwrap_err().contains("company.base_url"), "{checks:?}");
+    server.abort();
+}
+
+// ---------------------------------------------------------------- other servers
+
+/// A Jira that answers as a test says: the fields, then whatever `answer` makes of path and query.
+async fn scripted(
+    deployment: Deployment,
+    answer: impl Fn(&str, &[(String, String)]) -> (u16, Value) + Clone + Send + Sync + 'static,
+) -> (Jira, tokio::task::JoinHandle<()>) {
+    let router = axum::Router::new().fallback(move |uri: axum::http::Uri| {
+        let answer = answer.clone();
+        async move {
+            let query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+            let query: Vec<(String, String)> = query.into_owned().collect();
+            let (status, body) = answer(uri.path(), &query);
+            (axum::http::StatusCode::from_u16(status).unwrap(), axum::Json(body))
+        }
+    });
+    let (base, server) = serve(router).await;
+    let settings = JiraSettings { project: "SUP".to_owned(), deployment, ..JiraSettings::default() };
+    let clock = ManualClock::at(noon());
+    (connect(settings, usual_words(), &base, Arc::new(NoCredentials), &clock), server)
+}
+
+fn fields(flag: &str) -> Value {
+    json!([
+        {"id": flag, "name": "synchronizeWithGoogleCloudSupport", "schema": {"type": "array", "items": "option"}},
+        {"id": "customfield_9", "name": "custom_field_google_name", "schema": {"type": "string"}},
+    ])
+}
+
+fn parameter<'a>(query: &'a [(String, String)], name: &str) -> &'a str {
+    query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_skipped_and_what_the_index_got_wrong_is_dropped() {
+    let flagged = json!([{"value": "true"}]);
+    let issues = json!([
+        {"id": "1", "fields": {"updated": "2026-07-01T14:00:00.000+0200", "customfield_1": flagged}},
+        {"id": "2", "fields": {"updated": "2026-07-01T11:59:59.999+0000", "customfield_1": flagged}},
+        {"id": "3", "fields": {"updated": "2026-07-01T12:00:00.000+0000", "customfield_1": []}},
+        {"id": "4", "fields": {"updated": 7, "customfield_1": flagged}},
+        {"id": "5", "fields": {"customfield_1": flagged}},
+        {"key": "SUP-6"},
+        "nothing",
+    ]);
+    let (jira, server) = scripted(Deployment::Cloud, move |path, _| match path {
+        "/rest/api/2/field" => (200, fields("customfield_1")),
+        _ => (200, json!({"issues": issues, "isLast": true})),
+    })
+    .await;
+    let Sweep { cases, skipped } =
+        jira.search_updated("2026-07-01T12:00:00Z".parse().unwrap()).await.unwrap();
+    let ids: Vec<&str> = cases.iter().map(|case| case.id.as_str()).collect();
+    assert_eq!(ids, ["1", "5"]);
+    assert_eq!(
+        skipped,
+        [
+            "issue 4: updated is not text",
+            "issue without an ID: the issue's id is not there",
+            "issue without an ID: the issue is not an object",
+        ]
+    );
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_field_that_was_deleted_and_made_again_is_found_again() {
+    let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let (jira, server) = scripted(Deployment::Cloud, move |path, query| match path {
+        "/rest/api/2/field" => {
+            let first = counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+            (200, fields(if first { "customfield_1" } else { "customfield_2" }))
+        }
+        _ if parameter(query, "jql").contains("cf[1]") => {
+            (400, json!({"errorMessages": ["Field 'cf[1]' does not exist"], "errors": {}}))
+        }
+        _ => (200, json!({"issues": [{"id": "1", "fields": {"customfield_2": {"value": "true"}}}]})),
+    })
+    .await;
+    for _ in 0..2 {
+        assert_eq!(jira.search_updated(noon()).await.unwrap().cases.len(), 1);
+    }
+    assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 2, "and remembered");
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_periods_is_asked_with_a_written_time() {
+    let (jira, server) = scripted(Deployment::Cloud, move |path, query| {
+        let jql = parameter(query, "jql");
+        match path {
+            "/rest/api/2/field" => (200, fields("customfield_1")),
+            _ if jql.contains("\"2026-06-30 23:58\"") => {
+                (200, json!({"issues": [{"id": "1", "fields": {"customfield_1": {"value": "true"}}}]}))
+            }
+            _ => (400, json!({"errorMessages": [format!("no such date: {jql}")]})),
+        }
+    })
+    .await;
+    for _ in 0..2 {
+        assert_eq!(jira.search_updated(noon()).await.unwrap().cases.len(), 1);
+    }
+    let error = jira.search_updated(noon() + Duration::days(1)).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Refused);
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_ignores_the_order_of_comments_is_read_to_the_end() {
+    let comment = |number: i64| {
+        let created = (noon() + Duration::minutes(number)).format("%Y-%m-%dT%H:%M:%S%.3f%z").to_string();
+        json!({"id": number.to_string(), "body": "b", "created": created})
+    };
+    for newest_first in [false, true] {
+        let (jira, server) = scripted(Deployment::DataCenter, move |path, query| {
+            if path == "/rest/api/2/myself" {
+                return (200, json!({"name": "bot"}));
+            }
+            let start: i64 = parameter(query, "startAt").parse().unwrap();
+            let page = (start..(start + 50).min(200))
+                .map(|at| comment(if newest_first { 199 - at } else { at }))
+                .collect::<Vec<_>>();
+            (200, json!({"comments": page, "total": 200, "startAt": start}))
+        })
+        .await;
+        let comments = jira.comments("1", Some(noon() + Duration::minutes(190))).await.unwrap();
+        let expected = if newest_first { 50 } else { 200 };
+        assert_eq!(comments.len(), expected);
+        let newest = comments.iter().filter_map(|comment| comment.created_at).max();
+        assert_eq!(newest, Some(noon() + Duration::minutes(199)));
+        server.abort();
+    }
+}

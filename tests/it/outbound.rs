@@ -1,0 +1,573 @@
+//! What every client may rely on when it talks to its upstream (`R21`, `R17`, `R25`).
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use casebridge::cases::{ApiError, ApiErrorKind, ByteStream};
+use casebridge::clock::ManualClock;
+use casebridge::outbound::{
+    Body, Call, Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, basic, bearer,
+};
+use casebridge::telemetry::Metrics;
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::scripted::{Say, Scripted};
+
+const NOT_JSON: &str = "<html>secret content</html>";
+
+fn settings(base_url: &Url) -> UpstreamSettings {
+    UpstreamSettings {
+        name: "Test",
+        base_url: base_url.clone(),
+        requests_per_minute: NonZeroU32::new(1_000_000).unwrap(),
+        timeout: Duration::from_secs(5),
+        retry: RetryPolicy {
+            attempts: 3,
+            first_pause: Duration::from_millis(1),
+            longest_pause: Duration::from_secs(1),
+        },
+        download_hosts: Vec::new(),
+    }
+}
+
+/// Four fifths of a second after a full one, so that a date can be a fraction of a second away.
+fn now() -> DateTime<Utc> {
+    DateTime::parse_from_rfc3339("2026-03-01T12:00:00.8Z").unwrap().with_timezone(&Utc)
+}
+
+fn upstream_with(settings: UpstreamSettings, credentials: impl Credentials + 'static) -> Upstream {
+    Upstream::new(settings, Arc::new(credentials), ManualClock::at(now()), Metrics::shared()).unwrap()
+}
+
+fn upstream(server: &Scripted) -> Upstream {
+    upstream_with(settings(&server.url), NoCredentials)
+}
+
+fn get() -> Call {
+    Call::get("/thing")
+}
+
+fn post() -> Call {
+    Call::post("/things", json!({ "a": 1 }))
+}
+
+/// A stream that yields these, each after a pause.
+fn pieces(pieces: Vec<Result<&'static str, ApiError>>, pause: Duration) -> ByteStream {
+    Box::pin(stream::iter(pieces).then(move |piece| async move {
+        tokio::time::sleep(pause).await;
+        piece.map(Bytes::from)
+    }))
+}
+
+fn source_failed() -> ApiError {
+    ApiError::new(ApiErrorKind::Uncertain, "Source", "GET /file", "the download broke off")
+}
+
+async fn all(content: ByteStream) -> Result<Vec<u8>, ApiError> {
+    content
+        .try_fold(Vec::new(), |mut all, piece| async move {
+            all.extend_from_slice(&piece);
+            Ok(all)
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_call_is_tried_again_only_where_that_is_safe_and_may_help() {
+    let broken = Say::raw(format!("{}content-length: 100\r\n\r\n{{\"a\"", Say::head(200, "")));
+    let cut = Say::raw(format!("{}transfer-encoding: chunked\r\n\r\n4\r\n{{\"a\"\r\n", Say::head(200, "")));
+    let status = |status| Say::status(status, "", "{}");
+    // What is answered, what it means, and how often it is read and written.
+    for (what, say, kind, reads, writes) in [
+        ("500", status(500), ApiErrorKind::Uncertain, 3, 1),
+        ("502", status(502), ApiErrorKind::Uncertain, 3, 1),
+        ("503", status(503), ApiErrorKind::Uncertain, 3, 1),
+        ("504", status(504), ApiErrorKind::Uncertain, 3, 1),
+        ("408", status(408), ApiErrorKind::Uncertain, 3, 1),
+        ("429", status(429), ApiErrorKind::NotApplied, 3, 3),
+        ("409", status(409), ApiErrorKind::NotApplied, 3, 3),
+        ("400", status(400), ApiErrorKind::Refused, 1, 1),
+        ("401", status(401), ApiErrorKind::Unauthorized, 1, 1),
+        ("403", status(403), ApiErrorKind::Unauthorized, 1, 1),
+        ("404", status(404), ApiErrorKind::NotFound, 1, 1),
+        ("422", status(422), ApiErrorKind::Refused, 1, 1),
+        ("302", status(302), ApiErrorKind::Refused, 1, 1),
+        ("no answer", Say::nothing(), ApiErrorKind::Uncertain, 3, 1),
+        ("not HTTP", Say::raw("rubbish\r\n\r\n"), ApiErrorKind::Uncertain, 3, 1),
+        ("cut answer", broken, ApiErrorKind::Uncertain, 3, 1),
+        ("cut chunks", cut, ApiErrorKind::Uncertain, 3, 1),
+        ("not JSON", Say::json(NOT_JSON), ApiErrorKind::Unreadable, 1, 1),
+        ("no body", Say::json(""), ApiErrorKind::Unreadable, 1, 1),
+    ] {
+        let server = Scripted::answers(vec![say.clone()]).await;
+        let error = upstream(&server).read::<Value>(get()).await.unwrap_err();
+        assert_eq!((error.kind, server.asked().len()), (kind, reads), "reading: {what}: {error}");
+        let server = Scripted::answers(vec![say]).await;
+        let error = upstream(&server).write::<Value>(post()).await.unwrap_err();
+        assert_eq!((error.kind, server.asked().len()), (kind, writes), "writing: {what}: {error}");
+        assert!(server.asked().iter().all(|asked| asked.json() == json!({ "a": 1 })), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_passes_is_overcome() {
+    let good = Say::json(r#"{"a":1}"#);
+    let broken = Say::raw(format!("{}content-length: 100\r\n\r\n{{\"a\"", Say::head(200, "")));
+    for first in [Say::status(503, "", ""), Say::nothing(), broken] {
+        let server = Scripted::answers(vec![first, good.clone()]).await;
+        assert_eq!(upstream(&server).read::<Value>(get()).await.unwrap(), json!({ "a": 1 }));
+    }
+    let server = Scripted::answers(vec![Say::status(429, "", ""), Say::status(204, "", "")]).await;
+    upstream(&server).write_only(post()).await.unwrap();
+    assert_eq!(server.asked().len(), 2);
+    let server = Scripted::answers(vec![Say::status(503, "", ""), Say::status(200, "", "content")]).await;
+    let download = upstream(&server).download(get()).await.unwrap();
+    assert_eq!(all(download.content).await.unwrap(), b"content");
+}
+
+#[tokio::test]
+async fn a_connection_that_never_came_about_is_a_call_that_did_not_happen() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    drop(listener);
+    let upstream = upstream_with(settings(&url), NoCredentials);
+    let error = upstream.write::<Value>(post()).await.unwrap_err();
+    assert_eq!((error.kind, error.may_have_happened()), (ApiErrorKind::NotApplied, false), "{error}");
+    let content = Body::Stream(pieces(vec![Ok("a")], Duration::ZERO), Some(1));
+    let error = upstream.write::<Value>(Call::new(Method::POST, "/files").body(content)).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::NotApplied, "{error}");
+}
+
+#[tokio::test]
+async fn the_pause_that_an_upstream_asks_for_is_kept_or_left_to_the_queue() {
+    // What is asked for, the shortest pause then, and how many tries are made.
+    let cases = [
+        ("0", 0, 2),
+        ("1", 1000, 2),
+        ("2", 0, 1),
+        ("99999999999999999999", 0, 1),
+        ("Sun, 01 Mar 2026 12:00:01 GMT", 190, 2),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0, 2),
+        ("Sun, 01 Mar 2026 12:00:10 GMT", 0, 1),
+        ("Sunday, 01-Mar-26 12:00:10 GMT", 0, 1),
+        ("soon", 0, 2),
+    ];
+    let both = cases.into_iter().flat_map(|case| [(429, case), (503, case)]);
+    let checks = both.map(|(status, (retry_after, pause, tries))| async move {
+        let header = format!("retry-after: {retry_after}\r\n");
+        let server = Scripted::answers(vec![Say::status(status, &header, "{}"), Say::json("{}")]).await;
+        let start = Instant::now();
+        let outcome = upstream(&server).read::<Value>(get()).await;
+        assert!(start.elapsed() >= Duration::from_millis(pause), "{retry_after}");
+        assert_eq!((server.asked().len(), outcome.is_ok()), (tries, tries == 2), "{retry_after}");
+    });
+    futures_util::future::join_all(checks).await;
+}
+
+#[tokio::test]
+async fn requests_are_limited_on_our_side() {
+    let server = Scripted::answers(vec![Say::json("{}")]).await;
+    // Ten seconds' worth at once: two; then one every five seconds.
+    let slow =
+        UpstreamSettings { requests_per_minute: NonZeroU32::new(12).unwrap(), ..settings(&server.url) };
+    let slow = upstream_with(slow, NoCredentials);
+    for _ in 0..2 {
+        slow.read::<Value>(get()).await.unwrap();
+    }
+    let third = tokio::time::timeout(Duration::from_millis(200), slow.read::<Value>(get())).await;
+    assert!(third.is_err(), "the third waits");
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn silence_ends_a_call() {
+    let silent = || Say::nothing().then(Duration::from_secs(30), "");
+    let server = Scripted::answers(vec![silent()]).await;
+    let short = UpstreamSettings { timeout: Duration::from_millis(100), ..settings(&server.url) };
+    let upstream = upstream_with(short, NoCredentials);
+    let error = upstream.read::<Value>(get()).await.unwrap_err();
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 3), "{error}");
+    assert!(error.message.contains("timed out"), "{error}");
+    let error = upstream.write::<Value>(post()).await.unwrap_err();
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 4), "{error}");
+    let error = upstream.write_only(post()).await.unwrap_err();
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 5), "{error}");
+    let error = upstream.download(get()).await.map(drop).unwrap_err();
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 8), "{error}");
+    let content = Body::Stream(pieces(vec![Ok("a")], Duration::ZERO), None);
+    let error = upstream.write_only(Call::new(Method::POST, "/files").body(content)).await.unwrap_err();
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 9), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_in_memory_has_to_be_there_in_time_and_streams_may_take_theirs() {
+    let step = Duration::from_millis(60);
+    let impatient = |server: &Scripted| {
+        let settings = settings(&server.url);
+        let retry = RetryPolicy { attempts: 1, ..settings.retry };
+        let settings = UpstreamSettings { timeout: Duration::from_millis(300), retry, ..settings };
+        upstream_with(settings, NoCredentials)
+    };
+    let head = format!("{}content-length: 8\r\n\r\n", Say::head(200, ""));
+    let slow = (0..8).fold(Say::raw(head), |say, _| say.then(step, "1"));
+    let server = Scripted::answers(vec![slow]).await;
+    let upstream = impatient(&server);
+    let read = async {
+        let error = upstream.read::<Value>(get()).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Uncertain, "{error}");
+    };
+    let download = async {
+        let download = upstream.download(get()).await.unwrap();
+        assert_eq!((download.size, all(download.content).await.unwrap()), (Some(8), b"11111111".to_vec()));
+    };
+    let server = Scripted::answers(vec![Say::json("{}")]).await;
+    let upstream = impatient(&server);
+    let upload = async {
+        let content = pieces((0..8).map(|_| Ok("2")).collect(), step);
+        let upload = Call::new(Method::POST, "/files").body(Body::Stream(content, Some(8)));
+        upstream.write::<Value>(upload).await.unwrap();
+    };
+    tokio::join!(read, download, upload);
+    assert_eq!(server.asked()[0].body, b"22222222");
+
+    // A source that falls silent ends the upload, and nobody gets half of it.
+    let content = pieces(vec![Ok("2"), Ok("2")], Duration::from_secs(30));
+    let upload = Call::new(Method::POST, "/files").body(Body::Stream(content, Some(2)));
+    let error = upstream.write::<Value>(upload).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::NotApplied, "{error}");
+    server.quiet().await;
+    assert!(server.asked().iter().skip(1).all(|asked| !asked.complete));
+}
+
+#[tokio::test]
+async fn no_more_of_an_answer_is_read_than_memory_can_hold() {
+    let body = format!("\"{}\"", "x".repeat(64 * 1024 * 1024));
+    let server = Scripted::answers(vec![Say::json(&body)]).await;
+    let error = upstream(&server).read::<Value>(get()).await.unwrap_err();
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Unreadable, 1), "{error}");
+    let server = Scripted::answers(vec![Say::status(400, "", &body)]).await;
+    let error = upstream(&server).read::<Value>(get()).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Refused, "{error}");
+    assert!(error.to_string().len() < 1000, "{error:.100}");
+}
+
+/// Credentials that were renewed so many times.
+#[derive(Default)]
+struct Renewed(Arc<AtomicUsize>);
+
+#[async_trait]
+impl Credentials for Renewed {
+    async fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+        let value = format!("Bearer token-{}", self.0.load(Ordering::SeqCst));
+        Ok(Some((AUTHORIZATION, HeaderValue::from_str(&value).unwrap())))
+    }
+
+    async fn refresh(&self) -> bool {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        true
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_renewed_once_after_a_401() {
+    let expect = |token: &'static str| {
+        Scripted::new(move |_, asked| {
+            if asked.header("authorization") == Some(token) {
+                Say::json("{}")
+            } else {
+                Say::status(401, "", "{}")
+            }
+        })
+    };
+    let server = expect("Bearer token-1").await;
+    upstream_with(settings(&server.url), Renewed::default()).write::<Value>(post()).await.unwrap();
+    assert_eq!(server.asked().len(), 2);
+
+    let server = expect("Bearer token-2").await;
+    let renewals = Renewed::default();
+    let counted = Arc::clone(&renewals.0);
+    let error = upstream_with(settings(&server.url), renewals).read::<Value>(get()).await.unwrap_err();
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Unauthorized, 2), "{error}");
+    assert_eq!(counted.load(Ordering::SeqCst), 1);
+
+    // A stream cannot be sent again, but the next call has new credentials.
+    let server = expect("Bearer token-1").await;
+    let upstream = upstream_with(settings(&server.url), Renewed::default());
+    let content = Body::Stream(pieces(vec![Ok("a")], Duration::ZERO), Some(1));
+    let upload = Call::new(Method::POST, "/files").body(content);
+    let error = upstream.write_only(upload).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Unauthorized, "{error}");
+    upstream.read::<Value>(get()).await.unwrap();
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_download_that_is_not_whole_is_an_error() {
+    let announced = |bytes: usize| format!("{}content-length: {bytes}\r\n\r\ncontent", Say::head(200, ""));
+    let chunked =
+        |end: &str| format!("{}transfer-encoding: chunked\r\n\r\n7\r\ncontent\r\n{end}", Say::head(200, ""));
+    for (what, answer, whole) in [
+        ("as announced", announced(7), true),
+        ("chunked", chunked("0\r\n\r\n"), true),
+        ("until the connection closes", format!("{}\r\ncontent", Say::head(200, "")), true),
+        ("shorter than announced", announced(8), false),
+        ("chunked without an end", chunked(""), false),
+    ] {
+        let server = Scripted::answers(vec![Say::raw(answer)]).await;
+        let download = upstream(&server).download(get()).await.unwrap();
+        let outcome = all(download.content).await;
+        assert_eq!(outcome.is_ok(), whole, "{what}: {outcome:?}");
+    }
+    let stuck = Say::raw(announced(8)).then(Duration::from_secs(30), "");
+    let server = Scripted::answers(vec![stuck]).await;
+    let short = UpstreamSettings { timeout: Duration::from_millis(100), ..settings(&server.url) };
+    let download = upstream_with(short, NoCredentials).download(get()).await.unwrap();
+    let error = all(download.content).await.unwrap_err();
+    assert!(error.message.contains("silent after 7 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_not_whole_reaches_nobody() {
+    let failing = || vec![Ok("abc"), Ok("def"), Err(source_failed())];
+    let sound = || vec![Ok("abc"), Ok("def")];
+    for (what, content, announced, message) in [
+        ("whole", sound(), Some(6), None),
+        ("whole, of unknown length", sound(), None, None),
+        ("empty", vec![], Some(0), None),
+        ("broken off", failing(), Some(9), Some("Source: GET /file: the download broke off")),
+        ("broken off where it should end", failing(), Some(6), Some("Source: GET /file")),
+        ("broken off, of unknown length", failing(), None, Some("Source: GET /file")),
+        ("too short", sound(), Some(7), Some("6 of the 7 bytes")),
+        ("too long", sound(), Some(5), Some("longer than the 5 bytes")),
+        ("too long by a piece", sound(), Some(3), Some("longer than the 3 bytes")),
+    ] {
+        let server = Scripted::answers(vec![Say::json("{}")]).await;
+        let body = Body::Stream(pieces(content, Duration::ZERO), announced);
+        let outcome = upstream(&server).write::<Value>(Call::new(Method::POST, "/files").body(body)).await;
+        // The server may still be reading when the client has given up.
+        server.quiet().await;
+        let asked = server.asked();
+        match message {
+            None => {
+                outcome.unwrap();
+                assert!(asked[0].complete, "{what}");
+                let length = announced.map(|length| length.to_string());
+                assert_eq!(asked[0].header("content-length"), length.as_deref(), "{what}");
+            }
+            Some(message) => {
+                let error = outcome.unwrap_err();
+                assert_eq!(error.kind, ApiErrorKind::NotApplied, "{what}: {error}");
+                assert!(error.message.contains(message), "{what}: {error}");
+                assert!(asked.iter().all(|asked| !asked.complete), "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_with_a_file_that_breaks_off_reaches_nobody() {
+    for (content, length, whole) in [
+        (vec![Ok("abc")], Some(3), true),
+        (vec![Ok("abc")], None, true),
+        (vec![Ok("abc"), Err(source_failed())], Some(6), false),
+        (vec![Ok("abc"), Err(source_failed())], None, false),
+        (vec![Ok("abc")], Some(4), false),
+        (vec![Ok("abc")], Some(2), false),
+    ] {
+        let server = Scripted::answers(vec![Say::json("{}")]).await;
+        let content = reqwest::Body::wrap_stream(pieces(content, Duration::ZERO));
+        let part = match length {
+            Some(length) => reqwest::multipart::Part::stream_with_length(content, length),
+            None => reqwest::multipart::Part::stream(content),
+        };
+        let form = reqwest::multipart::Form::new().part("file", part.file_name("a.txt"));
+        let call = Call::new(Method::POST, "/files").body(Body::Multipart(form));
+        let outcome = upstream(&server).write::<Value>(call).await;
+        server.quiet().await;
+        let asked = server.asked();
+        if whole {
+            outcome.unwrap();
+            assert!(asked[0].complete);
+            assert_eq!(asked[0].header("content-length").is_some(), length.is_some());
+        } else {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind, ApiErrorKind::NotApplied, "{error}");
+            assert!(asked.iter().all(|asked| !asked.complete));
+        }
+    }
+}
+
+#[tokio::test]
+async fn downloads_follow_redirects_to_hosts_that_are_allowed_for_without_credentials() {
+    let elsewhere = Scripted::answers(vec![Say::status(200, "", "content")]).await;
+    let other = elsewhere.url.clone();
+    let port = other.port().unwrap();
+    let host = format!("127.0.0.1:{port}");
+    let allow = |hosts: &[&str]| hosts.iter().map(|&host| host.to_owned()).collect::<Vec<_>>();
+    for (location, hosts, reached) in [
+        (format!("{other}file?signature=x"), allow(&[&host]), true),
+        (format!("{other}file"), allow(&["127.0.0.1"]), true),
+        (format!("http://user:password@{host}/file"), allow(&[&host]), true),
+        (format!("{other}file"), allow(&[]), false),
+        (format!("{other}file"), allow(&["127.0.0.1:1", "0.0.1", ".0.0.2", "example.com"]), false),
+        (format!("ftp://{host}/file"), allow(&[&host, "127.0.0.1"]), false),
+        ("file:///etc/passwd".to_owned(), allow(&["", "127.0.0.1"]), false),
+        ("http://".to_owned(), allow(&["127.0.0.1"]), false),
+    ] {
+        let before = elsewhere.asked().len();
+        let header = format!("location: {location}\r\n");
+        let server = Scripted::answers(vec![Say::status(302, &header, "")]).await;
+        let settings = UpstreamSettings { download_hosts: hosts, ..settings(&server.url) };
+        let outcome = upstream_with(settings, bearer("t0ken").unwrap()).download(get()).await;
+        assert_eq!(server.asked()[0].header("authorization"), Some("Bearer t0ken"));
+        let asked = elsewhere.asked();
+        assert_eq!(asked.len() - before, usize::from(reached), "{location}");
+        match outcome {
+            Ok(download) => {
+                assert!(reached, "{location}");
+                assert_eq!(all(download.content).await.unwrap(), b"content");
+                assert_eq!(asked[before].header("authorization"), None, "{location}");
+            }
+            Err(error) => {
+                assert!(!reached, "{location}: {error}");
+                assert_eq!(error.kind, ApiErrorKind::Refused, "{location}: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn redirects_within_the_upstream_keep_the_credentials_and_have_an_end() {
+    let server = Scripted::new(|_, asked| match asked.target.as_str() {
+        "/thing" => Say::status(303, "location: /other\r\n", ""),
+        "/other" => Say::status(200, "", "content"),
+        _ => Say::status(302, "location: /again\r\n", ""),
+    })
+    .await;
+    let upstream = upstream_with(settings(&server.url), bearer("t0ken").unwrap());
+    let download = upstream.download(get()).await.unwrap();
+    assert_eq!(all(download.content).await.unwrap(), b"content");
+    assert_eq!(server.asked()[1].header("authorization"), Some("Bearer t0ken"));
+    let error = upstream.download(Call::get("/loop")).await.map(drop).unwrap_err();
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Refused, 2 + 4), "{error}");
+    // Nothing but a download is redirected.
+    let error = upstream.read::<Value>(get()).await.unwrap_err();
+    assert!(error.message.contains("check base_url"), "{error}");
+}
+
+#[tokio::test]
+async fn errors_hold_no_secret_and_no_body() {
+    let echo = r#"{"error":{"message":"bad token s3cr3t\nfor you"},"content":"confidential"}"#;
+    for (status, body) in [
+        (400, echo),
+        (400, "confidential"),
+        (500, "<html>confidential</html>"),
+        (200, "confidential"),
+        (200, r#"["confidential", }"#),
+    ] {
+        let server = Scripted::answers(vec![Say::status(status, "", body)]).await;
+        let credentials = bearer("s3cr3t").unwrap();
+        let call = post().query("q", "confidential search");
+        let error = upstream_with(settings(&server.url), credentials).write::<Value>(call).await.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        for hidden in ["s3cr3t", "confidential", "\n", "127.0.0.1"] {
+            assert!(!shown.contains(hidden), "{hidden:?} in {shown}");
+        }
+        assert_eq!(error.status, Some(status));
+    }
+    let server = Scripted::answers(vec![Say::status(400, "", r#"{"message":"c2VjcmV0OnBhc3M="}"#)]).await;
+    let upstream = upstream_with(settings(&server.url), basic("secret", "pass").unwrap());
+    let error = upstream.read::<Value>(get()).await.unwrap_err();
+    assert_eq!(error.message, "[secret]");
+}
+
+#[tokio::test]
+async fn the_upstreams_own_message_is_found_in_every_shape() {
+    for (body, message) in [
+        (r#"{"error":{"code":400,"message":"Google says","status":"INVALID_ARGUMENT"}}"#, "Google says"),
+        (r#"{"errorMessages":["Jira says"],"errors":{}}"#, "Jira says"),
+        (r#"{"errorMessages":[],"errors":{"summary":"is required"}}"#, "summary: is required"),
+        (r#"{"error":"RecordInvalid","description":"Zendesk says"}"#, "Zendesk says"),
+        (r#"{"error":{"message":"ServiceNow says","detail":"more"},"status":"failure"}"#, "ServiceNow says"),
+        (r#"{"message":"RT says"}"#, "RT says"),
+        ("{}", "no message that can be read"),
+        ("", "no message that can be read"),
+    ] {
+        let server = Scripted::answers(vec![Say::status(400, "", body)]).await;
+        let error = upstream(&server).read::<Value>(get()).await.unwrap_err();
+        assert_eq!(error.message, message, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn odd_json_costs_only_what_is_odd() {
+    let deep = "[".repeat(5_000) + &"]".repeat(5_000);
+    let body = format!(r#"{{"a":"x\ud83d","deep":{deep},"b":"y"}}"#);
+    let server = Scripted::answers(vec![Say::json(&body)]).await;
+    let value: Value = upstream(&server).read(get()).await.unwrap();
+    assert_eq!((&value["a"], &value["b"]), (&json!("x\u{fffd}"), &json!("y")));
+}
+
+#[tokio::test]
+async fn a_query_arrives_as_it_was_meant() {
+    let server = Scripted::answers(vec![Say::json("{}")]).await;
+    let base = Url::parse(&format!("{}base/", server.url)).unwrap();
+    let upstream = upstream_with(settings(&base), NoCredentials);
+    let call = get().query("q", "a b+c&d=e#f/é\"\n%").query("n", "");
+    upstream.read::<Value>(call).await.unwrap();
+    assert_eq!(server.asked()[0].target, "/base/thing?q=a%20b%2Bc%26d%3De%23f%2F%C3%A9%22%0A%25&n=");
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_method_and_status() {
+    let server = Scripted::answers(vec![Say::status(503, "", ""), Say::nothing(), Say::json("{}")]).await;
+    let metrics = Metrics::shared();
+    let upstream = Upstream::new(
+        settings(&server.url),
+        Arc::new(NoCredentials),
+        ManualClock::at(now()),
+        Arc::clone(&metrics),
+    )
+    .unwrap();
+    upstream.read::<Value>(get()).await.unwrap();
+    let shown = metrics.render();
+    for status in ["503", "none", "200"] {
+        let line =
+            format!(r#"casebridge_upstream_calls_total{{upstream="Test",method="GET",status="{status}"}} 1"#);
+        assert!(shown.contains(&line), "{line} in {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_before_the_content_is_sent_is_heard() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut head = vec![0; 4096];
+            let _ = connection.read(&mut head).await;
+            let answer = format!("{}content-length: 2\r\n\r\n{{}}", Say::head(413, ""));
+            let _ = connection.write_all(answer.as_bytes()).await;
+            // Closed with most of the content unread.
+        }
+    });
+    let upstream = upstream_with(settings(&url), NoCredentials);
+    for size in [Some(64 << 20), None] {
+        let piece = Bytes::from(vec![1; 64 << 10]);
+        let content = Box::pin(stream::iter((0..1024).map(move |_| Ok(piece.clone()))));
+        let upload = Call::new(Method::POST, "/files").body(Body::Stream(content, size));
+        let error = upstream.write_only(upload).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Unacceptable, "{error}");
+    }
+}

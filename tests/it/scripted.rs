@@ -1,0 +1,211 @@
+//! A server that says exactly what a test has it say, byte for byte, and remembers what it was asked.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What was asked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// `GET`
+    pub(crate) method: String,
+    /// Path and query, as they stood on the wire.
+    pub(crate) target: String,
+    /// Names in lower case.
+    headers: Vec<(String, String)>,
+    /// The body, without any chunked framing.
+    pub(crate) body: Vec<u8>,
+    /// Whether the request came to its end.
+    pub(crate) complete: bool,
+}
+
+impl Asked {
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// What is answered: bytes, each after a pause; then the connection is closed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Say(Vec<(Duration, Vec<u8>)>);
+
+impl Say {
+    /// Closes the connection without a word.
+    pub(crate) fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// These bytes.
+    pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::nothing().then(Duration::ZERO, bytes)
+    }
+
+    /// A whole answer.
+    pub(crate) fn status(status: u16, headers: &str, body: &str) -> Self {
+        Self::raw(format!("{}content-length: {}\r\n\r\n{body}", Self::head(status, headers), body.len()))
+    }
+
+    /// 200 with JSON.
+    pub(crate) fn json(body: &str) -> Self {
+        Self::status(200, "content-type: application/json\r\n", body)
+    }
+
+    /// After a pause, more bytes.
+    pub(crate) fn then(mut self, pause: Duration, bytes: impl Into<Vec<u8>>) -> Self {
+        self.0.push((pause, bytes.into()));
+        self
+    }
+
+    /// The head of an answer, but for the empty line.
+    pub(crate) fn head(status: u16, headers: &str) -> String {
+        format!("HTTP/1.1 {status} Status\r\nconnection: close\r\n{headers}")
+    }
+}
+
+/// The server. Ends with the test.
+pub(crate) struct Scripted {
+    /// Where it is.
+    pub(crate) url: Url,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    begun: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
+}
+
+impl Scripted {
+    /// A server that answers by what it is asked; the number counts requests from 0.
+    pub(crate) async fn new(say: impl Fn(usize, &Asked) -> Say + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let log = Arc::clone(&asked);
+        let say = Arc::new(say);
+        let (begun, ended): (Arc<AtomicUsize>, Arc<AtomicUsize>) = Default::default();
+        let counts = (Arc::clone(&begun), Arc::clone(&ended));
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                counts.0.fetch_add(1, Ordering::SeqCst);
+                let (log, say, ended) = (Arc::clone(&log), Arc::clone(&say), Arc::clone(&counts.1));
+                tokio::spawn(async move {
+                    converse(connection, &log, say.as_ref()).await;
+                    ended.fetch_add(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Self { url, asked, begun, ended }
+    }
+
+    /// Waits until somebody has been here and everybody is gone.
+    pub(crate) async fn quiet(&self) {
+        loop {
+            let ended = self.ended.load(Ordering::SeqCst);
+            if ended > 0 && ended == self.begun.load(Ordering::SeqCst) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// A server that gives these answers, and the last of them for ever.
+    pub(crate) async fn answers(answers: Vec<Say>) -> Self {
+        Self::new(move |number, _| answers[number.min(answers.len() - 1)].clone()).await
+    }
+
+    /// What was asked so far.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+async fn converse(
+    mut connection: TcpStream,
+    log: &Mutex<Vec<Asked>>,
+    say: &(impl Fn(usize, &Asked) -> Say + Send + Sync),
+) {
+    let Some(request) = hear(&mut connection).await else { return };
+    let number = {
+        let mut log = log.lock().unwrap();
+        log.push(request.clone());
+        log.len() - 1
+    };
+    for (pause, bytes) in say(number, &request).0 {
+        tokio::time::sleep(pause).await;
+        if connection.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+    let _ = connection.shutdown().await;
+}
+
+/// Reads a request; `None` if not even its head came.
+async fn hear(connection: &mut TcpStream) -> Option<Asked> {
+    let mut bytes = Vec::new();
+    let head_end = loop {
+        if let Some(at) = find(&bytes, b"\r\n\r\n") {
+            break at;
+        }
+        more(connection, &mut bytes).await?;
+    };
+    let head = String::from_utf8(bytes.drain(..head_end + 4).collect()).unwrap();
+    let mut lines = head.lines();
+    let mut first = lines.next()?.split(' ').map(str::to_owned);
+    let headers = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let mut asked = Asked { method: first.next()?, target: first.next()?, headers, ..Asked::default() };
+    if asked.header("transfer-encoding").is_some() {
+        loop {
+            let Some(line) = find(&bytes, b"\r\n") else {
+                if more(connection, &mut bytes).await.is_none() {
+                    return Some(asked);
+                }
+                continue;
+            };
+            let size = usize::from_str_radix(std::str::from_utf8(&bytes[..line]).unwrap(), 16).unwrap();
+            if bytes.len() < line + 2 + size + 2 {
+                if more(connection, &mut bytes).await.is_none() {
+                    return Some(asked);
+                }
+                continue;
+            }
+            asked.body.extend_from_slice(&bytes[line + 2..line + 2 + size]);
+            bytes.drain(..line + 2 + size + 2);
+            if size == 0 {
+                asked.complete = true;
+                return Some(asked);
+            }
+        }
+    }
+    let length = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
+    while bytes.len() < length {
+        if more(connection, &mut bytes).await.is_none() {
+            asked.body = bytes;
+            return Some(asked);
+        }
+    }
+    asked.body = bytes;
+    asked.complete = true;
+    Some(asked)
+}
+
+async fn more(connection: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
+    bytes.reserve(16 * 1024);
+    match connection.read_buf(bytes).await {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(()),
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}

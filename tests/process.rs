@@ -1,0 +1,305 @@
+//! The program as a process: killed, stopped, refused a configuration.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, in its support code as well as in the test function"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use casebridge::clock::SystemClock;
+use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
+use casebridge::sandbox::jira::{NewIssue, SandboxJira, SandboxJiraSettings};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_casebridge");
+
+/// Kills its process when it goes.
+struct Process(Child);
+
+impl Process {
+    fn kill(&mut self) {
+        // SIGKILL, as `kill -9` sends it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Both systems, in this process, so that they outlive the service.
+struct Systems {
+    csapi: SandboxCsapi,
+    jira: SandboxJira,
+    csapi_address: SocketAddr,
+    jira_address: SocketAddr,
+}
+
+async fn listen(router: axum::Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
+impl Systems {
+    async fn start() -> Self {
+        let csapi = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
+        let jira = SandboxJira::new(Arc::new(SystemClock), SandboxJiraSettings::default());
+        let csapi_address = listen(csapi.router()).await;
+        let jira_address = listen(jira.router()).await;
+        Self { csapi, jira, csapi_address, jira_address }
+    }
+
+    fn configuration(&self, folder: &Path, port: u16) -> String {
+        format!(
+            r#"
+[server]
+listen = "127.0.0.1:{port}"
+[google]
+parent = "organizations/123"
+base_url = "http://{}"
+auth = "none"
+classification_id = "{CLASSIFICATION_ID}"
+requests_per_minute = 600000
+timeout = "2s"
+[company]
+kind = "jira"
+base_url = "http://{}"
+requests_per_minute = 600000
+timeout = "2s"
+[company.jira]
+project = "SUP"
+[sync]
+lease = "4s"
+deadline = "3s"
+[store]
+url = "sqlite:{}"
+"#,
+            self.csapi_address,
+            self.jira_address,
+            folder.join("casebridge.db").display(),
+        )
+    }
+
+    fn google_case(&self) -> String {
+        let case = NewCase {
+            parent: "organizations/123".to_owned(),
+            display_name: "A case".to_owned(),
+            description: "Its description".to_owned(),
+            priority: Priority::P2,
+            author: Author::customer("Grace Hopper"),
+        };
+        self.csapi.create_case(case).unwrap().name
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Starts the service and waits until it listens.
+fn serve(config: &Path) -> Process {
+    let mut child = Command::new(BINARY)
+        .args(["--config", config.to_str().unwrap(), "serve"])
+        .env("RUST_LOG", "info")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let process = Process(child);
+    assert!(lines.by_ref().any(|line| line.unwrap().contains("listening on")), "the service did not start");
+    // The pipe must not fill up.
+    std::thread::spawn(move || lines.for_each(drop));
+    process
+}
+
+fn client() -> reqwest::Client {
+    casebridge::outbound::install_tls();
+    reqwest::Client::new()
+}
+
+async fn post(http: &reqwest::Client, port: u16, task: &str) -> Option<Value> {
+    let response = http.post(format!("http://127.0.0.1:{port}/tasks/{task}")).send().await.ok()?;
+    response.json().await.ok()
+}
+
+/// Waits for something that happens by itself; the limit is only there so that a failure ends.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_mins(2);
+    while !holds() {
+        assert!(Instant::now() < limit, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// How often each comment arrived, by its text.
+fn copies(texts: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut copies = BTreeMap::new();
+    for text in texts {
+        if let Some(line) = text.lines().find(|line| line.starts_with("burst ")) {
+            *copies.entry(line.to_owned()).or_default() += 1;
+        }
+    }
+    copies
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_the_middle_of_a_burst_of_100_comments_it_copies_each_once() {
+    let systems = Systems::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = folder.path().join("casebridge.toml");
+    std::fs::write(&config, systems.configuration(folder.path(), port)).unwrap();
+    let http = client();
+
+    let case = systems.google_case();
+    let mut service = serve(&config);
+    post(&http, port, "poll-google").await.unwrap();
+    until("the case is mirrored", || {
+        systems.jira.issues().len() == 1 && systems.csapi.comments(&case).unwrap().len() == 1
+    })
+    .await;
+    let issue = systems.jira.issues()[0].id.clone();
+
+    for number in 0..100 {
+        systems
+            .csapi
+            .add_comment(&case, Author::customer("Grace Hopper"), &format!("burst {number:03}"))
+            .unwrap();
+        systems.jira.comment(&issue, "Jane Roe", &format!("burst {number:03}")).unwrap();
+    }
+    let on_jira = || {
+        copies(
+            systems
+                .jira
+                .issue(&issue)
+                .unwrap()
+                .comments
+                .into_iter()
+                .filter(|c| c.body.contains("Google Comment"))
+                .map(|c| c.body),
+        )
+    };
+    let on_google = || {
+        copies(
+            systems
+                .csapi
+                .comments(&case)
+                .unwrap()
+                .into_iter()
+                .filter(|c| c.body.starts_with("[Company Comment"))
+                .map(|c| c.body),
+        )
+    };
+    // Three times, each time a little further.
+    for target in [20, 45, 70] {
+        tokio::spawn({
+            let http = http.clone();
+            async move {
+                post(&http, port, "poll-google").await;
+                post(&http, port, "poll-company").await;
+            }
+        });
+        until("some are copied", || on_jira().len() + on_google().len() >= target).await;
+        service.kill();
+        assert!(on_jira().len() + on_google().len() < 200, "the burst was over before it was killed");
+        service = serve(&config);
+    }
+    until("all are copied", || on_jira().len() == 100 && on_google().len() == 100).await;
+
+    // Another round changes nothing.
+    post(&http, port, "poll-google").await.unwrap();
+    post(&http, port, "poll-company").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for (side, copies) in [("Jira", on_jira()), ("Google", on_google())] {
+        assert_eq!(copies.len(), 100, "{side}");
+        assert!(copies.values().all(|times| *times == 1), "{side}: {copies:?}");
+    }
+    assert_eq!(systems.jira.issues().len(), 1);
+    assert_eq!(systems.csapi.cases().len(), 1);
+
+    // In order, on both sides.
+    for texts in [
+        systems
+            .jira
+            .issue(&issue)
+            .unwrap()
+            .comments
+            .into_iter()
+            .filter(|c| c.body.contains("Google Comment"))
+            .map(|c| c.body)
+            .collect::<Vec<_>>(),
+        systems
+            .csapi
+            .comments(&case)
+            .unwrap()
+            .into_iter()
+            .filter(|c| c.body.starts_with("[Company Comment"))
+            .map(|c| c.body)
+            .collect(),
+    ] {
+        let numbers: Vec<&str> =
+            texts.iter().filter_map(|text| text.lines().find(|line| line.starts_with("burst "))).collect();
+        assert_eq!(numbers.len(), 100);
+        assert!(numbers.is_sorted(), "{numbers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sigterm_a_running_sync_ends_well_and_the_lease_is_given_back() {
+    let systems = Systems::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = folder.path().join("casebridge.toml");
+    std::fs::write(&config, systems.configuration(folder.path(), port)).unwrap();
+    let http = client();
+    let issue = systems.jira.create_issue(NewIssue::flagged("An issue")).unwrap();
+    for number in 0..30 {
+        systems.jira.comment(&issue, "Jane Roe", &format!("burst {number:03}")).unwrap();
+    }
+    let mut service = serve(&config);
+    post(&http, port, "poll-company").await.unwrap();
+    until("the sync runs", || systems.csapi.cases().len() == 1).await;
+    service.signal("-TERM");
+    let status = service.0.wait().unwrap();
+    assert!(status.success(), "{status}");
+    let output = Command::new(BINARY)
+        .args(["--config", config.to_str().unwrap(), "mappings", "--json"])
+        .output()
+        .unwrap();
+    let mapping: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(mapping["leased_until"], Value::Null);
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_every_key_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("casebridge.toml");
+    std::fs::write(&config, "[google]\npolling_window = \"soon\"\n[company]\nkind = \"abacus\"\nbase_url = \"ftp://x\"\n[sink]\nx = 1\n")
+        .unwrap();
+    let output = Command::new(BINARY).args(["--config", config.to_str().unwrap(), "check"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    for key in ["google.parent", "google.polling_window", "company.kind", "company.base_url", "sink.x"] {
+        assert!(errors.contains(key), "{key} is not in:\n{errors}");
+    }
+}
