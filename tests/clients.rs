@@ -17,8 +17,8 @@ use std::sync::Arc;
 use casebridge::clock::SystemClock;
 use casebridge::sandbox::csapi::SandboxCsapi;
 use casebridge::sandbox::jira::{ResolutionOnClosing, SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
-use tokio::task::JoinHandle;
 use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings};
+use tokio::task::JoinHandle;
 
 /// The Python to use, or what to do to have one.
 fn python() -> PathBuf {
@@ -103,7 +103,8 @@ async fn the_python_client_jira_works_with_the_sandbox_jira_as_data_center() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_python_client_zenpy_works_with_the_sandbox_zendesk() {
     // The credentials are those that the script sends; small pages, so that there are several.
-    let auth = SandboxZendeskAuth::ApiToken { email: "bot@example.com".to_owned(), token: "secret".to_owned() };
+    let auth =
+        SandboxZendeskAuth::ApiToken { email: "bot@example.com".to_owned(), token: "secret".to_owned() };
     let settings = SandboxZendeskSettings { auth, page_limit: 3, ..SandboxZendeskSettings::default() };
     let sandbox = SandboxZendesk::new(Arc::new(SystemClock), settings);
     sandbox.seed_samples().unwrap();

@@ -117,7 +117,7 @@ class Tests:
             )
         )
         ticket = audit.ticket
-        equal((ticket.status, ticket.priority, ticket.tags, ticket.is_public), ("open", "urgent", ["google_cloud"], False))
+        equal((ticket.status, ticket.priority, ticket.tags, ticket.is_public), ("new", "urgent", ["google_cloud"], False))
         fields = {field["id"]: field["value"] for field in ticket.custom_fields}
         equal((fields[FLAG], fields[GOOGLE_NAME]), (True, GOOGLE_CASE))
         first = list(self.client.tickets.comments(ticket))[0]

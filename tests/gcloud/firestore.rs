@@ -54,8 +54,7 @@ impl Place {
     async fn by_hand(&self, method: reqwest::Method, path: &str, body: serde_json::Value) {
         let url =
             format!("http://{}/v1/projects/{}/databases/(default)/documents/{path}", self.host, self.project);
-        let answer =
-            http().request(method, url).bearer_auth("owner").json(&body).send().await;
+        let answer = http().request(method, url).bearer_auth("owner").json(&body).send().await;
         let answer = answer.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }

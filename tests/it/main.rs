@@ -18,3 +18,4 @@ mod sandbox_jira;
 mod scenarios;
 mod scripted;
 mod support;
+mod zendesk_adapter;

@@ -426,7 +426,7 @@ async fn create_ticket(
         };
         let mut doc = Document {
             subject: String::new(),
-            status: "open".to_owned(),
+            status: "new".to_owned(),
             priority: None,
             kind: None,
             external_id: None,
@@ -442,6 +442,9 @@ async fn create_ticket(
             updated: now,
         };
         read_fields(&sent, &mut doc)?;
+        if doc.status == "new" && doc.assignee.is_some() {
+            "open".clone_into(&mut doc.status);
+        }
         check(&zendesk, None, &doc)?;
         claim_uploads(state, &first);
         let id = state.create(ACCOUNT_ID, doc, first, now);
