@@ -15,6 +15,7 @@ mod outbound;
 mod queue_contract;
 mod sandbox_csapi;
 mod sandbox_jira;
+mod sandbox_zendesk;
 mod scenarios;
 mod scripted;
 mod support;

@@ -193,8 +193,12 @@ impl Client {
                 }
             }
         }
-        let first = comments.iter().min_by_key(|comment| (comment.created_at, comment.id));
-        let first = first.map(|comment| comment.id).filter(|_| complete);
+        // By what is there even of a comment that cannot be understood: the one after it is not the first.
+        let place = |value: &Value| {
+            let at = value.get("created_at").and_then(Value::as_str).unwrap_or_default().to_owned();
+            (at, value.get("id").and_then(Value::as_u64).unwrap_or_default())
+        };
+        let first = found.iter().map(place).min().map(|(_, id)| id).filter(|_| complete);
         Ok(Comments { newest_first: comments, names, first })
     }
 

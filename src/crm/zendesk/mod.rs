@@ -112,7 +112,8 @@ impl Zendesk {
             // Not documented either way; what HTML has no room for is not relied on.
             control_characters: false,
             search_lag,
-            write_settles: client.write_settles(),
+            // A creation without an answer is sent once more.
+            write_settles: client.write_settles() * 2,
             time_resolution: Duration::seconds(1),
             // The creation of a ticket carries one, and the adapter repeats it by that; "Idempotency" documents nothing for
             // updates, and so for comments.
@@ -667,9 +668,13 @@ fn visibility(comment: &wire::Comment) -> Visibility {
     if comment.public { Visibility::Public } else { Visibility::Internal }
 }
 
-/// The media type, if it is one.
+/// The media type, if it is one. Bodies of some types are read as the parameters of a request by the usual web frameworks, whatever
+/// the address: such a file travels as bytes.
 fn media_type(text: Option<&str>) -> HeaderValue {
-    text.filter(|text| text.len() <= 200 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)))
+    const PARAMETERS: [&str; 3] = ["multipart/", "application/x-www-form-urlencoded", "application/json"];
+    let is_read = |text: &str| PARAMETERS.iter().any(|kind| text.to_ascii_lowercase().starts_with(kind));
+    text.filter(|text| !is_read(text.trim()))
+        .filter(|text| text.len() <= 200 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)))
         .filter(|text| Part::text("").mime_str(text).is_ok())
         .and_then(|text| HeaderValue::from_str(text).ok())
         .unwrap_or_else(|| HeaderValue::from_static("application/octet-stream"))

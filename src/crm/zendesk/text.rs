@@ -205,7 +205,7 @@ mod tests {
             prop_assert!(encode(&plain).len() <= encoded_bytes(&plain));
             prop_assert!(part(&plain).chars().count() <= parted_characters(&plain));
             let html = encode(&plain);
-            prop_assert!(!html.contains("{{") && !html.contains("{%"));
+            prop_assert!(!html.contains("{{") && !html.contains("{%"), "{}", html);
         }
     }
 }

@@ -142,7 +142,7 @@ fn pieces(html: &str) -> Vec<Piece<'_>> {
             .collect::<String>()
             .to_ascii_lowercase();
         let Some(end) = tag.find('>').filter(|_| !name.is_empty()) else {
-            found.push(Piece::Text(&rest[..=at]));
+            found.extend([Piece::Text(&rest[..at]), Piece::Text("<")]);
             rest = &rest[at + 1..];
             continue;
         };
