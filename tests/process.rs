@@ -15,8 +15,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use casebridge::clock::SystemClock;
-use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
-use casebridge::sandbox::jira::{NewIssue, SandboxJira, SandboxJiraSettings};
+use casebridge::sandbox::csapi::{
+    Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi, synthetic_sha256,
+};
+use casebridge::sandbox::jira::{KeepUploads, NewIssue, SandboxJira, SandboxJiraSettings};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -61,8 +63,12 @@ async fn listen(router: axum::Router) -> SocketAddr {
 
 impl Systems {
     async fn start() -> Self {
+        Self::with(SandboxJiraSettings::default()).await
+    }
+
+    async fn with(settings: SandboxJiraSettings) -> Self {
         let csapi = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
-        let jira = SandboxJira::new(Arc::new(SystemClock), SandboxJiraSettings::default());
+        let jira = SandboxJira::new(Arc::new(SystemClock), settings);
         let csapi_address = listen(csapi.router()).await;
         let jira_address = listen(jira.router()).await;
         Self { csapi, jira, csapi_address, jira_address }
@@ -288,6 +294,55 @@ async fn on_sigterm_a_running_sync_ends_well_and_the_lease_is_given_back() {
         .unwrap();
     let mapping: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(mapping["leased_until"], Value::Null);
+}
+
+/// A line of `/proc/PID/status`, in bytes.
+fn memory(process: &Process, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.0.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let kibibytes: u64 = line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+    kibibytes * 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_of_300_mebibytes_passes_each_way_in_constant_memory() {
+    const SIZE: u64 = 300 * 1024 * 1024;
+    let jira = SandboxJiraSettings { uploads: KeepUploads::HashOnly, ..SandboxJiraSettings::default() };
+    let systems = Systems::with(jira).await;
+    systems.csapi.adjust(|switches| switches.keep_uploads = false);
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = folder.path().join("casebridge.toml");
+    let text = systems.configuration(folder.path(), port);
+    let text =
+        text.replace("lease = \"4s\"", "lease = \"3m\"").replace("deadline = \"3s\"", "deadline = \"2m\"");
+    std::fs::write(&config, text).unwrap();
+    let http = client();
+
+    let case = systems.google_case();
+    let service = serve(&config);
+    post(&http, port, "poll-google").await.unwrap();
+    until("the case is mirrored", || systems.csapi.comments(&case).unwrap().len() == 1).await;
+    let issue = systems.jira.issues()[0].id.clone();
+    let idle = memory(&service, "VmHWM:");
+
+    systems.csapi.attach_synthetic(&case, Author::customer("Grace Hopper"), "core.bin", 1, SIZE).unwrap();
+    post(&http, port, "poll-google").await.unwrap();
+    until("it is in Jira", || systems.jira.issue(&issue).unwrap().attachments.len() == 1).await;
+    systems.jira.attach_synthetic(&issue, "Jane Roe", "heap.bin", SIZE, 2).unwrap();
+    post(&http, port, "poll-company").await.unwrap();
+    until("it is at Google", || systems.csapi.attachments(&case).unwrap().len() == 2).await;
+    let peak = memory(&service, "VmHWM:");
+
+    let in_jira = &systems.jira.issue(&issue).unwrap().attachments[0];
+    assert_eq!((in_jira.file_name.as_str(), in_jira.size), ("core.bin", SIZE));
+    assert_eq!(systems.jira.attachment_sha256(&in_jira.id).unwrap(), synthetic_sha256(1, SIZE));
+    let attachments = systems.csapi.attachments(&case).unwrap();
+    let at_google = attachments.iter().find(|attachment| attachment.filename == "heap.bin").unwrap();
+    assert_eq!(at_google.size, SIZE);
+    println!("peak resident set: {} KiB; before the first attachment: {} KiB", peak / 1024, idle / 1024);
+    // A tenth of one attachment: far above what buffers need, far below what holding it would.
+    assert!(peak - idle < SIZE / 10, "the resident set grew from {idle} to {peak} bytes");
 }
 
 #[test]

@@ -158,6 +158,17 @@ impl Call {
 enum Effect {
     Read,
     Write,
+    /// Creates something under a name that the caller chose: doing it twice is doing it once.
+    NamedCreation,
+}
+
+/// What became of a creation under a chosen name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It was created.
+    New,
+    /// The name is taken, maybe by an earlier try of the same call.
+    Existed,
 }
 
 /// A failed try.
@@ -242,7 +253,24 @@ impl Upstream {
     /// Changes something; whatever a successful answer says is dropped. Tried again only where it is certain that nothing
     /// happened.
     pub async fn write_only(&self, call: Call) -> Result<(), ApiError> {
-        self.persist(call, Effect::Write, |call| Box::pin(self.once_unread(call))).await
+        self.persist(call, Effect::Write, |call| Box::pin(self.once_unread(call, Effect::Write))).await
+    }
+
+    /// Creates something under a name that the call itself chooses, so that it may be tried again even where an earlier try
+    /// may have worked; 409 says that it did, or that somebody else was first.
+    pub async fn create_named(&self, call: Call) -> Result<Created, ApiError> {
+        match self
+            .persist(call, Effect::NamedCreation, |call| {
+                Box::pin(self.once_unread(call, Effect::NamedCreation))
+            })
+            .await
+        {
+            Ok(()) => Ok(Created::New),
+            Err(error) if error.status == Some(409) && error.kind == ApiErrorKind::Refused => {
+                Ok(Created::Existed)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens content for streaming, following redirects to hosts that are allowed for, without credentials there. Opening
@@ -304,7 +332,7 @@ impl Upstream {
             }
             let may_pass = match failure.error.kind {
                 ApiErrorKind::NotApplied => true,
-                ApiErrorKind::Uncertain => effect == Effect::Read,
+                ApiErrorKind::Uncertain => effect != Effect::Write,
                 ApiErrorKind::NotFound
                 | ApiErrorKind::Unauthorized
                 | ApiErrorKind::Refused
@@ -346,8 +374,8 @@ impl Upstream {
     }
 
     /// One try of a write whose answer does not matter.
-    async fn once_unread(&self, call: Call) -> Result<(), Failure> {
-        let response = self.accepted(call, Effect::Write).await?;
+    async fn once_unread(&self, call: Call, effect: Effect) -> Result<(), Failure> {
+        let response = self.accepted(call, effect).await?;
         // Read all the same, so that the connection can be used again; that this fails changes nothing.
         drop(self.within(read_capped(response, MAX_REFUSAL)).await);
         Ok(())
@@ -530,9 +558,11 @@ impl Upstream {
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiErrorKind::Unauthorized,
             StatusCode::NOT_FOUND | StatusCode::GONE => ApiErrorKind::NotFound,
+            // The name is taken, and will be.
+            StatusCode::CONFLICT if effect == Effect::NamedCreation => ApiErrorKind::Refused,
             // 409: two writes met, and this one lost.
             StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT => ApiErrorKind::NotApplied,
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE if effect == Effect::Write => {
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE if effect != Effect::Read => {
                 ApiErrorKind::Unacceptable
             }
             StatusCode::REQUEST_TIMEOUT => ApiErrorKind::Uncertain,

@@ -19,6 +19,7 @@ a { color: var(--accent); }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
 th { font-weight: 600; white-space: nowrap; }
+td:first-child { white-space: nowrap; }
 .badge { background: var(--soft); border-radius: 1rem; padding: .1rem .6rem; white-space: nowrap; font-size: .85rem; }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; margin: .3rem 0; }
 .comment { border: 1px solid var(--line); border-radius: .4rem; padding: .5rem .8rem; margin: .6rem 0; }

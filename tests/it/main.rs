@@ -5,6 +5,8 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+mod architecture;
+mod configuration;
 mod contract;
 mod csapi_client;
 mod deploy_files;
@@ -12,6 +14,7 @@ mod embedded_cron;
 mod embedded_queue;
 mod jira_adapter;
 mod outbound;
+mod planner;
 mod queue_contract;
 mod sandbox_csapi;
 mod sandbox_jira;

@@ -1,0 +1,249 @@
+//! Imports run one way, and time comes from one place: what `ARCHITECTURE.md` says of the code, held against the code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// What the code of each top-level module may import of the others, from the bottom up.
+///
+/// The way is `http → tasks → {sync, csapi, crm, store, queue} → {cases, entities}`. What stands in [`NARROW`] runs against it.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("entities", &[]),
+    ("clock", &[]),
+    ("cases", &["entities"]),
+    ("sync", &["cases", "entities"]),
+    // What every client shares: it speaks in errors and streams of `cases`.
+    ("outbound", &["cases", "clock", "telemetry"]),
+    ("telemetry", &["clock", "config"]),
+    ("csapi", &["cases", "clock", "entities", "outbound"]),
+    ("crm", &["cases", "clock", "entities", "outbound"]),
+    // A store or a queue behind an address is a client as well.
+    ("store", &["cases", "clock", "entities", "outbound"]),
+    ("queue", &["cases", "clock", "outbound", "tasks"]),
+    ("tasks", &["cases", "clock", "entities", "queue", "store", "sync", "telemetry"]),
+    // Reads the settings of the parts into the parts' own types.
+    ("config", &["cases", "crm", "csapi", "entities", "sync", "tasks"]),
+    ("http", &["config", "entities", "queue", "store", "tasks", "telemetry"]),
+    // Plays the other side: it must not share the program's idea of a wire format, or both could be wrong alike.
+    ("sandbox", &["clock"]),
+];
+
+/// Imports against the way, and the only items that they may name.
+const NARROW: &[(&str, &str, &[&str])] = &[
+    // A queue is named after its task.
+    ("queue", "tasks", &["TaskKind"]),
+    // Logs are JSON on App Engine.
+    ("telemetry", "config", &["Platform"]),
+    ("http", "config", &["Platform", "Secret"]),
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// A file's code on one line: no comments, no unit tests, no line breaks.
+fn code(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    code.lines().map(str::trim).filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join(" ")
+}
+
+fn module_of(path: &Path) -> String {
+    let within = path.strip_prefix(root().join("src")).unwrap();
+    let first = within.components().next().unwrap().as_os_str().to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// What a path names behind `crate::module`: the first names of its items.
+fn items(rest: &str) -> Vec<String> {
+    let name = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let Some(rest) = rest.strip_prefix("::") else { return Vec::new() };
+    match rest.strip_prefix('{') {
+        Some(list) => list
+            .split('}')
+            .next()
+            .unwrap_or_default()
+            .split(',')
+            .map(name)
+            .filter(|item| !item.is_empty())
+            .collect(),
+        None => vec![name(rest)],
+    }
+}
+
+/// Each `crate::module` in the library, with the items that it names.
+fn imports() -> Vec<(PathBuf, String, String, Vec<String>)> {
+    let mut found = Vec::new();
+    for path in rust_files(&root().join("src")) {
+        let module = module_of(&path);
+        if ["lib", "main", "cli"].contains(&module.as_str()) {
+            continue;
+        }
+        let code = code(&path);
+        assert!(!code.contains("crate::{"), "{}: import each module in a line of its own", path.display());
+        for (at, _) in code.match_indices("crate::") {
+            let rest = &code[at + "crate::".len()..];
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let (target, rest) = rest.split_at(end);
+            if target != module {
+                found.push((path.clone(), module.clone(), target.to_owned(), items(rest)));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_module_has_its_place() {
+    let declared: BTreeSet<String> = std::fs::read_to_string(root().join("src/lib.rs"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';').map(str::to_owned))
+        .collect();
+    let placed: BTreeSet<String> = MAY_IMPORT.iter().map(|(module, _)| (*module).to_owned()).collect();
+    assert_eq!(declared, placed);
+}
+
+#[test]
+fn imports_run_one_way() {
+    let allowed: BTreeMap<&str, &[&str]> = MAY_IMPORT.iter().copied().collect();
+    let imports = imports();
+    assert!(
+        imports.len() > 50,
+        "only {} imports were found: does the test still see the code?",
+        imports.len()
+    );
+    let wrong: Vec<String> = imports
+        .iter()
+        .filter(|(_, module, target, _)| !allowed[module.as_str()].contains(&target.as_str()))
+        .map(|(path, _, target, _)| format!("{} imports {target}", path.display()))
+        .collect();
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn what_runs_against_the_way_is_narrow() {
+    let mut wrong = Vec::new();
+    for (path, module, target, items) in imports() {
+        let Some((_, _, only)) = NARROW.iter().find(|(from, to, _)| *from == module && *to == target) else {
+            continue;
+        };
+        if items.is_empty() || !items.iter().all(|item| only.contains(&item.as_str())) {
+            wrong.push(format!("{} imports {items:?} of {target}; only {only:?} is agreed", path.display()));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// Follows from [`imports_run_one_way`]; said on its own because it is what keeps the service from serving a sandbox.
+#[test]
+fn nobody_imports_http_or_the_sandbox_but_the_binary() {
+    for (path, _, target, _) in imports() {
+        assert!(!["http", "sandbox"].contains(&target.as_str()), "{} imports {target}", path.display());
+    }
+}
+
+#[test]
+fn the_machines_clock_is_read_in_one_place() {
+    let readers = ["Utc::now", "Local::now", "SystemTime::now"];
+    let mut found = BTreeSet::new();
+    for path in rust_files(&root().join("src")) {
+        let code = code(&path);
+        if readers.iter().any(|reader| code.contains(reader)) {
+            found.insert(path.strip_prefix(root()).unwrap().display().to_string());
+        }
+    }
+    assert_eq!(found, BTreeSet::from(["src/clock.rs".to_owned()]));
+}
+
+#[test]
+fn there_is_one_tls_stack() {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    for other in ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys"] {
+        assert!(!lock.contains(&format!("name = \"{other}\"\n")), "{other} has come in");
+    }
+    assert!(lock.contains("name = \"rustls\"\n") && lock.contains("name = \"ring\"\n"));
+}
+
+/// The documents that speak of the code.
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut paths: Vec<PathBuf> =
+        ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "README.md", "CHANGELOG.md"]
+            .iter()
+            .map(|name| root().join(name))
+            .collect();
+    for folder in ["docs", "docs/adr"] {
+        let entries = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        paths.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path, text)
+        })
+        .collect()
+}
+
+/// What stands between single backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn the_documents_cite_files_that_exist() {
+    let mut missing = Vec::new();
+    for (path, text) in documents() {
+        let folder = path.parent().unwrap();
+        let cited = quoted(&text)
+            .filter(|quote| ["src/", "tests/", "docs/"].iter().any(|start| quote.starts_with(start)))
+            .filter(|quote| !quote.contains("NAME") && !quote.contains(' '))
+            .map(|quote| root().join(quote));
+        let linked = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+            .filter(|link| !link.contains("://") && !link.starts_with('#'))
+            .map(|link| folder.join(link.split('#').next().unwrap_or_default()));
+        for file in cited.chain(linked).filter(|file| !file.exists()) {
+            missing.push(format!("{} cites {}", path.display(), file.display()));
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn the_design_has_every_rule_and_names_tests_that_exist() {
+    let design = std::fs::read_to_string(root().join("docs/design.md")).unwrap();
+    for rule in 1..=25 {
+        assert!(design.contains(&format!("\n### R{rule}. ")), "R{rule} is missing");
+    }
+    let code: String = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| rust_files(&root().join(folder)))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let tests = design.split("*Held by*").skip(1).filter_map(|rest| rest.split("\n\n").next());
+    let missing: Vec<&str> = tests
+        .flat_map(quoted)
+        .filter(|name| name.matches('_').count() > 1 && name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+        .filter(|name| !code.contains(&format!("fn {name}(")))
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}

@@ -1,0 +1,486 @@
+//! The configuration: the sample file, its document and the code say the same; mistakes are told all at once, by key.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use casebridge::config::{Config, ConfigErrors, Platform, QueueConfig, SecretRef};
+use casebridge::entities::Priority;
+use chrono::Duration;
+
+const SAMPLE: &str = include_str!("../../casebridge.toml");
+const DOCUMENT: &str = include_str!("../../docs/configuration.md");
+const CODE: &str = include_str!("../../src/config/mod.rs");
+const JIRA_SETTINGS: &str = include_str!("../../src/crm/jira/settings.rs");
+
+/// What has to be given, and nothing else.
+const LEAST: &str = r#"
+[google]
+parent = "organizations/123"
+classification_id = "100152"
+[company]
+kind = "jira"
+base_url = "https://example.atlassian.net"
+[company.jira]
+project = "SUP"
+"#;
+
+/// What Cloud Tasks need to be told.
+const CLOUD_TASKS: [(&str, &str); 3] =
+    [("queue", "kind = \"cloud-tasks\""), ("queue", "project = \"p\""), ("queue", "location = \"l\"")];
+
+fn parse(text: &str) -> Result<Config, ConfigErrors> {
+    parse_with(text, &[])
+}
+
+fn parse_with(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::parse(text, environment)
+}
+
+/// What a configuration says, to be compared.
+fn shown(text: &str) -> String {
+    format!("{:#?}", parse(text).unwrap())
+}
+
+/// [`LEAST`] with further lines, each under its section.
+fn with(lines: &[(&str, &str)]) -> String {
+    let mut table: toml::Table = LEAST.parse().unwrap();
+    for (section, line) in lines {
+        let mut at = &mut table;
+        for part in section.split('.') {
+            let entry = at.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            at = entry.as_table_mut().unwrap();
+        }
+        at.extend(line.parse::<toml::Table>().unwrap());
+    }
+    table.to_string()
+}
+
+/// One key of the sample.
+#[derive(Debug)]
+struct SampleKey {
+    section: String,
+    name: String,
+    line: String,
+    /// Behind a `#`.
+    optional: bool,
+    /// The value is the default, as opposed to an example.
+    default: bool,
+    /// It means something only where Cloud Tasks are the queues.
+    cloud_tasks: bool,
+}
+
+impl SampleKey {
+    fn full(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+}
+
+fn sample_keys() -> Vec<SampleKey> {
+    let mut section = String::new();
+    let mut keys = Vec::new();
+    for line in SAMPLE.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            name.clone_into(&mut section);
+            continue;
+        }
+        let optional = line.starts_with('#');
+        let line = line.strip_prefix('#').unwrap_or(line);
+        let Some((name, _)) = line.split_once(" = ").filter(|(name, _)| !name.contains(' ')) else {
+            continue;
+        };
+        keys.push(SampleKey {
+            section: section.clone(),
+            name: name.to_owned(),
+            line: line.to_owned(),
+            optional,
+            default: optional && !line.contains("no default)"),
+            cloud_tasks: line.contains("(cloud-tasks"),
+        });
+    }
+    keys
+}
+
+/// Every key that the code asks for, read from the code.
+fn keys_in_code() -> BTreeSet<String> {
+    let sections = ["server", "google", "company", "sync", "store", "queue"];
+    let literals = CODE.split('"').filter(|text| {
+        text.split_once('.').is_some_and(|(section, key)| {
+            sections.contains(&section)
+                && !key.is_empty()
+                && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        })
+    });
+    let mut keys: BTreeSet<String> = literals.map(str::to_owned).collect();
+    assert!(keys.remove("company.jira"), "the section is read as a whole");
+    let settings = JIRA_SETTINGS.split("pub struct JiraSettings {").nth(1).unwrap();
+    let settings = settings.split("\n}").next().unwrap();
+    let fields = settings.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
+    keys.extend(fields.map(|(field, _)| format!("company.jira.{field}")));
+    for priority in Priority::ALL {
+        keys.insert(format!("priorities.{priority}"));
+        keys.insert(format!("outages.tolerance.{priority}"));
+    }
+    keys
+}
+
+#[test]
+fn the_sample_can_be_used_as_it_is() {
+    let config = parse(SAMPLE).unwrap();
+    assert_eq!(config.google.csapi.parent, "organizations/123");
+    assert_eq!(config.server.platform, Platform::Local);
+}
+
+#[test]
+fn the_sample_holds_every_key_and_no_other() {
+    let sample: BTreeSet<String> = sample_keys().iter().map(SampleKey::full).collect();
+    assert_eq!(sample, keys_in_code());
+}
+
+#[test]
+fn a_default_in_the_sample_changes_nothing_when_its_mark_is_taken_away() {
+    let mut checked = 0;
+    for key in sample_keys().iter().filter(|key| key.default) {
+        let mut lines = if key.cloud_tasks { CLOUD_TASKS.to_vec() } else { Vec::new() };
+        let without = shown(&with(&lines));
+        lines.push((&key.section, &key.line));
+        assert_eq!(shown(&with(&lines)), without, "{}", key.full());
+        checked += 1;
+    }
+    assert!(checked > 30, "only {checked} defaults were found");
+}
+
+#[test]
+fn an_example_in_the_sample_is_understood() {
+    for key in sample_keys().iter().filter(|key| key.optional && !key.default) {
+        // What it takes for the key to mean something.
+        let mut lines: Vec<(&str, &str)> = match key.name.as_str() {
+            "email" | "api_token" => {
+                vec![
+                    ("company.jira", "email = \"a@b.example\""),
+                    ("company.jira", "api_token = \"env:OTHER\""),
+                ]
+            }
+            "personal_access_token" => vec![("company.jira", "deployment = \"data-center\"")],
+            _ if key.cloud_tasks => CLOUD_TASKS.to_vec(),
+            _ => Vec::new(),
+        };
+        let without = shown(&with(&lines));
+        lines.push((&key.section, &key.line));
+        let outcome = parse(&with(&lines));
+        assert!(outcome.is_ok(), "{}: {:?}", key.full(), outcome.err());
+        assert_ne!(shown(&with(&lines)), without, "{} changes nothing", key.full());
+    }
+}
+
+#[test]
+fn the_document_tells_of_every_key_and_of_no_other() {
+    let sample: BTreeSet<String> = sample_keys().iter().map(SampleKey::full).collect();
+    let rows = DOCUMENT.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let told: BTreeSet<String> =
+        rows.map(|(key, _)| key.to_owned()).filter(|key| key.contains('.')).collect();
+    assert_eq!(told, sample);
+}
+
+#[test]
+fn what_has_to_be_given_is_named() {
+    let errors = parse("").unwrap_err().0;
+    for key in ["google.parent", "company.kind", "company.base_url"] {
+        assert!(
+            errors.iter().any(|error| error.starts_with(&format!("{key} is missing: "))),
+            "{key}: {errors:?}"
+        );
+    }
+    let errors = parse("[company]\nkind = \"jira\"").unwrap_err().0;
+    assert!(errors.iter().any(|error| error.starts_with("company.jira.project is missing")), "{errors:?}");
+    // What Google wants of a new case is needed only where cases are created.
+    let without = LEAST.replace("classification_id", "#");
+    let errors = parse(&without).unwrap_err().0;
+    assert!(
+        errors.len() == 1 && errors[0].starts_with("google.classification_id is missing: "),
+        "{errors:?}"
+    );
+    assert!(parse(&format!("{without}[sync]\ncreation = false\n")).is_ok());
+}
+
+#[test]
+fn a_bad_value_is_named_by_its_key_with_what_was_expected() {
+    for (section, line, error) in [
+        ("server", "platform = \"gae\"", "server.platform: expected \"local\" or \"app-engine\""),
+        ("server", "listen = \"8080\"", "server.listen: expected an address and port like 127.0.0.1:8080"),
+        ("server", "listen = 8080", "server.listen: expected a text that is not empty"),
+        ("google", "parent = \"\"", "google.parent: expected a text that is not empty"),
+        ("google", "auth = \"yes\"", "google.auth: expected \"default\" or \"none\""),
+        (
+            "google",
+            "requests_per_minute = 0",
+            "google.requests_per_minute: expected a whole number greater than 0",
+        ),
+        (
+            "google",
+            "requests_per_minute = -1",
+            "google.requests_per_minute: expected a whole number greater than 0",
+        ),
+        (
+            "google",
+            "requests_per_minute = 1.5",
+            "google.requests_per_minute: expected a whole number greater than 0",
+        ),
+        ("google", "subscribers = [1]", "google.subscribers: expected a list of texts"),
+        ("google", "test_cases = 1", "google.test_cases: expected true or false"),
+        ("google", "polling_window = \"0s\"", "google.polling_window: expected a duration like"),
+        ("google", "timeout = \"soon\"", "google.timeout: expected a duration like"),
+        ("google", "polling_window = 30", "google.polling_window: expected a duration like"),
+        ("company", "polling_window = \"5\"", "company.polling_window: expected a duration like"),
+        ("company", "polling_window = \"11years\"", "company.polling_window: expected a duration like"),
+        ("company", "kind = \"siebel\"", "company.kind: expected"),
+        ("company.jira", "project = \"S-1\"", "company.jira.project is missing or is no project key"),
+        ("company.jira", "issue_type = \"\"", "company.jira.issue_type must not be empty"),
+        (
+            "company.jira",
+            "email = \"a@b.example\"",
+            "company.jira.email and company.jira.api_token belong together",
+        ),
+        ("company.jira", "deployment = \"server\"", "company.jira: unknown variant `server`"),
+        ("priorities", "P1 = \"\"", "priorities.P1: expected a text that is not empty"),
+        ("sync", "comments = \"maybe\"", "sync.comments: expected true or false"),
+        (
+            "sync",
+            "comment_visibility = \"secret\"",
+            "sync.comment_visibility: expected \"internal\" or \"public\"",
+        ),
+        ("sync", "max_case_age = \"-1d\"", "sync.max_case_age: expected a duration like"),
+        ("outages.tolerance.P2", "stale = \"long\"", "outages.tolerance.P2.stale: expected a duration like"),
+        ("queue", "kind = \"pubsub\"", "queue.kind: expected \"embedded\" or \"cloud-tasks\""),
+        ("queue", "kind = \"cloud-tasks\"", "queue.project is missing"),
+        ("queue", "kind = \"cloud-tasks\"", "queue.location is missing"),
+        ("queue", "cron = 1", "queue.cron: expected true or false"),
+    ] {
+        let errors = parse(&with(&[(section, line)])).unwrap_err().0;
+        assert!(errors.iter().any(|found| found.starts_with(error)), "{section}: {line}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_key_that_nobody_knows_stops_the_start() {
+    for (section, line, error) in [
+        ("server", "colour = 1", "server.colour: there is no such key"),
+        ("google", "parents = \"organizations/1\"", "google.parents: there is no such key"),
+        ("companies", "x = 1", "companies.x: there is no such key"),
+        ("company.jira", "projekt = \"X\"", "company.jira: unknown field `projekt`"),
+        ("priorities", "P5 = \"Nothing\"", "priorities.P5: there is no such key"),
+        ("outages.tolerance.P0", "old = \"1m\"", "outages.tolerance.P0.old: there is no such key"),
+        ("queue", "project = \"p\"", "queue.project: there is no such key"),
+    ] {
+        let errors = parse(&with(&[(section, line)])).unwrap_err().0;
+        assert!(
+            errors.len() == 1 && errors[0].starts_with(error),
+            "{section}: {line}: {errors:?}, expected {error}"
+        );
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let text = with(&[
+        ("server", "platform = \"moon\""),
+        ("google", "polling_window = \"soon\""),
+        ("company", "base_url = \"nowhere\""),
+        ("company.jira", "project = \"\""),
+        ("sync", "status = 3"),
+        ("outages.tolerance.P4", "fresh = \"\""),
+        ("queue", "kind = \"paper\""),
+        ("quue", "kind = \"embedded\""),
+    ]);
+    let errors = parse(&text).unwrap_err();
+    for key in [
+        "server.platform",
+        "google.polling_window",
+        "company.base_url",
+        "company.jira.project",
+        "sync.status",
+        "outages.tolerance.P4.fresh",
+        "queue.kind",
+        "quue.kind",
+    ] {
+        assert_eq!(errors.0.iter().filter(|error| error.starts_with(key)).count(), 1, "{key}: {errors}");
+    }
+    assert_eq!(errors.0.len(), 8, "{errors}");
+    assert_eq!(errors.to_string().lines().count(), 9, "a heading, and a line for each");
+}
+
+#[test]
+fn the_environment_has_the_last_word() {
+    let environment = [
+        ("CASEBRIDGE_GOOGLE__PARENT", "projects/other"),
+        ("CASEBRIDGE_GOOGLE__REQUESTS_PER_MINUTE", "60"),
+        ("CASEBRIDGE_GOOGLE__SUBSCRIBERS", "a@example.com, b@example.com"),
+        ("CASEBRIDGE_COMPANY__BASE_URL", "http://127.0.0.1:8082"),
+        ("CASEBRIDGE_COMPANY__JIRA__PROJECT", "OPS"),
+        ("CASEBRIDGE_COMPANY__JIRA__SERVICE_MANAGEMENT", "false"),
+        ("CASEBRIDGE_PRIORITIES__P0", "Blocker"),
+        ("CASEBRIDGE_SYNC__ATTACHMENTS", "false"),
+        ("CASEBRIDGE_OUTAGES__TOLERANCE__P3__STALE", "8h"),
+        ("CASEBRIDGE_STORE__URL", "sqlite:/data/x.db"),
+        // Not keys: one section too few, and other people's.
+        ("CASEBRIDGE_CONFIG", "other.toml"),
+        ("CASEBRIDGE_ADMIN_TOKEN", "s3cret"),
+        ("GOOGLE__PARENT", "nonsense"),
+    ];
+    let config = parse_with(LEAST, &environment).unwrap();
+    assert_eq!(config.google.csapi.parent, "projects/other");
+    assert_eq!(config.google.requests_per_minute.get(), 60);
+    assert_eq!(config.google.csapi.subscribers, ["a@example.com", "b@example.com"]);
+    assert_eq!(config.company.base_url.as_str(), "http://127.0.0.1:8082/");
+    assert_eq!(config.company.jira.project, "OPS");
+    assert_eq!(config.company.jira.service_management, Some(false));
+    assert_eq!(config.company.priorities.word(Priority::P0), "Blocker");
+    assert!(!config.tasks.rules.switches.attachments && config.tasks.rules.switches.comments);
+    assert_eq!(config.tasks.tolerances.0[3].stale, Duration::hours(8));
+    let QueueConfig::Embedded { path, cron, .. } = config.queue else { panic!("embedded is the default") };
+    assert_eq!((path.as_path(), cron), (Path::new("/data/x.db"), true), "one folder holds everything");
+}
+
+#[test]
+fn a_mistake_in_the_environment_is_named_by_its_variable() {
+    for (name, value) in [
+        ("CASEBRIDGE_GOOGLE__AUTH", "perhaps"),
+        ("CASEBRIDGE_GOOGLE__COLOUR", "blue"),
+        ("CASEBRIDGE_SYNC__LEASE", "long"),
+        ("CASEBRIDGE_COMPANY__REQUESTS_PER_MINUTE", "many"),
+    ] {
+        let errors = parse_with(LEAST, &[(name, value)]).unwrap_err().0;
+        assert!(errors.len() == 1 && errors[0].starts_with(&format!("{name}: ")), "{name}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_configuration_may_come_from_the_environment_alone() {
+    let environment = [
+        ("CASEBRIDGE_GOOGLE__PARENT", "organizations/1"),
+        ("CASEBRIDGE_GOOGLE__CLASSIFICATION_ID", "100152"),
+        ("CASEBRIDGE_COMPANY__KIND", "jira"),
+        ("CASEBRIDGE_COMPANY__BASE_URL", "https://example.atlassian.net"),
+        ("CASEBRIDGE_COMPANY__JIRA__PROJECT", "SUP"),
+    ];
+    assert!(parse_with("", &environment).is_ok());
+}
+
+#[test]
+fn a_secret_is_told_by_where_it_is_kept() {
+    for (text, expected) in [
+        ("env:TOKEN", SecretRef::Environment("TOKEN".to_owned())),
+        ("file:/run/secrets/token", SecretRef::File("/run/secrets/token".into())),
+        (
+            "secret://projects/p/secrets/s/versions/latest",
+            SecretRef::SecretManager("projects/p/secrets/s/versions/latest".to_owned()),
+        ),
+    ] {
+        let config = parse(&with(&[("server", &format!("admin_token = \"{text}\""))])).unwrap();
+        assert_eq!(config.server.admin_token, Some(expected));
+    }
+}
+
+#[test]
+fn a_secret_in_clear_is_refused_and_not_repeated() {
+    const SECRET: &str = "Tr0ub4dor-and-3";
+    for value in [SECRET.to_owned(), format!("secret://{SECRET}"), format!("plain:{SECRET}")] {
+        let errors = parse(&with(&[("server", &format!("admin_token = \"{value}\""))])).unwrap_err();
+        assert!(
+            errors.0[0].starts_with("server.admin_token: expected env:NAME, file:PATH or secret://"),
+            "{errors}"
+        );
+        assert!(!errors.to_string().contains(SECRET), "{errors}");
+        let errors = parse_with(LEAST, &[("CASEBRIDGE_SERVER__ADMIN_TOKEN", &value)]).unwrap_err();
+        assert!(errors.0[0].starts_with("CASEBRIDGE_SERVER__ADMIN_TOKEN: "), "{errors}");
+        assert!(!errors.to_string().contains(SECRET), "{errors}");
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_told_by_its_line_alone() {
+    const SECRET: &str = "Tr0ub4dor-and-3";
+    for text in [
+        format!("[server]\nadmin_token = {SECRET}\n"),
+        format!("[server]\nadmin_token = \"{SECRET}\n"),
+        format!("[server]\nadmin_token \"{SECRET}\"\n"),
+        format!("[server]\nplatform = \"local\" {SECRET}\n"),
+    ] {
+        let errors = parse(&text).unwrap_err();
+        assert_eq!(errors.0.len(), 1);
+        assert!(errors.0[0].starts_with("line 2 is not valid TOML"), "{errors}");
+        assert!(!errors.to_string().contains(SECRET), "{errors}");
+    }
+}
+
+#[test]
+fn credentials_never_cross_a_network_in_clear() {
+    for (url, accepted) in [
+        ("https://example.atlassian.net", true),
+        ("https://jira.example.com:8443/jira", true),
+        ("http://127.0.0.1:8082", true),
+        ("http://127.8.9.1:8082", true),
+        ("http://localhost:8082", true),
+        ("http://[::1]:8082", true),
+        ("http://jira.example.com", false),
+        ("http://10.0.0.5", false),
+        ("http://localhost.example.com", false),
+        ("http://127.0.0.1.example.com", false),
+        ("https://user:hunter2@jira.example.com", false),
+        ("https://user@jira.example.com", false),
+        ("https://jira.example.com/?x=1", false),
+        ("ftp://jira.example.com", false),
+        ("jira.example.com", false),
+        ("file:///etc/passwd", false),
+    ] {
+        let cloud_tasks = "kind = \"cloud-tasks\"\nproject = \"p\"\nlocation = \"l\"";
+        for (section, more) in [("google", ""), ("company", ""), ("queue", cloud_tasks)] {
+            let outcome = parse(&with(&[(section, &format!("{more}\nbase_url = \"{url}\""))]));
+            assert_eq!(outcome.is_ok(), accepted, "{section}: {url}: {:?}", outcome.err());
+            if let Err(errors) = outcome {
+                assert!(errors.0[0].starts_with(&format!("{section}.base_url: expected ")), "{errors}");
+                assert!(!errors.to_string().contains("hunter2"), "{errors}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_task_ends_before_another_may_take_its_case_over() {
+    for (deadline, lease, accepted) in
+        [("4m", "5m", true), ("299s", "5m", true), ("5m", "5m", false), ("10m", "5m", false)]
+    {
+        let lines = format!("deadline = \"{deadline}\"\nlease = \"{lease}\"");
+        let outcome = parse(&with(&[("sync", &lines)]));
+        assert_eq!(outcome.is_ok(), accepted, "{lines}");
+        if let Err(errors) = outcome {
+            assert!(errors.0[0].starts_with("sync.deadline must be shorter than sync.lease"), "{errors}");
+        }
+    }
+    assert!(parse(&with(&[("sync", "deadline = \"6m\"")])).is_err(), "against the default lease");
+}
+
+#[test]
+fn one_tolerance_changes_and_the_others_stay_as_documented() {
+    let minutes = |text: &str| -> Vec<[i64; 3]> {
+        let rows = parse(text).unwrap().tasks.tolerances.0;
+        rows.map(|row| [row.fresh, row.default, row.stale].map(|time| time.num_minutes())).to_vec()
+    };
+    let documented = vec![[10, 10, 15], [10, 15, 60], [10, 20, 120], [10, 20, 240], [10, 30, 240]];
+    assert_eq!(minutes(LEAST), documented);
+    for (section, line, row, expected) in [
+        ("outages.tolerance", "P0 = { fresh = \"5m\", default = \"6m\", stale = \"7m\" }", 0, [5, 6, 7]),
+        ("outages.tolerance", "P1 = { default = \"1h\" }", 1, [10, 60, 60]),
+        ("outages.tolerance.P4", "stale = \"1d\"", 4, [10, 30, 1440]),
+    ] {
+        let mut rows = documented.clone();
+        rows[row] = expected;
+        assert_eq!(minutes(&with(&[(section, line)])), rows, "{line}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let errors = Config::load(Some(Path::new("/nowhere/casebridge.toml")), std::iter::empty()).unwrap_err();
+    assert!(errors.0[0].starts_with("/nowhere/casebridge.toml cannot be read: "), "{errors}");
+}
