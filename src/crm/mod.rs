@@ -3,6 +3,7 @@
 //! What the kinds share stands here: their names in the configuration, and the words they use for priorities.
 
 pub mod jira;
+pub mod zendesk;
 
 use serde::Deserialize;
 
@@ -14,6 +15,8 @@ use crate::entities::{Priority, PriorityReading};
 pub enum CrmKind {
     /// Jira, Cloud or Data Center.
     Jira,
+    /// Zendesk Support.
+    Zendesk,
 }
 
 /// The CRM's words for the five levels: the `[priorities]` section (`R18`). A CRM with fewer words than levels has the

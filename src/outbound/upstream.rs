@@ -680,6 +680,9 @@ fn upstream_message(body: &[u8]) -> String {
             "/error",
             "/title",
         ];
+        if let Some(details) = zendesk_details(&value) {
+            return Some(details);
+        }
         let texts = pointers.iter().filter_map(|pointer| value.pointer(pointer)?.as_str());
         let fields = value.pointer("/errors").and_then(serde_json::Value::as_object).map(|errors| {
             let named: Vec<String> = errors
@@ -691,6 +694,19 @@ fn upstream_message(body: &[u8]) -> String {
         texts.map(str::to_owned).chain(fields).find(|text| !text.is_empty())
     });
     found.map_or_else(|| "no message that can be read".to_owned(), |text| shorten(&text))
+}
+
+/// Zendesk says in `description` only that a record is not valid, and in `details` why:
+/// `{"status": [{"description": "Status: closed prevents ticket update"}]}`.
+fn zendesk_details(value: &serde_json::Value) -> Option<String> {
+    let details = value.get("details")?.as_object()?;
+    let texts: Vec<&str> = details
+        .values()
+        .filter_map(serde_json::Value::as_array)
+        .flatten()
+        .filter_map(|detail| detail.get("description")?.as_str())
+        .collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 /// One line of at most 500 characters, without control characters: safe in a log and in an error.

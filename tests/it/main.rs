@@ -19,6 +19,8 @@ mod planner;
 mod queue_contract;
 mod sandbox_csapi;
 mod sandbox_jira;
+mod sandbox_zendesk;
 mod scenarios;
 mod scripted;
 mod support;
+mod zendesk_adapter;
