@@ -23,3 +23,4 @@ mod scenarios;
 mod scripted;
 mod support;
 mod zendesk_adapter;
+mod zendesk_scenarios;
