@@ -31,24 +31,36 @@ impl CrmSettings {
 
     /// Reads the section of a kind. Errors name every key that is wrong, as far as it can be told.
     pub fn read(kind: &str, section: toml::Table) -> Result<Self, Vec<String>> {
-        let unreadable = |error: toml::de::Error| vec![format!("company.{kind}: {}", error.message())];
-        let (settings, problems) = match kind {
-            "jira" => {
-                let settings = JiraSettings::deserialize(section).map_err(unreadable)?;
-                let problems = settings.problems();
-                (Self::Jira(settings), problems)
-            }
-            "zendesk" => {
-                let settings = ZendeskSettings::deserialize(section).map_err(unreadable)?;
-                let problems = settings.problems();
-                (Self::Zendesk(settings), problems)
-            }
-            _ => {
-                let kinds = Self::KINDS.map(|kind| format!("{kind:?}")).join(" or ");
-                return Err(vec![format!("company.kind: expected {kinds}")]);
-            }
+        // The parser's message would quote a number that was meant to be a secret.
+        let untold: Vec<String> = section
+            .iter()
+            .filter(|(key, value)| (key.contains("token") || key.contains("password")) && !value.is_str())
+            .map(|(key, _)| format!("company.{kind}.{key}: expected a text that names a secret"))
+            .collect();
+        if !untold.is_empty() {
+            return Err(untold);
+        }
+        let settings = Self::parse(kind, section).map_err(|error| vec![error])?;
+        let problems = match &settings {
+            Self::Jira(settings) => settings.problems(),
+            Self::Zendesk(settings) => settings.problems(),
         };
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+
+    /// Whether the section of a kind may hold these keys with values of these types.
+    #[must_use]
+    pub fn takes(kind: &str, section: toml::Table) -> bool {
+        Self::parse(kind, section).is_ok()
+    }
+
+    fn parse(kind: &str, section: toml::Table) -> Result<Self, String> {
+        let parsed = match kind {
+            "jira" => JiraSettings::deserialize(section).map(Self::Jira),
+            "zendesk" => ZendeskSettings::deserialize(section).map(Self::Zendesk),
+            _ => return Err(format!("company.kind: expected {}", Self::KINDS.join(" or "))),
+        };
+        parsed.map_err(|error| format!("company.{kind}: {}", error.message()))
     }
 
     /// What people call the CRM.
