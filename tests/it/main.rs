@@ -13,6 +13,7 @@ mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
 mod jira_adapter;
+mod main_job;
 mod outbound;
 mod planner;
 mod queue_contract;
