@@ -4,17 +4,103 @@
 
 pub mod jira;
 pub mod request_tracker;
+pub mod zendesk;
 
-use serde::Deserialize;
+use std::sync::Arc;
 
+use serde::Deserialize as _;
+
+use self::jira::{Jira, JiraSettings};
+use self::zendesk::{Zendesk, ZendeskSettings};
+use crate::cases::CaseSystem;
+use crate::clock::SharedClock;
 use crate::entities::{Priority, PriorityReading};
+use crate::outbound::{Credentials, Upstream};
 
-/// Which CRM the company has: `company.kind` in the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CrmKind {
+/// The CRM that the company has, with its kind's own section of the configuration: `company.kind` and `[company.{kind}]`.
+#[derive(Debug, Clone)]
+pub enum CrmSettings {
     /// Jira, Cloud or Data Center.
-    Jira,
+    Jira(JiraSettings),
+    /// Zendesk Support.
+    Zendesk(ZendeskSettings),
+}
+
+impl CrmSettings {
+    /// The kinds, as the configuration names them.
+    pub const KINDS: [&'static str; 2] = ["jira", "zendesk"];
+
+    /// Reads the section of a kind. Errors name every key that is wrong, as far as it can be told.
+    pub fn read(kind: &str, section: toml::Table) -> Result<Self, Vec<String>> {
+        let unreadable = |error: toml::de::Error| vec![format!("company.{kind}: {}", error.message())];
+        let (settings, problems) = match kind {
+            "jira" => {
+                let settings = JiraSettings::deserialize(section).map_err(unreadable)?;
+                let problems = settings.problems();
+                (Self::Jira(settings), problems)
+            }
+            "zendesk" => {
+                let settings = ZendeskSettings::deserialize(section).map_err(unreadable)?;
+                let problems = settings.problems();
+                (Self::Zendesk(settings), problems)
+            }
+            _ => {
+                let kinds = Self::KINDS.map(|kind| format!("{kind:?}")).join(" or ");
+                return Err(vec![format!("company.kind: expected {kinds}")]);
+            }
+        };
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+
+    /// What people call the CRM.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Jira(_) => jira::NAME,
+            Self::Zendesk(_) => zendesk::NAME,
+        }
+    }
+
+    /// The reference to the secret that the connector's user goes by; `None` if there is none, as for a sandbox.
+    #[must_use]
+    pub fn secret_reference(&self) -> Option<&str> {
+        match self {
+            Self::Jira(settings) => settings.secret_reference(),
+            Self::Zendesk(settings) => settings.secret_reference(),
+        }
+    }
+
+    /// The credentials, from the secret that [`secret_reference`](Self::secret_reference) names. Errors if they cannot stand
+    /// in a header.
+    pub fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+        match self {
+            Self::Jira(settings) => settings.credentials(secret),
+            Self::Zendesk(settings) => settings.credentials(secret),
+        }
+    }
+
+    /// Where attachments may be downloaded from besides the CRM itself.
+    #[must_use]
+    pub fn allowed_download_hosts(&self) -> Vec<String> {
+        match self {
+            Self::Jira(settings) => settings.allowed_download_hosts(),
+            Self::Zendesk(settings) => settings.allowed_download_hosts(),
+        }
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn connect(
+        &self,
+        priorities: PriorityWords,
+        upstream: Upstream,
+        clock: SharedClock,
+    ) -> Arc<dyn CaseSystem> {
+        match self {
+            Self::Jira(settings) => Arc::new(Jira::new(settings.clone(), priorities, upstream, clock)),
+            Self::Zendesk(settings) => Arc::new(Zendesk::new(settings.clone(), priorities, upstream, clock)),
+        }
+    }
 }
 
 /// The CRM's words for the five levels: the `[priorities]` section (`R18`). A CRM with fewer words than levels has the

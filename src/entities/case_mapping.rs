@@ -92,7 +92,7 @@ pub struct CaseMapping {
     pub pending_creation: Option<PendingCreation>,
     /// The counterpart existed before this mapping: until the first complete sync, copies are recognised by their text.
     pub recovering: bool,
-    /// Into how many parts the description was split when the counterpart was created; 1 if it was not.
+    /// Into how many parts the description was split when the counterpart's creation was begun; 1 if it was not.
     pub description_parts: u32,
     /// The flag was taken away: nothing is carried until it is back (`R20`).
     pub paused: bool,

@@ -85,6 +85,10 @@ pub struct Pending {
     pub source: Source,
     /// How to recognise it: the first line of a comment, the file name of an attachment.
     pub marker: String,
+    /// A comment's whole text, hashed: tells what the connector wrote from what a person wrote under a quoted marker, where
+    /// the system does not say who wrote what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// An attachment's size in bytes.
     pub size: Option<u64>,
     /// When the source was created on its side.

@@ -245,9 +245,8 @@ impl<'a> Planner<'a> {
         let (id, written_at) = match pending.kind {
             ItemKind::Comment => {
                 let comment = snapshot.comments.iter().find(|comment| {
-                    comment.by_connector != Some(false)
-                        && !self.ledger.wrote(pending.side, ItemKind::Comment, &comment.id)
-                        && texts::begins_with(&comment.body, &pending.marker)
+                    !self.ledger.wrote(pending.side, ItemKind::Comment, &comment.id)
+                        && texts::is_outcome_of(pending, comment)
                 })?;
                 (&comment.id, comment.created_at)
             }
@@ -293,15 +292,25 @@ impl<'a> Planner<'a> {
             comment.by_connector != Some(false) && !ledger.wrote(side, ItemKind::Comment, &comment.id)
         };
         for comment in &sources.comments {
-            for (part, body) in (1..).zip(texts::comment_parts(from, comment, self.facts[side])) {
-                let copy = candidates.comments.iter().find(|candidate| {
-                    unclaimed(&self.ledger, candidate)
-                        && texts::begins_with(&candidate.body, texts::first_line(&body))
-                });
-                if let Some(copy) = copy {
-                    let source = Source::Comment { id: comment.id.clone(), part };
-                    self.record(comment_entry(side, copy, source, comment.created_at));
+            for candidate in &candidates.comments {
+                let Some((part, text)) = texts::copied_part(from, &comment.id, &candidate.body) else {
+                    continue;
+                };
+                let source = Source::Comment { id: comment.id.clone(), part };
+                // Where the system does not say who wrote it, a person may have quoted the header.
+                let is_copy = candidate.by_connector == Some(true)
+                    || texts::is_piece_of(text, &texts::carried(&comment.body, self.facts[side]));
+                if is_copy && unclaimed(&self.ledger, candidate) && !self.ledger.has_copy(side, &source) {
+                    self.record(comment_entry(side, candidate, source, comment.created_at));
                 }
+            }
+        }
+        for candidate in &candidates.comments {
+            if let Some(part) = texts::description_part(from, &candidate.body)
+                && unclaimed(&self.ledger, candidate)
+            {
+                let source = Source::Description { part };
+                self.record(comment_entry(side, candidate, source, sources.case.created_at));
             }
         }
         for attachment in &sources.attachments {
@@ -312,8 +321,6 @@ impl<'a> Planner<'a> {
             let copy = candidates.attachments.iter().find(|candidate| {
                 candidate.by_connector != Some(false)
                     && !self.ledger.wrote(side, ItemKind::Attachment, &candidate.id)
-                    // A copy is younger than what it is a copy of.
-                    && candidate.created_at >= attachment.created_at
                     && candidate.filename == (self.facts[side].stored_filename)(&attachment.filename)
                     && candidate.size == attachment.size
             });
@@ -440,12 +447,8 @@ impl<'a> Planner<'a> {
         let private = side == Side::Company
             && comment.visibility == Visibility::Internal
             && !self.rules.carry_internal_comments;
-        let may_be_ours = self.pending.iter().any(|pending| {
-            pending.side == side
-                && pending.kind == ItemKind::Comment
-                && comment.by_connector != Some(false)
-                && texts::begins_with(&comment.body, &pending.marker)
-        });
+        let may_be_ours =
+            self.pending.iter().any(|pending| pending.side == side && texts::is_outcome_of(pending, comment));
         !private && !may_be_ours && !self.ledger.wrote(side, ItemKind::Comment, &comment.id)
     }
 

@@ -1,9 +1,10 @@
 //! What the connector writes: copies with their headers, split where they are too long (`R16`), and its own notices.
 
+use sha2::{Digest as _, Sha256};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use crate::cases::{Attachment, Capabilities, Comment, TextLimit, markers};
-use crate::entities::{Notice, Side};
+use crate::entities::{CompanyCaseId, ItemKind, Notice, Pending, Side};
 
 /// First words of the outage comment; the duration follows.
 pub const OUTAGE_PREFIX: &str = "This case has not synced properly in ";
@@ -13,6 +14,11 @@ pub const RESUMED: &str = "Syncing has resumed.";
 pub const GONE_PREFIX: &str = "This case no longer syncs: ";
 /// First words of the comment on a case that was reopened where the other side cannot follow.
 pub const CANNOT_REOPEN_PREFIX: &str = "This case was reopened, but ";
+
+const CANNOT_REOPEN_END: &str = " open a new case.";
+const GONE_END: &str = " no longer exists, or may no longer be read.";
+/// Units of time with their lengths in seconds.
+const UNITS: [(&str, i64); 4] = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
 
 /// How people call a side, in texts.
 #[must_use]
@@ -33,14 +39,13 @@ pub fn outage(since_sync: chrono::Duration) -> String {
 #[must_use]
 pub fn duration_words(duration: chrono::Duration) -> String {
     let seconds = duration.num_seconds().max(0);
-    let units = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
     let mut rest = seconds;
     let mut words: Vec<String> = Vec::new();
-    for (index, (unit, length)) in units.iter().enumerate() {
+    for (index, (unit, length)) in UNITS.iter().enumerate() {
         let count = rest / length;
         rest %= length;
         let first = words.is_empty();
-        let is_last_unit = index == units.len() - 1;
+        let is_last_unit = index == UNITS.len() - 1;
         if count > 0 || (first && is_last_unit) {
             words.push(format!("{count} {unit}{}", if count == 1 { "" } else { "s" }));
         }
@@ -58,11 +63,11 @@ pub fn cannot_reopen(on: Side, counterpart: &str) -> String {
     match on {
         Side::Company => format!(
             "{CANNOT_REOPEN_PREFIX}Google case {counterpart} stays closed: the Cloud Support API cannot reopen a case. \
-             To go on with Google, reopen it in the Google Cloud console, or open a new case."
+             To go on with Google, reopen it in the Google Cloud console, or{CANNOT_REOPEN_END}"
         ),
         Side::Google => format!(
             "{CANNOT_REOPEN_PREFIX}Company Case {counterpart} stays closed: it cannot be reopened there. \
-             To go on, open a new case."
+             To go on,{CANNOT_REOPEN_END}"
         ),
     }
 }
@@ -72,27 +77,41 @@ pub fn cannot_reopen(on: Side, counterpart: &str) -> String {
 pub fn gone(on: Side, counterpart: &str) -> String {
     match on {
         Side::Company => {
-            format!("{GONE_PREFIX}Google case {counterpart} no longer exists, or may no longer be read.")
+            format!("{GONE_PREFIX}Google case {counterpart}{GONE_END}")
         }
         Side::Google => {
-            format!("{GONE_PREFIX}Company Case {counterpart} no longer exists, or may no longer be read.")
+            format!("{GONE_PREFIX}Company Case {counterpart}{GONE_END}")
         }
     }
 }
 
-/// Which of the connector's notices a comment is, by its text; for recovery only (`R13`).
+/// Which of the connector's notices a comment is, by its whole text; for recovery only (`R13`).
 #[must_use]
 pub fn recognise_notice(body: &str) -> Option<Notice> {
     let body = body.trim();
-    if body.starts_with(&markers::now_syncing("")) {
+    if body.contains('\n') {
+        return None;
+    }
+    let is_duration = |text: &str| {
+        let words: Vec<&str> = text.split(' ').collect();
+        words.chunks(2).all(|pair| {
+            matches!(pair, [count, unit] if count.bytes().all(|byte| byte.is_ascii_digit())
+                && UNITS.iter().any(|(name, _)| unit.strip_prefix(name).is_some_and(|end| matches!(end, "" | "s"))))
+        })
+    };
+    if body.strip_prefix(&markers::now_syncing("")).is_some_and(|id| CompanyCaseId::parse(id).is_ok()) {
         Some(Notice::NowSyncing)
-    } else if body.starts_with(OUTAGE_PREFIX) {
+    } else if body
+        .strip_prefix(OUTAGE_PREFIX)
+        .and_then(|rest| rest.strip_suffix('.'))
+        .is_some_and(is_duration)
+    {
         Some(Notice::Outage)
     } else if body == RESUMED {
         Some(Notice::Resumed)
-    } else if body.starts_with(CANNOT_REOPEN_PREFIX) {
+    } else if body.starts_with(CANNOT_REOPEN_PREFIX) && body.ends_with(CANNOT_REOPEN_END) {
         Some(Notice::CannotReopen)
-    } else if body.starts_with(GONE_PREFIX) {
+    } else if body.starts_with(GONE_PREFIX) && body.ends_with(GONE_END) {
         Some(Notice::CounterpartGone)
     } else {
         None
@@ -103,11 +122,17 @@ pub fn recognise_notice(body: &str) -> Option<Notice> {
 #[must_use]
 pub fn comment_parts(from: Side, comment: &Comment, target: &Capabilities) -> Vec<String> {
     let author = author(&comment.author);
-    let body = holdable(&comment.body, target);
+    let body = carried(&comment.body, target);
     split(&body, target.comment_limit, |part, parts| {
         let number = if parts > 1 { format!(" ({part}/{parts})") } else { String::new() };
         format!("[{} Comment {} by {author}{number}]", side_name(from), comment.id)
     })
+}
+
+/// What of a text arrives on a system: all of it, made holdable.
+#[must_use]
+pub fn carried(body: &str, target: &Capabilities) -> String {
+    holdable(body, target)
 }
 
 /// The comment that stands for an attachment which the target can never take (`R17`).
@@ -184,6 +209,62 @@ pub fn first_line(text: &str) -> &str {
 #[must_use]
 pub fn begins_with(text: &str, marker: &str) -> bool {
     first_line(text.trim_start()).trim() == marker.trim()
+}
+
+/// A hash of a text that stays the same whatever a system does to its white space.
+#[must_use]
+pub fn digest(text: &str) -> String {
+    let mut hash = Sha256::new();
+    for word in text.split_whitespace() {
+        hash.update(word.as_bytes());
+    }
+    hex::encode(&hash.finalize()[..16])
+}
+
+/// Whether a comment is what a write without an answer left behind (`R13`).
+#[must_use]
+pub fn is_outcome_of(pending: &Pending, comment: &Comment) -> bool {
+    let by_text = || pending.digest.as_ref().is_none_or(|digest| *digest == self::digest(&comment.body));
+    pending.kind == ItemKind::Comment
+        && begins_with(&comment.body, &pending.marker)
+        && comment.by_connector.unwrap_or_else(by_text)
+}
+
+/// Which part of which comment a text of `from` says that it is a copy of, by its header; and the text under it.
+#[must_use]
+pub fn copied_part<'a>(from: Side, id: &str, body: &'a str) -> Option<(u32, &'a str)> {
+    let body = body.trim_start();
+    let header = first_line(body);
+    let rest = header.strip_prefix(&format!("[{} Comment {id} by ", side_name(from)))?;
+    let part = part_number(rest.trim_end().strip_suffix(']')?);
+    Some((part, &body[header.len()..]))
+}
+
+/// Which part of a description a text says that it is.
+#[must_use]
+pub fn description_part(from: Side, body: &str) -> Option<u32> {
+    let rest = first_line(body.trim_start())
+        .trim_end()
+        .strip_prefix(&format!("[{} Description", side_name(from)))?;
+    Some(part_number(rest.strip_suffix(']')?)).filter(|part| *part > 1)
+}
+
+/// `2` of `… (2/3)`; `1` of anything else.
+fn part_number(header: &str) -> u32 {
+    let number = || {
+        let (_, number) = header.strip_suffix(')')?.rsplit_once(" (")?;
+        let (part, parts) = number.split_once('/')?;
+        let (part, parts) = (part.parse::<u32>().ok()?, parts.parse::<u32>().ok()?);
+        (1..=parts).contains(&part).then_some(part)
+    };
+    number().unwrap_or(1)
+}
+
+/// Whether `part` is a piece of `whole`, whatever a system did to its white space.
+#[must_use]
+pub fn is_piece_of(part: &str, whole: &str) -> bool {
+    let squeeze = |text: &str| text.split_whitespace().collect::<String>();
+    squeeze(whole).contains(&squeeze(part))
 }
 
 /// Splits a text so that each part with its header fits, at line or word boundaries where there are any. The parts, put
@@ -370,6 +451,10 @@ mod tests {
             (gone(Side::Google, "10001"), Some(Notice::CounterpartGone)),
             (format!("> {RESUMED}"), None),
             (format!("{RESUMED} At last!"), None),
+            ("This case has not synced properly in a while. Why?".to_owned(), None),
+            ("This case has not synced properly in a while.".to_owned(), None),
+            ("This case has not synced properly in 3 days.\nWhy?".to_owned(), None),
+            ("This case was reopened, but I can no longer see it".to_owned(), None),
             ("[Google Comment 3 by Ada]\nHello".to_owned(), None),
         ] {
             assert_eq!(recognise_notice(&body), expected, "{body:?}");

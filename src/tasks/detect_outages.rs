@@ -193,8 +193,7 @@ async fn tell(
         let since = earlier.attempted_at - deps.settings.windows[side];
         let comments = system.comments(case, Some(since)).await?;
         let found = comments.iter().find(|comment| {
-            comment.by_connector != Some(false)
-                && texts::begins_with(&comment.body, &earlier.marker)
+            texts::is_outcome_of(earlier, comment)
                 && !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id)
         });
         if let Some(found) = found {
@@ -210,6 +209,7 @@ async fn tell(
         kind: ItemKind::Comment,
         source: source.clone(),
         marker: texts::first_line(body).to_owned(),
+        digest: Some(texts::digest(body)),
         size: None,
         source_at: None,
         attempted_at: now,

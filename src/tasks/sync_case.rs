@@ -327,7 +327,7 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
     let system = &deps.systems[target];
     let capabilities = system.capabilities();
     if let Some(found) = system.find_counterpart(&case.id).await? {
-        return save_link(session, target, &found.id, 1, true).await;
+        return save_link(session, target, &found.id, true).await;
     }
     let now = deps.clock.now();
     if let Some(earlier) = session.mapping.pending_creation {
@@ -341,19 +341,28 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
             )));
         }
     }
-    session
-        .save(|mapping| mapping.pending_creation = Some(PendingCreation { side: target, attempted_at: now }))
-        .await?;
     let (new, parts) = counterpart_of(source, &session.mapping, case, capabilities);
+    session
+        .save(|mapping| {
+            mapping.pending_creation = Some(PendingCreation { side: target, attempted_at: now });
+            // Known before the creation, so that whoever finds what it left knows that further parts belong to it (R16).
+            mapping.description_parts = parts;
+        })
+        .await?;
     match system.create(&new).await {
         Ok(created) => {
-            save_link(session, target, &created.id, parts, false).await?;
+            save_link(session, target, &created.id, false).await?;
             session.note("case", target, Some(case.id.clone()), Some(created.id));
             Ok(())
         }
         Err(error) => {
             if !error.may_have_happened() {
-                session.save(|mapping| mapping.pending_creation = None).await?;
+                session
+                    .save(|mapping| {
+                        mapping.pending_creation = None;
+                        mapping.description_parts = 1;
+                    })
+                    .await?;
             }
             Err(error.into())
         }
@@ -364,7 +373,6 @@ async fn save_link(
     session: &mut Session<'_>,
     target: Side,
     id: &str,
-    description_parts: u32,
     recovering: bool,
 ) -> Result<(), SyncError> {
     let unusable = |error: crate::entities::NameError| SyncError::Failed(error.to_string());
@@ -379,7 +387,6 @@ async fn save_link(
             mapping.company_case_id = mapping.company_case_id.take().or_else(|| company.clone());
             mapping.linked_at = Some(now);
             mapping.pending_creation = None;
-            mapping.description_parts = description_parts;
             mapping.recovering = recovering;
         })
         .await
@@ -457,7 +464,7 @@ async fn told_without_answer(
     let system = &session.deps.systems[side];
     let since = pending.attempted_at - session.deps.settings.windows[side];
     let comments = system.comments(case, Some(since)).await?;
-    if comments.iter().any(|comment| texts::begins_with(&comment.body, &pending.marker)) {
+    if comments.iter().any(|comment| texts::is_outcome_of(pending, comment)) {
         return Ok(true);
     }
     if session.deps.clock.now() < pending.attempted_at + system.capabilities().write_settles {

@@ -1,0 +1,719 @@
+//! The pure planner (`R11`): two sides and a mapping in, actions out. Nothing here does I/O.
+
+use casebridge::cases::{Attachment, Capabilities, Case, Comment, TextLimit, Visibility, markers};
+use casebridge::entities::{
+    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, Pending, Priority,
+    PriorityReading, Side, Sides, Source,
+};
+use casebridge::sync::{Action, Pair, Plan, Rules, Snapshot, Switches, has_news, plan, texts};
+use chrono::{DateTime, Duration, Utc};
+use proptest::prelude::*;
+
+const GOOGLE: &str = "organizations/1/cases/2";
+const COMPANY: &str = "10001";
+
+fn at(minute: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + Duration::days(20_000) + Duration::minutes(minute)
+}
+
+fn capabilities(name: &'static str) -> Capabilities {
+    Capabilities {
+        name,
+        reopen: true,
+        comment_when_closed: true,
+        internal_comments: true,
+        comment_limit: TextLimit::code_points(12_800),
+        title_limit: TextLimit::code_points(250),
+        description_limit: TextLimit::code_points(12_800),
+        control_characters: true,
+        search_lag: Duration::minutes(1),
+        write_settles: Duration::minutes(2),
+        time_resolution: Duration::seconds(1),
+        idempotency_keys: false,
+        stored_filename: str::to_owned,
+    }
+}
+
+const RULES: Rules = Rules {
+    switches: Switches { creation: true, comments: true, attachments: true, priority: true, status: true },
+    carry_internal_comments: false,
+    comment_visibility: Visibility::Public,
+};
+
+/// A linked pair and what the planner is told about its systems. Acts on itself as the tasks do on real systems.
+#[derive(Debug, Clone)]
+struct World {
+    mapping: CaseMapping,
+    google: Snapshot,
+    company: Snapshot,
+    facts: Sides<Capabilities>,
+    rules: Rules,
+    now: DateTime<Utc>,
+    written: u32,
+}
+
+impl World {
+    fn new() -> Self {
+        let name = GoogleCaseName::parse(GOOGLE).unwrap();
+        let mut mapping = CaseMapping::first_seen(FirstSeen::Google(name), Some(Priority::P2), None, at(0));
+        mapping.company_case_id = Some(CompanyCaseId::parse(COMPANY).unwrap());
+        mapping.linked_at = Some(at(0));
+        mapping.ledger.record(Entry {
+            side: Side::Google,
+            kind: ItemKind::Comment,
+            id: "1".to_owned(),
+            source: Source::Notice(Notice::NowSyncing),
+            source_at: None,
+            written_at: Some(at(0)),
+        });
+        let case = |id: &str, counterpart: Option<&str>| Case {
+            id: id.to_owned(),
+            key: None,
+            title: "The disk is full".to_owned(),
+            description: "It is full.".to_owned(),
+            priority: PriorityReading::exactly(Priority::P2),
+            closed: false,
+            created_at: Some(at(0)),
+            updated_at: Some(at(0)),
+            counterpart: counterpart.map(str::to_owned),
+            synchronize: true,
+        };
+        let said = comment("1", 0, &markers::now_syncing(COMPANY));
+        Self {
+            mapping,
+            google: Snapshot { case: case(GOOGLE, None), comments: vec![said], attachments: vec![] },
+            company: Snapshot { case: case(COMPANY, Some(GOOGLE)), comments: vec![], attachments: vec![] },
+            facts: Sides { google: capabilities("CSAPI"), company: capabilities("CRM") },
+            rules: RULES,
+            now: at(100),
+            written: 1_000,
+        }
+    }
+
+    fn pair(&self) -> Pair<'_> {
+        Pair { mapping: &self.mapping, google: &self.google, company: &self.company, now: self.now }
+    }
+
+    fn facts(&self) -> Sides<&Capabilities> {
+        Sides { google: &self.facts.google, company: &self.facts.company }
+    }
+
+    fn plan(&self, source: Side) -> Plan {
+        plan(source, self.pair(), &self.rules, self.facts())
+    }
+
+    fn snapshot(&mut self, side: Side) -> &mut Snapshot {
+        match side {
+            Side::Google => &mut self.google,
+            Side::Company => &mut self.company,
+        }
+    }
+
+    /// What both systems and the mapping are like after the plan.
+    fn carry_out(&mut self, plan: &Plan) {
+        for action in &plan.actions {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Pause => self.mapping.paused = true,
+            Action::Resume => self.mapping.paused = false,
+            Action::Adopt(entry) => self.record(entry.clone()),
+            Action::Forget(pending) => self.mapping.pending.retain(|other| other != pending),
+            Action::LinkBack { google_case_name, .. } => {
+                self.company.case.counterpart = Some(google_case_name.clone());
+            }
+            Action::Comment(new) => {
+                assert!(self.facts[new.side].comment_limit.holds(&new.body), "too long");
+                self.written += 1;
+                let (id, now) = (self.written.to_string(), self.now);
+                let mut written = comment(&id, 0, &new.body);
+                written.created_at = Some(now);
+                written.by_connector = Some(true);
+                let side = new.side;
+                assert!(
+                    !self.snapshot(side).case.closed || self.facts[side].comment_when_closed,
+                    "a comment on a closed case"
+                );
+                self.snapshot(side).comments.push(written);
+                if new.source == Source::Notice(Notice::CannotReopen) {
+                    // Stored together with the action that follows it; until then it is a write without an answer.
+                    let begun = pending(side, new.source.clone(), texts::first_line(&new.body), 100);
+                    self.mapping.pending.push(begun);
+                    return;
+                }
+                self.record(Entry {
+                    side,
+                    kind: ItemKind::Comment,
+                    id,
+                    source: new.source.clone(),
+                    source_at: new.source_at,
+                    written_at: Some(now),
+                });
+            }
+            Action::Attach { to, attachment, visibility } => {
+                self.written += 1;
+                let copy = Attachment {
+                    id: self.written.to_string(),
+                    visibility: *visibility,
+                    created_at: Some(self.now),
+                    by_connector: Some(true),
+                    ..attachment.clone()
+                };
+                self.record(Entry {
+                    side: *to,
+                    kind: ItemKind::Attachment,
+                    id: copy.id.clone(),
+                    source: Source::Attachment { id: attachment.id.clone() },
+                    source_at: attachment.created_at,
+                    written_at: copy.created_at,
+                });
+                self.snapshot(*to).attachments.push(copy);
+            }
+            Action::SetPriority { side, priority } => {
+                self.snapshot(*side).case.priority = PriorityReading::exactly(*priority);
+            }
+            Action::AgreeOnPriority(priority) => self.mapping.priority = Some(*priority),
+            Action::Close { side } => self.snapshot(*side).case.closed = true,
+            Action::Reopen { side } => {
+                assert!(self.facts[*side].reopen, "reopened what cannot be reopened");
+                self.snapshot(*side).case.closed = false;
+            }
+            Action::Resolve(at) => self.mapping.resolved_at = Some(*at),
+            Action::Unresolve => {
+                self.mapping.resolved_at = None;
+                self.mapping.reopen_refused = false;
+            }
+            Action::RefusedReopening(refused) => {
+                self.mapping.reopen_refused = *refused;
+                let notice = Source::Notice(Notice::CannotReopen);
+                if let Some(begun) = self.mapping.pending.iter().find(|pending| pending.source == notice) {
+                    let entry = Entry {
+                        side: begun.side,
+                        kind: ItemKind::Comment,
+                        id: self.written.to_string(),
+                        source: notice,
+                        source_at: None,
+                        written_at: Some(self.now),
+                    };
+                    self.record(entry);
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, entry: Entry) {
+        self.mapping.pending.retain(|pending| pending.side != entry.side || pending.source != entry.source);
+        self.mapping.ledger.record(entry);
+    }
+
+    /// Both syncs, one after the other, as often as `times`.
+    fn sync(&mut self, order: [Side; 2], times: usize) {
+        for _ in 0..times {
+            for source in order {
+                let plan = self.plan(source);
+                assert_eq!(plan.waits, Vec::<String>::new());
+                self.carry_out(&plan);
+            }
+        }
+        self.mapping.recovering = false;
+    }
+}
+
+fn comment(id: &str, minute: i64, body: &str) -> Comment {
+    Comment {
+        id: id.to_owned(),
+        author: "Ada".to_owned(),
+        created_at: Some(at(minute)),
+        body: body.to_owned(),
+        visibility: Visibility::Public,
+        by_connector: Some(false),
+    }
+}
+
+fn attachment(id: &str, minute: i64, filename: &str) -> Attachment {
+    Attachment {
+        id: id.to_owned(),
+        filename: filename.to_owned(),
+        media_type: None,
+        size: Some(7),
+        author: "Ada".to_owned(),
+        created_at: Some(at(minute)),
+        visibility: Visibility::Public,
+        by_connector: Some(false),
+    }
+}
+
+fn bodies(plan: &Plan) -> Vec<&str> {
+    plan.actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Comment(comment) => Some(comment.body.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn pending(side: Side, source: Source, marker: &str, minute: i64) -> Pending {
+    let kind = match source {
+        Source::Attachment { .. } => ItemKind::Attachment,
+        Source::Comment { .. } | Source::Description { .. } | Source::Notice(_) => ItemKind::Comment,
+    };
+    Pending {
+        side,
+        kind,
+        source,
+        marker: marker.to_owned(),
+        digest: None,
+        size: None,
+        source_at: None,
+        attempted_at: at(minute),
+    }
+}
+
+fn of_comment(id: &str) -> Source {
+    Source::Comment { id: id.to_owned(), part: 1 }
+}
+
+#[test]
+fn the_plan_on_two_equal_sides_is_empty() {
+    let world = World::new();
+    for source in Side::BOTH {
+        assert!(world.plan(source).is_empty(), "{:?}", world.plan(source));
+        assert!(!has_news(source, world.pair(), &world.rules, world.facts()));
+    }
+}
+
+#[test]
+fn comments_go_oldest_first_then_attachments_then_priority_then_status() {
+    let mut world = World::new();
+    world.google.comments.extend([comment("10", 5, "first"), comment("11", 6, "second")]);
+    world.google.attachments.push(attachment("12", 1, "disk.log"));
+    world.google.case.priority = PriorityReading::exactly(Priority::P0);
+    world.google.case.closed = true;
+    let kinds: Vec<&str> = world
+        .plan(Side::Google)
+        .actions
+        .iter()
+        .map(|action| match action {
+            Action::Comment(comment) if comment.body.ends_with("first") => "first",
+            Action::Comment(_) => "second",
+            Action::Attach { .. } => "attachment",
+            Action::SetPriority { .. } => "priority",
+            Action::AgreeOnPriority(_) => "agreed",
+            Action::Close { .. } => "close",
+            Action::Resolve(_) => "resolved",
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(kinds, ["first", "second", "attachment", "priority", "agreed", "close", "resolved"]);
+    assert!(world.plan(Side::Company).is_empty(), "the other direction has nothing to carry");
+}
+
+#[test]
+fn each_switch_switches_off_its_own_thing() {
+    let off = [
+        ("comments", Switches { comments: false, ..RULES.switches }, "Comment("),
+        ("attachments", Switches { attachments: false, ..RULES.switches }, "Attach {"),
+        ("priority", Switches { priority: false, ..RULES.switches }, "Priority"),
+        ("status", Switches { status: false, ..RULES.switches }, "Close {"),
+    ];
+    let mut world = World::new();
+    world.google.comments.push(comment("10", 5, "hello"));
+    world.google.attachments.push(attachment("12", 1, "disk.log"));
+    world.google.case.priority = PriorityReading::exactly(Priority::P0);
+    world.google.case.closed = true;
+    let shown = |world: &World| {
+        world.plan(Side::Google).actions.iter().map(|action| format!("{action:?}")).collect::<Vec<_>>()
+    };
+    for (name, switches, what) in off {
+        world.rules = RULES;
+        assert!(shown(&world).iter().any(|action| action.contains(what)), "{name} is carried");
+        world.rules.switches = switches;
+        assert!(!shown(&world).iter().any(|action| action.contains(what)), "{name} is switched off");
+    }
+}
+
+#[test]
+fn internal_comments_and_attachments_stay_internal() {
+    let mut world = World::new();
+    let internal = Comment { visibility: Visibility::Internal, ..comment("20", 5, "between us") };
+    let file = Attachment { visibility: Visibility::Internal, ..attachment("21", 5, "salaries.csv") };
+    world.company.comments.push(internal);
+    world.company.attachments.push(file);
+    assert!(world.plan(Side::Company).is_empty());
+    assert!(!has_news(Side::Company, world.pair(), &world.rules, world.facts()));
+    world.rules.carry_internal_comments = true;
+    assert_eq!(world.plan(Side::Company).actions.len(), 2, "unless a person decides otherwise");
+}
+
+#[test]
+fn copies_arrive_with_the_configured_visibility() {
+    let mut world = World::new();
+    world.rules.comment_visibility = Visibility::Internal;
+    world.google.comments.push(comment("10", 5, "hello"));
+    let plan = world.plan(Side::Google);
+    let Some(Action::Comment(copy)) = plan.actions.first() else { panic!("{plan:?}") };
+    assert_eq!(copy.visibility, Visibility::Internal);
+    world.carry_out(&plan);
+    assert!(world.plan(Side::Company).is_empty(), "and never go back");
+}
+
+#[test]
+fn a_person_who_quotes_a_marker_is_still_carried() {
+    for by_connector in [Some(false), None] {
+        for quoted in [
+            "[Google Comment 10 by Ada]\nI agree.",
+            "[Company Comment 20 by Ada]\nI agree.",
+            texts::RESUMED,
+            "This case is now syncing with Company Case: 10001",
+        ] {
+            let mut world = World::new();
+            world.google.comments.push(comment("10", 5, "hello"));
+            world.sync(Side::BOTH, 1);
+            let quoting = Comment { by_connector, ..comment("20", 7, quoted) };
+            world.company.comments.push(quoting);
+            let plan = world.plan(Side::Company);
+            assert_eq!(bodies(&plan), [format!("[Company Comment 20 by Ada]\n{quoted}")], "{by_connector:?}");
+            world.carry_out(&plan);
+            assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
+        }
+    }
+}
+
+#[test]
+fn a_quotation_is_not_taken_for_a_copy_whose_answer_was_lost() {
+    for by_connector in [Some(false), None] {
+        let mut world = World::new();
+        world.google.comments.push(comment("10", 5, "hello"));
+        let marker = "[Google Comment 10 by Ada]";
+        let digest = Some(texts::digest(&format!("{marker}\nhello")));
+        let begun = Pending { digest, ..pending(Side::Company, of_comment("10"), marker, 90) };
+        world.mapping.pending.push(begun);
+        let quoted = "[Google Comment 10 by Ada]\n> hello\nI agree.";
+        world.company.comments.push(Comment { by_connector, ..comment("20", 95, quoted) });
+        world.sync([Side::Google, Side::Company], 1);
+        let copies = |snapshot: &Snapshot, text: &str| {
+            snapshot.comments.iter().filter(|comment| comment.body.ends_with(text)).count()
+        };
+        assert_eq!(copies(&world.company, "]\nhello"), 1, "the comment itself arrives: {by_connector:?}");
+        assert_eq!(copies(&world.google, "I agree."), 1, "and so does the quotation: {by_connector:?}");
+    }
+}
+
+#[test]
+fn a_copy_that_someone_deleted_is_not_made_again() {
+    let mut world = World::new();
+    world.google.comments.push(comment("10", 5, "hello"));
+    world.google.attachments.push(attachment("11", 5, "disk.log"));
+    world.sync(Side::BOTH, 1);
+    world.company.comments.clear();
+    world.company.attachments.clear();
+    assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
+}
+
+#[test]
+fn a_write_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
+    let marker = "[Google Comment 10 by Ada]";
+    let mut waiting = World::new();
+    waiting.google.comments.extend([comment("10", 5, "hello"), comment("11", 6, "again")]);
+    waiting.mapping.pending.push(pending(Side::Company, of_comment("10"), marker, 99));
+
+    // It stands there: adopted, whatever became of its line ends.
+    let mut found = waiting.clone();
+    let copy = format!("{marker}\r\nhello\r\n");
+    found.company.comments.push(Comment { by_connector: None, ..comment("20", 99, &copy) });
+    let plan = found.plan(Side::Google);
+    assert!(matches!(&plan.actions[0], Action::Adopt(entry) if entry.id == "20"), "{plan:?}");
+    assert_eq!(bodies(&plan), ["[Google Comment 11 by Ada]\nagain"]);
+    found.carry_out(&plan);
+    assert!(Side::BOTH.into_iter().all(|source| found.plan(source).is_empty()));
+
+    // It does not, and may still be under way: it is waited for, and what follows it waits too.
+    let plan = waiting.plan(Side::Google);
+    assert_eq!((plan.actions.len(), plan.waits.len()), (0, 1));
+    assert!(has_news(Side::Google, waiting.pair(), &waiting.rules, waiting.facts()));
+
+    // It has settled without effect: written again.
+    waiting.now = at(101);
+    assert_eq!(bodies(&waiting.plan(Side::Google)).len(), 2);
+
+    // What it was to copy is gone: forgotten.
+    waiting.google.comments.retain(|comment| comment.id != "10");
+    let plan = waiting.plan(Side::Google);
+    assert!(matches!(&plan.actions[0], Action::Forget(_)), "{plan:?}");
+    assert_eq!(bodies(&plan), ["[Google Comment 11 by Ada]\nagain"]);
+}
+
+#[test]
+fn an_upload_whose_answer_was_lost_is_recognised_by_name_and_size() {
+    for (filename, size, by_connector, adopted) in [
+        ("disk.log", Some(7), None, true),
+        ("disk.log", Some(7), Some(true), true),
+        ("disk.log", None, None, true),
+        ("disk.log", Some(8), None, false),
+        ("other.log", Some(7), None, false),
+        ("disk.log", Some(7), Some(false), false),
+    ] {
+        let mut world = World::new();
+        world.google.attachments.push(attachment("11", 5, "disk.log"));
+        let source = Source::Attachment { id: "11".to_owned() };
+        let begun = Pending { size: Some(7), ..pending(Side::Company, source, "disk.log", 50) };
+        world.mapping.pending.push(begun);
+        let there = Attachment { size, by_connector, ..attachment("21", 51, filename) };
+        world.company.attachments.push(there);
+        let plan = world.plan(Side::Google);
+        let adopts = plan.actions.iter().any(|action| matches!(action, Action::Adopt(_)));
+        assert_eq!(adopts, adopted, "{filename} {size:?} {by_connector:?}");
+        let attaches = plan.actions.iter().any(|action| matches!(action, Action::Attach { .. }));
+        assert_eq!(attaches, !adopted, "{filename} {size:?} {by_connector:?}");
+    }
+}
+
+#[test]
+fn the_status_is_merged_three_ways() {
+    // resolved before, reopening refused before, Google closed, company closed, which system can reopen
+    // → what a sync of Google does, what a sync of the company does
+    for (resolved, refused, google, company, google_plan, company_plan) in [
+        (false, false, false, false, "", ""),
+        (false, false, true, false, "close company, resolve", ""),
+        (false, false, false, true, "", "close google, resolve"),
+        (false, false, true, true, "resolve", "resolve"),
+        (true, false, true, true, "", ""),
+        (true, true, true, true, "forget refusal", "forget refusal"),
+        (true, false, false, true, "reopen company, unresolve", ""),
+        (true, true, false, true, "reopen company, unresolve", ""),
+        (true, false, false, false, "unresolve", "unresolve"),
+        (true, false, true, false, "", "tell company, remember refusal"),
+        (true, true, true, false, "", ""),
+    ] {
+        let mut world = World::new();
+        world.facts.google.reopen = false;
+        world.mapping.resolved_at = resolved.then(|| at(50));
+        world.mapping.reopen_refused = refused;
+        world.google.case.closed = google;
+        world.company.case.closed = company;
+        for (source, expected) in [(Side::Google, google_plan), (Side::Company, company_plan)] {
+            let shown: Vec<String> = world
+                .plan(source)
+                .actions
+                .iter()
+                .map(|action| match action {
+                    Action::Close { side } => format!("close {side}"),
+                    Action::Reopen { side } => format!("reopen {side}"),
+                    Action::Resolve(_) => "resolve".to_owned(),
+                    Action::Unresolve => "unresolve".to_owned(),
+                    Action::RefusedReopening(true) => "remember refusal".to_owned(),
+                    Action::RefusedReopening(false) => "forget refusal".to_owned(),
+                    Action::Comment(comment) => format!("tell {}", comment.side),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(
+                shown.join(", "),
+                expected,
+                "{source}: {resolved} {refused} google {google} company {company}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_unflagged_case_is_paused_once_and_then_left_alone() {
+    let mut world = World::new();
+    world.google.comments.push(comment("10", 5, "hello"));
+    world.company.comments.push(comment("20", 5, "hello"));
+    world.company.case.synchronize = false;
+    for source in Side::BOTH {
+        assert_eq!(world.plan(source).actions, [Action::Pause]);
+    }
+    world.mapping.paused = true;
+    assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
+    world.company.case.synchronize = true;
+    world.sync(Side::BOTH, 1);
+    assert!(!world.mapping.paused);
+    assert_eq!((world.google.comments.len(), world.company.comments.len()), (3, 2), "nothing is missing");
+}
+
+#[test]
+fn a_comment_of_40000_characters_arrives_whole() {
+    let mut world = World::new();
+    let body = "All work and no play makes Jack a dull boy. ".repeat(910);
+    world.company.comments.push(comment("20", 5, &body));
+    world.sync(Side::BOTH, 1);
+    let copies: Vec<&str> = world.google.comments[1..].iter().map(|copy| copy.body.as_str()).collect();
+    assert_eq!(copies.len(), 4);
+    let parts: String =
+        copies.iter().filter_map(|copy| copy.split_once('\n')).map(|(_, part)| part).collect();
+    assert_eq!(parts, body);
+    assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
+}
+
+#[test]
+fn a_pair_that_was_found_adopts_what_reads_like_a_copy() {
+    let mut world = World::new();
+    world.google.comments.extend([comment("10", 5, "hello"), comment("11", 6, &"long ".repeat(5_000))]);
+    world.company.comments.push(comment("20", 7, "answer"));
+    world.google.attachments.push(attachment("12", 8, "disk.log"));
+    world.sync(Side::BOTH, 1);
+    // The mapping is lost. Nobody can tell who wrote what; a person has a new display name, and clocks differ.
+    let skewed = |at: Option<DateTime<Utc>>| at.map(|at| at - Duration::minutes(4));
+    for comment in world.google.comments.iter_mut().chain(&mut world.company.comments) {
+        comment.by_connector = None;
+        if comment.author == "Ada" && !comment.body.starts_with('[') {
+            "Ada King".clone_into(&mut comment.author);
+        }
+    }
+    for file in world.google.attachments.iter_mut().chain(&mut world.company.attachments) {
+        file.by_connector = None;
+    }
+    for comment in &mut world.company.comments {
+        comment.created_at = skewed(comment.created_at);
+    }
+    for file in &mut world.company.attachments {
+        file.created_at = skewed(Some(at(8)));
+    }
+    let fresh = World::new().mapping;
+    world.mapping =
+        CaseMapping { recovering: true, ledger: casebridge::entities::Ledger::default(), ..fresh };
+    let before = (world.google.comments.len(), world.company.comments.len());
+    world.sync(Side::BOTH, 1);
+    assert_eq!((world.google.comments.len(), world.company.comments.len()), before);
+    assert_eq!((world.google.attachments.len(), world.company.attachments.len()), (1, 1));
+}
+
+/// A pair in any state that people can bring about, and systems of any kind.
+fn worlds() -> impl Strategy<Value = World> {
+    let text = prop_oneof![
+        3 => "[a-z ]{1,40}",
+        1 => "[a-z ]{400,900}",
+        1 => Just("[Google Comment 10 by Ada]\nquoted".to_owned()),
+        1 => Just(texts::RESUMED.to_owned()),
+        1 => "\\PC{0,80}",
+    ];
+    let comments = || proptest::collection::vec((text.clone(), 0..60_i64, any::<bool>()), 0..6);
+    let files = || proptest::collection::vec(("[a-c]\\.log", 0..60_i64, any::<bool>()), 0..4);
+    let side = || (comments(), files(), 0..5_usize, any::<bool>());
+    let facts = || (any::<bool>(), any::<bool>(), any::<bool>(), 300..600_usize);
+    (side(), side(), facts(), facts(), any::<bool>(), any::<bool>()).prop_map(
+        |(google, company, google_facts, company_facts, resolved, paused)| {
+            let mut world = World::new();
+            world.mapping.paused = paused;
+            world.mapping.resolved_at = resolved.then(|| at(40));
+            for (side, (comments, files, priority, closed)) in
+                [(Side::Google, google), (Side::Company, company)]
+            {
+                let snapshot = world.snapshot(side);
+                for ((body, minute, internal), id) in comments.into_iter().zip(10..) {
+                    let mut comment = comment(&id.to_string(), minute, &body);
+                    if internal && side == Side::Company {
+                        comment.visibility = Visibility::Internal;
+                    }
+                    snapshot.comments.push(comment);
+                }
+                for ((name, minute, internal), id) in files.into_iter().zip(50..) {
+                    let mut file = attachment(&id.to_string(), minute, &name);
+                    if internal && side == Side::Company {
+                        file.visibility = Visibility::Internal;
+                    }
+                    snapshot.attachments.push(file);
+                }
+                snapshot.case.priority = PriorityReading::exactly(Priority::ALL[priority]);
+                snapshot.case.closed = closed;
+                let rebuilt = Snapshot::new(
+                    snapshot.case.clone(),
+                    snapshot.comments.clone(),
+                    snapshot.attachments.clone(),
+                    None,
+                );
+                *snapshot = rebuilt;
+            }
+            for (side, (reopen, comment_when_closed, control_characters, limit)) in
+                [(Side::Google, google_facts), (Side::Company, company_facts)]
+            {
+                let facts = &mut world.facts[side];
+                facts.reopen = reopen;
+                facts.comment_when_closed = comment_when_closed;
+                facts.control_characters = control_characters;
+                facts.comment_limit = TextLimit::utf16_units(limit);
+            }
+            world
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_plan_that_was_carried_out_leaves_nothing_to_do(world in worlds(), google_first in any::<bool>()) {
+        let mut world = world;
+        let order = if google_first { [Side::Google, Side::Company] } else { [Side::Company, Side::Google] };
+        // Twice: what one direction changes, such as the status, the other may have to follow.
+        world.sync(order, 2);
+        for source in order {
+            let plan = world.plan(source);
+            prop_assert!(plan.is_empty(), "{source}: {plan:?}");
+            prop_assert!(!has_news(source, world.pair(), &world.rules, world.facts()));
+        }
+        let google_closed = world.google.case.closed;
+        prop_assert!(
+            google_closed == world.company.case.closed || world.mapping.reopen_refused,
+            "one is closed, the other is not"
+        );
+        let shared = |snapshot: &Snapshot| snapshot.case.priority.clone();
+        prop_assert_eq!(shared(&world.google), shared(&world.company));
+        for comment in world.company.comments.iter().filter(|comment| comment.by_connector == Some(false)) {
+            if comment.visibility == Visibility::Internal && !comment.body.trim().is_empty() {
+                let marker = format!("[Company Comment {} ", comment.id);
+                prop_assert!(!world.google.comments.iter().any(|copy| copy.body.starts_with(&marker)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_in_which_listings_return_things_does_not_matter(world in worlds(), seed in any::<u64>()) {
+        let mut shuffled = world.clone();
+        for side in Side::BOTH {
+            let snapshot = shuffled.snapshot(side);
+            let key = |id: &str| id.bytes().fold(seed, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(17)
+            });
+            snapshot.comments.sort_by_key(|comment| key(&comment.id));
+            snapshot.attachments.sort_by_key(|attachment| key(&attachment.id));
+            let repeated = snapshot.comments.first().cloned();
+            snapshot.comments.extend(repeated);
+            *snapshot = Snapshot::new(
+                snapshot.case.clone(),
+                snapshot.comments.clone(),
+                snapshot.attachments.clone(),
+                None,
+            );
+        }
+        for source in Side::BOTH {
+            prop_assert_eq!(world.plan(source), shuffled.plan(source));
+        }
+    }
+
+    #[test]
+    fn a_process_that_dies_after_any_action_loses_and_doubles_nothing(world in worlds(), stop in 0..12_usize) {
+        let mut whole = world.clone();
+        whole.sync(Side::BOTH, 2);
+        let mut cut = world;
+        let plan = cut.plan(Side::Google);
+        for action in plan.actions.iter().take(stop) {
+            cut.act(action);
+        }
+        cut.sync(Side::BOTH, 2);
+        let texts = |snapshot: &Snapshot| {
+            let mut texts: Vec<String> =
+                snapshot.comments.iter().map(|comment| comment.body.clone()).collect();
+            texts.sort();
+            texts
+        };
+        prop_assert_eq!(texts(&whole.google), texts(&cut.google));
+        prop_assert_eq!(texts(&whole.company), texts(&cut.company));
+        prop_assert_eq!(whole.google.attachments.len(), cut.google.attachments.len());
+        prop_assert_eq!(whole.company.attachments.len(), cut.company.attachments.len());
+    }
+}
