@@ -3,6 +3,7 @@
 //! What the kinds share stands here: their names in the configuration, and the words they use for priorities.
 
 pub mod jira;
+pub mod request_tracker;
 pub mod zendesk;
 
 use std::sync::Arc;
