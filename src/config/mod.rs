@@ -257,6 +257,11 @@ fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
         r.string_or(&format!("priorities.{priority}"), defaults[usize::from(priority.level())])
     });
     let priorities = PriorityWords::new(words).map_err(|error| r.error(error)).ok();
+    if let (Some(crm), Some(words)) = (&crm, &priorities) {
+        for problem in crm.priority_problems(words) {
+            r.error(problem);
+        }
+    }
     Some(CompanyConfig {
         base_url: base_url?,
         polling_window: polling_window?,

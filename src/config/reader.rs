@@ -30,7 +30,14 @@ impl Reader {
             else {
                 continue;
             };
-            let wanted = format!("{section}.{}", key.replace("__", ".")).to_lowercase();
+            // A section's name may have a hyphen in the file, which a variable's cannot: COMPANY__REQUEST_TRACKER__QUEUE.
+            let key = match key.split_once("__") {
+                Some((subsection, key)) => {
+                    format!("{}.{}", subsection.replace('_', "-"), key.replace("__", "."))
+                }
+                None => key.to_owned(),
+            };
+            let wanted = format!("{section}.{key}").to_lowercase();
             // Levels like P0 are capitals in the file.
             let key = wanted
                 .split('.')

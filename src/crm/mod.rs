@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Deserialize as _;
 
 use self::jira::{Jira, JiraSettings};
+use self::request_tracker::{RequestTracker, RequestTrackerSettings};
 use self::zendesk::{Zendesk, ZendeskSettings};
 use crate::cases::CaseSystem;
 use crate::clock::SharedClock;
@@ -24,11 +25,13 @@ pub enum CrmSettings {
     Jira(JiraSettings),
     /// Zendesk Support.
     Zendesk(ZendeskSettings),
+    /// Request Tracker 5.
+    RequestTracker(RequestTrackerSettings),
 }
 
 impl CrmSettings {
     /// The kinds, as the configuration names them.
-    pub const KINDS: [&'static str; 2] = ["jira", "zendesk"];
+    pub const KINDS: [&'static str; 3] = ["jira", "zendesk", "request-tracker"];
 
     /// Reads the section of a kind. Errors name every key that is wrong, as far as it can be told.
     pub fn read(kind: &str, section: toml::Table) -> Result<Self, Vec<String>> {
@@ -45,6 +48,7 @@ impl CrmSettings {
         let problems = match &settings {
             Self::Jira(settings) => settings.problems(),
             Self::Zendesk(settings) => settings.problems(),
+            Self::RequestTracker(settings) => settings.problems(),
         };
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
@@ -59,9 +63,19 @@ impl CrmSettings {
         let parsed = match kind {
             "jira" => JiraSettings::deserialize(section).map(Self::Jira),
             "zendesk" => ZendeskSettings::deserialize(section).map(Self::Zendesk),
+            "request-tracker" => RequestTrackerSettings::deserialize(section).map(Self::RequestTracker),
             _ => return Err(format!("company.kind: expected {}", Self::KINDS.join(" or "))),
         };
         parsed.map_err(|error| format!("company.{kind}: {}", error.message()))
+    }
+
+    /// What is wrong with the `[priorities]` for this kind, where that can be told without asking it (`R18`).
+    #[must_use]
+    pub fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
+        match self {
+            Self::Jira(_) | Self::Zendesk(_) => Vec::new(),
+            Self::RequestTracker(_) => RequestTrackerSettings::priority_problems(words),
+        }
     }
 
     /// What people call the CRM.
@@ -70,6 +84,7 @@ impl CrmSettings {
         match self {
             Self::Jira(_) => jira::NAME,
             Self::Zendesk(_) => zendesk::NAME,
+            Self::RequestTracker(_) => request_tracker::NAME,
         }
     }
 
@@ -79,6 +94,7 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => settings.secret_reference(),
             Self::Zendesk(settings) => settings.secret_reference(),
+            Self::RequestTracker(settings) => settings.secret_reference(),
         }
     }
 
@@ -88,6 +104,7 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => settings.credentials(secret),
             Self::Zendesk(settings) => settings.credentials(secret),
+            Self::RequestTracker(settings) => settings.credentials(secret),
         }
     }
 
@@ -97,6 +114,8 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => settings.allowed_download_hosts(),
             Self::Zendesk(settings) => settings.allowed_download_hosts(),
+            // Its files lie in its own database.
+            Self::RequestTracker(_) => Vec::new(),
         }
     }
 
@@ -111,6 +130,9 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => Arc::new(Jira::new(settings.clone(), priorities, upstream, clock)),
             Self::Zendesk(settings) => Arc::new(Zendesk::new(settings.clone(), priorities, upstream, clock)),
+            Self::RequestTracker(settings) => {
+                Arc::new(RequestTracker::new(settings.clone(), priorities, upstream, clock))
+            }
         }
     }
 }
