@@ -16,6 +16,8 @@ mod store;
 
 #[path = "gcloud/cloud_tasks.rs"]
 mod cloud_tasks;
+#[path = "gcloud/deploy_files.rs"]
+mod deploy_files;
 #[path = "gcloud/emulator.rs"]
 mod emulator;
 #[path = "gcloud/firestore.rs"]
