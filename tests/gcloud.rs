@@ -16,6 +16,8 @@ mod store;
 
 #[path = "gcloud/cloud_tasks.rs"]
 mod cloud_tasks;
+#[path = "gcloud/datastore.rs"]
+mod datastore;
 #[path = "gcloud/deploy_files.rs"]
 mod deploy_files;
 #[path = "gcloud/emulator.rs"]

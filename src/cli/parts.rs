@@ -9,7 +9,6 @@ use anyhow::{Context as _, anyhow};
 use casebridge::cases::CaseSystem;
 use casebridge::clock::{SharedClock, SystemClock};
 use casebridge::config::{Config, Platform, QueueConfig, Secret, SecretRef};
-use casebridge::crm::jira::Jira;
 use casebridge::csapi::Csapi;
 use casebridge::entities::Sides;
 use casebridge::outbound::{
@@ -226,28 +225,28 @@ async fn csapi(
 
 async fn company(config: &Config, secrets: &Secrets<'_>) -> anyhow::Result<Arc<dyn CaseSystem>> {
     let company = &config.company;
-    let jira = &company.jira;
-    let credentials: Arc<dyn Credentials> = match jira.secret_reference() {
+    let crm = &company.crm;
+    let credentials: Arc<dyn Credentials> = match crm.secret_reference() {
         Some(reference) => {
-            let key = "company.jira: the secret";
+            let key = "the secret in the CRM's section of the configuration";
             let reference = reference.parse().map_err(|error| anyhow!("{key}: expected {error}"))?;
-            let settings = jira.clone();
+            let settings = crm.clone();
             let make: MakeCredentials = Box::new(move |secret| settings.credentials(secret.reveal()));
             secrets.credentials(reference, make).await.context(key)?
         }
         None => Arc::new(NoCredentials),
     };
     let settings = UpstreamSettings {
-        name: "Jira",
+        name: crm.name(),
         base_url: company.base_url.clone(),
         requests_per_minute: company.requests_per_minute,
         timeout: company.timeout,
         retry: retries(company.timeout),
-        download_hosts: jira.allowed_download_hosts(),
+        download_hosts: crm.allowed_download_hosts(),
     };
     let (clock, metrics) = (Arc::clone(secrets.clock), Arc::clone(secrets.metrics));
     let upstream = Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?;
-    Ok(Arc::new(Jira::new(jira.clone(), company.priorities.clone(), upstream, clock)))
+    Ok(crm.connect(company.priorities.clone(), upstream, clock))
 }
 
 /// A pause is never longer than a call may take.

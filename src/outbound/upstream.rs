@@ -273,6 +273,12 @@ impl Upstream {
         }
     }
 
+    /// Changes something and returns the path in the answer's `Location`: where what was made stands. `None` if there is none.
+    /// Tried again only where it is certain that nothing happened.
+    pub async fn write_located(&self, call: Call) -> Result<Option<String>, ApiError> {
+        self.persist(call, Effect::Write, |call| Box::pin(self.once_located(call))).await
+    }
+
     /// Opens content for streaming, following redirects to hosts that are allowed for, without credentials there. Opening
     /// is tried again while that may help; once content arrives, whoever reads it decides.
     pub async fn download(&self, call: Call) -> Result<Download, ApiError> {
@@ -379,6 +385,14 @@ impl Upstream {
         // Read all the same, so that the connection can be used again; that this fails changes nothing.
         drop(self.within(read_capped(response, MAX_REFUSAL)).await);
         Ok(())
+    }
+
+    async fn once_located(&self, call: Call) -> Result<Option<String>, Failure> {
+        let response = self.accepted(call, Effect::Write).await?;
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let path = location.and_then(|location| self.settings.base_url.join(location).ok());
+        drop(self.within(read_capped(response, MAX_REFUSAL)).await);
+        Ok(path.map(|url| url.path().to_owned()))
     }
 
     /// One try of a download, with its redirects.
@@ -680,6 +694,9 @@ fn upstream_message(body: &[u8]) -> String {
             "/error",
             "/title",
         ];
+        if let Some(details) = zendesk_details(&value) {
+            return Some(details);
+        }
         let texts = pointers.iter().filter_map(|pointer| value.pointer(pointer)?.as_str());
         let fields = value.pointer("/errors").and_then(serde_json::Value::as_object).map(|errors| {
             let named: Vec<String> = errors
@@ -691,6 +708,19 @@ fn upstream_message(body: &[u8]) -> String {
         texts.map(str::to_owned).chain(fields).find(|text| !text.is_empty())
     });
     found.map_or_else(|| "no message that can be read".to_owned(), |text| shorten(&text))
+}
+
+/// Zendesk says in `description` only that a record is not valid, and in `details` why:
+/// `{"status": [{"description": "Status: closed prevents ticket update"}]}`.
+fn zendesk_details(value: &serde_json::Value) -> Option<String> {
+    let details = value.get("details")?.as_object()?;
+    let texts: Vec<&str> = details
+        .values()
+        .filter_map(serde_json::Value::as_array)
+        .flatten()
+        .filter_map(|detail| detail.get("description")?.as_str())
+        .collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 /// One line of at most 500 characters, without control characters: safe in a log and in an error.
