@@ -20,7 +20,7 @@ use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
 use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions};
 use casebridge::queue::queue_yaml::QueueConfig as QueueYaml;
-use casebridge::store::Store;
+use casebridge::store::{self, Store, StoreUrl};
 use casebridge::tasks::Deps;
 use casebridge::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,7 @@ impl Parts {
         let clock: SharedClock = Arc::new(SystemClock);
         let metrics = Metrics::shared();
         let google = Google::default();
-        let store = open_store(&config.store.url)?;
+        let store = open_store(&config.store.url, &google).await?;
         let internal_token = Secret::new(hex::encode(rand::random::<[u8; 32]>()));
         let (queue, embedded) = open_queue(config, &google, &clock, &metrics, &internal_token).await?;
         let systems = Sides {
@@ -108,11 +108,10 @@ fn read(secret: &SecretRef, key: &str) -> anyhow::Result<Secret> {
     }
 }
 
-fn open_store(url: &str) -> anyhow::Result<Arc<dyn Store>> {
-    match url.strip_prefix("sqlite:") {
-        Some(path) => Ok(Arc::new(casebridge::store::SqliteStore::open(std::path::Path::new(path))?)),
-        None => Err(anyhow!("store.url: {url:?} is not a store that this build knows: sqlite:PATH")),
-    }
+async fn open_store(url: &str, google: &Google) -> anyhow::Result<Arc<dyn Store>> {
+    let needs_credentials = url.parse::<StoreUrl>().context("store.url")?.needs_credentials();
+    let credentials = if needs_credentials { Some(google.credentials(true).await?) } else { None };
+    Ok(store::open(url, credentials).await?)
 }
 
 type Embedded = Option<(Arc<EmbeddedQueue>, Option<Arc<EmbeddedCron>>)>;

@@ -15,6 +15,7 @@ use crate::cases::Visibility;
 use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::CsapiSettings;
 use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
+use crate::store::StoreUrl;
 use crate::sync::{Rules, Switches};
 use crate::tasks::TaskSettings;
 
@@ -188,6 +189,9 @@ fn read(r: &mut Reader) -> Option<Config> {
         );
     }
     let url = r.string_or("store.url", "sqlite:casebridge.db");
+    if let Err(error) = url.parse::<StoreUrl>() {
+        r.error(format!("store.url: {error}"));
+    }
     let queue = read_queue(r, &url);
     Some(Config {
         server: server?,
@@ -242,12 +246,26 @@ fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
     let polling_window = r.duration("company.polling_window", "5m");
     let requests_per_minute = r.positive("company.requests_per_minute", 300);
     let timeout = r.duration("company.timeout", "60s");
-    let crm = kind.as_deref().and_then(|kind| read_crm(r, kind));
+    let known = kind.as_deref().filter(|kind| CrmSettings::KINDS.contains(kind));
+    if known.is_none() {
+        if kind.is_some() {
+            r.error(format!("company.kind: expected {}", CrmSettings::KINDS.join(" or ")));
+        }
+        for kind in CrmSettings::KINDS {
+            r.ignore(&format!("company.{kind}"));
+        }
+    }
+    let crm = known.and_then(|kind| read_crm(r, kind));
     let defaults = ["Highest", "High", "Medium", "Low", "Lowest"];
     let words = Priority::ALL.map(|priority| {
         r.string_or(&format!("priorities.{priority}"), defaults[usize::from(priority.level())])
     });
     let priorities = PriorityWords::new(words).map_err(|error| r.error(error)).ok();
+    if let (Some(crm), Some(words)) = (&crm, &priorities) {
+        for problem in crm.priority_problems(words) {
+            r.error(problem);
+        }
+    }
     Some(CompanyConfig {
         base_url: base_url?,
         polling_window: polling_window?,
@@ -259,16 +277,24 @@ fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
 }
 
 fn read_crm(r: &mut Reader, kind: &str) -> Option<CrmSettings> {
-    let section = r.subtable(&format!("company.{kind}"));
-    match CrmSettings::read(kind, section) {
-        Ok(settings) => Some(settings),
+    let section = format!("company.{kind}");
+    // One key alone may be too little, but its type is then not what is wrong.
+    let table = r.subtable(&section, |alone| CrmSettings::takes(kind, alone));
+    let settings = match CrmSettings::read(kind, table) {
+        Ok(settings) => settings,
         Err(problems) => {
             for problem in problems {
                 r.error(problem);
             }
-            None
+            return None;
         }
+    };
+    // Not the value: it may be the secret itself, put here by mistake.
+    if let Some(Err(error)) = settings.secret_reference().map(str::parse::<SecretRef>) {
+        r.error(format!("{section}: the secret: expected {error}"));
+        return None;
     }
+    Some(settings)
 }
 
 fn read_tasks(r: &mut Reader, windows: Sides<Duration>) -> Option<TaskSettings> {

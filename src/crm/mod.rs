@@ -3,6 +3,7 @@
 //! What the kinds share stands here: their names in the configuration, and the words they use for priorities.
 
 pub mod jira;
+pub mod request_tracker;
 pub mod zendesk;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use serde::Deserialize as _;
 
 use self::jira::{Jira, JiraSettings};
+use self::request_tracker::{RequestTracker, RequestTrackerSettings};
 use self::zendesk::{Zendesk, ZendeskSettings};
 use crate::cases::CaseSystem;
 use crate::clock::SharedClock;
@@ -23,32 +25,57 @@ pub enum CrmSettings {
     Jira(JiraSettings),
     /// Zendesk Support.
     Zendesk(ZendeskSettings),
+    /// Request Tracker 5.
+    RequestTracker(RequestTrackerSettings),
 }
 
 impl CrmSettings {
     /// The kinds, as the configuration names them.
-    pub const KINDS: [&'static str; 2] = ["jira", "zendesk"];
+    pub const KINDS: [&'static str; 3] = ["jira", "zendesk", "request-tracker"];
 
     /// Reads the section of a kind. Errors name every key that is wrong, as far as it can be told.
     pub fn read(kind: &str, section: toml::Table) -> Result<Self, Vec<String>> {
-        let unreadable = |error: toml::de::Error| vec![format!("company.{kind}: {}", error.message())];
-        let (settings, problems) = match kind {
-            "jira" => {
-                let settings = JiraSettings::deserialize(section).map_err(unreadable)?;
-                let problems = settings.problems();
-                (Self::Jira(settings), problems)
-            }
-            "zendesk" => {
-                let settings = ZendeskSettings::deserialize(section).map_err(unreadable)?;
-                let problems = settings.problems();
-                (Self::Zendesk(settings), problems)
-            }
-            _ => {
-                let kinds = Self::KINDS.map(|kind| format!("{kind:?}")).join(" or ");
-                return Err(vec![format!("company.kind: expected {kinds}")]);
-            }
+        // The parser's message would quote a number that was meant to be a secret.
+        let untold: Vec<String> = section
+            .iter()
+            .filter(|(key, value)| (key.contains("token") || key.contains("password")) && !value.is_str())
+            .map(|(key, _)| format!("company.{kind}.{key}: expected a text that names a secret"))
+            .collect();
+        if !untold.is_empty() {
+            return Err(untold);
+        }
+        let settings = Self::parse(kind, section).map_err(|error| vec![error])?;
+        let problems = match &settings {
+            Self::Jira(settings) => settings.problems(),
+            Self::Zendesk(settings) => settings.problems(),
+            Self::RequestTracker(settings) => settings.problems(),
         };
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+
+    /// Whether the section of a kind may hold these keys with values of these types.
+    #[must_use]
+    pub fn takes(kind: &str, section: toml::Table) -> bool {
+        Self::parse(kind, section).is_ok()
+    }
+
+    fn parse(kind: &str, section: toml::Table) -> Result<Self, String> {
+        let parsed = match kind {
+            "jira" => JiraSettings::deserialize(section).map(Self::Jira),
+            "zendesk" => ZendeskSettings::deserialize(section).map(Self::Zendesk),
+            "request-tracker" => RequestTrackerSettings::deserialize(section).map(Self::RequestTracker),
+            _ => return Err(format!("company.kind: expected {}", Self::KINDS.join(" or "))),
+        };
+        parsed.map_err(|error| format!("company.{kind}: {}", error.message()))
+    }
+
+    /// What is wrong with the `[priorities]` for this kind, where that can be told without asking it (`R18`).
+    #[must_use]
+    pub fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
+        match self {
+            Self::Jira(_) | Self::Zendesk(_) => Vec::new(),
+            Self::RequestTracker(_) => RequestTrackerSettings::priority_problems(words),
+        }
     }
 
     /// What people call the CRM.
@@ -57,6 +84,7 @@ impl CrmSettings {
         match self {
             Self::Jira(_) => jira::NAME,
             Self::Zendesk(_) => zendesk::NAME,
+            Self::RequestTracker(_) => request_tracker::NAME,
         }
     }
 
@@ -66,6 +94,7 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => settings.secret_reference(),
             Self::Zendesk(settings) => settings.secret_reference(),
+            Self::RequestTracker(settings) => settings.secret_reference(),
         }
     }
 
@@ -75,6 +104,7 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => settings.credentials(secret),
             Self::Zendesk(settings) => settings.credentials(secret),
+            Self::RequestTracker(settings) => settings.credentials(secret),
         }
     }
 
@@ -84,6 +114,8 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => settings.allowed_download_hosts(),
             Self::Zendesk(settings) => settings.allowed_download_hosts(),
+            // Its files lie in its own database.
+            Self::RequestTracker(_) => Vec::new(),
         }
     }
 
@@ -98,6 +130,9 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => Arc::new(Jira::new(settings.clone(), priorities, upstream, clock)),
             Self::Zendesk(settings) => Arc::new(Zendesk::new(settings.clone(), priorities, upstream, clock)),
+            Self::RequestTracker(settings) => {
+                Arc::new(RequestTracker::new(settings.clone(), priorities, upstream, clock))
+            }
         }
     }
 }

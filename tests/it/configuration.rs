@@ -487,6 +487,35 @@ fn a_file_that_cannot_be_read_is_named() {
 fn jira(config: &Config) -> &casebridge::crm::jira::JiraSettings {
     match &config.company.crm {
         casebridge::crm::CrmSettings::Jira(settings) => settings,
-        other @ casebridge::crm::CrmSettings::Zendesk(_) => panic!("{}", other.name()),
+        other => panic!("{}", other.name()),
+    }
+}
+
+#[test]
+fn the_crms_section_takes_texts_lists_and_numbers_from_the_environment() {
+    let config = parse_with(
+        LEAST,
+        &[
+            ("CASEBRIDGE_COMPANY__JIRA__FLAG_VALUE", "true"),
+            ("CASEBRIDGE_COMPANY__JIRA__CLOSE_TRANSITION", "31"),
+            ("CASEBRIDGE_COMPANY__JIRA__DOWNLOAD_HOSTS", "a.example,b.example"),
+            ("CASEBRIDGE_COMPANY__JIRA__SERVICE_MANAGEMENT", "true"),
+        ],
+    )
+    .unwrap();
+    let jira = jira(&config);
+    assert_eq!(jira.flag_value, "true");
+    assert_eq!(jira.close_transition.as_deref(), Some("31"));
+    assert_eq!(jira.download_hosts, ["a.example", "b.example"]);
+    assert_eq!(jira.service_management, Some(true));
+}
+
+#[test]
+fn a_secret_of_the_crm_in_clear_text_is_refused_and_not_quoted() {
+    for value in ["\"s3cret-in-clear\"", "1234567"] {
+        let text = format!("{LEAST}email = \"a@b.example\"\napi_token = {value}\n");
+        let errors = parse(&text).unwrap_err().to_string();
+        assert!(errors.contains("company.jira"), "{errors}");
+        assert!(!errors.contains("s3cret") && !errors.contains("1234567"), "{errors}");
     }
 }
