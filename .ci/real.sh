@@ -3,3 +3,5 @@
 set -euo pipefail
 .ci/python-clients.sh
 cargo test --locked --features real-parts --test clients
+.ci/request-tracker.sh
+cargo test --locked --features real-parts --test request_tracker
