@@ -111,7 +111,8 @@ async fn what_people_write_in_the_editor_is_read_as_plain_text() {
 async fn a_priority_between_two_numbers_is_the_nearest() {
     let crm = running().await;
     let id = crm.person_creates("escalating", "", true).await;
-    for (number, priority) in [(99, Priority::P0), (80, Priority::P1), (12, Priority::P4), (13, Priority::P3)] {
+    for (number, priority) in [(99, Priority::P0), (80, Priority::P1), (12, Priority::P4), (13, Priority::P3)]
+    {
         crm.jane.changes(&id, json!({ "Priority": number })).await;
         let case = crm.adapter.get(&id).await.unwrap().unwrap();
         assert_eq!(case.priority, PriorityReading::exactly(priority), "{number}");

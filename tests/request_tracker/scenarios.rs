@@ -169,7 +169,10 @@ async fn without_the_flag_nothing_is_carried_and_afterwards_nothing_is_missing()
     assert_eq!((world.google_texts(&case).len(), world.company_texts(&id).await.len()), before);
     world.jane.flags(&id, true).await;
     world.settle().await;
-    assert_eq!((world.google_texts(&case).len(), world.company_texts(&id).await.len()), (before.0 + 1, before.1 + 1));
+    assert_eq!(
+        (world.google_texts(&case).len(), world.company_texts(&id).await.len()),
+        (before.0 + 1, before.1 + 1)
+    );
 }
 
 #[tokio::test]

@@ -282,9 +282,8 @@ impl Person {
             request.multipart(form.part("Attachments", part))
         };
         let transaction = last(&self.send(request).await.1.unwrap());
-        let parts = self
-            .get(&format!("/transaction/{transaction}/attachments?fields=Filename&per_page=100"))
-            .await;
+        let parts =
+            self.get(&format!("/transaction/{transaction}/attachments?fields=Filename&per_page=100")).await;
         let file = parts["items"].as_array().unwrap().iter().find(|part| part["Filename"] != "");
         file.unwrap()["id"].as_str().unwrap().to_owned()
     }
