@@ -160,18 +160,7 @@ impl World {
         tokio::spawn(async move {
             axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap();
         });
-        Self {
-            clock,
-            csapi,
-            jira,
-            store,
-            deps,
-            service,
-            queue,
-            cron,
-            http: reqwest::Client::new(),
-            folder: folder,
-        }
+        Self { clock, csapi, jira, store, deps, service, queue, cron, http: reqwest::Client::new(), folder }
     }
 
     /// Lets cron and the queues run for so long, each thing at its time.
