@@ -1,4 +1,4 @@
-//! The company's side: one folder for each kind of CRM, every one of them a [`CaseSystem`](crate::cases::CaseSystem).
+//! The company's side: one folder for each kind of CRM, every one of them a [`CaseSystem`].
 //!
 //! What the kinds share stands here: their names in the configuration, and the words they use for priorities.
 

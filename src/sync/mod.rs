@@ -1,6 +1,6 @@
 //! The pure planner: Google's side, the company's side and the mapping in, a list of actions out (`R11`).
 //!
-//! No I/O and no clock: the same input gives the same plan. [`plan`] compares a linked pair, [`counterpart_of`] says what
+//! No I/O and no clock: the same input gives the same plan. [`plan`](fn@plan) compares a linked pair, [`counterpart_of`] says what
 //! the counterpart of a single case looks like. Carrying the plan out is the tasks' business.
 
 mod merge;

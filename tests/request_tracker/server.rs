@@ -116,9 +116,9 @@ impl Server {
     pub(crate) fn resume(&self) {
         let log = std::fs::File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
         // The shell waits for the end of its input, which it shares with nobody: the pipe closes when this process ends,
-        // even by a signal, and then the shell takes the server's whole process group with it. That happens once more when
+        // even by a signal (one to the whole group leaves the shell alone), and then the shell takes the server's whole process group with it. That happens once more when
         // it has been closed on purpose; only the end of everything removes the folder.
-        let script = "set -m; \"$@\" < /dev/null & rt=$!; read -r last; kill -TERM -- -$rt; wait $rt; \
+        let script = "set -m; \"$@\" < /dev/null & rt=$!; trap '' HUP INT TERM; read -r last; kill -TERM -- -$rt; wait $rt; \
                       kill -KILL -- -$rt 2>/dev/null; [ \"$last\" = keep ] || rm -rf \"$folder\"";
         let port = self.port.to_string();
         let process = self
@@ -135,7 +135,7 @@ impl Server {
         let begun = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
             let log = || std::fs::read_to_string(self.folder.join("log")).unwrap();
-            assert!(begun.elapsed() < Duration::from_secs(60), "Request Tracker did not start:\n{}", log());
+            assert!(begun.elapsed() < Duration::from_mins(1), "Request Tracker did not start:\n{}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -171,7 +171,7 @@ impl Server {
             name: NAME,
             base_url: format!("http://127.0.0.1:{}", self.port).parse().unwrap(),
             requests_per_minute: NonZeroU32::new(1_000_000).unwrap(),
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             retry: RetryPolicy {
                 attempts: 2,
                 first_pause: Duration::from_millis(10),

@@ -108,7 +108,7 @@ impl World {
                 max_case_age: Duration::days(30),
                 retention: Duration::days(30),
                 tolerances: ToleranceTable::default(),
-                deadline: StdDuration::from_secs(60),
+                deadline: StdDuration::from_mins(1),
                 lease: Duration::minutes(2),
             },
             metrics,

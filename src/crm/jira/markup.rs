@@ -5,7 +5,7 @@
 //! that the source stays readable too; [`unescape`] undoes it exactly, since the connector knows its own comments by their
 //! text (`R13`).
 //!
-//! Two facts decide how. A backslash makes one of [`ESCAPABLE`] plain unless another backslash stands before it, and is
+//! Two facts decide how. A backslash makes one of `ESCAPABLE` plain unless another backslash stands before it, and is
 //! itself plain before anything else (Atlassian's public sources: `BackslashEscapeRendererComponent` of the wiki renderer
 //! and `escape.ts` of `@atlaskit/editor-wikimarkup-transformer`, which Cloud uses). And HTML entities are understood by
 //! Data Center (`HtmlEscaper`) but not by Cloud. So what no backslash can escape is broken up by a word joiner, which is

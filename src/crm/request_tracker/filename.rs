@@ -55,7 +55,7 @@ mod tests {
             ("Größe 50% (1).tar.gz", "Größe 50% (1).tar.gz"),
             ("../../etc/passwd", ".._.._etc_passwd"),
             ("C:\\a\"b.txt", "C:_a'b.txt"),
-            ("=?UTF-8?B?YQ==?=", "=_UTF-8?B?YQ==?="),
+            ("=?UTF-8?B?YQ==?=", "=_UTF-8?B?YQ==_="),
             ("two\r\nlines\0.txt", "two  lines .txt"),
             ("0", "_0"),
             (" ", "unnamed"),

@@ -23,7 +23,7 @@ fn bodies(texts: Vec<String>, header: &str) -> Vec<String> {
 async fn texts_of_40_000_characters_and_of_a_megabyte_arrive_whole_on_either_side() {
     let world = World::new().await;
     let (case, issue) = pair(&world).await;
-    let words: String = (0..8_000).map(|number| format!("w{number:03} ")).collect();
+    let words: String = (0..8_000).map(|number| format!("w{number:03} ")).collect::<Vec<_>>().concat();
     let emoji = "🚀".repeat(20_000);
     let megabyte = "All work and no play makes Jack a dull boy.\n".repeat(24_000);
     let sources = [words[..40_000].to_owned(), emoji];
@@ -50,7 +50,7 @@ async fn texts_of_40_000_characters_and_of_a_megabyte_arrive_whole_on_either_sid
 #[tokio::test]
 async fn a_long_description_goes_on_in_numbered_comments_on_either_side() {
     let world = World::new().await;
-    let text: String = (0..12_000).map(|number| format!("line {number}\n")).collect();
+    let text: String = (0..12_000).map(|number| format!("line {number}\n")).collect::<Vec<_>>().concat();
     let issue = NewIssue { description: Some(text.clone()), ..NewIssue::flagged("Long") };
     let issue = world.jira.create_issue(issue).unwrap();
     let answer = "Answered at once.";
