@@ -9,7 +9,6 @@ use anyhow::{Context as _, anyhow};
 use casebridge::cases::CaseSystem;
 use casebridge::clock::{SharedClock, SystemClock};
 use casebridge::config::{Config, Platform, QueueConfig, Secret, SecretRef};
-use casebridge::crm::jira::Jira;
 use casebridge::csapi::Csapi;
 use casebridge::entities::Sides;
 use casebridge::outbound::{
@@ -190,25 +189,25 @@ fn company(
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Arc<dyn CaseSystem>> {
     let company = &config.company;
-    let jira = &company.jira;
-    let credentials: Arc<dyn Credentials> = match jira.secret_reference() {
+    let crm = &company.crm;
+    let credentials: Arc<dyn Credentials> = match crm.secret_reference() {
         Some(reference) => {
-            let key = "company.jira: the secret";
+            let key = "the secret in the CRM's section of the configuration";
             let secret = read(&reference.parse().map_err(|error| anyhow!("{key}: expected {error}"))?, key)?;
-            jira.credentials(secret.reveal()).map_err(|error| anyhow!("{key}: {error}"))?
+            crm.credentials(secret.reveal()).map_err(|error| anyhow!("{key}: {error}"))?
         }
         None => Arc::new(NoCredentials),
     };
     let settings = UpstreamSettings {
-        name: "Jira",
+        name: crm.name(),
         base_url: company.base_url.clone(),
         requests_per_minute: company.requests_per_minute,
         timeout: company.timeout,
         retry: retries(company.timeout),
-        download_hosts: jira.allowed_download_hosts(),
+        download_hosts: crm.allowed_download_hosts(),
     };
     let upstream = Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(metrics))?;
-    Ok(Arc::new(Jira::new(jira.clone(), company.priorities.clone(), upstream, Arc::clone(clock))))
+    Ok(crm.connect(company.priorities.clone(), upstream, Arc::clone(clock)))
 }
 
 /// A pause is never longer than a call may take.

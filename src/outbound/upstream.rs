@@ -273,6 +273,12 @@ impl Upstream {
         }
     }
 
+    /// Changes something and returns the path in the answer's `Location`: where what was made stands. `None` if there is none.
+    /// Tried again only where it is certain that nothing happened.
+    pub async fn write_located(&self, call: Call) -> Result<Option<String>, ApiError> {
+        self.persist(call, Effect::Write, |call| Box::pin(self.once_located(call))).await
+    }
+
     /// Opens content for streaming, following redirects to hosts that are allowed for, without credentials there. Opening
     /// is tried again while that may help; once content arrives, whoever reads it decides.
     pub async fn download(&self, call: Call) -> Result<Download, ApiError> {
@@ -379,6 +385,14 @@ impl Upstream {
         // Read all the same, so that the connection can be used again; that this fails changes nothing.
         drop(self.within(read_capped(response, MAX_REFUSAL)).await);
         Ok(())
+    }
+
+    async fn once_located(&self, call: Call) -> Result<Option<String>, Failure> {
+        let response = self.accepted(call, Effect::Write).await?;
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let path = location.and_then(|location| self.settings.base_url.join(location).ok());
+        drop(self.within(read_capped(response, MAX_REFUSAL)).await);
+        Ok(path.map(|url| url.path().to_owned()))
     }
 
     /// One try of a download, with its redirects.

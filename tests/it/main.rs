@@ -24,3 +24,4 @@ mod scenarios;
 mod scripted;
 mod support;
 mod zendesk_adapter;
+mod zendesk_scenarios;

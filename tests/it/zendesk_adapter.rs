@@ -139,7 +139,8 @@ fn connect(
         retry: RetryPolicy {
             attempts: 3,
             first_pause: StdDuration::from_millis(5),
-            longest_pause: StdDuration::from_millis(20),
+            // Far longer than any call takes here, however busy the machine: a write is not tried again after it.
+            longest_pause: StdDuration::from_secs(5),
         },
         download_hosts: settings.allowed_download_hosts(),
     };

@@ -1,0 +1,593 @@
+//! What must never happen, checked whenever anything changes; and what must be true in the end.
+//!
+//! Knows the contract's texts on its own, not from the core: a marker that changed by accident is a violation.
+
+use casebridge::cases::NewCase;
+use casebridge::entities::{CaseMapping, Sides};
+use casebridge::sync::horizons;
+use chrono::{DateTime, Duration, Utc};
+
+use crate::history::{Company, Google, Ms, Side};
+use crate::model::{Card, Note, Writer, key, stamp, stored_under_other_name};
+use crate::people::SECRET;
+use crate::run::WINDOWS;
+use crate::world::{World, real};
+
+/// How long after its flag was taken away something may still be written that was under way: a task's deadline and what
+/// a write may take to arrive.
+fn grace(world: &World) -> Ms {
+    let settles = world.setting.google.settles.max(world.setting.company.settles);
+    (world.setting.deadline + settles) * 1000
+}
+
+/// What a comment that the connector writes is, by its text.
+#[derive(Debug, PartialEq, Eq)]
+enum Meaning<'a> {
+    Comment { id: u64, part: u32, parts: u32, text: &'a str },
+    Attachment { id: u64 },
+    Description { part: u32, parts: u32 },
+    Notice(&'static str),
+}
+
+fn other_name(side: Side) -> &'static str {
+    match side {
+        Google => "Company",
+        Company => "Google",
+    }
+}
+
+/// Reads `[Google Comment 3 by Ada (2/3)]` and the like as they arrive on `side`.
+fn meaning(side: Side, body: &str) -> Option<Meaning<'_>> {
+    let notices = [
+        ("syncing", "This case is now syncing with Company Case: "),
+        ("outage", "This case has not synced properly in "),
+        ("resumed", "Syncing has resumed."),
+        ("cannot reopen", "This case was reopened, but "),
+        ("gone", "This case no longer syncs: "),
+    ];
+    if let Some((name, _)) = notices.iter().find(|(_, start)| body.starts_with(start)) {
+        return Some(Meaning::Notice(name));
+    }
+    let (header, text) = body.split_once('\n')?;
+    let header = header.strip_prefix('[')?.strip_suffix(']')?.strip_prefix(other_name(side))?;
+    let number = header.rsplit_once(" (").and_then(|(_, number)| {
+        let (part, parts) = number.strip_suffix(')')?.split_once('/')?;
+        Some((part.parse().ok()?, parts.parse().ok()?))
+    });
+    let (part, parts) = number.unwrap_or((1, 1));
+    if let Some(rest) = header.strip_prefix(" Comment ") {
+        let id = rest.split_once(" by ")?.0.parse().ok()?;
+        return Some(Meaning::Comment { id, part, parts, text });
+    }
+    if let Some(rest) = header.strip_prefix(" Attachment ") {
+        return Some(Meaning::Attachment { id: rest.split_once(" by ")?.0.parse().ok()? });
+    }
+    header.starts_with(" Description").then_some(Meaning::Description { part, parts })
+}
+
+/// The case across, as the store or the case itself has it.
+fn across(world: &World, side: Side, id: &str) -> Option<String> {
+    if let Some(mapping) = world.shelf.of(side, id) {
+        return mapping.case_id(side.other()).map(str::to_owned);
+    }
+    let other = side.other();
+    let card = world.systems[side].card(id)?;
+    card.mirror_of.clone().or_else(|| {
+        let mirrors = |other: &&Card| other.mirror_of.as_deref().is_some_and(|of| key(of) == key(id));
+        world.systems[other].cards.values().find(mirrors).map(|card| card.id.clone())
+    })
+}
+
+/// The company case of a pair, if it is flagged or was until lately.
+fn check_flag(world: &mut World, side: Side, id: &str, what: &str) {
+    let company = match side {
+        Company => Some(id.to_owned()),
+        Google => across(world, side, id),
+    };
+    let Some(card) = company.and_then(|company| world.systems[Company].card(&company)) else { return };
+    if !card.flagged && world.now - card.flag_changed > grace(world) {
+        let name = card.id.clone();
+        world.violate(format!("{what} on {side} case {id}, though {name} is not flagged (R20)"));
+    }
+}
+
+/// A counterpart is about to be created on `side`.
+pub(crate) fn created(world: &mut World, side: Side, new: &NewCase) {
+    world.check_dry("a case");
+    let from = side.other();
+    let Some(source) = world.systems[from].card(&new.counterpart) else {
+        world.violate(format!("a {side} case is created for {}, which does not exist", new.counterpart));
+        return;
+    };
+    let (source_id, by, flagged, title, description) = (
+        source.id.clone(),
+        source.by,
+        source.flagged || from == Google,
+        source.title.clone(),
+        source.description.clone(),
+    );
+    let changed = source.flag_changed;
+    if by == Writer::Connector {
+        world.violate(format!("a counterpart of {source_id}, which is a counterpart itself (R10)"));
+    }
+    if !flagged && world.now - changed > grace(world) {
+        world.violate(format!("a counterpart of {source_id}, which is not flagged"));
+    }
+    let twin = world.systems[side]
+        .cards
+        .values()
+        .find(|card| card.mirror_of.as_deref().is_some_and(|of| key(of) == key(&source_id)))
+        .map(|card| card.id.clone());
+    if let Some(twin) = twin {
+        world.violate(format!("a second counterpart of {source_id}; the first is {twin} (R9, R10, R13)"));
+    }
+    if new.title != title {
+        world.violate(format!("the title of {source_id} arrives as {:?}", new.title));
+    }
+    let header = match side {
+        Google => format!("CONTENT MIRRORED FROM COMPANY CASE {source_id}:\n"),
+        Company => "CONTENT MIRRORED FROM GOOGLE SUPPORT:\n".to_owned(),
+    };
+    let Some(text) = new.description.strip_prefix(&header) else {
+        world.violate(format!("the description for {source_id} does not begin with its header"));
+        return;
+    };
+    if !same(&description, text, true) {
+        world.violate(format!("the description of {source_id} arrives as {text:?}"));
+    }
+    if new.description.chars().count() > world.traits(side).limit {
+        world.violate("a description is too long".to_owned());
+    }
+}
+
+/// Whether `copy` is `text`, or its beginning, as far as a system can hold it.
+fn same(text: &str, copy: &str, beginning: bool) -> bool {
+    let squeeze = |text: &str| {
+        text.chars()
+            .filter(|c| !c.is_whitespace() && !c.is_control() && !('\u{2400}'..='\u{2421}').contains(c))
+            .collect::<String>()
+    };
+    let (text, copy) = (squeeze(text), squeeze(copy));
+    if beginning { text.starts_with(&copy) } else { text == copy }
+}
+
+/// The connector is about to add a comment.
+pub(crate) fn commented(world: &mut World, side: Side, id: &str, body: &str) {
+    let from = side.other();
+    if side == Google && body.contains(SECRET.trim()) && !world.setting.carry_internal {
+        world.violate(format!("something internal arrives at Google: {body:?}"));
+    }
+    let Some(meaning) = meaning(side, body) else {
+        world.violate(format!("a comment that says nothing known on {side} case {id}: {body:?}"));
+        return;
+    };
+    if let Meaning::Notice(notice) = meaning {
+        noticed(world, side, id, notice);
+        return;
+    }
+    check_flag(world, side, id, "something is carried");
+    let Some(other) = across(world, side, id) else {
+        world.violate(format!("a copy on {side} case {id}, which has no counterpart"));
+        return;
+    };
+    match meaning {
+        Meaning::Comment { id: source, part, parts, text } => {
+            copied_comment(world, side, id, (&other, source), (part, parts), text);
+        }
+        Meaning::Attachment { id: source } => copied_file(world, side, id, &other, source),
+        Meaning::Description { part, parts } => {
+            let description = world.systems[from].card(&other).map(|card| card.description.clone());
+            let text = body.split_once('\n').map_or("", |(_, text)| text);
+            if description.is_none_or(|description| !squeezed(&description).contains(&squeezed(text))) {
+                world.violate(format!("part {part} of {parts} of a description is not in it"));
+            }
+            claim(world, side, id, &format!("description {part}"), 1);
+        }
+        Meaning::Notice(_) => {}
+    }
+}
+
+fn squeezed(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_whitespace() && !c.is_control() && !('\u{2400}'..='\u{2421}').contains(c))
+        .collect()
+}
+
+/// Notes that something was copied; it must not have been before.
+fn claim(world: &mut World, side: Side, id: &str, what: &str, part: u32) {
+    let Some(card) = world.systems[side].card_mut(id) else { return };
+    let parts = card.tally.copies.entry(what.to_owned()).or_default();
+    let twice = parts.contains(&part);
+    parts.push(part);
+    if twice {
+        world.violate(format!("{what} (part {part}) is copied twice to {side} case {id} (R13, R14)"));
+    }
+}
+
+fn copied_comment(
+    world: &mut World,
+    side: Side,
+    id: &str,
+    (other, source): (&str, u64),
+    (part, parts): (u32, u32),
+    text: &str,
+) {
+    let from = side.other();
+    let note =
+        world.systems[from].card(other).and_then(|card| card.notes.iter().find(|note| note.id == source));
+    let Some(note) = note.cloned() else {
+        world.violate(format!("a copy of comment {source}, which {from} case {other} does not have"));
+        return;
+    };
+    if note.by == Writer::Connector {
+        world.violate(format!(
+            "the connector's own comment {source} is carried back to {side} case {id} (R14)"
+        ));
+    }
+    if note.internal && from == Company && !world.setting.carry_internal {
+        world.violate(format!("the internal comment {source} is carried to Google"));
+    }
+    claim(world, side, id, &format!("comment {source}"), part);
+    let Some(card) = world.systems[side].card_mut(id) else { return };
+    let tally = &mut card.tally;
+    // What was refused on its own account comes when it can, after what was not.
+    let free = tally.refused.contains(&source);
+    let out_of_order = !free && (source, part) < tally.newest_source;
+    tally.newest_source = tally.newest_source.max((source, part));
+    let so_far = tally.texts.entry(source).or_default();
+    so_far.push_str(text);
+    let so_far = so_far.clone();
+    let missing = tally.copies[&format!("comment {source}")].len() < part as usize;
+    if out_of_order {
+        world.violate(format!(
+            "comment {source} (part {part}) arrives on {side} case {id} after a later one (R11)"
+        ));
+    }
+    if missing {
+        world.violate(format!("part {part} of comment {source} arrives before an earlier part"));
+    }
+    if part == parts {
+        if !same(&note.body, &so_far, false) {
+            world.violate(format!("comment {source} arrives as {so_far:?} (R16, R25)"));
+        }
+        let card = world.systems[from].card_mut(other);
+        if let Some(note) = card.and_then(|card| card.notes.iter_mut().find(|note| note.id == source)) {
+            note.carried = true;
+        }
+    }
+}
+
+fn copied_file(world: &mut World, side: Side, id: &str, other: &str, source: u64) {
+    let from = side.other();
+    let card = world.systems[from].card_mut(other);
+    let Some(file) = card.and_then(|card| card.files.iter_mut().find(|file| file.id == source)) else {
+        world.violate(format!("a copy of file {source}, which {from} case {other} does not have"));
+        return;
+    };
+    file.carried = true;
+    let (by, internal) = (file.by, file.internal);
+    if by == Writer::Connector {
+        world.violate(format!("the connector's own file {source} is carried back to {side} case {id} (R14)"));
+    }
+    if internal && from == Company && !world.setting.carry_internal {
+        world.violate(format!("the internal file {source} is carried to Google"));
+    }
+    claim(world, side, id, &format!("file {source}"), 1);
+}
+
+/// A comment was refused.
+pub(crate) fn refused(world: &mut World, side: Side, id: &str, body: &str) {
+    if let Some(Meaning::Comment { id: source, .. }) = meaning(side, body)
+        && let Some(card) = world.systems[side].card_mut(id)
+    {
+        card.tally.refused.push(source);
+    }
+}
+
+fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str) {
+    let Some(card) = world.systems[side].card_mut(id) else { return };
+    let count = card.tally.notices.entry(notice).or_default();
+    *count += 1;
+    let (count, reopenings) = (*count, card.tally.reopenings_by_people);
+    let stands = card.tally.outage_stands;
+    let wrong = match notice {
+        "syncing" => count > 1 || side == Company,
+        "outage" => {
+            card.tally.outage_stands = true;
+            stands
+        }
+        "resumed" => {
+            card.tally.outage_stands = false;
+            !stands
+        }
+        "cannot reopen" => count > reopenings,
+        _ => count > 1,
+    };
+    if wrong {
+        world.violate(format!("the notice {notice:?} once too often on {side} case {id}"));
+    }
+    if notice == "outage" || notice == "cannot reopen" {
+        check_flag(world, side, id, "a notice");
+    }
+}
+
+/// The connector is about to add a file.
+pub(crate) fn uploaded(world: &mut World, side: Side, id: &str, name: &str, content: &[u8]) {
+    check_flag(world, side, id, "a file is carried");
+    if side == Google && content.starts_with(SECRET.as_bytes()) && !world.setting.carry_internal {
+        world.violate("an internal file arrives at Google".to_owned());
+    }
+    let Some(other) = across(world, side, id) else {
+        world.violate(format!("a file on {side} case {id}, which has no counterpart"));
+        return;
+    };
+    let from = side.other();
+    let source = world.systems[from]
+        .card(&other)
+        .and_then(|card| card.files.iter().find(|file| file.content == content))
+        .map(|file| (file.id, file.name.clone()));
+    let Some((source, original)) = source else {
+        world.violate(format!(
+            "a file of {} bytes that {from} case {other} does not have (R17)",
+            content.len()
+        ));
+        return;
+    };
+    if name != original && name != stored_under_other_name(&original) {
+        world.violate(format!("the file {original:?} arrives as {name:?} (R17)"));
+    }
+    copied_file(world, side, id, &other, source);
+}
+
+/// The connector has changed a status or a priority: it only ever follows people.
+pub(crate) fn steered(world: &mut World, side: Side, id: &str) {
+    check_flag(world, side, id, "a status or priority is carried");
+    let Some(other) = across(world, side, id) else { return };
+    let (mut by_connector, mut by_people, mut set, mut changed) = (0, 0, 0, 0);
+    for (side, id) in [(side, id), (side.other(), other.as_str())] {
+        let Some(card) = world.systems[side].card(id) else { continue };
+        by_connector += card.tally.status_by_connector;
+        by_people += card.tally.closings_by_people + card.tally.reopenings_by_people;
+        set += card.tally.priorities_by_connector;
+        changed += card.tally.priorities_by_people;
+    }
+    if by_connector > by_people {
+        world.violate(format!(
+            "the status of {id} is changed {by_connector} times, by people {by_people} times (R19)"
+        ));
+    }
+    if set > changed + 1 {
+        world
+            .violate(format!("the priority of {id} is changed {set} times, by people {changed} times (R18)"));
+    }
+}
+
+/// A mapping was stored.
+pub(crate) fn stored(world: &mut World, mapping: &CaseMapping) {
+    if let (Some(google), Some(company)) = (mapping.case_id(Google), mapping.case_id(Company)) {
+        let mirrors = |side: Side, id: &str, of: &str| {
+            let card = world.systems[side].card(id);
+            card.and_then(|card| card.mirror_of.as_deref()).is_some_and(|source| key(source) == key(of))
+        };
+        if !mirrors(Google, google, company) && !mirrors(Company, company, google) {
+            let text = format!("{google} is mapped to {company}, which is a stranger");
+            world.violate(text);
+        }
+    }
+    out_of_reach(world, mapping);
+    stamps(world);
+}
+
+/// What a person wrote on `side` and has yet to arrive on the other.
+fn missing<'a>(world: &'a World, side: Side, card: &'a Card) -> impl Iterator<Item = (String, Ms)> + 'a {
+    let setting = world.setting;
+    let open = move |by: Writer, internal: bool, deleted: Option<Ms>, carried: bool| {
+        by == Writer::Person
+            && !carried
+            && deleted.is_none()
+            && (side == Google || !internal || setting.carry_internal)
+    };
+    let notes = card
+        .notes
+        .iter()
+        .filter(move |note| setting.comments && open(note.by, note.internal, note.deleted, note.carried))
+        .map(|note: &Note| (format!("comment {}", note.id), note.at));
+    let files = card
+        .files
+        .iter()
+        .filter(move |file| setting.attachments && open(file.by, file.internal, file.deleted, file.carried))
+        .map(|file| (format!("file {}", file.id), file.at));
+    notes.chain(files)
+}
+
+/// No horizon may pass what was not carried (R7, R15).
+fn out_of_reach(world: &mut World, mapping: &CaseMapping) {
+    if mapping.gone.is_some() {
+        return;
+    }
+    let horizons: Sides<Option<DateTime<Utc>>> = horizons(mapping, WINDOWS);
+    let mut lost = None;
+    for side in Side::BOTH {
+        let (Some(horizon), Some(card)) =
+            (horizons[side], mapping.case_id(side).and_then(|id| world.systems[side].card(id)))
+        else {
+            continue;
+        };
+        let traits = world.traits(side);
+        lost = lost.or(missing(world, side, card)
+            .find(|(_, at)| stamp(traits, *at) < horizon)
+            .map(|(what, _)| format!("{what} of {side} case {} is out of reach (R7, R15)", card.id)));
+    }
+    if let Some(lost) = lost {
+        world.violate(lost);
+    }
+}
+
+/// No effective stamp may pass what was not carried (R7, R8).
+pub(crate) fn stamps(world: &mut World) {
+    let mut wrong = None;
+    for mapping in world.shelf.mappings.values() {
+        if mapping.gone.is_some() || mapping.paused || !mapping.is_linked() {
+            continue;
+        }
+        let card = |side: Side| {
+            let card = mapping.case_id(side).and_then(|id| world.systems[side].card(id));
+            card.filter(|card| card.deleted.is_none())
+        };
+        let (Some(google), Some(company)) = (card(Google), card(Company)) else { continue };
+        if !company.flagged || world.now - company.flag_changed < 600_000 {
+            continue;
+        }
+        for (side, card, target) in [(Google, google, company), (Company, company, google)] {
+            let traits = world.traits(side);
+            if target.closed && !world.traits(side.other()).comment_when_closed {
+                continue;
+            }
+            let Some(synced) = mapping.synced_at(side, &world.shelf.global) else { continue };
+            // What the system itself shows late cannot be known earlier.
+            let late = Duration::seconds(traits.lag + traits.stale + traits.resolution + 20);
+            let passed = missing(world, side, card).find(|(_, at)| real(*at) + late < synced);
+            if let Some((what, at)) = passed {
+                wrong = Some(format!(
+                    "{what} of {side} case {}, written at {}, waits, but the {side} side counts as synced at {} (R7)",
+                    card.id,
+                    real(at).format("%H:%M:%S"),
+                    synced.format("%H:%M:%S")
+                ));
+            }
+        }
+    }
+    if let Some(wrong) = wrong {
+        world.violate(wrong);
+    }
+}
+
+/// What is not yet as it must be in the end.
+pub(crate) fn disagreement(world: &World) -> Option<String> {
+    for (side, id) in &world.made {
+        let card = world.systems[*side].card(id)?;
+        if card.deleted.is_some() {
+            continue;
+        }
+        let mapping = world.shelf.of(*side, id);
+        let Some(mapping) = mapping else {
+            let must = *side == Google || (card.flagged && !card.closed);
+            let young = world.now - card.created < 29 * 86_400_000;
+            if must && young {
+                return Some(format!("{side} case {id} has no mapping"));
+            }
+            continue;
+        };
+        if let Some(text) = pair_disagrees(world, *side, card, mapping) {
+            return Some(format!("{text} ({side} case {id})"));
+        }
+    }
+    None
+}
+
+fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping) -> Option<String> {
+    if let Some(lease) = &mapping.lease {
+        return Some(format!("the lease of {} was never given back", lease.holder));
+    }
+    if mapping.gone.is_some() {
+        return None;
+    }
+    if side == Company && !card.flagged {
+        return None;
+    }
+    let Some(other_id) = mapping.case_id(side.other()) else {
+        return Some("there is no counterpart".to_owned());
+    };
+    let Some(other) = world.systems[side.other()].card(other_id) else {
+        return Some(format!("the counterpart {other_id} does not exist"));
+    };
+    if other.deleted.is_some() {
+        return Some(format!("the counterpart {other_id} was deleted, and nobody noticed"));
+    }
+    let (google, company) = match side {
+        Google => (card, other),
+        Company => (other, card),
+    };
+    if !company.flagged {
+        return (!mapping.paused).then(|| "it is not flagged, and not paused".to_owned());
+    }
+    if mapping.paused {
+        return Some("it is flagged, and still paused".to_owned());
+    }
+    for (side, card, target) in [(Google, google, company), (Company, company, google)] {
+        let takes = !target.closed || world.traits(side.other()).comment_when_closed;
+        if takes && let Some((what, _)) = missing(world, side, card).next() {
+            return Some(format!("{what} of {side} case {} was never carried", card.id));
+        }
+        if let Some(waiting) = mapping.waiting[side] {
+            return Some(format!("something waits on the {side} side since {}", waiting.since));
+        }
+        let takes_notices = !card.closed || world.traits(side).comment_when_closed;
+        if card.tally.outage_stands && takes_notices {
+            return Some(format!("the outage comment still stands on {side} case {}", card.id));
+        }
+        if mapping.outage_comment_sent_to(side) != card.tally.outage_stands {
+            return Some(format!("the outage flag of {side} case {} is not what stands there", card.id));
+        }
+    }
+    if !mapping.pending.is_empty() {
+        return Some(format!("writes are pending: {:?}", mapping.pending));
+    }
+    if mapping.recovering || mapping.pending_creation.is_some() {
+        return Some("it is still recovering".to_owned());
+    }
+    if let Some(error) = &mapping.last_error {
+        return Some(format!("its last sync failed: {error}"));
+    }
+    let told = |card: &Card| card.tally.notices.get("cannot reopen").copied().unwrap_or_default() > 0;
+    let settled = match (google.closed, company.closed) {
+        (true, false) => !world.traits(Google).reopen && told(company),
+        (false, true) => !world.traits(Company).reopen && told(google),
+        (true, true) | (false, false) => true,
+    };
+    if world.setting.status && !settled {
+        return Some(format!(
+            "Google's case is closed: {}, the company's: {}",
+            google.closed, company.closed
+        ));
+    }
+    if world.setting.status
+        && google.closed == company.closed
+        && mapping.resolved_at.is_some() != google.closed
+    {
+        return Some("resolvedAt is not what both sides say".to_owned());
+    }
+    let low = [casebridge::entities::Priority::P3, casebridge::entities::Priority::P4];
+    let alike = google.priority == company.priority
+        || (world.setting.company.four_priorities
+            && low.contains(&google.priority)
+            && low.contains(&company.priority));
+    if world.setting.priority && !alike {
+        return Some(format!("Google has {}, the company {}", google.priority, company.priority));
+    }
+    if company.google_name.as_deref().is_none_or(|name| key(name) != key(&google.id)) {
+        return Some("the company case does not name its Google case".to_owned());
+    }
+    let said = google.tally.notices.get("syncing").copied().unwrap_or_default() == 1;
+    if !said && (!google.closed || world.traits(Google).comment_when_closed) {
+        return Some("the Google case does not say with which company case it syncs".to_owned());
+    }
+    let parts = mirror_parts(world, card, other);
+    if parts > 0 {
+        return Some(format!("{parts} characters of the description are missing"));
+    }
+    None
+}
+
+/// How many characters of the description of `card` its mirror lacks.
+fn mirror_parts(world: &World, card: &Card, mirror: &Card) -> usize {
+    if mirror.mirror_of.as_deref().is_none_or(|of| key(of) != key(&card.id)) || mirror.closed {
+        return 0;
+    }
+    let copied: usize = mirror.tally.copies.keys().filter(|what| what.starts_with("description")).count();
+    let first = mirror.description.split_once('\n').map_or("", |(_, text)| text);
+    let whole = squeezed(&card.description).len();
+    let lacks = whole.saturating_sub(squeezed(first).len());
+    let _ = world;
+    if lacks > 0 && copied == 0 { lacks } else { 0 }
+}

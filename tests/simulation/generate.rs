@@ -1,0 +1,212 @@
+//! From a seed to a history.
+
+use crate::dice::Dice;
+use crate::history::{
+    Cleanup, Company, Deed, DetectOutages, FileKind, Google, History, Ms, Part, PollCompany, PollGoogle,
+    Setting, Side, Step, Traits, Trouble, What, Words,
+};
+
+const MINUTE: Ms = 60_000;
+const DAY: Ms = 86_400_000;
+
+/// The history that a seed stands for.
+pub(crate) fn history(seed: u64) -> History {
+    let mut dice = Dice::of(&[seed, 1]);
+    let setting = setting(seed, &mut dice);
+    let mut steps = Vec::new();
+    let mut at = 0;
+    // Most histories are one stretch of work; in some, hours or weeks pass between two.
+    let stretches = if dice.percent(20) { 2 } else { 1 };
+    let mut cases = 0;
+    for _ in 0..stretches {
+        let end = at + dice.range(4, 25) * MINUTE;
+        stretch(&mut steps, &mut cases, at, end, &mut dice);
+        at = match dice.below(3) {
+            0 => end + dice.range(10, 300) * MINUTE,
+            1 => end + dice.range(1, 3) * DAY,
+            _ => {
+                steps.push(Step { at: end + 31 * DAY, what: What::Cron(Cleanup), salt: dice.next() });
+                end + 31 * DAY + MINUTE
+            }
+        };
+    }
+    steps.sort_by_key(|step| step.at);
+    History { setting, steps }
+}
+
+fn traits(side: Side, dice: &mut Dice) -> Traits {
+    let lag = *[0, 0, 20, 60].get(dice.index(4)).unwrap_or(&0);
+    let stale = *[0, 0, 5, 20].get(dice.index(4)).unwrap_or(&0);
+    Traits {
+        reopen: side == Company && dice.percent(70),
+        comment_when_closed: dice.percent(60),
+        knows_connector: side == Company && dice.percent(60),
+        settles: dice.range(45, 120),
+        lag,
+        stale,
+        resolution: *[0, 1, 60].get(dice.index(3)).unwrap_or(&0),
+        skew: if dice.percent(50) { dice.range(-60, 60) } else { 0 },
+        limit: *[180, 400, 12_800].get(dice.index(3)).unwrap_or(&180),
+        control_characters: dice.percent(50),
+        renames_files: dice.percent(50),
+        idempotent: side == Company && dice.percent(20),
+        tells_limit: dice.percent(50),
+        four_priorities: side == Company && dice.percent(30),
+    }
+}
+
+fn setting(seed: u64, dice: &mut Dice) -> Setting {
+    let deadline = dice.range(60, 240);
+    Setting {
+        seed,
+        google: traits(Google, dice),
+        company: traits(Company, dice),
+        comments: dice.percent(95),
+        attachments: dice.percent(90),
+        priority: dice.percent(95),
+        status: dice.percent(95),
+        carry_internal: dice.percent(15),
+        internal_copies: dice.percent(30),
+        late: if dice.percent(40) { 20 } else { 0 },
+        twice: if dice.percent(40) { 25 } else { 0 },
+        clock_offset: if dice.percent(40) { dice.range(-3_000, 3_000) } else { 0 },
+        deadline,
+        lease: deadline + 60,
+    }
+}
+
+/// A stretch of work: cron, people and trouble between two moments.
+fn stretch(steps: &mut Vec<Step>, cases: &mut usize, from: Ms, to: Ms, dice: &mut Dice) {
+    let mut add = |at: Ms, what: What, dice: &mut Dice| steps.push(Step { at, what, salt: dice.next() });
+    let mut at = from;
+    while at < to {
+        for kind in [PollGoogle, PollCompany] {
+            if dice.percent(92) {
+                add(at + dice.range(0, 2_000), What::Cron(kind), dice);
+            }
+        }
+        if (at - from) % (5 * MINUTE) == 0 && dice.percent(90) {
+            add(at + dice.range(0, 5_000), What::Cron(DetectOutages), dice);
+        }
+        at += MINUTE;
+    }
+    if dice.percent(10) {
+        add(dice.range(from, to), What::Cron(Cleanup), dice);
+    }
+    let moment = |dice: &mut Dice| dice.range(from, to);
+    // The cases, early on.
+    let new = if *cases == 0 { dice.range(1, 3) } else { dice.range(0, 1) };
+    for _ in 0..new {
+        let deed = Deed::Create {
+            side: dice.pick(&Side::BOTH),
+            flagged: dice.percent(85),
+            priority: u8::try_from(dice.below(5)).unwrap_or(0),
+            words: words(dice),
+        };
+        let early = from + (to - from) / 3;
+        add(dice.range(from, early), What::Person(deed), dice);
+        *cases += 1;
+    }
+    for _ in 0..dice.range(2, 22) {
+        let at = moment(dice);
+        let deed = deed(*cases, dice);
+        add(at, What::Person(deed), dice);
+        // Some things happen in quick succession.
+        if dice.percent(15) {
+            let soon = at + dice.range(0, 3_000);
+            let next = self::deed(*cases, dice);
+            add(soon, What::Person(next), dice);
+        }
+    }
+    if dice.percent(70) {
+        for _ in 0..dice.range(1, 4) {
+            let what = trouble((to - from) / 1000, dice);
+            add(moment(dice), what, dice);
+        }
+    }
+    if dice.percent(60) {
+        for _ in 0..dice.range(1, 5) {
+            let instance = dice.index(2);
+            let awaits = u32::try_from(dice.range(1, 60)).unwrap_or(1);
+            add(moment(dice), What::Crash { instance, awaits }, dice);
+        }
+    }
+    if dice.percent(15) {
+        let instance = dice.index(2);
+        add(moment(dice), What::Stop { instance }, dice);
+    }
+    if dice.percent(25) {
+        for _ in 0..dice.range(1, 3) {
+            let what = What::ByHand {
+                case: dice.index(*cases),
+                side: dice.pick(&Side::BOTH),
+                dry_run: dice.percent(50),
+            };
+            add(moment(dice), what, dice);
+        }
+    }
+}
+
+fn words(dice: &mut Dice) -> Words {
+    match dice.below(100) {
+        0..70 => Words::Short,
+        70..82 => Words::Long,
+        82..92 => Words::Quotation(u8::try_from(dice.below(6)).unwrap_or(0)),
+        _ => Words::Odd,
+    }
+}
+
+fn deed(cases: usize, dice: &mut Dice) -> Deed {
+    let case = dice.index(cases);
+    let side = dice.pick(&Side::BOTH);
+    match dice.below(100) {
+        0..40 => Deed::Comment { case, side, words: words(dice), internal: dice.percent(20) },
+        40..55 => {
+            let kinds = [
+                FileKind::Plain,
+                FileKind::Plain,
+                FileKind::Namesake,
+                FileKind::Namesake,
+                FileKind::OddName,
+                FileKind::TooLarge,
+                FileKind::Forbidden,
+            ];
+            Deed::Attach { case, side, file: dice.pick(&kinds), internal: dice.percent(15) }
+        }
+        55..63 => Deed::Prioritise { case, side, priority: u8::try_from(dice.below(5)).unwrap_or(0) },
+        63..71 => Deed::Close { case, side },
+        71..78 => Deed::Reopen { case, side },
+        78..83 => Deed::Unflag { case },
+        83..89 => Deed::Flag { case },
+        89..93 => Deed::DeleteCopy { case, side, nth: dice.index(6) },
+        93..95 => Deed::DeleteOwn { case, side, nth: dice.index(6) },
+        95..96 => Deed::DeleteCase { case, side },
+        96..98 => Deed::Rename { side },
+        _ => Deed::Touch { case, side },
+    }
+}
+
+fn trouble(length: i64, dice: &mut Dice) -> What {
+    let part = dice.pick(&[
+        Part::GoogleApi,
+        Part::GoogleApi,
+        Part::CompanyApi,
+        Part::CompanyApi,
+        Part::Store,
+        Part::Queue,
+    ]);
+    let percent = u32::try_from(dice.range(10, 70)).unwrap_or(50);
+    let trouble = match dice.below(9) {
+        0 | 1 => Trouble::Down,
+        2 | 3 => Trouble::Unanswered(percent),
+        4 => Trouble::Late(percent),
+        5 => Trouble::RateLimited(percent),
+        6 => Trouble::Slow,
+        7 => Trouble::Unreadable(percent),
+        _ if matches!(part, Part::GoogleApi | Part::CompanyApi) => {
+            dice.pick(&[Trouble::Unauthorized, Trouble::BrokenDownloads(60)])
+        }
+        _ => Trouble::Unanswered(percent),
+    };
+    What::Trouble { part, trouble, seconds: dice.range(5, length.max(6)) }
+}

@@ -1,0 +1,557 @@
+//! What the core is given in place of real systems, a real store and a real queue: they behave, in virtual time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use casebridge::cases::{
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+};
+use casebridge::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Priority};
+use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
+use casebridge::store::{Created, MappingFilter, MappingPage, Store, StoreError};
+use chrono::{DateTime, Duration, Utc};
+use futures_util::StreamExt as _;
+use serde_json::Value;
+
+use crate::check;
+use crate::dice::{Dice, hash};
+use crate::faults::{Course, Fate, TIMEOUT, breaks_off, course};
+use crate::history::{Company, Google, Ms, Part, Side, TaskKind};
+use crate::model::{FILE_LIMIT, error, stored_under_other_name};
+use crate::mutation;
+use crate::world::{Event, Shared, World};
+
+/// A call that is under way.
+struct Journey {
+    course: Course,
+    dice: Dice,
+}
+
+fn depart(world: &Shared, part: Part) -> Journey {
+    let mut world = world.lock();
+    let mut dice = world.call_dice();
+    let course = course(&mut world, part, &mut dice);
+    Journey { course, dice }
+}
+
+async fn pause(world: &Shared, ms: Ms) {
+    let at = world.lock().now + ms;
+    world.until(at).await;
+}
+
+/// A call that changes nothing.
+async fn read<T>(
+    world: &Shared,
+    part: Part,
+    look: impl FnOnce(&mut World, &mut Dice) -> T,
+) -> Result<T, ApiErrorKind> {
+    let Journey { course, mut dice } = depart(world, part);
+    pause(world, course.sending + course.travelling.min(TIMEOUT)).await;
+    if course.travelling >= TIMEOUT {
+        return Err(ApiErrorKind::Uncertain);
+    }
+    let answer = match course.fate {
+        Fate::Answered | Fate::Late(_) => Ok(look(&mut world.lock(), &mut dice)),
+        Fate::Failed(kind) | Fate::Lost(kind) => Err(kind),
+    };
+    if course.travelling + course.answering >= TIMEOUT {
+        pause(world, TIMEOUT - course.travelling).await;
+        return Err(ApiErrorKind::Uncertain);
+    }
+    pause(world, course.answering).await;
+    answer
+}
+
+/// A call that changes something. Once it is sent it arrives, whatever becomes of the sender.
+async fn write<T: Send + 'static>(
+    world: &Shared,
+    part: Part,
+    act: impl FnOnce(&mut World) -> T + Send + 'static,
+) -> Result<T, ApiErrorKind> {
+    let Journey { course, .. } = depart(world, part);
+    if course.sending > 0 {
+        pause(world, course.sending).await;
+    }
+    let now = world.lock().now;
+    match course.fate {
+        Fate::Failed(kind) => {
+            pause(world, course.answering).await;
+            return Err(kind);
+        }
+        Fate::Late(after) => {
+            world.send(now + after, act);
+            pause(world, TIMEOUT).await;
+            return Err(ApiErrorKind::Uncertain);
+        }
+        Fate::Answered | Fate::Lost(_) => {}
+    }
+    let answer = world.send(now + course.travelling, act);
+    if course.travelling + course.answering >= TIMEOUT {
+        pause(world, TIMEOUT).await;
+        return Err(ApiErrorKind::Uncertain);
+    }
+    pause(world, course.travelling + course.answering).await;
+    if let Fate::Lost(kind) = course.fate {
+        return Err(kind);
+    }
+    let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Ok(answer.unwrap_or_else(|| unreachable!("it arrived before its answer")))
+}
+
+// The two systems.
+
+pub(crate) struct SystemPort {
+    pub(crate) world: Shared,
+    pub(crate) side: Side,
+    capabilities: Capabilities,
+}
+
+impl SystemPort {
+    pub(crate) fn new(world: &Shared, side: Side) -> Self {
+        let traits = *world.lock().traits(side);
+        let capabilities = Capabilities {
+            name: match side {
+                Google => "CSAPI",
+                Company => "CRM",
+            },
+            reopen: traits.reopen,
+            comment_when_closed: traits.comment_when_closed,
+            internal_comments: side == Company,
+            comment_limit: TextLimit::code_points(traits.limit),
+            title_limit: TextLimit::code_points(60),
+            description_limit: TextLimit::code_points(traits.limit),
+            control_characters: traits.control_characters,
+            search_lag: Duration::seconds(traits.lag),
+            write_settles: Duration::seconds(traits.settles),
+            time_resolution: Duration::seconds(traits.resolution),
+            idempotency_keys: traits.idempotent,
+            stored_filename: if traits.renames_files { stored_under_other_name } else { str::to_owned },
+        };
+        Self { world: world.clone(), side, capabilities }
+    }
+
+    fn part(&self) -> Part {
+        match self.side {
+            Google => Part::GoogleApi,
+            Company => Part::CompanyApi,
+        }
+    }
+
+    async fn read<T>(
+        &self,
+        call: &str,
+        look: impl FnOnce(&mut World, &mut Dice) -> Result<T, ApiError> + Send,
+    ) -> Result<T, ApiError> {
+        let answer = read(&self.world, self.part(), look).await;
+        answer.map_err(|kind| error(kind, self.side, call))?
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        call: &str,
+        act: impl FnOnce(&mut World) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let answer = write(&self.world, self.part(), act).await;
+        answer.map_err(|kind| error(kind, self.side, call))?
+    }
+}
+
+#[async_trait]
+impl CaseSystem for SystemPort {
+    fn side(&self) -> Side {
+        self.side
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
+        let side = self.side;
+        self.read("read the attachment limit", move |world, _| {
+            Ok(world.traits(side).tells_limit.then_some(FILE_LIMIT))
+        })
+        .await
+    }
+
+    async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
+        let side = self.side;
+        let sweep = self.read("search", move |world, dice| Ok(world.search(side, since, dice))).await?;
+        Ok(mutation::searched(&self.world, sweep))
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
+        let side = self.side;
+        let case = self.read("get a case", move |world, _| Ok(world.get_case(side, id))).await?;
+        Ok(mutation::got(&self.world, case))
+    }
+
+    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+        let side = self.side;
+        let found = self
+            .read("find a counterpart", move |world, dice| Ok(world.find_mirror(side, counterpart, dice)));
+        let found = found.await?;
+        Ok(mutation::found(&self.world, found))
+    }
+
+    async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
+        let (side, case) = (self.side, case.clone());
+        self.write("create a case", move |world| world.api_create(side, &case)).await
+    }
+
+    async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
+        let (side, id, counterpart) = (self.side, id.to_owned(), counterpart.to_owned());
+        self.write("link", move |world| world.api_link(side, &id, &counterpart)).await
+    }
+
+    async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
+        let side = self.side;
+        let comments =
+            self.read("list comments", move |world, dice| world.list_notes(side, id, since, dice)).await?;
+        Ok(mutation::listed(&self.world, side, id, comments))
+    }
+
+    async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
+        let side = self.side;
+        self.read("list attachments", move |world, dice| world.list_files(side, id, since, dice)).await
+    }
+
+    async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
+        let (side, id, comment) = (self.side, id.to_owned(), comment.clone());
+        self.write("add a comment", move |world| world.api_comment(side, &id, &comment)).await
+    }
+
+    async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
+        let (side, part) = (self.side, self.part());
+        let (content, broken) = self
+            .read("download", move |world, dice| {
+                let broken = breaks_off(world, part, dice);
+                world.file_content(side, id, &attachment.id).map(|content| (content, broken))
+            })
+            .await?;
+        let size = content.len() as u64;
+        let mut pieces: Vec<Result<Bytes, ApiError>> =
+            content.chunks(500).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        if broken {
+            pieces.truncate(pieces.len() / 2);
+            pieces.push(Err(error(ApiErrorKind::Uncertain, side, "download: the content broke off")));
+        }
+        Ok(Download { size: Some(size), content: futures_util::stream::iter(pieces).boxed() })
+    }
+
+    async fn upload(&self, id: &str, mut attachment: NewAttachment) -> Result<Written, ApiError> {
+        let mut content = Vec::new();
+        while let Some(piece) = attachment.content.next().await {
+            // Nothing is kept of an upload that breaks off.
+            content.extend_from_slice(&piece?);
+        }
+        let (side, id) = (self.side, id.to_owned());
+        let internal = attachment.visibility == Visibility::Internal;
+        self.write("upload", move |world| {
+            world.api_upload(side, &id, &attachment.filename, content, internal)
+        })
+        .await
+    }
+
+    async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
+        let (side, id) = (self.side, id.to_owned());
+        self.write("set the priority", move |world| world.api_priority(side, &id, priority)).await
+    }
+
+    async fn close(&self, id: &str) -> Result<(), ApiError> {
+        let (side, id) = (self.side, id.to_owned());
+        self.write("close", move |world| world.api_status(side, &id, true)).await
+    }
+
+    async fn reopen(&self, id: &str) -> Result<(), ApiError> {
+        let (side, id) = (self.side, id.to_owned());
+        self.write("reopen", move |world| world.api_status(side, &id, false)).await
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        Vec::new()
+    }
+}
+
+// The store.
+
+/// What the store holds.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    pub(crate) mappings: BTreeMap<i64, CaseMapping>,
+    pub(crate) global: Global,
+    next: i64,
+}
+
+impl Shelf {
+    pub(crate) fn of(&self, side: Side, id: &str) -> Option<&CaseMapping> {
+        self.mappings.values().find(|mapping| holds(mapping, side, id))
+    }
+}
+
+fn holds(mapping: &CaseMapping, side: Side, id: &str) -> bool {
+    match side {
+        Google => {
+            mapping.google_case_name.as_ref().is_some_and(|name| Some(name.number()) == id.rsplit('/').next())
+        }
+        Company => mapping.company_case_id.as_ref().is_some_and(|company| company.as_str() == id),
+    }
+}
+
+pub(crate) struct StorePort(pub(crate) Shared);
+
+impl StorePort {
+    async fn read<T>(&self, look: impl FnOnce(&mut World) -> T + Send) -> Result<T, StoreError> {
+        read(&self.0, Part::Store, |world, _| look(world)).await.map_err(unavailable)
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut World) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        write(&self.0, Part::Store, act).await.map_err(unavailable)?
+    }
+}
+
+fn unavailable(kind: ApiErrorKind) -> StoreError {
+    StoreError::Unavailable(format!("{kind:?} in the simulation"))
+}
+
+#[async_trait]
+impl Store for StorePort {
+    async fn global(&self) -> Result<Global, StoreError> {
+        self.read(|world| world.shelf.global).await
+    }
+
+    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let at = mutation::watermark(&self.0, at);
+        self.write(move |world| {
+            world.check_dry("the watermark");
+            world.shelf.global.set_last_polled_at(side, at);
+            world.note("polled", || format!("{side} as of {}", at.format("%H:%M:%S%.3f")));
+            check::stamps(world);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
+        let mapping = mutation::stored(&self.0, mapping);
+        self.write(move |world| {
+            world.check_dry("a mapping");
+            if !mutation::allows_twins(world) {
+                for side in Side::BOTH {
+                    if let Some(id) = mapping.case_id(side)
+                        && let Some(existing) = world.shelf.of(side, id)
+                    {
+                        return Ok(Created::Existing(existing.clone()));
+                    }
+                }
+            }
+            world.shelf.next += 1;
+            let mapping = CaseMapping { id: MappingId(world.shelf.next), version: 1, ..mapping };
+            world.shelf.mappings.insert(mapping.id.0, mapping.clone());
+            world.writes += 1;
+            world.note("maps", || describe(&mapping));
+            check::stored(world, &mapping);
+            Ok(Created::New(mapping))
+        })
+        .await
+    }
+
+    async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
+        self.read(move |world| world.shelf.mappings.get(&id.0).cloned()).await
+    }
+
+    async fn find_by_google(&self, name: &GoogleCaseName) -> Result<Option<CaseMapping>, StoreError> {
+        self.read(move |world| world.shelf.of(Google, name.as_str()).cloned()).await
+    }
+
+    async fn find_by_company(&self, id: &CompanyCaseId) -> Result<Option<CaseMapping>, StoreError> {
+        self.read(move |world| world.shelf.of(Company, id.as_str()).cloned()).await
+    }
+
+    async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
+        let mapping = mutation::stored(&self.0, mapping.clone());
+        self.write(move |world| {
+            world.check_dry("a mapping");
+            let id = mapping.id;
+            let Some(current) = world.shelf.mappings.get(&id.0) else { return Err(StoreError::Gone(id)) };
+            if current.version != mapping.version && !mutation::ignores_versions(world) {
+                return Err(StoreError::Conflict(id));
+            }
+            let version = current.version + 1;
+            for side in Side::BOTH {
+                if let Some(case) = mapping.case_id(side)
+                    && let Some(other) =
+                        world.shelf.mappings.values().find(|other| other.id != id && holds(other, side, case))
+                    && !mutation::allows_twins(world)
+                {
+                    return Err(StoreError::Duplicate { existing: other.id });
+                }
+            }
+            let mapping = CaseMapping { version, ..mapping };
+            world.shelf.mappings.insert(id.0, mapping.clone());
+            world.writes += 1;
+            world.note("stores", || describe(&mapping));
+            check::stored(world, &mapping);
+            Ok(mapping)
+        })
+        .await
+    }
+
+    async fn delete(&self, mapping: &CaseMapping) -> Result<(), StoreError> {
+        let (id, version) = (mapping.id, mapping.version);
+        self.write(move |world| {
+            world.check_dry("a deletion");
+            match world.shelf.mappings.get(&id.0) {
+                None => Ok(()),
+                Some(current) if current.version != version => Err(StoreError::Conflict(id)),
+                Some(_) => {
+                    world.shelf.mappings.remove(&id.0);
+                    world.writes += 1;
+                    world.note("deletes", || format!("mapping {id}"));
+                    Ok(())
+                }
+            }
+        })
+        .await
+    }
+
+    async fn list(
+        &self,
+        filter: MappingFilter,
+        after: Option<MappingId>,
+        limit: usize,
+    ) -> Result<MappingPage, StoreError> {
+        self.read(move |world| {
+            let matches = |mapping: &&CaseMapping| match filter {
+                MappingFilter::All => true,
+                MappingFilter::NeedsWatching => mapping.needs_watching(),
+                MappingFilter::Open => mapping.is_open(),
+                MappingFilter::ResolvedBefore(time) => mapping.resolved_at.is_some_and(|at| at < time),
+            };
+            // Small pages, so that there are many.
+            let limit = limit.min(2);
+            let mut found: Vec<CaseMapping> = world
+                .shelf
+                .mappings
+                .values()
+                .filter(|mapping| after.is_none_or(|after| mapping.id > after))
+                .filter(matches)
+                .take(limit + 1)
+                .cloned()
+                .collect();
+            let more = found.len() > limit;
+            found.truncate(limit);
+            let next = found.last().map(|mapping| mapping.id).filter(|_| more);
+            MappingPage { mappings: found, next }
+        })
+        .await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// What matters of a mapping, for the log.
+fn describe(mapping: &CaseMapping) -> String {
+    let time = |at: Option<DateTime<Utc>>| at.map_or("-".to_owned(), |at| at.format("%H:%M:%S").to_string());
+    let wait = |side: Side| mapping.waiting[side].map_or("-".to_owned(), |waiting| time(Some(waiting.since)));
+    let carried = |side: Side| time(mapping.carried_updated_at[side]);
+    format!(
+        "mapping {} v{}: {} + {}; synced {} {}; waiting {} {}; carried {} {}; lease {:?}; ledger {}; pending {:?}; {}{}{}{}{}",
+        mapping.id,
+        mapping.version,
+        mapping.case_id(Google).unwrap_or("-"),
+        mapping.case_id(Company).unwrap_or("-"),
+        time(mapping.google_updates_synced_at),
+        time(mapping.company_updates_synced_at),
+        wait(Google),
+        wait(Company),
+        carried(Google),
+        carried(Company),
+        mapping.lease.as_ref().map(|lease| lease.expires_at.format("%H:%M:%S").to_string()),
+        mapping.ledger.entries().len(),
+        mapping
+            .pending
+            .iter()
+            .map(|pending| format!("{}:{:?}", pending.side, pending.source))
+            .collect::<Vec<_>>(),
+        mapping.resolved_at.map_or_else(String::new, |_| "resolved ".to_owned()),
+        if mapping.paused { "paused " } else { "" },
+        mapping.gone.map_or_else(String::new, |side| format!("gone {side} ")),
+        if mapping.recovering { "recovering " } else { "" },
+        mapping.last_error.as_deref().map(|error| format!("({error})")).unwrap_or_default(),
+    )
+}
+
+// The queue.
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ticket {
+    Waiting,
+    Running,
+    Done,
+}
+
+/// A task in a queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Queued {
+    pub(crate) kind: TaskKind,
+    pub(crate) body: Value,
+    pub(crate) salt: u64,
+    pub(crate) attempt: u32,
+    pub(crate) state: Ticket,
+    /// It is to be delivered once more when it is done.
+    pub(crate) again: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pub(crate) tickets: Vec<Queued>,
+    names: BTreeSet<String>,
+}
+
+impl World {
+    /// Puts a task into its queue.
+    pub(crate) fn enqueue(&mut self, kind: TaskKind, body: Value, salt: u64) {
+        let mut dice = Dice::of(&[self.setting.seed, salt]);
+        let late = !self.calm && !kind.is_scheduled() && dice.percent(self.setting.late);
+        let delay = if late { dice.range(30_000, 600_000) } else { dice.range(20, 400) };
+        let again = !self.calm && dice.percent(self.setting.twice);
+        let ticket = self.queue.tickets.len();
+        self.queue.tickets.push(Queued { kind, body, salt, attempt: 0, state: Ticket::Waiting, again });
+        let at = self.now + delay;
+        self.plan(at, Event::Deliver(ticket));
+        self.note("queues", || format!("{kind} as ticket {ticket}, due in {delay} ms"));
+    }
+}
+
+pub(crate) struct QueuePort(pub(crate) Shared);
+
+#[async_trait]
+impl TaskQueue for QueuePort {
+    async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
+        let kind = task.kind;
+        let outcome = write(&self.0, Part::Queue, move |world| {
+            world.check_dry("a task");
+            if let Some(name) = &task.name
+                && !world.queue.names.insert(name.as_str().to_owned())
+            {
+                return Enqueued::AlreadyExists;
+            }
+            let salt = task.name.as_ref().map_or(0, |name| hash(name.as_str().as_bytes()));
+            world.enqueue(task.kind, task.body, salt);
+            Enqueued::New
+        });
+        outcome.await.map_err(|kind_of_error| QueueError {
+            task: kind,
+            reason: format!("{kind_of_error:?} in the simulation"),
+        })
+    }
+}

@@ -1,0 +1,430 @@
+//! Runs a history: real tasks over the models, in virtual time, on two instances.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration as StdDuration;
+
+use casebridge::cases::{CaseSystem, Visibility};
+use casebridge::entities::{Sides, ToleranceTable};
+use casebridge::sync::{Rules, Switches};
+use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Task, TaskReport, TaskSettings};
+use casebridge::telemetry::Metrics;
+use chrono::Duration;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::check;
+use crate::dice::Dice;
+use crate::faults::Window;
+use crate::history::{
+    Company, DetectOutages, Google, History, Ms, PollCompany, PollGoogle, Setting, Side, TaskKind, What,
+};
+use crate::model::key;
+use crate::mutation::Mutation;
+use crate::ports::{QueuePort, StorePort, SystemPort, Ticket};
+use crate::world::{Event, RunFacts, RunId, Shared, World, panic_text};
+
+/// The polling windows: the documented ones.
+pub(crate) const WINDOWS: Sides<Duration> =
+    Sides { google: Duration::minutes(30), company: Duration::minutes(5) };
+
+/// Rounds of polls that both sides are given to agree once all trouble is over.
+const ROUNDS: u32 = 150;
+
+/// How a history went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) violation: Option<String>,
+    /// Everything that happened, folded into a number.
+    pub(crate) trace: u64,
+    pub(crate) runs: usize,
+    pub(crate) writes: u64,
+    /// How many rounds it took both sides to agree.
+    pub(crate) rounds: u32,
+    pub(crate) log: String,
+}
+
+/// What is asked of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options {
+    pub(crate) verbose: bool,
+    pub(crate) mutation: Option<Mutation>,
+}
+
+/// Runs it to its end, or to the first violation.
+pub(crate) fn run(history: &History, options: Options) -> Verdict {
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+    }
+    let world = Shared::new(World::new(history.setting, options.mutation, options.verbose));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        RUNTIME.with(|runtime| {
+            runtime.block_on(tokio::task::unconstrained(async {
+                let mut engine = Engine::new(world.clone(), history);
+                engine.live().await;
+                engine.rounds
+            }))
+        })
+    }));
+    let mut world = world.lock();
+    if let Err(panic) = &outcome {
+        world.violate(format!("it panicked: {}", panic_text(panic.as_ref())));
+    }
+    Verdict {
+        violation: world.violation.clone(),
+        trace: world.trace,
+        runs: world.runs.len(),
+        writes: world.writes,
+        rounds: outcome.unwrap_or_default(),
+        log: world.log.take().unwrap_or_default(),
+    }
+}
+
+struct Running {
+    future: Pin<Box<dyn Future<Output = TaskReport> + Send>>,
+    instance: usize,
+    ticket: Option<usize>,
+    kind: TaskKind,
+}
+
+struct Engine<'a> {
+    world: Shared,
+    history: &'a History,
+    instances: [Arc<Deps>; 2],
+    running: Vec<Option<Running>>,
+    /// The moment of virtual time that tokio's clock shows; it only has to be right where a deadline begins or ends.
+    tokio_at: Ms,
+    rounds: u32,
+}
+
+impl<'a> Engine<'a> {
+    fn new(world: Shared, history: &'a History) -> Self {
+        let instances = [instance(&world, &history.setting, 0), instance(&world, &history.setting, 1)];
+        {
+            let mut world = world.lock();
+            for (index, step) in history.steps.iter().enumerate() {
+                world.plan(step.at, Event::Step(index));
+            }
+        }
+        Self { world, history, instances, running: Vec::new(), tokio_at: 0, rounds: 0 }
+    }
+
+    async fn live(&mut self) {
+        let last = self.history.steps.last().map_or(0, |step| step.at);
+        self.pass(last).await;
+        self.settle(last).await;
+    }
+
+    /// Lets everything happen that is due until `limit`.
+    async fn pass(&mut self, limit: Ms) {
+        loop {
+            let event = {
+                let mut world = self.world.lock();
+                if world.violation.is_some() {
+                    return;
+                }
+                world.next_event(limit)
+            };
+            let Some(event) = event else { break };
+            self.handle(event).await;
+        }
+        self.world.lock().set_time(limit);
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Wake(run) => self.poll(run),
+            Event::Arrives(effect) => effect(&mut self.world.lock()),
+            Event::Step(index) => self.step(index).await,
+            Event::Deliver(ticket) => self.deliver(ticket).await,
+            Event::Deadline(run) => {
+                if self.running[run].is_some() {
+                    self.catch_up().await;
+                    self.poll(run);
+                }
+            }
+        }
+    }
+
+    /// Brings tokio's clock to the present moment.
+    async fn catch_up(&mut self) {
+        let now = self.world.lock().now;
+        if let Ok(passed) = u64::try_from(now - self.tokio_at)
+            && passed > 0
+        {
+            tokio::time::advance(StdDuration::from_millis(passed)).await;
+            self.tokio_at = now;
+        }
+    }
+
+    async fn step(&mut self, index: usize) {
+        let step = self.history.steps[index];
+        match step.what {
+            What::Person(deed) => self.world.lock().act(deed, step.salt),
+            What::Cron(kind) => self.world.lock().enqueue(kind, json!({}), step.salt),
+            What::ByHand { case, side, dry_run } => {
+                let id = self.world.lock().case_on(case, side);
+                if let Some(id) = id {
+                    let kind = match side {
+                        Google => TaskKind::SyncGoogleCase,
+                        Company => TaskKind::SyncCompanyCase,
+                    };
+                    let body = match side {
+                        Google => json!({ "case_name": id }),
+                        Company => json!({ "case_id": id }),
+                    };
+                    let mode = if dry_run { Mode::DryRun } else { Mode::Act };
+                    self.start(kind, &body, step.salt, None, mode).await;
+                }
+            }
+            What::Crash { instance, awaits } => self.world.lock().doomed[instance] = Some(awaits),
+            What::Stop { instance } => self.stop(instance),
+            What::Trouble { part, trouble, seconds } => {
+                let mut world = self.world.lock();
+                let until = world.now + seconds * 1000;
+                world.troubles.push(Window { part, trouble, until });
+                world.note("trouble", || format!("{trouble:?} for {part:?}, {seconds} s"));
+            }
+        }
+    }
+
+    async fn deliver(&mut self, ticket: usize) {
+        let (kind, body, salt) = {
+            let mut world = self.world.lock();
+            let queued = &world.queue.tickets[ticket];
+            if queued.state != Ticket::Waiting {
+                return;
+            }
+            let (kind, body) = (queued.kind, queued.body.clone());
+            let salt = queued.salt.wrapping_add(u64::from(queued.attempt) << 32);
+            // A queue that cron feeds delivers one task at a time.
+            if kind.is_scheduled() && self.running.iter().flatten().any(|running| running.kind == kind) {
+                let at = world.now + 1_000;
+                world.plan(at, Event::Deliver(ticket));
+                return;
+            }
+            world.queue.tickets[ticket].state = Ticket::Running;
+            (kind, body, salt)
+        };
+        self.start(kind, &body, salt, Some(ticket), Mode::Act).await;
+    }
+
+    async fn start(
+        &mut self,
+        kind: TaskKind,
+        body: &serde_json::Value,
+        salt: u64,
+        ticket: Option<usize>,
+        mode: Mode,
+    ) {
+        self.catch_up().await;
+        let instance = Dice::of(&[self.history.setting.seed, salt, 2]).index(2);
+        let run = self.running.len();
+        let caller = if ticket.is_some() { Caller::Queue } else { Caller::Person };
+        let task = match Task::parse(kind, body.to_string().as_bytes()) {
+            Ok(task) => task,
+            Err(error) => return self.world.lock().violate(format!("a task that cannot be read: {error}")),
+        };
+        {
+            let mut world = self.world.lock();
+            let label = format!("{run}:{}{}", kind.name(), if mode == Mode::DryRun { " dry" } else { "" });
+            world.runs.push(RunFacts { instance, salt, calls: 0, dry: mode == Mode::DryRun, label });
+            let deadline = world.now + self.history.setting.deadline * 1000 + 2;
+            world.plan(deadline, Event::Deadline(run));
+            world.note("starts", || format!("{run}: {} on instance {instance}", body));
+        }
+        let deps = self.instances[instance].clone();
+        let future = Box::pin(async move { tasks::run(&deps, task, caller, mode).await });
+        self.running.push(Some(Running { future, instance, ticket, kind }));
+        self.poll(run);
+    }
+
+    fn poll(&mut self, run: RunId) {
+        let Some(running) = &mut self.running[run] else { return };
+        let instance = running.instance;
+        self.world.lock().current = Some(run);
+        let polled = running.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(report) = polled {
+            self.finish(run, &report);
+        }
+        self.world.lock().current = None;
+        let dead = self.world.lock().doomed[instance] == Some(0);
+        if dead {
+            self.crash(instance);
+        }
+    }
+
+    fn finish(&mut self, run: RunId, report: &TaskReport) {
+        let Some(running) = self.running[run].take() else { return };
+        let mut world = self.world.lock();
+        world.note("ends", || format!("{run}: {}", report.to_json()));
+        if report.outcome == Outcome::Abandoned && running.ticket.is_some() {
+            // Only a case without a mapping is given up.
+            let id = world.queue.tickets[running.ticket.unwrap_or_default()].body.clone();
+            let named = id.get("case_name").or_else(|| id.get("case_id")).and_then(|id| id.as_str());
+            let side = if running.kind == TaskKind::SyncGoogleCase { Google } else { Company };
+            if let Some(id) = named
+                && world.shelf.of(side, key(id)).is_some()
+            {
+                let text = format!("{} is abandoned: {:?}", running.kind, report.detail);
+                world.violate(text);
+            }
+        }
+        let again = matches!(report.outcome, Outcome::Failed | Outcome::Outage);
+        if let Some(ticket) = running.ticket {
+            repeat(&mut world, ticket, again);
+        }
+    }
+
+    /// Everything that runs on that instance is gone, wherever it was; the queues deliver it again.
+    fn crash(&mut self, instance: usize) {
+        let mut lost = Vec::new();
+        for running in &mut self.running {
+            if running.as_ref().is_some_and(|running| running.instance == instance)
+                && let Some(running) = running.take()
+            {
+                lost.extend(running.ticket);
+                // Dropped without the lock: a future may hold anything.
+                drop(running);
+            }
+        }
+        let mut world = self.world.lock();
+        world.doomed[instance] = None;
+        world.note("crash", || format!("of instance {instance}: {} tasks", lost.len()));
+        for ticket in lost {
+            repeat(&mut world, ticket, true);
+        }
+    }
+
+    fn stop(&mut self, instance: usize) {
+        self.instances[instance].stop.cancel();
+        self.world.lock().note("stop", || format!("of instance {instance}"));
+        for run in 0..self.running.len() {
+            if self.running[run].as_ref().is_some_and(|running| running.instance == instance) {
+                self.poll(run);
+            }
+        }
+        self.instances[instance] = self::instance(&self.world, &self.history.setting, instance);
+    }
+
+    /// All trouble is over: both sides must agree within a bounded time, and then nothing may be written any more.
+    async fn settle(&mut self, last: Ms) {
+        {
+            let mut world = self.world.lock();
+            world.troubles.clear();
+            world.calm = true;
+            world.doomed = [None; 2];
+            world.note("calm", String::new);
+        }
+        let mut open = None;
+        for round in 1..=ROUNDS {
+            self.rounds = round;
+            let before = self.world.lock().writes;
+            self.round(last, round).await;
+            let world = self.world.lock();
+            if world.violation.is_some() {
+                return;
+            }
+            let busy = world.queue.tickets.iter().any(|ticket| ticket.state != Ticket::Done);
+            open = check::disagreement(&world);
+            if open.is_none() && !busy && world.writes == before && round % 5 == 0 {
+                break;
+            }
+            if open.is_none() && busy {
+                open = Some("the queues are not empty".to_owned());
+            }
+        }
+        if let Some(open) = open {
+            return self.world.lock().violate(format!("after {ROUNDS} rounds: {open}"));
+        }
+        let before = self.world.lock().writes;
+        for extra in 1..=5 {
+            self.round(last, self.rounds + extra).await;
+        }
+        let mut world = self.world.lock();
+        if world.writes != before && world.violation.is_none() {
+            let writes = world.writes - before;
+            world.violate(format!("both sides agree, and yet another round writes {writes} times (R8)"));
+        }
+    }
+
+    async fn round(&mut self, last: Ms, round: u32) {
+        let start = last + Ms::from(round) * 60_000;
+        self.pass(start).await;
+        {
+            let mut world = self.world.lock();
+            let salt = u64::from(round) << 8;
+            world.enqueue(PollGoogle, json!({}), salt);
+            world.enqueue(PollCompany, json!({}), salt + 1);
+            if round % 5 == 0 {
+                world.enqueue(DetectOutages, json!({}), salt + 2);
+            }
+        }
+        self.pass(start + 59_999).await;
+    }
+}
+
+/// A delivery is over: the queue repeats it by its policy, or is done with it.
+fn repeat(world: &mut World, ticket: usize, failed: bool) {
+    let mut dice = Dice::of(&[world.setting.seed, world.queue.tickets[ticket].salt, 3]);
+    let queued = &mut world.queue.tickets[ticket];
+    queued.attempt += 1;
+    let scheduled = queued.kind.is_scheduled();
+    let delay = if failed && !(scheduled && queued.attempt > 3) {
+        Some(if scheduled { 15_000 } else { (10_000_i64 << queued.attempt.min(6)).min(300_000) })
+    } else if queued.again {
+        queued.again = false;
+        Some(dice.range(0, 120_000))
+    } else {
+        None
+    };
+    queued.state = if delay.is_some() { Ticket::Waiting } else { Ticket::Done };
+    if let Some(delay) = delay {
+        let at = world.now + delay;
+        world.plan(at, Event::Deliver(ticket));
+    }
+}
+
+fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
+    static METRICS: OnceLock<Arc<Metrics>> = OnceLock::new();
+    let clock = world.lock().clocks[number].clone();
+    let system = |side: Side| -> Arc<dyn CaseSystem> { Arc::new(SystemPort::new(world, side)) };
+    Arc::new(Deps {
+        clock,
+        store: Arc::new(StorePort(world.clone())),
+        queue: Arc::new(QueuePort(world.clone())),
+        systems: Sides { google: system(Google), company: system(Company) },
+        settings: TaskSettings {
+            rules: Rules {
+                switches: Switches {
+                    creation: true,
+                    comments: setting.comments,
+                    attachments: setting.attachments,
+                    priority: setting.priority,
+                    status: setting.status,
+                },
+                carry_internal_comments: setting.carry_internal,
+                comment_visibility: if setting.internal_copies {
+                    Visibility::Internal
+                } else {
+                    Visibility::Public
+                },
+            },
+            windows: WINDOWS,
+            max_case_age: Duration::days(30),
+            retention: Duration::days(30),
+            tolerances: ToleranceTable::default(),
+            deadline: StdDuration::from_secs(setting.deadline.unsigned_abs()),
+            lease: Duration::seconds(setting.lease),
+        },
+        metrics: METRICS.get_or_init(Metrics::shared).clone(),
+        stop: CancellationToken::new(),
+    })
+}

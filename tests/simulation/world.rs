@@ -1,0 +1,263 @@
+//! The world of one history: virtual time, the agenda, both systems, the store, the queue, and what was seen to be wrong.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use casebridge::clock::ManualClock;
+use casebridge::entities::Sides;
+use chrono::{DateTime, Duration, TimeZone as _, Utc};
+
+use crate::dice::{Dice, hash};
+use crate::faults::Window;
+use crate::history::{Company, Google, Ms, Setting, Side};
+use crate::model::System;
+use crate::mutation::Mutation;
+use crate::ports::{Queue, Shelf};
+
+pub(crate) type RunId = usize;
+
+/// What happens next.
+pub(crate) enum Event {
+    /// A call of that run goes on.
+    Wake(RunId),
+    /// Something that was sent arrives.
+    Arrives(Box<dyn FnOnce(&mut World) + Send>),
+    Step(usize),
+    /// A queue delivers that ticket.
+    Deliver(usize),
+    Deadline(RunId),
+}
+
+/// What the world knows about a run of a task.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RunFacts {
+    pub(crate) instance: usize,
+    pub(crate) salt: u64,
+    pub(crate) calls: u64,
+    pub(crate) dry: bool,
+    pub(crate) label: String,
+}
+
+pub(crate) struct World {
+    pub(crate) setting: Setting,
+    pub(crate) now: Ms,
+    pub(crate) clocks: [Arc<ManualClock>; 2],
+    agenda: BTreeMap<(Ms, u64), Event>,
+    sequence: u64,
+    pub(crate) runs: Vec<RunFacts>,
+    pub(crate) current: Option<RunId>,
+    /// For each instance, after how many more awaits it dies.
+    pub(crate) doomed: [Option<u32>; 2],
+    pub(crate) systems: Sides<System>,
+    pub(crate) shelf: Shelf,
+    pub(crate) queue: Queue,
+    pub(crate) troubles: Vec<Window>,
+    pub(crate) calm: bool,
+    /// The cases that people made, in order.
+    pub(crate) made: Vec<(Side, String)>,
+    /// How many writes changed anything, in the systems or the store.
+    pub(crate) writes: u64,
+    pub(crate) violation: Option<String>,
+    pub(crate) mutation: Option<Mutation>,
+    pub(crate) trace: u64,
+    pub(crate) log: Option<String>,
+}
+
+/// The time at which every history begins.
+pub(crate) fn epoch() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 1, 5, 8, 0, 0).unwrap()
+}
+
+/// Real time of a moment.
+pub(crate) fn real(at: Ms) -> DateTime<Utc> {
+    epoch() + Duration::milliseconds(at)
+}
+
+impl World {
+    pub(crate) fn new(setting: Setting, mutation: Option<Mutation>, verbose: bool) -> Self {
+        let clocks = [ManualClock::at(epoch()), ManualClock::at(real(setting.clock_offset))];
+        Self {
+            setting,
+            now: 0,
+            clocks,
+            agenda: BTreeMap::new(),
+            sequence: 0,
+            runs: Vec::new(),
+            current: None,
+            doomed: [None; 2],
+            systems: Sides { google: System::new(Google), company: System::new(Company) },
+            shelf: Shelf::default(),
+            queue: Queue::default(),
+            troubles: Vec::new(),
+            calm: false,
+            made: Vec::new(),
+            writes: 0,
+            violation: None,
+            mutation,
+            trace: 0,
+            log: verbose.then(String::new),
+        }
+    }
+
+    pub(crate) fn plan(&mut self, at: Ms, event: Event) {
+        self.sequence += 1;
+        self.agenda.insert((at.max(self.now), self.sequence), event);
+    }
+
+    /// The next event that is due until `limit`; time moves to it.
+    pub(crate) fn next_event(&mut self, limit: Ms) -> Option<Event> {
+        let key = *self.agenda.first_key_value()?.0;
+        if key.0 > limit {
+            return None;
+        }
+        self.set_time(key.0);
+        self.agenda.remove(&key)
+    }
+
+    pub(crate) fn set_time(&mut self, now: Ms) {
+        if now > self.now {
+            self.now = now;
+            self.clocks[0].set(real(now));
+            self.clocks[1].set(real(now + self.setting.clock_offset));
+        }
+    }
+
+    pub(crate) fn traits(&self, side: Side) -> &crate::history::Traits {
+        self.setting.traits(side)
+    }
+
+    /// Dice for the next call of the current run: they depend on nothing that other runs do.
+    pub(crate) fn call_dice(&mut self) -> Dice {
+        let seed = self.setting.seed;
+        match self.current {
+            Some(run) => {
+                let run = &mut self.runs[run];
+                run.calls += 1;
+                Dice::of(&[seed, run.salt, run.calls])
+            }
+            None => Dice::of(&[seed, self.now.unsigned_abs()]),
+        }
+    }
+
+    /// Folds something that happened into the trace.
+    pub(crate) fn note(&mut self, what: &str, text: impl FnOnce() -> String) {
+        self.trace = (self.trace ^ hash(what.as_bytes()) ^ self.now.unsigned_abs())
+            .wrapping_mul(0x0100_0000_01b3)
+            .rotate_left(5);
+        let by = self.current.map(|run| self.runs[run].label.clone());
+        if let Some(log) = &mut self.log {
+            let seconds = self.now.div_euclid(1000);
+            let time = format!(
+                "{:02}:{:02}:{:02}.{:03}",
+                seconds / 3600,
+                seconds / 60 % 60,
+                seconds % 60,
+                self.now % 1000
+            );
+            let by = by.map(|by| format!(" [{by}]")).unwrap_or_default();
+            let _ = writeln!(log, "{time}{by} {what} {}", text());
+        }
+    }
+
+    /// Something that must never happen, happened.
+    pub(crate) fn violate(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        self.note("VIOLATION", || what.clone());
+        if self.violation.is_none() {
+            self.violation = Some(what);
+        }
+    }
+
+    /// The current run is not one that may write.
+    pub(crate) fn check_dry(&mut self, what: &str) {
+        if self.current.is_some_and(|run| self.runs[run].dry) {
+            self.violate(format!("a dry run writes: {what}"));
+        }
+    }
+}
+
+/// The world, shared by the engine and the ports.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    pub(crate) fn new(world: World) -> Self {
+        Self(Arc::new(Mutex::new(world)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until that moment of virtual time.
+    pub(crate) fn until(&self, at: Ms) -> Until<'_> {
+        Until { world: self, at, planned: false }
+    }
+
+    /// Sends something that arrives at `at`, whatever becomes of the sender. The answer can be picked up from the slot.
+    pub(crate) fn send<T: Send + 'static>(
+        &self,
+        at: Ms,
+        effect: impl FnOnce(&mut World) -> T + Send + 'static,
+    ) -> Arc<Mutex<Option<T>>> {
+        let slot = Arc::new(Mutex::new(None));
+        let answer = slot.clone();
+        let mut world = self.lock();
+        let sender = world.current;
+        world.plan(
+            at,
+            Event::Arrives(Box::new(move |world| {
+                let before = std::mem::replace(&mut world.current, sender);
+                let value = effect(world);
+                world.current = before;
+                *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            })),
+        );
+        slot
+    }
+}
+
+/// A wait for a moment of virtual time. Every await of a model is one: here a process can die.
+pub(crate) struct Until<'a> {
+    world: &'a Shared,
+    at: Ms,
+    planned: bool,
+}
+
+impl Future for Until<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        let shared = self.world;
+        let mut world = shared.lock();
+        if world.now >= self.at && self.planned {
+            return Poll::Ready(());
+        }
+        if !self.planned {
+            self.planned = true;
+            if let Some(run) = world.current {
+                let at = self.at;
+                world.plan(at, Event::Wake(run));
+                let instance = world.runs[run].instance;
+                if let Some(awaits) = &mut world.doomed[instance] {
+                    *awaits = awaits.saturating_sub(1);
+                }
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
