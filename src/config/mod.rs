@@ -15,6 +15,7 @@ use crate::cases::Visibility;
 use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::CsapiSettings;
 use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
+use crate::store::StoreUrl;
 use crate::sync::{Rules, Switches};
 use crate::tasks::TaskSettings;
 
@@ -188,6 +189,9 @@ fn read(r: &mut Reader) -> Option<Config> {
         );
     }
     let url = r.string_or("store.url", "sqlite:casebridge.db");
+    if let Err(error) = url.parse::<StoreUrl>() {
+        r.error(format!("store.url: {error}"));
+    }
     let queue = read_queue(r, &url);
     Some(Config {
         server: server?,

@@ -264,13 +264,16 @@ impl Client {
         }
     }
 
-    fn key(&self, kind: &str, name: Identity) -> Key {
+    fn partition(&self) -> Partition {
         let DatabaseLocation { project, database, emulator: _ } = &self.target.at;
-        let partition_id = Partition {
+        Partition {
             project_id: project.clone(),
             database_id: (database != DEFAULT_DATABASE).then(|| database.clone()),
-        };
-        Key { partition_id, path: vec![PathElement { kind: kind.to_owned(), name }] }
+        }
+    }
+
+    fn key(&self, kind: &str, name: Identity) -> Key {
+        Key { partition_id: self.partition(), path: vec![PathElement { kind: kind.to_owned(), name }] }
     }
 
     fn mapping_key(&self, id: MappingId) -> Key {
@@ -444,8 +447,8 @@ impl Client {
     }
 
     async fn create(&self, mut mapping: CaseMapping) -> Result<Created, StoreError> {
-        let kind = json!({ "keys": [self.key(MAPPINGS, Identity::None)] });
-        let allocated: AllocateAnswer = self.persist("allocateIds", &kind).await?;
+        let unnamed = json!({ "partitionId": self.partition(), "path": [{ "kind": MAPPINGS }] });
+        let allocated: AllocateAnswer = self.persist("allocateIds", &json!({ "keys": [unnamed] })).await?;
         let nothing = || StoreError::Unavailable(format!("{}: it assigned no ID", self.target));
         mapping.id = id_of_key(allocated.keys.first().ok_or_else(nothing)?)?;
         mapping.version = 1;
@@ -571,18 +574,20 @@ struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
+    /// Its ID. It is begun by a call of its own: if the first lookup begins it, the Firestore emulator makes its commit
+    /// wait for its own locks, until it is aborted (Cloud SDK 528).
+    async fn begun(&mut self) -> Result<String, ApiFailure> {
+        if let Some(id) = &self.id {
+            return Ok(id.clone());
+        }
+        let body = json!({ "transactionOptions": { "readWrite": {} } });
+        let begun: BeginAnswer = self.client.call("beginTransaction", body).await?;
+        Ok(self.id.insert(begun.transaction).clone())
+    }
+
     /// The entities with these keys, in their order.
     async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Entity>>, ApiFailure> {
-        // Begun by a call of its own: if a lookup begins it, the Firestore emulator (of Cloud SDK 5xx) makes its commit wait
-        // for its own locks.
-        let id = match self.id.clone() {
-            Some(id) => id,
-            None => {
-                let body = json!({ "transactionOptions": { "readWrite": {} } });
-                let begun: BeginAnswer = self.client.call("beginTransaction", body).await?;
-                self.id.insert(begun.transaction).clone()
-            }
-        };
+        let id = self.begun().await?;
         let mut found = HashMap::new();
         let mut wanted = keys.to_vec();
         while !wanted.is_empty() {
@@ -756,9 +761,6 @@ enum Identity {
     /// A number, as text: JSON's own lose the last digits.
     Id(String),
     Name(String),
-    /// Yet to be assigned.
-    #[serde(untagged)]
-    None,
 }
 
 #[derive(Debug, Deserialize)]
@@ -898,7 +900,7 @@ fn is_of(entity: &Entity, revision: i64) -> bool {
 fn id_of_key(key: &Key) -> Result<MappingId, StoreError> {
     let id = match key.path.last() {
         Some(PathElement { name: Identity::Id(id), .. }) => id.parse().ok(),
-        Some(PathElement { name: Identity::Name(_) | Identity::None, .. }) | None => None,
+        Some(PathElement { name: Identity::Name(_), .. }) | None => None,
     };
     id.map(MappingId).ok_or_else(|| {
         StoreError::Corrupt(format!("{:?}: the key of a mapping is a number, not a name", key.path))
@@ -1030,7 +1032,6 @@ mod tests {
                 key(Some("d"), Identity::Name("n".to_owned())),
                 json!({"partitionId": {"projectId": "p", "databaseId": "d"}, "path": [{"kind": "K", "name": "n"}]}),
             ),
-            (key(None, Identity::None), json!({"partitionId": {"projectId": "p"}, "path": [{"kind": "K"}]})),
         ] {
             assert_eq!(serde_json::to_value(&key).unwrap(), expected);
             assert_eq!(serde_json::from_value::<Key>(expected).unwrap(), key);

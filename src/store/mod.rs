@@ -8,6 +8,7 @@ mod firestore;
 mod google_cloud;
 mod record;
 mod sqlite;
+mod url;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -18,6 +19,7 @@ pub use datastore::DatastoreStore;
 pub use firestore::FirestoreStore;
 pub use google_cloud::{DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase, OperationCounts};
 pub use sqlite::SqliteStore;
+pub use url::{StoreUrl, StoreUrlError, open};
 
 /// Why a store did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]

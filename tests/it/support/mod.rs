@@ -66,6 +66,7 @@ pub(crate) struct World {
     pub(crate) csapi: SandboxCsapi,
     pub(crate) jira: SandboxJira,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) deps: Arc<Deps>,
     pub(crate) service: SocketAddr,
     queue: Arc<EmbeddedQueue>,
     cron: EmbeddedCron,
@@ -150,7 +151,7 @@ impl World {
             stop: CancellationToken::new(),
         });
         let app = router(Service {
-            deps,
+            deps: deps.clone(),
             platform: Platform::Local,
             admin_token: None,
             internal_token: Secret::new(INTERNAL_TOKEN),
@@ -159,7 +160,18 @@ impl World {
         tokio::spawn(async move {
             axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap();
         });
-        Self { clock, csapi, jira, store, service, queue, cron, http: reqwest::Client::new(), folder: folder }
+        Self {
+            clock,
+            csapi,
+            jira,
+            store,
+            deps,
+            service,
+            queue,
+            cron,
+            http: reqwest::Client::new(),
+            folder: folder,
+        }
     }
 
     /// Lets cron and the queues run for so long, each thing at its time.
