@@ -555,24 +555,23 @@ impl<'a> Planner<'a> {
                 actions.rest.push(Action::RefusedReopening(false));
             }
             (true, false, true) if carried => {
-                if self.facts[target].reopen {
-                    actions.reopen = vec![Action::Reopen { side: target }, Action::Unresolve];
-                } else if self.just_adopted(Notice::CannotReopen) {
+                let notice = Source::Notice(Notice::CannotReopen);
+                if self.just_adopted(Notice::CannotReopen) {
                     actions.rest.push(Action::RefusedReopening(true));
-                } else if !mapping.reopen_refused {
+                } else if mapping.reopen_refused || self.has_to_wait(source, &notice) {
+                    // It was told, or may have been.
+                } else if self.facts[target].reopen {
+                    actions.reopen = vec![Action::Reopen { side: target }, Action::Unresolve];
+                } else {
                     let counterpart = mapping.case_id(target).unwrap_or_default();
-                    let body = texts::cannot_reopen(source, counterpart);
-                    let source_of_comment = Source::Notice(Notice::CannotReopen);
-                    if !self.has_to_wait(source, &source_of_comment) {
-                        actions.rest.push(Action::Comment(CommentToWrite {
-                            side: source,
-                            source: source_of_comment,
-                            source_at: None,
-                            body,
-                            visibility: self.visibility(source),
-                        }));
-                        actions.rest.push(Action::RefusedReopening(true));
-                    }
+                    actions.rest.push(Action::Comment(CommentToWrite {
+                        side: source,
+                        source: notice,
+                        source_at: None,
+                        body: texts::cannot_reopen(source, counterpart),
+                        visibility: self.visibility(source),
+                    }));
+                    actions.rest.push(Action::RefusedReopening(true));
                 }
             }
             _ => {}

@@ -194,7 +194,15 @@ impl<'a> Session<'a> {
             if is_blocked(&action, &blocked) {
                 continue;
             }
-            match self.act(&action).await {
+            let mut outcome = self.act(&action).await;
+            if let (Action::Reopen { side }, Err(SyncError::Api(error))) = (&action, &outcome)
+                && error.kind == ApiErrorKind::Unsupported
+            {
+                // A system that can reopen cases, with a workflow that cannot: no retry changes that (R19).
+                blocked.status = true;
+                outcome = self.tell_cannot_reopen(*side).await;
+            }
+            match outcome {
                 Ok(()) => {}
                 Err(SyncError::Api(error)) => {
                     block(&mut blocked, &action, &error);
@@ -204,6 +212,24 @@ impl<'a> Session<'a> {
             }
         }
         Ok(failures)
+    }
+
+    /// Says, once, on the case that was reopened that the one of `side` stays closed (`R19`).
+    async fn tell_cannot_reopen(&mut self, side: Side) -> Result<(), SyncError> {
+        let on = side.other();
+        let visibility = match on {
+            Side::Google => Visibility::Public,
+            Side::Company => self.deps.settings.rules.comment_visibility,
+        };
+        let comment = CommentToWrite {
+            side: on,
+            source: Source::Notice(Notice::CannotReopen),
+            source_at: None,
+            body: texts::cannot_reopen(on, &self.case_id(side)?),
+            visibility,
+        };
+        self.comment(&comment).await?;
+        self.save(|mapping| mapping.reopen_refused = true).await
     }
 
     async fn act(&mut self, action: &Action) -> Result<(), SyncError> {
