@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("queue", &["cases", "clock", "outbound", "tasks"]),
     ("tasks", &["cases", "clock", "entities", "queue", "store", "sync", "telemetry"]),
     // Reads the settings of the parts into the parts' own types.
-    ("config", &["cases", "crm", "csapi", "entities", "sync", "tasks"]),
+    ("config", &["cases", "crm", "csapi", "entities", "store", "sync", "tasks"]),
     // Reads what the configuration only names.
     ("secrets", &["cases", "clock", "config", "outbound"]),
     ("http", &["config", "entities", "queue", "store", "tasks", "telemetry"]),
