@@ -17,6 +17,7 @@ use std::sync::Arc;
 use casebridge::clock::SystemClock;
 use casebridge::sandbox::csapi::SandboxCsapi;
 use casebridge::sandbox::jira::{ResolutionOnClosing, SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
+use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings};
 use tokio::task::JoinHandle;
 
 /// The Python to use, or what to do to have one.
@@ -97,4 +98,20 @@ async fn the_python_client_jira_works_with_the_sandbox_jira_as_data_center() {
         ..SandboxJiraSettings::data_center()
     };
     jiras_python_client_works_with("data-center", settings).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_zenpy_works_with_the_sandbox_zendesk() {
+    // The credentials are those that the script sends; small pages, so that there are several.
+    let auth =
+        SandboxZendeskAuth::ApiToken { email: "bot@example.com".to_owned(), token: "secret".to_owned() };
+    let settings = SandboxZendeskSettings { auth, page_limit: 3, ..SandboxZendeskSettings::default() };
+    let sandbox = SandboxZendesk::new(Arc::new(SystemClock), settings);
+    sandbox.seed_samples().unwrap();
+    let (url, server) = serve(sandbox.router()).await;
+    let (content_url, content_server) = serve(sandbox.content_router()).await;
+    sandbox.set_content_base(&content_url);
+    run("zendesk_zenpy.py", vec![url]).await;
+    server.abort();
+    content_server.abort();
 }

@@ -8,15 +8,24 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+#[path = "it/queue_contract.rs"]
+#[expect(dead_code, reason = "some of it serves the embedded queue's own suite only")]
+mod queue_contract;
 #[path = "it/contract/store.rs"]
 mod store;
 
+#[path = "gcloud/cloud_tasks.rs"]
+mod cloud_tasks;
+#[path = "gcloud/datastore.rs"]
+mod datastore;
 #[path = "gcloud/emulator.rs"]
 mod emulator;
 #[path = "gcloud/firestore.rs"]
 mod firestore;
 #[path = "gcloud/relay.rs"]
 mod relay;
+#[path = "gcloud/task_queue.rs"]
+mod task_queue;
 
 /// A plain client, to look at what is stored without our stores.
 fn http() -> reqwest::Client {

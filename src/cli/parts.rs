@@ -1,6 +1,7 @@
 //! Real parts, from the configuration.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,21 +9,24 @@ use anyhow::{Context as _, anyhow};
 use casebridge::cases::CaseSystem;
 use casebridge::clock::{SharedClock, SystemClock};
 use casebridge::config::{Config, Platform, QueueConfig, Secret, SecretRef};
-use casebridge::crm::jira::Jira;
 use casebridge::csapi::Csapi;
 use casebridge::entities::Sides;
 use casebridge::outbound::{
     Credentials, GoogleCredentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings,
 };
 use casebridge::queue::TaskQueue;
+use casebridge::queue::cloud_tasks::{self, CloudTasksOptions, CloudTasksQueue};
 use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
 use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions};
 use casebridge::queue::queue_yaml::QueueConfig as QueueYaml;
-use casebridge::store::Store;
+use casebridge::store::{self, Store, StoreUrl};
 use casebridge::tasks::Deps;
 use casebridge::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
+
+/// Far below what Cloud Tasks takes (500 a second and queue), far above what polls need.
+const CLOUD_TASKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).unwrap();
 
 /// Everything that the commands work with.
 pub(super) struct Parts {
@@ -40,9 +44,9 @@ impl Parts {
         let clock: SharedClock = Arc::new(SystemClock);
         let metrics = Metrics::shared();
         let google = Google::default();
-        let store = open_store(&config.store.url)?;
+        let store = open_store(&config.store.url, &google).await?;
         let internal_token = Secret::new(hex::encode(rand::random::<[u8; 32]>()));
-        let (queue, embedded) = open_queue(config, &clock, &internal_token)?;
+        let (queue, embedded) = open_queue(config, &google, &clock, &metrics, &internal_token).await?;
         let systems = Sides {
             google: csapi(config, &google, &clock, &metrics).await?,
             company: company(config, &clock, &metrics)?,
@@ -104,18 +108,19 @@ fn read(secret: &SecretRef, key: &str) -> anyhow::Result<Secret> {
     }
 }
 
-fn open_store(url: &str) -> anyhow::Result<Arc<dyn Store>> {
-    match url.strip_prefix("sqlite:") {
-        Some(path) => Ok(Arc::new(casebridge::store::SqliteStore::open(std::path::Path::new(path))?)),
-        None => Err(anyhow!("store.url: {url:?} is not a store that this build knows: sqlite:PATH")),
-    }
+async fn open_store(url: &str, google: &Google) -> anyhow::Result<Arc<dyn Store>> {
+    let needs_credentials = url.parse::<StoreUrl>().context("store.url")?.needs_credentials();
+    let credentials = if needs_credentials { Some(google.credentials(true).await?) } else { None };
+    Ok(store::open(url, credentials).await?)
 }
 
 type Embedded = Option<(Arc<EmbeddedQueue>, Option<Arc<EmbeddedCron>>)>;
 
-fn open_queue(
+async fn open_queue(
     config: &Config,
+    google: &Google,
     clock: &SharedClock,
+    metrics: &Arc<Metrics>,
     internal_token: &Secret,
 ) -> anyhow::Result<(Arc<dyn TaskQueue>, Embedded)> {
     match &config.queue {
@@ -136,8 +141,24 @@ fn open_queue(
             };
             Ok((Arc::clone(&queue) as Arc<dyn TaskQueue>, Some((queue, cron))))
         }
-        QueueConfig::CloudTasks { .. } => {
-            Err(anyhow!("queue.kind: cloud-tasks is not supported by this build"))
+        QueueConfig::CloudTasks { base_url, project, location, authenticate } => {
+            let settings = UpstreamSettings {
+                name: cloud_tasks::NAME,
+                base_url: base_url.clone(),
+                requests_per_minute: CLOUD_TASKS_PER_MINUTE,
+                timeout: config.google.timeout,
+                retry: retries(config.google.timeout),
+                download_hosts: Vec::new(),
+            };
+            let credentials = google.credentials(*authenticate).await?;
+            let upstream = Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(metrics))?;
+            let options = CloudTasksOptions {
+                project: project.clone(),
+                location: location.clone(),
+                service: std::env::var("GAE_SERVICE").ok(),
+                dispatch_deadline: config.tasks.deadline + Duration::from_mins(1),
+            };
+            Ok((Arc::new(CloudTasksQueue::new(Arc::new(upstream), options)), None))
         }
     }
 }
@@ -167,25 +188,25 @@ fn company(
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Arc<dyn CaseSystem>> {
     let company = &config.company;
-    let jira = &company.jira;
-    let credentials: Arc<dyn Credentials> = match jira.secret_reference() {
+    let crm = &company.crm;
+    let credentials: Arc<dyn Credentials> = match crm.secret_reference() {
         Some(reference) => {
-            let key = "company.jira: the secret";
+            let key = "the secret in the CRM's section of the configuration";
             let secret = read(&reference.parse().map_err(|error| anyhow!("{key}: expected {error}"))?, key)?;
-            jira.credentials(secret.reveal()).map_err(|error| anyhow!("{key}: {error}"))?
+            crm.credentials(secret.reveal()).map_err(|error| anyhow!("{key}: {error}"))?
         }
         None => Arc::new(NoCredentials),
     };
     let settings = UpstreamSettings {
-        name: "Jira",
+        name: crm.name(),
         base_url: company.base_url.clone(),
         requests_per_minute: company.requests_per_minute,
         timeout: company.timeout,
         retry: retries(company.timeout),
-        download_hosts: jira.allowed_download_hosts(),
+        download_hosts: crm.allowed_download_hosts(),
     };
     let upstream = Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(metrics))?;
-    Ok(Arc::new(Jira::new(jira.clone(), company.priorities.clone(), upstream, Arc::clone(clock))))
+    Ok(crm.connect(company.priorities.clone(), upstream, Arc::clone(clock)))
 }
 
 /// A pause is never longer than a call may take.

@@ -25,17 +25,14 @@ pub(super) async fn check(config: &Config, json: bool) -> anyhow::Result<bool> {
         what: format!("store: {}", config.store.url),
         result: store.map(|()| "can be read and written".to_owned()).map_err(|error| error.to_string()),
     }];
-    let queue = match &config.queue {
-        QueueConfig::Embedded { path, cron, .. } => format!(
-            "embedded, in {}{}",
-            path.display(),
-            if *cron { "" } else { "; cron is off: somebody else must call GET /cron/…" }
-        ),
-        QueueConfig::CloudTasks { project, location, .. } => {
-            format!("Cloud Tasks of {project} in {location}")
-        }
-    };
-    checks.push(Check { what: "queues".to_owned(), result: Ok(queue) });
+    if let QueueConfig::Embedded { path, cron, .. } = &config.queue {
+        let cron = if *cron { "" } else { "; cron is off: somebody else must call GET /cron/…" };
+        checks.push(Check {
+            what: "queues".to_owned(),
+            result: Ok(format!("embedded, in {}{cron}", path.display())),
+        });
+    }
+    checks.extend(parts.deps.queue.check().await);
     for side in Side::BOTH {
         checks.extend(parts.deps.systems[side].check().await);
     }

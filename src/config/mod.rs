@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration as StdDuration;
 
 use chrono::Duration;
-use serde::Deserialize as _;
 
 use crate::cases::Visibility;
-use crate::crm::PriorityWords;
-use crate::crm::jira::JiraSettings;
+use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::CsapiSettings;
 use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
+use crate::store::StoreUrl;
 use crate::sync::{Rules, Switches};
 use crate::tasks::TaskSettings;
 
@@ -63,8 +62,8 @@ pub struct GoogleConfig {
 /// `[company]`
 #[derive(Debug, Clone)]
 pub struct CompanyConfig {
-    /// Which CRM: `jira`.
-    pub kind: String,
+    /// Which CRM, with its kind's own section, `[company.jira]`.
+    pub crm: CrmSettings,
     /// Where it is.
     pub base_url: url::Url,
     /// How long a case goes on being checked after an update.
@@ -73,8 +72,6 @@ pub struct CompanyConfig {
     pub requests_per_minute: NonZeroU32,
     /// For a whole call; for streamed content, the longest silence.
     pub timeout: StdDuration,
-    /// The kind's own section, `[company.jira]`.
-    pub jira: JiraSettings,
     /// The CRM's words for P0 to P4, from `[priorities]`.
     pub priorities: PriorityWords,
 }
@@ -192,6 +189,9 @@ fn read(r: &mut Reader) -> Option<Config> {
         );
     }
     let url = r.string_or("store.url", "sqlite:casebridge.db");
+    if let Err(error) = url.parse::<StoreUrl>() {
+        r.error(format!("store.url: {error}"));
+    }
     let queue = read_queue(r, &url);
     Some(Config {
         server: server?,
@@ -241,50 +241,60 @@ fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
 }
 
 fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
-    let kind = r.required("company.kind", "the CRM: jira");
-    let kind = kind.filter(|kind| {
-        let known = matches!(kind.as_str(), "jira");
-        if !known {
-            r.error("company.kind: expected \"jira\"");
-        }
-        known
-    });
+    let kind = r.required("company.kind", &format!("the CRM: {}", CrmSettings::KINDS.join(" or ")));
     let base_url = r.url("company.base_url", None);
     let polling_window = r.duration("company.polling_window", "5m");
     let requests_per_minute = r.positive("company.requests_per_minute", 300);
     let timeout = r.duration("company.timeout", "60s");
-    let jira = kind.as_ref().and_then(|_| read_jira(r));
+    let known = kind.as_deref().filter(|kind| CrmSettings::KINDS.contains(kind));
+    if known.is_none() {
+        if kind.is_some() {
+            r.error(format!("company.kind: expected {}", CrmSettings::KINDS.join(" or ")));
+        }
+        for kind in CrmSettings::KINDS {
+            r.ignore(&format!("company.{kind}"));
+        }
+    }
+    let crm = known.and_then(|kind| read_crm(r, kind));
     let defaults = ["Highest", "High", "Medium", "Low", "Lowest"];
     let words = Priority::ALL.map(|priority| {
         r.string_or(&format!("priorities.{priority}"), defaults[usize::from(priority.level())])
     });
     let priorities = PriorityWords::new(words).map_err(|error| r.error(error)).ok();
+    if let (Some(crm), Some(words)) = (&crm, &priorities) {
+        for problem in crm.priority_problems(words) {
+            r.error(problem);
+        }
+    }
     Some(CompanyConfig {
-        kind: kind?,
         base_url: base_url?,
         polling_window: polling_window?,
         requests_per_minute: requests_per_minute?,
         timeout: timeout?.to_std().unwrap_or_default(),
-        jira: jira?,
+        crm: crm?,
         priorities: priorities?,
     })
 }
 
-fn read_jira(r: &mut Reader) -> Option<JiraSettings> {
-    match JiraSettings::deserialize(r.subtable("company.jira")) {
-        Ok(settings) => {
-            let problems = settings.problems();
-            let sound = problems.is_empty();
+fn read_crm(r: &mut Reader, kind: &str) -> Option<CrmSettings> {
+    let section = format!("company.{kind}");
+    // One key alone may be too little, but its type is then not what is wrong.
+    let table = r.subtable(&section, |alone| CrmSettings::takes(kind, alone));
+    let settings = match CrmSettings::read(kind, table) {
+        Ok(settings) => settings,
+        Err(problems) => {
             for problem in problems {
                 r.error(problem);
             }
-            sound.then_some(settings)
+            return None;
         }
-        Err(error) => {
-            r.error(format!("company.jira: {}", error.message()));
-            None
-        }
+    };
+    // Not the value: it may be the secret itself, put here by mistake.
+    if let Some(Err(error)) = settings.secret_reference().map(str::parse::<SecretRef>) {
+        r.error(format!("{section}: the secret: expected {error}"));
+        return None;
     }
+    Some(settings)
 }
 
 fn read_tasks(r: &mut Reader, windows: Sides<Duration>) -> Option<TaskSettings> {

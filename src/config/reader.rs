@@ -30,7 +30,14 @@ impl Reader {
             else {
                 continue;
             };
-            let wanted = format!("{section}.{}", key.replace("__", ".")).to_lowercase();
+            // A section's name may have a hyphen in the file, which a variable's cannot: COMPANY__REQUEST_TRACKER__QUEUE.
+            let key = match key.split_once("__") {
+                Some((subsection, key)) => {
+                    format!("{}.{}", subsection.replace('_', "-"), key.replace("__", "."))
+                }
+                None => key.to_owned(),
+            };
+            let wanted = format!("{section}.{key}").to_lowercase();
             // Levels like P0 are capitals in the file.
             let key = wanted
                 .split('.')
@@ -214,26 +221,47 @@ impl Reader {
         }
     }
 
-    /// A whole section, for a part that reads its own.
-    pub(super) fn subtable(&mut self, section: &str) -> toml::Table {
+    /// A whole section, for a part that reads its own. What comes from the environment has no type: `fits` says whether that
+    /// part takes a table with this one key.
+    pub(super) fn subtable(&mut self, section: &str, fits: impl Fn(toml::Table) -> bool) -> toml::Table {
         let prefix = format!("{section}.");
         let keys: Vec<String> = self.values.keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
         let mut table = toml::Table::new();
         for key in keys {
-            let Some(value) = self.take(&key) else { continue };
-            let value = match (&value, self.origins.contains_key(&key)) {
-                // What comes from the environment has no type: true, false and numbers are taken for what they look like.
-                (Value::String(text), true) => text
-                    .parse::<bool>()
-                    .map(Value::Boolean)
-                    .or_else(|_| text.parse().map(Value::Integer))
-                    .unwrap_or(value),
-                _ => value,
-            };
-            insert(&mut table, &key[prefix.len()..], value);
+            let Some(mut value) = self.take(&key) else { continue };
+            let name = &key[prefix.len()..];
+            if let (Value::String(text), true) = (&value, self.origins.contains_key(&key)) {
+                let alone = |value: &Value| {
+                    let mut alone = toml::Table::new();
+                    insert(&mut alone, name, value.clone());
+                    alone
+                };
+                let typed = readings(text).find(|candidate| fits(alone(candidate)));
+                value = typed.unwrap_or(value);
+            }
+            insert(&mut table, name, value);
         }
         table
     }
+
+    /// Leaves a section alone: what would read it is not known.
+    pub(super) fn ignore(&mut self, section: &str) {
+        let prefix = format!("{section}.");
+        self.used.extend(self.values.keys().filter(|key| key.starts_with(&prefix)).cloned());
+    }
+}
+
+/// What a text of the environment may stand for: itself, a truth value, a number, a list separated by commas.
+fn readings(text: &str) -> impl Iterator<Item = Value> {
+    let list = text.split(',').map(|part| Value::String(part.trim().to_owned())).collect();
+    [
+        Some(Value::String(text.to_owned())),
+        text.parse().ok().map(Value::Boolean),
+        text.parse().ok().map(Value::Integer),
+        Some(Value::Array(list)),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn is_loopback(url: &url::Url) -> bool {

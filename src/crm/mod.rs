@@ -3,17 +3,138 @@
 //! What the kinds share stands here: their names in the configuration, and the words they use for priorities.
 
 pub mod jira;
+pub mod request_tracker;
+pub mod zendesk;
 
-use serde::Deserialize;
+use std::sync::Arc;
 
+use serde::Deserialize as _;
+
+use self::jira::{Jira, JiraSettings};
+use self::request_tracker::{RequestTracker, RequestTrackerSettings};
+use self::zendesk::{Zendesk, ZendeskSettings};
+use crate::cases::CaseSystem;
+use crate::clock::SharedClock;
 use crate::entities::{Priority, PriorityReading};
+use crate::outbound::{Credentials, Upstream};
 
-/// Which CRM the company has: `company.kind` in the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CrmKind {
+/// The CRM that the company has, with its kind's own section of the configuration: `company.kind` and `[company.{kind}]`.
+#[derive(Debug, Clone)]
+pub enum CrmSettings {
     /// Jira, Cloud or Data Center.
-    Jira,
+    Jira(JiraSettings),
+    /// Zendesk Support.
+    Zendesk(ZendeskSettings),
+    /// Request Tracker 5.
+    RequestTracker(RequestTrackerSettings),
+}
+
+impl CrmSettings {
+    /// The kinds, as the configuration names them.
+    pub const KINDS: [&'static str; 3] = ["jira", "zendesk", "request-tracker"];
+
+    /// Reads the section of a kind. Errors name every key that is wrong, as far as it can be told.
+    pub fn read(kind: &str, section: toml::Table) -> Result<Self, Vec<String>> {
+        // The parser's message would quote a number that was meant to be a secret.
+        let untold: Vec<String> = section
+            .iter()
+            .filter(|(key, value)| (key.contains("token") || key.contains("password")) && !value.is_str())
+            .map(|(key, _)| format!("company.{kind}.{key}: expected a text that names a secret"))
+            .collect();
+        if !untold.is_empty() {
+            return Err(untold);
+        }
+        let settings = Self::parse(kind, section).map_err(|error| vec![error])?;
+        let problems = match &settings {
+            Self::Jira(settings) => settings.problems(),
+            Self::Zendesk(settings) => settings.problems(),
+            Self::RequestTracker(settings) => settings.problems(),
+        };
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+
+    /// Whether the section of a kind may hold these keys with values of these types.
+    #[must_use]
+    pub fn takes(kind: &str, section: toml::Table) -> bool {
+        Self::parse(kind, section).is_ok()
+    }
+
+    fn parse(kind: &str, section: toml::Table) -> Result<Self, String> {
+        let parsed = match kind {
+            "jira" => JiraSettings::deserialize(section).map(Self::Jira),
+            "zendesk" => ZendeskSettings::deserialize(section).map(Self::Zendesk),
+            "request-tracker" => RequestTrackerSettings::deserialize(section).map(Self::RequestTracker),
+            _ => return Err(format!("company.kind: expected {}", Self::KINDS.join(" or "))),
+        };
+        parsed.map_err(|error| format!("company.{kind}: {}", error.message()))
+    }
+
+    /// What is wrong with the `[priorities]` for this kind, where that can be told without asking it (`R18`).
+    #[must_use]
+    pub fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
+        match self {
+            Self::Jira(_) | Self::Zendesk(_) => Vec::new(),
+            Self::RequestTracker(_) => RequestTrackerSettings::priority_problems(words),
+        }
+    }
+
+    /// What people call the CRM.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Jira(_) => jira::NAME,
+            Self::Zendesk(_) => zendesk::NAME,
+            Self::RequestTracker(_) => request_tracker::NAME,
+        }
+    }
+
+    /// The reference to the secret that the connector's user goes by; `None` if there is none, as for a sandbox.
+    #[must_use]
+    pub fn secret_reference(&self) -> Option<&str> {
+        match self {
+            Self::Jira(settings) => settings.secret_reference(),
+            Self::Zendesk(settings) => settings.secret_reference(),
+            Self::RequestTracker(settings) => settings.secret_reference(),
+        }
+    }
+
+    /// The credentials, from the secret that [`secret_reference`](Self::secret_reference) names. Errors if they cannot stand
+    /// in a header.
+    pub fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+        match self {
+            Self::Jira(settings) => settings.credentials(secret),
+            Self::Zendesk(settings) => settings.credentials(secret),
+            Self::RequestTracker(settings) => settings.credentials(secret),
+        }
+    }
+
+    /// Where attachments may be downloaded from besides the CRM itself.
+    #[must_use]
+    pub fn allowed_download_hosts(&self) -> Vec<String> {
+        match self {
+            Self::Jira(settings) => settings.allowed_download_hosts(),
+            Self::Zendesk(settings) => settings.allowed_download_hosts(),
+            // Its files lie in its own database.
+            Self::RequestTracker(_) => Vec::new(),
+        }
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn connect(
+        &self,
+        priorities: PriorityWords,
+        upstream: Upstream,
+        clock: SharedClock,
+    ) -> Arc<dyn CaseSystem> {
+        match self {
+            Self::Jira(settings) => Arc::new(Jira::new(settings.clone(), priorities, upstream, clock)),
+            Self::Zendesk(settings) => Arc::new(Zendesk::new(settings.clone(), priorities, upstream, clock)),
+            Self::RequestTracker(settings) => {
+                Arc::new(RequestTracker::new(settings.clone(), priorities, upstream, clock))
+            }
+        }
+    }
 }
 
 /// The CRM's words for the five levels: the `[priorities]` section (`R18`). A CRM with fewer words than levels has the

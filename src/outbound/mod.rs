@@ -10,7 +10,7 @@ mod upstream;
 
 pub use credentials::{Credentials, GoogleCredentials, HeaderCredentials, NoCredentials, basic, bearer};
 pub use json::decode;
-pub use upstream::{Body, Call, RetryPolicy, Upstream, UpstreamSettings, shorten};
+pub use upstream::{Body, Call, Created, RetryPolicy, Upstream, UpstreamSettings, shorten};
 
 /// Installs the one TLS crypto provider of the program, unless it is there: a client cannot be built without.
 pub fn install_tls() {

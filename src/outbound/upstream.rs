@@ -158,6 +158,17 @@ impl Call {
 enum Effect {
     Read,
     Write,
+    /// Creates something under a name that the caller chose: doing it twice is doing it once.
+    NamedCreation,
+}
+
+/// What became of a creation under a chosen name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It was created.
+    New,
+    /// The name is taken, maybe by an earlier try of the same call.
+    Existed,
 }
 
 /// A failed try.
@@ -242,7 +253,30 @@ impl Upstream {
     /// Changes something; whatever a successful answer says is dropped. Tried again only where it is certain that nothing
     /// happened.
     pub async fn write_only(&self, call: Call) -> Result<(), ApiError> {
-        self.persist(call, Effect::Write, |call| Box::pin(self.once_unread(call))).await
+        self.persist(call, Effect::Write, |call| Box::pin(self.once_unread(call, Effect::Write))).await
+    }
+
+    /// Creates something under a name that the call itself chooses, so that it may be tried again even where an earlier try
+    /// may have worked; 409 says that it did, or that somebody else was first.
+    pub async fn create_named(&self, call: Call) -> Result<Created, ApiError> {
+        match self
+            .persist(call, Effect::NamedCreation, |call| {
+                Box::pin(self.once_unread(call, Effect::NamedCreation))
+            })
+            .await
+        {
+            Ok(()) => Ok(Created::New),
+            Err(error) if error.status == Some(409) && error.kind == ApiErrorKind::Refused => {
+                Ok(Created::Existed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes something and returns the path in the answer's `Location`: where what was made stands. `None` if there is none.
+    /// Tried again only where it is certain that nothing happened.
+    pub async fn write_located(&self, call: Call) -> Result<Option<String>, ApiError> {
+        self.persist(call, Effect::Write, |call| Box::pin(self.once_located(call))).await
     }
 
     /// Opens content for streaming, following redirects to hosts that are allowed for, without credentials there. Opening
@@ -304,7 +338,7 @@ impl Upstream {
             }
             let may_pass = match failure.error.kind {
                 ApiErrorKind::NotApplied => true,
-                ApiErrorKind::Uncertain => effect == Effect::Read,
+                ApiErrorKind::Uncertain => effect != Effect::Write,
                 ApiErrorKind::NotFound
                 | ApiErrorKind::Unauthorized
                 | ApiErrorKind::Refused
@@ -346,11 +380,19 @@ impl Upstream {
     }
 
     /// One try of a write whose answer does not matter.
-    async fn once_unread(&self, call: Call) -> Result<(), Failure> {
-        let response = self.accepted(call, Effect::Write).await?;
+    async fn once_unread(&self, call: Call, effect: Effect) -> Result<(), Failure> {
+        let response = self.accepted(call, effect).await?;
         // Read all the same, so that the connection can be used again; that this fails changes nothing.
         drop(self.within(read_capped(response, MAX_REFUSAL)).await);
         Ok(())
+    }
+
+    async fn once_located(&self, call: Call) -> Result<Option<String>, Failure> {
+        let response = self.accepted(call, Effect::Write).await?;
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let path = location.and_then(|location| self.settings.base_url.join(location).ok());
+        drop(self.within(read_capped(response, MAX_REFUSAL)).await);
+        Ok(path.map(|url| url.path().to_owned()))
     }
 
     /// One try of a download, with its redirects.
@@ -530,9 +572,11 @@ impl Upstream {
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiErrorKind::Unauthorized,
             StatusCode::NOT_FOUND | StatusCode::GONE => ApiErrorKind::NotFound,
+            // The name is taken, and will be.
+            StatusCode::CONFLICT if effect == Effect::NamedCreation => ApiErrorKind::Refused,
             // 409: two writes met, and this one lost.
             StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT => ApiErrorKind::NotApplied,
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE if effect == Effect::Write => {
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE if effect != Effect::Read => {
                 ApiErrorKind::Unacceptable
             }
             StatusCode::REQUEST_TIMEOUT => ApiErrorKind::Uncertain,
@@ -650,6 +694,9 @@ fn upstream_message(body: &[u8]) -> String {
             "/error",
             "/title",
         ];
+        if let Some(details) = zendesk_details(&value) {
+            return Some(details);
+        }
         let texts = pointers.iter().filter_map(|pointer| value.pointer(pointer)?.as_str());
         let fields = value.pointer("/errors").and_then(serde_json::Value::as_object).map(|errors| {
             let named: Vec<String> = errors
@@ -661,6 +708,19 @@ fn upstream_message(body: &[u8]) -> String {
         texts.map(str::to_owned).chain(fields).find(|text| !text.is_empty())
     });
     found.map_or_else(|| "no message that can be read".to_owned(), |text| shorten(&text))
+}
+
+/// Zendesk says in `description` only that a record is not valid, and in `details` why:
+/// `{"status": [{"description": "Status: closed prevents ticket update"}]}`.
+fn zendesk_details(value: &serde_json::Value) -> Option<String> {
+    let details = value.get("details")?.as_object()?;
+    let texts: Vec<&str> = details
+        .values()
+        .filter_map(serde_json::Value::as_array)
+        .flatten()
+        .filter_map(|detail| detail.get("description")?.as_str())
+        .collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 /// One line of at most 500 characters, without control characters: safe in a log and in an error.

@@ -2,6 +2,7 @@
 //!
 //! A queue delivers a task at least once, as `POST /tasks/{task}`, and repeats it by the policy in `queue.yaml`.
 
+pub mod cloud_tasks;
 pub mod cron;
 pub mod cron_yaml;
 pub mod embedded;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
+use crate::cases::Check;
 use crate::tasks::TaskKind;
 
 /// A task to be queued. It goes to the queue that bears its kind's name.
@@ -48,6 +50,12 @@ impl TaskName {
         }
         let hash = hex::encode(&hash.finalize()[..16]);
         Self(format!("{hash}-{}", kind.name()))
+    }
+
+    /// A name that nothing else has: 128 random bits, for a task that no other can stand for.
+    #[must_use]
+    pub fn random(kind: TaskKind) -> Self {
+        Self(format!("{}-{}", hex::encode(rand::random::<[u8; 16]>()), kind.name()))
     }
 
     /// The name as it stands in a URL: letters, digits and hyphens.
@@ -81,4 +89,9 @@ pub struct QueueError {
 pub trait TaskQueue: Send + Sync {
     /// Queues a task. When this returns, the task is durable.
     async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError>;
+
+    /// Looks at what the queues need of others, for `casebridge check`. A queue that needs nobody has nothing to look at.
+    async fn check(&self) -> Vec<Check> {
+        Vec::new()
+    }
 }

@@ -7,3 +7,4 @@ pub mod csapi;
 pub mod faults;
 pub mod jira;
 pub mod page;
+pub mod zendesk;

@@ -58,9 +58,10 @@ use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, Mappin
 use crate::outbound::Credentials;
 
 use super::google_cloud::{
-    ApiFailure, Backoff, Code, DatabaseLocation, GoogleDatabase, OperationCounters, OperationCounts, Target,
+    ApiFailure, Backoff, Code, DatabaseLocation, GoogleDatabase, OperationCounters, OperationCounts,
+    Persistence, Target, chain, watermark,
 };
-use super::record::{CaseKey, Property, Record, cut, cut_time, passes};
+use super::record::{CaseKey, Property, Record, cut, cut_time, exclusive, passes};
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 
 /// What IDs are drawn from.
@@ -553,35 +554,6 @@ struct Holder {
     update_time: Option<Timestamp>,
 }
 
-/// How long one operation stays with it.
-struct Persistence {
-    contention: Backoff,
-    outage: Backoff,
-}
-
-impl Persistence {
-    const fn new() -> Self {
-        Self { contention: Backoff::contention(), outage: Backoff::outage() }
-    }
-
-    /// Waits if reading again and trying again may help; else the error.
-    async fn or_give_up(&mut self, target: &Target, failure: &ApiFailure) -> Result<(), StoreError> {
-        let again = match failure.code {
-            // A precondition did not hold, or another commit was under way.
-            Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition | Code::NotFound => {
-                self.contention.pause().await
-            }
-            Code::Unavailable => self.outage.pause().await,
-            Code::InvalidArgument
-            | Code::PermissionDenied
-            | Code::ResourceExhausted
-            | Code::Unauthenticated
-            | Code::Other => false,
-        };
-        if again { Ok(()) } else { Err(target.explain(failure)) }
-    }
-}
-
 const fn repeatable(code: Code) -> bool {
     match code {
         Code::Aborted | Code::Unavailable => true,
@@ -666,12 +638,6 @@ fn is_null(name: &str) -> Filter {
     }
 }
 
-/// The first whole microsecond that is not before `time`.
-fn exclusive(time: DateTime<Utc>) -> DateTime<Utc> {
-    let cut = cut_time(time);
-    if cut < time { cut + chrono::Duration::microseconds(1) } else { cut }
-}
-
 fn to_value(property: Property) -> Value {
     Value {
         value_type: Some(match property {
@@ -747,13 +713,6 @@ fn to_mapping(document: &Document) -> Result<CaseMapping, StoreError> {
         .into_mapping(id, to_version(document.update_time))
 }
 
-const fn watermark(side: Side) -> &'static str {
-    match side {
-        Side::Google => "google_last_polled_at",
-        Side::Company => "company_last_polled_at",
-    }
-}
-
 fn to_global(document: &Document) -> Result<Global, StoreError> {
     let read = |side| {
         let name = watermark(side);
@@ -798,14 +757,6 @@ fn to_failure(status: &tonic::Status) -> ApiFailure {
         .map(|info| info.reason)
         .unwrap_or_default();
     ApiFailure { code, reason, message: status.message().to_owned() }
-}
-
-/// The error and what caused it.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 /// Where the header comes from.

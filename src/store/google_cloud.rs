@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
+use crate::entities::Side;
+
 use super::StoreError;
 
 /// The API that a store speaks.
@@ -135,22 +137,6 @@ impl ApiFailure {
     /// The service was not reached, or did not answer.
     pub(super) fn unreachable(message: impl fmt::Display) -> Self {
         Self { code: Code::Unavailable, reason: String::new(), message: message.to_string() }
-    }
-
-    /// Whether a write that ended so may have happened (`R13`).
-    pub(super) const fn may_have_happened(&self) -> bool {
-        match self.code {
-            Code::Unavailable => true,
-            Code::Aborted
-            | Code::AlreadyExists
-            | Code::FailedPrecondition
-            | Code::InvalidArgument
-            | Code::NotFound
-            | Code::PermissionDenied
-            | Code::ResourceExhausted
-            | Code::Unauthenticated
-            | Code::Other => false,
-        }
     }
 }
 
@@ -331,6 +317,57 @@ impl Backoff {
     }
 }
 
+/// How long one operation stays with it.
+pub(super) struct Persistence {
+    contention: Backoff,
+    outage: Backoff,
+}
+
+impl Persistence {
+    pub(super) const fn new() -> Self {
+        Self { contention: Backoff::contention(), outage: Backoff::outage() }
+    }
+
+    /// Waits if reading again and trying again may help; else the error.
+    pub(super) async fn or_give_up(
+        &mut self,
+        target: &Target,
+        failure: &ApiFailure,
+    ) -> Result<(), StoreError> {
+        let again = match failure.code {
+            // Another commit was under way, or was faster.
+            Code::Aborted | Code::AlreadyExists => self.contention.pause().await,
+            // A write's precondition did not hold. Datastore's have none: there it is a matter of the database.
+            Code::FailedPrecondition | Code::NotFound => {
+                target.api == GoogleDatabase::Firestore && self.contention.pause().await
+            }
+            Code::Unavailable => self.outage.pause().await,
+            Code::InvalidArgument
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::Unauthenticated
+            | Code::Other => false,
+        };
+        if again { Ok(()) } else { Err(target.explain(failure)) }
+    }
+}
+
+/// The property of `Global` that holds that side's watermark.
+pub(super) const fn watermark(side: Side) -> &'static str {
+    match side {
+        Side::Google => "google_last_polled_at",
+        Side::Company => "company_last_polled_at",
+    }
+}
+
+/// The error and what caused it.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -474,24 +511,6 @@ mod tests {
             let error = target(api, Some("localhost:1")).explain(&failure).to_string();
             assert!(error.contains(expected), "{error}");
             assert!(error.contains("localhost:1"), "{error}");
-        }
-    }
-
-    #[test]
-    fn only_an_answer_proves_that_a_write_did_not_happen() {
-        for (name, expected) in [
-            ("UNAVAILABLE", true),
-            ("DEADLINE_EXCEEDED", true),
-            ("INTERNAL", true),
-            ("UNKNOWN", true),
-            ("ABORTED", false),
-            ("ALREADY_EXISTS", false),
-            ("FAILED_PRECONDITION", false),
-            ("PERMISSION_DENIED", false),
-        ] {
-            let failure =
-                ApiFailure { code: Code::from_name(name), reason: String::new(), message: String::new() };
-            assert_eq!(failure.may_have_happened(), expected, "{name}");
         }
     }
 

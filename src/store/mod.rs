@@ -3,19 +3,23 @@
 //! Its operations are the ones that make one mapping per case (`R9`) and one sync at a time (`R12`) possible on any
 //! backend: unique creation and compare-and-swap. One contract suite (`tests/it/contract/store.rs`) holds them all.
 
+mod datastore;
 mod firestore;
 mod google_cloud;
 mod record;
 mod sqlite;
+mod url;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
 
+pub use datastore::DatastoreStore;
 pub use firestore::FirestoreStore;
 pub use google_cloud::{DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase, OperationCounts};
 pub use sqlite::SqliteStore;
+pub use url::{StoreUrl, StoreUrlError, open};
 
 /// Why a store did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]

@@ -454,6 +454,12 @@ pub(super) fn cut_time(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros().clamp(first, last)).unwrap_or(time)
 }
 
+/// The first whole microsecond that is not before `time`.
+pub(super) fn exclusive(time: DateTime<Utc>) -> DateTime<Utc> {
+    let cut = cut_time(time);
+    if cut < time { cut + chrono::Duration::microseconds(1) } else { cut }
+}
+
 /// Whether the filter lets the mapping through.
 pub(super) fn passes(filter: MappingFilter, mapping: &CaseMapping) -> bool {
     match filter {

@@ -62,9 +62,13 @@ pub(super) async fn admit(
         return Ok(Admission::Refused("it is not flagged for synchronisation".to_owned()));
     }
     let mut mapping = CaseMapping::first_seen(name.clone(), case.priority.level(), case.updated_at, now);
+    let too_old = max_age.is_some_and(|max| case.created_at.is_some_and(|created| now - created >= max));
     match counterpart(deps, &name, case).await? {
-        Counterpart::None => {}
         Counterpart::Waits(existing) => return complete(deps, *existing, &name, case, now).await,
+        Counterpart::None | Counterpart::Unmapped(_) if too_old => {
+            return Ok(Admission::Refused("it was created too long ago".to_owned()));
+        }
+        Counterpart::None => {}
         Counterpart::Unmapped(other) => {
             set_name(&mut mapping, &other);
             mapping.linked_at = Some(now);
@@ -77,10 +81,6 @@ pub(super) async fn admit(
     // A company case that was closed before anybody saw it: nobody at Google needs to hear of it.
     if side == Side::Company && case.closed {
         return Ok(Admission::Refused("it was closed before it was ever synchronised".to_owned()));
-    }
-    let too_old = |max| case.created_at.is_some_and(|created| now - created >= max);
-    if max_age.is_some_and(too_old) {
-        return Ok(Admission::Refused("it was created too long ago".to_owned()));
     }
     Ok(admitted(deps.store.create(mapping).await?))
 }

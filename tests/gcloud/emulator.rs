@@ -93,7 +93,7 @@ impl Emulator {
             .unwrap();
         let begun = Instant::now();
         while !answers(port) {
-            if begun.elapsed() > Duration::from_secs(60) {
+            if begun.elapsed() > Duration::from_mins(1) {
                 drop(process.stdin.take());
                 panic!("{kind:?} did not start on port {port}:\n{}", read(&mut log));
             }

@@ -1,17 +1,19 @@
 //! A relay between a store and an emulator that can lose answers.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+/// What the request holds whose answer is to be lost; `None` while nothing is.
+type Losing = Arc<Mutex<Option<String>>>;
+
 /// Passes everything on, until it is told to lose an answer.
 pub(crate) struct Relay {
     address: SocketAddr,
-    losing: Arc<AtomicBool>,
+    losing: Losing,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -20,7 +22,7 @@ impl Relay {
     pub(crate) async fn to(host: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let losing = Arc::new(AtomicBool::new(false));
+        let losing = Losing::default();
         let accepting = tokio::spawn({
             let losing = Arc::clone(&losing);
             async move {
@@ -38,14 +40,14 @@ impl Relay {
         self.address.to_string()
     }
 
-    /// The next request arrives and is carried out, but its connection breaks before the answer.
-    pub(crate) fn lose_next_answer(&self) {
-        self.losing.store(true, Ordering::SeqCst);
+    /// The next request that holds `text` arrives and is carried out, but its connection breaks before the answer.
+    pub(crate) fn lose_next_answer_to(&self, text: &str) {
+        *self.losing.lock().unwrap() = Some(text.to_owned());
     }
 
     /// Whether that has happened.
     pub(crate) fn has_lost_it(&self) -> bool {
-        !self.losing.load(Ordering::SeqCst)
+        self.losing.lock().unwrap().is_none()
     }
 }
 
@@ -55,7 +57,7 @@ impl Drop for Relay {
     }
 }
 
-async fn relay(client: TcpStream, server: TcpStream, losing: Arc<AtomicBool>) {
+async fn relay(client: TcpStream, server: TcpStream, losing: Losing) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let (mut request, mut answer) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
@@ -67,8 +69,7 @@ async fn relay(client: TcpStream, server: TcpStream, losing: Arc<AtomicBool>) {
                     if to_server.write_all(&request[..size]).await.is_err() {
                         return;
                     }
-                    // A request, rather than one of HTTP/2's own small frames.
-                    if size > 200 && losing.load(Ordering::SeqCst) {
+                    if is_awaited(&request[..size], &losing) {
                         // The rest of it, and time to carry it out.
                         let rest = async {
                             while let Ok(size @ 1..) = from_client.read(&mut request).await {
@@ -78,7 +79,6 @@ async fn relay(client: TcpStream, server: TcpStream, losing: Arc<AtomicBool>) {
                             }
                         };
                         let _ = tokio::time::timeout(Duration::from_millis(500), rest).await;
-                        losing.store(false, Ordering::SeqCst);
                         return;
                     }
                 }
@@ -93,4 +93,15 @@ async fn relay(client: TcpStream, server: TcpStream, losing: Arc<AtomicBool>) {
             },
         }
     }
+}
+
+/// Whether the answer to this is to be lost; it is, once.
+fn is_awaited(request: &[u8], losing: &Losing) -> bool {
+    let mut losing = losing.lock().unwrap();
+    let found =
+        losing.as_ref().is_some_and(|text| request.windows(text.len()).any(|part| part == text.as_bytes()));
+    if found {
+        *losing = None;
+    }
+    found
 }

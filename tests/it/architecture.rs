@@ -13,15 +13,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sync", &["cases", "entities"]),
     // What every client shares: it speaks in errors and streams of `cases`.
     ("outbound", &["cases", "clock", "telemetry"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["clock", "config"]),
     ("csapi", &["cases", "clock", "entities", "outbound"]),
     ("crm", &["cases", "clock", "entities", "outbound"]),
     // A store or a queue behind an address is a client as well.
     ("store", &["cases", "clock", "entities", "outbound"]),
     ("queue", &["cases", "clock", "outbound", "tasks"]),
     ("tasks", &["cases", "clock", "entities", "queue", "store", "sync", "telemetry"]),
-    // Reads the settings of the parts into the parts' own types.
-    ("config", &["cases", "crm", "csapi", "entities", "sync", "tasks"]),
+    // Reads the settings of the parts into the parts' own types, and secrets through a client.
+    ("config", &["cases", "clock", "crm", "csapi", "entities", "outbound", "sync", "tasks"]),
     ("http", &["config", "entities", "queue", "store", "tasks", "telemetry"]),
     // Plays the other side: it must not share the program's idea of a wire format, or both could be wrong alike.
     ("sandbox", &["clock"]),
@@ -178,4 +178,72 @@ fn there_is_one_tls_stack() {
         assert!(!lock.contains(&format!("name = \"{other}\"\n")), "{other} has come in");
     }
     assert!(lock.contains("name = \"rustls\"\n") && lock.contains("name = \"ring\"\n"));
+}
+
+/// The documents that speak of the code.
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut paths: Vec<PathBuf> =
+        ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "README.md", "CHANGELOG.md"]
+            .iter()
+            .map(|name| root().join(name))
+            .collect();
+    for folder in ["docs", "docs/adr"] {
+        let entries = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        paths.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path, text)
+        })
+        .collect()
+}
+
+/// What stands between single backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn the_documents_cite_files_that_exist() {
+    let mut missing = Vec::new();
+    for (path, text) in documents() {
+        let folder = path.parent().unwrap();
+        let cited = quoted(&text)
+            .filter(|quote| ["src/", "tests/", "docs/"].iter().any(|start| quote.starts_with(start)))
+            .filter(|quote| !quote.contains("NAME") && !quote.contains(' '))
+            .map(|quote| root().join(quote));
+        let linked = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+            .filter(|link| !link.contains("://") && !link.starts_with('#'))
+            .map(|link| folder.join(link.split('#').next().unwrap_or_default()));
+        for file in cited.chain(linked).filter(|file| !file.exists()) {
+            missing.push(format!("{} cites {}", path.display(), file.display()));
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn the_design_has_every_rule_and_names_tests_that_exist() {
+    let design = std::fs::read_to_string(root().join("docs/design.md")).unwrap();
+    for rule in 1..=25 {
+        assert!(design.contains(&format!("\n### R{rule}. ")), "R{rule} is missing");
+    }
+    let code: String = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| rust_files(&root().join(folder)))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let tests = design.split("*Held by*").skip(1).filter_map(|rest| rest.split("\n\n").next());
+    let missing: Vec<&str> = tests
+        .flat_map(quoted)
+        .filter(|name| name.matches('_').count() > 1 && name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+        .filter(|name| !code.contains(&format!("fn {name}(")))
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
 }

@@ -16,6 +16,7 @@ const JIRA_SETTINGS: &str = include_str!("../../src/crm/jira/settings.rs");
 const LEAST: &str = r#"
 [google]
 parent = "organizations/123"
+classification_id = "100152"
 [company]
 kind = "jira"
 base_url = "https://example.atlassian.net"
@@ -111,7 +112,6 @@ fn keys_in_code() -> BTreeSet<String> {
         })
     });
     let mut keys: BTreeSet<String> = literals.map(str::to_owned).collect();
-    assert!(keys.remove("company.jira"), "the section is read as a whole");
     let settings = JIRA_SETTINGS.split("pub struct JiraSettings {").nth(1).unwrap();
     let settings = settings.split("\n}").next().unwrap();
     let fields = settings.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
@@ -192,6 +192,14 @@ fn what_has_to_be_given_is_named() {
     }
     let errors = parse("[company]\nkind = \"jira\"").unwrap_err().0;
     assert!(errors.iter().any(|error| error.starts_with("company.jira.project is missing")), "{errors:?}");
+    // What Google wants of a new case is needed only where cases are created.
+    let without = LEAST.replace("classification_id", "#");
+    let errors = parse(&without).unwrap_err().0;
+    assert!(
+        errors.len() == 1 && errors[0].starts_with("google.classification_id is missing: "),
+        "{errors:?}"
+    );
+    assert!(parse(&format!("{without}[sync]\ncreation = false\n")).is_ok());
 }
 
 #[test]
@@ -220,6 +228,7 @@ fn a_bad_value_is_named_by_its_key_with_what_was_expected() {
         ("google", "subscribers = [1]", "google.subscribers: expected a list of texts"),
         ("google", "test_cases = 1", "google.test_cases: expected true or false"),
         ("google", "polling_window = \"0s\"", "google.polling_window: expected a duration like"),
+        ("google", "timeout = \"soon\"", "google.timeout: expected a duration like"),
         ("google", "polling_window = 30", "google.polling_window: expected a duration like"),
         ("company", "polling_window = \"5\"", "company.polling_window: expected a duration like"),
         ("company", "polling_window = \"11years\"", "company.polling_window: expected a duration like"),
@@ -322,8 +331,8 @@ fn the_environment_has_the_last_word() {
     assert_eq!(config.google.requests_per_minute.get(), 60);
     assert_eq!(config.google.csapi.subscribers, ["a@example.com", "b@example.com"]);
     assert_eq!(config.company.base_url.as_str(), "http://127.0.0.1:8082/");
-    assert_eq!(config.company.jira.project, "OPS");
-    assert_eq!(config.company.jira.service_management, Some(false));
+    assert_eq!(jira(&config).project, "OPS");
+    assert_eq!(jira(&config).service_management, Some(false));
     assert_eq!(config.company.priorities.word(Priority::P0), "Blocker");
     assert!(!config.tasks.rules.switches.attachments && config.tasks.rules.switches.comments);
     assert_eq!(config.tasks.tolerances.0[3].stale, Duration::hours(8));
@@ -348,6 +357,7 @@ fn a_mistake_in_the_environment_is_named_by_its_variable() {
 fn a_configuration_may_come_from_the_environment_alone() {
     let environment = [
         ("CASEBRIDGE_GOOGLE__PARENT", "organizations/1"),
+        ("CASEBRIDGE_GOOGLE__CLASSIFICATION_ID", "100152"),
         ("CASEBRIDGE_COMPANY__KIND", "jira"),
         ("CASEBRIDGE_COMPANY__BASE_URL", "https://example.atlassian.net"),
         ("CASEBRIDGE_COMPANY__JIRA__PROJECT", "SUP"),
@@ -472,4 +482,40 @@ fn one_tolerance_changes_and_the_others_stay_as_documented() {
 fn a_file_that_cannot_be_read_is_named() {
     let errors = Config::load(Some(Path::new("/nowhere/casebridge.toml")), std::iter::empty()).unwrap_err();
     assert!(errors.0[0].starts_with("/nowhere/casebridge.toml cannot be read: "), "{errors}");
+}
+
+fn jira(config: &Config) -> &casebridge::crm::jira::JiraSettings {
+    match &config.company.crm {
+        casebridge::crm::CrmSettings::Jira(settings) => settings,
+        other => panic!("{}", other.name()),
+    }
+}
+
+#[test]
+fn the_crms_section_takes_texts_lists_and_numbers_from_the_environment() {
+    let config = parse_with(
+        LEAST,
+        &[
+            ("CASEBRIDGE_COMPANY__JIRA__FLAG_VALUE", "true"),
+            ("CASEBRIDGE_COMPANY__JIRA__CLOSE_TRANSITION", "31"),
+            ("CASEBRIDGE_COMPANY__JIRA__DOWNLOAD_HOSTS", "a.example,b.example"),
+            ("CASEBRIDGE_COMPANY__JIRA__SERVICE_MANAGEMENT", "true"),
+        ],
+    )
+    .unwrap();
+    let jira = jira(&config);
+    assert_eq!(jira.flag_value, "true");
+    assert_eq!(jira.close_transition.as_deref(), Some("31"));
+    assert_eq!(jira.download_hosts, ["a.example", "b.example"]);
+    assert_eq!(jira.service_management, Some(true));
+}
+
+#[test]
+fn a_secret_of_the_crm_in_clear_text_is_refused_and_not_quoted() {
+    for value in ["\"s3cret-in-clear\"", "1234567"] {
+        let text = format!("{LEAST}email = \"a@b.example\"\napi_token = {value}\n");
+        let errors = parse(&text).unwrap_err().to_string();
+        assert!(errors.contains("company.jira"), "{errors}");
+        assert!(!errors.contains("s3cret") && !errors.contains("1234567"), "{errors}");
+    }
 }

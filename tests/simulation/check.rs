@@ -213,13 +213,16 @@ fn copied_comment(
     text: &str,
 ) {
     let from = side.other();
-    let note = world.systems[from].card(other).and_then(|card| card.notes.iter().find(|note| note.id == source));
+    let note =
+        world.systems[from].card(other).and_then(|card| card.notes.iter().find(|note| note.id == source));
     let Some(note) = note.cloned() else {
         world.violate(format!("a copy of comment {source}, which {from} case {other} does not have"));
         return;
     };
     if note.by == Writer::Connector {
-        world.violate(format!("the connector's own comment {source} is carried back to {side} case {id} (R14)"));
+        world.violate(format!(
+            "the connector's own comment {source} is carried back to {side} case {id} (R14)"
+        ));
     }
     if note.internal && from == Company && !world.setting.carry_internal {
         world.violate(format!("the internal comment {source} is carried to Google"));
@@ -236,7 +239,9 @@ fn copied_comment(
     let so_far = so_far.clone();
     let missing = tally.copies[&format!("comment {source}")].len() < part as usize;
     if out_of_order {
-        world.violate(format!("comment {source} (part {part}) arrives on {side} case {id} after a later one (R11)"));
+        world.violate(format!(
+            "comment {source} (part {part}) arrives on {side} case {id} after a later one (R11)"
+        ));
     }
     if missing {
         world.violate(format!("part {part} of comment {source} arrives before an earlier part"));
@@ -322,7 +327,10 @@ pub(crate) fn uploaded(world: &mut World, side: Side, id: &str, name: &str, cont
         .and_then(|card| card.files.iter().find(|file| file.content == content))
         .map(|file| (file.id, file.name.clone()));
     let Some((source, original)) = source else {
-        world.violate(format!("a file of {} bytes that {from} case {other} does not have (R17)", content.len()));
+        world.violate(format!(
+            "a file of {} bytes that {from} case {other} does not have (R17)",
+            content.len()
+        ));
         return;
     };
     if name != original && name != stored_under_other_name(&original) {
@@ -344,10 +352,13 @@ pub(crate) fn steered(world: &mut World, side: Side, id: &str) {
         changed += card.tally.priorities_by_people;
     }
     if by_connector > by_people {
-        world.violate(format!("the status of {id} is changed {by_connector} times, by people {by_people} times (R19)"));
+        world.violate(format!(
+            "the status of {id} is changed {by_connector} times, by people {by_people} times (R19)"
+        ));
     }
     if set > changed + 1 {
-        world.violate(format!("the priority of {id} is changed {set} times, by people {changed} times (R18)"));
+        world
+            .violate(format!("the priority of {id} is changed {set} times, by people {changed} times (R18)"));
     }
 }
 
@@ -535,9 +546,15 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         (true, true) | (false, false) => true,
     };
     if world.setting.status && !settled {
-        return Some(format!("Google's case is closed: {}, the company's: {}", google.closed, company.closed));
+        return Some(format!(
+            "Google's case is closed: {}, the company's: {}",
+            google.closed, company.closed
+        ));
     }
-    if world.setting.status && google.closed == company.closed && mapping.resolved_at.is_some() != google.closed {
+    if world.setting.status
+        && google.closed == company.closed
+        && mapping.resolved_at.is_some() != google.closed
+    {
         return Some("resolvedAt is not what both sides say".to_owned());
     }
     let low = [casebridge::entities::Priority::P3, casebridge::entities::Priority::P4];

@@ -2,8 +2,8 @@
 
 use crate::dice::Dice;
 use crate::history::{
-    Cleanup, Company, Deed, DetectOutages, FileKind, Google, History, Ms, Part, PollCompany, PollGoogle, Setting,
-    Side, Step, Traits, Trouble, What, Words,
+    Cleanup, Company, Deed, DetectOutages, FileKind, Google, History, Ms, Part, PollCompany, PollGoogle,
+    Setting, Side, Step, Traits, Trouble, What, Words,
 };
 
 const MINUTE: Ms = 60_000;

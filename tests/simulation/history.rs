@@ -119,23 +119,68 @@ pub(crate) enum FileKind {
 /// What a person does. `case` counts the cases that people made, from 0; what cannot be done is not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deed {
-    Create { side: Side, flagged: bool, priority: u8, words: Words },
-    Comment { case: usize, side: Side, words: Words, internal: bool },
-    Attach { case: usize, side: Side, file: FileKind, internal: bool },
-    Prioritise { case: usize, side: Side, priority: u8 },
-    Close { case: usize, side: Side },
-    Reopen { case: usize, side: Side },
-    Flag { case: usize },
-    Unflag { case: usize },
+    Create {
+        side: Side,
+        flagged: bool,
+        priority: u8,
+        words: Words,
+    },
+    Comment {
+        case: usize,
+        side: Side,
+        words: Words,
+        internal: bool,
+    },
+    Attach {
+        case: usize,
+        side: Side,
+        file: FileKind,
+        internal: bool,
+    },
+    Prioritise {
+        case: usize,
+        side: Side,
+        priority: u8,
+    },
+    Close {
+        case: usize,
+        side: Side,
+    },
+    Reopen {
+        case: usize,
+        side: Side,
+    },
+    Flag {
+        case: usize,
+    },
+    Unflag {
+        case: usize,
+    },
     /// Deletes a comment or attachment that the connector wrote.
-    DeleteCopy { case: usize, side: Side, nth: usize },
+    DeleteCopy {
+        case: usize,
+        side: Side,
+        nth: usize,
+    },
     /// Deletes a comment or attachment that a person wrote.
-    DeleteOwn { case: usize, side: Side, nth: usize },
-    DeleteCase { case: usize, side: Side },
+    DeleteOwn {
+        case: usize,
+        side: Side,
+        nth: usize,
+    },
+    DeleteCase {
+        case: usize,
+        side: Side,
+    },
     /// Everybody's display name changes.
-    Rename { side: Side },
+    Rename {
+        side: Side,
+    },
     /// Something changes that is not carried.
-    Touch { case: usize, side: Side },
+    Touch {
+        case: usize,
+        side: Side,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,12 +189,25 @@ pub(crate) enum What {
     /// Cron fires.
     Cron(TaskKind),
     /// A person asks for the sync of a case.
-    ByHand { case: usize, side: Side, dry_run: bool },
+    ByHand {
+        case: usize,
+        side: Side,
+        dry_run: bool,
+    },
     /// An instance dies at its `awaits`-th await from now, and is started again.
-    Crash { instance: usize, awaits: u32 },
+    Crash {
+        instance: usize,
+        awaits: u32,
+    },
     /// An instance is told to stop, and is started again.
-    Stop { instance: usize },
-    Trouble { part: Part, trouble: Trouble, seconds: i64 },
+    Stop {
+        instance: usize,
+    },
+    Trouble {
+        part: Part,
+        trouble: Trouble,
+        seconds: i64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

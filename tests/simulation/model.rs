@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Case, Comment, NewCase, NewComment, Sweep, Visibility, Written, markers,
+    ApiError, ApiErrorKind, Attachment, Case, Comment, NewCase, NewComment, Sweep, Visibility, Written,
+    markers,
 };
 use casebridge::entities::{Priority, PriorityReading};
 use chrono::{DateTime, Utc};
@@ -190,7 +191,12 @@ fn reading(traits: &Traits, side: Side, priority: Priority) -> PriorityReading {
 
 impl World {
     /// Changes a case: its time of last update moves, and a new version of it can be seen from now on.
-    pub(crate) fn change<T>(&mut self, side: Side, id: &str, change: impl FnOnce(&mut Card) -> T) -> Option<T> {
+    pub(crate) fn change<T>(
+        &mut self,
+        side: Side,
+        id: &str,
+        change: impl FnOnce(&mut Card) -> T,
+    ) -> Option<T> {
         let (now, traits) = (self.now, *self.traits(side));
         let card = self.systems[side].living(id)?;
         let value = change(card);
@@ -241,7 +247,14 @@ impl World {
         }
     }
 
-    pub(crate) fn add_note(&mut self, side: Side, id: &str, by: Writer, body: String, internal: bool) -> Option<u64> {
+    pub(crate) fn add_note(
+        &mut self,
+        side: Side,
+        id: &str,
+        by: Writer,
+        body: String,
+        internal: bool,
+    ) -> Option<u64> {
         let number = self.systems[side].new_id();
         let author = match by {
             Writer::Person => self.author(side),
@@ -466,7 +479,12 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn api_comment(&mut self, side: Side, id: &str, new: &NewComment) -> Result<Written, ApiError> {
+    pub(crate) fn api_comment(
+        &mut self,
+        side: Side,
+        id: &str,
+        new: &NewComment,
+    ) -> Result<Written, ApiError> {
         self.check_dry("comment");
         if let Err(refused) = self.writable(side, id, "add comment") {
             check::refused(self, side, id, &new.body);
@@ -572,4 +590,3 @@ fn given_back(body: &str, id: u64) -> String {
         _ => body.replace("\r\n", "\n").replace('\n', "\r\n"),
     }
 }
-

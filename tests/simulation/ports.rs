@@ -6,8 +6,8 @@ use std::sync::PoisonError;
 use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, NewAttachment,
-    NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use casebridge::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Priority};
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
@@ -191,8 +191,8 @@ impl CaseSystem for SystemPort {
 
     async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
         let side = self.side;
-        let found =
-            self.read("find a counterpart", move |world, dice| Ok(world.find_mirror(side, counterpart, dice)));
+        let found = self
+            .read("find a counterpart", move |world, dice| Ok(world.find_mirror(side, counterpart, dice)));
         let found = found.await?;
         Ok(mutation::found(&self.world, found))
     }
@@ -209,9 +209,8 @@ impl CaseSystem for SystemPort {
 
     async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
         let side = self.side;
-        let comments = self
-            .read("list comments", move |world, dice| world.list_notes(side, id, since, dice))
-            .await?;
+        let comments =
+            self.read("list comments", move |world, dice| world.list_notes(side, id, since, dice)).await?;
         Ok(mutation::listed(&self.world, side, id, comments))
     }
 
@@ -295,10 +294,9 @@ impl Shelf {
 
 fn holds(mapping: &CaseMapping, side: Side, id: &str) -> bool {
     match side {
-        Google => mapping
-            .google_case_name
-            .as_ref()
-            .is_some_and(|name| Some(name.number()) == id.rsplit('/').next()),
+        Google => {
+            mapping.google_case_name.as_ref().is_some_and(|name| Some(name.number()) == id.rsplit('/').next())
+        }
         Company => mapping.company_case_id.as_ref().is_some_and(|company| company.as_str() == id),
     }
 }
@@ -388,7 +386,8 @@ impl Store for StorePort {
             let version = current.version + 1;
             for side in Side::BOTH {
                 if let Some(case) = mapping.case_id(side)
-                    && let Some(other) = world.shelf.mappings.values().find(|other| other.id != id && holds(other, side, case))
+                    && let Some(other) =
+                        world.shelf.mappings.values().find(|other| other.id != id && holds(other, side, case))
                     && !mutation::allows_twins(world)
                 {
                     return Err(StoreError::Duplicate { existing: other.id });
@@ -478,7 +477,11 @@ fn describe(mapping: &CaseMapping) -> String {
         carried(Company),
         mapping.lease.as_ref().map(|lease| lease.expires_at.format("%H:%M:%S").to_string()),
         mapping.ledger.entries().len(),
-        mapping.pending.iter().map(|pending| format!("{}:{:?}", pending.side, pending.source)).collect::<Vec<_>>(),
+        mapping
+            .pending
+            .iter()
+            .map(|pending| format!("{}:{:?}", pending.side, pending.source))
+            .collect::<Vec<_>>(),
         mapping.resolved_at.map_or_else(String::new, |_| "resolved ".to_owned()),
         if mapping.paused { "paused " } else { "" },
         mapping.gone.map_or_else(String::new, |side| format!("gone {side} ")),
@@ -546,9 +549,9 @@ impl TaskQueue for QueuePort {
             world.enqueue(task.kind, task.body, salt);
             Enqueued::New
         });
-        outcome
-            .await
-            .map_err(|kind_of_error| QueueError { task: kind, reason: format!("{kind_of_error:?} in the simulation") })
+        outcome.await.map_err(|kind_of_error| QueueError {
+            task: kind,
+            reason: format!("{kind_of_error:?} in the simulation"),
+        })
     }
 }
-

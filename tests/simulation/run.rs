@@ -28,7 +28,8 @@ use crate::ports::{QueuePort, StorePort, SystemPort, Ticket};
 use crate::world::{Event, RunFacts, RunId, Shared, World, panic_text};
 
 /// The polling windows: the documented ones.
-pub(crate) const WINDOWS: Sides<Duration> = Sides { google: Duration::minutes(30), company: Duration::minutes(5) };
+pub(crate) const WINDOWS: Sides<Duration> =
+    Sides { google: Duration::minutes(30), company: Duration::minutes(5) };
 
 /// Rounds of polls that both sides are given to agree once all trouble is over.
 const ROUNDS: u32 = 150;

@@ -859,7 +859,7 @@ pub(crate) async fn what_was_stored_is_there_after_reopening(place: &dyn Persist
     store.set_last_polled_at(Side::Company, now()).await.unwrap();
     drop(store);
     let store = place.open().await;
-    assert_eq!(all(&*store, MappingFilter::All, 10).await, [kept.clone()]);
+    assert_eq!(all(&*store, MappingFilter::All, 10).await, std::slice::from_ref(&kept));
     assert_eq!(store.global().await.unwrap().company_last_polled_at, Some(now()));
     store.update(&kept).await.unwrap();
     create(&*store, linked(2, 2)).await;

@@ -63,7 +63,6 @@ pub(crate) struct World {
     pub(crate) csapi: SandboxCsapi,
     pub(crate) jira: SandboxJira,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) deps: Arc<Deps>,
     pub(crate) service: SocketAddr,
     queue: Arc<EmbeddedQueue>,
     cron: EmbeddedCron,
@@ -148,7 +147,7 @@ impl World {
             stop: CancellationToken::new(),
         });
         let app = router(Service {
-            deps: deps.clone(),
+            deps,
             platform: Platform::Local,
             admin_token: None,
             internal_token: Secret::new(INTERNAL_TOKEN),
@@ -162,7 +161,6 @@ impl World {
             csapi,
             jira,
             store,
-            deps,
             service,
             queue,
             cron,
@@ -198,11 +196,6 @@ impl World {
         let response = self.http.post(url).json(&body).send().await.unwrap();
         let status = response.status().as_u16();
         (status, response.json().await.unwrap())
-    }
-
-    /// Runs what is due now, once.
-    pub(crate) async fn deliver(&self) {
-        self.queue.run_due().await.unwrap();
     }
 
     /// A case as a customer opens it in Google's console.

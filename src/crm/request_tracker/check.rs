@@ -1,0 +1,195 @@
+//! `casebridge check`: everything that the service needs of Request Tracker, tried without changing anything. Each failure ends
+//! with what to do about it, and where.
+
+use serde_json::Value;
+
+use super::client::{self, Client};
+use super::settings::RequestTrackerSettings;
+use super::{NAME, PriorityWords, wire};
+use crate::cases::{ApiError, Check};
+
+type Finding = Result<String, String>;
+
+/// Rights that only a ticket shows, by the link that its answer has with them.
+const LINKS: [(&str, &str); 2] = [("comment", "CommentOnTicket"), ("correspond", "ReplyToTicket")];
+
+pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Check> {
+    let settings = client.settings();
+    let mut checks = Vec::new();
+    let mut add = |what: String, result: Finding| {
+        let holds = result.is_ok();
+        checks.push(Check { what: format!("{NAME}: {what}"), result });
+        holds
+    };
+    if !add("credentials".to_owned(), credentials(client).await) {
+        return checks;
+    }
+    add(format!("user {}", settings.user), user(client).await);
+    let queue = client.queue().await.map_err(|error| {
+        failed(&error, "check company.request-tracker.queue, and grant the connector's user SeeQueue on it")
+    });
+    let found = queue.as_ref().map(|_| settings.queue.clone()).map_err(Clone::clone);
+    if !add(format!("queue {}", settings.queue), found) {
+        return checks;
+    }
+    // It is there: otherwise this line is not reached.
+    let queue = queue.unwrap_or_default();
+    add("right to create tickets".to_owned(), may_create(&queue, settings));
+    let flag = field(client, &queue, "flag_field", &settings.flag_field).await;
+    add(format!("field {}", settings.flag_field), flag.and_then(|field| has_value(&field, settings)));
+    let google = field(client, &queue, "google_name_field", &settings.google_name_field).await;
+    add(format!("field {}", settings.google_name_field), google.and_then(|field| is_text(&field, settings)));
+    let problems = RequestTrackerSettings::priority_problems(priorities);
+    let priorities =
+        if problems.is_empty() { Ok("numbers from 0 to 100".to_owned()) } else { Err(problems.join("; ")) };
+    add("priorities".to_owned(), priorities);
+    let query = format!(
+        "LastUpdated >= '60 seconds ago' AND 'CF.{{{}}}' = '{}'",
+        settings.flag_field.trim(),
+        settings.flag_value.trim()
+    );
+    let search = client.try_search(&query).await;
+    add(
+        "search for flagged cases".to_owned(),
+        search
+            .map(|_| "understood".to_owned())
+            .map_err(|error| failed(&error, "check the names of the custom fields")),
+    );
+    add("rights on a ticket".to_owned(), on_a_ticket(client).await);
+    checks
+}
+
+fn failed(error: &ApiError, advice: &str) -> String {
+    format!("{error}; {advice}")
+}
+
+async fn credentials(client: &Client) -> Finding {
+    match client.version().await {
+        Ok(answer) => match wire::text(&answer, "Version") {
+            Some(version) => Ok(format!("version {version}")),
+            None => Err("the answer is not Request Tracker's: check company.base_url".to_owned()),
+        },
+        Err(error) if error.status == Some(401) => Err(failed(
+            &error,
+            "the token is missing or wrong: make one (Logged in as, Settings, Auth Tokens) and check company.request-tracker.token",
+        )),
+        Err(error) => Err(failed(
+            &error,
+            "check company.base_url (the address of the web pages, without /REST/2.0), and whether Request Tracker can be reached from here",
+        )),
+    }
+}
+
+async fn user(client: &Client) -> Finding {
+    let name = &client.settings().user;
+    let advice = "company.request-tracker.user has to be the name of the user whose token it is";
+    let user = client.user().await.map_err(|error| failed(&error, advice))?;
+    if wire::text(&user, "Name").is_some_and(|found| found.to_lowercase() == name.trim().to_lowercase()) {
+        Ok(name.clone())
+    } else {
+        Err(format!("Request Tracker names another user; {advice}"))
+    }
+}
+
+fn links<'a>(value: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    let links = value.get("_hyperlinks").and_then(Value::as_array);
+    links.into_iter().flatten().filter(move |link| link.get("ref").and_then(Value::as_str) == Some(kind))
+}
+
+fn may_create(queue: &Value, settings: &RequestTrackerSettings) -> Finding {
+    if links(queue, "create").next().is_some() {
+        Ok("CreateTicket".to_owned())
+    } else {
+        Err(format!(
+            "the connector's user may not create tickets: grant CreateTicket on the queue {}",
+            settings.queue
+        ))
+    }
+}
+
+async fn field(client: &Client, queue: &Value, key: &str, name: &str) -> Result<Value, String> {
+    let id = client::field_of(queue, name).ok_or_else(|| {
+        format!(
+            "the queue has no custom field {name}, or the connector's user may not see it: make it (Admin, Custom Fields), apply it to the queue, grant SeeCustomField, or name another in company.request-tracker.{key}"
+        )
+    })?;
+    client.custom_field(&id).await.map_err(|error| failed(&error, "grant SeeCustomField on the queue"))
+}
+
+fn has_value(field: &Value, settings: &RequestTrackerSettings) -> Finding {
+    let kind = wire::text(field, "Type").unwrap_or_default();
+    if wire::text(field, "MaxValues").as_deref() != Some("1") {
+        return Err(
+            "the flag has to hold one value: make the field of the type \"Select one value\"".to_owned()
+        );
+    }
+    if kind != "Select" {
+        return Ok(kind);
+    }
+    let values = field.get("Values").and_then(Value::as_array);
+    let known = values
+        .into_iter()
+        .flatten()
+        .any(|value| value.get("name").and_then(Value::as_str) == Some(settings.flag_value.trim()));
+    if known {
+        Ok(format!("has the value {}", settings.flag_value))
+    } else {
+        Err(format!(
+            "the field has no value {:?}: add it, or name another in company.request-tracker.flag_value",
+            settings.flag_value
+        ))
+    }
+}
+
+fn is_text(field: &Value, settings: &RequestTrackerSettings) -> Finding {
+    let kind = wire::text(field, "Type").unwrap_or_default();
+    if kind == "Freeform" && wire::text(field, "MaxValues").as_deref() == Some("1") {
+        Ok("holds one line of text".to_owned())
+    } else {
+        Err(format!(
+            "the field {} is of type {kind}: make one of the type \"Enter one value\"",
+            settings.google_name_field
+        ))
+    }
+}
+
+/// What may be done with a ticket shows on one.
+async fn on_a_ticket(client: &Client) -> Finding {
+    let settings = client.settings();
+    let query = format!("Queue = '{}'", settings.queue.trim().replace('\\', "\\\\").replace('\'', "\\'"));
+    let advice = "grant ShowTicket on the queue";
+    let some = client.try_search(&query).await.map_err(|error| failed(&error, advice))?;
+    let Some(id) = some.first().and_then(|ticket| wire::text(ticket, "id")) else {
+        return Ok("the queue has no ticket yet: not tried".to_owned());
+    };
+    let ticket = client.ticket(&id).await.map_err(|error| failed(&error, advice))?;
+    let mut lacking: Vec<&str> = LINKS
+        .into_iter()
+        .filter(|(link, _)| links(&ticket, link).next().is_none())
+        .map(|(_, right)| right)
+        .collect();
+    // An open ticket leads to some other status only for those who may change it.
+    let is_open = !wire::text(&ticket, "Status").is_some_and(|status| settings.is_closed(&status));
+    if is_open {
+        let to = |link: &Value| wire::text(link, "to").map(|status| status.to_lowercase());
+        let ways: Vec<String> = links(&ticket, "lifecycle").filter_map(to).collect();
+        if ways.is_empty() {
+            lacking.push("ModifyTicket");
+        } else if !ways.contains(&settings.close_status.trim().to_lowercase()) {
+            return Err(format!(
+                "ticket {id} cannot go to the status {}: choose another of {} in company.request-tracker.close_status",
+                settings.close_status,
+                ways.join(", ")
+            ));
+        }
+    }
+    if lacking.is_empty() {
+        Ok("comment, reply and close".to_owned())
+    } else {
+        Err(format!(
+            "the connector's user lacks {}: grant them on the queue {}",
+            lacking.join(", "),
+            settings.queue
+        ))
+    }
+}

@@ -1,0 +1,304 @@
+//! Request Tracker's REST API, version 2: one function for each call.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+use reqwest::multipart::Form;
+use serde_json::{Value, json};
+
+use super::settings::RequestTrackerSettings;
+use super::wire::{self, Page};
+use crate::cases::{ApiError, ApiErrorKind, Download};
+use crate::outbound::{Body, Call, Upstream};
+
+/// Things on a page: the most that Request Tracker gives (`RT::REST2`, "Paging").
+pub(super) const PAGE: usize = 100;
+/// More pages than any listing has.
+const MOST_PAGES: usize = 10_000;
+/// How many empty pages end a listing. Of history and attachments, what the user may not see is taken off a page after it
+/// was cut, so that one may be empty before the end.
+const EMPTY_PAGES: usize = 2;
+
+const TICKET_FIELDS: &str = "Subject,Status,Priority,CustomFields,Created,LastUpdated,EffectiveId";
+const PART_FIELDS: &str = "Filename,ContentType,ContentLength,TransactionId,Created";
+const TEXT_FIELDS: &str = "Filename,ContentType,Content,TransactionId,Created";
+
+/// What may stand in a path as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+pub(super) struct Client {
+    upstream: Upstream,
+    settings: RequestTrackerSettings,
+}
+
+impl Client {
+    pub(super) const fn new(settings: RequestTrackerSettings, upstream: Upstream) -> Self {
+        Self { upstream, settings }
+    }
+
+    pub(super) const fn settings(&self) -> &RequestTrackerSettings {
+        &self.settings
+    }
+
+    pub(super) fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {
+        self.upstream.error(kind, call, message)
+    }
+
+    // Reading.
+
+    pub(super) async fn version(&self) -> Result<Value, ApiError> {
+        self.upstream.read(Call::get("/REST/2.0/rt")).await
+    }
+
+    pub(super) async fn user(&self) -> Result<Value, ApiError> {
+        self.upstream.read(Call::get(format!("/REST/2.0/user/{}", segment(self.settings.user.trim())))).await
+    }
+
+    pub(super) async fn queue(&self) -> Result<Value, ApiError> {
+        let path = format!("/REST/2.0/queue/{}", segment(self.settings.queue.trim()));
+        self.upstream.read(Call::get(path)).await
+    }
+
+    /// A field by its ID.
+    pub(super) async fn custom_field(&self, id: &str) -> Result<Value, ApiError> {
+        self.upstream.read(Call::get(format!("/REST/2.0/customfield/{}", segment(id)))).await
+    }
+
+    /// Whether both custom fields are on the queue: a query that names an unknown field finds nothing, without a word.
+    pub(super) async fn fields_exist(&self) -> Result<(), ApiError> {
+        let queue = self.queue().await?;
+        for (key, name) in [
+            ("flag_field", &self.settings.flag_field),
+            ("google_name_field", &self.settings.google_name_field),
+        ] {
+            field_of(&queue, name).ok_or_else(|| {
+                let message = format!(
+                    "the queue {} has no custom field {name}, or the connector's user may not see it: put it on the queue and grant SeeCustomField, or correct company.request-tracker.{key}",
+                    self.settings.queue
+                );
+                self.error(ApiErrorKind::Refused, "GET queue", message)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The ticket, or the one that it was merged into.
+    pub(super) async fn ticket(&self, id: &str) -> Result<Value, ApiError> {
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+            let message = "a ticket's ID is a number";
+            return Err(self.error(ApiErrorKind::NotFound, "GET ticket", message));
+        }
+        self.upstream.read(Call::get(format!("/REST/2.0/ticket/{id}"))).await
+    }
+
+    /// All tickets that a query finds, each once. Pages go by ID and not by number: tickets that leave or join meanwhile do
+    /// not move the rest. Until a page is empty: pages may be short.
+    pub(super) async fn search_all(&self, query: &str) -> Result<Vec<Value>, ApiError> {
+        let mut found = Vec::new();
+        let mut last: u64 = 0;
+        for _ in 0..MOST_PAGES {
+            let call = Call::get("/REST/2.0/tickets")
+                .query("query", format!("({query}) AND id > {last}"))
+                .query("fields", TICKET_FIELDS)
+                .query("orderby", "id")
+                .query("order", "ASC")
+                .query("per_page", PAGE.to_string());
+            let page: Page = self.upstream.read(call).await?;
+            let ids = page.items.iter().filter_map(|item| wire::text(item, "id")?.parse::<u64>().ok());
+            match ids.max() {
+                Some(highest) if highest > last => last = highest,
+                _ => return Ok(found),
+            }
+            found.extend(page.items);
+        }
+        Err(self.endless("GET tickets"))
+    }
+
+    /// The transactions that created these tickets.
+    pub(super) async fn creations(&self, tickets: &[&str]) -> Result<Vec<Value>, ApiError> {
+        if tickets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<String> = tickets.iter().map(|id| format!("ObjectId = {id}")).collect();
+        let query = format!("ObjectType = 'RT::Ticket' AND Type = 'Create' AND ({})", ids.join(" OR "));
+        let call = Call::get("/REST/2.0/transactions")
+            .query("query", query)
+            .query("fields", "ObjectId,Type")
+            .query("per_page", PAGE.to_string());
+        let page: Page = self.upstream.read(call).await?;
+        Ok(page.items)
+    }
+
+    /// The parts without a file name of these transactions, with their contents.
+    pub(super) async fn texts_of(&self, transactions: &[&str]) -> Result<Vec<Value>, ApiError> {
+        if transactions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query: Vec<Value> = transactions
+            .iter()
+            .map(|id| json!({"field": "TransactionId", "value": id, "entry_aggregator": "OR"}))
+            .collect();
+        query.push(no_file_name());
+        self.parts_at("/REST/2.0/attachments", Some(Value::Array(query).to_string()), TEXT_FIELDS, None).await
+    }
+
+    /// The parts of one transaction.
+    pub(super) async fn parts_of(&self, transaction: &str) -> Result<Vec<Value>, ApiError> {
+        let path = format!("/REST/2.0/transaction/{transaction}/attachments");
+        self.parts_at(&path, None, PART_FIELDS, None).await
+    }
+
+    /// The parts of a ticket's messages that have no file name, with their contents, back to `since`.
+    pub(super) async fn texts(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Value>, ApiError> {
+        let query = json!([no_file_name()]).to_string();
+        self.parts_at(
+            &format!("/REST/2.0/ticket/{}/attachments", segment(id)),
+            Some(query),
+            TEXT_FIELDS,
+            since,
+        )
+        .await
+    }
+
+    /// The parts of a ticket's messages, without their contents, back to `since`.
+    pub(super) async fn parts(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Value>, ApiError> {
+        self.parts_at(&format!("/REST/2.0/ticket/{}/attachments", segment(id)), None, PART_FIELDS, since)
+            .await
+    }
+
+    async fn parts_at(
+        &self,
+        path: &str,
+        query: Option<String>,
+        fields: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Vec<Value>, ApiError> {
+        self.newest_first(path, since, |call| {
+            let call = call.query("fields", fields);
+            match &query {
+                Some(query) => call.query("query", query.as_str()),
+                None => call,
+            }
+        })
+        .await
+    }
+
+    /// The transactions of a ticket, back to `since`.
+    pub(super) async fn history(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Vec<Value>, ApiError> {
+        self.newest_first(&format!("/REST/2.0/ticket/{}/history", segment(id)), since, |call| {
+            call.query("fields", "Type,Creator,Created").query("fields[Creator]", "RealName")
+        })
+        .await
+    }
+
+    /// A listing from its newest end, each thing once, until it is older than `since`. What is added meanwhile moves the
+    /// rest to later pages: it is met twice, not missed.
+    async fn newest_first(
+        &self,
+        path: &str,
+        since: Option<DateTime<Utc>>,
+        with: impl Fn(Call) -> Call,
+    ) -> Result<Vec<Value>, ApiError> {
+        let mut found = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut empty = 0;
+        for page in 1..=MOST_PAGES {
+            let call = Call::get(path)
+                .query("orderby", "id")
+                .query("order", "DESC")
+                .query("per_page", PAGE.to_string())
+                .query("page", page.to_string());
+            let page: Page = self.upstream.read(with(call)).await?;
+            empty = if page.items.is_empty() { empty + 1 } else { 0 };
+            let is_past = since.is_some_and(|since| {
+                page.items.last().and_then(|item| wire::time(item, "Created")).is_some_and(|at| at < since)
+            });
+            found.extend(page.items.into_iter().filter(|item| seen.insert(wire::text(item, "id"))));
+            if is_past || empty >= EMPTY_PAGES {
+                return Ok(found);
+            }
+        }
+        Err(self.endless(&format!("GET {path}")))
+    }
+
+    pub(super) async fn transaction(&self, id: &str) -> Result<Value, ApiError> {
+        self.upstream.read(Call::get(format!("/REST/2.0/transaction/{id}"))).await
+    }
+
+    /// Opens the JSON that holds an attachment's content.
+    pub(super) async fn content(&self, id: &str) -> Result<Download, ApiError> {
+        self.upstream.download(Call::get(format!("/REST/2.0/attachment/{}", segment(id)))).await
+    }
+
+    /// Whether a query is understood; what it finds at most one of.
+    pub(super) async fn try_search(&self, query: &str) -> Result<Vec<Value>, ApiError> {
+        let call = Call::get("/REST/2.0/tickets").query("query", query).query("per_page", "1");
+        let page: Page = self.upstream.read(call).await?;
+        Ok(page.items)
+    }
+
+    // Writing.
+
+    /// Makes a ticket; its ID.
+    pub(super) async fn create(&self, ticket: Value) -> Result<String, ApiError> {
+        let made: Value = self.upstream.write(Call::post("/REST/2.0/ticket", ticket)).await?;
+        wire::text(&made, "id")
+            .ok_or_else(|| self.error(ApiErrorKind::Unreadable, "POST ticket", "the answer names no ticket"))
+    }
+
+    /// Changes a ticket; what Request Tracker says about it.
+    pub(super) async fn change(&self, id: &str, fields: Value) -> Result<Vec<String>, ApiError> {
+        let call =
+            Call::new(Method::PUT, format!("/REST/2.0/ticket/{}", segment(id))).body(Body::Json(fields));
+        let said: Value = self.upstream.write(call).await?;
+        let said = said.as_array().into_iter().flatten();
+        Ok(said.filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
+    /// Adds to a ticket, `comment` or `correspond`; where what was added stands.
+    pub(super) async fn write(
+        &self,
+        id: &str,
+        how: &str,
+        body: Value,
+        form: Option<Form>,
+    ) -> Result<Option<String>, ApiError> {
+        let path = format!("/REST/2.0/ticket/{}/{how}", segment(id));
+        let call = match form {
+            Some(form) => {
+                Call::new(Method::POST, path).body(Body::Multipart(form.text("JSON", body.to_string())))
+            }
+            None => Call::post(path, body),
+        };
+        self.upstream.write_located(call).await
+    }
+
+    fn endless(&self, call: &str) -> ApiError {
+        let message = format!("the listing goes on for more than {MOST_PAGES} pages");
+        self.error(ApiErrorKind::Unreadable, call, message)
+    }
+}
+
+fn no_file_name() -> Value {
+    json!({"field": "Filename", "operator": "IS", "value": "NULL"})
+}
+
+/// The ID of a custom field that tickets of a queue have.
+pub(super) fn field_of(queue: &Value, name: &str) -> Option<String> {
+    let fields = queue.get("TicketCustomFields").and_then(Value::as_array);
+    let wanted = name.trim().to_lowercase();
+    let field = fields.into_iter().flatten().find(|field| {
+        field.get("name").and_then(Value::as_str).is_some_and(|name| name.to_lowercase() == wanted)
+    });
+    field.and_then(|field| wire::text(field, "id"))
+}

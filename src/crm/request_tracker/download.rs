@@ -1,0 +1,199 @@
+//! An attachment's content out of the JSON that Request Tracker wraps it in, in constant memory.
+//!
+//! REST 2 has no other way: `GET /attachment/{id}` answers one object whose `Content` is the content in base64.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+
+use crate::cases::{ApiError, ApiErrorKind, ByteStream};
+
+/// The longest key that is looked at.
+const LONGEST_KEY: usize = 32;
+
+/// Where in the object the reader is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Between strings.
+    Outside,
+    /// In a string; `key`: one that may be a key of the object.
+    Text { key: bool },
+    /// In the string of the content.
+    Content,
+}
+
+/// Reads the object piece by piece.
+struct Reader {
+    place: Place,
+    escaped: bool,
+    depth: u32,
+    /// A value is to come: a colon was read.
+    value: bool,
+    key: Vec<u8>,
+    /// Characters of base64 that do not make a group yet.
+    group: Vec<u8>,
+    found: bool,
+    ended: bool,
+}
+
+impl Reader {
+    const fn new() -> Self {
+        Self {
+            place: Place::Outside,
+            escaped: false,
+            depth: 0,
+            value: false,
+            key: Vec::new(),
+            group: Vec::new(),
+            found: false,
+            ended: false,
+        }
+    }
+
+    /// Takes in a piece; what of the content is in it.
+    fn take(&mut self, piece: &[u8]) -> Result<Bytes, &'static str> {
+        for &byte in piece {
+            match self.place {
+                Place::Outside => self.outside(byte),
+                Place::Text { key } => {
+                    if self.escaped {
+                        self.escaped = false;
+                    } else if byte == b'\\' {
+                        self.escaped = true;
+                    } else if byte == b'"' {
+                        self.place = Place::Outside;
+                    } else if key && self.key.len() < LONGEST_KEY {
+                        self.key.push(byte);
+                    }
+                }
+                Place::Content => match byte {
+                    // Line breaks come as `\n`; a slash may come escaped.
+                    _ if self.escaped => {
+                        self.escaped = false;
+                        if byte == b'/' {
+                            self.group.push(byte);
+                        }
+                    }
+                    b'\\' => self.escaped = true,
+                    b'"' => self.place = Place::Outside,
+                    _ => self.group.push(byte),
+                },
+            }
+        }
+        let whole = self.group.len() / 4 * 4;
+        let rest = self.group.split_off(whole);
+        let content = STANDARD.decode(&self.group).map_err(|_| "the content is not base64")?;
+        self.group = rest;
+        Ok(content.into())
+    }
+
+    fn outside(&mut self, byte: u8) {
+        match byte {
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => {
+                self.depth = self.depth.saturating_sub(1);
+                self.ended = self.depth == 0;
+            }
+            b':' => {
+                self.value = true;
+                // Null counts as found, and is no content.
+                self.found |= self.depth == 1 && self.key == b"Content";
+            }
+            b',' => self.value = false,
+            b'"' => {
+                let at_top = self.depth == 1;
+                self.place = if self.value && at_top && self.key == b"Content" {
+                    Place::Content
+                } else {
+                    let key = at_top && !self.value;
+                    if key {
+                        self.key.clear();
+                    }
+                    Place::Text { key }
+                };
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether all of it has come.
+    fn finish(&self) -> Result<(), &'static str> {
+        if !self.ended {
+            Err("the answer broke off")
+        } else if !self.found {
+            Err("the answer has no content")
+        } else if self.group.is_empty() {
+            Ok(())
+        } else {
+            Err("the content's base64 broke off")
+        }
+    }
+}
+
+/// The content of the attachment in an answer that is `json`. `size`: what the system announced, if that can be relied on.
+/// Ends with an error if the answer is not whole, or the content not as long as announced (`R17`).
+pub(super) fn content(json: ByteStream, size: Option<u64>, call: String) -> ByteStream {
+    let failed =
+        move |message: String| ApiError::new(ApiErrorKind::Uncertain, super::NAME, call.clone(), message);
+    let start = (json, Reader::new(), 0_u64, false, failed);
+    let pieces =
+        stream::unfold(start, move |(mut json, mut reader, mut received, done, failed)| async move {
+            if done {
+                return None;
+            }
+            let (piece, done) = match json.next().await {
+                Some(Ok(piece)) => match reader.take(&piece) {
+                    Ok(content) => {
+                        received += content.len() as u64;
+                        (Ok(content), false)
+                    }
+                    Err(problem) => (Err(failed(problem.to_owned())), true),
+                },
+                Some(Err(error)) => (Err(error), true),
+                None => match (reader.finish(), size) {
+                    (Err(problem), _) => (Err(failed(problem.to_owned())), true),
+                    (Ok(()), Some(size)) if size != received => {
+                        (Err(failed(format!("the download ended after {received} of {size} bytes"))), true)
+                    }
+                    (Ok(()), _) => return None,
+                },
+            };
+            Some((piece, (json, reader, received, done, failed)))
+        });
+    Box::pin(pieces.filter(|piece| std::future::ready(!piece.as_ref().is_ok_and(Bytes::is_empty))))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt as _;
+
+    use super::*;
+
+    async fn read(json: &str, size: Option<u64>, pieces: usize) -> Result<Vec<u8>, String> {
+        let pieces: Vec<_> =
+            json.as_bytes().chunks(pieces).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let stream = content(Box::pin(stream::iter(pieces)), size, "GET attachment 1".to_owned());
+        let found: Result<Vec<Bytes>, ApiError> = stream.try_collect().await;
+        found.map(|found| found.concat()).map_err(|error| error.message)
+    }
+
+    #[tokio::test]
+    async fn the_content_is_found_and_must_be_whole() {
+        let json = r#"{"a": {"Content": "xxxx"}, "Subject": "Content", "q": "say \"Content\": ", "n": [1, "Content"],
+            "Content" : "aGVs\nbG8\/\n", "Headers": "}\\"}"#;
+        for pieces in [1, 2, 3, 7, 1000] {
+            assert_eq!(read(json, Some(6), pieces).await.unwrap(), b"hello?");
+            assert!(read(json, Some(7), pieces).await.unwrap_err().contains("6 of 7"));
+            assert_eq!(read(r#"{"Content": null}"#, Some(0), pieces).await.unwrap(), b"");
+            for (json, problem) in [
+                (r#"{"Content": "aGVsbG8/"#, "broke off"),
+                (r#"{"Content": "aGVsb"}"#, "base64 broke off"),
+                (r#"{"Content": "****"}"#, "not base64"),
+                (r#"{"id": 1}"#, "no content"),
+            ] {
+                assert!(read(json, None, pieces).await.unwrap_err().contains(problem), "{json}");
+            }
+        }
+    }
+}

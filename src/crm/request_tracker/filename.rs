@@ -1,0 +1,78 @@
+//! The names that files get in Request Tracker (`R25`).
+
+/// The longest name, in characters: the width of the column `Attachments.Filename`.
+const LONGEST: usize = 255;
+/// The longest ending (`.tar.gz`) that is kept when a name has to be cut, in characters.
+const LONGEST_ENDING: usize = 20;
+
+/// The name under which Request Tracker keeps a file of that name: what would end a quoted header, what it takes for a path
+/// or for an encoded word (RFC 2047), and a name that Perl takes for false are changed; what is too long is cut in the
+/// middle, so that the ending stays. Names that are sound stay as they are.
+#[must_use]
+pub fn stored_filename(name: &str) -> String {
+    let readable: String = name
+        .replace("=?", "=_")
+        .chars()
+        .map(|c| match c {
+            '/' | '\\' => '_',
+            '"' => '\'',
+            '\u{2028}' | '\u{2029}' => ' ',
+            c if c.is_control() => ' ',
+            c => c,
+        })
+        .collect();
+    let trimmed = readable.trim();
+    if trimmed.is_empty() {
+        return "unnamed".to_owned();
+    }
+    if trimmed == "0" {
+        return "_0".to_owned();
+    }
+    let length = trimmed.chars().count();
+    if length <= LONGEST {
+        return trimmed.to_owned();
+    }
+    let ending: String = trimmed
+        .rfind('.')
+        .map(|at| &trimmed[at..])
+        .filter(|ending| ending.chars().count() <= LONGEST_ENDING)
+        .unwrap_or_default()
+        .to_owned();
+    let stem: String = trimmed.chars().take(LONGEST - ending.chars().count() - 1).collect();
+    format!("{}…{ending}", stem.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_stay_readable() {
+        for (name, stored) in [
+            ("report.pdf", "report.pdf"),
+            ("Größe 50% (1).tar.gz", "Größe 50% (1).tar.gz"),
+            ("../../etc/passwd", ".._.._etc_passwd"),
+            ("C:\\a\"b.txt", "C:_a'b.txt"),
+            ("=?UTF-8?B?YQ==?=", "=_UTF-8?B?YQ==?="),
+            ("two\r\nlines\0.txt", "two  lines .txt"),
+            ("0", "_0"),
+            (" ", "unnamed"),
+        ] {
+            assert_eq!(stored_filename(name), stored, "{name:?}");
+        }
+        let long = stored_filename(&format!("{}.log", "ä".repeat(300)));
+        assert_eq!((long.chars().count(), long.ends_with("ä….log")), (255, true));
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_made_safe_and_a_safe_one_stays(name in ".{0,400}") {
+            let stored = stored_filename(&name);
+            prop_assert!(!stored.is_empty() && stored.chars().count() <= LONGEST);
+            prop_assert!(!stored.contains(['/', '\\', '"']) && !stored.contains(|c: char| c.is_control()));
+            prop_assert_eq!(stored_filename(&stored), stored);
+        }
+    }
+}

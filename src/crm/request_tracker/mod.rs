@@ -1,0 +1,706 @@
+//! Request Tracker 5 as the company's side, over REST 2.
+//!
+//! | file | what it knows |
+//! | --- | --- |
+//! | `settings` | the `[company.request-tracker]` section |
+//! | `client` | the calls of the REST API |
+//! | `wire` | Request Tracker's JSON |
+//! | `html` | what people write in its editor, as plain text |
+//! | `download` | content out of the JSON that it comes in |
+//! | `filename` | the names of files |
+//! | `check` | `casebridge check` |
+//!
+//! Sources: `RT::REST2` and `RT::Query`, documentation of RT 5.0; measured against RT 5.0.3 of Debian 12.
+
+mod check;
+mod client;
+mod download;
+mod filename;
+mod html;
+mod settings;
+mod wire;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Duration, Utc};
+use reqwest::multipart::{Form, Part};
+use serde_json::{Map, Value, json};
+
+use self::client::Client;
+use super::PriorityWords;
+use crate::cases::{
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+};
+use crate::clock::SharedClock;
+use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
+use crate::outbound::Upstream;
+
+pub use self::filename::stored_filename;
+pub use self::settings::RequestTrackerSettings;
+
+/// What people call the system.
+pub const NAME: &str = "Request Tracker";
+
+/// The longest subject, in characters: the width of the column `Tickets.Subject`.
+const SUBJECT_LIMIT: usize = 200;
+/// The longest text, in bytes: what is longer is not shown on a ticket's page (`$MaxInlineBody`, 12,000 by default).
+const TEXT_LIMIT: usize = 12_000;
+/// How much older than asked for a search looks: requests take time, and the clocks may differ.
+const SEARCH_SLACK: Duration = Duration::minutes(2);
+/// The status of tickets that were deleted: they remain, and are found no more.
+const DELETED: &str = "deleted";
+
+/// Request Tracker as the company's CRM.
+pub struct RequestTracker {
+    client: Client,
+    priorities: PriorityWords,
+    clock: SharedClock,
+    capabilities: Capabilities,
+}
+
+impl RequestTracker {
+    /// Request Tracker behind `upstream`, whose base is the web address of Request Tracker (without `/REST/2.0`) and whose
+    /// credentials are [`RequestTrackerSettings::credentials`]. The words of `priorities` have to be numbers:
+    /// [`RequestTrackerSettings::priority_problems`]. Nothing is asked yet.
+    #[must_use]
+    pub fn new(
+        settings: RequestTrackerSettings,
+        priorities: PriorityWords,
+        upstream: Upstream,
+        clock: SharedClock,
+    ) -> Self {
+        let capabilities = Capabilities {
+            name: NAME,
+            reopen: true,
+            comment_when_closed: true,
+            internal_comments: true,
+            comment_limit: TextLimit::utf8_bytes(TEXT_LIMIT),
+            title_limit: TextLimit::code_points(SUBJECT_LIMIT),
+            description_limit: TextLimit::utf8_bytes(TEXT_LIMIT),
+            // Not every database that it runs on has room for NUL.
+            control_characters: false,
+            // Searches go to the database.
+            search_lag: Duration::zero(),
+            write_settles: upstream.write_settles(),
+            time_resolution: Duration::seconds(1),
+            idempotency_keys: false,
+            stored_filename,
+        };
+        Self { client: Client::new(settings, upstream), priorities, clock, capabilities }
+    }
+
+    fn settings(&self) -> &RequestTrackerSettings {
+        self.client.settings()
+    }
+
+    /// A ticket without its description. `None` if it was deleted, or merged into another.
+    fn case(&self, ticket: &Value) -> Result<Option<Case>, String> {
+        let settings = self.settings();
+        let id = wire::text(ticket, "id").ok_or("a ticket without an ID")?;
+        let status =
+            wire::text(ticket, "Status").ok_or_else(|| format!("ticket {id}: the status is missing"))?;
+        if status == DELETED || wire::text(ticket, "EffectiveId").is_some_and(|effective| effective != id) {
+            return Ok(None);
+        }
+        let flag = settings.flag_value.trim().to_lowercase();
+        let flagged = wire::custom_field(ticket, &settings.flag_field);
+        let google = wire::custom_field(ticket, &settings.google_name_field);
+        let google = google.first().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        Ok(Some(Case {
+            key: None,
+            title: wire::text(ticket, "Subject").unwrap_or_default(),
+            description: String::new(),
+            priority: self.priority(wire::text(ticket, "Priority").as_deref()),
+            closed: settings.is_closed(&status),
+            created_at: wire::time(ticket, "Created"),
+            updated_at: wire::time(ticket, "LastUpdated"),
+            counterpart: google,
+            synchronize: flagged.iter().any(|value| value.trim().to_lowercase() == flag),
+            id,
+        }))
+    }
+
+    /// What a priority stands for: the configured number that is nearest, the greater of two (`R18`). Request Tracker raises
+    /// priorities by itself as a ticket gets older, so that what lies between is nothing unusual.
+    fn priority(&self, number: Option<&str>) -> PriorityReading {
+        let Some(text) = number else { return PriorityReading::Unset };
+        let Ok(number) = text.trim().parse::<i64>() else { return PriorityReading::Unknown(text.to_owned()) };
+        let words = Priority::ALL.map(|priority| self.priorities.word(priority));
+        let nearest = words
+            .into_iter()
+            .filter_map(|word| settings::number(word).map(|known| ((known - number).abs(), -known, word)))
+            .min();
+        nearest.map_or_else(
+            || PriorityReading::Unknown(text.to_owned()),
+            |(_, _, word)| self.priorities.read(Some(word)),
+        )
+    }
+
+    /// Gives the cases their descriptions: the texts of the transactions that created them.
+    async fn describe(&self, mut cases: Vec<Case>) -> Result<Vec<Case>, ApiError> {
+        for some in cases.chunks_mut(client::PAGE) {
+            let ids: Vec<&str> = some.iter().map(|case| case.id.as_str()).collect();
+            let mut ticket_of = BTreeMap::new();
+            for creation in self.client.creations(&ids).await? {
+                if let (Some(id), Some(ticket)) =
+                    (wire::text(&creation, "id"), wire::text(&creation, "ObjectId"))
+                {
+                    ticket_of.insert(id, ticket);
+                }
+            }
+            let transactions: Vec<&str> = ticket_of.keys().map(String::as_str).collect();
+            let texts = texts(&self.client.texts_of(&transactions).await?);
+            let mut descriptions: BTreeMap<&str, String> = BTreeMap::new();
+            for (transaction, text) in texts {
+                if let Some(ticket) = ticket_of.get(&transaction) {
+                    descriptions.insert(ticket, text);
+                }
+            }
+            for case in some {
+                case.description = descriptions.remove(case.id.as_str()).unwrap_or_default();
+            }
+        }
+        Ok(cases)
+    }
+
+    /// The cases that a search finds, and what could not be understood.
+    async fn found(&self, query: &str, keep: impl Fn(&Case) -> bool) -> Result<Sweep, ApiError> {
+        self.client.fields_exist().await?;
+        let mut sweep = Sweep::default();
+        for ticket in self.client.search_all(query).await? {
+            match self.case(&ticket) {
+                Ok(Some(case)) if keep(&case) => sweep.cases.push(case),
+                Ok(_) => {}
+                Err(problem) => sweep.skipped.push(problem),
+            }
+        }
+        sweep.cases = self.describe(sweep.cases).await?;
+        Ok(sweep)
+    }
+
+    /// The ticket; an error if there is none.
+    async fn ticket(&self, id: &str) -> Result<Value, ApiError> {
+        let ticket = self.client.ticket(id).await?;
+        match self.case(&ticket) {
+            Ok(Some(_)) => Ok(ticket),
+            Ok(None) => Err(self.client.error(
+                ApiErrorKind::NotFound,
+                &format!("GET ticket {id}"),
+                "the ticket was deleted, or merged into another",
+            )),
+            Err(problem) => {
+                Err(self.client.error(ApiErrorKind::Unreadable, &format!("GET ticket {id}"), problem))
+            }
+        }
+    }
+
+    fn is_closed(&self, ticket: &Value) -> bool {
+        wire::text(ticket, "Status").is_some_and(|status| self.settings().is_closed(&status))
+    }
+
+    /// Changes a ticket and looks whether it holds: what Request Tracker refuses, it answers with 200 and a sentence.
+    async fn change(
+        &self,
+        id: &str,
+        body: Value,
+        holds: impl Fn(&Value) -> bool + Send,
+    ) -> Result<(), ApiError> {
+        let call = format!("PUT ticket {id}");
+        let said = self.client.change(id, body).await?;
+        let now = self.client.ticket(id).await?;
+        if holds(&now) {
+            return Ok(());
+        }
+        let by_us = wire::text(&now, "LastUpdatedBy").is_some_and(|user| self.is_ours(&user));
+        if !by_us && said.is_empty() {
+            return Err(self.client.error(
+                ApiErrorKind::NotApplied,
+                &call,
+                "somebody changed the ticket at the same time",
+            ));
+        }
+        let said = crate::outbound::shorten(&said.join("; "));
+        Err(self.client.error(
+            ApiErrorKind::Refused,
+            &call,
+            format!("the change was not made; Request Tracker says: {said}"),
+        ))
+    }
+
+    fn is_ours(&self, user: &str) -> bool {
+        user.to_lowercase() == self.settings().user.trim().to_lowercase()
+    }
+
+    /// The transactions of a ticket that were made at or after `since`, by ID.
+    async fn transactions(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<BTreeMap<String, Value>, ApiError> {
+        let found = self.client.history(id, since).await?;
+        if found.is_empty() {
+            // A ticket that does not exist has an empty history, with 200.
+            self.ticket(id).await?;
+        }
+        Ok(found.into_iter().filter_map(|found| Some((wire::text(&found, "id")?, found))).collect())
+    }
+
+    fn by_connector(&self, transaction: &Value) -> Option<bool> {
+        wire::text(transaction, "Creator").map(|user| self.is_ours(&user))
+    }
+
+    /// Writes onto a ticket, as a comment or to the requestor; the ID of the transaction that it became.
+    async fn write(
+        &self,
+        id: &str,
+        visibility: Visibility,
+        mut body: Map<String, Value>,
+        form: Option<Form>,
+    ) -> Result<Option<String>, ApiError> {
+        let ticket = self.ticket(id).await?;
+        if self.is_closed(&ticket)
+            && let Some(status) = wire::text(&ticket, "Status")
+        {
+            // A reply opens a closed ticket (scrip "On Correspond Open Inactive Tickets"): a copy must not.
+            body.insert("Status".to_owned(), Value::String(status));
+        }
+        let how = match visibility {
+            Visibility::Public => "correspond",
+            Visibility::Internal => "comment",
+        };
+        let location = self.client.write(id, how, Value::Object(body), form).await?;
+        Ok(location.and_then(|path| {
+            let (_, transaction) = path.rsplit_once("/transaction/")?;
+            transaction.bytes().all(|byte| byte.is_ascii_digit()).then(|| transaction.to_owned())
+        }))
+    }
+}
+
+#[async_trait]
+impl CaseSystem for RequestTracker {
+    fn side(&self) -> Side {
+        Side::Company
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
+        Ok(self.settings().attachment_limit)
+    }
+
+    async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
+        let settings = self.settings();
+        // A written time is read in the user's or the server's time zone, whatever zone it names; a period has none.
+        let back = (self.clock.now() - since + SEARCH_SLACK).num_seconds().max(1);
+        let query = format!(
+            "LastUpdated >= '{back} seconds ago' AND 'CF.{{{}}}' = '{}'",
+            settings.flag_field.trim(),
+            settings.flag_value.trim()
+        );
+        // Whole seconds: what was updated later within the same second has the same time.
+        let since = since - Duration::nanoseconds(i64::from(since.timestamp_subsec_nanos()));
+        self.found(&query, |case| case.synchronize && case.updated_at.is_none_or(|updated| updated >= since))
+            .await
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
+        let ticket = match self.client.ticket(id).await {
+            Ok(ticket) => ticket,
+            Err(error) if error.kind == ApiErrorKind::NotFound => {
+                // A wrong address answers 404 as well.
+                self.client.queue().await?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        // A ticket that was merged answers with the one that it was merged into: the pair ends.
+        if wire::text(&ticket, "id").as_deref() != Some(id) {
+            return Ok(None);
+        }
+        let case = self.case(&ticket).map_err(|problem| {
+            self.client.error(ApiErrorKind::Unreadable, &format!("GET ticket {id}"), problem)
+        })?;
+        match case {
+            Some(case) => Ok(self.describe(vec![case]).await?.pop()),
+            None => Ok(None),
+        }
+    }
+
+    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+        let Ok(wanted) = GoogleCaseName::parse(counterpart) else { return Ok(None) };
+        let query = format!(
+            "'CF.{{{}}}' LIKE '/cases/{}'",
+            self.settings().google_name_field.trim(),
+            wanted.number()
+        );
+        // R9: one number is one case, whatever its parent.
+        let same = |case: &Case| {
+            case.counterpart
+                .as_deref()
+                .and_then(|name| GoogleCaseName::parse(name).ok())
+                .is_some_and(|name| name.number() == wanted.number())
+        };
+        let sweep = self.found(&query, same).await?;
+        for skipped in &sweep.skipped {
+            tracing::warn!(problem = %skipped, "a ticket cannot be understood");
+        }
+        // The oldest, should there be several: every search comes to the same one.
+        let number = |case: &Case| case.id.parse::<u64>().unwrap_or(u64::MAX);
+        Ok(sweep.cases.into_iter().min_by_key(number))
+    }
+
+    async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
+        let settings = self.settings();
+        // A field that is not on the queue is dropped without a word, and the ticket would be made again and again.
+        self.client.fields_exist().await?;
+        let mut body = json!({
+            "Queue": settings.queue.trim(),
+            "Subject": subject(&case.title),
+            "Content": case.description,
+            "ContentType": "text/plain",
+            "CustomFields": {
+                settings.flag_field.trim(): settings.flag_value.trim(),
+                settings.google_name_field.trim(): case.counterpart,
+            },
+        });
+        if let Some(priority) = case.priority {
+            body["Priority"] = json!(self.number(priority)?);
+        }
+        let id = self.client.create(body).await?;
+        // What of it was dropped shows only when it is read again.
+        let uncertain = |message: String| {
+            self.client.error(
+                ApiErrorKind::Uncertain,
+                "POST ticket",
+                format!("ticket {id} was created, but {message}"),
+            )
+        };
+        let made = self.get(&id).await.map_err(|error| uncertain(format!("cannot be read: {error}")))?;
+        let made = made.ok_or_else(|| uncertain("is not there".to_owned()))?;
+        if made.counterpart.as_deref() == Some(case.counterpart.as_str()) && made.synchronize {
+            return Ok(made);
+        }
+        // Once more, with words about why not.
+        let fields = json!({ "CustomFields": {
+            settings.flag_field.trim(): settings.flag_value.trim(),
+            settings.google_name_field.trim(): case.counterpart,
+        } });
+        self.change(&id, fields, |ticket| self.carries(ticket, &case.counterpart))
+            .await
+            .map_err(|error| uncertain(format!("its custom fields were not set: {}", error.message)))?;
+        self.get(&id).await?.ok_or_else(|| uncertain("is not there".to_owned()))
+    }
+
+    async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
+        let field = self.settings().google_name_field.trim();
+        let ticket = self.ticket(id).await?;
+        let is_set = |ticket: &Value| wire::custom_field(ticket, field).first() == Some(&counterpart);
+        if is_set(&ticket) {
+            return Ok(());
+        }
+        self.change(id, json!({ "CustomFields": { field: counterpart } }), is_set).await
+    }
+
+    async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
+        let transactions = self.transactions(id, since).await?;
+        let parts = self.client.texts(id, since).await?;
+        let mut comments = Vec::new();
+        for (transaction, body) in texts(&parts) {
+            let Some(found) = transactions.get(&transaction) else { continue };
+            let visibility = match wire::text(found, "Type").as_deref() {
+                Some("Comment") => Visibility::Internal,
+                Some("Correspond") => Visibility::Public,
+                _ => continue,
+            };
+            comments.push(Comment {
+                id: transaction,
+                author: wire::person(found, "Creator"),
+                created_at: wire::time(found, "Created"),
+                body,
+                visibility,
+                by_connector: self.by_connector(found),
+            });
+        }
+        Ok(comments)
+    }
+
+    async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
+        let transactions = self.transactions(id, since).await?;
+        let parts = self.client.parts(id, since).await?;
+        let mut attachments = Vec::new();
+        for part in &parts {
+            let Some(id) = wire::text(part, "id") else { continue };
+            let transaction = wire::text(part, "TransactionId").unwrap_or_default();
+            let Some(found) = transactions.get(&transaction) else { continue };
+            let visibility = match wire::text(found, "Type").as_deref() {
+                Some("Comment") => Visibility::Internal,
+                Some("Correspond" | "Create") => Visibility::Public,
+                // Mail that was sent, and the like.
+                _ => continue,
+            };
+            let Some(filename) = file_name(part) else { continue };
+            attachments.push(Attachment {
+                id,
+                filename,
+                media_type: wire::text(part, "ContentType").filter(|kind| !kind.is_empty()),
+                size: wire::text(part, "ContentLength").and_then(|size| size.parse().ok()),
+                author: wire::person(found, "Creator"),
+                created_at: wire::time(part, "Created"),
+                visibility,
+                by_connector: self.by_connector(found),
+            });
+        }
+        Ok(attachments)
+    }
+
+    async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
+        // Perl takes "0" for nothing.
+        let body = if comment.body == "0" { "0\n" } else { comment.body.as_str() };
+        let content = Map::from_iter([
+            ("Content".to_owned(), json!(body)),
+            // Plain: nothing of it is interpreted.
+            ("ContentType".to_owned(), json!("text/plain")),
+        ]);
+        let Some(transaction) = self.write(id, comment.visibility, content, None).await? else {
+            let message = "the answer does not say which transaction the comment became";
+            return Err(self.client.error(
+                ApiErrorKind::Unreadable,
+                &format!("POST comment on ticket {id}"),
+                message,
+            ));
+        };
+        let made = self.client.transaction(&transaction).await.ok();
+        let created_at = made.and_then(|made| wire::time(&made, "Created"));
+        Ok(Written { id: transaction, created_at, carrier_comment: None })
+    }
+
+    async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
+        let json = self.client.content(&attachment.id).await?.content;
+        // Text is converted to UTF-8 on its way, so that its length may be another.
+        let is_text = attachment.media_type.as_deref().is_some_and(|kind| kind.starts_with("text/"));
+        let size = attachment.size.filter(|_| !is_text);
+        let call = format!("GET attachment {} of ticket {id}", attachment.id);
+        Ok(Download { size, content: download::content(json, size, call) })
+    }
+
+    async fn upload(&self, id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
+        let call = format!("POST attachment on ticket {id}");
+        if let (Some(size), Some(limit)) = (attachment.size, self.settings().attachment_limit)
+            && size > limit
+        {
+            let message = format!(
+                "{size} bytes are more than Request Tracker takes ({limit}, company.request-tracker.attachment_limit)"
+            );
+            return Err(self.client.error(ApiErrorKind::Unacceptable, &call, message));
+        }
+        let name = stored_filename(&attachment.filename);
+        let kind = kept_type(attachment.media_type.as_deref());
+        let mut body = Map::new();
+        let form = if attachment.size == Some(0) {
+            // An uploaded file without content is refused; in JSON, base64 of nothing but padding is content enough.
+            let file = json!({ "FileName": name, "FileType": kind, "FileContent": "=" });
+            body.insert("Attachments".to_owned(), json!([file]));
+            None
+        } else {
+            let stream = reqwest::Body::wrap_stream(attachment.content);
+            let part = match attachment.size {
+                Some(size) => Part::stream_with_length(stream, size),
+                None => Part::stream(stream),
+            };
+            let part = part.mime_str(kind).map_err(|_| {
+                self.client.error(ApiErrorKind::Refused, &call, "the media type cannot stand in a header")
+            })?;
+            // Names go as they are: Request Tracker does not know the encoded form of RFC 5987 here.
+            Some(Form::new().percent_encode_noop().part("Attachments", part.file_name(name.clone())))
+        };
+        body.insert("NoContent".to_owned(), json!(1));
+        let transaction = self.write(id, attachment.visibility, body, form).await?;
+        let unknown = |message: &str| self.client.error(ApiErrorKind::Unreadable, &call, message);
+        let transaction =
+            transaction.ok_or_else(|| unknown("the answer does not say what the file became"))?;
+        let parts = self.client.parts_of(&transaction).await.map_err(|error| ApiError {
+            // It may be there all the same.
+            kind: ApiErrorKind::Uncertain,
+            ..error
+        })?;
+        let stored = parts.iter().find(|part| file_name(part).is_some());
+        let stored = stored.ok_or_else(|| unknown("there is no file where the answer says that it is"))?;
+        let kept: Option<u64> = wire::text(stored, "ContentLength").and_then(|size| size.parse().ok());
+        if let (Some(sent), Some(kept)) = (attachment.size, kept)
+            && sent != kept
+        {
+            // $TruncateLongAttachments.
+            let message =
+                format!("Request Tracker kept {kept} of {sent} bytes: raise $MaxAttachmentSize there");
+            return Err(self.client.error(ApiErrorKind::Unacceptable, &call, message));
+        }
+        let id = wire::text(stored, "id").ok_or_else(|| unknown("the file has no ID"))?;
+        Ok(Written { id, created_at: wire::time(stored, "Created"), carrier_comment: None })
+    }
+
+    async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
+        let number = self.number(priority)?;
+        self.ticket(id).await?;
+        self.change(id, json!({ "Priority": number }), |ticket| {
+            wire::text(ticket, "Priority").and_then(|now| now.trim().parse().ok()) == Some(number)
+        })
+        .await
+    }
+
+    async fn close(&self, id: &str) -> Result<(), ApiError> {
+        if self.is_closed(&self.ticket(id).await?) {
+            return Ok(());
+        }
+        let body = json!({ "Status": self.settings().close_status.trim() });
+        self.change(id, body, |ticket| self.is_closed(ticket)).await
+    }
+
+    async fn reopen(&self, id: &str) -> Result<(), ApiError> {
+        if !self.is_closed(&self.ticket(id).await?) {
+            return Ok(());
+        }
+        let body = json!({ "Status": self.settings().reopen_status.trim() });
+        match self.change(id, body, |ticket| !self.is_closed(ticket)).await {
+            // The lifecycle has no such way.
+            Err(error) if error.kind == ApiErrorKind::Refused => {
+                Err(ApiError { kind: ApiErrorKind::Unsupported, ..error })
+            }
+            done => done,
+        }
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        check::all(&self.client, &self.priorities).await
+    }
+}
+
+impl RequestTracker {
+    /// The number of a level.
+    fn number(&self, priority: Priority) -> Result<i64, ApiError> {
+        let word = self.priorities.word(priority);
+        settings::number(word).ok_or_else(|| {
+            let message = format!("priorities.{priority} is {word:?}: give a number from 0 to 100");
+            self.client.error(ApiErrorKind::Refused, "set priority", message)
+        })
+    }
+
+    /// Whether a ticket carries the flag and this counterpart.
+    fn carries(&self, ticket: &Value, counterpart: &str) -> bool {
+        self.case(ticket)
+            .ok()
+            .flatten()
+            .is_some_and(|case| case.synchronize && case.counterpart.as_deref() == Some(counterpart))
+    }
+}
+
+/// The texts among parts of messages, one for each transaction, in the order of the transactions: the plain ones, or, where
+/// there is none, what the HTML says.
+fn texts(parts: &[Value]) -> Vec<(String, String)> {
+    let mut plain: BTreeMap<(u64, String), Vec<(u64, String)>> = BTreeMap::new();
+    let mut rich = plain.clone();
+    for part in parts {
+        if wire::text(part, "Filename").is_some_and(|name| !name.is_empty()) {
+            continue;
+        }
+        let Some(transaction) = wire::text(part, "TransactionId") else { continue };
+        let order = |id: &str| id.parse().unwrap_or(u64::MAX);
+        let at = wire::text(part, "id").map_or(u64::MAX, |id| order(&id));
+        let content = wire::text(part, "Content").unwrap_or_default();
+        let key = (order(&transaction), transaction);
+        match wire::text(part, "ContentType").as_deref() {
+            Some("text/plain") => plain.entry(key).or_default().push((at, content)),
+            Some("text/html") => rich.entry(key).or_default().push((at, html::to_text(&content))),
+            _ => {}
+        }
+    }
+    for (key, pieces) in rich {
+        plain.entry(key).or_insert(pieces);
+    }
+    plain
+        .into_iter()
+        .map(|((_, transaction), mut pieces)| {
+            pieces.sort();
+            pieces.dedup_by_key(|(at, _)| *at);
+            let pieces: Vec<String> = pieces.into_iter().map(|(_, piece)| piece).collect();
+            (transaction, pieces.join("\n"))
+        })
+        .collect()
+}
+
+/// The name of a part that is a file; `None` for texts, for what holds other parts, and for what is empty and has no name.
+fn file_name(part: &Value) -> Option<String> {
+    let name = wire::text(part, "Filename").unwrap_or_default();
+    if !name.trim().is_empty() {
+        return Some(name);
+    }
+    let kind = wire::text(part, "ContentType").unwrap_or_default();
+    let is_empty = wire::text(part, "ContentLength").is_none_or(|size| size == "0");
+    let is_file = !is_empty && !["text/", "multipart/"].iter().any(|start| kind.starts_with(start));
+    is_file.then(|| "unnamed".to_owned())
+}
+
+/// The media type under which a file is kept. Text would be converted to UTF-8 and so arrive as other bytes, messages would be
+/// taken apart, and what a browser runs should not be offered as such: all of these go as plain bytes.
+fn kept_type(media_type: Option<&str>) -> &str {
+    const BYTES: &str = "application/octet-stream";
+    let Some(kind) = media_type else { return BYTES };
+    let lower = kind.to_ascii_lowercase();
+    let is_sound =
+        kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/.+-".contains(&byte)) && kind.len() <= 80;
+    let is_kept = ["image/", "audio/", "video/", "application/"].iter().any(|start| lower.starts_with(start))
+        && !["xml", "html", "script"].iter().any(|word| lower.contains(word));
+    if is_sound && is_kept { kind } else { BYTES }
+}
+
+/// One line that Request Tracker takes as a subject.
+fn subject(title: &str) -> String {
+    let words = title.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = words.collect::<Vec<_>>().join(" ");
+    if line.is_empty() { "(no title)".to_owned() } else { line }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_comes_before_html_and_files_are_no_texts() {
+        let part = |id: u32, transaction: u32, kind: &str, name: &str, content: &str| {
+            json!({"id": id, "TransactionId": transaction.to_string(), "ContentType": kind, "Filename": name,
+                "Content": content, "ContentLength": content.len()})
+        };
+        let parts = [
+            part(9, 10, "text/plain", "", "later"),
+            part(1, 2, "multipart/alternative", "", ""),
+            part(3, 2, "text/html", "", "<p>rich</p>"),
+            part(2, 2, "text/plain", "", "plain"),
+            part(4, 3, "text/html", "", "<b>a</b> &amp; b"),
+            part(5, 3, "text/plain", "log.txt", "a file"),
+            part(6, 4, "application/octet-stream", "", ""),
+            part(7, 4, "image/png", "", "x"),
+        ];
+        let expected = [("2", "plain"), ("3", "a & b"), ("10", "later")];
+        assert_eq!(texts(&parts), expected.map(|(id, text)| (id.to_owned(), text.to_owned())));
+        let names: Vec<String> = parts.iter().filter_map(file_name).collect();
+        assert_eq!(names, ["log.txt", "unnamed"]);
+    }
+
+    #[test]
+    fn what_would_be_changed_or_run_goes_as_plain_bytes() {
+        for (kind, kept) in [
+            ("image/png", "image/png"),
+            ("application/pdf", "application/pdf"),
+            ("text/plain", "application/octet-stream"),
+            ("message/rfc822", "application/octet-stream"),
+            ("image/svg+xml", "application/octet-stream"),
+            ("application/xhtml+xml", "application/octet-stream"),
+            ("image/png\r\nX: 1", "application/octet-stream"),
+        ] {
+            assert_eq!(kept_type(Some(kind)), kept);
+        }
+    }
+}

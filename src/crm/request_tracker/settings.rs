@@ -1,0 +1,174 @@
+//! The `[company.request-tracker]` section.
+
+use std::sync::Arc;
+
+use reqwest::header::AUTHORIZATION;
+use serde::Deserialize;
+
+use crate::crm::PriorityWords;
+use crate::entities::Priority;
+use crate::outbound::{Credentials, HeaderCredentials};
+
+/// The settings of the Request Tracker adapter: the `[company.request-tracker]` section.
+///
+/// `token` is a reference to a secret (`env:NAME`, `file:PATH`, …), never the secret: whoever reads the configuration
+/// resolves it and hands the value to [`credentials`](Self::credentials).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RequestTrackerSettings {
+    /// Name of the queue that new cases are created in.
+    pub queue: String,
+    /// Name of the connector's user: by it the adapter knows its own comments.
+    pub user: String,
+    /// Reference to the secret that holds the user's authentication token.
+    pub token: Option<String>,
+    /// Name of the custom field that says that a case takes part.
+    pub flag_field: String,
+    /// What stands in that field when a case takes part. Request Tracker has no boolean field.
+    pub flag_value: String,
+    /// Name of the custom field for the Google case's name.
+    pub google_name_field: String,
+    /// The status of cases that are closed.
+    pub close_status: String,
+    /// The status of cases that are opened again.
+    pub reopen_status: String,
+    /// The statuses that count as closed: those that the queue's lifecycle calls inactive.
+    pub closed_statuses: Vec<String>,
+    /// The largest attachment, in bytes: `$MaxAttachmentSize`, where Request Tracker cuts or drops what is larger. REST does
+    /// not tell.
+    pub attachment_limit: Option<u64>,
+}
+
+impl Default for RequestTrackerSettings {
+    fn default() -> Self {
+        Self {
+            queue: String::new(),
+            user: String::new(),
+            token: None,
+            flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
+            flag_value: "true".to_owned(),
+            google_name_field: "custom_field_google_name".to_owned(),
+            close_status: "resolved".to_owned(),
+            reopen_status: "open".to_owned(),
+            closed_statuses: vec!["resolved".to_owned(), "rejected".to_owned()],
+            attachment_limit: None,
+        }
+    }
+}
+
+impl RequestTrackerSettings {
+    /// What is wrong with the section, each with its key; empty if nothing is.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (name, value) in [
+            ("queue", &self.queue),
+            ("user", &self.user),
+            ("flag_field", &self.flag_field),
+            ("flag_value", &self.flag_value),
+            ("google_name_field", &self.google_name_field),
+            ("close_status", &self.close_status),
+            ("reopen_status", &self.reopen_status),
+        ] {
+            if value.trim().is_empty() {
+                problems.push(format!("company.request-tracker.{name} is missing or empty"));
+            }
+        }
+        // TicketSQL: a field's name ends at the brace, a value at the quote.
+        for (name, value) in [
+            ("flag_field", &self.flag_field),
+            ("flag_value", &self.flag_value),
+            ("google_name_field", &self.google_name_field),
+        ] {
+            if value.contains(['{', '}', '\'', '"', '\\']) {
+                problems.push(format!(
+                    "company.request-tracker.{name} holds a brace, a quote or a backslash, which cannot stand in a query: rename it in Request Tracker"
+                ));
+            }
+        }
+        if !self.is_closed(&self.close_status) {
+            problems.push(
+                "company.request-tracker.close_status must be one of company.request-tracker.closed_statuses"
+                    .to_owned(),
+            );
+        }
+        if self.is_closed(&self.reopen_status) {
+            problems.push(
+                "company.request-tracker.reopen_status must not be one of company.request-tracker.closed_statuses"
+                    .to_owned(),
+            );
+        }
+        problems
+    }
+
+    /// Whether a ticket of that status is closed. Compared without case, as Request Tracker does.
+    pub(super) fn is_closed(&self, status: &str) -> bool {
+        let status = status.to_lowercase();
+        self.closed_statuses.iter().any(|closed| closed.trim().to_lowercase() == status)
+    }
+
+    /// The words of `[priorities]` that are no numbers from 0 to 100, each with what to do.
+    #[must_use]
+    pub fn priority_problems(words: &PriorityWords) -> Vec<String> {
+        Priority::ALL
+            .into_iter()
+            .filter(|priority| number(words.word(*priority)).is_none())
+            .map(|priority| {
+                format!(
+                    "priorities.{priority} is {:?}: Request Tracker's priorities are numbers, give one from 0 to 100",
+                    words.word(priority)
+                )
+            })
+            .collect()
+    }
+
+    /// The reference to the user's token; `None` if there is none.
+    #[must_use]
+    pub fn secret_reference(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// The credentials, from the token. Errors if it cannot stand in a header.
+    ///
+    /// Source: "Authentication Tokens", RT 5 documentation, `RT::REST2`.
+    pub fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+        Ok(Arc::new(HeaderCredentials::new(AUTHORIZATION, &format!("token {}", secret.trim()))?))
+    }
+}
+
+/// A word that is a priority of Request Tracker.
+pub(super) fn number(word: &str) -> Option<i64> {
+    word.trim().parse().ok().filter(|number| (0..=100).contains(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_key() {
+        let sound = RequestTrackerSettings {
+            queue: "Support".to_owned(),
+            user: "casebridge".to_owned(),
+            ..RequestTrackerSettings::default()
+        };
+        assert_eq!(sound.problems(), Vec::<String>::new());
+        for (settings, key) in [
+            (RequestTrackerSettings { queue: " ".to_owned(), ..sound.clone() }, "queue"),
+            (RequestTrackerSettings { user: String::new(), ..sound.clone() }, "user"),
+            (RequestTrackerSettings { flag_field: "a}b".to_owned(), ..sound.clone() }, "flag_field"),
+            (RequestTrackerSettings { close_status: "open".to_owned(), ..sound.clone() }, "close_status"),
+            (
+                RequestTrackerSettings { reopen_status: "Rejected".to_owned(), ..sound.clone() },
+                "reopen_status",
+            ),
+        ] {
+            let problems = settings.problems().join("\n");
+            assert!(problems.contains(&format!("company.request-tracker.{key}")), "{problems}");
+        }
+        let words = PriorityWords::new(["100", "high", "50", "-1", "0"].map(str::to_owned)).unwrap();
+        let problems = RequestTrackerSettings::priority_problems(&words);
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].contains("priorities.P1") && problems[1].contains("priorities.P3"));
+    }
+}

@@ -1,0 +1,159 @@
+//! `casebridge check`: everything that the service needs of Zendesk, tried without changing anything. Each failure ends with
+//! what to do about it, and where.
+
+use chrono::Duration;
+
+use super::client::{self, Client};
+use super::wire::{Field, User};
+use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
+use crate::cases::{ApiError, ApiErrorKind, Check, Visibility};
+
+/// What a check found: what holds, or what is wrong and what to do.
+type Finding = Result<String, String>;
+
+pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Check> {
+    let mut report = Vec::new();
+    let mut add = |what: &str, result: Finding| {
+        report.push(Check { what: format!("{NAME}: {what}"), result });
+    };
+    let me = match client.myself().await {
+        Ok(me) => me,
+        Err(error) => {
+            add("credentials", Err(credentials(&error)));
+            return report;
+        }
+    };
+    add("credentials", Ok(format!("signed in as {}", me.name)));
+    add("role", role(&me));
+    add("comments", comments(client, &me));
+    let fields = client.all_fields().await;
+    match &fields {
+        Ok(fields) => {
+            let shown = |field: &Field| format!("{} ({})", field.id, field.title);
+            let settings = client.settings();
+            let flag = client::flag_field(settings, fields);
+            add(&format!("field {}", settings.flag_field), flag.map(shown));
+            let google_name = client::google_name_field(settings, fields);
+            add(&format!("field {}", settings.google_name_field), google_name.map(shown));
+            add("solving", solving(client, fields));
+        }
+        Err(error) => {
+            let advice = "the connector's user has to be an agent, who sees the ticket fields";
+            add("custom fields", Err(format!("{error}; {advice}")));
+        }
+    }
+    add("priorities", words(priorities));
+    add("search for flagged cases", search(client).await);
+    if client.settings().use_incremental_export {
+        add("incremental export", export(client).await);
+    }
+    let limit = client.settings().attachment_limit_mib;
+    add("attachments", Ok(format!("up to {limit} MiB (company.zendesk.attachment_limit_mib)")));
+    report
+}
+
+fn credentials(error: &ApiError) -> String {
+    let keys = if client_uses_oauth(error) {
+        "company.zendesk.oauth_token"
+    } else {
+        "company.zendesk.email and company.zendesk.api_token"
+    };
+    match error.kind {
+        ApiErrorKind::Unauthorized => format!(
+            "{error}; check {keys}, and that token access is switched on (Admin Center, Apps and integrations, APIs)"
+        ),
+        ApiErrorKind::NotFound => {
+            format!("{error}; check company.base_url: https://SUBDOMAIN.zendesk.com, without a path")
+        }
+        ApiErrorKind::Refused
+        | ApiErrorKind::Unacceptable
+        | ApiErrorKind::Unsupported
+        | ApiErrorKind::NotApplied
+        | ApiErrorKind::Uncertain
+        | ApiErrorKind::Unreadable => {
+            format!("{error}; check company.base_url, the network and Zendesk's status page, then try again")
+        }
+    }
+}
+
+/// An OAuth token that is not known is refused with `invalid_token`.
+fn client_uses_oauth(error: &ApiError) -> bool {
+    error.message.contains("invalid_token")
+}
+
+fn role(me: &User) -> Finding {
+    match me.role.as_str() {
+        "end-user" => Err(format!(
+            "{} is an end user: make the connector's user an agent (Admin Center, People, Team members)",
+            me.name
+        )),
+        role => match me.ticket_restriction.as_deref() {
+            None => Ok(format!("{role} who sees all tickets")),
+            Some(restriction) => Ok(format!(
+                "{role} who sees the tickets of its {restriction} only: those that it does not see do not take part"
+            )),
+        },
+    }
+}
+
+fn comments(client: &Client, me: &User) -> Finding {
+    let public = client.settings().description_visibility == Visibility::Public;
+    if !me.only_private_comments {
+        return Ok("public replies and internal notes".to_owned());
+    }
+    if public {
+        return Err("the connector's user may write internal notes only, and company.zendesk.description_visibility is \
+                    public: set it to internal, or give the user another role (Admin Center, People, Team, Roles)"
+            .to_owned());
+    }
+    Ok("internal notes only: sync.comment_visibility has to be internal".to_owned())
+}
+
+/// Fields that a ticket cannot be solved without.
+fn solving(client: &Client, fields: &[Field]) -> Finding {
+    let set = &client.settings().solve_fields;
+    let lacking: Vec<String> = fields
+        .iter()
+        .filter(|field| field.required && field.active != Some(false) && field.removable == Some(true))
+        .filter(|field| !set.contains_key(&field.id.to_string()))
+        .map(|field| format!("{} ({})", field.title, field.id))
+        .collect();
+    if lacking.is_empty() {
+        return Ok("no field is required that is not set".to_owned());
+    }
+    Err(format!(
+        "tickets cannot be solved without {}: give a value for each in company.zendesk.solve_fields, or do not require \
+         them (Admin Center, Objects and rules, Tickets, Fields)",
+        lacking.join(", ")
+    ))
+}
+
+fn words(priorities: &PriorityWords) -> Finding {
+    let missing = priorities.missing_from(&PRIORITIES);
+    if missing.is_empty() {
+        return Ok("every level has a word that Zendesk knows".to_owned());
+    }
+    let named: Vec<String> =
+        missing.iter().map(|(priority, word)| format!("priorities.{priority} = {word:?}")).collect();
+    Err(format!("Zendesk does not know {}: use urgent, high, normal and low", named.join(", ")))
+}
+
+async fn search(client: &Client) -> Finding {
+    let fields = client.fields().await.map_err(|error| error.to_string())?;
+    match client.search_some(&format!("custom_field_{}:true", fields.flag)).await {
+        Ok(0) => Ok("none yet".to_owned()),
+        Ok(_) => Ok("there are some".to_owned()),
+        Err(error) => Err(format!("{error}; the connector's user has to be an agent who may search tickets")),
+    }
+}
+
+async fn export(client: &Client) -> Finding {
+    match client.export(client.now() - EXPORT_DELAY - Duration::minutes(1), 1).await {
+        Ok(_) => Ok("it can be read".to_owned()),
+        Err(error) if error.status == Some(403) => Err(format!(
+            "{error}; incremental exports take an administrator: give the connector's agent that role (Admin Center, \
+             People, Team members), or set company.zendesk.use_incremental_export = false"
+        )),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,515 @@
+//! Zendesk's REST API: one function for each call, and what is remembered between calls.
+//!
+//! Sources: the API reference at developer.zendesk.com: tickets, ticket comments, ticket attachments, search, incremental exports,
+//! ticket fields, users, "Idempotency" and "Rate limits".
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
+
+use super::pacing::Pacing;
+use super::settings::ZendeskSettings;
+use super::wire::{self, Attachment, Changed, Comment, Field, Page, Ticket, User};
+use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
+use crate::clock::SharedClock;
+use crate::outbound::{Body, Call, Upstream};
+
+/// Tickets on a page of a search, as documented for the poll.
+const SEARCH_PAGE: &str = "100";
+/// Comments on a page, as documented for the sync.
+const COMMENT_PAGE: &str = "50";
+/// Tickets on a page of an export: the most that it gives.
+const EXPORT_PAGE: &str = "1000";
+/// More pages than any listing has: one that goes on beyond is going round in circles.
+const MOST_PAGES: usize = 2_000;
+/// The longest idempotency key, in bytes.
+const LONGEST_KEY: usize = 255;
+/// The checkbox and the text field.
+const CHECKBOX: &str = "checkbox";
+const TEXTS: [&str; 2] = ["text", "textarea"];
+
+/// What is said of every change to a closed ticket.
+pub(super) const FINAL: &str = "the ticket is closed, which is final in Zendesk";
+
+/// The two custom fields, by ID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fields {
+    pub(super) flag: u64,
+    pub(super) google_name: u64,
+}
+
+/// The comments of a ticket, and who wrote them.
+pub(super) struct Comments {
+    /// What could be read.
+    pub(super) newest_first: Vec<Comment>,
+    /// Display names.
+    pub(super) names: HashMap<u64, String>,
+    /// The first comment of all, if the listing went back to it.
+    pub(super) first: Option<u64>,
+}
+
+pub(super) struct Client {
+    upstream: Upstream,
+    settings: ZendeskSettings,
+    clock: SharedClock,
+    pacing: Pacing,
+    fields: Mutex<Option<Fields>>,
+    me: Mutex<Option<Arc<User>>>,
+}
+
+impl Client {
+    pub(super) fn new(settings: ZendeskSettings, upstream: Upstream, clock: SharedClock) -> Self {
+        let pacing = Pacing::new(settings.updates_per_ticket);
+        Self { upstream, settings, clock, pacing, fields: Mutex::default(), me: Mutex::default() }
+    }
+
+    pub(super) fn settings(&self) -> &ZendeskSettings {
+        &self.settings
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    pub(super) fn write_settles(&self) -> chrono::Duration {
+        self.upstream.write_settles()
+    }
+
+    pub(super) fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {
+        self.upstream.error(kind, call, message)
+    }
+
+    /// An answer with something in it that was not understood.
+    pub(super) fn unreadable(&self, call: &str, error: &wire::WireError) -> ApiError {
+        self.error(ApiErrorKind::Unreadable, call, error.to_string())
+    }
+
+    /// The number of a ticket; whatever else is asked for does not exist.
+    pub(super) fn number(&self, id: &str) -> Result<u64, ApiError> {
+        let missing = || {
+            let message = "the ID is no number, and so no ticket's";
+            self.error(ApiErrorKind::NotFound, &format!("ticket {}", crate::outbound::shorten(id)), message)
+        };
+        if !id.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(missing());
+        }
+        id.parse().map_err(|_| missing())
+    }
+
+    // What is remembered.
+
+    /// The custom fields; asked for once.
+    pub(super) async fn fields(&self) -> Result<Fields, ApiError> {
+        let mut known = self.fields.lock().await;
+        if let Some(fields) = *known {
+            return Ok(fields);
+        }
+        let all = self.all_fields().await?;
+        let refused = |problem| self.error(ApiErrorKind::Refused, "GET /api/v2/ticket_fields", problem);
+        let fields = Fields {
+            flag: flag_field(&self.settings, &all).map_err(refused)?.id,
+            google_name: google_name_field(&self.settings, &all).map_err(refused)?.id,
+        };
+        *known = Some(fields);
+        Ok(fields)
+    }
+
+    /// The connector's own user; asked for once.
+    pub(super) async fn me(&self) -> Result<Arc<User>, ApiError> {
+        let mut known = self.me.lock().await;
+        if let Some(me) = known.as_ref() {
+            return Ok(Arc::clone(me));
+        }
+        let me = Arc::new(self.myself().await?);
+        *known = Some(Arc::clone(&me));
+        Ok(me)
+    }
+
+    // Reading.
+
+    /// Who we are. To credentials that it does not know Zendesk answers 200, and nobody.
+    pub(super) async fn myself(&self) -> Result<User, ApiError> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            #[serde(default)]
+            user: User,
+        }
+        let answer: Answer = self.upstream.read(Call::get("/api/v2/users/me")).await?;
+        if answer.user.id.is_none() {
+            let message = "Zendesk does not know these credentials";
+            return Err(self.error(ApiErrorKind::Unauthorized, "GET /api/v2/users/me", message));
+        }
+        Ok(answer.user)
+    }
+
+    pub(super) async fn all_fields(&self) -> Result<Vec<Field>, ApiError> {
+        let found = self.listing("/api/v2/ticket_fields", &[("page[size]", SEARCH_PAGE)], |_| false).await?;
+        Ok(found.0.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect())
+    }
+
+    pub(super) async fn ticket(&self, id: u64) -> Result<Ticket, ApiError> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            ticket: Value,
+        }
+        let path = format!("/api/v2/tickets/{id}");
+        let answer: Answer = self.upstream.read(Call::get(&path)).await?;
+        Ticket::read(&answer.ticket).map_err(|error| self.unreadable(&format!("GET {path}"), &error))
+    }
+
+    /// The first comment of a ticket, which is its description.
+    pub(super) async fn first_comment(&self, id: u64) -> Result<Option<Comment>, ApiError> {
+        let path = format!("/api/v2/tickets/{id}/comments");
+        let call = Call::get(&path).query("sort", "created_at").query("page[size]", "1");
+        let page: Page = self.upstream.read(call).await?;
+        let comment = page.items.first().map(Comment::read).transpose();
+        comment.map_err(|error| self.unreadable(&format!("GET {path}"), &error))
+    }
+
+    /// The comments, newest first, back to `since` at least.
+    pub(super) async fn comments(&self, id: u64, since: Option<DateTime<Utc>>) -> Result<Comments, ApiError> {
+        let path = format!("/api/v2/tickets/{id}/comments");
+        let query = [
+            ("sort", "-created_at"),
+            ("page[size]", COMMENT_PAGE),
+            ("include", "users"),
+            // Pictures in a text are attachments too.
+            ("include_inline_images", "true"),
+        ];
+        let enough = |found: &[Value]| since.is_some_and(|since| reaches(found, since));
+        let (found, names, complete) = self.listing(&path, &query, enough).await?;
+        let mut comments = Vec::with_capacity(found.len());
+        for value in &found {
+            match Comment::read(value) {
+                Ok(comment) => comments.push(comment),
+                Err(error) => {
+                    tracing::warn!(ticket = id, %error, "a comment cannot be understood and is skipped");
+                }
+            }
+        }
+        // By what is there even of a comment that cannot be understood: the one after it is not the first.
+        let place = |value: &Value| {
+            let at = value.get("created_at").and_then(Value::as_str).unwrap_or_default().to_owned();
+            (at, value.get("id").and_then(Value::as_u64).unwrap_or_default())
+        };
+        let first = found.iter().map(place).min().map(|(_, id)| id).filter(|_| complete);
+        Ok(Comments { newest_first: comments, names, first })
+    }
+
+    /// Every ticket that a query finds. As late as the search index.
+    pub(super) async fn search(&self, query: &str) -> Result<Vec<Value>, ApiError> {
+        let query = [("query", query), ("filter[type]", "ticket"), ("page[size]", SEARCH_PAGE)];
+        Ok(self.listing("/api/v2/search/export", &query, |_| false).await?.0)
+    }
+
+    /// The first page of a search, to see whether it works.
+    pub(super) async fn search_some(&self, query: &str) -> Result<usize, ApiError> {
+        let query = [("query", query), ("filter[type]", "ticket"), ("page[size]", "1")];
+        Ok(self.listing("/api/v2/search/export", &query, |_| true).await?.0.len())
+    }
+
+    /// The tickets with an `external_id`: not searched for, so never late.
+    pub(super) async fn with_external_id(&self, external_id: &str) -> Result<Vec<Value>, ApiError> {
+        let query = [("external_id", external_id), ("page[size]", SEARCH_PAGE)];
+        Ok(self.listing("/api/v2/tickets", &query, |_| false).await?.0)
+    }
+
+    /// Every ticket that changed from `start` on, but for those of the last minute.
+    pub(super) async fn export(&self, start: DateTime<Utc>, pages: usize) -> Result<Vec<Value>, ApiError> {
+        let path = "/api/v2/incremental/tickets/cursor";
+        let mut call =
+            Call::get(path).query("start_time", start.timestamp().to_string()).query("per_page", EXPORT_PAGE);
+        let mut found = Vec::new();
+        for _ in 0..pages {
+            let page: Page = self.upstream.read(call).await?;
+            found.extend(page.items);
+            let Some(cursor) = page.after_cursor.filter(|_| page.end_of_stream == Some(false)) else { break };
+            call = Call::get(path).query("cursor", cursor).query("per_page", EXPORT_PAGE);
+        }
+        Ok(found)
+    }
+
+    /// Reads a listing by cursor until it ends or `enough` has come. Returns the items, the names of the users that came
+    /// with them, and whether that is all.
+    async fn listing(
+        &self,
+        path: &str,
+        query: &[(&'static str, &str)],
+        enough: impl Fn(&[Value]) -> bool + Send,
+    ) -> Result<(Vec<Value>, HashMap<u64, String>, bool), ApiError> {
+        let unreadable =
+            |message: &str| self.error(ApiErrorKind::Unreadable, &format!("GET {path}"), message);
+        let (mut items, mut names) = (Vec::new(), HashMap::new());
+        let mut after: Option<String> = None;
+        for _ in 0..MOST_PAGES {
+            let mut call = Call::get(path);
+            for (name, value) in query {
+                call = call.query(name, *value);
+            }
+            if let Some(after) = &after {
+                call = call.query("page[after]", after.as_str());
+            }
+            let page: Page = self.upstream.read(call).await?;
+            items.extend(page.items);
+            names.extend(page.users.into_iter().filter_map(|user| Some((user.id?, user.name))));
+            if !page.meta.has_more {
+                return Ok((items, names, true));
+            }
+            if enough(&items) {
+                return Ok((items, names, false));
+            }
+            match page.meta.after_cursor {
+                Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+                Some(_) => return Err(unreadable("a page names itself as the next")),
+                None => return Err(unreadable("a page says that there are more and does not say where")),
+            }
+        }
+        Err(unreadable("the listing does not end"))
+    }
+
+    pub(super) async fn attachment(&self, id: &str) -> Result<Attachment, ApiError> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            attachment: Value,
+        }
+        let path = format!("/api/v2/attachments/{}", self.number(id)?);
+        let answer: Answer = self.upstream.read(Call::get(&path)).await?;
+        Attachment::read(&answer.attachment).map_err(|error| self.unreadable(&format!("GET {path}"), &error))
+    }
+
+    /// Opens the content of an attachment. Of the address that Zendesk names, only the path is used: requests with our
+    /// credentials go to the configured address alone.
+    pub(super) async fn content(&self, address: &str) -> Result<Download, ApiError> {
+        let odd = |message: &str| self.error(ApiErrorKind::Unreadable, "GET attachment", message);
+        let url = url::Url::parse(address).map_err(|_| odd("content_url is no address"))?;
+        if !url.path().starts_with("/attachments/") {
+            return Err(odd("content_url does not lead to an attachment"));
+        }
+        let mut call = Call::get(url.path());
+        if let Some((_, name)) = url.query_pairs().find(|(key, _)| key == "name") {
+            call = call.query("name", name);
+        }
+        self.upstream.download(call).await
+    }
+
+    // Writing.
+
+    /// Creates a ticket. `key` says that a second request with it is the same one: Zendesk then answers with the ticket of the
+    /// first, so that one without an answer can be sent again (`R13`).
+    pub(super) async fn create(&self, ticket: Value, key: &str) -> Result<Changed, ApiError> {
+        let body = json!({ "ticket": ticket });
+        let call = || {
+            Call::post("/api/v2/tickets", body.clone())
+                .header(HeaderName::from_static("idempotency-key"), header_value(key))
+        };
+        match self.upstream.write(call()).await {
+            Err(error) if error.may_have_happened() => self.upstream.write(call()).await,
+            outcome => outcome,
+        }
+    }
+
+    /// Changes a ticket; counted against what Zendesk allows.
+    pub(super) async fn update(&self, id: u64, ticket: Value) -> Result<Changed, ApiError> {
+        self.pace(id)?;
+        self.paced_update(id, ticket).await
+    }
+
+    /// Counts an update of a ticket, and refuses one too many.
+    pub(super) fn pace(&self, id: u64) -> Result<(), ApiError> {
+        self.pacing.take(id, self.clock.now()).map_err(|next| {
+            let message = format!(
+                "the ticket was updated {} times within ten minutes, and Zendesk takes no more from one user: the next \
+                 update waits until {}",
+                self.settings.updates_per_ticket,
+                next.to_rfc3339_opts(SecondsFormat::Secs, true)
+            );
+            self.error(ApiErrorKind::NotApplied, &format!("PUT /api/v2/tickets/{id}"), message)
+        })
+    }
+
+    /// The same for an update that is counted already.
+    pub(super) async fn paced_update(&self, id: u64, ticket: Value) -> Result<Changed, ApiError> {
+        let call = Call::new(Method::PUT, format!("/api/v2/tickets/{id}"))
+            .body(Body::Json(json!({ "ticket": ticket })));
+        self.upstream.write(call).await.map_err(|error: ApiError| {
+            if is_about_closed(&error) {
+                let message = format!(
+                    "{FINAL}: it takes no comment, file or change any more; whoever goes on with the matter opens a \
+                     follow-up ticket"
+                );
+                return ApiError { message, ..error };
+            }
+            error
+        })
+    }
+
+    /// Sends a file, which then waits for its comment.
+    pub(super) async fn upload(
+        &self,
+        filename: &str,
+        media_type: HeaderValue,
+        size: Option<u64>,
+        content: ByteStream,
+    ) -> Result<wire::Upload, ApiError> {
+        let call = Call::new(Method::POST, "/api/v2/uploads")
+            .query("filename", filename)
+            .header(CONTENT_TYPE, media_type)
+            .body(Body::Stream(content, size));
+        match self.upstream.write::<wire::UploadAnswer>(call).await {
+            Ok(answer) => Ok(answer.upload),
+            // The request itself is always the same; what is refused is this file: its size, its type or its name.
+            Err(error) if matches!(error.status, Some(400 | 413 | 415 | 422)) => {
+                Err(ApiError { kind: ApiErrorKind::Unacceptable, ..error })
+            }
+            // What has no comment leaves nothing behind, whether it arrived or not.
+            Err(error) if error.may_have_happened() => {
+                Err(ApiError { kind: ApiErrorKind::NotApplied, ..error })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes back a file that waits for its comment. It would be gone after an hour anyway.
+    pub(super) async fn forget_upload(&self, token: &str) {
+        if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
+            return;
+        }
+        let call = Call::new(Method::DELETE, format!("/api/v2/uploads/{token}"));
+        if let Err(error) = self.upstream.write_only(call).await {
+            // Without the call, which holds the token.
+            tracing::debug!(status = error.status, "an upload without a comment was not taken back");
+        }
+    }
+}
+
+/// Whether a ticket was refused because it is closed: `Status: closed prevents ticket update`.
+pub(super) fn is_about_closed(error: &ApiError) -> bool {
+    error.status == Some(422)
+        && (error.message.contains("closed prevents") || error.message.starts_with(FINAL))
+}
+
+/// An idempotency key as a header: itself, if it can be one.
+fn header_value(key: &str) -> HeaderValue {
+    HeaderValue::from_str(key)
+        .ok()
+        .filter(|value| value.len() <= LONGEST_KEY && key.is_ascii() && !key.is_empty())
+        .unwrap_or_else(|| {
+            let hash = hex::encode(Sha256::digest(key));
+            HeaderValue::from_str(&hash).unwrap_or_else(|_| HeaderValue::from_static("casebridge"))
+        })
+}
+
+/// Whether comments, read from the newest, certainly go back beyond `since`: the last is older, and nothing in the order of
+/// all of them says that the server sorts otherwise.
+fn reaches(found: &[Value], since: DateTime<Utc>) -> bool {
+    let times: Option<Vec<DateTime<Utc>>> =
+        found.iter().map(|value| Comment::read(value).ok()?.created_at).collect();
+    times.is_some_and(|times| {
+        times.is_sorted_by(|a, b| a >= b) && times.last().is_some_and(|oldest| *oldest < since)
+    })
+}
+
+/// The checkbox, among all fields; else what to do.
+pub(super) fn flag_field<'a>(settings: &ZendeskSettings, fields: &'a [Field]) -> Result<&'a Field, String> {
+    field("flag_field", &settings.flag_field, fields, "Checkbox", &[CHECKBOX])
+}
+
+/// The text field for the Google case's name, among all fields; else what to do.
+pub(super) fn google_name_field<'a>(
+    settings: &ZendeskSettings,
+    fields: &'a [Field],
+) -> Result<&'a Field, String> {
+    field("google_name_field", &settings.google_name_field, fields, "Text", &TEXTS)
+}
+
+fn field<'a>(
+    key: &str,
+    wanted: &str,
+    fields: &'a [Field],
+    kind: &str,
+    kinds: &[&str],
+) -> Result<&'a Field, String> {
+    let wanted = wanted.trim();
+    let named: Vec<&Field> = fields
+        .iter()
+        .filter(|field| field.id.to_string() == wanted || field.title.to_lowercase() == wanted.to_lowercase())
+        .collect();
+    let place = "Admin Center, Objects and rules, Tickets, Fields";
+    let found = match named.as_slice() {
+        [] => {
+            return Err(format!(
+                "Zendesk has no ticket field {wanted:?}: create one of the type {kind} ({place}), or name another in \
+                 company.zendesk.{key}"
+            ));
+        }
+        [one] => *one,
+        [..] => {
+            return Err(format!(
+                "Zendesk has several ticket fields {wanted:?}: give the ID of the right one in company.zendesk.{key}"
+            ));
+        }
+    };
+    if found.active == Some(false) {
+        return Err(format!("the ticket field {wanted:?} is inactive: activate it ({place})"));
+    }
+    if !kinds.contains(&found.kind.as_str()) {
+        return Err(format!(
+            "the ticket field {wanted:?} is of the type {:?}: it has to be of the type {kind}; create one ({place}), or \
+             name another in company.zendesk.{key}",
+            found.kind
+        ));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_title_or_id_and_have_to_be_of_the_right_type() {
+        let make = |id, title: &str, kind: &str, active| Field {
+            id,
+            title: title.to_owned(),
+            kind: kind.to_owned(),
+            active: Some(active),
+            ..Field::default()
+        };
+        let fields = [
+            make(1, "SynchronizeWithGoogleCloudSupport", "checkbox", true),
+            make(2, "twice", "checkbox", true),
+            make(3, "twice", "checkbox", true),
+            make(4, "off", "checkbox", false),
+            make(5, "a text", "text", true),
+        ];
+        for (wanted, expected) in [
+            ("synchronizeWithGoogleCloudSupport", Ok(1)),
+            (" 3 ", Ok(3)),
+            ("twice", Err("several")),
+            ("off", Err("inactive")),
+            ("a text", Err("has to be of the type Checkbox")),
+            ("none", Err("create one")),
+        ] {
+            let settings = ZendeskSettings { flag_field: wanted.to_owned(), ..ZendeskSettings::default() };
+            match (flag_field(&settings, &fields), expected) {
+                (Ok(found), Ok(id)) => assert_eq!(found.id, id, "{wanted}"),
+                (Err(problem), Err(part)) => assert!(problem.contains(part), "{problem}"),
+                (found, _) => panic!("{wanted}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_can_stand_in_a_header() {
+        assert_eq!(header_value("casebridge-7-case"), "casebridge-7-case");
+        for odd in ["", "a\nb", "\u{e4}", &"x".repeat(300)] {
+            assert_eq!(header_value(odd).len(), 64, "{odd:?}");
+        }
+    }
+}

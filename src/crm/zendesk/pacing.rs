@@ -1,0 +1,69 @@
+//! No more updates of one ticket than Zendesk takes from one user in ten minutes.
+//!
+//! Zendesk refuses the thirty-first with 429 and a `Retry-After` of up to ten minutes, for which no task can wait. So an update
+//! that would be too many is not sent: the sync has failed, what it did so far is saved, and the queue tries again later.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, Duration, Utc};
+
+/// What the limit is counted over.
+const PERIOD: Duration = Duration::minutes(10);
+
+/// The updates of the last ten minutes, by ticket.
+#[derive(Debug)]
+pub(super) struct Pacing {
+    limit: usize,
+    updates: Mutex<HashMap<u64, VecDeque<DateTime<Utc>>>>,
+}
+
+impl Pacing {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, updates: Mutex::default() }
+    }
+
+    /// Counts an update, or says when the next one is allowed.
+    pub(super) fn take(&self, ticket: u64, now: DateTime<Utc>) -> Result<(), DateTime<Utc>> {
+        let mut all = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        // So that tickets that nobody writes to any more are forgotten.
+        all.retain(|_, updates| {
+            while updates.front().is_some_and(|at| *at + PERIOD <= now) {
+                updates.pop_front();
+            }
+            !updates.is_empty()
+        });
+        let updates = all.entry(ticket).or_default();
+        match updates.front() {
+            Some(oldest) if updates.len() >= self.limit => Err(*oldest + PERIOD),
+            _ => {
+                updates.push_back(now);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_updated_so_often_and_no_more_until_ten_minutes_have_passed() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let pacing = Pacing::new(2);
+        for (ticket, second, expected) in [
+            (1, 0, Ok(())),
+            (1, 10, Ok(())),
+            (1, 20, Err(at(600))),
+            (2, 20, Ok(())),
+            (1, 599, Err(at(600))),
+            (1, 600, Ok(())),
+            (1, 601, Err(at(610))),
+        ] {
+            assert_eq!(pacing.take(ticket, at(second)), expected, "ticket {ticket} at {second}");
+        }
+        assert!(pacing.take(3, at(10_000)).is_ok());
+        assert_eq!(pacing.updates.lock().unwrap().len(), 1, "the others are forgotten");
+    }
+}

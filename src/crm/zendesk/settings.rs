@@ -1,0 +1,195 @@
+//! The `[company.zendesk]` section.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cases::Visibility;
+use crate::outbound::{Credentials, basic, bearer};
+
+/// The settings of the Zendesk adapter: the `[company.zendesk]` section.
+///
+/// `api_token` and `oauth_token` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets: whoever reads the
+/// configuration resolves them and hands the value to [`credentials`](Self::credentials).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ZendeskSettings {
+    /// The e-mail address of the connector's agent, for an API token.
+    pub email: Option<String>,
+    /// Reference to the secret that holds an API token.
+    pub api_token: Option<String>,
+    /// Reference to the secret that holds an OAuth access token; instead of `email` and `api_token`.
+    pub oauth_token: Option<String>,
+    /// The checkbox field that says that a case takes part, by title or by ID.
+    pub flag_field: String,
+    /// The text field for the Google case's name, by title or by ID.
+    pub google_name_field: String,
+    /// Whether tickets made for Google cases carry the Google case in `external_id` too, by which Zendesk finds them at once.
+    /// Switch it off if something else uses that field.
+    pub use_external_id: bool,
+    /// Whether polls also read the incremental export, which misses nothing, where the search may be late. Takes an
+    /// administrator.
+    pub use_incremental_export: bool,
+    /// Who sees the description of a ticket made for a Google case.
+    pub description_visibility: Visibility,
+    /// Whether the description of a ticket goes to Google even if it is an internal note.
+    pub carry_internal_description: bool,
+    /// The tags that new tickets carry.
+    pub tags: Vec<String>,
+    /// The group that new tickets are given to.
+    pub group_id: Option<u64>,
+    /// The brand of new tickets.
+    pub brand_id: Option<u64>,
+    /// The form of new tickets.
+    pub ticket_form_id: Option<u64>,
+    /// Who becomes the assignee of a ticket that has none when it is solved; without it, the connector's agent.
+    pub solver_id: Option<u64>,
+    /// Custom fields that are set when a ticket is solved, by ID: those that are required for it.
+    pub solve_fields: BTreeMap<String, Value>,
+    /// How many updates of one ticket the connector allows itself in ten minutes.
+    pub updates_per_ticket: usize,
+    /// The largest attachment, in MiB.
+    pub attachment_limit_mib: u64,
+    /// Hosts besides Zendesk's own that attachments may be downloaded from: `host`, `host:port` or `.domain`.
+    pub download_hosts: Vec<String>,
+}
+
+impl Default for ZendeskSettings {
+    fn default() -> Self {
+        Self {
+            email: None,
+            api_token: None,
+            oauth_token: None,
+            flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
+            google_name_field: "custom_field_google_name".to_owned(),
+            use_external_id: true,
+            use_incremental_export: true,
+            description_visibility: Visibility::Internal,
+            carry_internal_description: false,
+            tags: vec!["google_cloud".to_owned()],
+            group_id: None,
+            brand_id: None,
+            ticket_form_id: None,
+            solver_id: None,
+            solve_fields: BTreeMap::new(),
+            // "30 updates per 10 minutes per user per ticket" (Rate limits, developer.zendesk.com), less two for whoever
+            // uses the same agent by hand.
+            updates_per_ticket: 28,
+            // "The maximum file size is 50 MB" (reference of ticket attachments).
+            attachment_limit_mib: 50,
+            download_hosts: Vec::new(),
+        }
+    }
+}
+
+impl ZendeskSettings {
+    /// What is wrong with the section, each with its key; empty if nothing is.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut demand = |holds: bool, problem: String| {
+            if !holds {
+                problems.push(problem);
+            }
+        };
+        for (name, value) in
+            [("flag_field", &self.flag_field), ("google_name_field", &self.google_name_field)]
+        {
+            demand(!value.trim().is_empty(), format!("company.zendesk.{name} must not be empty"));
+        }
+        demand(
+            self.email.is_some() == self.api_token.is_some(),
+            "company.zendesk.email and company.zendesk.api_token belong together: give both, or oauth_token, or none \
+             for a sandbox"
+                .to_owned(),
+        );
+        demand(
+            self.oauth_token.is_none() || self.api_token.is_none(),
+            "company.zendesk.oauth_token and api_token exclude each other: give one of them".to_owned(),
+        );
+        demand(
+            self.updates_per_ticket > 0,
+            "company.zendesk.updates_per_ticket must be at least 1".to_owned(),
+        );
+        demand(
+            self.attachment_limit_mib > 0,
+            "company.zendesk.attachment_limit_mib must be at least 1".to_owned(),
+        );
+        for id in self.solve_fields.keys() {
+            demand(
+                id.parse::<u64>().is_ok(),
+                format!(
+                    "company.zendesk.solve_fields.{id} is no field's ID: give the number in the field's address"
+                ),
+            );
+        }
+        problems
+    }
+
+    /// The reference to the secret that the credentials are made of; `None` if there is none, as for a sandbox.
+    #[must_use]
+    pub fn secret_reference(&self) -> Option<&str> {
+        self.api_token.as_deref().or(self.oauth_token.as_deref())
+    }
+
+    /// The credentials, from the secret that [`secret_reference`](Self::secret_reference) names. Errors if they cannot stand
+    /// in a header.
+    ///
+    /// Source: "Security and authentication", developer.zendesk.com: `{email}/token:{api_token}`, or a bearer token.
+    pub fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+        let secret = secret.trim();
+        Ok(match &self.email {
+            Some(email) => Arc::new(basic(&format!("{}/token", email.trim()), secret)?),
+            None => Arc::new(bearer(secret)?),
+        })
+    }
+
+    /// Where attachments may be downloaded from besides the account's own address: Zendesk keeps them on a domain of its
+    /// own, to which `content_url` redirects.
+    #[must_use]
+    pub fn allowed_download_hosts(&self) -> Vec<String> {
+        [".zdusercontent.com".to_owned()].into_iter().chain(self.download_hosts.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<ZendeskSettings, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn the_section_has_defaults_and_refuses_unknown_keys() {
+        let settings = read("email = \"a@b.example\"\napi_token = \"env:TOKEN\"").unwrap();
+        assert_eq!(settings.flag_field, "synchronizeWithGoogleCloudSupport");
+        assert_eq!(settings.description_visibility, Visibility::Internal);
+        assert_eq!(settings.secret_reference(), Some("env:TOKEN"));
+        assert_eq!(settings.problems(), Vec::<String>::new());
+        assert!(read("mail = \"a@b.example\"").is_err());
+        let settings =
+            read("oauth_token = \"env:T\"\ndescription_visibility = \"public\"\n[solve_fields]\n360 = \"x\"")
+                .unwrap();
+        assert_eq!(settings.description_visibility, Visibility::Public);
+        assert_eq!(settings.solve_fields["360"], Value::from("x"));
+        assert_eq!(settings.problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_by_its_key() {
+        let settings = read(
+            "email = \"a@b.example\"\noauth_token = \"env:T\"\nflag_field = \" \"\nupdates_per_ticket = 0\n\
+             attachment_limit_mib = 0\n[solve_fields]\nroot = 1",
+        )
+        .unwrap();
+        let problems = settings.problems();
+        for key in ["email", "flag_field", "updates_per_ticket", "attachment_limit_mib", "solve_fields.root"]
+        {
+            let key = format!("company.zendesk.{key}");
+            assert!(problems.iter().any(|problem| problem.starts_with(&key)), "{key}: {problems:?}");
+        }
+    }
+}

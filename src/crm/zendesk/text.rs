@@ -1,0 +1,211 @@
+//! Plain text as the HTML of a comment, and back (`R25`).
+//!
+//! Of the two forms that Zendesk takes, `body` is read as Markdown and `html_body` is not ("Bodies", reference of ticket
+//! comments): so a stranger's text goes out as HTML in which everything is escaped. One thing is left that HTML does not
+//! protect from: Liquid. Zendesk replaces `{{…}}` and runs `{%…%}` in what agents write ("Using Liquid markup to customize
+//! comments and email notifications", support.zendesk.com), and could so be made to tell a requester's data. A word joiner,
+//! which nobody sees, parts those brackets.
+
+/// U+2060 WORD JOINER: takes no room, and has no meaning to Liquid.
+const JOINER: char = '\u{2060}';
+
+/// U+00A0 NO-BREAK SPACE, by which HTML shows more than one space in a row.
+const HARD_SPACE: char = '\u{a0}';
+
+/// Plain text as HTML that shows it. `decode(&encode(x)) == x` for every `x` whose lines end in `\n`.
+#[must_use]
+pub fn encode(plain: &str) -> String {
+    let mut html = String::with_capacity(plain.len() + plain.len() / 8);
+    let mut before = Some('\n');
+    let mut rest = plain;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\n' => html.push_str("<br>"),
+            // A space that HTML would not show, unless what follows would make the sign mean a typed one.
+            ' ' if matches!(before, Some(' ' | '\n')) && !rest.starts_with(JOINER) => html.push_str("&nbsp;"),
+            HARD_SPACE => html.extend(["&nbsp;", "\u{2060}"]),
+            '{' if opens(rest) => html.extend(['{', JOINER]),
+            c => html.push(c),
+        }
+        before = Some(c);
+    }
+    html
+}
+
+/// The plain text that [`encode`] made HTML of; of other HTML, its text.
+#[must_use]
+pub fn decode(html: &str) -> String {
+    let mut plain = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some(c) = rest.chars().next() {
+        match c {
+            '<' => {
+                let (tag, after) = rest[1..].split_once('>').unwrap_or((&rest[1..], ""));
+                let name: String = tag.chars().take_while(char::is_ascii_alphanumeric).collect();
+                if name.eq_ignore_ascii_case("br") {
+                    plain.push('\n');
+                }
+                rest = after;
+            }
+            '&' => {
+                let (decoded, length) = entity(rest);
+                plain.push(decoded);
+                rest = &rest[length..];
+                if decoded == HARD_SPACE {
+                    // One that was typed is marked; the others stand for spaces.
+                    if let Some(after) = rest.strip_prefix(JOINER) {
+                        rest = after;
+                    } else {
+                        plain.pop();
+                        plain.push(' ');
+                    }
+                }
+            }
+            // HTML has its own sign for the end of a line.
+            '\n' | '\r' => rest = &rest[1..],
+            HARD_SPACE => {
+                // The same as the entity, should Zendesk have written it out.
+                rest = &rest[c.len_utf8()..];
+                if let Some(after) = rest.strip_prefix(JOINER) {
+                    plain.push(HARD_SPACE);
+                    rest = after;
+                } else {
+                    plain.push(' ');
+                }
+            }
+            c => {
+                plain.push(c);
+                rest = &rest[c.len_utf8()..];
+            }
+        }
+    }
+    join(&plain)
+}
+
+/// A line of plain text for a field that is no HTML: only Liquid is kept out.
+#[must_use]
+pub fn part(plain: &str) -> String {
+    let mut parted = String::with_capacity(plain.len());
+    for (at, c) in plain.char_indices() {
+        parted.push(c);
+        if c == '{' && opens(&plain[at + 1..]) {
+            parted.push(JOINER);
+        }
+    }
+    parted
+}
+
+/// Undoes [`part`].
+#[must_use]
+pub fn join(parted: &str) -> String {
+    let mut plain = String::with_capacity(parted.len());
+    let mut rest = parted;
+    while let Some(at) = rest.find('{') {
+        plain.push_str(&rest[..=at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix(JOINER)
+            && opens(after)
+        {
+            rest = after;
+        }
+    }
+    plain.push_str(rest);
+    plain
+}
+
+/// What a plain text counts once it is encoded, in bytes of UTF-8: never less than that, and never decreasing when text is
+/// appended, so it takes every character that may need a longer form for one that does.
+#[must_use]
+pub fn encoded_bytes(plain: &str) -> usize {
+    let mut before = '\n';
+    let mut bytes = 0;
+    for c in plain.chars() {
+        bytes += match c {
+            '&' => "&amp;".len(),
+            '<' | '>' => "&lt;".len(),
+            '"' => "&quot;".len(),
+            '\n' => "<br>".len(),
+            ' ' if matches!(before, ' ' | '\n') => "&nbsp;".len(),
+            HARD_SPACE => "&nbsp;".len() + JOINER.len_utf8(),
+            '{' => 1 + JOINER.len_utf8(),
+            c => c.len_utf8(),
+        };
+        before = c;
+    }
+    bytes
+}
+
+/// The same for a line that [`part`] makes, in characters.
+#[must_use]
+pub fn parted_characters(plain: &str) -> usize {
+    plain.chars().map(|c| if c == '{' { 2 } else { 1 }).sum()
+}
+
+/// Whether a `{` before `rest` would open something in Liquid, or is kept from it by a joiner that was typed.
+fn opens(rest: &str) -> bool {
+    rest.trim_start_matches(JOINER).starts_with(['{', '%'])
+}
+
+/// The character that an entity stands for, and the entity's length; `&` alone if it is none.
+fn entity(text: &str) -> (char, usize) {
+    let Some(end) = text.find(';').filter(|end| *end <= 10) else { return ('&', 1) };
+    let decoded = match &text[1..end] {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        "nbsp" => Some(HARD_SPACE),
+        name => name.strip_prefix('#').and_then(|number| {
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16).ok(),
+                None => number.parse().ok(),
+            };
+            char::from_u32(code?)
+        }),
+    };
+    decoded.map_or(('&', 1), |c| (c, end + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_means_anything() {
+        for (plain, html) in [
+            ("<b>&amp;\"", "&lt;b&gt;&amp;amp;&quot;"),
+            ("a\n\n  b   c", "a<br><br>&nbsp;&nbsp;b &nbsp;&nbsp;c"),
+            ("{{ticket.id}} {% x %} { {", "{\u{2060}{ticket.id}} {\u{2060}% x %} { {"),
+            ("{{{", "{\u{2060}{\u{2060}{"),
+            ("**a** # b", "**a** # b"),
+        ] {
+            assert_eq!(encode(plain), html);
+            assert_eq!(decode(html), plain);
+        }
+        assert_eq!(
+            decode("<div class=\"zd-comment\" dir=\"auto\">a<BR/>\n<a href=\"x\">b</a>&#39;&x;</div>"),
+            "a\nb'&x;"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_comes_back(plain in "([ {%&<>\"\n\u{a0}\u{2060}a;]|.){0,40}") {
+            let plain = plain.replace('\r', "");
+            prop_assert_eq!(decode(&encode(&plain)), plain.clone());
+            prop_assert_eq!(join(&part(&plain)), plain.clone());
+            prop_assert!(encode(&plain).len() <= encoded_bytes(&plain));
+            prop_assert!(part(&plain).chars().count() <= parted_characters(&plain));
+            let html = encode(&plain);
+            prop_assert!(!html.contains("{{") && !html.contains("{%"), "{}", html);
+        }
+    }
+}

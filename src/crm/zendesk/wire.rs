@@ -1,0 +1,363 @@
+//! Zendesk's JSON, read so that any field may be missing: a field that is absent or null is the default, one of another type than
+//! documented makes the thing unreadable.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// Why something in an answer was not understood. Names the place, never the content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place} is not {expected}")]
+pub(super) struct WireError {
+    place: String,
+    expected: &'static str,
+}
+
+impl WireError {
+    pub(super) fn new(place: impl Into<String>, expected: &'static str) -> Self {
+        Self { place: place.into(), expected }
+    }
+}
+
+/// A ticket.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ticket {
+    pub(super) id: u64,
+    pub(super) subject: Option<String>,
+    /// The text of the first comment.
+    pub(super) description: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) priority: Option<String>,
+    pub(super) external_id: Option<String>,
+    pub(super) assignee_id: Option<u64>,
+    pub(super) created_at: Option<DateTime<Utc>>,
+    /// As it was written, for `updated_stamp`.
+    pub(super) updated_stamp: Option<String>,
+    pub(super) updated_at: Option<DateTime<Utc>>,
+    /// Whether any comment is public.
+    pub(super) is_public: Option<bool>,
+    custom_fields: HashMap<u64, Value>,
+}
+
+impl Ticket {
+    pub(super) fn read(value: &Value) -> Result<Self, WireError> {
+        let object = value.as_object().ok_or_else(|| WireError::new("the ticket", "an object"))?;
+        let id = number(object, "id").ok_or_else(|| WireError::new("the ticket's id", "a number"))?;
+        let custom_fields = match object.get("custom_fields") {
+            None | Some(Value::Null) => HashMap::new(),
+            Some(Value::Array(fields)) => fields
+                .iter()
+                .filter_map(|field| Some((field.get("id")?.as_u64()?, field.get("value")?.clone())))
+                .collect(),
+            Some(_) => return Err(WireError::new("custom_fields", "a list")),
+        };
+        Ok(Self {
+            id,
+            subject: text(object, "subject")?,
+            description: text(object, "description")?,
+            status: text(object, "status")?,
+            priority: text(object, "priority")?,
+            external_id: text(object, "external_id")?,
+            assignee_id: number(object, "assignee_id"),
+            created_at: time(object, "created_at")?,
+            updated_stamp: text(object, "updated_at")?,
+            updated_at: time(object, "updated_at")?,
+            is_public: object.get("is_public").and_then(Value::as_bool),
+            custom_fields,
+        })
+    }
+
+    /// What a search calls a ticket that it could not read: the ID, as far as there is one.
+    pub(super) fn label(value: &Value) -> String {
+        match value.get("id").and_then(Value::as_u64) {
+            Some(id) => format!("ticket {id}"),
+            None => "ticket without an ID".to_owned(),
+        }
+    }
+
+    /// Solved or closed: finished. Custom statuses have one of the documented ones as their category.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.status.as_deref(), Some("solved" | "closed"))
+    }
+
+    /// Closed: final.
+    pub(super) fn is_closed(&self) -> bool {
+        self.status.as_deref() == Some("closed")
+    }
+
+    /// Whether a checkbox is on.
+    pub(super) fn is_checked(&self, field: u64) -> bool {
+        match self.custom_fields.get(&field) {
+            Some(Value::Bool(on)) => *on,
+            Some(Value::String(text)) => text == "true" || text == "1",
+            _ => false,
+        }
+    }
+
+    /// A custom field of text, without blanks around it; empty and absent are the same.
+    pub(super) fn line(&self, field: u64) -> Option<&str> {
+        self.custom_fields.get(&field)?.as_str().map(str::trim).filter(|text| !text.is_empty())
+    }
+}
+
+/// A comment of a ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Comment {
+    pub(super) id: u64,
+    pub(super) author_id: Option<u64>,
+    pub(super) body: Option<String>,
+    pub(super) html_body: Option<String>,
+    pub(super) plain_body: Option<String>,
+    pub(super) public: bool,
+    pub(super) created_at: Option<DateTime<Utc>>,
+    /// Each read alone; what cannot be read is an error of its own.
+    pub(super) attachments: Vec<Result<Attachment, WireError>>,
+}
+
+impl Comment {
+    pub(super) fn read(value: &Value) -> Result<Self, WireError> {
+        let object = value.as_object().ok_or_else(|| WireError::new("the comment", "an object"))?;
+        let id = number(object, "id").ok_or_else(|| WireError::new("the comment's id", "a number"))?;
+        let attachments = match object.get("attachments") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(list)) => list.iter().map(Attachment::read).collect(),
+            Some(_) => return Err(WireError::new("attachments", "a list")),
+        };
+        Ok(Self {
+            id,
+            author_id: number(object, "author_id"),
+            body: text(object, "body")?,
+            html_body: text(object, "html_body")?,
+            plain_body: text(object, "plain_body")?,
+            // What does not say that it is public is not shown to anybody else.
+            public: object.get("public").and_then(Value::as_bool).unwrap_or(false),
+            created_at: time(object, "created_at")?,
+            attachments,
+        })
+    }
+}
+
+/// An attachment of a comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attachment {
+    pub(super) id: u64,
+    pub(super) file_name: String,
+    pub(super) content_type: Option<String>,
+    pub(super) content_url: Option<String>,
+    pub(super) size: Option<u64>,
+    /// Redacted: only the name is left, and that is another one.
+    pub(super) deleted: bool,
+    /// Zendesk found malware and does not hand it out.
+    pub(super) withheld: bool,
+}
+
+impl Attachment {
+    pub(super) fn read(value: &Value) -> Result<Self, WireError> {
+        let object = value.as_object().ok_or_else(|| WireError::new("the attachment", "an object"))?;
+        let id = number(object, "id").ok_or_else(|| WireError::new("the attachment's id", "a number"))?;
+        let is = |field: &str| object.get(field).and_then(Value::as_bool).unwrap_or(false);
+        let malware = object.get("malware_scan_result").and_then(Value::as_str) == Some("malware_found");
+        Ok(Self {
+            id,
+            file_name: text(object, "file_name")?.unwrap_or_default(),
+            content_type: text(object, "content_type")?,
+            content_url: text(object, "content_url")?,
+            size: number(object, "size"),
+            deleted: is("deleted"),
+            withheld: malware && !is("malware_access_override"),
+        })
+    }
+}
+
+/// What a changed or created ticket answers with.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Changed {
+    pub(super) ticket: Value,
+    #[serde(default)]
+    audit: Option<Value>,
+}
+
+/// The comment that came with a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AddedComment {
+    pub(super) id: u64,
+    pub(super) created_at: Option<DateTime<Utc>>,
+    /// The IDs of what hangs on it.
+    pub(super) attachments: Vec<u64>,
+}
+
+impl Changed {
+    /// The comment that came with the change, if one did.
+    pub(super) fn comment(&self) -> Option<AddedComment> {
+        let audit = self.audit.as_ref()?.as_object()?;
+        let events = audit.get("events")?.as_array()?;
+        let event =
+            events.iter().find(|event| event.get("type").and_then(Value::as_str) == Some("Comment"))?;
+        let attachments = event.get("attachments").and_then(Value::as_array);
+        let ids = attachments.into_iter().flatten().filter_map(|known| known.get("id")?.as_u64());
+        Some(AddedComment {
+            id: event.get("id")?.as_u64()?,
+            created_at: time(audit, "created_at").ok().flatten(),
+            attachments: ids.collect(),
+        })
+    }
+}
+
+/// A page of a listing, a search or an export.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Page {
+    #[serde(alias = "comments", alias = "results", alias = "tickets", alias = "ticket_fields")]
+    pub(super) items: Vec<Value>,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) users: Vec<User>,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) meta: Meta,
+    /// Incremental exports.
+    pub(super) after_cursor: Option<String>,
+    /// Incremental exports: whether this is the last page.
+    pub(super) end_of_stream: Option<bool>,
+}
+
+/// Where a listing's next page begins.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Meta {
+    #[serde(deserialize_with = "or_default")]
+    pub(super) has_more: bool,
+    pub(super) after_cursor: Option<String>,
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct User {
+    /// Absent: nobody. Zendesk answers so, with 200, to credentials that it does not know.
+    pub(super) id: Option<u64>,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) name: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) role: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) only_private_comments: bool,
+    /// Which tickets the agent sees; absent: all.
+    pub(super) ticket_restriction: Option<String>,
+}
+
+/// A field of tickets.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Field {
+    pub(super) id: u64,
+    #[serde(rename = "type", deserialize_with = "or_default")]
+    pub(super) kind: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) title: String,
+    pub(super) active: Option<bool>,
+    /// Required to solve a ticket.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) required: bool,
+    pub(super) removable: Option<bool>,
+}
+
+/// `uploads`
+#[derive(Debug, Deserialize)]
+pub(super) struct UploadAnswer {
+    pub(super) upload: Upload,
+}
+
+/// A file that waits for its comment.
+#[derive(Debug, Deserialize)]
+pub(super) struct Upload {
+    pub(super) token: String,
+    #[serde(default)]
+    pub(super) attachment: Option<Value>,
+}
+
+/// Null is the default.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+fn number(object: &Map<String, Value>, field: &str) -> Option<u64> {
+    object.get(field)?.as_u64()
+}
+
+fn text(object: &Map<String, Value>, field: &str) -> Result<Option<String>, WireError> {
+    match object.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(WireError::new(field, "text")),
+    }
+}
+
+fn time(object: &Map<String, Value>, field: &str) -> Result<Option<DateTime<Utc>>, WireError> {
+    let Some(text) = text(object, field)? else { return Ok(None) };
+    match DateTime::parse_from_rfc3339(&text) {
+        Ok(time) => Ok(Some(time.with_timezone(&Utc))),
+        Err(_) => Err(WireError::new(field, "a time")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_field_but_the_id_may_be_missing_or_null() {
+        let whole = json!({
+            "id": 7, "subject": "S", "description": "D", "status": "solved", "priority": "high", "external_id": "x",
+            "assignee_id": 5, "created_at": "2026-11-24T13:00:00Z", "updated_at": "2026-11-24T13:00:00Z",
+            "is_public": true, "custom_fields": [{"id": 1, "value": true}],
+        });
+        assert!(Ticket::read(&whole).unwrap().is_checked(1));
+        for field in whole.as_object().unwrap().keys() {
+            let mut null = whole.clone();
+            null[field] = Value::Null;
+            let mut missing = whole.clone();
+            missing.as_object_mut().unwrap().remove(field);
+            for odd in [null, missing] {
+                assert_eq!(Ticket::read(&odd).is_err(), field == "id", "{field}");
+            }
+        }
+        let comment = Comment::read(&json!({"id": 1, "attachments": [{"id": 2}, {}]})).unwrap();
+        assert!(!comment.public, "what does not say so is not public");
+        assert!(comment.attachments[0].is_ok() && comment.attachments[1].is_err());
+    }
+
+    #[test]
+    fn another_type_than_documented_is_an_error_that_names_the_place() {
+        for (ticket, message) in [
+            (json!({"id": "7"}), "the ticket's id is not a number"),
+            (json!({"id": 7, "subject": 1}), "subject is not text"),
+            (json!({"id": 7, "updated_at": "soon"}), "updated_at is not a time"),
+            (json!({"id": 7, "custom_fields": {}}), "custom_fields is not a list"),
+            (json!([]), "the ticket is not an object"),
+        ] {
+            assert_eq!(Ticket::read(&ticket).unwrap_err().to_string(), message);
+        }
+        assert_eq!(Ticket::label(&json!({"id": 5})), "ticket 5");
+        assert_eq!(Ticket::label(&json!("x")), "ticket without an ID");
+    }
+
+    #[test]
+    fn a_change_tells_of_its_comment() {
+        let changed: Changed = serde_json::from_value(json!({
+            "ticket": {"id": 1},
+            "audit": {"created_at": "2026-11-24T13:00:00Z", "events": [
+                {"id": 1, "type": "Change"}, {"id": 2, "type": "Comment", "attachments": [{"id": 3}]},
+            ]},
+        }))
+        .unwrap();
+        let added = changed.comment().unwrap();
+        assert_eq!((added.id, added.created_at.is_some(), added.attachments), (2, true, vec![3]));
+        let silent: Changed = serde_json::from_value(json!({"ticket": {}, "audit": {"events": []}})).unwrap();
+        assert_eq!(silent.comment(), None);
+    }
+}

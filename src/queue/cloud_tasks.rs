@@ -1,0 +1,176 @@
+//! Cloud Tasks, over its REST API: one queue for each task, made from `queue.yaml` (`R1`, `R3`).
+//!
+//! Only creates tasks. Delivering, repeating and giving up is Cloud Tasks' own work, by the policies in `queue.yaml`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::SecondsFormat;
+use serde_json::{Value, json};
+
+use super::{Enqueued, QueueError, QueuedTask, TaskName, TaskQueue};
+use crate::cases::{ApiError, Check};
+use crate::outbound::{Call, Created, Upstream};
+use crate::tasks::TaskKind;
+
+/// What people call it.
+pub const NAME: &str = "Cloud Tasks";
+/// What Cloud Tasks accepts as a deadline of a task for App Engine (discovery document, `Task.dispatchDeadline`).
+const DEADLINES: std::ops::RangeInclusive<Duration> = Duration::from_secs(15)..=Duration::from_secs(86_415);
+
+/// Where the queues are, and how their tasks reach the service.
+#[derive(Debug, Clone)]
+pub struct CloudTasksOptions {
+    /// Google Cloud project that holds the queues and the App Engine application.
+    pub project: String,
+    /// The queues' region, `europe-west1`.
+    pub location: String,
+    /// App Engine's service that runs this program, as `GAE_SERVICE` says; `None`: the default one. Tasks go to the version
+    /// that gets its traffic, so that a task outlives the version that queued it.
+    pub service: Option<String>,
+    /// After this time without an answer Cloud Tasks takes a delivery for failed. Longer than a task may run, or it would
+    /// be delivered again while it still runs.
+    pub dispatch_deadline: Duration,
+}
+
+/// The queues in Cloud Tasks.
+pub struct CloudTasksQueue {
+    upstream: Arc<Upstream>,
+    options: CloudTasksOptions,
+}
+
+impl CloudTasksQueue {
+    /// The queues at `upstream`.
+    #[must_use]
+    pub fn new(upstream: Arc<Upstream>, options: CloudTasksOptions) -> Self {
+        Self { upstream, options }
+    }
+
+    /// `projects/P/locations/L/queues/poll-google`
+    fn queue_name(&self, kind: TaskKind) -> String {
+        format!("projects/{}/locations/{}/queues/{kind}", self.options.project, self.options.location)
+    }
+
+    fn body(&self, task: &QueuedTask, name: &TaskName) -> Value {
+        let mut request = json!({
+            "httpMethod": "POST",
+            "relativeUri": task.kind.path(),
+            "headers": { "Content-Type": "application/json" },
+            "body": STANDARD.encode(task.body.to_string()),
+        });
+        if let Some(service) = &self.options.service {
+            request["appEngineRouting"] = json!({ "service": service });
+        }
+        let deadline = self.options.dispatch_deadline.clamp(*DEADLINES.start(), *DEADLINES.end());
+        let mut body = json!({
+            "name": format!("{}/tasks/{}", self.queue_name(task.kind), name.as_str()),
+            "dispatchDeadline": format!("{}s", deadline.as_secs()),
+            "appEngineHttpRequest": request,
+        });
+        if let Some(time) = task.not_before {
+            body["scheduleTime"] = time.to_rfc3339_opts(SecondsFormat::Micros, true).into();
+        }
+        json!({ "task": body })
+    }
+
+    fn deploy_command(&self) -> String {
+        format!("gcloud app deploy queue.yaml --project={}", self.options.project)
+    }
+
+    fn grant_command(&self, role: &str) -> String {
+        format!(
+            "gcloud projects add-iam-policy-binding {} --member=serviceAccount:SERVICE_ACCOUNT --role={role}",
+            self.options.project
+        )
+    }
+
+    /// What went wrong, and what to do about it.
+    fn advice(&self, kind: TaskKind, error: &ApiError) -> String {
+        let CloudTasksOptions { project, location, .. } = &self.options;
+        let advice = match error.status {
+            Some(403) if is_disabled_api(error) => Some(format!(
+                "the API is not enabled: `gcloud services enable cloudtasks.googleapis.com --project={project}`"
+            )),
+            Some(403) => Some(format!(
+                "the service account may not queue tasks: `{}`; a new grant can take some minutes",
+                self.grant_command(ROLE)
+            )),
+            Some(404) => Some(format!(
+                "there is no queue {kind} in {location}: `{}` makes all six, in the region of the App Engine application; \
+                 `gcloud tasks locations list --project={project}` says which queue.location that is",
+                self.deploy_command()
+            )),
+            Some(401) => Some(
+                "the credentials are not accepted: check which service account runs the service, and that this machine's \
+                 clock is right"
+                    .to_owned(),
+            ),
+            // Cloud Tasks says FAILED_PRECONDITION or INVALID_ARGUMENT, and in its own words which it is.
+            Some(400) => Some(format!(
+                "check queue.project and queue.location: tasks for App Engine need an App Engine application in that \
+                 project (`gcloud app describe --project={project}`), and its queues are in its own region"
+            )),
+            _ => None,
+        };
+        match advice {
+            Some(advice) => format!("{error}; {advice}"),
+            None => error.to_string(),
+        }
+    }
+}
+
+/// What the service account needs to queue tasks.
+const ROLE: &str = "roles/cloudtasks.enqueuer";
+
+/// Google answers 403 both for a missing role and for an API that the project has not enabled; the message tells.
+fn is_disabled_api(error: &ApiError) -> bool {
+    error.message.contains("has not been used in project") || error.message.contains("it is disabled")
+}
+
+#[async_trait]
+impl TaskQueue for CloudTasksQueue {
+    async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
+        // Every task gets a name before it is sent: one whose answer was lost is then sent again under the same name, and
+        // is queued once. Without a name, each try would queue another one.
+        let name = task.name.clone().unwrap_or_else(|| TaskName::random(task.kind));
+        let call = Call::post(format!("/v2/{}/tasks", self.queue_name(task.kind)), self.body(&task, &name));
+        match self.upstream.create_named(call).await {
+            Ok(Created::Existed) if task.name.is_some() => Ok(Enqueued::AlreadyExists),
+            // A random name can only have been taken by an earlier try of this very call.
+            Ok(Created::New | Created::Existed) => Ok(Enqueued::New),
+            Err(error) => Err(QueueError { task: task.kind, reason: self.advice(task.kind, &error) }),
+        }
+    }
+
+    /// Looks at each of the six queues, for `casebridge check`: it exists and runs.
+    async fn check(&self) -> Vec<Check> {
+        let mut checks = Vec::with_capacity(TaskKind::ALL.len());
+        for kind in TaskKind::ALL {
+            let queue: Result<Value, ApiError> =
+                self.upstream.read(Call::get(format!("/v2/{}", self.queue_name(kind)))).await;
+            let result = match queue {
+                Ok(queue) => match queue["state"].as_str() {
+                    Some("PAUSED") => Err(format!(
+                        "it is paused: `gcloud tasks queues resume {kind} --location={} --project={}`",
+                        self.options.location, self.options.project
+                    )),
+                    Some("DISABLED") => Err(format!(
+                        "it is disabled, as a queue that the last queue.yaml did not name: `{}`",
+                        self.deploy_command()
+                    )),
+                    Some(_) | None => Ok("it exists and runs".to_owned()),
+                },
+                Err(error) if error.status == Some(403) && !is_disabled_api(&error) => Err(format!(
+                    "{error}; looking at a queue takes roles/cloudtasks.viewer, queueing only {ROLE}: `{}`",
+                    self.grant_command("roles/cloudtasks.viewer")
+                )),
+                Err(error) => Err(self.advice(kind, &error)),
+            };
+            checks.push(Check { what: format!("{NAME}: queue {kind}"), result });
+        }
+        checks
+    }
+}

@@ -1,0 +1,112 @@
+//! The bytes of attachments: in files, in memory, or computed.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use sha2::{Digest as _, Sha256};
+
+use super::state::Attachment;
+
+const BLOCK: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Blobs {
+    /// The folder with a file for each attachment, named after its ID; without one, memory.
+    dir: Option<PathBuf>,
+    memory: Mutex<HashMap<u64, Bytes>>,
+}
+
+impl Blobs {
+    pub(super) fn in_memory() -> Self {
+        Self { dir: None, memory: Mutex::default() }
+    }
+
+    pub(super) fn in_files(dir: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&dir)?;
+        Ok(Self { dir: Some(dir), memory: Mutex::default() })
+    }
+
+    pub(super) fn put(&self, id: u64, bytes: Bytes) -> io::Result<()> {
+        if let Some(dir) = &self.dir {
+            return std::fs::write(dir.join(id.to_string()), bytes);
+        }
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).insert(id, bytes);
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, id: u64) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if let Some(dir) = &self.dir
+            && let Err(error) = std::fs::remove_file(dir.join(id.to_string()))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(attachment = id, error = %error, "cannot remove an attachment's file");
+        }
+    }
+
+    /// The whole content.
+    pub(super) fn read(&self, attachment: &Attachment) -> io::Result<Bytes> {
+        if let Some(seed) = attachment.synthetic {
+            return Ok(blocks(seed, attachment.size).flatten().collect::<Vec<u8>>().into());
+        }
+        if let Some(dir) = &self.dir {
+            return std::fs::read(dir.join(attachment.id.to_string())).map(Bytes::from);
+        }
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.get(&attachment.id).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// The content as the body of an answer.
+    pub(super) fn body(&self, attachment: &Attachment) -> io::Result<Body> {
+        match attachment.synthetic {
+            Some(seed) => {
+                let blocks = blocks(seed, attachment.size).map(Ok::<_, io::Error>);
+                Ok(Body::from_stream(stream::iter(blocks)))
+            }
+            None => self.read(attachment).map(Body::from),
+        }
+    }
+}
+
+/// Lower-case hex.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// The same of computed content.
+pub(super) fn synthetic_sha256(seed: u64, size: u64) -> String {
+    let mut hash = Sha256::new();
+    for block in blocks(seed, size) {
+        hash.update(&block);
+    }
+    hex::encode(hash.finalize())
+}
+
+/// Content computed from a seed, block by block; each block holds its number, so that none can stand for another.
+fn blocks(seed: u64, size: u64) -> impl Iterator<Item = Bytes> {
+    let block = BLOCK as u64;
+    (0..size.div_ceil(block)).map(move |number| {
+        let length = usize::try_from(size - number * block).unwrap_or(BLOCK).min(BLOCK);
+        let word = (seed ^ number.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
+        word.into_iter().cycle().take(length).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn synthetic_content_has_its_size_and_depends_on_its_seed() {
+        let bytes = |seed, size| blocks(seed, size).flatten().collect::<Vec<u8>>();
+        assert_eq!(bytes(1, 150_000).len(), 150_000);
+        assert_eq!(bytes(1, 0).len(), 0);
+        assert_ne!(bytes(1, 100), bytes(2, 100));
+        assert_eq!(synthetic_sha256(3, 70_000), sha256(&bytes(3, 70_000)));
+    }
+}

@@ -1,0 +1,706 @@
+//! A small Zendesk Support that speaks the real REST API, with its traps.
+//!
+//! [`SandboxZendesk::router`] is what a client talks to; the methods of [`SandboxZendesk`] are what people do in their browsers
+//! meanwhile, and what they see there. [`SandboxZendesk::faults`] makes it misbehave. Not a Zendesk: no triggers, no
+//! organisations, no views, no ticket forms, three custom fields, and one asking user.
+//!
+//! Sources: Zendesk's API reference at developer.zendesk.com (tickets, ticket comments, ticket attachments, search, incremental
+//! exports, rate limits, "Idempotency" in the introduction) and its help articles on placeholders and attachments.
+//!
+//! ```text
+//! state      tickets, comments, uploads, and how they change
+//! rest       the REST API
+//! files      uploads, attachments, and the host that their content lies on
+//! query      the search syntax
+//! text       Markdown, HTML and placeholders
+//! wire       JSON out
+//! pages      the pages for people
+//! ```
+
+mod blobs;
+mod files;
+mod pages;
+mod query;
+mod rest;
+mod settings;
+mod state;
+mod text;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use self::blobs::Blobs;
+pub use self::settings::{SandboxZendeskAuth, SandboxZendeskSettings};
+use self::state::{Attachment, Document, Draft, State, Words};
+use super::faults::Faults;
+use crate::clock::SharedClock;
+
+/// ID of the checkbox field `synchronizeWithGoogleCloudSupport`.
+pub const FLAG_FIELD: u64 = 360_000_000_101;
+/// ID of the text field `custom_field_google_name`.
+pub const GOOGLE_NAME_FIELD: u64 = 360_000_000_102;
+/// ID of the text field `Root cause`, which can be made mandatory for solving.
+pub const ROOT_CAUSE_FIELD: u64 = 360_000_000_103;
+
+/// A sandbox Zendesk. Clones are the same one.
+#[derive(Clone)]
+pub struct SandboxZendesk(Arc<Inner>);
+
+struct Inner {
+    clock: SharedClock,
+    settings: SandboxZendeskSettings,
+    faults: Faults,
+    state: Mutex<State>,
+    blobs: Blobs,
+    /// The state's file, with a data directory.
+    state_file: Option<PathBuf>,
+    /// Where attachments' content is fetched from, once it is known.
+    content_base: Mutex<Option<String>>,
+    /// What the links to that host are made with.
+    content_secret: [u8; 16],
+    calls: Mutex<Calls>,
+}
+
+/// When there were calls that are counted.
+#[derive(Debug, Default)]
+struct Calls {
+    all: VecDeque<DateTime<Utc>>,
+    exports: VecDeque<DateTime<Utc>>,
+}
+
+/// Why something cannot be done in a sandbox Zendesk.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxZendeskError {
+    /// There is no such ticket, comment, attachment, priority or status.
+    #[error("the sandbox Zendesk has no {what} {name}")]
+    Missing {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its ID or name.
+        name: String,
+    },
+    /// A closed ticket takes no change, from nobody.
+    #[error("ticket {0} of the sandbox Zendesk is closed: it takes no change any more")]
+    Closed(String),
+    /// The data directory cannot be read or written.
+    #[error("cannot keep the sandbox Zendesk's state in {path}")]
+    Storage {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// A ticket that a person makes; start from [`NewTicket::new`].
+#[derive(Debug, Clone)]
+pub struct NewTicket {
+    /// The subject.
+    pub subject: String,
+    /// The first comment, Markdown.
+    pub description: String,
+    /// Whether the first comment is public.
+    pub public: bool,
+    /// `urgent`, `high`, `normal`, `low`, or none.
+    pub priority: Option<String>,
+    /// Whether `synchronizeWithGoogleCloudSupport` is on.
+    pub flagged: bool,
+    /// `custom_field_google_name`.
+    pub google_name: Option<String>,
+    /// `external_id`.
+    pub external_id: Option<String>,
+    /// Who makes it.
+    pub requester: String,
+}
+
+impl NewTicket {
+    /// A ticket of normal priority, without the flag, made by Jane Roe.
+    #[must_use]
+    pub fn new(subject: &str) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            description: format!("about {subject}"),
+            public: true,
+            priority: Some("normal".to_owned()),
+            flagged: false,
+            google_name: None,
+            external_id: None,
+            requester: "Jane Roe".to_owned(),
+        }
+    }
+
+    /// The same with the flag on.
+    #[must_use]
+    pub fn flagged(subject: &str) -> Self {
+        Self { flagged: true, ..Self::new(subject) }
+    }
+}
+
+/// A ticket as a person sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketView {
+    /// The ID, decimal.
+    pub id: String,
+    /// The subject.
+    pub subject: String,
+    /// The text of the first comment.
+    pub description: String,
+    /// `new`, `open`, `pending`, `hold`, `solved` or `closed`.
+    pub status: String,
+    /// Whether it is solved or closed.
+    pub closed: bool,
+    /// `urgent`, `high`, `normal`, `low`, or none.
+    pub priority: Option<String>,
+    /// Whether `synchronizeWithGoogleCloudSupport` is on.
+    pub flagged: bool,
+    /// `custom_field_google_name`.
+    pub google_name: Option<String>,
+    /// `external_id`.
+    pub external_id: Option<String>,
+    /// The tags, in order.
+    pub tags: Vec<String>,
+    /// Who made it.
+    pub requester: String,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+    /// When it was last changed, comments included.
+    pub updated: DateTime<Utc>,
+    /// Its comments, oldest first; the first one is the description.
+    pub comments: Vec<CommentView>,
+}
+
+impl TicketView {
+    /// The attachments of all comments, oldest first.
+    pub fn attachments(&self) -> impl Iterator<Item = &AttachmentView> {
+        self.comments.iter().flat_map(|comment| &comment.attachments)
+    }
+}
+
+/// A comment as a person sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommentView {
+    /// The ID, decimal.
+    pub id: String,
+    /// The author's name.
+    pub author: String,
+    /// The text, without its markup.
+    pub text: String,
+    /// What a browser is given.
+    pub html: String,
+    /// Whether the requester sees it.
+    pub public: bool,
+    /// When it was added.
+    pub created: DateTime<Utc>,
+    /// What hangs on it.
+    pub attachments: Vec<AttachmentView>,
+}
+
+/// An attachment as a person sees it; [`SandboxZendesk::attachment_bytes`] has its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentView {
+    /// The ID, decimal.
+    pub id: String,
+    /// The file's name.
+    pub file_name: String,
+    /// The type.
+    pub mime_type: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl SandboxZendesk {
+    /// An empty one that forgets everything at its end.
+    #[must_use]
+    pub fn new(clock: SharedClock, settings: SandboxZendeskSettings) -> Self {
+        let state = State::new(&settings.account, settings.admin, clock.now());
+        Self::build(clock, settings, state, Blobs::in_memory(), None)
+    }
+
+    /// One that keeps its state in a directory, which is made if need be. Every change is in the file before it is
+    /// answered, so a killed process loses nothing.
+    pub fn with_data_dir(
+        clock: SharedClock,
+        settings: SandboxZendeskSettings,
+        dir: &Path,
+    ) -> Result<Self, SandboxZendeskError> {
+        let storage = |path: &Path| {
+            let path = path.to_owned();
+            move |source| SandboxZendeskError::Storage { path, source }
+        };
+        let files = dir.join("attachments");
+        let blobs = Blobs::in_files(files.clone()).map_err(storage(&files))?;
+        let state_file = dir.join("state.json");
+        let state = match std::fs::read(&state_file) {
+            Ok(bytes) => serde_json::from_slice::<State>(&bytes)
+                .map_err(|error| storage(&state_file)(error.into()))?
+                .after_loading(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                State::new(&settings.account, settings.admin, clock.now())
+            }
+            Err(error) => return Err(storage(&state_file)(error)),
+        };
+        Ok(Self::build(clock, settings, state, blobs, Some(state_file)))
+    }
+
+    fn build(
+        clock: SharedClock,
+        settings: SandboxZendeskSettings,
+        state: State,
+        blobs: Blobs,
+        state_file: Option<PathBuf>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            clock,
+            settings,
+            faults: Faults::default(),
+            state: Mutex::new(state),
+            blobs,
+            state_file,
+            content_base: Mutex::default(),
+            content_secret: rand::random(),
+            calls: Mutex::default(),
+        }))
+    }
+
+    /// How it was set up.
+    pub fn settings(&self) -> &SandboxZendeskSettings {
+        &self.0.settings
+    }
+
+    /// What makes it misbehave, and the log of the calls it got.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    /// The REST API, the pages for people, and the faults around both.
+    pub fn router(&self) -> Router {
+        self.0.faults.wrap(rest::router(self), rest::error_body)
+    }
+
+    /// The host that attachments' content is fetched from. It answers 400 to a request with an `Authorization` header. Serve
+    /// it on another port, and tell [`Self::set_content_base`] where.
+    pub fn content_router(&self) -> Router {
+        files::content_router(self)
+    }
+
+    /// From now on, attachments are answered with a redirect to `{base}/attachment/…`. Until then they are sent at once.
+    pub fn set_content_base(&self, base: &str) {
+        let base = base.trim_end_matches('/').to_owned();
+        *self.0.content_base.lock().unwrap_or_else(PoisonError::into_inner) = Some(base);
+    }
+
+    /// Two tickets to look at, if there is none yet: a flagged one with a comment and a file, and one without the flag.
+    pub fn seed_samples(&self) -> Result<(), SandboxZendeskError> {
+        if !self.tickets().is_empty() {
+            return Ok(());
+        }
+        let flagged = self.create_ticket(NewTicket {
+            description: "Since this morning the nightly export cannot write to its bucket.\n\nThe log of the last run is attached."
+                .to_owned(),
+            priority: Some("high".to_owned()),
+            ..NewTicket::flagged("Nightly export fails with 403")
+        })?;
+        self.comment(&flagged, "Jane Roe", "It fails with every service account that we tried.")?;
+        let log = "02:00:00 export started\n02:00:07 403 Forbidden: storage.objects.create\n02:00:07 export failed\n";
+        self.attach(&flagged, "Jane Roe", "export.log", "text/plain", log)?;
+        self.create_ticket(NewTicket {
+            description: "This one is our own affair: it lacks the flag, so it stays here.".to_owned(),
+            requester: "Max Doe".to_owned(),
+            ..NewTicket::new("Order new keyboards")
+        })?;
+        Ok(())
+    }
+
+    // ------------------------------------------------------------ what people do
+
+    /// Makes a ticket; returns its ID.
+    pub fn create_ticket(&self, ticket: NewTicket) -> Result<String, SandboxZendeskError> {
+        let priority = ticket.priority.as_deref().map(known_priority).transpose()?;
+        let now = self.now();
+        self.change(|state| {
+            let requester = state.user(&ticket.requester, now);
+            let mut custom = BTreeMap::from([(FLAG_FIELD, json!(ticket.flagged))]);
+            custom.insert(GOOGLE_NAME_FIELD, json!(ticket.google_name));
+            custom.insert(ROOT_CAUSE_FIELD, Value::Null);
+            let doc = Document {
+                subject: ticket.subject,
+                status: "open".to_owned(),
+                priority,
+                kind: None,
+                external_id: ticket.external_id,
+                requester,
+                assignee: None,
+                group: None,
+                tags: BTreeSet::new(),
+                custom,
+                updated: now,
+            };
+            let first = Draft {
+                author: requester,
+                words: Words::Markdown(ticket.description),
+                public: ticket.public,
+                attachments: Vec::new(),
+            };
+            Ok(state.create(requester, doc, first, now).to_string())
+        })?
+    }
+
+    /// Adds a comment that the requester sees, Markdown; returns its ID.
+    pub fn comment(&self, ticket: &str, author: &str, body: &str) -> Result<String, SandboxZendeskError> {
+        self.add_comment(ticket, author, body, true, Vec::new())
+    }
+
+    /// Adds an internal note, Markdown; returns its ID.
+    pub fn internal_comment(
+        &self,
+        ticket: &str,
+        author: &str,
+        body: &str,
+    ) -> Result<String, SandboxZendeskError> {
+        self.add_comment(ticket, author, body, false, Vec::new())
+    }
+
+    fn add_comment(
+        &self,
+        ticket: &str,
+        author: &str,
+        body: &str,
+        public: bool,
+        attachments: Vec<Attachment>,
+    ) -> Result<String, SandboxZendeskError> {
+        let now = self.now();
+        self.change(|state| {
+            let id = changeable(state, ticket)?;
+            let author = state.user(author, now);
+            let words = Words::Markdown(body.to_owned());
+            state.update(id, author, now, Some(Draft { author, words, public, attachments }), |_| {});
+            let added = state.tickets.get(&id).and_then(|ticket| ticket.comments.last());
+            added.map(|comment| comment.id.to_string()).ok_or_else(|| missing("ticket", ticket))
+        })?
+    }
+
+    /// Makes a comment an internal note afterwards.
+    pub fn make_private(&self, ticket: &str, comment: &str) -> Result<(), SandboxZendeskError> {
+        let now = self.now();
+        self.change(|state| {
+            let id = changeable(state, ticket)?;
+            let comment_id = comment.parse().unwrap_or_default();
+            state.comment_mut(id, comment_id).ok_or_else(|| missing("comment", comment))?.public = false;
+            state.tickets.entry(id).and_modify(|ticket| ticket.touch(now));
+            Ok(())
+        })?
+    }
+
+    /// Adds a public comment with a file; returns the attachment's ID.
+    pub fn attach(
+        &self,
+        ticket: &str,
+        author: &str,
+        file_name: &str,
+        mime_type: &str,
+        bytes: impl Into<Bytes>,
+    ) -> Result<String, SandboxZendeskError> {
+        self.attach_with(ticket, author, file_name, mime_type, bytes, "See the attached file.", true)
+    }
+
+    /// Adds a comment with a file; returns the attachment's ID.
+    #[expect(clippy::too_many_arguments, reason = "what a person fills in")]
+    pub fn attach_with(
+        &self,
+        ticket: &str,
+        author: &str,
+        file_name: &str,
+        mime_type: &str,
+        bytes: impl Into<Bytes>,
+        words: &str,
+        public: bool,
+    ) -> Result<String, SandboxZendeskError> {
+        let bytes = bytes.into();
+        let id = self.state().attachment_id();
+        let (size, sha256) = (bytes.len() as u64, blobs::sha256(&bytes));
+        self.0.blobs.put(id, bytes).map_err(|source| self.storage_error(source))?;
+        let attachment =
+            Attachment { sha256: Some(sha256), ..new_attachment(id, file_name, mime_type, size) };
+        self.add_comment(ticket, author, words, public, vec![attachment])?;
+        Ok(id.to_string())
+    }
+
+    /// Adds a public comment with a file of so many bytes that are computed from a seed and kept nowhere; returns the
+    /// attachment's ID.
+    pub fn attach_synthetic(
+        &self,
+        ticket: &str,
+        author: &str,
+        file_name: &str,
+        size: u64,
+        seed: u64,
+    ) -> Result<String, SandboxZendeskError> {
+        let id = self.state().attachment_id();
+        let attachment = Attachment {
+            synthetic: Some(seed),
+            ..new_attachment(id, file_name, "application/octet-stream", size)
+        };
+        self.add_comment(ticket, author, "See the attached file.", true, vec![attachment])?;
+        Ok(id.to_string())
+    }
+
+    /// Redacts an attachment: its content is gone, its comment stays.
+    pub fn redact_attachment(&self, attachment: &str) -> Result<(), SandboxZendeskError> {
+        let id: u64 = attachment.parse().map_err(|_| missing("attachment", attachment))?;
+        let now = self.now();
+        self.change(|state| {
+            let found = state.attachment(id).map(|(ticket, comment, _)| (ticket.id, comment.id));
+            let (ticket, comment) = found.ok_or_else(|| missing("attachment", attachment))?;
+            redact(state, ticket, comment, id, now);
+            Ok::<(), SandboxZendeskError>(())
+        })??;
+        self.0.blobs.remove(id);
+        Ok(())
+    }
+
+    /// Sets the priority, or takes it away.
+    pub fn set_priority(&self, ticket: &str, priority: Option<&str>) -> Result<(), SandboxZendeskError> {
+        let priority = priority.map(known_priority).transpose()?;
+        self.edit(ticket, |doc| doc.priority = priority)
+    }
+
+    /// Sets the status: `open`, `pending`, `hold`, `solved`, or `closed`, which is what an automation does days later.
+    pub fn set_status(&self, ticket: &str, status: &str) -> Result<(), SandboxZendeskError> {
+        let known = state::STATUSES.into_iter().find(|known| *known == status);
+        let status = known.ok_or_else(|| missing("status", status))?;
+        self.edit(ticket, |doc| status.clone_into(&mut doc.status))
+    }
+
+    /// Puts the flag `synchronizeWithGoogleCloudSupport` on or takes it off.
+    pub fn set_flag(&self, ticket: &str, on: bool) -> Result<(), SandboxZendeskError> {
+        self.edit(ticket, |doc| {
+            doc.custom.insert(FLAG_FIELD, json!(on));
+        })
+    }
+
+    /// Sets `custom_field_google_name`.
+    pub fn set_google_name(&self, ticket: &str, name: Option<&str>) -> Result<(), SandboxZendeskError> {
+        self.edit(ticket, |doc| {
+            doc.custom.insert(GOOGLE_NAME_FIELD, json!(name));
+        })
+    }
+
+    /// Sets `external_id`.
+    pub fn set_external_id(
+        &self,
+        ticket: &str,
+        external_id: Option<&str>,
+    ) -> Result<(), SandboxZendeskError> {
+        self.edit(ticket, |doc| doc.external_id = external_id.map(str::to_owned))
+    }
+
+    /// Deletes a ticket.
+    pub fn delete_ticket(&self, ticket: &str) -> Result<(), SandboxZendeskError> {
+        let now = self.now();
+        self.change(|state| {
+            let id = known(state, ticket)?;
+            delete(state, id, now);
+            Ok(())
+        })?
+    }
+
+    /// Hides a ticket from the asking user, as a role's restriction does, or shows it again.
+    pub fn set_visible(&self, ticket: &str, visible: bool) -> Result<(), SandboxZendeskError> {
+        self.change(|state| {
+            let id = known(state, ticket)?;
+            state.tickets.entry(id).and_modify(|ticket| ticket.visible = visible);
+            Ok(())
+        })?
+    }
+
+    fn edit(&self, ticket: &str, change: impl FnOnce(&mut Document)) -> Result<(), SandboxZendeskError> {
+        let now = self.now();
+        self.change(|state| {
+            let id = changeable(state, ticket)?;
+            let who = state.user("Jane Roe", now);
+            state.update(id, who, now, None, change);
+            Ok(())
+        })?
+    }
+
+    // ------------------------------------------------------------ what people see
+
+    /// A ticket, hidden ones included; `None` if there is none or it was deleted.
+    pub fn ticket(&self, id: &str) -> Option<TicketView> {
+        let state = self.state();
+        let ticket = state.tickets.get(&id.parse().ok()?).filter(|ticket| !ticket.deleted)?;
+        Some(view(&state, ticket))
+    }
+
+    /// All tickets, oldest first, hidden ones included.
+    pub fn tickets(&self) -> Vec<TicketView> {
+        let state = self.state();
+        state.tickets.values().filter(|ticket| !ticket.deleted).map(|ticket| view(&state, ticket)).collect()
+    }
+
+    /// An attachment's content; `None` if there is no such attachment.
+    pub fn attachment_bytes(&self, attachment: &str) -> Option<Vec<u8>> {
+        let attachment = self.attachment(attachment)?;
+        self.0.blobs.read(&attachment).ok().map(|bytes| bytes.to_vec())
+    }
+
+    /// The SHA-256 of an attachment's content, lower-case hex.
+    pub fn attachment_sha256(&self, attachment: &str) -> Option<String> {
+        let attachment = self.attachment(attachment)?;
+        match attachment.synthetic {
+            Some(seed) => Some(blobs::synthetic_sha256(seed, attachment.size)),
+            None => attachment.sha256,
+        }
+    }
+
+    fn attachment(&self, id: &str) -> Option<Attachment> {
+        let id = id.parse().ok()?;
+        self.state().attachment(id).map(|(_, _, attachment)| attachment.clone())
+    }
+
+    // ------------------------------------------------------------ inside
+
+    /// The time, cut down to the second: what Zendesk keeps.
+    fn now(&self) -> DateTime<Utc> {
+        let now = self.0.clock.now();
+        DateTime::from_timestamp(now.timestamp(), 0).unwrap_or(now)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, and keeps it before anybody is told.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, SandboxZendeskError> {
+        let mut state = self.state();
+        let result = change(&mut state);
+        if let Some(path) = &self.0.state_file {
+            let new = path.with_extension("json.part");
+            serde_json::to_vec(&*state)
+                .map_err(io::Error::from)
+                .and_then(|bytes| std::fs::write(&new, bytes))
+                .and_then(|()| std::fs::rename(&new, path))
+                .map_err(|source| SandboxZendeskError::Storage { path: path.clone(), source })?;
+        }
+        Ok(result)
+    }
+
+    fn storage_error(&self, source: io::Error) -> SandboxZendeskError {
+        let path = self.0.state_file.clone().unwrap_or_default();
+        SandboxZendeskError::Storage { path, source }
+    }
+}
+
+impl fmt::Debug for SandboxZendesk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SandboxZendesk").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}
+
+fn missing(what: &'static str, name: &str) -> SandboxZendeskError {
+    SandboxZendeskError::Missing { what, name: name.to_owned() }
+}
+
+fn known(state: &State, ticket: &str) -> Result<u64, SandboxZendeskError> {
+    let id = ticket.parse().ok().filter(|id| state.tickets.get(id).is_some_and(|ticket| !ticket.deleted));
+    id.ok_or_else(|| missing("ticket", ticket))
+}
+
+fn changeable(state: &State, ticket: &str) -> Result<u64, SandboxZendeskError> {
+    let id = known(state, ticket)?;
+    if state.tickets.get(&id).is_some_and(state::Ticket::is_closed) {
+        return Err(SandboxZendeskError::Closed(ticket.to_owned()));
+    }
+    Ok(id)
+}
+
+fn known_priority(name: &str) -> Result<String, SandboxZendeskError> {
+    let known = state::PRIORITIES.into_iter().find(|known| *known == name);
+    known.map(str::to_owned).ok_or_else(|| missing("priority", name))
+}
+
+fn new_attachment(id: u64, file_name: &str, mime_type: &str, size: u64) -> Attachment {
+    Attachment {
+        id,
+        token: hex::encode(rand::random::<[u8; 12]>()),
+        file_name: file_name.to_owned(),
+        mime_type: mime_type.to_owned(),
+        size,
+        sha256: None,
+        synthetic: None,
+        inline: false,
+        deleted: false,
+    }
+}
+
+fn redact(state: &mut State, ticket: u64, comment: u64, attachment: u64, now: DateTime<Utc>) -> bool {
+    let Some(comment) = state.comment_mut(ticket, comment) else { return false };
+    let Some(found) = comment.attachments.iter_mut().find(|known| known.id == attachment) else {
+        return false;
+    };
+    "redacted.txt".clone_into(&mut found.file_name);
+    found.deleted = true;
+    found.size = 0;
+    found.synthetic = None;
+    state.tickets.entry(ticket).and_modify(|ticket| ticket.touch(now));
+    true
+}
+
+fn delete(state: &mut State, ticket: u64, now: DateTime<Utc>) {
+    state.tickets.entry(ticket).and_modify(|ticket| {
+        ticket.deleted = true;
+        ticket.touch(now);
+    });
+}
+
+fn view(state: &State, ticket: &state::Ticket) -> TicketView {
+    let name = |id: u64| state.users.get(&id).map(|user| user.name.clone()).unwrap_or_default();
+    let doc = &ticket.doc;
+    TicketView {
+        id: ticket.id.to_string(),
+        subject: doc.subject.clone(),
+        description: ticket.description().to_owned(),
+        status: doc.status.clone(),
+        closed: matches!(doc.status.as_str(), "solved" | "closed"),
+        priority: doc.priority.clone(),
+        flagged: doc.custom.get(&FLAG_FIELD) == Some(&Value::Bool(true)),
+        google_name: doc.custom.get(&GOOGLE_NAME_FIELD).and_then(Value::as_str).map(str::to_owned),
+        external_id: doc.external_id.clone(),
+        tags: doc.tags.iter().cloned().collect(),
+        requester: name(doc.requester),
+        created: ticket.created,
+        updated: doc.updated,
+        comments: ticket
+            .comments
+            .iter()
+            .map(|comment| CommentView {
+                id: comment.id.to_string(),
+                author: name(comment.author),
+                text: text::plain_text(&comment.html),
+                html: comment.html.clone(),
+                public: comment.public,
+                created: comment.created,
+                attachments: comment
+                    .attachments
+                    .iter()
+                    .filter(|attachment| !attachment.deleted)
+                    .map(|attachment| AttachmentView {
+                        id: attachment.id.to_string(),
+                        file_name: attachment.file_name.clone(),
+                        mime_type: attachment.mime_type.clone(),
+                        size: attachment.size,
+                    })
+                    .collect(),
+            })
+            .collect(),
+    }
+}

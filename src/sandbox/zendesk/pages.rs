@@ -1,0 +1,197 @@
+//! The tickets as people see them: a stand-in for the agents' workspace.
+
+use axum::Router;
+use axum::extract::{Form, Path, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::{NewTicket, SandboxZendesk, SandboxZendeskError, TicketView};
+use crate::sandbox::page::{page, problem, size, time};
+
+const SITE: &str = "Sandbox Zendesk";
+
+/// Who works at these pages.
+const PERSON: &str = "Jane Roe";
+
+pub(super) fn routes() -> Router<SandboxZendesk> {
+    Router::new()
+        .route("/", get(index))
+        .route("/agent/tickets", post(create))
+        .route("/agent/tickets/{id}", get(show))
+        .route("/agent/tickets/{id}/comments", post(comment))
+        .route("/agent/tickets/{id}/fields", post(fields))
+}
+
+impl IntoResponse for SandboxZendeskError {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Missing { .. } => StatusCode::NOT_FOUND,
+            Self::Closed(_) => StatusCode::CONFLICT,
+            Self::Storage { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        problem(SITE, status, &self.to_string())
+    }
+}
+
+fn to_ticket(id: &str) -> Redirect {
+    Redirect::to(&format!("/agent/tickets/{id}"))
+}
+
+fn priority_or_none(ticket: &TicketView) -> &str {
+    ticket.priority.as_deref().unwrap_or("-")
+}
+
+async fn index(State(zendesk): State<SandboxZendesk>) -> Html<String> {
+    let tickets = zendesk.tickets();
+    let content = html! {
+        @if tickets.is_empty() { p.empty { "No ticket yet." } } @else {
+            table {
+                tr { th { "Ticket" } th { "Subject" } th { "Status" } th { "Priority" } th { "Flag" } th { "Google case" } th { "Updated" } }
+                @for ticket in tickets.iter().rev() {
+                    tr {
+                        td { a href={ "/agent/tickets/" (ticket.id) } { "#" (ticket.id) } }
+                        td { (ticket.subject) }
+                        td { span.badge { (ticket.status) } }
+                        td { (priority_or_none(ticket)) }
+                        td { @if ticket.flagged { "yes" } }
+                        td { (ticket.google_name.as_deref().unwrap_or_default()) }
+                        td { (time(ticket.updated)) }
+                    }
+                }
+            }
+        }
+        h2 { "New ticket" }
+        form method="post" action="/agent/tickets" {
+            label.wide { "Subject" input type="text" name="subject" required; }
+            label.wide { "Description" textarea name="description" required {} }
+            label { "Synchronize with Google" input type="checkbox" name="flagged" value="on" checked; }
+            button { "Create" }
+        }
+    };
+    page(SITE, "Tickets", &content)
+}
+
+#[derive(Deserialize)]
+struct NewTicketForm {
+    subject: String,
+    description: String,
+    #[serde(default)]
+    flagged: String,
+}
+
+async fn create(
+    State(zendesk): State<SandboxZendesk>,
+    Form(form): Form<NewTicketForm>,
+) -> Result<Redirect, SandboxZendeskError> {
+    let id = zendesk.create_ticket(NewTicket {
+        description: form.description,
+        flagged: form.flagged == "on",
+        ..NewTicket::new(&form.subject)
+    })?;
+    Ok(to_ticket(&id))
+}
+
+async fn show(
+    State(zendesk): State<SandboxZendesk>,
+    Path(id): Path<String>,
+) -> Result<Html<String>, SandboxZendeskError> {
+    let ticket = zendesk.ticket(&id).ok_or_else(|| super::missing("ticket", &id))?;
+    let content = html! {
+        p {
+            span.badge { (ticket.status) } " " span.badge { "priority " (priority_or_none(&ticket)) } " "
+            @if ticket.flagged { span.badge { "synchronized with Google" } }
+        }
+        p { "Google case: " (ticket.google_name.as_deref().unwrap_or("none")) }
+        @for comment in &ticket.comments {
+            div.comment.theirs[!comment.public] {
+                div.by { (comment.author) " · " (time(comment.created)) " · " (if comment.public { "public" } else { "internal note" }) }
+                // The text, not the HTML: a stranger may have written it.
+                div.text { (comment.text) }
+                @for attachment in &comment.attachments {
+                    div.by { (attachment.file_name) " · " (attachment.mime_type) " · " (size(attachment.size)) }
+                }
+            }
+        }
+        (forms(&ticket))
+    };
+    Ok(page(SITE, &format!("#{} {}", ticket.id, ticket.subject), &content))
+}
+
+fn forms(ticket: &TicketView) -> Markup {
+    let action = format!("/agent/tickets/{}", ticket.id);
+    if ticket.status == "closed" {
+        return html! { p.empty { "This ticket is closed: nothing about it can be changed any more." } };
+    }
+    html! {
+        h2 { "Comment" }
+        form method="post" action={ (action) "/comments" } {
+            label.wide { "Text" textarea name="body" required {} }
+            label { "Who sees it"
+                select name="visibility" { option { "public" } option { "internal" } }
+            }
+            button { "Add" }
+        }
+        h2 { "Fields" }
+        form method="post" action={ (action) "/fields" } {
+            label { "Status" (choice("status", &super::state::STATUSES[1..], &ticket.status)) }
+            label { "Priority" (choice("priority", &super::state::PRIORITIES, priority_or_none(ticket))) }
+            label { "Synchronize with Google" input type="checkbox" name="flagged" value="on" checked[ticket.flagged]; }
+            button { "Save" }
+        }
+    }
+}
+
+fn choice(name: &str, options: &[&str], current: &str) -> Markup {
+    html! {
+        select name=(name) {
+            @if !options.contains(&current) { option value="" selected { (current) } }
+            @for option in options { option selected[*option == current] { (option) } }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct CommentForm {
+    body: String,
+    visibility: String,
+}
+
+async fn comment(
+    State(zendesk): State<SandboxZendesk>,
+    Path(id): Path<String>,
+    Form(form): Form<CommentForm>,
+) -> Result<Redirect, SandboxZendeskError> {
+    if form.visibility == "public" {
+        zendesk.comment(&id, PERSON, &form.body)?;
+    } else {
+        zendesk.internal_comment(&id, PERSON, &form.body)?;
+    }
+    Ok(to_ticket(&id))
+}
+
+#[derive(Deserialize)]
+struct FieldsForm {
+    status: String,
+    priority: String,
+    #[serde(default)]
+    flagged: String,
+}
+
+async fn fields(
+    State(zendesk): State<SandboxZendesk>,
+    Path(id): Path<String>,
+    Form(form): Form<FieldsForm>,
+) -> Result<Redirect, SandboxZendeskError> {
+    if !form.priority.is_empty() {
+        zendesk.set_priority(&id, Some(&form.priority))?;
+    }
+    zendesk.set_flag(&id, form.flagged == "on")?;
+    if !form.status.is_empty() {
+        // Last: a closed ticket takes nothing more.
+        zendesk.set_status(&id, &form.status)?;
+    }
+    Ok(to_ticket(&id))
+}

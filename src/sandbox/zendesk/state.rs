@@ -1,0 +1,411 @@
+//! What a sandbox Zendesk holds, and how it changes. No HTTP.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use chrono::{DateTime, Duration, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::text;
+
+/// How many versions of a ticket the search index remembers.
+const INDEX_VERSIONS: usize = 32;
+
+/// The statuses, in the order of a ticket's life.
+pub(super) const STATUSES: [&str; 6] = ["new", "open", "pending", "hold", "solved", "closed"];
+
+/// The priorities, most urgent first.
+pub(super) const PRIORITIES: [&str; 4] = ["urgent", "high", "normal", "low"];
+
+/// ID of the asking user, who is there from the beginning.
+pub(super) const ACCOUNT_ID: u64 = 900_001;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct State {
+    next_user: u64,
+    next_ticket: u64,
+    /// Comments are events of audits, and all of them are counted together.
+    next_event: u64,
+    next_attachment: u64,
+    pub(super) users: BTreeMap<u64, User>,
+    pub(super) tickets: BTreeMap<u64, Ticket>,
+    pub(super) uploads: BTreeMap<String, Upload>,
+    pub(super) idempotent: BTreeMap<String, Remembered>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct User {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) email: String,
+    pub(super) role: String,
+    pub(super) created: DateTime<Utc>,
+}
+
+/// The answer that an idempotency key stands for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Remembered {
+    pub(super) at: DateTime<Utc>,
+    pub(super) request: String,
+    pub(super) answer: Value,
+    pub(super) location: String,
+}
+
+/// Files that wait for their comment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Upload {
+    pub(super) at: DateTime<Utc>,
+    pub(super) attachments: Vec<Attachment>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Ticket {
+    pub(super) id: u64,
+    pub(super) created: DateTime<Utc>,
+    /// When anything about it changed last, `updated_at` or not.
+    pub(super) generated: DateTime<Utc>,
+    pub(super) submitter: u64,
+    pub(super) doc: Document,
+    pub(super) comments: Vec<Comment>,
+    pub(super) audits: Vec<Value>,
+    pub(super) deleted: bool,
+    /// False: the asking user may not see it.
+    pub(super) visible: bool,
+    /// What the search index saw, oldest first.
+    #[serde(skip)]
+    indexed: VecDeque<(DateTime<Utc>, Arc<Document>)>,
+    /// When the asking user updated it.
+    #[serde(skip)]
+    pub(super) updates: VecDeque<DateTime<Utc>>,
+}
+
+/// What can be changed and searched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Document {
+    pub(super) subject: String,
+    pub(super) status: String,
+    pub(super) priority: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) external_id: Option<String>,
+    pub(super) requester: u64,
+    pub(super) assignee: Option<u64>,
+    pub(super) group: Option<u64>,
+    pub(super) tags: BTreeSet<String>,
+    /// Values of the custom fields, by ID.
+    pub(super) custom: BTreeMap<u64, Value>,
+    pub(super) updated: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Comment {
+    pub(super) id: u64,
+    pub(super) audit: u64,
+    pub(super) author: u64,
+    /// `body`: as it was written, or the text of the HTML.
+    pub(super) body: String,
+    pub(super) html: String,
+    pub(super) public: bool,
+    pub(super) created: DateTime<Utc>,
+    pub(super) attachments: Vec<Attachment>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Attachment {
+    pub(super) id: u64,
+    /// What its address holds instead of its ID.
+    pub(super) token: String,
+    pub(super) file_name: String,
+    pub(super) mime_type: String,
+    pub(super) size: u64,
+    /// Lower-case hex; absent for content that is computed.
+    pub(super) sha256: Option<String>,
+    /// The seed of content that is computed.
+    pub(super) synthetic: Option<u64>,
+    pub(super) inline: bool,
+    pub(super) deleted: bool,
+}
+
+/// A comment's text, in one of the two forms that Zendesk takes.
+#[derive(Debug, Clone)]
+pub(super) enum Words {
+    Markdown(String),
+    Html(String),
+}
+
+impl Words {
+    pub(super) fn is_blank(&self) -> bool {
+        match self {
+            Self::Markdown(text) => text.trim().is_empty(),
+            Self::Html(html) => text::plain_text(html).is_empty() && !html.contains("<img"),
+        }
+    }
+}
+
+/// A comment to be added.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    pub(super) author: u64,
+    pub(super) words: Words,
+    pub(super) public: bool,
+    pub(super) attachments: Vec<Attachment>,
+}
+
+impl State {
+    pub(super) fn new(account: &str, admin: bool, now: DateTime<Utc>) -> Self {
+        let mut state = Self {
+            next_user: ACCOUNT_ID,
+            next_ticket: 1,
+            next_event: 7_000_001,
+            next_attachment: 500_001,
+            users: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            idempotent: BTreeMap::new(),
+        };
+        state.user(account, now);
+        state.role(ACCOUNT_ID, if admin { "admin" } else { "agent" });
+        state
+    }
+
+    pub(super) fn role(&mut self, user: u64, role: &str) {
+        if let Some(user) = self.users.get_mut(&user) {
+            role.clone_into(&mut user.role);
+        }
+    }
+
+    /// Rebuilds what is not stored: the index, as if it had caught up.
+    pub(super) fn after_loading(mut self) -> Self {
+        for ticket in self.tickets.values_mut() {
+            ticket.index(ticket.generated);
+        }
+        self
+    }
+
+    /// The user of that name, an agent who is made up if there is none yet.
+    pub(super) fn user(&mut self, name: &str, now: DateTime<Utc>) -> u64 {
+        if let Some(user) = self.users.values().find(|user| user.name == name) {
+            return user.id;
+        }
+        let id = self.next_user;
+        self.next_user += 1;
+        let local: String =
+            name.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '.' }).collect();
+        let user = User {
+            id,
+            name: name.to_owned(),
+            email: format!("{local}@example.com"),
+            role: "agent".to_owned(),
+            created: now,
+        };
+        self.users.insert(id, user);
+        id
+    }
+
+    pub(super) fn attachment_id(&mut self) -> u64 {
+        let id = self.next_attachment;
+        self.next_attachment += 1;
+        id
+    }
+
+    /// Creates a ticket with its first comment.
+    pub(super) fn create(&mut self, submitter: u64, doc: Document, first: Draft, now: DateTime<Utc>) -> u64 {
+        let id = self.next_ticket;
+        self.next_ticket += 1;
+        let ticket = Ticket {
+            id,
+            created: now,
+            generated: now,
+            submitter,
+            doc,
+            comments: Vec::new(),
+            audits: Vec::new(),
+            deleted: false,
+            visible: true,
+            indexed: VecDeque::new(),
+            updates: VecDeque::new(),
+        };
+        self.tickets.insert(id, ticket);
+        self.update(id, submitter, now, Some(first), |_| {});
+        id
+    }
+
+    /// Changes a ticket: its fields, and a comment with them. One audit tells of both. Returns it.
+    pub(super) fn update(
+        &mut self,
+        id: u64,
+        who: u64,
+        now: DateTime<Utc>,
+        comment: Option<Draft>,
+        change: impl FnOnce(&mut Document),
+    ) -> Option<Value> {
+        let names: BTreeMap<u64, String> =
+            self.users.values().map(|user| (user.id, user.name.clone())).collect();
+        let audit = self.next_event;
+        let ticket = self.tickets.get_mut(&id)?;
+        let before = ticket.doc.clone();
+        change(&mut ticket.doc);
+        let mut events = changes(&before, &ticket.doc);
+        self.next_event += 1;
+        for event in &mut events {
+            event["id"] = json!(self.next_event);
+            self.next_event += 1;
+        }
+        if let Some(draft) = comment {
+            let comment = Comment::new(self.next_event, audit, draft, ticket, &names, now);
+            self.next_event += 1;
+            events.push(json!({
+                "id": comment.id,
+                "type": "Comment",
+                "author_id": comment.author,
+                "body": comment.body,
+                "html_body": comment.html,
+                "plain_body": text::plain_text(&comment.html),
+                "public": comment.public,
+                "audit_id": audit,
+                "attachments": comment.attachments.iter().map(|attachment| attachment.id).collect::<Vec<_>>(),
+            }));
+            ticket.comments.push(comment);
+        }
+        let audit = json!({
+            "id": audit,
+            "ticket_id": id,
+            "created_at": wire_time(now),
+            "author_id": who,
+            "metadata": {"system": {}, "custom": {}},
+            "events": events,
+            "via": {"channel": "api", "source": {"from": {}, "to": {}, "rel": null}},
+        });
+        ticket.audits.push(audit.clone());
+        ticket.touch(now);
+        Some(audit)
+    }
+
+    /// Where an attachment hangs: ticket and comment.
+    pub(super) fn attachment(&self, id: u64) -> Option<(&Ticket, &Comment, &Attachment)> {
+        self.tickets.values().find_map(|ticket| {
+            ticket.comments.iter().find_map(|comment| {
+                let found = comment.attachments.iter().find(|attachment| attachment.id == id)?;
+                Some((ticket, comment, found))
+            })
+        })
+    }
+
+    /// An attachment that hangs on a comment, or waits for one.
+    pub(super) fn any_attachment(&self, holds: impl Fn(&Attachment) -> bool) -> Option<&Attachment> {
+        let hanging = self.tickets.values().flat_map(|ticket| &ticket.comments).flat_map(|c| &c.attachments);
+        let waiting = self.uploads.values().flat_map(|upload| &upload.attachments);
+        hanging.chain(waiting).find(|attachment| holds(attachment))
+    }
+
+    pub(super) fn comment_mut(&mut self, ticket: u64, comment: u64) -> Option<&mut Comment> {
+        self.tickets.get_mut(&ticket)?.comments.iter_mut().find(|known| known.id == comment)
+    }
+}
+
+/// Events for the fields that changed.
+fn changes(before: &Document, after: &Document) -> Vec<Value> {
+    let mut fields = vec![
+        ("subject".to_owned(), json!(before.subject), json!(after.subject)),
+        ("status".to_owned(), json!(before.status), json!(after.status)),
+        ("priority".to_owned(), json!(before.priority), json!(after.priority)),
+        ("external_id".to_owned(), json!(before.external_id), json!(after.external_id)),
+        ("assignee_id".to_owned(), json!(before.assignee), json!(after.assignee)),
+    ];
+    for (id, value) in &after.custom {
+        fields.push((id.to_string(), before.custom.get(id).cloned().unwrap_or_default(), value.clone()));
+    }
+    fields
+        .into_iter()
+        .filter(|(_, before, after)| before != after)
+        .map(|(name, before, after)| {
+            json!({"type": "Change", "field_name": name, "value": after, "previous_value": before})
+        })
+        .collect()
+}
+
+impl Comment {
+    fn new(
+        id: u64,
+        audit: u64,
+        draft: Draft,
+        ticket: &Ticket,
+        names: &BTreeMap<u64, String>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let value = |name: &str| match name {
+            "ticket.id" => Some(ticket.id.to_string()),
+            "ticket.title" => Some(ticket.doc.subject.clone()),
+            "ticket.status" => Some(ticket.doc.status.clone()),
+            "ticket.requester.name" => names.get(&ticket.doc.requester).cloned(),
+            "current_user.name" => names.get(&draft.author).cloned(),
+            _ => None,
+        };
+        let (body, html) = match draft.words {
+            Words::Markdown(markdown) => {
+                let body = text::render_placeholders(&markdown, value);
+                let html = text::clean_html(&text::markdown_to_html(&body));
+                (body, html)
+            }
+            Words::Html(html) => {
+                let html = text::clean_html(&text::render_placeholders(&html, value));
+                (text::plain_text(&html), html)
+            }
+        };
+        Self {
+            id,
+            audit,
+            author: draft.author,
+            body,
+            html,
+            public: draft.public,
+            created: now,
+            attachments: draft.attachments,
+        }
+    }
+}
+
+impl Ticket {
+    /// Marks it updated.
+    pub(super) fn touch(&mut self, now: DateTime<Utc>) {
+        self.doc.updated = now;
+        self.generated = now;
+        self.index(now);
+    }
+
+    fn index(&mut self, at: DateTime<Utc>) {
+        if self.indexed.len() == INDEX_VERSIONS {
+            // The first one stays: it says since when the ticket has been there at all.
+            self.indexed.remove(1);
+        }
+        self.indexed.push_back((at, Arc::new(self.doc.clone())));
+    }
+
+    /// What a search index that is `lag` behind knows of the ticket; `None` before it has seen it at all.
+    pub(super) fn as_indexed(&self, now: DateTime<Utc>, lag: Duration) -> Option<Arc<Document>> {
+        if lag <= Duration::zero() {
+            return Some(Arc::new(self.doc.clone()));
+        }
+        let seen = now.checked_sub_signed(lag).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        self.indexed.iter().rev().find(|(at, _)| *at <= seen).map(|(_, doc)| Arc::clone(doc))
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.doc.status == "closed"
+    }
+
+    /// Whether any comment is public.
+    pub(super) fn is_public(&self) -> bool {
+        self.comments.iter().any(|comment| comment.public)
+    }
+
+    /// The text of the first comment.
+    pub(super) fn description(&self) -> &str {
+        self.comments.first().map(|comment| comment.body.as_str()).unwrap_or_default()
+    }
+}
+
+/// A time as Zendesk writes it: UTC, whole seconds.
+pub(super) fn wire_time(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -1,0 +1,1040 @@
+//! The store in Firestore, Datastore mode, over its REST API.
+//!
+//! | kind | key | holds |
+//! | --- | --- | --- |
+//! | `CaseMapping` | the mapping's `ID`: a number that Datastore assigns | the documented properties, `googleCaseNumber`, `needsWatching`, `details` (everything else, as JSON), `version`, `revision` |
+//! | `CaseMappingKey` | `google:NUMBER`, `company:ID` | `mapping`: the ID of the one mapping that holds this case (`R9`) |
+//! | `Global` | `1` | `google_last_polled_at`, `company_last_polled_at` |
+//!
+//! Every change is one transaction that reads what it depends on. It runs in a task of its own, so that it is committed
+//! or rolled back even if whoever asked for it goes away: an open transaction holds locks that make others wait.
+//! Contention is waited out with growing, random pauses; within this process nobody contends, since those who want the
+//! same entities take turns. `revision` is drawn anew for each write: it tells whether a commit whose answer was lost
+//! has happened (`R13`).
+//!
+//! Only the properties that are searched for are indexed, and no query needs a composite index: there is no `index.yaml`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::http::HeaderValue;
+use chrono::{DateTime, SecondsFormat, Utc};
+use rand::RngExt as _;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
+use crate::outbound::Credentials;
+
+use super::google_cloud::{
+    ApiFailure, Code, DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase, OperationCounters, OperationCounts,
+    Persistence, Target, chain, watermark,
+};
+use super::record::{CaseKey, Property, Record, SEARCHED, cut, cut_time, exclusive, passes};
+use super::{Created, MappingFilter, MappingPage, Store, StoreError};
+
+/// For one call, retries not included.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// For the end of a transaction that came to nothing.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many keys one lookup takes (Datastore's documentation, "Limits").
+const LOOKUP: usize = 1000;
+/// How many groups the entities fall into whose writers take turns.
+const TURNS: usize = 64;
+
+const MAPPINGS: &str = "CaseMapping";
+const GLOBAL: &str = "Global";
+const VERSION: &str = "version";
+const REVISION: &str = "revision";
+
+/// Keeps everything in a Firestore database in Datastore mode.
+pub struct DatastoreStore(Arc<Client>);
+
+impl DatastoreStore {
+    /// A store in that database. Does not connect yet. `credentials` are not used with an emulator. Errors if the TLS
+    /// stack cannot be set up.
+    pub fn new(at: DatabaseLocation, credentials: Arc<dyn Credentials>) -> Result<Self, StoreError> {
+        crate::outbound::install_tls();
+        let builder = reqwest::Client::builder();
+        // A proxy in the environment is for the way out: an emulator is not behind it.
+        let builder = if at.emulator.is_some() { builder.no_proxy() } else { builder };
+        let http = builder
+            .user_agent(concat!("casebridge/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(TIMEOUT / 2)
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| StoreError::Unavailable(format!("TLS cannot be set up: {}", chain(&error))))?;
+        Ok(Self(Arc::new(Client {
+            target: Target { api: GoogleDatabase::Datastore, at },
+            credentials,
+            http,
+            counters: OperationCounters::default(),
+            may_write: AtomicBool::new(false),
+            turns: std::array::from_fn(|_| Mutex::new(())),
+        })))
+    }
+
+    /// What has been read, written and deleted since it was made.
+    #[must_use]
+    pub fn operation_counts(&self) -> OperationCounts {
+        self.0.counters.counts()
+    }
+
+    /// Runs it to its end, whether or not anybody waits for it.
+    async fn to_its_end<T: Send + 'static, F>(
+        &self,
+        work: impl FnOnce(Arc<Client>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        tokio::spawn(work(Arc::clone(&self.0))).await.unwrap_or_else(|error| {
+            Err(StoreError::Unavailable(format!("the transaction broke off: {error}")))
+        })
+    }
+}
+
+#[async_trait]
+impl Store for DatastoreStore {
+    async fn global(&self) -> Result<Global, StoreError> {
+        let stored = self.0.read_one(&self.0.global_key()).await?;
+        stored.as_ref().map_or_else(|| Ok(Global::default()), to_global)
+    }
+
+    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let at = cut_time(at);
+        self.to_its_end(async move |client: Arc<Client>| client.set_last_polled_at(side, at).await).await
+    }
+
+    async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
+        let mapping = cut(mapping);
+        self.to_its_end(async move |client: Arc<Client>| client.create(mapping).await).await
+    }
+
+    async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
+        // Datastore assigns positive numbers, and takes no zero.
+        if id.0 <= 0 {
+            return Ok(None);
+        }
+        self.0.read_one(&self.0.mapping_key(id)).await?.as_ref().map(to_mapping).transpose()
+    }
+
+    async fn find_by_google(&self, name: &GoogleCaseName) -> Result<Option<CaseMapping>, StoreError> {
+        self.0.find(&CaseKey::Google(name.number().to_owned())).await
+    }
+
+    async fn find_by_company(&self, id: &CompanyCaseId) -> Result<Option<CaseMapping>, StoreError> {
+        self.0.find(&CaseKey::Company(id.as_str().to_owned())).await
+    }
+
+    async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
+        let mapping = cut(mapping.clone());
+        self.to_its_end(async move |client: Arc<Client>| client.update(mapping).await).await
+    }
+
+    async fn delete(&self, mapping: &CaseMapping) -> Result<(), StoreError> {
+        let (id, version) = (mapping.id, mapping.version);
+        self.to_its_end(async move |client: Arc<Client>| client.delete(id, version).await).await
+    }
+
+    async fn list(
+        &self,
+        filter: MappingFilter,
+        after: Option<MappingId>,
+        limit: usize,
+    ) -> Result<MappingPage, StoreError> {
+        let condition = match filter {
+            MappingFilter::All => None,
+            MappingFilter::NeedsWatching => Some(compare("needsWatching", "EQUAL", &Property::Boolean(true))),
+            MappingFilter::Open => Some(compare("resolvedAt", "EQUAL", &Property::Null)),
+            MappingFilter::ResolvedBefore(time) => return self.0.list_resolved(time, after, limit).await,
+        };
+        self.0.list_by_id(condition, after, limit).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.global().await?;
+        self.0.check_writing().await
+    }
+}
+
+/// What the store's tasks share.
+struct Client {
+    target: Target,
+    credentials: Arc<dyn Credentials>,
+    http: reqwest::Client,
+    counters: OperationCounters,
+    /// [`Store::check`] has seen that it may write.
+    may_write: AtomicBool,
+    turns: [Mutex<()>; TURNS],
+}
+
+/// A call failed, or what it found decides the matter.
+enum Failure {
+    Api(ApiFailure),
+    Store(StoreError),
+}
+
+impl From<ApiFailure> for Failure {
+    fn from(failure: ApiFailure) -> Self {
+        Self::Api(failure)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// How a transaction is to end.
+enum End<T> {
+    /// Nothing is to be changed.
+    RollBack(T),
+    Commit(Vec<serde_json::Value>, T),
+}
+
+impl Client {
+    /// One call, once.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        mut body: serde_json::Value,
+    ) -> Result<T, ApiFailure> {
+        let DatabaseLocation { project, database, emulator } = &self.target.at;
+        let base = match emulator {
+            Some(host) => format!("http://{host}"),
+            None => "https://datastore.googleapis.com".to_owned(),
+        };
+        let mut request = self.http.post(format!("{base}/v1/projects/{project}:{method}"));
+        if database != DEFAULT_DATABASE {
+            body["databaseId"] = json!(database);
+            // By which Google finds the server that has it.
+            request = request
+                .header("x-goog-request-params", format!("project_id={project}&database_id={database}"));
+        }
+        let authorization = if emulator.is_some() {
+            Some((axum::http::header::AUTHORIZATION, HeaderValue::from_static("Bearer owner")))
+        } else {
+            self.credentials.header().await.map_err(|message| ApiFailure {
+                code: Code::Unauthenticated,
+                reason: String::new(),
+                message,
+            })?
+        };
+        if let Some((name, value)) = authorization {
+            request = request.header(name, value);
+        }
+        let broken = |error: reqwest::Error| ApiFailure::unreachable(chain(&error.without_url()));
+        let answer = request.json(&body).send().await.map_err(broken)?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(broken)?;
+        if !status.is_success() {
+            return Err(to_failure(status, &body));
+        }
+        // An answer that cannot be read is as good as none: only where it broke is told, for it can quote content.
+        serde_json::from_slice(&body).map_err(|error| {
+            ApiFailure::unreachable(format!(
+                "its answer to {method} is not the expected JSON, line {} column {}",
+                error.line(),
+                error.column()
+            ))
+        })
+    }
+
+    /// A read outside of a transaction, repeated while that may help.
+    async fn persist<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        body: &serde_json::Value,
+    ) -> Result<T, StoreError> {
+        let mut persistence = Persistence::new();
+        loop {
+            match self.call(method, body.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => persistence.or_give_up(&self.target, &failure).await?,
+            }
+        }
+    }
+
+    fn partition(&self) -> Partition {
+        let DatabaseLocation { project, database, emulator: _ } = &self.target.at;
+        Partition {
+            project_id: project.clone(),
+            database_id: (database != DEFAULT_DATABASE).then(|| database.clone()),
+        }
+    }
+
+    fn key(&self, kind: &str, name: Identity) -> Key {
+        Key { partition_id: self.partition(), path: vec![PathElement { kind: kind.to_owned(), name }] }
+    }
+
+    fn mapping_key(&self, id: MappingId) -> Key {
+        self.key(MAPPINGS, Identity::Id(id.0.to_string()))
+    }
+
+    fn case_key(&self, key: &CaseKey) -> Key {
+        self.key(CaseKey::KIND, Identity::Name(key.name()))
+    }
+
+    fn global_key(&self) -> Key {
+        self.key(GLOBAL, Identity::Id(Global::ID.to_string()))
+    }
+
+    /// The entities with these keys, in their order.
+    async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Entity>>, StoreError> {
+        let mut found = HashMap::new();
+        for chunk in keys.chunks(LOOKUP) {
+            let mut wanted = chunk.to_vec();
+            while !wanted.is_empty() {
+                let answer: LookupAnswer = self.persist("lookup", &json!({ "keys": wanted })).await?;
+                wanted = self.found(answer, &mut found);
+            }
+        }
+        Ok(keys.iter().map(|key| found.remove(&key.path)).collect())
+    }
+
+    async fn read_one(&self, key: &Key) -> Result<Option<Entity>, StoreError> {
+        Ok(self.read(std::slice::from_ref(key)).await?.pop().flatten())
+    }
+
+    /// Takes down what a lookup found; returns the keys that it left for another one.
+    fn found(&self, answer: LookupAnswer, found: &mut HashMap<Vec<PathElement>, Entity>) -> Vec<Key> {
+        self.counters.read(answer.found.len() + answer.missing.len());
+        for Found { entity } in answer.found {
+            found.insert(entity.key.path.clone(), entity);
+        }
+        answer.deferred
+    }
+
+    /// What a query finds, up to `limit`.
+    async fn query(
+        &self,
+        mut query: serde_json::Value,
+        limit: Option<usize>,
+    ) -> Result<Vec<Entity>, StoreError> {
+        let keys_only = query.get("projection").is_some();
+        let mut entities = Vec::new();
+        loop {
+            if let Some(limit) = limit {
+                query["limit"] = json!(i32::try_from(limit - entities.len()).unwrap_or(i32::MAX));
+            }
+            let answer: QueryAnswer = self.persist("runQuery", &json!({ "query": query })).await?;
+            let batch = answer.batch;
+            // A query for keys is billed as one read, whatever it finds.
+            self.counters.read(if keys_only { 1 } else { batch.entity_results.len().max(1) });
+            let progressed = !batch.entity_results.is_empty();
+            entities.extend(batch.entity_results.into_iter().map(|found| found.entity));
+            let full = limit.is_some_and(|limit| entities.len() >= limit);
+            match batch.end_cursor {
+                Some(cursor) if batch.more_results == "NOT_FINISHED" && progressed && !full => {
+                    query["startCursor"] = json!(cursor);
+                }
+                Some(_) | None => return Ok(entities),
+            }
+        }
+    }
+
+    async fn find(&self, key: &CaseKey) -> Result<Option<CaseMapping>, StoreError> {
+        let filter = compare(key.property(), "EQUAL", &Property::Text(key.value().to_owned()));
+        let query = json!({ "kind": [{ "name": MAPPINGS }], "filter": filter });
+        self.query(query, Some(1)).await?.first().map(to_mapping).transpose()
+    }
+
+    /// A page of the mappings that an equality on one property lets through; that property's own index is in the order
+    /// of the keys.
+    async fn list_by_id(
+        &self,
+        condition: Option<serde_json::Value>,
+        after: Option<MappingId>,
+        limit: usize,
+    ) -> Result<MappingPage, StoreError> {
+        let after = after.filter(|after| after.0 > 0).map(|after| {
+            json!({ "propertyFilter": {
+                "property": { "name": "__key__" },
+                "op": "GREATER_THAN",
+                "value": { "keyValue": self.mapping_key(after) },
+            } })
+        });
+        let mut query = json!({
+            "kind": [{ "name": MAPPINGS }],
+            "order": [{ "property": { "name": "__key__" }, "direction": "ASCENDING" }],
+        });
+        if let Some(filter) = all_of(condition.into_iter().chain(after).collect()) {
+            query["filter"] = filter;
+        }
+        // One more than asked for tells whether there is another page.
+        let entities = self.query(query, Some(limit.saturating_add(1))).await?;
+        let mappings = entities.iter().take(limit).map(to_mapping).collect::<Result<Vec<_>, _>>()?;
+        let next = mappings.last().filter(|_| entities.len() > limit).map(|mapping| mapping.id);
+        Ok(MappingPage { mappings, next })
+    }
+
+    /// A page of the mappings that were resolved before a time. An index of times is not in the order of the keys, so
+    /// all their keys are read (which is billed as one read), sorted here, and a page of them fetched.
+    async fn list_resolved(
+        &self,
+        before: DateTime<Utc>,
+        after: Option<MappingId>,
+        limit: usize,
+    ) -> Result<MappingPage, StoreError> {
+        let query = json!({
+            "kind": [{ "name": MAPPINGS }],
+            "projection": [{ "property": { "name": "__key__" } }],
+            "filter": all_of(vec![
+                compare("resolvedAt", "LESS_THAN", &Property::Time(exclusive(before))),
+                // Nothing sorts before every time, and would pass as well.
+                compare("resolvedAt", "GREATER_THAN_OR_EQUAL", &Property::Time(cut_time(DateTime::<Utc>::MIN_UTC))),
+            ]),
+            "order": [{ "property": { "name": "resolvedAt" }, "direction": "ASCENDING" }],
+        });
+        let mut ids = self.query(query, None).await?.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
+        ids.retain(|id| after.is_none_or(|after| *id > after));
+        ids.sort_unstable();
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        let next = ids.last().copied().filter(|_| more);
+        let keys: Vec<_> = ids.iter().map(|id| self.mapping_key(*id)).collect();
+        let mut mappings = Vec::with_capacity(ids.len());
+        for entity in self.read(&keys).await?.iter().flatten() {
+            mappings.push(to_mapping(entity)?);
+        }
+        // Somebody may have reopened one since.
+        mappings.retain(|mapping| passes(MappingFilter::ResolvedBefore(before), mapping));
+        Ok(MappingPage { mappings, next })
+    }
+
+    /// Waits until nobody else in this process writes one of these entities.
+    async fn turn(&self, entities: impl IntoIterator<Item = &Key>) -> Vec<MutexGuard<'_, ()>> {
+        let groups: BTreeSet<usize> = entities
+            .into_iter()
+            .map(|key| {
+                let mut hasher = DefaultHasher::new();
+                key.path.hash(&mut hasher);
+                usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default()
+            })
+            .collect();
+        let mut guards = Vec::with_capacity(groups.len());
+        // In ascending order, so that no two wait for each other.
+        for group in groups {
+            guards.push(self.turns[group].lock().await);
+        }
+        guards
+    }
+
+    const fn begin(&self) -> Transaction<'_> {
+        Transaction { client: self, id: None }
+    }
+
+    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let key = self.global_key();
+        let _turn = self.turn([&key]).await;
+        let mut persistence = Persistence::new();
+        loop {
+            let mut transaction = self.begin();
+            let end = transaction.move_watermark(&key, side, at).await;
+            if let Some(outcome) = transaction.end(end, &mut persistence).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn create(&self, mut mapping: CaseMapping) -> Result<Created, StoreError> {
+        let unnamed = json!({ "partitionId": self.partition(), "path": [{ "kind": MAPPINGS }] });
+        let allocated: AllocateAnswer = self.persist("allocateIds", &json!({ "keys": [unnamed] })).await?;
+        let nothing = || StoreError::Unavailable(format!("{}: it assigned no ID", self.target));
+        mapping.id = id_of_key(allocated.keys.first().ok_or_else(nothing)?)?;
+        mapping.version = 1;
+        let change = Change::to(self, mapping)?;
+        let _turn = self.turn(&change.case_keys).await;
+        // Nobody holds them, as a rule; if somebody does, the insertion fails, and then they are read.
+        let mut mutations = vec![json!({ "insert": change.entity })];
+        mutations
+            .extend(change.case_keys.iter().map(|key| json!({ "insert": holder(key, change.mapping.id) })));
+        match self.commit(mutations, json!({ "singleUseTransaction": { "readWrite": {} } })).await {
+            Ok(()) => return Ok(Created::New(change.mapping)),
+            Err(failure) => match failure.code {
+                Code::AlreadyExists | Code::Aborted | Code::Unavailable => {}
+                Code::FailedPrecondition
+                | Code::InvalidArgument
+                | Code::NotFound
+                | Code::PermissionDenied
+                | Code::ResourceExhausted
+                | Code::Unauthenticated
+                | Code::Other => return Err(self.target.explain(&failure)),
+            },
+        }
+        let mut persistence = Persistence::new();
+        loop {
+            let mut transaction = self.begin();
+            let end = transaction.create(&change).await;
+            if let Some(outcome) = transaction.end(end, &mut persistence).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn update(&self, mapping: CaseMapping) -> Result<CaseMapping, StoreError> {
+        let seen = mapping.version;
+        let change = Change::to(self, CaseMapping { version: seen.saturating_add(1), ..mapping })?;
+        let _turn = self.turn(change.case_keys.iter().chain([&change.key])).await;
+        let mut persistence = Persistence::new();
+        loop {
+            let mut transaction = self.begin();
+            let end = transaction.update(seen, &change).await;
+            if let Some(outcome) = transaction.end(end, &mut persistence).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn delete(&self, id: MappingId, version: u64) -> Result<(), StoreError> {
+        let key = self.mapping_key(id);
+        let _turn = self.turn([&key]).await;
+        let mut persistence = Persistence::new();
+        loop {
+            let mut transaction = self.begin();
+            let end = transaction.delete(id, version, &key).await;
+            if let Some(outcome) = transaction.end(end, &mut persistence).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn check_writing(&self) -> Result<(), StoreError> {
+        if !self.may_write.load(Ordering::Relaxed) {
+            // Deleting what is not there needs the same permission as any other change. Once is enough: it costs.
+            let nothing = self.key(CaseKey::KIND, Identity::Name("check".to_owned()));
+            let transaction = json!({ "singleUseTransaction": { "readWrite": {} } });
+            self.commit(vec![json!({ "delete": nothing })], transaction)
+                .await
+                .map_err(|failure| self.target.explain(&failure))?;
+            self.may_write.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Does all of the mutations or none, once, in that transaction.
+    async fn commit(
+        &self,
+        mutations: Vec<serde_json::Value>,
+        mut transaction: serde_json::Value,
+    ) -> Result<(), ApiFailure> {
+        let deletes = mutations.iter().filter(|mutation| mutation.get("delete").is_some()).count();
+        let writes = mutations.len() - deletes;
+        transaction["mode"] = json!("TRANSACTIONAL");
+        transaction["mutations"] = serde_json::Value::Array(mutations);
+        self.call::<serde::de::IgnoredAny>("commit", transaction).await?;
+        self.counters.written(writes, deletes);
+        Ok(())
+    }
+}
+
+/// A mapping that is to be stored.
+struct Change {
+    mapping: CaseMapping,
+    /// The cases that it holds, and their entities.
+    keys: Vec<CaseKey>,
+    case_keys: Vec<Key>,
+    key: Key,
+    entity: serde_json::Value,
+    revision: i64,
+}
+
+impl Change {
+    /// To the mapping as it is given, with its new version.
+    fn to(client: &Client, mapping: CaseMapping) -> Result<Self, StoreError> {
+        let record = Record::of(&mapping)?;
+        let keys = record.keys();
+        let revision = rand::rng().random();
+        let key = client.mapping_key(mapping.id);
+        Ok(Self {
+            case_keys: keys.iter().map(|key| client.case_key(key)).collect(),
+            entity: entity(&key, properties(record, mapping.version, revision)),
+            mapping,
+            keys,
+            key,
+            revision,
+        })
+    }
+}
+
+/// A transaction; it begins with its first read.
+struct Transaction<'a> {
+    client: &'a Client,
+    /// `None` before it began and after it ended.
+    id: Option<String>,
+}
+
+impl Transaction<'_> {
+    /// Its ID. It is begun by a call of its own: if the first lookup begins it, the Firestore emulator makes its commit
+    /// wait for its own locks, until it is aborted (Cloud SDK 528).
+    async fn begun(&mut self) -> Result<String, ApiFailure> {
+        if let Some(id) = &self.id {
+            return Ok(id.clone());
+        }
+        let body = json!({ "transactionOptions": { "readWrite": {} } });
+        let begun: BeginAnswer = self.client.call("beginTransaction", body).await?;
+        Ok(self.id.insert(begun.transaction).clone())
+    }
+
+    /// The entities with these keys, in their order.
+    async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Entity>>, ApiFailure> {
+        let id = self.begun().await?;
+        let mut found = HashMap::new();
+        let mut wanted = keys.to_vec();
+        while !wanted.is_empty() {
+            let body = json!({ "keys": wanted, "readOptions": { "transaction": id } });
+            let answer: LookupAnswer = self.client.call("lookup", body).await?;
+            wanted = self.client.found(answer, &mut found);
+        }
+        Ok(keys.iter().map(|key| found.remove(&key.path)).collect())
+    }
+
+    async fn read_one(&mut self, key: &Key) -> Result<Option<Entity>, ApiFailure> {
+        Ok(self.read(std::slice::from_ref(key)).await?.pop().flatten())
+    }
+
+    /// The mapping that a key names, if it is still there and still holds that case. If not, somebody deleted it by
+    /// hand, and the key may be taken over.
+    async fn living(&mut self, key: &CaseKey, holder: MappingId) -> Result<Option<Entity>, ApiFailure> {
+        let stored = self.read_one(&self.client.mapping_key(holder)).await?;
+        Ok(stored.filter(|stored| keys_of(stored).contains(key)))
+    }
+
+    async fn move_watermark(&mut self, key: &Key, side: Side, at: DateTime<Utc>) -> Result<End<()>, Failure> {
+        let stored = self.read_one(key).await?;
+        let mut global = stored.as_ref().map(to_global).transpose()?.unwrap_or_default();
+        if global.last_polled_at(side) >= Some(at) {
+            return Ok(End::RollBack(()));
+        }
+        global.set_last_polled_at(side, at);
+        let properties =
+            Side::BOTH.map(|side| (watermark(side), Property::from(global.last_polled_at(side))));
+        Ok(End::Commit(vec![json!({ "upsert": entity(key, properties) })], ()))
+    }
+
+    async fn create(&mut self, change: &Change) -> Result<End<Created>, Failure> {
+        let mut wanted = vec![change.key.clone()];
+        wanted.extend(change.case_keys.iter().cloned());
+        let mut read = self.read(&wanted).await?.into_iter();
+        // R13: it may have happened all the same.
+        if let Some(stored) = read.next().flatten() {
+            if is_of(&stored, change.revision) {
+                return Ok(End::RollBack(Created::New(change.mapping.clone())));
+            }
+            let twice = format!("{}: it assigned an ID twice: try again", self.client.target);
+            return Err(StoreError::Unavailable(twice).into());
+        }
+        for (key, stored) in change.keys.iter().zip(read) {
+            if let Some(stored) = stored
+                && let Some(existing) = self.living(key, to_holder(&stored)?).await?
+            {
+                return Ok(End::RollBack(Created::Existing(to_mapping(&existing)?)));
+            }
+        }
+        let mut mutations = vec![json!({ "insert": change.entity })];
+        // Whoever held them is gone: somebody deleted it by hand.
+        mutations
+            .extend(change.case_keys.iter().map(|key| json!({ "upsert": holder(key, change.mapping.id) })));
+        Ok(End::Commit(mutations, Created::New(change.mapping.clone())))
+    }
+
+    async fn update(&mut self, seen: u64, change: &Change) -> Result<End<CaseMapping>, Failure> {
+        let id = change.mapping.id;
+        let Some(stored) = self.read_one(&change.key).await? else {
+            return Err(StoreError::Gone(id).into());
+        };
+        // R13: it may be this very write, whose answer was lost.
+        if is_of(&stored, change.revision) {
+            return Ok(End::RollBack(change.mapping.clone()));
+        }
+        if version_of(&stored)? != seen {
+            return Err(StoreError::Conflict(id).into());
+        }
+        let held = keys_of(&stored);
+        let (gained, entities): (Vec<_>, Vec<_>) = change
+            .keys
+            .iter()
+            .zip(&change.case_keys)
+            .filter(|(key, _)| !held.contains(key))
+            .map(|(key, entity)| (key, entity.clone()))
+            .unzip();
+        if !gained.is_empty() {
+            for (key, stored) in gained.into_iter().zip(self.read(&entities).await?) {
+                if let Some(stored) = stored
+                    && let existing = to_holder(&stored)?
+                    && existing != id
+                    && self.living(key, existing).await?.is_some()
+                {
+                    return Err(StoreError::Duplicate { existing }.into());
+                }
+            }
+        }
+        let lost = held.iter().filter(|key| !change.keys.contains(key));
+        let mutations = std::iter::once(json!({ "update": change.entity }))
+            .chain(entities.iter().map(|key| json!({ "upsert": holder(key, id) })))
+            .chain(lost.map(|key| json!({ "delete": self.client.case_key(key) })));
+        Ok(End::Commit(mutations.collect(), change.mapping.clone()))
+    }
+
+    async fn delete(&mut self, id: MappingId, version: u64, key: &Key) -> Result<End<()>, Failure> {
+        let Some(stored) = self.read_one(key).await? else { return Ok(End::RollBack(())) };
+        if version_of(&stored)? != version {
+            return Err(StoreError::Conflict(id).into());
+        }
+        let keys = keys_of(&stored);
+        let mutations = std::iter::once(json!({ "delete": key }))
+            .chain(keys.iter().map(|key| json!({ "delete": self.client.case_key(key) })));
+        Ok(End::Commit(mutations.collect(), ()))
+    }
+
+    /// Commits it or rolls it back, and waits if it is to be tried again: then there is no outcome yet.
+    async fn end<T>(
+        mut self,
+        end: Result<End<T>, Failure>,
+        persistence: &mut Persistence,
+    ) -> Option<Result<T, StoreError>> {
+        let failure = match end {
+            Ok(End::RollBack(outcome)) => {
+                self.roll_back().await;
+                return Some(Ok(outcome));
+            }
+            Err(Failure::Store(error)) => {
+                self.roll_back().await;
+                return Some(Err(error));
+            }
+            Ok(End::Commit(mutations, outcome)) => {
+                match self.client.commit(mutations, json!({ "transaction": self.id })).await {
+                    Ok(()) => return Some(Ok(outcome)),
+                    Err(failure) => failure,
+                }
+            }
+            Err(Failure::Api(failure)) => failure,
+        };
+        self.roll_back().await;
+        persistence.or_give_up(&self.client.target, &failure).await.err().map(Err)
+    }
+
+    /// Ends it, unless it never began.
+    async fn roll_back(&mut self) {
+        if let Some(id) = self.id.take() {
+            let call = self.client.call::<serde::de::IgnoredAny>("rollback", json!({ "transaction": id }));
+            // If it fails, the transaction ends by itself before long; nothing was changed either way.
+            let _ = tokio::time::timeout(ROLLBACK_TIMEOUT, call).await;
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Key {
+    partition_id: Partition,
+    path: Vec<PathElement>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Partition {
+    project_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    database_id: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct PathElement {
+    kind: String,
+    #[serde(flatten)]
+    name: Identity,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Identity {
+    /// A number, as text: JSON's own lose the last digits.
+    Id(String),
+    Name(String),
+}
+
+#[derive(Debug, Deserialize)]
+struct Entity {
+    key: Key,
+    #[serde(default)]
+    properties: HashMap<String, serde_json::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Found {
+    entity: Entity,
+}
+
+#[derive(Debug, Deserialize)]
+struct LookupAnswer {
+    #[serde(default)]
+    found: Vec<Found>,
+    #[serde(default)]
+    missing: Vec<serde::de::IgnoredAny>,
+    #[serde(default)]
+    deferred: Vec<Key>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BeginAnswer {
+    transaction: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct QueryAnswer {
+    batch: Batch,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Batch {
+    #[serde(default)]
+    entity_results: Vec<Found>,
+    #[serde(default)]
+    more_results: String,
+    end_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AllocateAnswer {
+    #[serde(default)]
+    keys: Vec<Key>,
+}
+
+fn all_of(mut filters: Vec<serde_json::Value>) -> Option<serde_json::Value> {
+    if filters.len() < 2 {
+        return filters.pop();
+    }
+    Some(json!({ "compositeFilter": { "op": "AND", "filters": filters } }))
+}
+
+fn compare(name: &str, operator: &str, value: &Property) -> serde_json::Value {
+    json!({ "propertyFilter": { "property": { "name": name }, "op": operator, "value": to_value(value) } })
+}
+
+fn to_value(property: &Property) -> serde_json::Value {
+    match property {
+        Property::Null => json!({ "nullValue": null }),
+        Property::Boolean(value) => json!({ "booleanValue": value }),
+        Property::Integer(value) => json!({ "integerValue": value.to_string() }),
+        Property::Time(value) => {
+            json!({ "timestampValue": value.to_rfc3339_opts(SecondsFormat::Micros, true) })
+        }
+        Property::Text(value) => json!({ "stringValue": value }),
+    }
+}
+
+fn entity<'a>(key: &Key, properties: impl IntoIterator<Item = (&'a str, Property)>) -> serde_json::Value {
+    let properties: serde_json::Map<_, _> = properties
+        .into_iter()
+        .map(|(name, property)| {
+            let mut value = to_value(&property);
+            if !SEARCHED.contains(&name) {
+                value["excludeFromIndexes"] = json!(true);
+            }
+            (name.to_owned(), value)
+        })
+        .collect();
+    json!({ "key": key, "properties": properties })
+}
+
+fn properties(record: Record, version: u64, revision: i64) -> Vec<(&'static str, Property)> {
+    let mut properties = record.into_properties();
+    properties.push((VERSION, Property::Integer(i64::try_from(version).unwrap_or(i64::MAX))));
+    properties.push((REVISION, Property::Integer(revision)));
+    properties
+}
+
+fn holder(key: &Key, id: MappingId) -> serde_json::Value {
+    entity(key, [(CaseKey::HOLDER, Property::Integer(id.0))])
+}
+
+/// What is not there counts as nothing: a person may have removed it.
+fn property(entity: &Entity, name: &str) -> Result<Property, String> {
+    let Some(value) = entity.properties.get(name) else { return Ok(Property::Null) };
+    if let Some(value) = value.get("stringValue").and_then(serde_json::Value::as_str) {
+        Ok(Property::Text(value.to_owned()))
+    } else if let Some(value) = value.get("booleanValue").and_then(serde_json::Value::as_bool) {
+        Ok(Property::Boolean(value))
+    } else if let Some(value) = value.get("integerValue") {
+        value
+            .as_str()
+            .and_then(|value| value.parse().ok())
+            .or_else(|| value.as_i64())
+            .map(Property::Integer)
+            .ok_or_else(|| "not an integer".to_owned())
+    } else if let Some(value) = value.get("timestampValue").and_then(serde_json::Value::as_str) {
+        DateTime::parse_from_rfc3339(value)
+            .map(|time| Property::Time(time.to_utc()))
+            .map_err(|error| error.to_string())
+    } else if value.get("nullValue").is_some() {
+        Ok(Property::Null)
+    } else {
+        Err("a value of a type that is never stored here".to_owned())
+    }
+}
+
+/// The cases that a stored mapping holds, readable or not.
+fn keys_of(entity: &Entity) -> Vec<CaseKey> {
+    let text = |name| property(entity, name).ok().and_then(|property| String::try_from(property).ok());
+    let google = text("googleCaseNumber").map(CaseKey::Google);
+    let company = text("companyCaseID").map(CaseKey::Company);
+    google.into_iter().chain(company).collect()
+}
+
+/// Whether it was written by the write that drew this number.
+fn is_of(entity: &Entity, revision: i64) -> bool {
+    property(entity, REVISION) == Ok(Property::Integer(revision))
+}
+
+fn id_of_key(key: &Key) -> Result<MappingId, StoreError> {
+    let id = match key.path.last() {
+        Some(PathElement { name: Identity::Id(id), .. }) => id.parse().ok(),
+        Some(PathElement { name: Identity::Name(_), .. }) | None => None,
+    };
+    id.map(MappingId).ok_or_else(|| {
+        StoreError::Corrupt(format!("{:?}: the key of a mapping is a number, not a name", key.path))
+    })
+}
+
+fn id_of(entity: &Entity) -> Result<MappingId, StoreError> {
+    id_of_key(&entity.key)
+}
+
+fn version_of(entity: &Entity) -> Result<u64, StoreError> {
+    let id = id_of(entity)?;
+    property(entity, VERSION)
+        .and_then(i64::try_from)
+        .and_then(|version| u64::try_from(version).map_err(|_| format!("{version} is negative")))
+        .map_err(|error| StoreError::Corrupt(format!("mapping {id}, property {VERSION}: {error}")))
+}
+
+fn to_mapping(entity: &Entity) -> Result<CaseMapping, StoreError> {
+    let id = id_of(entity)?;
+    Record::from_properties(id, |name| property(entity, name))?.into_mapping(id, version_of(entity)?)
+}
+
+fn to_holder(entity: &Entity) -> Result<MappingId, StoreError> {
+    property(entity, CaseKey::HOLDER).and_then(i64::try_from).map(MappingId).map_err(|error| {
+        StoreError::Corrupt(format!("{:?}, property {}: {error}", entity.key.path, CaseKey::HOLDER))
+    })
+}
+
+fn to_global(entity: &Entity) -> Result<Global, StoreError> {
+    let read = |side| {
+        let name = watermark(side);
+        property(entity, name)
+            .and_then(Option::<DateTime<Utc>>::try_from)
+            .map_err(|error| StoreError::Corrupt(format!("Global, property {name}: {error}")))
+    };
+    Ok(Global { google_last_polled_at: read(Side::Google)?, company_last_polled_at: read(Side::Company)? })
+}
+
+/// What an answer that is no success means. Google's own errors have a name and details; what stands in front of its
+/// services may answer otherwise.
+fn to_failure(status: reqwest::StatusCode, body: &[u8]) -> ApiFailure {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: ErrorBody,
+    }
+    #[derive(Deserialize)]
+    struct ErrorBody {
+        #[serde(default)]
+        status: String,
+        #[serde(default)]
+        message: String,
+        #[serde(default)]
+        details: Vec<serde_json::Value>,
+    }
+    let Ok(Answer { error }) = serde_json::from_slice::<Answer>(body) else {
+        let code = match status.as_u16() {
+            401 => Code::Unauthenticated,
+            403 => Code::PermissionDenied,
+            404 => Code::NotFound,
+            429 => Code::ResourceExhausted,
+            500.. => Code::Unavailable,
+            _ => Code::Other,
+        };
+        return ApiFailure { code, reason: String::new(), message: format!("HTTP {status}") };
+    };
+    let expired = error.message.contains("transaction")
+        && ["expired", "no longer valid", "closed", "invalid"]
+            .iter()
+            .any(|sign| error.message.contains(sign));
+    let code = match Code::from_name(&error.status) {
+        // The same as contention: begin again.
+        Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound if expired => Code::Aborted,
+        code => code,
+    };
+    let reason = error.details.iter().find_map(|detail| detail.get("reason")?.as_str()).unwrap_or_default();
+    ApiFailure { code, reason: reason.to_owned(), message: error.message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_read_with_their_reason() {
+        let google = r#"{"error": {"code": 403, "message": "Cloud Datastore API is off", "status": "PERMISSION_DENIED",
+            "details": [{"@type": "type.googleapis.com/google.rpc.Help", "links": []},
+                        {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}]}}"#;
+        let expired = r#"{"error": {"code": 400, "status": "INVALID_ARGUMENT",
+            "message": "The referenced transaction has expired or is no longer valid."}}"#;
+        for (status, body, code, reason, message) in [
+            (403, google, Code::PermissionDenied, "SERVICE_DISABLED", "Cloud Datastore API is off"),
+            (
+                400,
+                expired,
+                Code::Aborted,
+                "",
+                "The referenced transaction has expired or is no longer valid.",
+            ),
+            (409, r#"{"error": {"status": "ABORTED", "message": "m"}}"#, Code::Aborted, "", "m"),
+            (409, r#"{"error": {"status": "ALREADY_EXISTS"}}"#, Code::AlreadyExists, "", ""),
+            (401, "<html>", Code::Unauthenticated, "", "HTTP 401 Unauthorized"),
+            (502, "<html>", Code::Unavailable, "", "HTTP 502 Bad Gateway"),
+            (418, "", Code::Other, "", "HTTP 418 I'm a teapot"),
+        ] {
+            let failure = to_failure(reqwest::StatusCode::from_u16(status).unwrap(), body.as_bytes());
+            assert_eq!(
+                (failure.code, failure.reason.as_str(), failure.message.as_str()),
+                (code, reason, message)
+            );
+        }
+    }
+
+    #[test]
+    fn keys_are_written_as_the_api_takes_them() {
+        let key = |database_id: Option<&str>, name| Key {
+            partition_id: Partition {
+                project_id: "p".to_owned(),
+                database_id: database_id.map(str::to_owned),
+            },
+            path: vec![PathElement { kind: "K".to_owned(), name }],
+        };
+        for (key, expected) in [
+            (
+                key(None, Identity::Id("7".to_owned())),
+                json!({"partitionId": {"projectId": "p"}, "path": [{"kind": "K", "id": "7"}]}),
+            ),
+            (
+                key(Some("d"), Identity::Name("n".to_owned())),
+                json!({"partitionId": {"projectId": "p", "databaseId": "d"}, "path": [{"kind": "K", "name": "n"}]}),
+            ),
+        ] {
+            assert_eq!(serde_json::to_value(&key).unwrap(), expected);
+            assert_eq!(serde_json::from_value::<Key>(expected).unwrap(), key);
+        }
+    }
+}

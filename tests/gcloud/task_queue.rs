@@ -1,0 +1,146 @@
+//! App Engine's own task queue, behind the REST call of Cloud Tasks: `tests/clients/cloud_tasks_front.py`, started here.
+
+use std::io::{BufRead as _, BufReader};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use casebridge::clock::SharedClock;
+use casebridge::outbound::{NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
+use casebridge::queue::cloud_tasks::{CloudTasksOptions, CloudTasksQueue, NAME};
+use casebridge::telemetry::Metrics;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use url::Url;
+
+/// Project and region of the queues.
+pub(crate) const PROJECT: &str = "p";
+/// See [`PROJECT`].
+pub(crate) const LOCATION: &str = "l";
+
+/// The root of the Cloud SDK.
+pub(crate) fn sdk_root() -> PathBuf {
+    let output = Command::new("gcloud")
+        .args(["info", "--format=value(installation.sdk_root)"])
+        .output()
+        .expect("gcloud starts: install the Google Cloud SDK");
+    assert!(output.status.success(), "gcloud info: {}", String::from_utf8_lossy(&output.stderr));
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+}
+
+/// A Python that runs the SDK's own code: the one that comes with it, else the machine's, without its packages.
+pub(crate) fn sdk_python(root: &Path) -> Command {
+    let bundled = root.join("platform/bundledpythonunix/bin/python3");
+    let mut command = if bundled.exists() { Command::new(bundled) } else { Command::new("python3") };
+    command.args(["-S", "-W", "ignore"]).env("NO_PROXY", "*");
+    command
+}
+
+/// A file of the project.
+pub(crate) fn project_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// A running task queue. It ends with this value, and at the latest with this process.
+pub(crate) struct TaskQueueFront {
+    process: Child,
+    url: Url,
+    http: reqwest::Client,
+}
+
+impl TaskQueueFront {
+    /// Starts it with the project's queue.yaml, delivering to `target`. `start`: its time stands still there until it is
+    /// moved; else its time is the machine's.
+    pub(crate) fn start(target: &Url, start: Option<DateTime<Utc>>) -> Self {
+        Self::start_with(&project_file("queue.yaml"), target, start)
+    }
+
+    /// The same with another queue.yaml.
+    pub(crate) fn start_with(queue_yaml: &Path, target: &Url, start: Option<DateTime<Utc>>) -> Self {
+        let root = sdk_root();
+        let mut command = sdk_python(&root);
+        command
+            .arg(project_file("tests/clients/cloud_tasks_front.py"))
+            .arg("--sdk")
+            .arg(&root)
+            .arg("--queue-yaml")
+            .arg(queue_yaml)
+            .args(["--target", target.as_str()])
+            .args(["--parent", &format!("projects/{PROJECT}/locations/{LOCATION}")]);
+        if let Some(start) = start {
+            command.args(["--clock", &start.timestamp().to_string()]);
+        }
+        // Its standard input is never written to: when it closes, the process ends.
+        let mut process =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port: u16 =
+            line.trim().parse().expect("the task queue's front says its port; its complaint is above");
+        let url = Url::parse(&format!("http://127.0.0.1:{port}")).unwrap();
+        Self { process, url, http: crate::http() }
+    }
+
+    /// A client of ours for it.
+    pub(crate) fn client(&self, clock: SharedClock, service: Option<&str>) -> CloudTasksQueue {
+        let settings = UpstreamSettings {
+            name: NAME,
+            base_url: self.url.clone(),
+            requests_per_minute: NonZeroU32::new(60_000).unwrap(),
+            timeout: Duration::from_secs(10),
+            retry: RetryPolicy {
+                attempts: 4,
+                first_pause: Duration::from_millis(5),
+                longest_pause: Duration::from_millis(20),
+            },
+            download_hosts: Vec::new(),
+        };
+        let upstream = Upstream::new(settings, Arc::new(NoCredentials), clock, Metrics::shared()).unwrap();
+        let options = CloudTasksOptions {
+            project: PROJECT.to_owned(),
+            location: LOCATION.to_owned(),
+            service: service.map(str::to_owned),
+            dispatch_deadline: Duration::from_secs(270),
+        };
+        CloudTasksQueue::new(Arc::new(upstream), options)
+    }
+
+    /// Delivers what is due at `now`; when the next task is due.
+    pub(crate) async fn run(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // Whole microseconds as seconds: what a double holds exactly enough.
+        let answer = self.post("run", &json!({ "now": (now - DateTime::UNIX_EPOCH).as_seconds_f64() })).await;
+        #[expect(clippy::cast_possible_truncation, reason = "the times of this century fit")]
+        let due = answer["next_due"].as_f64().map(|seconds| (seconds * 1e6).ceil() as i64);
+        due.map(|micros| DateTime::from_timestamp_micros(micros).unwrap())
+    }
+
+    /// What happens to the next calls.
+    pub(crate) async fn fail(&self, faults: &[&str]) {
+        self.post("faults", &json!(faults)).await;
+    }
+
+    /// The bodies of the calls that queued a task.
+    pub(crate) async fn calls(&self) -> Vec<Value> {
+        let answer = self.http.get(self.at("calls")).send().await.unwrap();
+        answer.json().await.unwrap()
+    }
+
+    async fn post(&self, what: &str, body: &Value) -> Value {
+        let answer = self.http.post(self.at(what)).json(body).send().await.unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
+    }
+
+    fn at(&self, what: &str) -> Url {
+        self.url.join(&format!("/stub/{what}")).unwrap()
+    }
+}
+
+impl Drop for TaskQueueFront {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,66 @@
+# Sets up a Request Tracker for the tests, with its own API: custom fields, one queue and one user with limited rights for each
+# test, and people. Prints a line for each slot (queue, user, token), and one for the people's token.
+use strict;
+use warnings;
+use lib '/usr/share/request-tracker5/lib';
+use RT -init;
+
+my $slots = shift @ARGV;
+my $system = RT->SystemUser;
+
+sub must {
+    my ( $ok, $message ) = @_;
+    die( ( $message // 'failed' ) . "\n" ) unless $ok;
+    return $ok;
+}
+
+my $flag = RT::CustomField->new($system);
+must( $flag->Create(
+    Name       => 'synchronizeWithGoogleCloudSupport',
+    Type       => 'SelectSingle',
+    LookupType => 'RT::Queue-RT::Ticket',
+) );
+for my $value ( 'true', 'false' ) { must( $flag->AddValue( Name => $value ) ) }
+my $name = RT::CustomField->new($system);
+must( $name->Create(
+    Name       => 'custom_field_google_name',
+    Type       => 'FreeformSingle',
+    LookupType => 'RT::Queue-RT::Ticket',
+) );
+
+sub user {
+    my ( $name, $real_name ) = @_;
+    my $user = RT::User->new($system);
+    must( $user->Create( Name => $name, RealName => $real_name, Privileged => 1 ) );
+    return $user;
+}
+
+sub token {
+    my $user  = shift;
+    my $token = RT::AuthToken->new($system);
+    my ( $ok, $message, $secret ) = $token->Create( Owner => $user->Id, Description => 'tests' );
+    must( $ok, $message );
+    return $secret;
+}
+
+for my $person ( [ 'jane', 'Jane Roe' ], [ 'joe', 'Joe Bloggs' ] ) {
+    my $user = user(@$person);
+    must( $user->PrincipalObj->GrantRight( Right => 'SuperUser', Object => $RT::System ) );
+    print join( "\t", $person->[0], token($user) ), "\n";
+}
+
+# What docs/crm-request-tracker.md asks for, and no more.
+my @rights = qw(
+    SeeQueue CreateTicket ShowTicket ShowTicketComments CommentOnTicket ReplyToTicket ModifyTicket
+    SeeCustomField ModifyCustomField
+);
+for my $slot ( 1 .. $slots ) {
+    my $queue = RT::Queue->new($system);
+    must( $queue->Create( Name => "Support $slot" ) );
+    for my $field ( $flag, $name ) { must( $field->AddToObject($queue) ) }
+    my $user = user( "casebridge-$slot", "Casebridge $slot" );
+    for my $right (@rights) {
+        must( $user->PrincipalObj->GrantRight( Right => $right, Object => $queue ) );
+    }
+    print join( "\t", $queue->Name, $user->Name, token($user) ), "\n";
+}
