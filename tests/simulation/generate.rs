@@ -46,7 +46,7 @@ fn traits(side: Side, dice: &mut Dice) -> Traits {
         stale,
         resolution: *[0, 1, 60].get(dice.index(3)).unwrap_or(&0),
         skew: if dice.percent(50) { dice.range(-60, 60) } else { 0 },
-        limit: *[180, 400, 12_800].get(dice.index(3)).unwrap_or(&180),
+        limit: *[300, 600, 12_800].get(dice.index(3)).unwrap_or(&300),
         control_characters: dice.percent(50),
         renames_files: dice.percent(50),
         idempotent: side == Company && dice.percent(20),

@@ -21,6 +21,7 @@ mod mutation;
 mod people;
 mod ports;
 mod run;
+mod shorten;
 mod world;
 
 use run::{Options, run};
@@ -49,7 +50,29 @@ fn histories() {
 #[test]
 fn replay() {
     if let Some(seed) = number("CASEBRIDGE_SEED") {
-        let verdict = run(&generate::history(seed), Options { verbose: true, ..Options::default() });
-        println!("{}\n{:?}", verdict.log, verdict.violation);
+        let history = shorten::shorten(&generate::history(seed), None);
+        let verdict = run(&history, Options { verbose: true, ..Options::default() });
+        println!("{}\n{}\n{:?}", verdict.log, shorten::as_rust(&history), verdict.violation);
     }
+}
+
+/// What goes wrong how often, with the first seed of each kind: for those who hunt.
+#[test]
+fn survey() {
+    let Some(count) = number("CASEBRIDGE_SURVEY") else { return };
+    let first = number("CASEBRIDGE_FIRST_SEED").unwrap_or(0);
+    let started = std::time::Instant::now();
+    let mut kinds = std::collections::BTreeMap::<String, (u32, u64, String)>::new();
+    for seed in first..first + count {
+        if let Some(violation) = run(&generate::history(seed), Options::default()).violation {
+            let kind = violation.chars().filter(|c| !c.is_ascii_digit()).take(60).collect();
+            kinds.entry(kind).or_insert((0, seed, violation)).0 += 1;
+        }
+    }
+    let mut kinds: Vec<_> = kinds.into_values().collect();
+    kinds.sort();
+    for (times, seed, violation) in kinds.into_iter().rev() {
+        println!("{times:6}  seed {seed}: {}", violation.chars().take(220).collect::<String>());
+    }
+    println!("{count} histories in {:?}", started.elapsed());
 }
