@@ -6,7 +6,11 @@ use crate::run::{Options, run};
 
 /// What kind of violation it is: its words without numbers and names.
 pub(crate) fn kind(violation: &str) -> String {
-    violation.split_whitespace().filter(|word| word.chars().all(|c| c.is_alphabetic() || ",()'".contains(c))).take(12).collect()
+    violation
+        .split_whitespace()
+        .filter(|word| word.chars().all(|c| c.is_alphabetic() || ",()'".contains(c)))
+        .take(12)
+        .collect()
 }
 
 /// The shortest history found that fails in the same way.
@@ -37,5 +41,9 @@ pub(crate) fn shorten(history: &History, mutation: Option<Mutation>) -> History 
 /// The history as Rust, to be kept as a reproduction.
 pub(crate) fn as_rust(history: &History) -> String {
     let steps: Vec<String> = history.steps.iter().map(|step| format!("        {step:?},")).collect();
-    format!("History {{\n    setting: {:?},\n    steps: vec![\n{}\n    ],\n}}", history.setting, steps.join("\n"))
+    format!(
+        "History {{\n    setting: {:?},\n    steps: vec![\n{}\n    ],\n}}",
+        history.setting,
+        steps.join("\n")
+    )
 }
