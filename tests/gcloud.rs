@@ -31,7 +31,6 @@ mod task_queue;
 
 /// A plain client, to look at what is stored without our stores.
 fn http() -> reqwest::Client {
-    // A second installation is refused, and changes nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    casebridge::outbound::install_tls();
     reqwest::Client::new()
 }

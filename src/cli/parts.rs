@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use casebridge::cases::CaseSystem;
 use casebridge::clock::{SharedClock, SystemClock};
 use casebridge::config::{Config, Platform, QueueConfig, Secret, SecretRef};
-use casebridge::csapi::Csapi;
+use casebridge::csapi::{self, Csapi};
 use casebridge::entities::Sides;
 use casebridge::outbound::{
     Credentials, GoogleCredentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings,
@@ -52,8 +52,8 @@ impl Parts {
         let (queue, embedded) = open_queue(config, &google, &clock, &metrics, &internal_token).await?;
         let secrets = Secrets { google: &google, clock: &clock, metrics: &metrics };
         let systems = Sides {
-            google: csapi(config, &google, &clock, &metrics).await?,
-            company: company(config, &secrets).await?,
+            google: google_cases(config, &google, &clock, &metrics).await?,
+            company: company_cases(config, &secrets).await?,
         };
         let admin_token = match &config.server.admin_token {
             Some(reference) => Some(secrets.read(reference).await.context("server.admin_token")?),
@@ -116,15 +116,12 @@ impl Secrets<'_> {
         if !matches!(reference, SecretRef::SecretManager(_)) {
             return Ok(None);
         }
-        let timeout = Duration::from_secs(20);
-        let settings = UpstreamSettings {
-            name: SecretManager::NAME,
-            base_url: SecretManager::BASE_URL.parse()?,
-            requests_per_minute: SECRETS_PER_MINUTE,
-            timeout,
-            retry: retries(timeout),
-            download_hosts: Vec::new(),
-        };
+        let settings = upstream_settings(
+            SecretManager::NAME,
+            SecretManager::BASE_URL.parse()?,
+            SECRETS_PER_MINUTE,
+            Duration::from_secs(20),
+        );
         let credentials = self.google.credentials(true).await?;
         let (clock, metrics) = (Arc::clone(self.clock), Arc::clone(self.metrics));
         let upstream = Upstream::new(settings, credentials, clock, metrics)?;
@@ -182,14 +179,12 @@ async fn open_queue(
             Ok((Arc::clone(&queue) as Arc<dyn TaskQueue>, Some((queue, cron))))
         }
         QueueConfig::CloudTasks { base_url, project, location, authenticate } => {
-            let settings = UpstreamSettings {
-                name: cloud_tasks::NAME,
-                base_url: base_url.clone(),
-                requests_per_minute: CLOUD_TASKS_PER_MINUTE,
-                timeout: config.google.timeout,
-                retry: retries(config.google.timeout),
-                download_hosts: Vec::new(),
-            };
+            let settings = upstream_settings(
+                cloud_tasks::NAME,
+                base_url.clone(),
+                CLOUD_TASKS_PER_MINUTE,
+                config.google.timeout,
+            );
             let credentials = google.credentials(*authenticate).await?;
             let upstream = Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(metrics))?;
             let options = CloudTasksOptions {
@@ -203,26 +198,25 @@ async fn open_queue(
     }
 }
 
-async fn csapi(
+async fn google_cases(
     config: &Config,
     google: &Google,
     clock: &SharedClock,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Arc<dyn CaseSystem>> {
-    let settings = UpstreamSettings {
-        name: "CSAPI",
-        base_url: config.google.base_url.clone(),
-        requests_per_minute: config.google.requests_per_minute,
-        timeout: config.google.timeout,
-        retry: retries(config.google.timeout),
-        download_hosts: Vec::new(),
-    };
+    let google_config = &config.google;
+    let settings = upstream_settings(
+        csapi::NAME,
+        google_config.base_url.clone(),
+        google_config.requests_per_minute,
+        google_config.timeout,
+    );
     let credentials = google.credentials(config.google.authenticate).await?;
     let upstream = Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(metrics))?;
     Ok(Arc::new(Csapi::new(config.google.csapi.clone(), Arc::new(upstream))?))
 }
 
-async fn company(config: &Config, secrets: &Secrets<'_>) -> anyhow::Result<Arc<dyn CaseSystem>> {
+async fn company_cases(config: &Config, secrets: &Secrets<'_>) -> anyhow::Result<Arc<dyn CaseSystem>> {
     let company = &config.company;
     let crm = &company.crm;
     let credentials: Arc<dyn Credentials> = match crm.secret_reference() {
@@ -236,20 +230,27 @@ async fn company(config: &Config, secrets: &Secrets<'_>) -> anyhow::Result<Arc<d
         None => Arc::new(NoCredentials),
     };
     let settings = UpstreamSettings {
-        name: crm.name(),
-        base_url: company.base_url.clone(),
-        requests_per_minute: company.requests_per_minute,
-        timeout: company.timeout,
-        retry: retries(company.timeout),
         download_hosts: crm.allowed_download_hosts(),
+        ..upstream_settings(
+            crm.name(),
+            company.base_url.clone(),
+            company.requests_per_minute,
+            company.timeout,
+        )
     };
     let (clock, metrics) = (Arc::clone(secrets.clock), Arc::clone(secrets.metrics));
     let upstream = Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?;
     Ok(crm.connect(company.priorities.clone(), upstream, clock))
 }
 
-/// A pause is never longer than a call may take.
-fn retries(timeout: Duration) -> RetryPolicy {
+/// An upstream that redirects no downloads. A pause is never longer than a call may take.
+fn upstream_settings(
+    name: &'static str,
+    base_url: url::Url,
+    requests_per_minute: NonZeroU32,
+    timeout: Duration,
+) -> UpstreamSettings {
     let policy = RetryPolicy::default();
-    RetryPolicy { longest_pause: policy.longest_pause.min(timeout), ..policy }
+    let retry = RetryPolicy { longest_pause: policy.longest_pause.min(timeout), ..policy };
+    UpstreamSettings { name, base_url, requests_per_minute, timeout, retry, download_hosts: Vec::new() }
 }

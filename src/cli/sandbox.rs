@@ -69,7 +69,7 @@ async fn serve_until(listener: TcpListener, router: Router, shutdown: Cancellati
 
 fn configuration(port: u16, csapi: u16, jira: u16, media: &SocketAddr, data: &Path, cron: bool) -> String {
     let database = data.join("casebridge.db");
-    let table = toml::toml! {
+    let mut table = toml::toml! {
         [sync]
         lease = "30s"
         deadline = "25s"
@@ -83,7 +83,6 @@ fn configuration(port: u16, csapi: u16, jira: u16, media: &SocketAddr, data: &Pa
         [company.jira]
         project = "SUP"
     };
-    let mut table = table;
     let mut set = |section: &str, key: &str, value: toml::Value| {
         let section = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         if let toml::Value::Table(section) = section {

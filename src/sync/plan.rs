@@ -37,6 +37,22 @@ pub struct Rules {
     pub comment_visibility: Visibility,
 }
 
+impl Rules {
+    /// As what the connector writes on that side: Google knows no internal comments.
+    #[must_use]
+    pub const fn visibility_on(self, side: Side) -> Visibility {
+        match side {
+            Side::Google => Visibility::Public,
+            Side::Company => self.comment_visibility,
+        }
+    }
+
+    /// Whether something of that visibility stays on its side.
+    fn is_private(self, side: Side, visibility: Visibility) -> bool {
+        side == Side::Company && visibility == Visibility::Internal && !self.carry_internal_comments
+    }
+}
+
 /// A linked pair, read.
 #[derive(Debug, Clone, Copy)]
 pub struct Pair<'a> {
@@ -72,6 +88,21 @@ pub struct CommentToWrite {
     pub body: String,
     /// Who may read it.
     pub visibility: Visibility,
+}
+
+impl CommentToWrite {
+    /// Something that the connector says itself.
+    #[must_use]
+    pub fn notice(side: Side, notice: Notice, body: String, rules: &Rules) -> Self {
+        let visibility = rules.visibility_on(side);
+        Self { side, source: Source::Notice(notice), source_at: None, body, visibility }
+    }
+
+    /// Says on `side`, where a case was reopened, that its counterpart stays closed (`R19`).
+    #[must_use]
+    pub fn cannot_reopen(side: Side, counterpart: &str, rules: &Rules) -> Self {
+        Self::notice(side, Notice::CannotReopen, texts::cannot_reopen(side, counterpart), rules)
+    }
 }
 
 /// One thing to be done. Those that change a case come in the order in which they are to be done.
@@ -444,9 +475,7 @@ impl<'a> Planner<'a> {
 
     /// Whether a comment is one of a person's that the other side may see.
     fn is_to_be_carried(&self, side: Side, comment: &Comment) -> bool {
-        let private = side == Side::Company
-            && comment.visibility == Visibility::Internal
-            && !self.rules.carry_internal_comments;
+        let private = self.rules.is_private(side, comment.visibility);
         let may_be_ours =
             self.pending.iter().any(|pending| pending.side == side && texts::is_outcome_of(pending, comment));
         !private && !may_be_ours && !self.ledger.wrote(side, ItemKind::Comment, &comment.id)
@@ -486,7 +515,7 @@ impl<'a> Planner<'a> {
         if self.has_to_wait(side, &source) {
             return false;
         }
-        let visibility = self.visibility(side);
+        let visibility = self.rules.visibility_on(side);
         self.plan.actions.push(Action::Comment(CommentToWrite { side, source, source_at, body, visibility }));
         true
     }
@@ -494,9 +523,7 @@ impl<'a> Planner<'a> {
     fn attachment(&mut self, from: Side, attachment: &Attachment) {
         let to = from.other();
         let source = Source::Attachment { id: attachment.id.clone() };
-        let private = from == Side::Company
-            && attachment.visibility == Visibility::Internal
-            && !self.rules.carry_internal_comments;
+        let private = self.rules.is_private(from, attachment.visibility);
         let may_be_ours = self.pending.iter().any(|pending| {
             pending.side == from
                 && pending.kind == ItemKind::Attachment
@@ -511,7 +538,7 @@ impl<'a> Planner<'a> {
         {
             return;
         }
-        let visibility = self.visibility(to);
+        let visibility = self.rules.visibility_on(to);
         self.plan.actions.push(Action::Attach { to, attachment: attachment.clone(), visibility });
     }
 
@@ -528,13 +555,6 @@ impl<'a> Planner<'a> {
             (earlier.attempted_at + settles).to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
         ));
         true
-    }
-
-    fn visibility(&self, side: Side) -> Visibility {
-        match side {
-            Side::Google => Visibility::Public,
-            Side::Company => self.rules.comment_visibility,
-        }
     }
 
     /// The three-way merge of the status (`R19`); the base is whether the mapping is resolved.
@@ -564,13 +584,8 @@ impl<'a> Planner<'a> {
                     actions.reopen = vec![Action::Reopen { side: target }, Action::Unresolve];
                 } else {
                     let counterpart = mapping.case_id(target).unwrap_or_default();
-                    actions.rest.push(Action::Comment(CommentToWrite {
-                        side: source,
-                        source: notice,
-                        source_at: None,
-                        body: texts::cannot_reopen(source, counterpart),
-                        visibility: self.visibility(source),
-                    }));
+                    let told = CommentToWrite::cannot_reopen(source, counterpart, self.rules);
+                    actions.rest.push(Action::Comment(told));
                     actions.rest.push(Action::RefusedReopening(true));
                 }
             }
@@ -578,9 +593,7 @@ impl<'a> Planner<'a> {
         }
         actions
     }
-}
 
-impl Planner<'_> {
     /// Whether this plan found a notice that an earlier sync wrote without learning that it did.
     fn just_adopted(&self, notice: Notice) -> bool {
         self.plan

@@ -216,18 +216,8 @@ impl<'a> Session<'a> {
 
     /// Says, once, on the case that was reopened that the one of `side` stays closed (`R19`).
     async fn tell_cannot_reopen(&mut self, side: Side) -> Result<(), SyncError> {
-        let on = side.other();
-        let visibility = match on {
-            Side::Google => Visibility::Public,
-            Side::Company => self.deps.settings.rules.comment_visibility,
-        };
-        let comment = CommentToWrite {
-            side: on,
-            source: Source::Notice(Notice::CannotReopen),
-            source_at: None,
-            body: texts::cannot_reopen(on, &self.case_id(side)?),
-            visibility,
-        };
+        let comment =
+            CommentToWrite::cannot_reopen(side.other(), &self.case_id(side)?, &self.deps.settings.rules);
         self.comment(&comment).await?;
         self.save(|mapping| mapping.reopen_refused = true).await
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use std::collections::HashSet;
 
 use super::{Deps, Outcome, TaskKind, TaskReport, poll};
-use crate::cases::{ApiError, NewComment, Visibility};
+use crate::cases::{ApiError, NewComment};
 use crate::entities::{CaseMapping, Entry, Global, ItemKind, Notice, Pending, Side, Source};
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts;
@@ -226,10 +226,7 @@ async fn tell(
     })
     .await?;
     let Some(claimed) = claimed else { return Ok(false) };
-    let visibility = match side {
-        Side::Google => Visibility::Public,
-        Side::Company => deps.settings.rules.comment_visibility,
-    };
+    let visibility = deps.settings.rules.visibility_on(side);
     let idempotency_key = format!("casebridge-{}-{side}-{notice:?}-{}", mapping.id, now.timestamp_micros());
     let new = NewComment { body: body.to_owned(), visibility, idempotency_key };
     match system.add_comment(case, &new).await {

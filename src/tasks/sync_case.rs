@@ -5,7 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::admission::{Admission, AdmissionError, admit, find};
 use super::carry_out::{Session, SyncError, pause};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, poll};
-use crate::cases::{Case, Visibility};
+use crate::cases::Case;
 use crate::entities::{
     CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, Notice, PendingCreation, Side, Sides, Source,
 };
@@ -423,17 +423,12 @@ async fn gone(session: &mut Session<'_>, side: Side, request: &Request<'_>) -> R
         && deps.systems[other].get(&left).await?.is_some_and(|case| case.synchronize)
     {
         let counterpart = session.mapping.case_id(side).unwrap_or_default().to_owned();
-        let visibility = match other {
-            Side::Google => Visibility::Public,
-            Side::Company => deps.settings.rules.comment_visibility,
-        };
         let source = Source::Notice(Notice::CounterpartGone);
         let body = texts::gone(other, &counterpart);
         let told_before = told_without_answer(session, other, &left, &source).await?;
         if !told_before {
-            session
-                .comment(&CommentToWrite { side: other, source, source_at: None, body, visibility })
-                .await?;
+            let rules = &deps.settings.rules;
+            session.comment(&CommentToWrite::notice(other, Notice::CounterpartGone, body, rules)).await?;
         }
     }
     session
