@@ -40,7 +40,7 @@ use super::record::{CaseKey, Property, Record, SEARCHED, cut, cut_time, exclusiv
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 
 /// For one call, retries not included.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// For the end of a transaction that came to nothing.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many keys one lookup takes (Datastore's documentation, "Limits").
@@ -223,11 +223,7 @@ impl Client {
         let authorization = if emulator.is_some() {
             Some((axum::http::header::AUTHORIZATION, HeaderValue::from_static("Bearer owner")))
         } else {
-            self.credentials.header().await.map_err(|message| ApiFailure {
-                code: Code::Unauthenticated,
-                reason: String::new(),
-                message,
-            })?
+            self.credentials.header().await.map_err(ApiFailure::no_credentials)?
         };
         if let Some((name, value)) = authorization {
             request = request.header(name, value);
@@ -468,6 +464,7 @@ impl Client {
                 | Code::PermissionDenied
                 | Code::ResourceExhausted
                 | Code::Unauthenticated
+                | Code::NoCredentials
                 | Code::Other => return Err(self.target.explain(&failure)),
             },
         }
