@@ -6,7 +6,9 @@ missing=()
 command -v curl >/dev/null || missing+=(curl)
 command -v python3 >/dev/null || missing+=(python3 python3-venv)
 command -v java >/dev/null || missing+=(default-jre-headless)
+command -v buildah >/dev/null || missing+=(buildah)
 if ((${#missing[@]})); then
+  export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi

@@ -12,6 +12,7 @@ pub mod http;
 pub mod outbound;
 pub mod queue;
 pub mod sandbox;
+pub mod secrets;
 pub mod store;
 pub mod sync;
 pub mod tasks;

@@ -18,6 +18,8 @@ mod store;
 mod cloud_tasks;
 #[path = "gcloud/datastore.rs"]
 mod datastore;
+#[path = "gcloud/deploy_files.rs"]
+mod deploy_files;
 #[path = "gcloud/emulator.rs"]
 mod emulator;
 #[path = "gcloud/firestore.rs"]

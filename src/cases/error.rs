@@ -62,4 +62,11 @@ impl ApiError {
             | ApiErrorKind::NotApplied => false,
         }
     }
+
+    /// Whether Google refused since the project has not enabled the API: it answers 403 for that as for a missing role, and
+    /// only its message tells ("… has not been used in project … before or it is disabled").
+    #[must_use]
+    pub fn is_disabled_api(&self) -> bool {
+        self.message.contains("has not been used in project") || self.message.contains("it is disabled")
+    }
 }

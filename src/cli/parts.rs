@@ -20,6 +20,7 @@ use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
 use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions};
 use casebridge::queue::queue_yaml::QueueConfig as QueueYaml;
+use casebridge::secrets::{MakeCredentials, SecretCredentials, SecretManager};
 use casebridge::store::{self, Store, StoreUrl};
 use casebridge::tasks::Deps;
 use casebridge::telemetry::Metrics;
@@ -27,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Far below what Cloud Tasks takes (500 a second and queue), far above what polls need.
 const CLOUD_TASKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).unwrap();
+/// A few secrets at the start, and one now and then.
+const SECRETS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
 
 /// Everything that the commands work with.
 pub(super) struct Parts {
@@ -47,16 +50,15 @@ impl Parts {
         let store = open_store(&config.store.url, &google).await?;
         let internal_token = Secret::new(hex::encode(rand::random::<[u8; 32]>()));
         let (queue, embedded) = open_queue(config, &google, &clock, &metrics, &internal_token).await?;
+        let secrets = Secrets { google: &google, clock: &clock, metrics: &metrics };
         let systems = Sides {
             google: csapi(config, &google, &clock, &metrics).await?,
-            company: company(config, &clock, &metrics)?,
+            company: company(config, &secrets).await?,
         };
-        let admin_token = config
-            .server
-            .admin_token
-            .as_ref()
-            .map(|secret| read(secret, "server.admin_token"))
-            .transpose()?;
+        let admin_token = match &config.server.admin_token {
+            Some(reference) => Some(secrets.read(reference).await.context("server.admin_token")?),
+            None => None,
+        };
         let stop = CancellationToken::new();
         let deps = Arc::new(Deps {
             clock,
@@ -101,10 +103,48 @@ pub(super) fn listen_address(config: &Config) -> anyhow::Result<SocketAddr> {
     })
 }
 
-fn read(secret: &SecretRef, key: &str) -> anyhow::Result<Secret> {
-    match secret.read_local() {
-        Some(value) => value.with_context(|| key.to_owned()),
-        None => Err(anyhow!("{key}: secrets in Secret Manager are not supported by this build")),
+/// Reads secrets, from Secret Manager as well. That is set up only for what it keeps: elsewhere it takes no credentials for
+/// Google Cloud.
+struct Secrets<'a> {
+    google: &'a Google,
+    clock: &'a SharedClock,
+    metrics: &'a Arc<Metrics>,
+}
+
+impl Secrets<'_> {
+    async fn manager(&self, reference: &SecretRef) -> anyhow::Result<Option<Arc<SecretManager>>> {
+        if !matches!(reference, SecretRef::SecretManager(_)) {
+            return Ok(None);
+        }
+        let timeout = Duration::from_secs(20);
+        let settings = UpstreamSettings {
+            name: SecretManager::NAME,
+            base_url: SecretManager::BASE_URL.parse()?,
+            requests_per_minute: SECRETS_PER_MINUTE,
+            timeout,
+            retry: retries(timeout),
+            download_hosts: Vec::new(),
+        };
+        let credentials = self.google.credentials(true).await?;
+        let (clock, metrics) = (Arc::clone(self.clock), Arc::clone(self.metrics));
+        let upstream = Upstream::new(settings, credentials, clock, metrics)?;
+        Ok(Some(Arc::new(SecretManager::new(upstream))))
+    }
+
+    async fn read(&self, reference: &SecretRef) -> anyhow::Result<Secret> {
+        let manager = self.manager(reference).await?;
+        Ok(reference.resolve(manager.as_deref()).await?)
+    }
+
+    /// Credentials that follow the secret: it is read again when it is refused.
+    async fn credentials(
+        &self,
+        reference: SecretRef,
+        make: MakeCredentials,
+    ) -> anyhow::Result<Arc<dyn Credentials>> {
+        let manager = self.manager(&reference).await?;
+        let clock = Arc::clone(self.clock);
+        Ok(Arc::new(SecretCredentials::read(reference, manager, make, clock).await?))
     }
 }
 
@@ -182,18 +222,16 @@ async fn csapi(
     Ok(Arc::new(Csapi::new(config.google.csapi.clone(), Arc::new(upstream))?))
 }
 
-fn company(
-    config: &Config,
-    clock: &SharedClock,
-    metrics: &Arc<Metrics>,
-) -> anyhow::Result<Arc<dyn CaseSystem>> {
+async fn company(config: &Config, secrets: &Secrets<'_>) -> anyhow::Result<Arc<dyn CaseSystem>> {
     let company = &config.company;
     let crm = &company.crm;
     let credentials: Arc<dyn Credentials> = match crm.secret_reference() {
         Some(reference) => {
             let key = "the secret in the CRM's section of the configuration";
-            let secret = read(&reference.parse().map_err(|error| anyhow!("{key}: expected {error}"))?, key)?;
-            crm.credentials(secret.reveal()).map_err(|error| anyhow!("{key}: {error}"))?
+            let reference = reference.parse().map_err(|error| anyhow!("{key}: expected {error}"))?;
+            let settings = crm.clone();
+            let make: MakeCredentials = Box::new(move |secret| settings.credentials(secret.reveal()));
+            secrets.credentials(reference, make).await.context(key)?
         }
         None => Arc::new(NoCredentials),
     };
@@ -205,8 +243,9 @@ fn company(
         retry: retries(company.timeout),
         download_hosts: crm.allowed_download_hosts(),
     };
-    let upstream = Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(metrics))?;
-    Ok(crm.connect(company.priorities.clone(), upstream, Arc::clone(clock)))
+    let (clock, metrics) = (Arc::clone(secrets.clock), Arc::clone(secrets.metrics));
+    let upstream = Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?;
+    Ok(crm.connect(company.priorities.clone(), upstream, clock))
 }
 
 /// A pause is never longer than a call may take.

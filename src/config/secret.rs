@@ -56,6 +56,9 @@ pub enum SecretError {
     /// Secret Manager did not give it.
     #[error("Secret Manager: {0}")]
     SecretManager(String),
+    /// Its value cannot be used for what it is for.
+    #[error("{0}")]
+    Unusable(String),
 }
 
 impl FromStr for SecretRef {
@@ -85,20 +88,22 @@ fn is_version(name: &str) -> bool {
 }
 
 impl SecretRef {
-    /// Reads a secret that is on this machine; `None` for one that Secret Manager keeps.
-    pub fn read_local(&self) -> Option<Result<Secret, SecretError>> {
+    /// Reads a secret that is on this machine. What Secret Manager keeps is not: [`SecretRef::resolve`] reads that.
+    pub fn read_local(&self) -> Result<Secret, SecretError> {
         match self {
-            Self::Environment(name) => Some(match std::env::var(name) {
+            Self::Environment(name) => match std::env::var(name) {
                 Ok(value) if !value.trim().is_empty() => Ok(Secret::new(value.trim())),
                 _ => Err(SecretError::Environment(name.clone())),
-            }),
-            Self::File(path) => Some(match std::fs::read_to_string(path) {
+            },
+            Self::File(path) => match std::fs::read_to_string(path) {
                 Ok(value) => Ok(Secret::new(value.trim_end())),
                 Err(error) => {
                     Err(SecretError::File { path: path.display().to_string(), reason: error.to_string() })
                 }
-            }),
-            Self::SecretManager(_) => None,
+            },
+            Self::SecretManager(version) => {
+                Err(SecretError::SecretManager(format!("{version} is not on this machine")))
+            }
         }
     }
 }

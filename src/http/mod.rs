@@ -9,13 +9,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
+use futures_util::TryStreamExt as _;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -24,7 +25,7 @@ use tracing::Instrument as _;
 use crate::config::{Platform, Secret};
 use crate::entities::Side;
 use crate::queue::QueuedTask;
-use crate::tasks::{self, Deps, Mode, Task, TaskKind};
+use crate::tasks::{self, Caller, Deps, Mode, Task, TaskKind};
 use crate::telemetry::{SideLabels, request_span};
 
 pub use api::describe as describe_mapping;
@@ -204,7 +205,14 @@ async fn run_task(
 ) -> Result<Response, Problem> {
     let kind = known_task(&name)?;
     let caller = identity.caller();
-    let body = read_body(body).await?;
+    let body = match read_body(body).await {
+        Ok(body) => body,
+        // R4: it would be too large on every retry, and a sync's queue retries for ever.
+        Err(BodyError::TooLarge) if caller == Caller::Queue => {
+            return Ok(status::malformed(kind, caller, format!("at most {MAX_BODY} bytes are read")));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let task = match Task::parse(kind, &body) {
         Ok(task) => task,
         // R4: a queue must not repeat what can never succeed.
@@ -220,14 +228,38 @@ async fn run_task(
     Ok((status(report.outcome, caller), Json(report.to_json())).into_response())
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    let read = axum::body::to_bytes(body, MAX_BODY);
-    match tokio::time::timeout(BODY_TIMEOUT, read).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large or broke off")
-            .detail(format!("at most {MAX_BODY} bytes are read"))),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time")),
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyError {
+    TooLarge,
+    BrokeOff,
+    TooSlow,
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large")
+                .detail(format!("at most {MAX_BODY} bytes are read")),
+            BodyError::BrokeOff => Self::new(StatusCode::BAD_REQUEST, "The body broke off"),
+            BodyError::TooSlow => Self::new(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
+        }
     }
+}
+
+async fn read_body(body: Body) -> Result<Vec<u8>, BodyError> {
+    let mut pieces = body.into_data_stream();
+    let read = async {
+        let mut read = Vec::new();
+        while let Some(piece) = pieces.try_next().await.map_err(|_| BodyError::BrokeOff)? {
+            if read.len() + piece.len() > MAX_BODY {
+                return Err(BodyError::TooLarge);
+            }
+            read.extend_from_slice(&piece);
+        }
+        Ok(read)
+    };
+    tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
 async fn queue_task(State(service): State<Service>, Path(name): Path<String>) -> Result<Response, Problem> {

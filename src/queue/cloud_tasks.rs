@@ -91,7 +91,7 @@ impl CloudTasksQueue {
     fn advice(&self, kind: TaskKind, error: &ApiError) -> String {
         let CloudTasksOptions { project, location, .. } = &self.options;
         let advice = match error.status {
-            Some(403) if is_disabled_api(error) => Some(format!(
+            Some(403) if error.is_disabled_api() => Some(format!(
                 "the API is not enabled: `gcloud services enable cloudtasks.googleapis.com --project={project}`"
             )),
             Some(403) => Some(format!(
@@ -124,11 +124,6 @@ impl CloudTasksQueue {
 
 /// What the service account needs to queue tasks.
 const ROLE: &str = "roles/cloudtasks.enqueuer";
-
-/// Google answers 403 both for a missing role and for an API that the project has not enabled; the message tells.
-fn is_disabled_api(error: &ApiError) -> bool {
-    error.message.contains("has not been used in project") || error.message.contains("it is disabled")
-}
 
 #[async_trait]
 impl TaskQueue for CloudTasksQueue {
@@ -163,7 +158,7 @@ impl TaskQueue for CloudTasksQueue {
                     )),
                     Some(_) | None => Ok("it exists and runs".to_owned()),
                 },
-                Err(error) if error.status == Some(403) && !is_disabled_api(&error) => Err(format!(
+                Err(error) if error.status == Some(403) && !error.is_disabled_api() => Err(format!(
                     "{error}; looking at a queue takes roles/cloudtasks.viewer, queueing only {ROLE}: `{}`",
                     self.grant_command("roles/cloudtasks.viewer")
                 )),

@@ -91,8 +91,12 @@ pub fn init(platform: Platform) {
 }
 
 /// Whether an event may be logged, whatever `RUST_LOG` asks for. Libraries say in their finer levels what goes over the
-/// wire, headers and tokens with it: that is not for any log.
+/// wire, headers and tokens with it: that is not for any log. `gcp_auth` warns with the whole body of an answer that should
+/// have held a token; what matters of it is in the error that the call then ends with.
 pub fn is_loggable(metadata: &Metadata<'_>) -> bool {
+    if metadata.target().starts_with("gcp_auth") {
+        return *metadata.level() == Level::ERROR;
+    }
     let ours = metadata.target() == "casebridge" || metadata.target().starts_with("casebridge::");
     ours || *metadata.level() <= Level::INFO
 }

@@ -20,8 +20,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["cases", "clock", "entities", "outbound"]),
     ("queue", &["cases", "clock", "outbound", "tasks"]),
     ("tasks", &["cases", "clock", "entities", "queue", "store", "sync", "telemetry"]),
-    // Reads the settings of the parts into the parts' own types, and secrets through a client.
-    ("config", &["cases", "clock", "crm", "csapi", "entities", "outbound", "sync", "tasks"]),
+    // Reads the settings of the parts into the parts' own types.
+    ("config", &["cases", "crm", "csapi", "entities", "sync", "tasks"]),
+    // Reads what the configuration only names.
+    ("secrets", &["cases", "clock", "config", "outbound"]),
     ("http", &["config", "entities", "queue", "store", "tasks", "telemetry"]),
     // Plays the other side: it must not share the program's idea of a wire format, or both could be wrong alike.
     ("sandbox", &["clock"]),
@@ -34,6 +36,7 @@ const NARROW: &[(&str, &str, &[&str])] = &[
     // Logs are JSON on App Engine.
     ("telemetry", "config", &["Platform"]),
     ("http", "config", &["Platform", "Secret"]),
+    ("secrets", "config", &["Secret", "SecretError", "SecretRef"]),
 ];
 
 fn root() -> PathBuf {

@@ -1,4 +1,5 @@
-//! `queue.yaml`, `cron.yaml` and the table of tasks say the same, and the retries are the documented ones (`R1`, `R2`).
+//! `queue.yaml`, `cron.yaml` and the table of tasks say the same, and the retries are the documented ones (`R1`, `R2`);
+//! `app.yaml` and the Dockerfile fit the service.
 
 use casebridge::queue::cron_yaml::{CronConfig, Schedule};
 use casebridge::queue::queue_yaml::QueueConfig;
@@ -118,4 +119,81 @@ fn syncs_are_tried_for_ever_with_exponential_backoff() {
         assert_eq!(attempts[..8], [0, 10, 30, 70, 150, 310, 610, 910], "{kind}");
         assert_eq!(attempts.len(), 10_000, "{kind}: no end in sight");
     }
+}
+
+fn file(name: &str) -> String {
+    std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+#[test]
+fn health_checks_go_to_routes_that_are_open() {
+    let app = file("app.yaml");
+    let paths: Vec<&str> = app.lines().filter_map(|line| line.trim().strip_prefix("path: ")).collect();
+    assert_eq!(paths, ["/healthz", "/readyz"]);
+    for path in paths {
+        let route = casebridge::http::ROUTES.iter().find(|(_, route, _)| *route == path);
+        assert_eq!(route.map(|(_, _, access)| *access), Some(casebridge::http::Access::Open), "{path}");
+    }
+}
+
+#[test]
+fn no_file_that_is_deployed_holds_a_secret() {
+    let app = file("app.yaml");
+    for line in app.lines().filter(|line| !line.trim_start().starts_with('#')) {
+        let (key, value) = line.split_once(": ").unwrap_or((line, ""));
+        if ["TOKEN", "PASSWORD", "SECRET", "KEY:"].iter().any(|word| key.to_uppercase().contains(word)) {
+            assert!(value.starts_with("secret://projects/"), "{key}");
+        }
+    }
+}
+
+#[test]
+fn what_the_build_reads_is_uploaded_and_nothing_else_is() {
+    let kept = |name: &str| -> Vec<String> {
+        let text = file(name);
+        let kept = text.lines().filter_map(|line| line.strip_prefix('!'));
+        let mut kept: Vec<String> = kept.map(|path| path.trim_start_matches('/').to_owned()).collect();
+        kept.sort();
+        kept
+    };
+    let dockerfile = file("Dockerfile");
+    // From the build context, not from another stage; the stage `prebuilt` has a context of its own.
+    let mut copied: Vec<String> = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY "))
+        .filter(|line| !line.starts_with("--from") && !line.starts_with("casebridge "))
+        .flat_map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            words[..words.len() - 1].iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()
+        })
+        .collect();
+    copied.sort();
+    assert_eq!(kept(".dockerignore"), copied);
+    let mut uploaded = copied;
+    for name in ["Dockerfile", ".dockerignore", "app.yaml"] {
+        uploaded.push(name.to_owned());
+    }
+    uploaded.sort();
+    assert_eq!(kept(".gcloudignore"), uploaded);
+    for name in [".dockerignore", ".gcloudignore"] {
+        let text = file(name);
+        let first = text.lines().find(|line| !line.starts_with('#')).unwrap();
+        assert!(
+            matches!(first, "*" | "/*"),
+            "{name} begins with {first}: what is not named must not be uploaded"
+        );
+    }
+}
+
+#[test]
+fn the_compiler_of_the_image_is_new_enough() {
+    let version = |text: &str| -> (u32, u32) {
+        let (major, minor) = text.split_once('.').unwrap();
+        (major.parse().unwrap(), minor.parse().unwrap())
+    };
+    let (manifest, dockerfile) = (file("Cargo.toml"), file("Dockerfile"));
+    let needed = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
+    let image = dockerfile.lines().find_map(|line| line.split_once("library/rust:")).unwrap().1;
+    let image = image.split_once('-').unwrap().0;
+    assert!(version(image) >= version(needed.trim_matches('"')), "{image} is older than {needed}");
 }

@@ -12,6 +12,7 @@ mod csapi_client;
 mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
+mod google_credentials;
 mod jira_adapter;
 mod main_job;
 mod outbound;

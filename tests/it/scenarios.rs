@@ -1,5 +1,11 @@
 //! The main job, over real HTTP on loopback with the real binary's parts: a case travels both ways.
 
+mod callers;
+mod content;
+mod creation;
+mod leaving;
+mod outages;
+
 use crate::support::World;
 use chrono::Duration;
 

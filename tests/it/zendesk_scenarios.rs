@@ -113,7 +113,7 @@ impl World {
                 max_case_age: Duration::days(30),
                 retention: Duration::days(30),
                 tolerances: ToleranceTable::default(),
-                deadline: StdDuration::from_secs(60),
+                deadline: StdDuration::from_mins(1),
                 lease: Duration::minutes(2),
             },
             metrics,
@@ -224,7 +224,7 @@ async fn a_flagged_ticket_becomes_a_google_case_and_what_is_internal_stays() {
     assert_eq!(cases.len(), 1, "{cases:#?}");
     let case = &cases[0];
     assert_eq!((case.display_name.as_str(), case.priority), ("Export fails", Some(Priority::P0)));
-    assert_eq!(case.description, format!("CONTENT MIRRORED FROM COMPANY CASE {id}:\nabout Export fails"),);
+    assert_eq!(case.description, format!("CONTENT MIRRORED FROM COMPANY CASE {id}:\nabout Export fails"));
     let texts = world.google_texts(&case.name);
     assert!(texts.iter().any(|text| text.ends_with("It fails since Monday.")), "{texts:?}");
     assert!(!format!("{texts:?}").contains("angry"), "{texts:?}");

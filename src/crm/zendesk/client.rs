@@ -220,8 +220,13 @@ impl Client {
         Ok(self.listing("/api/v2/tickets", &query, |_| false).await?.0)
     }
 
-    /// Every ticket that changed from `start` on, but for those of the last minute.
-    pub(super) async fn export(&self, start: DateTime<Utc>, pages: usize) -> Result<Vec<Value>, ApiError> {
+    /// The tickets that changed from `start` on, oldest change first, but for those of the last minute; and whether so many
+    /// pages held them all.
+    pub(super) async fn export(
+        &self,
+        start: DateTime<Utc>,
+        pages: usize,
+    ) -> Result<(Vec<Value>, bool), ApiError> {
         let path = "/api/v2/incremental/tickets/cursor";
         let mut call =
             Call::get(path).query("start_time", start.timestamp().to_string()).query("per_page", EXPORT_PAGE);
@@ -229,10 +234,11 @@ impl Client {
         for _ in 0..pages {
             let page: Page = self.upstream.read(call).await?;
             found.extend(page.items);
-            let Some(cursor) = page.after_cursor.filter(|_| page.end_of_stream == Some(false)) else { break };
+            let next = page.after_cursor.filter(|_| page.end_of_stream == Some(false));
+            let Some(cursor) = next else { return Ok((found, true)) };
             call = Call::get(path).query("cursor", cursor).query("per_page", EXPORT_PAGE);
         }
-        Ok(found)
+        Ok((found, false))
     }
 
     /// Reads a listing by cursor until it ends or `enough` has come. Returns the items, the names of the users that came

@@ -310,7 +310,8 @@ impl CaseSystem for Zendesk {
         if self.settings().use_incremental_export {
             let now = self.clock.now();
             let start = since.max(now - EXPORT_REACH).min(now - EXPORT_DELAY);
-            exported = self.client.export(start, EXPORT_PAGES).await.map_err(|error| {
+            let complete;
+            (exported, complete) = self.client.export(start, EXPORT_PAGES).await.map_err(|error| {
                 if error.status == Some(403) {
                     let message = format!(
                         "{}; incremental exports take an administrator: give the connector's agent that role, or set \
@@ -321,6 +322,12 @@ impl CaseSystem for Zendesk {
                 }
                 error
             })?;
+            if !complete {
+                tracing::warn!(
+                    tickets = exported.len(),
+                    "more tickets changed than one poll reads: what is left of them is found by the search, which may be late"
+                );
+            }
         }
         Ok(self.sweep(searched.into_iter().chain(exported), fields, since))
     }

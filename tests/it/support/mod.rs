@@ -32,13 +32,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-const INTERNAL_TOKEN: &str = "internal-token-of-the-test";
+pub(crate) const INTERNAL_TOKEN: &str = "internal-token-of-the-test";
 
 /// How a [`World`] is to be.
 pub(crate) struct Options {
     pub(crate) jira: SandboxJiraSettings,
     pub(crate) jira_settings: JiraSettings,
     pub(crate) rules: Rules,
+    /// How long one call to either system may take.
+    pub(crate) timeout: StdDuration,
 }
 
 impl Default for Options {
@@ -53,6 +55,7 @@ impl Default for Options {
                 carry_internal_comments: false,
                 comment_visibility: Visibility::Internal,
             },
+            timeout: StdDuration::from_secs(10),
         }
     }
 }
@@ -63,11 +66,12 @@ pub(crate) struct World {
     pub(crate) csapi: SandboxCsapi,
     pub(crate) jira: SandboxJira,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) deps: Arc<Deps>,
     pub(crate) service: SocketAddr,
     queue: Arc<EmbeddedQueue>,
     cron: EmbeddedCron,
     http: reqwest::Client,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -91,7 +95,7 @@ impl World {
                 name,
                 base_url: format!("http://{address}").parse().unwrap(),
                 requests_per_minute: NonZeroU32::new(1_000_000).unwrap(),
-                timeout: StdDuration::from_secs(10),
+                timeout: options.timeout,
                 retry: RetryPolicy {
                     attempts: 2,
                     first_pause: StdDuration::from_millis(1),
@@ -147,7 +151,7 @@ impl World {
             stop: CancellationToken::new(),
         });
         let app = router(Service {
-            deps,
+            deps: deps.clone(),
             platform: Platform::Local,
             admin_token: None,
             internal_token: Secret::new(INTERNAL_TOKEN),
@@ -161,11 +165,12 @@ impl World {
             csapi,
             jira,
             store,
+            deps,
             service,
             queue,
             cron,
             http: reqwest::Client::new(),
-            _folder: folder,
+            folder: folder,
         }
     }
 
@@ -196,6 +201,38 @@ impl World {
         let response = self.http.post(url).json(&body).send().await.unwrap();
         let status = response.status().as_u16();
         (status, response.json().await.unwrap())
+    }
+
+    /// Another instance of the service on the same database, and as the configuration may have it.
+    pub(crate) async fn another_instance(&self, platform: Platform, admin_token: Option<&str>) -> SocketAddr {
+        let deps = &self.deps;
+        let deps = Arc::new(Deps {
+            clock: deps.clock.clone(),
+            store: Arc::new(SqliteStore::open(&self.folder.path().join("store.db")).unwrap()),
+            queue: deps.queue.clone(),
+            systems: Sides { google: deps.systems.google.clone(), company: deps.systems.company.clone() },
+            settings: deps.settings.clone(),
+            metrics: deps.metrics.clone(),
+            stop: CancellationToken::new(),
+        });
+        let app = router(Service {
+            deps,
+            platform,
+            admin_token: admin_token.map(Secret::new),
+            internal_token: Secret::new(INTERNAL_TOKEN),
+            running: TaskTracker::new(),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap();
+        });
+        address
+    }
+
+    /// Runs what is due now, once.
+    pub(crate) async fn deliver(&self) {
+        self.queue.run_due().await.unwrap();
     }
 
     /// A case as a customer opens it in Google's console.

@@ -1,0 +1,52 @@
+# The service as App Engine flexible runs it: one binary, no shell, no root.
+#
+#   docker build -t casebridge .
+#   docker run --rm -p 8080:8080 -e CASEBRIDGE_SERVER__PLATFORM=app-engine -e … casebridge
+#
+# .ci/dockerfile.sh builds the last stage from a binary that exists already, on a base made of the machine's own libraries,
+# and runs it; it does not run the stage `build`, which takes a public image with a Rust compiler.
+
+ARG BUILD_IMAGE=docker.io/library/rust:1.95-bookworm
+# glibc, libgcc, root certificates and the user `nonroot`; nothing else. The program needs no more: its TLS and its SQLite are
+# compiled in. The same Debian as above, so that the same glibc.
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+# Where the binary comes from: compiled here, or `prebuilt`.
+ARG BINARY=build
+
+FROM ${BUILD_IMAGE} AS build
+WORKDIR /build
+# Line tables are most of the binary, and a panic says its place without them.
+ENV CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=symbols
+# Dependencies first, with nothing of ours to compile: this layer is made again only when they change. Cargo wants every target
+# that the manifest names to have its file.
+COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
+RUN mkdir -p src tests benches \
+    && awk '/^\[\[/ { kind = $0 } /^name = / && kind == "[[test]]" { gsub(/"/, "", $3); print "tests/" $3 ".rs" } \
+        /^name = / && kind == "[[bench]]" { gsub(/"/, "", $3); print "benches/" $3 ".rs" } /^\[[^\[]/ { kind = "" }' Cargo.toml \
+        | xargs -r touch \
+    && echo 'fn main() {}' > src/main.rs \
+    && touch src/lib.rs \
+    && cargo build --release --locked --bin casebridge \
+    && rm -r src
+COPY src src
+COPY queue.yaml cron.yaml ./
+# Newer than what was compiled in their place.
+RUN touch src/main.rs src/lib.rs \
+    && cargo build --release --locked --bin casebridge
+
+# A binary that lies in the build context.
+FROM scratch AS prebuilt
+COPY casebridge /build/target/release/casebridge
+
+FROM ${BINARY} AS binary
+
+FROM ${BASE_IMAGE} AS service
+COPY --from=binary /build/target/release/casebridge /casebridge
+# `nonroot`, by number: what checks for root need not look it up.
+USER 65532:65532
+# App Engine sets PORT too, to the same.
+ENV PORT=8080
+EXPOSE 8080
+# The process itself, without a shell: it gets SIGTERM, ends its running tasks and gives their leases back.
+ENTRYPOINT ["/casebridge"]
+CMD ["serve"]

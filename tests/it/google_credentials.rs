@@ -1,0 +1,356 @@
+//! Tokens and secrets of Google Cloud, from servers that answer as Google's: fetched, kept, renewed in time, never logged.
+//!
+//! The key in `tests/fixtures/google` was made for these tests and opens nothing.
+
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
+use axum::{Form, Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use casebridge::cases::ApiError;
+use casebridge::clock::{ManualClock, SharedClock};
+use casebridge::config::SecretRef;
+use casebridge::outbound::{
+    Call, Credentials, GoogleCredentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, bearer,
+};
+use casebridge::secrets::{SecretCredentials, SecretManager};
+use casebridge::telemetry::{CloudLogging, LogSource, Metrics, is_loggable};
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use url::Url;
+
+const KEY: &str = include_str!("../fixtures/google/key-for-tests-only.pem");
+const EMAIL: &str = "connector@p.iam.gserviceaccount.com";
+const VERSION: &str = "projects/p/secrets/jira/versions/latest";
+
+/// What the servers do, and what they were asked.
+#[derive(Default)]
+struct Google {
+    /// How long a token lives, in seconds; `None`: none is given.
+    token_lives: Option<u64>,
+    /// The forms that the token server got.
+    token_requests: Vec<Value>,
+    /// The secret, or the status and message of a refusal.
+    secret: Option<Result<String, (u16, &'static str)>>,
+    checksum: Option<&'static str>,
+    secret_reads: Vec<String>,
+    /// The bearer tokens that the API accepts, if not all.
+    accepted: Option<String>,
+    /// The `Authorization` headers that the API got.
+    api_calls: Vec<String>,
+}
+
+type Shared = Arc<Mutex<Google>>;
+
+async fn start(google: Google) -> (Shared, Url) {
+    let shared: Shared = Arc::new(Mutex::new(google));
+    let app = Router::new()
+        .route("/token", post(token))
+        .route("/v1/{*version}", get(access))
+        .route("/api", get(api))
+        .with_state(Arc::clone(&shared));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (shared, url)
+}
+
+async fn token(State(google): State<Shared>, Form(form): Form<Value>) -> (StatusCode, Json<Value>) {
+    let mut google = google.lock().unwrap();
+    google.token_requests.push(form.clone());
+    match google.token_lives {
+        Some(seconds) => {
+            let token = format!("ya29.token-{}", google.token_requests.len());
+            (
+                StatusCode::OK,
+                Json(json!({ "access_token": token, "expires_in": seconds, "token_type": "Bearer" })),
+            )
+        }
+        // Some servers repeat what they were sent.
+        None => (
+            StatusCode::BAD_REQUEST,
+            Json(json!({ "error": "invalid_grant", "error_description": form["assertion"] })),
+        ),
+    }
+}
+
+async fn access(
+    State(google): State<Shared>,
+    Path(version): Path<String>,
+    headers: HeaderMap,
+) -> (StatusCode, Json<Value>) {
+    let mut google = google.lock().unwrap();
+    google.secret_reads.push(version.clone());
+    google.api_calls.push(authorization(&headers));
+    match google.secret.clone() {
+        Some(Ok(value)) => {
+            let mut payload = json!({ "data": STANDARD.encode(value) });
+            if let Some(sum) = google.checksum {
+                payload["dataCrc32c"] = sum.into();
+            }
+            let name = version.trim_end_matches(":access");
+            (StatusCode::OK, Json(json!({ "name": name, "payload": payload })))
+        }
+        Some(Err((status, message))) => (
+            StatusCode::from_u16(status).unwrap(),
+            Json(json!({ "error": { "code": status, "message": message } })),
+        ),
+        None => (StatusCode::NOT_FOUND, Json(json!({ "error": { "code": 404, "message": "not found" } }))),
+    }
+}
+
+async fn api(State(google): State<Shared>, headers: HeaderMap) -> (StatusCode, Json<Value>) {
+    let mut google = google.lock().unwrap();
+    let got = authorization(&headers);
+    google.api_calls.push(got.clone());
+    match &google.accepted {
+        Some(accepted) if got != format!("Bearer {accepted}") => (
+            StatusCode::UNAUTHORIZED,
+            Json(json!({ "error": { "message": format!("bad credentials: {got}") } })),
+        ),
+        Some(_) | None => (StatusCode::OK, Json(json!({ "ok": true }))),
+    }
+}
+
+fn authorization(headers: &HeaderMap) -> String {
+    headers.get("authorization").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+}
+
+fn clock() -> Arc<ManualClock> {
+    ManualClock::at("2026-03-01T10:00:00Z".parse().unwrap())
+}
+
+fn upstream(at: &Url, credentials: Arc<dyn Credentials>, clock: SharedClock) -> Upstream {
+    let settings = UpstreamSettings {
+        name: "API",
+        base_url: at.clone(),
+        requests_per_minute: NonZeroU32::new(60_000).unwrap(),
+        timeout: Duration::from_secs(10),
+        retry: RetryPolicy {
+            attempts: 2,
+            first_pause: Duration::from_millis(1),
+            longest_pause: Duration::from_millis(1),
+        },
+        download_hosts: Vec::new(),
+    };
+    Upstream::new(settings, credentials, clock, Metrics::shared()).unwrap()
+}
+
+/// Credentials from a key file whose tokens come from this server.
+fn key_file(at: &Url) -> Arc<dyn Credentials> {
+    let key = json!({
+        "type": "service_account", "project_id": "p", "private_key_id": "1", "private_key": KEY,
+        "client_email": EMAIL, "client_id": "1", "auth_uri": at.join("/auth").unwrap().as_str(),
+        "token_uri": at.join("/token").unwrap().as_str(),
+        "auth_provider_x509_cert_url": at.join("/certs").unwrap().as_str(), "client_x509_cert_url": at.join("/cert").unwrap().as_str(),
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), key.to_string()).unwrap();
+    let account = gcp_auth::CustomServiceAccount::from_file(file.path()).unwrap();
+    Arc::new(GoogleCredentials::new(Arc::new(account)))
+}
+
+async fn call(upstream: &Upstream) -> Result<Value, ApiError> {
+    upstream.read(Call::get("/api")).await
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Everything that the program would log, at the finest level, for as long as the guard lives.
+    fn capture(&self) -> tracing::subscriber::DefaultGuard {
+        let source = LogSource::from_environment(|_| None);
+        let layer = CloudLogging::new(source, clock(), self.clone()).with_filter(filter_fn(is_loggable));
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(layer))
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'w> MakeWriter<'w> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'w self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_with_the_key_and_used_while_it_lasts() {
+    let (google, at) = start(Google { token_lives: Some(3600), ..Google::default() }).await;
+    let api = upstream(&at, key_file(&at), clock());
+    for _ in 0..3 {
+        call(&api).await.unwrap();
+    }
+    let google = google.lock().unwrap();
+    assert_eq!(google.api_calls, ["Bearer ya29.token-1"; 3]);
+    assert_eq!(google.token_requests.len(), 1);
+    let assertion = google.token_requests[0]["assertion"].as_str().unwrap();
+    let claims = assertion.split('.').nth(1).unwrap();
+    let claims = URL_SAFE.decode(claims).or_else(|_| URL_SAFE_NO_PAD.decode(claims)).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(claims["iss"], json!(EMAIL));
+    assert_eq!(claims["aud"], json!(at.join("/token").unwrap().as_str()));
+    assert_eq!(claims["scope"], json!("https://www.googleapis.com/auth/cloud-platform"));
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_before_it_expires() {
+    // Good for 15 more seconds, and not used any more.
+    let (google, at) = start(Google { token_lives: Some(15), ..Google::default() }).await;
+    let api = upstream(&at, key_file(&at), clock());
+    for _ in 0..3 {
+        call(&api).await.unwrap();
+    }
+    let google = google.lock().unwrap();
+    assert_eq!(google.api_calls, ["Bearer ya29.token-1", "Bearer ya29.token-2", "Bearer ya29.token-3"]);
+}
+
+#[tokio::test]
+async fn calls_at_the_same_moment_share_one_token() {
+    let (google, at) = start(Google { token_lives: Some(3600), ..Google::default() }).await;
+    let api = upstream(&at, key_file(&at), clock());
+    call(&api).await.unwrap();
+    let calls = futures_util::future::join_all((0..16).map(|_| call(&api))).await;
+    assert!(calls.iter().all(Result::is_ok));
+    assert_eq!(google.lock().unwrap().token_requests.len(), 1);
+}
+
+#[tokio::test]
+async fn no_log_and_no_error_holds_a_token_a_secret_or_the_key() {
+    let log = Log::default();
+    let _guard = log.capture();
+    let mut errors = String::new();
+
+    let refusing = Google { token_lives: Some(3600), accepted: Some("x".to_owned()), ..Google::default() };
+    let (google, at) = start(refusing).await;
+    errors += &call(&upstream(&at, key_file(&at), clock())).await.unwrap_err().to_string();
+    google.lock().unwrap().token_lives = None;
+    errors += &call(&upstream(&at, key_file(&at), clock())).await.unwrap_err().to_string();
+    let assertion = google.lock().unwrap().token_requests[1]["assertion"].as_str().unwrap().to_owned();
+
+    google.lock().unwrap().secret = Some(Ok("s3cret-one".to_owned()));
+    let credentials = secret_credentials(&at, &clock()).await;
+    google.lock().unwrap().secret = Some(Ok("s3cret-two".to_owned()));
+    errors += &call(&upstream(&at, credentials, clock())).await.unwrap_err().to_string();
+
+    tracing::error!("{errors}");
+    let text = log.text();
+    assert!(text.contains("no token for Google Cloud"), "{text}");
+    let key_line = KEY.lines().nth(1).unwrap();
+    for secret in ["ya29", "s3cret", assertion.as_str(), key_line] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+}
+
+fn manager(at: &Url, credentials: Arc<dyn Credentials>) -> Arc<SecretManager> {
+    Arc::new(SecretManager::new(upstream(at, credentials, clock())))
+}
+
+async fn secret_credentials(at: &Url, clock: &Arc<ManualClock>) -> Arc<dyn Credentials> {
+    let reference: SecretRef = format!("secret://{VERSION}").parse().unwrap();
+    let make = |value: &casebridge::config::Secret| {
+        bearer(value.reveal()).map(|credentials| Arc::new(credentials) as Arc<dyn Credentials>)
+    };
+    let manager = Some(manager(at, Arc::new(NoCredentials)));
+    Arc::new(SecretCredentials::read(reference, manager, Box::new(make), clock.clone()).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_secret_is_read_from_secret_manager_with_a_token() {
+    let secret = Some(Ok("s3cret\n".to_owned()));
+    let (google, at) = start(Google { token_lives: Some(3600), secret, ..Google::default() }).await;
+    let reference: SecretRef = format!("secret://{VERSION}").parse().unwrap();
+    let value = reference.resolve(Some(&manager(&at, key_file(&at)))).await.unwrap();
+    assert_eq!(value.reveal(), "s3cret");
+    let google = google.lock().unwrap();
+    assert_eq!(google.secret_reads, [format!("{VERSION}:access")]);
+    assert_eq!(google.api_calls, ["Bearer ya29.token-1"]);
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_had_comes_with_what_to_do() {
+    let refused = |status, message| (Some(Err((status, message))), None);
+    let disabled = "Secret Manager API has not been used in project 1 before or it is disabled.";
+    for ((secret, checksum), expected) in [
+        (refused(403, "denied"), "gcloud secrets add-iam-policy-binding jira --project=p"),
+        (refused(403, disabled), "gcloud services enable secretmanager.googleapis.com --project=p"),
+        (refused(404, "not found"), "gcloud secrets create jira --data-file=- --project=p"),
+        (refused(400, "is in DESTROYED state"), "gcloud secrets versions list jira --project=p"),
+        (refused(401, "bad token"), "clock is right"),
+        (refused(500, "internal"), "HTTP 500"),
+        ((Some(Ok(" \n".to_owned())), None), "empty"),
+        ((Some(Ok("s3cret".to_owned())), Some("1")), "checksum"),
+    ] {
+        let (_, at) = start(Google { secret, checksum, ..Google::default() }).await;
+        let reference: SecretRef = format!("secret://{VERSION}").parse().unwrap();
+        let error =
+            reference.resolve(Some(&manager(&at, Arc::new(NoCredentials)))).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("Secret Manager: {VERSION}: ")), "{error}");
+        assert!(error.contains(expected) && !error.contains("s3cret"), "{expected}: {error}");
+    }
+    // "123456789" has a well-known sum: 0xE3069283.
+    let secret = Some(Ok("123456789".to_owned()));
+    let (_, at) = start(Google { secret, checksum: Some("3808858755"), ..Google::default() }).await;
+    assert!(manager(&at, Arc::new(NoCredentials)).access(VERSION).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_secret_is_read_again_when_the_upstream_refuses_it() {
+    let first = Google { secret: Some(Ok("one".to_owned())), ..Google::default() };
+    let (google, at) = start(first).await;
+    let clock = clock();
+    let credentials = secret_credentials(&at, &clock).await;
+    let api = upstream(&at, credentials, clock.clone());
+    call(&api).await.unwrap();
+    assert_eq!(google.lock().unwrap().secret_reads.len(), 1, "read once at the start");
+
+    // Changed in both places: the call that met the change succeeds, and so do those beside it.
+    {
+        let mut google = google.lock().unwrap();
+        (google.secret, google.accepted) = (Some(Ok("two".to_owned())), Some("two".to_owned()));
+    }
+    let calls = futures_util::future::join_all((0..8).map(|_| call(&api))).await;
+    assert!(calls.iter().all(Result::is_ok), "{calls:?}");
+    assert_eq!(google.lock().unwrap().secret_reads.len(), 2, "read once more for all of them");
+
+    // Refused for good: asked for seldom, and the error tells.
+    google.lock().unwrap().accepted = Some("three".to_owned());
+    clock.advance(TimeDelta::minutes(1));
+    for _ in 0..3 {
+        assert_eq!(call(&api).await.unwrap_err().status, Some(401));
+    }
+    assert_eq!(google.lock().unwrap().secret_reads.len(), 3);
+
+    // Secret Manager fails meanwhile: the old value stays, and the next time it is read.
+    clock.advance(TimeDelta::minutes(1));
+    google.lock().unwrap().secret = Some(Err((403, "denied")));
+    assert!(call(&api).await.is_err());
+    clock.advance(TimeDelta::minutes(1));
+    google.lock().unwrap().secret = Some(Ok("three".to_owned()));
+    call(&api).await.unwrap();
+}

@@ -1,0 +1,325 @@
+//! Who may call what (`R5`), and what each is told (`R4`, `R24`).
+
+use std::net::SocketAddr;
+
+use casebridge::config::Platform;
+use casebridge::http::{Endpoint, MAX_BODY, ROUTES};
+use casebridge::sandbox::faults::{Effect, Fault};
+use chrono::Duration;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{INTERNAL_TOKEN, World};
+
+const ADMIN: &str = "the-admin-token";
+
+/// A request to each route, and who besides people may make it. A route that is missing here fails the first test.
+const REQUESTS: &[(Endpoint, &str, &str, Others)] = &[
+    (Endpoint::RunTask, "POST", "/tasks/poll-google", Others::Queues),
+    (Endpoint::QueueTask, "GET", "/cron/poll-google", Others::Cron),
+    (Endpoint::Healthz, "GET", "/healthz", Others::Everybody),
+    (Endpoint::Readyz, "GET", "/readyz", Others::Everybody),
+    (Endpoint::HealthzSync, "GET", "/healthz/sync", Others::Everybody),
+    (Endpoint::Mappings, "GET", "/api/mappings", Others::Nobody),
+    (Endpoint::Mapping, "GET", "/api/mappings/1", Others::Nobody),
+    (Endpoint::Global, "GET", "/api/global", Others::Nobody),
+    (Endpoint::Metrics, "GET", "/metrics", Others::Nobody),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Others {
+    Everybody,
+    Queues,
+    Cron,
+    Nobody,
+}
+
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+/// What came back: the status, the media type, the authentication scheme asked for, and the body.
+struct Answer {
+    status: u16,
+    media_type: String,
+    challenge: Option<String>,
+    body: Value,
+}
+
+async fn ask(
+    at: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: Headers<'_>,
+    body: impl Into<reqwest::Body>,
+) -> Answer {
+    let method: Method = method.parse().unwrap();
+    let mut request = reqwest::Client::new().request(method, format!("http://{at}{path}")).body(body);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.send().await.unwrap();
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (media_type, challenge) = (header("content-type").unwrap_or_default(), header("www-authenticate"));
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    Answer { status, media_type, challenge, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
+}
+
+/// An error as RFC 9457 has it.
+fn assert_problem(answer: &Answer, status: u16, what: &str) {
+    assert_eq!(answer.status, status, "{what}: {}", answer.body);
+    assert_eq!(answer.media_type, "application/problem+json", "{what}");
+    assert_eq!(answer.body["status"], status, "{what}");
+    assert!(answer.body["type"].as_str().unwrap().starts_with("urn:casebridge:"), "{what}: {}", answer.body);
+    assert!(!answer.body["title"].as_str().unwrap().is_empty(), "{what}");
+    assert_eq!(answer.challenge.is_some(), status == 401, "{what}");
+}
+
+#[tokio::test]
+async fn every_route_refuses_whoever_has_no_proof_and_nothing_is_done() {
+    let routes: Vec<Endpoint> = ROUTES.iter().map(|(endpoint, ..)| *endpoint).collect();
+    let listed: Vec<Endpoint> = REQUESTS.iter().map(|(endpoint, ..)| *endpoint).collect();
+    assert_eq!(routes, listed, "a new route needs a line in REQUESTS");
+
+    let world = World::new().await;
+    world.google_case("Not to be seen");
+    let queue = format!("Bearer {INTERNAL_TOKEN}x");
+    let everywhere: &[Headers<'_>] = &[
+        &[],
+        &[("authorization", "Bearer wrong")],
+        &[("authorization", "Bearer ")],
+        &[("authorization", "Bearer")],
+        &[("authorization", "Basic dGhlLWFkbWluLXRva2Vu")],
+        &[("authorization", ADMIN)],
+        &[("authorization", &queue)],
+        &[("authorization", "Bearer the-admin-token-and-more")],
+        &[("cookie", "token=the-admin-token")],
+        &[("x-appengine-cron", "false")],
+        &[("origin", "https://evil.example")],
+    ];
+    let forged: &[Headers<'_>] = &[
+        &[("x-appengine-cron", "true")],
+        &[("x-appengine-queuename", "poll-google")],
+        &[
+            ("x-appengine-queuename", "poll-google"),
+            ("x-appengine-taskname", "1"),
+            ("x-appengine-cron", "true"),
+        ],
+        &[("x-appengine-queuename", "sync-google-case"), ("authorization", "Bearer wrong")],
+        &[("x-cloudtasks-queuename", "poll-google")],
+        &[("x-appengine-user-ip", "0.1.0.2")],
+    ];
+    for (platform, token) in [
+        (Platform::Local, Some(ADMIN)),
+        (Platform::AppEngine, Some(ADMIN)),
+        // On App Engine the peer is a local proxy: that nobody configured a token lets nobody in.
+        (Platform::AppEngine, None),
+    ] {
+        let at = world.another_instance(platform, token).await;
+        for (endpoint, method, path, others) in REQUESTS {
+            let mut attempts = everywhere.to_vec();
+            if platform == Platform::Local {
+                attempts.extend(forged);
+            }
+            for headers in attempts {
+                let answer = ask(at, method, path, headers, "").await;
+                let what = format!("{platform:?} {token:?} {endpoint:?} {headers:?}");
+                if *others == Others::Everybody {
+                    assert_ne!(answer.status, 401, "{what}");
+                } else {
+                    assert_problem(&answer, 401, &what);
+                }
+            }
+        }
+    }
+    world.deliver().await;
+    assert_eq!(world.mappings().await.len(), 0);
+    assert_eq!(world.csapi.faults().calls(), Vec::new());
+    assert_eq!(world.jira.faults().calls(), Vec::new());
+}
+
+#[tokio::test]
+async fn each_proof_opens_its_own_routes_and_no_others() {
+    let world = World::new().await;
+    let token = format!("Bearer {INTERNAL_TOKEN}");
+    let admin = format!("Bearer {ADMIN}");
+    let local = world.another_instance(Platform::Local, Some(ADMIN)).await;
+    let cloud = world.another_instance(Platform::AppEngine, Some(ADMIN)).await;
+    let as_person: Headers<'_> = &[("authorization", &admin)];
+    let as_queue: Headers<'_> = &[("authorization", &token)];
+    let as_cron: Headers<'_> = &[("authorization", &token), ("x-appengine-cron", "true")];
+    let platform_queue: Headers<'_> = &[("x-appengine-queuename", "poll-google")];
+    let platform_cron: Headers<'_> = &[("x-appengine-cron", "true")];
+    for (endpoint, method, path, others) in REQUESTS {
+        for (at, headers, may) in [
+            (local, as_person, true),
+            (cloud, as_person, true),
+            (local, as_queue, *others == Others::Queues),
+            (cloud, as_queue, *others == Others::Queues),
+            (cloud, platform_queue, *others == Others::Queues),
+            (local, as_cron, *others == Others::Cron),
+            (cloud, platform_cron, *others == Others::Cron),
+        ] {
+            let answer = ask(at, method, path, headers, "").await;
+            let what = format!("{endpoint:?} {headers:?}");
+            if may || *others == Others::Everybody {
+                assert!(!matches!(answer.status, 401 | 403), "{what}: {}", answer.body);
+            } else {
+                assert_problem(&answer, 403, &what);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_only_somebody_at_this_machine_is_let_in_and_no_page_in_a_browser() {
+    let world = World::new().await;
+    let port = world.service.port();
+    let local = format!("localhost:{port}");
+    let rebound = format!("evil.example:{port}");
+    for (headers, status) in [
+        (&[] as Headers<'_>, 200),
+        (&[("host", &local)], 200),
+        (&[("sec-fetch-site", "none")], 200),
+        (&[("origin", "https://evil.example")], 401),
+        (&[("origin", "null")], 401),
+        (&[("origin", "http://localhost:3000")], 401),
+        (&[("sec-fetch-site", "cross-site")], 401),
+        (&[("sec-fetch-site", "same-site")], 401),
+        (&[("x-forwarded-for", "203.0.113.7")], 401),
+        (&[("forwarded", "for=203.0.113.7")], 401),
+        (&[("host", &rebound)], 401),
+        (&[("host", "127.0.0.1.evil.example")], 401),
+        (&[("authorization", "Bearer anything")], 401),
+    ] {
+        let answer = ask(world.service, "GET", "/api/global", headers, "").await;
+        assert_eq!(answer.status, status, "{headers:?}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn what_can_never_succeed_is_an_error_to_a_person_and_abandoned_to_a_queue() {
+    let world = World::new().await;
+    let token = format!("Bearer {INTERNAL_TOKEN}");
+    let unflagged = world.jira.create_issue(casebridge::sandbox::jira::NewIssue::new("No flag")).unwrap();
+    let unflagged = json!({ "case_id": unflagged }).to_string();
+    let huge = format!(r#"{{"case_id": "{}"}}"#, "1".repeat(MAX_BODY));
+    for (task, body, to_a_person) in [
+        ("sync-google-case", "", 400),
+        ("sync-google-case", "{", 400),
+        ("sync-google-case", "{}", 400),
+        ("sync-google-case", "[]", 400),
+        ("sync-google-case", "null", 400),
+        ("sync-google-case", "\u{0}", 400),
+        ("sync-google-case", r#"{"case_name": 7}"#, 400),
+        ("sync-google-case", r#"{"case_name": "\ud800"}"#, 400),
+        ("sync-google-case", r#"{"case_id": "10001"}"#, 400),
+        ("sync-google-case", r#"{"case_name": "organizations/123/cases/1", "more": 1}"#, 400),
+        ("sync-google-case", r#"{"case_name": ""}"#, 404),
+        ("sync-google-case", r#"{"case_name": "organizations/123/cases/../../projects"}"#, 404),
+        ("sync-google-case", r#"{"case_name": "organizations/123/cases/1?x=y"}"#, 404),
+        ("sync-google-case", r#"{"case_name": "organizations/123/cases/1"}"#, 404),
+        ("sync-company-case", r#"{"case_name": "organizations/123/cases/1"}"#, 400),
+        ("sync-company-case", r#"{"case_id": "10001/../../search"}"#, 404),
+        ("sync-company-case", r#"{"case_id": "99999"}"#, 404),
+        ("sync-company-case", &unflagged, 404),
+        ("sync-company-case", &huge, 413),
+    ] {
+        let path = format!("/tasks/{task}");
+        let what: String = format!("{task} {body}").chars().take(90).collect();
+        let answer = ask(world.service, "POST", &path, &[], body.to_owned()).await;
+        if to_a_person == 404 {
+            assert_eq!((answer.status, &answer.body["outcome"]), (404, &json!("abandoned")), "{what}");
+        } else {
+            assert_problem(&answer, to_a_person, &what);
+        }
+        let answer = ask(world.service, "POST", &path, &[("authorization", &token)], body.to_owned()).await;
+        assert_eq!(
+            (answer.status, &answer.body["outcome"]),
+            (200, &json!("abandoned")),
+            "{what}: {}",
+            answer.body
+        );
+        assert_eq!(answer.body["task"], task);
+        assert!(!answer.body["detail"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(world.mappings().await.len(), 0);
+    assert_eq!((world.csapi.cases().len(), world.jira.issues().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn what_may_pass_is_500_whatever_the_upstream_said() {
+    let world = World::new().await;
+    let case = world.google_case("Disk is slow");
+    world.settle().await;
+    let token = format!("Bearer {INTERNAL_TOKEN}");
+    let sync = json!({ "case_name": case }).to_string();
+    for status in [400, 401, 403, 404, 408, 409, 418, 429, 500, 502, 503, 504] {
+        for faults in [world.csapi.faults(), world.jira.faults().clone()] {
+            faults.add(Fault::always(Effect::ErrorBefore { status, body: None }));
+        }
+        for headers in [&[] as Headers<'_>, &[("authorization", &token)]] {
+            for (task, body) in [("poll-google", ""), ("poll-company", ""), ("sync-google-case", &*sync)] {
+                let answer =
+                    ask(world.service, "POST", &format!("/tasks/{task}"), headers, body.to_owned()).await;
+                assert_eq!(
+                    (answer.status, &answer.body["outcome"], &answer.body["task"]),
+                    (500, &json!("failed"), &json!(task)),
+                    "{status} {task}: {}",
+                    answer.body
+                );
+            }
+        }
+        world.csapi.faults().clear();
+        world.jira.faults().clear();
+    }
+    // Nobody took the errors for the deletion of a case.
+    assert_eq!(world.mapping().await.gone, None);
+    assert_eq!(world.google_texts(&case).len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_as_a_problem() {
+    let world = World::new().await;
+    for (method, path, status) in [
+        ("GET", "/", 404),
+        ("GET", "/tasks", 404),
+        ("POST", "/tasks/poll-everything", 404),
+        ("GET", "/tasks/poll-google", 405),
+        ("DELETE", "/api/mappings/1", 405),
+        ("POST", "/cron/poll-google", 405),
+        ("GET", "/cron/sync-google-case", 404),
+        ("GET", "/cron/nothing", 404),
+        ("GET", "/api/mappings/7", 404),
+        ("GET", "/api/mappings/x", 400),
+        ("GET", "/api/mappings?limit=-1", 400),
+        ("GET", "/api/mappings?after=x", 400),
+        ("GET", "/api/mappings?filter=mine", 400),
+    ] {
+        assert_problem(&ask(world.service, method, path, &[], "").await, status, path);
+    }
+}
+
+#[tokio::test]
+async fn healthz_sync_fails_when_either_poll_is_ten_minutes_old() {
+    let world = World::new().await;
+    let health = || async { ask(world.service, "GET", "/healthz/sync", &[], "").await };
+    let answer = health().await;
+    assert_eq!((answer.status, &answer.body["google_poll_age_seconds"]), (500, &Value::Null), "never polled");
+    assert_eq!(world.post("poll-google", json!({})).await.0, 200);
+    assert_eq!(health().await.status, 500, "the other was never polled");
+    assert_eq!(world.post("poll-company", json!({})).await.0, 200);
+    assert_eq!(health().await.status, 200);
+    world.clock.advance(Duration::seconds(599));
+    assert_eq!(health().await.status, 200);
+    world.clock.advance(Duration::seconds(1));
+    let answer = health().await;
+    let ages = [&answer.body["google_poll_age_seconds"], &answer.body["company_poll_age_seconds"]];
+    assert_eq!((answer.status, ages), (500, [&json!(600), &json!(600)]));
+    assert_eq!(world.post("poll-google", json!({})).await.0, 200);
+    assert_eq!(health().await.status, 500, "one of them is not enough");
+    // It answers from its own store: neither system is asked, and a system that is down is no matter.
+    world.csapi.faults().clear_calls();
+    world.jira.faults().clear_calls();
+    health().await;
+    assert_eq!((world.csapi.faults().calls().len(), world.jira.faults().calls().len()), (0, 0));
+}

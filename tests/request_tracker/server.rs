@@ -1,0 +1,335 @@
+//! Request Tracker, as processes of our own, and the people who work with it.
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use casebridge::clock::SystemClock;
+use casebridge::crm::PriorityWords;
+use casebridge::crm::request_tracker::{NAME, RequestTracker, RequestTrackerSettings};
+use casebridge::entities::Priority;
+use casebridge::outbound::{RetryPolicy, Upstream, UpstreamSettings};
+use casebridge::telemetry::Metrics;
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+const SERVER: &str = "/usr/share/request-tracker5/libexec/rt-server";
+/// Tests that may share a server.
+const SLOTS: usize = 60;
+/// The numbers of the five levels.
+pub(crate) const NUMBERS: [u8; 5] = [100, 75, 50, 25, 0];
+
+/// A queue, and the connector's user with rights on it alone.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(crate) queue: String,
+    pub(crate) user: String,
+    token: String,
+}
+
+/// A running Request Tracker. It ends when this is dropped, and with this process however that ends.
+pub(crate) struct Server {
+    process: Mutex<Option<Child>>,
+    folder: PathBuf,
+    port: u16,
+    /// Jane's and Joe's.
+    tokens: Vec<String>,
+    slots: Vec<Slot>,
+    next: AtomicUsize,
+}
+
+impl Server {
+    /// Starts one with an empty database and that many slots.
+    pub(crate) fn start(slots: usize) -> Self {
+        assert!(
+            Path::new(SERVER).is_file(),
+            "{SERVER} is missing: these tests need Request Tracker 5, which .ci/request-tracker.sh installs"
+        );
+        let folder = tempfile::Builder::new().prefix("casebridge-rt").tempdir().unwrap().keep();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        std::fs::create_dir(folder.join("site.d")).unwrap();
+        // A zone that is behind UTC, and has summer time: a time that is read in it would be found too late.
+        let config = format!(
+            "Set($rtname, 'example.test');\nSet($Organization, 'example.test');\nSet($WebDomain, '127.0.0.1');\n\
+             Set($WebPort, {port});\nSet($WebPath, '');\nSet($DatabaseType, 'SQLite');\nSet($DatabaseName, '{}');\n\
+             Set($BcryptCost, 4);\nSet($Timezone, 'America/New_York');\nSet($LogToSTDERR, 'error');\n\
+             Set($LogToSyslog, undef);\nSet($MailCommand, 'testfile');\nSet($MasonDataDir, '{}');\n1;\n",
+            folder.join("rt.db").display(),
+            folder.join("mason").display(),
+        );
+        std::fs::write(folder.join("RT_SiteConfig.pm"), config).unwrap();
+        let mut server = Self {
+            process: Mutex::default(),
+            folder,
+            port,
+            tokens: Vec::new(),
+            slots: Vec::new(),
+            next: AtomicUsize::new(0),
+        };
+        server.run("rt-setup-database-5", &["--action", "init", "--skip-create"]);
+        let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/request_tracker/seed.pl");
+        for line in server.run("perl", &[seed, &slots.to_string()]).lines() {
+            match line.split('\t').collect::<Vec<_>>().as_slice() {
+                [_, token] => server.tokens.push((*token).to_owned()),
+                [queue, user, token] => server.slots.push(Slot {
+                    queue: (*queue).to_owned(),
+                    user: (*user).to_owned(),
+                    token: (*token).to_owned(),
+                }),
+                _ => panic!("seed.pl said {line:?}"),
+            }
+        }
+        assert_eq!((server.tokens.len(), server.slots.len()), (2, slots));
+        server.resume();
+        server
+    }
+
+    /// The one that all tests share which do not stop it.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(SLOTS))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("RT_SITE_CONFIG", self.folder.join("RT_SiteConfig.pm"))
+            .env("RT_SITE_CONFIG_DIR", self.folder.join("site.d"))
+            .env("TMPDIR", &self.folder)
+            .current_dir(&self.folder);
+        command
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.command(program).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Starts the server, on the port and with the database that it had.
+    pub(crate) fn resume(&self) {
+        let log = std::fs::File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
+        // The shell waits for the end of its input, which it shares with nobody: the pipe closes when this process ends,
+        // even by a signal, and then the shell takes the server's whole process group with it. That happens once more when
+        // it has been closed on purpose; only the end of everything removes the folder.
+        let script = "set -m; \"$@\" < /dev/null & rt=$!; read -r last; kill -TERM -- -$rt; wait $rt; \
+                      kill -KILL -- -$rt 2>/dev/null; [ \"$last\" = keep ] || rm -rf \"$folder\"";
+        let port = self.port.to_string();
+        let process = self
+            .command("bash")
+            .env("folder", &self.folder)
+            .args(["-c", script, "bash", SERVER, "--server", "Starlet", "--host", "127.0.0.1"])
+            .args(["--port", &port, "--max-workers", "2"])
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        *self.process.lock().unwrap() = Some(process);
+        let begun = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            let log = || std::fs::read_to_string(self.folder.join("log")).unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(60), "Request Tracker did not start:\n{}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Stops the server; its database stays.
+    pub(crate) fn stop(&self) {
+        if let Some(mut process) = self.process.lock().unwrap().take() {
+            if let Some(mut input) = process.stdin.take() {
+                let _ = input.write_all(b"keep\n");
+            }
+            process.wait().unwrap();
+        }
+    }
+
+    /// A queue that no other test has.
+    pub(crate) fn slot(&self) -> Slot {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        self.slots.get(next).expect("as many slots as tests").clone()
+    }
+
+    /// The adapter, as the connector's user of that slot.
+    pub(crate) fn adapter(&self, slot: &Slot) -> RequestTracker {
+        let settings = RequestTrackerSettings {
+            queue: slot.queue.clone(),
+            user: slot.user.clone(),
+            token: Some("env:TOKEN".to_owned()),
+            ..RequestTrackerSettings::default()
+        };
+        assert_eq!(settings.problems(), Vec::<String>::new());
+        let words = PriorityWords::new(NUMBERS.map(|number| number.to_string())).unwrap();
+        assert_eq!(RequestTrackerSettings::priority_problems(&words), Vec::<String>::new());
+        let upstream = UpstreamSettings {
+            name: NAME,
+            base_url: format!("http://127.0.0.1:{}", self.port).parse().unwrap(),
+            requests_per_minute: NonZeroU32::new(1_000_000).unwrap(),
+            timeout: Duration::from_secs(60),
+            retry: RetryPolicy {
+                attempts: 2,
+                first_pause: Duration::from_millis(10),
+                longest_pause: Duration::from_millis(50),
+            },
+            download_hosts: Vec::new(),
+        };
+        let credentials = settings.credentials(&slot.token).unwrap();
+        let clock = Arc::new(SystemClock);
+        let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
+        RequestTracker::new(settings, words, upstream, clock)
+    }
+
+    /// Jane Roe at her browser.
+    pub(crate) fn jane(&self) -> Person {
+        self.person(0)
+    }
+
+    /// Joe Bloggs at his.
+    pub(crate) fn joe(&self) -> Person {
+        self.person(1)
+    }
+
+    fn person(&self, index: usize) -> Person {
+        // A second installation is refused, and changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Person {
+            base: format!("http://127.0.0.1:{}/REST/2.0", self.port),
+            token: self.tokens[index].clone(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.lock().unwrap().take() {
+            drop(process.stdin.take());
+            let _ = process.wait();
+        } else {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Somebody who may do everything.
+pub(crate) struct Person {
+    base: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+impl Person {
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let token = format!("token {}", self.token);
+        self.http.request(method, format!("{}{path}", self.base)).header("Authorization", token)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> (Value, Option<String>) {
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
+        let body = response.text().await.unwrap();
+        assert!(status.is_success(), "{status}: {body}");
+        (serde_json::from_str(&body).unwrap_or(Value::Null), location)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.send(self.request(Method::GET, path)).await.0
+    }
+
+    /// Makes a ticket; its ID.
+    pub(crate) async fn creates(&self, queue: &str, title: &str, description: &str, flagged: bool) -> String {
+        let mut ticket = json!({
+            "Queue": queue, "Subject": title, "Content": description, "ContentType": "text/plain", "Priority": 50,
+        });
+        if flagged {
+            ticket["CustomFields"] = json!({ "synchronizeWithGoogleCloudSupport": "true" });
+        }
+        let (made, _) = self.send(self.request(Method::POST, "/ticket").json(&ticket)).await;
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Writes a comment (internal) or a reply; the ID of the transaction.
+    pub(crate) async fn writes(&self, ticket: &str, public: bool, content_type: &str, body: &str) -> String {
+        let how = if public { "correspond" } else { "comment" };
+        let content = json!({ "Content": body, "ContentType": content_type });
+        let request = self.request(Method::POST, &format!("/ticket/{ticket}/{how}")).json(&content);
+        last(&self.send(request).await.1.unwrap())
+    }
+
+    /// Attaches a file; its ID.
+    pub(crate) async fn attaches(&self, ticket: &str, filename: &str, content: &[u8]) -> String {
+        let path = format!("/ticket/{ticket}/comment");
+        let request = self.request(Method::POST, &path);
+        let request = if content.is_empty() {
+            let file = json!({
+                "FileName": filename.replace('/', "_"), "FileType": "application/octet-stream", "FileContent": "=",
+            });
+            let filename = if filename == "0" { "zero" } else { filename };
+            let mut file = file;
+            file["FileName"] = json!(filename);
+            request.json(&json!({ "NoContent": 1, "Attachments": [file] }))
+        } else {
+            let part = Part::bytes(content.to_vec()).mime_str("application/octet-stream").unwrap();
+            let part = part.file_name(filename.to_owned());
+            let form = Form::new().percent_encode_noop().text("JSON", json!({ "NoContent": 1 }).to_string());
+            request.multipart(form.part("Attachments", part))
+        };
+        let transaction = last(&self.send(request).await.1.unwrap());
+        let parts =
+            self.get(&format!("/transaction/{transaction}/attachments?fields=Filename&per_page=100")).await;
+        let file = parts["items"].as_array().unwrap().iter().find(|part| part["Filename"] != "");
+        file.unwrap()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Changes a ticket; what Request Tracker says.
+    pub(crate) async fn changes(&self, ticket: &str, fields: Value) -> Value {
+        self.send(self.request(Method::PUT, &format!("/ticket/{ticket}")).json(&fields)).await.0
+    }
+
+    pub(crate) async fn flags(&self, ticket: &str, flagged: bool) {
+        let fields = json!({ "synchronizeWithGoogleCloudSupport": if flagged { "true" } else { "false" } });
+        self.changes(ticket, json!({ "CustomFields": fields })).await;
+    }
+
+    pub(crate) async fn sets_priority(&self, ticket: &str, priority: Priority) {
+        let number = NUMBERS[usize::from(priority.level())];
+        self.changes(ticket, json!({ "Priority": number })).await;
+    }
+
+    pub(crate) async fn sets_status(&self, ticket: &str, status: &str) {
+        self.changes(ticket, json!({ "Status": status })).await;
+        assert_eq!(self.ticket(ticket).await["Status"], status);
+    }
+
+    pub(crate) async fn ticket(&self, ticket: &str) -> Value {
+        self.get(&format!("/ticket/{ticket}")).await
+    }
+
+    /// What Request Tracker keeps of a file.
+    pub(crate) async fn content(&self, attachment: &str) -> Vec<u8> {
+        use base64::Engine as _;
+        let found = self.get(&format!("/attachment/{attachment}")).await;
+        let text: String = found["Content"].as_str().unwrap_or_default().split_whitespace().collect();
+        base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+    }
+
+    /// All parts of all messages on a ticket, oldest first.
+    pub(crate) async fn parts(&self, ticket: &str) -> Vec<Value> {
+        let fields = "Filename,ContentType,Content,TransactionId";
+        let found = self
+            .get(&format!("/ticket/{ticket}/attachments?fields={fields}&per_page=100&orderby=id&order=ASC"))
+            .await;
+        found["items"].as_array().unwrap().clone()
+    }
+}
+
+fn last(location: &str) -> String {
+    location.rsplit('/').next().unwrap().to_owned()
+}

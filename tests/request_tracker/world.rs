@@ -1,0 +1,208 @@
+//! A whole connector between a sandbox CSAPI and the real Request Tracker: the real tasks, by the machine's clock.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration as StdDuration;
+
+use async_trait::async_trait;
+use casebridge::cases::{CaseSystem, Check, Visibility};
+use casebridge::clock::{SharedClock, SystemClock};
+use casebridge::csapi::{Csapi, CsapiSettings};
+use casebridge::entities::{CaseMapping, Sides, ToleranceTable};
+use casebridge::outbound::{NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
+use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
+use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
+use casebridge::store::{MappingFilter, SqliteStore, Store};
+use casebridge::sync::{Rules, Switches};
+use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Task, TaskSettings};
+use casebridge::telemetry::Metrics;
+use chrono::Duration;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::server::{Person, Server, Slot};
+
+/// Holds what the polls queue until the test runs it.
+#[derive(Default)]
+struct Waiting(Mutex<VecDeque<QueuedTask>>);
+
+#[async_trait]
+impl TaskQueue for Waiting {
+    async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
+        let mut waiting = self.0.lock().unwrap();
+        if waiting.iter().any(|known| known.kind == task.kind && known.body == task.body) {
+            return Ok(Enqueued::AlreadyExists);
+        }
+        waiting.push_back(task);
+        Ok(Enqueued::New)
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        Vec::new()
+    }
+}
+
+/// The connector and both systems.
+pub(crate) struct World {
+    pub(crate) csapi: SandboxCsapi,
+    pub(crate) jane: Person,
+    pub(crate) joe: Person,
+    pub(crate) slot: Slot,
+    store: Arc<SqliteStore>,
+    deps: Deps,
+    waiting: Arc<Waiting>,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// On the shared server, with a queue of its own.
+    pub(crate) async fn new() -> Self {
+        let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+        Self::on(server, Visibility::Internal).await
+    }
+
+    pub(crate) async fn on(server: &Server, comment_visibility: Visibility) -> Self {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let slot = server.slot();
+        let csapi = SandboxCsapi::new(clock.clone(), "organizations/123");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let csapi_address: SocketAddr = listener.local_addr().unwrap();
+        let router = csapi.router();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let metrics = Metrics::shared();
+        let upstream = UpstreamSettings {
+            name: "CSAPI",
+            base_url: format!("http://{csapi_address}").parse().unwrap(),
+            requests_per_minute: NonZeroU32::new(1_000_000).unwrap(),
+            timeout: StdDuration::from_secs(10),
+            retry: RetryPolicy::default(),
+            download_hosts: Vec::new(),
+        };
+        let upstream =
+            Upstream::new(upstream, Arc::new(NoCredentials), clock.clone(), metrics.clone()).unwrap();
+        let google = CsapiSettings {
+            parent: "organizations/123".to_owned(),
+            classification_id: Some(CLASSIFICATION_ID.to_owned()),
+            ..CsapiSettings::default()
+        };
+        let google = Csapi::new(google, Arc::new(upstream)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteStore::open(&folder.path().join("store.db")).unwrap());
+        let waiting = Arc::new(Waiting::default());
+        let switches =
+            Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
+        let deps = Deps {
+            clock,
+            store: store.clone(),
+            queue: waiting.clone(),
+            systems: Sides {
+                google: Arc::new(google) as Arc<dyn CaseSystem>,
+                company: Arc::new(server.adapter(&slot)) as Arc<dyn CaseSystem>,
+            },
+            settings: TaskSettings {
+                rules: Rules { switches, carry_internal_comments: false, comment_visibility },
+                windows: Sides { google: Duration::minutes(30), company: Duration::minutes(5) },
+                max_case_age: Duration::days(30),
+                retention: Duration::days(30),
+                tolerances: ToleranceTable::default(),
+                deadline: StdDuration::from_secs(60),
+                lease: Duration::minutes(2),
+            },
+            metrics,
+            stop: CancellationToken::new(),
+        };
+        let (jane, joe) = (server.jane(), server.joe());
+        Self { csapi, jane, joe, slot, store, deps, waiting, _folder: folder }
+    }
+
+    /// One round of polls and of what they queue. A sync that failed is queued again. Returns how many tasks failed.
+    pub(crate) async fn round(&self) -> usize {
+        let mut failed = 0;
+        for poll in [Task::PollGoogle, Task::PollCompany] {
+            let report = tasks::run(&self.deps, poll, Caller::Queue, Mode::Act).await;
+            failed += usize::from(report.outcome != Outcome::Done);
+        }
+        let due: Vec<QueuedTask> = self.waiting.0.lock().unwrap().drain(..).collect();
+        for queued in due {
+            let body = serde_json::to_vec(&queued.body).unwrap();
+            let task = Task::parse(queued.kind, &body).unwrap();
+            let report = tasks::run(&self.deps, task, Caller::Queue, Mode::Act).await;
+            if report.outcome == Outcome::Failed {
+                failed += 1;
+                self.deps.queue.enqueue(queued).await.unwrap();
+            } else {
+                assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+            }
+        }
+        failed
+    }
+
+    /// Enough for anything that is not disturbed to arrive and settle.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..3 {
+            assert_eq!(self.round().await, 0);
+        }
+    }
+
+    pub(crate) fn google_case(&self, title: &str, priority: Priority) -> String {
+        let case = NewCase {
+            parent: "organizations/123".to_owned(),
+            display_name: title.to_owned(),
+            description: format!("The description of {title}."),
+            priority,
+            author: Author::customer("Grace Hopper"),
+        };
+        self.csapi.create_case(case).unwrap().name
+    }
+
+    pub(crate) fn google_says(&self, case: &str, body: &str) -> String {
+        self.csapi.add_comment(case, Author::google("Ada Lovelace"), body).unwrap().id
+    }
+
+    /// The texts on the Google case, oldest first.
+    pub(crate) fn google_texts(&self, case: &str) -> Vec<String> {
+        self.csapi.comments(case).unwrap().into_iter().map(|comment| comment.body).collect()
+    }
+
+    /// The texts on the ticket, the description first, oldest first.
+    pub(crate) async fn company_texts(&self, ticket: &str) -> Vec<String> {
+        let parts = self.jane.parts(ticket).await;
+        let texts = parts.iter().filter(|part| part["Filename"] == "" && part["ContentType"] == "text/plain");
+        texts.map(|part| part["Content"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The names and contents of the files on the ticket.
+    pub(crate) async fn company_files(&self, ticket: &str) -> Vec<(String, Vec<u8>)> {
+        let mut files = Vec::new();
+        for part in self.jane.parts(ticket).await {
+            let name = part["Filename"].as_str().unwrap_or_default();
+            if !name.is_empty() {
+                files.push((name.to_owned(), self.jane.content(part["id"].as_str().unwrap()).await));
+            }
+        }
+        files
+    }
+
+    /// The one mapping there is.
+    pub(crate) async fn mapping(&self) -> CaseMapping {
+        let mut mappings = self.store.list(MappingFilter::All, None, 1000).await.unwrap().mappings;
+        assert_eq!(mappings.len(), 1, "{mappings:#?}");
+        mappings.remove(0)
+    }
+
+    /// The one pair there is: the Google case's name and the ticket's ID.
+    pub(crate) async fn pair(&self) -> (String, String) {
+        let mapping = self.mapping().await;
+        (mapping.google_case_name.unwrap().to_string(), mapping.company_case_id.unwrap().to_string())
+    }
+
+    /// How many tickets the queue has.
+    pub(crate) async fn tickets(&self) -> usize {
+        let query = format!("Queue%3D%27{}%27", self.slot.queue.replace(' ', "%20"));
+        let found: Value = self.jane.get(&format!("/tickets?query={query}&per_page=100")).await;
+        found["items"].as_array().unwrap().len()
+    }
+}
