@@ -14,6 +14,8 @@
 //!
 //! Only the properties that are searched for are indexed, and no query needs a composite index: there is no `index.yaml`.
 
+mod wire;
+
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -22,10 +24,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::HeaderValue;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use rand::RngExt as _;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -38,9 +39,13 @@ use super::google_cloud::{
 };
 use super::record::{CaseKey, Property, Record, SEARCHED, cut, cut_time, exclusive, passes};
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
+use wire::{
+    AllocateAnswer, BeginAnswer, Entity, Found, Identity, Key, LookupAnswer, Partition, PathElement,
+    QueryAnswer, all_of, compare, entity, property, to_failure,
+};
 
 /// For one call, retries not included.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// For the end of a transaction that came to nothing.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many keys one lookup takes (Datastore's documentation, "Limits").
@@ -223,11 +228,7 @@ impl Client {
         let authorization = if emulator.is_some() {
             Some((axum::http::header::AUTHORIZATION, HeaderValue::from_static("Bearer owner")))
         } else {
-            self.credentials.header().await.map_err(|message| ApiFailure {
-                code: Code::Unauthenticated,
-                reason: String::new(),
-                message,
-            })?
+            self.credentials.header().await.map_err(ApiFailure::no_credentials)?
         };
         if let Some((name, value)) = authorization {
             request = request.header(name, value);
@@ -468,6 +469,7 @@ impl Client {
                 | Code::PermissionDenied
                 | Code::ResourceExhausted
                 | Code::Unauthenticated
+                | Code::NoCredentials
                 | Code::Other => return Err(self.target.explain(&failure)),
             },
         }
@@ -733,121 +735,6 @@ impl Transaction<'_> {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Key {
-    partition_id: Partition,
-    path: Vec<PathElement>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Partition {
-    project_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    database_id: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct PathElement {
-    kind: String,
-    #[serde(flatten)]
-    name: Identity,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Identity {
-    /// A number, as text: JSON's own lose the last digits.
-    Id(String),
-    Name(String),
-}
-
-#[derive(Debug, Deserialize)]
-struct Entity {
-    key: Key,
-    #[serde(default)]
-    properties: HashMap<String, serde_json::Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Found {
-    entity: Entity,
-}
-
-#[derive(Debug, Deserialize)]
-struct LookupAnswer {
-    #[serde(default)]
-    found: Vec<Found>,
-    #[serde(default)]
-    missing: Vec<serde::de::IgnoredAny>,
-    #[serde(default)]
-    deferred: Vec<Key>,
-}
-
-#[derive(Debug, Deserialize)]
-struct BeginAnswer {
-    transaction: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct QueryAnswer {
-    batch: Batch,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Batch {
-    #[serde(default)]
-    entity_results: Vec<Found>,
-    #[serde(default)]
-    more_results: String,
-    end_cursor: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct AllocateAnswer {
-    #[serde(default)]
-    keys: Vec<Key>,
-}
-
-fn all_of(mut filters: Vec<serde_json::Value>) -> Option<serde_json::Value> {
-    if filters.len() < 2 {
-        return filters.pop();
-    }
-    Some(json!({ "compositeFilter": { "op": "AND", "filters": filters } }))
-}
-
-fn compare(name: &str, operator: &str, value: &Property) -> serde_json::Value {
-    json!({ "propertyFilter": { "property": { "name": name }, "op": operator, "value": to_value(value) } })
-}
-
-fn to_value(property: &Property) -> serde_json::Value {
-    match property {
-        Property::Null => json!({ "nullValue": null }),
-        Property::Boolean(value) => json!({ "booleanValue": value }),
-        Property::Integer(value) => json!({ "integerValue": value.to_string() }),
-        Property::Time(value) => {
-            json!({ "timestampValue": value.to_rfc3339_opts(SecondsFormat::Micros, true) })
-        }
-        Property::Text(value) => json!({ "stringValue": value }),
-    }
-}
-
-fn entity<'a>(key: &Key, properties: impl IntoIterator<Item = (&'a str, Property)>) -> serde_json::Value {
-    let properties: serde_json::Map<_, _> = properties
-        .into_iter()
-        .map(|(name, property)| {
-            let mut value = to_value(&property);
-            if !SEARCHED.contains(&name) {
-                value["excludeFromIndexes"] = json!(true);
-            }
-            (name.to_owned(), value)
-        })
-        .collect();
-    json!({ "key": key, "properties": properties })
-}
-
 fn properties(record: Record, version: u64, revision: i64) -> Vec<(&'static str, Property)> {
     let mut properties = record.into_properties();
     properties.push((VERSION, Property::Integer(i64::try_from(version).unwrap_or(i64::MAX))));
@@ -857,31 +744,6 @@ fn properties(record: Record, version: u64, revision: i64) -> Vec<(&'static str,
 
 fn holder(key: &Key, id: MappingId) -> serde_json::Value {
     entity(key, [(CaseKey::HOLDER, Property::Integer(id.0))])
-}
-
-/// What is not there counts as nothing: a person may have removed it.
-fn property(entity: &Entity, name: &str) -> Result<Property, String> {
-    let Some(value) = entity.properties.get(name) else { return Ok(Property::Null) };
-    if let Some(value) = value.get("stringValue").and_then(serde_json::Value::as_str) {
-        Ok(Property::Text(value.to_owned()))
-    } else if let Some(value) = value.get("booleanValue").and_then(serde_json::Value::as_bool) {
-        Ok(Property::Boolean(value))
-    } else if let Some(value) = value.get("integerValue") {
-        value
-            .as_str()
-            .and_then(|value| value.parse().ok())
-            .or_else(|| value.as_i64())
-            .map(Property::Integer)
-            .ok_or_else(|| "not an integer".to_owned())
-    } else if let Some(value) = value.get("timestampValue").and_then(serde_json::Value::as_str) {
-        DateTime::parse_from_rfc3339(value)
-            .map(|time| Property::Time(time.to_utc()))
-            .map_err(|error| error.to_string())
-    } else if value.get("nullValue").is_some() {
-        Ok(Property::Null)
-    } else {
-        Err("a value of a type that is never stored here".to_owned())
-    }
 }
 
 /// The cases that a stored mapping holds, readable or not.
@@ -938,103 +800,4 @@ fn to_global(entity: &Entity) -> Result<Global, StoreError> {
             .map_err(|error| StoreError::Corrupt(format!("Global, property {name}: {error}")))
     };
     Ok(Global { google_last_polled_at: read(Side::Google)?, company_last_polled_at: read(Side::Company)? })
-}
-
-/// What an answer that is no success means. Google's own errors have a name and details; what stands in front of its
-/// services may answer otherwise.
-fn to_failure(status: reqwest::StatusCode, body: &[u8]) -> ApiFailure {
-    #[derive(Deserialize)]
-    struct Answer {
-        error: ErrorBody,
-    }
-    #[derive(Deserialize)]
-    struct ErrorBody {
-        #[serde(default)]
-        status: String,
-        #[serde(default)]
-        message: String,
-        #[serde(default)]
-        details: Vec<serde_json::Value>,
-    }
-    let Ok(Answer { error }) = serde_json::from_slice::<Answer>(body) else {
-        let code = match status.as_u16() {
-            401 => Code::Unauthenticated,
-            403 => Code::PermissionDenied,
-            404 => Code::NotFound,
-            429 => Code::ResourceExhausted,
-            500.. => Code::Unavailable,
-            _ => Code::Other,
-        };
-        return ApiFailure { code, reason: String::new(), message: format!("HTTP {status}") };
-    };
-    let expired = error.message.contains("transaction")
-        && ["expired", "no longer valid", "closed", "invalid"]
-            .iter()
-            .any(|sign| error.message.contains(sign));
-    let code = match Code::from_name(&error.status) {
-        // The same as contention: begin again.
-        Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound if expired => Code::Aborted,
-        code => code,
-    };
-    let reason = error.details.iter().find_map(|detail| detail.get("reason")?.as_str()).unwrap_or_default();
-    ApiFailure { code, reason: reason.to_owned(), message: error.message }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_are_read_with_their_reason() {
-        let google = r#"{"error": {"code": 403, "message": "Cloud Datastore API is off", "status": "PERMISSION_DENIED",
-            "details": [{"@type": "type.googleapis.com/google.rpc.Help", "links": []},
-                        {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}]}}"#;
-        let expired = r#"{"error": {"code": 400, "status": "INVALID_ARGUMENT",
-            "message": "The referenced transaction has expired or is no longer valid."}}"#;
-        for (status, body, code, reason, message) in [
-            (403, google, Code::PermissionDenied, "SERVICE_DISABLED", "Cloud Datastore API is off"),
-            (
-                400,
-                expired,
-                Code::Aborted,
-                "",
-                "The referenced transaction has expired or is no longer valid.",
-            ),
-            (409, r#"{"error": {"status": "ABORTED", "message": "m"}}"#, Code::Aborted, "", "m"),
-            (409, r#"{"error": {"status": "ALREADY_EXISTS"}}"#, Code::AlreadyExists, "", ""),
-            (401, "<html>", Code::Unauthenticated, "", "HTTP 401 Unauthorized"),
-            (502, "<html>", Code::Unavailable, "", "HTTP 502 Bad Gateway"),
-            (418, "", Code::Other, "", "HTTP 418 I'm a teapot"),
-        ] {
-            let failure = to_failure(reqwest::StatusCode::from_u16(status).unwrap(), body.as_bytes());
-            assert_eq!(
-                (failure.code, failure.reason.as_str(), failure.message.as_str()),
-                (code, reason, message)
-            );
-        }
-    }
-
-    #[test]
-    fn keys_are_written_as_the_api_takes_them() {
-        let key = |database_id: Option<&str>, name| Key {
-            partition_id: Partition {
-                project_id: "p".to_owned(),
-                database_id: database_id.map(str::to_owned),
-            },
-            path: vec![PathElement { kind: "K".to_owned(), name }],
-        };
-        for (key, expected) in [
-            (
-                key(None, Identity::Id("7".to_owned())),
-                json!({"partitionId": {"projectId": "p"}, "path": [{"kind": "K", "id": "7"}]}),
-            ),
-            (
-                key(Some("d"), Identity::Name("n".to_owned())),
-                json!({"partitionId": {"projectId": "p", "databaseId": "d"}, "path": [{"kind": "K", "name": "n"}]}),
-            ),
-        ] {
-            assert_eq!(serde_json::to_value(&key).unwrap(), expected);
-            assert_eq!(serde_json::from_value::<Key>(expected).unwrap(), key);
-        }
-    }
 }

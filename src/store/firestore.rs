@@ -17,9 +17,8 @@
 //! so that JavaScript holds them.
 //!
 //! No query needs a composite index. `firestore.indexes.json` takes the properties that nobody searches for out of the
-//! indexes, which makes writes cheaper; it is deployed with `firebase deploy --only firestore:indexes --project
-//! PROJECT` (for another database than the default one, name it in `firebase.json`), or property by property with
-//! `gcloud firestore indexes fields update`.
+//! single-field indexes, which makes writes cheaper and faster; everything works without. `docs/stores.md` has the
+//! command that deploys it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -49,7 +48,7 @@ use firestore::gcloud_sdk::google_cloud_auth::errors::CredentialsError;
 use firestore::gcloud_sdk::prost::Message;
 use firestore::gcloud_sdk::prost_types::Timestamp;
 use firestore::gcloud_sdk::{GoogleAuthMiddleware, tonic};
-use firestore::{FirestoreDb, FirestoreDbOptions};
+use firestore::{FirestoreDb, FirestoreDbOptions, FirestoreResult};
 use futures_util::{TryStream, TryStreamExt};
 use rand::RngExt as _;
 use tokio::sync::OnceCell;
@@ -68,7 +67,7 @@ use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 const IDS: RangeInclusive<i64> = 1_000_000_000_000_000..=8_999_999_999_999_999;
 
 /// For one call, retries not included.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 const MAPPINGS: &str = "CaseMapping";
 const GLOBAL: &str = "Global";
@@ -116,22 +115,18 @@ impl FirestoreStore {
     async fn db(&self) -> Result<&FirestoreDb, ApiFailure> {
         self.db
             .get_or_try_init(|| async {
-                let DatabaseLocation { project, database, emulator } = &self.target.at;
-                // Given in any case, so that the environment has no say.
-                let url = match emulator {
-                    Some(host) => format!("http://{host}"),
-                    None => "https://firestore.googleapis.com".to_owned(),
-                };
-                let options = FirestoreDbOptions::new(project.clone())
-                    .with_database_id(database.clone())
-                    .with_firebase_api_url(url);
-                let headers = AuthorizationHeaders::new(if emulator.is_some() {
+                let at = &self.target.at;
+                let (url, source) = match &at.emulator {
                     // What the emulator takes for an administrator (Firebase's documentation, "Emulator Suite").
-                    Source::Fixed(HeaderValue::from_static("Bearer owner"))
-                } else {
-                    Source::Ask(Arc::clone(&self.credentials))
-                });
-                FirestoreDb::with_options_auth(options, SdkCredentials::from(headers)).await
+                    Some(host) => {
+                        (format!("http://{host}"), Source::Fixed(HeaderValue::from_static("Bearer owner")))
+                    }
+                    None => (
+                        "https://firestore.googleapis.com".to_owned(),
+                        Source::Ask(Arc::clone(&self.credentials)),
+                    ),
+                };
+                connect(at, url, source).await
             })
             .await
             .map_err(|error| ApiFailure::unreachable(chain(&error)))
@@ -149,11 +144,7 @@ impl FirestoreStore {
         let exchange = async {
             if self.target.at.emulator.is_none() {
                 // Asked for here as well, so that a refusal is told from an error of the service. It is cached.
-                self.credentials.header().await.map_err(|message| ApiFailure {
-                    code: Code::Unauthenticated,
-                    reason: String::new(),
-                    message,
-                })?;
+                self.credentials.header().await.map_err(ApiFailure::no_credentials)?;
             }
             let client = self.db().await?.client().get();
             let mut request = tonic::Request::new(request);
@@ -547,6 +538,14 @@ impl Store for FirestoreStore {
     }
 }
 
+/// Connects. The URL is given in any case, so that the environment has no say here.
+async fn connect(at: &DatabaseLocation, url: String, source: Source) -> FirestoreResult<FirestoreDb> {
+    let options = FirestoreDbOptions::new(at.project.clone())
+        .with_database_id(at.database.clone())
+        .with_firebase_api_url(url);
+    FirestoreDb::with_options_auth(options, SdkCredentials::from(AuthorizationHeaders::new(source))).await
+}
+
 /// Who holds a case, as it was last seen.
 #[derive(Debug, Clone)]
 struct Holder {
@@ -564,6 +563,7 @@ const fn repeatable(code: Code) -> bool {
         | Code::PermissionDenied
         | Code::ResourceExhausted
         | Code::Unauthenticated
+        | Code::NoCredentials
         | Code::Other => false,
     }
 }
@@ -824,5 +824,102 @@ impl CredentialsProvider for AuthorizationHeaders {
 
     async fn universe_domain(&self) -> Option<String> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::entities::FirstSeen;
+    use crate::store::record::SEARCHED;
+
+    /// `firestore.indexes.json` has to follow what is stored and what is searched for.
+    #[test]
+    fn every_property_is_either_searched_for_or_taken_out_of_the_indexes() {
+        let file: serde_json::Value =
+            serde_json::from_str(include_str!("../../firestore.indexes.json")).unwrap();
+        assert_eq!(file["indexes"], serde_json::json!([]));
+        let exempt = |collection: &str| -> HashSet<String> {
+            let overrides = file["fieldOverrides"].as_array().unwrap();
+            assert!(overrides.iter().all(|field| field["indexes"] == serde_json::json!([])));
+            let of_collection = overrides.iter().filter(|field| field["collectionGroup"] == collection);
+            of_collection.map(|field| field["fieldPath"].as_str().unwrap().to_owned()).collect()
+        };
+        let seen = FirstSeen::Google(GoogleCaseName::parse("projects/p/cases/1").unwrap());
+        let mapping = CaseMapping::first_seen(seen, None, None, DateTime::UNIX_EPOCH);
+        let names = Record::of(&mapping).unwrap().into_properties().into_iter().map(|(name, _)| name);
+        let unsearched = names.chain([REVISION]).filter(|name| !SEARCHED.contains(name));
+        assert_eq!(exempt(MAPPINGS), unsearched.map(str::to_owned).collect());
+        assert_eq!(exempt(CaseKey::KIND), HashSet::from([CaseKey::HOLDER.to_owned()]));
+        assert_eq!(exempt(GLOBAL), Side::BOTH.map(|side| watermark(side).to_owned()).into());
+    }
+
+    /// With the crate's features as they are, and whether or not a crypto provider is installed.
+    #[tokio::test]
+    async fn the_real_service_is_spoken_to_over_tls() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
+        let at = DatabaseLocation { project: "p".to_owned(), database: "d".to_owned(), emulator: None };
+        let greeting = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut start = [0; 3];
+            stream.read_exact(&mut start).await.unwrap();
+            start
+        };
+        let connecting = connect(&at, url, Source::Fixed(HeaderValue::from_static("Bearer x")));
+        let (start, connected) = tokio::join!(greeting, connecting);
+        // A handshake record of TLS (RFC 8446, 5.1).
+        assert_eq!(start, [22, 3, 1]);
+        assert!(connected.is_err(), "it has shown no certificate");
+    }
+
+    struct Tokens(Mutex<Vec<Result<&'static str, &'static str>>>);
+
+    #[async_trait]
+    impl Credentials for Tokens {
+        async fn header(&self) -> Result<Option<(axum::http::HeaderName, HeaderValue)>, String> {
+            let next = self.0.lock().unwrap().remove(0);
+            next.map(|token| Some((AUTHORIZATION, HeaderValue::from_static(token)))).map_err(str::to_owned)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_token_is_sent_as_soon_as_there_is_one() {
+        let tokens = vec![Ok("Bearer 1"), Ok("Bearer 1"), Ok("Bearer 2"), Err("no token")];
+        let headers = AuthorizationHeaders::new(Source::Ask(Arc::new(Tokens(Mutex::new(tokens)))));
+        let mut known = Extensions::new();
+        let mut sent = Vec::new();
+        for _ in 0..4 {
+            sent.push(match headers.headers(known.clone()).await {
+                Ok(CacheableResource::New { entity_tag, data }) => {
+                    known.insert(entity_tag);
+                    data[AUTHORIZATION].to_str().unwrap().to_owned()
+                }
+                Ok(CacheableResource::NotModified) => "as before".to_owned(),
+                Err(error) => error.to_string(),
+            });
+        }
+        assert_eq!(sent[..3], ["Bearer 1", "as before", "Bearer 2"]);
+        assert!(sent[3].contains("no token"), "{}", sent[3]);
+    }
+
+    #[test]
+    fn errors_are_read_with_their_reason() {
+        let info = rpc::ErrorInfo { reason: "SERVICE_DISABLED".to_owned(), ..rpc::ErrorInfo::default() };
+        let detail = firestore::gcloud_sdk::prost_types::Any {
+            type_url: "type.googleapis.com/google.rpc.ErrorInfo".to_owned(),
+            value: info.encode_to_vec(),
+        };
+        let details = rpc::Status { details: vec![detail], ..rpc::Status::default() }.encode_to_vec();
+        let status = tonic::Status::with_details(tonic::Code::PermissionDenied, "off", details.into());
+        let failure = to_failure(&status);
+        assert_eq!((failure.code, failure.reason.as_str()), (Code::PermissionDenied, "SERVICE_DISABLED"));
+        let failure =
+            to_failure(&tonic::Status::with_details(tonic::Code::NotFound, "", vec![255; 9].into()));
+        assert_eq!((failure.code, failure.reason.as_str()), (Code::NotFound, ""));
     }
 }

@@ -101,6 +101,8 @@ pub(super) enum Code {
     PermissionDenied,
     ResourceExhausted,
     Unauthenticated,
+    /// Not a code of Google's: there is no token to send.
+    NoCredentials,
     /// Not reached, no answer in time, or a failure on the other side: whether it happened is not known.
     Unavailable,
     Other,
@@ -138,6 +140,11 @@ impl ApiFailure {
     pub(super) fn unreachable(message: impl fmt::Display) -> Self {
         Self { code: Code::Unavailable, reason: String::new(), message: message.to_string() }
     }
+
+    /// There is no token; the message says what to do.
+    pub(super) const fn no_credentials(message: String) -> Self {
+        Self { code: Code::NoCredentials, reason: String::new(), message }
+    }
 }
 
 impl Target {
@@ -171,6 +178,7 @@ impl Target {
                 | Code::PermissionDenied
                 | Code::ResourceExhausted
                 | Code::Unauthenticated
+                | Code::NoCredentials
                 | Code::Other => format!("the emulator at {host} refused: {message}"),
             };
         }
@@ -221,6 +229,7 @@ impl Target {
                  application-default login`, elsewhere attach a service account; if they are right, check that this \
                  machine's clock is"
             ),
+            Code::NoCredentials => message.clone(),
             Code::ResourceExhausted => format!(
                 "a quota is used up ({message}): see it under https://console.cloud.google.com/iam-admin/quotas?\
                  project={project}; without billing, the free quota of the day ends at midnight Pacific time"
@@ -346,6 +355,7 @@ impl Persistence {
             | Code::PermissionDenied
             | Code::ResourceExhausted
             | Code::Unauthenticated
+            | Code::NoCredentials
             | Code::Other => false,
         };
         if again { Ok(()) } else { Err(target.explain(failure)) }
@@ -475,6 +485,18 @@ mod tests {
             assert!(error.contains(expected), "{code} {message}: {error}");
             assert!(error.contains(message), "{error}");
             assert!(error.contains(&format!("{}:acme/cases", api.scheme())), "{error}");
+        }
+    }
+
+    #[test]
+    fn missing_credentials_say_what_to_do_themselves() {
+        for (message, expected) in [
+            ("run `gcloud auth application-default login`", "datastore:acme/cases: run `gcloud auth"),
+            ("invalid_grant: Invalid JWT: Token must be a short-lived token", "set this machine's clock"),
+        ] {
+            let failure = ApiFailure::no_credentials(message.to_owned());
+            let error = target(GoogleDatabase::Datastore, None).explain(&failure).to_string();
+            assert!(error.contains(expected), "{error}");
         }
     }
 
