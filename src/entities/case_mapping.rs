@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{CompanyCaseId, Global, GoogleCaseName, Ledger, MappingId, Pending, Priority, Side, Sides};
+use super::{
+    CompanyCaseId, Entry, Global, GoogleCaseName, Ledger, MappingId, Notice, Pending, Priority, Side, Sides,
+    Source,
+};
 
 /// Something on one side waits to be carried to the other (`R7`).
 ///
@@ -98,8 +101,8 @@ pub struct CaseMapping {
     pub paused: bool,
     /// On which side the case no longer exists (`R20`).
     pub gone: Option<Side>,
-    /// The company case was reopened after the pair was closed, and told so, once (`R19`).
-    pub reopen_refused: bool,
+    /// On which sides the case was reopened after the pair was closed, in vain, and was told so, once (`R19`).
+    pub reopen_refused: Sides<bool>,
     /// What went wrong in the last sync, for people; no bodies, no secrets.
     pub last_error: Option<String>,
     /// Counts the changes; compare-and-swap goes by it. The store's business.
@@ -146,7 +149,7 @@ impl CaseMapping {
             description_parts: 1,
             paused: false,
             gone: None,
-            reopen_refused: false,
+            reopen_refused: Sides { google: false, company: false },
             last_error: None,
             version: 0,
         };
@@ -227,12 +230,49 @@ impl CaseMapping {
         }
     }
 
+    /// The counterpart turned out to exist already: copies are recognised by their text until the first complete sync, and
+    /// nothing is known to have been carried. The stamp that a new mapping gets for the side that has no case yet says that
+    /// there is nothing to carry there, which does not hold for a case that people could write on.
+    pub fn recover(&mut self) {
+        self.recovering = true;
+        self.google_updates_synced_at = None;
+        self.company_updates_synced_at = None;
+    }
+
+    /// Records what a write became: it is no longer pending, it is in the ledger, and the flag says whether an outage
+    /// comment stands, whoever finds that one was written.
+    pub fn record(&mut self, entry: Entry) {
+        self.pending.retain(|pending| pending.side != entry.side || pending.source != entry.source);
+        if !self.ledger.wrote(entry.side, entry.kind, &entry.id) {
+            match entry.source {
+                Source::Notice(Notice::Outage) => self.set_outage_comment_sent_to(entry.side, true),
+                Source::Notice(Notice::Resumed) => self.set_outage_comment_sent_to(entry.side, false),
+                Source::Notice(Notice::NowSyncing | Notice::CannotReopen | Notice::CounterpartGone)
+                | Source::Comment { .. }
+                | Source::Attachment { .. }
+                | Source::Description { .. } => {}
+            }
+        }
+        self.ledger.record(entry);
+    }
+
+    /// The notice about an outage, or its end, whose outcome on that side is not known (`R13`).
+    #[must_use]
+    pub fn pending_outage_notice(&self, side: Side) -> Option<&Pending> {
+        self.pending.iter().find(|pending| {
+            pending.side == side && matches!(pending.source, Source::Notice(Notice::Outage | Notice::Resumed))
+        })
+    }
+
     /// Whether `detect-outages` has to look at it even while the polls are on time (`R8`): something waits, a flag
-    /// stands, or it was never linked. Stores keep this as an indexed property.
+    /// stands, a notice of its own has no outcome yet, or it was never linked. Stores keep this as an indexed property.
     #[must_use]
     pub fn needs_watching(&self) -> bool {
-        Side::BOTH.into_iter().any(|side| self.waiting[side].is_some() || self.outage_comment_sent_to(side))
-            || !self.is_linked()
+        Side::BOTH.into_iter().any(|side| {
+            self.waiting[side].is_some()
+                || self.outage_comment_sent_to(side)
+                || self.pending_outage_notice(side).is_some()
+        }) || !self.is_linked()
     }
 
     /// Whether it takes part in the documented stamping of "open mappings": not resolved.

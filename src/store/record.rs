@@ -2,7 +2,7 @@
 //! documented names; the rest, which nobody searches for, as one JSON text.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::entities::{
     CaseMapping, CompanyCaseId, GoogleCaseName, Lease, Ledger, MappingId, Pending, PendingCreation, Priority,
@@ -63,14 +63,28 @@ struct Details {
     paused: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gone: Option<Side>,
-    #[serde(default)]
-    reopen_refused: bool,
+    #[serde(default, deserialize_with = "each_or_both")]
+    reopen_refused: Sides<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
 }
 
 const fn one() -> u32 {
     1
+}
+
+/// One value for each side; the first records had one for both.
+fn each_or_both<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sides<bool>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum EachOrBoth {
+        Each(Sides<bool>),
+        Both(bool),
+    }
+    Ok(match EachOrBoth::deserialize(deserializer)? {
+        EachOrBoth::Each(sides) => sides,
+        EachOrBoth::Both(both) => Sides { google: both, company: both },
+    })
 }
 
 /// Read before [`Details`], so that a newer format is named as such.

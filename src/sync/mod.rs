@@ -3,11 +3,13 @@
 //! No I/O and no clock: the same input gives the same plan. [`plan`](fn@plan) compares a linked pair, [`counterpart_of`] says what
 //! the counterpart of a single case looks like. Carrying the plan out is the tasks' business.
 
+mod lookalikes;
 mod merge;
 mod plan;
 mod snapshot;
 pub mod texts;
 
+pub use lookalikes::{Lookalike, Strangers, lookalikes};
 pub use merge::{PriorityMerge, merge_priority};
-pub use plan::{Action, CommentToWrite, Pair, Plan, Rules, Switches, counterpart_of, has_news, plan};
+pub use plan::{Action, CommentToWrite, Left, Pair, Plan, Rules, Switches, counterpart_of, left_on, plan};
 pub use snapshot::{Snapshot, horizons};

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::lookalikes::{Strangers, looks_like};
 use super::merge::merge_priority;
 use super::snapshot::Snapshot;
 use super::texts;
@@ -62,12 +63,14 @@ pub struct Pair<'a> {
     pub google: &'a Snapshot,
     /// The company case.
     pub company: &'a Snapshot,
-    /// When the sync began, by our clock.
+    /// Which files only look like copies.
+    pub strangers: &'a Strangers,
+    /// When the reading began, by our clock.
     pub now: DateTime<Utc>,
 }
 
 impl<'a> Pair<'a> {
-    fn snapshot(&self, side: Side) -> &'a Snapshot {
+    pub(super) fn snapshot(&self, side: Side) -> &'a Snapshot {
         match side {
             Side::Google => self.google,
             Side::Company => self.company,
@@ -157,8 +160,8 @@ pub enum Action {
     Resolve(DateTime<Utc>),
     /// The pair is open again.
     Unresolve,
-    /// Whether the company was told that the other side cannot follow a reopening (`R19`).
-    RefusedReopening(bool),
+    /// The case on this side was told that the other cannot follow its reopening (`R19`); `None`: that is settled.
+    RefusedReopening(Option<Side>),
 }
 
 /// What is to be done.
@@ -170,6 +173,9 @@ pub struct Plan {
     pub waits: Vec<String>,
     /// What a person should know. Never content.
     pub warnings: Vec<String>,
+    /// Something stays behind because the other side's case is closed and takes no more. Nothing is to be done about it
+    /// now, but the horizon must not pass it: the case may be opened again (`R15`, `R19`).
+    pub held: bool,
 }
 
 impl Plan {
@@ -198,14 +204,29 @@ pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilit
     planner.plan
 }
 
-/// Whether `side` holds anything that a sync of `side` would carry. Used to stamp a side that was read on the way (`R8`).
+/// What a sync of a side leaves uncarried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing.
+    Nothing,
+    /// Only what the other side's case, which is closed, does not take.
+    Held,
+    /// What its own sync has to carry.
+    News,
+}
+
+/// What `side` holds that a sync of `side` would carry. Used to stamp a side that was read on the way (`R8`).
 #[must_use]
-pub fn has_news(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilities>) -> bool {
+pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilities>) -> Left {
     let mut planner = Planner::new(pair, rules, facts);
     planner.adopt();
     planner.plan = Plan::default();
     planner.carry(side);
-    !planner.plan.is_empty()
+    match planner.plan {
+        plan if !plan.is_empty() => Left::News,
+        plan if plan.held => Left::Held,
+        _ => Left::Nothing,
+    }
 }
 
 /// What the counterpart of a case looks like, and into how many parts its description is split.
@@ -283,12 +304,8 @@ impl<'a> Planner<'a> {
             }
             ItemKind::Attachment => {
                 let attachment = snapshot.attachments.iter().find(|attachment| {
-                    attachment.by_connector != Some(false)
+                    self.may_be_outcome_of(pending, attachment)
                         && !self.ledger.wrote(pending.side, ItemKind::Attachment, &attachment.id)
-                        && attachment.filename == pending.marker
-                        && (attachment.size == pending.size
-                            || attachment.size.is_none()
-                            || pending.size.is_none())
                 })?;
                 (&attachment.id, attachment.created_at)
             }
@@ -301,6 +318,14 @@ impl<'a> Planner<'a> {
             source_at: pending.source_at,
             written_at,
         })
+    }
+
+    /// Whether a file may be what a pending upload left.
+    fn may_be_outcome_of(&self, pending: &Pending, candidate: &Attachment) -> bool {
+        let Source::Attachment { id: original } = &pending.source else { return false };
+        pending.kind == ItemKind::Attachment
+            && looks_like(candidate, &pending.marker, pending.size)
+            && !self.pair.strangers.differ(pending.side, &candidate.id, original)
     }
 
     /// Whether a pending write has settled without effect, and what it was to copy no longer exists.
@@ -349,11 +374,11 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let source = Source::Attachment { id: attachment.id.clone() };
+            let stored_name = (self.facts[side].stored_filename)(&attachment.filename);
             let copy = candidates.attachments.iter().find(|candidate| {
-                candidate.by_connector != Some(false)
+                looks_like(candidate, &stored_name, attachment.size)
                     && !self.ledger.wrote(side, ItemKind::Attachment, &candidate.id)
-                    && candidate.filename == (self.facts[side].stored_filename)(&attachment.filename)
-                    && candidate.size == attachment.size
+                    && !self.pair.strangers.differ(side, &candidate.id, &attachment.id)
             });
             let marker = texts::attachment_marker(from, &attachment.id, &attachment.author);
             let explanation = candidates.comments.iter().find(|candidate| {
@@ -396,8 +421,10 @@ impl<'a> Planner<'a> {
                 google_case_name: google.to_string(),
             });
         }
-        let body = markers::now_syncing(company.as_str());
-        self.comment(Side::Google, Source::Notice(Notice::NowSyncing), None, body);
+        if self.takes_comments(Side::Google) {
+            let body = markers::now_syncing(company.as_str());
+            self.comment(Side::Google, Source::Notice(Notice::NowSyncing), None, body);
+        }
     }
 
     /// Everything that goes from `source` to the other side.
@@ -409,12 +436,10 @@ impl<'a> Planner<'a> {
         if reopen_first {
             self.plan.actions.extend(status.reopen.clone());
         }
-        let takes_content = !self.pair.snapshot(target).case.closed
-            || self.facts[target].comment_when_closed
-            || !status.reopen.is_empty();
-        if takes_content {
+        if self.takes_comments(target) || !status.reopen.is_empty() {
             self.content(source);
         } else if self.would_carry_content(source) {
+            self.plan.held = true;
             self.plan.warnings.push(format!(
                 "the {target} case is closed and takes no more comments or attachments: they stay on the {source} case"
             ));
@@ -431,6 +456,11 @@ impl<'a> Planner<'a> {
             self.plan.actions.extend(status.reopen);
         }
         self.plan.actions.extend(status.rest);
+    }
+
+    /// Whether that side's case takes comments and attachments, open or closed as it is now.
+    fn takes_comments(&self, side: Side) -> bool {
+        !self.pair.snapshot(side).case.closed || self.facts[side].comment_when_closed
     }
 
     fn content(&mut self, source: Side) {
@@ -524,12 +554,10 @@ impl<'a> Planner<'a> {
         let to = from.other();
         let source = Source::Attachment { id: attachment.id.clone() };
         let private = self.rules.is_private(from, attachment.visibility);
-        let may_be_ours = self.pending.iter().any(|pending| {
-            pending.side == from
-                && pending.kind == ItemKind::Attachment
-                && attachment.by_connector != Some(false)
-                && attachment.filename == pending.marker
-        });
+        let may_be_ours = self
+            .pending
+            .iter()
+            .any(|pending| pending.side == from && self.may_be_outcome_of(pending, attachment));
         if private
             || may_be_ours
             || self.ledger.wrote(from, ItemKind::Attachment, &attachment.id)
@@ -571,14 +599,14 @@ impl<'a> Planner<'a> {
                 actions.rest = vec![Action::Close { side: target }, Action::Resolve(closed_at())];
             }
             (true, false, false) => actions.rest.push(Action::Unresolve),
-            (true, true, true) if mapping.reopen_refused => {
-                actions.rest.push(Action::RefusedReopening(false));
+            (true, true, true) if Side::BOTH.into_iter().any(|side| mapping.reopen_refused[side]) => {
+                actions.rest.push(Action::RefusedReopening(None));
             }
             (true, false, true) if carried => {
                 let notice = Source::Notice(Notice::CannotReopen);
                 if self.just_adopted(Notice::CannotReopen) {
-                    actions.rest.push(Action::RefusedReopening(true));
-                } else if mapping.reopen_refused || self.has_to_wait(source, &notice) {
+                    actions.rest.push(Action::RefusedReopening(Some(source)));
+                } else if mapping.reopen_refused[source] || self.has_to_wait(source, &notice) {
                     // It was told, or may have been.
                 } else if self.facts[target].reopen {
                     actions.reopen = vec![Action::Reopen { side: target }, Action::Unresolve];
@@ -586,7 +614,7 @@ impl<'a> Planner<'a> {
                     let counterpart = mapping.case_id(target).unwrap_or_default();
                     let told = CommentToWrite::cannot_reopen(source, counterpart, self.rules);
                     actions.rest.push(Action::Comment(told));
-                    actions.rest.push(Action::RefusedReopening(true));
+                    actions.rest.push(Action::RefusedReopening(Some(source)));
                 }
             }
             _ => {}

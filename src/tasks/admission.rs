@@ -72,7 +72,7 @@ pub(super) async fn admit(
         Counterpart::Unmapped(other) => {
             set_name(&mut mapping, &other);
             mapping.linked_at = Some(now);
-            mapping.recovering = true;
+            mapping.recover();
             let created = deps.store.create(mapping).await?;
             return Ok(admitted(created));
         }
@@ -176,7 +176,7 @@ async fn complete(
         }
         set_name(mapping, name);
         mapping.linked_at = Some(now);
-        mapping.recovering = true;
+        mapping.recover();
         mapping.pending_creation = None;
         mapping.waiting[side].get_or_insert(Waiting { since: now, case_updated_at: case.updated_at });
         true

@@ -46,7 +46,7 @@ struct Progress {
 impl Progress {
     fn apply(&self, mapping: &mut CaseMapping) {
         for entry in &self.entries {
-            mapping.ledger.record(entry.clone());
+            mapping.record(entry.clone());
         }
         mapping.pending.retain(|pending| {
             !self.settled.iter().any(|(side, source)| *side == pending.side && *source == pending.source)
@@ -99,7 +99,8 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let now = self.deps.clock.now();
-        if !self.mapping.lease_is_free(now) {
+        let ours = self.mapping.lease.as_ref().is_some_and(|lease| lease.holder == self.holder);
+        if !ours && !self.mapping.lease_is_free(now) {
             return Err(SyncError::Busy);
         }
         let mut leased = self.mapping.clone();
@@ -110,6 +111,28 @@ impl<'a> Session<'a> {
             outcome => outcome?,
         };
         self.leased = true;
+        Ok(())
+    }
+
+    /// Makes sure that what was read is still good to act on: the lease is taken, or taken anew, over the mapping as it
+    /// was before the cases were read. Without that, a notice that `detect-outages` claimed and wrote meanwhile, for which
+    /// it needs no lease, would be taken for a person's comment.
+    pub(super) async fn confirm_lease(&mut self) -> Result<(), SyncError> {
+        self.leased = false;
+        self.take_lease().await
+    }
+
+    /// Gives the lease back, if it is held, and changes nothing else.
+    pub(super) async fn release(&mut self) -> Result<(), StoreError> {
+        let holder = self.holder;
+        modify(self.deps.store.as_ref(), self.mapping.clone(), |mapping| {
+            let ours = mapping.lease.as_ref().is_some_and(|lease| lease.holder == holder);
+            if ours {
+                mapping.lease = None;
+            }
+            ours
+        })
+        .await?;
         Ok(())
     }
 
@@ -219,7 +242,7 @@ impl<'a> Session<'a> {
         let comment =
             CommentToWrite::cannot_reopen(side.other(), &self.case_id(side)?, &self.deps.settings.rules);
         self.comment(&comment).await?;
-        self.save(|mapping| mapping.reopen_refused = true).await
+        self.save(|mapping| mapping.reopen_refused[side.other()] = true).await
     }
 
     async fn act(&mut self, action: &Action) -> Result<(), SyncError> {
@@ -264,12 +287,16 @@ impl<'a> Session<'a> {
             Action::Unresolve => {
                 self.save(|mapping| {
                     mapping.resolved_at = None;
-                    mapping.reopen_refused = false;
+                    mapping.reopen_refused = Sides::default();
                 })
                 .await?;
             }
             Action::RefusedReopening(refused) => {
-                self.save(|mapping| mapping.reopen_refused = *refused).await?;
+                self.save(|mapping| match refused {
+                    Some(side) => mapping.reopen_refused[*side] = true,
+                    None => mapping.reopen_refused = Sides::default(),
+                })
+                .await?;
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use std::collections::HashSet;
 
 use super::{Deps, Outcome, TaskKind, TaskReport, poll};
-use crate::cases::{ApiError, NewComment};
+use crate::cases::{ApiError, ApiErrorKind, NewComment};
 use crate::entities::{CaseMapping, Entry, Global, ItemKind, Notice, Pending, Side, Source};
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts;
@@ -139,21 +139,41 @@ async fn examine(
             Err(error) => findings.failures.push(error.to_string()),
         }
     }
-    let (notice, body, sent) = match health(deps, global, &mapping, now) {
+    let (notice, body) = match health(deps, global, &mapping, now) {
         Health::RecentlyAdded => return,
         Health::Outage(duration) => {
+            if is_unflagged(deps, &mapping).await {
+                // R20: nobody has noticed yet that the pair is paused; its sync will.
+                return;
+            }
             let name = mapping.case_id(mapping.origin).unwrap_or_default().to_owned();
             findings.outages.push(name);
-            (Notice::Outage, texts::outage(duration), true)
+            (Notice::Outage, texts::outage(duration))
         }
-        Health::Healthy => (Notice::Resumed, texts::RESUMED.to_owned(), false),
+        Health::Healthy => (Notice::Resumed, texts::RESUMED.to_owned()),
     };
+    let sent = notice == Notice::Outage;
+    let still = |mapping: &CaseMapping, side: Side| {
+        let health = health(deps, global, mapping, now);
+        mapping.outage_comment_sent_to(side) != sent
+            && !mapping.paused
+            && mapping.gone.is_none()
+            && sent == matches!(health, Health::Outage(_))
+    };
+    let mut mapping = mapping;
     for side in Side::BOTH {
         // Each of the four is tried on its own: the failure of one hinders no other.
-        if !mapping.has(side) || mapping.outage_comment_sent_to(side) == sent {
+        match settled(deps, mapping.clone(), side).await {
+            Ok(settled) => mapping = settled,
+            Err(error) => {
+                findings.failures.push(error.to_string());
+                continue;
+            }
+        }
+        if !mapping.has(side) || !still(&mapping, side) {
             continue;
         }
-        match tell(deps, &mapping, side, notice, &body, now).await {
+        match tell(deps, &mapping, side, notice, &body, |mapping| still(mapping, side)).await {
             Ok(true) if sent => findings.commented += 1,
             Ok(true) => findings.resumed += 1,
             Ok(false) => {}
@@ -172,7 +192,39 @@ enum TellError {
     UnderWay(Side),
 }
 
-/// Adds a notice and sets or clears the flag; `false` if somebody else did it meanwhile.
+/// Finds out what became of a notice whose answer was lost (`R13`). Without it, an outage comment could stand for ever, and
+/// nobody would say that syncing has resumed.
+async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMapping, TellError> {
+    let (Some(pending), Some(case)) = (mapping.pending_outage_notice(side).cloned(), mapping.case_id(side))
+    else {
+        return Ok(mapping);
+    };
+    let system = &deps.systems[side];
+    let since = pending.attempted_at - deps.settings.windows[side];
+    let comments = match system.comments(case, Some(since)).await {
+        Err(error) if error.kind == ApiErrorKind::NotFound => Vec::new(),
+        outcome => outcome?,
+    };
+    let entry = comments
+        .iter()
+        .find(|comment| {
+            texts::is_outcome_of(&pending, comment)
+                && !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id)
+        })
+        .map(|found| notice_entry(side, pending.source.clone(), &found.id, found.created_at));
+    if entry.is_none() && deps.clock.now() < pending.attempted_at + system.capabilities().write_settles {
+        return Err(TellError::UnderWay(side));
+    }
+    Ok(settle(deps, mapping, &pending, entry).await?)
+}
+
+/// Whether the company case lost its flag, which no poll shows. A company that cannot be asked is in an outage.
+async fn is_unflagged(deps: &Deps, mapping: &CaseMapping) -> bool {
+    let Some(id) = mapping.case_id(Side::Company) else { return false };
+    matches!(deps.systems[Side::Company].get(id).await, Ok(Some(case)) if !case.synchronize)
+}
+
+/// Adds a notice and sets or clears the flag; `false` if that is no longer to be done, or cannot be.
 ///
 /// The claim (a pending write, by compare-and-swap) keeps a second run from saying it too, and a sync from carrying it.
 async fn tell(
@@ -181,48 +233,32 @@ async fn tell(
     side: Side,
     notice: Notice,
     body: &str,
-    now: DateTime<Utc>,
+    still: impl Fn(&CaseMapping) -> bool + Send + Sync,
 ) -> Result<bool, TellError> {
     let system = &deps.systems[side];
     let case = mapping.case_id(side).unwrap_or_default();
-    let source = Source::Notice(notice);
-    let store = deps.store.as_ref();
-    let sent = notice == Notice::Outage;
-    let earlier = mapping.pending.iter().find(|pending| pending.side == side && pending.source == source);
-    if let Some(earlier) = earlier {
-        let since = earlier.attempted_at - deps.settings.windows[side];
-        let comments = system.comments(case, Some(since)).await?;
-        let found = comments.iter().find(|comment| {
-            texts::is_outcome_of(earlier, comment)
-                && !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id)
-        });
-        if let Some(found) = found {
-            let entry = notice_entry(side, source.clone(), &found.id, found.created_at);
-            return Ok(settle(deps, mapping.clone(), side, &source, Some(entry), Some(sent)).await?);
-        }
-        if now < earlier.attempted_at + system.capabilities().write_settles {
-            return Err(TellError::UnderWay(side));
-        }
+    let takes_comments =
+        system.get(case).await?.is_some_and(|case| !case.closed || system.capabilities().comment_when_closed);
+    if !takes_comments {
+        return Ok(false);
     }
+    let now = deps.clock.now();
     let claim = Pending {
         side,
         kind: ItemKind::Comment,
-        source: source.clone(),
+        source: Source::Notice(notice),
         marker: texts::first_line(body).to_owned(),
         digest: Some(texts::digest(body)),
         size: None,
         source_at: None,
         attempted_at: now,
     };
-    let known = earlier.cloned();
-    let claimed = modify(store, mapping.clone(), |mapping| {
-        let current = mapping.pending.iter().find(|pending| pending.side == side && pending.source == source);
-        if mapping.outage_comment_sent_to(side) == sent || current != known.as_ref() {
-            return false;
+    let claimed = modify(deps.store.as_ref(), mapping.clone(), |mapping| {
+        let free = still(mapping) && mapping.pending_outage_notice(side).is_none();
+        if free {
+            mapping.pending.push(claim.clone());
         }
-        mapping.pending.retain(|pending| pending.side != side || pending.source != source);
-        mapping.pending.push(claim.clone());
-        true
+        free
     })
     .await?;
     let Some(claimed) = claimed else { return Ok(false) };
@@ -231,12 +267,13 @@ async fn tell(
     let new = NewComment { body: body.to_owned(), visibility, idempotency_key };
     match system.add_comment(case, &new).await {
         Ok(written) => {
-            let entry = notice_entry(side, source.clone(), &written.id, written.created_at);
-            Ok(settle(deps, claimed, side, &source, Some(entry), Some(sent)).await?)
+            let entry = notice_entry(side, claim.source.clone(), &written.id, written.created_at);
+            settle(deps, claimed, &claim, Some(entry)).await?;
+            Ok(true)
         }
         Err(error) => {
             if !error.may_have_happened() {
-                settle(deps, claimed, side, &source, None, None).await?;
+                settle(deps, claimed, &claim, None).await?;
             }
             Err(error.into())
         }
@@ -247,25 +284,22 @@ fn notice_entry(side: Side, source: Source, id: &str, written_at: Option<DateTim
     Entry { side, kind: ItemKind::Comment, id: id.to_owned(), source, source_at: None, written_at }
 }
 
-/// The outcome of a notice is known: the claim is dropped, the comment recorded, the flag set or cleared.
+/// The outcome of a notice is known: the claim is dropped; if it was written, it is recorded and the flag set or cleared.
 async fn settle(
     deps: &Deps,
     mapping: CaseMapping,
-    side: Side,
-    source: &Source,
+    claim: &Pending,
     entry: Option<Entry>,
-    flag: Option<bool>,
-) -> Result<bool, StoreError> {
+) -> Result<CaseMapping, StoreError> {
+    let unchanged = mapping.clone();
     let settled = modify(deps.store.as_ref(), mapping, |mapping| {
-        mapping.pending.retain(|pending| pending.side != side || pending.source != *source);
+        let before = mapping.clone();
+        mapping.pending.retain(|pending| pending != claim);
         if let Some(entry) = &entry {
-            mapping.ledger.record(entry.clone());
+            mapping.record(entry.clone());
         }
-        if let Some(flag) = flag {
-            mapping.set_outage_comment_sent_to(side, flag);
-        }
-        true
+        *mapping != before
     })
     .await?;
-    Ok(settled.is_some())
+    Ok(settled.unwrap_or(unchanged))
 }

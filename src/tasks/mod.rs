@@ -5,6 +5,7 @@
 mod admission;
 mod carry_out;
 mod cleanup;
+mod compare;
 mod detect_outages;
 mod poll;
 mod poll_company;

@@ -140,9 +140,10 @@ async fn take_in(
     let mapping = note_news(deps, side, case, mapping, started, counts).await?;
     let reason = match mapping.waiting[side] {
         // The same news is queued once an hour at the most: a task that is being retried is not joined by another each
-        // minute, and one that was lost is replaced.
-        Some(waiting) => reason_for_news(&waiting, started),
-        None => format!("slot {}", started.timestamp().div_euclid(SLOT_SECONDS)),
+        // minute, and one that was lost is replaced. A pair that was paused is another matter: the sync that found its flag
+        // gone ended well, and its name is used up, but the flag is back.
+        Some(waiting) if !(mapping.paused && side == Side::Company) => reason_for_news(&waiting, started),
+        Some(_) | None => format!("slot {}", started.timestamp().div_euclid(SLOT_SECONDS)),
     };
     if queue_sync(deps, side, &mapping, &reason).await? == Some(Enqueued::New) {
         counts.queued += 1;
@@ -151,8 +152,9 @@ async fn take_in(
 }
 
 fn reason_for_news(waiting: &Waiting, now: DateTime<Utc>) -> String {
-    let updated = waiting.case_updated_at.unwrap_or(waiting.since).timestamp_micros();
-    format!("news {updated} hour {}", now.timestamp().div_euclid(3600))
+    let since = waiting.since.timestamp_micros();
+    let updated = waiting.case_updated_at.map_or(since, |at| at.timestamp_micros());
+    format!("news {updated} since {since} hour {}", now.timestamp().div_euclid(3600))
 }
 
 /// Remembers that something waits on that side, if the case changed since it was last carried (`R7`).

@@ -4,18 +4,25 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::admission::{Admission, AdmissionError, admit, find};
 use super::carry_out::{Session, SyncError, pause};
-use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, poll};
+use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, poll};
 use crate::cases::Case;
 use crate::entities::{
     CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, Notice, PendingCreation, Side, Sides, Source,
+    Waiting,
 };
 use crate::store::{StoreError, modify};
-use crate::sync::{CommentToWrite, Pair, Plan, Snapshot, counterpart_of, has_news, horizons, plan, texts};
+use crate::sync::{
+    CommentToWrite, Left, Pair, Plan, Snapshot, Strangers, counterpart_of, horizons, left_on, lookalikes,
+    plan, texts,
+};
 
 /// How often a sync begins anew because somebody changed the mapping while it read the cases.
 const TRIES: u32 = 3;
 /// A counterpart that was linked less than this ago and is not found may only be slow to appear.
 const YOUNG_LINK: Duration = Duration::minutes(10);
+
+/// Times at least this precise tell two changes apart.
+const PRECISE: Duration = Duration::milliseconds(10);
 
 /// The sync of one case.
 pub(super) struct Request<'a> {
@@ -54,14 +61,14 @@ enum Done {
 
 pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> TaskReport {
     let started = deps.clock.now();
-    for _ in 0..TRIES {
+    for attempt in 1..=TRIES {
         let mapping = match mapping_of(deps, request, started).await {
             Ok(mapping) => mapping,
             Err(error) => return failed(task, &error, request),
         };
         let mut session = Session::new(deps, mapping, started, request.holder);
         let outcome = sync(&mut session, request).await;
-        if matches!(outcome, Err(SyncError::Raced)) {
+        if matches!(outcome, Err(SyncError::Raced)) && attempt < TRIES {
             continue;
         }
         return conclude(session, outcome, task, request).await;
@@ -92,11 +99,15 @@ async fn conclude(
         }
         Err(error) => {
             let reason = error.to_string();
-            let remember = matches!(error, SyncError::Failed(_) | SyncError::Api(_) | SyncError::Store(_));
-            if remember
-                && request.mode == Mode::Act
-                && let Err(error) = session.fail(request.side(), &reason).await
-            {
+            let remembered = match error {
+                _ if request.mode == Mode::DryRun => Ok(()),
+                SyncError::Failed(_) | SyncError::Api(_) | SyncError::Store(_) => {
+                    session.fail(request.side(), &reason).await
+                }
+                SyncError::Raced => session.release().await.map_err(SyncError::from),
+                SyncError::Abandoned(_) | SyncError::Busy | SyncError::LeaseLost => Ok(()),
+            };
+            if let Err(error) = remembered {
                 tracing::warn!(
                     task = task.name(),
                     "the failure of the sync could not be remembered: {error}"
@@ -206,12 +217,18 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
             .await?;
     }
     let horizons = horizons(&session.mapping, deps.settings.windows);
+    // Before anything is read: what had settled by then is certain to be seen, if it happened (R13).
+    let now = deps.clock.now();
     let (google, company) = tokio::try_join!(
         read(deps, Side::Google, google, horizons.google),
         read(deps, Side::Company, company, horizons.company),
     )?;
     let mapping = session.mapping.clone();
-    let pair = Pair { mapping: &mapping, google: &google, company: &company, now: deps.clock.now() };
+    let nobody = Strangers::default();
+    let pair = Pair { mapping: &mapping, google: &google, company: &company, strangers: &nobody, now };
+    let ids = Sides { google: google.case.id.as_str(), company: company.case.id.as_str() };
+    let strangers = compare::strangers(deps, ids, lookalikes(pair, deps.capabilities())).await?;
+    let pair = Pair { strangers: &strangers, ..pair };
     let plan = plan(source, pair, &deps.settings.rules, deps.capabilities());
     for warning in &plan.warnings {
         tracing::warn!(
@@ -223,10 +240,11 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     if request.mode == Mode::DryRun {
         return Ok(Done::Planned(describe(&plan)));
     }
-    let other_has_news = has_news(target, pair, &deps.settings.rules, deps.capabilities());
+    let on_other = left_on(target, pair, &deps.settings.rules, deps.capabilities());
+    let on_ours = if plan.held { Left::Held } else { Left::Nothing };
     let resumed = mapping.paused;
     if !plan.is_empty() {
-        session.take_lease().await?;
+        session.confirm_lease().await?;
         let detected = plan_carries(&plan) && session.waited[source].is_none();
         if detected {
             let now = session.started;
@@ -237,12 +255,28 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
             return Err(SyncError::Failed(failures.join("; ")));
         }
     }
-    let updated = Sides { google: google.case.updated_at, company: company.case.updated_at };
-    finish(session, source, !other_has_news, updated).await?;
-    if resumed && other_has_news {
-        poll::queue_waiting(deps, &session.mapping, session.started)
-            .await
-            .map_err(|error| SyncError::Failed(error.to_string()))?;
+    let settled = |side: Side, case: &Case| {
+        // A time to the second, or the minute, may stand for a change that came after the reading (R15): it is not the
+        // mark of what was carried, and the next poll that sees it counts it as news.
+        let resolution = deps.capabilities()[side].time_resolution;
+        case.updated_at.filter(|at| *at + resolution <= session.started || resolution < PRECISE)
+    };
+    let updated =
+        Sides { google: settled(Side::Google, &google.case), company: settled(Side::Company, &company.case) };
+    let left = match source {
+        Side::Google => Sides { google: on_ours, company: on_other },
+        Side::Company => Sides { google: on_other, company: on_ours },
+    };
+    finish(session, left, updated).await?;
+    if on_other == Left::News {
+        let queued = if resumed {
+            // Under a name of its own: what waited may have been queued, and its task ended while the pair was paused.
+            let reason = format!("resumed {}", session.started.timestamp_micros());
+            poll::queue_sync(deps, target, &session.mapping, &reason).await.map(drop)
+        } else {
+            poll::queue_waiting(deps, &session.mapping, session.started).await.map(drop)
+        };
+        queued.map_err(|error| SyncError::Failed(error.to_string()))?;
     }
     Ok(Done::Carried)
 }
@@ -279,25 +313,31 @@ fn plan_carries(plan: &Plan) -> bool {
     })
 }
 
-/// Everything of `source` was carried: stamps it, and clears what waited, unless something new was detected meanwhile
-/// (`R7`). The other side was read as well: if it held nothing new, the same goes for it.
+/// A side of which everything was carried is stamped, and nothing waits there any more, unless something new was detected
+/// meanwhile (`R7`). The side that was only read on the way counts as well if it held nothing new. Where something is held
+/// back, nothing waits either, but the stored stamp, and with it the horizon, stays (`R15`). News of the other side waits
+/// from now on: no poll would find what was held back there until just now, when a person opened this side's case again.
 async fn finish(
     session: &mut Session<'_>,
-    source: Side,
-    other_too: bool,
+    left: Sides<Left>,
     updated: Sides<Option<DateTime<Utc>>>,
 ) -> Result<(), SyncError> {
     let (waited, started) = (session.waited, session.started);
     let windows = session.deps.settings.windows;
-    let sides: Vec<Side> = if other_too { vec![source, source.other()] } else { vec![source] };
+    let sides: Vec<Side> = Side::BOTH.into_iter().filter(|side| left[*side] != Left::News).collect();
     let current = &session.mapping;
+    let found: Vec<Side> = Side::BOTH
+        .into_iter()
+        .filter(|side| left[*side] == Left::News && current.waiting[*side].is_none())
+        .collect();
     let nothing_to_note = current.lease.is_none()
+        && found.is_empty()
         && !current.recovering
         && current.last_error.is_none()
         && sides.iter().all(|side| {
             current.waiting[*side].is_none()
                 && current.carried_updated_at[*side] == updated[*side]
-                && current.stored_synced_at(*side).is_some()
+                && (left[*side] == Left::Held || current.stored_synced_at(*side).is_some())
         });
     if nothing_to_note {
         // An idle check writes nothing (R8): the effective stamp is the poll's.
@@ -306,11 +346,18 @@ async fn finish(
     session
         .save_either(|mapping| {
             for side in &sides {
-                mapping.set_stored_synced_at(*side, started);
+                if left[*side] == Left::Nothing {
+                    mapping.set_stored_synced_at(*side, started);
+                }
                 mapping.carried_updated_at[*side] = updated[*side];
                 if mapping.waiting[*side] == waited[*side] {
                     mapping.waiting[*side] = None;
                 }
+            }
+            for side in &found {
+                mapping.waiting[*side]
+                    .get_or_insert(Waiting { since: started, case_updated_at: updated[*side] });
+                mapping.new_content_at = mapping.new_content_at.max(started);
             }
             mapping.recovering = false;
             mapping.last_error = None;
@@ -387,7 +434,9 @@ async fn save_link(
             mapping.company_case_id = mapping.company_case_id.take().or_else(|| company.clone());
             mapping.linked_at = Some(now);
             mapping.pending_creation = None;
-            mapping.recovering = recovering;
+            if recovering {
+                mapping.recover();
+            }
         })
         .await
 }
@@ -420,7 +469,9 @@ async fn gone(session: &mut Session<'_>, side: Side, request: &Request<'_>) -> R
     let already_told = session.mapping.ledger.has_copy(other, &Source::Notice(Notice::CounterpartGone));
     if let Some(left) = left
         && !already_told
-        && deps.systems[other].get(&left).await?.is_some_and(|case| case.synchronize)
+        && deps.systems[other].get(&left).await?.is_some_and(|case| {
+            case.synchronize && (!case.closed || deps.systems[other].capabilities().comment_when_closed)
+        })
     {
         let counterpart = session.mapping.case_id(side).unwrap_or_default().to_owned();
         let source = Source::Notice(Notice::CounterpartGone);
@@ -500,7 +551,10 @@ fn describe(plan: &Plan) -> Vec<String> {
         Action::Reopen { side } => format!("reopen the {side} case"),
         Action::Resolve(at) => format!("note that the pair is resolved as of {at}"),
         Action::Unresolve => "note that the pair is open again".to_owned(),
-        Action::RefusedReopening(refused) => format!("note that the reopening was refused: {refused}"),
+        Action::RefusedReopening(Some(side)) => {
+            format!("note that the {} case cannot be reopened as the {side} case was", side.other())
+        }
+        Action::RefusedReopening(None) => "note that both cases are closed again".to_owned(),
     });
     actions
         .chain(plan.waits.iter().map(|wait| format!("wait: {wait}")))

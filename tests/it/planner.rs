@@ -5,7 +5,9 @@ use casebridge::entities::{
     CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, Pending, Priority,
     PriorityReading, Side, Sides, Source,
 };
-use casebridge::sync::{Action, Pair, Plan, Rules, Snapshot, Switches, has_news, plan, texts};
+use casebridge::sync::{
+    Action, Left, Pair, Plan, Rules, Snapshot, Strangers, Switches, left_on, plan, texts,
+};
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
 
@@ -48,6 +50,7 @@ struct World {
     company: Snapshot,
     facts: Sides<Capabilities>,
     rules: Rules,
+    strangers: Strangers,
     now: DateTime<Utc>,
     written: u32,
 }
@@ -85,13 +88,20 @@ impl World {
             company: Snapshot { case: case(COMPANY, Some(GOOGLE)), comments: vec![], attachments: vec![] },
             facts: Sides { google: capabilities("CSAPI"), company: capabilities("CRM") },
             rules: RULES,
+            strangers: Strangers::default(),
             now: at(100),
             written: 1_000,
         }
     }
 
     fn pair(&self) -> Pair<'_> {
-        Pair { mapping: &self.mapping, google: &self.google, company: &self.company, now: self.now }
+        Pair {
+            mapping: &self.mapping,
+            google: &self.google,
+            company: &self.company,
+            strangers: &self.strangers,
+            now: self.now,
+        }
     }
 
     fn facts(&self) -> Sides<&Capabilities> {
@@ -184,10 +194,13 @@ impl World {
             Action::Resolve(at) => self.mapping.resolved_at = Some(*at),
             Action::Unresolve => {
                 self.mapping.resolved_at = None;
-                self.mapping.reopen_refused = false;
+                self.mapping.reopen_refused = Sides::default();
             }
             Action::RefusedReopening(refused) => {
-                self.mapping.reopen_refused = *refused;
+                match refused {
+                    Some(side) => self.mapping.reopen_refused[*side] = true,
+                    None => self.mapping.reopen_refused = Sides::default(),
+                }
                 let notice = Source::Notice(Notice::CannotReopen);
                 if let Some(begun) = self.mapping.pending.iter().find(|pending| pending.source == notice) {
                     let entry = Entry {
@@ -282,7 +295,7 @@ fn the_plan_on_two_equal_sides_is_empty() {
     let world = World::new();
     for source in Side::BOTH {
         assert!(world.plan(source).is_empty(), "{:?}", world.plan(source));
-        assert!(!has_news(source, world.pair(), &world.rules, world.facts()));
+        assert!(left_on(source, world.pair(), &world.rules, world.facts()) != Left::News);
     }
 }
 
@@ -344,7 +357,7 @@ fn internal_comments_and_attachments_stay_internal() {
     world.company.comments.push(internal);
     world.company.attachments.push(file);
     assert!(world.plan(Side::Company).is_empty());
-    assert!(!has_news(Side::Company, world.pair(), &world.rules, world.facts()));
+    assert!(left_on(Side::Company, world.pair(), &world.rules, world.facts()) != Left::News);
     world.rules.carry_internal_comments = true;
     assert_eq!(world.plan(Side::Company).actions.len(), 2, "unless a person decides otherwise");
 }
@@ -434,7 +447,7 @@ fn a_write_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
     // It does not, and may still be under way: it is waited for, and what follows it waits too.
     let plan = waiting.plan(Side::Google);
     assert_eq!((plan.actions.len(), plan.waits.len()), (0, 1));
-    assert!(has_news(Side::Google, waiting.pair(), &waiting.rules, waiting.facts()));
+    assert_eq!(left_on(Side::Google, waiting.pair(), &waiting.rules, waiting.facts()), Left::News);
 
     // It has settled without effect: written again.
     waiting.now = at(101);
@@ -474,26 +487,30 @@ fn an_upload_whose_answer_was_lost_is_recognised_by_name_and_size() {
 
 #[test]
 fn the_status_is_merged_three_ways() {
-    // resolved before, reopening refused before, Google closed, company closed, which system can reopen
+    // resolved before, whose reopening was refused before, Google closed, company closed, which system can reopen
     // → what a sync of Google does, what a sync of the company does
     for (resolved, refused, google, company, google_plan, company_plan) in [
-        (false, false, false, false, "", ""),
-        (false, false, true, false, "close company, resolve", ""),
-        (false, false, false, true, "", "close google, resolve"),
-        (false, false, true, true, "resolve", "resolve"),
-        (true, false, true, true, "", ""),
-        (true, true, true, true, "forget refusal", "forget refusal"),
-        (true, false, false, true, "reopen company, unresolve", ""),
+        (false, "", false, false, "", ""),
+        (false, "", true, false, "close company, resolve", ""),
+        (false, "", false, true, "", "close google, resolve"),
+        (false, "", true, true, "resolve", "resolve"),
+        (true, "", true, true, "", ""),
+        (true, "google", true, true, "forget refusal", "forget refusal"),
+        (true, "company", true, true, "forget refusal", "forget refusal"),
+        (true, "", false, true, "reopen company, unresolve", ""),
         // It was told that the workflow has no way back (R19): not tried again until both are closed or open.
-        (true, true, false, true, "", ""),
-        (true, false, false, false, "unresolve", "unresolve"),
-        (true, false, true, false, "", "tell company, remember refusal"),
-        (true, true, true, false, "", ""),
+        (true, "google", false, true, "", ""),
+        // The company's reopening was refused, a person closed it again, and now Google's was reopened: another matter.
+        (true, "company", false, true, "reopen company, unresolve", ""),
+        (true, "", false, false, "unresolve", "unresolve"),
+        (true, "", true, false, "", "tell company, remember refusal"),
+        (true, "company", true, false, "", ""),
+        (true, "google", true, false, "", "tell company, remember refusal"),
     ] {
         let mut world = World::new();
         world.facts.google.reopen = false;
         world.mapping.resolved_at = resolved.then(|| at(50));
-        world.mapping.reopen_refused = refused;
+        world.mapping.reopen_refused = Sides { google: refused == "google", company: refused == "company" };
         world.google.case.closed = google;
         world.company.case.closed = company;
         for (source, expected) in [(Side::Google, google_plan), (Side::Company, company_plan)] {
@@ -506,8 +523,8 @@ fn the_status_is_merged_three_ways() {
                     Action::Reopen { side } => format!("reopen {side}"),
                     Action::Resolve(_) => "resolve".to_owned(),
                     Action::Unresolve => "unresolve".to_owned(),
-                    Action::RefusedReopening(true) => "remember refusal".to_owned(),
-                    Action::RefusedReopening(false) => "forget refusal".to_owned(),
+                    Action::RefusedReopening(Some(_)) => "remember refusal".to_owned(),
+                    Action::RefusedReopening(None) => "forget refusal".to_owned(),
                     Action::Comment(comment) => format!("tell {}", comment.side),
                     other => panic!("{other:?}"),
                 })
@@ -655,11 +672,11 @@ proptest! {
         for source in order {
             let plan = world.plan(source);
             prop_assert!(plan.is_empty(), "{source}: {plan:?}");
-            prop_assert!(!has_news(source, world.pair(), &world.rules, world.facts()));
+            prop_assert!(left_on(source, world.pair(), &world.rules, world.facts()) != Left::News);
         }
         let google_closed = world.google.case.closed;
         prop_assert!(
-            google_closed == world.company.case.closed || world.mapping.reopen_refused,
+            google_closed == world.company.case.closed || world.mapping.reopen_refused != Sides::default(),
             "one is closed, the other is not"
         );
         let shared = |snapshot: &Snapshot| snapshot.case.priority.clone();

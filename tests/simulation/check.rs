@@ -3,10 +3,11 @@
 //! Knows the contract's texts on its own, not from the core: a marker that changed by accident is a violation.
 
 use casebridge::cases::NewCase;
-use casebridge::entities::{CaseMapping, Sides};
+use casebridge::entities::{CaseMapping, ItemKind, Sides};
 use casebridge::sync::horizons;
 use chrono::{DateTime, Duration, Utc};
 
+use crate::generate::DAY;
 use crate::history::{Company, Google, Ms, Side};
 use crate::model::{Card, Note, Writer, key, stamp, stored_under_other_name};
 use crate::people::SECRET;
@@ -116,10 +117,21 @@ pub(crate) fn created(world: &mut World, side: Side, new: &NewCase) {
     let twin = world.systems[side]
         .cards
         .values()
+        // One that was deleted, and whose mapping was cleaned up since, is replaced if a person asks for it.
+        .filter(|card| card.deleted.is_none_or(|deleted| world.now - deleted < 30 * DAY))
         .find(|card| card.mirror_of.as_deref().is_some_and(|of| key(of) == key(&source_id)))
         .map(|card| card.id.clone());
     if let Some(twin) = twin {
         world.violate(format!("a second counterpart of {source_id}; the first is {twin} (R9, R10, R13)"));
+    }
+    if world.systems[side]
+        .cards
+        .values()
+        .any(|card| card.mirror_of.as_deref().is_some_and(|of| key(of) == key(&source_id)))
+        && let Some(card) = world.systems[from].card_mut(&new.counterpart)
+    {
+        // It replaces one that was deleted, and is announced as that one was.
+        card.tally.notices.remove("syncing");
     }
     if new.title != title {
         world.violate(format!("the title of {source_id} arrives as {:?}", new.title));
@@ -194,14 +206,28 @@ fn squeezed(text: &str) -> String {
 }
 
 /// Notes that something was copied; it must not have been before.
-fn claim(world: &mut World, side: Side, id: &str, what: &str, part: u32) {
-    let Some(card) = world.systems[side].card_mut(id) else { return };
+/// Counts a copy; whether it is the first of that part.
+fn claim(world: &mut World, side: Side, id: &str, what: &str, part: u32) -> bool {
+    let Some(card) = world.systems[side].card_mut(id) else { return true };
     let parts = card.tally.copies.entry(what.to_owned()).or_default();
     let twice = parts.contains(&part);
     parts.push(part);
-    if twice {
+    if twice && !deleted_unseen(world, side, id) {
         world.violate(format!("{what} (part {part}) is copied twice to {side} case {id} (R13, R14)"));
     }
+    !twice
+}
+
+/// Whether somebody deleted something that the connector wrote there without ever learning that it did.
+fn deleted_unseen(world: &World, side: Side, id: &str) -> bool {
+    let (Some(card), Some(mapping)) = (world.systems[side].card(id), world.shelf.of(side, id)) else {
+        return false;
+    };
+    let notes = card.notes.iter().map(|note| (ItemKind::Comment, note.id, note.by, note.deleted));
+    let files = card.files.iter().map(|file| (ItemKind::Attachment, file.id, file.by, file.deleted));
+    notes.chain(files).any(|(kind, item, by, deleted)| {
+        by == Writer::Connector && deleted.is_some() && !mapping.ledger.wrote(side, kind, &item.to_string())
+    })
 }
 
 fn copied_comment(
@@ -227,7 +253,7 @@ fn copied_comment(
     if note.internal && from == Company && !world.setting.carry_internal {
         world.violate(format!("the internal comment {source} is carried to Google"));
     }
-    claim(world, side, id, &format!("comment {source}"), part);
+    let first = claim(world, side, id, &format!("comment {source}"), part);
     let Some(card) = world.systems[side].card_mut(id) else { return };
     let tally = &mut card.tally;
     // What was refused on its own account comes when it can, after what was not.
@@ -235,7 +261,9 @@ fn copied_comment(
     let out_of_order = !free && (source, part) < tally.newest_source;
     tally.newest_source = tally.newest_source.max((source, part));
     let so_far = tally.texts.entry(source).or_default();
-    so_far.push_str(text);
+    if first {
+        so_far.push_str(text);
+    }
     let so_far = so_far.clone();
     let missing = tally.copies[&format!("comment {source}")].len() < part as usize;
     if out_of_order {
@@ -306,7 +334,9 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str) {
     if wrong {
         world.violate(format!("the notice {notice:?} once too often on {side} case {id}"));
     }
-    if notice == "outage" || notice == "cannot reopen" {
+    // Whether a case is flagged cannot be known while its system does not answer: that is an outage.
+    let unknowable = notice == "outage" && !world.troubles.is_empty();
+    if !unknowable && (notice == "outage" || notice == "cannot reopen") {
         check_flag(world, side, id, "a notice");
     }
 }
@@ -440,10 +470,17 @@ pub(crate) fn stamps(world: &mut World) {
         }
         for (side, card, target) in [(Google, google, company), (Company, company, google)] {
             let traits = world.traits(side);
-            if target.closed && !world.traits(side.other()).comment_when_closed {
+            // What a closed case does not take stays behind; once it is open again, a poll has to find that out.
+            let takes = world.traits(side.other()).comment_when_closed;
+            if !takes && (target.closed || world.now - target.status_changed < 600_000) {
                 continue;
             }
             let Some(synced) = mapping.synced_at(side, &world.shelf.global) else { continue };
+            // A list that is late hides what a poll has just counted as carried; the routine sync that the same poll queued
+            // finds it.
+            if world.checks_soon(side, &card.id) {
+                continue;
+            }
             // What the system itself shows late cannot be known earlier.
             let late = Duration::seconds(traits.lag + traits.stale + traits.resolution + 20);
             let passed = missing(world, side, card).find(|(_, at)| real(*at) + late < synced);
@@ -472,7 +509,7 @@ pub(crate) fn disagreement(world: &World) -> Option<String> {
         let mapping = world.shelf.of(*side, id);
         let Some(mapping) = mapping else {
             let must = *side == Google || (card.flagged && !card.closed);
-            let young = world.now - card.created < 29 * 86_400_000;
+            let young = world.now - card.created < 29 * DAY;
             if must && young {
                 return Some(format!("{side} case {id} has no mapping"));
             }
@@ -486,7 +523,9 @@ pub(crate) fn disagreement(world: &World) -> Option<String> {
 }
 
 fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping) -> Option<String> {
-    if let Some(lease) = &mapping.lease {
+    if let Some(lease) = &mapping.lease
+        && lease.expires_at > real(world.now)
+    {
         return Some(format!("the lease of {} was never given back", lease.holder));
     }
     if mapping.gone.is_some() {
@@ -502,14 +541,19 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         return Some(format!("the counterpart {other_id} does not exist"));
     };
     if other.deleted.is_some() {
-        return Some(format!("the counterpart {other_id} was deleted, and nobody noticed"));
+        // It shows as soon as there is something to carry to it, unless the pair is paused.
+        let takes = !other.closed || world.traits(side.other()).comment_when_closed;
+        let waits = missing(world, side, card).next().filter(|_| takes && !mapping.paused);
+        return waits
+            .map(|(what, _)| format!("{other_id} was deleted, and nobody noticed, though {what} waits"));
     }
     let (google, company) = match side {
         Google => (card, other),
         Company => (other, card),
     };
     if !company.flagged {
-        return (!mapping.paused).then(|| "it is not flagged, and not paused".to_owned());
+        // Nobody need have noticed: an unflagged case is found by no poll, and its sync looks first.
+        return None;
     }
     if mapping.paused {
         return Some("it is flagged, and still paused".to_owned());
@@ -530,8 +574,11 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
             return Some(format!("the outage flag of {side} case {} is not what stands there", card.id));
         }
     }
-    if !mapping.pending.is_empty() {
-        return Some(format!("writes are pending: {:?}", mapping.pending));
+    // What a closed case no longer takes stays as it was.
+    let stuck = |side: Side, card: &Card| card.closed && !world.traits(side).comment_when_closed;
+    let held = Sides { google: stuck(Google, google), company: stuck(Company, company) };
+    if let Some(pending) = mapping.pending.iter().find(|pending| !held[pending.side]) {
+        return Some(format!("a write is pending: {pending:?}"));
     }
     if mapping.recovering || mapping.pending_creation.is_some() {
         return Some("it is still recovering".to_owned());

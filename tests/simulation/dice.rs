@@ -5,10 +5,6 @@
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
     /// Dice that depend on all of `parts`, and on nothing else.
     pub(crate) fn of(parts: &[u64]) -> Self {
         let mut dice = Self(0x9e37_79b9_7f4a_7c15);

@@ -6,8 +6,8 @@ use crate::history::{
     Setting, Side, Step, Traits, Trouble, What, Words,
 };
 
-const MINUTE: Ms = 60_000;
-const DAY: Ms = 86_400_000;
+pub(crate) const MINUTE: Ms = 60_000;
+pub(crate) const DAY: Ms = 86_400_000;
 
 /// The history that a seed stands for.
 pub(crate) fn history(seed: u64) -> History {

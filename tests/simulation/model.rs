@@ -69,6 +69,8 @@ pub(crate) struct Card {
     versions: Vec<(Ms, Case)>,
     /// When it was last flagged or unflagged.
     pub(crate) flag_changed: Ms,
+    /// When it was last closed or opened again.
+    pub(crate) status_changed: Ms,
     pub(crate) tally: Tally,
 }
 
@@ -94,7 +96,6 @@ pub(crate) struct Tally {
 
 #[derive(Debug)]
 pub(crate) struct System {
-    pub(crate) side: Side,
     pub(crate) cards: BTreeMap<String, Card>,
     next_id: u64,
     keys: BTreeMap<String, (String, u64)>,
@@ -132,7 +133,7 @@ impl System {
             Google => 500,
             Company => 10_000,
         };
-        Self { side, cards: BTreeMap::new(), next_id, keys: BTreeMap::new(), renamed: 0 }
+        Self { cards: BTreeMap::new(), next_id, keys: BTreeMap::new(), renamed: 0 }
     }
 
     pub(crate) fn new_id(&mut self) -> u64 {
@@ -199,8 +200,12 @@ impl World {
     ) -> Option<T> {
         let (now, traits) = (self.now, *self.traits(side));
         let card = self.systems[side].living(id)?;
+        let closed = card.closed;
         let value = change(card);
         card.updated = now;
+        if card.closed != closed {
+            card.status_changed = now;
+        }
         let shown = card.shown(side, &traits);
         card.versions.push((now, shown));
         Some(value)
@@ -230,6 +235,7 @@ impl World {
             files: Vec::new(),
             versions: Vec::new(),
             flag_changed: now,
+            status_changed: now,
             tally: Tally::default(),
         };
         fill(&mut card);

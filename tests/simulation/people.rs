@@ -23,6 +23,14 @@ impl World {
         Some(mirror.id.clone())
     }
 
+    /// Whether the counterpart of that case was deleted and its mapping was cleaned up since.
+    pub(crate) fn is_widowed(&self, side: Side, id: &str) -> bool {
+        self.shelf.of(side, id).is_none()
+            && self.systems[side.other()].cards.values().any(|card| {
+                card.deleted.is_some() && card.mirror_of.as_deref().is_some_and(|of| key(of) == key(id))
+            })
+    }
+
     pub(crate) fn act(&mut self, deed: Deed, salt: u64) {
         let done = self.attempt(deed, salt);
         if done.is_some() {

@@ -20,7 +20,7 @@ use crate::check;
 use crate::dice::{Dice, hash};
 use crate::faults::{Course, Fate, TIMEOUT, breaks_off, course};
 use crate::history::{Company, Google, Ms, Part, Side, TaskKind};
-use crate::model::{FILE_LIMIT, error, stored_under_other_name};
+use crate::model::{FILE_LIMIT, error, key, stored_under_other_name};
 use crate::mutation;
 use crate::world::{Event, Shared, World};
 
@@ -507,6 +507,8 @@ pub(crate) struct Queued {
     pub(crate) salt: u64,
     pub(crate) attempt: u32,
     pub(crate) state: Ticket,
+    /// When it was queued.
+    pub(crate) at: Ms,
     /// It is to be delivered once more when it is done.
     pub(crate) again: bool,
 }
@@ -525,10 +527,34 @@ impl World {
         let delay = if late { dice.range(30_000, 600_000) } else { dice.range(20, 400) };
         let again = !self.calm && dice.percent(self.setting.twice);
         let ticket = self.queue.tickets.len();
-        self.queue.tickets.push(Queued { kind, body, salt, attempt: 0, state: Ticket::Waiting, again });
+        self.queue.tickets.push(Queued {
+            kind,
+            body,
+            salt,
+            attempt: 0,
+            state: Ticket::Waiting,
+            again,
+            at: self.now,
+        });
         let at = self.now + delay;
         self.plan(at, Event::Deliver(ticket));
         self.note("queues", || format!("{kind} as ticket {ticket}, due in {delay} ms"));
+    }
+}
+
+impl World {
+    /// Whether a sync of that case was queued a moment ago and is not done.
+    pub(crate) fn checks_soon(&self, side: Side, id: &str) -> bool {
+        self.queue.tickets.iter().rev().take_while(|ticket| self.now - ticket.at < 120_000).any(|ticket| {
+            let named = match (ticket.kind, side) {
+                (TaskKind::SyncGoogleCase, Google) => ticket.body.get("case_name"),
+                (TaskKind::SyncCompanyCase, Company) => ticket.body.get("case_id"),
+                _ => None,
+            };
+            ticket.attempt < 3
+                && ticket.state != Ticket::Done
+                && named.and_then(Value::as_str).is_some_and(|named| key(named) == key(id))
+        })
     }
 }
 

@@ -117,6 +117,12 @@ impl<'a> Engine<'a> {
     }
 
     async fn live(&mut self) {
+        {
+            // The service is up before anything happens.
+            let mut world = self.world.lock();
+            world.enqueue(PollGoogle, json!({}), 1);
+            world.enqueue(PollCompany, json!({}), 2);
+        }
         let last = self.history.steps.last().map_or(0, |step| step.at);
         self.pass(last).await;
         self.settle(last).await;
@@ -170,7 +176,12 @@ impl<'a> Engine<'a> {
             What::Person(deed) => self.world.lock().act(deed, step.salt),
             What::Cron(kind) => self.world.lock().enqueue(kind, json!({}), step.salt),
             What::ByHand { case, side, dry_run } => {
-                let id = self.world.lock().case_on(case, side);
+                // A case whose counterpart was deleted, and whose mapping was cleaned up, gets a new counterpart, with all
+                // that stands on it: the checks know one counterpart only.
+                let id = {
+                    let world = self.world.lock();
+                    world.case_on(case, side).filter(|id| !world.is_widowed(side, id))
+                };
                 if let Some(id) = id {
                     let kind = match side {
                         Google => TaskKind::SyncGoogleCase,

@@ -383,7 +383,7 @@ pub(crate) async fn modify_may_refuse_and_may_find_the_mapping_gone(place: &dyn 
     let current = store.update(&current).await.unwrap();
     // It sees what is there now, not what the caller had.
     let outcome = modify(&*store, stale.clone(), |mapping| {
-        mapping.reopen_refused = true;
+        mapping.reopen_refused = Sides { google: true, company: true };
         !mapping.paused
     });
     assert_eq!(outcome.await.unwrap(), None);
@@ -718,7 +718,7 @@ fn with_every_field(number: usize, at: DateTime<Utc>) -> CaseMapping {
     mapping.description_parts = u32::MAX;
     mapping.paused = true;
     mapping.gone = Some(Side::Google);
-    mapping.reopen_refused = true;
+    mapping.reopen_refused = Sides { google: true, company: true };
     mapping.last_error = Some("the CRM answered 502".to_owned());
     mapping
 }
@@ -733,7 +733,7 @@ pub(crate) async fn every_field_comes_back(place: &dyn StoreUnderTest) {
     bare.waiting = Sides::default();
     let mut cases = vec![bare, of_google(2), of_company(3), with_every_field(4, now())];
     // Each boolean and each option on its own, so that none stands in for another.
-    let changes: [fn(&mut CaseMapping); 14] = [
+    let changes: [fn(&mut CaseMapping); 15] = [
         |mapping| mapping.resolved_at = None,
         |mapping| mapping.company_updates_synced_at = None,
         |mapping| mapping.google_updates_synced_at = None,
@@ -747,7 +747,8 @@ pub(crate) async fn every_field_comes_back(place: &dyn StoreUnderTest) {
         |mapping| mapping.recovering = false,
         |mapping| mapping.paused = false,
         |mapping| mapping.gone = Some(Side::Company),
-        |mapping| mapping.reopen_refused = false,
+        |mapping| mapping.reopen_refused.google = false,
+        |mapping| mapping.reopen_refused.company = false,
     ];
     for (number, change) in (100..).zip(changes) {
         let mut mapping = with_every_field(number, now());

@@ -1,0 +1,72 @@
+//! Tells a copy from a person's file of the same name and size, by what is in them (`R13`).
+
+use futures_util::TryStreamExt as _;
+use sha2::{Digest as _, Sha256};
+
+use super::Deps;
+use crate::cases::{ApiError, ApiErrorKind, Attachment};
+use crate::entities::{Side, Sides};
+use crate::sync::{Lookalike, Strangers};
+
+/// Larger files of the same name and the same size to the byte are taken for the same: to read them through again and again
+/// could take longer than a task has.
+const LARGEST_COMPARED: u64 = 16 << 20;
+
+/// Reads both files of each lookalike, and notes which differ. `ids` are the pair's cases.
+pub(super) async fn strangers(
+    deps: &Deps,
+    ids: Sides<&str>,
+    lookalikes: Vec<Lookalike<'_>>,
+) -> Result<Strangers, ApiError> {
+    let mut strangers = Strangers::default();
+    for found in lookalikes {
+        let small = |attachment: &Attachment| attachment.size.is_none_or(|size| size <= LARGEST_COMPARED);
+        if !small(found.candidate) || !small(found.original) {
+            continue;
+        }
+        let (candidate, original) = tokio::try_join!(
+            digest(deps, found.side, ids[found.side], found.candidate),
+            digest(deps, found.side.other(), ids[found.side.other()], found.original),
+        )?;
+        // What cannot be read at all is judged by its name and size.
+        if candidate.is_some() && original.is_some() && candidate != original {
+            strangers.note(found);
+        }
+    }
+    Ok(strangers)
+}
+
+/// What is in a file; `None` if its system does not give it out, now or later.
+async fn digest(
+    deps: &Deps,
+    side: Side,
+    case: &str,
+    attachment: &Attachment,
+) -> Result<Option<[u8; 32]>, ApiError> {
+    let read = async {
+        let mut content = deps.systems[side].download(case, attachment).await?.content;
+        let mut hash = Sha256::new();
+        while let Some(piece) = content.try_next().await? {
+            hash.update(&piece);
+        }
+        Ok(hash.finalize().into())
+    };
+    match read.await {
+        Ok(digest) => Ok(Some(digest)),
+        Err(error) if is_final(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_final(error: &ApiError) -> bool {
+    match error.kind {
+        ApiErrorKind::NotFound
+        | ApiErrorKind::Refused
+        | ApiErrorKind::Unacceptable
+        | ApiErrorKind::Unsupported => true,
+        ApiErrorKind::Unauthorized
+        | ApiErrorKind::NotApplied
+        | ApiErrorKind::Uncertain
+        | ApiErrorKind::Unreadable => false,
+    }
+}
