@@ -10,7 +10,9 @@ use casebridge::crm::PriorityWords;
 use casebridge::crm::jira::{Jira, JiraSettings, markup};
 use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
-use casebridge::sandbox::jira::{IssueView, NewIssue, SandboxJira, SandboxJiraSettings, would_render};
+use casebridge::sandbox::jira::{
+    IssueView, MarkupKind, NewIssue, SandboxJira, SandboxJiraSettings, would_render,
+};
 use chrono::{DateTime, Duration, Utc};
 
 use super::crm::{Company, Crm, Description, Setup};
@@ -100,11 +102,15 @@ fn view(issue: IssueView) -> CaseView {
         comments: issue
             .comments
             .into_iter()
-            .map(|comment| CommentView {
-                id: comment.id,
-                text: markup::unescape(&comment.body),
-                visibility: if comment.internal { Visibility::Internal } else { Visibility::Public },
-                by_connector: comment.author == "Casebridge",
+            .map(|comment| {
+                let by_connector = comment.author == "Casebridge";
+                CommentView {
+                    id: comment.id,
+                    // What people type is carried as they typed it.
+                    text: if by_connector { markup::unescape(&comment.body) } else { comment.body },
+                    visibility: if comment.internal { Visibility::Internal } else { Visibility::Public },
+                    by_connector,
+                }
             })
             .collect(),
         files: issue
@@ -119,6 +125,26 @@ fn view(issue: IssueView) -> CaseView {
             .collect(),
         id: issue.id,
     }
+}
+
+/// What Jira would not show as it was typed. In a web address that stands alone it looks for nothing.
+pub(crate) fn interpreted(text: &str) -> Vec<String> {
+    let mut rest = text;
+    let mut without_addresses = String::new();
+    while let Some(at) = rest.find("http") {
+        let alone = rest[..at].chars().next_back().is_none_or(char::is_whitespace);
+        let address = rest[at..].split(char::is_whitespace).next().unwrap_or_default();
+        let skipped = if alone && address.contains("://") { address.len() } else { "http".len() };
+        without_addresses.push_str(&rest[..at]);
+        without_addresses.push_str("http");
+        rest = &rest[at + skipped..];
+    }
+    without_addresses.push_str(rest);
+    would_render(&without_addresses)
+        .into_iter()
+        .filter(|markup| markup.kind != MarkupKind::BareAddress)
+        .map(|markup| format!("{:?} in {text:?}", markup.kind))
+        .collect()
 }
 
 #[async_trait]
@@ -212,7 +238,7 @@ impl Desk for JiraDesk {
         let ours = issue.comments.into_iter().filter(|comment| comment.author == "Casebridge");
         let description = issue.description.filter(|_| issue.reporter == "Casebridge");
         let texts = ours.map(|comment| comment.body).chain(description);
-        texts.filter(|text| !would_render(text).is_empty()).collect()
+        texts.flat_map(|text| interpreted(&text)).collect()
     }
 
     fn faults(&self) -> Option<&Faults> {

@@ -91,19 +91,29 @@ impl ZendeskDesk {
             })
         });
         let said = ticket.comments.iter().skip(1).filter(|comment| comment.attachments.is_empty());
+        let said = said.map(|comment| {
+            let by_connector = comment.author == "Casebridge";
+            CommentView {
+                id: comment.id.clone(),
+                text: if by_connector {
+                    text::decode(&comment.html)
+                } else {
+                    // Zendesk's plain text writes a hard space like this: one that was typed cannot be told from it.
+                    comment.text.replace("&nbsp;", " ")
+                },
+                visibility: visibility(comment.public),
+                by_connector,
+            }
+        });
         CaseView {
             files: files.collect(),
+            // One whose file was taken away still says that it came for the file.
             comments: said
-                .map(|comment| CommentView {
-                    id: comment.id.clone(),
-                    text: read(&comment.text),
-                    visibility: visibility(comment.public),
-                    by_connector: comment.author == "Casebridge",
-                })
+                .filter(|comment| !comment.text.starts_with("[File copied by casebridge]"))
                 .collect(),
             id: ticket.id,
-            title: read(&ticket.subject),
-            description: read(&ticket.description),
+            title: text::join(&ticket.subject),
+            description: text::join(&ticket.description),
             priority: words().read(ticket.priority.as_deref()),
             state: ticket.status,
             closed: ticket.closed,
@@ -115,11 +125,6 @@ impl ZendeskDesk {
 
 fn visibility(public: bool) -> Visibility {
     if public { Visibility::Public } else { Visibility::Internal }
-}
-
-/// A text as a person reads it, who does not see what has no width.
-fn read(text: &str) -> String {
-    text::join(text)
 }
 
 /// Whether a comment's HTML has any tag but the ends of lines and the frame, or a placeholder. What a placeholder has eaten

@@ -296,16 +296,15 @@ pub(crate) async fn ugly_content_arrives_readable_and_nothing_of_it_is_interpret
 
     let at_google = world.csapi.comments(&case).unwrap().into_iter();
     let ours = at_google.filter(|comment| matches!(comment.author, Author::ServiceAccount { .. }));
-    let copied = bodies(ours.map(|comment| comment.body).collect(), "[Company Comment ");
-    // As the CRM shows them: what a person typed there may be its markup.
-    let shown: Vec<String> = view
-        .comments
-        .iter()
-        .filter(|comment| !comment.by_connector)
-        .map(|comment| comment.text.clone())
-        .collect();
-    assert_eq!(shown.len(), ugly.len());
-    assert_eq!(copied.concat(), shown.concat());
+    let ours: Vec<String> = ours.map(|comment| comment.body).collect();
+    let google = world.deps.systems.google.capabilities();
+    let theirs: Vec<_> = view.comments.iter().filter(|comment| !comment.by_connector).collect();
+    assert_eq!(theirs.len(), ugly.len());
+    for comment in theirs {
+        let copied = bodies(ours.clone(), &format!("[Company Comment {} by Jane Roe", comment.id)).concat();
+        // As the CRM shows it: what a person typed there may be its markup.
+        assert_eq!(copied, holdable(&comment.text, google));
+    }
     world.assert_quiet().await;
 }
 
@@ -351,7 +350,7 @@ pub(crate) async fn an_attachment_that_the_crm_can_never_take_becomes_one_commen
     let texts = world.company_texts(&company).await;
     assert_eq!(texts.len(), 1, "{texts:?}");
     assert!(
-        texts[0].starts_with(&format!("[Google Attachment {} by Grace Hopper]\n", attachment)),
+        texts[0].starts_with(&format!("[Google Attachment {attachment} by Grace Hopper]\n")),
         "{texts:?}"
     );
     for part in ["\"core.bin\"", "1048577 bytes", "1048576 bytes", &case] {

@@ -51,12 +51,13 @@ pub(crate) async fn unless_configured_otherwise_nothing_that_the_connector_write
     let (case, company) = world.pair().await;
     world.google_says(&case, "from Google");
     world.google_attaches(&case, "g.txt", b"g");
+    world.csapi.close(&case).unwrap();
     world.settle().await;
-    world.csapi.delete_case(&case).unwrap();
-    world.company_says(&company, "Is anybody there?").await;
+    world.desk.reopens(&company).await;
     world.settle().await;
     let view = world.company(&company).await;
     let ours: Vec<_> = view.comments.iter().filter(|comment| comment.by_connector).collect();
-    assert_eq!(ours.len(), 2, "the copy, and that the Google case is gone: {view:#?}");
+    assert_eq!(ours.len(), 2, "the copy, and that Google cannot reopen: {view:#?}");
     assert!(ours.iter().all(|comment| comment.visibility == Visibility::Internal), "{ours:#?}");
+    assert_eq!(view.copied_files().len(), 1, "{view:#?}");
 }
