@@ -38,7 +38,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::backend::{Backend, Delivery, Embedded};
+use self::backend::{AtOnce, Backend, Delivery, Embedded};
 use self::crm::{Company, Crm, Description, Setup};
 use self::desk::{CaseView, Desk, NewCompanyCase};
 
@@ -53,7 +53,8 @@ pub(crate) const RESUMED: &str = "Syncing has resumed.";
 pub(crate) struct Options {
     pub(crate) setup: Setup,
     pub(crate) rules: Rules,
-    pub(crate) backend: Arc<dyn Backend>,
+    /// Without it: SQLite, and a queue that suits the CRM's clock.
+    pub(crate) backend: Option<Arc<dyn Backend>>,
 }
 
 impl Default for Options {
@@ -67,7 +68,7 @@ impl Default for Options {
                 carry_internal_comments: false,
                 comment_visibility: Visibility::Internal,
             },
-            backend: Arc::new(Embedded::new()),
+            backend: None,
         }
     }
 }
@@ -150,8 +151,12 @@ impl World {
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let service = listener.local_addr().unwrap();
-        let store = options.backend.store(&clock).await;
-        let delivery = options.backend.queue(service, &clock).await;
+        let backend = options.backend.unwrap_or_else(|| match &time {
+            Time::InHand(_) => Arc::new(Embedded::new()),
+            Time::Machine => Arc::new(AtOnce::new()),
+        });
+        let store = backend.store(&clock).await;
+        let delivery = backend.queue(service, &clock).await;
         let folder = tempfile::tempdir().unwrap();
         let cron = open_cron(&folder, service, &clock);
         let deps = Arc::new(Deps {
@@ -180,7 +185,7 @@ impl World {
             deps,
             service,
             time,
-            backend: options.backend,
+            backend,
             delivery,
             cron,
             http: reqwest::Client::new(),

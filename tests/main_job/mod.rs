@@ -66,6 +66,8 @@ macro_rules! scenarios {
             outages::google_down_for_three_hours_loses_nothing_doubles_nothing_and_says_so_once_on_each_side [ClockInHand];
             outages::each_of_the_four_comments_is_tried_on_its_own [Faults, ClockInHand];
             outages::an_outage_comment_whose_answer_was_lost_stands_once_and_is_never_carried [Faults, ClockInHand];
+            outages::a_sync_that_fails_while_both_polls_succeed_is_an_outage_until_it_has_carried_everything [Faults, ClockInHand];
+            outages::an_idle_pair_is_written_to_by_nobody_and_yet_counts_as_synced [ClockInHand];
             outages::a_case_that_never_gets_its_counterpart_is_an_outage_told_on_the_side_that_exists [Faults, ClockInHand];
         }
     };

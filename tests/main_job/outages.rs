@@ -192,3 +192,50 @@ pub(crate) async fn a_crm_down_for_three_hours_loses_nothing_doubles_nothing_and
     assert_eq!(world.desk.cases().await.len(), 1);
     world.assert_quiet().await;
 }
+
+pub(crate) async fn a_sync_that_fails_while_both_polls_succeed_is_an_outage_until_it_has_carried_everything(
+    crm: &dyn Crm,
+) {
+    let world = World::new(crm).await;
+    let (case, company) = world.pair().await;
+    world.trouble(Call::Comment, Fault::always(Effect::ErrorBefore { status: 503, body: None }));
+    world.google_says(&case, "said while nothing could be written");
+    // Far longer than the polling window: to the letter, the polls would have called it synced by now (R7).
+    world.run_for(Duration::hours(3)).await;
+    let mapping = world.mapping().await;
+    let global = world.store.global().await.unwrap();
+    let polled = global.last_polled_at(Side::Google).unwrap();
+    assert!(world.deps.clock.now() - polled < Duration::minutes(2), "the polls succeed");
+    assert!(mapping.synced_at(Side::Google, &global).unwrap() < polled - Duration::hours(2), "{mapping:#?}");
+    assert_eq!(world.notices(&case, &company).await, [1, 0, 0, 0]);
+    assert_eq!(world.post("detect-outages", json!({})).await.0, 500, "it is not over");
+    world.company_faults().clear();
+    world.run_for(Duration::hours(1)).await;
+    assert_eq!(world.copies_in_crm(&company).await, ["said while nothing could be written"]);
+    let [told, _, over, _] = world.notices(&case, &company).await;
+    assert_eq!((told, over), (1, 1), "{:#?}", world.google_texts(&case));
+    world.assert_quiet().await;
+}
+
+pub(crate) async fn an_idle_pair_is_written_to_by_nobody_and_yet_counts_as_synced(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    for number in 0..5 {
+        world.google_case(&format!("Idle {number}"));
+    }
+    world.settle().await;
+    // Until the last look of the polling windows has passed.
+    world.run_for(Duration::hours(1)).await;
+    let before = world.mappings().await;
+    assert_eq!(before.len(), 5);
+    world.run_for(Duration::hours(6)).await;
+    // The version too: each write, were it of the same values, would have raised it (R8).
+    assert_eq!(world.mappings().await, before);
+    let (now, global) = (world.deps.clock.now(), world.store.global().await.unwrap());
+    for mapping in &before {
+        for side in Side::BOTH {
+            let synced = mapping.synced_at(side, &global).unwrap();
+            assert!(now - synced < Duration::minutes(2), "{side}: {mapping:#?}");
+        }
+    }
+    assert_eq!(world.post("detect-outages", json!({})).await.0, 200);
+}
