@@ -47,6 +47,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one with an empty database and that many slots.
     pub(crate) fn start(slots: usize) -> Self {
+        Self::with(slots, "")
+    }
+
+    /// The same with more lines in its configuration.
+    pub(crate) fn with(slots: usize, lines: &str) -> Self {
         assert!(
             Path::new(SERVER).is_file(),
             "{SERVER} is missing: these tests need Request Tracker 5, which .ci/request-tracker.sh installs"
@@ -59,7 +64,7 @@ impl Server {
             "Set($rtname, 'example.test');\nSet($Organization, 'example.test');\nSet($WebDomain, '127.0.0.1');\n\
              Set($WebPort, {port});\nSet($WebPath, '');\nSet($DatabaseType, 'SQLite');\nSet($DatabaseName, '{}');\n\
              Set($BcryptCost, 4);\nSet($Timezone, 'America/New_York');\nSet($LogToSTDERR, 'error');\n\
-             Set($LogToSyslog, undef);\nSet($MailCommand, 'testfile');\nSet($MasonDataDir, '{}');\n1;\n",
+             Set($LogToSyslog, undef);\nSet($MailCommand, 'testfile');\nSet($MasonDataDir, '{}');\n{lines}\n1;\n",
             folder.join("rt.db").display(),
             folder.join("mason").display(),
         );

@@ -43,7 +43,8 @@ pub use self::settings::RequestTrackerSettings;
 /// What people call the system.
 pub const NAME: &str = "Request Tracker";
 
-/// The longest subject, in characters: the width of the column `Tickets.Subject`.
+/// The longest subject, in bytes of UTF-8: the width of the column `Tickets.Subject` counts characters, but what is written is
+/// cut by bytes (`DBIx::SearchBuilder::Record`, `TruncateValue`).
 const SUBJECT_LIMIT: usize = 200;
 /// The longest text, in bytes: what is longer is not shown on a ticket's page (`$MaxInlineBody`, 12,000 by default).
 const TEXT_LIMIT: usize = 12_000;
@@ -77,7 +78,7 @@ impl RequestTracker {
             comment_when_closed: true,
             internal_comments: true,
             comment_limit: TextLimit::utf8_bytes(TEXT_LIMIT),
-            title_limit: TextLimit::code_points(SUBJECT_LIMIT),
+            title_limit: TextLimit::utf8_bytes(SUBJECT_LIMIT),
             description_limit: TextLimit::utf8_bytes(TEXT_LIMIT),
             // Not every database that it runs on has room for NUL.
             control_characters: false,
@@ -529,17 +530,13 @@ impl CaseSystem for RequestTracker {
         })?;
         let stored = parts.iter().find(|part| file_name(part).is_some());
         let stored = stored.ok_or_else(|| unknown("there is no file where the answer says that it is"))?;
-        let kept: Option<u64> = wire::text(stored, "ContentLength").and_then(|size| size.parse().ok());
-        if let (Some(sent), Some(kept)) = (attachment.size, kept)
-            && sent != kept
-        {
-            // $TruncateLongAttachments.
-            let message =
-                format!("Request Tracker kept {kept} of {sent} bytes: raise $MaxAttachmentSize there");
+        let created_at = wire::time(stored, "Created");
+        if self.was_cut(id, &transaction, created_at).await? {
+            let message = "Request Tracker did not keep all of the file: raise $MaxAttachmentSize there, or set company.request-tracker.attachment_limit to it";
             return Err(self.client.error(ApiErrorKind::Unacceptable, &call, message));
         }
         let id = wire::text(stored, "id").ok_or_else(|| unknown("the file has no ID"))?;
-        Ok(Written { id, created_at: wire::time(stored, "Created"), carrier_comment: None })
+        Ok(Written { id, created_at, carrier_comment: None })
     }
 
     async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
@@ -586,6 +583,31 @@ impl RequestTracker {
             let message = format!("priorities.{priority} is {word:?}: give a number from 0 to 100");
             self.client.error(ApiErrorKind::Refused, "set priority", message)
         })
+    }
+
+    /// Whether Request Tracker cut or dropped a file that we uploaded in that transaction ($TruncateLongAttachments,
+    /// $DropLongAttachments). It says so in the ticket's history alone: the length that it tells is what it was sent.
+    async fn was_cut(
+        &self,
+        id: &str,
+        transaction: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<bool, ApiError> {
+        let number = |id: &str| id.parse::<u64>().unwrap_or_default();
+        // The file is there, whatever becomes of this call.
+        let history = self
+            .client
+            .history(id, since)
+            .await
+            .map_err(|error| ApiError { kind: ApiErrorKind::Uncertain, ..error })?;
+        let is_note = |found: &Value| {
+            let kind = wire::text(found, "Type");
+            let cut =
+                kind.is_some_and(|kind| ["AttachmentTruncate", "AttachmentDrop"].contains(&kind.as_str()));
+            let later = wire::text(found, "id").is_some_and(|id| number(&id) > number(transaction));
+            cut && later && self.by_connector(found) == Some(true)
+        };
+        Ok(history.iter().any(is_note))
     }
 
     /// Whether a ticket carries the flag and this counterpart.
