@@ -56,7 +56,7 @@ impl CrmUnderTest for Running {
     }
 
     async fn person_attaches(&self, case: &str, filename: &str, content: &[u8]) -> String {
-        self.jane.attaches(case, filename, content).await
+        self.jane.attaches(case, true, filename, content).await
     }
 
     async fn person_flags(&self, case: &str, flagged: bool) {

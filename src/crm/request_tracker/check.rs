@@ -141,10 +141,9 @@ fn has_value(field: Option<&Value>, settings: &RequestTrackerSettings) -> Findin
         return Ok(kind);
     }
     let values = field.get("Values").and_then(Value::as_array);
-    let known = values
-        .into_iter()
-        .flatten()
-        .any(|value| value.get("name").and_then(Value::as_str) == Some(settings.flag_value.trim()));
+    let wanted = settings.flag_value.trim().to_lowercase();
+    let known =
+        values.into_iter().flatten().filter_map(Value::as_str).any(|value| value.to_lowercase() == wanted);
     if known {
         Ok(format!("has the value {}", settings.flag_value))
     } else {
