@@ -11,6 +11,8 @@
 #[path = "it/contract/crm.rs"]
 mod crm;
 
+#[path = "request_tracker/check.rs"]
+mod check;
 #[path = "request_tracker/contract.rs"]
 mod contract;
 #[path = "request_tracker/scenarios.rs"]
