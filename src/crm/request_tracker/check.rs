@@ -59,10 +59,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Chec
             .map_err(|error| failed(&error, "check the names of the custom fields")),
     );
     let (open, closed) = (newest(client, false).await, newest(client, true).await);
-    let some = match (&open, &closed) {
-        (Ok(None), found) => found,
-        (found, _) => found,
-    };
+    let some = if matches!(open, Ok(None)) { &closed } else { &open };
     add("rights to comment and to reply".to_owned(), on_a_ticket(some, settings));
     add("closing".to_owned(), leads_to(&open, &settings.close_status, "close_status", settings));
     add("opening again".to_owned(), leads_to(&closed, &settings.reopen_status, "reopen_status", settings));
@@ -190,11 +187,10 @@ fn is_text(field: Option<&Value>, settings: &RequestTrackerSettings) -> Finding 
 async fn newest(client: &Client, closed: bool) -> Result<Option<Value>, String> {
     let settings = client.settings();
     let advice = "grant ShowTicket on the queue";
-    let mut query = format!("Queue = {}", quoted(&settings.queue));
     let (is, joined) = if closed { ("=", " OR ") } else { ("!=", " AND ") };
     let statuses: Vec<String> =
         settings.closed_statuses.iter().map(|status| format!("Status {is} {}", quoted(status))).collect();
-    query.push_str(&format!(" AND ({})", statuses.join(joined)));
+    let query = format!("Queue = {} AND ({})", quoted(&settings.queue), statuses.join(joined));
     let found = client.try_search(&query).await.map_err(|error| failed(&error, advice))?;
     match found.first().and_then(|ticket| wire::text(ticket, "id")) {
         Some(id) => client.ticket(&id).await.map(Some).map_err(|error| failed(&error, advice)),
