@@ -46,7 +46,8 @@ pub const NAME: &str = "Request Tracker";
 /// The longest subject, in bytes of UTF-8: the width of the column `Tickets.Subject` counts characters, but what is written is
 /// cut by bytes (`DBIx::SearchBuilder::Record`, `TruncateValue`).
 const SUBJECT_LIMIT: usize = 200;
-/// The longest text, in bytes: what is longer is not shown on a ticket's page (`$MaxInlineBody`, 12,000 by default).
+/// The longest text, in bytes. Well below `$MaxInlineBody` (25 KiB in `RT_Config.pm` of RT 5.0, and anybody may set less), beyond
+/// which a ticket's page shows no text.
 const TEXT_LIMIT: usize = 12_000;
 /// How much older than asked for a search looks: requests take time, and the clocks may differ.
 const SEARCH_SLACK: Duration = Duration::minutes(2);
