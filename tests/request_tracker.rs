@@ -14,6 +14,8 @@ mod crm;
 #[allow(dead_code, reason = "some of it serves the other CRMs only")]
 mod harness;
 
+#[path = "request_tracker/check.rs"]
+mod check;
 #[path = "request_tracker/contract.rs"]
 mod contract;
 #[path = "request_tracker/scenarios.rs"]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use casebridge::cases::{ApiErrorKind, CaseSystem, NewComment, Visibility};
+use casebridge::cases::{ApiErrorKind, CaseSystem, NewAttachment, NewCase, NewComment, Visibility};
 use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::crm::request_tracker::RequestTracker;
 use casebridge::entities::{Priority, PriorityReading};
@@ -56,7 +56,7 @@ impl CrmUnderTest for Running {
     }
 
     async fn person_attaches(&self, case: &str, filename: &str, content: &[u8]) -> String {
-        self.jane.attaches(case, filename, content).await
+        self.jane.attaches(case, true, filename, content).await
     }
 
     async fn person_flags(&self, case: &str, flagged: bool) {
@@ -148,6 +148,39 @@ async fn a_reply_of_ours_leaves_a_closed_ticket_closed_and_one_of_a_person_opens
 }
 
 #[tokio::test]
+async fn without_the_right_to_set_fields_one_ticket_is_made_and_is_completed_when_the_right_is_there() {
+    let server = tokio::task::spawn_blocking(|| Server::start(1)).await.unwrap();
+    let slot = server.slot();
+    server.alter(&slot, "revoke('ModifyCustomField', $_) for $flag, $name");
+    let adapter = server.adapter(&slot);
+    let case = |number: u32| NewCase {
+        title: " A  title".to_owned(),
+        description: "CONTENT MIRRORED FROM GOOGLE SUPPORT:\nA description.".to_owned(),
+        priority: None,
+        counterpart: format!("organizations/1/cases/{number}"),
+        idempotency_key: String::new(),
+    };
+    for _ in 0..3 {
+        let error = adapter.create(&case(5)).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Uncertain, "{error}");
+        for part in ["grant the connector's user ModifyCustomField", "Permission Denied"] {
+            assert!(error.message.contains(part), "{error}");
+        }
+        assert_eq!(adapter.find_counterpart("organizations/1/cases/5").await.unwrap(), None);
+    }
+    server.stop();
+    server.alter(&slot, "grant('ModifyCustomField', $_) for $flag, $name");
+    server.resume();
+    let made = adapter.create(&case(5)).await.unwrap();
+    assert_eq!((made.synchronize, made.counterpart.as_deref()), (true, Some("organizations/1/cases/5")));
+    // The same text for another Google case is another ticket.
+    let other = adapter.create(&case(6)).await.unwrap();
+    assert_ne!(made.id, other.id);
+    let all = server.jane().get("/tickets?query=id%3E0").await;
+    assert_eq!(all["items"].as_array().unwrap().len(), 2, "{all}");
+}
+
+#[tokio::test]
 async fn what_is_refused_with_200_is_an_error_that_says_why() {
     let crm = running().await;
     let id = crm.person_creates("depends", "", true).await;
@@ -158,4 +191,26 @@ async fn what_is_refused_with_200_is_an_error_that_says_why() {
     assert!(error.message.contains("Request Tracker says"), "{error}");
     crm.jane.sets_status(&other, "resolved").await;
     crm.adapter.close(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_request_tracker_cuts_or_drops_is_not_taken_for_carried() {
+    for how in ["TruncateLongAttachments", "DropLongAttachments"] {
+        let lines = format!("Set($MaxAttachmentSize, 1000); Set(${how}, 1);");
+        let server = tokio::task::spawn_blocking(move || Server::with(1, &lines)).await.unwrap();
+        let slot = server.slot();
+        let adapter = server.adapter(&slot);
+        let id = server.jane().creates(&slot.queue, "files", "", true).await;
+        let of = |size: usize| NewAttachment {
+            filename: "a.bin".to_owned(),
+            media_type: None,
+            size: Some(size as u64),
+            content: Box::pin(futures_util::stream::iter([Ok(vec![b'x'; size].into())])),
+            visibility: Visibility::Internal,
+            idempotency_key: String::new(),
+        };
+        let error = adapter.upload(&id, of(1001)).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Unacceptable, "{how}: {error}");
+        adapter.upload(&id, of(1000)).await.unwrap();
+    }
 }
