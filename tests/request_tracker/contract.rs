@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use casebridge::cases::{ApiErrorKind, CaseSystem, NewComment, Visibility};
+use casebridge::cases::{ApiErrorKind, CaseSystem, NewAttachment, NewComment, Visibility};
 use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::crm::request_tracker::RequestTracker;
 use casebridge::entities::{Priority, PriorityReading};
@@ -56,7 +56,7 @@ impl CrmUnderTest for Running {
     }
 
     async fn person_attaches(&self, case: &str, filename: &str, content: &[u8]) -> String {
-        self.jane.attaches(case, filename, content).await
+        self.jane.attaches(case, true, filename, content).await
     }
 
     async fn person_flags(&self, case: &str, flagged: bool) {
@@ -158,4 +158,26 @@ async fn what_is_refused_with_200_is_an_error_that_says_why() {
     assert!(error.message.contains("Request Tracker says"), "{error}");
     crm.jane.sets_status(&other, "resolved").await;
     crm.adapter.close(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_request_tracker_cuts_or_drops_is_not_taken_for_carried() {
+    for how in ["TruncateLongAttachments", "DropLongAttachments"] {
+        let lines = format!("Set($MaxAttachmentSize, 1000); Set(${how}, 1);");
+        let server = tokio::task::spawn_blocking(move || Server::with(1, &lines)).await.unwrap();
+        let slot = server.slot();
+        let adapter = server.adapter(&slot);
+        let id = server.jane().creates(&slot.queue, "files", "", true).await;
+        let of = |size: usize| NewAttachment {
+            filename: "a.bin".to_owned(),
+            media_type: None,
+            size: Some(size as u64),
+            content: Box::pin(futures_util::stream::iter([Ok(vec![b'x'; size].into())])),
+            visibility: Visibility::Internal,
+            idempotency_key: String::new(),
+        };
+        let error = adapter.upload(&id, of(1001)).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Unacceptable, "{how}: {error}");
+        adapter.upload(&id, of(1000)).await.unwrap();
+    }
 }

@@ -1,12 +1,31 @@
 //! The main job over the real Request Tracker.
 
+use std::sync::Arc;
+
 use casebridge::cases::Visibility;
-use casebridge::sandbox::csapi::{Author, Priority, State};
+use casebridge::clock::SystemClock;
+use casebridge::entities::Priority as Level;
+use casebridge::sandbox::csapi::{Author, NewCase, Priority, State};
+use casebridge::sync::{Rules, Switches};
+use casebridge::tasks::{Outcome, Task, TaskKind};
+use chrono::Duration;
 use serde_json::json;
 
 use crate::harness::ugly::UGLY;
 use crate::server::Server;
-use crate::world::World;
+use crate::world::{LateClock, World, rules};
+
+fn sync_google(case: &str) -> Task {
+    Task::parse(TaskKind::SyncGoogleCase, json!({ "case_name": case }).to_string().as_bytes()).unwrap()
+}
+
+fn sync_company(id: &str) -> Task {
+    Task::parse(TaskKind::SyncCompanyCase, json!({ "case_id": id }).to_string().as_bytes()).unwrap()
+}
+
+fn starting<'a>(texts: &'a [String], start: &str) -> Vec<&'a String> {
+    texts.iter().filter(|text| text.starts_with(start)).collect()
+}
 
 #[tokio::test]
 async fn a_google_case_is_created_with_the_documented_fields_and_texts() {
@@ -98,21 +117,34 @@ async fn attachments_arrive_byte_for_byte_both_ways() {
     let author = || Author::google("Ada Lovelace");
     world.csapi.attach(&case, author(), "dump.bin", "application/octet-stream", &bytes).unwrap();
     world.csapi.attach(&case, author(), "alt.txt", "text/plain", &latin).unwrap();
-    world.jane.attaches(&id, "Bild \u{1f600}.bin", &bytes).await;
+    world.jane.attaches(&id, true, "Bild \u{1f600}.bin", &bytes).await;
+    world.jane.attaches(&id, true, "empty.txt", b"").await;
+    world.jane.attaches(&id, true, "latin.txt", &latin).await;
+    // One that hangs on a comment is as internal as that.
+    world.jane.attaches(&id, false, "secret.bin", &bytes).await;
     world.settle().await;
     world.settle().await;
     let mut files = world.company_files(&id).await;
     files.sort();
-    let expected = [
-        ("Bild \u{1f600}.bin".to_owned(), bytes.clone()),
-        ("alt.txt".to_owned(), latin),
-        ("dump.bin".to_owned(), bytes.clone()),
+    let own = |name: &str, content: &[u8]| (name.to_owned(), content.to_vec());
+    let mut expected = vec![
+        own("Bild \u{1f600}.bin", &bytes),
+        own("alt.txt", &latin),
+        own("dump.bin", &bytes),
+        own("empty.txt", b""),
+        own("latin.txt", &latin),
+        own("secret.bin", &bytes),
     ];
     assert!(files == expected, "{:?}", files.iter().map(|(name, _)| name).collect::<Vec<_>>());
     let at_google = world.csapi.attachments(&case).unwrap();
-    let names: Vec<&str> = at_google.iter().map(|file| file.filename.as_str()).collect();
-    // It hung on a comment, which is internal: it stays.
-    assert_eq!(names, ["dump.bin", "alt.txt"]);
+    let content = |file: &str| world.csapi.attachment_bytes(&case, file).unwrap();
+    let mut found: Vec<_> = at_google.iter().map(|file| (file.filename.clone(), content(&file.id))).collect();
+    found.sort();
+    expected.retain(|(name, _)| name != "secret.bin");
+    assert!(found == expected, "{:?}", found.iter().map(|(name, _)| name).collect::<Vec<_>>());
+    let history = world.jane.get(&format!("/ticket/{id}/history?fields=Type,Creator&per_page=100")).await;
+    let replies = history["items"].as_array().unwrap().iter().filter(|found| found["Type"] == "Correspond");
+    assert!(replies.into_iter().all(|found| found["Creator"]["id"] == "jane"), "copies are comments");
 }
 
 #[tokio::test]
@@ -125,7 +157,7 @@ async fn a_priority_changed_on_one_side_changes_on_the_other() {
     world.csapi.set_priority(&case, Priority::P0).unwrap();
     world.settle().await;
     assert_eq!(world.jane.ticket(&id).await["Priority"], "100");
-    world.jane.sets_priority(&id, casebridge::entities::Priority::P2).await;
+    world.jane.sets_priority(&id, Level::P2).await;
     world.settle().await;
     assert_eq!(world.csapi.case(&case).unwrap().priority, Some(Priority::P2));
 }
@@ -202,7 +234,7 @@ async fn ugly_content_arrives_readable_and_nothing_of_it_is_interpreted() {
 #[tokio::test]
 async fn a_request_tracker_that_stops_in_mid_flow_gets_everything_once_when_it_is_back() {
     let server = tokio::task::spawn_blocking(|| Server::start(1)).await.unwrap();
-    let world = World::on(&server, Visibility::Internal).await;
+    let world = World::on(&server, rules(), Arc::new(SystemClock)).await;
     let case = world.google_case("Outage", Priority::P2);
     world.settle().await;
     let (_, id) = world.pair().await;
@@ -242,7 +274,7 @@ async fn two_people_who_edit_at_the_same_time_lose_nothing() {
         for number in 0..5 {
             world.jane.writes(&id, true, "text/plain", &format!("jane {number}")).await;
         }
-        world.jane.sets_priority(&id, casebridge::entities::Priority::P1).await;
+        world.jane.sets_priority(&id, Level::P1).await;
     };
     let joe = async {
         for number in 0..5 {
@@ -274,4 +306,391 @@ async fn two_people_who_edit_at_the_same_time_lose_nothing() {
         assert_eq!(copies, 1, "{texts:?}");
     }
     assert_eq!(world.csapi.case(&case).unwrap().priority, Some(Priority::P1));
+}
+
+#[tokio::test]
+async fn of_two_priorities_the_more_urgent_wins() {
+    for (at_google, on_ticket, both) in
+        [(Priority::P3, Level::P1, (Priority::P1, "75")), (Priority::P1, Level::P3, (Priority::P1, "75"))]
+    {
+        let world = World::new().await;
+        let (case, id) = world.linked().await;
+        world.csapi.set_priority(&case, at_google).unwrap();
+        world.jane.sets_priority(&id, on_ticket).await;
+        world.settle().await;
+        let found =
+            (world.csapi.case(&case).unwrap().priority, world.jane.ticket(&id).await["Priority"].clone());
+        assert_eq!(found, (Some(both.0), json!(both.1)));
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_on_a_closed_pair_is_still_carried_and_leaves_it_closed() {
+    let world = World::new().await;
+    let (case, id) = world.linked().await;
+    world.csapi.close(&case).unwrap();
+    world.settle().await;
+    let closed_at = world.mapping().await.resolved_at;
+    assert!(closed_at.is_some());
+    world.google_says(&case, "One more thing.");
+    // A comment leaves a resolved ticket as it is; a reply of a person would open it.
+    world.jane.writes(&id, false, "text/plain", "hush").await;
+    world.settle().await;
+    assert_eq!(world.copies_on_ticket(&id).await, ["One more thing."]);
+    assert_eq!(world.jane.ticket(&id).await["Status"], "resolved");
+    assert_eq!((world.mapping().await.resolved_at, world.google_texts(&case).len()), (closed_at, 2));
+}
+
+#[tokio::test]
+async fn a_pair_closed_on_both_sides_at_once_is_only_noted() {
+    let world = World::new().await;
+    let (case, id) = world.linked().await;
+    world.csapi.close(&case).unwrap();
+    world.jane.sets_status(&id, "rejected").await;
+    world.settle().await;
+    assert!(world.mapping().await.resolved_at.is_some());
+    assert_eq!(world.jane.ticket(&id).await["Status"], "rejected", "what a person chose stays");
+    assert_eq!((world.google_texts(&case).len(), world.company_texts(&id).await.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn texts_beyond_every_limit_arrive_whole_in_numbered_parts() {
+    let world = World::new().await;
+    let words: String = (0..8_000).map(|number| format!("w{number:03} ")).collect();
+    let description: String = (0..3_000).map(|number| format!("line {number}\n")).collect();
+    let id = world.jane.creates(&world.slot.queue, "Long", &description, true).await;
+    world.settle().await;
+    let (case, _) = world.pair().await;
+    let further: String = world
+        .google_texts(&case)
+        .iter()
+        .filter_map(|text| text.strip_prefix("[Company Description (")?.split_once('\n'))
+        .map(|(_, body)| body)
+        .collect();
+    let first = world.csapi.case(&case).unwrap().description;
+    let first = first.split_once('\n').unwrap().1.to_owned();
+    assert_eq!(format!("{first}{further}").trim_end(), description.trim_end());
+    // Each emoji counts four bytes here and one character there.
+    let sources = [words[..40_000].to_owned(), "\u{1f680}".repeat(20_000)];
+    for text in &sources {
+        world.google_says(&case, text);
+        world.jane.writes(&id, true, "text/plain", text).await;
+        world.settle().await;
+    }
+    let whole = sources.concat();
+    assert!(world.copies_on_ticket(&id).await.concat() == whole);
+    assert!(world.copies_at_google(&case).concat() == whole);
+    let texts = world.company_texts(&id).await;
+    let ours = starting(&texts, "[Google Comment ");
+    assert!(ours.len() >= 11 && ours.iter().all(|text| text.len() <= 12_000), "{}", ours.len());
+}
+
+#[tokio::test]
+async fn a_comment_that_quotes_a_marker_is_carried() {
+    let world = World::new().await;
+    let (case, id) = world.linked().await;
+    let original = world.google_says(&case, "the original");
+    world.settle().await;
+    let quotation = format!("[Google Comment {original} by Google Support]\nthe original\nI do not agree.");
+    world.jane.writes(&id, true, "text/plain", &quotation).await;
+    world.settle().await;
+    assert_eq!(world.copies_at_google(&case), [quotation]);
+}
+
+#[tokio::test]
+async fn a_ticket_flagged_later_gets_its_case_with_all_that_was_said_before() {
+    let world = World::new().await;
+    let id = world.jane.creates(&world.slot.queue, "Not yet", "d", false).await;
+    let said = world.jane.writes(&id, true, "text/plain", "Said before the flag.").await;
+    world.settle().await;
+    assert_eq!(world.csapi.cases().len(), 0);
+    world.jane.flags(&id, true).await;
+    world.settle().await;
+    let (case, _) = world.pair().await;
+    let expected = [
+        format!("This case is now syncing with Company Case: {id}"),
+        format!("[Company Comment {said} by Jane Roe]\nSaid before the flag."),
+    ];
+    assert_eq!(world.google_texts(&case), expected);
+}
+
+#[tokio::test]
+async fn a_ticket_that_names_another_tickets_google_case_is_left_alone_until_the_field_is_cleared() {
+    let world = World::new().await;
+    let (case, id) = world.linked().await;
+    let clone = world.jane.creates(&world.slot.queue, "A clone", "", true).await;
+    world.jane.changes(&clone, json!({ "CustomFields": { "custom_field_google_name": case } })).await;
+    world.jane.writes(&clone, true, "text/plain", "said on the clone").await;
+    world.settle().await;
+    assert_eq!(world.pair().await, (case.clone(), id));
+    assert_eq!((world.csapi.cases().len(), world.copies_at_google(&case)), (1, Vec::new()));
+    world.jane.changes(&clone, json!({ "CustomFields": { "custom_field_google_name": null } })).await;
+    world.settle().await;
+    assert_eq!(world.csapi.cases().len(), 2);
+}
+
+#[tokio::test]
+async fn a_case_is_one_case_by_its_number_whatever_parent_its_name_has() {
+    let world = World::new().await;
+    let new = NewCase {
+        parent: "projects/my-project".to_owned(),
+        display_name: "In a project".to_owned(),
+        description: "Text.".to_owned(),
+        priority: Priority::P2,
+        author: Author::customer("Grace Hopper"),
+    };
+    let case = world.csapi.create_case(new).unwrap();
+    world.settle().await;
+    world.csapi.adjust(|switches| switches.names_as_asked = true);
+    world.google_says(&case.name, "More.");
+    let under_organization = format!("organizations/123/cases/{}", case.number);
+    let outcome = world.run(sync_google(&under_organization)).await;
+    assert_eq!(outcome, Outcome::Done);
+    world.settle().await;
+    let (name, id) = world.pair().await;
+    assert_eq!((name, world.tickets().await), (case.name, 1));
+    assert_eq!(world.copies_on_ticket(&id).await, ["More."]);
+}
+
+#[tokio::test]
+async fn many_syncs_of_one_case_at_the_same_moment_double_nothing() {
+    let world = World::new().await;
+    let (case, id) = world.linked().await;
+    for number in 0..5 {
+        world.google_says(&case, &format!("g{number}"));
+        world.jane.writes(&id, true, "text/plain", &format!("r{number}")).await;
+    }
+    let syncs =
+        (0..8).map(|number| world.run(if number % 2 == 0 { sync_google(&case) } else { sync_company(&id) }));
+    futures_util::future::join_all(syncs).await;
+    world.settle().await;
+    let numbers = |letter: &str| (0..5).map(|number| format!("{letter}{number}")).collect::<Vec<_>>();
+    assert_eq!(world.copies_on_ticket(&id).await, numbers("g"));
+    assert_eq!(world.copies_at_google(&case), numbers("r"));
+}
+
+#[tokio::test]
+async fn a_ticket_moved_to_another_queue_still_syncs() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let other = server.slot();
+    let world = World::new().await;
+    let rights = format!(
+        "for my $right (qw(SeeQueue ShowTicket ShowTicketComments CommentOnTicket ModifyTicket)) {{ \
+         my $other = RT::Queue->new($system); must($other->Load('{}')); grant($right, $other) }}",
+        other.queue
+    );
+    server.alter(&world.slot, &rights);
+    let (case, id) = world.linked().await;
+    world.jane.changes(&id, json!({ "Queue": other.queue })).await;
+    world.google_says(&case, "from Google");
+    world.jane.writes(&id, true, "text/plain", "from the company").await;
+    world.settle().await;
+    assert_eq!(world.copies_on_ticket(&id).await, ["from Google"]);
+    assert_eq!(world.copies_at_google(&case), ["from the company"]);
+    assert_eq!((world.csapi.cases().len(), world.tickets().await), (1, 0));
+}
+
+#[tokio::test]
+async fn a_ticket_that_was_deleted_ends_the_pair_with_one_comment() {
+    let clock = LateClock::by(Duration::minutes(20));
+    let world = World::with(rules(), clock.clone()).await;
+    let (case, id) = world.linked().await;
+    clock.catch_up();
+    world.settle().await;
+    world.jane.sets_status(&id, "deleted").await;
+    world.google_says(&case, "is anybody there?");
+    world.settle().await;
+    let texts = world.google_texts(&case);
+    assert_eq!(starting(&texts, "This case no longer syncs: ").len(), 1, "{texts:?}");
+    assert_eq!(world.tickets().await, 0, "no second counterpart is made");
+    assert!(world.mapping().await.resolved_at.is_some());
+}
+
+#[tokio::test]
+async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_on_the_ticket() {
+    let clock = LateClock::by(Duration::minutes(20));
+    let world = World::with(rules(), clock.clone()).await;
+    let (case, id) = world.linked().await;
+    clock.catch_up();
+    world.settle().await;
+    world.csapi.delete_case(&case).unwrap();
+    world.jane.writes(&id, true, "text/plain", "Is anybody there?").await;
+    world.settle().await;
+    let texts = world.company_texts(&id).await;
+    assert_eq!(starting(&texts, "This case no longer syncs: ").len(), 1, "{texts:?}");
+    assert_eq!(world.csapi.cases().len(), 0, "no second counterpart is made");
+}
+
+#[tokio::test]
+async fn after_cleanup_an_update_of_the_old_case_doubles_nothing() {
+    let clock = LateClock::by(Duration::days(40));
+    let world = World::with(rules(), clock.clone()).await;
+    let (case, id) = world.linked().await;
+    world.google_says(&case, "before");
+    world.csapi.close(&case).unwrap();
+    world.settle().await;
+    clock.catch_up();
+    assert_eq!(world.run(Task::Cleanup).await, Outcome::Done);
+    assert_eq!(world.mappings().await.len(), 0);
+    world.google_says(&case, "long after");
+    // A person may ask for it: then the pair is found again, and only what is new is carried.
+    let outcome = world.run(sync_google(&case)).await;
+    assert_eq!(outcome, Outcome::Done);
+    world.settle().await;
+    assert_eq!(world.copies_on_ticket(&id).await, ["before", "long after"]);
+    assert_eq!(world.tickets().await, 1);
+    assert_eq!(starting(&world.google_texts(&case), "This case is now syncing").len(), 1);
+}
+
+#[tokio::test]
+async fn each_of_the_five_things_can_be_switched_off() {
+    for off in ["creation", "comments", "attachments", "priority", "status"] {
+        let switches = Switches {
+            creation: off != "creation",
+            comments: off != "comments",
+            attachments: off != "attachments",
+            priority: off != "priority",
+            status: off != "status",
+        };
+        let world = World::with(Rules { switches, ..rules() }, Arc::new(SystemClock)).await;
+        let case = world.google_case("Disk is slow", Priority::P2);
+        world.settle().await;
+        if off == "creation" {
+            assert_eq!((world.tickets().await, world.mappings().await.len()), (0, 0));
+            continue;
+        }
+        let (_, id) = world.pair().await;
+        world.google_says(&case, "a comment");
+        world.csapi.attach(&case, Author::customer("Grace Hopper"), "a.txt", "text/plain", b"a").unwrap();
+        world.csapi.set_priority(&case, Priority::P0).unwrap();
+        world.csapi.close(&case).unwrap();
+        world.settle().await;
+        let ticket = world.jane.ticket(&id).await;
+        let carried = (
+            world.copies_on_ticket(&id).await.len() == 1,
+            world.company_files(&id).await.len() == 1,
+            ticket["Priority"] == "100",
+            ticket["Status"] == "resolved",
+        );
+        let expected = (off != "comments", off != "attachments", off != "priority", off != "status");
+        assert_eq!(carried, expected, "{off}");
+    }
+}
+
+#[tokio::test]
+async fn comments_are_private_unless_the_configuration_says_otherwise() {
+    for (carry, arrive, at_google, kind) in [
+        (false, Visibility::Internal, vec!["to all"], "Comment"),
+        (true, Visibility::Internal, vec!["among us", "to all"], "Comment"),
+        (false, Visibility::Public, vec!["to all"], "Correspond"),
+    ] {
+        let rules = Rules { carry_internal_comments: carry, comment_visibility: arrive, ..rules() };
+        let world = World::with(rules, Arc::new(SystemClock)).await;
+        let (case, id) = world.linked().await;
+        world.jane.writes(&id, false, "text/plain", "among us").await;
+        world.jane.writes(&id, true, "text/plain", "to all").await;
+        world.jane.attaches(&id, false, "secret.bin", b"secret").await;
+        world.google_says(&case, "from Google");
+        world.csapi.attach(&case, Author::google("Ada Lovelace"), "g.bin", "application/x-g", b"g").unwrap();
+        world.settle().await;
+        world.settle().await;
+        assert_eq!(world.copies_at_google(&case), at_google, "{carry} {arrive:?}");
+        let names: Vec<String> =
+            world.csapi.attachments(&case).unwrap().into_iter().map(|file| file.filename).collect();
+        assert_eq!(names.contains(&"secret.bin".to_owned()), carry, "{names:?}");
+        assert_eq!(world.copies_on_ticket(&id).await, ["from Google"]);
+        let history = world.jane.get(&format!("/ticket/{id}/history?fields=Type,Creator&per_page=100")).await;
+        let ours = history["items"].as_array().unwrap().iter().filter(|found| {
+            found["Creator"]["id"] == world.slot.user
+                && (found["Type"] == "Comment" || found["Type"] == "Correspond")
+        });
+        let kinds: Vec<&str> = ours.map(|found| found["Type"].as_str().unwrap()).collect();
+        assert_eq!(kinds, [kind, kind], "a comment and a file");
+    }
+}
+
+#[tokio::test]
+async fn what_hurts_is_shown_as_it_was_typed_in_a_browser() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let world = World::new().await;
+    let script = "<script>alert('<hurt>')</script> &lt;b&gt; <img src=x onerror=hurt()>";
+    let case = world.google_case("<script>hurt()</script>", Priority::P2);
+    world.google_says(&case, script);
+    let author = || Author::customer("Grace <b>Hopper</b>");
+    world.csapi.add_comment(&case, author(), "by somebody").unwrap();
+    world
+        .csapi
+        .attach(&case, author(), "<img src=x onerror=hurt()>.html", "text/html", script.as_bytes())
+        .unwrap();
+    world.settle().await;
+    world.settle().await;
+    let (_, id) = world.pair().await;
+    assert_eq!(world.company_files(&id).await.len(), 1);
+    let page = server.page(&id).await;
+    assert!(page.contains("Ticket/History.html") || page.contains("history"), "it is the ticket's page");
+    for harmful in ["<script>hurt", "<script>alert('<hurt", "<img src=x", "<b>Hopper"] {
+        assert!(!page.contains(harmful), "{harmful}");
+    }
+    for readable in [
+        "&lt;script&gt;alert&#40;",
+        "&amp;lt;b&amp;gt;",
+        "&lt;b&gt;Hopper",
+        "&lt;img src=x onerror=hurt&#40;&#41;&gt;.html",
+    ] {
+        assert!(page.contains(readable), "{readable} is not in\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn what_people_write_in_the_editor_comes_to_google_readable() {
+    let world = World::new().await;
+    let (case, id) = world.linked().await;
+    let html = "<p>It fails&nbsp;<strong>again</strong>:</p>\n<pre>\nERROR   1\n  at main()\n</pre>\n\
+                <ul>\n\t<li>first</li>\n\t<li>see <a href=\"https://example.com/a?b=1&amp;c=2\">the log</a></li>\n</ul>\n\
+                <blockquote><p>quoted</p></blockquote><p>&Uuml;ber 5 &gt; 3 &amp;&amp; <img alt=\"screen\" src=\"cid:1\" /></p>";
+    world.jane.writes(&id, true, "text/html", html).await;
+    world.settle().await;
+    let expected = "It fails again:\n\nERROR   1\n  at main()\n\n- first\n- see the log (https://example.com/a?b=1&c=2)\n\n\
+                    > quoted\n\n\u{dc}ber 5 > 3 && [screen]";
+    assert_eq!(world.copies_at_google(&case), [expected]);
+}
+
+#[tokio::test]
+async fn a_file_that_request_tracker_cuts_or_drops_becomes_one_comment_and_its_rest_goes_nowhere() {
+    for how in ["TruncateLongAttachments", "DropLongAttachments"] {
+        let lines = format!("Set($MaxAttachmentSize, 1000); Set(${how}, 1);");
+        let server = tokio::task::spawn_blocking(move || Server::with(1, &lines)).await.unwrap();
+        // Public: what is left of an upload would go back to Google.
+        let rules = Rules { comment_visibility: Visibility::Public, ..rules() };
+        let world = World::on(&server, rules, Arc::new(SystemClock)).await;
+        let (case, id) = world.linked().await;
+        let author = || Author::customer("Grace Hopper");
+        world.csapi.attach(&case, author(), "core.bin", "application/octet-stream", &[7; 1001]).unwrap();
+        world.csapi.attach(&case, author(), "small.bin", "application/octet-stream", &[7; 1000]).unwrap();
+        // A person's: what Request Tracker has of it is all that there is.
+        world.jane.attaches(&id, true, "theirs.bin", &[8; 2000]).await;
+        for _ in 0..2 {
+            world.settle().await;
+            let texts = world.company_texts(&id).await;
+            let about = starting(&texts, "[Google Attachment ");
+            assert_eq!(about.len(), 1, "{how}: {texts:?}");
+            for part in ["\"core.bin\"", "1001 bytes", "Grace Hopper", &case] {
+                assert!(about[0].contains(part), "{how}: {part}: {about:?}");
+            }
+            let mut at_google: Vec<_> = world
+                .csapi
+                .attachments(&case)
+                .unwrap()
+                .into_iter()
+                .map(|file| (world.csapi.attachment_bytes(&case, &file.id).unwrap().len(), file.filename))
+                .collect();
+            at_google.sort();
+            let theirs =
+                if how.starts_with("Truncate") { (1000, "theirs.bin") } else { (24, "theirs.bin.txt") };
+            let mut expected =
+                [(1001, "core.bin"), (1000, "small.bin"), theirs].map(|(size, name)| (size, name.to_owned()));
+            expected.sort();
+            assert_eq!(at_google, expected, "{how}");
+        }
+    }
 }

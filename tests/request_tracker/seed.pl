@@ -31,7 +31,7 @@ must( $name->Create(
 sub user {
     my ( $name, $real_name ) = @_;
     my $user = RT::User->new($system);
-    must( $user->Create( Name => $name, RealName => $real_name, Privileged => 1 ) );
+    must( $user->Create( Name => $name, RealName => $real_name, Privileged => 1, Password => 'for tests only' ) );
     return $user;
 }
 
@@ -50,10 +50,8 @@ for my $person ( [ 'jane', 'Jane Roe' ], [ 'joe', 'Joe Bloggs' ] ) {
 }
 
 # What docs/crm-request-tracker.md asks for, and no more.
-my @rights = qw(
-    SeeQueue CreateTicket ShowTicket ShowTicketComments CommentOnTicket ReplyToTicket ModifyTicket
-    SeeCustomField ModifyCustomField
-);
+my @rights = qw(SeeQueue CreateTicket ShowTicket ShowTicketComments CommentOnTicket ReplyToTicket ModifyTicket);
+my @field_rights = qw(SeeCustomField ModifyCustomField);
 for my $slot ( 1 .. $slots ) {
     my $queue = RT::Queue->new($system);
     must( $queue->Create( Name => "Support $slot" ) );
@@ -61,6 +59,11 @@ for my $slot ( 1 .. $slots ) {
     my $user = user( "casebridge-$slot", "Casebridge $slot" );
     for my $right (@rights) {
         must( $user->PrincipalObj->GrantRight( Right => $right, Object => $queue ) );
+    }
+    for my $field ( $flag, $name ) {
+        for my $right (@field_rights) {
+            must( $user->PrincipalObj->GrantRight( Right => $right, Object => $field ) );
+        }
     }
     print join( "\t", $queue->Name, $user->Name, token($user) ), "\n";
 }

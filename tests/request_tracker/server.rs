@@ -1,7 +1,7 @@
 //! Request Tracker, as processes of our own, and the people who work with it.
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use casebridge::clock::SystemClock;
+use casebridge::clock::{SharedClock, SystemClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::request_tracker::{NAME, RequestTracker, RequestTrackerSettings};
 use casebridge::entities::Priority;
@@ -18,10 +18,11 @@ use casebridge::telemetry::Metrics;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 const SERVER: &str = "/usr/share/request-tracker5/libexec/rt-server";
 /// Tests that may share a server.
-const SLOTS: usize = 60;
+const SLOTS: usize = 120;
 /// The numbers of the five levels.
 pub(crate) const NUMBERS: [u8; 5] = [100, 75, 50, 25, 0];
 
@@ -30,13 +31,15 @@ pub(crate) const NUMBERS: [u8; 5] = [100, 75, 50, 25, 0];
 pub(crate) struct Slot {
     pub(crate) queue: String,
     pub(crate) user: String,
-    token: String,
+    pub(crate) token: String,
 }
 
 /// A running Request Tracker. It ends when this is dropped, and with this process however that ends.
 pub(crate) struct Server {
     process: Mutex<Option<Child>>,
     folder: PathBuf,
+    /// Bound and never listening: nobody else gets the port, also while the server is stopped; the server may bind it too.
+    _reserved: TcpSocket,
     port: u16,
     /// Jane's and Joe's.
     tokens: Vec<String>,
@@ -47,19 +50,27 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one with an empty database and that many slots.
     pub(crate) fn start(slots: usize) -> Self {
+        Self::with(slots, "")
+    }
+
+    /// The same with more lines in its configuration.
+    pub(crate) fn with(slots: usize, lines: &str) -> Self {
         assert!(
             Path::new(SERVER).is_file(),
             "{SERVER} is missing: these tests need Request Tracker 5, which .ci/request-tracker.sh installs"
         );
         let folder = tempfile::Builder::new().prefix("casebridge-rt").tempdir().unwrap().keep();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let reserved = TcpSocket::new_v4().unwrap();
+        reserved.set_reuseaddr(true).unwrap();
+        reserved.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let port = reserved.local_addr().unwrap().port();
         std::fs::create_dir(folder.join("site.d")).unwrap();
         // A zone that is behind UTC, and has summer time: a time that is read in it would be found too late.
         let config = format!(
             "Set($rtname, 'example.test');\nSet($Organization, 'example.test');\nSet($WebDomain, '127.0.0.1');\n\
              Set($WebPort, {port});\nSet($WebPath, '');\nSet($DatabaseType, 'SQLite');\nSet($DatabaseName, '{}');\n\
              Set($BcryptCost, 4);\nSet($Timezone, 'America/New_York');\nSet($LogToSTDERR, 'error');\n\
-             Set($LogToSyslog, undef);\nSet($MailCommand, 'testfile');\nSet($MasonDataDir, '{}');\n1;\n",
+             Set($LogToSyslog, undef);\nSet($MailCommand, 'testfile');\nSet($MasonDataDir, '{}');\n{lines}\n1;\n",
             folder.join("rt.db").display(),
             folder.join("mason").display(),
         );
@@ -67,6 +78,7 @@ impl Server {
         let mut server = Self {
             process: Mutex::default(),
             folder,
+            _reserved: reserved,
             port,
             tokens: Vec::new(),
             slots: Vec::new(),
@@ -114,28 +126,15 @@ impl Server {
 
     /// Starts the server, on the port and with the database that it had.
     pub(crate) fn resume(&self) {
-        let log = std::fs::File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
-        // The shell waits for the end of its input, which it shares with nobody: the pipe closes when this process ends,
-        // even by a signal (one to the whole group leaves the shell alone), and then the shell takes the server's whole process group with it. That happens once more when
-        // it has been closed on purpose; only the end of everything removes the folder.
-        let script = "set -m; \"$@\" < /dev/null & rt=$!; trap '' HUP INT TERM; read -r last; kill -TERM -- -$rt; wait $rt; \
-                      kill -KILL -- -$rt 2>/dev/null; [ \"$last\" = keep ] || rm -rf \"$folder\"";
         let port = self.port.to_string();
-        let process = self
-            .command("bash")
-            .env("folder", &self.folder)
-            .args(["-c", script, "bash", SERVER, "--server", "Starlet", "--host", "127.0.0.1"])
-            .args(["--port", &port, "--max-workers", "2"])
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let server =
+            [SERVER, "--server", "Starlet", "--host", "127.0.0.1", "--port", &port, "--max-workers", "2"];
+        let process = watched(self.command("bash"), &self.folder, &server);
         *self.process.lock().unwrap() = Some(process);
         let begun = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
             let log = || std::fs::read_to_string(self.folder.join("log")).unwrap();
-            assert!(begun.elapsed() < Duration::from_mins(1), "Request Tracker did not start:\n{}", log());
+            assert!(begun.elapsed() < Duration::from_mins(2), "Request Tracker did not start:\n{}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -156,14 +155,35 @@ impl Server {
         self.slots.get(next).expect("as many slots as tests").clone()
     }
 
-    /// The adapter, as the connector's user of that slot.
-    pub(crate) fn adapter(&self, slot: &Slot) -> RequestTracker {
-        let settings = RequestTrackerSettings {
+    /// Changes something as an administrator would: Perl that alter.pl explains. Rights of a user who has been at work already
+    /// are known to the running server for a while: change them before.
+    pub(crate) fn alter(&self, slot: &Slot, perl: &str) {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/request_tracker/alter.pl");
+        self.run("perl", &[script, &slot.queue, &slot.user, perl]);
+    }
+
+    /// The settings that docs/crm-request-tracker.md leads to.
+    pub(crate) fn settings(slot: &Slot) -> RequestTrackerSettings {
+        RequestTrackerSettings {
             queue: slot.queue.clone(),
             user: slot.user.clone(),
             token: Some("env:TOKEN".to_owned()),
             ..RequestTrackerSettings::default()
-        };
+        }
+    }
+
+    /// The adapter, as the connector's user of that slot.
+    pub(crate) fn adapter(&self, slot: &Slot) -> RequestTracker {
+        self.adapter_with(slot, Self::settings(slot), Arc::new(SystemClock))
+    }
+
+    /// The same with other settings or another clock.
+    pub(crate) fn adapter_with(
+        &self,
+        slot: &Slot,
+        settings: RequestTrackerSettings,
+        clock: SharedClock,
+    ) -> RequestTracker {
         assert_eq!(settings.problems(), Vec::<String>::new());
         let words = PriorityWords::new(NUMBERS.map(|number| number.to_string())).unwrap();
         assert_eq!(RequestTrackerSettings::priority_problems(&words), Vec::<String>::new());
@@ -180,7 +200,6 @@ impl Server {
             download_hosts: Vec::new(),
         };
         let credentials = settings.credentials(&slot.token).unwrap();
-        let clock = Arc::new(SystemClock);
         let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
         RequestTracker::new(settings, words, upstream, clock)
     }
@@ -203,6 +222,27 @@ impl Server {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
     }
+}
+
+/// Starts a program that ends with this process, however that ends, and its folder with it. `shell` is a bash to be started.
+///
+/// The shell waits for the end of its input, which it shares with nobody: the pipe closes when this process ends, even by a
+/// signal (one that goes to the whole group is ignored), and then the shell takes the program's whole process group with it.
+/// A line `keep` ends the program and leaves the folder.
+fn watched(mut shell: Command, folder: &Path, program: &[&str]) -> Child {
+    let script = "set -m; trap '' HUP INT TERM; (trap - HUP INT TERM; exec \"$@\") < /dev/null & child=$!; \
+                  read -r last; kill -TERM -- -$child; wait $child; \
+                  kill -KILL -- -$child 2>/dev/null; [ \"$last\" = keep ] || rm -rf \"$folder\"";
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
+    shell
+        .env("folder", folder)
+        .args(["-c", script, "bash"])
+        .args(program)
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for Server {
@@ -262,17 +302,21 @@ impl Person {
         last(&self.send(request).await.1.unwrap())
     }
 
-    /// Attaches a file; its ID.
-    pub(crate) async fn attaches(&self, ticket: &str, filename: &str, content: &[u8]) -> String {
-        let path = format!("/ticket/{ticket}/comment");
+    /// Attaches a file to a comment (internal) or a reply; its ID.
+    pub(crate) async fn attaches(
+        &self,
+        ticket: &str,
+        public: bool,
+        filename: &str,
+        content: &[u8],
+    ) -> String {
+        let path = format!("/ticket/{ticket}/{}", if public { "correspond" } else { "comment" });
         let request = self.request(Method::POST, &path);
         let request = if content.is_empty() {
-            let file = json!({
-                "FileName": filename.replace('/', "_"), "FileType": "application/octet-stream", "FileContent": "=",
-            });
-            let filename = if filename == "0" { "zero" } else { filename };
-            let mut file = file;
-            file["FileName"] = json!(filename);
+            // REST takes no upload without content, and Perl takes "0" for no name.
+            let name = if filename == "0" { "zero" } else { filename };
+            let file =
+                json!({ "FileName": name, "FileType": "application/octet-stream", "FileContent": "=" });
             request.json(&json!({ "NoContent": 1, "Attachments": [file] }))
         } else {
             let part = Part::bytes(content.to_vec()).mime_str("application/octet-stream").unwrap();
@@ -326,6 +370,70 @@ impl Person {
             .get(&format!("/ticket/{ticket}/attachments?fields={fields}&per_page=100&orderby=id&order=ASC"))
             .await;
         found["items"].as_array().unwrap().clone()
+    }
+}
+
+impl Server {
+    /// What a browser gets of a ticket's history, as HTML.
+    pub(crate) async fn page(&self, ticket: &str) -> String {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        let base = format!("http://127.0.0.1:{}", self.port);
+        let login = http
+            .post(format!("{base}/NoAuth/Login.html"))
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body("user=jane&pass=for+tests+only")
+            .send()
+            .await
+            .unwrap();
+        let cookie = login.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        let url = format!("{base}/Ticket/History.html?id={ticket}");
+        let page = http.get(url).header("Cookie", cookie).send().await.unwrap();
+        assert_eq!(page.status(), 200);
+        page.text().await.unwrap()
+    }
+}
+
+#[test]
+fn a_server_ends_with_its_test_and_not_before() {
+    fn alive(process: &str) -> bool {
+        Command::new("kill").args(["-0", process]).stderr(Stdio::null()).status().unwrap().success()
+    }
+    let within = |what: &str, holds: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "{what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    for last in ["", "keep\n"] {
+        let folder = tempfile::tempdir().unwrap().keep();
+        // A program with a child of its own; both write down who they are.
+        let program = ["bash", "-c", "sleep 600 & echo $! $$ > pids.new; mv pids.new pids; wait"];
+        let mut shell = Command::new("bash");
+        shell.current_dir(&folder);
+        let mut watch = watched(shell, &folder, &program);
+        within("the program starts", &|| folder.join("pids").exists());
+        let pids = std::fs::read_to_string(folder.join("pids")).unwrap();
+        let pids: Vec<&str> = pids.split_whitespace().collect();
+        // What a terminal or a supervisor sends to all of a test's processes: only the test may end of it.
+        for signal in ["-HUP", "-INT", "-TERM"] {
+            assert!(Command::new("kill").args([signal, &watch.id().to_string()]).status().unwrap().success());
+        }
+        // The shell comes to its signals before it comes to its input.
+        assert!(watch.try_wait().unwrap().is_none());
+        assert!(pids.iter().all(|pid| alive(pid)), "{pids:?}");
+        let mut input = watch.stdin.take().unwrap();
+        input.write_all(last.as_bytes()).unwrap();
+        // The end of this process, however it comes, closes its end of the pipe.
+        drop(input);
+        watch.wait().unwrap();
+        within("all of it ends", &|| !pids.iter().any(|pid| alive(pid)));
+        assert_eq!(folder.exists(), last == "keep\n");
+        let _ = std::fs::remove_dir_all(&folder);
     }
 }
 

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
 use casebridge::cases::{CaseSystem, Check, Visibility};
-use casebridge::clock::{SharedClock, SystemClock};
+use casebridge::clock::{Clock, SharedClock, SystemClock};
 use casebridge::csapi::{Csapi, CsapiSettings};
 use casebridge::entities::{CaseMapping, Sides, ToleranceTable};
 use casebridge::outbound::{NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
@@ -18,7 +19,7 @@ use casebridge::store::{MappingFilter, SqliteStore, Store};
 use casebridge::sync::{Rules, Switches};
 use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Task, TaskSettings};
 use casebridge::telemetry::Metrics;
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,35 @@ impl TaskQueue for Waiting {
     }
 }
 
+/// A clock that may be behind the machine's, and so behind Request Tracker's, and catches up when it is told to.
+#[derive(Debug, Default)]
+pub(crate) struct LateClock(AtomicI64);
+
+impl LateClock {
+    /// Behind by so much.
+    pub(crate) fn by(late: Duration) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(late.num_seconds())))
+    }
+
+    /// Shows the machine's time from now on.
+    pub(crate) fn catch_up(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Clock for LateClock {
+    fn now(&self) -> DateTime<Utc> {
+        SystemClock.now() - Duration::seconds(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What the configuration says unless a test says otherwise: the defaults.
+pub(crate) fn rules() -> Rules {
+    let switches =
+        Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
+    Rules { switches, carry_internal_comments: false, comment_visibility: Visibility::Internal }
+}
+
 /// The connector and both systems.
 pub(crate) struct World {
     pub(crate) csapi: SandboxCsapi,
@@ -60,12 +90,16 @@ pub(crate) struct World {
 impl World {
     /// On the shared server, with a queue of its own.
     pub(crate) async fn new() -> Self {
-        let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
-        Self::on(server, Visibility::Internal).await
+        Self::with(rules(), Arc::new(SystemClock)).await
     }
 
-    pub(crate) async fn on(server: &Server, comment_visibility: Visibility) -> Self {
-        let clock: SharedClock = Arc::new(SystemClock);
+    /// The same with other rules or another clock.
+    pub(crate) async fn with(rules: Rules, clock: SharedClock) -> Self {
+        let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+        Self::on(server, rules, clock).await
+    }
+
+    pub(crate) async fn on(server: &Server, rules: Rules, clock: SharedClock) -> Self {
         let slot = server.slot();
         let csapi = SandboxCsapi::new(clock.clone(), "organizations/123");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -92,18 +126,17 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(&folder.path().join("store.db")).unwrap());
         let waiting = Arc::new(Waiting::default());
-        let switches =
-            Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
+        let company = server.adapter_with(&slot, Server::settings(&slot), clock.clone());
         let deps = Deps {
             clock,
             store: store.clone(),
             queue: waiting.clone(),
             systems: Sides {
                 google: Arc::new(google) as Arc<dyn CaseSystem>,
-                company: Arc::new(server.adapter(&slot)) as Arc<dyn CaseSystem>,
+                company: Arc::new(company) as Arc<dyn CaseSystem>,
             },
             settings: TaskSettings {
-                rules: Rules { switches, carry_internal_comments: false, comment_visibility },
+                rules,
                 windows: Sides { google: Duration::minutes(30), company: Duration::minutes(5) },
                 max_case_age: Duration::days(30),
                 retention: Duration::days(30),
@@ -138,6 +171,11 @@ impl World {
             }
         }
         failed
+    }
+
+    /// Runs one task, as a person does: it answers for itself.
+    pub(crate) async fn run(&self, task: Task) -> Outcome {
+        tasks::run(&self.deps, task, Caller::Person, Mode::Act).await.outcome
     }
 
     /// Enough for anything that is not disturbed to arrive and settle.
@@ -186,9 +224,31 @@ impl World {
         files
     }
 
+    /// The bodies of the copies on the Google case, oldest first.
+    pub(crate) fn copies_at_google(&self, case: &str) -> Vec<String> {
+        copies(self.google_texts(case), "[Company Comment ")
+    }
+
+    /// The bodies of the copies on the ticket, oldest first.
+    pub(crate) async fn copies_on_ticket(&self, ticket: &str) -> Vec<String> {
+        copies(self.company_texts(ticket).await, "[Google Comment ")
+    }
+
+    /// All mappings.
+    pub(crate) async fn mappings(&self) -> Vec<CaseMapping> {
+        self.store.list(MappingFilter::All, None, 1000).await.unwrap().mappings
+    }
+
+    /// A Google case with its ticket: their names.
+    pub(crate) async fn linked(&self) -> (String, String) {
+        self.google_case("Disk is slow", Priority::P2);
+        self.settle().await;
+        self.pair().await
+    }
+
     /// The one mapping there is.
     pub(crate) async fn mapping(&self) -> CaseMapping {
-        let mut mappings = self.store.list(MappingFilter::All, None, 1000).await.unwrap().mappings;
+        let mut mappings = self.mappings().await;
         assert_eq!(mappings.len(), 1, "{mappings:#?}");
         mappings.remove(0)
     }
@@ -205,4 +265,9 @@ impl World {
         let found: Value = self.jane.get(&format!("/tickets?query={query}&per_page=100")).await;
         found["items"].as_array().unwrap().len()
     }
+}
+
+fn copies(texts: Vec<String>, header: &str) -> Vec<String> {
+    let of = |text: String| text.strip_prefix(header)?.split_once('\n').map(|(_, body)| body.to_owned());
+    texts.into_iter().filter_map(of).collect()
 }

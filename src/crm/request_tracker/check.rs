@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::client::{self, Client};
 use super::settings::RequestTrackerSettings;
 use super::{NAME, PriorityWords, wire};
-use crate::cases::{ApiError, Check};
+use crate::cases::{ApiError, ApiErrorKind, Check};
 
 type Finding = Result<String, String>;
 
@@ -36,9 +36,12 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Chec
     let queue = queue.unwrap_or_default();
     add("right to create tickets".to_owned(), may_create(&queue, settings));
     let flag = field(client, &queue, "flag_field", &settings.flag_field).await;
-    add(format!("field {}", settings.flag_field), flag.and_then(|field| has_value(&field, settings)));
+    add(format!("field {}", settings.flag_field), flag.and_then(|field| has_value(field.as_ref(), settings)));
     let google = field(client, &queue, "google_name_field", &settings.google_name_field).await;
-    add(format!("field {}", settings.google_name_field), google.and_then(|field| is_text(&field, settings)));
+    add(
+        format!("field {}", settings.google_name_field),
+        google.and_then(|field| is_text(field.as_ref(), settings)),
+    );
     let problems = RequestTrackerSettings::priority_problems(priorities);
     let priorities =
         if problems.is_empty() { Ok("numbers from 0 to 100".to_owned()) } else { Err(problems.join("; ")) };
@@ -107,16 +110,27 @@ fn may_create(queue: &Value, settings: &RequestTrackerSettings) -> Finding {
     }
 }
 
-async fn field(client: &Client, queue: &Value, key: &str, name: &str) -> Result<Value, String> {
+/// The custom field; `None` if only its place on the queue can be seen: a right that was granted on a queue shows a field on
+/// its tickets, and not by itself.
+async fn field(client: &Client, queue: &Value, key: &str, name: &str) -> Result<Option<Value>, String> {
     let id = client::field_of(queue, name).ok_or_else(|| {
         format!(
             "the queue has no custom field {name}, or the connector's user may not see it: make it (Admin, Custom Fields), apply it to the queue, grant SeeCustomField, or name another in company.request-tracker.{key}"
         )
     })?;
-    client.custom_field(&id).await.map_err(|error| failed(&error, "grant SeeCustomField on the queue"))
+    match client.custom_field(&id).await {
+        Ok(field) => Ok(Some(field)),
+        Err(error) if error.kind == ApiErrorKind::Unauthorized => Ok(None),
+        Err(error) => Err(failed(&error, "grant SeeCustomField on the queue")),
+    }
 }
 
-fn has_value(field: &Value, settings: &RequestTrackerSettings) -> Finding {
+/// What is said of a field of which no more can be seen.
+const ON_QUEUE: &str =
+    "on the queue; its type and values are shown only to users with SeeCustomField on all of it: not tried";
+
+fn has_value(field: Option<&Value>, settings: &RequestTrackerSettings) -> Finding {
+    let Some(field) = field else { return Ok(ON_QUEUE.to_owned()) };
     let kind = wire::text(field, "Type").unwrap_or_default();
     if wire::text(field, "MaxValues").as_deref() != Some("1") {
         return Err(
@@ -127,10 +141,9 @@ fn has_value(field: &Value, settings: &RequestTrackerSettings) -> Finding {
         return Ok(kind);
     }
     let values = field.get("Values").and_then(Value::as_array);
-    let known = values
-        .into_iter()
-        .flatten()
-        .any(|value| value.get("name").and_then(Value::as_str) == Some(settings.flag_value.trim()));
+    let wanted = settings.flag_value.trim().to_lowercase();
+    let known =
+        values.into_iter().flatten().filter_map(Value::as_str).any(|value| value.to_lowercase() == wanted);
     if known {
         Ok(format!("has the value {}", settings.flag_value))
     } else {
@@ -141,7 +154,8 @@ fn has_value(field: &Value, settings: &RequestTrackerSettings) -> Finding {
     }
 }
 
-fn is_text(field: &Value, settings: &RequestTrackerSettings) -> Finding {
+fn is_text(field: Option<&Value>, settings: &RequestTrackerSettings) -> Finding {
+    let Some(field) = field else { return Ok(ON_QUEUE.to_owned()) };
     let kind = wire::text(field, "Type").unwrap_or_default();
     if kind == "Freeform" && wire::text(field, "MaxValues").as_deref() == Some("1") {
         Ok("holds one line of text".to_owned())

@@ -196,7 +196,8 @@ impl Client {
         since: Option<DateTime<Utc>>,
     ) -> Result<Vec<Value>, ApiError> {
         self.newest_first(&format!("/REST/2.0/ticket/{}/history", segment(id)), since, |call| {
-            call.query("fields", "Type,Creator,Created").query("fields[Creator]", "RealName")
+            call.query("fields", "Type,Creator,Created,Data,OldValue,NewValue")
+                .query("fields[Creator]", "RealName")
         })
         .await
     }

@@ -1,8 +1,9 @@
 //! The names that files get in Request Tracker (`R25`).
 
-/// The longest name, in characters: the width of the column `Attachments.Filename`.
+/// The longest name, in bytes of UTF-8: the width of the column `Attachments.Filename` counts characters, but what is written
+/// is cut by bytes (`DBIx::SearchBuilder::Record`, `TruncateValue`), ending and all.
 const LONGEST: usize = 255;
-/// The longest ending (`.tar.gz`) that is kept when a name has to be cut, in characters.
+/// The longest ending (`.tar.gz`) that is kept when a name has to be cut, in bytes.
 const LONGEST_ENDING: usize = 20;
 
 /// The name under which Request Tracker keeps a file of that name: what would end a quoted header, what it takes for a path
@@ -28,17 +29,23 @@ pub fn stored_filename(name: &str) -> String {
     if trimmed == "0" {
         return "_0".to_owned();
     }
-    let length = trimmed.chars().count();
-    if length <= LONGEST {
+    if trimmed.len() <= LONGEST {
         return trimmed.to_owned();
     }
-    let ending: String = trimmed
+    let ending = trimmed
         .rfind('.')
         .map(|at| &trimmed[at..])
-        .filter(|ending| ending.chars().count() <= LONGEST_ENDING)
-        .unwrap_or_default()
-        .to_owned();
-    let stem: String = trimmed.chars().take(LONGEST - ending.chars().count() - 1).collect();
+        .filter(|ending| ending.len() <= LONGEST_ENDING)
+        .unwrap_or_default();
+    let room = LONGEST - ending.len() - '…'.len_utf8();
+    let mut taken = 0;
+    let stem: String = trimmed
+        .chars()
+        .take_while(|c| {
+            taken += c.len_utf8();
+            taken <= room
+        })
+        .collect();
     format!("{}…{ending}", stem.trim_end())
 }
 
@@ -63,14 +70,14 @@ mod tests {
             assert_eq!(stored_filename(name), stored, "{name:?}");
         }
         let long = stored_filename(&format!("{}.log", "ä".repeat(300)));
-        assert_eq!((long.chars().count(), long.ends_with("ä….log")), (255, true));
+        assert_eq!((long.len(), long.ends_with("ä….log")), (255, true));
     }
 
     proptest! {
         #[test]
         fn every_name_is_made_safe_and_a_safe_one_stays(name in ".{0,400}") {
             let stored = stored_filename(&name);
-            prop_assert!(!stored.is_empty() && stored.chars().count() <= LONGEST);
+            prop_assert!(!stored.is_empty() && stored.len() <= LONGEST);
             prop_assert!(!stored.contains(['/', '\\', '"']) && !stored.contains(|c: char| c.is_control()));
             prop_assert_eq!(stored_filename(&stored), stored);
         }

@@ -1,128 +1,360 @@
 //! What people write in Request Tracker's editor is HTML; what is carried is plain text.
 
-/// A piece of HTML as plain text: tags go, paragraphs and line breaks become line breaks, entities become what they stand for.
-/// Nothing else is interpreted; what is no tag stays as it is.
+/// A piece of HTML as the plain text that a person would type instead: paragraphs, lists, quotations and preformatted text keep
+/// their shape, a link is followed by its target, an image is its description, and entities are what they stand for. All else
+/// goes; what is no tag stays as it is. Takes time in proportion to the length, whatever the text is.
 pub(super) fn to_text(html: &str) -> String {
-    let mut text = String::with_capacity(html.len());
-    let mut rest = html;
-    while let Some(at) = rest.find(['<', '&', '\n', '\r', '\t', ' ']) {
-        text.push_str(&rest[..at]);
-        rest = &rest[at..];
-        rest = match rest.as_bytes()[0] {
-            b'<' => tag(rest, &mut text),
-            b'&' => entity(rest, &mut text),
-            _ => {
-                if !text.is_empty() && !text.ends_with([' ', '\n']) {
-                    text.push(' ');
-                }
-                rest[1..].trim_start_matches([' ', '\n', '\r', '\t'])
+    let mut reader = Reader { rest: html, out: Out::default(), next_end: None };
+    while let Some(at) = reader.rest.find(['<', '&']) {
+        let (text, rest) = reader.rest.split_at(at);
+        reader.out.text(text);
+        reader.rest = rest;
+        if rest.starts_with('<') {
+            reader.tag();
+        } else {
+            reader.entity();
+        }
+    }
+    reader.out.text(reader.rest);
+    reader.out.finish()
+}
+
+/// How far a tag is searched for an end outside quotation marks, in bytes; what is longer ends at the first `>`.
+const LONGEST_QUOTED_TAG: usize = 1024;
+
+/// How deep quotations and lists are shown to be.
+const DEEPEST: usize = 10;
+
+/// What is to stand between what was written and what comes next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Gap {
+    #[default]
+    None,
+    Line,
+    Paragraph,
+}
+
+/// The text, line by line.
+#[derive(Debug, Default)]
+struct Out {
+    done: String,
+    line: String,
+    gap: Gap,
+    /// How deep in quotations, and in preformatted text.
+    quotes: usize,
+    preformatted: usize,
+    /// The lists around, innermost last: the number of the last item of a numbered one.
+    lists: Vec<Option<u32>>,
+    /// The target of the link around, and what it shows.
+    link: Option<(String, String)>,
+}
+
+impl Out {
+    fn end_line(&mut self) {
+        let line = self.line.trim_end_matches([' ', '\u{a0}']);
+        if !(self.done.is_empty() && line.is_empty()) {
+            let mark = if line.is_empty() { ">" } else { "> " };
+            let depth = self.quotes.min(DEEPEST);
+            for level in 1..=depth {
+                self.done.push_str(if level < depth { "> " } else { mark });
             }
+            self.done.push_str(line);
+            self.done.push('\n');
+        }
+        self.line.clear();
+    }
+
+    /// Asks for a gap before what comes next.
+    fn gap(&mut self, gap: Gap) {
+        self.gap = self.gap.max(gap);
+    }
+
+    fn close_gap(&mut self) {
+        let gap = std::mem::take(&mut self.gap);
+        if gap > Gap::None && !self.line.is_empty() {
+            self.end_line();
+        }
+        let ends_blank = self.done.is_empty() || self.done.ends_with("\n\n") || self.done.ends_with("\n>\n");
+        if gap == Gap::Paragraph && !ends_blank {
+            self.done.push('\n');
+        }
+    }
+
+    /// Changes how deep in quotations the next lines are: those before stay as they are.
+    fn quote(&mut self, opens: bool) {
+        if !self.line.is_empty() {
+            self.end_line();
+        }
+        self.quotes = if opens { self.quotes + 1 } else { self.quotes.saturating_sub(1) };
+        self.gap(Gap::Paragraph);
+    }
+
+    /// Text as it stands between tags: outside preformatted text, white space is one space.
+    fn text(&mut self, text: &str) {
+        for c in text.chars() {
+            match c {
+                '\n' if self.preformatted > 0 => {
+                    self.close_gap();
+                    self.end_line();
+                }
+                '\r' if self.preformatted > 0 => {}
+                ' ' | '\t' | '\n' | '\r' if self.preformatted == 0 => {
+                    if self.gap == Gap::None && !self.line.is_empty() && !self.line.ends_with(' ') {
+                        self.push(' ');
+                    }
+                }
+                c => self.push(c),
+            }
+        }
+    }
+
+    fn push(&mut self, c: char) {
+        self.close_gap();
+        self.line.push(c);
+        if let Some((_, shown)) = &mut self.link {
+            shown.push(c);
+        }
+    }
+
+    fn item(&mut self) {
+        self.gap(Gap::Line);
+        let mark = match self.lists.last_mut() {
+            Some(Some(number)) => {
+                *number += 1;
+                format!("{number}. ")
+            }
+            Some(None) | None => "- ".to_owned(),
         };
+        self.close_gap();
+        self.line = "  ".repeat(self.lists.len().saturating_sub(1).min(DEEPEST));
+        self.line.push_str(&mark);
+    }
+
+    /// The end of a link: its target, unless that is what it shows.
+    fn end_link(&mut self) {
+        let Some((target, shown)) = self.link.take() else { return };
+        let plain = target.strip_prefix("mailto:").unwrap_or(&target);
+        let leads_out = ["http://", "https://", "mailto:"].iter().any(|scheme| target.starts_with(scheme));
+        if leads_out && !shown.contains(plain.trim_end_matches('/')) {
+            if !shown.trim().is_empty() {
+                self.text(" (");
+                self.text(plain);
+                self.text(")");
+            } else {
+                self.text(plain);
+            }
+        }
+    }
+
+    fn finish(mut self) -> String {
+        if !self.line.is_empty() {
+            self.end_line();
+        }
+        self.done.trim_end().replace('\u{a0}', " ")
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+    out: Out,
+    /// Where the first `>` stood when it was last looked for: bytes that were left then. `Some(0)`: there is none.
+    next_end: Option<usize>,
+}
+
+impl Reader<'_> {
+    /// Reads what begins with `<`.
+    fn tag(&mut self) {
+        let html = self.rest;
+        if let Some(comment) = html.strip_prefix("<!--") {
+            self.rest = comment.find("-->").map_or("", |end| &comment[end + 3..]);
+            return;
+        }
+        let closing = html.starts_with("</");
+        let inner = &html[if closing { 2 } else { 1 }..];
+        let is_tag = inner.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!');
+        let Some(end) = is_tag.then(|| self.end_of_tag()).flatten() else {
+            self.out.text("<");
+            self.rest = &html[1..];
+            return;
+        };
+        let tag = &html[1..end];
+        self.rest = &html[end + 1..];
+        let name: String =
+            inner.chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let out = &mut self.out;
+        match (name.as_str(), closing) {
+            ("script" | "style" | "title", false) => self.rest = after_element(self.rest, &name),
+            ("br", _) => {
+                out.close_gap();
+                out.end_line();
+            }
+            ("pre", _) => {
+                out.gap(Gap::Paragraph);
+                out.preformatted =
+                    if closing { out.preformatted.saturating_sub(1) } else { out.preformatted + 1 };
+                if !closing {
+                    self.rest =
+                        self.rest.strip_prefix("\r\n").or(self.rest.strip_prefix('\n')).unwrap_or(self.rest);
+                }
+            }
+            ("blockquote", _) => out.quote(!closing),
+            ("ul" | "ol", false) => {
+                out.gap(if out.lists.is_empty() { Gap::Paragraph } else { Gap::Line });
+                out.lists.push((name == "ol").then_some(0));
+            }
+            ("ul" | "ol", true) => {
+                out.lists.pop();
+                out.gap(if out.lists.is_empty() { Gap::Paragraph } else { Gap::Line });
+            }
+            ("li", false) => out.item(),
+            ("p" | "table" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6", _) => {
+                // In an item, the first paragraph stands behind the item's mark.
+                let in_item = !out.lists.is_empty() && (out.line.ends_with("- ") || out.line.ends_with(". "));
+                out.gap(if in_item && !closing { Gap::None } else { Gap::Paragraph });
+            }
+            ("div" | "tr" | "hr" | "li", _) => out.gap(Gap::Line),
+            ("td" | "th", true) => out.text(" "),
+            ("a", false) => out.link = attribute(tag, "href").map(|target| (target, String::new())),
+            ("a", true) => out.end_link(),
+            ("img", false) => {
+                if let Some(alt) = attribute(tag, "alt").filter(|alt| !alt.trim().is_empty()) {
+                    out.text(&format!("[{alt}]"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Where the tag that `rest` begins with ends.
+    fn end_of_tag(&mut self) -> Option<usize> {
+        let html = self.rest;
+        let mut quote = None;
+        for (at, byte) in html.bytes().enumerate().take(LONGEST_QUOTED_TAG) {
+            match (byte, quote) {
+                (b'>', None) => return Some(at),
+                (b'"' | b'\'', None) => quote = Some(byte),
+                (byte, Some(open)) if byte == open => quote = None,
+                _ => {}
+            }
+        }
+        // Found once for all tags before it.
+        let is_behind = |left: &usize| *left <= html.len();
+        let left =
+            self.next_end.filter(is_behind).unwrap_or_else(|| html.find('>').map_or(0, |at| html.len() - at));
+        self.next_end = Some(left);
+        (left > 0).then(|| html.len() - left)
+    }
+
+    /// Reads what begins with `&`.
+    fn entity(&mut self) {
+        let read = entity(self.rest);
+        let (c, length) = read.unwrap_or(('&', 1));
+        self.out.push(c);
+        self.rest = &self.rest[length..];
+    }
+}
+
+/// What follows the element of that name, whose content is no text.
+fn after_element<'a>(html: &'a str, name: &str) -> &'a str {
+    let ends = html.match_indices("</").find(|(at, _)| {
+        html.as_bytes()
+            .get(at + 2..at + 2 + name.len())
+            .is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes()))
+    });
+    let rest = ends.map_or("", |(at, _)| &html[at..]);
+    rest.find('>').map_or("", |end| &rest[end + 1..])
+}
+
+/// The value of an attribute in the inside of a tag.
+fn attribute(tag: &str, wanted: &str) -> Option<String> {
+    let mut rest = tag.split_once(|c: char| c.is_ascii_whitespace())?.1;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
+        let end = rest.find(|c: char| c == '=' || c.is_ascii_whitespace())?;
+        let name = &rest[..end];
+        let value = rest[end..].trim_start();
+        let Some(value) = value.strip_prefix('=') else {
+            rest = value;
+            continue;
+        };
+        let value = value.trim_start();
+        let (value, after) = match value.chars().next()? {
+            quote @ ('"' | '\'') => value[1..].split_once(quote).unwrap_or((&value[1..], "")),
+            _ => value.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((value, "")),
+        };
+        if name.eq_ignore_ascii_case(wanted) {
+            return Some(decoded(value));
+        }
+        rest = after;
+    }
+}
+
+fn decoded(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(at) = rest.find('&') {
+        text.push_str(&rest[..at]);
+        let (c, length) = entity(&rest[at..]).unwrap_or(('&', 1));
+        text.push(c);
+        rest = &rest[at + length..];
     }
     text.push_str(rest);
-    let lines: Vec<&str> = text.lines().map(|line| line.trim_matches(' ')).collect();
-    lines.join("\n").trim_matches('\n').replace('\u{a0}', " ")
+    text
 }
 
-/// Reads what begins with `<`; returns what follows.
-fn tag<'a>(html: &'a str, text: &mut String) -> &'a str {
-    if let Some(comment) = html.strip_prefix("<!--") {
-        return comment.find("-->").map_or("", |end| &comment[end + 3..]);
-    }
-    let inner = html[1..].trim_start_matches('/');
-    if !inner.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!') {
-        text.push('<');
-        return &html[1..];
-    }
-    let Some(end) = html.find('>') else {
-        text.push('<');
-        return &html[1..];
-    };
-    let closing = html.starts_with("</");
-    let name: String =
-        inner.chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    let after = &html[end + 1..];
-    match name.as_str() {
-        "script" | "style" if !closing => {
-            let close = format!("</{name}");
-            let lower = after.to_ascii_lowercase();
-            return lower.find(&close).map_or("", |at| {
-                let rest = &after[at..];
-                rest.find('>').map_or("", |end| &rest[end + 1..])
-            });
-        }
-        "br" => text.push('\n'),
-        "li" if !closing => {
-            start_line(text);
-            text.push_str("- ");
-        }
-        "p" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "blockquote" | "pre" | "table" | "ul" | "ol" => {
-            start_line(text);
-            if closing && name != "li" {
-                text.push('\n');
-            }
-        }
-        "div" | "tr" | "hr" | "li" => start_line(text),
-        "td" | "th" if closing => text.push(' '),
-        _ => {}
-    }
-    after
-}
+/// The names of U+00A0 to U+00FF, in order (HTML 4.01, "Character entity references").
+const LATIN_1: &str = "nbsp iexcl cent pound curren yen brvbar sect uml copy ordf laquo not shy reg macr deg plusmn sup2 sup3 \
+    acute micro para middot cedil sup1 ordm raquo frac14 frac12 frac34 iquest Agrave Aacute Acirc Atilde Auml Aring AElig \
+    Ccedil Egrave Eacute Ecirc Euml Igrave Iacute Icirc Iuml ETH Ntilde Ograve Oacute Ocirc Otilde Ouml times Oslash Ugrave \
+    Uacute Ucirc Uuml Yacute THORN szlig agrave aacute acirc atilde auml aring aelig ccedil egrave eacute ecirc euml igrave \
+    iacute icirc iuml eth ntilde ograve oacute ocirc otilde ouml divide oslash ugrave uacute ucirc uuml yacute thorn yuml";
 
-fn start_line(text: &mut String) {
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-}
-
-/// Reads what begins with `&`; returns what follows.
-fn entity<'a>(html: &'a str, text: &mut String) -> &'a str {
-    let end = html.bytes().take(12).position(|byte| byte == b';');
-    let read = end.and_then(|end| {
-        let name = &html[1..end];
-        let c = match name {
-            "lt" => '<',
-            "gt" => '>',
-            "amp" => '&',
-            "quot" => '"',
-            "apos" => '\'',
-            "nbsp" => '\u{a0}',
-            "auml" => 'ä',
-            "ouml" => 'ö',
-            "uuml" => 'ü',
-            "Auml" => 'Ä',
-            "Ouml" => 'Ö',
-            "Uuml" => 'Ü',
-            "szlig" => 'ß',
-            "eacute" => 'é',
-            "hellip" => '…',
-            "ndash" => '–',
-            "mdash" => '—',
-            "lsquo" => '‘',
-            "rsquo" => '’',
-            "ldquo" => '“',
-            "rdquo" => '”',
-            "bull" => '•',
-            "euro" => '€',
-            "copy" => '©',
-            name => {
-                let number = name.strip_prefix('#')?;
+/// The character that the beginning of `html`, which is `&`, stands for, and the length of what was read.
+fn entity(html: &str) -> Option<(char, usize)> {
+    let end = html.bytes().take(12).position(|byte| byte == b';')?;
+    let c = match html.get(1..end)? {
+        "lt" => '<',
+        "gt" => '>',
+        "amp" => '&',
+        "quot" => '"',
+        "apos" => '\'',
+        "hellip" => '…',
+        "ndash" => '–',
+        "mdash" => '—',
+        "lsquo" => '‘',
+        "rsquo" => '’',
+        "sbquo" => '‚',
+        "ldquo" => '“',
+        "rdquo" => '”',
+        "bdquo" => '„',
+        "lsaquo" => '‹',
+        "rsaquo" => '›',
+        "bull" => '•',
+        "euro" => '€',
+        "trade" => '™',
+        "larr" => '←',
+        "rarr" => '→',
+        "harr" => '↔',
+        "le" => '≤',
+        "ge" => '≥',
+        "ne" => '≠',
+        name => match name.strip_prefix('#') {
+            Some(number) => {
                 let code = match number.strip_prefix(['x', 'X']) {
                     Some(hex) => u32::from_str_radix(hex, 16).ok()?,
                     None => number.parse().ok()?,
                 };
                 char::from_u32(code)?
             }
-        };
-        Some((c, end))
-    });
-    if let Some((c, end)) = read {
-        text.push(c);
-        &html[end + 1..]
-    } else {
-        text.push('&');
-        &html[1..]
-    }
+            None => {
+                let (c, _) = ('\u{a0}'..='\u{ff}')
+                    .zip(LATIN_1.split_whitespace())
+                    .find(|(_, known)| *known == name)?;
+                c
+            }
+        },
+    };
+    Some((c, end + 1))
 }
 
 #[cfg(test)]
@@ -136,22 +368,77 @@ mod tests {
         for (html, text) in [
             ("plain", "plain"),
             ("<p>one</p>\n\n<p>two<br />three</p>", "one\n\ntwo\nthree"),
+            ("one<br><br>two", "one\n\ntwo"),
             ("a &lt;b&gt; &amp;amp; &#228;&#x1f600; &unknown; &", "a <b> &amp; ä😀 &unknown; &"),
+            ("&Uuml;ber &frac12; &yuml; &bdquo;x&ldquo; &shy;", "Über ½ ÿ „x“ \u{ad}"),
             ("1 < 2 and 3 > 2", "1 < 2 and 3 > 2"),
-            ("<ul><li>a</li><li>b</li></ul>", "- a\n- b"),
-            ("x<script>alert(1)</script>y<style>p{}</style><!-- no -->z", "xyz"),
-            ("<b>bold</b> <a href=\"https://example.com\">link</a>", "bold link"),
+            ("<ul>\n\t<li>a</li>\n\t<li>b</li>\n</ul>", "- a\n- b"),
+            (
+                "<p>x</p><ol><li>a<ul><li>b</li></ul></li><li><p>c</p></li></ol>y",
+                "x\n\n1. a\n  - b\n2. c\n\ny",
+            ),
+            ("x<script>alert(1)</SCRIPT>y<style>p{}</style><!-- no -->z", "xyz"),
+            ("<b>bold</b> <a href=\"https://example.com\">link</a>", "bold link (https://example.com)"),
+            (
+                "<a href='https://example.com/?a=1&amp;b'>https://example.com/?a=1&amp;b</a>",
+                "https://example.com/?a=1&b",
+            ),
+            (
+                "<a class=x href=mailto:a@example.com>Ann</a> <a href=\"#top\">up</a>",
+                "Ann (a@example.com) up",
+            ),
+            ("<a href=\"javascript:alert(1)\">x</a>", "x"),
+            (
+                "<a title=\"1 > 0\" href=\"https://e.example\"><img alt=\"a &gt; b\" src=\"x\"></a>",
+                "[a > b] (https://e.example)",
+            ),
+            ("log:<pre>\n a\n\n   b  c\n</pre>end", "log:\n\n a\n\n   b  c\n\nend"),
+            (
+                "<p>I say</p><blockquote><p>one</p><p>two</p><blockquote>deep</blockquote></blockquote><p>no</p>",
+                "I say\n\n> one\n\n> two\n\n> > deep\n\nno",
+            ),
+            ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>", "a b\nc"),
             ("<p>unclosed", "unclosed"),
             ("end <", "end <"),
+            ("<p>&nbsp;</p><p>x</p>", "x"),
+            ("a &nbsp; b", "a   b"),
+            ("<a \"unclosed quotation>x", "x"),
         ] {
             assert_eq!(to_text(html), text, "{html}");
         }
     }
 
+    #[test]
+    fn a_hostile_text_does_not_grow() {
+        for piece in [
+            "<a \"",
+            "<a",
+            "<script>",
+            "</",
+            "&amp",
+            "<!--",
+            "<blockquote>x",
+            "<pre>\n",
+            "<ul><li>x",
+            "<a href=x>",
+        ] {
+            let html = piece.repeat(200_000 / piece.len());
+            for html in [format!("{html}>"), html] {
+                let length = to_text(&html).len();
+                assert!(length <= html.len() * 3, "{length} of {} times {piece}", html.len() / piece.len());
+            }
+        }
+    }
+
     proptest! {
         #[test]
-        fn nothing_panics(html in "[<>&;#a-z/!\\- äİ\n]{0,60}") {
+        fn nothing_panics(html in "[<>&;#a-z/!\\-\"= äİ\n]{0,60}") {
             to_text(&html);
+        }
+
+        #[test]
+        fn text_without_markup_is_its_words(text in "[a-zäß.,:0-9\\-]{1,8}( [a-zäß.,:0-9\\-]{1,8}){0,5}") {
+            prop_assert_eq!(to_text(&text), text);
         }
     }
 }

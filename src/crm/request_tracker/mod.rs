@@ -43,12 +43,15 @@ pub use self::settings::RequestTrackerSettings;
 /// What people call the system.
 pub const NAME: &str = "Request Tracker";
 
-/// The longest subject, in characters: the width of the column `Tickets.Subject`.
+/// The longest subject, in bytes of UTF-8: the width of the column `Tickets.Subject` counts characters, but what is written is
+/// cut by bytes (`DBIx::SearchBuilder::Record`, `TruncateValue`).
 const SUBJECT_LIMIT: usize = 200;
 /// The longest text, in bytes: what is longer is not shown on a ticket's page (`$MaxInlineBody`, 12,000 by default).
 const TEXT_LIMIT: usize = 12_000;
 /// How much older than asked for a search looks: requests take time, and the clocks may differ.
 const SEARCH_SLACK: Duration = Duration::minutes(2);
+/// What Request Tracker keeps of a file that it drops.
+const DROPPED: &str = "Large attachment dropped";
 /// The status of tickets that were deleted: they remain, and are found no more.
 const DELETED: &str = "deleted";
 
@@ -77,7 +80,7 @@ impl RequestTracker {
             comment_when_closed: true,
             internal_comments: true,
             comment_limit: TextLimit::utf8_bytes(TEXT_LIMIT),
-            title_limit: TextLimit::code_points(SUBJECT_LIMIT),
+            title_limit: TextLimit::utf8_bytes(SUBJECT_LIMIT),
             description_limit: TextLimit::utf8_bytes(TEXT_LIMIT),
             // Not every database that it runs on has room for NUL.
             control_characters: false,
@@ -431,6 +434,7 @@ impl CaseSystem for RequestTracker {
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
         let transactions = self.transactions(id, since).await?;
         let parts = self.client.parts(id, since).await?;
+        let cut = cut_files(&parts, transactions.values());
         let mut attachments = Vec::new();
         for part in &parts {
             let Some(id) = wire::text(part, "id") else { continue };
@@ -443,15 +447,23 @@ impl CaseSystem for RequestTracker {
                 _ => continue,
             };
             let Some(filename) = file_name(part) else { continue };
+            let by_connector = self.by_connector(found);
+            let cut = cut.get(&id);
+            if cut.is_some() && by_connector == Some(true) {
+                // What is left of an upload that counts as refused: no file of anybody's.
+                continue;
+            }
+            let told = wire::text(part, "ContentLength").and_then(|size| size.parse().ok());
             attachments.push(Attachment {
                 id,
                 filename,
                 media_type: wire::text(part, "ContentType").filter(|kind| !kind.is_empty()),
-                size: wire::text(part, "ContentLength").and_then(|size| size.parse().ok()),
+                // Of a file that was cut, the length is told that it had before.
+                size: cut.copied().or(told),
                 author: wire::person(found, "Creator"),
                 created_at: wire::time(part, "Created"),
                 visibility,
-                by_connector: self.by_connector(found),
+                by_connector,
             });
         }
         Ok(attachments)
@@ -529,17 +541,19 @@ impl CaseSystem for RequestTracker {
         })?;
         let stored = parts.iter().find(|part| file_name(part).is_some());
         let stored = stored.ok_or_else(|| unknown("there is no file where the answer says that it is"))?;
-        let kept: Option<u64> = wire::text(stored, "ContentLength").and_then(|size| size.parse().ok());
-        if let (Some(sent), Some(kept)) = (attachment.size, kept)
-            && sent != kept
-        {
-            // $TruncateLongAttachments.
-            let message =
-                format!("Request Tracker kept {kept} of {sent} bytes: raise $MaxAttachmentSize there");
+        let created_at = wire::time(stored, "Created");
+        // The file is there, whatever becomes of this call.
+        let history = self
+            .client
+            .history(id, created_at)
+            .await
+            .map_err(|error| ApiError { kind: ApiErrorKind::Uncertain, ..error })?;
+        if !cut_files(&parts, history.iter()).is_empty() {
+            let message = "Request Tracker did not keep all of the file: raise $MaxAttachmentSize there, or set company.request-tracker.attachment_limit to it";
             return Err(self.client.error(ApiErrorKind::Unacceptable, &call, message));
         }
         let id = wire::text(stored, "id").ok_or_else(|| unknown("the file has no ID"))?;
-        Ok(Written { id, created_at: wire::time(stored, "Created"), carrier_comment: None })
+        Ok(Written { id, created_at, carrier_comment: None })
     }
 
     async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
@@ -641,6 +655,39 @@ fn file_name(part: &Value) -> Option<String> {
     let is_empty = wire::text(part, "ContentLength").is_none_or(|size| size == "0");
     let is_file = !is_empty && !["text/", "multipart/"].iter().any(|start| kind.starts_with(start));
     is_file.then(|| "unnamed".to_owned())
+}
+
+/// The files that Request Tracker cut or dropped, by ID, each with the length that it kept (`$TruncateLongAttachments`,
+/// `$DropLongAttachments`). It says so in the ticket's history alone, in a transaction that follows the file's and bears its
+/// name (`RT::Record`, `_EncodeLOB`); the length that it tells of the file is what it was sent.
+fn cut_files<'a>(parts: &[Value], transactions: impl Iterator<Item = &'a Value>) -> BTreeMap<String, u64> {
+    let number = |value: &Value, field: &str| wire::text(value, field)?.parse::<u64>().ok();
+    let mut cut = BTreeMap::new();
+    for note in transactions {
+        let dropped = match wire::text(note, "Type").as_deref() {
+            Some("AttachmentTruncate") => false,
+            Some("AttachmentDrop") => true,
+            _ => continue,
+        };
+        let (Some(at), Some(name)) = (number(note, "id"), wire::text(note, "Data")) else { continue };
+        // A dropped file gets an ending; a name that is too long for it is cut.
+        let is_it = |part: &&Value| {
+            let found = wire::text(part, "Filename").unwrap_or_default();
+            let same_name = found == name
+                || (dropped && found.len() + 4 > name.len() && format!("{name}.txt").starts_with(&found));
+            let told = number(part, "ContentLength");
+            same_name
+                && told == number(note, "OldValue")
+                && number(part, "TransactionId").is_some_and(|transaction| transaction < at)
+        };
+        let file = parts.iter().filter(is_it).max_by_key(|part| number(part, "id"));
+        if let Some(id) = file.and_then(|file| wire::text(file, "id")) {
+            let kept =
+                if dropped { DROPPED.len() as u64 } else { number(note, "NewValue").unwrap_or_default() };
+            cut.insert(id, kept);
+        }
+    }
+    cut
 }
 
 /// The media type under which a file is kept. Text would be converted to UTF-8 and so arrive as other bytes, messages would be
