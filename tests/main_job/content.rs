@@ -51,7 +51,7 @@ pub(crate) async fn a_long_description_goes_on_in_numbered_comments_on_either_si
     let company = world.desk.opens(new).await;
     let answer = "Answered at once.";
     world.company_says(&company, answer).await;
-    world.run_for(Duration::hours(1)).await;
+    world.go_on(Duration::hours(1)).await;
     let case = world.csapi.cases().remove(0);
     let (header, first) = case.description.split_once('\n').unwrap();
     assert_eq!(header, format!("CONTENT MIRRORED FROM COMPANY CASE {company}:"));
@@ -118,7 +118,7 @@ pub(crate) async fn files_of_any_name_arrive_byte_for_byte_under_a_name_a_person
         contents.sort();
         assert_eq!(contents, expect("company"), "{:#?}", world.google_texts(&case));
         assert_eq!((world.google_texts(&case).len(), world.company_texts(&company).await.len()), (1, 0));
-        world.run_for(Duration::hours(2)).await;
+        world.go_on(Duration::hours(2)).await;
     }
 }
 
@@ -151,7 +151,7 @@ pub(crate) async fn titles_descriptions_and_authors_cannot_inject_anything(crm: 
         assert_eq!(company.comments.len(), 1);
         assert_eq!(world.desk.interpreted(&company.id).await, Vec::<String>::new(), "{company:#?}");
     }
-    world.run_for(Duration::hours(2)).await;
+    world.go_on(Duration::hours(2)).await;
     assert_eq!(world.sizes().await, (5, 5));
 }
 
@@ -212,7 +212,7 @@ pub(crate) async fn what_google_refuses_becomes_one_comment_there(crm: &dyn Crm)
     world.desk.attaches(&company, setup.0, setup.1, setup.2, Visibility::Public).await;
     world.company_attaches(&company, "fits.bin", &[7; 1000]).await;
     for _ in 0..2 {
-        world.run_for(Duration::minutes(40)).await;
+        world.go_on(Duration::minutes(40)).await;
         let texts = world.google_texts(&case);
         assert_eq!(texts.len(), 3, "{texts:#?}");
         for (name, size) in [("big.bin", "1001 bytes"), ("setup.exe", "2 bytes")] {
