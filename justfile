@@ -11,7 +11,7 @@ sandbox *ARGS:
 test *ARGS:
     cargo test --locked {{ARGS}}
 
-# Against real software: other people's clients, the Cloud SDK's emulators, the image.
+# Against real software: other people's clients, the Cloud SDK's emulators, Request Tracker, the image.
 test-real:
     cargo build --locked --release
     .ci/real.sh

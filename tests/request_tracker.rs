@@ -18,6 +18,8 @@ mod harness;
 #[allow(dead_code, reason = "the table of all CRMs is printed by another suite")]
 mod main_job;
 
+#[path = "request_tracker/check.rs"]
+mod check;
 #[path = "request_tracker/contract.rs"]
 mod contract;
 #[path = "request_tracker/main_job.rs"]

@@ -10,7 +10,12 @@ use chrono::Duration;
 const SAMPLE: &str = include_str!("../../casebridge.toml");
 const DOCUMENT: &str = include_str!("../../docs/configuration.md");
 const CODE: &str = include_str!("../../src/config/mod.rs");
-const JIRA_SETTINGS: &str = include_str!("../../src/crm/jira/settings.rs");
+/// The CRMs: kind, the struct of its section, and the code that has it.
+const CRMS: [(&str, &str, &str); 3] = [
+    ("jira", "JiraSettings", include_str!("../../src/crm/jira/settings.rs")),
+    ("zendesk", "ZendeskSettings", include_str!("../../src/crm/zendesk/settings.rs")),
+    ("request-tracker", "RequestTrackerSettings", include_str!("../../src/crm/request_tracker/settings.rs")),
+];
 
 /// What has to be given, and nothing else.
 const LEAST: &str = r#"
@@ -44,7 +49,20 @@ fn shown(text: &str) -> String {
 
 /// [`LEAST`] with further lines, each under its section.
 fn with(lines: &[(&str, &str)]) -> String {
-    let mut table: toml::Table = LEAST.parse().unwrap();
+    with_crm("jira", lines)
+}
+
+/// The same for another kind of CRM.
+fn with_crm(kind: &str, lines: &[(&str, &str)]) -> String {
+    let least = match kind {
+        "request-tracker" => LEAST
+            .replace("project = \"SUP\"", "queue = \"Q\"\nuser = \"u\"\n[priorities]\nP0 = \"9\"\nP1 = \"7\"\nP2 = \"5\"\nP3 = \"3\"\nP4 = \"1\""),
+        "zendesk" => LEAST.replace("project = \"SUP\"", ""),
+        _ => LEAST.to_owned(),
+    };
+    let least =
+        least.replace("\"jira\"", &format!("\"{kind}\"")).replace("company.jira", &format!("company.{kind}"));
+    let mut table: toml::Table = least.parse().unwrap();
     for (section, line) in lines {
         let mut at = &mut table;
         for part in section.split('.') {
@@ -71,6 +89,11 @@ struct SampleKey {
 }
 
 impl SampleKey {
+    /// The kind of CRM for which it means something.
+    fn crm(&self) -> &str {
+        self.section.strip_prefix("company.").unwrap_or("jira")
+    }
+
     fn full(&self) -> String {
         format!("{}.{}", self.section, self.name)
     }
@@ -112,10 +135,12 @@ fn keys_in_code() -> BTreeSet<String> {
         })
     });
     let mut keys: BTreeSet<String> = literals.map(str::to_owned).collect();
-    let settings = JIRA_SETTINGS.split("pub struct JiraSettings {").nth(1).unwrap();
-    let settings = settings.split("\n}").next().unwrap();
-    let fields = settings.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
-    keys.extend(fields.map(|(field, _)| format!("company.jira.{field}")));
+    for (kind, name, code) in CRMS {
+        let settings = code.split(&format!("pub struct {name} {{")).nth(1).unwrap();
+        let settings = settings.split("\n}").next().unwrap();
+        let fields = settings.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
+        keys.extend(fields.map(|(field, _)| format!("company.{kind}.{field}")));
+    }
     for priority in Priority::ALL {
         keys.insert(format!("priorities.{priority}"));
         keys.insert(format!("outages.tolerance.{priority}"));
@@ -141,12 +166,12 @@ fn a_default_in_the_sample_changes_nothing_when_its_mark_is_taken_away() {
     let mut checked = 0;
     for key in sample_keys().iter().filter(|key| key.default) {
         let mut lines = if key.cloud_tasks { CLOUD_TASKS.to_vec() } else { Vec::new() };
-        let without = shown(&with(&lines));
+        let without = shown(&with_crm(key.crm(), &lines));
         lines.push((&key.section, &key.line));
-        assert_eq!(shown(&with(&lines)), without, "{}", key.full());
+        assert_eq!(shown(&with_crm(key.crm(), &lines)), without, "{}", key.full());
         checked += 1;
     }
-    assert!(checked > 30, "only {checked} defaults were found");
+    assert!(checked > 45, "only {checked} defaults were found");
 }
 
 #[test]
@@ -155,20 +180,18 @@ fn an_example_in_the_sample_is_understood() {
         // What it takes for the key to mean something.
         let mut lines: Vec<(&str, &str)> = match key.name.as_str() {
             "email" | "api_token" => {
-                vec![
-                    ("company.jira", "email = \"a@b.example\""),
-                    ("company.jira", "api_token = \"env:OTHER\""),
-                ]
+                let section = key.section.as_str();
+                vec![(section, "email = \"a@b.example\""), (section, "api_token = \"env:OTHER\"")]
             }
             "personal_access_token" => vec![("company.jira", "deployment = \"data-center\"")],
             _ if key.cloud_tasks => CLOUD_TASKS.to_vec(),
             _ => Vec::new(),
         };
-        let without = shown(&with(&lines));
+        let without = shown(&with_crm(key.crm(), &lines));
         lines.push((&key.section, &key.line));
-        let outcome = parse(&with(&lines));
+        let outcome = parse(&with_crm(key.crm(), &lines));
         assert!(outcome.is_ok(), "{}: {:?}", key.full(), outcome.err());
-        assert_ne!(shown(&with(&lines)), without, "{} changes nothing", key.full());
+        assert_ne!(shown(&with_crm(key.crm(), &lines)), without, "{} changes nothing", key.full());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use casebridge::cases::{ApiErrorKind, CaseSystem, NewAttachment, NewComment, Visibility};
+use casebridge::cases::{ApiErrorKind, CaseSystem, NewAttachment, NewCase, NewComment, Visibility};
 use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::crm::request_tracker::RequestTracker;
 use casebridge::entities::{Priority, PriorityReading};
@@ -145,6 +145,39 @@ async fn a_reply_of_ours_leaves_a_closed_ticket_closed_and_one_of_a_person_opens
         crm.jane.writes(&id, true, "text/plain", "not solved").await;
         assert!(!crm.adapter.get(&id).await.unwrap().unwrap().closed);
     }
+}
+
+#[tokio::test]
+async fn without_the_right_to_set_fields_one_ticket_is_made_and_is_completed_when_the_right_is_there() {
+    let server = tokio::task::spawn_blocking(|| Server::start(1)).await.unwrap();
+    let slot = server.slot();
+    server.alter(&slot, "revoke('ModifyCustomField', $_) for $flag, $name");
+    let adapter = server.adapter(&slot);
+    let case = |number: u32| NewCase {
+        title: " A  title".to_owned(),
+        description: "CONTENT MIRRORED FROM GOOGLE SUPPORT:\nA description.".to_owned(),
+        priority: None,
+        counterpart: format!("organizations/1/cases/{number}"),
+        idempotency_key: String::new(),
+    };
+    for _ in 0..3 {
+        let error = adapter.create(&case(5)).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Uncertain, "{error}");
+        for part in ["grant the connector's user ModifyCustomField", "Permission Denied"] {
+            assert!(error.message.contains(part), "{error}");
+        }
+        assert_eq!(adapter.find_counterpart("organizations/1/cases/5").await.unwrap(), None);
+    }
+    server.stop();
+    server.alter(&slot, "grant('ModifyCustomField', $_) for $flag, $name");
+    server.resume();
+    let made = adapter.create(&case(5)).await.unwrap();
+    assert_eq!((made.synchronize, made.counterpart.as_deref()), (true, Some("organizations/1/cases/5")));
+    // The same text for another Google case is another ticket.
+    let other = adapter.create(&case(6)).await.unwrap();
+    assert_ne!(made.id, other.id);
+    let all = server.jane().get("/tickets?query=id%3E0").await;
+    assert_eq!(all["items"].as_array().unwrap().len(), 2, "{all}");
 }
 
 #[tokio::test]

@@ -633,7 +633,7 @@ async fn what_hurts_is_shown_as_it_was_typed_in_a_browser() {
     }
     for readable in [
         "&lt;script&gt;alert&#40;",
-        "&amp;lt;b&amp;gt;",
+        "&#38;lt;b&#38;gt;",
         "&lt;b&gt;Hopper",
         "&lt;img src=x onerror=hurt&#40;&#41;&gt;.html",
     ] {

@@ -184,12 +184,27 @@ impl Server {
         settings: RequestTrackerSettings,
         clock: SharedClock,
     ) -> RequestTracker {
+        self.connect(slot, settings, clock, "")
+    }
+
+    /// The same with an address that is wrong by a path.
+    pub(crate) fn adapter_at(&self, slot: &Slot, path: &str) -> RequestTracker {
+        self.connect(slot, Self::settings(slot), Arc::new(SystemClock), path)
+    }
+
+    fn connect(
+        &self,
+        slot: &Slot,
+        settings: RequestTrackerSettings,
+        clock: SharedClock,
+        path: &str,
+    ) -> RequestTracker {
         assert_eq!(settings.problems(), Vec::<String>::new());
         let words = PriorityWords::new(NUMBERS.map(|number| number.to_string())).unwrap();
         assert_eq!(RequestTrackerSettings::priority_problems(&words), Vec::<String>::new());
         let upstream = UpstreamSettings {
             name: NAME,
-            base_url: format!("http://127.0.0.1:{}", self.port).parse().unwrap(),
+            base_url: format!("http://127.0.0.1:{}{path}", self.port).parse().unwrap(),
             requests_per_minute: NonZeroU32::new(1_000_000).unwrap(),
             timeout: Duration::from_mins(1),
             retry: RetryPolicy {

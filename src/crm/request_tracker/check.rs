@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::client::{self, Client};
+use super::client::{self, Client, quoted};
 use super::settings::RequestTrackerSettings;
 use super::{NAME, PriorityWords, wire};
 use crate::cases::{ApiError, ApiErrorKind, Check};
@@ -58,7 +58,16 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Chec
             .map(|_| "understood".to_owned())
             .map_err(|error| failed(&error, "check the names of the custom fields")),
     );
-    add("rights on a ticket".to_owned(), on_a_ticket(client).await);
+    let (open, closed) = (newest(client, false).await, newest(client, true).await);
+    let some = if matches!(open, Ok(None)) { &closed } else { &open };
+    add("rights to comment and to reply".to_owned(), on_a_ticket(some, settings));
+    add("closing".to_owned(), leads_to(&open, &settings.close_status, "close_status", settings));
+    add("opening again".to_owned(), leads_to(&closed, &settings.reopen_status, "reopen_status", settings));
+    let limit = match settings.attachment_limit {
+        Some(limit) => format!("{limit} bytes, by company.request-tracker.attachment_limit"),
+        None => "not set, and REST does not tell $MaxAttachmentSize: what Request Tracker cuts or drops is noticed afterwards".to_owned(),
+    };
+    add("attachment limit".to_owned(), Ok(limit));
     checks
 }
 
@@ -83,14 +92,14 @@ async fn credentials(client: &Client) -> Finding {
     }
 }
 
+/// The user whose token it is sees of itself what it sees of others only as an administrator.
 async fn user(client: &Client) -> Finding {
-    let name = &client.settings().user;
     let advice = "company.request-tracker.user has to be the name of the user whose token it is";
     let user = client.user().await.map_err(|error| failed(&error, advice))?;
-    if wire::text(&user, "Name").is_some_and(|found| found.to_lowercase() == name.trim().to_lowercase()) {
-        Ok(name.clone())
+    if user.get("Memberships").is_some() {
+        Ok(client.settings().user.clone())
     } else {
-        Err(format!("Request Tracker names another user; {advice}"))
+        Err(format!("the token is another user's; {advice}"))
     }
 }
 
@@ -100,6 +109,12 @@ fn links<'a>(value: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value>
 }
 
 fn may_create(queue: &Value, settings: &RequestTrackerSettings) -> Finding {
+    if wire::text(queue, "Disabled").is_some_and(|disabled| disabled != "0") {
+        return Err(format!(
+            "the queue {} is disabled: enable it, or name another in company.request-tracker.queue",
+            settings.queue
+        ));
+    }
     if links(queue, "create").next().is_some() {
         Ok("CreateTicket".to_owned())
     } else {
@@ -121,24 +136,25 @@ async fn field(client: &Client, queue: &Value, key: &str, name: &str) -> Result<
     match client.custom_field(&id).await {
         Ok(field) => Ok(Some(field)),
         Err(error) if error.kind == ApiErrorKind::Unauthorized => Ok(None),
-        Err(error) => Err(failed(&error, "grant SeeCustomField on the queue")),
+        Err(error) => Err(failed(&error, "grant SeeCustomField on the field")),
     }
 }
 
 /// What is said of a field of which no more can be seen.
 const ON_QUEUE: &str =
-    "on the queue; its type and values are shown only to users with SeeCustomField on all of it: not tried";
+    "on the queue; its type and values show only if SeeCustomField is granted on the field itself: not tried";
 
 fn has_value(field: Option<&Value>, settings: &RequestTrackerSettings) -> Finding {
     let Some(field) = field else { return Ok(ON_QUEUE.to_owned()) };
     let kind = wire::text(field, "Type").unwrap_or_default();
     if wire::text(field, "MaxValues").as_deref() != Some("1") {
-        return Err(
-            "the flag has to hold one value: make the field of the type \"Select one value\"".to_owned()
-        );
+        return Err("the field may hold several values: make one of the type \"Select one value\"".to_owned());
     }
     if kind != "Select" {
-        return Ok(kind);
+        return Err(format!(
+            "the field is of type {kind}: make one of the type \"Select one value\" with the value {}",
+            settings.flag_value
+        ));
     }
     let values = field.get("Values").and_then(Value::as_array);
     let wanted = settings.flag_value.trim().to_lowercase();
@@ -148,7 +164,7 @@ fn has_value(field: Option<&Value>, settings: &RequestTrackerSettings) -> Findin
         Ok(format!("has the value {}", settings.flag_value))
     } else {
         Err(format!(
-            "the field has no value {:?}: add it, or name another in company.request-tracker.flag_value",
+            "the field has no value {:?}: add it (Admin, Custom Fields, Values), or name another in company.request-tracker.flag_value",
             settings.flag_value
         ))
     }
@@ -167,43 +183,69 @@ fn is_text(field: Option<&Value>, settings: &RequestTrackerSettings) -> Finding 
     }
 }
 
-/// What may be done with a ticket shows on one.
-async fn on_a_ticket(client: &Client) -> Finding {
+/// The queue's newest ticket that is closed, or that is not; `None` if there is none.
+async fn newest(client: &Client, closed: bool) -> Result<Option<Value>, String> {
     let settings = client.settings();
-    let query = format!("Queue = '{}'", settings.queue.trim().replace('\\', "\\\\").replace('\'', "\\'"));
     let advice = "grant ShowTicket on the queue";
-    let some = client.try_search(&query).await.map_err(|error| failed(&error, advice))?;
-    let Some(id) = some.first().and_then(|ticket| wire::text(ticket, "id")) else {
-        return Ok("the queue has no ticket yet: not tried".to_owned());
+    let (is, joined) = if closed { ("=", " OR ") } else { ("!=", " AND ") };
+    let statuses: Vec<String> =
+        settings.closed_statuses.iter().map(|status| format!("Status {is} {}", quoted(status))).collect();
+    let query = format!("Queue = {} AND ({})", quoted(&settings.queue), statuses.join(joined));
+    let found = client.try_search(&query).await.map_err(|error| failed(&error, advice))?;
+    match found.first().and_then(|ticket| wire::text(ticket, "id")) {
+        Some(id) => client.ticket(&id).await.map(Some).map_err(|error| failed(&error, advice)),
+        None => Ok(None),
+    }
+}
+
+const NO_TICKET: &str = "the queue has no such ticket yet that the connector's user may see: not tried";
+
+/// What may be done with a ticket shows on one.
+fn on_a_ticket(ticket: &Result<Option<Value>, String>, settings: &RequestTrackerSettings) -> Finding {
+    let Some(ticket) = ticket.as_ref().map_err(Clone::clone)? else {
+        return Ok(format!("{NO_TICKET}; ShowTicket, CommentOnTicket and ReplyToTicket are needed"));
     };
-    let ticket = client.ticket(&id).await.map_err(|error| failed(&error, advice))?;
-    let mut lacking: Vec<&str> = LINKS
+    let lacking: Vec<&str> = LINKS
         .into_iter()
-        .filter(|(link, _)| links(&ticket, link).next().is_none())
+        .filter(|(link, _)| links(ticket, link).next().is_none())
         .map(|(_, right)| right)
         .collect();
-    // An open ticket leads to some other status only for those who may change it.
-    let is_open = !wire::text(&ticket, "Status").is_some_and(|status| settings.is_closed(&status));
-    if is_open {
-        let to = |link: &Value| wire::text(link, "to").map(|status| status.to_lowercase());
-        let ways: Vec<String> = links(&ticket, "lifecycle").filter_map(to).collect();
-        if ways.is_empty() {
-            lacking.push("ModifyTicket");
-        } else if !ways.contains(&settings.close_status.trim().to_lowercase()) {
-            return Err(format!(
-                "ticket {id} cannot go to the status {}: choose another of {} in company.request-tracker.close_status",
-                settings.close_status,
-                ways.join(", ")
-            ));
-        }
-    }
     if lacking.is_empty() {
-        Ok("comment, reply and close".to_owned())
+        Ok("CommentOnTicket, ReplyToTicket".to_owned())
     } else {
         Err(format!(
             "the connector's user lacks {}: grant them on the queue {}",
-            lacking.join(", "),
+            lacking.join(" and "),
             settings.queue
+        ))
+    }
+}
+
+/// Whether a ticket may go to a status: its answer names the ways that its lifecycle offers to the user.
+fn leads_to(
+    ticket: &Result<Option<Value>, String>,
+    status: &str,
+    key: &str,
+    settings: &RequestTrackerSettings,
+) -> Finding {
+    let Some(ticket) = ticket.as_ref().map_err(Clone::clone)? else {
+        return Ok(format!("{NO_TICKET}; ModifyTicket is needed"));
+    };
+    let (id, from) = (wire::text(ticket, "id"), wire::text(ticket, "Status"));
+    let (id, from) = (id.unwrap_or_default(), from.unwrap_or_default());
+    let ways: Vec<String> = links(ticket, "lifecycle").filter_map(|link| wire::text(link, "to")).collect();
+    if ways.is_empty() {
+        return Err(format!(
+            "ticket {id} ({from}) leads to no other status: grant the connector's user ModifyTicket on the queue {}",
+            settings.queue
+        ));
+    }
+    if ways.iter().any(|way| way.to_lowercase() == status.trim().to_lowercase()) {
+        Ok(format!("ticket {id} leads from {from} to {}", status.trim()))
+    } else {
+        Err(format!(
+            "ticket {id} does not lead from {from} to {status}, but to {}: name one of these in company.request-tracker.{key}, or give the queue's lifecycle that action",
+            ways.join(", ")
         ))
     }
 }

@@ -241,9 +241,32 @@ impl Client {
         self.upstream.download(Call::get(format!("/REST/2.0/attachment/{}", segment(id)))).await
     }
 
-    /// Whether a query is understood; what it finds at most one of.
+    /// Tickets of the queue that the connector made and that name no Google case, newest first, at most a page.
+    pub(super) async fn nameless(&self) -> Result<Vec<Value>, ApiError> {
+        let settings = &self.settings;
+        let query = format!(
+            "Queue = {} AND Creator = {} AND 'CF.{{{}}}' IS NULL",
+            quoted(&settings.queue),
+            quoted(&settings.user),
+            settings.google_name_field.trim(),
+        );
+        let call = Call::get("/REST/2.0/tickets")
+            .query("query", query)
+            .query("fields", TICKET_FIELDS)
+            .query("orderby", "id")
+            .query("order", "DESC")
+            .query("per_page", PAGE.to_string());
+        let page: Page = self.upstream.read(call).await?;
+        Ok(page.items)
+    }
+
+    /// Whether a query is understood; the newest ticket that it finds.
     pub(super) async fn try_search(&self, query: &str) -> Result<Vec<Value>, ApiError> {
-        let call = Call::get("/REST/2.0/tickets").query("query", query).query("per_page", "1");
+        let call = Call::get("/REST/2.0/tickets")
+            .query("query", query)
+            .query("orderby", "id")
+            .query("order", "DESC")
+            .query("per_page", "1");
         let page: Page = self.upstream.read(call).await?;
         Ok(page.items)
     }
@@ -288,6 +311,11 @@ impl Client {
         let message = format!("the listing goes on for more than {MOST_PAGES} pages");
         self.error(ApiErrorKind::Unreadable, call, message)
     }
+}
+
+/// A value in a query.
+pub(super) fn quoted(value: &str) -> String {
+    format!("'{}'", value.trim().replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 fn no_file_name() -> Value {

@@ -136,12 +136,12 @@ impl Out {
         let plain = target.strip_prefix("mailto:").unwrap_or(&target);
         let leads_out = ["http://", "https://", "mailto:"].iter().any(|scheme| target.starts_with(scheme));
         if leads_out && !shown.contains(plain.trim_end_matches('/')) {
-            if !shown.trim().is_empty() {
+            if shown.trim().is_empty() {
+                self.text(plain);
+            } else {
                 self.text(" (");
                 self.text(plain);
                 self.text(")");
-            } else {
-                self.text(plain);
             }
         }
     }
@@ -338,21 +338,18 @@ fn entity(html: &str) -> Option<(char, usize)> {
         "le" => '≤',
         "ge" => '≥',
         "ne" => '≠',
-        name => match name.strip_prefix('#') {
-            Some(number) => {
+        name => {
+            if let Some(number) = name.strip_prefix('#') {
                 let code = match number.strip_prefix(['x', 'X']) {
                     Some(hex) => u32::from_str_radix(hex, 16).ok()?,
                     None => number.parse().ok()?,
                 };
                 char::from_u32(code)?
+            } else {
+                let mut names = ('\u{a0}'..='\u{ff}').zip(LATIN_1.split_whitespace());
+                names.find(|(_, known)| *known == name)?.0
             }
-            None => {
-                let (c, _) = ('\u{a0}'..='\u{ff}')
-                    .zip(LATIN_1.split_whitespace())
-                    .find(|(_, known)| *known == name)?;
-                c
-            }
-        },
+        }
     };
     Some((c, end + 1))
 }

@@ -46,7 +46,8 @@ pub const NAME: &str = "Request Tracker";
 /// The longest subject, in bytes of UTF-8: the width of the column `Tickets.Subject` counts characters, but what is written is
 /// cut by bytes (`DBIx::SearchBuilder::Record`, `TruncateValue`).
 const SUBJECT_LIMIT: usize = 200;
-/// The longest text, in bytes: what is longer is not shown on a ticket's page (`$MaxInlineBody`, 12,000 by default).
+/// The longest text, in bytes. Well below `$MaxInlineBody` (25 KiB in `RT_Config.pm` of RT 5.0, and anybody may set less), beyond
+/// which a ticket's page shows no text.
 const TEXT_LIMIT: usize = 12_000;
 /// How much older than asked for a search looks: requests take time, and the clocks may differ.
 const SEARCH_SLACK: Duration = Duration::minutes(2);
@@ -373,29 +374,11 @@ impl CaseSystem for RequestTracker {
         if let Some(priority) = case.priority {
             body["Priority"] = json!(self.number(priority)?);
         }
-        let id = self.client.create(body).await?;
-        // What of it was dropped shows only when it is read again.
-        let uncertain = |message: String| {
-            self.client.error(
-                ApiErrorKind::Uncertain,
-                "POST ticket",
-                format!("ticket {id} was created, but {message}"),
-            )
-        };
-        let made = self.get(&id).await.map_err(|error| uncertain(format!("cannot be read: {error}")))?;
-        let made = made.ok_or_else(|| uncertain("is not there".to_owned()))?;
-        if made.counterpart.as_deref() == Some(case.counterpart.as_str()) && made.synchronize {
-            return Ok(made);
+        if let Some(id) = self.left_over(case).await? {
+            return self.complete(&id, case).await;
         }
-        // Once more, with words about why not.
-        let fields = json!({ "CustomFields": {
-            settings.flag_field.trim(): settings.flag_value.trim(),
-            settings.google_name_field.trim(): case.counterpart,
-        } });
-        self.change(&id, fields, |ticket| self.carries(ticket, &case.counterpart))
-            .await
-            .map_err(|error| uncertain(format!("its custom fields were not set: {}", error.message)))?;
-        self.get(&id).await?.ok_or_else(|| uncertain("is not there".to_owned()))
+        let id = self.client.create(body).await?;
+        self.complete(&id, case).await
     }
 
     async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
@@ -593,6 +576,50 @@ impl CaseSystem for RequestTracker {
 }
 
 impl RequestTracker {
+    /// A ticket that an earlier try made and could not write the Google case's name onto (a right was missing): nothing but
+    /// its text tells what it is for. Without it, each try would make one more.
+    async fn left_over(&self, case: &NewCase) -> Result<Option<String>, ApiError> {
+        let mut nameless = Vec::new();
+        for ticket in self.client.nameless().await? {
+            if let Ok(Some(found)) = self.case(&ticket) {
+                nameless.push(found);
+            }
+        }
+        nameless.retain(|found| found.counterpart.is_none() && found.title == subject(&case.title));
+        let described = self.describe(nameless).await?;
+        Ok(described.into_iter().find(|found| found.description == case.description).map(|found| found.id))
+    }
+
+    /// Sees to it that a ticket that was made carries the flag and the Google case's name: what of them was dropped shows only
+    /// when it is read again.
+    async fn complete(&self, id: &str, case: &NewCase) -> Result<Case, ApiError> {
+        let settings = self.settings();
+        let uncertain = |message: String| {
+            self.client.error(
+                ApiErrorKind::Uncertain,
+                "POST ticket",
+                format!("ticket {id} was created, but {message}"),
+            )
+        };
+        let made = self.get(id).await.map_err(|error| uncertain(format!("cannot be read: {error}")))?;
+        let made = made.ok_or_else(|| uncertain("is not there".to_owned()))?;
+        if made.counterpart.as_deref() == Some(case.counterpart.as_str()) && made.synchronize {
+            return Ok(made);
+        }
+        // Once more, with words about why not.
+        let fields = json!({ "CustomFields": {
+            settings.flag_field.trim(): settings.flag_value.trim(),
+            settings.google_name_field.trim(): case.counterpart,
+        } });
+        self.change(id, fields, |ticket| self.carries(ticket, &case.counterpart)).await.map_err(|error| {
+            uncertain(format!(
+                "its custom fields were not set; grant the connector's user ModifyCustomField on both: {}",
+                error.message
+            ))
+        })?;
+        self.get(id).await?.ok_or_else(|| uncertain("is not there".to_owned()))
+    }
+
     /// The number of a level.
     fn number(&self, priority: Priority) -> Result<i64, ApiError> {
         let word = self.priorities.word(priority);

@@ -1,0 +1,175 @@
+//! `casebridge check` against set-ups that are wrong: each failure says what to change, and where.
+
+use std::sync::Arc;
+
+use casebridge::cases::{CaseSystem as _, Check};
+use casebridge::clock::SystemClock;
+use casebridge::crm::request_tracker::RequestTrackerSettings;
+
+use crate::server::{Server, Slot};
+
+/// A queue with an open and a closed ticket, set up as documented.
+async fn ready(server: &Server) -> Slot {
+    let slot = server.slot();
+    let jane = server.jane();
+    jane.creates(&slot.queue, "open", "", false).await;
+    let closed = jane.creates(&slot.queue, "closed", "", false).await;
+    jane.sets_status(&closed, "resolved").await;
+    slot
+}
+
+async fn checked(server: &Server, slot: &Slot, settings: RequestTrackerSettings) -> Vec<Check> {
+    server.adapter_with(slot, settings, Arc::new(SystemClock)).check().await
+}
+
+fn failures(checks: &[Check]) -> Vec<String> {
+    let failed = checks.iter().filter_map(|check| check.result.as_ref().err().map(|error| (check, error)));
+    failed.map(|(check, error)| format!("{}: {error}", check.what)).collect()
+}
+
+#[tokio::test]
+async fn a_set_up_as_documented_passes_with_everything_tried_that_can_be() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let slot = ready(server).await;
+    let checks = checked(server, &slot, Server::settings(&slot)).await;
+    assert_eq!(failures(&checks), Vec::<String>::new());
+    let found: Vec<&str> = checks.iter().map(|check| check.result.as_deref().unwrap()).collect();
+    for expected in
+        ["CreateTicket", "has the value true", "holds one line of text", "CommentOnTicket, ReplyToTicket"]
+    {
+        assert!(found.contains(&expected), "{expected}: {found:?}");
+    }
+    for way in ["leads from new to resolved", "leads from resolved to open"] {
+        assert!(found.iter().any(|found| found.contains(way)), "{way}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_seen_is_not_called_wrong() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    // A queue without tickets, and the right to see fields on the queue alone.
+    let slot = server.slot();
+    server
+        .alter(&slot, "for ($flag, $name) { revoke('SeeCustomField', $_) } grant('SeeCustomField', $queue)");
+    let checks = checked(server, &slot, Server::settings(&slot)).await;
+    assert_eq!(failures(&checks), Vec::<String>::new());
+    let untried = checks.iter().filter(|check| check.result.as_ref().unwrap().contains("not tried")).count();
+    assert_eq!(untried, 5, "{checks:#?}");
+}
+
+#[tokio::test]
+async fn each_failure_says_what_to_change_and_where() {
+    type Change = fn(RequestTrackerSettings) -> RequestTrackerSettings;
+    let same: Change = |settings| settings;
+    let cases: [(&str, Change, &str, &str); 17] = [
+        ("revoke('SeeQueue', $queue)", same, "queue Support", "grant the connector's user SeeQueue"),
+        (
+            "revoke('CreateTicket', $queue)",
+            same,
+            "right to create tickets",
+            "grant CreateTicket on the queue",
+        ),
+        ("must($queue->SetDisabled(1))", same, "right to create tickets", "enable it"),
+        ("revoke('ShowTicket', $queue)", same, "", ""),
+        (
+            "revoke('CommentOnTicket', $queue)",
+            same,
+            "rights to comment",
+            "lacks CommentOnTicket: grant them on the queue",
+        ),
+        (
+            "revoke('ReplyToTicket', $queue)",
+            same,
+            "rights to comment",
+            "lacks ReplyToTicket: grant them on the queue",
+        ),
+        ("revoke('ModifyTicket', $queue)", same, "closing", "ModifyTicket on the queue"),
+        ("must($flag->RemoveFromObject($queue))", same, "field synchronize", "has no custom field"),
+        ("revoke('SeeCustomField', $name)", same, "field custom_field_google_name", "grant SeeCustomField"),
+        (
+            "replace_field($flag, Name => 'free', Type => 'FreeformSingle')",
+            |settings| RequestTrackerSettings { flag_field: "free".to_owned(), ..settings },
+            "field free",
+            "\"Select one value\"",
+        ),
+        (
+            "replace_field($flag, Name => 'several', Type => 'SelectMultiple')",
+            |settings| RequestTrackerSettings { flag_field: "several".to_owned(), ..settings },
+            "field several",
+            "\"Select one value\"",
+        ),
+        (
+            "replace_field($name, Name => 'wide', Type => 'Text')",
+            |settings| RequestTrackerSettings { google_name_field: "wide".to_owned(), ..settings },
+            "field wide",
+            "\"Enter one value\"",
+        ),
+        (
+            "1",
+            |settings| RequestTrackerSettings { flag_value: "yes".to_owned(), ..settings },
+            "field synchronize",
+            "company.request-tracker.flag_value",
+        ),
+        (
+            "1",
+            |settings| RequestTrackerSettings { queue: "Nowhere".to_owned(), ..settings },
+            "queue Nowhere",
+            "company.request-tracker.queue",
+        ),
+        (
+            "1",
+            |settings| RequestTrackerSettings { user: "jane".to_owned(), ..settings },
+            "user jane",
+            "company.request-tracker.user has to be the name of the user whose token it is",
+        ),
+        (
+            "1",
+            |settings| RequestTrackerSettings {
+                close_status: "done".to_owned(),
+                closed_statuses: vec!["resolved".to_owned(), "done".to_owned()],
+                ..settings
+            },
+            "closing",
+            "company.request-tracker.close_status",
+        ),
+        (
+            "1",
+            |settings| RequestTrackerSettings { reopen_status: "reopened".to_owned(), ..settings },
+            "opening again",
+            "company.request-tracker.reopen_status",
+        ),
+    ];
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    for (wrong, change, what, advice) in cases {
+        let slot = ready(server).await;
+        server.alter(&slot, wrong);
+        let checks = checked(server, &slot, change(Server::settings(&slot))).await;
+        let failures = failures(&checks);
+        if what.is_empty() {
+            // Tickets that may not be seen look like none.
+            assert!(
+                checks
+                    .iter()
+                    .any(|check| check.result.as_ref().is_ok_and(|found| found.contains("ShowTicket"))),
+                "{checks:#?}"
+            );
+            continue;
+        }
+        let said = failures.iter().find(|failure| failure.contains(&format!("Request Tracker: {what}")));
+        let said = said.unwrap_or_else(|| panic!("{wrong}: {what}: {checks:#?}"));
+        assert!(said.contains(advice), "{wrong}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_token_and_a_wrong_address_are_told_apart() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let slot = server.slot();
+    let wrong = Slot { token: "1-23-0123456789abcdef0123456789abcdef".to_owned(), ..slot.clone() };
+    let checks = checked(server, &wrong, Server::settings(&wrong)).await;
+    assert_eq!(checks.len(), 1);
+    assert!(failures(&checks)[0].contains("company.request-tracker.token"), "{checks:#?}");
+    let checks = server.adapter_at(&slot, "/elsewhere").check().await;
+    assert_eq!(checks.len(), 1);
+    assert!(failures(&checks)[0].contains("company.base_url"), "{checks:#?}");
+}
