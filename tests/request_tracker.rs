@@ -14,10 +14,16 @@ mod crm;
 #[allow(dead_code, reason = "some of it serves the other CRMs only")]
 mod harness;
 
+#[path = "main_job/mod.rs"]
+#[allow(dead_code, reason = "the table of all CRMs is printed by another suite")]
+mod main_job;
+
 #[path = "request_tracker/check.rs"]
 mod check;
 #[path = "request_tracker/contract.rs"]
 mod contract;
+#[path = "request_tracker/main_job.rs"]
+mod main_job_table;
 #[path = "request_tracker/scenarios.rs"]
 mod scenarios;
 #[path = "request_tracker/server.rs"]

@@ -311,9 +311,8 @@ impl Person {
 
     /// Writes a comment (internal) or a reply; the ID of the transaction.
     pub(crate) async fn writes(&self, ticket: &str, public: bool, content_type: &str, body: &str) -> String {
-        let how = if public { "correspond" } else { "comment" };
         let content = json!({ "Content": body, "ContentType": content_type });
-        let request = self.request(Method::POST, &format!("/ticket/{ticket}/{how}")).json(&content);
+        let request = self.request(Method::POST, &messages(ticket, public)).json(&content);
         last(&self.send(request).await.1.unwrap())
     }
 
@@ -325,20 +324,38 @@ impl Person {
         filename: &str,
         content: &[u8],
     ) -> String {
-        let path = format!("/ticket/{ticket}/{}", if public { "correspond" } else { "comment" });
-        let request = self.request(Method::POST, &path);
-        let request = if content.is_empty() {
+        if content.is_empty() {
             // REST takes no upload without content, and Perl takes "0" for no name.
             let name = if filename == "0" { "zero" } else { filename };
-            let file =
-                json!({ "FileName": name, "FileType": "application/octet-stream", "FileContent": "=" });
-            request.json(&json!({ "NoContent": 1, "Attachments": [file] }))
-        } else {
-            let part = Part::bytes(content.to_vec()).mime_str("application/octet-stream").unwrap();
-            let part = part.file_name(filename.to_owned());
-            let form = Form::new().percent_encode_noop().text("JSON", json!({ "NoContent": 1 }).to_string());
-            request.multipart(form.part("Attachments", part))
-        };
+            return self.attaches_as(ticket, public, name, "application/octet-stream", content).await;
+        }
+        let part = Part::bytes(content.to_vec()).mime_str("application/octet-stream").unwrap();
+        let part = part.file_name(filename.to_owned());
+        let form = Form::new().percent_encode_noop().text("JSON", json!({ "NoContent": 1 }).to_string());
+        let request = self.request(Method::POST, &messages(ticket, public));
+        self.attached(request.multipart(form.part("Attachments", part))).await
+    }
+
+    /// The same, with a type, and whatever the name holds.
+    pub(crate) async fn attaches_as(
+        &self,
+        ticket: &str,
+        public: bool,
+        filename: &str,
+        media_type: &str,
+        content: &[u8],
+    ) -> String {
+        use base64::Engine as _;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(content);
+        // Perl takes nothing for no file.
+        let encoded = if encoded.is_empty() { "=".to_owned() } else { encoded };
+        let file = json!({ "FileName": filename, "FileType": media_type, "FileContent": encoded });
+        let request = self.request(Method::POST, &messages(ticket, public));
+        self.attached(request.json(&json!({ "NoContent": 1, "Attachments": [file] }))).await
+    }
+
+    /// The ID of the file that this brings.
+    async fn attached(&self, request: reqwest::RequestBuilder) -> String {
         let transaction = last(&self.send(request).await.1.unwrap());
         let parts =
             self.get(&format!("/transaction/{transaction}/attachments?fields=Filename&per_page=100")).await;
@@ -450,6 +467,11 @@ fn a_server_ends_with_its_test_and_not_before() {
         assert_eq!(folder.exists(), last == "keep\n");
         let _ = std::fs::remove_dir_all(&folder);
     }
+}
+
+/// Where replies to a ticket go, and comments on it, which are internal.
+fn messages(ticket: &str, public: bool) -> String {
+    format!("/ticket/{ticket}/{}", if public { "correspond" } else { "comment" })
 }
 
 fn last(location: &str) -> String {
