@@ -281,6 +281,17 @@ impl CaseMapping {
         self.resolved_at.is_none()
     }
 
+    /// Notes that whatever has no answer yet was sent no later than `at`: from then on it is waited for (`R13`). A write begins
+    /// before it is sent, and it may have to wait long for its turn.
+    pub fn sent_no_later_than(&mut self, at: DateTime<Utc>) {
+        for pending in &mut self.pending {
+            pending.attempted_at = pending.attempted_at.max(at);
+        }
+        if let Some(creation) = &mut self.pending_creation {
+            creation.attempted_at = creation.attempted_at.max(at);
+        }
+    }
+
     /// Whether somebody else may work on the case at `now`.
     #[must_use]
     pub fn lease_is_free(&self, now: DateTime<Utc>) -> bool {

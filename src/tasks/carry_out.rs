@@ -41,12 +41,20 @@ pub(super) enum SyncError {
 struct Progress {
     entries: Vec<Entry>,
     settled: Vec<(Side, Source)>,
+    /// Writes that got no answer, and until when they may have been sent.
+    unanswered: Vec<(Side, Source, DateTime<Utc>)>,
 }
 
 impl Progress {
     fn apply(&self, mapping: &mut CaseMapping) {
         for entry in &self.entries {
             mapping.record(entry.clone());
+        }
+        for (side, source, at) in &self.unanswered {
+            let pending = mapping.pending.iter_mut();
+            for pending in pending.filter(|pending| pending.side == *side && pending.source == *source) {
+                pending.attempted_at = pending.attempted_at.max(*at);
+            }
         }
         mapping.pending.retain(|pending| {
             !self.settled.iter().any(|(side, source)| *side == pending.side && *source == pending.source)
@@ -80,6 +88,12 @@ struct Blocked {
 impl<'a> Session<'a> {
     pub(super) fn new(deps: &'a Deps, mapping: CaseMapping, started: DateTime<Utc>, holder: &'a str) -> Self {
         let waited = mapping.waiting;
+        let mut mapping = mapping;
+        if let Some(lease) = mapping.lease.as_ref().filter(|lease| lease.holder != holder) {
+            // Whoever held it died, and sent nothing after it expired.
+            let last = lease.expires_at.min(started);
+            mapping.sent_no_later_than(last);
+        }
         Self {
             deps,
             mapping,
@@ -367,6 +381,8 @@ impl<'a> Session<'a> {
     ) -> Result<T, SyncError> {
         if outcome.as_ref().err().is_none_or(|error| !error.may_have_happened()) {
             self.progress.settled.push((side, source.clone()));
+        } else {
+            self.progress.unanswered.push((side, source.clone(), self.deps.clock.now()));
         }
         Ok(outcome?)
     }

@@ -272,7 +272,14 @@ async fn tell(
             Ok(true)
         }
         Err(error) => {
-            if !error.may_have_happened() {
+            if error.may_have_happened() {
+                let now = deps.clock.now();
+                modify(deps.store.as_ref(), claimed, |mapping| {
+                    let pending = mapping.pending.iter_mut().find(|pending| **pending == claim);
+                    pending.map(|pending| pending.attempted_at = now).is_some()
+                })
+                .await?;
+            } else {
                 settle(deps, claimed, &claim, None).await?;
             }
             Err(error.into())

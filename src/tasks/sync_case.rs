@@ -403,14 +403,18 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
             Ok(())
         }
         Err(error) => {
-            if !error.may_have_happened() {
-                session
-                    .save(|mapping| {
+            let unanswered = error.may_have_happened();
+            let now = deps.clock.now();
+            session
+                .save(|mapping| {
+                    if unanswered {
+                        mapping.sent_no_later_than(now);
+                    } else {
                         mapping.pending_creation = None;
                         mapping.description_parts = 1;
-                    })
-                    .await?;
-            }
+                    }
+                })
+                .await?;
             Err(error.into())
         }
     }
@@ -579,10 +583,12 @@ pub(super) async fn give_back(deps: &Deps, task: &Task, holder: &str) {
     let Ok(case) = case else { return };
     let given_back = async {
         let Some(mapping) = find(deps, &case).await? else { return Ok::<_, StoreError>(()) };
+        let now = deps.clock.now();
         modify(deps.store.as_ref(), mapping, |mapping| {
             let ours = mapping.lease.as_ref().is_some_and(|lease| lease.holder == holder);
             if ours {
                 mapping.lease = None;
+                mapping.sent_no_later_than(now);
                 mapping.last_error = Some("the sync was cut short".to_owned());
             }
             ours

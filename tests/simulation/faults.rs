@@ -82,10 +82,12 @@ fn hit(course: &mut Course, trouble: Trouble, world: &World, part: Part, dice: &
                 Part::CompanyApi => world.setting.company,
                 Part::Store | Part::Queue => return,
             };
-            // The contract: a write is seen in a list no later than `settles` after it was begun.
+            // The contract: a write is seen in a list no later than `settles` after it was sent. Until then it may have had
+            // to wait for its turn.
             let latest = (traits.settles - traits.stale - 2) * 1000;
             if dice.percent(percent) && latest > 1_000 {
                 course.fate = Fate::Late(dice.range(1_000, latest));
+                course.sending += dice.range(0, 40_000);
             }
         }
         Trouble::RateLimited(percent) => {
