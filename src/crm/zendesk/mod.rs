@@ -54,12 +54,13 @@ pub const NAME: &str = "Zendesk";
 /// The priorities that a ticket can have, besides none (reference of tickets).
 pub const PRIORITIES: [&str; 4] = ["urgent", "high", "normal", "low"];
 
-/// The longest comment, in bytes: 64 KB ("Ticket comments have a 64 KB limit", help article on comment limits), less the frame
-/// that Zendesk puts around every comment's HTML.
+/// The longest comment, in bytes: 64 KB, less the frame that Zendesk puts around every comment's HTML. An assumption: known in the
+/// field, and not in the reference of ticket comments. A comment that is refused all the same fails and says so.
 const COMMENT_LIMIT: usize = 65_535 - 100;
 /// The longest subject, in characters: what the agents' workspace takes.
 const SUBJECT_LIMIT: usize = 150;
-/// How late the search may be. "It can take up to a few minutes for new and changed tickets to be indexed" (Search API).
+/// How late the search may be: new tickets may take up to a few minutes to be indexed (reference of the Search API). That five
+/// are enough, and that changes are as late as new tickets, is an assumption.
 const SEARCH_LAG: Duration = Duration::minutes(5);
 /// How late an `external_id` is found: it is not searched for, but databases have replicas.
 const LOOKUP_LAG: Duration = Duration::seconds(30);

@@ -77,7 +77,8 @@ impl Default for ZendeskSettings {
             // "30 updates per 10 minutes per user per ticket" (Rate limits, developer.zendesk.com), less two for whoever
             // uses the same agent by hand.
             updates_per_ticket: 28,
-            // "The maximum file size is 50 MB" (reference of ticket attachments).
+            // An assumption, known in the field: the reference of ticket attachments does not say. A larger file that is
+            // refused becomes a comment as well.
             attachment_limit_mib: 50,
             download_hosts: Vec::new(),
         }
