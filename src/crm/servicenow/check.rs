@@ -140,17 +140,14 @@ async fn choice(client: &Client, column: &str, value: &str, key: &str) -> Findin
         // Neither needed nor usual: it only makes mistakes known early.
         Ok(_) | Err(_) => return Ok(format!("{value:?} (the user may not read sys_choice: not looked up)")),
     };
-    match choices.get(value) {
-        Some(label) => Ok(format!("{value:?} ({label})")),
-        None => {
-            let known: Vec<String> =
-                choices.iter().map(|(value, label)| format!("{value:?} ({label})")).collect();
-            Err(format!(
-                "{column} has no choice {value:?}: set company.servicenow.{key} to one of {}",
-                known.join(", ")
-            ))
-        }
+    if let Some(label) = choices.get(value) {
+        return Ok(format!("{value:?} ({label})"));
     }
+    let known: Vec<String> = choices.iter().map(|(value, label)| format!("{value:?} ({label})")).collect();
+    Err(format!(
+        "{column} has no choice {value:?}: set company.servicenow.{key} to one of {}",
+        known.join(", ")
+    ))
 }
 
 async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
