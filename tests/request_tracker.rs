@@ -10,6 +10,9 @@
 
 #[path = "it/contract/crm.rs"]
 mod crm;
+#[path = "harness/mod.rs"]
+#[allow(dead_code, reason = "some of it serves the other CRMs only")]
+mod harness;
 
 #[path = "request_tracker/contract.rs"]
 mod contract;

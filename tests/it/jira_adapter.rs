@@ -15,8 +15,8 @@ use casebridge::entities::{Priority, PriorityReading};
 use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::sandbox::jira::{
-    self as sandbox, FlagField, MarkupKind, NewIssue, ResolutionOnClosing, SandboxJira, SandboxJiraAuth,
-    SandboxJiraSettings, SandboxTimeZone, would_render,
+    self as sandbox, FlagField, NewIssue, ResolutionOnClosing, SandboxJira, SandboxJiraAuth,
+    SandboxJiraSettings, SandboxTimeZone,
 };
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
@@ -24,6 +24,7 @@ use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 
 use crate::contract::crm::{self as suite, CrmUnderTest, crm_contract};
+use crate::harness::jira::interpreted;
 
 mod cloud {
     use super::{cloud, crm_contract, suite};
@@ -251,26 +252,6 @@ impl CrmUnderTest for Running {
         let texts = issue.comments.into_iter().map(|comment| comment.body).chain(issue.description);
         texts.flat_map(|text| interpreted(&text)).collect()
     }
-}
-
-/// What Jira would not show as it was typed. In a web address that stands alone it looks for nothing.
-fn interpreted(text: &str) -> Vec<String> {
-    let mut rest = text;
-    let mut without_addresses = String::new();
-    while let Some(at) = rest.find("http") {
-        let alone = rest[..at].chars().next_back().is_none_or(char::is_whitespace);
-        let address = rest[at..].split(char::is_whitespace).next().unwrap_or_default();
-        let skipped = if alone && address.contains("://") { address.len() } else { "http".len() };
-        without_addresses.push_str(&rest[..at]);
-        without_addresses.push_str("http");
-        rest = &rest[at + skipped..];
-    }
-    without_addresses.push_str(rest);
-    would_render(&without_addresses)
-        .into_iter()
-        .filter(|markup| markup.kind != MarkupKind::BareAddress)
-        .map(|markup| format!("{:?} in {text:?}", markup.kind))
-        .collect()
 }
 
 fn new_case(counterpart: &str) -> NewCase {

@@ -22,6 +22,7 @@ use futures_util::{TryStreamExt as _, stream};
 use serde_json::json;
 
 use crate::contract::crm::{self as suite, CrmUnderTest, crm_contract};
+use crate::harness::zendesk::is_interpreted;
 
 mod usual {
     use super::{crm_contract, suite, usual};
@@ -208,20 +209,10 @@ impl CrmUnderTest for Running {
         self.zendesk.attachment_bytes(attachment)
     }
 
-    /// Every tag but the ends of lines and the frame. What a placeholder would have eaten does not come back, which the suite
-    /// sees for itself.
     async fn interpreted(&self, case: &str) -> Vec<String> {
         let ticket = self.zendesk.ticket(case).unwrap();
         let ours = ticket.comments.into_iter().filter(|comment| comment.author == "Casebridge");
-        ours.filter_map(|comment| {
-            let inner = comment
-                .html
-                .strip_prefix("<div class=\"zd-comment\" dir=\"auto\">")?
-                .strip_suffix("</div>")?;
-            let rest = inner.replace("<br>", "");
-            (rest.contains('<') || rest.contains("{{") || rest.contains("{%")).then_some(comment.html)
-        })
-        .collect()
+        ours.map(|comment| comment.html).filter(|html| is_interpreted(html)).collect()
     }
 }
 

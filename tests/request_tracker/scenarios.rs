@@ -4,7 +4,7 @@ use casebridge::cases::Visibility;
 use casebridge::sandbox::csapi::{Author, Priority, State};
 use serde_json::json;
 
-use crate::crm::UGLY;
+use crate::harness::ugly::UGLY;
 use crate::server::Server;
 use crate::world::World;
 

@@ -9,7 +9,9 @@ use chrono::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{INTERNAL_TOKEN, World};
+use crate::harness::desk::NewCompanyCase;
+use crate::harness::jira::JiraKind;
+use crate::harness::{INTERNAL_TOKEN, World};
 
 const ADMIN: &str = "the-admin-token";
 
@@ -80,7 +82,7 @@ async fn every_route_refuses_whoever_has_no_proof_and_nothing_is_done() {
     let listed: Vec<Endpoint> = REQUESTS.iter().map(|(endpoint, ..)| *endpoint).collect();
     assert_eq!(routes, listed, "a new route needs a line in REQUESTS");
 
-    let world = World::new().await;
+    let world = World::new(&JiraKind).await;
     world.google_case("Not to be seen");
     let queue = format!("Bearer {INTERNAL_TOKEN}x");
     let everywhere: &[Headers<'_>] = &[
@@ -134,12 +136,12 @@ async fn every_route_refuses_whoever_has_no_proof_and_nothing_is_done() {
     world.deliver().await;
     assert_eq!(world.mappings().await.len(), 0);
     assert_eq!(world.csapi.faults().calls(), Vec::new());
-    assert_eq!(world.jira.faults().calls(), Vec::new());
+    assert_eq!(world.company_faults().calls(), Vec::new());
 }
 
 #[tokio::test]
 async fn each_proof_opens_its_own_routes_and_no_others() {
-    let world = World::new().await;
+    let world = World::new(&JiraKind).await;
     let token = format!("Bearer {INTERNAL_TOKEN}");
     let admin = format!("Bearer {ADMIN}");
     let local = world.another_instance(Platform::Local, Some(ADMIN)).await;
@@ -172,7 +174,7 @@ async fn each_proof_opens_its_own_routes_and_no_others() {
 
 #[tokio::test]
 async fn without_a_token_only_somebody_at_this_machine_is_let_in_and_no_page_in_a_browser() {
-    let world = World::new().await;
+    let world = World::new(&JiraKind).await;
     let port = world.service.port();
     let local = format!("localhost:{port}");
     let rebound = format!("evil.example:{port}");
@@ -198,9 +200,9 @@ async fn without_a_token_only_somebody_at_this_machine_is_let_in_and_no_page_in_
 
 #[tokio::test]
 async fn what_can_never_succeed_is_an_error_to_a_person_and_abandoned_to_a_queue() {
-    let world = World::new().await;
+    let world = World::new(&JiraKind).await;
     let token = format!("Bearer {INTERNAL_TOKEN}");
-    let unflagged = world.jira.create_issue(casebridge::sandbox::jira::NewIssue::new("No flag")).unwrap();
+    let unflagged = world.desk.opens(NewCompanyCase::new("No flag")).await;
     let unflagged = json!({ "case_id": unflagged }).to_string();
     let huge = format!(r#"{{"case_id": "{}"}}"#, "1".repeat(MAX_BODY));
     for (task, body, to_a_person) in [
@@ -243,18 +245,18 @@ async fn what_can_never_succeed_is_an_error_to_a_person_and_abandoned_to_a_queue
         assert!(!answer.body["detail"].as_str().unwrap().is_empty());
     }
     assert_eq!(world.mappings().await.len(), 0);
-    assert_eq!((world.csapi.cases().len(), world.jira.issues().len()), (0, 1));
+    assert_eq!(world.sizes().await, (0, 1));
 }
 
 #[tokio::test]
 async fn what_may_pass_is_500_whatever_the_upstream_said() {
-    let world = World::new().await;
+    let world = World::new(&JiraKind).await;
     let case = world.google_case("Disk is slow");
     world.settle().await;
     let token = format!("Bearer {INTERNAL_TOKEN}");
     let sync = json!({ "case_name": case }).to_string();
     for status in [400, 401, 403, 404, 408, 409, 418, 429, 500, 502, 503, 504] {
-        for faults in [world.csapi.faults(), world.jira.faults().clone()] {
+        for faults in [world.csapi.faults(), world.company_faults().clone()] {
             faults.add(Fault::always(Effect::ErrorBefore { status, body: None }));
         }
         for headers in [&[] as Headers<'_>, &[("authorization", &token)]] {
@@ -270,7 +272,7 @@ async fn what_may_pass_is_500_whatever_the_upstream_said() {
             }
         }
         world.csapi.faults().clear();
-        world.jira.faults().clear();
+        world.company_faults().clear();
     }
     // Nobody took the errors for the deletion of a case.
     assert_eq!(world.mapping().await.gone, None);
@@ -279,7 +281,7 @@ async fn what_may_pass_is_500_whatever_the_upstream_said() {
 
 #[tokio::test]
 async fn what_is_not_there_is_said_as_a_problem() {
-    let world = World::new().await;
+    let world = World::new(&JiraKind).await;
     for (method, path, status) in [
         ("GET", "/", 404),
         ("GET", "/tasks", 404),
@@ -301,7 +303,7 @@ async fn what_is_not_there_is_said_as_a_problem() {
 
 #[tokio::test]
 async fn healthz_sync_fails_when_either_poll_is_ten_minutes_old() {
-    let world = World::new().await;
+    let world = World::new(&JiraKind).await;
     let health = || async { ask(world.service, "GET", "/healthz/sync", &[], "").await };
     let answer = health().await;
     assert_eq!((answer.status, &answer.body["google_poll_age_seconds"]), (500, &Value::Null), "never polled");
@@ -309,9 +311,9 @@ async fn healthz_sync_fails_when_either_poll_is_ten_minutes_old() {
     assert_eq!(health().await.status, 500, "the other was never polled");
     assert_eq!(world.post("poll-company", json!({})).await.0, 200);
     assert_eq!(health().await.status, 200);
-    world.clock.advance(Duration::seconds(599));
+    world.clock().advance(Duration::seconds(599));
     assert_eq!(health().await.status, 200);
-    world.clock.advance(Duration::seconds(1));
+    world.clock().advance(Duration::seconds(1));
     let answer = health().await;
     let ages = [&answer.body["google_poll_age_seconds"], &answer.body["company_poll_age_seconds"]];
     assert_eq!((answer.status, ages), (500, [&json!(600), &json!(600)]));
@@ -319,7 +321,7 @@ async fn healthz_sync_fails_when_either_poll_is_ten_minutes_old() {
     assert_eq!(health().await.status, 500, "one of them is not enough");
     // It answers from its own store: neither system is asked, and a system that is down is no matter.
     world.csapi.faults().clear_calls();
-    world.jira.faults().clear_calls();
+    world.company_faults().clear_calls();
     health().await;
-    assert_eq!((world.csapi.faults().calls().len(), world.jira.faults().calls().len()), (0, 0));
+    assert_eq!((world.csapi.faults().calls().len(), world.company_faults().calls().len()), (0, 0));
 }

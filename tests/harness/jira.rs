@@ -1,0 +1,258 @@
+//! The sandbox Jira, and the people at it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use casebridge::cases::Visibility;
+use casebridge::clock::{ManualClock, SharedClock};
+use casebridge::crm::PriorityWords;
+use casebridge::crm::jira::{Jira, JiraSettings, markup};
+use casebridge::entities::Priority;
+use casebridge::sandbox::faults::Faults;
+use casebridge::sandbox::jira::{
+    IssueView, MarkupKind, NewIssue, SandboxJira, SandboxJiraSettings, would_render,
+};
+use chrono::{DateTime, Duration, Utc};
+
+use super::crm::{Company, Crm, Description, Setup};
+use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
+use super::{serve, upstream};
+
+/// A service management project of Jira Cloud: the kind that has all there is.
+pub(crate) struct JiraKind;
+
+#[async_trait]
+impl Crm for JiraKind {
+    async fn description(&self) -> Description {
+        // Whether its projects know internal comments, it says when it is asked: an empty one will do.
+        let clock: SharedClock = ManualClock::at(DateTime::<Utc>::UNIX_EPOCH);
+        let company = self.open(&clock, &Setup::default()).await;
+        company.system.search_updated(DateTime::<Utc>::UNIX_EPOCH).await.unwrap();
+        describe(company.system.capabilities().clone())
+    }
+
+    async fn open(&self, clock: &SharedClock, setup: &Setup) -> Company {
+        let usual = SandboxJiraSettings { service_management: true, ..SandboxJiraSettings::default() };
+        let settings = SandboxJiraSettings {
+            attachment_limit: setup.attachment_limit.unwrap_or(usual.attachment_limit),
+            can_reopen: !setup.closing_is_final,
+            ..usual
+        };
+        let ours = JiraSettings { project: "SUP".to_owned(), ..JiraSettings::default() };
+        JiraDesk::start(clock, settings, ours, setup).await.1
+    }
+}
+
+/// What every sandbox Jira is like.
+pub(crate) fn describe(capabilities: casebridge::cases::Capabilities) -> Description {
+    Description {
+        name: "Jira",
+        capabilities,
+        same_priority: |one, other| one == other,
+        patience: Duration::zero(),
+        clock_in_hand: true,
+        faults: true,
+        setups: true,
+        hiding: true,
+        sealed_takes_comments: true,
+        deleting_comments: true,
+        deleting_files: true,
+    }
+}
+
+fn words() -> PriorityWords {
+    PriorityWords::new(["Highest", "High", "Medium", "Low", "Lowest"].map(str::to_owned)).unwrap()
+}
+
+/// The people at a sandbox Jira.
+pub(crate) struct JiraDesk {
+    pub(crate) jira: SandboxJira,
+}
+
+impl JiraDesk {
+    /// Starts a sandbox Jira with its media host, and an adapter in front of it.
+    pub(crate) async fn start(
+        clock: &SharedClock,
+        settings: SandboxJiraSettings,
+        ours: JiraSettings,
+        setup: &Setup,
+    ) -> (SandboxJira, Company) {
+        let jira = SandboxJira::new(clock.clone(), settings);
+        let address = serve(jira.router()).await;
+        // What goes wrong in Jira goes wrong on its media host as well.
+        let media = jira.faults().wrap(jira.media_router(), |_, _| String::new());
+        let media_address: SocketAddr = serve(media).await;
+        jira.set_media_base(&format!("http://{media_address}"));
+        let upstream = upstream("Jira", address, vec![media_address.to_string()], setup.timeout, clock);
+        let system = Arc::new(Jira::new(ours, words(), upstream, clock.clone()));
+        (jira.clone(), Company { desk: Arc::new(Self { jira }), system })
+    }
+}
+
+fn view(issue: IssueView) -> CaseView {
+    CaseView {
+        title: issue.summary,
+        description: markup::unescape(issue.description.as_deref().unwrap_or_default()),
+        priority: words().read(Some(&issue.priority)),
+        state: issue.status,
+        closed: issue.closed,
+        flagged: issue.flagged,
+        google_name: issue.google_name,
+        comments: issue
+            .comments
+            .into_iter()
+            .map(|comment| {
+                let by_connector = comment.author == "Casebridge";
+                CommentView {
+                    id: comment.id,
+                    // What people type is carried as they typed it.
+                    text: if by_connector { markup::unescape(&comment.body) } else { comment.body },
+                    visibility: if comment.internal { Visibility::Internal } else { Visibility::Public },
+                    by_connector,
+                }
+            })
+            .collect(),
+        files: issue
+            .attachments
+            .into_iter()
+            .map(|file| FileView {
+                id: file.id,
+                name: file.file_name,
+                visibility: Visibility::Public,
+                by_connector: file.author == "Casebridge",
+            })
+            .collect(),
+        id: issue.id,
+    }
+}
+
+/// What Jira would not show as it was typed. In a web address that stands alone it looks for nothing.
+pub(crate) fn interpreted(text: &str) -> Vec<String> {
+    let mut rest = text;
+    let mut without_addresses = String::new();
+    while let Some(at) = rest.find("http") {
+        let alone = rest[..at].chars().next_back().is_none_or(char::is_whitespace);
+        let address = rest[at..].split(char::is_whitespace).next().unwrap_or_default();
+        let skipped = if alone && address.contains("://") { address.len() } else { "http".len() };
+        without_addresses.push_str(&rest[..at]);
+        without_addresses.push_str("http");
+        rest = &rest[at + skipped..];
+    }
+    without_addresses.push_str(rest);
+    would_render(&without_addresses)
+        .into_iter()
+        .filter(|markup| markup.kind != MarkupKind::BareAddress)
+        .map(|markup| format!("{:?} in {text:?}", markup.kind))
+        .collect()
+}
+
+#[async_trait]
+impl Desk for JiraDesk {
+    async fn opens(&self, case: NewCompanyCase) -> String {
+        let issue = NewIssue {
+            description: Some(case.description),
+            priority: words().word(case.priority).to_owned(),
+            flagged: case.flagged,
+            google_name: case.google_name,
+            ..NewIssue::new(&case.title)
+        };
+        self.jira.create_issue(issue).unwrap()
+    }
+
+    async fn says(&self, case: &str, text: &str, visibility: Visibility) -> String {
+        match visibility {
+            Visibility::Public => self.jira.comment(case, "Jane Roe", text).unwrap(),
+            Visibility::Internal => self.jira.internal_comment(case, "Jane Roe", text).unwrap(),
+        }
+    }
+
+    async fn attaches(
+        &self,
+        case: &str,
+        name: &str,
+        media_type: &str,
+        bytes: &[u8],
+        _visibility: Visibility,
+    ) -> String {
+        self.jira.attach(case, "Jane Roe", name, media_type, bytes.to_vec()).unwrap()
+    }
+
+    async fn flags(&self, case: &str, on: bool) {
+        self.jira.set_flag(case, on).unwrap();
+    }
+
+    async fn sets_priority(&self, case: &str, priority: Priority) {
+        self.jira.set_priority(case, words().word(priority)).unwrap();
+    }
+
+    async fn closes(&self, case: &str) {
+        self.jira.transition(case, "Done").unwrap();
+    }
+
+    async fn abandons(&self, case: &str) {
+        self.jira.transition(case, "Cancel").unwrap();
+    }
+
+    async fn reopens(&self, case: &str) {
+        self.jira.transition(case, "Reopen Issue").unwrap();
+    }
+
+    /// Its workflow has no way back: see [`Setup::closing_is_final`].
+    async fn seals(&self, _case: &str) {}
+
+    async fn sets_google_name(&self, case: &str, name: Option<&str>) {
+        self.jira.set_google_name(case, name).unwrap();
+    }
+
+    async fn deletes(&self, case: &str) {
+        self.jira.delete_issue(case).unwrap();
+    }
+
+    async fn hides(&self, case: &str, hidden: bool) {
+        self.jira.set_visible(case, !hidden).unwrap();
+    }
+
+    async fn deletes_comment(&self, case: &str, comment: &str) {
+        self.jira.delete_comment(case, comment).unwrap();
+    }
+
+    async fn deletes_file(&self, _case: &str, file: &str) {
+        self.jira.delete_attachment(file).unwrap();
+    }
+
+    async fn case(&self, id: &str) -> Option<CaseView> {
+        self.jira.issue(id).map(view)
+    }
+
+    async fn cases(&self) -> Vec<CaseView> {
+        self.jira.issues().into_iter().map(view).collect()
+    }
+
+    async fn content(&self, file: &str) -> Option<Vec<u8>> {
+        self.jira.attachment_bytes(file)
+    }
+
+    async fn interpreted(&self, case: &str) -> Vec<String> {
+        let issue = self.jira.issue(case).unwrap();
+        let ours = issue.comments.into_iter().filter(|comment| comment.author == "Casebridge");
+        let description = issue.description.filter(|_| issue.reporter == "Casebridge");
+        let texts = ours.map(|comment| comment.body).chain(description);
+        texts.flat_map(|text| interpreted(&text)).collect()
+    }
+
+    fn faults(&self) -> Option<&Faults> {
+        Some(self.jira.faults())
+    }
+
+    fn calls(&self, call: Call) -> (&'static str, &'static str) {
+        match call {
+            Call::Create => ("POST", "/issue"),
+            Call::Comment => ("POST", "/comment"),
+            Call::Attach => ("POST", "/attachments"),
+            Call::Close => ("POST", "/transitions"),
+            Call::Search => ("GET", "/search"),
+            Call::Download => ("GET", "/file/"),
+        }
+    }
+}

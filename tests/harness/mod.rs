@@ -1,0 +1,492 @@
+//! A whole connector on loopback: the real tasks, store, queue, cron and HTTP service between a sandbox CSAPI and a CRM, each a
+//! real HTTP server.
+//!
+//! Which CRM it is, [`crm::Crm`] says, and the people who work with it are a [`desk::Desk`]; what keeps the mappings and
+//! delivers the tasks, [`backend::Backend`] says. Time is in the test's hand, or the machine's where a CRM has its own.
+
+pub(crate) mod backend;
+pub(crate) mod crm;
+pub(crate) mod desk;
+pub(crate) mod jira;
+pub(crate) mod request_tracker;
+pub(crate) mod ugly;
+pub(crate) mod zendesk;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use casebridge::cases::{CaseSystem, Visibility};
+use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
+use casebridge::config::{Platform, Secret};
+use casebridge::csapi::{Csapi, CsapiSettings};
+use casebridge::entities::{CaseMapping, Sides, ToleranceTable};
+use casebridge::http::{Service, router};
+use casebridge::outbound::{NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
+use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
+use casebridge::queue::cron_yaml::CronConfig;
+use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
+use casebridge::sandbox::faults::{Fault, Faults};
+use casebridge::store::{MappingFilter, Store};
+use casebridge::sync::{Rules, Switches};
+use casebridge::tasks::{Deps, TaskSettings};
+use casebridge::telemetry::Metrics;
+use chrono::{Duration, TimeZone as _, Utc};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::backend::{AtOnce, Backend, Delivery, Embedded};
+use self::crm::{Company, Crm, Description, Setup};
+use self::desk::{CaseView, Desk, NewCompanyCase};
+
+pub(crate) const INTERNAL_TOKEN: &str = "internal-token-of-the-test";
+
+/// First words of the outage comment, as documented.
+pub(crate) const OUTAGE: &str = "This case has not synced properly in ";
+/// The comment after an outage, as documented.
+pub(crate) const RESUMED: &str = "Syncing has resumed.";
+
+/// How a [`World`] is to be.
+pub(crate) struct Options {
+    pub(crate) setup: Setup,
+    pub(crate) rules: Rules,
+    /// Without it: SQLite, and a queue that suits the CRM's clock.
+    pub(crate) backend: Option<Arc<dyn Backend>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let switches =
+            Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
+        Self {
+            setup: Setup::default(),
+            rules: Rules {
+                switches,
+                carry_internal_comments: false,
+                comment_visibility: Visibility::Internal,
+            },
+            backend: None,
+        }
+    }
+}
+
+/// Whose time it is.
+pub(crate) enum Time {
+    /// The test's: days pass in milliseconds.
+    InHand(Arc<ManualClock>),
+    /// The machine's, for CRMs that have their own clock.
+    Machine,
+}
+
+impl Time {
+    pub(crate) fn for_crm(description: &Description) -> Self {
+        if description.clock_in_hand {
+            Self::InHand(ManualClock::at(Utc.with_ymd_and_hms(2026, 11, 24, 9, 0, 0).unwrap()))
+        } else {
+            Self::Machine
+        }
+    }
+
+    pub(crate) fn clock(&self) -> SharedClock {
+        match self {
+            Self::InHand(clock) => clock.clone(),
+            Self::Machine => Arc::new(SystemClock),
+        }
+    }
+}
+
+/// The connector and both systems.
+pub(crate) struct World {
+    pub(crate) csapi: SandboxCsapi,
+    pub(crate) desk: Arc<dyn Desk>,
+    pub(crate) description: Description,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) deps: Arc<Deps>,
+    pub(crate) service: SocketAddr,
+    time: Time,
+    backend: Arc<dyn Backend>,
+    delivery: Arc<dyn Delivery>,
+    cron: EmbeddedCron,
+    http: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) async fn new(crm: &dyn Crm) -> Self {
+        Self::with(crm, Options::default()).await
+    }
+
+    pub(crate) async fn with(crm: &dyn Crm, options: Options) -> Self {
+        let description = crm.description().await;
+        let time = Time::for_crm(&description);
+        let company = crm.open(&time.clock(), &options.setup).await;
+        Self::around(time, description, company, options).await
+    }
+
+    /// Around a CRM that is there already.
+    pub(crate) async fn around(
+        time: Time,
+        description: Description,
+        company: Company,
+        options: Options,
+    ) -> Self {
+        let clock = time.clock();
+        let csapi = SandboxCsapi::new(clock.clone(), "organizations/123");
+        let csapi_address = serve(csapi.router()).await;
+        let metrics = Metrics::shared();
+        let google = Csapi::new(
+            CsapiSettings {
+                parent: "organizations/123".to_owned(),
+                classification_id: Some(CLASSIFICATION_ID.to_owned()),
+                time_zone: "+00:00".to_owned(),
+                language_code: "en".to_owned(),
+                subscribers: Vec::new(),
+                test_cases: false,
+            },
+            Arc::new(upstream("CSAPI", csapi_address, Vec::new(), options.setup.timeout, &clock)),
+        )
+        .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = listener.local_addr().unwrap();
+        let backend = options.backend.unwrap_or_else(|| match &time {
+            Time::InHand(_) => Arc::new(Embedded::new()),
+            Time::Machine => Arc::new(AtOnce::new()),
+        });
+        let store = backend.store(&clock).await;
+        let delivery = backend.queue(service, &clock).await;
+        let folder = tempfile::tempdir().unwrap();
+        let cron = open_cron(&folder, service, &clock);
+        let deps = Arc::new(Deps {
+            clock,
+            store: store.clone(),
+            queue: delivery.queue(),
+            systems: Sides { google: Arc::new(google) as Arc<dyn CaseSystem>, company: company.system },
+            settings: TaskSettings {
+                rules: options.rules,
+                windows: Sides { google: Duration::minutes(30), company: Duration::minutes(5) },
+                max_case_age: Duration::days(30),
+                retention: Duration::days(30),
+                tolerances: ToleranceTable::default(),
+                deadline: StdDuration::from_mins(1),
+                lease: Duration::minutes(2),
+            },
+            metrics,
+            stop: CancellationToken::new(),
+        });
+        run_service(listener, deps.clone(), Platform::Local, None);
+        Self {
+            csapi,
+            desk: company.desk,
+            description,
+            store,
+            deps,
+            service,
+            time,
+            backend,
+            delivery,
+            cron,
+            http: reqwest::Client::new(),
+            _folder: folder,
+        }
+    }
+
+    // ------------------------------------------------------------ time
+
+    /// The clock, which only a test has in its hand that needs [`crm::Need::ClockInHand`].
+    pub(crate) fn clock(&self) -> &ManualClock {
+        match &self.time {
+            Time::InHand(clock) => clock,
+            Time::Machine => panic!("{}: this scenario needs the clock in its hand", self.description.name),
+        }
+    }
+
+    /// Lets cron and the queues run for so long, each thing at its time.
+    pub(crate) async fn run_for(&self, duration: Duration) {
+        let clock = self.clock();
+        let end = clock.now() + duration;
+        loop {
+            let next_cron = self.cron.run_due().await.unwrap().next_due;
+            let next_task = self.delivery.run_due().await;
+            let next = [next_cron, next_task].into_iter().flatten().min();
+            match next {
+                Some(next) if next <= end => clock.set(next.max(clock.now())),
+                _ => break,
+            }
+        }
+        clock.set(end);
+    }
+
+    /// Enough for anything that is not disturbed to arrive and settle: three minutes, and more only where the CRM's description
+    /// says that it takes its time.
+    pub(crate) async fn settle(&self) {
+        match self.time {
+            Time::InHand(_) => {
+                self.run_for(Duration::minutes(3)).await;
+                let mut patience = self.description.patience;
+                while patience > Duration::zero() && self.something_waits().await {
+                    self.run_for(Duration::minutes(1)).await;
+                    patience -= Duration::minutes(1);
+                }
+            }
+            Time::Machine => {
+                for _ in 0..3 {
+                    self.round().await;
+                }
+            }
+        }
+    }
+
+    async fn something_waits(&self) -> bool {
+        self.mappings().await.iter().any(|mapping| {
+            !mapping.paused && (mapping.waiting.google.is_some() || mapping.waiting.company.is_some())
+        })
+    }
+
+    /// Both polls and what they queue, now.
+    pub(crate) async fn round(&self) {
+        for poll in ["poll-google", "poll-company"] {
+            self.post(poll, json!({})).await;
+        }
+        self.deliver().await;
+    }
+
+    /// Nothing happens by itself any more.
+    pub(crate) async fn assert_quiet(&self) {
+        let before = self.everything().await;
+        match self.time {
+            // Longer than either polling window, and into another hour.
+            Time::InHand(_) => self.run_for(Duration::minutes(65)).await,
+            Time::Machine => self.settle().await,
+        }
+        assert_eq!(self.everything().await, before);
+    }
+
+    async fn everything(&self) -> String {
+        let cases: Vec<_> = self
+            .csapi
+            .cases()
+            .into_iter()
+            .map(|case| {
+                (
+                    self.google_texts(&case.name),
+                    self.csapi.attachments(&case.name).unwrap().len(),
+                    case.state,
+                    case.priority,
+                )
+            })
+            .collect();
+        let company: Vec<_> = self
+            .desk
+            .cases()
+            .await
+            .into_iter()
+            .map(|case| (case.texts(), case.files.len(), case.state, case.priority))
+            .collect();
+        format!("{cases:#?}\n{company:#?}")
+    }
+
+    // ------------------------------------------------------------ the service
+
+    /// `POST /tasks/{task}`, as a person with curl.
+    pub(crate) async fn post(&self, task: &str, body: Value) -> (u16, Value) {
+        let url = format!("http://{}/tasks/{task}", self.service);
+        let response = self.http.post(url).json(&body).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap())
+    }
+
+    /// Another instance of the service on the same database, and as the configuration may have it.
+    pub(crate) async fn another_instance(&self, platform: Platform, admin_token: Option<&str>) -> SocketAddr {
+        let deps = &self.deps;
+        let deps = Arc::new(Deps {
+            clock: deps.clock.clone(),
+            store: self.backend.store(&deps.clock).await,
+            queue: deps.queue.clone(),
+            systems: Sides { google: deps.systems.google.clone(), company: deps.systems.company.clone() },
+            settings: deps.settings.clone(),
+            metrics: deps.metrics.clone(),
+            stop: CancellationToken::new(),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        run_service(listener, deps, platform, admin_token);
+        address
+    }
+
+    /// Runs what is due now, once.
+    pub(crate) async fn deliver(&self) {
+        self.delivery.run_due().await;
+    }
+
+    pub(crate) async fn mappings(&self) -> Vec<CaseMapping> {
+        self.store.list(MappingFilter::All, None, 1000).await.unwrap().mappings
+    }
+
+    /// The one mapping there is.
+    pub(crate) async fn mapping(&self) -> CaseMapping {
+        let mut mappings = self.mappings().await;
+        assert_eq!(mappings.len(), 1, "{mappings:#?}");
+        mappings.remove(0)
+    }
+
+    // ------------------------------------------------------------ people
+
+    /// A Google case with its company case, both quiet: the name and the ID.
+    pub(crate) async fn pair(&self) -> (String, String) {
+        let case = self.google_case("Disk is slow");
+        self.settle().await;
+        (case, self.mapping().await.company_case_id.unwrap().to_string())
+    }
+
+    /// A company case with its Google case, both quiet: the name and the ID.
+    pub(crate) async fn pair_from_company(&self) -> (String, String) {
+        let company = self.company_case("Disk is slow").await;
+        self.settle().await;
+        (self.mapping().await.google_case_name.unwrap().to_string(), company)
+    }
+
+    /// A case as a customer opens it in Google's console.
+    pub(crate) fn google_case(&self, title: &str) -> String {
+        let case = NewCase {
+            parent: "organizations/123".to_owned(),
+            display_name: title.to_owned(),
+            description: format!("The description of {title}."),
+            priority: Priority::P2,
+            author: Author::customer("Grace Hopper"),
+        };
+        self.csapi.create_case(case).unwrap().name
+    }
+
+    /// A flagged company case; its ID.
+    pub(crate) async fn company_case(&self, title: &str) -> String {
+        self.desk.opens(NewCompanyCase::flagged(title)).await
+    }
+
+    pub(crate) fn google_says(&self, case: &str, body: &str) -> String {
+        self.csapi.add_comment(case, Author::google("Ada Lovelace"), body).unwrap().id
+    }
+
+    /// Somebody writes what everybody may read; the comment's ID.
+    pub(crate) async fn company_says(&self, case: &str, text: &str) -> String {
+        self.desk.says(case, text, Visibility::Public).await
+    }
+
+    pub(crate) fn google_attaches(&self, case: &str, name: &str, bytes: &[u8]) -> String {
+        self.csapi.attach(case, Author::customer("Grace Hopper"), name, "text/plain", bytes).unwrap().id
+    }
+
+    /// Somebody attaches what everybody may read; the file's ID.
+    pub(crate) async fn company_attaches(&self, case: &str, name: &str, bytes: &[u8]) -> String {
+        self.desk.attaches(case, name, "text/plain", bytes, Visibility::Public).await
+    }
+
+    /// The texts on the Google case, oldest first.
+    pub(crate) fn google_texts(&self, case: &str) -> Vec<String> {
+        self.csapi.comments(case).unwrap().into_iter().map(|comment| comment.body).collect()
+    }
+
+    /// The company case, which is there.
+    pub(crate) async fn company(&self, case: &str) -> CaseView {
+        self.desk.case(case).await.unwrap_or_else(|| panic!("there is no company case {case}"))
+    }
+
+    /// The comments on the company case as a person reads them, oldest first.
+    pub(crate) async fn company_texts(&self, case: &str) -> Vec<String> {
+        self.company(case).await.texts()
+    }
+
+    /// The texts of the copies of company comments, without their headers.
+    pub(crate) fn copies_at_google(&self, case: &str) -> Vec<String> {
+        copies(self.google_texts(case), "[Company Comment ")
+    }
+
+    /// The texts of the copies of Google's comments, without their headers.
+    pub(crate) async fn copies_in_crm(&self, case: &str) -> Vec<String> {
+        copies(self.company_texts(case).await, "[Google Comment ")
+    }
+
+    /// How many cases there are: at Google, and in the CRM.
+    pub(crate) async fn sizes(&self) -> (usize, usize) {
+        (self.csapi.cases().len(), self.desk.cases().await.len())
+    }
+
+    // ------------------------------------------------------------ trouble
+
+    /// The CRM's faults, which only a scenario has that needs [`crm::Need::Faults`].
+    pub(crate) fn company_faults(&self) -> &Faults {
+        let faults = self.desk.faults();
+        faults.unwrap_or_else(|| panic!("{}: this scenario needs faults", self.description.name))
+    }
+
+    /// Something goes wrong in the CRM with calls that do this.
+    pub(crate) fn trouble(&self, call: desk::Call, fault: Fault) {
+        let (method, path) = self.desk.calls(call);
+        self.company_faults().add(fault.on(method, path));
+    }
+}
+
+/// Those of the texts that are copies, without their headers.
+pub(crate) fn copies(texts: Vec<String>, header: &str) -> Vec<String> {
+    let of = |text: String| text.strip_prefix(header)?.split_once('\n').map(|(_, body)| body.to_owned());
+    texts.into_iter().filter_map(of).collect()
+}
+
+/// How many of the texts begin so.
+pub(crate) fn count(texts: &[String], beginning: &str) -> usize {
+    texts.iter().filter(|text| text.starts_with(beginning)).count()
+}
+
+fn open_cron(folder: &tempfile::TempDir, service: SocketAddr, clock: &SharedClock) -> EmbeddedCron {
+    let target = format!("http://{service}").parse().unwrap();
+    let jobs = CronConfig::load(None).unwrap();
+    let path = folder.path().join("cron.db");
+    let token = INTERNAL_TOKEN.to_owned();
+    EmbeddedCron::open(EmbeddedCronOptions::new(path, jobs, target, token, clock.clone())).unwrap()
+}
+
+fn run_service(listener: TcpListener, deps: Arc<Deps>, platform: Platform, admin_token: Option<&str>) {
+    let app = router(Service {
+        deps,
+        platform,
+        admin_token: admin_token.map(Secret::new),
+        internal_token: Secret::new(INTERNAL_TOKEN),
+        running: TaskTracker::new(),
+    });
+    tokio::spawn(async move {
+        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap();
+    });
+}
+
+/// What a client of a system on loopback talks through.
+pub(crate) fn upstream(
+    name: &'static str,
+    address: SocketAddr,
+    download_hosts: Vec<String>,
+    timeout: StdDuration,
+    clock: &SharedClock,
+) -> Upstream {
+    let settings = UpstreamSettings {
+        name,
+        base_url: format!("http://{address}").parse().unwrap(),
+        requests_per_minute: NonZeroU32::new(1_000_000).unwrap(),
+        timeout,
+        retry: RetryPolicy {
+            attempts: 2,
+            first_pause: StdDuration::from_millis(1),
+            longest_pause: StdDuration::from_millis(5),
+        },
+        download_hosts,
+    };
+    Upstream::new(settings, Arc::new(NoCredentials), clock.clone(), Metrics::shared()).unwrap()
+}
+
+/// Serves on a free port.
+pub(crate) async fn serve(router: axum::Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}

@@ -1,0 +1,34 @@
+//! What Request Tracker is like. Who runs it is in `tests/request_tracker`: it is the real one, and must be installed.
+
+use std::time::Duration as StdDuration;
+
+use casebridge::cases::CaseSystem as _;
+use casebridge::clock::{ManualClock, SharedClock};
+use casebridge::crm::PriorityWords;
+use casebridge::crm::request_tracker::{NAME, RequestTracker, RequestTrackerSettings};
+use chrono::{DateTime, Duration, Utc};
+
+use super::crm::Description;
+use super::upstream;
+
+/// Told by an adapter that calls nobody.
+pub(crate) fn description() -> Description {
+    let clock: SharedClock = ManualClock::at(DateTime::<Utc>::UNIX_EPOCH);
+    let upstream = upstream(NAME, ([127, 0, 0, 1], 9).into(), Vec::new(), StdDuration::from_secs(10), &clock);
+    let words = PriorityWords::new(["100", "75", "50", "25", "0"].map(str::to_owned)).unwrap();
+    let adapter = RequestTracker::new(RequestTrackerSettings::default(), words, upstream, clock);
+    Description {
+        name: NAME,
+        capabilities: adapter.capabilities().clone(),
+        same_priority: |one, other| one == other,
+        patience: Duration::zero(),
+        // It is the real one, with the machine's clock.
+        clock_in_hand: false,
+        faults: false,
+        setups: false,
+        hiding: false,
+        sealed_takes_comments: true,
+        deleting_comments: false,
+        deleting_files: false,
+    }
+}

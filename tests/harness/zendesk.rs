@@ -1,0 +1,249 @@
+//! The sandbox Zendesk, and the people at it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use casebridge::cases::Visibility;
+use casebridge::clock::{ManualClock, SharedClock};
+use casebridge::crm::PriorityWords;
+use casebridge::crm::zendesk::{Zendesk, ZendeskSettings, text};
+use casebridge::entities::Priority;
+use casebridge::sandbox::faults::Faults;
+use casebridge::sandbox::zendesk::{NewTicket, SandboxZendesk, SandboxZendeskSettings, TicketView};
+use chrono::{DateTime, Duration, Utc};
+
+use super::crm::{Company, Crm, Description, Setup};
+use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
+use super::{serve, upstream};
+
+/// Zendesk Support, with the limits that it has.
+pub(crate) struct ZendeskKind;
+
+#[async_trait]
+impl Crm for ZendeskKind {
+    async fn description(&self) -> Description {
+        let clock: SharedClock = ManualClock::at(DateTime::<Utc>::UNIX_EPOCH);
+        let company = self.open(&clock, &Setup::default()).await;
+        Description {
+            name: "Zendesk",
+            capabilities: company.system.capabilities().clone(),
+            same_priority: |one, other| words().word(one) == words().word(other),
+            // A ticket takes so many updates in ten minutes: what is one too many waits for the next ten.
+            patience: Duration::minutes(30),
+            clock_in_hand: true,
+            faults: true,
+            setups: true,
+            hiding: true,
+            // "closed": the ticket takes no change any more, from nobody.
+            sealed_takes_comments: false,
+            deleting_comments: false,
+            deleting_files: true,
+        }
+    }
+
+    async fn open(&self, clock: &SharedClock, setup: &Setup) -> Company {
+        ZendeskDesk::start(clock, SandboxZendeskSettings::default(), setup).await.1
+    }
+}
+
+/// Four words for five levels.
+fn words() -> PriorityWords {
+    PriorityWords::new(["urgent", "high", "normal", "low", "low"].map(str::to_owned)).unwrap()
+}
+
+/// The people at a sandbox Zendesk.
+pub(crate) struct ZendeskDesk {
+    zendesk: SandboxZendesk,
+}
+
+impl ZendeskDesk {
+    /// Starts a sandbox Zendesk with its content host, and an adapter in front of it.
+    pub(crate) async fn start(
+        clock: &SharedClock,
+        settings: SandboxZendeskSettings,
+        setup: &Setup,
+    ) -> (SandboxZendesk, Company) {
+        let mut settings = settings;
+        let mut ours = ZendeskSettings::default();
+        if let Some(limit) = setup.attachment_limit {
+            settings.attachment_limit = limit;
+            ours.attachment_limit_mib = limit.div_ceil(1024 * 1024);
+        }
+        let zendesk = SandboxZendesk::new(clock.clone(), settings);
+        let address = serve(zendesk.router()).await;
+        // What goes wrong in Zendesk goes wrong on its content host as well.
+        let content = zendesk.faults().wrap(zendesk.content_router(), |_, _| String::new());
+        let content_address = serve(content).await;
+        zendesk.set_content_base(&format!("http://{content_address}"));
+        let upstream = upstream("Zendesk", address, vec![content_address.to_string()], setup.timeout, clock);
+        let system = Arc::new(Zendesk::new(ours, words(), upstream, clock.clone()));
+        let desk = Arc::new(Self { zendesk: zendesk.clone() });
+        (zendesk, Company { desk, system })
+    }
+
+    fn view(ticket: TicketView) -> CaseView {
+        let files = ticket.comments.iter().flat_map(|comment| {
+            comment.attachments.iter().map(|file| FileView {
+                id: file.id.clone(),
+                name: file.file_name.clone(),
+                visibility: visibility(comment.public),
+                by_connector: comment.author == "Casebridge",
+            })
+        });
+        let said = ticket.comments.iter().skip(1).filter(|comment| comment.attachments.is_empty());
+        let said = said.map(|comment| {
+            let by_connector = comment.author == "Casebridge";
+            CommentView {
+                id: comment.id.clone(),
+                text: if by_connector {
+                    text::decode(&comment.html)
+                } else {
+                    // Zendesk's plain text writes a hard space like this: one that was typed cannot be told from it.
+                    comment.text.replace("&nbsp;", " ")
+                },
+                visibility: visibility(comment.public),
+                by_connector,
+            }
+        });
+        CaseView {
+            files: files.collect(),
+            // One whose file was taken away still says that it came for the file.
+            comments: said
+                .filter(|comment| !comment.text.starts_with("[File copied by casebridge]"))
+                .collect(),
+            id: ticket.id,
+            title: text::join(&ticket.subject),
+            description: text::join(&ticket.description),
+            priority: words().read(ticket.priority.as_deref()),
+            state: ticket.status,
+            closed: ticket.closed,
+            flagged: ticket.flagged,
+            google_name: ticket.google_name,
+        }
+    }
+}
+
+fn visibility(public: bool) -> Visibility {
+    if public { Visibility::Public } else { Visibility::Internal }
+}
+
+/// Whether a comment's HTML has any tag but the ends of lines and the frame, or a placeholder. What a placeholder has eaten
+/// already is not there: whoever compares texts sees that.
+pub(crate) fn is_interpreted(html: &str) -> bool {
+    let inner = html
+        .strip_prefix("<div class=\"zd-comment\" dir=\"auto\">")
+        .and_then(|html| html.strip_suffix("</div>"))
+        .unwrap_or(html);
+    let rest = inner.replace("<br>", "");
+    rest.contains('<') || rest.contains("{{") || rest.contains("{%")
+}
+
+#[async_trait]
+impl Desk for ZendeskDesk {
+    async fn opens(&self, case: NewCompanyCase) -> String {
+        let ticket = NewTicket {
+            description: case.description,
+            priority: Some(words().word(case.priority).to_owned()),
+            flagged: case.flagged,
+            google_name: case.google_name,
+            ..NewTicket::new(&case.title)
+        };
+        self.zendesk.create_ticket(ticket).unwrap()
+    }
+
+    async fn says(&self, case: &str, text: &str, visibility: Visibility) -> String {
+        match visibility {
+            Visibility::Public => self.zendesk.comment(case, "Jane Roe", text).unwrap(),
+            Visibility::Internal => self.zendesk.internal_comment(case, "Jane Roe", text).unwrap(),
+        }
+    }
+
+    async fn attaches(
+        &self,
+        case: &str,
+        name: &str,
+        media_type: &str,
+        bytes: &[u8],
+        visibility: Visibility,
+    ) -> String {
+        let public = visibility == Visibility::Public;
+        self.zendesk.attach_with(case, "Jane Roe", name, media_type, bytes.to_vec(), "", public).unwrap()
+    }
+
+    async fn flags(&self, case: &str, on: bool) {
+        self.zendesk.set_flag(case, on).unwrap();
+    }
+
+    async fn sets_priority(&self, case: &str, priority: Priority) {
+        self.zendesk.set_priority(case, Some(words().word(priority))).unwrap();
+    }
+
+    async fn closes(&self, case: &str) {
+        self.zendesk.set_status(case, "solved").unwrap();
+    }
+
+    /// Its other closed state is the final one.
+    async fn abandons(&self, case: &str) {
+        self.seals(case).await;
+    }
+
+    async fn reopens(&self, case: &str) {
+        self.zendesk.set_status(case, "open").unwrap();
+    }
+
+    /// What an automation does to solved tickets, sooner or later.
+    async fn seals(&self, case: &str) {
+        self.zendesk.set_status(case, "closed").unwrap();
+    }
+
+    async fn sets_google_name(&self, case: &str, name: Option<&str>) {
+        self.zendesk.set_google_name(case, name).unwrap();
+    }
+
+    async fn deletes(&self, case: &str) {
+        self.zendesk.delete_ticket(case).unwrap();
+    }
+
+    async fn hides(&self, case: &str, hidden: bool) {
+        self.zendesk.set_visible(case, !hidden).unwrap();
+    }
+
+    async fn deletes_comment(&self, _case: &str, _comment: &str) {
+        panic!("a scenario that does this needs DeletingComments");
+    }
+
+    async fn deletes_file(&self, _case: &str, file: &str) {
+        self.zendesk.redact_attachment(file).unwrap();
+    }
+
+    async fn case(&self, id: &str) -> Option<CaseView> {
+        self.zendesk.ticket(id).map(Self::view)
+    }
+
+    async fn cases(&self) -> Vec<CaseView> {
+        self.zendesk.tickets().into_iter().map(Self::view).collect()
+    }
+
+    async fn content(&self, file: &str) -> Option<Vec<u8>> {
+        self.zendesk.attachment_bytes(file)
+    }
+
+    async fn interpreted(&self, case: &str) -> Vec<String> {
+        let ticket = self.zendesk.ticket(case).unwrap();
+        let ours = ticket.comments.into_iter().filter(|comment| comment.author == "Casebridge");
+        ours.map(|comment| comment.html).filter(|html| is_interpreted(html)).collect()
+    }
+
+    fn faults(&self) -> Option<&Faults> {
+        Some(self.zendesk.faults())
+    }
+
+    fn calls(&self, call: Call) -> (&'static str, &'static str) {
+        match call {
+            Call::Create => ("POST", "/tickets"),
+            Call::Comment | Call::Attach | Call::Close => ("PUT", "/tickets/"),
+            Call::Search => ("GET", "/search"),
+            Call::Download => ("GET", "/attachment/"),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What of the main job is Jira's own: its kinds of deployment and of fields, and issues that move.
+
+use casebridge::crm::jira::{Deployment, JiraSettings};
+use casebridge::sandbox::csapi::{Author, NewCase, Priority};
+use casebridge::sandbox::jira::{
+    self as sandbox, FlagField, ResolutionOnClosing, SandboxJira, SandboxJiraSettings, SandboxTimeZone,
+};
+use chrono::Duration;
+
+use crate::harness::crm::{Crm as _, Setup};
+use crate::harness::jira::{JiraDesk, JiraKind};
+use crate::harness::{Options, Time, World};
+
+/// A connector in front of a Jira that is set up like this.
+async fn world(settings: SandboxJiraSettings) -> (World, SandboxJira) {
+    let ours = JiraSettings {
+        deployment: match settings.deployment {
+            sandbox::Deployment::Cloud => Deployment::Cloud,
+            sandbox::Deployment::DataCenter => Deployment::DataCenter,
+        },
+        project: "SUP".to_owned(),
+        ..JiraSettings::default()
+    };
+    let description = JiraKind.description().await;
+    let time = Time::for_crm(&description);
+    let (jira, company) = JiraDesk::start(&time.clock(), settings, ours, &Setup::default()).await;
+    (World::around(time, description, company, Options::default()).await, jira)
+}
+
+#[tokio::test]
+async fn every_kind_of_jira_gets_the_documented_fields_and_gives_everything_back() {
+    for (what, settings) in [
+        ("Cloud, without service management", SandboxJiraSettings::default()),
+        ("Data Center", SandboxJiraSettings::data_center()),
+        (
+            "Data Center that keeps whole seconds, half an hour off",
+            SandboxJiraSettings {
+                time_resolution_ms: 1000,
+                time_zone: SandboxTimeZone::kolkata(),
+                ..SandboxJiraSettings::data_center()
+            },
+        ),
+        (
+            "a flag that is a list, a resolution that must be sent, no priority on the create screen",
+            SandboxJiraSettings {
+                flag_field: FlagField::Select,
+                resolution_on_closing: ResolutionOnClosing::Required,
+                priority_on_create_screen: false,
+                time_zone: SandboxTimeZone::berlin(),
+                ..SandboxJiraSettings::default()
+            },
+        ),
+        (
+            "a flag that is text, no resolution on the screen",
+            SandboxJiraSettings {
+                flag_field: FlagField::Text,
+                resolution_on_closing: ResolutionOnClosing::NotOnScreen,
+                ..SandboxJiraSettings::default()
+            },
+        ),
+    ] {
+        let (world, jira) = world(settings).await;
+        let case = world
+            .csapi
+            .create_case(NewCase {
+                parent: "organizations/123".to_owned(),
+                display_name: "Disk is slow".to_owned(),
+                description: "Since noon.\nVery slow.".to_owned(),
+                priority: Priority::P1,
+                author: Author::customer("Grace Hopper"),
+            })
+            .unwrap()
+            .name;
+        world.settle().await;
+        let issue = jira.issues().remove(0);
+        assert_eq!(issue.summary, "Disk is slow", "{what}");
+        assert_eq!(
+            issue.description.as_deref().map(casebridge::crm::jira::markup::unescape).as_deref(),
+            Some("CONTENT MIRRORED FROM GOOGLE SUPPORT:\nSince noon.\nVery slow."),
+            "{what}"
+        );
+        assert_eq!((issue.priority.as_str(), issue.flagged), ("High", true), "{what}");
+        assert_eq!(issue.google_name.as_deref(), Some(case.as_str()), "{what}");
+        assert_eq!(issue.components, ["Google Cloud"], "{what}");
+        assert!(issue.attachments.is_empty() && issue.comments.is_empty(), "{what}");
+        assert_eq!(
+            world.google_texts(&case),
+            [format!("This case is now syncing with Company Case: {}", issue.id)],
+            "{what}"
+        );
+
+        let said = world.company_says(&issue.id, "Any news?").await;
+        jira.attach(&issue.id, "Jane Roe", "log.txt", "text/plain", &b"1\n2\n"[..]).unwrap();
+        jira.set_priority(&issue.id, "Highest").unwrap();
+        world.settle().await;
+        assert_eq!(
+            world.google_texts(&case)[1..],
+            [format!("[Company Comment {said} by Jane Roe]\nAny news?")],
+            "{what}"
+        );
+        let files = world.csapi.attachments(&case).unwrap();
+        assert_eq!(files.len(), 1, "{what}");
+        assert_eq!(world.csapi.attachment_bytes(&case, &files[0].id).unwrap(), b"1\n2\n", "{what}");
+        assert_eq!(world.csapi.case(&case).unwrap().priority, Some(Priority::P0), "{what}");
+
+        world.csapi.close(&case).unwrap();
+        world.settle().await;
+        assert!(world.company(&issue.id).await.closed, "{what}");
+        let flagged = world.company_case("From the company").await;
+        world.settle().await;
+        assert_eq!(world.csapi.cases().len(), 2, "{what}");
+        let google_name = world.company(&flagged).await.google_name;
+        assert_eq!(google_name, Some(world.csapi.cases().remove(1).name), "{what}");
+        world.run_for(Duration::hours(2)).await;
+        assert_eq!(world.sizes().await, (2, 2), "{what}");
+        assert_eq!(world.google_texts(&case).len(), 2, "{what}");
+        assert_eq!(world.company(&issue.id).await.comments.len(), 1, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_issue_that_was_moved_to_another_project_still_syncs() {
+    let (world, jira) = world(SandboxJiraSettings::default()).await;
+    let (case, issue) = world.pair().await;
+    let key = jira.move_issue(&issue, "OPS").unwrap();
+    assert!(key.starts_with("OPS-"));
+    world.google_says(&case, "from Google");
+    world.company_says(&issue, "from Jira").await;
+    world.run_for(Duration::hours(1)).await;
+    assert_eq!((world.google_texts(&case).len(), world.company_texts(&issue).await.len()), (3, 2));
+    assert_eq!(world.sizes().await, (1, 1));
+}

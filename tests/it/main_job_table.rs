@@ -1,0 +1,38 @@
+//! The main job over every CRM that a test can have without installing anything; `tests/request_tracker.rs` has the other.
+
+use crate::harness::crm::{Crm as _, Description};
+use crate::harness::jira::JiraKind;
+use crate::harness::request_tracker;
+use crate::harness::zendesk::ZendeskKind;
+use crate::main_job::matrix;
+
+mod jira {
+    use crate::harness::jira::JiraKind;
+    use crate::main_job::{main_job_over, tests_of};
+
+    main_job_over!(&JiraKind);
+}
+
+mod zendesk {
+    use crate::harness::zendesk::ZendeskKind;
+    use crate::main_job::{main_job_over, tests_of};
+
+    main_job_over!(&ZendeskKind);
+}
+
+/// Every CRM that there is, in the order of the documentation.
+async fn crms() -> Vec<Description> {
+    vec![JiraKind.description().await, ZendeskKind.description().await, request_tracker::description()]
+}
+
+#[tokio::test]
+async fn the_printed_matrix_is_the_one_in_the_documentation_and_has_every_crm() {
+    let crms = crms().await;
+    assert_eq!(crms.len(), casebridge::crm::CrmSettings::KINDS.len(), "a CRM is missing");
+    let matrix = matrix(&crms);
+    println!("{matrix}");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/crm-matrix.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (_, documented) = page.split_once("<!-- the printed matrix -->\n").unwrap();
+    assert!(documented == matrix, "{path} differs from the table; below its mark it must say:\n{matrix}");
+}

@@ -1,0 +1,143 @@
+//! The main job, thing by thing: what people do on one side arrives on the other, once, and nothing else happens. Over real
+//! HTTP on loopback, with the real binary's parts.
+//!
+//! One table of scenarios, [`scenarios!`], for every CRM: [`main_job_over!`] makes one test of each for one CRM. A scenario knows
+//! no kind of CRM; what differs is in the CRM's [`Description`](crate::harness::crm::Description), and what a scenario cannot do
+//! without stands beside it in the table. [`matrix`] prints which runs where, and why not.
+
+pub(crate) mod content;
+pub(crate) mod creation;
+pub(crate) mod leaving;
+pub(crate) mod outages;
+pub(crate) mod privacy;
+pub(crate) mod travel;
+
+use crate::harness::crm::{Description, Need};
+
+/// The table: hands the scenarios, each with its module and its needs, to a macro, behind what that macro is to be told.
+macro_rules! scenarios {
+    ($then:ident!($($told:tt)*)) => {
+        $then! { ($($told)*)
+            travel::a_google_case_is_created_in_the_crm_with_the_documented_fields_and_texts [];
+            travel::a_flagged_company_case_is_created_at_google_with_the_documented_texts_and_an_unflagged_one_is_not [];
+            travel::comments_travel_both_ways_in_order_and_none_comes_back [];
+            travel::attachments_travel_both_ways_byte_for_byte [];
+            travel::a_changed_priority_follows_and_of_two_the_more_urgent_wins [];
+            travel::a_case_closed_at_google_is_closed_in_the_crm_and_a_reopened_one_is_reopened [];
+            travel::a_company_case_that_is_done_closes_its_google_case_and_a_reopened_one_is_told_once_that_google_cannot_follow [];
+            travel::many_syncs_of_one_case_at_the_same_moment_double_nothing [];
+            travel::while_the_flag_is_away_nothing_is_carried_and_when_it_is_back_nothing_is_missing [ClockInHand];
+            travel::a_clone_does_not_take_its_originals_google_case [];
+            travel::each_of_the_five_things_can_be_switched_off [];
+            creation::a_creation_whose_answer_was_lost_leaves_one_counterpart_on_either_side [Faults, ClockInHand];
+            creation::a_creation_whose_answer_was_lost_is_found_though_the_search_is_late [Faults, ClockInHand];
+            creation::an_answer_that_comes_after_the_timeout_doubles_nothing [Faults, Setups, ClockInHand];
+            creation::both_polls_meeting_a_half_linked_pair_make_one_mapping_and_no_second_counterpart [Faults, ClockInHand];
+            creation::two_instances_on_one_database_double_nothing [ClockInHand];
+            creation::a_case_is_one_case_by_its_number_whatever_parent_its_name_has [ClockInHand];
+            creation::a_case_that_cannot_be_understood_does_not_stop_the_sweep [ClockInHand];
+            creation::a_poll_that_dies_half_way_is_repeated_and_misses_nothing [Faults, ClockInHand];
+            creation::a_company_case_flagged_later_gets_its_case_with_all_that_was_said_before [ClockInHand];
+            content::a_comment_of_40_000_characters_arrives_whole_in_numbered_parts [];
+            content::texts_of_40_000_characters_and_of_a_megabyte_arrive_whole_on_either_side [];
+            content::a_long_description_goes_on_in_numbered_comments_on_either_side [];
+            content::files_of_any_name_arrive_byte_for_byte_under_a_name_a_person_can_follow [];
+            content::titles_descriptions_and_authors_cannot_inject_anything [];
+            content::ugly_content_arrives_readable_and_nothing_of_it_is_interpreted [];
+            content::lone_surrogates_in_an_answer_arrive_as_replacement_characters [ClockInHand];
+            content::a_comment_or_a_file_whose_answer_was_lost_arrives_once [Faults, ClockInHand];
+            content::content_that_arrives_short_is_no_upload_and_is_tried_again [Faults, ClockInHand];
+            content::an_attachment_that_the_crm_can_never_take_becomes_one_comment [Setups];
+            content::what_google_refuses_becomes_one_comment_there [ClockInHand];
+            content::a_comment_that_quotes_a_marker_is_carried [];
+            content::a_copy_that_was_deleted_in_the_crm_is_not_made_again [DeletingComments, ClockInHand];
+            content::files_deleted_by_hand_are_not_made_again_on_either_side [DeletingFiles, ClockInHand];
+            privacy::what_is_internal_goes_to_google_only_if_configured_and_googles_arrive_as_configured [InternalComments];
+            privacy::unless_configured_otherwise_nothing_that_the_connector_writes_is_public [InternalComments];
+            leaving::a_case_reopened_at_google_whose_company_case_cannot_be_reopened_is_no_ping_pong [Setups, ClockInHand];
+            leaving::a_pair_closed_on_both_sides_at_once_is_only_noted [];
+            leaving::a_closing_whose_answer_was_lost_is_repeated_and_done_once [Faults, ClockInHand];
+            leaving::a_counterpart_that_was_deleted_ends_the_pair_with_one_comment [ClockInHand];
+            leaving::a_google_case_that_is_gone_ends_the_pair_with_one_comment_in_the_crm [ClockInHand];
+            leaving::cleanup_takes_a_mapping_thirty_days_after_its_case_was_resolved_and_no_sooner [ClockInHand];
+            leaving::after_cleanup_an_update_of_the_old_case_doubles_nothing [ClockInHand];
+            leaving::a_company_case_hidden_for_a_moment_after_linking_does_not_end_the_pair [Hiding, ClockInHand];
+            outages::a_crm_down_for_three_hours_loses_nothing_doubles_nothing_and_says_so_once_on_each_side [Faults, ClockInHand];
+            outages::google_down_for_three_hours_loses_nothing_doubles_nothing_and_says_so_once_on_each_side [ClockInHand];
+            outages::each_of_the_four_comments_is_tried_on_its_own [Faults, ClockInHand];
+            outages::an_outage_comment_whose_answer_was_lost_stands_once_and_is_never_carried [Faults, ClockInHand];
+            outages::a_sync_that_fails_while_both_polls_succeed_is_an_outage_until_it_has_carried_everything [Faults, ClockInHand];
+            outages::an_idle_pair_is_written_to_by_nobody_and_yet_counts_as_synced [ClockInHand];
+            outages::a_case_that_never_gets_its_counterpart_is_an_outage_told_on_the_side_that_exists [Faults, ClockInHand];
+        }
+    };
+}
+pub(crate) use scenarios;
+
+/// Makes one test of each scenario that this CRM can play: `main_job_over!(&CRM)`.
+macro_rules! main_job_over {
+    ($crm:expr) => {
+        $crate::main_job::scenarios! { tests_of!($crm) }
+    };
+}
+pub(crate) use main_job_over;
+
+macro_rules! tests_of {
+    (($crm:expr) $($module:ident::$name:ident [$($need:ident),*];)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            let crm: &dyn $crate::harness::crm::Crm = $crm;
+            let description = crm.description().await;
+            let lacks = description.lacks_any(&[$($crate::harness::crm::Need::$need),*]);
+            if lacks.is_empty() {
+                $crate::main_job::$module::$name(crm).await;
+            } else {
+                // docs/crm-matrix.md says so too, and a test holds it to that.
+                println!("does not apply to {}: {}", description.name, lacks.join(", "));
+            }
+        }
+    )*};
+}
+pub(crate) use tests_of;
+
+macro_rules! rows_of {
+    (() $($module:ident::$name:ident [$($need:ident),*];)*) => {
+        &[$(Scenario {
+            module: stringify!($module),
+            name: stringify!($name),
+            needs: &[$(Need::$need),*],
+        }),*]
+    };
+}
+
+/// A row of the table.
+pub(crate) struct Scenario {
+    module: &'static str,
+    name: &'static str,
+    needs: &'static [Need],
+}
+
+/// The table as data.
+pub(crate) const TABLE: &[Scenario] = scenarios!(rows_of!());
+
+/// Which scenario runs over which of these CRMs, and why not, as a page of Markdown.
+pub(crate) fn matrix(crms: &[Description]) -> String {
+    use std::fmt::Write as _;
+    let mut page = String::new();
+    let cell = |scenario: &Scenario, crm: &Description| match crm.lacks_any(scenario.needs).as_slice() {
+        [] => "runs".to_owned(),
+        reasons => format!("no: {}", reasons.join("; ")),
+    };
+    let mut module = "";
+    for scenario in TABLE {
+        if scenario.module != module {
+            module = scenario.module;
+            let names: Vec<&str> = crms.iter().map(|crm| crm.name).collect();
+            write!(page, "\n## {module}\n\n| scenario | {} |\n", names.join(" | ")).unwrap();
+            writeln!(page, "| --- |{}", " --- |".repeat(crms.len())).unwrap();
+        }
+        let cells: Vec<String> = crms.iter().map(|crm| cell(scenario, crm)).collect();
+        writeln!(page, "| {} | {} |", scenario.name.replace('_', " "), cells.join(" | ")).unwrap();
+    }
+    page
+}
