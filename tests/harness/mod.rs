@@ -9,6 +9,7 @@ pub(crate) mod crm;
 pub(crate) mod desk;
 pub(crate) mod jira;
 pub(crate) mod request_tracker;
+pub(crate) mod servicenow;
 pub(crate) mod ugly;
 pub(crate) mod zendesk;
 
