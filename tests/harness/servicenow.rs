@@ -142,6 +142,11 @@ impl Desk for ServiceNowDesk {
         }
     }
 
+    /// Their times are whole seconds, and their IDs tell nothing.
+    fn keeps_order_within_a_second(&self) -> bool {
+        false
+    }
+
     async fn attaches(
         &self,
         case: &str,

@@ -53,6 +53,8 @@ pub const NAME: &str = "ServiceNow";
 
 /// How much older than asked for a search looks: requests take time, and the clocks may differ.
 const SEARCH_SLACK: Duration = Duration::minutes(2);
+/// Shorter than any column for comments, in bytes: what is shorter still was not cut, but is another comment.
+const SHORTEST_COLUMN: usize = 250;
 
 /// ServiceNow as the company's CRM.
 pub struct ServiceNow {
@@ -189,23 +191,23 @@ impl ServiceNow {
         let me = self.client.me().await.map_err(lost)?.to_lowercase();
         let journal = self.client.journal(id, Some(self.clock.now())).await.map_err(lost)?;
         let sent = text.trim_end();
-        let ours = journal.iter().find(|entry| {
-            let value = entry.text("value").unwrap_or_default().replace("\r\n", "\n");
-            let value = value.trim_end();
+        let mut ours = journal.iter().filter_map(|entry| {
             let author = entry.text("sys_created_by").unwrap_or_default().to_lowercase();
-            // A column that is shorter than configured cuts what it is given.
-            let is_cut = !value.is_empty() && value.len() < sent.len() && sent.starts_with(value);
-            if is_cut && author == me {
-                tracing::warn!(
-                    case = id,
-                    kept = value.len(),
-                    sent = sent.len(),
-                    "ServiceNow cut a comment: lower company.servicenow.comment_limit to the length of the column {column}"
-                );
-            }
-            entry.text("element") == Some(column) && author == me && (value == sent || is_cut)
+            let value = entry.text("value").unwrap_or_default().replace("\r\n", "\n").trim_end().to_owned();
+            (entry.text("element") == Some(column) && author == me).then_some((entry, value))
         });
-        let Some(entry) = ours else {
+        let found = ours.clone().find(|(_, value)| value == sent).or_else(|| {
+            // A column that is shorter than configured cuts what it is given.
+            let cut = ours.find(|(_, value)| value.len() >= SHORTEST_COLUMN && sent.starts_with(value))?;
+            tracing::warn!(
+                case = id,
+                kept = cut.1.len(),
+                sent = sent.len(),
+                "ServiceNow cut a comment: lower company.servicenow.comment_limit to the length of the column {column}"
+            );
+            Some(cut)
+        });
+        let Some((entry, _)) = found else {
             let message = "the comment was taken, and sys_journal_field does not show it: the connector's user needs a role that \
                            reads that table";
             return Err(self.client.error(ApiErrorKind::Unreadable, call, message));
