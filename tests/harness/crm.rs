@@ -54,6 +54,8 @@ pub(crate) struct Description {
     pub(crate) capabilities: Capabilities,
     /// For each level, the levels that the CRM does not tell from it: it has fewer words than levels.
     pub(crate) same_priority: fn(Priority, Priority) -> bool,
+    /// Whether a person can give a file this name.
+    pub(crate) takes_file_name: fn(&str) -> bool,
     /// How much longer than usual a burst may take, where the CRM allows only so many changes in a time.
     pub(crate) patience: Duration,
     /// Whether time is the test's.

@@ -50,6 +50,7 @@ pub(crate) fn describe(capabilities: casebridge::cases::Capabilities) -> Descrip
         name: "Jira",
         capabilities,
         same_priority: |one, other| one == other,
+        takes_file_name: |_| true,
         patience: Duration::zero(),
         clock_in_hand: true,
         faults: true,

@@ -240,6 +240,14 @@ impl World {
         }
     }
 
+    /// So much later; where the time is the machine's, which nobody waits for, once everything has settled.
+    pub(crate) async fn go_on(&self, duration: Duration) {
+        match self.time {
+            Time::InHand(_) => self.run_for(duration).await,
+            Time::Machine => self.settle().await,
+        }
+    }
+
     async fn something_waits(&self) -> bool {
         self.mappings().await.iter().any(|mapping| {
             !mapping.paused && (mapping.waiting.google.is_some() || mapping.waiting.company.is_some())
@@ -257,11 +265,8 @@ impl World {
     /// Nothing happens by itself any more.
     pub(crate) async fn assert_quiet(&self) {
         let before = self.everything().await;
-        match self.time {
-            // Longer than either polling window, and into another hour.
-            Time::InHand(_) => self.run_for(Duration::minutes(65)).await,
-            Time::Machine => self.settle().await,
-        }
+        // Longer than either polling window, and into another hour.
+        self.go_on(Duration::minutes(65)).await;
         assert_eq!(self.everything().await, before);
     }
 

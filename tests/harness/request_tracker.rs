@@ -21,6 +21,8 @@ pub(crate) fn description() -> Description {
         name: NAME,
         capabilities: adapter.capabilities().clone(),
         same_priority: |one, other| one == other,
+        // Of a name that is no line of text its REST makes an error of its own.
+        takes_file_name: |name| !name.contains(char::is_control) && !name.trim().is_empty(),
         patience: Duration::zero(),
         // It is the real one, with the machine's clock.
         clock_in_hand: false,

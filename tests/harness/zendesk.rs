@@ -29,6 +29,7 @@ impl Crm for ZendeskKind {
             capabilities: company.system.capabilities().clone(),
             same_priority: |one, other| words().word(one) == words().word(other),
             // A ticket takes so many updates in ten minutes: what is one too many waits for the next ten.
+            takes_file_name: |_| true,
             patience: Duration::minutes(30),
             clock_in_hand: true,
             faults: true,

@@ -108,7 +108,7 @@ pub(crate) async fn two_instances_on_one_database_double_nothing(crm: &dyn Crm) 
     });
     let answers = futures_util::future::join_all(syncs).await;
     assert!(answers.iter().all(|status| matches!(status, 200 | 500)), "{answers:?}");
-    world.run_for(Duration::hours(2)).await;
+    world.go_on(Duration::hours(2)).await;
     assert_eq!(world.sizes().await, (4, 4));
     assert_eq!(world.mappings().await.len(), 4);
     for case in &cases {
@@ -136,7 +136,7 @@ pub(crate) async fn a_case_is_one_case_by_its_number_whatever_parent_its_name_ha
     let under_organization = format!("organizations/123/cases/{}", case.number);
     let (status, answer) = world.post("sync-google-case", json!({ "case_name": under_organization })).await;
     assert_eq!(status, 200, "{answer}");
-    world.run_for(Duration::hours(2)).await;
+    world.go_on(Duration::hours(2)).await;
     assert_eq!(world.mapping().await.google_case_name.unwrap().to_string(), case.name, "as first seen");
     let company = world.desk.cases().await.remove(0);
     assert_eq!((world.desk.cases().await.len(), company.comments.len()), (1, 1));
@@ -190,7 +190,7 @@ pub(crate) async fn a_company_case_flagged_later_gets_its_case_with_all_that_was
     let world = World::new(crm).await;
     let company = world.desk.opens(NewCompanyCase::new("Not yet")).await;
     let said = world.company_says(&company, "Said before the flag.").await;
-    world.run_for(Duration::hours(3)).await;
+    world.go_on(Duration::hours(3)).await;
     assert_eq!(world.csapi.cases().len(), 0);
     world.desk.flags(&company, true).await;
     world.settle().await;

@@ -52,7 +52,7 @@ pub(crate) async fn a_pair_closed_on_both_sides_at_once_is_only_noted(crm: &dyn 
     world.csapi.close(&case).unwrap();
     world.desk.abandons(&company).await;
     let chosen = world.company(&company).await.state;
-    world.run_for(Duration::hours(2)).await;
+    world.go_on(Duration::hours(2)).await;
     assert!(world.mapping().await.resolved_at.is_some());
     assert_eq!(world.company(&company).await.state, chosen, "what a person chose stays");
     assert_eq!((world.google_texts(&case).len(), world.company_texts(&company).await.len()), (1, 0));

@@ -247,7 +247,7 @@ pub(crate) async fn while_the_flag_is_away_nothing_is_carried_and_when_it_is_bac
         if noticed {
             world.google_says(&case, "g1");
         }
-        world.run_for(Duration::hours(5)).await;
+        world.go_on(Duration::hours(5)).await;
         assert_eq!(world.copies_at_google(&case), Vec::<String>::new());
         assert_eq!(world.copies_in_crm(&company).await, Vec::<String>::new());
         assert_eq!(count(&world.google_texts(&case), OUTAGE), 0, "a paused case is in no outage");
