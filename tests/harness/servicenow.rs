@@ -33,6 +33,7 @@ impl Crm for ServiceNowKind {
             name: "ServiceNow",
             capabilities: company.system.capabilities().clone(),
             same_priority: |one, other| one == other,
+            takes_file_name: |_| true,
             patience: Duration::zero(),
             clock_in_hand: true,
             faults: true,
