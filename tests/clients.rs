@@ -17,6 +17,7 @@ use std::sync::Arc;
 use casebridge::clock::SystemClock;
 use casebridge::sandbox::csapi::SandboxCsapi;
 use casebridge::sandbox::jira::{ResolutionOnClosing, SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
+use casebridge::sandbox::servicenow::{SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowSettings};
 use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings};
 use tokio::task::JoinHandle;
 
@@ -114,4 +115,17 @@ async fn the_python_client_zenpy_works_with_the_sandbox_zendesk() {
     run("zendesk_zenpy.py", vec![url]).await;
     server.abort();
     content_server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_vendors_python_client_pysnc_works_with_the_sandbox_servicenow() {
+    // The credentials are those that the script sends.
+    let auth = SandboxServiceNowAuth::Basic { user: "bot".to_owned(), password: "secret".to_owned() };
+    let settings =
+        SandboxServiceNowSettings { auth, account: "bot".to_owned(), ..SandboxServiceNowSettings::default() };
+    let sandbox = SandboxServiceNow::new(Arc::new(SystemClock), settings);
+    sandbox.seed_samples().unwrap();
+    let (url, server) = serve(sandbox.router()).await;
+    run("servicenow_pysnc.py", vec![url]).await;
+    server.abort();
 }

@@ -358,3 +358,70 @@ fn a_wrong_configuration_is_refused_with_every_key_at_once() {
         assert!(errors.contains(key), "{key} is not in:\n{errors}");
     }
 }
+
+/// A port whose two neighbours are free as well.
+fn three_free_ports() -> u16 {
+    let bind = |port| std::net::TcpListener::bind(("127.0.0.1", port));
+    std::iter::repeat_with(free_port)
+        .take(1000)
+        .find(|port| *port < 65_533 && bind(port + 1).is_ok() && bind(port + 2).is_ok())
+        .unwrap()
+}
+
+/// `casebridge sandbox --crm KIND`: nobody touching anything, every sample case stands on both sides.
+async fn the_sandbox_shows_cases_travelling(kind: &str, name: &str) {
+    let (http, port) = (client(), three_free_ports());
+    let folder = tempfile::tempdir().unwrap();
+    let child = Command::new(BINARY)
+        .args(["sandbox", "--crm", kind, "--port", &port.to_string(), "--data"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut process = Process(child);
+    let printed = BufReader::new(process.0.stdout.take().unwrap());
+    let line = format!("the company's side ({name})");
+    assert!(printed.lines().any(|printed| printed.unwrap().contains(&line)), "it says what runs where");
+    let limit = Instant::now() + Duration::from_mins(2);
+    let is_linked = |mapping: &Value| {
+        let waits = |side: &str| !mapping[side]["waiting_since"].is_null();
+        mapping["googleCaseName"].is_string()
+            && mapping["companyCaseID"].is_string()
+            && !waits("google")
+            && !waits("company")
+    };
+    loop {
+        let answer = http.get(format!("http://127.0.0.1:{port}/api/mappings")).send().await;
+        let mappings: Value = match answer {
+            Ok(answer) => answer.json().await.unwrap(),
+            Err(_) => Value::Null,
+        };
+        // Three sample cases at Google, and the flagged one of the CRM's two.
+        if mappings["mappings"].as_array().is_some_and(|all| all.len() == 4 && all.iter().all(is_linked)) {
+            break;
+        }
+        assert!(Instant::now() < limit, "never linked: {mappings:#}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let page = http.get(format!("http://127.0.0.1:{}/", port + 2)).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    assert!(page.contains(&format!("Sandbox {name}")) && page.contains("/cases/51"), "{page}");
+    process.signal("-TERM");
+    assert!(process.0.wait().unwrap().success(), "it stops well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_with_jira_shows_cases_travelling() {
+    the_sandbox_shows_cases_travelling("jira", "Jira").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_with_zendesk_shows_cases_travelling() {
+    the_sandbox_shows_cases_travelling("zendesk", "Zendesk").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_with_servicenow_shows_cases_travelling() {
+    the_sandbox_shows_cases_travelling("servicenow", "ServiceNow").await;
+}

@@ -72,12 +72,43 @@ struct SandboxArgs {
     /// The service's port; the sandbox CSAPI gets the next one, the sandbox CRM the one after.
     #[arg(long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..=65533))]
     port: u16,
+    /// Which CRM stands on the company's side.
+    #[arg(long, value_enum, default_value_t = CrmArg::Jira)]
+    crm: CrmArg,
     /// Where to keep the state; without it, a temporary folder.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Leaves the polls to you.
     #[arg(long)]
     no_cron: bool,
+}
+
+/// A CRM that there is a sandbox of.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum CrmArg {
+    Jira,
+    Zendesk,
+    Servicenow,
+}
+
+impl CrmArg {
+    /// As the configuration names it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Jira => "jira",
+            Self::Zendesk => "zendesk",
+            Self::Servicenow => "servicenow",
+        }
+    }
+
+    /// What people call it.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Jira => "Jira",
+            Self::Zendesk => "Zendesk",
+            Self::Servicenow => "ServiceNow",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

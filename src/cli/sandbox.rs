@@ -10,11 +10,13 @@ use casebridge::clock::{SharedClock, SystemClock};
 use casebridge::config::Config;
 use casebridge::sandbox::csapi::{CLASSIFICATION_ID, SandboxCsapi};
 use casebridge::sandbox::jira::{SandboxJira, SandboxJiraSettings};
+use casebridge::sandbox::servicenow::{SandboxServiceNow, SandboxServiceNowSettings};
+use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskSettings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::SandboxArgs;
 use super::serve::{cancel_on_signal, serve};
+use super::{CrmArg, SandboxArgs};
 
 pub(super) async fn run(args: SandboxArgs) -> anyhow::Result<bool> {
     // Held until the end: the folder goes with it.
@@ -24,32 +26,109 @@ pub(super) async fn run(args: SandboxArgs) -> anyhow::Result<bool> {
         .clone()
         .or_else(|| temporary.as_ref().map(|temporary| temporary.0.clone()))
         .unwrap_or_default();
+    // What is mapped to one CRM's cases makes no sense beside another.
+    let data = match args.crm {
+        CrmArg::Jira => data,
+        CrmArg::Zendesk | CrmArg::Servicenow => data.join(format!("with-{}", args.crm.name())),
+    };
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let clock: SharedClock = Arc::new(SystemClock);
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
 
     let csapi = SandboxCsapi::with_data_dir(Arc::clone(&clock), "organizations/123", &data.join("csapi"))?;
-    let jira = SandboxJira::with_data_dir(clock, SandboxJiraSettings::default(), &data.join("jira"))?;
-    // Atlassian keeps files on another host than Jira; so does the sandbox, on a port that the system picks.
-    let media = listen(0).await?;
-    let media_address = media.local_addr()?;
-    jira.set_media_base(&format!("http://{media_address}"));
-    let (csapi_port, jira_port) = (args.port + 1, args.port + 2);
+    let crm = SandboxCrm::open(args.crm, clock, &data).await?;
+    let (csapi_port, crm_port) = (args.port + 1, args.port + 2);
     let csapi_listener = listen(csapi_port).await?;
-    let jira_listener = listen(jira_port).await?;
+    let crm_listener = listen(crm_port).await?;
     csapi.seed_samples()?;
-    jira.seed_samples()?;
-    for (listener, router) in
-        [(csapi_listener, csapi.router()), (jira_listener, jira.router()), (media, jira.media_router())]
-    {
+    let routers = [(csapi_listener, csapi.router()), (crm_listener, crm.router)];
+    for (listener, router) in routers.into_iter().chain(crm.content) {
         tokio::spawn(serve_until(listener, router, shutdown.clone()));
     }
-    let text = configuration(args.port, csapi_port, jira_port, &media_address, &data, !args.no_cron);
+    let text = configuration(&args, &data, crm.configuration);
     let config = Config::parse(&text, std::iter::empty())?;
-    print_where(args.port, csapi_port, jira_port, &data, args.data.is_some(), args.no_cron);
+    print_where(&args, &data);
     serve(&config, shutdown).await?;
     Ok(true)
+}
+
+/// A sandbox CRM, with a few cases in it.
+struct SandboxCrm {
+    router: Router,
+    /// The host that files lie on, where that is another one: on a port that the system picks.
+    content: Option<(TcpListener, Router)>,
+    /// What the configuration says of it besides its address: `[company]`, with the kind's own section, and `[priorities]`.
+    configuration: toml::Table,
+}
+
+impl SandboxCrm {
+    /// A CRM of that kind, which keeps its state in a folder of its own.
+    async fn open(kind: CrmArg, clock: SharedClock, data: &Path) -> anyhow::Result<Self> {
+        let dir = data.join(kind.name());
+        match kind {
+            CrmArg::Jira => {
+                let jira = SandboxJira::with_data_dir(clock, SandboxJiraSettings::default(), &dir)?;
+                jira.seed_samples()?;
+                // Atlassian keeps files on another host than Jira.
+                let media = listen(0).await?;
+                let address = media.local_addr()?.to_string();
+                jira.set_media_base(&format!("http://{address}"));
+                let hosts = toml::Value::from(vec![address]);
+                let mut configuration = toml::toml! {
+                    [company]
+                    kind = "jira"
+                    [company.jira]
+                    project = "SUP"
+                };
+                set(&mut configuration, &["company", "jira", "download_hosts"], hosts);
+                Ok(Self { router: jira.router(), content: Some((media, jira.media_router())), configuration })
+            }
+            CrmArg::Zendesk => {
+                let zendesk = SandboxZendesk::with_data_dir(clock, SandboxZendeskSettings::default(), &dir)?;
+                zendesk.seed_samples()?;
+                // So does Zendesk.
+                let files = listen(0).await?;
+                let address = files.local_addr()?.to_string();
+                zendesk.set_content_base(&format!("http://{address}"));
+                let hosts = toml::Value::from(vec![address]);
+                let mut configuration = toml::toml! {
+                    [company]
+                    kind = "zendesk"
+                    [company.zendesk]
+                    [priorities]
+                    P0 = "urgent"
+                    P1 = "high"
+                    P2 = "normal"
+                    P3 = "low"
+                    P4 = "low"
+                };
+                set(&mut configuration, &["company", "zendesk", "download_hosts"], hosts);
+                Ok(Self {
+                    router: zendesk.router(),
+                    content: Some((files, zendesk.content_router())),
+                    configuration,
+                })
+            }
+            CrmArg::Servicenow => {
+                let settings = SandboxServiceNowSettings::default();
+                let servicenow = SandboxServiceNow::with_data_dir(clock, settings, &dir)?;
+                servicenow.seed_samples()?;
+                let configuration = toml::toml! {
+                    [company]
+                    kind = "servicenow"
+                    [company.servicenow]
+                    [priorities]
+                    P0 = "1"
+                    P1 = "2"
+                    P2 = "3"
+                    P3 = "4"
+                    P4 = "5"
+                };
+                Ok(Self { router: servicenow.router(), content: None, configuration })
+            }
+        }
+    }
 }
 
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {
@@ -67,8 +146,8 @@ async fn serve_until(listener: TcpListener, router: Router, shutdown: Cancellati
     }
 }
 
-fn configuration(port: u16, csapi: u16, jira: u16, media: &SocketAddr, data: &Path, cron: bool) -> String {
-    let database = data.join("casebridge.db");
+/// The whole configuration: `crm` is what it says of the CRM.
+fn configuration(args: &SandboxArgs, data: &Path, crm: toml::Table) -> String {
     let mut table = toml::toml! {
         [sync]
         lease = "30s"
@@ -77,48 +156,55 @@ fn configuration(port: u16, csapi: u16, jira: u16, media: &SocketAddr, data: &Pa
         parent = "organizations/123"
         auth = "none"
         timeout = "5s"
-        [company]
-        kind = "jira"
-        timeout = "5s"
-        [company.jira]
-        project = "SUP"
     };
-    let mut set = |section: &str, key: &str, value: toml::Value| {
-        let section = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        if let toml::Value::Table(section) = section {
-            section.insert(key.to_owned(), value);
-        }
-    };
-    set("server", "listen", format!("127.0.0.1:{port}").into());
-    set("google", "base_url", format!("http://127.0.0.1:{csapi}").into());
-    set("google", "classification_id", CLASSIFICATION_ID.into());
-    set("google", "requests_per_minute", 6000.into());
-    set("company", "base_url", format!("http://127.0.0.1:{jira}").into());
-    set("company", "requests_per_minute", 6000.into());
-    set("store", "url", format!("sqlite:{}", database.display()).into());
-    set("queue", "cron", cron.into());
-    if let Some(jira) = table
-        .get_mut("company")
-        .and_then(|company| company.get_mut("jira"))
-        .and_then(toml::Value::as_table_mut)
-    {
-        jira.insert("download_hosts".to_owned(), vec![media.to_string()].into());
+    table.extend(crm);
+    let database = data.join("casebridge.db");
+    let address = |port: u16| toml::Value::from(format!("http://127.0.0.1:{port}"));
+    for (path, value) in [
+        (["server", "listen"], format!("127.0.0.1:{}", args.port).into()),
+        (["google", "base_url"], address(args.port + 1)),
+        (["google", "classification_id"], CLASSIFICATION_ID.into()),
+        (["google", "requests_per_minute"], 6000.into()),
+        (["company", "base_url"], address(args.port + 2)),
+        (["company", "timeout"], "5s".into()),
+        (["company", "requests_per_minute"], 6000.into()),
+        (["store", "url"], format!("sqlite:{}", database.display()).into()),
+        (["queue", "cron"], (!args.no_cron).into()),
+    ] {
+        set(&mut table, &path, value);
     }
     table.to_string()
 }
 
-fn print_where(port: u16, csapi: u16, jira: u16, data: &Path, kept: bool, no_cron: bool) {
-    let base = format!("http://127.0.0.1:{port}");
+/// Sets a key, in sections that are made if need be.
+fn set(table: &mut toml::Table, path: &[&str], value: toml::Value) {
+    match path {
+        [] => {}
+        [key] => {
+            table.insert((*key).to_owned(), value);
+        }
+        [section, rest @ ..] => {
+            let empty = || toml::Value::Table(toml::Table::new());
+            if let toml::Value::Table(section) = table.entry(*section).or_insert_with(empty) {
+                set(section, rest, value);
+            }
+        }
+    }
+}
+
+fn print_where(args: &SandboxArgs, data: &Path) {
+    let base = format!("http://127.0.0.1:{}", args.port);
+    let (csapi, crm) = (args.port + 1, args.port + 2);
     println!("casebridge sandbox\n");
-    println!("  Google's side (sandbox CSAPI)   http://127.0.0.1:{csapi}/");
-    println!("  the company's side (Jira)       http://127.0.0.1:{jira}/");
-    println!("  the connector                   {base}/api/mappings");
+    println!("  Google's side (sandbox CSAPI)        http://127.0.0.1:{csapi}/");
+    println!("  {:<36} http://127.0.0.1:{crm}/", format!("the company's side ({})", args.crm.label()));
+    println!("  the connector                        {base}/api/mappings");
     println!(
-        "  state                           {}{}\n",
+        "  state                                {}{}\n",
         data.display(),
-        if kept { "" } else { " (removed at the end)" }
+        if args.data.is_some() { "" } else { " (removed at the end)" }
     );
-    if no_cron {
+    if args.no_cron {
         println!("Cron is off. Poll by hand:");
     } else {
         println!("Both sides are polled each minute: watch the sample cases appear on the other side.");
@@ -128,7 +214,9 @@ fn print_where(port: u16, csapi: u16, jira: u16, data: &Path, kept: bool, no_cro
     }
     println!("  curl -X POST {base}/tasks/poll-google");
     println!("  curl -X POST {base}/tasks/poll-company\n");
-    println!("Make the sandboxes misbehave: POST, GET, DELETE http://127.0.0.1:{csapi}/sandbox/faults");
+    println!(
+        "Make the sandboxes misbehave: POST, GET, DELETE http://127.0.0.1:{csapi}/sandbox/faults, or {crm}"
+    );
     println!("Stop with Ctrl-C.\n");
 }
 

@@ -1,9 +1,11 @@
 //! The company's side: one folder for each kind of CRM, every one of them a [`CaseSystem`].
 //!
-//! What the kinds share stands here: their names in the configuration, and the words they use for priorities.
+//! What the kinds share stands here: their names in the configuration, the words they use for priorities, and `content`.
 
+mod content;
 pub mod jira;
 pub mod request_tracker;
+pub mod servicenow;
 pub mod zendesk;
 
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use serde::Deserialize as _;
 
 use self::jira::{Jira, JiraSettings};
 use self::request_tracker::{RequestTracker, RequestTrackerSettings};
+use self::servicenow::{ServiceNow, ServiceNowSettings};
 use self::zendesk::{Zendesk, ZendeskSettings};
 use crate::cases::CaseSystem;
 use crate::clock::SharedClock;
@@ -25,20 +28,24 @@ pub enum CrmSettings {
     Jira(JiraSettings),
     /// Zendesk Support.
     Zendesk(ZendeskSettings),
+    /// ServiceNow: incidents, customer service cases, or another table of that kind.
+    ServiceNow(ServiceNowSettings),
     /// Request Tracker 5.
     RequestTracker(RequestTrackerSettings),
 }
 
 impl CrmSettings {
     /// The kinds, as the configuration names them.
-    pub const KINDS: [&'static str; 3] = ["jira", "zendesk", "request-tracker"];
+    pub const KINDS: [&'static str; 4] = ["jira", "zendesk", "servicenow", "request-tracker"];
 
     /// Reads the section of a kind. Errors name every key that is wrong, as far as it can be told.
     pub fn read(kind: &str, section: toml::Table) -> Result<Self, Vec<String>> {
         // The parser's message would quote a number that was meant to be a secret.
         let untold: Vec<String> = section
             .iter()
-            .filter(|(key, value)| (key.contains("token") || key.contains("password")) && !value.is_str())
+            .filter(|(key, value)| {
+                ["token", "password", "api_key"].iter().any(|secret| key.contains(secret)) && !value.is_str()
+            })
             .map(|(key, _)| format!("company.{kind}.{key}: expected a text that names a secret"))
             .collect();
         if !untold.is_empty() {
@@ -48,6 +55,7 @@ impl CrmSettings {
         let problems = match &settings {
             Self::Jira(settings) => settings.problems(),
             Self::Zendesk(settings) => settings.problems(),
+            Self::ServiceNow(settings) => settings.problems(),
             Self::RequestTracker(settings) => settings.problems(),
         };
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
@@ -63,6 +71,7 @@ impl CrmSettings {
         let parsed = match kind {
             "jira" => JiraSettings::deserialize(section).map(Self::Jira),
             "zendesk" => ZendeskSettings::deserialize(section).map(Self::Zendesk),
+            "servicenow" => ServiceNowSettings::deserialize(section).map(Self::ServiceNow),
             "request-tracker" => RequestTrackerSettings::deserialize(section).map(Self::RequestTracker),
             _ => return Err(format!("company.kind: expected {}", Self::KINDS.join(" or "))),
         };
@@ -74,6 +83,7 @@ impl CrmSettings {
     pub fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
         match self {
             Self::Jira(_) | Self::Zendesk(_) => Vec::new(),
+            Self::ServiceNow(settings) => settings.priority_problems(words),
             Self::RequestTracker(_) => RequestTrackerSettings::priority_problems(words),
         }
     }
@@ -84,6 +94,7 @@ impl CrmSettings {
         match self {
             Self::Jira(_) => jira::NAME,
             Self::Zendesk(_) => zendesk::NAME,
+            Self::ServiceNow(_) => servicenow::NAME,
             Self::RequestTracker(_) => request_tracker::NAME,
         }
     }
@@ -94,6 +105,7 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => settings.secret_reference(),
             Self::Zendesk(settings) => settings.secret_reference(),
+            Self::ServiceNow(settings) => settings.secret_reference(),
             Self::RequestTracker(settings) => settings.secret_reference(),
         }
     }
@@ -104,6 +116,7 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => settings.credentials(secret),
             Self::Zendesk(settings) => settings.credentials(secret),
+            Self::ServiceNow(settings) => settings.credentials(secret),
             Self::RequestTracker(settings) => settings.credentials(secret),
         }
     }
@@ -114,8 +127,8 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => settings.allowed_download_hosts(),
             Self::Zendesk(settings) => settings.allowed_download_hosts(),
-            // Its files lie in its own database.
-            Self::RequestTracker(_) => Vec::new(),
+            // Their files lie in their own databases.
+            Self::ServiceNow(_) | Self::RequestTracker(_) => Vec::new(),
         }
     }
 
@@ -130,6 +143,9 @@ impl CrmSettings {
         match self {
             Self::Jira(settings) => Arc::new(Jira::new(settings.clone(), priorities, upstream, clock)),
             Self::Zendesk(settings) => Arc::new(Zendesk::new(settings.clone(), priorities, upstream, clock)),
+            Self::ServiceNow(settings) => {
+                Arc::new(ServiceNow::new(settings.clone(), priorities, upstream, clock))
+            }
             Self::RequestTracker(settings) => {
                 Arc::new(RequestTracker::new(settings.clone(), priorities, upstream, clock))
             }

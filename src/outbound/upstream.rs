@@ -245,6 +245,14 @@ impl Upstream {
         self.json(call, Effect::Read).await
     }
 
+    /// Reads JSON and the answer's headers, where a listing says in them whether there is more.
+    pub async fn read_with_headers<T: DeserializeOwned>(
+        &self,
+        call: Call,
+    ) -> Result<(T, HeaderMap), ApiError> {
+        self.json_with_headers(call, Effect::Read).await
+    }
+
     /// Changes something and reads JSON. Tried again only where it is certain that nothing happened.
     pub async fn write<T: DeserializeOwned>(&self, call: Call) -> Result<T, ApiError> {
         self.json(call, Effect::Write).await
@@ -290,10 +298,18 @@ impl Upstream {
     }
 
     async fn json<T: DeserializeOwned>(&self, call: Call, effect: Effect) -> Result<T, ApiError> {
+        self.json_with_headers(call, effect).await.map(|(answer, _)| answer)
+    }
+
+    async fn json_with_headers<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        effect: Effect,
+    ) -> Result<(T, HeaderMap), ApiError> {
         let label = call.label();
-        let (status, body) =
+        let (status, headers, body) =
             self.persist(call, effect, |call| Box::pin(self.once_whole(call, effect))).await?;
-        json::decode(&body).map_err(|error| ApiError {
+        let answer = json::decode(&body).map_err(|error| ApiError {
             status: Some(status.as_u16()),
             // Only the position: the parser's own message can quote the content.
             ..self.error(
@@ -306,7 +322,8 @@ impl Upstream {
                     error.column()
                 ),
             )
-        })
+        })?;
+        Ok((answer, headers))
     }
 
     /// Tries until it succeeds, cannot succeed, or the tries are used up (`R21`).
@@ -363,10 +380,14 @@ impl Upstream {
     }
 
     /// One try, with the whole answer.
-    async fn once_whole(&self, call: Call, effect: Effect) -> Result<(StatusCode, Bytes), Failure> {
+    async fn once_whole(
+        &self,
+        call: Call,
+        effect: Effect,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
         let label = call.label();
         let response = self.accepted(call, effect).await?;
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let body = self.within(read_capped(response, MAX_ANSWER)).await.map_err(|broken| {
             let kind = match broken {
                 // A connection that broke in the middle of an answer: as uncertain as one that broke before.
@@ -376,7 +397,7 @@ impl Upstream {
             let error = self.error(kind, &label, broken.to_string());
             Failure::from(ApiError { status: Some(status.as_u16()), ..error })
         })?;
-        Ok((status, body))
+        Ok((status, headers, body))
     }
 
     /// One try of a write whose answer does not matter.
@@ -694,7 +715,7 @@ fn upstream_message(body: &[u8]) -> String {
             "/error",
             "/title",
         ];
-        if let Some(details) = zendesk_details(&value) {
+        if let Some(details) = zendesk_details(&value).or_else(|| servicenow_error(&value)) {
             return Some(details);
         }
         let texts = pointers.iter().filter_map(|pointer| value.pointer(pointer)?.as_str());
@@ -721,6 +742,14 @@ fn zendesk_details(value: &serde_json::Value) -> Option<String> {
         .filter_map(|detail| detail.get("description")?.as_str())
         .collect();
     (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+/// ServiceNow says in `message` that an operation failed, and in `detail` why:
+/// `{"error": {"message": "Operation Failed", "detail": "Data Policy Exception: …"}, "status": "failure"}`.
+fn servicenow_error(value: &serde_json::Value) -> Option<String> {
+    let part =
+        |name: &str| value.get("error")?.get(name)?.as_str().map(str::trim).filter(|text| !text.is_empty());
+    Some(format!("{}: {}", part("message")?, part("detail")?))
 }
 
 /// One line of at most 500 characters, without control characters: safe in a log and in an error.

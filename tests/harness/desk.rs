@@ -16,6 +16,11 @@ pub(crate) trait Desk: Send + Sync {
     /// Jane Roe writes a comment; its ID.
     async fn says(&self, case: &str, text: &str, visibility: Visibility) -> String;
 
+    /// Whether comments of one second keep the order in which they were written. Where they do not, no two are written in one.
+    fn keeps_order_within_a_second(&self) -> bool {
+        true
+    }
+
     /// Jane Roe attaches a file, with no words to it; its ID. `visibility` counts where files hang on comments.
     async fn attaches(
         &self,

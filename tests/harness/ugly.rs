@@ -3,7 +3,7 @@
 use casebridge::cases::Capabilities;
 
 /// Texts that somebody, somewhere, will send (`R25`).
-pub(crate) const UGLY: [&str; 32] = [
+pub(crate) const UGLY: [&str; 34] = [
     "plain",
     "two\nlines\n\nand a third",
     "  indented,\n\ttabbed",
@@ -35,6 +35,8 @@ pub(crate) const UGLY: [&str; 32] = [
     "{",
     "code:\n  {\n    \"a\": [1, 2],\n    \"b\": \"\\u0041\"\n  }",
     "gcloud compute instances list --project=my-project --filter='name~^x-.*$' | grep -v '^#'",
+    "[code]<img src=x onerror=alert(1)>[/code] [CODE]<b>bold</b>[/CODE] [code]<i>without an end",
+    "@[6816f79cc0a8016401c5a33be04be441:admin] and @[Jane Roe]",
     "From: a\r\nSubject: b\r\n\r\n.\r\nDATA",
 ];
 

@@ -3,6 +3,7 @@
 use crate::harness::crm::{Crm as _, Description};
 use crate::harness::jira::JiraKind;
 use crate::harness::request_tracker;
+use crate::harness::servicenow::ServiceNowKind;
 use crate::harness::zendesk::ZendeskKind;
 use crate::main_job::matrix;
 
@@ -20,9 +21,21 @@ mod zendesk {
     main_job_over!(&ZendeskKind);
 }
 
+mod servicenow {
+    use crate::harness::servicenow::ServiceNowKind;
+    use crate::main_job::{main_job_over, tests_of};
+
+    main_job_over!(&ServiceNowKind);
+}
+
 /// Every CRM that there is, in the order of the documentation.
 async fn crms() -> Vec<Description> {
-    vec![JiraKind.description().await, ZendeskKind.description().await, request_tracker::description()]
+    vec![
+        JiraKind.description().await,
+        ZendeskKind.description().await,
+        ServiceNowKind.description().await,
+        request_tracker::description(),
+    ]
 }
 
 #[tokio::test]

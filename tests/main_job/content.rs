@@ -49,6 +49,10 @@ pub(crate) async fn a_long_description_goes_on_in_numbered_comments_on_either_si
     let text: String = (0..12_000).map(|number| format!("line {number}\n")).collect::<Vec<_>>().concat();
     let new = NewCompanyCase { description: text.clone(), ..NewCompanyCase::flagged("Long") };
     let company = world.desk.opens(new).await;
+    // As much of it as the CRM takes from a person.
+    let text = world.company(&company).await.description;
+    let limit = world.description.capabilities.description_limit;
+    assert!(!limit.holds(&(text.clone() + &text)), "the longest there is, or nearly");
     let answer = "Answered at once.";
     world.company_says(&company, answer).await;
     world.go_on(Duration::hours(1)).await;

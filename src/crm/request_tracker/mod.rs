@@ -29,6 +29,7 @@ use serde_json::{Map, Value, json};
 
 use self::client::Client;
 use super::PriorityWords;
+use super::content::one_line;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
@@ -363,7 +364,7 @@ impl CaseSystem for RequestTracker {
         self.client.fields_exist().await?;
         let mut body = json!({
             "Queue": settings.queue.trim(),
-            "Subject": subject(&case.title),
+            "Subject": one_line(&case.title),
             "Content": case.description,
             "ContentType": "text/plain",
             "CustomFields": {
@@ -728,13 +729,6 @@ fn kept_type(media_type: Option<&str>) -> &str {
     let is_kept = ["image/", "audio/", "video/", "application/"].iter().any(|start| lower.starts_with(start))
         && !["xml", "html", "script"].iter().any(|word| lower.contains(word));
     if is_sound && is_kept { kind } else { BYTES }
-}
-
-/// One line that Request Tracker takes as a subject.
-fn subject(title: &str) -> String {
-    let words = title.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let line = words.collect::<Vec<_>>().join(" ");
-    if line.is_empty() { "(no title)".to_owned() } else { line }
 }
 
 #[cfg(test)]

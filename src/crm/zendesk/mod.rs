@@ -28,18 +28,16 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
-use futures_util::StreamExt as _;
-use reqwest::header::HeaderValue;
-use reqwest::multipart::Part;
 use serde_json::{Map, Value, json};
 
 use self::client::{Client, Comments, FINAL, Fields, is_about_closed};
 use self::wire::{AddedComment, Changed, Ticket};
 use super::PriorityWords;
+use super::content::{media_type, one_line, whole};
 // The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, ByteStream, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use crate::clock::SharedClock;
@@ -241,7 +239,7 @@ impl Zendesk {
         let public = settings.description_visibility == Visibility::Public;
         let mut ticket = Map::new();
         let mut put = |name: &str, value: Value| ticket.insert(name.to_owned(), value);
-        put("subject", json!(text::part(&subject(&case.title))));
+        put("subject", json!(text::part(&one_line(&case.title))));
         put("comment", json!({ "html_body": text::encode(&case.description), "public": public }));
         put(
             "custom_fields",
@@ -387,7 +385,7 @@ impl CaseSystem for Zendesk {
         let ticket = Ticket::read(&changed.ticket)
             .map_err(|error| self.client.unreadable("POST /api/v2/tickets", &error))?;
         Ok(Case {
-            title: subject(&case.title),
+            title: one_line(&case.title),
             priority: match case.priority {
                 Some(priority) => self.priorities.read(Some(self.priorities.word(priority))),
                 None => PriorityReading::Unset,
@@ -506,7 +504,10 @@ impl CaseSystem for Zendesk {
             let message = format!("Zendesk announced {announced} bytes and sends {size}");
             return Err(rename(self.client.error(ApiErrorKind::Uncertain, "", message)));
         }
-        Ok(Download { size: opened.size.or(announced), content: whole(opened.content, announced, rename) })
+        Ok(Download {
+            size: opened.size.or(announced),
+            content: whole(opened.content, announced, NAME, rename),
+        })
     }
 
     /// First the file, which waits for an hour at most; then the comment that it rides on. Without the comment nothing is left.
@@ -631,13 +632,6 @@ fn words(text: &str) -> String {
     text.chars().map(|c| if c == '"' || c == '\\' || c.is_control() { ' ' } else { c }).collect()
 }
 
-/// One line that Zendesk takes as a subject.
-fn subject(title: &str) -> String {
-    let line = title.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let line = line.collect::<Vec<_>>().join(" ");
-    if line.is_empty() { "(no title)".to_owned() } else { line }
-}
-
 /// A comment's text: as it was sent, if we wrote it; else the plain text that Zendesk makes of it.
 fn body(comment: &wire::Comment, ours: bool) -> String {
     match (&comment.html_body, &comment.plain_body, &comment.body) {
@@ -674,44 +668,4 @@ fn author(comment: &wire::Comment, comments: &Comments) -> String {
 
 fn visibility(comment: &wire::Comment) -> Visibility {
     if comment.public { Visibility::Public } else { Visibility::Internal }
-}
-
-/// The media type, if it is one. Bodies of some types are read as the parameters of a request by the usual web frameworks, whatever
-/// the address: such a file travels as bytes.
-fn media_type(text: Option<&str>) -> HeaderValue {
-    const PARAMETERS: [&str; 3] = ["multipart/", "application/x-www-form-urlencoded", "application/json"];
-    let is_read = |text: &str| PARAMETERS.iter().any(|kind| text.to_ascii_lowercase().starts_with(kind));
-    text.filter(|text| !is_read(text.trim()))
-        .filter(|text| text.len() <= 200 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)))
-        .filter(|text| Part::text("").mime_str(text).is_ok())
-        .and_then(|text| HeaderValue::from_str(text).ok())
-        .unwrap_or_else(|| HeaderValue::from_static("application/octet-stream"))
-}
-
-/// A download with errors of our own, and one more if it is not as long as announced (`R17`).
-fn whole(
-    content: ByteStream,
-    announced: Option<u64>,
-    rename: impl Fn(ApiError) -> ApiError + Send + 'static,
-) -> ByteStream {
-    let mut received: u64 = 0;
-    let mut failed = false;
-    let content = content.map(Some).chain(futures_util::stream::once(async { None }));
-    Box::pin(content.filter_map(move |chunk| {
-        let checked = match chunk {
-            Some(Ok(chunk)) => {
-                received += chunk.len() as u64;
-                Some(Ok(chunk))
-            }
-            Some(Err(error)) => {
-                failed = true;
-                Some(Err(rename(error)))
-            }
-            None => announced.filter(|announced| *announced != received && !failed).map(|announced| {
-                let message = format!("the download ended after {received} of {announced} bytes");
-                Err(rename(ApiError::new(ApiErrorKind::Uncertain, NAME, "", message)))
-            }),
-        };
-        std::future::ready(checked)
-    }))
 }

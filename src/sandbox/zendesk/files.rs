@@ -13,7 +13,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::rest::{Base, Refusal, UPLOAD_AGE};
 use super::state::{Attachment, Upload};
-use super::{SandboxZendesk, blobs, new_attachment};
+use super::{SandboxZendesk, new_attachment};
+use crate::sandbox::blobs;
 use crate::sandbox::page::content_disposition;
 
 /// For how long a link to the content host is good.
@@ -86,7 +87,7 @@ async fn upload(
         sha256: Some(blobs::sha256(&bytes)),
         ..new_attachment(id, last_segment(file_name), &mime_type, bytes.len() as u64)
     };
-    zendesk.0.blobs.put(id, bytes.into()).map_err(|error| Refusal::internal(&error))?;
+    zendesk.0.blobs.put(&id.to_string(), bytes.into()).map_err(|error| Refusal::internal(&error))?;
     let answer = zendesk
         .change(|state| {
             let expired: Vec<u64> = state
@@ -96,7 +97,7 @@ async fn upload(
                 .flat_map(|upload| upload.attachments.iter().map(|attachment| attachment.id))
                 .collect();
             for id in expired {
-                zendesk.0.blobs.remove(id);
+                zendesk.0.blobs.remove(&id.to_string());
             }
             state.uploads.retain(|_, upload| upload.at + UPLOAD_AGE > now);
             let known = asked.get("token").filter(|token| state.uploads.contains_key(*token));
@@ -127,7 +128,7 @@ async fn remove_upload(
     let removed =
         zendesk.change(|state| state.uploads.remove(&token)).map_err(|error| Refusal::internal(&error))?;
     for attachment in removed.ok_or_else(Refusal::not_found)?.attachments {
-        zendesk.0.blobs.remove(attachment.id);
+        zendesk.0.blobs.remove(&attachment.id.to_string());
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -161,10 +162,13 @@ async fn content(
 }
 
 fn deliver(zendesk: &SandboxZendesk, attachment: &Attachment) -> Result<Response, Refusal> {
-    let body = zendesk.0.blobs.body(attachment).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Refusal::not_found(),
-        _ => Refusal::internal(&error),
-    })?;
+    let body =
+        zendesk.0.blobs.body(&attachment.id.to_string(), attachment.computed()).map_err(
+            |error| match error.kind() {
+                io::ErrorKind::NotFound => Refusal::not_found(),
+                _ => Refusal::internal(&error),
+            },
+        )?;
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     let mime_type = HeaderValue::from_str(&attachment.mime_type)

@@ -17,7 +17,6 @@
 //! pages      the pages for people
 //! ```
 
-mod blobs;
 mod files;
 mod pages;
 mod query;
@@ -38,9 +37,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use self::blobs::Blobs;
 pub use self::settings::{SandboxZendeskAuth, SandboxZendeskSettings};
 use self::state::{Attachment, Document, Draft, State, Words};
+use super::blobs::{self, Blobs};
 use super::faults::Faults;
 use crate::clock::SharedClock;
 
@@ -427,7 +426,7 @@ impl SandboxZendesk {
         let bytes = bytes.into();
         let id = self.state().attachment_id();
         let (size, sha256) = (bytes.len() as u64, blobs::sha256(&bytes));
-        self.0.blobs.put(id, bytes).map_err(|source| self.storage_error(source))?;
+        self.0.blobs.put(&id.to_string(), bytes).map_err(|source| self.storage_error(source))?;
         let attachment =
             Attachment { sha256: Some(sha256), ..new_attachment(id, file_name, mime_type, size) };
         self.add_comment(ticket, author, words, public, vec![attachment])?;
@@ -463,7 +462,7 @@ impl SandboxZendesk {
             redact(state, ticket, comment, id, now);
             Ok::<(), SandboxZendeskError>(())
         })??;
-        self.0.blobs.remove(id);
+        self.0.blobs.remove(&id.to_string());
         Ok(())
     }
 
@@ -550,14 +549,14 @@ impl SandboxZendesk {
     /// An attachment's content; `None` if there is no such attachment.
     pub fn attachment_bytes(&self, attachment: &str) -> Option<Vec<u8>> {
         let attachment = self.attachment(attachment)?;
-        self.0.blobs.read(&attachment).ok().map(|bytes| bytes.to_vec())
+        self.0.blobs.read(&attachment.id.to_string(), attachment.computed()).ok().map(|bytes| bytes.to_vec())
     }
 
     /// The SHA-256 of an attachment's content, lower-case hex.
     pub fn attachment_sha256(&self, attachment: &str) -> Option<String> {
         let attachment = self.attachment(attachment)?;
-        match attachment.synthetic {
-            Some(seed) => Some(blobs::synthetic_sha256(seed, attachment.size)),
+        match attachment.computed() {
+            Some(computed) => Some(blobs::computed_sha256(computed)),
             None => attachment.sha256,
         }
     }

@@ -22,9 +22,8 @@ use super::state::{
     ACCOUNT_ID, Document, Draft, PRIORITIES, Remembered, STATUSES, State, Ticket, Words, wire_time,
 };
 use super::wire::Wire;
-use super::{
-    FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, SandboxZendesk, blobs, delete, files, pages, redact,
-};
+use super::{FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, SandboxZendesk, delete, files, pages, redact};
+use crate::sandbox::blobs;
 
 /// The largest JSON body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -819,7 +818,7 @@ async fn redact_attachment(
         let found = state.any_attachment(|known| known.id == attachment).ok_or_else(Refusal::not_found)?;
         Ok(json!({"attachment": zendesk.wire(&base).attachment(found)}))
     })?;
-    zendesk.0.blobs.remove(attachment);
+    zendesk.0.blobs.remove(&attachment.to_string());
     Ok(ok(json))
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::text;
+use crate::sandbox::blobs::Computed;
 
 /// How many versions of a ticket the search index remembers.
 const INDEX_VERSIONS: usize = 32;
@@ -124,6 +125,13 @@ pub(super) struct Attachment {
     pub(super) synthetic: Option<u64>,
     pub(super) inline: bool,
     pub(super) deleted: bool,
+}
+
+impl Attachment {
+    /// What it is computed from, if it is.
+    pub(super) fn computed(&self) -> Option<Computed> {
+        self.synthetic.map(|seed| Computed { seed, size: self.size })
+    }
 }
 
 /// A comment's text, in one of the two forms that Zendesk takes.

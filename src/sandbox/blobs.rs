@@ -10,15 +10,21 @@ use bytes::Bytes;
 use futures_util::stream;
 use sha2::{Digest as _, Sha256};
 
-use super::state::Attachment;
-
 const BLOCK: usize = 64 * 1024;
+
+/// Content that is computed from a seed, and kept nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Computed {
+    pub(super) seed: u64,
+    /// Bytes.
+    pub(super) size: u64,
+}
 
 #[derive(Debug)]
 pub(super) struct Blobs {
     /// The folder with a file for each attachment, named after its ID; without one, memory.
     dir: Option<PathBuf>,
-    memory: Mutex<HashMap<u64, Bytes>>,
+    memory: Mutex<HashMap<String, Bytes>>,
 }
 
 impl Blobs {
@@ -31,18 +37,19 @@ impl Blobs {
         Ok(Self { dir: Some(dir), memory: Mutex::default() })
     }
 
-    pub(super) fn put(&self, id: u64, bytes: Bytes) -> io::Result<()> {
+    /// Keeps content. IDs are the sandbox's own, and name files.
+    pub(super) fn put(&self, id: &str, bytes: Bytes) -> io::Result<()> {
         if let Some(dir) = &self.dir {
-            return std::fs::write(dir.join(id.to_string()), bytes);
+            return std::fs::write(dir.join(id), bytes);
         }
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).insert(id, bytes);
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), bytes);
         Ok(())
     }
 
-    pub(super) fn remove(&self, id: u64) {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    pub(super) fn remove(&self, id: &str) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         if let Some(dir) = &self.dir
-            && let Err(error) = std::fs::remove_file(dir.join(id.to_string()))
+            && let Err(error) = std::fs::remove_file(dir.join(id))
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(attachment = id, error = %error, "cannot remove an attachment's file");
@@ -50,25 +57,25 @@ impl Blobs {
     }
 
     /// The whole content.
-    pub(super) fn read(&self, attachment: &Attachment) -> io::Result<Bytes> {
-        if let Some(seed) = attachment.synthetic {
-            return Ok(blocks(seed, attachment.size).flatten().collect::<Vec<u8>>().into());
+    pub(super) fn read(&self, id: &str, computed: Option<Computed>) -> io::Result<Bytes> {
+        if let Some(computed) = computed {
+            return Ok(blocks(computed).flatten().collect::<Vec<u8>>().into());
         }
         if let Some(dir) = &self.dir {
-            return std::fs::read(dir.join(attachment.id.to_string())).map(Bytes::from);
+            return std::fs::read(dir.join(id)).map(Bytes::from);
         }
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.get(&attachment.id).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        memory.get(id).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// The content as the body of an answer.
-    pub(super) fn body(&self, attachment: &Attachment) -> io::Result<Body> {
-        match attachment.synthetic {
-            Some(seed) => {
-                let blocks = blocks(seed, attachment.size).map(Ok::<_, io::Error>);
+    pub(super) fn body(&self, id: &str, computed: Option<Computed>) -> io::Result<Body> {
+        match computed {
+            Some(computed) => {
+                let blocks = blocks(computed).map(Ok::<_, io::Error>);
                 Ok(Body::from_stream(stream::iter(blocks)))
             }
-            None => self.read(attachment).map(Body::from),
+            None => self.read(id, None).map(Body::from),
         }
     }
 }
@@ -79,16 +86,16 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 }
 
 /// The same of computed content.
-pub(super) fn synthetic_sha256(seed: u64, size: u64) -> String {
+pub(super) fn computed_sha256(computed: Computed) -> String {
     let mut hash = Sha256::new();
-    for block in blocks(seed, size) {
+    for block in blocks(computed) {
         hash.update(&block);
     }
     hex::encode(hash.finalize())
 }
 
 /// Content computed from a seed, block by block; each block holds its number, so that none can stand for another.
-fn blocks(seed: u64, size: u64) -> impl Iterator<Item = Bytes> {
+fn blocks(Computed { seed, size }: Computed) -> impl Iterator<Item = Bytes> {
     let block = BLOCK as u64;
     (0..size.div_ceil(block)).map(move |number| {
         let length = usize::try_from(size - number * block).unwrap_or(BLOCK).min(BLOCK);
@@ -103,10 +110,10 @@ mod tests {
 
     #[test]
     fn synthetic_content_has_its_size_and_depends_on_its_seed() {
-        let bytes = |seed, size| blocks(seed, size).flatten().collect::<Vec<u8>>();
+        let bytes = |seed, size| blocks(Computed { seed, size }).flatten().collect::<Vec<u8>>();
         assert_eq!(bytes(1, 150_000).len(), 150_000);
         assert_eq!(bytes(1, 0).len(), 0);
         assert_ne!(bytes(1, 100), bytes(2, 100));
-        assert_eq!(synthetic_sha256(3, 70_000), sha256(&bytes(3, 70_000)));
+        assert_eq!(computed_sha256(Computed { seed: 3, size: 70_000 }), sha256(&bytes(3, 70_000)));
     }
 }

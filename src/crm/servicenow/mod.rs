@@ -1,0 +1,499 @@
+//! ServiceNow as the company's side: incidents, customer service cases, or another table of that kind.
+//!
+//! | file | what it knows |
+//! | --- | --- |
+//! | `settings` | the `[company.servicenow]` section |
+//! | `client` | the calls of the REST API, and what is remembered between them |
+//! | `query` | encoded queries |
+//! | `wire` | ServiceNow's JSON |
+//! | `text` | plain text in a journal |
+//! | `check` | `casebridge check` |
+//!
+//! What is particular to ServiceNow:
+//!
+//! - It is silent about what it does not understand: an unknown column is left out of a query (which then finds everything), out
+//!   of an answer and out of what is written. So every record is compared with what was asked, and every write with what it was
+//!   to do.
+//! - Comments are entries of two journals: `comments`, which the caller sees, and `work_notes`. They are written as columns of the
+//!   record and read from `sys_journal_field`; what a comment became has to be looked up.
+//! - A new file need not make its record updated: polls look for both.
+
+mod check;
+mod client;
+mod query;
+mod settings;
+pub mod text;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Duration, Utc};
+use serde_json::{Map, Value, json};
+
+use self::client::{COMMENTS, Client, Listing, WORK_NOTES};
+use self::query::Query;
+use self::wire::{Record, is_sys_id};
+use super::PriorityWords;
+use super::content::{media_type, one_line, whole};
+// The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
+use super::jira::stored_filename;
+use crate::cases::{
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, utf16_units,
+};
+use crate::clock::SharedClock;
+use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
+use crate::outbound::Upstream;
+
+pub use self::settings::{ImpactAndUrgency, ServiceNowSettings};
+
+/// What people call the system.
+pub const NAME: &str = "ServiceNow";
+
+/// How much older than asked for a search looks: requests take time, and the clocks may differ.
+const SEARCH_SLACK: Duration = Duration::minutes(2);
+/// Shorter than any column for comments, in bytes: what is shorter still was not cut, but is another comment.
+const SHORTEST_COLUMN: usize = 250;
+
+/// ServiceNow as the company's CRM.
+pub struct ServiceNow {
+    client: Client,
+    priorities: PriorityWords,
+    clock: SharedClock,
+    capabilities: Capabilities,
+}
+
+impl ServiceNow {
+    /// ServiceNow behind `upstream`, whose base is the instance's address and whose credentials are
+    /// [`ServiceNowSettings::credentials`]. The words of `priorities` have to be values of priorities:
+    /// [`ServiceNowSettings::priority_problems`]. Nothing is asked yet.
+    #[must_use]
+    pub fn new(
+        settings: ServiceNowSettings,
+        priorities: PriorityWords,
+        upstream: Upstream,
+        clock: SharedClock,
+    ) -> Self {
+        let client = Client::new(settings, upstream);
+        let settings = client.settings();
+        let capabilities = Capabilities {
+            name: NAME,
+            // True of Resolved. Closed and Canceled are final in the base system, which `reopen` finds out.
+            reopen: true,
+            comment_when_closed: true,
+            internal_comments: true,
+            comment_limit: TextLimit { max: settings.comment_limit, measure: text::encoded_units },
+            title_limit: TextLimit { max: settings.title_limit, measure: utf16_units },
+            description_limit: TextLimit { max: settings.description_limit, measure: utf16_units },
+            // Answers come as XML too, which has no room for them.
+            control_characters: false,
+            // Queries go to the database.
+            search_lag: Duration::zero(),
+            write_settles: client.write_settles(),
+            time_resolution: Duration::seconds(1),
+            idempotency_keys: false,
+            stored_filename,
+        };
+        Self { client, priorities, clock, capabilities }
+    }
+
+    fn settings(&self) -> &ServiceNowSettings {
+        self.client.settings()
+    }
+
+    /// A record as a case. `files`: when the last file was added, which counts as an update: it need not be one to ServiceNow.
+    fn case(&self, record: &Record, files: Option<DateTime<Utc>>) -> Case {
+        let settings = self.settings();
+        Case {
+            id: record.id().to_owned(),
+            key: record.text("number").map(str::to_owned),
+            title: record.text("short_description").unwrap_or_default().to_owned(),
+            description: record.text("description").unwrap_or_default().to_owned(),
+            priority: self.priorities.read(record.text("priority")),
+            closed: self.is_closed(record),
+            created_at: record.time("sys_created_on"),
+            updated_at: record.time("sys_updated_on").max(files),
+            counterpart: self.counterpart(record).map(str::to_owned),
+            synchronize: record.is(&settings.flag_field),
+        }
+    }
+
+    fn counterpart<'a>(&self, record: &'a Record) -> Option<&'a str> {
+        record.text(&self.settings().google_name_field).map(str::trim).filter(|name| !name.is_empty())
+    }
+
+    fn is_closed(&self, record: &Record) -> bool {
+        record.text("state").is_some_and(|state| self.settings().is_closed(state))
+            || (record.has("active") && !record.is("active"))
+    }
+
+    /// The fields that make a priority.
+    fn priority_fields(&self, priority: Priority) -> Result<Map<String, Value>, ApiError> {
+        let word = self.priorities.word(priority);
+        let table = self.settings().impact_and_urgency();
+        if table.is_empty() {
+            return Ok(Map::from_iter([("priority".to_owned(), json!(word))]));
+        }
+        let Some(found) = table.get(word) else {
+            let message = format!(
+                "priorities.{priority} is {word:?}, which company.servicenow.impact_and_urgency lacks"
+            );
+            return Err(self.client.error(ApiErrorKind::Refused, "set priority", message));
+        };
+        Ok(Map::from_iter([
+            ("impact".to_owned(), json!(found.impact.to_string())),
+            ("urgency".to_owned(), json!(found.urgency.to_string())),
+        ]))
+    }
+
+    /// Changes a case, and looks whether it holds: what a user may not write, and columns that there are not, ServiceNow leaves
+    /// out and answers 200.
+    async fn change(
+        &self,
+        id: &str,
+        fields: Map<String, Value>,
+        what: &str,
+        holds: impl Fn(&Record) -> bool + Send,
+    ) -> Result<(), ApiError> {
+        let changed = self.client.update(id, fields).await?;
+        if holds(&changed) {
+            return Ok(());
+        }
+        let call = format!("PATCH {}", self.client.path(id)?);
+        Err(self.client.error(
+            ApiErrorKind::Refused,
+            &call,
+            format!("ServiceNow answered 200 and left {what} as it was"),
+        ))
+    }
+
+    async fn by_connector(&self, user: Option<&str>) -> Result<Option<bool>, ApiError> {
+        let Some(user) = user else { return Ok(None) };
+        Ok(Some(self.client.me().await?.to_lowercase() == user.to_lowercase()))
+    }
+
+    /// What people call the users that made these records, by `user_name`.
+    async fn authors(&self, records: &[Record]) -> impl Fn(&Record) -> String + use<> {
+        let users: BTreeSet<&str> =
+            records.iter().filter_map(|record| record.text("sys_created_by")).collect();
+        let names = self.client.names(users).await;
+        move |record: &Record| {
+            let user = record.text("sys_created_by").unwrap_or_default();
+            names.get(user).cloned().unwrap_or_else(|| user.to_owned())
+        }
+    }
+
+    /// The entry that a comment of ours became.
+    async fn entry(&self, id: &str, column: &str, text: &str, call: &str) -> Result<Written, ApiError> {
+        // The comment is there, whatever becomes of the look at it.
+        let lost = |error: ApiError| ApiError { kind: ApiErrorKind::Uncertain, ..error };
+        let me = self.client.me().await.map_err(lost)?.to_lowercase();
+        let journal = self.client.journal(id, Some(self.clock.now())).await.map_err(lost)?;
+        let sent = text.trim_end();
+        let mut ours = journal.iter().filter_map(|entry| {
+            let author = entry.text("sys_created_by").unwrap_or_default().to_lowercase();
+            let value = entry.text("value").unwrap_or_default().replace("\r\n", "\n").trim_end().to_owned();
+            (entry.text("element") == Some(column) && author == me).then_some((entry, value))
+        });
+        let found = ours.clone().find(|(_, value)| value == sent).or_else(|| {
+            // A column that is shorter than configured cuts what it is given.
+            let cut = ours.find(|(_, value)| value.len() >= SHORTEST_COLUMN && sent.starts_with(value))?;
+            tracing::warn!(
+                case = id,
+                kept = cut.1.len(),
+                sent = sent.len(),
+                "ServiceNow cut a comment: lower company.servicenow.comment_limit to the length of the column {column}"
+            );
+            Some(cut)
+        });
+        let Some((entry, _)) = found else {
+            let message = "the comment was taken, and sys_journal_field does not show it: the connector's user needs a role that \
+                           reads that table";
+            return Err(self.client.error(ApiErrorKind::Unreadable, call, message));
+        };
+        let created_at = entry.time("sys_created_on");
+        Ok(Written { id: entry.id().to_owned(), created_at, carrier_comment: None })
+    }
+
+    /// The cases among records: updated since, and flagged, whatever was found.
+    fn sweep(&self, found: Listing, files: &BTreeMap<String, DateTime<Utc>>, since: DateTime<Utc>) -> Sweep {
+        // Whole seconds: what was updated later within the same second has the same time.
+        let recent = |case: &Case| case.updated_at.is_none_or(|at| at + Duration::seconds(1) > since);
+        let cases = found.records.iter().map(|record| self.case(record, files.get(record.id()).copied()));
+        Sweep {
+            cases: cases.filter(|case| case.synchronize && recent(case)).collect(),
+            skipped: found.skipped,
+        }
+    }
+}
+
+#[async_trait]
+impl CaseSystem for ServiceNow {
+    fn side(&self) -> Side {
+        Side::Company
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// REST does not tell it but to administrators.
+    async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
+        Ok(Some(self.settings().attachment_limit_mib.saturating_mul(1024 * 1024)))
+    }
+
+    async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
+        let ago = self.clock.now() - since + SEARCH_SLACK;
+        let flagged = Query::default().equals(&self.settings().flag_field, "true");
+        let mut found = self.client.search(flagged.within("sys_updated_on", ago)).await?;
+        let files = self.client.recent_files(ago).await?;
+        let known: BTreeSet<&str> = found.records.iter().map(Record::id).collect();
+        let others: Vec<&str> =
+            files.keys().map(String::as_str).filter(|id| is_sys_id(id) && !known.contains(id)).collect();
+        let others = self.client.flagged(&others).await?;
+        found.records.extend(others.records);
+        found.skipped.extend(others.skipped);
+        Ok(self.sweep(found, &files, since))
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
+        if !is_sys_id(id) {
+            return Ok(None);
+        }
+        let record = match self.client.record(id).await {
+            Ok(record) => record,
+            Err(error) if error.kind == ApiErrorKind::NotFound => {
+                // A 404 counts only from an instance that has the table: a wrong address looks the same.
+                self.client.search_some(Query::default()).await?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Some(self.case(&record, self.client.newest_file(id).await?)))
+    }
+
+    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+        let column = self.settings().google_name_field.clone();
+        let wanted = GoogleCaseName::parse(counterpart).ok();
+        let query = match &wanted {
+            // R9: one number is one case, whatever its parent.
+            Some(name) => Query::default().ends_with(&column, &format!("/{}", name.number())),
+            None => Query::default().equals(&column, counterpart),
+        };
+        let found = self.client.search(query).await?;
+        let is_same = |record: &&Record| {
+            let Some(name) = self.counterpart(record) else { return false };
+            match (&wanted, GoogleCaseName::parse(name)) {
+                (Some(wanted), Ok(found)) => wanted.number() == found.number(),
+                _ => name == counterpart,
+            }
+        };
+        let oldest = found
+            .records
+            .iter()
+            .filter(is_same)
+            .min_by_key(|record| (record.time("sys_created_on"), record.id().to_owned()));
+        match oldest {
+            Some(record) => self.get(record.id()).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
+        // Before anything is made: a case whose name was left out could never be found again (R13).
+        self.client.columns().await?;
+        let settings = self.settings();
+        let mut fields: Map<String, Value> =
+            settings.new_fields.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        if let Some(priority) = case.priority {
+            fields.extend(self.priority_fields(priority)?);
+        }
+        fields.extend([
+            ("short_description".to_owned(), json!(one_line(&case.title))),
+            ("description".to_owned(), json!(case.description)),
+            (settings.flag_field.clone(), json!("true")),
+            (settings.google_name_field.clone(), json!(case.counterpart)),
+        ]);
+        let record = self.client.create(fields).await?;
+        if !record.is(&settings.flag_field) || self.counterpart(&record) != Some(case.counterpart.as_str()) {
+            let call = format!("POST /api/now/table/{}", settings.table);
+            let message = format!(
+                "{} was created without {} and {}: create those columns, or give the connector's user a role that writes them, \
+                 and set both on that record; until the service is started again, no more cases are created",
+                record.text("number").unwrap_or_else(|| record.id()),
+                settings.flag_field,
+                settings.google_name_field
+            );
+            let error = self.client.error(ApiErrorKind::Refused, &call, message);
+            self.client.columns_are_not_writable(error.clone()).await;
+            return Err(error);
+        }
+        Ok(self.case(&record, None))
+    }
+
+    async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
+        let column = &self.settings().google_name_field;
+        let holds = |record: &Record| self.counterpart(record) == Some(counterpart);
+        if holds(&self.client.record(id).await?) {
+            return Ok(());
+        }
+        let fields = Map::from_iter([(column.clone(), json!(counterpart))]);
+        self.change(
+            id,
+            fields,
+            &format!("{column} (the connector's user needs a role that writes it)"),
+            holds,
+        )
+        .await
+    }
+
+    async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
+        // For the error of an ID that cannot be one.
+        self.client.path(id)?;
+        let journal = self.client.journal(id, since).await?;
+        if journal.is_empty() {
+            // A record that does not exist has an empty journal, with 200.
+            self.client.record(id).await?;
+        }
+        let author = self.authors(&journal).await;
+        let mut comments = Vec::with_capacity(journal.len());
+        for entry in &journal {
+            let visibility = match entry.text("element") {
+                Some(COMMENTS) => Visibility::Public,
+                Some(WORK_NOTES) => Visibility::Internal,
+                // Another journal of the table's: nobody said who reads it.
+                _ => continue,
+            };
+            comments.push(Comment {
+                id: entry.id().to_owned(),
+                author: author(entry),
+                created_at: entry.time("sys_created_on"),
+                body: text::decode(&entry.text("value").unwrap_or_default().replace("\r\n", "\n")),
+                visibility,
+                by_connector: self.by_connector(entry.text("sys_created_by")).await?,
+            });
+        }
+        Ok(comments)
+    }
+
+    /// Files hang on the record itself: whoever sees it sees them.
+    async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
+        self.client.path(id)?;
+        let files = self.client.files(id, since).await?;
+        if files.is_empty() {
+            self.client.record(id).await?;
+        }
+        let author = self.authors(&files).await;
+        let mut attachments = Vec::with_capacity(files.len());
+        for file in &files {
+            attachments.push(Attachment {
+                id: file.id().to_owned(),
+                filename: file.text("file_name").unwrap_or_default().to_owned(),
+                media_type: file.text("content_type").map(str::to_owned),
+                size: file.number("size_bytes"),
+                author: author(file),
+                created_at: file.time("sys_created_on"),
+                visibility: Visibility::Public,
+                by_connector: self.by_connector(file.text("sys_created_by")).await?,
+            });
+        }
+        Ok(attachments)
+    }
+
+    async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
+        let column = match comment.visibility {
+            Visibility::Public => COMMENTS,
+            Visibility::Internal => WORK_NOTES,
+        };
+        let text = text::encode(&comment.body);
+        self.client.update(id, Map::from_iter([(column.to_owned(), json!(text))])).await?;
+        self.entry(id, column, &text, &format!("PATCH {}", self.client.path(id)?)).await
+    }
+
+    async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
+        let opened = self.client.content(&attachment.id).await?;
+        let call = format!("GET attachment {} of record {id}", attachment.id);
+        let rename = move |error: ApiError| ApiError { call: call.clone(), ..error };
+        if let (Some(announced), Some(size)) = (attachment.size, opened.size)
+            && announced != size
+        {
+            let message = format!("ServiceNow announced {announced} bytes and sends {size}");
+            return Err(rename(self.client.error(ApiErrorKind::Uncertain, "", message)));
+        }
+        let announced = attachment.size.or(opened.size);
+        Ok(Download { size: announced, content: whole(opened.content, announced, NAME, rename) })
+    }
+
+    async fn upload(&self, id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
+        let limit = self.settings().attachment_limit_mib.saturating_mul(1024 * 1024);
+        if let Some(size) = attachment.size.filter(|size| *size > limit) {
+            let call = format!("POST attachment on record {}", crate::outbound::shorten(id));
+            let message = format!(
+                "{size} bytes are more than ServiceNow takes ({limit}, company.servicenow.attachment_limit_mib)"
+            );
+            return Err(self.client.error(ApiErrorKind::Unacceptable, &call, message));
+        }
+        let name = stored_filename(&attachment.filename);
+        let media_type = media_type(attachment.media_type.as_deref());
+        let file = self.client.upload(id, &name, media_type, attachment.size, attachment.content).await?;
+        let created_at = file.time("sys_created_on");
+        Ok(Written { id: file.id().to_owned(), created_at, carrier_comment: None })
+    }
+
+    async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
+        let word = self.priorities.word(priority);
+        let fields = self.priority_fields(priority)?;
+        let what = "the priority (company.servicenow.impact_and_urgency has to agree with the instance's own rules: Priority \
+                    Lookup Rules)";
+        let is_set = |record: &Record| match self.priorities.read(record.text("priority")) {
+            PriorityReading::Known(levels) => levels.contains(priority),
+            PriorityReading::Unknown(_) | PriorityReading::Unset => record.text("priority") == Some(word),
+        };
+        self.change(id, fields, what, is_set).await
+    }
+
+    /// Resolves it: ServiceNow closes resolved records itself, after days.
+    async fn close(&self, id: &str) -> Result<(), ApiError> {
+        if self.is_closed(&self.client.record(id).await?) {
+            return Ok(());
+        }
+        let settings = self.settings();
+        let mut fields: Map<String, Value> = settings
+            .close_fields()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), json!(value)))
+            .collect();
+        fields.insert("state".to_owned(), json!(settings.close_state()));
+        let what = "the state (company.servicenow.close_state; a business rule may have put it back)";
+        self.change(id, fields, what, |record| self.is_closed(record)).await
+    }
+
+    async fn reopen(&self, id: &str) -> Result<(), ApiError> {
+        let record = self.client.record(id).await?;
+        if !self.is_closed(&record) {
+            return Ok(());
+        }
+        let fields = Map::from_iter([("state".to_owned(), json!(self.settings().reopen_state()))]);
+        let what = "the state (company.servicenow.reopen_state)";
+        let final_in = |error: ApiError| {
+            let state = record.text("state").unwrap_or_default();
+            let message = format!(
+                "{}; a record in the state {state:?} may be final: only a resolved one can be opened again. Create a new \
+                 one, and set the flag there",
+                error.message
+            );
+            ApiError { kind: ApiErrorKind::Unsupported, message, ..error }
+        };
+        match self.change(id, fields, what, |record| !self.is_closed(record)).await {
+            Err(error) if error.status == Some(403) || error.kind == ApiErrorKind::Refused => {
+                Err(final_in(error))
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        check::all(&self.client, &self.priorities).await
+    }
+}

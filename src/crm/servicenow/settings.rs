@@ -1,0 +1,355 @@
+//! The `[company.servicenow]` section.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use reqwest::header::HeaderName;
+use serde::Deserialize;
+
+use crate::crm::PriorityWords;
+use crate::entities::Priority;
+use crate::outbound::{Credentials, HeaderCredentials, basic, bearer};
+
+/// The table that the documented design is about.
+const INCIDENT: &str = "incident";
+/// Cases of Customer Service Management.
+const CUSTOMER_CASE: &str = "sn_customerservice_case";
+
+/// Impact and urgency, as numbers: 1 is the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImpactAndUrgency {
+    /// `impact`.
+    pub impact: u8,
+    /// `urgency`.
+    pub urgency: u8,
+}
+
+/// The settings of the ServiceNow adapter: the `[company.servicenow]` section.
+///
+/// `password`, `oauth_token` and `api_key` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets: whoever reads
+/// the configuration resolves them and hands the value to [`credentials`](Self::credentials).
+///
+/// What is absent and depends on the table has the defaults of ServiceNow's own `incident` and `sn_customerservice_case`; for
+/// any other table it has to be given.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceNowSettings {
+    /// The table whose records are the cases.
+    pub table: String,
+    /// The connector's user, by its `user_name`: by it the adapter knows what it wrote itself.
+    pub user: Option<String>,
+    /// Reference to the secret that holds the user's password, for basic authentication.
+    pub password: Option<String>,
+    /// Reference to the secret that holds an OAuth access token; instead of `password`.
+    pub oauth_token: Option<String>,
+    /// Reference to the secret that holds a REST API key; instead of `password`.
+    pub api_key: Option<String>,
+    /// The true/false column that says that a case takes part.
+    pub flag_field: String,
+    /// The column for the Google case's name.
+    pub google_name_field: String,
+    /// The states that count as closed, by value. A record with `active` = false is closed whatever its state.
+    pub closed_states: Option<Vec<String>>,
+    /// The state that closes a case, by value.
+    pub close_state: Option<String>,
+    /// The state that a case is opened again with, by value.
+    pub reopen_state: Option<String>,
+    /// What is set besides the state when a case is closed: `close_code`, `close_notes` and whatever else is mandatory.
+    pub close_fields: Option<BTreeMap<String, String>>,
+    /// What is set besides when a case is created: `caller_id`, `assignment_group`, `category`, …
+    pub new_fields: BTreeMap<String, String>,
+    /// Where ServiceNow computes the priority: the impact and urgency that make each priority, by the priority's value. Empty:
+    /// `priority` is set as it is.
+    pub impact_and_urgency: Option<BTreeMap<String, ImpactAndUrgency>>,
+    /// The longest comment, in characters: the length of the columns `comments` and `work_notes`.
+    pub comment_limit: usize,
+    /// The longest description, in characters.
+    pub description_limit: usize,
+    /// The longest short description, in characters.
+    pub title_limit: usize,
+    /// The largest attachment, in MiB: `com.glide.attachment.max_size`, which REST does not tell.
+    pub attachment_limit_mib: u64,
+}
+
+impl Default for ServiceNowSettings {
+    fn default() -> Self {
+        Self {
+            table: INCIDENT.to_owned(),
+            user: None,
+            password: None,
+            oauth_token: None,
+            api_key: None,
+            flag_field: "u_synchronize_with_google_cloud_support".to_owned(),
+            google_name_field: "u_google_case_name".to_owned(),
+            closed_states: None,
+            close_state: None,
+            reopen_state: None,
+            close_fields: None,
+            new_fields: BTreeMap::new(),
+            impact_and_urgency: None,
+            // "Multi-line text fields have a default character limit of 4000" (Journal field type, product documentation).
+            comment_limit: 4_000,
+            description_limit: 4_000,
+            // The length of task.short_description in the base system.
+            title_limit: 160,
+            // "com.glide.attachment.max_size, 1024MB by default" (Attachment API, product documentation).
+            attachment_limit_mib: 1_024,
+        }
+    }
+}
+
+impl ServiceNowSettings {
+    /// What is wrong with the section, each with its key; empty if nothing is.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut demand = |holds: bool, problem: String| {
+            if !holds {
+                problems.push(problem);
+            }
+        };
+        for (key, name) in [
+            ("table", &self.table),
+            ("flag_field", &self.flag_field),
+            ("google_name_field", &self.google_name_field),
+        ] {
+            demand(
+                is_name(name),
+                format!(
+                    "company.servicenow.{key} is {name:?}, which is no name of a table or column: they have lower-case \
+                     letters, digits and underscores (the name, not the label)"
+                ),
+            );
+        }
+        let fields = self.close_fields.iter().flatten().chain(&self.new_fields);
+        for (name, _) in fields {
+            demand(is_name(name), format!("company.servicenow: {name:?} is no name of a column"));
+        }
+        let secrets = [&self.password, &self.oauth_token, &self.api_key];
+        demand(
+            secrets.iter().filter(|secret| secret.is_some()).count() <= 1,
+            "company.servicenow.password, oauth_token and api_key exclude each other: give one of them"
+                .to_owned(),
+        );
+        demand(
+            self.password.is_none() || self.user.is_some(),
+            "company.servicenow.user and company.servicenow.password belong together: give both".to_owned(),
+        );
+        for (key, missing) in [
+            ("closed_states", self.closed_states().is_empty()),
+            ("close_state", self.close_state().is_empty()),
+            ("reopen_state", self.reopen_state().is_empty()),
+        ] {
+            demand(
+                !missing,
+                format!(
+                    "company.servicenow.{key} is missing: for another table than {INCIDENT} and {CUSTOMER_CASE} it has to be \
+                     given"
+                ),
+            );
+        }
+        demand(
+            self.is_closed(self.close_state()),
+            "company.servicenow.close_state must be one of company.servicenow.closed_states".to_owned(),
+        );
+        demand(
+            !self.is_closed(self.reopen_state()),
+            "company.servicenow.reopen_state must not be one of company.servicenow.closed_states".to_owned(),
+        );
+        for (key, value, least) in [
+            // A marker and a few words.
+            ("comment_limit", self.comment_limit, 500),
+            ("description_limit", self.description_limit, 500),
+            ("title_limit", self.title_limit, 40),
+        ] {
+            demand(value >= least, format!("company.servicenow.{key} must be at least {least}"));
+        }
+        demand(
+            self.attachment_limit_mib > 0,
+            "company.servicenow.attachment_limit_mib must be at least 1".to_owned(),
+        );
+        problems
+    }
+
+    /// The words of `[priorities]` that are no values of a priority, each with what to do.
+    #[must_use]
+    pub fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
+        let table = self.impact_and_urgency();
+        Priority::ALL
+            .into_iter()
+            .filter_map(|priority| {
+                let word = words.word(priority);
+                if word.parse::<u8>().is_err() {
+                    return Some(format!(
+                        "priorities.{priority} is {word:?}: ServiceNow's priorities are numbers, give its value (1 for \
+                         Critical, and so on)"
+                    ));
+                }
+                (!table.is_empty() && !table.contains_key(word)).then(|| {
+                    format!(
+                        "priorities.{priority} is {word:?}, for which company.servicenow.impact_and_urgency has no entry: \
+                         give the impact and the urgency that make it"
+                    )
+                })
+            })
+            .collect()
+    }
+
+    /// The reference to the secret that the credentials are made of; `None` if there is none, as for a sandbox.
+    #[must_use]
+    pub fn secret_reference(&self) -> Option<&str> {
+        self.password.as_deref().or(self.oauth_token.as_deref()).or(self.api_key.as_deref())
+    }
+
+    /// The credentials, from the secret that [`secret_reference`](Self::secret_reference) names. Errors if they cannot stand
+    /// in a header.
+    ///
+    /// Sources: "REST API security" (basic authentication, OAuth) and "REST API keys" (`x-sn-apikey`), product documentation.
+    pub fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+        let secret = secret.trim();
+        Ok(match (&self.user, &self.password) {
+            (Some(user), Some(_)) => Arc::new(basic(user.trim(), secret)?),
+            _ if self.api_key.is_some() => {
+                Arc::new(HeaderCredentials::new(HeaderName::from_static("x-sn-apikey"), secret)?)
+            }
+            _ => Arc::new(bearer(secret)?),
+        })
+    }
+
+    /// The states that count as closed.
+    pub(super) fn closed_states(&self) -> Vec<&str> {
+        match (&self.closed_states, self.table.as_str()) {
+            (Some(states), _) => states.iter().map(String::as_str).collect(),
+            // Resolved, Closed, Canceled.
+            (None, INCIDENT) => vec!["6", "7", "8"],
+            // Closed, Resolved, Canceled.
+            (None, CUSTOMER_CASE) => vec!["3", "6", "7"],
+            (None, _) => Vec::new(),
+        }
+    }
+
+    /// The state that closes a case: Resolved, which can be opened again.
+    pub(super) fn close_state(&self) -> &str {
+        self.by_table(self.close_state.as_deref(), "6", "6")
+    }
+
+    /// The state that a case is opened again with: In Progress, Open.
+    pub(super) fn reopen_state(&self) -> &str {
+        self.by_table(self.reopen_state.as_deref(), "2", "10")
+    }
+
+    fn by_table<'a>(&self, given: Option<&'a str>, incident: &'a str, customer_case: &'a str) -> &'a str {
+        match (given, self.table.as_str()) {
+            (Some(given), _) => given.trim(),
+            (None, INCIDENT) => incident,
+            (None, CUSTOMER_CASE) => customer_case,
+            (None, _) => "",
+        }
+    }
+
+    /// What is set besides the state when a case is closed.
+    pub(super) fn close_fields(&self) -> BTreeMap<&str, &str> {
+        const NOTES: &str = "The case was closed in Google Cloud support.";
+        match (&self.close_fields, self.table.as_str()) {
+            (Some(fields), _) => fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            (None, INCIDENT) => BTreeMap::from([("close_code", "Solution provided"), ("close_notes", NOTES)]),
+            // Solved - Fixed by Support/Guidance provided.
+            (None, CUSTOMER_CASE) => BTreeMap::from([("resolution_code", "1"), ("close_notes", NOTES)]),
+            (None, _) => BTreeMap::new(),
+        }
+    }
+
+    /// The impact and urgency that make each priority; empty: the priority is set as it is.
+    ///
+    /// Source of the incident's: the base system's lookup rules ("Incident priority", product documentation): 1 and 1 make 1, 1
+    /// and 2 make 2, 2 and 2 make 3, 2 and 3 make 4, 3 and 3 make 5.
+    pub(super) fn impact_and_urgency(&self) -> BTreeMap<String, ImpactAndUrgency> {
+        match (&self.impact_and_urgency, self.table.as_str()) {
+            (Some(table), _) => table.clone(),
+            (None, INCIDENT) => [(1, 1, 1), (2, 2, 1), (3, 2, 2), (4, 3, 2), (5, 3, 3)]
+                .into_iter()
+                .map(|(priority, impact, urgency)| {
+                    (priority.to_string(), ImpactAndUrgency { impact, urgency })
+                })
+                .collect(),
+            (None, _) => BTreeMap::new(),
+        }
+    }
+
+    /// Whether a record of that state is closed.
+    pub(super) fn is_closed(&self, state: &str) -> bool {
+        self.closed_states().iter().any(|closed| closed.trim() == state)
+    }
+}
+
+/// Whether a text can be the name of a table or a column.
+fn is_name(text: &str) -> bool {
+    let sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    (1..=80).contains(&text.len()) && text.bytes().all(sign)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<ServiceNowSettings, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    fn words(words: [&str; 5]) -> PriorityWords {
+        PriorityWords::new(words.map(str::to_owned)).unwrap()
+    }
+
+    #[test]
+    fn the_section_has_defaults_for_both_tables_and_refuses_unknown_keys() {
+        let incident = read("user = \"bot\"\npassword = \"env:P\"").unwrap();
+        assert_eq!(incident.problems(), Vec::<String>::new());
+        assert_eq!(incident.secret_reference(), Some("env:P"));
+        assert_eq!((incident.close_state(), incident.reopen_state()), ("6", "2"));
+        assert_eq!(incident.priority_problems(&words(["1", "2", "3", "4", "5"])), Vec::<String>::new());
+        let case = read("table = \"sn_customerservice_case\"\noauth_token = \"env:T\"").unwrap();
+        assert_eq!(case.problems(), Vec::<String>::new());
+        assert!(case.impact_and_urgency().is_empty() && case.is_closed("3"));
+        assert_eq!(case.priority_problems(&words(["1", "2", "3", "4", "4"])), Vec::<String>::new());
+        assert!(read("instance = \"dev1\"").is_err());
+        let given =
+            read("[close_fields]\nclose_code = \"x\"\n[impact_and_urgency]\n1 = { impact = 1, urgency = 2 }")
+                .unwrap();
+        assert_eq!(given.close_fields(), BTreeMap::from([("close_code", "x")]));
+        assert_eq!(given.impact_and_urgency()["1"], ImpactAndUrgency { impact: 1, urgency: 2 });
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_by_its_key() {
+        let settings = read(
+            "table = \"u_ticket\"\npassword = \"env:P\"\napi_key = \"env:K\"\nflag_field = \"Sync^\"\ncomment_limit = 1\n\
+             attachment_limit_mib = 0\n[new_fields]\n\"Caller ID\" = \"x\"",
+        )
+        .unwrap();
+        let problems = settings.problems().join("\n");
+        for part in [
+            "flag_field",
+            "Caller ID",
+            "password, oauth_token and api_key",
+            "user and company.servicenow.password",
+            "closed_states is missing",
+            "close_state is missing",
+            "reopen_state is missing",
+            "comment_limit",
+            "attachment_limit_mib",
+        ] {
+            assert!(problems.contains(part), "{part}: {problems}");
+        }
+        let swapped = read("close_state = \"2\"\nreopen_state = \"6\"").unwrap();
+        assert_eq!(swapped.problems().len(), 2);
+    }
+
+    #[test]
+    fn a_priority_that_servicenow_cannot_have_is_named_by_its_key() {
+        let incident = ServiceNowSettings::default();
+        let problems = incident.priority_problems(&words(["Critical", "2", "3", "4", "9"]));
+        assert_eq!(problems.len(), 2);
+        assert!(problems[0].starts_with("priorities.P0") && problems[1].contains("impact_and_urgency"));
+    }
+}

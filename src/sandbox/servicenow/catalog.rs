@@ -1,0 +1,190 @@
+//! The tables: their columns, and the choices of those that have some. A small part of the base system's.
+
+use super::{FLAG_COLUMN, GOOGLE_NAME_COLUMN};
+
+/// The table of incidents.
+pub const INCIDENT: &str = "incident";
+/// The table of customer service cases.
+pub const CUSTOMER_CASE: &str = "sn_customerservice_case";
+pub(super) const USERS: &str = "sys_user";
+pub(super) const JOURNAL: &str = "sys_journal_field";
+pub(super) const ATTACHMENTS: &str = "sys_attachment";
+pub(super) const CHOICES: &str = "sys_choice";
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Text of so many characters at the most: more is cut off without a word.
+    Text(usize),
+    Number,
+    Boolean,
+    Time,
+    /// The `sys_id` of a user.
+    User,
+    /// Takes text and gives it to the journal.
+    Journal,
+    /// Set by the system only.
+    System,
+}
+
+const SYSTEM: [(&str, Kind); 6] = [
+    ("sys_id", Kind::System),
+    ("sys_created_on", Kind::Time),
+    ("sys_created_by", Kind::System),
+    ("sys_updated_on", Kind::Time),
+    ("sys_updated_by", Kind::System),
+    ("sys_mod_count", Kind::System),
+];
+
+const TASK: [(&str, Kind); 22] = [
+    ("number", Kind::System),
+    ("sys_class_name", Kind::System),
+    ("short_description", Kind::Text(160)),
+    ("description", Kind::Text(4_000)),
+    ("state", Kind::Number),
+    ("active", Kind::Boolean),
+    ("priority", Kind::Number),
+    ("impact", Kind::Number),
+    ("urgency", Kind::Number),
+    ("opened_at", Kind::Time),
+    ("opened_by", Kind::User),
+    ("resolved_at", Kind::Time),
+    ("closed_at", Kind::Time),
+    ("assigned_to", Kind::User),
+    ("assignment_group", Kind::Text(80)),
+    ("correlation_id", Kind::Text(100)),
+    ("comments", Kind::Journal),
+    ("work_notes", Kind::Journal),
+    ("comments_and_work_notes", Kind::Journal),
+    ("close_notes", Kind::Text(4_000)),
+    (FLAG_COLUMN, Kind::Boolean),
+    (GOOGLE_NAME_COLUMN, Kind::Text(255)),
+];
+
+/// The columns of a table; `None` if there is no such table.
+pub(super) fn columns(table: &str) -> Option<Vec<(&'static str, Kind)>> {
+    let text = |name| (name, Kind::Text(4_000));
+    let own: Vec<(&'static str, Kind)> = match table {
+        INCIDENT => [("caller_id", Kind::User), ("category", Kind::Text(40)), ("close_code", Kind::Text(40))]
+            .into_iter()
+            .chain(TASK)
+            .collect(),
+        CUSTOMER_CASE => {
+            [("contact", Kind::User), ("resolution_code", Kind::Text(40))].into_iter().chain(TASK).collect()
+        }
+        USERS => {
+            vec![text("user_name"), text("name"), text("email"), text("time_zone"), ("active", Kind::Boolean)]
+        }
+        JOURNAL => {
+            vec![text("name"), text("element"), text("element_id"), ("value", Kind::Text(usize::MAX))]
+        }
+        ATTACHMENTS => vec![
+            text("table_name"),
+            text("table_sys_id"),
+            text("file_name"),
+            text("content_type"),
+            text("download_link"),
+            ("size_bytes", Kind::Number),
+            ("size_compressed", Kind::Number),
+            ("compressed", Kind::Boolean),
+            text("hash"),
+        ],
+        CHOICES => vec![
+            text("name"),
+            text("element"),
+            text("value"),
+            text("label"),
+            text("language"),
+            ("inactive", Kind::Boolean),
+        ],
+        _ => return None,
+    };
+    Some(own.into_iter().chain(SYSTEM).collect())
+}
+
+/// What a column holds; `None` if the table has no such column.
+pub(super) fn kind(table: &str, column: &str) -> Option<Kind> {
+    columns(table)?.into_iter().find(|(name, _)| *name == column).map(|(_, kind)| kind)
+}
+
+/// Whether records of the table are cases.
+pub(super) fn is_task(table: &str) -> bool {
+    matches!(table, INCIDENT | CUSTOMER_CASE)
+}
+
+/// The choices of a column, with their labels.
+pub(super) fn choices(table: &str, column: &str) -> &'static [(&'static str, &'static str)] {
+    match (table, column) {
+        (INCIDENT, "state") => &[
+            ("1", "New"),
+            ("2", "In Progress"),
+            ("3", "On Hold"),
+            ("6", "Resolved"),
+            ("7", "Closed"),
+            ("8", "Canceled"),
+        ],
+        (CUSTOMER_CASE, "state") => &[
+            ("1", "New"),
+            ("10", "Open"),
+            ("18", "Awaiting Info"),
+            ("6", "Resolved"),
+            ("3", "Closed"),
+            ("7", "Cancelled"),
+        ],
+        (INCIDENT, "priority") => {
+            &[("1", "Critical"), ("2", "High"), ("3", "Moderate"), ("4", "Low"), ("5", "Planning")]
+        }
+        (CUSTOMER_CASE, "priority") => &[("1", "Critical"), ("2", "High"), ("3", "Moderate"), ("4", "Low")],
+        (INCIDENT, "impact" | "urgency") => &[("1", "High"), ("2", "Medium"), ("3", "Low")],
+        (INCIDENT, "close_code") => &[
+            ("Solution provided", "Solution provided"),
+            ("Workaround provided", "Workaround provided"),
+            ("Resolved by caller", "Resolved by caller"),
+            ("Duplicate", "Duplicate"),
+        ],
+        (CUSTOMER_CASE, "resolution_code") => &[
+            ("1", "Solved - Fixed by Support/Guidance provided"),
+            ("2", "Solved - Fixed by Customer"),
+            ("3", "Void/Cancelled/Duplicate Case"),
+        ],
+        _ => &[],
+    }
+}
+
+/// What people call a column: in the words of a data policy.
+pub(super) fn label(column: &str) -> &str {
+    match column {
+        "close_code" | "resolution_code" => "Resolution code",
+        "close_notes" => "Resolution notes",
+        "comments" => "Additional comments",
+        "work_notes" => "Work notes",
+        column => column,
+    }
+}
+
+/// The column that says how a case was resolved.
+pub(super) fn code_column(table: &str) -> &'static str {
+    if table == CUSTOMER_CASE { "resolution_code" } else { "close_code" }
+}
+
+/// Whether a case of that state is resolved: it can be opened again.
+pub(super) fn is_resolved(state: &str) -> bool {
+    state == "6"
+}
+
+/// Whether a case of that state is at its end: it is inactive, and nobody changes it any more.
+pub(super) fn is_final(table: &str, state: &str) -> bool {
+    let states: [&str; 2] = if table == CUSTOMER_CASE { ["3", "7"] } else { ["7", "8"] };
+    states.contains(&state)
+}
+
+/// The state that people open a case again with.
+pub(super) fn open_state(table: &str) -> &'static str {
+    if table == CUSTOMER_CASE { "10" } else { "2" }
+}
+
+/// The base system's rules for an incident's priority: what impact and urgency make.
+pub(super) fn priority(impact: &str, urgency: &str) -> &'static str {
+    let rank = |text: &str| text.parse::<usize>().unwrap_or(3).clamp(1, 3);
+    ["1", "2", "3", "4", "5"][rank(impact) + rank(urgency) - 2]
+}

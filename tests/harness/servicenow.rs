@@ -1,0 +1,236 @@
+//! The sandbox ServiceNow, and the people at it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use casebridge::cases::Visibility;
+use casebridge::clock::{ManualClock, SharedClock};
+use casebridge::crm::PriorityWords;
+use casebridge::crm::servicenow::{ServiceNow, ServiceNowSettings, text};
+use casebridge::entities::Priority;
+use casebridge::sandbox::faults::Faults;
+use casebridge::sandbox::servicenow::{
+    EntryView, NewRecord, RecordView, SandboxServiceNow, SandboxServiceNowSettings,
+};
+use chrono::{DateTime, Duration, Utc};
+
+use super::crm::{Company, Crm, Description, Setup};
+use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
+use super::{serve, upstream};
+
+/// The name of the connector's user.
+const CONNECTOR: &str = "Casebridge";
+
+/// ServiceNow, with incidents as the cases.
+pub(crate) struct ServiceNowKind;
+
+#[async_trait]
+impl Crm for ServiceNowKind {
+    async fn description(&self) -> Description {
+        let clock: SharedClock = ManualClock::at(DateTime::<Utc>::UNIX_EPOCH);
+        let company = self.open(&clock, &Setup::default()).await;
+        Description {
+            name: "ServiceNow",
+            capabilities: company.system.capabilities().clone(),
+            same_priority: |one, other| one == other,
+            takes_file_name: |_| true,
+            patience: Duration::zero(),
+            clock_in_hand: true,
+            faults: true,
+            setups: true,
+            hiding: true,
+            // "Closed": the record takes no change any more.
+            sealed_takes_comments: false,
+            deleting_comments: false,
+            deleting_files: true,
+        }
+    }
+
+    async fn open(&self, clock: &SharedClock, setup: &Setup) -> Company {
+        ServiceNowDesk::start(clock, SandboxServiceNowSettings::default(), setup).await.1
+    }
+}
+
+/// ServiceNow's own five.
+pub(crate) fn words() -> PriorityWords {
+    PriorityWords::new(["1", "2", "3", "4", "5"].map(str::to_owned)).unwrap()
+}
+
+/// The people at a sandbox ServiceNow.
+pub(crate) struct ServiceNowDesk {
+    servicenow: SandboxServiceNow,
+}
+
+impl ServiceNowDesk {
+    /// Starts a sandbox ServiceNow, and an adapter in front of it.
+    pub(crate) async fn start(
+        clock: &SharedClock,
+        settings: SandboxServiceNowSettings,
+        setup: &Setup,
+    ) -> (SandboxServiceNow, Company) {
+        let mut settings = settings;
+        let mut ours = ServiceNowSettings::default();
+        if let Some(limit) = setup.attachment_limit {
+            settings.attachment_limit = limit;
+            ours.attachment_limit_mib = limit.div_ceil(1024 * 1024);
+        }
+        let servicenow = SandboxServiceNow::new(clock.clone(), settings);
+        let address = serve(servicenow.router()).await;
+        let upstream = upstream("ServiceNow", address, Vec::new(), setup.timeout, clock);
+        let system = Arc::new(ServiceNow::new(ours, words(), upstream, clock.clone()));
+        let desk = Arc::new(Self { servicenow: servicenow.clone() });
+        (servicenow, Company { desk, system })
+    }
+
+    fn view(record: RecordView) -> CaseView {
+        let said = record.journal.into_iter().map(|entry| {
+            let by_connector = entry.author == CONNECTOR;
+            CommentView {
+                id: entry.id,
+                text: if by_connector { text::decode(&entry.text) } else { entry.text },
+                visibility: if entry.public { Visibility::Public } else { Visibility::Internal },
+                by_connector,
+            }
+        });
+        let files = record.attachments.into_iter().map(|file| FileView {
+            id: file.id,
+            name: file.file_name,
+            visibility: Visibility::Public,
+            by_connector: file.author == CONNECTOR,
+        });
+        CaseView {
+            comments: said.collect(),
+            files: files.collect(),
+            id: record.id,
+            title: record.short_description,
+            description: record.description,
+            priority: words().read(Some(&record.priority)),
+            state: record.state_label,
+            closed: record.closed,
+            flagged: record.flagged,
+            google_name: record.google_name,
+        }
+    }
+}
+
+/// What of a case's journal a browser is given that is not the text as it is stored.
+pub(crate) fn interpreted(journal: &[EntryView]) -> Vec<String> {
+    let escaped = |text: &str| {
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    };
+    let ours = journal.iter().filter(|entry| entry.author == CONNECTOR);
+    ours.filter(|entry| entry.html != escaped(&entry.text)).map(|entry| entry.html.clone()).collect()
+}
+
+#[async_trait]
+impl Desk for ServiceNowDesk {
+    async fn opens(&self, case: NewCompanyCase) -> String {
+        let record = NewRecord {
+            description: case.description,
+            flagged: case.flagged,
+            google_name: case.google_name,
+            ..NewRecord::new(&case.title)
+        };
+        let id = self.servicenow.create_record(&record).unwrap();
+        self.servicenow.set_priority(&id, words().word(case.priority)).unwrap();
+        id
+    }
+
+    async fn says(&self, case: &str, text: &str, visibility: Visibility) -> String {
+        match visibility {
+            Visibility::Public => self.servicenow.comment(case, "Jane Roe", text).unwrap(),
+            Visibility::Internal => self.servicenow.work_note(case, "Jane Roe", text).unwrap(),
+        }
+    }
+
+    /// Their times are whole seconds, and their IDs tell nothing.
+    fn keeps_order_within_a_second(&self) -> bool {
+        false
+    }
+
+    async fn attaches(
+        &self,
+        case: &str,
+        name: &str,
+        media_type: &str,
+        bytes: &[u8],
+        _visibility: Visibility,
+    ) -> String {
+        self.servicenow.attach(case, "Jane Roe", name, media_type, bytes.to_vec()).unwrap()
+    }
+
+    async fn flags(&self, case: &str, on: bool) {
+        self.servicenow.set_flag(case, on).unwrap();
+    }
+
+    async fn sets_priority(&self, case: &str, priority: Priority) {
+        self.servicenow.set_priority(case, words().word(priority)).unwrap();
+    }
+
+    async fn closes(&self, case: &str) {
+        self.servicenow.resolve(case).unwrap();
+    }
+
+    async fn abandons(&self, case: &str) {
+        self.servicenow.set_state(case, "8").unwrap();
+    }
+
+    async fn reopens(&self, case: &str) {
+        self.servicenow.reopen(case).unwrap();
+    }
+
+    /// What a job does to resolved incidents, sooner or later.
+    async fn seals(&self, case: &str) {
+        self.servicenow.close(case).unwrap();
+    }
+
+    async fn sets_google_name(&self, case: &str, name: Option<&str>) {
+        self.servicenow.set_google_name(case, name).unwrap();
+    }
+
+    async fn deletes(&self, case: &str) {
+        self.servicenow.delete_record(case).unwrap();
+    }
+
+    async fn hides(&self, case: &str, hidden: bool) {
+        self.servicenow.set_visible(case, !hidden).unwrap();
+    }
+
+    async fn deletes_comment(&self, _case: &str, _comment: &str) {
+        panic!("a scenario that does this needs DeletingComments");
+    }
+
+    async fn deletes_file(&self, _case: &str, file: &str) {
+        self.servicenow.delete_attachment(file).unwrap();
+    }
+
+    async fn case(&self, id: &str) -> Option<CaseView> {
+        self.servicenow.record(id).map(Self::view)
+    }
+
+    async fn cases(&self) -> Vec<CaseView> {
+        self.servicenow.records().into_iter().map(Self::view).collect()
+    }
+
+    async fn content(&self, file: &str) -> Option<Vec<u8>> {
+        self.servicenow.attachment_bytes(file)
+    }
+
+    async fn interpreted(&self, case: &str) -> Vec<String> {
+        interpreted(&self.servicenow.record(case).unwrap().journal)
+    }
+
+    fn faults(&self) -> Option<&Faults> {
+        Some(self.servicenow.faults())
+    }
+
+    fn calls(&self, call: Call) -> (&'static str, &'static str) {
+        match call {
+            Call::Create => ("POST", "/table/incident"),
+            Call::Comment | Call::Close => ("PATCH", "/table/incident/"),
+            Call::Attach => ("POST", "/attachment/file"),
+            Call::Search => ("GET", "/table/incident?"),
+            Call::Download => ("GET", "/file"),
+        }
+    }
+}

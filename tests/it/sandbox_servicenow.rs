@@ -1,0 +1,224 @@
+//! The sandbox ServiceNow over real HTTP: what the vendor's own client does not reach. It passes `tests/clients/servicenow_pysnc.py`
+//! too.
+
+use std::sync::Arc;
+
+use casebridge::clock::ManualClock;
+use casebridge::sandbox::servicenow::{
+    CUSTOMER_CASE, NewRecord, SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowError,
+    SandboxServiceNowSettings,
+};
+use chrono::{Duration, Utc};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+struct Running {
+    servicenow: SandboxServiceNow,
+    clock: Arc<ManualClock>,
+    base: String,
+    http: reqwest::Client,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn manual_clock() -> Arc<ManualClock> {
+    ManualClock::at("2026-07-01T12:00:00.700Z".parse::<chrono::DateTime<Utc>>().unwrap())
+}
+
+async fn start(settings: SandboxServiceNowSettings) -> Running {
+    let clock = manual_clock();
+    let servicenow = SandboxServiceNow::new(clock.clone(), settings);
+    casebridge::outbound::install_tls();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let router = servicenow.router();
+    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    Running { servicenow, clock, base, http: reqwest::Client::new(), server }
+}
+
+impl Running {
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> reqwest::Response {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        request.send().await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let answer = self.send(Method::GET, path, None).await;
+        (answer.status(), answer.json().await.unwrap_or_default())
+    }
+
+    async fn patch(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        let answer = self.send(Method::PATCH, path, Some(body)).await;
+        (answer.status(), answer.json().await.unwrap_or_default())
+    }
+}
+
+#[tokio::test]
+async fn errors_have_the_shape_of_the_real_ones() {
+    let auth = SandboxServiceNowAuth::Bearer { token: "t".to_owned() };
+    let closed = start(SandboxServiceNowSettings { auth, ..SandboxServiceNowSettings::default() }).await;
+    let answer = closed.send(Method::GET, "/api/now/table/incident", None).await;
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert!(answer.headers()["www-authenticate"].to_str().unwrap().starts_with("BASIC"));
+    let crm = start(SandboxServiceNowSettings::default()).await;
+    for (path, status, message) in [
+        ("/api/now/table/incident/0123456789abcdef0123456789abcdef", 404, "No Record found"),
+        ("/api/now/attachment/0123456789abcdef0123456789abcdef/file", 404, "No Record found"),
+        ("/api/now/table/u_ticket", 400, "Invalid table u_ticket"),
+        ("/api/now/tables", 400, "Requested URI does not represent any resource"),
+        ("/api/now/table/incident?sysparm_limit=many", 400, "Invalid parameter"),
+        ("/api/now/v1/table/incident?sysparm_query=number=none", 404, "No Record found"),
+    ] {
+        let (found, body) = crm.get(path).await;
+        assert_eq!((found.as_u16(), body["error"]["message"].as_str()), (status, Some(message)), "{path}");
+        assert_eq!(body["status"], "failure", "{path}");
+    }
+    let (status, body) = crm.get("/api/now/v2/table/incident?sysparm_query=number=none").await;
+    assert_eq!((status, body), (StatusCode::OK, json!({"result": []})));
+    let answer =
+        crm.http.post(format!("{}/api/now/table/incident", crm.base)).body("{").send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn pages_are_cut_before_rights_are_looked_at() {
+    let crm = start(SandboxServiceNowSettings::default()).await;
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        ids.push(crm.servicenow.create_record(&NewRecord::new(&format!("{number}"))).unwrap());
+    }
+    for id in &ids[..3] {
+        crm.servicenow.set_visible(id, false).unwrap();
+    }
+    let path = "/api/now/table/incident?sysparm_query=ORDERBYnumber&sysparm_limit=2&sysparm_fields=short_description";
+    for (offset, shown, next) in [(0, json!([]), true), (2, json!([{"short_description": "3"}]), true)] {
+        let answer = crm.send(Method::GET, &format!("{path}&sysparm_offset={offset}"), None).await;
+        assert_eq!(answer.headers()["x-total-count"], "5");
+        assert_eq!(answer.headers()["link"].to_str().unwrap().contains("rel=\"next\""), next);
+        assert_eq!(answer.json::<Value>().await.unwrap()["result"], shown);
+    }
+}
+
+#[tokio::test]
+async fn a_rule_limits_requests_an_hour_and_says_when_it_ends() {
+    let settings =
+        SandboxServiceNowSettings { requests_per_hour: Some(1), ..SandboxServiceNowSettings::default() };
+    let crm = start(settings).await;
+    let path = "/api/now/table/incident";
+    let first = crm.send(Method::GET, path, None).await;
+    assert_eq!(
+        (first.status(), &first.headers()["x-ratelimit-limit"]),
+        (StatusCode::OK, &"1".parse().unwrap())
+    );
+    crm.clock.advance(Duration::minutes(40));
+    let refused = crm.send(Method::GET, path, None).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait: i64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert_eq!(wait, 20 * 60, "to the end of the hour");
+    crm.clock.advance(Duration::seconds(wait));
+    assert_eq!(crm.send(Method::GET, path, None).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_changes_nothing_is_no_update_and_what_people_do_is_theirs() {
+    let crm = start(SandboxServiceNowSettings::default()).await;
+    let id = crm.servicenow.create_record(&NewRecord::new("a")).unwrap();
+    let path = format!("/api/now/table/incident/{id}");
+    let before = crm.servicenow.record(&id).unwrap().updated;
+    crm.clock.advance(Duration::minutes(1));
+    let (status, _) = crm.patch(&path, json!({"short_description": "a", "comments": " "})).await;
+    assert_eq!((status, crm.servicenow.record(&id).unwrap().updated), (StatusCode::OK, before));
+    crm.servicenow.attach(&id, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+    assert_eq!(crm.servicenow.record(&id).unwrap().updated, before, "a file is no update");
+    crm.servicenow.comment(&id, "Max Doe", "hello").unwrap();
+    let record = crm.servicenow.record(&id).unwrap();
+    assert!(record.updated > before && record.updated.timestamp_subsec_nanos() == 0);
+    assert_eq!(
+        (record.journal[0].author.as_str(), record.attachments[0].author.as_str()),
+        ("Max Doe", "Jane Roe")
+    );
+    let (_, row) = crm.get(&format!("{path}?sysparm_fields=sys_updated_by,sys_mod_count")).await;
+    assert_eq!(row["result"], json!({"sys_updated_by": "max.doe", "sys_mod_count": "1"}));
+}
+
+#[tokio::test]
+async fn a_case_has_its_own_states_and_is_closed_with_a_resolution_code() {
+    let crm = start(SandboxServiceNowSettings::default()).await;
+    let record = NewRecord { table: CUSTOMER_CASE, impact_and_urgency: (1, 3), ..NewRecord::new("a case") };
+    let id = crm.servicenow.create_record(&record).unwrap();
+    let path = format!("/api/now/table/sn_customerservice_case/{id}?sysparm_display_value=true");
+    let (status, body) = crm.patch(&path, json!({"state": "3"})).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let detail = body["error"]["detail"].as_str().unwrap();
+    assert_eq!(
+        detail,
+        "Error: Data Policy Exception: The following fields are mandatory: Resolution code, Resolution notes"
+    );
+    let whole = json!({"state": "3", "resolution_code": "1", "close_notes": "x"});
+    let (status, body) = crm.patch(&path, whole).await;
+    assert_eq!((status, &body["result"]["state"]), (StatusCode::OK, &json!("Closed")));
+    assert!(matches!(crm.servicenow.reopen(&id), Err(SandboxServiceNowError::Refused { .. })));
+}
+
+#[tokio::test]
+async fn people_work_at_the_pages_and_a_strangers_text_is_text_there() {
+    let crm = start(SandboxServiceNowSettings::default()).await;
+    let form = [("short_description", "<b>bold</b>"), ("description", "d"), ("flagged", "on")];
+    let made = crm.http.post(format!("{}/records", crm.base)).form(&form).send().await.unwrap();
+    assert_eq!(made.status(), StatusCode::OK, "the case's page, after a redirect");
+    let record = crm.servicenow.records().remove(0);
+    assert!(record.flagged);
+    let at = |what: &str| format!("{}/records/{}{what}", crm.base, record.id);
+    for (journal, text) in [("comments", "[code]<script>x</script>[/code]"), ("work_notes", "among us")] {
+        let form = [("text", text), ("journal", journal)];
+        crm.http.post(at("/journal")).form(&form).send().await.unwrap();
+    }
+    let form = [("state", "6"), ("priority", "1"), ("flagged", "")];
+    crm.http.post(at("/fields")).form(&form).send().await.unwrap();
+    let page = crm.http.get(at("")).send().await.unwrap().text().await.unwrap();
+    assert!(!page.contains("<script>") && !page.contains("<b>") && page.contains("work note"), "{page}");
+    let record = crm.servicenow.record(&record.id).unwrap();
+    assert_eq!(
+        (record.state_label.as_str(), record.priority.as_str(), record.flagged),
+        ("Resolved", "1", false)
+    );
+    assert_eq!(crm.send(Method::GET, "/records/none", None).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn the_state_outlives_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let settings = SandboxServiceNowSettings::default();
+        SandboxServiceNow::with_data_dir(manual_clock(), settings, folder.path()).unwrap()
+    };
+    let first = open();
+    first.seed_samples().unwrap();
+    let before = first.records();
+    drop(first);
+    let second = open();
+    second.seed_samples().unwrap();
+    assert_eq!(second.records(), before, "and the samples are not made twice");
+    let file = &before[0].attachments[0];
+    assert_eq!(second.attachment_bytes(&file.id).unwrap().len() as u64, file.size);
+    let next = second.create_record(&NewRecord::new("next")).unwrap();
+    assert_eq!(second.record(&next).unwrap().number, "INC0010003");
+}
+
+#[test]
+fn computed_content_has_its_size_and_its_hash() {
+    let servicenow = SandboxServiceNow::new(manual_clock(), SandboxServiceNowSettings::default());
+    let id = servicenow.create_record(&NewRecord::new("large")).unwrap();
+    let file = servicenow.attach_synthetic(&id, "Jane Roe", "large.bin", 200_000, 7).unwrap();
+    assert_eq!(servicenow.attachment_bytes(&file).unwrap().len(), 200_000);
+    assert_eq!(servicenow.attachment_sha256(&file).unwrap().len(), 64);
+    assert_eq!(servicenow.attachment_sha256("none"), None);
+}

@@ -1,0 +1,585 @@
+//! The ServiceNow adapter against the sandbox ServiceNow, over real HTTP: the suite that all CRMs share, and ServiceNow's own traps.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use casebridge::cases::{ApiErrorKind, CaseSystem, Check, NewAttachment, NewCase, NewComment, Visibility};
+use casebridge::clock::{Clock as _, ManualClock};
+use casebridge::crm::PriorityWords;
+use casebridge::crm::servicenow::{ImpactAndUrgency, ServiceNow, ServiceNowSettings};
+use casebridge::entities::Priority;
+use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
+use casebridge::sandbox::faults::{Effect, Fault};
+use casebridge::sandbox::servicenow::{
+    CUSTOMER_CASE, INCIDENT, NewRecord, SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowSettings,
+};
+use casebridge::telemetry::Metrics;
+use chrono::{DateTime, Duration, Utc};
+use futures_util::stream;
+
+use crate::contract::crm::{self as suite, CrmUnderTest, crm_contract};
+use crate::harness::servicenow::interpreted;
+
+mod incidents {
+    use super::{crm_contract, incidents, suite};
+
+    crm_contract!(suite, incidents());
+}
+
+mod awkward {
+    use super::{awkward, crm_contract, suite};
+
+    crm_contract!(suite, awkward());
+}
+
+/// Nothing special.
+async fn incidents() -> Running {
+    start(SandboxServiceNowSettings::default(), |_| {}).await
+}
+
+/// Everything that can be different is: customer service cases, whose priority is set as it is; an API key; a user who may not
+/// look up choices; an invalid query that finds nothing; files that make their record updated.
+async fn awkward() -> Running {
+    let settings = SandboxServiceNowSettings {
+        auth: SandboxServiceNowAuth::ApiKey { key: "s3cret".to_owned() },
+        attachment_limit: 2 * 1024 * 1024,
+        invalid_query_returns_no_rows: true,
+        reads_choices: false,
+        files_touch_records: true,
+        time_zone_hours: 11,
+        ..SandboxServiceNowSettings::default()
+    };
+    let change = |ours: &mut ServiceNowSettings| {
+        ours.table = CUSTOMER_CASE.to_owned();
+        ours.user = Some("Casebridge".to_owned());
+        ours.attachment_limit_mib = 2;
+    };
+    start(settings, change).await
+}
+
+/// A sandbox ServiceNow and the adapter, until it is dropped.
+struct Running {
+    servicenow: SandboxServiceNow,
+    adapter: ServiceNow,
+    table: &'static str,
+    clock: Arc<ManualClock>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn start(settings: SandboxServiceNowSettings, change: impl FnOnce(&mut ServiceNowSettings)) -> Running {
+    let clock = ManualClock::at("2026-07-01T12:00:00.250Z".parse().unwrap());
+    let servicenow = SandboxServiceNow::new(clock.clone(), settings);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let router = servicenow.router();
+    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let mut ours = ServiceNowSettings::default();
+    let secret = match &servicenow.settings().auth {
+        SandboxServiceNowAuth::Anyone => None,
+        SandboxServiceNowAuth::Basic { user, password } => {
+            ours.user = Some(user.clone());
+            ours.password = Some("env:SECRET".to_owned());
+            Some(password.clone())
+        }
+        SandboxServiceNowAuth::Bearer { token } => {
+            ours.oauth_token = Some("env:SECRET".to_owned());
+            Some(token.clone())
+        }
+        SandboxServiceNowAuth::ApiKey { key } => {
+            ours.api_key = Some("env:SECRET".to_owned());
+            Some(key.clone())
+        }
+    };
+    change(&mut ours);
+    assert_eq!(ours.problems(), Vec::<String>::new());
+    let table = if ours.table == CUSTOMER_CASE { CUSTOMER_CASE } else { INCIDENT };
+    let credentials = secret.map_or_else(
+        || Arc::new(NoCredentials) as Arc<dyn Credentials>,
+        |secret| ours.credentials(&secret).unwrap(),
+    );
+    let adapter = connect(ours, &base, credentials, &clock);
+    Running { servicenow, adapter, table, clock, server }
+}
+
+/// The adapter for a ServiceNow at `base`.
+fn connect(
+    settings: ServiceNowSettings,
+    base: &str,
+    credentials: Arc<dyn Credentials>,
+    clock: &Arc<ManualClock>,
+) -> ServiceNow {
+    let upstream = UpstreamSettings {
+        name: casebridge::crm::servicenow::NAME,
+        base_url: base.parse().unwrap(),
+        requests_per_minute: NonZeroU32::new(10_000_000).unwrap(),
+        timeout: StdDuration::from_secs(10),
+        retry: RetryPolicy {
+            attempts: 3,
+            first_pause: StdDuration::from_millis(5),
+            // Far longer than any call takes here, however busy the machine: a write is not tried again after it.
+            longest_pause: StdDuration::from_secs(5),
+        },
+        download_hosts: Vec::new(),
+    };
+    let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
+    let words = words(&settings.table);
+    assert_eq!(settings.priority_problems(&words), Vec::<String>::new());
+    ServiceNow::new(settings, words, upstream, clock.clone())
+}
+
+/// Incidents have five priorities, customer service cases four.
+fn words(table: &str) -> PriorityWords {
+    let last = if table == CUSTOMER_CASE { "4" } else { "5" };
+    PriorityWords::new(["1", "2", "3", "4", last].map(str::to_owned)).unwrap()
+}
+
+#[async_trait]
+impl CrmUnderTest for Running {
+    fn system(&self) -> &dyn CaseSystem {
+        &self.adapter
+    }
+
+    async fn tick(&self) {
+        self.clock.advance(Duration::seconds(90));
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    fn unknown_case(&self) -> String {
+        "0123456789abcdef0123456789abcdef".to_owned()
+    }
+
+    async fn person_creates(&self, title: &str, description: &str, flagged: bool) -> String {
+        let description = description.to_owned();
+        let record = NewRecord { table: self.table, description, flagged, ..NewRecord::new(title) };
+        self.servicenow.create_record(&record).unwrap()
+    }
+
+    async fn person_comments(&self, case: &str, body: &str, visibility: Visibility) -> String {
+        match visibility {
+            Visibility::Public => self.servicenow.comment(case, "Jane Roe", body).unwrap(),
+            Visibility::Internal => self.servicenow.work_note(case, "Jane Roe", body).unwrap(),
+        }
+    }
+
+    async fn person_attaches(&self, case: &str, filename: &str, content: &[u8]) -> String {
+        self.servicenow.attach(case, "Jane Roe", filename, "image/png", content.to_vec()).unwrap()
+    }
+
+    async fn person_flags(&self, case: &str, flagged: bool) {
+        self.servicenow.set_flag(case, flagged).unwrap();
+    }
+
+    async fn person_sets_priority(&self, case: &str, priority: Priority) {
+        self.servicenow.set_priority(case, words(self.table).word(priority)).unwrap();
+    }
+
+    async fn person_closes(&self, case: &str) {
+        self.servicenow.resolve(case).unwrap();
+    }
+
+    async fn person_deletes(&self, case: &str) {
+        self.servicenow.delete_record(case).unwrap();
+    }
+
+    async fn kept(&self, _case: &str, attachment: &str) -> Option<Vec<u8>> {
+        self.servicenow.attachment_bytes(attachment)
+    }
+
+    async fn interpreted(&self, case: &str) -> Vec<String> {
+        interpreted(&self.servicenow.record(case).unwrap().journal)
+    }
+}
+
+fn new_case(counterpart: &str) -> NewCase {
+    NewCase {
+        title: "A title".to_owned(),
+        description: "A description".to_owned(),
+        priority: Some(Priority::P1),
+        counterpart: counterpart.to_owned(),
+        idempotency_key: format!("create {counterpart}"),
+    }
+}
+
+fn new_comment(body: &str, visibility: Visibility) -> NewComment {
+    NewComment { body: body.to_owned(), visibility, idempotency_key: "k".to_owned() }
+}
+
+fn new_attachment(filename: &str) -> NewAttachment {
+    NewAttachment {
+        filename: filename.to_owned(),
+        media_type: Some("text/plain".to_owned()),
+        size: Some(3),
+        content: Box::pin(stream::iter([Ok(Bytes::from_static(b"abc"))])),
+        visibility: Visibility::Public,
+        idempotency_key: "k".to_owned(),
+    }
+}
+
+fn line<'a>(checks: &'a [Check], what: &str) -> &'a Result<String, String> {
+    let found = checks.iter().find(|check| check.what.contains(what));
+    &found.unwrap_or_else(|| panic!("no line about {what} in {checks:?}")).result
+}
+
+fn calls(crm: &Running, method: &str, part: &str) -> usize {
+    let calls = crm.servicenow.faults().calls();
+    calls.iter().filter(|call| call.method == method && call.path.contains(part)).count()
+}
+
+fn flagged(crm: &Running, title: &str) -> String {
+    crm.servicenow.create_record(&NewRecord::flagged(title)).unwrap()
+}
+
+async fn swept(crm: &Running, back: Duration) -> Vec<String> {
+    let sweep = crm.adapter.search_updated(crm.clock.now() - back).await.unwrap();
+    assert_eq!(sweep.skipped, Vec::<String>::new());
+    sweep.cases.into_iter().map(|case| case.id).collect()
+}
+
+// ---------------------------------------------------------------- what is left out without a word
+
+#[tokio::test]
+async fn a_query_of_which_something_was_ignored_lets_nothing_else_in() {
+    // The column does not exist: every record of the table is found.
+    let settings = SandboxServiceNowSettings { has_columns: false, ..SandboxServiceNowSettings::default() };
+    let crm = start(settings, |_| {}).await;
+    flagged(&crm, "somebody's");
+    let since = crm.clock.now() - Duration::minutes(5);
+    let error = crm.adapter.search_updated(since).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Refused, "{error}");
+    assert!(error.message.contains("company.servicenow.flag_field"), "{error}");
+    assert!(crm.adapter.find_counterpart("organizations/1/cases/5").await.is_err());
+    let error = crm.adapter.create(&new_case("organizations/1/cases/5")).await.unwrap_err();
+    assert_eq!((error.kind, calls(&crm, "POST", "/table/")), (ApiErrorKind::Refused, 0), "{error}");
+    let checks = crm.adapter.check().await;
+    assert!(line(&checks, "columns").as_ref().unwrap_err().contains("create it"), "{checks:?}");
+}
+
+#[tokio::test]
+async fn columns_that_may_not_be_written_make_one_case_and_no_second_one() {
+    let settings =
+        SandboxServiceNowSettings { writes_columns: false, ..SandboxServiceNowSettings::default() };
+    let crm = start(settings, |_| {}).await;
+    for _ in 0..3 {
+        let error = crm.adapter.create(&new_case("organizations/1/cases/5")).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Refused, "{error}");
+        assert!(error.message.contains("INC0010001"), "it says which: {error}");
+    }
+    assert_eq!(crm.servicenow.records().len(), 1);
+    let id = crm.servicenow.records()[0].id.clone();
+    let error = crm.adapter.link(&id, "organizations/1/cases/5").await.unwrap_err();
+    assert!(error.message.contains("u_google_case_name"), "{error}");
+}
+
+#[tokio::test]
+async fn a_value_with_a_caret_adds_no_condition() {
+    let crm = incidents().await;
+    let theirs = flagged(&crm, "somebody's");
+    crm.servicenow.set_google_name(&theirs, Some("a name")).unwrap();
+    for name in ["x^NQactive=true", "^ORactive=true", "a name^ORactive=true"] {
+        assert_eq!(crm.adapter.find_counterpart(name).await.unwrap(), None, "{name}");
+    }
+    let found = crm.adapter.find_counterpart("a name").await.unwrap();
+    assert_eq!(found.map(|case| case.id), Some(theirs));
+}
+
+#[tokio::test]
+async fn what_a_user_may_not_see_takes_nothing_else_with_it() {
+    let crm = incidents().await;
+    let made: Vec<String> = (0..250).map(|number| flagged(&crm, &format!("case {number}"))).collect();
+    let hidden = &made[10..240];
+    for id in hidden {
+        crm.servicenow.set_visible(id, false).unwrap();
+    }
+    let mut found = swept(&crm, Duration::minutes(5)).await;
+    let mut expected: Vec<String> = made.iter().filter(|id| !hidden.contains(id)).cloned().collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected, "short and empty pages do not end a listing");
+    assert_eq!(crm.adapter.get(&hidden[0]).await.unwrap(), None);
+}
+
+// ---------------------------------------------------------------- comments
+
+#[tokio::test]
+async fn comments_and_work_notes_are_told_apart_both_ways() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "talk");
+    crm.servicenow.comment(&id, "Jane Roe", "to the caller").unwrap();
+    crm.servicenow.work_note(&id, "Jane Roe", "among us").unwrap();
+    crm.adapter.add_comment(&id, &new_comment("ours, public", Visibility::Public)).await.unwrap();
+    crm.adapter.add_comment(&id, &new_comment("ours, internal", Visibility::Internal)).await.unwrap();
+    let mut comments = crm.adapter.comments(&id, None).await.unwrap();
+    comments.sort_by(|a, b| a.body.cmp(&b.body));
+    let told: Vec<_> = comments
+        .iter()
+        .map(|comment| {
+            (comment.body.as_str(), comment.visibility, comment.author.as_str(), comment.by_connector)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("among us", Visibility::Internal, "Jane Roe", Some(false)),
+            ("ours, internal", Visibility::Internal, "Casebridge", Some(true)),
+            ("ours, public", Visibility::Public, "Casebridge", Some(true)),
+            ("to the caller", Visibility::Public, "Jane Roe", Some(false)),
+        ]
+    );
+    let journal = crm.servicenow.record(&id).unwrap().journal;
+    let public: Vec<&str> =
+        journal.iter().filter(|entry| entry.public).map(|entry| entry.text.as_str()).collect();
+    assert_eq!(public, ["to the caller", "ours, public"], "what the caller sees");
+}
+
+#[tokio::test]
+async fn code_tags_and_mentions_of_strangers_stay_text_and_come_back() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "markup");
+    let body =
+        "[code]<script>alert(1)</script>[/code] @[6816f79cc0a8016401c5a33be04be441:admin] [CODE]x[/CODE]";
+    let written = crm.adapter.add_comment(&id, &new_comment(body, Visibility::Public)).await.unwrap();
+    let entry = crm.servicenow.record(&id).unwrap().journal.remove(0);
+    assert!(!entry.html.contains("<script>") && !entry.html.contains("mention"), "{}", entry.html);
+    let read = crm.adapter.comments(&id, None).await.unwrap().remove(0);
+    assert_eq!((read.id, read.body.as_str()), (written.id, body));
+}
+
+#[tokio::test]
+async fn two_comments_in_one_second_are_two() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "quick");
+    let mut ids = Vec::new();
+    for body in ["[Google Comment 1 by A]\nsame", "[Google Comment 2 by A]\nsame"] {
+        ids.push(crm.adapter.add_comment(&id, &new_comment(body, Visibility::Public)).await.unwrap().id);
+    }
+    assert_ne!(ids[0], ids[1]);
+    let comments = crm.adapter.comments(&id, Some(crm.clock.now())).await.unwrap();
+    assert_eq!(comments.len(), 2, "whole seconds: what has the time that is asked from is there");
+}
+
+#[tokio::test]
+async fn a_comment_that_the_journal_does_not_show_may_have_happened() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "journal");
+    crm.servicenow
+        .faults()
+        .add(Fault::always(Effect::ErrorBefore { status: 500, body: None }).on("GET", "/sys_journal_field"));
+    let error = crm.adapter.add_comment(&id, &new_comment("hello", Visibility::Public)).await.unwrap_err();
+    assert!(error.may_have_happened(), "{error}");
+    crm.servicenow.faults().clear();
+    crm.servicenow.faults().add(Fault::always(Effect::HangUpAfter).on("PATCH", "/table/").times(1));
+    let error = crm.adapter.add_comment(&id, &new_comment("again", Visibility::Public)).await.unwrap_err();
+    assert_eq!((error.kind, calls(&crm, "PATCH", "/table/")), (ApiErrorKind::Uncertain, 2), "{error}");
+    assert_eq!(crm.servicenow.record(&id).unwrap().journal.len(), 2, "and it is not written again");
+}
+
+#[tokio::test]
+async fn a_journal_that_may_not_be_read_is_an_error_and_no_silence() {
+    let settings =
+        SandboxServiceNowSettings { reads_journals: false, ..SandboxServiceNowSettings::default() };
+    let crm = start(settings, |_| {}).await;
+    let id = flagged(&crm, "silent");
+    assert_eq!(crm.adapter.comments(&id, None).await.unwrap(), [], "there is none");
+    crm.servicenow.comment(&id, "Jane Roe", "hello").unwrap();
+    let error = crm.adapter.comments(&id, None).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Unauthorized, "{error}");
+    let checks = crm.adapter.check().await;
+    assert!(line(&checks, "comments").as_ref().unwrap_err().contains("sys_journal_field"), "{checks:?}");
+}
+
+// ---------------------------------------------------------------- files
+
+#[tokio::test]
+async fn a_new_file_is_found_though_its_record_is_not_updated() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "with a file");
+    let unflagged = crm.servicenow.create_record(&NewRecord::new("unflagged")).unwrap();
+    crm.clock.advance(Duration::hours(3));
+    assert_eq!(swept(&crm, Duration::minutes(5)).await, Vec::<String>::new());
+    for case in [&id, &unflagged] {
+        crm.servicenow.attach(case, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+    }
+    let before = crm.servicenow.record(&id).unwrap().updated;
+    assert!(before < crm.clock.now() - Duration::hours(2), "not updated, to ServiceNow");
+    crm.clock.advance(Duration::minutes(1));
+    assert_eq!(swept(&crm, Duration::minutes(5)).await, [id.clone()]);
+    let sweep = crm.adapter.search_updated(crm.clock.now() - Duration::minutes(5)).await.unwrap();
+    let got = crm.adapter.get(&id).await.unwrap().unwrap();
+    assert_eq!(sweep.cases[0], got, "both say the same time, or it would be news for ever");
+    assert!(got.updated_at > Some(before));
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_allowed_can_never_be_taken() {
+    let settings = SandboxServiceNowSettings {
+        attachment_extensions: vec!["png".to_owned()],
+        ..SandboxServiceNowSettings::default()
+    };
+    let crm = start(settings, |_| {}).await;
+    let id = flagged(&crm, "files");
+    crm.adapter.upload(&id, new_attachment("a.png")).await.unwrap();
+    let error = crm.adapter.upload(&id, new_attachment("a.exe")).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Unacceptable, "{error}");
+    assert_eq!(crm.adapter.attachments(&id, None).await.unwrap().len(), 1);
+}
+
+// ---------------------------------------------------------------- closing, opening, priority
+
+#[tokio::test]
+async fn what_is_mandatory_for_closing_is_named_with_the_key_to_set() {
+    let lacking = |ours: &mut ServiceNowSettings| {
+        ours.close_fields = Some([("close_code".to_owned(), "Duplicate".to_owned())].into());
+    };
+    let crm = start(SandboxServiceNowSettings::default(), lacking).await;
+    let id = flagged(&crm, "close me");
+    let error = crm.adapter.close(&id).await.unwrap_err();
+    assert_eq!((error.kind, error.status), (ApiErrorKind::Refused, Some(403)), "{error}");
+    for part in ["Data Policy Exception", "Resolution notes", "company.servicenow.close_fields"] {
+        assert!(error.message.contains(part), "{error}");
+    }
+    let crm = incidents().await;
+    let id = flagged(&crm, "close me");
+    crm.adapter.close(&id).await.unwrap();
+    let record = crm.servicenow.record(&id).unwrap();
+    assert_eq!((record.state_label.as_str(), record.close_notes.is_empty()), ("Resolved", false));
+}
+
+#[tokio::test]
+async fn resolved_can_be_opened_again_and_closed_takes_nothing_and_says_so() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "open me");
+    crm.adapter.close(&id).await.unwrap();
+    crm.adapter.reopen(&id).await.unwrap();
+    assert_eq!(crm.servicenow.record(&id).unwrap().state_label, "In Progress");
+    crm.servicenow.close(&id).unwrap();
+    assert!(crm.adapter.get(&id).await.unwrap().unwrap().closed);
+    crm.adapter.close(&id).await.unwrap();
+    let error = crm.adapter.reopen(&id).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Unsupported, "{error}");
+    assert!(error.message.contains("Create a new one"), "{error}");
+    let error = crm.adapter.add_comment(&id, &new_comment("late", Visibility::Public)).await.unwrap_err();
+    assert!(!error.may_have_happened(), "{error}");
+}
+
+#[tokio::test]
+async fn a_priority_is_made_of_impact_and_urgency_and_checked_afterwards() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "urgent");
+    crm.adapter.set_priority(&id, Priority::P0).await.unwrap();
+    assert_eq!(crm.servicenow.record(&id).unwrap().priority, "1");
+    let wrong = |ours: &mut ServiceNowSettings| {
+        let same = ImpactAndUrgency { impact: 3, urgency: 3 };
+        ours.impact_and_urgency = Some((1..=5).map(|priority| (priority.to_string(), same)).collect());
+    };
+    let crm = start(SandboxServiceNowSettings::default(), wrong).await;
+    let id = flagged(&crm, "urgent");
+    let error = crm.adapter.set_priority(&id, Priority::P0).await.unwrap_err();
+    assert!(error.message.contains("company.servicenow.impact_and_urgency"), "{error}");
+}
+
+// ---------------------------------------------------------------- manners, rights, check
+
+#[tokio::test]
+async fn a_rate_limit_is_waited_for_if_it_is_short_and_left_to_the_queue_if_not() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "busy");
+    let limited = |seconds: &str| Effect::RateLimited { retry_after: seconds.to_owned() };
+    crm.servicenow.faults().add(Fault::always(limited("1")).on("PATCH", "/table/").times(1));
+    crm.adapter.add_comment(&id, &new_comment("soon", Visibility::Public)).await.unwrap();
+    crm.servicenow.faults().add(Fault::always(limited("3000")).on("PATCH", "/table/").times(1));
+    let error = crm.adapter.add_comment(&id, &new_comment("later", Visibility::Public)).await.unwrap_err();
+    assert_eq!((error.kind, error.status), (ApiErrorKind::NotApplied, Some(429)), "{error}");
+    let settings =
+        SandboxServiceNowSettings { requests_per_hour: Some(2), ..SandboxServiceNowSettings::default() };
+    let crm = start(settings, |_| {}).await;
+    let id = flagged(&crm, "busy");
+    crm.adapter.get(&id).await.unwrap();
+    let error = crm.adapter.get(&id).await.unwrap_err();
+    assert_eq!((error.kind, error.status), (ApiErrorKind::NotApplied, Some(429)), "{error}");
+    crm.clock.advance(Duration::hours(1));
+    crm.adapter.get(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn wrong_credentials_a_wrong_table_and_a_wrong_user_are_told_with_what_to_do() {
+    let basic = || SandboxServiceNowSettings {
+        auth: SandboxServiceNowAuth::Basic { user: "casebridge".to_owned(), password: "right".to_owned() },
+        ..SandboxServiceNowSettings::default()
+    };
+    let crm = start(basic(), |_| {}).await;
+    assert!(crm.adapter.check().await.iter().all(|check| check.result.is_ok()));
+    let bearer = |ours: &mut ServiceNowSettings| {
+        ours.password = None;
+        ours.oauth_token = Some("env:SECRET".to_owned());
+    };
+    let crm = start(basic(), bearer).await;
+    let checks = crm.adapter.check().await;
+    assert!(line(&checks, "credentials").as_ref().unwrap_err().contains("company.servicenow.password"));
+    let other = |ours: &mut ServiceNowSettings| {
+        ours.table = "u_ticket".to_owned();
+        ours.closed_states = Some(vec!["7".to_owned()]);
+        ours.close_state = Some("7".to_owned());
+        ours.reopen_state = Some("1".to_owned());
+        ours.impact_and_urgency = Some([].into());
+    };
+    let crm = start(SandboxServiceNowSettings::default(), other).await;
+    let checks = crm.adapter.check().await;
+    assert!(line(&checks, "credentials").as_ref().unwrap_err().contains("company.servicenow.table"));
+    let stranger = |ours: &mut ServiceNowSettings| ours.user = Some("abel.tuter".to_owned());
+    let crm = start(SandboxServiceNowSettings::default(), stranger).await;
+    let checks = crm.adapter.check().await;
+    assert!(line(&checks, "user").as_ref().unwrap_err().contains("give casebridge"), "{checks:?}");
+}
+
+#[tokio::test]
+async fn what_is_configured_and_does_not_exist_is_named_with_its_key() {
+    let odd = |ours: &mut ServiceNowSettings| {
+        ours.close_state = Some("66".to_owned());
+        ours.closed_states = Some(vec!["66".to_owned()]);
+        ours.close_fields = Some([("close_code".to_owned(), "Solved (Permanently)".to_owned())].into());
+    };
+    let crm = start(SandboxServiceNowSettings::default(), odd).await;
+    let checks = crm.adapter.check().await;
+    for (what, key) in [
+        ("state that closes", "company.servicenow.close_state"),
+        ("close_code", "company.servicenow.close_fields.close_code"),
+    ] {
+        let problem = line(&checks, what).as_ref().unwrap_err();
+        assert!(problem.contains(key) && problem.contains("one of"), "{problem}");
+    }
+    assert!(line(&checks, "priorities").is_ok());
+}
+
+#[tokio::test]
+async fn a_case_that_is_not_there_is_told_from_a_wrong_address() {
+    let crm = incidents().await;
+    assert_eq!(crm.adapter.get("0123456789abcdef0123456789abcdef").await.unwrap(), None);
+    assert_eq!(crm.adapter.get("INC0010001").await.unwrap(), None, "no sys_id");
+    let gone = Effect::ErrorBefore { status: 404, body: Some("not here".to_owned()) };
+    crm.servicenow.faults().add(Fault::always(gone));
+    assert!(crm.adapter.get("0123456789abcdef0123456789abcdef").await.is_err());
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_skipped_and_named() {
+    let crm = incidents().await;
+    let body = r#"{"result": [{"number": "INC1"}, [], {"sys_id": "0123456789abcdef0123456789abcdef",
+        "u_synchronize_with_google_cloud_support": "true", "u_google_case_name": "", "sys_updated_on": "soon"}]}"#;
+    let answer = Effect::ErrorBefore { status: 200, body: Some(body.to_owned()) };
+    crm.servicenow.faults().add(Fault::always(answer).on("GET", "/table/incident?").times(1));
+    let sweep = crm.adapter.search_updated(crm.clock.now()).await.unwrap();
+    assert_eq!(sweep.skipped, ["record INC1: sys_id is missing", "a record without sys_id"]);
+    assert_eq!(sweep.cases.len(), 1, "an unknown time is no reason to leave it out");
+}
