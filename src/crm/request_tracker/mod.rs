@@ -586,7 +586,7 @@ impl RequestTracker {
                 nameless.push(found);
             }
         }
-        nameless.retain(|found| found.counterpart.is_none() && found.title == subject(&case.title));
+        nameless.retain(|found| found.counterpart.is_none() && found.title == one_line(&case.title));
         let described = self.describe(nameless).await?;
         Ok(described.into_iter().find(|found| found.description == case.description).map(|found| found.id))
     }
