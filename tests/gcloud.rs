@@ -1,4 +1,4 @@
-//! The stores on Google Cloud against Google's own emulators, which come with the Cloud SDK.
+//! Stores, queues, credentials and what is deployed, against Google's own software from the Cloud SDK.
 //!
 //! Runs with `cargo test --features real-parts --test gcloud`. Needs `gcloud` with its emulators, and Java; starts and
 //! stops the emulators itself, each on a free port.
@@ -8,6 +8,8 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+#[path = "harness/billed.rs"]
+mod billed;
 #[path = "it/queue_contract.rs"]
 #[expect(dead_code, reason = "some of it serves the embedded queue's own suite only")]
 mod queue_contract;
