@@ -18,6 +18,10 @@ mod store;
 
 #[path = "gcloud/cloud_tasks.rs"]
 mod cloud_tasks;
+#[path = "gcloud/commands.rs"]
+mod commands;
+#[path = "gcloud/credentials.rs"]
+mod credentials;
 #[path = "gcloud/datastore.rs"]
 mod datastore;
 #[path = "gcloud/deploy_files.rs"]
@@ -30,6 +34,8 @@ mod firestore;
 mod relay;
 #[path = "gcloud/task_queue.rs"]
 mod task_queue;
+#[path = "gcloud/watching.rs"]
+mod watching;
 
 /// A plain client, to look at what is stored without our stores.
 fn http() -> reqwest::Client {
