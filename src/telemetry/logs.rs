@@ -110,11 +110,11 @@ fn log_panics() {
             std::backtrace::BacktraceStatus::Captured => Some(backtrace.to_string()),
             _ => None,
         };
-        log_panic(file, line, backtrace);
+        log_panic(file, line, backtrace.as_deref());
     }));
 }
 
-fn log_panic(file: &str, line: u32, backtrace: Option<String>) {
+fn log_panic(file: &str, line: u32, backtrace: Option<&str>) {
     tracing::error!(
         panic.file = file,
         panic.line = line,

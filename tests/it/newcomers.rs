@@ -1,5 +1,6 @@
 //! What somebody who begins does wrong, and what the program says: the table in docs/deploy.md holds, row by row.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -100,5 +101,23 @@ fn each_row_of_the_table_of_mistakes_is_what_the_program_says_and_has_its_test()
             let function = format!("fn {}(", test.trim_matches('`'));
             assert!(tests.contains(&function), "{mistake}: there is no test {test}");
         }
+    }
+}
+
+#[test]
+fn every_role_that_the_program_asks_for_is_granted_on_the_page() {
+    let page = std::fs::read_to_string(project().join("docs/deploy.md")).unwrap();
+    let source = text_of(&project().join("src"));
+    let roles: BTreeSet<&str> = source
+        .split("roles/")
+        .skip(1)
+        .map(|rest| {
+            rest.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.').next().unwrap()
+        })
+        .map(|role| role.trim_end_matches('.'))
+        .collect();
+    assert!(roles.len() >= 6, "{roles:?}");
+    for role in roles {
+        assert!(page.contains(&format!("roles/{role}")), "docs/deploy.md grants no roles/{role}");
     }
 }
