@@ -61,6 +61,7 @@ impl Kind {
 pub(crate) struct Emulator {
     process: Child,
     port: u16,
+    kind: Kind,
 }
 
 impl Emulator {
@@ -113,7 +114,7 @@ impl Emulator {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        Self { process, port }
+        Self { process, port, kind }
     }
 
     pub(crate) fn host(&self) -> String {
@@ -125,11 +126,13 @@ impl Emulator {
     }
 
     /// Keeps what that project's default database holds in a file of this folder, for [`Emulator::start_from`]: an emulator has
-    /// it in its memory alone. Native mode only. Documents come back with another update time.
+    /// it in its memory alone. Not the older one. Documents come back with another update time.
     pub(crate) async fn export(&self, project: &str, folder: &Path) -> PathBuf {
         let url = format!("http://{}/emulator/v1/projects/{project}:export", self.host());
+        // Datastore's own name for the default database is empty.
+        let database = if self.kind == Kind::FirestoreNative { DEFAULT_DATABASE } else { "" };
         let body = json!({
-            "database": format!("projects/{project}/databases/{DEFAULT_DATABASE}"),
+            "database": format!("projects/{project}/databases/{database}"),
             "export_directory": folder,
             "export_name": project,
         });
