@@ -7,7 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::task_queue::{project_file, sdk_python, sdk_root};
+use crate::emulator::sdk_root;
+use crate::task_queue::{project_file, sdk_python};
 
 /// Where commands stand.
 const FOLDERS: [&str; 4] = ["docs", "deploy", "deploy/alerts", "src"];

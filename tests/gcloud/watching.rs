@@ -42,8 +42,8 @@ async fn the_documented_commands_send_what_the_files_hold() {
     let api = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
     let folder = tempfile::tempdir().unwrap();
-    let token = folder.path().join("token");
-    std::fs::write(&token, "ya29.token").unwrap();
+    let access = folder.path().join("token");
+    std::fs::write(&access, "ya29.token").unwrap();
     // Two people may try this at once.
     let script = documented("Watching it").replace("/tmp/policy.yaml", "\"$FOLDER/policy.yaml\"");
     let output = tokio::task::spawn_blocking(move || {
@@ -56,7 +56,7 @@ async fn the_documented_commands_send_what_the_files_hold() {
             .env("CLOUDSDK_CONFIG", folder.path())
             .env("CLOUDSDK_CORE_PROJECT", "my-project")
             .env("CLOUDSDK_CORE_DISABLE_PROMPTS", "1")
-            .env("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", &token)
+            .env("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", &access)
             .env("CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING", &api)
             .env("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", &api)
             .env("NO_PROXY", "*")
