@@ -152,9 +152,9 @@ fn every_command_that_people_are_told_is_one_that_gcloud_takes() {
 #[test]
 fn the_alert_policies_and_the_metric_hold_nothing_that_google_does_not_know() {
     let root = sdk_root();
-    let output = sdk_python(&root)
+    let output = sdk_python(root)
         .arg(project_file("tests/clients/alert_policies.py"))
-        .arg(&root)
+        .arg(root)
         .arg(project_file(""))
         .output()
         .expect("Python starts");

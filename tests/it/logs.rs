@@ -2,10 +2,11 @@
 //! goes by something that is really there.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use casebridge::clock::{Clock as _, SystemClock};
@@ -29,14 +30,13 @@ const REPORTED: &str = "type.googleapis.com/google.devtools.clouderrorreporting.
 struct Service {
     process: Child,
     port: u16,
-    early: Vec<String>,
-    output: BufReader<std::process::ChildStderr>,
+    reader: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Service {
     fn start(config: &Path) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_casebridge"))
+        let process = Command::new(env!("CARGO_BIN_EXE_casebridge"))
             .args(["--config", config.to_str().unwrap(), "serve"])
             .env("PORT", port.to_string())
             .env("GOOGLE_CLOUD_PROJECT", "p")
@@ -49,30 +49,33 @@ impl Service {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut output = BufReader::new(process.stderr.take().unwrap());
-        let mut early = Vec::new();
-        loop {
-            let mut line = String::new();
-            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the service did not start: {early:?}");
-            let listens = line.contains("listening on");
-            early.push(line);
-            if listens {
-                return Self { process, port, early, output };
+        let mut service = Self { process, port, reader: None };
+        let output = BufReader::new(service.process.stderr.take().unwrap());
+        let (listening, listens) = mpsc::channel();
+        // All the time, or the pipe fills up.
+        service.reader = Some(std::thread::spawn(move || {
+            let mut written = Vec::new();
+            for line in output.lines() {
+                written.push(line.unwrap());
+                if written.last().is_some_and(|line| line.contains("listening on")) {
+                    let _ = listening.send(());
+                }
             }
-        }
+            written
+        }));
+        listens.recv().expect("the service starts");
+        service
     }
 
     /// Stops it as App Engine does; everything that it wrote.
     fn stop(mut self) -> Vec<Value> {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        let mut rest = String::new();
-        self.output.read_to_string(&mut rest).unwrap();
         assert!(self.process.wait().unwrap().success());
-        let lines = self.early.iter().map(|line| line.trim_end()).chain(rest.lines());
-        lines
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-            .collect()
+        let written = self.reader.take().unwrap().join().unwrap();
+        let parsed =
+            |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        written.iter().map(parsed).collect()
     }
 }
 
@@ -118,7 +121,7 @@ queue = {{ cron = false }}
     let service = tokio::task::spawn_blocking(move || Service::start(&config)).await.unwrap();
     let http = reqwest::Client::new();
     let mut sent = Vec::new();
-    let mut send = async |kind: TaskKind, body: &'static str, outcome: Outcome| {
+    let mut task = async |kind: TaskKind, body: &'static str, outcome: Outcome| {
         let trace = format!("{:032x}", sent.len() + 1);
         let answer = http
             .post(format!("http://127.0.0.1:{}{}", service.port, kind.path()))
@@ -134,7 +137,7 @@ queue = {{ cron = false }}
         assert_eq!(answer["outcome"], json!(outcome.name()), "{kind}: {answer}");
         sent.push((trace, kind, outcome));
     };
-    send(TaskKind::DetectOutages, "", Outcome::Outage).await;
+    task(TaskKind::DetectOutages, "", Outcome::Outage).await;
     let case = NewCase {
         parent: "organizations/123".to_owned(),
         display_name: TITLE.to_owned(),
@@ -143,19 +146,19 @@ queue = {{ cron = false }}
         author: Author::customer("Grace Hopper"),
     };
     let case = csapi.create_case(case).unwrap().name;
-    send(TaskKind::PollGoogle, "", Outcome::Done).await;
+    task(TaskKind::PollGoogle, "", Outcome::Done).await;
     let limit = Instant::now() + Duration::from_mins(1);
     while jira.issues().is_empty() || csapi.comments(&case).unwrap().is_empty() {
         assert!(Instant::now() < limit, "the case was not carried");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    send(TaskKind::PollCompany, "", Outcome::Done).await;
-    send(TaskKind::Cleanup, "", Outcome::Done).await;
+    task(TaskKind::PollCompany, "", Outcome::Done).await;
+    task(TaskKind::Cleanup, "", Outcome::Done).await;
     let unknown = r#"{"case_name": "organizations/123/cases/405"}"#;
-    send(TaskKind::SyncGoogleCase, unknown, Outcome::Abandoned).await;
-    send(TaskKind::SyncCompanyCase, "not what it should be", Outcome::Abandoned).await;
+    task(TaskKind::SyncGoogleCase, unknown, Outcome::Abandoned).await;
+    task(TaskKind::SyncCompanyCase, "not what it should be", Outcome::Abandoned).await;
     csapi.faults().add(Fault::always(Effect::ErrorBefore { status: 403, body: None }));
-    send(TaskKind::PollGoogle, "", Outcome::Failed).await;
+    task(TaskKind::PollGoogle, "", Outcome::Failed).await;
     // People as well: one whose token is right, and one whose is not.
     for token in [ADMIN, "guessed-token"] {
         let url = format!("http://127.0.0.1:{}/api/mappings?after=0", service.port);
