@@ -3,83 +3,72 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use casebridge::cases::Visibility;
-use casebridge::clock::SystemClock;
 use casebridge::entities::{Priority, Side, Sides};
-use casebridge::sandbox::csapi::{self, Author, CLASSIFICATION_ID, NewCase, SandboxCsapi, State};
+use casebridge::sandbox::csapi::{self, Author, State};
 use casebridge::sandbox::faults::{Effect, Fault};
-use casebridge::sandbox::jira::{SandboxJira, SandboxJiraSettings};
 use serde_json::Value;
 use tokio::task::{JoinHandle, spawn_blocking};
 use url::Url;
 
 use crate::emulator::{Emulator, Kind, new_project, shared};
+use crate::harness::copies;
 use crate::harness::desk::{Desk as _, NewCompanyCase};
 use crate::harness::jira::JiraDesk;
-use crate::harness::{copies, serve};
 use crate::relay::Relay;
+use crate::service::{BINARY, Process, Systems, free_port};
 use crate::task_queue::{LOCATION, PROJECT, TaskQueueFront};
 
 /// Only so that a failure ends.
 const LIMIT: Duration = Duration::from_mins(4);
 
-/// what the configuration says of the parts, and the variable that names an emulator.
-struct Parts {
-    store: String,
-    queue: String,
-    emulator: Option<(&'static str, String)>,
+/// Variables of the environment.
+type Environment = Vec<(&'static str, String)>;
+
+/// What all instances are told besides the file, which names SQLite and no queue.
+const SETTINGS: [(&str, &str); 5] = [
+    ("CASEBRIDGE_SERVER__PLATFORM", "app-engine"),
+    ("CASEBRIDGE_GOOGLE__TIMEOUT", "5s"),
+    ("CASEBRIDGE_COMPANY__TIMEOUT", "5s"),
+    ("CASEBRIDGE_SYNC__LEASE", "20s"),
+    ("CASEBRIDGE_SYNC__DEADLINE", "15s"),
+];
+
+/// The queue in the process; cron is the test's.
+fn embedded() -> Environment {
+    vec![("CASEBRIDGE_QUEUE__CRON", "false".to_owned())]
 }
 
-impl Parts {
-    /// A file, and the queue in the process.
-    fn embedded(folder: &Path) -> Self {
-        Self {
-            store: format!("sqlite:{}", folder.join("casebridge.db").display()),
-            queue: "cron = false".to_owned(),
-            emulator: None,
-        }
-    }
-
-    /// A database of that kind at `host`, and the platform's queue.
-    fn google_cloud(kind: Kind, project: &str, host: String, front: &TaskQueueFront) -> Self {
-        let (scheme, variable) = match kind {
-            Kind::FirestoreNative => ("firestore", "FIRESTORE_EMULATOR_HOST"),
-            Kind::FirestoreDatastoreMode | Kind::Datastore => ("datastore", "DATASTORE_EMULATOR_HOST"),
-        };
-        Self {
-            store: format!("{scheme}:{project}"),
-            queue: format!(
-                "kind = \"cloud-tasks\"\nbase_url = \"{}\"\nproject = \"{PROJECT}\"\nlocation = \"{LOCATION}\"\nauth = \"none\"",
-                front.url()
-            ),
-            emulator: Some((variable, host)),
-        }
-    }
+/// A database of that kind at `host`, and the platform's queue.
+fn google_cloud(kind: Kind, project: &str, host: String, front: &TaskQueueFront) -> Environment {
+    let (scheme, variable) = match kind {
+        Kind::FirestoreNative => ("firestore", "FIRESTORE_EMULATOR_HOST"),
+        Kind::FirestoreDatastoreMode | Kind::Datastore => ("datastore", "DATASTORE_EMULATOR_HOST"),
+    };
+    vec![
+        (variable, host),
+        ("CASEBRIDGE_STORE__URL", format!("{scheme}:{project}")),
+        ("CASEBRIDGE_QUEUE__KIND", "cloud-tasks".to_owned()),
+        ("CASEBRIDGE_QUEUE__BASE_URL", front.url().to_string()),
+        ("CASEBRIDGE_QUEUE__PROJECT", PROJECT.to_owned()),
+        ("CASEBRIDGE_QUEUE__LOCATION", LOCATION.to_owned()),
+        ("CASEBRIDGE_QUEUE__AUTH", "none".to_owned()),
+    ]
 }
 
 /// Both systems, and the instances of the service between them.
 struct App {
-    csapi: SandboxCsapi,
+    systems: Systems,
     desk: JiraDesk,
     ports: Vec<u16>,
-    instances: Vec<Option<Child>>,
+    instances: Vec<Option<Process>>,
     front: Option<TaskQueueFront>,
-    emulator: Option<(&'static str, String)>,
+    environment: Environment,
     http: reqwest::Client,
     folder: tempfile::TempDir,
-}
-
-impl Drop for App {
-    fn drop(&mut self) {
-        for number in 0..self.instances.len() {
-            self.kill(number);
-        }
-    }
 }
 
 /// A case on both sides, and what people have done to it.
@@ -103,10 +92,6 @@ impl Drop for Cron {
     }
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// A queue that delivers to these ports.
 async fn front_for(ports: &[u16]) -> TaskQueueFront {
     let urls: Vec<Url> =
@@ -116,56 +101,21 @@ async fn front_for(ports: &[u16]) -> TaskQueueFront {
 
 impl App {
     /// With one instance for each port, none of them started.
-    async fn new(
-        ports: Vec<u16>,
-        chosen: impl FnOnce(&Path) -> Parts,
-        front: Option<TaskQueueFront>,
-    ) -> Self {
-        let csapi = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
-        let jira = SandboxJira::new(Arc::new(SystemClock), SandboxJiraSettings::default());
-        let csapi_address = serve(csapi.router()).await;
-        let jira_address = serve(jira.router()).await;
+    async fn new(ports: Vec<u16>, environment: Environment, front: Option<TaskQueueFront>) -> Self {
+        let systems = Systems::start().await;
         let folder = tempfile::tempdir().unwrap();
-        let chosen = chosen(folder.path());
-        let configuration = format!(
-            r#"
-[server]
-platform = "app-engine"
-[google]
-parent = "organizations/123"
-base_url = "http://{csapi_address}"
-auth = "none"
-classification_id = "{CLASSIFICATION_ID}"
-requests_per_minute = 600000
-timeout = "5s"
-[company]
-kind = "jira"
-base_url = "http://{jira_address}"
-requests_per_minute = 600000
-timeout = "5s"
-[company.jira]
-project = "SUP"
-[sync]
-lease = "20s"
-deadline = "15s"
-[store]
-url = "{}"
-[queue]
-{}
-"#,
-            chosen.store, chosen.queue,
-        );
+        // Where an instance listens, the platform's `PORT` says.
+        let configuration = systems.configuration(folder.path(), 0);
         std::fs::write(folder.path().join("casebridge.toml"), configuration).unwrap();
         let instances = ports.iter().map(|_| None).collect();
-        let http = crate::http();
-        let desk = JiraDesk { jira };
-        Self { csapi, desk, ports, instances, front, emulator: chosen.emulator, http, folder }
+        let desk = JiraDesk { jira: systems.jira.clone() };
+        Self { systems, desk, ports, instances, front, environment, http: crate::http(), folder }
     }
 
     /// Makes both systems as slow as real ones, or a sync would hardly ever be under way when something happens.
     fn slow_down(&self) {
         let slow = Fault::always(Effect::Latency { ms: 40 });
-        self.csapi.faults().add(slow.clone());
+        self.systems.csapi.faults().add(slow.clone());
         self.desk.faults().unwrap().add(slow);
     }
 
@@ -173,13 +123,14 @@ url = "{}"
 
     fn command(&self, log: &str) -> Command {
         let log = File::options().create(true).append(true).open(self.folder.path().join(log)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_casebridge"));
+        let mut command = Command::new(BINARY);
         command
             .arg("--config")
             .arg(self.folder.path().join("casebridge.toml"))
             .env_remove("FIRESTORE_EMULATOR_HOST")
             .env_remove("DATASTORE_EMULATOR_HOST")
-            .envs(self.emulator.clone())
+            .envs(SETTINGS)
+            .envs(self.environment.clone())
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -191,7 +142,8 @@ url = "{}"
     async fn start(&mut self, number: usize) {
         let port = self.ports[number];
         let mut command = self.command(&format!("instance-{number}.log"));
-        self.instances[number] = Some(command.arg("serve").env("PORT", port.to_string()).spawn().unwrap());
+        let process = command.arg("serve").env("PORT", port.to_string()).spawn().unwrap();
+        self.instances[number] = Some(Process(process));
         self.until("the service answers", async |app| {
             let status = app.status(number, "healthz").await;
             if status == Some(200) { Vec::new() } else { vec![format!("instance {number}: {status:?}")] }
@@ -201,15 +153,12 @@ url = "{}"
 
     /// As `kill -9`.
     fn kill(&mut self, number: usize) {
-        if let Some(mut process) = self.instances[number].take() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.instances[number] = None;
     }
 
     /// Whether the process that was started is the one that runs.
     fn is_running(&mut self, number: usize) -> bool {
-        self.instances[number].as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
+        self.instances[number].as_mut().is_some_and(|process| process.0.try_wait().unwrap().is_none())
     }
 
     /// The status of an open route; `None`: no answer.
@@ -247,21 +196,10 @@ url = "{}"
 
     // ------------------------------------------------------------ people
 
-    fn google_case(&self, title: &str) {
-        let case = NewCase {
-            parent: "organizations/123".to_owned(),
-            display_name: title.to_owned(),
-            description: format!("The description of {title}."),
-            priority: csapi::Priority::P2,
-            author: Author::customer("Grace Hopper"),
-        };
-        self.csapi.create_case(case).unwrap();
-    }
-
     /// Opens so many cases on each side; at Google first.
     async fn open(&self, name: &str, cases: Sides<usize>) {
         for number in 0..cases.google {
-            self.google_case(&format!("{name} {number} from Google"));
+            self.systems.google_case_of(&format!("{name} {number} from Google"), csapi::Priority::P2);
         }
         for number in 0..cases.company {
             self.desk.opens(NewCompanyCase::flagged(&format!("{name} {number} from the CRM"))).await;
@@ -298,7 +236,7 @@ url = "{}"
     async fn says(&self, pair: &mut Pair, side: Side, text: String) {
         match side {
             Side::Google => {
-                self.csapi.add_comment(&pair.google, Author::google("Ada Lovelace"), &text).unwrap();
+                self.systems.csapi.add_comment(&pair.google, Author::google("Ada Lovelace"), &text).unwrap();
             }
             Side::Company => {
                 self.desk.says(&pair.company, &text, Visibility::Public).await;
@@ -312,7 +250,7 @@ url = "{}"
         match side {
             Side::Google => {
                 let author = Author::customer("Grace Hopper");
-                self.csapi.attach(&pair.google, author, &name, "text/plain", &bytes).unwrap();
+                self.systems.csapi.attach(&pair.google, author, &name, "text/plain", &bytes).unwrap();
             }
             Side::Company => {
                 self.desk.attaches(&pair.company, &name, "text/plain", &bytes, Visibility::Public).await;
@@ -325,7 +263,7 @@ url = "{}"
         match side {
             Side::Google => {
                 let word = csapi::Priority::parse(&priority.to_string()).unwrap();
-                self.csapi.set_priority(&pair.google, word).unwrap();
+                self.systems.csapi.set_priority(&pair.google, word).unwrap();
             }
             Side::Company => self.desk.sets_priority(&pair.company, priority).await,
         }
@@ -334,7 +272,7 @@ url = "{}"
 
     async fn closes(&self, pair: &mut Pair, side: Side) {
         match side {
-            Side::Google => self.csapi.close(&pair.google).unwrap(),
+            Side::Google => self.systems.csapi.close(&pair.google).unwrap(),
             Side::Company => self.desk.closes(&pair.company).await,
         }
         pair.closed = true;
@@ -345,12 +283,13 @@ url = "{}"
     /// What is not as it must be: nothing missing, nothing double, comments in their order, no case too many.
     async fn differences(&self, pairs: &[Pair]) -> Vec<String> {
         let mut found = Vec::new();
-        let sizes = (self.csapi.cases().len(), self.desk.cases().await.len());
+        let sizes = (self.systems.csapi.cases().len(), self.desk.cases().await.len());
         differ(&mut found, "cases", &sizes, &(pairs.len(), pairs.len()));
         for pair in pairs {
-            let case = self.csapi.case(&pair.google).unwrap();
+            let case = self.systems.csapi.case(&pair.google).unwrap();
             let company = self.desk.case(&pair.company).await.unwrap();
-            let texts = self.csapi.comments(&pair.google).unwrap().into_iter().map(|comment| comment.body);
+            let texts =
+                self.systems.csapi.comments(&pair.google).unwrap().into_iter().map(|comment| comment.body);
             let at_google = copies(texts.collect(), "[Company Comment ");
             let in_crm = copies(company.texts(), "[Google Comment ");
             differ(&mut found, &format!("comments of {}", pair.google), &at_google, &pair.said.company);
@@ -388,7 +327,8 @@ url = "{}"
     async fn carried(&self, pairs: &[Pair]) -> usize {
         let mut carried = 0;
         for pair in pairs {
-            let texts = self.csapi.comments(&pair.google).unwrap().into_iter().map(|comment| comment.body);
+            let texts =
+                self.systems.csapi.comments(&pair.google).unwrap().into_iter().map(|comment| comment.body);
             carried += copies(texts.collect(), "[Company Comment ").len();
             carried += copies(self.desk.case(&pair.company).await.unwrap().texts(), "[Google Comment ").len();
         }
@@ -397,10 +337,10 @@ url = "{}"
 
     /// The files that the connector has brought, by name, with what they hold.
     fn files_at_google(&self, pair: &Pair) -> Vec<(String, Vec<u8>)> {
-        let files = self.csapi.attachments(&pair.google).unwrap().into_iter();
+        let files = self.systems.csapi.attachments(&pair.google).unwrap().into_iter();
         files
             .filter(|file| matches!(file.author, Author::ServiceAccount { .. }))
-            .map(|file| (file.filename, self.csapi.attachment_bytes(&pair.google, &file.id).unwrap()))
+            .map(|file| (file.filename, self.systems.csapi.attachment_bytes(&pair.google, &file.id).unwrap()))
             .collect()
     }
 
@@ -538,13 +478,13 @@ async fn on_google_cloud(kind: Kind) -> App {
     let ports = vec![free_port()];
     let front = front_for(&ports).await;
     let host = spawn_blocking(move || shared(kind)).await.unwrap().host();
-    let chosen = Parts::google_cloud(kind, &new_project(), host, &front);
-    App::new(ports, |_| chosen, Some(front)).await
+    let environment = google_cloud(kind, &new_project(), host, &front);
+    App::new(ports, environment, Some(front)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_cases_travel_with_sqlite_and_the_embedded_queue() {
-    whole_cases_travel(App::new(vec![free_port()], Parts::embedded, None).await).await;
+    whole_cases_travel(App::new(vec![free_port()], embedded(), None).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -581,8 +521,8 @@ async fn the_database_is_killed_in_the_middle(kind: Kind) {
     let ports = vec![free_port()];
     let front = front_for(&ports).await;
     let project = new_project();
-    let chosen = Parts::google_cloud(kind, &project, relay.host(), &front);
-    let mut app = App::new(ports, |_| chosen, Some(front)).await;
+    let environment = google_cloud(kind, &project, relay.host(), &front);
+    let mut app = App::new(ports, environment, Some(front)).await;
     app.start(0).await;
     let cron = app.cron(Duration::from_secs(2));
     app.open("Before", Sides { google: 2, company: 2 }).await;
@@ -683,8 +623,8 @@ async fn two_instances_share_a_burst(kind: Kind) {
     let ports = vec![free_port(), free_port()];
     let front = front_for(&ports).await;
     let host = spawn_blocking(move || shared(kind)).await.unwrap().host();
-    let chosen = Parts::google_cloud(kind, &new_project(), host, &front);
-    let mut app = App::new(ports, |_| chosen, Some(front)).await;
+    let environment = google_cloud(kind, &new_project(), host, &front);
+    let mut app = App::new(ports, environment, Some(front)).await;
     app.start(0).await;
     app.start(1).await;
     let cron = app.cron(Duration::from_secs(1));
