@@ -379,7 +379,11 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str) {
         "cannot reopen" => count > reopenings,
         _ => count > 1,
     };
-    if wrong {
+    // Somebody deleted one: a pair that is found again knows only what is left.
+    let deleted = world.systems[side].card(id).is_some_and(|card| {
+        card.notes.iter().any(|note| note.by == Writer::Connector && note.deleted.is_some())
+    });
+    if wrong && !(deleted && matches!(notice, "outage" | "resumed")) {
         world.violate(format!("the notice {notice:?} once too often on {side} case {id}"));
     }
     // Whether a case is flagged cannot be known while its system does not answer: that is an outage.

@@ -233,14 +233,14 @@ impl CaseSystem for SystemPort {
                 world.file_content(side, id, &attachment.id).map(|content| (content, broken))
             })
             .await?;
-        let size = content.len() as u64;
+        let length = content.len() as u64;
         let mut pieces: Vec<Result<Bytes, ApiError>> =
             content.chunks(500).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         if broken {
             pieces.truncate(pieces.len() / 2);
             pieces.push(Err(error(ApiErrorKind::Uncertain, side, "download: the content broke off")));
         }
-        Ok(Download { size: Some(size), content: futures_util::stream::iter(pieces).boxed() })
+        Ok(Download { size: Some(length), content: futures_util::stream::iter(pieces).boxed() })
     }
 
     async fn upload(&self, id: &str, mut attachment: NewAttachment) -> Result<Written, ApiError> {

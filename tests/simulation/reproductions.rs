@@ -1,12 +1,13 @@
-//! Histories that once went wrong, shortened: each must go well now. What `cargo test` prints of a history that fails can be
+//! Histories that once went wrong, shortened: each must go well now. What is printed of a history that fails can be
 //! put here as it is.
+#![expect(clippy::unreadable_literal, reason = "as they were printed")]
 
 use crate::history::Deed::*;
 use crate::history::FileKind::*;
 use crate::history::Part::*;
 use crate::history::Trouble::*;
 use crate::history::What::*;
-use crate::history::Words::{self, *};
+use crate::history::Words::*;
 use crate::history::{
     Cleanup, Company, DetectOutages, Google, History, PollCompany, PollGoogle, Setting, Step, Traits,
 };

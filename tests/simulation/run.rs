@@ -374,7 +374,7 @@ impl<'a> Engine<'a> {
             }
             let busy = world.queue.tickets.iter().any(|ticket| ticket.state != Ticket::Done);
             open = check::disagreement(&world);
-            if open.is_none() && !busy && world.writes == before && round % 5 == 0 {
+            if open.is_none() && !busy && world.writes == before && round.is_multiple_of(5) {
                 break;
             }
             if open.is_none() && busy {
@@ -403,7 +403,7 @@ impl<'a> Engine<'a> {
             let salt = u64::from(round) << 8;
             world.enqueue(PollGoogle, json!({}), salt, 0);
             world.enqueue(PollCompany, json!({}), salt + 1, 0);
-            if round % 5 == 0 {
+            if round.is_multiple_of(5) {
                 world.enqueue(DetectOutages, json!({}), salt + 2, 0);
             }
         }
