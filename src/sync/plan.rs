@@ -331,12 +331,17 @@ impl<'a> Planner<'a> {
             && !self.pair.strangers.differ(pending.side, &candidate.id, original)
     }
 
-    /// Whether a pending write has settled without effect, and what it was to copy no longer exists.
+    /// Whether a pending write has settled without effect, and there is no reason any more to write it.
     fn is_obsolete(&self, pending: &Pending) -> bool {
         let sources = self.pair.snapshot(pending.side.other());
         let exists = match &pending.source {
             Source::Comment { id, .. } => sources.comments.iter().any(|comment| comment.id == *id),
             Source::Attachment { id } => sources.attachments.iter().any(|attachment| attachment.id == *id),
+            // It is of no use any more once both cases are open, or closed, again.
+            Source::Notice(Notice::CannotReopen) => {
+                let closed = |side: Side| self.pair.snapshot(side).case.closed;
+                !closed(pending.side) && closed(pending.side.other())
+            }
             Source::Description { .. } | Source::Notice(_) => true,
         };
         !exists && self.pair.now >= pending.attempted_at + self.facts[pending.side].write_settles

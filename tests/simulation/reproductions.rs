@@ -698,3 +698,78 @@ fn cleanup_forgets_no_comment_that_no_poll_has_seen() {
         ],
     });
 }
+
+/// A list was late to show a comment, and the other side's polls had stood still: the case left the window, and was not checked
+/// once more.
+#[test]
+fn a_case_is_checked_before_it_leaves_the_window() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 4325,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 57,
+                lag: 20,
+                stale: 20,
+                resolution: 60,
+                skew: 22,
+                limit: 2000,
+                control_characters: false,
+                renames_files: false,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 87,
+                lag: 60,
+                stale: 20,
+                resolution: 0,
+                skew: 0,
+                limit: 2000,
+                control_characters: false,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: true,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: true,
+            internal_copies: false,
+            late: 0,
+            twice: 0,
+            clock_offset: 0,
+            deadline: 182,
+            lease: 242,
+        },
+        steps: vec![
+            Step {
+                at: 314975,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Short }),
+                salt: 8314285076308500347,
+            },
+            Step {
+                at: 317881,
+                what: Person(Create { side: Company, flagged: false, priority: 1, words: Short }),
+                salt: 11210900317311959798,
+            },
+            Step { at: 1293148, what: Person(Flag { case: 1 }), salt: 13938421216051413498 },
+            Step { at: 1321938, what: Cron(PollCompany), salt: 3967068155310235497 },
+            Step {
+                at: 1437396,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 3963186965648200854,
+            },
+            Step { at: 1441447, what: Cron(PollGoogle), salt: 5860233981387822856 },
+            Step { at: 18541052, what: Cron(PollCompany), salt: 4977287754666508526 },
+        ],
+    });
+}
