@@ -17,6 +17,8 @@ mod main_job;
 #[path = "it/queue_contract.rs"]
 #[expect(dead_code, reason = "some of it serves the embedded queue's own suite only")]
 mod queue_contract;
+#[expect(dead_code, reason = "some of it serves the suites of the process alone")]
+mod service;
 #[path = "it/contract/store.rs"]
 mod store;
 

@@ -20,7 +20,6 @@ struct Findings {
     resumed: usize,
     requeued: usize,
     waiting: i64,
-    oldest_waiting: Duration,
     failures: Vec<String>,
 }
 
@@ -28,8 +27,6 @@ pub(super) async fn run(deps: &Deps) -> TaskReport {
     let task = TaskKind::DetectOutages;
     match look(deps).await {
         Ok(findings) => {
-            deps.metrics.waiting_mappings.set(findings.waiting);
-            deps.metrics.oldest_waiting_seconds.set(findings.oldest_waiting.num_seconds());
             deps.metrics.outages.set(i64::try_from(findings.outages.len()).unwrap_or(i64::MAX));
             report(&findings)
         }
@@ -64,7 +61,16 @@ fn report(findings: &Findings) -> TaskReport {
 async fn look(deps: &Deps) -> Result<Findings, StoreError> {
     let now = deps.clock.now();
     let global = deps.store.global().await?;
-    let mut findings = Findings::default();
+    // Before anything else: with much to tell, the time may not suffice for the rest.
+    let backlog = poll::queue_backlog(deps, &global, now).await?;
+    deps.metrics.waiting_mappings.set(backlog.waiting);
+    deps.metrics.oldest_waiting_seconds.set(backlog.oldest.num_seconds());
+    let mut findings = Findings {
+        waiting: backlog.waiting,
+        requeued: backlog.queued,
+        failures: backlog.failures,
+        ..Findings::default()
+    };
     let mut seen = HashSet::new();
     // R8: while both polls are on time, a mapping with nothing waiting and no flag cannot be late.
     let smallest = deps.settings.tolerances.smallest();
@@ -128,21 +134,13 @@ async fn examine(
     if mapping.paused || mapping.gone.is_some() {
         return;
     }
-    let since =
-        Side::BOTH.into_iter().filter_map(|side| mapping.waiting[side]).map(|waiting| waiting.since).min();
-    if let Some(since) = since {
-        findings.waiting += 1;
-        findings.oldest_waiting = findings.oldest_waiting.max(now - since);
-        // A task that was lost is replaced: at most one an hour for the same news.
-        match poll::queue_waiting(deps, &mapping, now).await {
-            Ok(queued) => findings.requeued += queued,
-            Err(error) => findings.failures.push(error.to_string()),
-        }
-    }
     let (notice, body) = match health(deps, global, &mapping, now) {
         Health::RecentlyAdded => return,
         Health::Outage(duration) => {
-            if is_unflagged(deps, &mapping).await {
+            // Nobody is asked about a case on which all is said: with many of them, the others would never be looked at.
+            let to_be_told =
+                Side::BOTH.into_iter().any(|side| mapping.has(side) && !mapping.outage_comment_sent_to(side));
+            if to_be_told && is_unflagged(deps, &mapping).await {
                 // R20: nobody has noticed yet that the pair is paused; its sync will.
                 return;
             }

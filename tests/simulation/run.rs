@@ -434,6 +434,7 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
             tolerances: ToleranceTable::default(),
             deadline: StdDuration::from_secs(setting.deadline.unsigned_abs()),
             lease: Duration::seconds(setting.lease),
+            syncs_per_minute: 50,
         },
         metrics: METRICS.get_or_init(Metrics::shared).clone(),
         stop: CancellationToken::new(),
