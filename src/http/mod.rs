@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod problem;
+mod serve;
 mod status;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -31,6 +33,7 @@ use crate::telemetry::{SideLabels, request_span};
 pub use api::describe as describe_mapping;
 pub use auth::{Identity, Proof};
 pub use problem::Problem;
+pub use serve::{Limits, serve};
 pub use status::status;
 
 /// The largest body of a task request, in bytes.
@@ -104,7 +107,7 @@ pub struct Service {
     pub running: TaskTracker,
 }
 
-/// The service's router. It needs the peer's address: serve it with `into_make_service_with_connect_info`.
+/// The service's router. It needs the peer's address: [`serve`] tells it.
 pub fn router(service: Service) -> Router {
     let mut router = Router::new();
     for (endpoint, path, access) in ROUTES {
@@ -199,11 +202,11 @@ fn known_task(name: &str) -> Result<TaskKind, Problem> {
 
 async fn run_task(
     State(service): State<Service>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     axum::Extension(identity): axum::Extension<Identity>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let kind = known_task(&name)?;
+    let kind = known_task(&part(name)?)?;
     let caller = identity.caller();
     let body = match read_body(body).await {
         Ok(body) => body,
@@ -262,8 +265,11 @@ async fn read_body(body: Body) -> Result<Vec<u8>, BodyError> {
     tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn queue_task(State(service): State<Service>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let kind = known_task(&name)?;
+async fn queue_task(
+    State(service): State<Service>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let kind = known_task(&part(name)?)?;
     if !kind.is_scheduled() {
         return Err(Problem::new(StatusCode::NOT_FOUND, "This task is not scheduled")
             .detail(format!("{kind} is queued by the polls; POST {} runs one", kind.path())));
@@ -329,6 +335,14 @@ async fn metrics(State(service): State<Service>) -> Response {
     }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], service.deps.metrics.render()).into_response()
+}
+
+/// A part of the path.
+fn part(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    path.map(|Path(part)| part).map_err(|_| {
+        Problem::new(StatusCode::BAD_REQUEST, "The path is not valid")
+            .detail("what is escaped in it has to be UTF-8".to_owned())
+    })
 }
 
 /// A query parameter that is a number.
