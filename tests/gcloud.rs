@@ -8,12 +8,20 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+#[path = "harness/mod.rs"]
+#[expect(dead_code, reason = "some of it serves other CRMs and backends")]
+mod harness;
+#[path = "main_job/mod.rs"]
+#[expect(dead_code, reason = "the table of all CRMs is printed by another suite")]
+mod main_job;
 #[path = "it/queue_contract.rs"]
 #[expect(dead_code, reason = "some of it serves the embedded queue's own suite only")]
 mod queue_contract;
 #[path = "it/contract/store.rs"]
 mod store;
 
+#[path = "gcloud/backend.rs"]
+mod backend;
 #[path = "gcloud/cloud_tasks.rs"]
 mod cloud_tasks;
 #[path = "gcloud/datastore.rs"]
@@ -24,6 +32,10 @@ mod deploy_files;
 mod emulator;
 #[path = "gcloud/firestore.rs"]
 mod firestore;
+#[path = "gcloud/instances.rs"]
+mod instances;
+#[path = "gcloud/main_job.rs"]
+mod main_job_table;
 #[path = "gcloud/relay.rs"]
 mod relay;
 #[path = "gcloud/task_queue.rs"]

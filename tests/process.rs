@@ -6,156 +6,19 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+#[expect(dead_code, reason = "some of it serves the suites of crashes and of overload only")]
+mod service;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use casebridge::clock::SystemClock;
-use casebridge::sandbox::csapi::{
-    Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi, synthetic_sha256,
-};
-use casebridge::sandbox::jira::{KeepUploads, NewIssue, SandboxJira, SandboxJiraSettings};
+use casebridge::sandbox::csapi::{Author, synthetic_sha256};
+use casebridge::sandbox::jira::{KeepUploads, NewIssue, SandboxJiraSettings};
 use serde_json::Value;
-use tokio::net::TcpListener;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_casebridge");
-
-/// Kills its process when it goes.
-struct Process(Child);
-
-impl Process {
-    fn kill(&mut self) {
-        // SIGKILL, as `kill -9` sends it.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Both systems, in this process, so that they outlive the service.
-struct Systems {
-    csapi: SandboxCsapi,
-    jira: SandboxJira,
-    csapi_address: SocketAddr,
-    jira_address: SocketAddr,
-}
-
-async fn listen(router: axum::Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    address
-}
-
-impl Systems {
-    async fn start() -> Self {
-        Self::with(SandboxJiraSettings::default()).await
-    }
-
-    async fn with(settings: SandboxJiraSettings) -> Self {
-        let csapi = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
-        let jira = SandboxJira::new(Arc::new(SystemClock), settings);
-        let csapi_address = listen(csapi.router()).await;
-        let jira_address = listen(jira.router()).await;
-        Self { csapi, jira, csapi_address, jira_address }
-    }
-
-    fn configuration(&self, folder: &Path, port: u16) -> String {
-        format!(
-            r#"
-[server]
-listen = "127.0.0.1:{port}"
-[google]
-parent = "organizations/123"
-base_url = "http://{}"
-auth = "none"
-classification_id = "{CLASSIFICATION_ID}"
-requests_per_minute = 600000
-timeout = "2s"
-[company]
-kind = "jira"
-base_url = "http://{}"
-requests_per_minute = 600000
-timeout = "2s"
-[company.jira]
-project = "SUP"
-[sync]
-lease = "4s"
-deadline = "3s"
-[store]
-url = "sqlite:{}"
-"#,
-            self.csapi_address,
-            self.jira_address,
-            folder.join("casebridge.db").display(),
-        )
-    }
-
-    fn google_case(&self) -> String {
-        let case = NewCase {
-            parent: "organizations/123".to_owned(),
-            display_name: "A case".to_owned(),
-            description: "Its description".to_owned(),
-            priority: Priority::P2,
-            author: Author::customer("Grace Hopper"),
-        };
-        self.csapi.create_case(case).unwrap().name
-    }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Starts the service and waits until it listens.
-fn serve(config: &Path) -> Process {
-    let mut child = Command::new(BINARY)
-        .args(["--config", config.to_str().unwrap(), "serve"])
-        .env("RUST_LOG", "info")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let process = Process(child);
-    assert!(lines.by_ref().any(|line| line.unwrap().contains("listening on")), "the service did not start");
-    // The pipe must not fill up.
-    std::thread::spawn(move || lines.for_each(drop));
-    process
-}
-
-fn client() -> reqwest::Client {
-    casebridge::outbound::install_tls();
-    reqwest::Client::new()
-}
-
-async fn post(http: &reqwest::Client, port: u16, task: &str) -> Option<Value> {
-    let response = http.post(format!("http://127.0.0.1:{port}/tasks/{task}")).send().await.ok()?;
-    response.json().await.ok()
-}
-
-/// Waits for something that happens by itself; the limit is only there so that a failure ends.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let limit = Instant::now() + Duration::from_mins(2);
-    while !holds() {
-        assert!(Instant::now() < limit, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
+use service::{BINARY, Process, Systems, client, free_port, post, serve, until};
 
 /// How often each comment arrived, by its text.
 fn copies(texts: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
@@ -296,14 +159,6 @@ async fn on_sigterm_a_running_sync_ends_well_and_the_lease_is_given_back() {
     assert_eq!(mapping["leased_until"], Value::Null);
 }
 
-/// A line of `/proc/PID/status`, in bytes.
-fn memory(process: &Process, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.0.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    let kibibytes: u64 = line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
-    kibibytes * 1024
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attachment_of_300_mebibytes_passes_each_way_in_constant_memory() {
     const SIZE: u64 = 300 * 1024 * 1024;
@@ -324,7 +179,7 @@ async fn an_attachment_of_300_mebibytes_passes_each_way_in_constant_memory() {
     post(&http, port, "poll-google").await.unwrap();
     until("the case is mirrored", || systems.csapi.comments(&case).unwrap().len() == 1).await;
     let issue = systems.jira.issues()[0].id.clone();
-    let idle = memory(&service, "VmHWM:");
+    let idle = service.memory("VmHWM:");
 
     systems.csapi.attach_synthetic(&case, Author::customer("Grace Hopper"), "core.bin", 1, SIZE).unwrap();
     post(&http, port, "poll-google").await.unwrap();
@@ -332,7 +187,7 @@ async fn an_attachment_of_300_mebibytes_passes_each_way_in_constant_memory() {
     systems.jira.attach_synthetic(&issue, "Jane Roe", "heap.bin", SIZE, 2).unwrap();
     post(&http, port, "poll-company").await.unwrap();
     until("it is at Google", || systems.csapi.attachments(&case).unwrap().len() == 2).await;
-    let peak = memory(&service, "VmHWM:");
+    let peak = service.memory("VmHWM:");
 
     let in_jira = &systems.jira.issue(&issue).unwrap().attachments[0];
     assert_eq!((in_jira.file_name.as_str(), in_jira.size), ("core.bin", SIZE));

@@ -50,13 +50,22 @@ impl Place {
         FirestoreStore::new(at, Arc::new(NoCredentials))
     }
 
+    /// A call of our own, whatever comes of it. `path` follows `documents`.
+    async fn call(&self, method: reqwest::Method, path: &str, body: serde_json::Value) -> reqwest::Response {
+        let url =
+            format!("http://{}/v1/projects/{}/databases/(default)/documents{path}", self.host, self.project);
+        http().request(method, url).bearer_auth("owner").json(&body).send().await.unwrap()
+    }
+
     /// Does by hand what a person does in the console.
     async fn by_hand(&self, method: reqwest::Method, path: &str, body: serde_json::Value) {
-        let url =
-            format!("http://{}/v1/projects/{}/databases/(default)/documents/{path}", self.host, self.project);
-        let answer = http().request(method, url).bearer_auth("owner").json(&body).send().await;
-        let answer = answer.unwrap();
+        let answer = self.call(method, &format!("/{path}"), body).await;
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    /// As another client of the database.
+    async fn post(&self, method: &str, body: serde_json::Value) -> serde_json::Value {
+        self.call(reqwest::Method::POST, &format!(":{method}"), body).await.json().await.unwrap()
     }
 
     async fn delete_by_hand(&self, id: MappingId) {
@@ -225,6 +234,33 @@ async fn a_write_whose_answer_was_lost_is_done_once() {
     store.set_last_polled_at(Side::Company, now()).await.unwrap();
     assert!(relay.has_lost_it());
     assert_eq!(direct.store().global().await.unwrap().company_last_polled_at, Some(now()));
+}
+
+/// Somebody else's transaction holds the mapping for longer than the emulator lets anybody wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_aborted_is_tried_again() {
+    let place = Place::new();
+    let store = place.store();
+    let mapping = create(&store, of_google(1)).await;
+    let document =
+        format!("projects/{}/databases/(default)/documents/CaseMapping/{}", place.project, mapping.id);
+    let transaction =
+        place.post("beginTransaction", json!({"options": {"readWrite": {}}})).await["transaction"].take();
+    let read = json!({"documents": [document], "transaction": transaction});
+    assert!(place.post("batchGet", read).await[0]["found"].is_object());
+    let update = tokio::spawn({
+        let mapping = mapping.clone();
+        async move { store.update(&mapping).await }
+    });
+    // What one try gets, twice in a row: the store's first has got it by then.
+    for _ in 0..2 {
+        let write = json!({"writes": [{"delete": document}]});
+        assert_eq!(place.post("commit", write).await["error"]["status"], "ABORTED");
+    }
+    assert!(!update.is_finished());
+    place.post("rollback", json!({"transaction": transaction})).await;
+    let updated = update.await.unwrap().unwrap();
+    assert_eq!(place.store().get(mapping.id).await.unwrap(), Some(updated));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,7 @@ macro_rules! store_contract {
             the_slower_of_two_updates_conflicts
             of_sixteen_updates_of_one_version_one_wins
             a_lease_is_taken_by_one
+            a_lease_that_has_run_out_is_taken_over_by_one
             modify_under_contention_loses_nothing
             modify_may_refuse_and_may_find_the_mapping_gone
             a_case_that_is_mapped_cannot_be_gained
@@ -318,16 +319,19 @@ pub(crate) async fn of_sixteen_updates_of_one_version_one_wins(place: &dyn Store
     assert_eq!(store.get(mapping.id).await.unwrap(), won.pop());
 }
 
-// R12
-pub(crate) async fn a_lease_is_taken_by_one(place: &dyn StoreUnderTest) {
-    let store = place.open().await;
-    let mapping = create(&*store, of_google(1)).await;
+/// Sixteen try to take the lease at that time, for five minutes: those that got it.
+async fn try_to_lease(
+    place: &dyn StoreUnderTest,
+    mapping: &CaseMapping,
+    at: DateTime<Utc>,
+) -> Vec<CaseMapping> {
     let outcomes = at_once(place, |store, task| {
         let mapping = mapping.clone();
         async move {
-            let lease = Lease { holder: format!("run {task}"), expires_at: now() + Duration::minutes(5) };
+            let lease =
+                Lease { holder: format!("run {task} at {at}"), expires_at: at + Duration::minutes(5) };
             modify(&*store, mapping, |mapping| {
-                let free = mapping.lease_is_free(now());
+                let free = mapping.lease_is_free(at);
                 if free {
                     mapping.lease = Some(lease.clone());
                 }
@@ -338,9 +342,35 @@ pub(crate) async fn a_lease_is_taken_by_one(place: &dyn StoreUnderTest) {
         }
     })
     .await;
-    let taken: Vec<_> = outcomes.into_iter().flatten().collect();
+    outcomes.into_iter().flatten().collect()
+}
+
+// R12
+pub(crate) async fn a_lease_is_taken_by_one(place: &dyn StoreUnderTest) {
+    let store = place.open().await;
+    let mapping = create(&*store, of_google(1)).await;
+    let taken = try_to_lease(place, &mapping, now()).await;
     assert_eq!(taken.len(), 1);
     assert_eq!(store.get(mapping.id).await.unwrap().as_ref(), taken.first());
+}
+
+/// Its holder died: until the last microsecond it keeps everybody out, and then one takes it over.
+// R12
+pub(crate) async fn a_lease_that_has_run_out_is_taken_over_by_one(place: &dyn StoreUnderTest) {
+    let store = place.open().await;
+    let mapping = create(&*store, of_google(1)).await;
+    let first = try_to_lease(place, &mapping, now()).await.pop().unwrap();
+    let end = first.lease.as_ref().unwrap().expires_at;
+    // Whoever comes with an old copy finds out as well.
+    for seen in [&mapping, &first] {
+        assert_eq!(try_to_lease(place, seen, end - Duration::microseconds(1)).await, []);
+    }
+    let taken = try_to_lease(place, &mapping, end).await;
+    assert_eq!(taken.len(), 1);
+    assert_ne!(taken[0].lease, first.lease);
+    assert_eq!(store.get(mapping.id).await.unwrap().as_ref(), taken.first());
+    // The one that comes back to life cannot write over it.
+    assert!(matches!(store.update(&first).await, Err(StoreError::Conflict(_))));
 }
 
 pub(crate) async fn modify_under_contention_loses_nothing(place: &dyn StoreUnderTest) {

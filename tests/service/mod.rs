@@ -1,0 +1,239 @@
+//! The real binary as a process of its own, between sandboxes that live in the test: so they outlive it.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use casebridge::clock::SystemClock;
+use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
+use casebridge::sandbox::jira::{SandboxJira, SandboxJiraSettings};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_casebridge");
+
+/// Kills its process when it goes.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Process {
+    pub(crate) fn kill(&mut self) {
+        // SIGKILL, as `kill -9` sends it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// A line of `/proc/PID/status`, in bytes: `VmRSS:`, `VmHWM:`.
+    pub(crate) fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let kibibytes: u64 = line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+        kibibytes * 1024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What reaches a system, seen from outside.
+#[derive(Clone, Default)]
+pub(crate) struct Meter(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    calls: Mutex<Vec<Instant>>,
+    writes: AtomicUsize,
+    under_way: AtomicUsize,
+}
+
+/// A call that is being answered, or whose caller has hung up.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Meter {
+    fn around(&self, router: axum::Router) -> axum::Router {
+        router.layer(middleware::from_fn_with_state(self.clone(), count))
+    }
+
+    /// When each call arrived.
+    pub(crate) fn calls(&self) -> Vec<Instant> {
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many calls were no `GET`. Not each of them changes something: a search may be a `POST`.
+    pub(crate) fn writes(&self) -> usize {
+        self.0.writes.load(Ordering::Relaxed)
+    }
+
+    /// How many calls have no answer yet.
+    pub(crate) fn under_way(&self) -> usize {
+        self.0.under_way.load(Ordering::Relaxed)
+    }
+
+    /// The most calls that arrived within any span of that length.
+    pub(crate) fn most_within(&self, span: Duration) -> usize {
+        let mut calls = self.calls();
+        calls.sort();
+        let mut first = 0;
+        let mut most = 0;
+        for last in 0..calls.len() {
+            while calls[last] - calls[first] >= span {
+                first += 1;
+            }
+            most = most.max(last + 1 - first);
+        }
+        most
+    }
+}
+
+async fn count(State(meter): State<Meter>, request: Request, next: Next) -> Response {
+    if request.uri().path().starts_with("/sandbox/") {
+        return next.run(request).await;
+    }
+    let counts = &meter.0;
+    counts.calls.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+    if request.method() != "GET" && !request.uri().path().contains("search") {
+        counts.writes.fetch_add(1, Ordering::Relaxed);
+    }
+    counts.under_way.fetch_add(1, Ordering::Relaxed);
+    let _under_way = UnderWay(&counts.under_way);
+    next.run(request).await
+}
+
+/// Both systems, in this process.
+pub(crate) struct Systems {
+    pub(crate) csapi: SandboxCsapi,
+    pub(crate) jira: SandboxJira,
+    pub(crate) at_csapi: Meter,
+    pub(crate) at_jira: Meter,
+    csapi_address: SocketAddr,
+    jira_address: SocketAddr,
+}
+
+async fn listen(router: axum::Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
+impl Systems {
+    pub(crate) async fn start() -> Self {
+        Self::with(SandboxJiraSettings::default()).await
+    }
+
+    pub(crate) async fn with(settings: SandboxJiraSettings) -> Self {
+        let csapi = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
+        let jira = SandboxJira::new(Arc::new(SystemClock), settings);
+        let (at_csapi, at_jira) = (Meter::default(), Meter::default());
+        let csapi_address = listen(at_csapi.around(csapi.router())).await;
+        let jira_address = listen(at_jira.around(jira.router())).await;
+        Self { csapi, jira, at_csapi, at_jira, csapi_address, jira_address }
+    }
+
+    /// A configuration without a word on queues and tolerances, so that sections can be added at its end.
+    pub(crate) fn configuration(&self, folder: &Path, port: u16) -> String {
+        format!(
+            r#"
+[server]
+listen = "127.0.0.1:{port}"
+[google]
+parent = "organizations/123"
+base_url = "http://{}"
+auth = "none"
+classification_id = "{CLASSIFICATION_ID}"
+requests_per_minute = 600000
+timeout = "2s"
+[company]
+kind = "jira"
+base_url = "http://{}"
+requests_per_minute = 600000
+timeout = "2s"
+[company.jira]
+project = "SUP"
+[sync]
+lease = "4s"
+deadline = "3s"
+[store]
+url = "sqlite:{}"
+"#,
+            self.csapi_address,
+            self.jira_address,
+            folder.join("casebridge.db").display(),
+        )
+    }
+
+    pub(crate) fn google_case(&self) -> String {
+        self.google_case_of("A case", Priority::P2)
+    }
+
+    pub(crate) fn google_case_of(&self, title: &str, priority: Priority) -> String {
+        let case = NewCase {
+            parent: "organizations/123".to_owned(),
+            display_name: title.to_owned(),
+            description: "Its description".to_owned(),
+            priority,
+            author: Author::customer("Grace Hopper"),
+        };
+        self.csapi.create_case(case).unwrap().name
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Starts the service and waits until it listens.
+pub(crate) fn serve(config: &Path) -> Process {
+    let mut child = Command::new(BINARY)
+        .args(["--config", config.to_str().unwrap(), "serve"])
+        .env("RUST_LOG", "info")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let process = Process(child);
+    assert!(lines.by_ref().any(|line| line.unwrap().contains("listening on")), "the service did not start");
+    // The pipe must not fill up.
+    std::thread::spawn(move || lines.for_each(drop));
+    process
+}
+
+pub(crate) fn client() -> reqwest::Client {
+    casebridge::outbound::install_tls();
+    reqwest::Client::new()
+}
+
+pub(crate) async fn post(http: &reqwest::Client, port: u16, task: &str) -> Option<Value> {
+    let response = http.post(format!("http://127.0.0.1:{port}/tasks/{task}")).send().await.ok()?;
+    response.json().await.ok()
+}
+
+/// Waits for something that happens by itself; the limit is only there so that a failure ends.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_mins(2);
+    while !holds() {
+        assert!(Instant::now() < limit, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
