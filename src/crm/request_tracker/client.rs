@@ -294,6 +294,7 @@ impl Client {
     pub(super) async fn create(&self, ticket: Value) -> Result<String, ApiError> {
         let made: Value = self.upstream.write(Call::post("/REST/2.0/ticket", ticket)).await?;
         wire::text(&made, "id")
+            .filter(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
             .ok_or_else(|| self.error(ApiErrorKind::Unreadable, "POST ticket", "the answer names no ticket"))
     }
 
