@@ -179,15 +179,15 @@ async fn no_secret_is_told_whatever_the_upstreams_repeat() {
                 .spoiler
                 .begin(spoils(&body.replace(CRM, GOOGLE).replace(&header, &format!("Bearer {GOOGLE}"))));
             let error = connector.company.system.get(&connector.company.case).await.unwrap_err();
-            write!(told, "{error}\n{error:?}\n").unwrap();
+            writeln!(told, "{error}\n{error:?}").unwrap();
             let error = connector.google.system.get(&connector.google.case).await.unwrap_err();
-            write!(told, "{error}\n{error:?}\n").unwrap();
+            writeln!(told, "{error}\n{error:?}").unwrap();
             if index % 12 == 0 {
                 answers.extend(connector.round(Some(ADMIN)).await);
             }
         }
         for check in connector.company.system.check().await {
-            write!(told, "{check:?}\n").unwrap();
+            writeln!(told, "{check:?}").unwrap();
         }
         for (_, _, body) in &answers {
             told.push_str(&String::from_utf8_lossy(body));
@@ -205,7 +205,7 @@ async fn no_secret_is_told_whatever_the_upstreams_repeat() {
                 .header("host", "localhost")
                 .header("authorization", format!("Bearer {token}"));
             let (status, _, body) = connector.ask(request.body(Body::empty()).unwrap()).await;
-            write!(told, "{path}: {status} {}\n", String::from_utf8_lossy(&body)).unwrap();
+            writeln!(told, "{path}: {status} {}", String::from_utf8_lossy(&body)).unwrap();
         }
         told.push_str(&connector.metrics.render());
         let log = log.text();
