@@ -16,6 +16,10 @@ test-real:
     cargo build --locked --release
     .ci/real.sh
 
+# The whole core over models of both systems, in virtual time: `just simulate`, `CASEBRIDGE_SEED=7 just simulate replay`.
+simulate *ARGS:
+    .ci/simulation.sh {{ARGS}}
+
 # What CI runs.
 ci:
     .ci/run
@@ -24,7 +28,7 @@ fmt:
     cargo fmt --all
 
 lint:
-    cargo clippy --locked --all-targets --features real-parts -- -D warnings
+    cargo clippy --locked --all-targets --features real-parts,simulation -- -D warnings
 
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items

@@ -1,4 +1,4 @@
-//! The stores on Google Cloud against Google's own emulators, which come with the Cloud SDK.
+//! Stores, queues, credentials and what is deployed, against Google's own software from the Cloud SDK.
 //!
 //! Runs with `cargo test --features real-parts --test gcloud`. Needs `gcloud` with its emulators, and Java; starts and
 //! stops the emulators itself, each on a free port.
@@ -17,6 +17,8 @@ mod main_job;
 #[path = "it/queue_contract.rs"]
 #[expect(dead_code, reason = "some of it serves the embedded queue's own suite only")]
 mod queue_contract;
+#[expect(dead_code, reason = "some of it serves the suites of the process alone")]
+mod service;
 #[path = "it/contract/store.rs"]
 mod store;
 
@@ -24,6 +26,10 @@ mod store;
 mod backend;
 #[path = "gcloud/cloud_tasks.rs"]
 mod cloud_tasks;
+#[path = "gcloud/commands.rs"]
+mod commands;
+#[path = "gcloud/credentials.rs"]
+mod credentials;
 #[path = "gcloud/datastore.rs"]
 mod datastore;
 #[path = "gcloud/deploy_files.rs"]
@@ -40,6 +46,8 @@ mod main_job_table;
 mod relay;
 #[path = "gcloud/task_queue.rs"]
 mod task_queue;
+#[path = "gcloud/watching.rs"]
+mod watching;
 
 /// A plain client, to look at what is stored without our stores.
 fn http() -> reqwest::Client {

@@ -180,7 +180,11 @@ fn read(r: &mut Reader) -> Option<Config> {
         google: google.as_ref().map(|google| google.polling_window).unwrap_or_default(),
         company: company.as_ref().map(|company| company.polling_window).unwrap_or_default(),
     };
-    let tasks = read_tasks(r, windows);
+    let requests_per_minute = google.as_ref().zip(company.as_ref()).map(|(google, company)| Sides {
+        google: google.requests_per_minute,
+        company: company.requests_per_minute,
+    });
+    let tasks = read_tasks(r, windows, requests_per_minute.map_or(1, TaskSettings::pace));
     let creates = tasks.as_ref().is_none_or(|tasks| tasks.rules.switches.creation);
     if creates && google.as_ref().is_some_and(|google| google.csapi.classification_id.is_none()) {
         r.error(
@@ -297,7 +301,7 @@ fn read_crm(r: &mut Reader, kind: &str) -> Option<CrmSettings> {
     Some(settings)
 }
 
-fn read_tasks(r: &mut Reader, windows: Sides<Duration>) -> Option<TaskSettings> {
+fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -> Option<TaskSettings> {
     let switches = Switches {
         creation: r.bool_or("sync.creation", true),
         comments: r.bool_or("sync.comments", true),
@@ -341,6 +345,7 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>) -> Option<TaskSettings> 
         tolerances,
         deadline: deadline?.to_std().unwrap_or(StdDuration::ZERO),
         lease: lease?,
+        syncs_per_minute,
     })
 }
 

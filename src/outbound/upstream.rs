@@ -7,12 +7,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::RngExt as _;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
@@ -35,6 +36,11 @@ const MAX_LISTING_VALUES: usize = 4 * MAX_VALUES;
 const MAX_MESSAGE: usize = 500;
 /// How much of a refusal is read, in bytes.
 const MAX_REFUSAL: usize = 64 * 1024;
+/// How far apart our clock and an upstream's may be. Google takes a signed request for a token that is a few minutes off; a
+/// minute is a clock that nobody sets.
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(1);
+/// How long an upstream is waited for that is asked for nothing but its time.
+const TIME_ASKED: Duration = Duration::from_secs(5);
 /// What is shorter is no secret, and would be found in any text.
 const SHORTEST_SECRET: usize = 4;
 /// How many redirects a download follows.
@@ -602,7 +608,37 @@ impl Upstream {
         let late = |_| {
             self.error(ApiErrorKind::NotApplied, label, "timed out while asking for credentials".to_owned())
         };
-        header.map_err(late)?.map_err(|message| self.error(ApiErrorKind::Unauthorized, label, message))
+        match header.map_err(late)? {
+            Ok(header) => Ok(header),
+            Err(message) => {
+                let clocks = self.ask_for_time().await.unwrap_or_default();
+                Err(self.error(ApiErrorKind::Unauthorized, label, message + &clocks))
+            }
+        }
+    }
+
+    /// Asks the upstream for its time, without credentials: whoever issues tokens refuses them to a clock that is off, and does
+    /// not say so where it can be read.
+    async fn ask_for_time(&self) -> Option<String> {
+        let asked = self.http.head(self.settings.base_url.clone()).timeout(TIME_ASKED).send();
+        self.clocks_apart(asked.await.ok()?.headers())
+    }
+
+    /// What is to be said if our clock and the upstream's, which dates its answer, are apart.
+    fn clocks_apart(&self, headers: &HeaderMap) -> Option<String> {
+        let date = headers.get(DATE)?.to_str().ok()?;
+        let theirs = DateTime::<Utc>::from(httpdate::parse_http_date(date).ok()?);
+        let apart = theirs - self.clock.now();
+        if apart.abs() <= CLOCKS_APART {
+            return None;
+        }
+        let direction = if apart > TimeDelta::zero() { "behind" } else { "ahead of" };
+        let apart = humantime::format_duration(Duration::from_secs(apart.num_seconds().unsigned_abs()));
+        Some(format!(
+            "; this machine's clock is {apart} {direction} that of {}, which dates its answers: set it, for example with \
+             `timedatectl set-ntp true`",
+            self.settings.name
+        ))
     }
 
     /// Where a download is redirected to, if that is allowed.
@@ -650,6 +686,8 @@ impl Upstream {
     async fn refusal(&self, label: &str, response: Response, effect: Effect) -> Failure {
         let status = response.status();
         let retry_after = self.retry_after(response.headers());
+        let clocks =
+            (status == StatusCode::UNAUTHORIZED).then(|| self.clocks_apart(response.headers())).flatten();
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiErrorKind::Unauthorized,
             StatusCode::NOT_FOUND | StatusCode::GONE => ApiErrorKind::NotFound,
@@ -682,7 +720,7 @@ impl Upstream {
             upstream: self.settings.name,
             call: label.to_owned(),
             status: Some(status.as_u16()),
-            message,
+            message: message + &clocks.unwrap_or_default(),
         };
         Failure { error, retry_after }
     }
@@ -693,7 +731,7 @@ impl Upstream {
             // More seconds than fit is a long time as well.
             return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
-        let until = chrono::DateTime::<chrono::Utc>::from(httpdate::parse_http_date(value).ok()?);
+        let until = DateTime::<Utc>::from(httpdate::parse_http_date(value).ok()?);
         Some((until - self.clock.now()).to_std().unwrap_or_default())
     }
 

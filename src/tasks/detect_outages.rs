@@ -3,6 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 use std::collections::HashSet;
 
+use super::carry_out::outcomes;
 use super::{Deps, Outcome, TaskKind, TaskReport, poll};
 use crate::cases::{ApiError, ApiErrorKind, NewComment};
 use crate::entities::{CaseMapping, Entry, Global, ItemKind, Notice, Pending, Side, Source};
@@ -20,7 +21,6 @@ struct Findings {
     resumed: usize,
     requeued: usize,
     waiting: i64,
-    oldest_waiting: Duration,
     failures: Vec<String>,
 }
 
@@ -28,8 +28,6 @@ pub(super) async fn run(deps: &Deps) -> TaskReport {
     let task = TaskKind::DetectOutages;
     match look(deps).await {
         Ok(findings) => {
-            deps.metrics.waiting_mappings.set(findings.waiting);
-            deps.metrics.oldest_waiting_seconds.set(findings.oldest_waiting.num_seconds());
             deps.metrics.outages.set(i64::try_from(findings.outages.len()).unwrap_or(i64::MAX));
             report(&findings)
         }
@@ -64,7 +62,16 @@ fn report(findings: &Findings) -> TaskReport {
 async fn look(deps: &Deps) -> Result<Findings, StoreError> {
     let now = deps.clock.now();
     let global = deps.store.global().await?;
-    let mut findings = Findings::default();
+    // Before anything else: with much to tell, the time may not suffice for the rest.
+    let backlog = poll::queue_backlog(deps, &global, now).await?;
+    deps.metrics.waiting_mappings.set(backlog.waiting);
+    deps.metrics.oldest_waiting_seconds.set(backlog.oldest.num_seconds());
+    let mut findings = Findings {
+        waiting: backlog.waiting,
+        requeued: backlog.queued,
+        failures: backlog.failures,
+        ..Findings::default()
+    };
     let mut seen = HashSet::new();
     // R8: while both polls are on time, a mapping with nothing waiting and no flag cannot be late.
     let smallest = deps.settings.tolerances.smallest();
@@ -128,21 +135,13 @@ async fn examine(
     if mapping.paused || mapping.gone.is_some() {
         return;
     }
-    let since =
-        Side::BOTH.into_iter().filter_map(|side| mapping.waiting[side]).map(|waiting| waiting.since).min();
-    if let Some(since) = since {
-        findings.waiting += 1;
-        findings.oldest_waiting = findings.oldest_waiting.max(now - since);
-        // A task that was lost is replaced: at most one an hour for the same news.
-        match poll::queue_waiting(deps, &mapping, now).await {
-            Ok(queued) => findings.requeued += queued,
-            Err(error) => findings.failures.push(error.to_string()),
-        }
-    }
     let (notice, body) = match health(deps, global, &mapping, now) {
         Health::RecentlyAdded => return,
         Health::Outage(duration) => {
-            if is_unflagged(deps, &mapping).await {
+            // Nobody is asked about a case on which all is said: with many of them, the others would never be looked at.
+            let to_be_told =
+                Side::BOTH.into_iter().any(|side| mapping.has(side) && !mapping.outage_comment_sent_to(side));
+            if to_be_told && is_unflagged(deps, &mapping).await {
                 // R20: nobody has noticed yet that the pair is paused; its sync will.
                 return;
             }
@@ -200,22 +199,25 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
         return Ok(mapping);
     };
     let system = &deps.systems[side];
-    let since = pending.attempted_at - deps.settings.windows[side];
-    let comments = match system.comments(case, Some(since)).await {
+    let begun = pending.attempted_at - longest(deps);
+    let since = begun - deps.settings.windows[side];
+    let comments = match outcomes(system.as_ref(), case, &pending, Some(since)).await {
         Err(error) if error.kind == ApiErrorKind::NotFound => Vec::new(),
         outcome => outcome?,
     };
     let entry = comments
         .iter()
-        .find(|comment| {
-            texts::is_outcome_of(&pending, comment)
-                && !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id)
-        })
+        .find(|comment| !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id))
         .map(|found| notice_entry(side, pending.source.clone(), &found.id, found.created_at));
     if entry.is_none() && deps.clock.now() < pending.attempted_at + system.capabilities().write_settles {
         return Err(TellError::UnderWay(side));
     }
     Ok(settle(deps, mapping, &pending, entry).await?)
+}
+
+/// How long a run of this task takes at the most.
+fn longest(deps: &Deps) -> Duration {
+    Duration::from_std(deps.settings.deadline).unwrap_or_else(|_| Duration::days(1))
 }
 
 /// Whether the company case lost its flag, which no poll shows. A company that cannot be asked is in an outage.
@@ -251,7 +253,10 @@ async fn tell(
         digest: Some(texts::digest(body)),
         size: None,
         source_at: None,
-        attempted_at: now,
+        // No lease says until when it may be sent, if this run is cut short or dies: its deadline does. It may have to wait
+        // long for its turn.
+        attempted_at: now + longest(deps),
+        parts: None,
     };
     let claimed = modify(deps.store.as_ref(), mapping.clone(), |mapping| {
         let free = still(mapping) && mapping.pending_outage_notice(side).is_none();
@@ -272,14 +277,7 @@ async fn tell(
             Ok(true)
         }
         Err(error) => {
-            if error.may_have_happened() {
-                let now = deps.clock.now();
-                modify(deps.store.as_ref(), claimed, |mapping| {
-                    let pending = mapping.pending.iter_mut().find(|pending| **pending == claim);
-                    pending.map(|pending| pending.attempted_at = now).is_some()
-                })
-                .await?;
-            } else {
+            if !error.may_have_happened() {
                 settle(deps, claimed, &claim, None).await?;
             }
             Err(error.into())
@@ -288,7 +286,15 @@ async fn tell(
 }
 
 fn notice_entry(side: Side, source: Source, id: &str, written_at: Option<DateTime<Utc>>) -> Entry {
-    Entry { side, kind: ItemKind::Comment, id: id.to_owned(), source, source_at: None, written_at }
+    Entry {
+        side,
+        kind: ItemKind::Comment,
+        id: id.to_owned(),
+        source,
+        source_at: None,
+        written_at,
+        parts: None,
+    }
 }
 
 /// The outcome of a notice is known: the claim is dropped; if it was written, it is recorded and the flag set or cleared.

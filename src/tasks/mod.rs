@@ -4,6 +4,7 @@
 
 mod admission;
 mod carry_out;
+mod check;
 mod cleanup;
 mod compare;
 mod detect_outages;
@@ -14,8 +15,10 @@ mod report;
 mod sync_case;
 mod sync_company_case;
 mod sync_google_case;
+mod turns;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
@@ -29,8 +32,9 @@ use crate::entities::{Side, Sides, ToleranceTable};
 use crate::queue::TaskQueue;
 use crate::store::Store;
 use crate::sync::Rules;
-use crate::telemetry::{Metrics, TaskLabels};
+use crate::telemetry::Metrics;
 
+pub use check::check;
 pub use report::{CarriedItem, Outcome, TaskReport};
 
 /// One of the six tasks of the documented design.
@@ -208,6 +212,23 @@ pub struct TaskSettings {
     pub deadline: StdDuration,
     /// For how long a sync keeps other syncs of the case out, unless it gives the case back earlier.
     pub lease: Duration,
+    /// How many syncs the upstreams' rate limits let through in a minute: no more are queued (`R21`).
+    pub syncs_per_minute: u32,
+}
+
+impl TaskSettings {
+    /// How many calls a sync makes to one upstream, a little more than were measured: a check makes three, the
+    /// creation of a counterpart about eight.
+    const CALLS_PER_SYNC: u32 = 5;
+    /// What `queue.yaml` lets through: two queues of 20 a second.
+    const MOST_SYNCS_PER_MINUTE: u32 = 2_000;
+
+    /// How many syncs these rate limits let through in a minute.
+    #[must_use]
+    pub fn pace(requests_per_minute: Sides<NonZeroU32>) -> u32 {
+        let calls = requests_per_minute.google.min(requests_per_minute.company).get();
+        (calls / Self::CALLS_PER_SYNC).clamp(1, Self::MOST_SYNCS_PER_MINUTE)
+    }
 }
 
 /// Everything that the tasks work with.
@@ -268,10 +289,7 @@ pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskRep
         }
     };
     report.duration = (deps.clock.now() - started).to_std().unwrap_or_default();
-    let labels = TaskLabels { task: kind.name(), outcome: report.outcome.name() };
-    deps.metrics.tasks.get_or_create(&labels).inc();
-    deps.metrics.task_seconds.get_or_create(&labels).observe(report.duration.as_secs_f64());
-    report.log();
+    report.record(&deps.metrics);
     report
 }
 

@@ -94,11 +94,6 @@ impl StoreUnderTest for Place {
     async fn open(&self) -> Arc<dyn Store> {
         Arc::new(self.store())
     }
-
-    /// Several of a query's batches and a lookup's; more would take a minute.
-    fn many(&self) -> usize {
-        2_500
-    }
 }
 
 #[async_trait]

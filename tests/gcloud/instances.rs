@@ -3,83 +3,72 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use casebridge::cases::Visibility;
-use casebridge::clock::SystemClock;
 use casebridge::entities::{Priority, Side, Sides};
-use casebridge::sandbox::csapi::{self, Author, CLASSIFICATION_ID, NewCase, SandboxCsapi, State};
+use casebridge::sandbox::csapi::{self, Author, State};
 use casebridge::sandbox::faults::{Effect, Fault};
-use casebridge::sandbox::jira::{SandboxJira, SandboxJiraSettings};
 use serde_json::Value;
 use tokio::task::{JoinHandle, spawn_blocking};
 use url::Url;
 
 use crate::emulator::{Emulator, Kind, new_project, shared};
+use crate::harness::copies;
 use crate::harness::desk::{Desk as _, NewCompanyCase};
 use crate::harness::jira::JiraDesk;
-use crate::harness::{copies, serve};
 use crate::relay::Relay;
+use crate::service::{BINARY, Process, Systems, free_port};
 use crate::task_queue::{LOCATION, PROJECT, TaskQueueFront};
 
 /// Only so that a failure ends.
 const LIMIT: Duration = Duration::from_mins(4);
 
-/// What the configuration says of the parts, and the variable that names an emulator.
-struct Parts {
-    store: String,
-    queue: String,
-    emulator: Option<(&'static str, String)>,
+/// Variables of the environment.
+type Environment = Vec<(&'static str, String)>;
+
+/// What all instances are told besides the file, which names SQLite and no queue.
+const SETTINGS: [(&str, &str); 5] = [
+    ("CASEBRIDGE_SERVER__PLATFORM", "app-engine"),
+    ("CASEBRIDGE_GOOGLE__TIMEOUT", "5s"),
+    ("CASEBRIDGE_COMPANY__TIMEOUT", "5s"),
+    ("CASEBRIDGE_SYNC__LEASE", "20s"),
+    ("CASEBRIDGE_SYNC__DEADLINE", "15s"),
+];
+
+/// The queue in the process; cron is the test's.
+fn embedded() -> Environment {
+    vec![("CASEBRIDGE_QUEUE__CRON", "false".to_owned())]
 }
 
-impl Parts {
-    /// A file, and the queue in the process.
-    fn embedded(folder: &Path) -> Self {
-        Self {
-            store: format!("sqlite:{}", folder.join("casebridge.db").display()),
-            queue: "cron = false".to_owned(),
-            emulator: None,
-        }
-    }
-
-    /// A database of that kind at `host`, and the platform's queue.
-    fn google_cloud(kind: Kind, project: &str, host: String, front: &TaskQueueFront) -> Self {
-        let (scheme, variable) = match kind {
-            Kind::FirestoreNative => ("firestore", "FIRESTORE_EMULATOR_HOST"),
-            Kind::FirestoreDatastoreMode | Kind::Datastore => ("datastore", "DATASTORE_EMULATOR_HOST"),
-        };
-        Self {
-            store: format!("{scheme}:{project}"),
-            queue: format!(
-                "kind = \"cloud-tasks\"\nbase_url = \"{}\"\nproject = \"{PROJECT}\"\nlocation = \"{LOCATION}\"\nauth = \"none\"",
-                front.url()
-            ),
-            emulator: Some((variable, host)),
-        }
-    }
+/// A database of that kind at `host`, and the platform's queue.
+fn google_cloud(kind: Kind, project: &str, host: String, front: &TaskQueueFront) -> Environment {
+    let (scheme, variable) = match kind {
+        Kind::FirestoreNative => ("firestore", "FIRESTORE_EMULATOR_HOST"),
+        Kind::FirestoreDatastoreMode | Kind::Datastore => ("datastore", "DATASTORE_EMULATOR_HOST"),
+    };
+    vec![
+        (variable, host),
+        ("CASEBRIDGE_STORE__URL", format!("{scheme}:{project}")),
+        ("CASEBRIDGE_QUEUE__KIND", "cloud-tasks".to_owned()),
+        ("CASEBRIDGE_QUEUE__BASE_URL", front.url().to_string()),
+        ("CASEBRIDGE_QUEUE__PROJECT", PROJECT.to_owned()),
+        ("CASEBRIDGE_QUEUE__LOCATION", LOCATION.to_owned()),
+        ("CASEBRIDGE_QUEUE__AUTH", "none".to_owned()),
+    ]
 }
 
 /// Both systems, and the instances of the service between them.
-struct Site {
-    csapi: SandboxCsapi,
+struct App {
+    systems: Systems,
     desk: JiraDesk,
     ports: Vec<u16>,
-    instances: Vec<Option<Child>>,
+    instances: Vec<Option<Process>>,
     front: Option<TaskQueueFront>,
-    emulator: Option<(&'static str, String)>,
+    environment: Environment,
     http: reqwest::Client,
     folder: tempfile::TempDir,
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        for number in 0..self.instances.len() {
-            self.kill(number);
-        }
-    }
 }
 
 /// A case on both sides, and what people have done to it.
@@ -103,10 +92,6 @@ impl Drop for Cron {
     }
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// A queue that delivers to these ports.
 async fn front_for(ports: &[u16]) -> TaskQueueFront {
     let urls: Vec<Url> =
@@ -114,54 +99,23 @@ async fn front_for(ports: &[u16]) -> TaskQueueFront {
     spawn_blocking(move || TaskQueueFront::start_among(&urls)).await.unwrap()
 }
 
-impl Site {
+impl App {
     /// With one instance for each port, none of them started.
-    async fn new(ports: Vec<u16>, parts: impl FnOnce(&Path) -> Parts, front: Option<TaskQueueFront>) -> Self {
-        let csapi = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
-        let jira = SandboxJira::new(Arc::new(SystemClock), SandboxJiraSettings::default());
-        let csapi_address = serve(csapi.router()).await;
-        let jira_address = serve(jira.router()).await;
+    async fn new(ports: Vec<u16>, environment: Environment, front: Option<TaskQueueFront>) -> Self {
+        let systems = Systems::start().await;
         let folder = tempfile::tempdir().unwrap();
-        let parts = parts(folder.path());
-        let configuration = format!(
-            r#"
-[server]
-platform = "app-engine"
-[google]
-parent = "organizations/123"
-base_url = "http://{csapi_address}"
-auth = "none"
-classification_id = "{CLASSIFICATION_ID}"
-requests_per_minute = 600000
-timeout = "5s"
-[company]
-kind = "jira"
-base_url = "http://{jira_address}"
-requests_per_minute = 600000
-timeout = "5s"
-[company.jira]
-project = "SUP"
-[sync]
-lease = "20s"
-deadline = "15s"
-[store]
-url = "{}"
-[queue]
-{}
-"#,
-            parts.store, parts.queue,
-        );
+        // Where an instance listens, the platform's `PORT` says.
+        let configuration = systems.configuration(folder.path(), 0);
         std::fs::write(folder.path().join("casebridge.toml"), configuration).unwrap();
         let instances = ports.iter().map(|_| None).collect();
-        let http = crate::http();
-        let desk = JiraDesk { jira };
-        Self { csapi, desk, ports, instances, front, emulator: parts.emulator, http, folder }
+        let desk = JiraDesk { jira: systems.jira.clone() };
+        Self { systems, desk, ports, instances, front, environment, http: crate::http(), folder }
     }
 
     /// Makes both systems as slow as real ones, or a sync would hardly ever be under way when something happens.
     fn slow_down(&self) {
         let slow = Fault::always(Effect::Latency { ms: 40 });
-        self.csapi.faults().add(slow.clone());
+        self.systems.csapi.faults().add(slow.clone());
         self.desk.faults().unwrap().add(slow);
     }
 
@@ -169,13 +123,14 @@ url = "{}"
 
     fn command(&self, log: &str) -> Command {
         let log = File::options().create(true).append(true).open(self.folder.path().join(log)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_casebridge"));
+        let mut command = Command::new(BINARY);
         command
             .arg("--config")
             .arg(self.folder.path().join("casebridge.toml"))
             .env_remove("FIRESTORE_EMULATOR_HOST")
             .env_remove("DATASTORE_EMULATOR_HOST")
-            .envs(self.emulator.clone())
+            .envs(SETTINGS)
+            .envs(self.environment.clone())
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -187,9 +142,10 @@ url = "{}"
     async fn start(&mut self, number: usize) {
         let port = self.ports[number];
         let mut command = self.command(&format!("instance-{number}.log"));
-        self.instances[number] = Some(command.arg("serve").env("PORT", port.to_string()).spawn().unwrap());
-        self.until("the service answers", async |site| {
-            let status = site.status(number, "healthz").await;
+        let process = command.arg("serve").env("PORT", port.to_string()).spawn().unwrap();
+        self.instances[number] = Some(Process(process));
+        self.until("the service answers", async |app| {
+            let status = app.status(number, "healthz").await;
             if status == Some(200) { Vec::new() } else { vec![format!("instance {number}: {status:?}")] }
         })
         .await;
@@ -197,15 +153,12 @@ url = "{}"
 
     /// As `kill -9`.
     fn kill(&mut self, number: usize) {
-        if let Some(mut process) = self.instances[number].take() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.instances[number] = None;
     }
 
     /// Whether the process that was started is the one that runs.
     fn is_running(&mut self, number: usize) -> bool {
-        self.instances[number].as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
+        self.instances[number].as_mut().is_some_and(|process| process.0.try_wait().unwrap().is_none())
     }
 
     /// The status of an open route; `None`: no answer.
@@ -243,21 +196,10 @@ url = "{}"
 
     // ------------------------------------------------------------ people
 
-    fn google_case(&self, title: &str) {
-        let case = NewCase {
-            parent: "organizations/123".to_owned(),
-            display_name: title.to_owned(),
-            description: format!("The description of {title}."),
-            priority: csapi::Priority::P2,
-            author: Author::customer("Grace Hopper"),
-        };
-        self.csapi.create_case(case).unwrap();
-    }
-
     /// Opens so many cases on each side; at Google first.
     async fn open(&self, name: &str, cases: Sides<usize>) {
         for number in 0..cases.google {
-            self.google_case(&format!("{name} {number} from Google"));
+            self.systems.google_case_of(&format!("{name} {number} from Google"), csapi::Priority::P2);
         }
         for number in 0..cases.company {
             self.desk.opens(NewCompanyCase::flagged(&format!("{name} {number} from the CRM"))).await;
@@ -266,8 +208,8 @@ url = "{}"
 
     /// Waits until there are so many pairs.
     async fn pairs(&self, count: usize) -> Vec<Pair> {
-        self.until("every case has its counterpart", async |site| {
-            let linked = site.linked().await.len();
+        self.until("every case has its counterpart", async |app| {
+            let linked = app.linked().await.len();
             if linked == count { Vec::new() } else { vec![format!("{linked} of {count} are linked")] }
         })
         .await;
@@ -294,7 +236,7 @@ url = "{}"
     async fn says(&self, pair: &mut Pair, side: Side, text: String) {
         match side {
             Side::Google => {
-                self.csapi.add_comment(&pair.google, Author::google("Ada Lovelace"), &text).unwrap();
+                self.systems.csapi.add_comment(&pair.google, Author::google("Ada Lovelace"), &text).unwrap();
             }
             Side::Company => {
                 self.desk.says(&pair.company, &text, Visibility::Public).await;
@@ -308,7 +250,7 @@ url = "{}"
         match side {
             Side::Google => {
                 let author = Author::customer("Grace Hopper");
-                self.csapi.attach(&pair.google, author, &name, "text/plain", &bytes).unwrap();
+                self.systems.csapi.attach(&pair.google, author, &name, "text/plain", &bytes).unwrap();
             }
             Side::Company => {
                 self.desk.attaches(&pair.company, &name, "text/plain", &bytes, Visibility::Public).await;
@@ -321,7 +263,7 @@ url = "{}"
         match side {
             Side::Google => {
                 let word = csapi::Priority::parse(&priority.to_string()).unwrap();
-                self.csapi.set_priority(&pair.google, word).unwrap();
+                self.systems.csapi.set_priority(&pair.google, word).unwrap();
             }
             Side::Company => self.desk.sets_priority(&pair.company, priority).await,
         }
@@ -330,7 +272,7 @@ url = "{}"
 
     async fn closes(&self, pair: &mut Pair, side: Side) {
         match side {
-            Side::Google => self.csapi.close(&pair.google).unwrap(),
+            Side::Google => self.systems.csapi.close(&pair.google).unwrap(),
             Side::Company => self.desk.closes(&pair.company).await,
         }
         pair.closed = true;
@@ -341,12 +283,13 @@ url = "{}"
     /// What is not as it must be: nothing missing, nothing double, comments in their order, no case too many.
     async fn differences(&self, pairs: &[Pair]) -> Vec<String> {
         let mut found = Vec::new();
-        let sizes = (self.csapi.cases().len(), self.desk.cases().await.len());
+        let sizes = (self.systems.csapi.cases().len(), self.desk.cases().await.len());
         differ(&mut found, "cases", &sizes, &(pairs.len(), pairs.len()));
         for pair in pairs {
-            let case = self.csapi.case(&pair.google).unwrap();
+            let case = self.systems.csapi.case(&pair.google).unwrap();
             let company = self.desk.case(&pair.company).await.unwrap();
-            let texts = self.csapi.comments(&pair.google).unwrap().into_iter().map(|comment| comment.body);
+            let texts =
+                self.systems.csapi.comments(&pair.google).unwrap().into_iter().map(|comment| comment.body);
             let at_google = copies(texts.collect(), "[Company Comment ");
             let in_crm = copies(company.texts(), "[Google Comment ");
             differ(&mut found, &format!("comments of {}", pair.google), &at_google, &pair.said.company);
@@ -384,7 +327,8 @@ url = "{}"
     async fn carried(&self, pairs: &[Pair]) -> usize {
         let mut carried = 0;
         for pair in pairs {
-            let texts = self.csapi.comments(&pair.google).unwrap().into_iter().map(|comment| comment.body);
+            let texts =
+                self.systems.csapi.comments(&pair.google).unwrap().into_iter().map(|comment| comment.body);
             carried += copies(texts.collect(), "[Company Comment ").len();
             carried += copies(self.desk.case(&pair.company).await.unwrap().texts(), "[Google Comment ").len();
         }
@@ -393,10 +337,10 @@ url = "{}"
 
     /// The files that the connector has brought, by name, with what they hold.
     fn files_at_google(&self, pair: &Pair) -> Vec<(String, Vec<u8>)> {
-        let files = self.csapi.attachments(&pair.google).unwrap().into_iter();
+        let files = self.systems.csapi.attachments(&pair.google).unwrap().into_iter();
         files
             .filter(|file| matches!(file.author, Author::ServiceAccount { .. }))
-            .map(|file| (file.filename, self.csapi.attachment_bytes(&pair.google, &file.id).unwrap()))
+            .map(|file| (file.filename, self.systems.csapi.attachment_bytes(&pair.google, &file.id).unwrap()))
             .collect()
     }
 
@@ -428,7 +372,7 @@ url = "{}"
     }
 
     async fn until_all_is_carried(&self, pairs: &[Pair]) {
-        self.until("everything is carried once", async |site| site.differences(pairs).await).await;
+        self.until("everything is carried once", async |app| app.differences(pairs).await).await;
     }
 
     /// Nothing is left to do, and another round of polls finds nothing either. Cron is off.
@@ -442,9 +386,9 @@ url = "{}"
     }
 
     async fn until_nothing_waits(&self) {
-        self.until("nothing waits any more", async |site| {
+        self.until("nothing waits any more", async |app| {
             let mut waiting = Vec::new();
-            if let Some(front) = &site.front {
+            if let Some(front) = &app.front {
                 let queued = front.counts().await.waiting;
                 if queued > 0 {
                     waiting.push(format!("{queued} tasks"));
@@ -454,7 +398,7 @@ url = "{}"
                 let side = |side: &str| !mapping[side]["waiting_since"].is_null();
                 side("google") || side("company") || !mapping["leased_until"].is_null()
             };
-            waiting.extend(site.mappings().await.iter().filter(waits).map(Value::to_string));
+            waiting.extend(app.mappings().await.iter().filter(waits).map(Value::to_string));
             waiting
         })
         .await;
@@ -493,36 +437,36 @@ fn names(files: &[(String, Vec<u8>)]) -> Vec<(String, String)> {
 
 // ---------------------------------------------------------------- whole cases, whatever the configuration names
 
-async fn whole_cases_travel(mut site: Site) {
-    site.start(0).await;
-    site.run(&["check"]).await;
-    let cron = site.cron(Duration::from_secs(2));
-    site.open("Case", Sides { google: 1, company: 1 }).await;
-    let mut pairs = site.pairs(2).await;
+async fn whole_cases_travel(mut app: App) {
+    app.start(0).await;
+    app.run(&["check"]).await;
+    let cron = app.cron(Duration::from_secs(2));
+    app.open("Case", Sides { google: 1, company: 1 }).await;
+    let mut pairs = app.pairs(2).await;
     // A sync that fails half-way, and is repeated by its queue.
     let broken = Fault::always(Effect::ErrorBefore { status: 500, body: None });
-    site.desk.faults().unwrap().add(broken.on("POST", "/comment").after(2).times(1));
-    if let Some(front) = &site.front {
+    app.desk.faults().unwrap().add(broken.on("POST", "/comment").after(2).times(1));
+    if let Some(front) = &app.front {
         // Tasks that are queued although nobody hears of it, and ones that are queued at the second or third try.
         front.fail(&["lost", "503", "429", "lost"]).await;
     }
     for (number, pair) in pairs.iter_mut().enumerate() {
         for side in Side::BOTH {
             for comment in 0..3 {
-                site.says(pair, side, format!("Comment {comment} on case {number}, said at {side:?}")).await;
+                app.says(pair, side, format!("Comment {comment} on case {number}, said at {side:?}")).await;
             }
-            site.attaches(pair, side, format!("file-{number}-{side:?}.txt")).await;
+            app.attaches(pair, side, format!("file-{number}-{side:?}.txt")).await;
         }
     }
-    site.sets_priority(&mut pairs[0], Side::Google, Priority::P1).await;
-    site.sets_priority(&mut pairs[1], Side::Company, Priority::P3).await;
-    site.until_all_is_carried(&pairs).await;
-    site.closes(&mut pairs[0], Side::Google).await;
-    site.closes(&mut pairs[1], Side::Company).await;
-    site.until_all_is_carried(&pairs).await;
+    app.sets_priority(&mut pairs[0], Side::Google, Priority::P1).await;
+    app.sets_priority(&mut pairs[1], Side::Company, Priority::P3).await;
+    app.until_all_is_carried(&pairs).await;
+    app.closes(&mut pairs[0], Side::Google).await;
+    app.closes(&mut pairs[1], Side::Company).await;
+    app.until_all_is_carried(&pairs).await;
     drop(cron);
-    site.assert_quiet(&pairs).await;
-    if let Some(front) = &site.front {
+    app.assert_quiet(&pairs).await;
+    if let Some(front) = &app.front {
         let counts = front.counts().await;
         println!("{counts:?}");
         assert!(counts.failed > 0, "the sync that failed was repeated by the queue: {counts:?}");
@@ -530,17 +474,17 @@ async fn whole_cases_travel(mut site: Site) {
     }
 }
 
-async fn on_google_cloud(kind: Kind) -> Site {
+async fn on_google_cloud(kind: Kind) -> App {
     let ports = vec![free_port()];
     let front = front_for(&ports).await;
     let host = spawn_blocking(move || shared(kind)).await.unwrap().host();
-    let parts = Parts::google_cloud(kind, &new_project(), host, &front);
-    Site::new(ports, |_| parts, Some(front)).await
+    let environment = google_cloud(kind, &new_project(), host, &front);
+    App::new(ports, environment, Some(front)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_cases_travel_with_sqlite_and_the_embedded_queue() {
-    whole_cases_travel(Site::new(vec![free_port()], Parts::embedded, None).await).await;
+    whole_cases_travel(App::new(vec![free_port()], embedded(), None).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -556,15 +500,15 @@ async fn whole_cases_travel_with_datastore_mode_and_app_engines_queue() {
 // ---------------------------------------------------------------- the database is killed
 
 /// Comments, a file and a priority for each pair, on both sides.
-async fn a_burst(site: &Site, pairs: &mut [Pair], name: &str) {
+async fn a_burst(app: &App, pairs: &mut [Pair], name: &str) {
     for (number, pair) in pairs.iter_mut().enumerate() {
         for comment in 0..6 {
             for side in Side::BOTH {
-                site.says(pair, side, format!("{name} {comment} on case {number}")).await;
+                app.says(pair, side, format!("{name} {comment} on case {number}")).await;
             }
         }
         for side in Side::BOTH {
-            site.attaches(pair, side, format!("{name}-{number}-{side:?}.txt")).await;
+            app.attaches(pair, side, format!("{name}-{number}-{side:?}.txt")).await;
         }
     }
 }
@@ -577,50 +521,50 @@ async fn the_database_is_killed_in_the_middle(kind: Kind) {
     let ports = vec![free_port()];
     let front = front_for(&ports).await;
     let project = new_project();
-    let parts = Parts::google_cloud(kind, &project, relay.host(), &front);
-    let mut site = Site::new(ports, |_| parts, Some(front)).await;
-    site.start(0).await;
-    let cron = site.cron(Duration::from_secs(2));
-    site.open("Before", Sides { google: 2, company: 2 }).await;
-    let mut pairs = site.pairs(4).await;
+    let environment = google_cloud(kind, &project, relay.host(), &front);
+    let mut app = App::new(ports, environment, Some(front)).await;
+    app.start(0).await;
+    let cron = app.cron(Duration::from_secs(2));
+    app.open("Before", Sides { google: 2, company: 2 }).await;
+    let mut pairs = app.pairs(4).await;
 
-    site.slow_down();
-    a_burst(&site, &mut pairs, "before").await;
-    site.until("a part is carried", async |site| {
-        let carried = site.carried(&pairs).await;
+    app.slow_down();
+    a_burst(&app, &mut pairs, "before").await;
+    app.until("a part is carried", async |app| {
+        let carried = app.carried(&pairs).await;
         if carried >= 10 { Vec::new() } else { vec![format!("{carried} comments")] }
     })
     .await;
     // Every connection breaks at once. The emulator has all in its memory: what it has acknowledged is kept before it is killed.
     relay.cut();
-    let carried = site.carried(&pairs).await;
+    let carried = app.carried(&pairs).await;
     assert!(carried < 48, "everything was carried before the database was killed");
-    let export = emulator.export(&project, site.folder.path()).await;
+    let export = emulator.export(&project, app.folder.path()).await;
     let port = emulator.port();
     spawn_blocking(move || drop(emulator)).await.unwrap();
 
     // People do not stop, nor does cron.
-    a_burst(&site, &mut pairs, "meanwhile").await;
-    site.open("Meanwhile", Sides { google: 1, company: 1 }).await;
-    site.sets_priority(&mut pairs[0], Side::Google, Priority::P0).await;
-    site.sets_priority(&mut pairs[3], Side::Company, Priority::P4).await;
-    site.until("the service knows", async |site| match site.status(0, "readyz").await {
+    a_burst(&app, &mut pairs, "meanwhile").await;
+    app.open("Meanwhile", Sides { google: 1, company: 1 }).await;
+    app.sets_priority(&mut pairs[0], Side::Google, Priority::P0).await;
+    app.sets_priority(&mut pairs[3], Side::Company, Priority::P4).await;
+    app.until("the service knows", async |app| match app.status(0, "readyz").await {
         Some(500) => Vec::new(),
         status => vec![format!("{status:?}")],
     })
     .await;
-    assert_eq!(site.status(0, "healthz").await, Some(200), "it lives");
+    assert_eq!(app.status(0, "healthz").await, Some(200), "it lives");
 
     let _emulator = spawn_blocking(move || Emulator::start_from(kind, port, &export)).await.unwrap();
     relay.mend();
-    let mut later = site.pairs(6).await;
+    let mut later = app.pairs(6).await;
     later.retain(|pair| pairs.iter().all(|known| known.company != pair.company));
     pairs.append(&mut later);
-    site.until_all_is_carried(&pairs).await;
+    app.until_all_is_carried(&pairs).await;
     drop(cron);
-    site.assert_quiet(&pairs).await;
-    assert!(site.is_running(0), "the same process all the time");
-    let counts = site.front.as_ref().unwrap().counts().await;
+    app.assert_quiet(&pairs).await;
+    assert!(app.is_running(0), "the same process all the time");
+    let counts = app.front.as_ref().unwrap().counts().await;
     println!("{kind:?} killed when {carried} of 48 comments were carried; {counts:?}");
 }
 
@@ -638,7 +582,7 @@ async fn datastore_mode_is_killed_in_the_middle_and_nothing_is_lost_or_doubled()
 
 /// 200 changes: 120 comments, 60 files and 20 priorities, on six cases, both ways. Each instance is killed once on the way, and comes
 /// back a little later.
-async fn two_hundred_changes(site: &mut Site, pairs: &mut [Pair]) -> BTreeMap<&'static str, usize> {
+async fn two_hundred_changes(app: &mut App, pairs: &mut [Pair]) -> BTreeMap<&'static str, usize> {
     const PRIORITIES: [Priority; 4] = [Priority::P0, Priority::P4, Priority::P1, Priority::P3];
     let mut made = BTreeMap::new();
     for number in 0..200 {
@@ -647,26 +591,26 @@ async fn two_hundred_changes(site: &mut Site, pairs: &mut [Pair]) -> BTreeMap<&'
         let pair = &mut pairs[case];
         let kind = match number % 20 {
             0..12 => {
-                site.says(pair, side, format!("change {number:03}")).await;
+                app.says(pair, side, format!("change {number:03}")).await;
                 "comments"
             }
             12..18 => {
-                site.attaches(pair, side, format!("change-{number:03}.txt")).await;
+                app.attaches(pair, side, format!("change-{number:03}.txt")).await;
                 "files"
             }
             _ => {
                 // Each case's priority is changed on one side only: which of two wins is another matter.
                 let side = Side::BOTH[case % 2];
-                site.sets_priority(pair, side, PRIORITIES[number / 20 % PRIORITIES.len()]).await;
+                app.sets_priority(pair, side, PRIORITIES[number / 20 % PRIORITIES.len()]).await;
                 "priorities"
             }
         };
         *made.entry(kind).or_default() += 1;
         match number {
-            60 => site.kill(1),
-            90 => site.start(1).await,
-            140 => site.kill(0),
-            170 => site.start(0).await,
+            60 => app.kill(1),
+            90 => app.start(1).await,
+            140 => app.kill(0),
+            170 => app.start(0).await,
             _ => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
@@ -679,23 +623,23 @@ async fn two_instances_share_a_burst(kind: Kind) {
     let ports = vec![free_port(), free_port()];
     let front = front_for(&ports).await;
     let host = spawn_blocking(move || shared(kind)).await.unwrap().host();
-    let parts = Parts::google_cloud(kind, &new_project(), host, &front);
-    let mut site = Site::new(ports, |_| parts, Some(front)).await;
-    site.start(0).await;
-    site.start(1).await;
-    let cron = site.cron(Duration::from_secs(1));
-    site.open("Case", Sides { google: 3, company: 3 }).await;
-    let mut pairs = site.pairs(6).await;
+    let environment = google_cloud(kind, &new_project(), host, &front);
+    let mut app = App::new(ports, environment, Some(front)).await;
+    app.start(0).await;
+    app.start(1).await;
+    let cron = app.cron(Duration::from_secs(1));
+    app.open("Case", Sides { google: 3, company: 3 }).await;
+    let mut pairs = app.pairs(6).await;
 
-    site.slow_down();
+    app.slow_down();
     let begun = Instant::now();
-    let made = two_hundred_changes(&mut site, &mut pairs).await;
+    let made = two_hundred_changes(&mut app, &mut pairs).await;
     let wrote = begun.elapsed();
-    site.until_all_is_carried(&pairs).await;
+    app.until_all_is_carried(&pairs).await;
     let took = begun.elapsed();
     drop(cron);
-    site.assert_quiet(&pairs).await;
-    let counts = site.front.as_ref().unwrap().counts().await;
+    app.assert_quiet(&pairs).await;
+    let counts = app.front.as_ref().unwrap().counts().await;
     println!("{kind:?}: {made:?} on 6 cases, made in {wrote:.1?}, all carried after {took:.1?}; {counts:?}");
     assert!(
         counts.delivered.values().all(|deliveries| *deliveries > 0),

@@ -5,8 +5,10 @@
 //! delivers the tasks, [`backend::Backend`] says. Time is in the test's hand, or the machine's where a CRM has its own.
 
 pub(crate) mod backend;
+pub(crate) mod billed;
 pub(crate) mod crm;
 pub(crate) mod desk;
+pub(crate) mod idle;
 pub(crate) mod jira;
 pub(crate) mod request_tracker;
 pub(crate) mod servicenow;
@@ -176,6 +178,7 @@ impl World {
                 tolerances: ToleranceTable::default(),
                 deadline: StdDuration::from_mins(1),
                 lease: Duration::minutes(2),
+                syncs_per_minute: 100_000,
             },
             metrics,
             stop: CancellationToken::new(),

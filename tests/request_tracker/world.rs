@@ -143,6 +143,7 @@ impl World {
                 tolerances: ToleranceTable::default(),
                 deadline: StdDuration::from_mins(1),
                 lease: Duration::minutes(2),
+                syncs_per_minute: 100_000,
             },
             metrics,
             stop: CancellationToken::new(),

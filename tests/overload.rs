@@ -1,0 +1,497 @@
+//! Ten thousand cases wait after a long outage and are worked off (`R21`), in virtual time: the real tasks on a real store, between
+//! systems in memory, with a queue that knows nothing of urgency and delivers by time alone, as Cloud Tasks does.
+//! `benches/overload.rs` measures the same with the real binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, in its support code as well as in the test function"
+)]
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration as StdDuration;
+
+use async_trait::async_trait;
+use casebridge::cases::{
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+};
+use casebridge::clock::{Clock as _, ManualClock};
+use casebridge::entities::{
+    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, Priority,
+    PriorityReading, Side, Sides, Source, Tolerance, ToleranceTable,
+};
+use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
+use casebridge::store::{MappingFilter, SqliteStore};
+use casebridge::sync::{Rules, Switches};
+use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Task, TaskSettings};
+use casebridge::telemetry::Metrics;
+use chrono::{DateTime, Duration, TimeZone as _, Utc};
+use tokio_util::sync::CancellationToken;
+
+const CASES: u32 = 10_000;
+/// What the upstreams let through in a minute.
+const PACE: u32 = 500;
+
+fn start() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 24, 9, 0, 0).unwrap()
+}
+
+/// A system in memory.
+struct Desk {
+    side: Side,
+    facts: Capabilities,
+    clock: Arc<ManualClock>,
+    cases: Mutex<BTreeMap<String, (Case, Vec<Comment>)>>,
+    /// Whether every call fails.
+    down: Mutex<bool>,
+}
+
+impl Desk {
+    fn new(side: Side, clock: Arc<ManualClock>) -> Arc<Self> {
+        let facts = Capabilities {
+            name: side.name(),
+            reopen: true,
+            comment_when_closed: true,
+            internal_comments: false,
+            comment_limit: TextLimit::code_points(12_800),
+            title_limit: TextLimit::code_points(250),
+            description_limit: TextLimit::code_points(12_800),
+            control_characters: true,
+            search_lag: Duration::minutes(1),
+            write_settles: Duration::minutes(1),
+            time_resolution: Duration::zero(),
+            idempotency_keys: false,
+            stored_filename: str::to_owned,
+        };
+        Arc::new(Self { side, facts, clock, cases: Mutex::default(), down: Mutex::new(false) })
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, (Case, Vec<Comment>)>> {
+        self.cases.lock().unwrap()
+    }
+
+    fn opens(&self, id: String, counterpart: Option<String>, priority: Priority) {
+        let now = self.clock.now();
+        let case = Case {
+            id: id.clone(),
+            key: None,
+            title: "A case".to_owned(),
+            description: "About it".to_owned(),
+            priority: PriorityReading::exactly(priority),
+            closed: false,
+            created_at: Some(now),
+            updated_at: Some(now),
+            counterpart,
+            synchronize: true,
+        };
+        self.held().insert(id, (case, Vec::new()));
+    }
+
+    fn says(&self, id: &str, body: &str, by_connector: bool) -> Written {
+        let now = self.clock.now();
+        let mut held = self.held();
+        let (case, comments) = held.get_mut(id).unwrap();
+        case.updated_at = Some(now);
+        let number = comments.len().to_string();
+        comments.push(Comment {
+            id: number.clone(),
+            author: "Jane Roe".to_owned(),
+            created_at: Some(now),
+            body: body.to_owned(),
+            visibility: Visibility::Public,
+            by_connector: Some(by_connector),
+        });
+        Written { id: number, created_at: Some(now), carrier_comment: None }
+    }
+
+    fn change(&self, id: &str, change: impl FnOnce(&mut Case)) {
+        let now = self.clock.now();
+        if let Some((case, _)) = self.held().get_mut(id) {
+            change(case);
+            case.updated_at = Some(now);
+        }
+    }
+
+    fn answer<T>(&self, call: &str, answer: T) -> Result<T, ApiError> {
+        if *self.down.lock().unwrap() {
+            return Err(ApiError::new(ApiErrorKind::NotApplied, self.facts.name, call, "it is down"));
+        }
+        Ok(answer)
+    }
+}
+
+#[async_trait]
+impl CaseSystem for Desk {
+    fn side(&self) -> Side {
+        self.side
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.facts
+    }
+
+    async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
+        Ok(None)
+    }
+
+    async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
+        let held = self.held();
+        let cases = held.values().filter(|(case, _)| case.updated_at > Some(since));
+        let cases = cases.map(|(case, _)| case.clone()).collect();
+        self.answer("search", Sweep { cases, skipped: Vec::new() })
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
+        self.answer("get", self.held().get(id).map(|(case, _)| case.clone()))
+    }
+
+    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+        let held = self.held();
+        let found = held.values().find(|(case, _)| case.counterpart.as_deref() == Some(counterpart));
+        self.answer("find", found.map(|(case, _)| case.clone()))
+    }
+
+    async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
+        self.answer("create", ())?;
+        let number = 900_000 + self.held().len();
+        let id = match self.side {
+            Side::Google => format!("organizations/1/cases/{number}"),
+            Side::Company => number.to_string(),
+        };
+        self.opens(id.clone(), Some(case.counterpart.clone()), case.priority.unwrap_or(Priority::P4));
+        Ok(self.held()[&id].0.clone())
+    }
+
+    async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
+        self.answer("link", ())?;
+        self.change(id, |case| case.counterpart = Some(counterpart.to_owned()));
+        Ok(())
+    }
+
+    async fn comments(&self, id: &str, _since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
+        self.answer("comments", self.held()[id].1.clone())
+    }
+
+    async fn attachments(
+        &self,
+        _id: &str,
+        _since: Option<DateTime<Utc>>,
+    ) -> Result<Vec<Attachment>, ApiError> {
+        self.answer("attachments", Vec::new())
+    }
+
+    async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
+        self.answer("add comment", ())?;
+        Ok(self.says(id, &comment.body, true))
+    }
+
+    async fn download(&self, _id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
+        panic!("there are no files here, but {attachment:?} is asked for")
+    }
+
+    async fn upload(&self, _id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
+        panic!("there are no files here, but {} comes", attachment.filename)
+    }
+
+    async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
+        self.answer("set priority", ())?;
+        self.change(id, |case| case.priority = PriorityReading::exactly(priority));
+        Ok(())
+    }
+
+    async fn close(&self, id: &str) -> Result<(), ApiError> {
+        self.answer("close", ())?;
+        self.change(id, |case| case.closed = true);
+        Ok(())
+    }
+
+    async fn reopen(&self, id: &str) -> Result<(), ApiError> {
+        self.answer("reopen", ())?;
+        self.change(id, |case| case.closed = false);
+        Ok(())
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        Vec::new()
+    }
+}
+
+/// A queue that uses each name once, and delivers by time.
+struct Line(Arc<ManualClock>, Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    names: HashSet<String>,
+    tasks: BTreeMap<(DateTime<Utc>, usize), QueuedTask>,
+    queued: usize,
+}
+
+impl Line {
+    fn put(&self, at: DateTime<Utc>, task: QueuedTask) {
+        let mut line = self.1.lock().unwrap();
+        line.queued += 1;
+        let place = (at, line.queued);
+        line.tasks.insert(place, task);
+    }
+
+    fn next_due(&self, now: DateTime<Utc>) -> Option<QueuedTask> {
+        let mut line = self.1.lock().unwrap();
+        let first = line.tasks.first_entry().filter(|entry| entry.key().0 <= now)?;
+        Some(first.remove())
+    }
+
+    fn len(&self) -> usize {
+        self.1.lock().unwrap().tasks.len()
+    }
+}
+
+#[async_trait]
+impl TaskQueue for Line {
+    async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
+        let name = task.name.as_ref().map(|name| name.as_str().to_owned());
+        if name.is_some_and(|name| !self.1.lock().unwrap().names.insert(name)) {
+            return Ok(Enqueued::AlreadyExists);
+        }
+        self.put(task.not_before.unwrap_or_else(|| self.0.now()), task);
+        Ok(Enqueued::New)
+    }
+}
+
+/// The connector between two systems, and the service that works for it.
+struct World {
+    clock: Arc<ManualClock>,
+    google: Arc<Desk>,
+    company: Arc<Desk>,
+    line: Arc<Line>,
+    deps: Deps,
+    minute: u32,
+    delivered: usize,
+    longest_line: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = ManualClock::at(start());
+        let (google, company) =
+            (Desk::new(Side::Google, clock.clone()), Desk::new(Side::Company, clock.clone()));
+        let line = Arc::new(Line(clock.clone(), Mutex::default()));
+        // Of outages nobody is told here: that is another suite's.
+        let patient =
+            Tolerance { fresh: Duration::days(99), default: Duration::days(99), stale: Duration::days(99) };
+        let switches =
+            Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
+        let deps = Deps {
+            clock: clock.clone(),
+            store: Arc::new(SqliteStore::in_memory().unwrap()),
+            queue: line.clone(),
+            systems: Sides {
+                google: google.clone() as Arc<dyn CaseSystem>,
+                company: company.clone() as Arc<dyn CaseSystem>,
+            },
+            settings: TaskSettings {
+                rules: Rules {
+                    switches,
+                    carry_internal_comments: false,
+                    comment_visibility: Visibility::Public,
+                },
+                windows: Sides { google: Duration::minutes(30), company: Duration::minutes(5) },
+                max_case_age: Duration::days(30),
+                retention: Duration::days(30),
+                tolerances: ToleranceTable([patient; 5]),
+                deadline: StdDuration::from_mins(10),
+                lease: Duration::minutes(20),
+                syncs_per_minute: PACE,
+            },
+            metrics: Metrics::shared(),
+            stop: CancellationToken::new(),
+        };
+        Self { clock, google, company, line, deps, minute: 0, delivered: 0, longest_line: 0 }
+    }
+
+    /// So many pairs in step, and then an outage of a day in which something is said on each at Google.
+    async fn after_a_long_outage(cases: u32) -> Self {
+        let world = Self::new();
+        for number in 0..cases {
+            world.pair(number).await;
+        }
+        for side in Side::BOTH {
+            world.deps.store.set_last_polled_at(side, start()).await.unwrap();
+        }
+        world.clock.advance(Duration::hours(20));
+        for number in 0..cases {
+            world.clock.advance(Duration::milliseconds(100));
+            world.google.says(&google_name(number), "news", false);
+        }
+        world.clock.advance(Duration::hours(4));
+        world
+    }
+
+    async fn pair(&self, number: u32) {
+        let (google, company) = (google_name(number), number.to_string());
+        // Few are urgent, as it is with cases.
+        let priority = Priority::ALL[(number as usize % 16).min(4)];
+        self.google.opens(google.clone(), None, priority);
+        self.company.opens(company.clone(), Some(google.clone()), priority);
+        let name = FirstSeen::Google(GoogleCaseName::parse(&google).unwrap());
+        let now = self.clock.now();
+        let mut mapping = CaseMapping::first_seen(name, Some(priority), Some(now), now);
+        mapping.company_case_id = Some(CompanyCaseId::parse(&company).unwrap());
+        mapping.linked_at = Some(now);
+        mapping.waiting = Sides::default();
+        mapping.carried_updated_at = Sides { google: Some(now), company: Some(now) };
+        mapping.set_stored_synced_at(Side::Google, now);
+        mapping.record(Entry {
+            side: Side::Google,
+            kind: ItemKind::Comment,
+            id: "said long ago".to_owned(),
+            source: Source::Notice(Notice::NowSyncing),
+            source_at: None,
+            written_at: None,
+        });
+        self.deps.store.create(mapping).await.unwrap();
+    }
+
+    async fn run(&self, task: Task) -> Outcome {
+        tasks::run(&self.deps, task, Caller::Queue, Mode::Act).await.outcome
+    }
+
+    /// Cron, and then a minute in which `capacity` tasks are delivered, if so many are due. Returns early when `done`.
+    async fn minute(&mut self, capacity: u32, done: impl Fn(&Self) -> bool) {
+        assert_eq!(self.run(Task::PollGoogle).await, Outcome::Done);
+        assert_eq!(self.run(Task::PollCompany).await, Outcome::Done);
+        if self.minute.is_multiple_of(5) {
+            assert_eq!(self.run(Task::DetectOutages).await, Outcome::Done);
+        }
+        self.minute += 1;
+        self.longest_line = self.longest_line.max(self.line.len());
+        for _ in 0..capacity {
+            if done(self) {
+                return;
+            }
+            self.clock.advance(Duration::milliseconds(60_000 / i64::from(capacity)));
+            if let Some(task) = self.line.next_due(self.clock.now()) {
+                self.deliver(task).await;
+            }
+        }
+    }
+
+    async fn deliver(&mut self, task: QueuedTask) {
+        let parsed = Task::parse(task.kind, task.body.to_string().as_bytes()).unwrap();
+        self.delivered += 1;
+        if self.run(parsed).await == Outcome::Failed {
+            self.line.put(self.clock.now() + Duration::minutes(5), task);
+        }
+    }
+
+    fn is_carried(&self, google: &str) -> bool {
+        self.company.held().values().any(|(case, _)| case.counterpart.as_deref() == Some(google))
+    }
+
+    /// How many syncs are delivered from the next poll on until a case that somebody opens now stands on the other side.
+    async fn syncs_before_a_fresh_case(&mut self, number: u32, capacity: u32) -> usize {
+        let fresh = google_name(number);
+        self.google.opens(fresh.clone(), None, Priority::P0);
+        let before = self.delivered;
+        let limit = self.minute + 60;
+        while !self.is_carried(&fresh) {
+            assert!(self.minute < limit, "{fresh} is never carried");
+            self.minute(capacity, |world| world.is_carried(&fresh)).await;
+        }
+        self.delivered - before - 1
+    }
+
+    async fn waiting(&self) -> usize {
+        let found = self.deps.store.list(MappingFilter::NeedsWatching, None, usize::MAX / 2).await;
+        found.unwrap().mappings.len()
+    }
+
+    /// On how many company cases so many comments stand.
+    fn company_cases_with(&self, comments: usize) -> usize {
+        self.company.held().values().filter(|(_, held)| held.len() == comments).count()
+    }
+}
+
+fn google_name(number: u32) -> String {
+    format!("organizations/1/cases/{}", 100_000 + number)
+}
+
+#[tokio::test]
+async fn a_fresh_p0_is_carried_among_the_first_and_every_case_in_the_end() {
+    let mut world = World::after_a_long_outage(CASES).await;
+    let mut before_p0 = Vec::new();
+    world.minute(PACE, |_| false).await;
+    assert_eq!(world.waiting().await + world.company_cases_with(1), CASES as usize);
+    while world.company_cases_with(1) < CASES as usize || world.line.len() > 0 {
+        world.minute(PACE, |_| false).await;
+        if world.minute <= 25 && world.minute.is_multiple_of(8) {
+            let syncs = world.syncs_before_a_fresh_case(CASES + world.minute, PACE).await;
+            before_p0.push((world.waiting().await, syncs));
+        }
+        assert!(world.minute < 120, "{} cases starve", world.waiting().await);
+    }
+    println!(
+        "{CASES} cases: {} syncs in {} minutes, at most {} queued; (waiting, syncs before a fresh P0): {before_p0:?}",
+        world.delivered, world.minute, world.longest_line
+    );
+    assert_eq!((before_p0.len(), world.waiting().await), (3, 0));
+    for (waiting, syncs) in before_p0 {
+        assert!(waiting > 500, "all is carried already: nothing was shown");
+        assert!(syncs <= 250, "{syncs} syncs came before a fresh P0: more than half a minute's worth");
+    }
+    assert_eq!(world.company_cases_with(1), CASES as usize, "each carried once");
+    assert!(world.longest_line < 5_000, "{} tasks were queued at once", world.longest_line);
+}
+
+#[tokio::test]
+async fn after_the_queue_stood_still_a_fresh_p0_waits_for_some_minutes_worth_only() {
+    let mut world = World::after_a_long_outage(CASES).await;
+    // The polls run, and nothing is delivered.
+    for _ in 0..12 {
+        world.minute(1, |_| true).await;
+        world.clock.advance(Duration::minutes(1));
+    }
+    let queued = world.line.len();
+    let syncs = world.syncs_before_a_fresh_case(CASES, PACE).await;
+    println!("{queued} queued after twelve minutes; {syncs} syncs before a fresh P0");
+    assert!(syncs <= queued && queued <= 6 * PACE as usize, "{queued} queued, {syncs} before a fresh P0");
+}
+
+#[tokio::test]
+async fn what_the_crm_did_not_take_while_it_was_down_does_not_hold_up_a_fresh_p0() {
+    let mut world = World::new();
+    for number in 0..2_000 {
+        world.pair(number).await;
+    }
+    world.clock.advance(Duration::hours(1));
+    world.minute(PACE, |_| false).await;
+    // For an hour and a half the CRM is down, and people at Google go on.
+    *world.company.down.lock().unwrap() = true;
+    for minute in 0..90 {
+        for number in 0..20 {
+            world.google.says(&google_name((minute * 20 + number) % 2_000), "news", false);
+        }
+        assert_eq!(world.run(Task::PollGoogle).await, Outcome::Done);
+        assert_eq!(world.run(Task::PollCompany).await, Outcome::Failed);
+        if minute % 5 == 0 {
+            world.run(Task::DetectOutages).await;
+        }
+        for _ in 0..PACE {
+            world.clock.advance(Duration::milliseconds(120));
+            if let Some(task) = world.line.next_due(world.clock.now()) {
+                world.deliver(task).await;
+            }
+        }
+    }
+    *world.company.down.lock().unwrap() = false;
+    let (waiting, queued) = (world.waiting().await, world.line.len());
+    assert!(waiting > 1_500, "{waiting} wait");
+    let syncs = world.syncs_before_a_fresh_case(CASES, PACE).await;
+    println!("{waiting} wait, {queued} queued; {syncs} syncs before a fresh P0");
+    assert!(queued < 500, "{queued} tasks were repeated all the time");
+    assert!(syncs <= 500, "{syncs} syncs came before a fresh P0: more than a minute's worth");
+    while world.waiting().await > 0 {
+        world.minute(PACE, |_| false).await;
+        assert!(world.minute < 120, "{} cases starve", world.waiting().await);
+    }
+}
