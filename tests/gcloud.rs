@@ -1,4 +1,4 @@
-//! The stores on Google Cloud against Google's own emulators, which come with the Cloud SDK.
+//! Stores, queues, credentials and what is deployed, against Google's own software from the Cloud SDK.
 //!
 //! Runs with `cargo test --features real-parts --test gcloud`. Needs `gcloud` with its emulators, and Java; starts and
 //! stops the emulators itself, each on a free port.
@@ -8,14 +8,28 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+#[path = "harness/mod.rs"]
+#[expect(dead_code, reason = "some of it serves other CRMs and backends")]
+mod harness;
+#[path = "main_job/mod.rs"]
+#[expect(dead_code, reason = "the table of all CRMs is printed by another suite")]
+mod main_job;
 #[path = "it/queue_contract.rs"]
 #[expect(dead_code, reason = "some of it serves the embedded queue's own suite only")]
 mod queue_contract;
+#[expect(dead_code, reason = "some of it serves the suites of the process alone")]
+mod service;
 #[path = "it/contract/store.rs"]
 mod store;
 
+#[path = "gcloud/backend.rs"]
+mod backend;
 #[path = "gcloud/cloud_tasks.rs"]
 mod cloud_tasks;
+#[path = "gcloud/commands.rs"]
+mod commands;
+#[path = "gcloud/credentials.rs"]
+mod credentials;
 #[path = "gcloud/datastore.rs"]
 mod datastore;
 #[path = "gcloud/deploy_files.rs"]
@@ -24,10 +38,16 @@ mod deploy_files;
 mod emulator;
 #[path = "gcloud/firestore.rs"]
 mod firestore;
+#[path = "gcloud/instances.rs"]
+mod instances;
+#[path = "gcloud/main_job.rs"]
+mod main_job_table;
 #[path = "gcloud/relay.rs"]
 mod relay;
 #[path = "gcloud/task_queue.rs"]
 mod task_queue;
+#[path = "gcloud/watching.rs"]
+mod watching;
 
 /// A plain client, to look at what is stored without our stores.
 fn http() -> reqwest::Client {

@@ -20,21 +20,15 @@ pub(super) async fn task(config: &Config, task: Task, dry_run: bool) -> anyhow::
 /// Tries everything that the service needs.
 pub(super) async fn check(config: &Config, json: bool) -> anyhow::Result<bool> {
     let parts = Parts::build(config).await?;
-    let store = parts.deps.store.check().await;
-    let mut checks = vec![Check {
-        what: format!("store: {}", config.store.url),
-        result: store.map(|()| "can be read and written".to_owned()).map_err(|error| error.to_string()),
-    }];
+    let mut checks = tasks::check(&parts.deps).await;
     if let QueueConfig::Embedded { path, cron, .. } = &config.queue {
         let cron = if *cron { "" } else { "; cron is off: somebody else must call GET /cron/…" };
-        checks.push(Check {
-            what: "queues".to_owned(),
-            result: Ok(format!("embedded, in {}{cron}", path.display())),
-        });
+        let result = Ok(format!("embedded, in {}{cron}", path.display()));
+        checks.insert(1, Check { what: "queues".to_owned(), result });
     }
-    checks.extend(parts.deps.queue.check().await);
-    for side in Side::BOTH {
-        checks.extend(parts.deps.systems[side].check().await);
+    // Which store it is stands in the configuration, which the service's own check does not see.
+    if let Some(store) = checks.first_mut() {
+        store.what = format!("store: {}", config.store.url);
     }
     let good = checks.iter().all(|check| check.result.is_ok());
     if json {

@@ -81,13 +81,26 @@ impl Csapi {
     fn advice(&self, error: &ApiError) -> String {
         let parent = &self.settings.parent;
         let advice = match (error.kind, error.status) {
+            (ApiErrorKind::Unauthorized, Some(403)) if error.is_disabled_api() => {
+                "the API is not enabled in the project that the service account belongs to: `gcloud services enable \
+                 cloudsupport.googleapis.com --project=PROJECT`, and wait a few minutes"
+                    .to_owned()
+            }
+            // Google's documentation, "Set the quota project": what it says to a person's own credentials.
+            (ApiErrorKind::Unauthorized, Some(403)) if error.message.contains("quota project") => {
+                "these are a person's credentials, not the service account's: docs/deploy.md says how to check as the \
+                 service account"
+                    .to_owned()
+            }
             (ApiErrorKind::Unauthorized, Some(403)) => format!(
-                "check google.parent, enable the API (gcloud services enable cloudsupport.googleapis.com), and grant the \
-                 service account roles/cloudsupport.techSupportEditor and roles/resourcemanager.organizationViewer on \
-                 {parent}"
+                "check that google.parent, {parent}, is the right one, and grant the service account both roles there: \
+                 `{}` and `{}`; a new grant can take some minutes",
+                grant_command(parent, "roles/cloudsupport.techSupportEditor"),
+                grant_command(parent, "roles/resourcemanager.organizationViewer"),
             ),
             (ApiErrorKind::Unauthorized, _) => {
-                "check google.auth and the service account that the service runs as".to_owned()
+                "check google.auth, the service account that the service runs as, and that this machine's clock is right"
+                    .to_owned()
             }
             (ApiErrorKind::NotFound, _) => format!(
                 "check google.base_url, and google.parent: {parent} does not exist, or the service account may not \
@@ -102,4 +115,10 @@ impl Csapi {
         };
         format!("{error}; {advice}")
     }
+}
+
+/// Gives the service account a role on `organizations/1` or `projects/p`.
+fn grant_command(parent: &str, role: &str) -> String {
+    let (collection, id) = parent.split_once('/').unwrap_or(("organizations", parent));
+    format!("gcloud {collection} add-iam-policy-binding {id} --member=serviceAccount:EMAIL --role={role}")
 }

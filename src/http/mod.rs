@@ -3,6 +3,8 @@
 mod api;
 mod auth;
 mod problem;
+mod serve;
+mod shared;
 mod status;
 
 use std::net::SocketAddr;
@@ -10,12 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
@@ -23,14 +26,18 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::config::{Platform, Secret};
-use crate::entities::Side;
+use crate::entities::{Global, Side};
 use crate::queue::QueuedTask;
 use crate::tasks::{self, Caller, Deps, Mode, Task, TaskKind};
 use crate::telemetry::{SideLabels, request_span};
 
+use shared::Shared;
+
 pub use api::describe as describe_mapping;
 pub use auth::{Identity, Proof};
 pub use problem::Problem;
+pub use serve::{Limits, serve};
+pub use shared::SHARED_FOR;
 pub use status::status;
 
 /// The largest body of a task request, in bytes.
@@ -72,6 +79,8 @@ pub enum Endpoint {
     Mapping,
     /// `GET`: the watermarks.
     Global,
+    /// `GET`: whether everything is there that the service needs, as it finds it with its own credentials.
+    Check,
     /// `GET`: for Prometheus.
     Metrics,
 }
@@ -86,6 +95,7 @@ pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::Mappings, "/api/mappings", Access::People),
     (Endpoint::Mapping, "/api/mappings/{id}", Access::People),
     (Endpoint::Global, "/api/global", Access::People),
+    (Endpoint::Check, "/api/check", Access::People),
     (Endpoint::Metrics, "/metrics", Access::People),
 ];
 
@@ -104,7 +114,14 @@ pub struct Service {
     pub running: TaskTracker,
 }
 
-/// The service's router. It needs the peer's address: serve it with `into_make_service_with_connect_info`.
+/// What the open routes read of the store: whether it can be used, and the watermarks, if they can be read.
+#[derive(Debug, Default)]
+struct Open {
+    ready: Shared<bool>,
+    global: Shared<Option<Global>>,
+}
+
+/// The service's router. It needs the peer's address: [`serve`] tells it.
 pub fn router(service: Service) -> Router {
     let mut router = Router::new();
     for (endpoint, path, access) in ROUTES {
@@ -117,6 +134,7 @@ pub fn router(service: Service) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here").into_response()
         })
+        .layer(Extension(Arc::<Open>::default()))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(axum::middleware::from_fn(logged))
         .with_state(service)
@@ -132,6 +150,7 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
         Endpoint::Mappings => get(api::mappings),
         Endpoint::Mapping => get(api::mapping),
         Endpoint::Global => get(api::global),
+        Endpoint::Check => get(check),
         Endpoint::Metrics => get(metrics),
     }
 }
@@ -199,24 +218,25 @@ fn known_task(name: &str) -> Result<TaskKind, Problem> {
 
 async fn run_task(
     State(service): State<Service>,
-    Path(name): Path<String>,
-    axum::Extension(identity): axum::Extension<Identity>,
+    name: Result<Path<String>, PathRejection>,
+    Extension(identity): Extension<Identity>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let kind = known_task(&name)?;
+    let kind = known_task(&part(name)?)?;
     let caller = identity.caller();
     let body = match read_body(body).await {
         Ok(body) => body,
         // R4: it would be too large on every retry, and a sync's queue retries for ever.
         Err(BodyError::TooLarge) if caller == Caller::Queue => {
-            return Ok(status::malformed(kind, caller, format!("at most {MAX_BODY} bytes are read")));
+            let reason = format!("at most {MAX_BODY} bytes are read");
+            return Ok(status::malformed(&service.deps.metrics, kind, caller, reason));
         }
         Err(error) => return Err(error.into()),
     };
     let task = match Task::parse(kind, &body) {
         Ok(task) => task,
         // R4: a queue must not repeat what can never succeed.
-        Err(reason) => return Ok(status::malformed(kind, caller, reason)),
+        Err(reason) => return Ok(status::malformed(&service.deps.metrics, kind, caller, reason)),
     };
     let deps = Arc::clone(&service.deps);
     // On a task of its own: a caller who hangs up does not stop it half-way.
@@ -262,8 +282,11 @@ async fn read_body(body: Body) -> Result<Vec<u8>, BodyError> {
     tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn queue_task(State(service): State<Service>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let kind = known_task(&name)?;
+async fn queue_task(
+    State(service): State<Service>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let kind = known_task(&part(name)?)?;
     if !kind.is_scheduled() {
         return Err(Problem::new(StatusCode::NOT_FOUND, "This task is not scheduled")
             .detail(format!("{kind} is queued by the polls; POST {} runs one", kind.path())));
@@ -279,26 +302,27 @@ async fn queue_task(State(service): State<Service>, Path(name): Path<String>) ->
     }
 }
 
-async fn readyz(State(service): State<Service>) -> Response {
-    match service.deps.store.check().await {
-        Ok(()) => Json(json!({ "status": "ready" })).into_response(),
-        Err(error) => {
-            tracing::error!("not ready: {error}");
-            // The reason is in the log: this route is open to everybody.
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The store cannot be used").into_response()
-        }
+async fn readyz(State(service): State<Service>, Extension(open): Extension<Arc<Open>>) -> Response {
+    let check = async {
+        let checked = service.deps.store.check().await;
+        checked.map_err(|error| tracing::error!("not ready: {error}")).is_ok()
+    };
+    if open.ready.get(service.deps.clock.now(), check).await {
+        Json(json!({ "status": "ready" })).into_response()
+    } else {
+        // The reason is in the log: this route is open to everybody.
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The store cannot be used").into_response()
     }
 }
 
 /// R24: answers from `Global` alone.
-async fn healthz_sync(State(service): State<Service>) -> Response {
-    let global = match service.deps.store.global().await {
-        Ok(global) => global,
-        Err(error) => {
-            tracing::error!("the polls' ages are not known: {error}");
-            return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The store cannot be used")
-                .into_response();
-        }
+async fn healthz_sync(State(service): State<Service>, Extension(open): Extension<Arc<Open>>) -> Response {
+    let read = async {
+        let global = service.deps.store.global().await;
+        global.map_err(|error| tracing::error!("the polls' ages are not known: {error}")).ok()
+    };
+    let Some(global) = open.global.get(service.deps.clock.now(), read).await else {
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The store cannot be used").into_response();
     };
     let ages = global.poll_ages(service.deps.clock.now());
     let healthy = Side::BOTH.into_iter().all(|side| ages[side].is_some_and(|age| age < POLL_TOO_OLD));
@@ -329,6 +353,23 @@ async fn metrics(State(service): State<Service>) -> Response {
     }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], service.deps.metrics.render()).into_response()
+}
+
+/// What `casebridge check` tries, with the credentials, the environment and the network of the service itself. 200 if all
+/// holds, else 500: `curl --fail-with-body` tells.
+async fn check(State(service): State<Service>) -> Response {
+    let checks = tasks::check(&service.deps).await;
+    let good = checks.iter().all(|check| check.result.is_ok());
+    let status = if good { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    (status, Json(json!({ "ok": good, "checks": checks }))).into_response()
+}
+
+/// A part of the path.
+fn part(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    path.map(|Path(part)| part).map_err(|_| {
+        Problem::new(StatusCode::BAD_REQUEST, "The path is not valid")
+            .detail("what is escaped in it has to be UTF-8".to_owned())
+    })
 }
 
 /// A query parameter that is a number.

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::Problem;
 use crate::tasks::{Caller, Outcome, TaskKind, TaskReport};
+use crate::telemetry::Metrics;
 
 /// The status for an outcome. Never 503 or 429, which throttle the queue or mean something else to the platform, and never
 /// an upstream's own.
@@ -19,14 +20,14 @@ pub const fn status(outcome: Outcome, caller: Caller) -> StatusCode {
 }
 
 /// A body that is not the task's: a person is told, a queue must not repeat it.
-pub(super) fn malformed(task: TaskKind, caller: Caller, reason: String) -> Response {
+pub(super) fn malformed(metrics: &Metrics, task: TaskKind, caller: Caller, reason: String) -> Response {
     match caller {
         Caller::Person => {
             Problem::new(StatusCode::BAD_REQUEST, "The body is not valid").detail(reason).into_response()
         }
         Caller::Queue => {
-            tracing::error!(task = task.name(), outcome = "abandoned", "{reason}");
             let report = TaskReport::abandoned(task, reason);
+            report.record(metrics);
             (status(report.outcome, caller), Json(report.to_json())).into_response()
         }
     }

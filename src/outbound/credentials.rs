@@ -87,7 +87,10 @@ impl GoogleCredentials {
 impl Credentials for GoogleCredentials {
     async fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>, String> {
         let token = self.provider.token(self.scopes).await.map_err(|error| {
-            format!("no token for Google Cloud: {error}; on a workstation run `gcloud auth application-default login`, elsewhere attach a service account")
+            format!(
+                "no token for Google Cloud: {error}; on a workstation run `gcloud auth application-default login`, elsewhere \
+                 attach a service account; if there is one, check that this machine's clock is right"
+            )
         })?;
         let mut value = HeaderValue::from_str(&format!("Bearer {}", token.as_str()))
             .map_err(|_| "the token for Google Cloud cannot stand in a header".to_owned())?;

@@ -95,8 +95,10 @@ impl CloudTasksQueue {
                 "the API is not enabled: `gcloud services enable cloudtasks.googleapis.com --project={project}`"
             )),
             Some(403) => Some(format!(
-                "the service account may not queue tasks: `{}`; a new grant can take some minutes",
-                self.grant_command(ROLE)
+                "the service account may not queue tasks for App Engine: if {project} is the right project, `{}` and `{}`; a \
+                 new grant can take some minutes",
+                self.grant_command(ROLE),
+                self.grant_command(APP_ENGINE_ROLE)
             )),
             Some(404) => Some(format!(
                 "there is no queue {kind} in {location}: `{}` makes all six, in the region of the App Engine application; \
@@ -124,6 +126,9 @@ impl CloudTasksQueue {
 
 /// What the service account needs to queue tasks.
 const ROLE: &str = "roles/cloudtasks.enqueuer";
+/// A task for App Engine also takes `appengine.applications.get` (discovery document, `AppEngineHttpRequest`), which the role
+/// above does not hold.
+const APP_ENGINE_ROLE: &str = "roles/appengine.appViewer";
 
 #[async_trait]
 impl TaskQueue for CloudTasksQueue {

@@ -46,7 +46,7 @@ impl GoogleDatabase {
         }
     }
 
-    /// As `gcloud firestore databases create --type` takes it.
+    /// What such a database is made with: gcloud takes it as `--type`.
     const fn mode(self) -> &'static str {
         match self {
             Self::Firestore => "firestore-native",
@@ -214,8 +214,8 @@ impl Target {
                  wait a few minutes"
             ),
             Code::PermissionDenied => format!(
-                "the service account may not use this database ({message}): give it the role Cloud Datastore User, \
-                 `gcloud projects add-iam-policy-binding {project} --member=serviceAccount:EMAIL \
+                "the service account may not use this database ({message}): if {project} is the right project, give it the \
+                 role Cloud Datastore User, `gcloud projects add-iam-policy-binding {project} --member=serviceAccount:EMAIL \
                  --role=roles/datastore.user`"
             ),
             Code::NotFound => format!(

@@ -4,6 +4,7 @@
 
 mod admission;
 mod carry_out;
+mod check;
 mod cleanup;
 mod compare;
 mod detect_outages;
@@ -31,8 +32,9 @@ use crate::entities::{Side, Sides, ToleranceTable};
 use crate::queue::TaskQueue;
 use crate::store::Store;
 use crate::sync::Rules;
-use crate::telemetry::{Metrics, TaskLabels};
+use crate::telemetry::Metrics;
 
+pub use check::check;
 pub use report::{CarriedItem, Outcome, TaskReport};
 
 /// One of the six tasks of the documented design.
@@ -287,10 +289,7 @@ pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskRep
         }
     };
     report.duration = (deps.clock.now() - started).to_std().unwrap_or_default();
-    let labels = TaskLabels { task: kind.name(), outcome: report.outcome.name() };
-    deps.metrics.tasks.get_or_create(&labels).inc();
-    deps.metrics.task_seconds.get_or_create(&labels).observe(report.duration.as_secs_f64());
-    report.log();
+    report.record(&deps.metrics);
     report
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::TaskKind;
+use crate::telemetry::{Metrics, TaskLabels};
 
 /// How a task ended. `http` turns it into a status, by one table (`R4`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +108,15 @@ impl TaskReport {
         Value::Object(object)
     }
 
-    /// One event for each run, with its counts.
-    pub(super) fn log(&self) {
+    /// Counts a run, and logs the one event that it has.
+    pub(crate) fn record(&self, metrics: &Metrics) {
+        let labels = TaskLabels { task: self.task.name(), outcome: self.outcome.name() };
+        metrics.tasks.get_or_create(&labels).inc();
+        metrics.task_seconds.get_or_create(&labels).observe(self.duration.as_secs_f64());
+        self.log();
+    }
+
+    fn log(&self) {
         let counts = Value::Object(self.fields.clone()).to_string();
         let (task, outcome) = (self.task.name(), self.outcome.name());
         let detail = self.detail.as_deref().unwrap_or_default();

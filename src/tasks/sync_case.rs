@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::admission::{Admission, AdmissionError, admit, find};
-use super::carry_out::{Session, SyncError, pause};
+use super::carry_out::{Session, SyncError, outcomes, pause};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, poll};
 use crate::cases::Case;
 use crate::entities::{
@@ -23,6 +23,8 @@ const YOUNG_LINK: Duration = Duration::minutes(10);
 
 /// Times at least this precise tell two changes apart.
 const PRECISE: Duration = Duration::milliseconds(10);
+/// How far a system's clock may be behind ours.
+const CLOCKS_APART: Duration = Duration::minutes(1);
 
 /// The sync of one case.
 pub(super) struct Request<'a> {
@@ -259,7 +261,8 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
         // A time to the second, or the minute, may stand for a change that came after the reading (R15): it is not the
         // mark of what was carried, and the next poll that sees it counts it as news.
         let resolution = deps.capabilities()[side].time_resolution;
-        case.updated_at.filter(|at| *at + resolution <= session.started || resolution < PRECISE)
+        let over = |at: &DateTime<Utc>| *at + resolution + CLOCKS_APART <= session.started;
+        case.updated_at.filter(|at| resolution < PRECISE || over(at))
     };
     let updated =
         Sides { google: settled(Side::Google, &google.case), company: settled(Side::Company, &company.case) };
@@ -362,7 +365,7 @@ async fn finish(
             mapping.recovering = false;
             mapping.last_error = None;
             let reached = horizons(mapping, windows);
-            mapping.ledger.forget_before(reached);
+            mapping.forget_before(reached);
         })
         .await
 }
@@ -512,9 +515,8 @@ async fn told_without_answer(
         return Ok(false);
     };
     let system = &session.deps.systems[side];
-    let since = pending.attempted_at - session.deps.settings.windows[side];
-    let comments = system.comments(case, Some(since)).await?;
-    if comments.iter().any(|comment| texts::is_outcome_of(pending, comment)) {
+    // It is said once in a pair's life: however old it is, it is the one.
+    if !outcomes(system.as_ref(), case, pending, None).await?.is_empty() {
         return Ok(true);
     }
     if session.deps.clock.now() < pending.attempted_at + system.capabilities().write_settles {

@@ -104,14 +104,23 @@ pub fn is_loggable(metadata: &Metadata<'_>) -> bool {
 /// A panic's text could quote content, and its default report is many lines: one line says where it was.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let (file, line) = panic.location().map_or(("", 0), |place| (place.file(), place.line()));
         let backtrace = std::backtrace::Backtrace::capture();
         let backtrace = match backtrace.status() {
             std::backtrace::BacktraceStatus::Captured => Some(backtrace.to_string()),
             _ => None,
         };
-        tracing::error!(panic.place = place, panic.backtrace = backtrace, "a bug: panicked at {place}");
+        log_panic(file, line, backtrace.as_deref());
     }));
+}
+
+fn log_panic(file: &str, line: u32, backtrace: Option<&str>) {
+    tracing::error!(
+        panic.file = file,
+        panic.line = line,
+        panic.backtrace = backtrace,
+        "a bug: panicked at {file}:{line}"
+    );
 }
 
 /// A layer that writes each event as one JSON object on one line, with the fields that Cloud Logging gives a meaning to
@@ -172,8 +181,14 @@ impl<W> CloudLogging<W> {
             put("@type", REPORTED_ERROR.into());
             put("serviceContext", json!({ "service": self.source.service, "version": self.source.version }));
             let mut context = Map::new();
-            // An error without a stack trace is grouped by this place.
-            context.insert("reportLocation".to_owned(), place("filePath", "lineNumber", "functionName"));
+            // An error without a stack trace is grouped by this place: for a panic, where it was, not where it was logged.
+            let mut reported = place("filePath", "lineNumber", "functionName");
+            for (theirs, ours) in [("filePath", "panic.file"), ("lineNumber", "panic.line")] {
+                if let Some(value) = fields.get(ours) {
+                    reported[theirs] = value.clone();
+                }
+            }
+            context.insert("reportLocation".to_owned(), reported);
             if let Some(request) = &request {
                 let mut seen = Map::new();
                 for (theirs, ours) in
@@ -483,6 +498,16 @@ mod tests {
         assert!(context["reportLocation"]["lineNumber"].is_u64());
         assert_eq!(context["reportLocation"]["functionName"], json!(module_path!()));
         assert!(lines[1].get("@type").is_none() && lines[1].get("context").is_none());
+    }
+
+    /// Else all panics of the program would be one error.
+    #[test]
+    fn a_panic_is_reported_where_it_was() {
+        let lines = logged(None, || log_panic("src/sync/plan.rs", 7, None));
+        let place = &lines[0]["context"]["reportLocation"];
+        assert_eq!((&place["filePath"], &place["lineNumber"]), (&json!("src/sync/plan.rs"), &json!(7)));
+        assert_eq!(lines[0]["message"], json!("a bug: panicked at src/sync/plan.rs:7"));
+        assert_eq!(lines[0]["@type"], json!(REPORTED_ERROR));
     }
 
     #[test]

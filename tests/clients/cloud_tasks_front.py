@@ -5,14 +5,19 @@ Cloud SDK, with the project's real queue.yaml. This file is only the way in (RES
 the REST call accepts follows the discovery document of Cloud Tasks v2; unknown fields are refused, as Google's front does.
 
     cloud_tasks_front.py --sdk ROOT --queue-yaml FILE --target http://127.0.0.1:PORT --parent projects/P/locations/L
-                         [--clock SECONDS]
+                         [--clock SECONDS | --workers NUMBER]
 
 With --clock time stands still until POST /stub/run moves it, and nothing runs but in that call; without it time is the
-machine's. Prints its port, and ends when its standard input does. Beside the REST call:
+machine's. With several --target, each delivery goes to the next one, as to the instances of a service. With --workers so many
+tasks are under way at the same time, of each queue no more than its max_concurrent_requests; the stub alone delivers one after
+the other. Prints its port, and ends when its standard input does. Beside the REST call:
 
     POST /stub/run    {"now": SECONDS}      runs what is due then; answers {"next_due": SECONDS or null}
     POST /stub/faults ["lost", "503", …]    what happens to the next calls: an answer lost after the work was done, or a refusal
     GET  /stub/calls                        every accepted body, in order
+    GET  /stub/counts                       {"waiting": tasks that are not done, "existed": names refused because they were used,
+                                            "delivered": deliveries to each target, "failed": those without success,
+                                            "most_at_once": those under way at the same time}
 """
 
 import argparse
@@ -21,6 +26,7 @@ import binascii
 import datetime
 import http.client
 import http.server
+import itertools
 import json
 import logging
 import os
@@ -33,9 +39,11 @@ import urllib.parse
 
 def arguments():
     parser = argparse.ArgumentParser()
-    for name in ("sdk", "queue-yaml", "target", "parent"):
+    for name in ("sdk", "queue-yaml", "parent"):
         parser.add_argument("--" + name, required=True)
+    parser.add_argument("--target", required=True, action="append")
     parser.add_argument("--clock", type=float)
+    parser.add_argument("--workers", type=int, default=1)
     return parser.parse_args()
 
 
@@ -72,14 +80,27 @@ class Clock:
 
 
 class Dispatcher(request_info._LocalFakeDispatcher):
-    """Sends what Google's executor has put together to the service."""
+    """Sends what Google's executor has put together to the service, to its instances in turn."""
 
-    def __init__(self, target):
+    def __init__(self, targets):
         super().__init__()
-        self.target = urllib.parse.urlsplit(target)
+        self.targets = itertools.cycle(urllib.parse.urlsplit(target) for target in targets)
+        self.lock = threading.Lock()
+        self.delivered = {target: 0 for target in targets}
+        self.under_way = self.most_at_once = self.failed = 0
+
+    def begin(self):
+        with self.lock:
+            target = next(self.targets)
+            self.delivered[target.geturl()] += 1
+            self.under_way += 1
+            self.most_at_once = max(self.most_at_once, self.under_way)
+            return target
 
     def add_request(self, method, relative_url, headers, body, source_ip, **_):
-        connection = http.client.HTTPConnection(self.target.hostname, self.target.port, timeout=60)
+        target = self.begin()
+        succeeded = False
+        connection = http.client.HTTPConnection(target.hostname, target.port, timeout=60)
         # The service's own address takes the place of the stub's invented one.
         headers = [(name, value) for name, value in headers if name.lower() != "host"]
         try:
@@ -89,11 +110,69 @@ class Dispatcher(request_info._LocalFakeDispatcher):
             connection.endheaders(body or None)
             answer = connection.getresponse()
             answer.read()
+            succeeded = 200 <= answer.status < 300
             return request_info.ResponseTuple(f"{answer.status} {answer.reason}", answer.getheaders(), b"")
         except (OSError, http.client.HTTPException) as error:
             raise request_info.Error(str(error)) from error
         finally:
             connection.close()
+            with self.lock:
+                self.under_way -= 1
+                self.failed += not succeeded
+
+
+class Shared:
+    """A group of queues as each of several schedulers sees it: without the tasks that are in the hands of another.
+
+    A scheduler asks for the next task when it has done with the one before; whatever else it does, Google's code does.
+    """
+
+    def __init__(self, group, limits, clock):
+        self.group, self.limits, self.clock = group, limits, clock
+        self.lock = threading.Lock()
+        # By thread: the queue and the task that it has.
+        self.held = {}
+        self.done = lambda: None
+
+    def GetNextPushTask(self):
+        with self.lock:
+            had = self.held.pop(threading.get_ident(), None)
+            names = [queue.queue_name for queue, _ in self.held.values()]
+            held = {id(task) for _, task in self.held.values()}
+            free = [
+                (queue, task)
+                for queue in list(self.group._queues.values())
+                if names.count(queue.queue_name) < self.limits.get(queue.queue_name, sys.maxsize)
+                for task in queue._GetTasks()
+                if id(task) not in held
+            ]
+            queue, task = min(free, key=lambda entry: entry[1].eta_usec, default=(None, None))
+            if task is not None and task.eta_usec <= self.clock() * 1_000_000:
+                self.held[threading.get_ident()] = (queue, task)
+        if had:
+            # Its queue may have another that had to wait for it.
+            self.done()
+        return queue, task
+
+
+class Schedulers:
+    """Several of Google's schedulers, in the place of its one."""
+
+    def __init__(self, number, group, limits, clock, executor):
+        shared = Shared(group, limits, clock)
+        self.all = [
+            taskqueue_stub._BackgroundTaskScheduler(shared, executor, retry_seconds=30, _get_time=clock)
+            for _ in range(number)
+        ]
+        shared.done = lambda: self.UpdateNextEventTime(clock())
+
+    def UpdateNextEventTime(self, at):
+        for scheduler in self.all:
+            scheduler.UpdateNextEventTime(at)
+
+    def MainLoop(self):
+        for scheduler in self.all:
+            threading.Thread(target=scheduler.MainLoop, daemon=True).start()
 
 
 class RequestInfo(request_info._LocalRequestInfo):
@@ -158,17 +237,30 @@ class Queues:
     def __init__(self, options):
         self.clock = Clock(options.clock)
         self.parent = options.parent
+        self.dispatcher = Dispatcher(options.target)
         self.stub = taskqueue_stub.TaskQueueServiceStub(
             queue_config_path=options.queue_yaml,
             auto_task_running=options.clock is None,
-            request_data=RequestInfo(Dispatcher(options.target)),
+            request_data=RequestInfo(self.dispatcher),
             gettime=self.clock,
         )
-        self.stub._task_scheduler._get_time = self.clock
+        scheduler = self.stub._task_scheduler
+        scheduler._get_time = self.clock
+        if options.workers > 1:
+            group = self.stub._GetGroup()
+            group._ReloadQueuesFromYaml()
+            limits = {
+                entry.name: entry.max_concurrent_requests
+                for entry in self.stub._last_queue_info.queue
+                if entry.max_concurrent_requests
+            }
+            self.stub._task_scheduler = Schedulers(
+                options.workers, group, limits, self.clock, scheduler.task_executor
+            )
         self.stub.StartBackgroundExecution()
         # Creating a task is one step, also between two calls at the same moment.
         self.creating = threading.Lock()
-        self.faults, self.calls = [], []
+        self.faults, self.calls, self.existed = [], [], 0
 
     def queue(self, name):
         prefix = f"{self.parent}/queues/"
@@ -231,7 +323,9 @@ class Queues:
             with self.creating:
                 self.stub._Dynamic_Add(add, response, None)
         except apiproxy_errors.ApplicationError as error:
-            raise self.refusal(error.application_error) from error
+            refusal = self.refusal(error.application_error)
+            self.existed += refusal.code == 409
+            raise refusal from error
         self.calls.append(body)
         chosen = (response.chosen_task_name or add.task_name).decode()
         return {**task, "name": f"{parent}/tasks/{chosen}"}
@@ -247,6 +341,17 @@ class Queues:
                 "about task de-duplication see the documentation of CreateTaskRequest.",
             )
         return invalid(f"The task queue refused: {ERRORS.ErrorCode.Name(code)}")
+
+    def counts(self):
+        dispatcher = self.dispatcher
+        queues = list(self.stub._GetGroup()._queues.values())
+        return {
+            "waiting": sum(queue.Count() for queue in queues),
+            "existed": self.existed,
+            "delivered": dispatcher.delivered,
+            "failed": dispatcher.failed,
+            "most_at_once": dispatcher.most_at_once,
+        }
 
     def run(self, now):
         self.clock.fixed = max(self.clock.fixed, now)
@@ -277,6 +382,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/stub/calls":
             return self.answer(200, self.queues.calls)
+        if self.path == "/stub/counts":
+            return self.answer(200, self.queues.counts())
         try:
             if self.queues.faults:
                 self.fault(self.queues.faults.pop(0))
@@ -325,12 +432,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         raise Refusal(*known[name])
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        # Tests kill those who call.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def main():
     # The stub reports each failed delivery at length; the tests look at what arrives.
     logging.disable(logging.CRITICAL)
     Handler.queues = Queues(OPTIONS)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)
     # Whoever started this process holds its standard input: it must not outlive them.

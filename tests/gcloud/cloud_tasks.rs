@@ -127,6 +127,7 @@ async fn what_goes_wrong_comes_with_what_to_do() {
     let test = CloudTasks::new().await;
     for (fault, expected) in [
         ("403", "--role=roles/cloudtasks.enqueuer"),
+        ("403", "--role=roles/appengine.appViewer"),
         ("disabled", "gcloud services enable cloudtasks.googleapis.com --project=p"),
         ("400", "gcloud app describe --project=p"),
         ("401", "clock is right"),

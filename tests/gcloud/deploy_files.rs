@@ -7,13 +7,14 @@ use casebridge::queue::queue_yaml::QueueConfig;
 use chrono::Timelike as _;
 use serde_json::{Value, json};
 
-use crate::task_queue::{project_file, sdk_python, sdk_root};
+use crate::emulator::sdk_root;
+use crate::task_queue::{project_file, sdk_python};
 
 fn parsed() -> Value {
     let root = sdk_root();
-    let output = sdk_python(&root)
+    let output = sdk_python(root)
         .arg(project_file("tests/clients/deploy_files.py"))
-        .arg(&root)
+        .arg(root)
         .arg(project_file(""))
         .output()
         .expect("Python starts");

@@ -9,6 +9,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use casebridge::store::DEFAULT_DATABASE;
+use serde_json::json;
+
 /// Which one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -58,6 +61,7 @@ impl Kind {
 pub(crate) struct Emulator {
     process: Child,
     port: u16,
+    kind: Kind,
 }
 
 impl Emulator {
@@ -69,6 +73,16 @@ impl Emulator {
 
     /// Starts one on that port.
     pub(crate) fn start_on(kind: Kind, port: u16) -> Self {
+        Self::start_with(kind, port, None)
+    }
+
+    /// Starts one on that port with what an [`Emulator::export`] has kept.
+    pub(crate) fn start_from(kind: Kind, port: u16, export: &Path) -> Self {
+        Self::start_with(kind, port, Some(export))
+    }
+
+    fn start_with(kind: Kind, port: u16, export: Option<&Path>) -> Self {
+        require_java();
         let jar = sdk_root().join(kind.class_path());
         assert!(
             jar.is_file(),
@@ -86,6 +100,7 @@ impl Emulator {
             .arg(&jar)
             .args(kind.arguments())
             .args(["--host=127.0.0.1".to_owned(), format!("--port={port}")])
+            .args(export.map(|file| format!("--seed_from_export={}", file.display())))
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log.try_clone().unwrap())
@@ -99,7 +114,7 @@ impl Emulator {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        Self { process, port }
+        Self { process, port, kind }
     }
 
     pub(crate) fn host(&self) -> String {
@@ -108,6 +123,22 @@ impl Emulator {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Keeps what that project's default database holds in a file of this folder, for [`Emulator::start_from`]: an emulator has
+    /// it in its memory alone. Not the older one. Documents come back with another update time.
+    pub(crate) async fn export(&self, project: &str, folder: &Path) -> PathBuf {
+        let url = format!("http://{}/emulator/v1/projects/{project}:export", self.host());
+        // Datastore's own name for the default database is empty.
+        let database = if self.kind == Kind::FirestoreNative { DEFAULT_DATABASE } else { "" };
+        let body = json!({
+            "database": format!("projects/{project}/databases/{database}"),
+            "export_directory": folder,
+            "export_name": project,
+        });
+        let answer = crate::http().post(url).bearer_auth("owner").json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+        folder.join(project).join(format!("{project}.overall_export_metadata"))
     }
 }
 
@@ -135,15 +166,21 @@ fn answers(port: u16) -> bool {
         && answer.starts_with(b"HTTP/1.1 200")
 }
 
-/// Where the Cloud SDK is.
-fn sdk_root() -> &'static Path {
-    static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    ROOT.get_or_init(|| {
+fn require_java() {
+    static CHECKED: OnceLock<()> = OnceLock::new();
+    CHECKED.get_or_init(|| {
         let java = Command::new("java").arg("-version").output();
         assert!(
             java.is_ok_and(|output| output.status.success()),
             "`java -version` failed: these tests need Java 11 or newer on the PATH"
         );
+    });
+}
+
+/// The root of the Cloud SDK.
+pub(crate) fn sdk_root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
         let gcloud = Command::new("gcloud")
             .args(["info", "--format=value(installation.sdk_root)"])
             .output()

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use casebridge::entities::{CaseMapping, MappingId, Side};
 use casebridge::outbound::NoCredentials;
 use casebridge::store::{
-    Created, DEFAULT_DATABASE, DatabaseLocation, FirestoreStore, MappingFilter, OperationCounts, Store,
-    StoreError,
+    Created, DEFAULT_DATABASE, DatabaseLocation, FirestoreStore, MappingFilter, OperationCounts, SqliteStore,
+    Store, StoreError,
 };
 use serde_json::json;
 
 use crate::emulator::{Emulator, Kind, new_project, shared};
+use crate::harness::billed::Billed;
 use crate::http;
 use crate::relay::Relay;
 use crate::store::{
@@ -50,13 +51,22 @@ impl Place {
         FirestoreStore::new(at, Arc::new(NoCredentials))
     }
 
+    /// A call of our own, whatever comes of it. `path` follows `documents`.
+    async fn call(&self, method: reqwest::Method, path: &str, body: serde_json::Value) -> reqwest::Response {
+        let url =
+            format!("http://{}/v1/projects/{}/databases/(default)/documents{path}", self.host, self.project);
+        http().request(method, url).bearer_auth("owner").json(&body).send().await.unwrap()
+    }
+
     /// Does by hand what a person does in the console.
     async fn by_hand(&self, method: reqwest::Method, path: &str, body: serde_json::Value) {
-        let url =
-            format!("http://{}/v1/projects/{}/databases/(default)/documents/{path}", self.host, self.project);
-        let answer = http().request(method, url).bearer_auth("owner").json(&body).send().await;
-        let answer = answer.unwrap();
+        let answer = self.call(method, &format!("/{path}"), body).await;
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    /// As another client of the database.
+    async fn post(&self, method: &str, body: serde_json::Value) -> serde_json::Value {
+        self.call(reqwest::Method::POST, &format!(":{method}"), body).await.json().await.unwrap()
     }
 
     async fn delete_by_hand(&self, id: MappingId) {
@@ -169,6 +179,89 @@ async fn operations_are_counted_as_they_are_billed() {
     check("further check", counts(1, 0, 0));
 }
 
+/// What `tests/harness/billed.rs` counts over any other store: the benchmark and tests without an emulator go by it.
+#[tokio::test]
+async fn what_is_counted_over_another_store_is_what_firestore_bills() {
+    let place = Place::new();
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = SqliteStore::open(&folder.path().join("store.db")).unwrap();
+    let (firestore, billed) = (place.store(), Billed::over(Arc::new(sqlite)));
+    let stores: [&dyn Store; 2] = [&firestore, &billed];
+    let mut steps = 0;
+    macro_rules! step {
+        ($what:literal, |$store:ident, $mapping:ident| $work:expr, $mappings:expr) => {{
+            let before = [firestore.operation_counts(), billed.counts()];
+            let mut done = Vec::new();
+            for ($store, $mapping) in stores.into_iter().zip($mappings) {
+                done.push($work);
+            }
+            let after = [firestore.operation_counts(), billed.counts()];
+            let [theirs, ours] = [after[0] - before[0], after[1] - before[1]];
+            assert_eq!(ours, theirs, $what);
+            steps += 1;
+            done
+        }};
+    }
+    let none = || [(), ()];
+    let old = step!("create", |store, _none| create(store, of_google(1)).await, none());
+    step!("create again", |store, _none| store.create(of_google(1)).await.unwrap(), none());
+    step!("create both", |store, _none| create(store, linked(2, 2)).await, none());
+    step!("create what is half there", |store, _none| store.create(linked(1, 3)).await.unwrap(), none());
+    step!("get", |store, mapping| store.get(mapping.id).await.unwrap(), &old);
+    step!("find", |store, _none| store.find_by_google(&google("projects/p", 1)).await.unwrap(), none());
+    step!("find none", |store, _none| store.find_by_company(&company(9)).await.unwrap(), none());
+    let new = step!("update", |store, mapping| store.update(mapping).await.unwrap(), &old);
+    step!("update what changed", |store, mapping| store.update(mapping).await.unwrap_err(), &old);
+    let both = step!(
+        "link",
+        |store, mapping| {
+            let linked = CaseMapping { company_case_id: Some(company(1)), ..mapping.clone() };
+            store.update(&linked).await.unwrap()
+        },
+        &new
+    );
+    for filter in [
+        MappingFilter::All,
+        MappingFilter::NeedsWatching,
+        MappingFilter::Open,
+        MappingFilter::ResolvedBefore(now()),
+    ] {
+        step!("list", |store, _none| store.list(filter, None, 100).await.unwrap().mappings.len(), none());
+    }
+    step!("list a part", |store, _none| store.list(MappingFilter::All, None, 1).await.unwrap().next, none());
+    let resolved = step!(
+        "resolve",
+        |store, mapping| {
+            let resolved =
+                CaseMapping { resolved_at: Some(now() - chrono::Duration::days(31)), ..mapping.clone() };
+            store.update(&resolved).await.unwrap()
+        },
+        &both
+    );
+    step!(
+        "list what is resolved",
+        |store, _none| store
+            .list(MappingFilter::ResolvedBefore(now()), None, 100)
+            .await
+            .unwrap()
+            .mappings
+            .len(),
+        none()
+    );
+    step!("delete", |store, mapping| store.delete(mapping).await.unwrap(), &resolved);
+    step!("delete again", |store, mapping| store.delete(mapping).await.unwrap(), &resolved);
+    step!("watermark", |store, _none| store.set_last_polled_at(Side::Google, now()).await.unwrap(), none());
+    step!(
+        "watermark stays",
+        |store, _none| store.set_last_polled_at(Side::Google, now()).await.unwrap(),
+        none()
+    );
+    step!("global", |store, _none| store.global().await.unwrap(), none());
+    step!("check", |store, _none| store.check().await.unwrap(), none());
+    step!("check again", |store, _none| store.check().await.unwrap(), none());
+    assert_eq!(steps, 24);
+}
+
 #[tokio::test]
 async fn databases_of_a_project_are_kept_apart() {
     let place = Place::new();
@@ -225,6 +318,33 @@ async fn a_write_whose_answer_was_lost_is_done_once() {
     store.set_last_polled_at(Side::Company, now()).await.unwrap();
     assert!(relay.has_lost_it());
     assert_eq!(direct.store().global().await.unwrap().company_last_polled_at, Some(now()));
+}
+
+/// Somebody else's transaction holds the mapping for longer than the emulator lets anybody wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_aborted_is_tried_again() {
+    let place = Place::new();
+    let store = place.store();
+    let mapping = create(&store, of_google(1)).await;
+    let document =
+        format!("projects/{}/databases/(default)/documents/CaseMapping/{}", place.project, mapping.id);
+    let transaction =
+        place.post("beginTransaction", json!({"options": {"readWrite": {}}})).await["transaction"].take();
+    let read = json!({"documents": [document], "transaction": transaction});
+    assert!(place.post("batchGet", read).await[0]["found"].is_object());
+    let update = tokio::spawn({
+        let mapping = mapping.clone();
+        async move { store.update(&mapping).await }
+    });
+    // What one try gets, twice in a row: the store's first has got it by then.
+    for _ in 0..2 {
+        let write = json!({"writes": [{"delete": document}]});
+        assert_eq!(place.post("commit", write).await["error"]["status"], "ABORTED");
+    }
+    assert!(!update.is_finished());
+    place.post("rollback", json!({"transaction": transaction})).await;
+    let updated = update.await.unwrap().unwrap();
+    assert_eq!(place.store().get(mapping.id).await.unwrap(), Some(updated));
 }
 
 #[tokio::test(flavor = "multi_thread")]

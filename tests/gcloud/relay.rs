@@ -1,4 +1,4 @@
-//! A relay between a store and an emulator that can lose answers.
+//! A relay between a store and an emulator that can lose answers, and be cut.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 /// What the request holds whose answer is to be lost; `None` while nothing is.
 type Losing = Arc<Mutex<Option<String>>>;
 
-/// Passes everything on, until it is told to lose an answer.
+/// Passes everything on, until it is told to lose an answer or is cut.
 pub(crate) struct Relay {
     address: SocketAddr,
     losing: Losing,
+    /// What the connections hang on; `None` while the relay is cut.
+    line: Arc<Mutex<Option<CancellationToken>>>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -23,17 +26,35 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let losing = Losing::default();
+        let line = Arc::new(Mutex::new(Some(CancellationToken::new())));
         let accepting = tokio::spawn({
-            let losing = Arc::clone(&losing);
+            let (losing, line) = (Arc::clone(&losing), Arc::clone(&line));
             async move {
                 while let Ok((client, _)) = listener.accept().await {
+                    let Some(whole) = line.lock().unwrap().clone() else { continue };
                     if let Ok(server) = TcpStream::connect(&host).await {
-                        tokio::spawn(relay(client, server, Arc::clone(&losing)));
+                        tokio::spawn(whole.run_until_cancelled_owned(relay(
+                            client,
+                            server,
+                            Arc::clone(&losing),
+                        )));
                     }
                 }
             }
         });
-        Self { address, losing, accepting }
+        Self { address, losing, line, accepting }
+    }
+
+    /// Breaks every connection at once, whatever was under way on it, and lets nobody through any more.
+    pub(crate) fn cut(&self) {
+        if let Some(line) = self.line.lock().unwrap().take() {
+            line.cancel();
+        }
+    }
+
+    /// Lets everybody through again.
+    pub(crate) fn mend(&self) {
+        *self.line.lock().unwrap() = Some(CancellationToken::new());
     }
 
     pub(crate) fn host(&self) -> String {

@@ -1,5 +1,6 @@
 //! App Engine's own task queue, behind the REST call of Cloud Tasks: `tests/clients/cloud_tasks_front.py`, started here.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -15,20 +16,12 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::emulator::sdk_root;
+
 /// Project and region of the queues.
 pub(crate) const PROJECT: &str = "p";
 /// See [`PROJECT`].
 pub(crate) const LOCATION: &str = "l";
-
-/// The root of the Cloud SDK.
-pub(crate) fn sdk_root() -> PathBuf {
-    let output = Command::new("gcloud")
-        .args(["info", "--format=value(installation.sdk_root)"])
-        .output()
-        .expect("gcloud starts: install the Google Cloud SDK");
-    assert!(output.status.success(), "gcloud info: {}", String::from_utf8_lossy(&output.stderr));
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
-}
 
 /// A Python that runs the SDK's own code: the one that comes with it, else the machine's, without its packages.
 pub(crate) fn sdk_python(root: &Path) -> Command {
@@ -50,6 +43,21 @@ pub(crate) struct TaskQueueFront {
     http: reqwest::Client,
 }
 
+/// What a [`TaskQueueFront`] has seen.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub(crate) struct Counts {
+    /// Tasks that are not done.
+    pub(crate) waiting: usize,
+    /// Tasks that were refused because their name was used.
+    pub(crate) existed: usize,
+    /// Deliveries to each target.
+    pub(crate) delivered: BTreeMap<String, usize>,
+    /// Deliveries that were not answered with success.
+    pub(crate) failed: usize,
+    /// The most deliveries that were under way at the same time.
+    pub(crate) most_at_once: usize,
+}
+
 impl TaskQueueFront {
     /// Starts it with the project's queue.yaml, delivering to `target`. `start`: its time stands still there until it is
     /// moved; else its time is the machine's.
@@ -59,19 +67,29 @@ impl TaskQueueFront {
 
     /// The same with another queue.yaml.
     pub(crate) fn start_with(queue_yaml: &Path, target: &Url, start: Option<DateTime<Utc>>) -> Self {
+        let clock = start.map(|start| ["--clock".to_owned(), start.timestamp().to_string()]);
+        Self::launch(queue_yaml, std::slice::from_ref(target), clock.into_iter().flatten())
+    }
+
+    /// Starts it with the project's queue.yaml and the machine's time, delivering to these instances in turn, several tasks at
+    /// the same time.
+    pub(crate) fn start_among(instances: &[Url]) -> Self {
+        let workers = ["--workers".to_owned(), "16".to_owned()];
+        Self::launch(&project_file("queue.yaml"), instances, workers)
+    }
+
+    fn launch(queue_yaml: &Path, targets: &[Url], more: impl IntoIterator<Item = String>) -> Self {
         let root = sdk_root();
-        let mut command = sdk_python(&root);
+        let mut command = sdk_python(root);
         command
             .arg(project_file("tests/clients/cloud_tasks_front.py"))
             .arg("--sdk")
-            .arg(&root)
+            .arg(root)
             .arg("--queue-yaml")
             .arg(queue_yaml)
-            .args(["--target", target.as_str()])
-            .args(["--parent", &format!("projects/{PROJECT}/locations/{LOCATION}")]);
-        if let Some(start) = start {
-            command.args(["--clock", &start.timestamp().to_string()]);
-        }
+            .args(targets.iter().flat_map(|target| ["--target", target.as_str()]))
+            .args(["--parent", &format!("projects/{PROJECT}/locations/{LOCATION}")])
+            .args(more);
         // Its standard input is never written to: when it closes, the process ends.
         let mut process =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
@@ -81,6 +99,11 @@ impl TaskQueueFront {
             line.trim().parse().expect("the task queue's front says its port; its complaint is above");
         let url = Url::parse(&format!("http://127.0.0.1:{port}")).unwrap();
         Self { process, url, http: crate::http() }
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
     }
 
     /// A client of ours for it.
@@ -123,8 +146,17 @@ impl TaskQueueFront {
 
     /// The bodies of the calls that queued a task.
     pub(crate) async fn calls(&self) -> Vec<Value> {
-        let answer = self.http.get(self.at("calls")).send().await.unwrap();
-        answer.json().await.unwrap()
+        self.get("calls").await
+    }
+
+    /// What has happened so far.
+    pub(crate) async fn counts(&self) -> Counts {
+        self.get("counts").await
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, what: &str) -> T {
+        let answer = self.http.get(self.at(what)).send().await.unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
     }
 
     async fn post(&self, what: &str, body: &Value) -> Value {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use casebridge::cases::Check;
 use casebridge::clock::SharedClock;
-
+use casebridge::config::Platform;
 use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions};
 use casebridge::queue::queue_yaml::QueueConfig;
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
@@ -22,8 +22,14 @@ pub(crate) trait Backend: Send + Sync {
     /// A store on the database: one for each instance that asks.
     async fn store(&self, clock: &SharedClock) -> Arc<dyn Store>;
 
-    /// The queue, which calls the service there with [`INTERNAL_TOKEN`]. Asked for once.
+    /// The queue, which calls the service there and proves itself as that platform's do: with [`INTERNAL_TOKEN`], or with
+    /// App Engine's headers. Asked for once.
     async fn queue(&self, service: SocketAddr, clock: &SharedClock) -> Arc<dyn Delivery>;
+
+    /// Where the service runs.
+    fn platform(&self) -> Platform {
+        Platform::Local
+    }
 }
 
 /// A queue whose tasks run when the test says so.

@@ -9,6 +9,7 @@ use casebridge::clock::SharedClock;
 use casebridge::entities::Priority;
 use chrono::Duration;
 
+use super::backend::Backend;
 use super::desk::Desk;
 
 /// A kind of CRM: opens a new, empty one as often as asked.
@@ -19,6 +20,11 @@ pub(crate) trait Crm: Send + Sync {
 
     /// A new one with nothing in it.
     async fn open(&self, clock: &SharedClock, setup: &Setup) -> Company;
+
+    /// What keeps the mappings and delivers the tasks beside it; without it, what suits its clock.
+    fn backend(&self) -> Option<Arc<dyn Backend>> {
+        None
+    }
 }
 
 /// A running CRM: the people who work with it, and the adapter in front of it.

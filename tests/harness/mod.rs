@@ -5,8 +5,10 @@
 //! delivers the tasks, [`backend::Backend`] says. Time is in the test's hand, or the machine's where a CRM has its own.
 
 pub(crate) mod backend;
+pub(crate) mod billed;
 pub(crate) mod crm;
 pub(crate) mod desk;
+pub(crate) mod idle;
 pub(crate) mod jira;
 pub(crate) mod request_tracker;
 pub(crate) mod servicenow;
@@ -23,7 +25,7 @@ use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
 use casebridge::config::{Platform, Secret};
 use casebridge::csapi::{Csapi, CsapiSettings};
 use casebridge::entities::{CaseMapping, Sides, ToleranceTable};
-use casebridge::http::{Service, router};
+use casebridge::http::{Limits, Service, router};
 use casebridge::outbound::{NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
 use casebridge::queue::cron_yaml::CronConfig;
@@ -44,6 +46,8 @@ use self::crm::{Company, Crm, Description, Setup};
 use self::desk::{CaseView, Desk, NewCompanyCase};
 
 pub(crate) const INTERNAL_TOKEN: &str = "internal-token-of-the-test";
+/// What a person sends where being on this machine proves nothing.
+const ADMIN_TOKEN: &str = "admin-token-of-the-test";
 
 /// First words of the outage comment, as documented.
 pub(crate) const OUTAGE: &str = "This case has not synced properly in ";
@@ -54,7 +58,7 @@ pub(crate) const RESUMED: &str = "Syncing has resumed.";
 pub(crate) struct Options {
     pub(crate) setup: Setup,
     pub(crate) rules: Rules,
-    /// Without it: SQLite, and a queue that suits the CRM's clock.
+    /// Without it: the CRM's own, or else SQLite, and a queue that suits the CRM's clock.
     pub(crate) backend: Option<Arc<dyn Backend>>,
 }
 
@@ -120,7 +124,8 @@ impl World {
         Self::with(crm, Options::default()).await
     }
 
-    pub(crate) async fn with(crm: &dyn Crm, options: Options) -> Self {
+    pub(crate) async fn with(crm: &dyn Crm, mut options: Options) -> Self {
+        options.backend = options.backend.or_else(|| crm.backend());
         let description = crm.description().await;
         let time = Time::for_crm(&description);
         let company = crm.open(&time.clock(), &options.setup).await;
@@ -178,7 +183,8 @@ impl World {
             metrics,
             stop: CancellationToken::new(),
         });
-        run_service(listener, deps.clone(), Platform::Local, None);
+        let admin_token = (backend.platform() == Platform::AppEngine).then_some(ADMIN_TOKEN);
+        run_service(listener, deps.clone(), backend.platform(), admin_token);
         Self {
             csapi,
             desk: company.desk,
@@ -300,7 +306,11 @@ impl World {
     /// `POST /tasks/{task}`, as a person with curl.
     pub(crate) async fn post(&self, task: &str, body: Value) -> (u16, Value) {
         let url = format!("http://{}/tasks/{task}", self.service);
-        let response = self.http.post(url).json(&body).send().await.unwrap();
+        let request = match self.backend.platform() {
+            Platform::Local => self.http.post(url),
+            Platform::AppEngine => self.http.post(url).bearer_auth(ADMIN_TOKEN),
+        };
+        let response = request.json(&body).send().await.unwrap();
         let status = response.status().as_u16();
         (status, response.json().await.unwrap())
     }
@@ -465,9 +475,7 @@ fn run_service(listener: TcpListener, deps: Arc<Deps>, platform: Platform, admin
         internal_token: Secret::new(INTERNAL_TOKEN),
         running: TaskTracker::new(),
     });
-    tokio::spawn(async move {
-        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap();
-    });
+    tokio::spawn(casebridge::http::serve(listener, app, Limits::on(platform), CancellationToken::new()));
 }
 
 /// What a client of a system on loopback talks through.

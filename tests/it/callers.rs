@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use casebridge::config::Platform;
-use casebridge::http::{Endpoint, MAX_BODY, ROUTES};
+use casebridge::http::{Endpoint, MAX_BODY, ROUTES, SHARED_FOR};
 use casebridge::sandbox::faults::{Effect, Fault};
 use chrono::Duration;
 use reqwest::Method;
@@ -25,6 +25,7 @@ const REQUESTS: &[(Endpoint, &str, &str, Others)] = &[
     (Endpoint::Mappings, "GET", "/api/mappings", Others::Nobody),
     (Endpoint::Mapping, "GET", "/api/mappings/1", Others::Nobody),
     (Endpoint::Global, "GET", "/api/global", Others::Nobody),
+    (Endpoint::Check, "GET", "/api/check", Others::Nobody),
     (Endpoint::Metrics, "GET", "/metrics", Others::Nobody),
 ];
 
@@ -246,6 +247,32 @@ async fn what_can_never_succeed_is_an_error_to_a_person_and_abandoned_to_a_queue
     }
     assert_eq!(world.mappings().await.len(), 0);
     assert_eq!(world.sizes().await, (0, 1));
+    // Each was counted: all that the queue sent, and what a person's own mistake in writing is not.
+    let metrics = world.deps.metrics.render();
+    for (task, abandoned) in [("sync-google-case", 14 + 4), ("sync-company-case", 5 + 3)] {
+        let line = format!(r#"casebridge_tasks_total{{task="{task}",outcome="abandoned"}} {abandoned}"#);
+        assert!(metrics.lines().any(|known| known == line), "{line}: {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn the_service_checks_itself_for_a_person() {
+    let world = World::new(&JiraKind).await;
+    let check = || async { ask(world.service, "GET", "/api/check", &[], "").await };
+    let good = check().await;
+    assert_eq!((good.status, &good.body["ok"]), (200, &json!(true)), "{}", good.body);
+    let tried = |answer: &Answer, what: &str| {
+        let checks = answer.body["checks"].as_array().unwrap();
+        let found = checks.iter().find(|check| check["what"].as_str().unwrap().starts_with(what));
+        found.unwrap_or_else(|| panic!("{what}: {}", answer.body))["result"].clone()
+    };
+    assert_eq!(tried(&good, "store"), json!({ "Ok": "can be read and written" }));
+    world.csapi.faults().add(Fault::always(Effect::ErrorBefore { status: 403, body: None }));
+    let bad = check().await;
+    assert_eq!((bad.status, &bad.body["ok"]), (500, &json!(false)), "{}", bad.body);
+    let reason = tried(&bad, "CSAPI: search cases");
+    assert!(reason["Err"].as_str().unwrap().contains("roles/cloudsupport.techSupportEditor"), "{reason}");
+    assert_eq!(tried(&bad, "store"), json!({ "Ok": "can be read and written" }));
 }
 
 #[tokio::test]
@@ -305,23 +332,33 @@ async fn what_is_not_there_is_said_as_a_problem() {
 async fn healthz_sync_fails_when_either_poll_is_ten_minutes_old() {
     let world = World::new(&JiraKind).await;
     let health = || async { ask(world.service, "GET", "/healthz/sync", &[], "").await };
+    // One reading of the watermarks serves everybody for a while.
+    let polls = async |tasks: &[&str]| {
+        for task in tasks {
+            assert_eq!(world.post(task, json!({})).await.0, 200);
+        }
+        world.clock().advance(SHARED_FOR);
+    };
     let answer = health().await;
     assert_eq!((answer.status, &answer.body["google_poll_age_seconds"]), (500, &Value::Null), "never polled");
-    assert_eq!(world.post("poll-google", json!({})).await.0, 200);
+    polls(&["poll-google"]).await;
     assert_eq!(health().await.status, 500, "the other was never polled");
-    assert_eq!(world.post("poll-company", json!({})).await.0, 200);
+    polls(&["poll-company"]).await;
     assert_eq!(health().await.status, 200);
-    world.clock().advance(Duration::seconds(599));
+    polls(&["poll-google", "poll-company"]).await;
+    world.clock().advance(Duration::seconds(599) - SHARED_FOR);
     assert_eq!(health().await.status, 200);
+    // However old the reading, an age is as of now.
     world.clock().advance(Duration::seconds(1));
     let answer = health().await;
     let ages = [&answer.body["google_poll_age_seconds"], &answer.body["company_poll_age_seconds"]];
     assert_eq!((answer.status, ages), (500, [&json!(600), &json!(600)]));
-    assert_eq!(world.post("poll-google", json!({})).await.0, 200);
+    polls(&["poll-google"]).await;
     assert_eq!(health().await.status, 500, "one of them is not enough");
     // It answers from its own store: neither system is asked, and a system that is down is no matter.
     world.csapi.faults().clear_calls();
     world.company_faults().clear_calls();
+    world.clock().advance(SHARED_FOR);
     health().await;
     assert_eq!((world.csapi.faults().calls().len(), world.company_faults().calls().len()), (0, 0));
 }

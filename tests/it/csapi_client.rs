@@ -734,8 +734,21 @@ async fn the_check_says_what_is_wrong_and_what_to_do() {
         let found = results(&world.csapi).await;
         assert!(found[1].as_ref().is_err_and(|text| text.contains("caseClassifications")), "{found:?}");
     }
-    for (status, words) in [(401, "google.auth"), (403, "techSupportEditor"), (500, "try again")] {
-        let server = Scripted::answers(vec![Say::status(status, "", "{}")]).await;
+    let disabled = "Google Cloud Support API has not been used in project 1 before or it is disabled.";
+    let quota = "Your application is authenticating by using local Application Default Credentials. The \
+                 cloudsupport.googleapis.com API requires a quota project, which is not set by default.";
+    for (status, said, words) in [
+        (401, "", "google.auth"),
+        (403, "denied", "gcloud organizations add-iam-policy-binding 123 --member=serviceAccount:EMAIL"),
+        (403, "denied", "--role=roles/cloudsupport.techSupportEditor"),
+        (403, "denied", "--role=roles/resourcemanager.organizationViewer"),
+        (403, disabled, "gcloud services enable cloudsupport.googleapis.com"),
+        (403, quota, "a person's credentials"),
+        (404, "", "google.parent"),
+        (500, "", "try again"),
+    ] {
+        let body = json!({ "error": { "code": status, "message": said } }).to_string();
+        let server = Scripted::answers(vec![Say::status(status, "", &body)]).await;
         for result in results(&client_of(&server)).await {
             assert!(result.as_ref().is_err_and(|text| text.contains(words)), "{status}: {result:?}");
         }

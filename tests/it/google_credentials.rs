@@ -354,3 +354,39 @@ async fn a_secret_is_read_again_when_the_upstream_refuses_it() {
     google.lock().unwrap().secret = Some(Ok("three".to_owned()));
     call(&api).await.unwrap();
 }
+
+/// An upstream behind a server that refuses everything and dates its answers so.
+async fn refusing(date: &'static str, credentials: Arc<dyn Credentials>) -> Upstream {
+    let refuse = move || async move { (StatusCode::UNAUTHORIZED, [("date", date)], "{}") };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(refuse)).await });
+    upstream(&at, credentials, clock())
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_found_by_the_date_of_the_upstreams_answer() {
+    let (_, no_token) = start(Google { token_lives: None, ..Google::default() }).await;
+    let right =
+        ["Sun, 01 Mar 2026 10:00:00 GMT", "Sun, 01 Mar 2026 10:01:00 GMT", "Sun, 01 Mar 2026 09:59:00 GMT"];
+    let wrong = [
+        ("Sun, 01 Mar 2026 10:12:00 GMT", "this machine's clock is 12m behind that of API"),
+        ("Sun, 01 Mar 2026 07:58:30 GMT", "this machine's clock is 2h 1m 30s ahead of that of API"),
+    ];
+    // Refused by the upstream itself, and by whoever gives out tokens, which says nothing of clocks.
+    for (credentials, said) in [
+        (Arc::new(bearer("ya29.old").unwrap()) as Arc<dyn Credentials>, "HTTP 401"),
+        (key_file(&no_token), "no token for Google Cloud"),
+    ] {
+        for (date, expected) in wrong {
+            let error = call(&refusing(date, credentials.clone()).await).await.unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("timedatectl set-ntp true"), "{error}");
+            assert!(error.contains(said), "{error}");
+        }
+        for date in right {
+            let error = call(&refusing(date, credentials.clone()).await).await.unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains("this machine's clock is 1"), "{error}");
+            assert!(!error.contains("timedatectl"), "{error}");
+        }
+    }
+}

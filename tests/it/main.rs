@@ -6,7 +6,6 @@
 )]
 
 #[path = "../harness/mod.rs"]
-#[expect(dead_code, reason = "some of it serves CRMs and backends of other suites")]
 mod harness;
 #[path = "../main_job/mod.rs"]
 mod main_job;
@@ -15,6 +14,7 @@ mod architecture;
 mod callers;
 mod configuration;
 mod contract;
+mod costs;
 mod csapi_client;
 mod deploy_files;
 mod embedded_cron;
@@ -22,7 +22,9 @@ mod embedded_queue;
 mod google_credentials;
 mod jira_adapter;
 mod jira_scenarios;
+mod logs;
 mod main_job_table;
+mod newcomers;
 mod outbound;
 mod planner;
 mod queue_contract;

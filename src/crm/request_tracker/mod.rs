@@ -135,7 +135,7 @@ impl RequestTracker {
         let words = Priority::ALL.map(|priority| self.priorities.word(priority));
         let nearest = words
             .into_iter()
-            .filter_map(|word| settings::number(word).map(|known| ((known - number).abs(), -known, word)))
+            .filter_map(|word| settings::number(word).map(|known| (known.abs_diff(number), -known, word)))
             .min();
         nearest.map_or_else(
             || PriorityReading::Unknown(text.to_owned()),
@@ -226,7 +226,7 @@ impl RequestTracker {
                 "somebody changed the ticket at the same time",
             ));
         }
-        let said = crate::outbound::shorten(&said.join("; "));
+        let said = self.client.presentable(&said.join("; ")).await;
         Err(self.client.error(
             ApiErrorKind::Refused,
             &call,

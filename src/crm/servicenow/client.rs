@@ -14,7 +14,7 @@ use super::query::Query;
 use super::settings::ServiceNowSettings;
 use super::wire::{Answer, Record, is_sys_id};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
-use crate::outbound::{Body, Call, Upstream};
+use crate::outbound::{self, Body, Call, Upstream};
 
 /// Cases on a page, as documented for the poll.
 const CASE_PAGE: usize = 100;
@@ -118,7 +118,8 @@ impl Client {
     pub(super) async fn myself(&self) -> Result<String, ApiError> {
         let path = "/api/now/table/sys_user";
         let query = Query::default().and("sys_id=javascript:gs.getUserID()");
-        let found = self.page(path, &query, Some("sys_id,user_name"), 2, 0).await?.0;
+        let mut one = outbound::Listing::default();
+        let found = self.page(path, &query, Some("sys_id,user_name"), 2, 0, &mut one).await?.0;
         match found.as_slice() {
             [Value::Object(user)] => {
                 user.get("user_name").and_then(Value::as_str).filter(|name| !name.is_empty())
@@ -144,7 +145,9 @@ impl Client {
         for some in unknown.chunks(MOST_IDS) {
             let query = Query::default().one_of("user_name", some);
             let fields = Some("sys_id,user_name,name");
-            let found = match self.page("/api/now/table/sys_user", &query, fields, MOST_IDS, 0).await {
+            let mut one = outbound::Listing::default();
+            let page = self.page("/api/now/table/sys_user", &query, fields, MOST_IDS, 0, &mut one);
+            let found = match page.await {
                 Ok((found, _)) => found,
                 Err(error) => {
                     tracing::debug!(%error, "users' names cannot be read: their user_name stands for them");
@@ -364,9 +367,10 @@ impl Client {
     ) -> Result<Listing, ApiError> {
         let mut all = Listing::default();
         let mut seen = BTreeSet::new();
+        let mut size = outbound::Listing::default();
         let mut offset = 0;
         for _ in 0..MOST_PAGES {
-            let (items, headers) = self.page(path, query, fields, page, offset).await?;
+            let (items, headers) = self.page(path, query, fields, page, offset, &mut size).await?;
             let count = items.len();
             for item in items {
                 match Record::read(item) {
@@ -401,6 +405,7 @@ impl Client {
         fields: Option<&str>,
         limit: usize,
         offset: usize,
+        listing: &mut outbound::Listing,
     ) -> Result<(Vec<Value>, HeaderMap), ApiError> {
         let mut call = values(Call::get(path))
             .query("sysparm_query", query.clone().into_string())
@@ -410,7 +415,7 @@ impl Client {
             call = call.query("sysparm_fields", fields);
         }
         let (answer, headers): (Answer<Vec<Value>>, HeaderMap) =
-            self.upstream.read_with_headers(call).await.map_err(|error| {
+            self.upstream.read_page_with_headers(call, listing).await.map_err(|error| {
                 if error.message.contains("Invalid table") {
                     let message = format!(
                         "{}: company.servicenow.table takes the table's name, as in its address, and the connector's user needs \

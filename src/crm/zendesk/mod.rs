@@ -183,7 +183,7 @@ impl Zendesk {
                 continue;
             }
             // Its times are cut down to the second.
-            let recent = ticket.updated_at.is_none_or(|at| at + Duration::seconds(1) > since);
+            let recent = ticket.updated_at.is_none_or(|at| at > since - Duration::seconds(1));
             let id = ticket.id;
             let case = self.case(&ticket, fields, None);
             if cases.get(&id).is_none_or(|known| known.updated_at <= case.updated_at) && recent {

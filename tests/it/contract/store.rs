@@ -18,11 +18,6 @@ pub(crate) trait StoreUnderTest: Send + Sync + 'static {
     /// Another store on the same data, as another instance of the program would have it. What cannot be shared gives
     /// the same one again.
     async fn open(&self) -> Arc<dyn Store>;
-
-    /// How many mappings the suite stores to page through.
-    fn many(&self) -> usize {
-        10_000
-    }
 }
 
 /// A place that outlives its stores and can be reached without them.
@@ -52,6 +47,7 @@ macro_rules! store_contract {
             the_slower_of_two_updates_conflicts
             of_sixteen_updates_of_one_version_one_wins
             a_lease_is_taken_by_one
+            a_lease_that_has_run_out_is_taken_over_by_one
             modify_under_contention_loses_nothing
             modify_may_refuse_and_may_find_the_mapping_gone
             a_case_that_is_mapped_cannot_be_gained
@@ -62,6 +58,7 @@ macro_rules! store_contract {
             an_id_is_not_given_out_again
             watermarks_never_move_back_and_leave_each_other_alone
             watermarks_hold_under_concurrency
+            ten_thousand_mappings_are_paged
             lists_filter_and_page
             a_list_may_be_emptied_while_it_is_paged
             times_are_kept_to_the_microsecond
@@ -83,6 +80,8 @@ macro_rules! store_contract {
 pub(crate) use store_contract;
 
 const TASKS: usize = 16;
+/// How many mappings every filter is tried on: several of the batches that Google's answers come in.
+const MANY: usize = 2_500;
 
 pub(crate) fn time(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -318,16 +317,19 @@ pub(crate) async fn of_sixteen_updates_of_one_version_one_wins(place: &dyn Store
     assert_eq!(store.get(mapping.id).await.unwrap(), won.pop());
 }
 
-// R12
-pub(crate) async fn a_lease_is_taken_by_one(place: &dyn StoreUnderTest) {
-    let store = place.open().await;
-    let mapping = create(&*store, of_google(1)).await;
+/// Sixteen try to take the lease at that time, for five minutes: those that got it.
+async fn try_to_lease(
+    place: &dyn StoreUnderTest,
+    mapping: &CaseMapping,
+    at: DateTime<Utc>,
+) -> Vec<CaseMapping> {
     let outcomes = at_once(place, |store, task| {
         let mapping = mapping.clone();
         async move {
-            let lease = Lease { holder: format!("run {task}"), expires_at: now() + Duration::minutes(5) };
+            let lease =
+                Lease { holder: format!("run {task} at {at}"), expires_at: at + Duration::minutes(5) };
             modify(&*store, mapping, |mapping| {
-                let free = mapping.lease_is_free(now());
+                let free = mapping.lease_is_free(at);
                 if free {
                     mapping.lease = Some(lease.clone());
                 }
@@ -338,9 +340,35 @@ pub(crate) async fn a_lease_is_taken_by_one(place: &dyn StoreUnderTest) {
         }
     })
     .await;
-    let taken: Vec<_> = outcomes.into_iter().flatten().collect();
+    outcomes.into_iter().flatten().collect()
+}
+
+// R12
+pub(crate) async fn a_lease_is_taken_by_one(place: &dyn StoreUnderTest) {
+    let store = place.open().await;
+    let mapping = create(&*store, of_google(1)).await;
+    let taken = try_to_lease(place, &mapping, now()).await;
     assert_eq!(taken.len(), 1);
     assert_eq!(store.get(mapping.id).await.unwrap().as_ref(), taken.first());
+}
+
+/// Its holder died: until the last microsecond it keeps everybody out, and then one takes it over.
+// R12
+pub(crate) async fn a_lease_that_has_run_out_is_taken_over_by_one(place: &dyn StoreUnderTest) {
+    let store = place.open().await;
+    let mapping = create(&*store, of_google(1)).await;
+    let first = try_to_lease(place, &mapping, now()).await.pop().unwrap();
+    let end = first.lease.as_ref().unwrap().expires_at;
+    // Whoever comes with an old copy finds out as well.
+    for seen in [&mapping, &first] {
+        assert_eq!(try_to_lease(place, seen, end - Duration::microseconds(1)).await, []);
+    }
+    let taken = try_to_lease(place, &mapping, end).await;
+    assert_eq!(taken.len(), 1);
+    assert_ne!(taken[0].lease, first.lease);
+    assert_eq!(store.get(mapping.id).await.unwrap().as_ref(), taken.first());
+    // The one that comes back to life cannot write over it.
+    assert!(matches!(store.update(&first).await, Err(StoreError::Conflict(_))));
 }
 
 pub(crate) async fn modify_under_contention_loses_nothing(place: &dyn StoreUnderTest) {
@@ -360,6 +388,7 @@ pub(crate) async fn modify_under_contention_loses_nothing(place: &dyn StoreUnder
                         source: Source::Notice(Notice::Outage),
                         source_at: None,
                         written_at: Some(now()),
+                        parts: None,
                     });
                     true
                 })
@@ -537,33 +566,63 @@ pub(crate) async fn watermarks_hold_under_concurrency(place: &dyn StoreUnderTest
     assert_eq!(place.open().await.global().await.unwrap(), expected);
 }
 
+/// Stores so many mappings, many at once, each as `make` says; in the order of their IDs.
+async fn create_many(
+    store: &Arc<dyn Store>,
+    count: usize,
+    make: impl Fn(usize) -> CaseMapping,
+) -> Vec<CaseMapping> {
+    let mut created: Vec<CaseMapping> = stream::iter((0..count).map(make))
+        .map(|mapping| {
+            let store = Arc::clone(store);
+            async move { create(&*store, mapping).await }
+        })
+        .buffer_unordered(64)
+        .collect()
+        .await;
+    created.sort_by_key(|mapping| mapping.id);
+    created
+}
+
+pub(crate) async fn ten_thousand_mappings_are_paged(place: &dyn StoreUnderTest) {
+    let store = place.open().await;
+    let created = create_many(&store, 10_000, |number| {
+        let mut mapping = of_google(number);
+        if number % 50 != 0 {
+            // Nothing waits, nothing is said of it, and it has both its cases.
+            mapping.company_case_id = Some(company(number));
+            mapping.waiting = Sides::default();
+        }
+        mapping
+    })
+    .await;
+    let ids = |mappings: &[CaseMapping]| mappings.iter().map(|mapping| mapping.id).collect::<Vec<_>>();
+    assert_eq!(ids(&all(&*store, MappingFilter::All, 1000).await), ids(&created));
+    let watched: Vec<_> = created.into_iter().filter(CaseMapping::needs_watching).collect();
+    assert_eq!(watched.len(), 200);
+    assert_eq!(all(&*store, MappingFilter::NeedsWatching, 100).await, watched);
+}
+
 pub(crate) async fn lists_filter_and_page(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let resolved_at = |number: usize| now() + Duration::minutes(i64::try_from(number).unwrap());
     let empty = store.list(MappingFilter::All, None, 10).await.unwrap();
     assert_eq!((empty.mappings, empty.next), (Vec::new(), None));
-    let mut expected: Vec<CaseMapping> = stream::iter(0..place.many())
-        .map(|number| {
-            let store = Arc::clone(&store);
-            async move {
-                let mut mapping = linked(number, number);
-                // One in 50 needs watching, for one of three reasons; half are resolved.
-                mapping.waiting = Sides::default();
-                match number % 150 {
-                    0 => mapping.waiting.company = Some(Waiting { since: now(), case_updated_at: None }),
-                    50 => mapping.outage_comment_sent_to_google = true,
-                    100 => mapping.company_case_id = None,
-                    _ => {}
-                }
-                mapping.resolved_at = (number % 2 == 1).then(|| resolved_at(number));
-                create(&*store, mapping).await
-            }
-        })
-        .buffer_unordered(64)
-        .collect()
-        .await;
-    expected.sort_by_key(|mapping| mapping.id);
-    let boundary = resolved_at(place.many() / 40 * 2 + 1);
+    let expected = create_many(&store, MANY, |number| {
+        let mut mapping = linked(number, number);
+        // One in 50 needs watching, for one of three reasons; half are resolved.
+        mapping.waiting = Sides::default();
+        match number % 150 {
+            0 => mapping.waiting.company = Some(Waiting { since: now(), case_updated_at: None }),
+            50 => mapping.outage_comment_sent_to_google = true,
+            100 => mapping.company_case_id = None,
+            _ => {}
+        }
+        mapping.resolved_at = (number % 2 == 1).then(|| resolved_at(number));
+        mapping
+    })
+    .await;
+    let boundary = resolved_at(MANY / 40 * 2 + 1);
     let check = async |filter, limit, holds: &dyn Fn(&CaseMapping) -> bool| {
         let expected: Vec<_> = expected.iter().filter(|mapping| holds(mapping)).collect();
         assert!(!expected.is_empty());
@@ -573,7 +632,7 @@ pub(crate) async fn lists_filter_and_page(place: &dyn StoreUnderTest) {
         assert!(listed.iter().eq(expected), "{filter:?} by {limit}");
     };
     check(MappingFilter::All, 1000, &|_| true).await;
-    check(MappingFilter::All, place.many() * 2, &|_| true).await;
+    check(MappingFilter::All, MANY * 2, &|_| true).await;
     check(MappingFilter::NeedsWatching, 7, &CaseMapping::needs_watching).await;
     check(MappingFilter::NeedsWatching, 1, &CaseMapping::needs_watching).await;
     check(MappingFilter::Open, 300, &CaseMapping::is_open).await;
@@ -701,6 +760,7 @@ fn with_every_field(number: usize, at: DateTime<Utc>) -> CaseMapping {
             source: source.clone(),
             source_at: time,
             written_at: time,
+            parts: None,
         });
         mapping.pending.push(Pending {
             side,
@@ -711,6 +771,7 @@ fn with_every_field(number: usize, at: DateTime<Utc>) -> CaseMapping {
             size: time.map(|_| u64::MAX),
             source_at: time,
             attempted_at: at,
+            parts: None,
         });
     }
     mapping.pending_creation = Some(PendingCreation { side: Side::Company, attempted_at: at });
@@ -794,6 +855,7 @@ pub(crate) async fn text_comes_back_as_it_was(place: &dyn StoreUnderTest) {
             size: None,
             source_at: None,
             attempted_at: now(),
+            parts: None,
         });
         mapping.ledger.record(Entry {
             side: Side::Google,
@@ -802,6 +864,7 @@ pub(crate) async fn text_comes_back_as_it_was(place: &dyn StoreUnderTest) {
             source: Source::Attachment { id: text.to_owned() },
             source_at: None,
             written_at: None,
+            parts: None,
         });
         mapping = if index == 0 {
             create(&*store, mapping).await
@@ -844,6 +907,7 @@ pub(crate) async fn a_mapping_may_be_large(place: &dyn StoreUnderTest) {
             source: Source::Comment { id: format!("{item:020}"), part: 1 },
             source_at: Some(now()),
             written_at: Some(now()),
+            parts: None,
         });
     }
     let created = create(&*store, mapping).await;

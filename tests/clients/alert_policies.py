@@ -1,0 +1,33 @@
+"""Reads the alert policies and the log metric as gcloud does, and prints what Google's own messages do not know, as JSON.
+
+    alert_policies.py SDK_ROOT PROJECT_FOLDER
+"""
+
+import json
+import os
+import sys
+
+
+def main(sdk, folder):
+    sys.path[:0] = [os.path.join(sdk, "lib"), os.path.join(sdk, "lib", "third_party")]
+    from apitools.base.py import encoding
+    from googlecloudsdk.core import yaml
+    from googlecloudsdk.generated_clients.apis.logging.v2 import logging_v2_messages as logging
+    from googlecloudsdk.generated_clients.apis.monitoring.v3 import monitoring_v3_messages as monitoring
+
+    alerts = os.path.join(folder, "deploy", "alerts")
+    files = [(os.path.join(alerts, name), monitoring.AlertPolicy) for name in sorted(os.listdir(alerts))]
+    files.append((os.path.join(folder, "deploy", "log-metric.yaml"), logging.LogMetric))
+    unknown = {}
+    for path, message in files:
+        understood = encoding.DictToMessage(yaml.load_path(path), message)
+        understood.check_initialized()
+        unknown[os.path.relpath(path, folder)] = [
+            ".".join(str(edge.field) for edge in edges) + ": " + ", ".join(fields)
+            for edges, fields in encoding.UnrecognizedFieldIter(understood)
+        ]
+    print(json.dumps(unknown))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,138 @@
+//! A store that counts what Firestore would bill for each operation, over any other store.
+//!
+//! Counting needs no emulator, so a test of any suite can hold a cost; `tests/gcloud` holds this counting to the one of
+//! `FirestoreStore` itself, operation by operation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use casebridge::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
+use casebridge::store::{Created, MappingFilter, MappingPage, OperationCounts, Store, StoreError};
+use chrono::{DateTime, Utc};
+
+/// Counts the operations on the store behind it.
+pub(crate) struct Billed {
+    store: Arc<dyn Store>,
+    reads: AtomicU64,
+    writes: AtomicU64,
+    deletes: AtomicU64,
+    may_write: AtomicBool,
+}
+
+impl Billed {
+    pub(crate) fn over(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            reads: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+            deletes: AtomicU64::new(0),
+            may_write: AtomicBool::new(false),
+        }
+    }
+
+    /// What was counted since it was made.
+    pub(crate) fn counts(&self) -> OperationCounts {
+        OperationCounts {
+            reads: self.reads.load(Ordering::Relaxed),
+            writes: self.writes.load(Ordering::Relaxed),
+            deletes: self.deletes.load(Ordering::Relaxed),
+        }
+    }
+
+    fn bill(&self, reads: usize, writes: usize, deletes: usize) {
+        self.reads.fetch_add(reads as u64, Ordering::Relaxed);
+        self.writes.fetch_add(writes as u64, Ordering::Relaxed);
+        self.deletes.fetch_add(deletes as u64, Ordering::Relaxed);
+    }
+}
+
+/// How many documents make its cases unique: one for each case that is known.
+fn keys(mapping: &CaseMapping) -> usize {
+    Side::BOTH.into_iter().filter(|side| mapping.has(*side)).count()
+}
+
+#[async_trait]
+impl Store for Billed {
+    async fn global(&self) -> Result<Global, StoreError> {
+        self.bill(1, 0, 0);
+        self.store.global().await
+    }
+
+    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let moves = self.store.global().await?.last_polled_at(side).is_none_or(|last| last < at);
+        self.bill(1, usize::from(moves), 0);
+        self.store.set_last_polled_at(side, at).await
+    }
+
+    async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
+        let keys = keys(&mapping);
+        let created = self.store.create(mapping).await?;
+        match created {
+            Created::New(_) => self.bill(0, 1 + keys, 0),
+            // Whether it happened after all, who holds the cases, and the mapping that does.
+            Created::Existing(_) => self.bill(2 + keys, 0, 0),
+        }
+        Ok(created)
+    }
+
+    async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
+        self.bill(1, 0, 0);
+        self.store.get(id).await
+    }
+
+    async fn find_by_google(&self, name: &GoogleCaseName) -> Result<Option<CaseMapping>, StoreError> {
+        self.bill(1, 0, 0);
+        self.store.find_by_google(name).await
+    }
+
+    async fn find_by_company(&self, id: &CompanyCaseId) -> Result<Option<CaseMapping>, StoreError> {
+        self.bill(1, 0, 0);
+        self.store.find_by_company(id).await
+    }
+
+    async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
+        let before = self.store.get(mapping.id).await?;
+        let gained = keys(mapping).saturating_sub(before.as_ref().map_or(0, keys));
+        let updated = self.store.update(mapping).await;
+        match &updated {
+            Ok(_) => self.bill(1, 1 + gained, 0),
+            Err(StoreError::Duplicate { .. }) => self.bill(2 + gained, 0, 0),
+            Err(_) => self.bill(1, 0, 0),
+        }
+        updated
+    }
+
+    async fn delete(&self, mapping: &CaseMapping) -> Result<(), StoreError> {
+        let before = self.store.get(mapping.id).await?;
+        let deleted = self.store.delete(mapping).await;
+        let documents = before.filter(|_| deleted.is_ok()).map_or(0, |mapping| 1 + keys(&mapping));
+        self.bill(1, 0, documents);
+        deleted
+    }
+
+    async fn list(
+        &self,
+        filter: MappingFilter,
+        after: Option<MappingId>,
+        limit: usize,
+    ) -> Result<MappingPage, StoreError> {
+        let page = self.store.list(filter, after, limit).await?;
+        let found = page.mappings.len();
+        match filter {
+            // Their IDs by a query, then each of them.
+            MappingFilter::ResolvedBefore(_) => self.bill(found.max(1) + found, 0, 0),
+            // One more than asked for tells whether there is another page. A query that finds nothing is a read.
+            MappingFilter::All | MappingFilter::NeedsWatching | MappingFilter::Open => {
+                self.bill((found + usize::from(page.next.is_some())).max(1), 0, 0);
+            }
+        }
+        Ok(page)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let first = !self.may_write.swap(true, Ordering::Relaxed);
+        self.bill(1, 0, usize::from(first));
+        self.store.check().await
+    }
+}
