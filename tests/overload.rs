@@ -100,6 +100,7 @@ impl World {
             source: Source::Notice(Notice::NowSyncing),
             source_at: None,
             written_at: None,
+            parts: None,
         });
         self.deps.store.create(mapping).await.unwrap();
     }
