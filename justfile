@@ -20,6 +20,10 @@ test-real:
 simulate *ARGS:
     .ci/simulation.sh {{ARGS}}
 
+# Two instances of the binary, killed over and over: `CASEBRIDGE_CRASH_SEED=7 just crash 200`.
+crash KILLS="200":
+    CASEBRIDGE_KILLS={{KILLS}} cargo test --locked --test crashes -- --nocapture
+
 # What CI runs.
 ci:
     .ci/run

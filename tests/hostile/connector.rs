@@ -91,6 +91,7 @@ impl Connector {
                 tolerances: ToleranceTable::default(),
                 deadline: StdDuration::from_secs(20),
                 lease: Duration::minutes(2),
+                syncs_per_minute: 100_000,
             },
             metrics: metrics.clone(),
             stop: CancellationToken::new(),
