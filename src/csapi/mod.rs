@@ -23,7 +23,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Written, markers,
 };
 use crate::entities::{CompanyCaseId, GoogleCaseName, Priority, Side};
@@ -407,7 +407,7 @@ impl CaseSystem for Csapi {
         Err(self.upstream.error(ApiErrorKind::Unsupported, &format!("reopen {id}"), message))
     }
 
-    async fn check(&self) -> Vec<Check> {
+    async fn check(&self, _needs: Needs) -> Vec<Check> {
         let mut checks = vec![self.check_search().await];
         checks.push(self.check_classification().await);
         checks

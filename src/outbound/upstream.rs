@@ -13,7 +13,9 @@ use futures_util::future::BoxFuture;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::RngExt as _;
-use reqwest::header::{CONTENT_ENCODING, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
@@ -453,18 +455,39 @@ impl Upstream {
 
     /// One try of a write whose answer does not matter.
     async fn once_unread(&self, call: Call, effect: Effect) -> Result<(), Failure> {
+        let label = call.label();
         let response = self.accepted(call, effect).await?;
-        // Read all the same, so that the connection can be used again; that this fails changes nothing.
-        drop(self.within(read_capped(response, MAX_REFUSAL)).await);
-        Ok(())
+        self.no_page(&label, &response)?;
+        let status = response.status();
+        // Read, so that the connection can be used again; that this fails changes nothing.
+        let read = self.within(read_capped(response, MAX_REFUSAL)).await.unwrap_or_default();
+        if is_nothing_or_object(&read) {
+            return Ok(());
+        }
+        let error = self.error(ApiErrorKind::Unreadable, &label, "the answer is not the expected JSON");
+        Err(ApiError { status: Some(status.as_u16()), ..error }.into())
     }
 
     async fn once_located(&self, call: Call) -> Result<Option<String>, Failure> {
+        let label = call.label();
         let response = self.accepted(call, Effect::Write).await?;
+        self.no_page(&label, &response)?;
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let path = location.and_then(|location| self.settings.base_url.join(location).ok());
         drop(self.within(read_capped(response, MAX_REFUSAL)).await);
         Ok(path.map(|url| url.path().to_owned()))
+    }
+
+    /// Makes sure that a success whose body is not read is the API's: who has to sign in first is shown a page, with 200.
+    fn no_page(&self, label: &str, response: &Response) -> Result<(), ApiError> {
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !kind.to_ascii_lowercase().starts_with("text/html") {
+            return Ok(());
+        }
+        let message = "the answer is a page for people and not the API's: check base_url and the credentials";
+        let error = self.error(ApiErrorKind::Unreadable, label, message);
+        Err(ApiError { status: Some(response.status().as_u16()), ..error })
     }
 
     /// One try of a download, with its redirects.
@@ -839,6 +862,12 @@ fn upstream_message(body: &[u8]) -> String {
         texts.map(str::to_owned).chain(fields).find(|text| !text.is_empty())
     });
     found.unwrap_or_else(|| "no message that can be read".to_owned())
+}
+
+/// Whether a body is what an API says of a change that was made, if it says anything.
+fn is_nothing_or_object(body: &[u8]) -> bool {
+    body.trim_ascii().is_empty()
+        || serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(body).is_ok()
 }
 
 /// Zendesk says in `description` only that a record is not valid, and in `details` why:

@@ -7,7 +7,7 @@ use std::time::Duration as StdDuration;
 
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, Attachment, ByteStream, CaseSystem, NewAttachment, NewCase, NewComment, Visibility,
+    ApiError, Attachment, ByteStream, CaseSystem, Needs, NewAttachment, NewCase, NewComment, Visibility,
 };
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::crm::PriorityWords;
@@ -253,7 +253,7 @@ impl Subject {
         let mut log = Log(Vec::new());
         let (system, case) = (&self.system, self.case.as_str());
         let since = self.clock.now() - Duration::days(1);
-        log.add("check", &Ok::<_, ApiError>(system.check().await));
+        log.add("check", &Ok::<_, ApiError>(system.check(Needs::all(Visibility::Internal)).await));
         log.add("limit", &within("attachment_limit", system.attachment_limit()).await);
         let sweep = log.add("search", &within("search_updated", system.search_updated(since)).await);
         for found in sweep.iter().flat_map(|sweep| &sweep.cases).take(2) {

@@ -197,7 +197,7 @@ impl Client {
     /// The first page of a search.
     pub(super) async fn search_some(&self, query: &str, fields: &str) -> Result<Vec<Value>, ApiError> {
         let mut listing = Listing::default();
-        Ok(self.search_page(query, fields, &Position::Start, &mut listing).await?.issues)
+        Ok(self.search_page(query, fields, &Position::Start, &mut listing).await?.items)
     }
 
     /// All issues that a search finds, each as it was met last. Where pages are counted, `query` must not have an order of
@@ -218,7 +218,7 @@ impl Client {
         let mut position = Position::Start;
         for _ in 0..MOST_PAGES {
             let page = self.search_page(query, fields, &position, &mut listing).await?;
-            found.extend(page.issues);
+            found.extend(page.items);
             let next = page.next_page_token.filter(|token| !token.is_empty());
             match next {
                 Some(token) if page.is_last != Some(true) => {
@@ -240,8 +240,11 @@ impl Client {
         for _ in 0..MOST_PAGES {
             let page =
                 self.search_page(query, fields, &Position::Offset(paging.start()), &mut listing).await?;
-            let more = paging.take(&ids(&page.issues), page.total);
-            found.extend(page.issues);
+            let more = paging.take(&ids(&page.items), page.total);
+            found.extend(page.items);
+            if paging.is_stuck() {
+                break;
+            }
             if !more {
                 return Ok(last_of_each(found));
             }
@@ -291,8 +294,11 @@ impl Client {
                 .query("startAt", paging.start().to_string())
                 .query("maxResults", COMMENT_PAGE);
             let page: wire::Page = self.upstream.read_page(call, &mut listing).await?;
-            let more = paging.take(&ids(&page.comments), page.total);
-            found.extend(page.comments);
+            let more = paging.take(&ids(&page.items), page.total);
+            found.extend(page.items);
+            if paging.is_stuck() {
+                break;
+            }
             if !more || enough(&found) {
                 return Ok(last_of_each(found));
             }

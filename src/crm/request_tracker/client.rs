@@ -121,7 +121,11 @@ impl Client {
             let ids = page.items.iter().filter_map(|item| wire::text(item, "id")?.parse::<u64>().ok());
             match ids.max() {
                 Some(highest) if highest > last => last = highest,
-                _ => return Ok(found),
+                None if page.items.is_empty() => return Ok(found),
+                Some(_) | None => {
+                    let message = "a page holds nothing that was asked for";
+                    return Err(self.error(ApiErrorKind::Unreadable, "GET tickets", message));
+                }
             }
             found.extend(page.items);
         }

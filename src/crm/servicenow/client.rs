@@ -27,6 +27,8 @@ const FILE_PAGE: usize = 1_000;
 const OVERLAP: usize = 10;
 /// More pages than any listing has.
 const MOST_PAGES: usize = 10_000;
+/// So many pages in a row that hold records, and none that is new, and the listing goes in a circle.
+const STALE_PAGES: usize = 20;
 /// How many records are asked for by their IDs at once: their IDs make an address of some 2,000 signs.
 const MOST_IDS: usize = 50;
 /// How many users' names are remembered.
@@ -52,6 +54,16 @@ impl Listing {
     pub(super) fn is_withheld(&self) -> bool {
         self.records.is_empty() && self.total.is_some_and(|total| total > 0)
     }
+}
+
+/// A column, as the dictionary has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    /// `boolean`, `string`, …
+    pub(super) kind: String,
+    /// In characters.
+    pub(super) length: u64,
+    pub(super) read_only: bool,
 }
 
 pub(super) struct Client {
@@ -356,6 +368,61 @@ impl Client {
         Ok(BTreeMap::new())
     }
 
+    /// What the dictionary says of columns of the table, by name; empty if it cannot be read.
+    ///
+    /// Source: "System dictionary" (`sys_dictionary`), product documentation. A column of a table that this one extends is filed
+    /// under that one's name.
+    pub(super) async fn dictionary(&self, columns: &[&str]) -> Result<BTreeMap<String, Column>, ApiError> {
+        let tables = [self.settings.table.as_str(), "task"];
+        let query =
+            Query::default().one_of("name", &tables).one_of("element", columns).equals("active", "true");
+        let fields = Some("sys_id,name,element,internal_type,max_length,read_only");
+        let found =
+            self.listing("/api/now/table/sys_dictionary", &query, fields, CASE_PAGE, |_| false).await?;
+        let mut known: BTreeMap<String, Column> = BTreeMap::new();
+        for entry in &found.records {
+            let (Some(table), Some(element)) = (entry.text("name"), entry.text("element")) else { continue };
+            // Whatever was found: the condition may have been ignored.
+            if !tables.contains(&table) || !columns.contains(&element) {
+                continue;
+            }
+            let column = Column {
+                kind: entry.text("internal_type").unwrap_or_default().to_owned(),
+                length: entry.number("max_length").unwrap_or_default(),
+                read_only: entry.is("read_only"),
+            };
+            // The table's own entry counts before that of the table which it extends.
+            if table == self.settings.table || !known.contains_key(element) {
+                known.insert(element.to_owned(), column);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Which of these columns the newest record does not show; `None`: there is no record.
+    pub(super) async fn absent_columns<'a>(
+        &self,
+        columns: &[&'a str],
+    ) -> Result<Option<Vec<&'a str>>, ApiError> {
+        let path = format!("/api/now/table/{}", self.settings.table);
+        let fields = format!("sys_id,{}", columns.join(","));
+        let query = Query::default().order_by_desc("sys_created_on");
+        let found = self.listing(&path, &query, Some(&fields), 1, |_| true).await?;
+        let absent = |record: &Record| columns.iter().copied().filter(|column| !record.has(column)).collect();
+        Ok(found.records.first().map(absent))
+    }
+
+    /// `com.glide.attachment.max_size`; `None` if it is not set or cannot be read.
+    pub(super) async fn largest_file_mib(&self) -> Result<Option<u64>, ApiError> {
+        const PROPERTY: &str = "com.glide.attachment.max_size";
+        let query = Query::default().equals("name", PROPERTY);
+        let fields = Some("sys_id,name,value");
+        let found =
+            self.listing("/api/now/table/sys_properties", &query, fields, CASE_PAGE, |_| true).await?;
+        let property = found.records.iter().find(|found| found.text("name") == Some(PROPERTY));
+        Ok(property.and_then(|property| property.number("value")))
+    }
+
     /// Reads a listing until it ends or `enough` has come.
     async fn listing(
         &self,
@@ -368,10 +435,10 @@ impl Client {
         let mut all = Listing::default();
         let mut seen = BTreeSet::new();
         let mut size = outbound::Listing::default();
-        let mut offset = 0;
+        let (mut offset, mut stale) = (0, 0);
         for _ in 0..MOST_PAGES {
             let (items, headers) = self.page(path, query, fields, page, offset, &mut size).await?;
-            let count = items.len();
+            let (count, known) = (items.len(), seen.len());
             for item in items {
                 match Record::read(item) {
                     Ok(record) if seen.insert(record.id().to_owned()) => all.records.push(record),
@@ -389,6 +456,10 @@ impl Client {
             };
             if !more || enough(&all.records) {
                 return Ok(all);
+            }
+            stale = if seen.len() > known || count == 0 { 0 } else { stale + 1 };
+            if stale >= STALE_PAGES {
+                break;
             }
             let gone = before.unwrap_or_default().saturating_sub(total.unwrap_or_default());
             let step = page.saturating_sub(OVERLAP).max(1);

@@ -153,6 +153,14 @@ impl Client {
         Ok(found.0.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect())
     }
 
+    /// The largest file that the account takes, in bytes, if it says.
+    ///
+    /// Source: "Account settings", `limits.attachment_size`, developer.zendesk.com.
+    pub(super) async fn largest_file(&self) -> Result<Option<u64>, ApiError> {
+        let answer: Value = self.upstream.read(Call::get("/api/v2/account/settings")).await?;
+        Ok(answer.pointer("/settings/limits/attachment_size").and_then(Value::as_u64))
+    }
+
     pub(super) async fn ticket(&self, id: u64) -> Result<Ticket, ApiError> {
         #[derive(serde::Deserialize)]
         struct Answer {
@@ -347,7 +355,7 @@ impl Client {
     pub(super) async fn paced_update(&self, id: u64, ticket: Value) -> Result<Changed, ApiError> {
         let call = Call::new(Method::PUT, format!("/api/v2/tickets/{id}"))
             .body(Body::Json(json!({ "ticket": ticket })));
-        self.upstream.write(call).await.map_err(|error: ApiError| {
+        let changed: Changed = self.upstream.write(call).await.map_err(|error: ApiError| {
             if is_about_closed(&error) {
                 let message = format!(
                     "{FINAL}: it takes no comment, file or change any more; whoever goes on with the matter opens a \
@@ -356,7 +364,12 @@ impl Client {
                 return ApiError { message, ..error };
             }
             error
-        })
+        })?;
+        if changed.ticket.get("id").and_then(Value::as_u64) == Some(id) {
+            return Ok(changed);
+        }
+        let message = "the answer does not show the ticket";
+        Err(self.error(ApiErrorKind::Unreadable, &format!("PUT /api/v2/tickets/{id}"), message))
     }
 
     /// Sends a file, which then waits for its comment.

@@ -37,7 +37,7 @@ use super::content::{media_type, one_line, whole};
 // The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use crate::clock::SharedClock;
@@ -603,8 +603,8 @@ impl CaseSystem for Zendesk {
         }
     }
 
-    async fn check(&self) -> Vec<Check> {
-        check::all(&self.client, &self.priorities).await
+    async fn check(&self, needs: Needs) -> Vec<Check> {
+        check::all(&self.client, &self.priorities, needs).await
     }
 }
 
