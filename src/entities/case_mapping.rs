@@ -14,7 +14,7 @@ use super::{
 /// the case, so clocks play no part in that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// When it was first detected.
+    /// As of when the side is not in step: when it last was, before this was first detected.
     pub since: DateTime<Utc>,
     /// The case's time of last update, as it was when this was last detected.
     pub case_updated_at: Option<DateTime<Utc>>,
@@ -200,16 +200,17 @@ impl CaseMapping {
         *stamp = (*stamp).max(Some(at));
     }
 
-    /// The effective stamp (`R8`): with nothing waiting, a side was synced as of its last poll.
+    /// The effective stamp (`R8`): with nothing waiting, a side was synced as of its last poll; with something waiting, as of its
+    /// last poll before that.
     ///
     /// A side that was never synced and is not linked has no stamp, whatever the polls say.
     #[must_use]
     pub fn synced_at(&self, side: Side, global: &Global) -> Option<DateTime<Utc>> {
         let stored = self.stored_synced_at(side);
-        if self.waiting[side].is_none() && (stored.is_some() || self.is_linked()) {
-            stored.max(global.last_polled_at(side))
-        } else {
-            stored
+        match self.waiting[side] {
+            None if stored.is_some() || self.is_linked() => stored.max(global.last_polled_at(side)),
+            Some(waiting) if stored.is_some() => stored.max(Some(waiting.since)),
+            None | Some(_) => stored,
         }
     }
 
@@ -239,14 +240,18 @@ impl CaseMapping {
         self.company_updates_synced_at = None;
     }
 
-    /// Records what a write became: it is no longer pending, it is in the ledger, and the flag says whether an outage
-    /// comment stands, whoever finds that one was written.
+    /// Records what a write became: it is no longer pending, it is in the ledger, and the flags say whether an outage comment
+    /// stands and whether a reopening was refused, whoever finds that the notice was written.
     pub fn record(&mut self, entry: Entry) {
         self.pending.retain(|pending| pending.side != entry.side || pending.source != entry.source);
         if !self.ledger.wrote(entry.side, entry.kind, &entry.id) {
             match entry.source {
                 Source::Notice(Notice::Outage) => self.set_outage_comment_sent_to(entry.side, true),
                 Source::Notice(Notice::Resumed) => self.set_outage_comment_sent_to(entry.side, false),
+                // One that was found with an old pair is of no reopening since.
+                Source::Notice(Notice::CannotReopen) if self.resolved_at.is_some() => {
+                    self.reopen_refused[entry.side] = true;
+                }
                 Source::Notice(Notice::NowSyncing | Notice::CannotReopen | Notice::CounterpartGone)
                 | Source::Comment { .. }
                 | Source::Attachment { .. }
@@ -256,12 +261,18 @@ impl CaseMapping {
         self.ledger.record(entry);
     }
 
+    /// Forgets what no listing can reach any more. Not while the outcome of a write is unknown: a notice is given again and
+    /// again in the same words, and an earlier one that was forgotten would look like it (`R13`).
+    pub fn forget_before(&mut self, horizons: Sides<Option<DateTime<Utc>>>) {
+        if self.pending.is_empty() {
+            self.ledger.forget_before(horizons);
+        }
+    }
+
     /// The notice about an outage, or its end, whose outcome on that side is not known (`R13`).
     #[must_use]
     pub fn pending_outage_notice(&self, side: Side) -> Option<&Pending> {
-        self.pending.iter().find(|pending| {
-            pending.side == side && matches!(pending.source, Source::Notice(Notice::Outage | Notice::Resumed))
-        })
+        self.pending.iter().find(|pending| pending.side == side && pending.is_about_an_outage())
     }
 
     /// Whether `detect-outages` has to look at it even while the polls are on time (`R8`): something waits, a flag
@@ -281,10 +292,10 @@ impl CaseMapping {
         self.resolved_at.is_none()
     }
 
-    /// Notes that whatever has no answer yet was sent no later than `at`: from then on it is waited for (`R13`). A write begins
-    /// before it is sent, and it may have to wait long for its turn.
+    /// Notes that whatever a sync has begun and has no answer to yet was sent no later than `at`: from then on it is waited for
+    /// (`R13`). A write begins before it is sent, and it may have to wait long for its turn.
     pub fn sent_no_later_than(&mut self, at: DateTime<Utc>) {
-        for pending in &mut self.pending {
+        for pending in self.pending.iter_mut().filter(|pending| !pending.is_about_an_outage()) {
             pending.attempted_at = pending.attempted_at.max(at);
         }
         if let Some(creation) = &mut self.pending_creation {

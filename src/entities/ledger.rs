@@ -72,6 +72,9 @@ pub struct Entry {
     pub source_at: Option<DateTime<Utc>>,
     /// When it was created, by the clock of the side where it stands.
     pub written_at: Option<DateTime<Utc>>,
+    /// A copy of a comment: how many parts the whole comment was split into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<u32>,
 }
 
 /// A write that was begun and whose outcome is not known yet (`R13`).
@@ -93,8 +96,19 @@ pub struct Pending {
     pub size: Option<u64>,
     /// When the source was created on its side.
     pub source_at: Option<DateTime<Utc>>,
-    /// When the write began, by our clock.
+    /// When the write was sent at the latest, by our clock.
     pub attempted_at: DateTime<Utc>,
+    /// As [`Entry::parts`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<u32>,
+}
+
+impl Pending {
+    /// Whether `detect-outages` began it, for which it needs no lease.
+    #[must_use]
+    pub const fn is_about_an_outage(&self) -> bool {
+        matches!(self.source, Source::Notice(Notice::Outage | Notice::Resumed))
+    }
 }
 
 /// Everything that the connector wrote on a pair and that a listing can still reach.
@@ -126,6 +140,23 @@ impl Ledger {
     #[must_use]
     pub fn has_copy(&self, side: Side, source: &Source) -> bool {
         self.0.iter().any(|entry| entry.side == side && entry.source == *source)
+    }
+
+    /// Whether all parts of that comment have been written on `side`, as it was split then: its author may have another name
+    /// by now, or have edited it, and then it would be split in another way.
+    #[must_use]
+    pub fn has_whole_comment(&self, side: Side, id: &str) -> bool {
+        let of_it = |entry: &&Entry| {
+            entry.side == side
+                && matches!(&entry.source, Source::Comment { id: source, .. } if source.as_str() == id)
+        };
+        let Some(parts) = self.0.iter().filter(of_it).find_map(|entry| entry.parts) else { return false };
+        let has = |wanted| {
+            let is_it =
+                |entry: &Entry| matches!(&entry.source, Source::Comment { part, .. } if *part == wanted);
+            self.0.iter().filter(of_it).any(is_it)
+        };
+        (1..=parts).all(has)
     }
 
     /// How many entries there are for each source on each side; for people.
@@ -201,11 +232,40 @@ mod tests {
                 source: source.clone(),
                 source_at: source_at.map(at),
                 written_at: written_at.map(at),
+                parts: None,
             });
             ledger.forget_before(Sides::default());
             assert_eq!(ledger.entries().len(), 1, "nothing is forgotten while everything is listed");
             ledger.forget_before(horizons);
             assert_eq!(ledger.entries().len() == 1, kept, "{source:?} {source_at:?} {written_at:?}");
+        }
+    }
+
+    #[test]
+    fn a_comment_is_whole_when_as_many_parts_as_it_was_split_into_are_there() {
+        let entry = |id: &str, part, parts| Entry {
+            side: Side::Google,
+            kind: ItemKind::Comment,
+            id: id.to_owned(),
+            source: Source::Comment { id: "1".to_owned(), part },
+            source_at: None,
+            written_at: None,
+            parts,
+        };
+        for (entries, whole) in [
+            (vec![], false),
+            (vec![entry("5", 1, Some(1))], true),
+            (vec![entry("5", 1, Some(2))], false),
+            (vec![entry("5", 2, Some(2))], false),
+            (vec![entry("5", 1, Some(2)), entry("6", 2, Some(2))], true),
+            // Written by a version that did not say.
+            (vec![entry("5", 1, None)], false),
+        ] {
+            let mut ledger = Ledger::default();
+            entries.iter().for_each(|entry| ledger.record(entry.clone()));
+            assert_eq!(ledger.has_whole_comment(Side::Google, "1"), whole, "{entries:?}");
+            assert!(!ledger.has_whole_comment(Side::Company, "1"));
+            assert!(!ledger.has_whole_comment(Side::Google, "2"));
         }
     }
 
@@ -218,6 +278,7 @@ mod tests {
             source: Source::Comment { id: "1".to_owned(), part },
             source_at: None,
             written_at: None,
+            parts: None,
         };
         let mut ledger = Ledger::default();
         ledger.record(entry("5", 1));

@@ -85,6 +85,12 @@ impl PrioritySet {
         self.0 & (1 << priority.level()) != 0
     }
 
+    /// Those that are in the other set as well.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// The most urgent of them.
     #[must_use]
     pub fn most_urgent(self) -> Option<Priority> {

@@ -37,13 +37,23 @@ pub fn merge_priority(
         PriorityReading::Known(_) | PriorityReading::Unknown(_) | PriorityReading::Unset => None,
     };
     let winner = match (changed(source), changed(source.other())) {
-        (Some(ours), Some(theirs)) => ours.min(theirs),
+        (Some(ours), Some(theirs)) => shared(google, company).unwrap_or(ours.min(theirs)),
         (Some(ours), None) => ours,
         (None, _) => return PriorityMerge::default(),
     };
     let holds = |side: Side| matches!(readings[side], PriorityReading::Known(set) if set.contains(winner));
     let set = Side::BOTH.into_iter().filter(|side| !holds(*side)).map(|side| (side, winner)).collect();
     PriorityMerge { set, agree: Some(winner), warning: None }
+}
+
+/// The level that both sides stand for already, whatever else a word may mean.
+fn shared(google: &PriorityReading, company: &PriorityReading) -> Option<Priority> {
+    match (google, company) {
+        (PriorityReading::Known(google), PriorityReading::Known(company)) => {
+            google.and(*company).most_urgent()
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +94,8 @@ mod tests {
             (Some(P1), p(P1), known(&[P0, P1]), None, None),
             (Some(P0), p(P1), known(&[P0, P1]), Some((&[], P1)), None),
             (Some(P2), p(P2), known(&[P3, P4]), None, Some((&[(Google, P3)], P3))),
-            (Some(P2), p(P4), known(&[P3, P4]), Some((&[(Google, P3)], P3)), Some((&[(Google, P3)], P3))),
+            // Both chose what that word stands for: nobody's choice is overwritten.
+            (Some(P2), p(P4), known(&[P3, P4]), Some((&[], P4)), Some((&[], P4))),
             (Some(P4), p(P0), known(&[P3, P4]), Some((&[(Company, P0)], P0)), None),
         ];
         for (base, google, company, of_google, of_company) in cases {

@@ -6,7 +6,7 @@ use super::lookalikes::{Strangers, looks_like};
 use super::merge::merge_priority;
 use super::snapshot::Snapshot;
 use super::texts;
-use crate::cases::{Attachment, Capabilities, Case, Comment, NewCase, Visibility, markers};
+use crate::cases::{Attachment, Capabilities, Case, Comment, Needs, NewCase, Visibility, markers};
 use crate::entities::{
     CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, Priority, Side, Sides, Source,
 };
@@ -46,6 +46,13 @@ impl Rules {
             Side::Google => Visibility::Public,
             Side::Company => self.comment_visibility,
         }
+    }
+
+    /// What is going to be done on that side, for its check.
+    #[must_use]
+    pub const fn needs(self, side: Side) -> Needs {
+        let Switches { creation, comments: _, attachments, priority, status } = self.switches;
+        Needs { creation, attachments, priority, status, visibility: self.visibility_on(side) }
     }
 
     /// Whether something of that visibility stays on its side.
@@ -91,6 +98,8 @@ pub struct CommentToWrite {
     pub body: String,
     /// Who may read it.
     pub visibility: Visibility,
+    /// A copy of a comment: how many parts the whole comment is split into.
+    pub parts: Option<u32>,
 }
 
 impl CommentToWrite {
@@ -98,7 +107,7 @@ impl CommentToWrite {
     #[must_use]
     pub fn notice(side: Side, notice: Notice, body: String, rules: &Rules) -> Self {
         let visibility = rules.visibility_on(side);
-        Self { side, source: Source::Notice(notice), source_at: None, body, visibility }
+        Self { side, source: Source::Notice(notice), source_at: None, body, visibility, parts: None }
     }
 
     /// Says on `side`, where a case was reopened, that its counterpart stays closed (`R19`).
@@ -317,6 +326,7 @@ impl<'a> Planner<'a> {
             source: pending.source.clone(),
             source_at: pending.source_at,
             written_at,
+            parts: pending.parts,
         })
     }
 
@@ -349,7 +359,8 @@ impl<'a> Planner<'a> {
         };
         for comment in &sources.comments {
             for candidate in &candidates.comments {
-                let Some((part, text)) = texts::copied_part(from, &comment.id, &candidate.body) else {
+                let Some(((part, parts), text)) = texts::copied_part(from, &comment.id, &candidate.body)
+                else {
                     continue;
                 };
                 let source = Source::Comment { id: comment.id.clone(), part };
@@ -357,7 +368,8 @@ impl<'a> Planner<'a> {
                 let is_copy = candidate.by_connector == Some(true)
                     || texts::is_piece_of(text, &texts::carried(&comment.body, self.facts[side]));
                 if is_copy && unclaimed(&self.ledger, candidate) && !self.ledger.has_copy(side, &source) {
-                    self.record(comment_entry(side, candidate, source, comment.created_at));
+                    let entry = comment_entry(side, candidate, source, comment.created_at);
+                    self.record(Entry { parts: Some(parts), ..entry });
                 }
             }
         }
@@ -392,6 +404,7 @@ impl<'a> Planner<'a> {
                     source,
                     source_at: attachment.created_at,
                     written_at: copy.created_at,
+                    parts: None,
                 },
                 (None, Some(comment)) => comment_entry(side, comment, source, attachment.created_at),
                 (None, None) => continue,
@@ -423,7 +436,7 @@ impl<'a> Planner<'a> {
         }
         if self.takes_comments(Side::Google) {
             let body = markers::now_syncing(company.as_str());
-            self.comment(Side::Google, Source::Notice(Notice::NowSyncing), None, body);
+            self.comment(Side::Google, Source::Notice(Notice::NowSyncing), None, body, None);
         }
     }
 
@@ -471,7 +484,9 @@ impl<'a> Planner<'a> {
         if self.rules.switches.comments {
             let snapshot = self.pair.snapshot(source);
             for comment in &snapshot.comments {
-                if !self.is_to_be_carried(source, comment) {
+                if !self.is_to_be_carried(source, comment)
+                    || self.ledger.has_whole_comment(target, &comment.id)
+                {
                     continue;
                 }
                 let bodies = texts::comment_parts(source, comment, self.facts[target]);
@@ -528,7 +543,12 @@ impl<'a> Planner<'a> {
         bodies: Vec<String>,
         source: impl Fn(u32) -> Source,
     ) -> bool {
-        (1..).zip(bodies).all(|(part, body)| self.comment(side, source(part), source_at, body))
+        let parts = u32::try_from(bodies.len()).ok();
+        (1..).zip(bodies).all(|(part, body)| {
+            let source = source(part);
+            let parts = parts.filter(|_| matches!(source, Source::Comment { .. }));
+            self.comment(side, source, source_at, body, parts)
+        })
     }
 
     /// Plans a comment unless it stands there. Returns `false` if it has to wait for the outcome of an earlier try.
@@ -538,6 +558,7 @@ impl<'a> Planner<'a> {
         source: Source,
         source_at: Option<DateTime<Utc>>,
         body: String,
+        parts: Option<u32>,
     ) -> bool {
         if self.ledger.has_copy(side, &source) {
             return true;
@@ -546,7 +567,14 @@ impl<'a> Planner<'a> {
             return false;
         }
         let visibility = self.rules.visibility_on(side);
-        self.plan.actions.push(Action::Comment(CommentToWrite { side, source, source_at, body, visibility }));
+        self.plan.actions.push(Action::Comment(CommentToWrite {
+            side,
+            source,
+            source_at,
+            body,
+            visibility,
+            parts,
+        }));
         true
     }
 
@@ -646,5 +674,6 @@ fn comment_entry(side: Side, comment: &Comment, source: Source, source_at: Optio
         source,
         source_at,
         written_at: comment.created_at,
+        parts: None,
     }
 }

@@ -1,7 +1,7 @@
 //! What the connector writes: copies with their headers, split where they are too long (`R16`), and its own notices.
 
 use sha2::{Digest as _, Sha256};
-use unicode_segmentation::UnicodeSegmentation as _;
+use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 
 use crate::cases::{Attachment, Capabilities, Comment, TextLimit, markers};
 use crate::entities::{CompanyCaseId, ItemKind, Notice, Pending, Side};
@@ -15,6 +15,8 @@ pub const GONE_PREFIX: &str = "This case no longer syncs: ";
 /// First words of the comment on a case that was reopened where the other side cannot follow.
 pub const CANNOT_REOPEN_PREFIX: &str = "This case was reopened, but ";
 
+/// How much of an author's name stands in the header of a copy, as its target counts.
+const AUTHOR_ROOM: usize = 100;
 const CANNOT_REOPEN_END: &str = " open a new case.";
 const GONE_END: &str = " no longer exists, or may no longer be read.";
 /// Units of time with their lengths in seconds.
@@ -121,12 +123,27 @@ pub fn recognise_notice(body: &str) -> Option<Notice> {
 /// The comments that a comment of `from` becomes on the other side: one, or numbered parts.
 #[must_use]
 pub fn comment_parts(from: Side, comment: &Comment, target: &Capabilities) -> Vec<String> {
-    let author = author(&comment.author);
+    let limit = target.comment_limit;
+    let room = TextLimit { max: AUTHOR_ROOM, ..limit };
+    let author = cut_to(&author(&comment.author), room);
     let body = carried(&comment.body, target);
-    split(&body, target.comment_limit, |part, parts| {
+    let header = |author: &str, part: usize, parts: usize| {
         let number = if parts > 1 { format!(" ({part}/{parts})") } else { String::new() };
         format!("[{} Comment {} by {author}{number}]", side_name(from), comment.id)
-    })
+    };
+    // Whoever is called something else tomorrow must not have the rest of a comment cut at other places.
+    let longest = "x".repeat(AUTHOR_ROOM);
+    let cut = |author: &str| split_within(&body, limit, |part, parts| header(author, part, parts));
+    let with_headers = |bodies: Vec<&str>| {
+        let parts = bodies.len();
+        let bodies = bodies.into_iter().enumerate();
+        bodies
+            .map(|(index, body)| format!("{}\n{body}", header(&author, index + 1, parts)))
+            .collect::<Vec<_>>()
+    };
+    let parts = with_headers(cut(&longest));
+    // Where a name counts for more than the sum of its characters, it has to be cut by.
+    if parts.iter().all(|part| limit.holds(part)) { parts } else { with_headers(cut(&author)) }
 }
 
 /// What of a text arrives on a system: all of it, made holdable.
@@ -230,9 +247,10 @@ pub fn is_outcome_of(pending: &Pending, comment: &Comment) -> bool {
         && comment.by_connector.unwrap_or_else(by_text)
 }
 
-/// Which part of which comment a text of `from` says that it is a copy of, by its header; and the text under it.
+/// Which part of which comment a text of `from` says that it is a copy of, by its header, and of how many; and the text
+/// under it.
 #[must_use]
-pub fn copied_part<'a>(from: Side, id: &str, body: &'a str) -> Option<(u32, &'a str)> {
+pub fn copied_part<'a>(from: Side, id: &str, body: &'a str) -> Option<((u32, u32), &'a str)> {
     let body = body.trim_start();
     let header = first_line(body);
     let rest = header.strip_prefix(&format!("[{} Comment {id} by ", side_name(from)))?;
@@ -246,18 +264,19 @@ pub fn description_part(from: Side, body: &str) -> Option<u32> {
     let rest = first_line(body.trim_start())
         .trim_end()
         .strip_prefix(&format!("[{} Description", side_name(from)))?;
-    Some(part_number(rest.strip_suffix(']')?)).filter(|part| *part > 1)
+    let (part, _) = part_number(rest.strip_suffix(']')?);
+    Some(part).filter(|part| *part > 1)
 }
 
-/// `2` of `… (2/3)`; `1` of anything else.
-fn part_number(header: &str) -> u32 {
+/// `2` and `3` of `… (2/3)`; `1` and `1` of anything else.
+fn part_number(header: &str) -> (u32, u32) {
     let number = || {
         let (_, number) = header.strip_suffix(')')?.rsplit_once(" (")?;
         let (part, parts) = number.split_once('/')?;
         let (part, parts) = (part.parse::<u32>().ok()?, parts.parse::<u32>().ok()?);
-        (1..=parts).contains(&part).then_some(part)
+        (1..=parts).contains(&part).then_some((part, parts))
     };
-    number().unwrap_or(1)
+    number().unwrap_or((1, 1))
 }
 
 /// Whether `part` is a piece of `whole`, whatever a system did to its white space.
@@ -271,9 +290,15 @@ pub fn is_piece_of(part: &str, whole: &str) -> bool {
 /// together without their headers, are the text.
 #[must_use]
 pub fn split(text: &str, limit: TextLimit, header: impl Fn(usize, usize) -> String) -> Vec<String> {
-    let whole = format!("{}\n{text}", header(1, 1));
-    if limit.holds(&whole) {
-        return vec![whole];
+    let bodies = split_within(text, limit, &header);
+    let parts = bodies.len();
+    bodies.iter().enumerate().map(|(index, body)| format!("{}\n{body}", header(index + 1, parts))).collect()
+}
+
+/// The bodies of the parts that [`split`] makes.
+fn split_within(text: &str, limit: TextLimit, header: impl Fn(usize, usize) -> String) -> Vec<&str> {
+    if limit.holds(&format!("{}\n{text}", header(1, 1))) {
+        return vec![text];
     }
     // The number of parts stands in each header: try with room for one digit, two, three …
     let mut bodies = Vec::new();
@@ -291,8 +316,7 @@ pub fn split(text: &str, limit: TextLimit, header: impl Fn(usize, usize) -> Stri
             break;
         }
     }
-    let parts = bodies.len();
-    bodies.iter().enumerate().map(|(index, body)| format!("{}\n{body}", header(index + 1, parts))).collect()
+    bodies
 }
 
 /// The longest beginning of `text` that fits behind `header`, at a good place to cut; at least one character.
@@ -303,20 +327,40 @@ fn take<'a>(text: &'a str, limit: TextLimit, header: &str) -> &'a str {
     }
     // No measure counts less than one for a character, so no more than `max` characters can fit.
     let window = text.char_indices().nth(limit.max + 1).map_or(text.len(), |(index, _)| index);
-    let mut boundaries: Vec<usize> =
-        text[..window].grapheme_indices(true).map(|(index, _)| index).skip(1).collect();
-    let whole_graphemes = boundaries.partition_point(|end| fits(*end));
-    if whole_graphemes == 0 {
-        // One grapheme longer than the limit: cut between its characters.
-        boundaries = text[..window].char_indices().map(|(index, _)| index).skip(1).collect();
-    }
-    let fitting = boundaries.partition_point(|end| fits(*end)).max(1);
-    let end = boundaries.get(fitting - 1).copied().unwrap_or(text.len());
+    let end = longest(text, window, fits).max(text.ceil_char_boundary(1));
+    // One grapheme longer than the limit is cut between its characters.
+    let end = grapheme_end(text, end).unwrap_or(end);
     // The end of a line, else of a word, unless that leaves more than half of the room empty.
-    let places = || boundaries.iter().copied().take(fitting).rev().take_while(|place| *place > end / 2);
-    let line = places().find(|place| text[..*place].ends_with('\n'));
-    let word = || places().find(|place| text[..*place].ends_with(char::is_whitespace));
+    let places = || {
+        let ends = text[..end].char_indices().rev().map(|(index, c)| (index + c.len_utf8(), c));
+        ends.take_while(|(place, _)| *place > end / 2)
+    };
+    let is_end = |place: &usize| grapheme_end(text, *place) == Some(*place);
+    let line = places().filter(|(_, c)| *c == '\n').map(|(place, _)| place).find(is_end);
+    let word = || places().filter(|(_, c)| c.is_whitespace()).map(|(place, _)| place).find(is_end);
     &text[..line.or_else(word).unwrap_or(end)]
+}
+
+/// The end of the longest beginning of `text` for which `fits` holds; it does not for the one that ends at `beyond`.
+fn longest(text: &str, mut beyond: usize, fits: impl Fn(usize) -> bool) -> usize {
+    let mut fitting = 0_usize;
+    loop {
+        let half = text.floor_char_boundary(fitting.midpoint(beyond));
+        let middle = if half > fitting { half } else { text.ceil_char_boundary(fitting + 1) };
+        if middle >= beyond {
+            return fitting;
+        }
+        if fits(middle) { fitting = middle } else { beyond = middle }
+    }
+}
+
+/// The last place at or before `at`, but for the beginning, where no grapheme is cut.
+fn grapheme_end(text: &str, at: usize) -> Option<usize> {
+    let mut cursor = GraphemeCursor::new(at, text.len(), true);
+    if cursor.is_boundary(text, 0) == Ok(true) {
+        return Some(at);
+    }
+    cursor.prev_boundary(text, 0).ok().flatten().filter(|place| *place > 0)
 }
 
 /// What the target can hold: control characters become visible pictures where it cannot (`R25`).

@@ -5,7 +5,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::Deps;
 use super::report::CarriedItem;
-use crate::cases::{ApiError, ApiErrorKind, Attachment, NewAttachment, NewComment, Visibility};
+use crate::cases::{
+    ApiError, ApiErrorKind, Attachment, CaseSystem, Comment, NewAttachment, NewComment, Visibility,
+};
 use crate::entities::{CaseMapping, Entry, ItemKind, Lease, Notice, Pending, Side, Sides, Source, Waiting};
 use crate::store::{StoreError, modify};
 use crate::sync::{Action, CommentToWrite, Plan, texts};
@@ -344,6 +346,7 @@ impl<'a> Session<'a> {
             size: None,
             source_at: comment.source_at,
             attempted_at: self.deps.clock.now(),
+            parts: comment.parts,
         })
         .await?;
         let new = NewComment {
@@ -360,6 +363,7 @@ impl<'a> Session<'a> {
             source: comment.source.clone(),
             source_at: comment.source_at,
             written_at: written.created_at,
+            parts: comment.parts,
         });
         let (kind, source) = match &comment.source {
             Source::Comment { id, .. } => ("comment", Some(id.clone())),
@@ -425,6 +429,7 @@ impl<'a> Session<'a> {
             size,
             source_at: attachment.created_at,
             attempted_at: self.deps.clock.now(),
+            parts: None,
         })
         .await?;
         let new = NewAttachment {
@@ -451,6 +456,7 @@ impl<'a> Session<'a> {
                 source: source.clone(),
                 source_at: attachment.created_at,
                 written_at: written.created_at,
+                parts: None,
             });
         }
         self.note("attachment", to, Some(attachment.id.clone()), Some(written.id));
@@ -475,6 +481,7 @@ impl<'a> Session<'a> {
             source_at: attachment.created_at,
             body,
             visibility,
+            parts: None,
         })
         .await
     }
@@ -508,6 +515,22 @@ impl<'a> Session<'a> {
                 .observe(seconds);
         }
     }
+}
+
+/// The comments of a case, written at or after `since`, that may be what a write without an answer left (`R13`). A list may go
+/// back further than it was asked to, and the same notice may have been given before: what is older is not looked at.
+pub(super) async fn outcomes(
+    system: &dyn CaseSystem,
+    case: &str,
+    pending: &Pending,
+    since: Option<DateTime<Utc>>,
+) -> Result<Vec<Comment>, ApiError> {
+    let mut comments = system.comments(case, since).await?;
+    comments.retain(|comment| {
+        let reached = since.is_none() || comment.created_at.is_none() || comment.created_at >= since;
+        reached && texts::is_outcome_of(pending, comment)
+    });
+    Ok(comments)
 }
 
 /// Nothing is carried until the flag is back. Both sides then have to be looked at, and no stamp may move meanwhile (`R20`).

@@ -1,7 +1,7 @@
 //! `cleanup`: deletes the mappings of cases that were closed long ago.
 
 use super::{Deps, Outcome, TaskKind, TaskReport};
-use crate::entities::Side;
+use crate::entities::{CaseMapping, Global, Side};
 use crate::store::{MappingFilter, StoreError};
 
 const PAGE: usize = 200;
@@ -17,12 +17,13 @@ pub(super) async fn run(deps: &Deps) -> TaskReport {
 
 async fn sweep(deps: &Deps) -> Result<(usize, usize), StoreError> {
     let before = deps.clock.now() - deps.settings.retention;
+    let global = deps.store.global().await?;
     let (mut deleted, mut kept, mut after) = (0, 0, None);
     loop {
         let page = deps.store.list(MappingFilter::ResolvedBefore(before), after, PAGE).await?;
         for mapping in page.mappings {
             // What still waits would be lost with its mapping.
-            if Side::BOTH.into_iter().any(|side| mapping.waiting[side].is_some()) && mapping.gone.is_none() {
+            if mapping.gone.is_none() && !is_quiet(deps, &global, &mapping).await {
                 kept += 1;
                 continue;
             }
@@ -38,4 +39,26 @@ async fn sweep(deps: &Deps) -> Result<(usize, usize), StoreError> {
             return Ok((deleted, kept));
         }
     }
+}
+
+/// Whether nothing waits, noticed by a poll or not: the polls may have been down for as long as the service was, and somebody
+/// may have written on the case, or opened it again, a moment ago. What cannot be found out today may be tomorrow.
+async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
+    for side in Side::BOTH {
+        if mapping.waiting[side].is_some() {
+            return false;
+        }
+        let Some(id) = mapping.case_id(side) else { continue };
+        let case = match deps.systems[side].get(id).await {
+            Ok(Some(case)) => case,
+            Ok(None) => continue,
+            Err(_) => return false,
+        };
+        let seen = global.last_polled_at(side).map(|polled| polled - deps.settings.windows[side]);
+        let carried = case.updated_at == mapping.carried_updated_at[side] || case.updated_at <= seen;
+        if case.updated_at.is_some() && !carried {
+            return false;
+        }
+    }
+    true
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 use std::collections::HashSet;
 
+use super::carry_out::outcomes;
 use super::{Deps, Outcome, TaskKind, TaskReport, poll};
 use crate::cases::{ApiError, ApiErrorKind, NewComment};
 use crate::entities::{CaseMapping, Entry, Global, ItemKind, Notice, Pending, Side, Source};
@@ -198,22 +199,25 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
         return Ok(mapping);
     };
     let system = &deps.systems[side];
-    let since = pending.attempted_at - deps.settings.windows[side];
-    let comments = match system.comments(case, Some(since)).await {
+    let begun = pending.attempted_at - longest(deps);
+    let since = begun - deps.settings.windows[side];
+    let comments = match outcomes(system.as_ref(), case, &pending, Some(since)).await {
         Err(error) if error.kind == ApiErrorKind::NotFound => Vec::new(),
         outcome => outcome?,
     };
     let entry = comments
         .iter()
-        .find(|comment| {
-            texts::is_outcome_of(&pending, comment)
-                && !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id)
-        })
+        .find(|comment| !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id))
         .map(|found| notice_entry(side, pending.source.clone(), &found.id, found.created_at));
     if entry.is_none() && deps.clock.now() < pending.attempted_at + system.capabilities().write_settles {
         return Err(TellError::UnderWay(side));
     }
     Ok(settle(deps, mapping, &pending, entry).await?)
+}
+
+/// How long a run of this task takes at the most.
+fn longest(deps: &Deps) -> Duration {
+    Duration::from_std(deps.settings.deadline).unwrap_or_else(|_| Duration::days(1))
 }
 
 /// Whether the company case lost its flag, which no poll shows. A company that cannot be asked is in an outage.
@@ -249,7 +253,10 @@ async fn tell(
         digest: Some(texts::digest(body)),
         size: None,
         source_at: None,
-        attempted_at: now,
+        // No lease says until when it may be sent, if this run is cut short or dies: its deadline does. It may have to wait
+        // long for its turn.
+        attempted_at: now + longest(deps),
+        parts: None,
     };
     let claimed = modify(deps.store.as_ref(), mapping.clone(), |mapping| {
         let free = still(mapping) && mapping.pending_outage_notice(side).is_none();
@@ -270,14 +277,7 @@ async fn tell(
             Ok(true)
         }
         Err(error) => {
-            if error.may_have_happened() {
-                let now = deps.clock.now();
-                modify(deps.store.as_ref(), claimed, |mapping| {
-                    let pending = mapping.pending.iter_mut().find(|pending| **pending == claim);
-                    pending.map(|pending| pending.attempted_at = now).is_some()
-                })
-                .await?;
-            } else {
+            if !error.may_have_happened() {
                 settle(deps, claimed, &claim, None).await?;
             }
             Err(error.into())
@@ -286,7 +286,15 @@ async fn tell(
 }
 
 fn notice_entry(side: Side, source: Source, id: &str, written_at: Option<DateTime<Utc>>) -> Entry {
-    Entry { side, kind: ItemKind::Comment, id: id.to_owned(), source, source_at: None, written_at }
+    Entry {
+        side,
+        kind: ItemKind::Comment,
+        id: id.to_owned(),
+        source,
+        source_at: None,
+        written_at,
+        parts: None,
+    }
 }
 
 /// The outcome of a notice is known: the claim is dropped; if it was written, it is recorded and the flag set or cleared.

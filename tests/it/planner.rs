@@ -68,6 +68,7 @@ impl World {
             source: Source::Notice(Notice::NowSyncing),
             source_at: None,
             written_at: Some(at(0)),
+            parts: None,
         });
         let case = |id: &str, counterpart: Option<&str>| Case {
             id: id.to_owned(),
@@ -161,6 +162,7 @@ impl World {
                     source: new.source.clone(),
                     source_at: new.source_at,
                     written_at: Some(now),
+                    parts: new.parts,
                 });
             }
             Action::Attach { to, attachment, visibility } => {
@@ -179,6 +181,7 @@ impl World {
                     source: Source::Attachment { id: attachment.id.clone() },
                     source_at: attachment.created_at,
                     written_at: copy.created_at,
+                    parts: None,
                 });
                 self.snapshot(*to).attachments.push(copy);
             }
@@ -210,6 +213,7 @@ impl World {
                         source: notice,
                         source_at: None,
                         written_at: Some(self.now),
+                        parts: None,
                     };
                     self.record(entry);
                 }
@@ -283,6 +287,7 @@ fn pending(side: Side, source: Source, marker: &str, minute: i64) -> Pending {
         size: None,
         source_at: None,
         attempted_at: at(minute),
+        parts: None,
     }
 }
 

@@ -3,13 +3,13 @@
 //! Knows the contract's texts on its own, not from the core: a marker that changed by accident is a violation.
 
 use casebridge::cases::NewCase;
-use casebridge::entities::{CaseMapping, ItemKind, Sides};
+use casebridge::entities::{CaseMapping, ItemKind, Priority, Sides};
 use casebridge::sync::horizons;
 use chrono::{DateTime, Duration, Utc};
 
 use crate::generate::DAY;
 use crate::history::{Company, Google, Ms, Side};
-use crate::model::{Card, Note, Writer, key, stamp, stored_under_other_name};
+use crate::model::{Card, Note, Writer, key, pick, stamp, stored_under_other_name, takes};
 use crate::people::SECRET;
 use crate::run::WINDOWS;
 use crate::world::{World, real};
@@ -85,7 +85,9 @@ fn check_flag(world: &mut World, side: Side, id: &str, what: &str) {
         Company => Some(id.to_owned()),
         Google => across(world, side, id),
     };
-    let Some(card) = company.and_then(|company| world.systems[Company].card(&company)) else { return };
+    // Whether a case that was deleted since was flagged cannot be known.
+    let card = company.and_then(|company| world.systems[Company].card(&company));
+    let Some(card) = card.filter(|card| card.deleted.is_none()) else { return };
     if !card.flagged && world.now - card.flag_changed > grace(world) {
         let name = card.id.clone();
         world.violate(format!("{what} on {side} case {id}, though {name} is not flagged (R20)"));
@@ -108,6 +110,10 @@ pub(crate) fn created(world: &mut World, side: Side, new: &NewCase) {
         source.description.clone(),
     );
     let changed = source.flag_changed;
+    if world.systems[from].card(&source_id).is_some_and(|card| card.is_clone) {
+        world
+            .violate(format!("a counterpart of {source_id}, which claims one that belongs to another (R10)"));
+    }
     if by == Writer::Connector {
         world.violate(format!("a counterpart of {source_id}, which is a counterpart itself (R10)"));
     }
@@ -186,14 +192,26 @@ pub(crate) fn commented(world: &mut World, side: Side, id: &str, body: &str) {
         Meaning::Comment { id: source, part, parts, text } => {
             copied_comment(world, side, id, (&other, source), (part, parts), text);
         }
-        Meaning::Attachment { id: source } => copied_file(world, side, id, &other, source),
+        Meaning::Attachment { id: source } => {
+            let file = world.systems[from].card(&other);
+            let file = file.and_then(|card| card.files.iter().find(|file| file.id == source));
+            if file.is_some_and(|file| takes(&file.name, &file.content)) {
+                world.violate(format!("file {source} is explained, though it could be copied (R17)"));
+            }
+            world.seen.count("connector", "explains a file");
+            copied_file(world, side, id, &other, source);
+        }
         Meaning::Description { part, parts } => {
             let description = world.systems[from].card(&other).map(|card| card.description.clone());
             let text = body.split_once('\n').map_or("", |(_, text)| text);
             if description.is_none_or(|description| !squeezed(&description).contains(&squeezed(text))) {
                 world.violate(format!("part {part} of {parts} of a description is not in it"));
             }
-            claim(world, side, id, &format!("description {part}"), 1);
+            world.seen.count("connector", "copies a description's part");
+            let first = claim(world, side, id, &format!("description {part}"), 1);
+            if first && let Some(card) = world.systems[side].card_mut(id) {
+                card.tally.described.push_str(text);
+            }
         }
         Meaning::Notice(_) => {}
     }
@@ -250,8 +268,20 @@ fn copied_comment(
             "the connector's own comment {source} is carried back to {side} case {id} (R14)"
         ));
     }
+    // The copy of a comment that was edited since is not known by its text, when that is all there is to go by.
+    let recovering = world.shelf.of(side, id).is_some_and(|mapping| mapping.recovering);
+    if recovering && !note.earlier.is_empty() {
+        return;
+    }
+    if note.carried && !deleted_unseen(world, side, id) {
+        world.violate(format!("part {part} of comment {source} comes after all of it had arrived (R14)"));
+    }
     if note.internal && from == Company && !world.setting.carry_internal {
         world.violate(format!("the internal comment {source} is carried to Google"));
+    }
+    world.seen.count("connector", pick(side, "copies a comment to google", "copies a comment to company"));
+    if parts > 1 {
+        world.seen.count("connector", "copies a part");
     }
     let first = claim(world, side, id, &format!("comment {source}"), part);
     let Some(card) = world.systems[side].card_mut(id) else { return };
@@ -275,7 +305,8 @@ fn copied_comment(
         world.violate(format!("part {part} of comment {source} arrives before an earlier part"));
     }
     if part == parts {
-        if !same(&note.body, &so_far, false) {
+        let whole = note.bodies().any(|body| same(body, &so_far, false));
+        if !whole && !note.edited_meanwhile {
             world.violate(format!("comment {source} arrives as {so_far:?} (R16, R25)"));
         }
         let card = world.systems[from].card_mut(other);
@@ -313,6 +344,16 @@ pub(crate) fn refused(world: &mut World, side: Side, id: &str, body: &str) {
 }
 
 fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str) {
+    world.seen.count(
+        "connector",
+        match notice {
+            "syncing" => "says syncing",
+            "outage" => "says outage",
+            "resumed" => "says resumed",
+            "cannot reopen" => "says cannot reopen",
+            _ => "says gone",
+        },
+    );
     let Some(card) = world.systems[side].card_mut(id) else { return };
     let count = card.tally.notices.entry(notice).or_default();
     *count += 1;
@@ -369,9 +410,72 @@ pub(crate) fn uploaded(world: &mut World, side: Side, id: &str, name: &str, cont
     copied_file(world, side, id, &other, source);
 }
 
+/// The connector is about to write something that only these may read.
+pub(crate) fn visible(world: &mut World, side: Side, internal: bool) {
+    if internal != (side == Company && world.setting.internal_copies) {
+        world
+            .violate(format!("what is written to {side} is internal: {internal}, against the configuration"));
+    }
+}
+
+/// The core takes this for what both sides agree on.
+pub(crate) fn agreed(world: &mut World, mapping: &CaseMapping, priority: Option<Priority>) {
+    if let (Some(priority), Some(google)) = (priority, mapping.case_id(Google))
+        && let Some(card) = world.systems[Google].card_mut(google)
+    {
+        card.tally.agreed = Some(priority);
+    }
+}
+
+/// Whether a Google case's priority is what the company case's stands for.
+fn alike(world: &World, google: Priority, company: Priority) -> bool {
+    let low = [Priority::P3, Priority::P4];
+    google == company
+        || (world.setting.company.four_priorities && low.contains(&google) && low.contains(&company))
+}
+
+/// The connector is about to set a priority: what a person changed is not overwritten with what nobody did (R18).
+pub(crate) fn prioritised(world: &mut World, side: Side, id: &str, priority: Priority) {
+    let Some(other) = across(world, side, id) else { return };
+    let (google, company) = match side {
+        Google => (id, other.as_str()),
+        Company => (other.as_str(), id),
+    };
+    let (Some(google), Some(company)) =
+        (world.systems[Google].card(google), world.systems[Company].card(company))
+    else {
+        return;
+    };
+    let Some(base) = google.tally.agreed else { return };
+    let cards = Sides { google, company };
+    let changed = |side: Side| match side {
+        Google => base != google.priority,
+        Company => !alike(world, base, company.priority),
+    };
+    // What a person changed while the sync was under way cannot be known to it.
+    let lately =
+        Side::BOTH.into_iter().any(|side| world.now - cards[side].tally.priority_changed < grace(world));
+    let (ours, theirs) = (changed(side), changed(side.other()));
+    let most_urgent = google.priority.min(company.priority);
+    let wrong = match (ours, theirs) {
+        _ if lately => None,
+        (true, false) => Some(format!("{}, which a person chose, becomes {priority}", cards[side].priority)),
+        (true, true) if priority != most_urgent => {
+            Some(format!("{} and {} become {priority}", google.priority, company.priority))
+        }
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        world.violate(format!("the priority of {side} case {id}: {wrong} (R18)"));
+    }
+}
+
 /// The connector has changed a status or a priority: it only ever follows people.
 pub(crate) fn steered(world: &mut World, side: Side, id: &str) {
     check_flag(world, side, id, "a status or priority is carried");
+    if world.systems[side].card(id).is_some_and(|card| card.is_clone) {
+        world.violate(format!("{side} case {id} is steered, though it only claims a counterpart (R10)"));
+    }
     let Some(other) = across(world, side, id) else { return };
     let (mut by_connector, mut by_people, mut set, mut changed) = (0, 0, 0, 0);
     for (side, id) in [(side, id), (side.other(), other.as_str())] {
@@ -404,6 +508,25 @@ pub(crate) fn stored(world: &mut World, mapping: &CaseMapping) {
             world.violate(text);
         }
     }
+    for side in Side::BOTH {
+        let Some(id) = mapping.case_id(side) else { continue };
+        let twins = world
+            .shelf
+            .mappings
+            .values()
+            .filter(|other| other.case_id(side).is_some_and(|other| key(other) == key(id)));
+        if twins.count() > 1 {
+            world.violate(format!("two mappings for {side} case {id} (R9)"));
+        }
+        if world.systems[side].card(id).is_some_and(|card| card.is_clone) {
+            world.violate(format!("a mapping for {side} case {id}, which only claims a counterpart (R10)"));
+        }
+        if mapping.gone == Some(side)
+            && world.systems[side].card(id).is_some_and(|card| card.deleted.is_none())
+        {
+            world.violate(format!("{side} case {id} counts as gone, but it exists (R20)"));
+        }
+    }
     out_of_reach(world, mapping);
     stamps(world);
 }
@@ -428,6 +551,33 @@ fn missing<'a>(world: &'a World, side: Side, card: &'a Card) -> impl Iterator<It
         .filter(move |file| setting.attachments && open(file.by, file.internal, file.deleted, file.carried))
         .map(|file| (format!("file {}", file.id), file.at));
     notes.chain(files)
+}
+
+/// A mapping is about to be deleted: what was written long enough ago to be known must have been carried (R20).
+pub(crate) fn forgotten(world: &mut World, id: casebridge::entities::MappingId) {
+    let Some(mapping) = world.shelf.mappings.get(&id.0) else { return };
+    let card = |side: Side| {
+        let card = mapping.case_id(side).and_then(|id| world.systems[side].card(id));
+        card.filter(|card| card.deleted.is_none())
+    };
+    let (Some(google), Some(company)) = (card(Google), card(Company)) else { return };
+    if mapping.gone.is_some() || !company.flagged {
+        return;
+    }
+    let lost = [(Google, google, company), (Company, company, google)].into_iter().find_map(
+        |(side, card, target)| {
+            let takes = !target.closed || world.traits(side.other()).comment_when_closed;
+            missing(world, side, card)
+                .next()
+                .filter(|_| takes)
+                .map(|(what, _)| format!("{what} of {side} case {}", card.id))
+        },
+    );
+    let open =
+        [google, company].into_iter().all(|card| !card.closed && world.now - card.status_changed > 60_000);
+    if let Some(lost) = lost.or_else(|| open.then(|| format!("{}, open again,", google.id))) {
+        world.violate(format!("{lost} is forgotten by the cleanup (R20)"));
+    }
 }
 
 /// No horizon may pass what was not carried (R7, R15).
@@ -465,31 +615,41 @@ pub(crate) fn stamps(world: &mut World) {
             card.filter(|card| card.deleted.is_none())
         };
         let (Some(google), Some(company)) = (card(Google), card(Company)) else { continue };
-        if !company.flagged || world.now - company.flag_changed < 600_000 {
+        if !company.flagged {
             continue;
         }
         for (side, card, target) in [(Google, google, company), (Company, company, google)] {
             let traits = world.traits(side);
-            // What a closed case does not take stays behind; once it is open again, a poll has to find that out.
+            // What a closed case does not take stays behind.
             let takes = world.traits(side.other()).comment_when_closed;
-            if !takes && (target.closed || world.now - target.status_changed < 600_000) {
+            if !takes && target.closed {
                 continue;
             }
-            let Some(synced) = mapping.synced_at(side, &world.shelf.global) else { continue };
             // A list that is late hides what a poll has just counted as carried; the routine sync that the same poll queued
-            // finds it.
-            if world.checks_soon(side, &card.id) {
+            // finds it, as soon as it gets to the case.
+            if traits.stale > 0 && world.checks_soon(side, &card.id) {
                 continue;
             }
-            // What the system itself shows late cannot be known earlier.
-            let late = Duration::seconds(traits.lag + traits.stale + traits.resolution + 20);
-            let passed = missing(world, side, card).find(|(_, at)| real(*at) + late < synced);
+            // What waited for a case to be opened or flagged again is found by a poll of that case's side: until then it is
+            // that side that counts as late.
+            let due = company.flag_changed.max(if takes { 0 } else { target.status_changed });
+            let stamp_of = |side: Side| mapping.synced_at(side, &world.shelf.global);
+            let synced = |at: Ms| {
+                let of_both = stamp_of(side).min(stamp_of(side.other()));
+                if at < due { of_both } else { stamp_of(side) }
+            };
+            // What the systems themselves show late cannot be known earlier.
+            let across = world.traits(side.other());
+            let late =
+                traits.lag.max(across.lag) + traits.stale + traits.resolution.max(across.resolution) + 20;
+            let passed = missing(world, side, card)
+                .find(|(_, at)| Some(real((*at).max(due)) + Duration::seconds(late)) < synced(*at));
             if let Some((what, at)) = passed {
                 wrong = Some(format!(
-                    "{what} of {side} case {}, written at {}, waits, but the {side} side counts as synced at {} (R7)",
+                    "{what} of {side} case {}, written at {}, waits, but the {side} side counts as synced at {:?} (R7)",
                     card.id,
                     real(at).format("%H:%M:%S"),
-                    synced.format("%H:%M:%S")
+                    synced(at).map(|at| at.format("%H:%M:%S").to_string())
                 ));
             }
         }
@@ -528,8 +688,13 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     {
         return Some(format!("the lease of {} was never given back", lease.holder));
     }
-    if mapping.gone.is_some() {
-        return None;
+    if let Some(gone) = mapping.gone {
+        let told = card.tally.notices.get("gone").copied().unwrap_or_default();
+        // Whether it could be told, and was to be, is only certain if it never changed.
+        let certain = card.flag_changed == card.created && card.status_changed == card.created;
+        let flagged = side == Google || card.flagged;
+        return (gone != side && certain && flagged && told == 0)
+            .then(|| "its counterpart is gone, and nobody said so (R20)".to_owned());
     }
     if side == Company && !card.flagged {
         return None;
@@ -604,12 +769,7 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     {
         return Some("resolvedAt is not what both sides say".to_owned());
     }
-    let low = [casebridge::entities::Priority::P3, casebridge::entities::Priority::P4];
-    let alike = google.priority == company.priority
-        || (world.setting.company.four_priorities
-            && low.contains(&google.priority)
-            && low.contains(&company.priority));
-    if world.setting.priority && !alike {
+    if world.setting.priority && !alike(world, google.priority, company.priority) {
         return Some(format!("Google has {}, the company {}", google.priority, company.priority));
     }
     if company.google_name.as_deref().is_none_or(|name| key(name) != key(&google.id)) {
@@ -619,22 +779,14 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     if !said && (!google.closed || world.traits(Google).comment_when_closed) {
         return Some("the Google case does not say with which company case it syncs".to_owned());
     }
-    let parts = mirror_parts(world, card, other);
-    if parts > 0 {
-        return Some(format!("{parts} characters of the description are missing"));
-    }
-    None
+    (!described(card, other)).then(|| "the description has not arrived whole (R16)".to_owned())
 }
 
-/// How many characters of the description of `card` its mirror lacks.
-fn mirror_parts(world: &World, card: &Card, mirror: &Card) -> usize {
+/// Whether the mirror holds all of the description of `card`, as far as it takes comments.
+fn described(card: &Card, mirror: &Card) -> bool {
     if mirror.mirror_of.as_deref().is_none_or(|of| key(of) != key(&card.id)) || mirror.closed {
-        return 0;
+        return true;
     }
-    let copied: usize = mirror.tally.copies.keys().filter(|what| what.starts_with("description")).count();
     let first = mirror.description.split_once('\n').map_or("", |(_, text)| text);
-    let whole = squeezed(&card.description).len();
-    let lacks = whole.saturating_sub(squeezed(first).len());
-    let _ = world;
-    if lacks > 0 && copied == 0 { lacks } else { 0 }
+    squeezed(&card.description) == squeezed(&format!("{first}{}", mirror.tally.described))
 }

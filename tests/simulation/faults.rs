@@ -61,10 +61,11 @@ pub(crate) fn course(world: &mut World, part: Part, dice: &mut Dice) -> Course {
     for trouble in troubles {
         hit(&mut course, trouble, world, part, dice);
     }
+    count(world, part, course.fate);
     course
 }
 
-fn hit(course: &mut Course, trouble: Trouble, world: &World, part: Part, dice: &mut Dice) {
+fn hit(course: &mut Course, trouble: Trouble, world: &mut World, part: Part, dice: &mut Dice) {
     use ApiErrorKind::{NotApplied, Unauthorized, Uncertain, Unreadable};
     if course.fate != Fate::Answered {
         return;
@@ -92,11 +93,13 @@ fn hit(course: &mut Course, trouble: Trouble, world: &World, part: Part, dice: &
         }
         Trouble::RateLimited(percent) => {
             if dice.percent(percent) {
+                world.seen.count("calls", "429");
                 course.answering += dice.range(1_000, 10_000);
                 course.fate = Fate::Failed(NotApplied);
             }
         }
         Trouble::Slow => {
+            world.seen.count("calls", "slow");
             course.travelling += dice.range(1_000, 20_000);
             course.answering += dice.range(1_000, 20_000);
         }
@@ -110,11 +113,30 @@ fn hit(course: &mut Course, trouble: Trouble, world: &World, part: Part, dice: &
     }
 }
 
+fn count(world: &mut World, part: Part, fate: Fate) {
+    let what = match (fate, part) {
+        (Fate::Answered, _) => "answered",
+        (Fate::Failed(_) | Fate::Lost(_), Part::Store) => "store down",
+        (Fate::Failed(_) | Fate::Lost(_), Part::Queue) => "queue down",
+        (Fate::Failed(ApiErrorKind::Uncertain), _) => "unanswered, not done",
+        (Fate::Failed(ApiErrorKind::Unauthorized), _) => "unauthorized",
+        (Fate::Failed(_), _) => "not sent",
+        (Fate::Lost(ApiErrorKind::Unreadable), _) => "unreadable",
+        (Fate::Lost(_), _) => "unanswered, done",
+        (Fate::Late(_), _) => "late",
+    };
+    world.seen.count("calls", what);
+}
+
 /// Whether the next download breaks off.
-pub(crate) fn breaks_off(world: &World, part: Part, dice: &mut Dice) -> bool {
-    world.troubles.iter().any(|window| {
+pub(crate) fn breaks_off(world: &mut World, part: Part, dice: &mut Dice) -> bool {
+    let breaks = world.troubles.iter().any(|window| {
         window.part == part
             && window.until > world.now
             && matches!(window.trouble, Trouble::BrokenDownloads(percent) if dice.percent(percent))
-    })
+    });
+    if breaks {
+        world.seen.count("calls", "download broken off");
+    }
+    breaks
 }

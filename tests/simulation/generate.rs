@@ -19,14 +19,19 @@ pub(crate) fn history(seed: u64) -> History {
     let stretches = if dice.percent(20) { 2 } else { 1 };
     let mut cases = 0;
     for _ in 0..stretches {
-        let end = at + dice.range(4, 25) * MINUTE;
-        stretch(&mut steps, &mut cases, at, end, &mut dice);
+        // Some outages last for hours: then the polls come less often, to keep the history short.
+        let (minutes, pace) =
+            if dice.percent(4) { (dice.range(120, 480), 5) } else { (dice.range(4, 25), 1) };
+        let end = at + minutes * MINUTE;
+        stretch(&mut steps, &mut cases, (at, end, pace * MINUTE), &mut dice);
         at = match dice.below(3) {
             0 => end + dice.range(10, 300) * MINUTE,
             1 => end + dice.range(1, 3) * DAY,
             _ => {
-                steps.push(Step { at: end + 31 * DAY, what: What::Cron(Cleanup), salt: dice.next() });
-                end + 31 * DAY + MINUTE
+                // Cleanup comes while people and polls are at work again.
+                let at = end + 31 * DAY + dice.range(-1, 8) * MINUTE;
+                steps.push(Step { at, what: What::Cron(Cleanup), salt: dice.next() });
+                end + 31 * DAY
             }
         };
     }
@@ -45,8 +50,8 @@ fn traits(side: Side, dice: &mut Dice) -> Traits {
         lag,
         stale,
         resolution: *[0, 1, 60].get(dice.index(3)).unwrap_or(&0),
-        skew: if dice.percent(50) { dice.range(-60, 60) } else { 0 },
-        limit: *[300, 600, 12_800].get(dice.index(3)).unwrap_or(&300),
+        skew: if dice.percent(50) { dice.range(-55, 55) } else { 0 },
+        limit: dice.pick(&[400, 700, 2_000]),
         control_characters: dice.percent(50),
         renames_files: dice.percent(50),
         idempotent: side == Company && dice.percent(20),
@@ -75,8 +80,8 @@ fn setting(seed: u64, dice: &mut Dice) -> Setting {
     }
 }
 
-/// A stretch of work: cron, people and trouble between two moments.
-fn stretch(steps: &mut Vec<Step>, cases: &mut usize, from: Ms, to: Ms, dice: &mut Dice) {
+/// A stretch of work: cron (every `pace`), people and trouble between two moments.
+fn stretch(steps: &mut Vec<Step>, cases: &mut usize, (from, to, pace): (Ms, Ms, Ms), dice: &mut Dice) {
     let mut add = |at: Ms, what: What, dice: &mut Dice| steps.push(Step { at, what, salt: dice.next() });
     let mut at = from;
     while at < to {
@@ -88,7 +93,7 @@ fn stretch(steps: &mut Vec<Step>, cases: &mut usize, from: Ms, to: Ms, dice: &mu
         if (at - from) % (5 * MINUTE) == 0 && dice.percent(90) {
             add(at + dice.range(0, 5_000), What::Cron(DetectOutages), dice);
         }
-        at += MINUTE;
+        at += pace;
     }
     if dice.percent(10) {
         add(dice.range(from, to), What::Cron(Cleanup), dice);
@@ -103,8 +108,13 @@ fn stretch(steps: &mut Vec<Step>, cases: &mut usize, from: Ms, to: Ms, dice: &mu
             priority: u8::try_from(dice.below(5)).unwrap_or(0),
             words: words(dice),
         };
-        let early = from + (to - from) / 3;
-        add(dice.range(from, early), What::Person(deed), dice);
+        let early = dice.range(from, from + (to - from) / 3);
+        add(early, What::Person(deed), dice);
+        if dice.percent(10) {
+            // Somebody cannot wait for the poll.
+            let side = dice.pick(&Side::BOTH);
+            add(early + dice.range(0, 70_000), What::ByHand { case: *cases, side, dry_run: false }, dice);
+        }
         *cases += 1;
     }
     for _ in 0..dice.range(2, 22) {
@@ -160,7 +170,8 @@ fn deed(cases: usize, dice: &mut Dice) -> Deed {
     let case = dice.index(cases);
     let side = dice.pick(&Side::BOTH);
     match dice.below(100) {
-        0..40 => Deed::Comment { case, side, words: words(dice), internal: dice.percent(20) },
+        0..38 => Deed::Comment { case, side, words: words(dice), internal: dice.percent(20) },
+        38..40 => Deed::Edit { case, nth: dice.index(4), words: words(dice) },
         40..55 => {
             let kinds = [
                 FileKind::Plain,
@@ -180,8 +191,9 @@ fn deed(cases: usize, dice: &mut Dice) -> Deed {
         83..89 => Deed::Flag { case },
         89..93 => Deed::DeleteCopy { case, side, nth: dice.index(6) },
         93..95 => Deed::DeleteOwn { case, side, nth: dice.index(6) },
-        95..96 => Deed::DeleteCase { case, side },
-        96..98 => Deed::Rename { side },
+        95 => Deed::DeleteCase { case, side },
+        96 => Deed::Clone { case },
+        97 => Deed::Rename { side },
         _ => Deed::Touch { case, side },
     }
 }

@@ -10,6 +10,7 @@ pub(crate) use casebridge::tasks::TaskKind::{self, Cleanup, DetectOutages, PollC
 
 /// What one system is like; times in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a system")]
 pub(crate) struct Traits {
     pub(crate) reopen: bool,
     pub(crate) comment_when_closed: bool,
@@ -40,6 +41,7 @@ pub(crate) struct Traits {
 
 /// What everything is like.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub(crate) struct Setting {
     /// Decides how long each call takes and whether trouble hits it.
     pub(crate) seed: u64,
@@ -171,6 +173,16 @@ pub(crate) enum Deed {
     DeleteCase {
         case: usize,
         side: Side,
+    },
+    /// Edits a comment of the company case.
+    Edit {
+        case: usize,
+        nth: usize,
+        words: Words,
+    },
+    /// Makes another company case with all the fields of this one.
+    Clone {
+        case: usize,
     },
     /// Everybody's display name changes.
     Rename {

@@ -32,6 +32,17 @@ pub(crate) struct Note {
     pub(crate) deleted: Option<Ms>,
     /// All of it has arrived on the other side.
     pub(crate) carried: bool,
+    /// What stood there before it was edited.
+    pub(crate) earlier: Vec<String>,
+    /// It was edited while part of it had been copied.
+    pub(crate) edited_meanwhile: bool,
+}
+
+impl Note {
+    /// All that ever stood there.
+    pub(crate) fn bodies(&self) -> impl Iterator<Item = &str> {
+        self.earlier.iter().chain([&self.body]).map(String::as_str)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +74,8 @@ pub(crate) struct Card {
     pub(crate) deleted: Option<Ms>,
     /// The case that it was made to mirror.
     pub(crate) mirror_of: Option<String>,
+    /// A person cloned another: the Google case that it names belongs to that one.
+    pub(crate) is_clone: bool,
     pub(crate) notes: Vec<Note>,
     pub(crate) files: Vec<File>,
     /// What it looked like, since when.
@@ -82,10 +95,16 @@ pub(crate) struct Tally {
     pub(crate) status_by_connector: u32,
     pub(crate) priorities_by_people: u32,
     pub(crate) priorities_by_connector: u32,
+    /// When a person last changed it.
+    pub(crate) priority_changed: Ms,
+    /// What both sides last agreed on, on the Google case.
+    pub(crate) agreed: Option<Priority>,
     /// Copies that stand here or once stood here: what of the other side they are copies of.
     pub(crate) copies: BTreeMap<String, Vec<u32>>,
     /// Texts of the parts, put together.
     pub(crate) texts: BTreeMap<u64, String>,
+    /// What arrived of the other side's description.
+    pub(crate) described: String,
     /// The newest source that was copied here.
     pub(crate) newest_source: (u64, u32),
     pub(crate) outage_stands: bool,
@@ -231,6 +250,7 @@ impl World {
             updated: now,
             deleted: None,
             mirror_of: None,
+            is_clone: false,
             notes: Vec::new(),
             files: Vec::new(),
             versions: Vec::new(),
@@ -277,6 +297,8 @@ impl World {
                 internal,
                 deleted: None,
                 carried: false,
+                earlier: Vec::new(),
+                edited_meanwhile: false,
             });
         })?;
         Some(number)
@@ -313,20 +335,28 @@ impl World {
         Some(number)
     }
 
-    fn late(&self, seconds: i64, dice: &mut Dice) -> Ms {
-        if seconds > 0 && dice.percent(50) { self.now - dice.range(0, seconds * 1000) } else { self.now }
+    /// As of when something that may be `seconds` late is shown.
+    fn late(&mut self, what: &'static str, seconds: i64, dice: &mut Dice) -> Ms {
+        if seconds > 0 && dice.percent(50) {
+            self.seen.count("calls", what);
+            self.now - dice.range(0, seconds * 1000)
+        } else {
+            self.now
+        }
     }
 
     // What the API shows.
 
-    pub(crate) fn search(&self, side: Side, since: DateTime<Utc>, dice: &mut Dice) -> Sweep {
-        let traits = self.traits(side);
+    pub(crate) fn search(&mut self, side: Side, since: DateTime<Utc>, dice: &mut Dice) -> Sweep {
+        let lag = self.traits(side).lag;
         let mut cases = Vec::new();
+        let at = self.late("late search", lag, dice);
         for card in self.systems[side].cards.values() {
             if card.deleted.is_some() {
                 continue;
             }
-            let at = self.late(traits.lag, dice);
+            // An index is late for some cases, and up to date for others.
+            let at = if dice.percent(50) { at } else { self.now };
             let Some(case) = card.as_of(at) else { continue };
             if !case.synchronize || case.updated_at.is_none_or(|updated| updated <= since) {
                 continue;
@@ -349,9 +379,9 @@ impl World {
         Some(card.shown(side, self.traits(side)))
     }
 
-    pub(crate) fn find_mirror(&self, side: Side, counterpart: &str, dice: &mut Dice) -> Option<Case> {
-        let traits = self.traits(side);
-        let at = self.late(traits.lag, dice);
+    pub(crate) fn find_mirror(&mut self, side: Side, counterpart: &str, dice: &mut Dice) -> Option<Case> {
+        let lag = self.traits(side).lag;
+        let at = self.late("late search", lag, dice);
         self.systems[side]
             .cards
             .values()
@@ -367,14 +397,14 @@ impl World {
     }
 
     pub(crate) fn list_notes(
-        &self,
+        &mut self,
         side: Side,
         id: &str,
         since: Option<DateTime<Utc>>,
         dice: &mut Dice,
     ) -> Result<Vec<Comment>, ApiError> {
-        let traits = self.traits(side);
-        let at = self.late(traits.stale, dice);
+        let traits = *self.traits(side);
+        let at = self.late("stale list", traits.stale, dice);
         let card = self.exists(side, id, "list comments")?;
         let mut comments: Vec<Comment> = card
             .notes
@@ -386,7 +416,7 @@ impl World {
                     Writer::Person => self.author(side),
                     Writer::Connector => note.author.clone(),
                 },
-                created_at: Some(stamp(traits, note.at)),
+                created_at: Some(stamp(&traits, note.at)),
                 body: given_back(&note.body, note.id),
                 visibility: visibility(note.internal),
                 by_connector: traits.knows_connector.then_some(note.by == Writer::Connector),
@@ -402,14 +432,14 @@ impl World {
     }
 
     pub(crate) fn list_files(
-        &self,
+        &mut self,
         side: Side,
         id: &str,
         since: Option<DateTime<Utc>>,
         dice: &mut Dice,
     ) -> Result<Vec<Attachment>, ApiError> {
-        let traits = self.traits(side);
-        let at = self.late(traits.stale, dice);
+        let traits = *self.traits(side);
+        let at = self.late("stale list", traits.stale, dice);
         let card = self.exists(side, id, "list attachments")?;
         let mut files: Vec<Attachment> = card
             .files
@@ -421,7 +451,7 @@ impl World {
                 media_type: None,
                 size: Some(file.content.len() as u64),
                 author: file.author.clone(),
-                created_at: Some(stamp(traits, file.at)),
+                created_at: Some(stamp(&traits, file.at)),
                 visibility: visibility(file.internal),
                 by_connector: traits.knows_connector.then_some(file.by == Writer::Connector),
             })
@@ -444,15 +474,16 @@ impl World {
 
     // What the API changes.
 
-    pub(crate) fn api_create(&mut self, side: Side, new: &NewCase) -> Result<Case, ApiError> {
+    pub(crate) fn api_create(&mut self, side: Side, new: &NewCase) -> Case {
         let idempotent = self.traits(side).idempotent;
         if idempotent && let Some((id, _)) = self.systems[side].keys.get(&new.idempotency_key).cloned() {
-            return Ok(self.get_case(side, &id).unwrap_or_else(|| unreachable!("created by this key")));
+            self.seen.count("connector", "is answered by a key");
+            return self.get_case(side, &id).unwrap_or_else(|| unreachable!("created by this key"));
         }
         check::created(self, side, new);
         let id = self.add_card(side, Writer::Connector, |card| {
-            card.title = new.title.clone();
-            card.description = new.description.clone();
+            card.title.clone_from(&new.title);
+            card.description.clone_from(&new.description);
             card.priority = new.priority.unwrap_or(Priority::P4);
             card.flagged = true;
             card.mirror_of = Some(new.counterpart.clone());
@@ -462,8 +493,9 @@ impl World {
         });
         self.systems[side].keys.insert(new.idempotency_key.clone(), (id.clone(), 0));
         self.writes += 1;
+        self.seen.count("connector", pick(side, "creates at google", "creates at company"));
         self.note("creates", || format!("{side} case {id} for {}", new.counterpart));
-        Ok(self.get_case(side, &id).unwrap_or_else(|| unreachable!("just created")))
+        self.get_case(side, &id).unwrap_or_else(|| unreachable!("just created"))
     }
 
     pub(crate) fn api_link(&mut self, side: Side, id: &str, counterpart: &str) -> Result<(), ApiError> {
@@ -472,6 +504,7 @@ impl World {
         if side == Company && name.as_deref() != Some(counterpart) {
             self.change(side, id, |card| card.google_name = Some(counterpart.to_owned()));
             self.writes += 1;
+            self.seen.count("connector", "links");
             self.note("links", || format!("{side} case {id} to {counterpart}"));
         }
         Ok(())
@@ -493,6 +526,7 @@ impl World {
     ) -> Result<Written, ApiError> {
         self.check_dry("comment");
         if let Err(refused) = self.writable(side, id, "add comment") {
+            self.seen.count("connector", "is refused a comment");
             check::refused(self, side, id, &new.body);
             return Err(refused);
         }
@@ -500,12 +534,14 @@ impl World {
         if let Some((_, number)) = self.systems[side].keys.get(&new.idempotency_key).cloned()
             && traits.idempotent
         {
+            self.seen.count("connector", "is answered by a key");
             return Ok(written(&traits, number, None));
         }
         if new.body.chars().count() > traits.limit {
             self.violate(format!("a comment of {} characters for {side}", new.body.chars().count()));
         }
         let internal = new.visibility == Visibility::Internal;
+        check::visible(self, side, internal);
         check::commented(self, side, id, &new.body);
         let number = self.add_note(side, id, Writer::Connector, new.body.clone(), internal);
         let number = number.unwrap_or_else(|| unreachable!("it exists"));
@@ -528,16 +564,18 @@ impl World {
     ) -> Result<Written, ApiError> {
         self.check_dry("upload");
         self.writable(side, id, "upload")?;
-        if content.len() as u64 > FILE_LIMIT || name.ends_with(".exe") {
+        if !takes(name, &content) {
             return Err(error(ApiErrorKind::Unacceptable, side, "upload"));
         }
         let traits = *self.traits(side);
         let stored = if traits.renames_files { stored_under_other_name(name) } else { name.to_owned() };
+        check::visible(self, side, internal);
         check::uploaded(self, side, id, name, &content);
         let number = self.add_file(side, id, Writer::Connector, stored, content, internal);
         let number = number.unwrap_or_else(|| unreachable!("it exists"));
         self.writes += 1;
         let at = self.now;
+        self.seen.count("connector", pick(side, "uploads to google", "uploads to company"));
         self.note("uploads", || format!("to {side} case {id}: {number} {name:?}"));
         Ok(written(&traits, number, Some(at)))
     }
@@ -546,11 +584,13 @@ impl World {
         self.check_dry("priority");
         let before = self.exists(side, id, "set priority")?.priority;
         if before != priority {
+            check::prioritised(self, side, id, priority);
             self.change(side, id, |card| {
                 card.priority = priority;
                 card.tally.priorities_by_connector += 1;
             });
             self.writes += 1;
+            self.seen.count("connector", pick(side, "prioritises at google", "prioritises at company"));
             self.note("sets priority", || format!("of {side} case {id}: {before} to {priority}"));
             check::steered(self, side, id);
         }
@@ -570,6 +610,15 @@ impl World {
                 card.tally.status_by_connector += 1;
             });
             self.writes += 1;
+            self.seen.count(
+                "connector",
+                match (side, closed) {
+                    (Google, true) => "closes at google",
+                    (Company, true) => "closes at company",
+                    (Google, false) => "reopens at google",
+                    (Company, false) => "reopens at company",
+                },
+            );
             self.note(if closed { "closes" } else { "reopens" }, || format!("{side} case {id}"));
             check::steered(self, side, id);
         }
@@ -577,8 +626,20 @@ impl World {
     }
 }
 
+pub(crate) fn pick(side: Side, google: &'static str, company: &'static str) -> &'static str {
+    match side {
+        Google => google,
+        Company => company,
+    }
+}
+
 /// The largest file that either system takes.
 pub(crate) const FILE_LIMIT: u64 = 4_000;
+
+/// Whether either system takes that file at all.
+pub(crate) fn takes(name: &str, content: &[u8]) -> bool {
+    content.len() as u64 <= FILE_LIMIT && !name.to_ascii_lowercase().ends_with(".exe")
+}
 
 fn written(traits: &Traits, id: u64, at: Option<Ms>) -> Written {
     Written { id: id.to_string(), created_at: at.map(|at| stamp(traits, at)), carrier_comment: None }

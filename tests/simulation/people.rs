@@ -23,17 +23,22 @@ impl World {
         Some(mirror.id.clone())
     }
 
-    /// Whether the counterpart of that case was deleted and its mapping was cleaned up since.
+    /// Whether its mapping was cleaned up after its counterpart was deleted, or while another company case claims it as well.
     pub(crate) fn is_widowed(&self, side: Side, id: &str) -> bool {
+        let names = |name: &Option<String>| name.as_deref().is_some_and(|name| key(name) == key(id));
         self.shelf.of(side, id).is_none()
             && self.systems[side.other()].cards.values().any(|card| {
-                card.deleted.is_some() && card.mirror_of.as_deref().is_some_and(|of| key(of) == key(id))
+                (card.deleted.is_some() && names(&card.mirror_of))
+                    || (card.is_clone && names(&card.google_name))
             })
     }
 
     pub(crate) fn act(&mut self, deed: Deed, salt: u64) {
         let done = self.attempt(deed, salt);
         if done.is_some() {
+            for what in names(deed) {
+                self.seen.count("people", what);
+            }
             self.note("person", || format!("{deed:?}"));
         }
     }
@@ -82,10 +87,12 @@ impl World {
             }
             Deed::Prioritise { case, side, priority } => {
                 let id = self.case_on(case, side)?;
+                let now = self.now;
                 self.change(side, &id, |card| {
                     let changed = card.priority != level(priority);
                     card.priority = level(priority);
                     card.tally.priorities_by_people += u32::from(changed);
+                    card.tally.priority_changed = now;
                 })?;
             }
             Deed::Close { case, side } => {
@@ -140,6 +147,8 @@ impl World {
                 let now = self.now;
                 self.systems[side].living(&id)?.deleted = Some(now);
             }
+            Deed::Edit { case, nth, words } => self.edit(case, nth, words, &mut dice)?,
+            Deed::Clone { case } => self.clone_case(case)?,
             Deed::Rename { side } => self.systems[side].renamed += 1,
             Deed::Touch { case, side } => {
                 let id = self.case_on(case, side)?;
@@ -150,12 +159,50 @@ impl World {
         Some(())
     }
 
+    /// In the CRM, people edit their comments.
+    fn edit(&mut self, case: usize, nth: usize, words: Words, dice: &mut Dice) -> Option<()> {
+        let id = self.case_on(case, Company)?;
+        let other = self.case_on(case, Google);
+        let card = self.systems[Company].living(&id)?;
+        let mut own = card.notes.iter().filter(|note| note.by == Writer::Person && note.deleted.is_none());
+        let (number, internal) = own.nth(nth).map(|note| (note.id, note.internal))?;
+        let body = self.text(Company, words, internal, dice);
+        let begun = other
+            .and_then(|other| self.systems[Google].card(&other))
+            .is_some_and(|card| card.tally.texts.contains_key(&number));
+        self.change(Company, &id, |card| {
+            let note = card.notes.iter_mut().find(|note| note.id == number);
+            if let Some(note) = note {
+                note.earlier.push(std::mem::replace(&mut note.body, body));
+                note.edited_meanwhile |= begun && !note.carried;
+            }
+        })
+    }
+
+    /// People clone company cases, field and all: the clone claims a Google case that has a partner already.
+    fn clone_case(&mut self, case: usize) -> Option<()> {
+        let id = self.case_on(case, Company)?;
+        let original = self.systems[Company].living(&id)?.clone();
+        let name = original.google_name.filter(|_| original.flagged)?;
+        // While nobody knows the counterpart, the clone is as good as the original.
+        self.shelf.of(Google, &name).filter(|mapping| mapping.case_id(Company) == Some(&id))?;
+        self.add_card(Company, Writer::Person, |card| {
+            card.title = original.title;
+            card.description = original.description;
+            card.priority = original.priority;
+            card.flagged = true;
+            card.google_name = Some(name);
+            card.is_clone = true;
+        });
+        Some(())
+    }
+
     fn remove(&mut self, side: Side, id: &str, nth: usize, by: Writer) -> Option<()> {
         let now = self.now;
         let card = self.systems[side].living(id)?;
         let mut notes = card.notes.iter_mut().filter(|note| note.by == by && note.deleted.is_none());
         let mut files = card.files.iter_mut().filter(|file| file.by == by && file.deleted.is_none());
-        if side == Company && nth % 2 == 0 {
+        if side == Company && nth.is_multiple_of(2) {
             notes.nth(nth / 2)?.deleted = Some(now);
         } else {
             files.nth(nth / 2)?.deleted = Some(now);
@@ -192,6 +239,53 @@ impl World {
             }
         }
     }
+}
+
+/// What a deed counts as.
+fn names(deed: Deed) -> Vec<&'static str> {
+    let at = |side, google, company| if side == Google { google } else { company };
+    let wordy = |words| match words {
+        Words::Short => None,
+        Words::Long => Some("write more than fits"),
+        Words::Quotation(_) => Some("quote the connector"),
+        Words::Odd => Some("write oddly"),
+    };
+    let mut names = vec![match deed {
+        Deed::Create { side, .. } => at(side, "create at google", "create at company"),
+        Deed::Comment { side, .. } => at(side, "comment at google", "comment at company"),
+        Deed::Attach { side, .. } => at(side, "attach at google", "attach at company"),
+        Deed::Prioritise { side, .. } => at(side, "prioritise at google", "prioritise at company"),
+        Deed::Close { side, .. } => at(side, "close at google", "close at company"),
+        Deed::Reopen { side, .. } => at(side, "reopen at google", "reopen at company"),
+        Deed::Flag { .. } => "flag",
+        Deed::Unflag { .. } => "unflag",
+        Deed::DeleteCopy { .. } => "delete a copy",
+        Deed::DeleteOwn { .. } => "delete their own",
+        Deed::DeleteCase { .. } => "delete a case",
+        Deed::Clone { .. } => "clone a case",
+        Deed::Edit { .. } => "edit a comment",
+        Deed::Rename { .. } => "rename themselves",
+        Deed::Touch { .. } => "touch",
+    }];
+    match deed {
+        Deed::Create { side, flagged, words, .. } => {
+            names.extend((side == Company && !flagged).then_some("create without the flag"));
+            names.extend(wordy(words));
+        }
+        Deed::Comment { side, internal, words, .. } => {
+            names.extend((side == Company && internal).then_some("comment internally"));
+            names.extend(wordy(words));
+        }
+        Deed::Attach { file, .. } => names.extend(match file {
+            FileKind::Plain => None,
+            FileKind::Namesake => Some("attach a namesake"),
+            FileKind::OddName => Some("attach an odd name"),
+            FileKind::TooLarge => Some("attach too much"),
+            FileKind::Forbidden => Some("attach a forbidden type"),
+        }),
+        _ => {}
+    }
+    names
 }
 
 /// Stands in everything that is internal, and must not be seen at Google.

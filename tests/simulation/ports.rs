@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use casebridge::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Priority};
@@ -120,7 +120,7 @@ impl SystemPort {
             reopen: traits.reopen,
             comment_when_closed: traits.comment_when_closed,
             internal_comments: side == Company,
-            comment_limit: TextLimit::code_points(traits.limit),
+            comment_limit: TextLimit::code_points(mutation::limit(world, traits.limit)),
             title_limit: TextLimit::code_points(60),
             description_limit: TextLimit::code_points(traits.limit),
             control_characters: traits.control_characters,
@@ -155,7 +155,8 @@ impl SystemPort {
         act: impl FnOnce(&mut World) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let answer = write(&self.world, self.part(), act).await;
-        answer.map_err(|kind| error(kind, self.side, call))?
+        let answer = answer.map_err(|kind| error(kind, self.side, call)).flatten();
+        answer.map_err(|error| mutation::failed(&self.world, error))
     }
 }
 
@@ -179,8 +180,8 @@ impl CaseSystem for SystemPort {
 
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
         let side = self.side;
-        let sweep = self.read("search", move |world, dice| Ok(world.search(side, since, dice))).await?;
-        Ok(mutation::searched(&self.world, sweep))
+        let sweep = self.read("search", move |world, dice| Ok(world.search(side, since, dice))).await;
+        mutation::searched(&self.world, sweep)
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
@@ -199,7 +200,7 @@ impl CaseSystem for SystemPort {
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
         let (side, case) = (self.side, case.clone());
-        self.write("create a case", move |world| world.api_create(side, &case)).await
+        self.write("create a case", move |world| Ok(world.api_create(side, &case))).await
     }
 
     async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
@@ -225,10 +226,10 @@ impl CaseSystem for SystemPort {
     }
 
     async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
-        let (side, part) = (self.side, self.part());
+        let (side, api) = (self.side, self.part());
         let (content, broken) = self
             .read("download", move |world, dice| {
-                let broken = breaks_off(world, part, dice);
+                let broken = breaks_off(world, api, dice);
                 world.file_content(side, id, &attachment.id).map(|content| (content, broken))
             })
             .await?;
@@ -245,8 +246,12 @@ impl CaseSystem for SystemPort {
     async fn upload(&self, id: &str, mut attachment: NewAttachment) -> Result<Written, ApiError> {
         let mut content = Vec::new();
         while let Some(piece) = attachment.content.next().await {
-            // Nothing is kept of an upload that breaks off.
-            content.extend_from_slice(&piece?);
+            match piece {
+                Ok(piece) => content.extend_from_slice(&piece),
+                Err(_) if mutation::keeps_half_files(&self.world) => break,
+                // Nothing is kept of an upload that breaks off.
+                Err(error) => return Err(error),
+            }
         }
         let (side, id) = (self.side, id.to_owned());
         let internal = attachment.visibility == Visibility::Internal;
@@ -271,7 +276,7 @@ impl CaseSystem for SystemPort {
         self.write("reopen", move |world| world.api_status(side, &id, false)).await
     }
 
-    async fn check(&self) -> Vec<Check> {
+    async fn check(&self, _needs: Needs) -> Vec<Check> {
         Vec::new()
     }
 }
@@ -327,10 +332,10 @@ impl Store for StorePort {
     }
 
     async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
-        let at = mutation::watermark(&self.0, at);
         self.write(move |world| {
             world.check_dry("the watermark");
             world.shelf.global.set_last_polled_at(side, at);
+            mutation::polled(world, side, at);
             world.note("polled", || format!("{side} as of {}", at.format("%H:%M:%S%.3f")));
             check::stamps(world);
             Ok(())
@@ -339,6 +344,7 @@ impl Store for StorePort {
     }
 
     async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
+        let priority = mapping.priority;
         let mapping = mutation::stored(&self.0, mapping);
         self.write(move |world| {
             world.check_dry("a mapping");
@@ -346,8 +352,11 @@ impl Store for StorePort {
                 for side in Side::BOTH {
                     if let Some(id) = mapping.case_id(side)
                         && let Some(existing) = world.shelf.of(side, id)
+                        && (!mutation::compares_names(world) || existing.case_id(side) == Some(id))
                     {
-                        return Ok(Created::Existing(existing.clone()));
+                        let existing = existing.clone();
+                        world.seen.count("mappings", "found again");
+                        return Ok(Created::Existing(existing));
                     }
                 }
             }
@@ -355,6 +364,8 @@ impl Store for StorePort {
             let mapping = CaseMapping { id: MappingId(world.shelf.next), version: 1, ..mapping };
             world.shelf.mappings.insert(mapping.id.0, mapping.clone());
             world.writes += 1;
+            check::agreed(world, &mapping, priority);
+            world.seen.count("mappings", "made");
             world.note("maps", || describe(&mapping));
             check::stored(world, &mapping);
             Ok(Created::New(mapping))
@@ -363,24 +374,33 @@ impl Store for StorePort {
     }
 
     async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
-        self.read(move |world| world.shelf.mappings.get(&id.0).cloned()).await
+        let mapping = self.read(move |world| world.shelf.mappings.get(&id.0).cloned()).await?;
+        Ok(mutation::shown(&self.0, mapping))
     }
 
     async fn find_by_google(&self, name: &GoogleCaseName) -> Result<Option<CaseMapping>, StoreError> {
-        self.read(move |world| world.shelf.of(Google, name.as_str()).cloned()).await
+        let mapping = self.read(move |world| {
+            let mapping = world.shelf.of(Google, name.as_str());
+            let same = |mapping: &&CaseMapping| mapping.case_id(Google) == Some(name.as_str());
+            mapping.filter(|mapping| !mutation::compares_names(world) || same(mapping)).cloned()
+        });
+        Ok(mutation::shown(&self.0, mapping.await?))
     }
 
     async fn find_by_company(&self, id: &CompanyCaseId) -> Result<Option<CaseMapping>, StoreError> {
-        self.read(move |world| world.shelf.of(Company, id.as_str()).cloned()).await
+        let mapping = self.read(move |world| world.shelf.of(Company, id.as_str()).cloned()).await?;
+        Ok(mutation::shown(&self.0, mapping))
     }
 
     async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
+        let priority = mapping.priority;
         let mapping = mutation::stored(&self.0, mapping.clone());
         self.write(move |world| {
             world.check_dry("a mapping");
             let id = mapping.id;
             let Some(current) = world.shelf.mappings.get(&id.0) else { return Err(StoreError::Gone(id)) };
             if current.version != mapping.version && !mutation::ignores_versions(world) {
+                world.seen.count("mappings", "in conflict");
                 return Err(StoreError::Conflict(id));
             }
             let version = current.version + 1;
@@ -390,12 +410,18 @@ impl Store for StorePort {
                         world.shelf.mappings.values().find(|other| other.id != id && holds(other, side, case))
                     && !mutation::allows_twins(world)
                 {
-                    return Err(StoreError::Duplicate { existing: other.id });
+                    let existing = other.id;
+                    world.seen.count("mappings", "refused as a twin");
+                    return Err(StoreError::Duplicate { existing });
                 }
             }
             let mapping = CaseMapping { version, ..mapping };
-            world.shelf.mappings.insert(id.0, mapping.clone());
+            let before = world.shelf.mappings.insert(id.0, mapping.clone());
+            for what in before.iter().flat_map(|before| changes(before, &mapping)) {
+                world.seen.count("mappings", what);
+            }
             world.writes += 1;
+            check::agreed(world, &mapping, priority);
             world.note("stores", || describe(&mapping));
             check::stored(world, &mapping);
             Ok(mapping)
@@ -411,8 +437,10 @@ impl Store for StorePort {
                 None => Ok(()),
                 Some(current) if current.version != version => Err(StoreError::Conflict(id)),
                 Some(_) => {
+                    check::forgotten(world, id);
                     world.shelf.mappings.remove(&id.0);
                     world.writes += 1;
+                    world.seen.count("mappings", "deleted");
                     world.note("deletes", || format!("mapping {id}"));
                     Ok(())
                 }
@@ -456,6 +484,22 @@ impl Store for StorePort {
     async fn check(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// What became of a mapping with this change.
+fn changes(before: &CaseMapping, after: &CaseMapping) -> impl Iterator<Item = &'static str> {
+    [
+        ("paused", !before.paused && after.paused),
+        ("resumed", before.paused && !after.paused),
+        ("gone", before.gone.is_none() && after.gone.is_some()),
+        ("resolved", before.is_open() && !after.is_open()),
+        ("opened again", !before.is_open() && after.is_open()),
+        ("recovering", !before.recovering && after.recovering),
+        ("with a write pending", before.pending.len() < after.pending.len()),
+        ("with a creation pending", before.pending_creation.is_none() && after.pending_creation.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(what, happened)| happened.then_some(what))
 }
 
 /// What matters of a mapping, for the log.
@@ -526,6 +570,7 @@ impl World {
         let late = !self.calm && !kind.is_scheduled() && dice.percent(self.setting.late);
         let delay = if late { dice.range(30_000, 600_000) } else { dice.range(20, 400) };
         let again = !self.calm && dice.percent(self.setting.twice);
+        self.seen.count("deliveries", if late { "late" } else { "on time" });
         let ticket = self.queue.tickets.len();
         self.queue.tickets.push(Queued {
             kind,
@@ -543,16 +588,23 @@ impl World {
 }
 
 impl World {
+    /// Whether the same was queued later and is ahead of it.
+    pub(crate) fn is_overtaken(&self, ticket: usize) -> bool {
+        let (queued, later) = (&self.queue.tickets[ticket], &self.queue.tickets[ticket + 1..]);
+        later.iter().any(|other| {
+            other.kind == queued.kind && other.state != Ticket::Waiting && other.body == queued.body
+        })
+    }
+
     /// Whether a sync of that case was queued a moment ago and is not done.
     pub(crate) fn checks_soon(&self, side: Side, id: &str) -> bool {
-        self.queue.tickets.iter().rev().take_while(|ticket| self.now - ticket.at < 120_000).any(|ticket| {
+        self.queue.tickets.iter().rev().take_while(|ticket| self.now - ticket.at < 900_000).any(|ticket| {
             let named = match (ticket.kind, side) {
                 (TaskKind::SyncGoogleCase, Google) => ticket.body.get("case_name"),
                 (TaskKind::SyncCompanyCase, Company) => ticket.body.get("case_id"),
                 _ => None,
             };
-            ticket.attempt < 3
-                && ticket.state != Ticket::Done
+            ticket.state != Ticket::Done
                 && named.and_then(Value::as_str).is_some_and(|named| key(named) == key(id))
         })
     }
@@ -569,6 +621,7 @@ impl TaskQueue for QueuePort {
             if let Some(name) = &task.name
                 && !world.queue.names.insert(name.as_str().to_owned())
             {
+                world.seen.count("deliveries", "of a used name");
                 return Enqueued::AlreadyExists;
             }
             let salt = task.name.as_ref().map_or(0, |name| hash(name.as_str().as_bytes()));

@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::check;
+use crate::coverage::Coverage;
 use crate::dice::Dice;
 use crate::faults::Window;
 use crate::history::{
@@ -44,6 +45,7 @@ pub(crate) struct Verdict {
     pub(crate) writes: u64,
     /// How many rounds it took both sides to agree.
     pub(crate) rounds: u32,
+    pub(crate) seen: Coverage,
     pub(crate) log: String,
 }
 
@@ -83,6 +85,7 @@ pub(crate) fn run(history: &History, options: Options) -> Verdict {
         runs: world.runs.len(),
         writes: world.writes,
         rounds: outcome.unwrap_or_default(),
+        seen: std::mem::take(&mut world.seen),
         log: world.log.take().unwrap_or_default(),
     }
 }
@@ -152,6 +155,7 @@ impl<'a> Engine<'a> {
             Event::Deliver(ticket) => self.deliver(ticket).await,
             Event::Deadline(run) => {
                 if self.running[run].is_some() {
+                    self.world.lock().seen.count("processes", "pass a deadline");
                     self.catch_up().await;
                     self.poll(run);
                 }
@@ -192,6 +196,8 @@ impl<'a> Engine<'a> {
                         Company => json!({ "case_id": id }),
                     };
                     let mode = if dry_run { Mode::DryRun } else { Mode::Act };
+                    let what = if dry_run { "ask for a dry run" } else { "ask for a sync" };
+                    self.world.lock().seen.count("people", what);
                     self.start(kind, &body, step.salt, None, mode).await;
                 }
             }
@@ -222,6 +228,9 @@ impl<'a> Engine<'a> {
                 return;
             }
             world.queue.tickets[ticket].state = Ticket::Running;
+            if world.is_overtaken(ticket) {
+                world.seen.count("deliveries", "overtaken by a later task");
+            }
             (kind, body, salt)
         };
         self.start(kind, &body, salt, Some(ticket), Mode::Act).await;
@@ -245,11 +254,15 @@ impl<'a> Engine<'a> {
         };
         {
             let mut world = self.world.lock();
-            let label = format!("{run}:{}{}", kind.name(), if mode == Mode::DryRun { " dry" } else { "" });
+            let label = if world.log.is_some() {
+                format!("{run}:{}{}", kind.name(), if mode == Mode::DryRun { " dry" } else { "" })
+            } else {
+                String::new()
+            };
             world.runs.push(RunFacts { instance, salt, calls: 0, dry: mode == Mode::DryRun, label });
             let deadline = world.now + self.history.setting.deadline * 1000 + 2;
             world.plan(deadline, Event::Deadline(run));
-            world.note("starts", || format!("{run}: {} on instance {instance}", body));
+            world.note("starts", || format!("{run}: {body} on instance {instance}"));
         }
         let deps = self.instances[instance].clone();
         let future = Box::pin(async move { tasks::run(&deps, task, caller, mode).await });
@@ -275,6 +288,7 @@ impl<'a> Engine<'a> {
     fn finish(&mut self, run: RunId, report: &TaskReport) {
         let Some(running) = self.running[run].take() else { return };
         let mut world = self.world.lock();
+        world.seen.count(running.kind.name(), report.outcome.name());
         world.note("ends", || format!("{run}: {}", report.to_json()));
         if report.outcome == Outcome::Abandoned && running.ticket.is_some() {
             // Only a case without a mapping is given up.
@@ -308,6 +322,13 @@ impl<'a> Engine<'a> {
         }
         let mut world = self.world.lock();
         world.doomed[instance] = None;
+        let leased = world.shelf.mappings.values().any(|mapping| mapping.lease.is_some());
+        let what = match lost.is_empty() {
+            true => "die idle",
+            false if leased => "die holding a lease",
+            false => "die at work",
+        };
+        world.seen.count("processes", what);
         world.note("crash", || format!("of instance {instance}: {} tasks", lost.len()));
         for ticket in lost {
             repeat(&mut world, ticket, true);
@@ -316,6 +337,10 @@ impl<'a> Engine<'a> {
 
     fn stop(&mut self, instance: usize) {
         self.instances[instance].stop.cancel();
+        let busy = self.running.iter().flatten().any(|running| running.instance == instance);
+        if busy {
+            self.world.lock().seen.count("processes", "are stopped");
+        }
         self.world.lock().note("stop", || format!("of instance {instance}"));
         for run in 0..self.running.len() {
             if self.running[run].as_ref().is_some_and(|running| running.instance == instance) {
@@ -398,6 +423,7 @@ fn repeat(world: &mut World, ticket: usize, failed: bool) {
     };
     queued.state = if delay.is_some() { Ticket::Waiting } else { Ticket::Done };
     if let Some(delay) = delay {
+        world.seen.count("deliveries", if failed { "repeated" } else { "twice" });
         let at = world.now + delay;
         world.plan(at, Event::Deliver(ticket));
     }

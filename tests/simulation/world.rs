@@ -12,6 +12,7 @@ use casebridge::clock::ManualClock;
 use casebridge::entities::Sides;
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 
+use crate::coverage::Coverage;
 use crate::dice::{Dice, hash};
 use crate::faults::Window;
 use crate::history::{Company, Google, Ms, Setting, Side};
@@ -20,6 +21,8 @@ use crate::mutation::Mutation;
 use crate::ports::{Queue, Shelf};
 
 pub(crate) type RunId = usize;
+
+const HOUR: Ms = 3_600_000;
 
 /// What happens next.
 pub(crate) enum Event {
@@ -65,6 +68,7 @@ pub(crate) struct World {
     pub(crate) violation: Option<String>,
     pub(crate) mutation: Option<Mutation>,
     pub(crate) trace: u64,
+    pub(crate) seen: Coverage,
     pub(crate) log: Option<String>,
 }
 
@@ -100,6 +104,7 @@ impl World {
             violation: None,
             mutation,
             trace: 0,
+            seen: Coverage::default(),
             log: verbose.then(String::new),
         }
     }
@@ -114,6 +119,9 @@ impl World {
         let key = *self.agenda.first_key_value()?.0;
         if key.0 > limit {
             return None;
+        }
+        if key.0 - self.now > HOUR {
+            self.seen.count("processes", "stop for hours");
         }
         self.set_time(key.0);
         self.agenda.remove(&key)
@@ -149,8 +157,8 @@ impl World {
         self.trace = (self.trace ^ hash(what.as_bytes()) ^ self.now.unsigned_abs())
             .wrapping_mul(0x0100_0000_01b3)
             .rotate_left(5);
-        let by = self.current.map(|run| self.runs[run].label.clone());
         if let Some(log) = &mut self.log {
+            let by = self.current.map(|run| self.runs[run].label.clone());
             let seconds = self.now.div_euclid(1000);
             let time = format!(
                 "{:02}:{:02}:{:02}.{:03}",

@@ -388,6 +388,7 @@ pub(crate) async fn modify_under_contention_loses_nothing(place: &dyn StoreUnder
                         source: Source::Notice(Notice::Outage),
                         source_at: None,
                         written_at: Some(now()),
+                        parts: None,
                     });
                     true
                 })
@@ -759,6 +760,7 @@ fn with_every_field(number: usize, at: DateTime<Utc>) -> CaseMapping {
             source: source.clone(),
             source_at: time,
             written_at: time,
+            parts: None,
         });
         mapping.pending.push(Pending {
             side,
@@ -769,6 +771,7 @@ fn with_every_field(number: usize, at: DateTime<Utc>) -> CaseMapping {
             size: time.map(|_| u64::MAX),
             source_at: time,
             attempted_at: at,
+            parts: None,
         });
     }
     mapping.pending_creation = Some(PendingCreation { side: Side::Company, attempted_at: at });
@@ -852,6 +855,7 @@ pub(crate) async fn text_comes_back_as_it_was(place: &dyn StoreUnderTest) {
             size: None,
             source_at: None,
             attempted_at: now(),
+            parts: None,
         });
         mapping.ledger.record(Entry {
             side: Side::Google,
@@ -860,6 +864,7 @@ pub(crate) async fn text_comes_back_as_it_was(place: &dyn StoreUnderTest) {
             source: Source::Attachment { id: text.to_owned() },
             source_at: None,
             written_at: None,
+            parts: None,
         });
         mapping = if index == 0 {
             create(&*store, mapping).await
@@ -902,6 +907,7 @@ pub(crate) async fn a_mapping_may_be_large(place: &dyn StoreUnderTest) {
             source: Source::Comment { id: format!("{item:020}"), part: 1 },
             source_at: Some(now()),
             written_at: Some(now()),
+            parts: None,
         });
     }
     let created = create(&*store, mapping).await;

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The deterministic simulation (tests/simulation/main.rs), optimised: 10,000 histories, every reproduction, and the proof that the
+# absence of a rule is noticed. With arguments: only the tests of these names, as in
+#
+#   CASEBRIDGE_HISTORIES=1000000 .ci/simulation.sh histories
+#   CASEBRIDGE_SEED=7 .ci/simulation.sh replay
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Of this package only: what it depends on is compiled as for every other test. Assertions stay on.
+export CARGO_PROFILE_DEV_OPT_LEVEL=2
+exec cargo test --locked --features simulation --test simulation -- --nocapture --test-threads=1 "$@"

@@ -1,0 +1,163 @@
+//! How often each thing happened, over many histories: a generator that no longer does something must be noticed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Counts by group and by what happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Coverage(BTreeMap<(&'static str, &'static str), u64>);
+
+impl Coverage {
+    pub(crate) fn count(&mut self, group: &'static str, what: &'static str) {
+        *self.0.entry((group, what)).or_default() += 1;
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (key, count) in &other.0 {
+            *self.0.entry(*key).or_default() += count;
+        }
+    }
+
+    /// What must happen in a few hundred histories, and did not.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let all = EXPECTED.iter().flat_map(|(group, names)| names.iter().map(|name| (*group, *name)));
+        all.filter(|key| !self.0.contains_key(key)).map(|(group, what)| format!("{group}: {what}")).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut group = "";
+        for ((of, what), count) in &self.0 {
+            if *of == group {
+                f.write_str(",")?;
+            } else {
+                write!(f, "{}{of}:", if group.is_empty() { "" } else { "\n" })?;
+                group = of;
+            }
+            write!(f, " {what} {count}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that the generator is there for, and what the core does about it.
+const EXPECTED: &[(&str, &[&str])] = &[
+    (
+        "people",
+        &[
+            "create at google",
+            "create at company",
+            "create without the flag",
+            "comment at google",
+            "comment at company",
+            "comment internally",
+            "quote the connector",
+            "write more than fits",
+            "write oddly",
+            "attach at google",
+            "attach at company",
+            "attach a namesake",
+            "attach an odd name",
+            "attach too much",
+            "attach a forbidden type",
+            "prioritise at google",
+            "prioritise at company",
+            "close at google",
+            "close at company",
+            "reopen at google",
+            "reopen at company",
+            "flag",
+            "unflag",
+            "delete a copy",
+            "delete their own",
+            "delete a case",
+            "edit a comment",
+            "clone a case",
+            "rename themselves",
+            "touch",
+            "ask for a sync",
+            "ask for a dry run",
+        ],
+    ),
+    (
+        "calls",
+        &[
+            "answered",
+            "not sent",
+            "unanswered, not done",
+            "unanswered, done",
+            "late",
+            "slow",
+            "429",
+            "unreadable",
+            "unauthorized",
+            "download broken off",
+            "stale list",
+            "late search",
+            "store down",
+            "queue down",
+        ],
+    ),
+    (
+        "processes",
+        &[
+            "die idle",
+            "die at work",
+            "die holding a lease",
+            "are stopped",
+            "pass a deadline",
+            "stop for hours",
+        ],
+    ),
+    ("deliveries", &["on time", "late", "twice", "repeated", "of a used name", "overtaken by a later task"]),
+    ("poll-google", &["done", "failed"]),
+    ("poll-company", &["done", "failed"]),
+    ("sync-google-case", &["done", "failed", "abandoned"]),
+    ("sync-company-case", &["done", "failed", "abandoned"]),
+    ("detect-outages", &["done", "failed", "outage"]),
+    ("cleanup", &["done"]),
+    (
+        "connector",
+        &[
+            "creates at google",
+            "creates at company",
+            "copies a comment to google",
+            "copies a comment to company",
+            "copies a part",
+            "copies a description's part",
+            "uploads to google",
+            "uploads to company",
+            "explains a file",
+            "says syncing",
+            "says outage",
+            "says resumed",
+            "says cannot reopen",
+            "says gone",
+            "prioritises at google",
+            "prioritises at company",
+            "closes at google",
+            "closes at company",
+            "reopens at company",
+            "links",
+            "is refused a comment",
+        ],
+    ),
+    (
+        "mappings",
+        &[
+            "made",
+            "found again",
+            "in conflict",
+            "paused",
+            "resumed",
+            "gone",
+            "resolved",
+            "opened again",
+            "recovering",
+            "with a write pending",
+            "with a creation pending",
+            "deleted",
+        ],
+    ),
+];

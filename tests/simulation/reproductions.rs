@@ -1,0 +1,524 @@
+//! Histories that once went wrong, shortened: each must go well now. What `cargo test` prints of a history that fails can be
+//! put here as it is.
+
+use crate::history::Deed::*;
+use crate::history::FileKind::*;
+use crate::history::Part::*;
+use crate::history::Trouble::*;
+use crate::history::What::*;
+use crate::history::Words::{self, *};
+use crate::history::{
+    Cleanup, Company, DetectOutages, Google, History, PollCompany, PollGoogle, Setting, Step, Traits,
+};
+use crate::run::{Options, run};
+
+fn goes_well(history: &History) {
+    let verdict = run(history, Options::default());
+    assert_eq!(verdict.violation, None);
+    assert!(verdict.writes > 0, "nothing happened");
+}
+
+/// `Syncing has resumed.` got no answer. A list that went back further than it was asked to showed the one of an hour ago, which
+/// was taken for it; the new one was then carried back as a person's comment.
+#[test]
+fn an_older_notice_in_the_same_words_is_not_what_a_lost_answer_left() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 234,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 82,
+                lag: 60,
+                stale: 0,
+                resolution: 0,
+                skew: 0,
+                limit: 300,
+                control_characters: false,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 47,
+                lag: 20,
+                stale: 5,
+                resolution: 1,
+                skew: 0,
+                limit: 2000,
+                control_characters: false,
+                renames_files: true,
+                idempotent: true,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: true,
+            internal_copies: false,
+            late: 0,
+            twice: 0,
+            clock_offset: 0,
+            deadline: 175,
+            lease: 235,
+        },
+        steps: vec![
+            Step {
+                at: 1375601,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Odd }),
+                salt: 527290426693484445,
+            },
+            Step { at: 3601518, what: Cron(PollCompany), salt: 6627026319562015432 },
+            Step {
+                at: 4157744,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 16301971814749310139,
+            },
+            Step { at: 4200509, what: Cron(PollCompany), salt: 12641134905078000750 },
+            Step { at: 4201996, what: Cron(PollGoogle), salt: 16023427977080320914 },
+            Step {
+                at: 4206494,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(41), seconds: 5579 },
+                salt: 8458779390499385893,
+            },
+            Step { at: 4501532, what: Cron(PollGoogle), salt: 11331149311420187571 },
+            Step { at: 4504970, what: Cron(DetectOutages), salt: 967223739261946564 },
+            Step { at: 5101574, what: Cron(PollCompany), salt: 2962995481766769162 },
+            Step { at: 5101636, what: Cron(DetectOutages), salt: 18031388620308205872 },
+            Step { at: 5400691, what: Cron(PollCompany), salt: 2261373098615315306 },
+            Step { at: 5401515, what: Cron(PollGoogle), salt: 8378665339547107207 },
+            Step { at: 5401974, what: Cron(DetectOutages), salt: 1991206577118177542 },
+            Step { at: 6001723, what: Cron(PollCompany), salt: 7057652129817784578 },
+            Step { at: 6300807, what: Cron(PollGoogle), salt: 15622760463745616017 },
+            Step { at: 6900861, what: Cron(DetectOutages), salt: 14460343887113620602 },
+            Step {
+                at: 7380464,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(53), seconds: 9810 },
+                salt: 3219443809792553920,
+            },
+            Step { at: 7500530, what: Cron(DetectOutages), salt: 12577335070503018870 },
+            Step {
+                at: 7738666,
+                what: Person(Prioritise { case: 0, side: Google, priority: 2 }),
+                salt: 12652898785525069582,
+            },
+            Step { at: 7800890, what: Cron(PollGoogle), salt: 7488007496475831775 },
+            Step { at: 7804910, what: Cron(DetectOutages), salt: 9853081518811818718 },
+            Step { at: 8100229, what: Cron(PollGoogle), salt: 9264387477823509295 },
+            Step { at: 8400046, what: Cron(PollCompany), salt: 13205216112922778412 },
+            Step { at: 10501704, what: Cron(DetectOutages), salt: 11635069524021567232 },
+            Step {
+                at: 10768953,
+                what: Person(Comment { case: 0, side: Google, words: Long, internal: false }),
+                salt: 5030148913901193236,
+            },
+        ],
+    });
+}
+
+/// A notice that got no answer had no outcome for half an hour. Meanwhile syncs went well, and the one before it was forgotten
+/// (out of every listing's reach, but for that of the search for the lost one) and found in its place.
+#[test]
+fn a_notice_is_not_forgotten_while_another_in_the_same_words_may_be_under_way() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 1017,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 104,
+                lag: 0,
+                stale: 5,
+                resolution: 0,
+                skew: -22,
+                limit: 2000,
+                control_characters: false,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 77,
+                lag: 0,
+                stale: 0,
+                resolution: 0,
+                skew: 0,
+                limit: 600,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: true,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: true,
+            internal_copies: true,
+            late: 0,
+            twice: 0,
+            clock_offset: 0,
+            deadline: 93,
+            lease: 153,
+        },
+        steps: vec![
+            Step {
+                at: 3389478,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 534164733615638221,
+            },
+            Step { at: 3600630, what: Cron(PollGoogle), salt: 1333560240211125013 },
+            Step {
+                at: 3813531,
+                what: Trouble { part: Store, trouble: Unreadable(15), seconds: 7686 },
+                salt: 8785973795070766783,
+            },
+            Step { at: 3900130, what: Cron(PollCompany), salt: 15684301871822899425 },
+            Step {
+                at: 4477177,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 8604996369314524494,
+            },
+            Step { at: 4500591, what: Cron(PollCompany), salt: 9912304014335540307 },
+            Step { at: 4500881, what: Cron(PollGoogle), salt: 14824213634866227492 },
+            Step {
+                at: 4655310,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(42), seconds: 12193 },
+                salt: 12811700914805242005,
+            },
+            Step { at: 4800390, what: Cron(DetectOutages), salt: 10963330865853227623 },
+            Step { at: 4800485, what: Cron(PollCompany), salt: 9193618482156946842 },
+            Step { at: 4800840, what: Cron(PollGoogle), salt: 16305495058810227887 },
+            Step { at: 5100703, what: Cron(PollCompany), salt: 2560181809539090292 },
+            Step { at: 5400195, what: Cron(PollGoogle), salt: 14204426971238729062 },
+            Step { at: 5401980, what: Cron(PollCompany), salt: 14780148988169508484 },
+            Step { at: 5403907, what: Cron(DetectOutages), salt: 17617603764647480640 },
+            Step { at: 6000290, what: Cron(PollGoogle), salt: 8267028743602527127 },
+            Step { at: 6000690, what: Cron(DetectOutages), salt: 16404766950318182868 },
+            Step { at: 6300641, what: Cron(DetectOutages), salt: 11327919975349945758 },
+            Step { at: 6301990, what: Cron(PollCompany), salt: 2085051676637072381 },
+            Step { at: 6600648, what: Cron(DetectOutages), salt: 9905716562073834611 },
+            Step { at: 6601423, what: Cron(PollGoogle), salt: 9574423126985894060 },
+            Step { at: 6601566, what: Cron(PollCompany), salt: 11390446820010846662 },
+            Step { at: 6901435, what: Cron(PollGoogle), salt: 5070055815452917424 },
+            Step { at: 6904854, what: Cron(DetectOutages), salt: 4397415678555571955 },
+            Step { at: 7201882, what: Cron(DetectOutages), salt: 17446415776521899460 },
+            Step {
+                at: 8741254,
+                what: Person(Comment { case: 1, side: Company, words: Odd, internal: false }),
+                salt: 562047552903377674,
+            },
+            Step { at: 9001900, what: Cron(PollGoogle), salt: 375307516485597563 },
+            Step { at: 10201222, what: Cron(DetectOutages), salt: 6255226087898698677 },
+        ],
+    });
+}
+
+/// A comment in 17 parts; then its author was renamed, its parts were cut at other places, and parts 18 to 20 were added.
+#[test]
+fn an_author_who_is_called_something_else_does_not_make_a_comment_longer() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 1089,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 78,
+                lag: 20,
+                stale: 20,
+                resolution: 0,
+                skew: 0,
+                limit: 2000,
+                control_characters: false,
+                renames_files: false,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: false,
+                knows_connector: true,
+                settles: 88,
+                lag: 0,
+                stale: 0,
+                resolution: 60,
+                skew: 0,
+                limit: 300,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: true,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: false,
+            internal_copies: false,
+            late: 0,
+            twice: 25,
+            clock_offset: 0,
+            deadline: 227,
+            lease: 287,
+        },
+        steps: vec![
+            Step {
+                at: 15854,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 4418003358375453353,
+            },
+            Step { at: 181715, what: Cron(PollGoogle), salt: 16216118201660976885 },
+            Step {
+                at: 203928,
+                what: Person(Comment { case: 0, side: Google, words: Long, internal: true }),
+                salt: 16931101617761985685,
+            },
+            Step { at: 358738, what: Person(Rename { side: Google }), salt: 2982100075169338530 },
+        ],
+    });
+}
+
+/// Both sides chose P4, and the CRM's word for it stands for P3 as well: the Google case was set to P3.
+#[test]
+fn a_word_that_stands_for_two_levels_overwrites_neither() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 2703,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: false,
+                knows_connector: false,
+                settles: 115,
+                lag: 60,
+                stale: 5,
+                resolution: 0,
+                skew: 41,
+                limit: 400,
+                control_characters: false,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: false,
+                knows_connector: true,
+                settles: 90,
+                lag: 60,
+                stale: 5,
+                resolution: 60,
+                skew: -42,
+                limit: 2000,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: true,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: true,
+            internal_copies: false,
+            late: 20,
+            twice: 25,
+            clock_offset: 0,
+            deadline: 215,
+            lease: 275,
+        },
+        steps: vec![
+            Step {
+                at: 2045503,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Quotation(4) }),
+                salt: 5067914237825677982,
+            },
+            Step {
+                at: 2965769,
+                what: Trouble { part: CompanyApi, trouble: Unauthorized, seconds: 25494 },
+                salt: 13550563297304467238,
+            },
+            Step {
+                at: 5419588,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 3111474595082563036,
+            },
+            Step {
+                at: 8473167,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 1833112348409151957,
+            },
+            Step { at: 13201856, what: Cron(PollGoogle), salt: 1473376497570178351 },
+            Step {
+                at: 13622133,
+                what: Person(Prioritise { case: 2, side: Google, priority: 4 }),
+                salt: 13239400095454746872,
+            },
+            Step { at: 28502635, what: Cron(DetectOutages), salt: 11397266538128161315 },
+        ],
+    });
+}
+
+/// The notice that a case cannot be reopened got no answer. The sync of the other side found it, and it was given again.
+#[test]
+fn a_reopening_is_refused_once_whoever_finds_that_it_was() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 4661,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 83,
+                lag: 60,
+                stale: 0,
+                resolution: 60,
+                skew: 0,
+                limit: 2000,
+                control_characters: true,
+                renames_files: false,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 58,
+                lag: 60,
+                stale: 20,
+                resolution: 60,
+                skew: 2,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: false,
+            internal_copies: true,
+            late: 20,
+            twice: 25,
+            clock_offset: 0,
+            deadline: 110,
+            lease: 170,
+        },
+        steps: vec![
+            Step {
+                at: 40801,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Short }),
+                salt: 5714612423487633202,
+            },
+            Step { at: 60567, what: Cron(PollCompany), salt: 3527518439816050706 },
+            Step { at: 241744, what: Cron(PollCompany), salt: 4825971867380307045 },
+            Step {
+                at: 246472,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 2359010305805608233,
+            },
+            Step { at: 347088, what: Person(Close { case: 0, side: Google }), salt: 2147814196312023158 },
+            Step { at: 361962, what: Cron(PollGoogle), salt: 11396630766468922080 },
+            Step {
+                at: 422682,
+                what: Trouble { part: CompanyApi, trouble: Slow, seconds: 441 },
+                salt: 11290752557332521872,
+            },
+            Step { at: 480208, what: Cron(PollCompany), salt: 588237728956446832 },
+            Step { at: 481440, what: Cron(PollGoogle), salt: 17139599552483770208 },
+            Step { at: 528435, what: Person(Reopen { case: 0, side: Company }), salt: 5939386873827391666 },
+            Step { at: 660641, what: Cron(PollCompany), salt: 11747862892409330824 },
+            Step { at: 660662, what: Cron(PollGoogle), salt: 91946016656940892 },
+        ],
+    });
+}
+
+/// The service was down for a month. Cleanup came before the first poll, and deleted the mapping under a comment that waited.
+#[test]
+fn cleanup_forgets_no_comment_that_no_poll_has_seen() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 163,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 94,
+                lag: 0,
+                stale: 0,
+                resolution: 0,
+                skew: -44,
+                limit: 300,
+                control_characters: false,
+                renames_files: false,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 75,
+                lag: 0,
+                stale: 5,
+                resolution: 0,
+                skew: -14,
+                limit: 300,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: true,
+            },
+            comments: true,
+            attachments: false,
+            priority: true,
+            status: true,
+            carry_internal: false,
+            internal_copies: true,
+            late: 0,
+            twice: 0,
+            clock_offset: 0,
+            deadline: 224,
+            lease: 284,
+        },
+        steps: vec![
+            Step {
+                at: 397593,
+                what: Person(Create { side: Google, flagged: false, priority: 4, words: Short }),
+                salt: 2667489064208237893,
+            },
+            Step { at: 1349838, what: Person(Close { case: 0, side: Google }), salt: 3404840698414543766 },
+            Step { at: 1441390, what: Cron(PollGoogle), salt: 8110012592478284589 },
+            Step {
+                at: 2679954545,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 6405138670939782209,
+            },
+            Step { at: 2679960000, what: Cron(Cleanup), salt: 13964881510104709685 },
+        ],
+    });
+}
