@@ -329,3 +329,83 @@ impl FirstSeen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::Duration;
+
+    use super::*;
+    use crate::entities::ItemKind;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::days(20_000) + Duration::minutes(minute)
+    }
+
+    fn mapping() -> CaseMapping {
+        let name = GoogleCaseName::parse("organizations/1/cases/2").unwrap();
+        CaseMapping::first_seen(FirstSeen::Google(name), None, None, at(0))
+    }
+
+    fn notice(notice: Notice) -> Entry {
+        Entry {
+            side: Side::Company,
+            kind: ItemKind::Comment,
+            id: "77".to_owned(),
+            source: Source::Notice(notice),
+            source_at: None,
+            written_at: Some(at(1)),
+            parts: None,
+        }
+    }
+
+    fn pending(notice: Notice) -> Pending {
+        Pending {
+            side: Side::Company,
+            kind: ItemKind::Comment,
+            source: Source::Notice(notice),
+            marker: String::new(),
+            digest: None,
+            size: None,
+            source_at: None,
+            attempted_at: at(1),
+            parts: None,
+        }
+    }
+
+    #[test]
+    fn whoever_finds_a_notice_sets_the_flag_that_it_stands_for() {
+        let mut mapping = mapping();
+        mapping.record(notice(Notice::Outage));
+        assert!(mapping.outage_comment_sent_to(Side::Company));
+        assert!(!mapping.outage_comment_sent_to(Side::Google));
+        let mut resolved = CaseMapping { resolved_at: Some(at(0)), ..self::mapping() };
+        resolved.record(notice(Notice::CannotReopen));
+        assert_eq!(resolved.reopen_refused, Sides { google: false, company: true });
+        // One that was found with an old pair, which is open, is of no reopening.
+        let mut open = self::mapping();
+        open.record(notice(Notice::CannotReopen));
+        assert_eq!(open.reopen_refused, Sides::default());
+    }
+
+    #[test]
+    fn nothing_is_forgotten_while_a_write_has_no_outcome() {
+        let horizons = Sides { google: Some(at(100)), company: Some(at(100)) };
+        let mut mapping = mapping();
+        mapping.record(notice(Notice::Resumed));
+        mapping.pending.push(pending(Notice::Outage));
+        mapping.forget_before(horizons);
+        assert_eq!(mapping.ledger.entries().len(), 1);
+        mapping.pending.clear();
+        mapping.forget_before(horizons);
+        assert_eq!(mapping.ledger.entries().len(), 0);
+    }
+
+    #[test]
+    fn a_lease_says_nothing_about_what_detect_outages_began() {
+        let mut mapping = mapping();
+        mapping.pending = vec![pending(Notice::Outage), pending(Notice::NowSyncing)];
+        mapping.sent_no_later_than(at(9));
+        let times: Vec<_> = mapping.pending.iter().map(|pending| pending.attempted_at).collect();
+        assert_eq!(times, [at(1), at(9)]);
+    }
+}

@@ -18,6 +18,8 @@ const FIRST_LOOK: Duration = Duration::days(30);
 const SLOT_SECONDS: i64 = 15;
 /// How many cases are taken in at a time: a store far away takes its time for each.
 const AT_ONCE: usize = 8;
+/// This long before a case leaves the window it is checked in any case.
+const LAST_LOOK: Duration = Duration::minutes(2);
 /// How many mappings are read at a time.
 const PAGE: usize = 200;
 
@@ -73,8 +75,12 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     let mut news = MostUrgent::new(pace.room(other_is_down));
     let mut checks = Vec::new();
     let global = &global;
+    let leaves_by = started - deps.settings.windows[side] + LAST_LOOK;
     let taking_in = |case: Case| async move {
+        // What the lists of such a case showed late is found now, or never: the next poll may not see it any more.
+        let leaves = case.updated_at.is_some_and(|updated| updated <= leaves_by);
         let taken = take_in(deps, side, &case, global, started).await;
+        let taken = taken.map(|(count, candidate)| (count, candidate.map(|candidate| (candidate, leaves))));
         taken.map_err(|error| format!("case {}: {error}", case.id))
     };
     let mut taken_in = stream::iter(sweep.cases.into_iter().map(taking_in)).buffer_unordered(AT_ONCE);
@@ -83,8 +89,11 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
             Ok((count, candidate)) => {
                 counts.add(count);
                 match candidate {
-                    Some(candidate) if candidate.urgency == Urgency::Check => checks.push(candidate),
-                    Some(candidate) => news.offer(candidate),
+                    Some((candidate, leaves)) if candidate.urgency == Urgency::Check => {
+                        // Towards a side that is down, nothing is checked that can wait.
+                        checks.extend(Some(candidate).filter(|_| leaves || !other_is_down));
+                    }
+                    Some((candidate, _)) => news.offer(candidate),
                     None => {}
                 }
             }
@@ -94,9 +103,7 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     drop(taken_in);
     let left = news.left();
     let mut candidates = news.into_sorted();
-    if !other_is_down {
-        candidates.extend(pace.checks_of(checks, candidates.len() + left, started));
-    }
+    candidates.extend(pace.checks_of(checks, candidates.len() + left, started));
     let queued = queue_in_turn(deps, pace, candidates, &mut failures).await;
     let Counts { mapped, completed, changed, refused, conflicts, skipped } = counts;
     deps.metrics.skipped_cases.get_or_create(&SideLabels { side: side.name() }).inc_by(skipped.len() as u64);

@@ -740,3 +740,23 @@ proptest! {
         prop_assert_eq!(whole.company.attachments.len(), cut.company.attachments.len());
     }
 }
+
+#[test]
+fn a_long_comment_that_has_arrived_gets_no_further_parts() {
+    let mut world = World::new();
+    world.company.comments.push(comment("10", 10, &"All work and no play. ".repeat(1_500)));
+    world.facts.google.comment_limit = TextLimit::code_points(12_800);
+    world.sync([Side::Company, Side::Google], 1);
+    let arrived = world.google.comments.len();
+    assert!(arrived >= 3, "{arrived}");
+    // Its author is called something else, and then it is edited, too.
+    let changes: [fn(&mut Comment); 2] = [
+        |comment| comment.author = "Jane Elizabeth Roe-Featherstonehaugh".to_owned(),
+        |comment| comment.body = "All work and no play. ".repeat(3_000),
+    ];
+    for change in changes {
+        world.company.comments.iter_mut().filter(|comment| comment.id == "10").for_each(change);
+        assert_eq!(world.plan(Side::Company), Plan::default());
+    }
+    assert_eq!(world.google.comments.len(), arrived);
+}

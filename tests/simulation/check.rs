@@ -270,10 +270,8 @@ fn copied_comment(
     }
     // The copy of a comment that was edited since is not known by its text, when that is all there is to go by.
     let recovering = world.shelf.of(side, id).is_some_and(|mapping| mapping.recovering);
-    if recovering && !note.earlier.is_empty() {
-        return;
-    }
-    if note.carried && !deleted_unseen(world, side, id) {
+    let unknown = recovering && !note.earlier.is_empty();
+    if note.carried && !unknown && !deleted_unseen(world, side, id) {
         world.violate(format!("part {part} of comment {source} comes after all of it had arrived (R14)"));
     }
     if note.internal && from == Company && !world.setting.carry_internal {
@@ -282,6 +280,15 @@ fn copied_comment(
     world.seen.count("connector", pick(side, "copies a comment to google", "copies a comment to company"));
     if parts > 1 {
         world.seen.count("connector", "copies a part");
+    }
+    if unknown
+        && part == 1
+        && let Some(card) = world.systems[side].card_mut(id)
+    {
+        // As if it had never been copied.
+        card.tally.copies.remove(&format!("comment {source}"));
+        card.tally.texts.remove(&source);
+        card.tally.refused.push(source);
     }
     let first = claim(world, side, id, &format!("comment {source}"), part);
     let Some(card) = world.systems[side].card_mut(id) else { return };
@@ -372,7 +379,11 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str) {
         "cannot reopen" => count > reopenings,
         _ => count > 1,
     };
-    if wrong {
+    // Somebody deleted one: a pair that is found again knows only what is left.
+    let deleted = world.systems[side].card(id).is_some_and(|card| {
+        card.notes.iter().any(|note| note.by == Writer::Connector && note.deleted.is_some())
+    });
+    if wrong && !(deleted && matches!(notice, "outage" | "resumed")) {
         world.violate(format!("the notice {notice:?} once too often on {side} case {id}"));
     }
     // Whether a case is flagged cannot be known while its system does not answer: that is an outage.
@@ -434,6 +445,15 @@ fn alike(world: &World, google: Priority, company: Priority) -> bool {
         || (world.setting.company.four_priorities && low.contains(&google) && low.contains(&company))
 }
 
+/// The connector is about to overwrite what a person has changed since it looked: from now on that counts as changed by a
+/// person, and is carried.
+pub(crate) fn overwrites(world: &mut World, side: Side, id: &str) {
+    let (now, lately) = (world.now, grace(world));
+    let Some(card) = world.systems[side].card_mut(id) else { return };
+    let changed = card.tally.priority_changed.max(card.status_changed);
+    card.tally.overwritten += u32::from(now - changed < lately);
+}
+
 /// The connector is about to set a priority: what a person changed is not overwritten with what nobody did (R18).
 pub(crate) fn prioritised(world: &mut World, side: Side, id: &str, priority: Priority) {
     let Some(other) = across(world, side, id) else { return };
@@ -481,9 +501,9 @@ pub(crate) fn steered(world: &mut World, side: Side, id: &str) {
     for (side, id) in [(side, id), (side.other(), other.as_str())] {
         let Some(card) = world.systems[side].card(id) else { continue };
         by_connector += card.tally.status_by_connector;
-        by_people += card.tally.closings_by_people + card.tally.reopenings_by_people;
+        by_people += card.tally.closings_by_people + card.tally.reopenings_by_people + card.tally.overwritten;
         set += card.tally.priorities_by_connector;
-        changed += card.tally.priorities_by_people;
+        changed += card.tally.priorities_by_people + card.tally.overwritten;
     }
     if by_connector > by_people {
         world.violate(format!(
@@ -567,8 +587,9 @@ pub(crate) fn forgotten(world: &mut World, id: casebridge::entities::MappingId) 
     let lost = [(Google, google, company), (Company, company, google)].into_iter().find_map(
         |(side, card, target)| {
             let takes = !target.closed || world.traits(side.other()).comment_when_closed;
+            // What was written while it looked cannot be known.
             missing(world, side, card)
-                .next()
+                .find(|(_, at)| world.now - at > 60_000)
                 .filter(|_| takes)
                 .map(|(what, _)| format!("{what} of {side} case {}", card.id))
         },

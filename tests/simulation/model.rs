@@ -94,6 +94,8 @@ pub(crate) struct Tally {
     pub(crate) reopenings_by_people: u32,
     pub(crate) status_by_connector: u32,
     pub(crate) priorities_by_people: u32,
+    /// How often the connector overwrote what a person had changed a moment before.
+    pub(crate) overwritten: u32,
     pub(crate) priorities_by_connector: u32,
     /// When a person last changed it.
     pub(crate) priority_changed: Ms,
@@ -585,6 +587,7 @@ impl World {
         let before = self.exists(side, id, "set priority")?.priority;
         if before != priority {
             check::prioritised(self, side, id, priority);
+            check::overwrites(self, side, id);
             self.change(side, id, |card| {
                 card.priority = priority;
                 card.tally.priorities_by_connector += 1;
@@ -605,6 +608,7 @@ impl World {
             return Err(error(ApiErrorKind::Unsupported, side, "reopen"));
         }
         if before != closed {
+            check::overwrites(self, side, id);
             self.change(side, id, |card| {
                 card.closed = closed;
                 card.tally.status_by_connector += 1;

@@ -60,25 +60,25 @@ const fn row(
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    row(M::HalfSweep, "R6", "a search that fails counts as one that found nothing, and the watermark moves", 100, "(R7)"),
+    row(M::HalfSweep, "R6", "a search that fails counts as one that found nothing, and the watermark moves", 50, "(R7)"),
     row(M::WaitingForgotten, "R7", "that something waits is not remembered", 20, "(R7)"),
     row(M::EverythingStamped, "R8", "a poll stamps every open mapping that it did not find", 10, "yet another round writes"),
     row(M::TwoMappings, "R9", "the store takes two mappings for a case", 500, "two mappings for"),
     row(M::NamesCompared, "R9", "Google cases are compared by their full names", 10, "two mappings for"),
     row(M::OwnUnknown, "R10", "a poll does not see which case another mirrors", 50, "(R10)"),
-    row(M::Backwards, "R11", "the newest comment comes first", 20, ""),
+    row(M::Backwards, "R11", "the newest comment comes first", 20, "(R14)"),
     row(M::NothingBlocked, "R11", "a write that failed holds up nothing that depends on it", 500, "after a later one (R11)"),
-    row(M::NoLease, "R12", "leases are invisible to others, and every update wins", 20, ""),
-    row(M::PendingForgotten, "R13", "a write is not recorded before it is sent", 20, ""),
-    row(M::CreationForgotten, "R13", "a counterpart is created without looking for one", 200, "a second counterpart"),
+    row(M::NoLease, "R12", "leases are invisible to others, and every update wins", 20, "(R14)"),
+    row(M::PendingForgotten, "R13", "a write is not recorded before it is sent", 20, "copied twice"),
+    row(M::CreationForgotten, "R13", "a counterpart is created without looking for one", 100, "a second counterpart"),
     row(M::LedgerForgotten, "R14", "what was written is not remembered by its ID", 10, "once too often"),
-    row(M::LaterStamp, "R15", "both listings go back to the later of the two stamps", 500, ""),
+    row(M::LaterStamp, "R15", "both listings go back to the later of the two stamps", 100, "out of reach (R7, R15)"),
     row(M::NoLimit, "R16", "a system says that its comments may be of any length", 10, "characters for"),
-    row(M::HalfFiles, "R17", "a file that breaks off counts as whole", 2000, "(R17)"),
+    row(M::HalfFiles, "R17", "a file that breaks off counts as whole", 500, "(R17)"),
     row(M::TriedForEver, "R17", "what a system can never take may be taken the next time", 50, "was never carried"),
-    row(M::NoBase, "R18", "the priority last agreed on is not remembered", 10, ""),
-    row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 100, ""),
-    row(M::FlagIgnored, "R20", "a case always counts as flagged", 100, ""),
+    row(M::NoBase, "R18", "the priority last agreed on is not remembered", 10, "something waits"),
+    row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "something waits"),
+    row(M::FlagIgnored, "R20", "a case always counts as flagged", 20, "is not flagged (R20)"),
 ];
 
 /// The mutation that `CASEBRIDGE_MUTATION` names, for those who want to look at one.

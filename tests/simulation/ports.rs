@@ -22,7 +22,7 @@ use crate::faults::{Course, Fate, TIMEOUT, breaks_off, course};
 use crate::history::{Company, Google, Ms, Part, Side, TaskKind};
 use crate::model::{FILE_LIMIT, error, key, stored_under_other_name};
 use crate::mutation;
-use crate::world::{Event, Shared, World};
+use crate::world::{Event, Shared, World, real};
 
 /// A call that is under way.
 struct Journey {
@@ -233,14 +233,14 @@ impl CaseSystem for SystemPort {
                 world.file_content(side, id, &attachment.id).map(|content| (content, broken))
             })
             .await?;
-        let size = content.len() as u64;
+        let length = content.len() as u64;
         let mut pieces: Vec<Result<Bytes, ApiError>> =
             content.chunks(500).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         if broken {
             pieces.truncate(pieces.len() / 2);
             pieces.push(Err(error(ApiErrorKind::Uncertain, side, "download: the content broke off")));
         }
-        Ok(Download { size: Some(size), content: futures_util::stream::iter(pieces).boxed() })
+        Ok(Download { size: Some(length), content: futures_util::stream::iter(pieces).boxed() })
     }
 
     async fn upload(&self, id: &str, mut attachment: NewAttachment) -> Result<Written, ApiError> {
@@ -565,10 +565,11 @@ pub(crate) struct Queue {
 
 impl World {
     /// Puts a task into its queue.
-    pub(crate) fn enqueue(&mut self, kind: TaskKind, body: Value, salt: u64) {
+    pub(crate) fn enqueue(&mut self, kind: TaskKind, body: Value, salt: u64, not_before: Ms) {
         let mut dice = Dice::of(&[self.setting.seed, salt]);
         let late = !self.calm && !kind.is_scheduled() && dice.percent(self.setting.late);
         let delay = if late { dice.range(30_000, 600_000) } else { dice.range(20, 400) };
+        let delay = delay.max(not_before - self.now);
         let again = !self.calm && dice.percent(self.setting.twice);
         self.seen.count("deliveries", if late { "late" } else { "on time" });
         let ticket = self.queue.tickets.len();
@@ -625,7 +626,8 @@ impl TaskQueue for QueuePort {
                 return Enqueued::AlreadyExists;
             }
             let salt = task.name.as_ref().map_or(0, |name| hash(name.as_str().as_bytes()));
-            world.enqueue(task.kind, task.body, salt);
+            let not_before = task.not_before.map_or(0, |at| (at - real(0)).num_milliseconds());
+            world.enqueue(task.kind, task.body, salt, not_before);
             Enqueued::New
         });
         outcome.await.map_err(|kind_of_error| QueueError {

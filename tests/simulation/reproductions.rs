@@ -1,12 +1,13 @@
-//! Histories that once went wrong, shortened: each must go well now. What `cargo test` prints of a history that fails can be
+//! Histories that once went wrong, shortened: each must go well now. What is printed of a history that fails can be
 //! put here as it is.
+#![expect(clippy::unreadable_literal, reason = "as they were printed")]
 
 use crate::history::Deed::*;
 use crate::history::FileKind::*;
 use crate::history::Part::*;
 use crate::history::Trouble::*;
 use crate::history::What::*;
-use crate::history::Words::{self, *};
+use crate::history::Words::*;
 use crate::history::{
     Cleanup, Company, DetectOutages, Google, History, PollCompany, PollGoogle, Setting, Step, Traits,
 };
@@ -451,6 +452,181 @@ fn a_reopening_is_refused_once_whoever_finds_that_it_was() {
             Step { at: 528435, what: Person(Reopen { case: 0, side: Company }), salt: 5939386873827391666 },
             Step { at: 660641, what: Cron(PollCompany), salt: 11747862892409330824 },
             Step { at: 660662, what: Cron(PollGoogle), salt: 91946016656940892 },
+        ],
+    });
+}
+
+/// `detect-outages` was cut short while its notice waited for its turn. It was sent all the same, later than it was looked for,
+/// and was given again.
+#[test]
+fn a_notice_may_be_sent_until_its_task_ends() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 11233,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 55,
+                lag: 60,
+                stale: 0,
+                resolution: 60,
+                skew: 0,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 106,
+                lag: 0,
+                stale: 5,
+                resolution: 60,
+                skew: 2,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: false,
+            internal_copies: false,
+            late: 20,
+            twice: 0,
+            clock_offset: 0,
+            deadline: 84,
+            lease: 144,
+        },
+        steps: vec![
+            Step {
+                at: 30533,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 2948085895625312758,
+            },
+            Step { at: 61626, what: Cron(PollGoogle), salt: 11254348377579202951 },
+            Step {
+                at: 116501,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 10416404165462819936,
+            },
+            Step { at: 120617, what: Cron(PollCompany), salt: 15232200519988398501 },
+            Step { at: 145473, what: Person(Unflag { case: 1 }), salt: 18407549328518080479 },
+            Step {
+                at: 177316,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Quotation(4) }),
+                salt: 8165081897677674824,
+            },
+            Step { at: 480226, what: Cron(PollGoogle), salt: 12384710765943783234 },
+            Step { at: 493774, what: Person(Close { case: 0, side: Google }), salt: 7491619406212038724 },
+            Step { at: 600564, what: Cron(PollGoogle), salt: 11308516308472776533 },
+            Step { at: 173460803, what: Cron(PollCompany), salt: 4611485107323802044 },
+            Step { at: 173461284, what: Cron(PollGoogle), salt: 4456329580512192342 },
+            Step { at: 173641354, what: Cron(PollGoogle), salt: 823906298165891887 },
+            Step {
+                at: 173643144,
+                what: Trouble { part: CompanyApi, trouble: Late(65), seconds: 894 },
+                salt: 9031485840439591527,
+            },
+            Step {
+                at: 173709010,
+                what: Trouble { part: CompanyApi, trouble: Down, seconds: 522 },
+                salt: 7910147874680479900,
+            },
+            Step {
+                at: 173744988,
+                what: Trouble { part: GoogleApi, trouble: Late(49), seconds: 1042 },
+                salt: 578330148414312413,
+            },
+            Step { at: 174061510, what: Cron(DetectOutages), salt: 6761986656148595495 },
+            Step { at: 174110824, what: Crash { instance: 0, awaits: 43 }, salt: 14081284565288912444 },
+            Step { at: 174121126, what: Cron(PollGoogle), salt: 16865056665686378293 },
+            Step { at: 174121478, what: Cron(PollCompany), salt: 13083032877810274955 },
+            Step { at: 174360558, what: Cron(PollGoogle), salt: 3505101643768415491 },
+        ],
+    });
+}
+
+/// A file was attached in the same minute, by the system's clock, as what had just been carried; then the polls stood still for
+/// longer than their window, and nobody looked at the case again.
+#[test]
+fn a_time_to_the_minute_by_a_clock_that_is_behind_is_no_mark() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 11798,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 68,
+                lag: 60,
+                stale: 0,
+                resolution: 60,
+                skew: -41,
+                limit: 700,
+                control_characters: false,
+                renames_files: false,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 45,
+                lag: 0,
+                stale: 0,
+                resolution: 0,
+                skew: 0,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                idempotent: true,
+                tells_limit: true,
+                four_priorities: true,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: true,
+            internal_copies: false,
+            late: 0,
+            twice: 0,
+            clock_offset: 0,
+            deadline: 111,
+            lease: 171,
+        },
+        steps: vec![
+            Step {
+                at: 52544,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Short }),
+                salt: 5428071108066045616,
+            },
+            Step { at: 120870, what: Cron(PollGoogle), salt: 4772250930547573125 },
+            Step { at: 420950, what: Cron(PollCompany), salt: 5334581990169152068 },
+            Step { at: 421195, what: Cron(PollGoogle), salt: 1020171838404793669 },
+            Step {
+                at: 421846,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 10942393649090470270,
+            },
+            Step {
+                at: 453957,
+                what: Person(Attach { case: 0, side: Google, file: TooLarge, internal: false }),
+                salt: 14266146449017701614,
+            },
+            Step { at: 10201616, what: Cron(PollGoogle), salt: 9648962645129642443 },
         ],
     });
 }

@@ -123,8 +123,8 @@ impl<'a> Engine<'a> {
         {
             // The service is up before anything happens.
             let mut world = self.world.lock();
-            world.enqueue(PollGoogle, json!({}), 1);
-            world.enqueue(PollCompany, json!({}), 2);
+            world.enqueue(PollGoogle, json!({}), 1, 0);
+            world.enqueue(PollCompany, json!({}), 2, 0);
         }
         let last = self.history.steps.last().map_or(0, |step| step.at);
         self.pass(last).await;
@@ -149,7 +149,11 @@ impl<'a> Engine<'a> {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Wake(run) => self.poll(run),
+            Event::Wake(run, waker) => {
+                // Some of the core polls only those of its calls that were woken.
+                waker.wake();
+                self.poll(run);
+            }
             Event::Arrives(effect) => effect(&mut self.world.lock()),
             Event::Step(index) => self.step(index).await,
             Event::Deliver(ticket) => self.deliver(ticket).await,
@@ -178,7 +182,7 @@ impl<'a> Engine<'a> {
         let step = self.history.steps[index];
         match step.what {
             What::Person(deed) => self.world.lock().act(deed, step.salt),
-            What::Cron(kind) => self.world.lock().enqueue(kind, json!({}), step.salt),
+            What::Cron(kind) => self.world.lock().enqueue(kind, json!({}), step.salt, 0),
             What::ByHand { case, side, dry_run } => {
                 // A case whose counterpart was deleted, and whose mapping was cleaned up, gets a new counterpart, with all
                 // that stands on it: the checks know one counterpart only.
@@ -370,7 +374,7 @@ impl<'a> Engine<'a> {
             }
             let busy = world.queue.tickets.iter().any(|ticket| ticket.state != Ticket::Done);
             open = check::disagreement(&world);
-            if open.is_none() && !busy && world.writes == before && round % 5 == 0 {
+            if open.is_none() && !busy && world.writes == before && round.is_multiple_of(5) {
                 break;
             }
             if open.is_none() && busy {
@@ -397,10 +401,10 @@ impl<'a> Engine<'a> {
         {
             let mut world = self.world.lock();
             let salt = u64::from(round) << 8;
-            world.enqueue(PollGoogle, json!({}), salt);
-            world.enqueue(PollCompany, json!({}), salt + 1);
-            if round % 5 == 0 {
-                world.enqueue(DetectOutages, json!({}), salt + 2);
+            world.enqueue(PollGoogle, json!({}), salt, 0);
+            world.enqueue(PollCompany, json!({}), salt + 1, 0);
+            if round.is_multiple_of(5) {
+                world.enqueue(DetectOutages, json!({}), salt + 2, 0);
             }
         }
         self.pass(start + 59_999).await;

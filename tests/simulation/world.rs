@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use casebridge::clock::ManualClock;
 use casebridge::entities::Sides;
@@ -26,8 +26,8 @@ const HOUR: Ms = 3_600_000;
 
 /// What happens next.
 pub(crate) enum Event {
-    /// A call of that run goes on.
-    Wake(RunId),
+    /// A call of that run goes on: whoever waits for it is woken, and the run is polled.
+    Wake(RunId, Waker),
     /// Something that was sent arrives.
     Arrives(Box<dyn FnOnce(&mut World) + Send>),
     Step(usize),
@@ -240,7 +240,7 @@ pub(crate) struct Until<'a> {
 impl Future for Until<'_> {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let shared = self.world;
         let mut world = shared.lock();
         if world.now >= self.at && self.planned {
@@ -250,7 +250,7 @@ impl Future for Until<'_> {
             self.planned = true;
             if let Some(run) = world.current {
                 let at = self.at;
-                world.plan(at, Event::Wake(run));
+                world.plan(at, Event::Wake(run, context.waker().clone()));
                 let instance = world.runs[run].instance;
                 if let Some(awaits) = &mut world.doomed[instance] {
                     *awaits = awaits.saturating_sub(1);
