@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use casebridge::clock::{Clock as _, ManualClock, SharedClock};
@@ -193,7 +193,7 @@ impl CaseSystem for Desk {
         Ok(())
     }
 
-    async fn check(&self) -> Vec<Check> {
+    async fn check(&self, _needs: Needs) -> Vec<Check> {
         Vec::new()
     }
 }
