@@ -163,7 +163,7 @@ impl History {
             return;
         }
         self.busy_until = minute.max(self.down_until + 1);
-        if !is_down && minute % 7 == 0 && self.opened < 2 {
+        if !is_down && minute.is_multiple_of(7) && self.opened < 2 {
             let side = self.dice.pick(&Side::BOTH);
             let id = match side {
                 Side::Google => format!("organizations/1/cases/{}", 1000 + self.opened),
@@ -211,12 +211,12 @@ impl History {
         }
         // The look for outages comes before or after the syncs of its minute.
         let before = self.dice.percent(50);
-        if minute % 5 == 0 && before {
+        if minute.is_multiple_of(5) && before {
             self.detect_outages().await?;
         }
         self.real.deliver().await;
         self.model.deliver().await;
-        if minute % 5 == 0 && !before {
+        if minute.is_multiple_of(5) && !before {
             self.detect_outages().await?;
         }
         self.compare().await

@@ -77,8 +77,9 @@ proptest! {
                 for (index, part) in parts.iter().enumerate() {
                     prop_assert!(system.comment_limit.holds(part), "{}: {}", name, (system.comment_limit.measure)(part));
                     // Each is known again by what it says of itself.
-                    let (number, text) = texts::copied_part(from, "12", part).unwrap();
-                    prop_assert_eq!((number as usize, text.strip_prefix('\n').unwrap_or(text)), (index + 1, body(part)));
+                    let ((number, of), text) = texts::copied_part(from, "12", part).unwrap();
+                    prop_assert_eq!((number as usize, of as usize), (index + 1, parts.len()));
+                    prop_assert_eq!(text.strip_prefix('\n').unwrap_or(text), body(part));
                     prop_assert_eq!(texts::copied_part(from, "1", part), None);
                     prop_assert_eq!(texts::copied_part(from.other(), "12", part), None);
                 }

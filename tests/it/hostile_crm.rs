@@ -268,17 +268,20 @@ async fn a_check_of_such_a_server_fails_and_says_where_to_look() {
     }
 }
 
+/// What its writes are answered with instead, if anything: a status, a header and a body.
+type Instead = Option<(u16, &'static str, String)>;
+
 /// A CRM that is sound until its writes are answered with something else.
-struct Mad(Arc<Mutex<Option<(u16, &'static str, String)>>>);
+struct Mad(Arc<Mutex<Instead>>);
 
 impl Mad {
-    fn becomes(&self, answer: Option<(u16, &'static str, String)>) {
+    fn becomes(&self, answer: Instead) {
         *self.0.lock().unwrap() = answer;
     }
 }
 
 async fn mad(router: axum::Router) -> (String, Mad) {
-    let answer: Arc<Mutex<Option<(u16, &'static str, String)>>> = Arc::default();
+    let answer: Arc<Mutex<Instead>> = Arc::default();
     let said = Arc::clone(&answer);
     let layer = middleware::from_fn(move |request: Request, next: Next| {
         let said = said.lock().unwrap().clone();

@@ -57,7 +57,7 @@ async fn awkward() -> Running {
         ..SandboxServiceNowSettings::default()
     };
     let change = |ours: &mut ServiceNowSettings| {
-        ours.table = CUSTOMER_CASE.to_owned();
+        CUSTOMER_CASE.clone_into(&mut ours.table);
         ours.user = Some("Casebridge".to_owned());
         ours.attachment_limit_mib = 2;
     };
@@ -418,7 +418,7 @@ async fn a_new_file_is_found_though_its_record_is_not_updated() {
     let before = crm.servicenow.record(&id).unwrap().updated;
     assert!(before < crm.clock.now() - Duration::hours(2), "not updated, to ServiceNow");
     crm.clock.advance(Duration::minutes(1));
-    assert_eq!(swept(&crm, Duration::minutes(5)).await, [id.clone()]);
+    assert_eq!(swept(&crm, Duration::minutes(5)).await, std::slice::from_ref(&id));
     let sweep = crm.adapter.search_updated(crm.clock.now() - Duration::minutes(5)).await.unwrap();
     let got = crm.adapter.get(&id).await.unwrap().unwrap();
     assert_eq!(sweep.cases[0], got, "both say the same time, or it would be news for ever");
@@ -571,6 +571,8 @@ async fn what_is_configured_and_does_not_exist_is_named_with_its_key() {
 #[tokio::test]
 async fn each_failure_of_a_check_says_what_to_change_and_where() {
     type Setup = fn(&mut SandboxServiceNowSettings, &mut ServiceNowSettings);
+    /// Where, with which status and what it answers instead.
+    type Answer = Option<(&'static str, u16, Value)>;
     const ALL: Needs = Needs::all(Visibility::Internal);
     let same: Setup = |_, _| ();
     let (flag, name) = ("u_synchronize_with_google_cloud_support", "u_google_case_name");
@@ -583,7 +585,7 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
     let dictionary = |flag, name| Some(("/table/sys_dictionary", 200, json!({"result": [flag, name]})));
     let sound = (entry(1, flag, "boolean", 40, false), entry(2, name, "string", 255, false));
     let refused = json!({"error": {"message": "User Not Authorized", "detail": null}, "status": "failure"});
-    let cases: [(Setup, Option<(&str, u16, Value)>, &str, &str); 17] = [
+    let cases: [(Setup, Answer, &str, &str); 17] = [
         (
             same,
             Some(("/table/", 403, refused.clone())),

@@ -634,6 +634,8 @@ async fn what_is_configured_and_does_not_exist_is_named_with_its_key() {
 #[tokio::test]
 async fn each_failure_of_a_check_says_what_to_change_and_where() {
     type Setup = fn(&mut SandboxZendeskSettings, &mut ZendeskSettings);
+    /// Where and what it answers instead.
+    type Answer = Option<(&'static str, Value)>;
     const ALL: Needs = Needs::all(Visibility::Internal);
     let same: Setup = |_, _| ();
     let field = |id: u64, kind: &str, title: &str| json!({"id": id, "type": kind, "title": title, "active": true, "required": false});
@@ -642,7 +644,7 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
     let (flag, name) = ("synchronizeWithGoogleCloudSupport", "custom_field_google_name");
     let mut inactive = field(1, "checkbox", flag);
     inactive["active"] = json!(false);
-    let cases: [(Setup, Option<(&str, Value)>, Needs, &str, &str); 12] = [
+    let cases: [(Setup, Answer, Needs, &str, &str); 12] = [
         (
             same,
             Some(("/users/me", json!({"user": {"id": 1, "name": "Bot", "role": "end-user"}}))),
