@@ -20,6 +20,10 @@ test-real:
 simulate *ARGS:
     .ci/simulation.sh {{ARGS}}
 
+# Two instances of the binary, killed over and over: `CASEBRIDGE_CRASH_SEED=7 just crash 200`.
+crash KILLS="200":
+    CASEBRIDGE_KILLS={{KILLS}} cargo test --locked --test crashes -- --nocapture
+
 # What CI runs.
 ci:
     .ci/run
@@ -32,3 +36,14 @@ lint:
 
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+# Whether what comes in as a dependency may, and has no known weakness. The second takes the network: the RustSec database.
+deny:
+    cargo deny check -D warnings bans licenses sources
+
+advisories:
+    cargo deny check -D warnings advisories
+
+# Hostile input, CASES times over what tests usually take 256 of: `just fuzz 20000`.
+fuzz CASES="4096":
+    PROPTEST_CASES={{CASES}} cargo test --locked --test hostile -- --nocapture

@@ -16,3 +16,8 @@ if ! command -v gcloud >/dev/null; then
   echo 'the Google Cloud SDK (gcloud) is missing: the suites against its emulators and its App Engine code need it' >&2
   exit 1
 fi
+# What checks the dependencies; built once.
+deny=0.20.2
+if [[ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $deny" ]]; then
+  cargo install --quiet --locked --version "$deny" cargo-deny
+fi

@@ -511,11 +511,13 @@ fn thousands(number: f64) -> String {
     text
 }
 
-/// Whether what was measured is what was promised; why not.
-fn broken_promises(idle: &[Idle]) -> Vec<String> {
+/// Whether what was measured is what was promised; why not. `tolerance`: by how many reads two idle hours may differ. In an emulator
+/// two polls end at the same moment now and then, and the one that loses reads `Global` again.
+fn broken_promises(idle: &[Idle], tolerance: u64) -> Vec<String> {
     let mut broken = Vec::new();
     for measured in idle {
-        if measured.hour() != idle[0].hour() {
+        let (hour, without) = (measured.hour(), idle[0].hour());
+        if hour.writes != without.writes || hour.reads.abs_diff(without.reads) > tolerance {
             broken.push(format!(
                 "an idle hour with {} open mappings costs {:?}, with none {:?}",
                 measured.open,
@@ -547,8 +549,8 @@ async fn main() -> ExitCode {
     let events = events(emulator, &idle[0].tasks).await;
     let tables = tables(&idle, &events);
     println!("{tables}");
-    let mut wrong = broken_promises(&idle);
-    if std::env::args().any(|argument| argument == "--check") {
+    let mut wrong = broken_promises(&idle, if emulator.is_some() { 60 } else { 0 });
+    if emulator.is_none() && std::env::args().any(|argument| argument == "--check") {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/costs.md");
         let text = std::fs::read_to_string(page).unwrap();
         wrong.extend(

@@ -179,9 +179,13 @@ async fn killed_at_random_moments_two_instances_carry_everything_once() {
             _ => vec![dice.index(2)],
         };
         in_the_middle += usize::from(systems.at_csapi.under_way() + systems.at_jira.under_way() > 0);
-        victims.iter().for_each(|victim| instances[*victim].kill());
+        for victim in &victims {
+            instances[*victim].kill();
+        }
         pause(dice.range(0, 1_000)).await;
-        victims.iter().for_each(|victim| instances[*victim].start());
+        for victim in victims {
+            instances[victim].start();
+        }
     }
     let lasted = began.elapsed();
     calm.store(true, Ordering::Relaxed);

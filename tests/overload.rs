@@ -7,27 +7,21 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration as StdDuration;
+mod memory;
 
-use async_trait::async_trait;
-use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
-    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
-};
+use std::sync::Arc;
+
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, Priority,
-    PriorityReading, Side, Sides, Source, Tolerance, ToleranceTable,
+    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, Priority, Side, Sides,
+    Source, Tolerance, ToleranceTable,
 };
-use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
-use casebridge::store::{MappingFilter, SqliteStore};
-use casebridge::sync::{Rules, Switches};
+use casebridge::queue::QueuedTask;
+use casebridge::store::MappingFilter;
 use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Task, TaskSettings};
-use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
-use tokio_util::sync::CancellationToken;
+
+use memory::{Desk, Line, connector, settings};
 
 const CASES: u32 = 10_000;
 /// What the upstreams let through in a minute.
@@ -35,227 +29,6 @@ const PACE: u32 = 500;
 
 fn start() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 24, 9, 0, 0).unwrap()
-}
-
-/// A system in memory.
-struct Desk {
-    side: Side,
-    facts: Capabilities,
-    clock: Arc<ManualClock>,
-    cases: Mutex<BTreeMap<String, (Case, Vec<Comment>)>>,
-    /// Whether every call fails.
-    down: Mutex<bool>,
-}
-
-impl Desk {
-    fn new(side: Side, clock: Arc<ManualClock>) -> Arc<Self> {
-        let facts = Capabilities {
-            name: side.name(),
-            reopen: true,
-            comment_when_closed: true,
-            internal_comments: false,
-            comment_limit: TextLimit::code_points(12_800),
-            title_limit: TextLimit::code_points(250),
-            description_limit: TextLimit::code_points(12_800),
-            control_characters: true,
-            search_lag: Duration::minutes(1),
-            write_settles: Duration::minutes(1),
-            time_resolution: Duration::zero(),
-            idempotency_keys: false,
-            stored_filename: str::to_owned,
-        };
-        Arc::new(Self { side, facts, clock, cases: Mutex::default(), down: Mutex::new(false) })
-    }
-
-    fn held(&self) -> MutexGuard<'_, BTreeMap<String, (Case, Vec<Comment>)>> {
-        self.cases.lock().unwrap()
-    }
-
-    fn opens(&self, id: String, counterpart: Option<String>, priority: Priority) {
-        let now = self.clock.now();
-        let case = Case {
-            id: id.clone(),
-            key: None,
-            title: "A case".to_owned(),
-            description: "About it".to_owned(),
-            priority: PriorityReading::exactly(priority),
-            closed: false,
-            created_at: Some(now),
-            updated_at: Some(now),
-            counterpart,
-            synchronize: true,
-        };
-        self.held().insert(id, (case, Vec::new()));
-    }
-
-    fn says(&self, id: &str, body: &str, by_connector: bool) -> Written {
-        let now = self.clock.now();
-        let mut held = self.held();
-        let (case, comments) = held.get_mut(id).unwrap();
-        case.updated_at = Some(now);
-        let number = comments.len().to_string();
-        comments.push(Comment {
-            id: number.clone(),
-            author: "Jane Roe".to_owned(),
-            created_at: Some(now),
-            body: body.to_owned(),
-            visibility: Visibility::Public,
-            by_connector: Some(by_connector),
-        });
-        Written { id: number, created_at: Some(now), carrier_comment: None }
-    }
-
-    fn change(&self, id: &str, change: impl FnOnce(&mut Case)) {
-        let now = self.clock.now();
-        if let Some((case, _)) = self.held().get_mut(id) {
-            change(case);
-            case.updated_at = Some(now);
-        }
-    }
-
-    fn answer<T>(&self, call: &str, answer: T) -> Result<T, ApiError> {
-        if *self.down.lock().unwrap() {
-            return Err(ApiError::new(ApiErrorKind::NotApplied, self.facts.name, call, "it is down"));
-        }
-        Ok(answer)
-    }
-}
-
-#[async_trait]
-impl CaseSystem for Desk {
-    fn side(&self) -> Side {
-        self.side
-    }
-
-    fn capabilities(&self) -> &Capabilities {
-        &self.facts
-    }
-
-    async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
-        Ok(None)
-    }
-
-    async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
-        let held = self.held();
-        let cases = held.values().filter(|(case, _)| case.updated_at > Some(since));
-        let cases = cases.map(|(case, _)| case.clone()).collect();
-        self.answer("search", Sweep { cases, skipped: Vec::new() })
-    }
-
-    async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
-        self.answer("get", self.held().get(id).map(|(case, _)| case.clone()))
-    }
-
-    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
-        let held = self.held();
-        let found = held.values().find(|(case, _)| case.counterpart.as_deref() == Some(counterpart));
-        self.answer("find", found.map(|(case, _)| case.clone()))
-    }
-
-    async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
-        self.answer("create", ())?;
-        let number = 900_000 + self.held().len();
-        let id = match self.side {
-            Side::Google => format!("organizations/1/cases/{number}"),
-            Side::Company => number.to_string(),
-        };
-        self.opens(id.clone(), Some(case.counterpart.clone()), case.priority.unwrap_or(Priority::P4));
-        Ok(self.held()[&id].0.clone())
-    }
-
-    async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
-        self.answer("link", ())?;
-        self.change(id, |case| case.counterpart = Some(counterpart.to_owned()));
-        Ok(())
-    }
-
-    async fn comments(&self, id: &str, _since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
-        self.answer("comments", self.held()[id].1.clone())
-    }
-
-    async fn attachments(
-        &self,
-        _id: &str,
-        _since: Option<DateTime<Utc>>,
-    ) -> Result<Vec<Attachment>, ApiError> {
-        self.answer("attachments", Vec::new())
-    }
-
-    async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
-        self.answer("add comment", ())?;
-        Ok(self.says(id, &comment.body, true))
-    }
-
-    async fn download(&self, _id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
-        panic!("there are no files here, but {attachment:?} is asked for")
-    }
-
-    async fn upload(&self, _id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
-        panic!("there are no files here, but {} comes", attachment.filename)
-    }
-
-    async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
-        self.answer("set priority", ())?;
-        self.change(id, |case| case.priority = PriorityReading::exactly(priority));
-        Ok(())
-    }
-
-    async fn close(&self, id: &str) -> Result<(), ApiError> {
-        self.answer("close", ())?;
-        self.change(id, |case| case.closed = true);
-        Ok(())
-    }
-
-    async fn reopen(&self, id: &str) -> Result<(), ApiError> {
-        self.answer("reopen", ())?;
-        self.change(id, |case| case.closed = false);
-        Ok(())
-    }
-
-    async fn check(&self) -> Vec<Check> {
-        Vec::new()
-    }
-}
-
-/// A queue that uses each name once, and delivers by time.
-struct Line(Arc<ManualClock>, Mutex<Waiting>);
-
-#[derive(Default)]
-struct Waiting {
-    names: HashSet<String>,
-    tasks: BTreeMap<(DateTime<Utc>, usize), QueuedTask>,
-    queued: usize,
-}
-
-impl Line {
-    fn put(&self, at: DateTime<Utc>, task: QueuedTask) {
-        let mut line = self.1.lock().unwrap();
-        line.queued += 1;
-        let place = (at, line.queued);
-        line.tasks.insert(place, task);
-    }
-
-    fn next_due(&self, now: DateTime<Utc>) -> Option<QueuedTask> {
-        let mut line = self.1.lock().unwrap();
-        let first = line.tasks.first_entry().filter(|entry| entry.key().0 <= now)?;
-        Some(first.remove())
-    }
-
-    fn len(&self) -> usize {
-        self.1.lock().unwrap().tasks.len()
-    }
-}
-
-#[async_trait]
-impl TaskQueue for Line {
-    async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
-        let name = task.name.as_ref().map(|name| name.as_str().to_owned());
-        if name.is_some_and(|name| !self.1.lock().unwrap().names.insert(name)) {
-            return Ok(Enqueued::AlreadyExists);
-        }
-        self.put(task.not_before.unwrap_or_else(|| self.0.now()), task);
-        Ok(Enqueued::New)
-    }
 }
 
 /// The connector between two systems, and the service that works for it.
@@ -275,37 +48,16 @@ impl World {
         let clock = ManualClock::at(start());
         let (google, company) =
             (Desk::new(Side::Google, clock.clone()), Desk::new(Side::Company, clock.clone()));
-        let line = Arc::new(Line(clock.clone(), Mutex::default()));
+        let line = Line::new(clock.clone());
         // Of outages nobody is told here: that is another suite's.
         let patient =
             Tolerance { fresh: Duration::days(99), default: Duration::days(99), stale: Duration::days(99) };
-        let switches =
-            Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
-        let deps = Deps {
-            clock: clock.clone(),
-            store: Arc::new(SqliteStore::in_memory().unwrap()),
-            queue: line.clone(),
-            systems: Sides {
-                google: google.clone() as Arc<dyn CaseSystem>,
-                company: company.clone() as Arc<dyn CaseSystem>,
-            },
-            settings: TaskSettings {
-                rules: Rules {
-                    switches,
-                    carry_internal_comments: false,
-                    comment_visibility: Visibility::Public,
-                },
-                windows: Sides { google: Duration::minutes(30), company: Duration::minutes(5) },
-                max_case_age: Duration::days(30),
-                retention: Duration::days(30),
-                tolerances: ToleranceTable([patient; 5]),
-                deadline: StdDuration::from_mins(10),
-                lease: Duration::minutes(20),
-                syncs_per_minute: PACE,
-            },
-            metrics: Metrics::shared(),
-            stop: CancellationToken::new(),
+        let systems = Sides { google: google.clone(), company: company.clone() };
+        let settings = TaskSettings {
+            windows: Sides { google: Duration::minutes(30), company: Duration::minutes(5) },
+            ..settings(ToleranceTable([patient; 5]), PACE)
         };
+        let deps = connector(&clock, systems, &line, settings);
         Self { clock, google, company, line, deps, minute: 0, delivered: 0, longest_line: 0 }
     }
 
@@ -348,6 +100,7 @@ impl World {
             source: Source::Notice(Notice::NowSyncing),
             source_at: None,
             written_at: None,
+            parts: None,
         });
         self.deps.store.create(mapping).await.unwrap();
     }

@@ -1,5 +1,10 @@
 //! Why a call to one of the systems failed, by what the caller can do about it.
 
+/// How much of a call is shown, in characters.
+const MAX_CALL: usize = 300;
+/// How much of a message is shown, in characters: an upstream's own words are 500 at most, the rest is advice.
+const MAX_MESSAGE: usize = 2_000;
+
 /// What the caller may do after a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiErrorKind {
@@ -23,7 +28,7 @@ pub enum ApiErrorKind {
 
 /// A failed call. Never holds a body, a token or a case's content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{upstream}: {call}: {message}{}", status.map(|status| format!(" (HTTP {status})")).unwrap_or_default())]
+#[error("{upstream}: {}: {}{}", one_line(call, MAX_CALL), one_line(message, MAX_MESSAGE), status.map(|status| format!(" (HTTP {status})")).unwrap_or_default())]
 pub struct ApiError {
     /// What the caller may do next.
     pub kind: ApiErrorKind,
@@ -68,5 +73,25 @@ impl ApiError {
     #[must_use]
     pub fn is_disabled_api(&self) -> bool {
         self.message.contains("has not been used in project") || self.message.contains("it is disabled")
+    }
+}
+
+/// A text as it may stand in a line of a log: the ID of a file or a case in it may be any text that an upstream made up.
+fn one_line(text: &str, longest: usize) -> String {
+    text.chars().take(longest).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_whatever_an_upstream_calls_its_things() {
+        let call = format!("GET attachment 7\r\nERROR: forged\u{0} of issue {}", "9".repeat(100_000));
+        let error = ApiError::new(ApiErrorKind::NotFound, "Jira", call, "it is\u{1b}[31m gone");
+        let text = error.to_string();
+        assert!(text.starts_with("Jira: GET attachment 7  ERROR: forged  of issue 9"), "{text}");
+        assert!(!text.contains(|c: char| c.is_control()) && text.len() < 400, "{text}");
+        assert!(text.ends_with("it is [31m gone"), "{text}");
     }
 }

@@ -199,6 +199,30 @@ pub struct Capabilities {
     pub stored_filename: fn(&str) -> String,
 }
 
+/// What the connector is going to do in a system: a check tries that, and nothing that is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
+pub struct Needs {
+    /// Create cases.
+    pub creation: bool,
+    /// Add attachments.
+    pub attachments: bool,
+    /// Set priorities.
+    pub priority: bool,
+    /// Close and reopen cases.
+    pub status: bool,
+    /// As what it writes comments and attachments. Comments it always writes, its own if nobody else's.
+    pub visibility: Visibility,
+}
+
+impl Needs {
+    /// Everything.
+    #[must_use]
+    pub const fn all(visibility: Visibility) -> Self {
+        Self { creation: true, attachments: true, priority: true, status: true, visibility }
+    }
+}
+
 /// One line of `casebridge check`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Check {
@@ -264,5 +288,5 @@ pub trait CaseSystem: Send + Sync {
     async fn reopen(&self, id: &str) -> Result<(), ApiError>;
 
     /// Tries everything that the service needs of it, changing nothing.
-    async fn check(&self) -> Vec<Check>;
+    async fn check(&self, needs: Needs) -> Vec<Check>;
 }

@@ -1,11 +1,10 @@
 //! `casebridge serve`: the service, until it is told to stop.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use casebridge::config::Config;
-use casebridge::http::{Service, router};
+use casebridge::http::{self, Limits, Service, router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,13 +45,8 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
         }
     }
     background.close();
-    let served = {
-        let shutdown = shutdown.clone();
-        let app = app.into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move {
-            axum::serve(listener, app).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
-        })
-    };
+    let limits = Limits::on(config.server.platform);
+    let served = tokio::spawn(http::serve(listener, app, limits, shutdown.clone()));
     shutdown.cancelled().await;
     tracing::info!("stopping: no new work; running tasks get {} s", GRACE.as_secs());
     running.close();

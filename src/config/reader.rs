@@ -277,12 +277,21 @@ fn flatten(prefix: &str, table: toml::Table, into: &mut BTreeMap<String, Value>)
     for (key, value) in table {
         let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
         match value {
+            // In a CRM's section, an empty table says something: none of these. An empty section says nothing.
+            Value::Table(table) if table.is_empty() && is_of_a_crm(&key) => {
+                into.insert(key, Value::Table(table));
+            }
             Value::Table(table) => flatten(&key, table, into),
             value => {
                 into.insert(key, value);
             }
         }
     }
+}
+
+/// Whether a dotted key stands in a CRM's section: `company.servicenow.impact_and_urgency`.
+fn is_of_a_crm(key: &str) -> bool {
+    key.strip_prefix("company.").is_some_and(|key| key.contains('.'))
 }
 
 fn insert(table: &mut toml::Table, key: &str, value: Value) {

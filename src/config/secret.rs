@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use subtle::ConstantTimeEq as _;
+
 /// Where a secret is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretRef {
@@ -15,9 +17,17 @@ pub enum SecretRef {
     SecretManager(String),
 }
 
-/// A secret's value. No `Debug`, `Display` or `Serialize` shows it.
-#[derive(Clone, PartialEq, Eq)]
+/// A secret's value. No `Debug`, `Display` or `Serialize` shows it, and `==` takes the same time wherever two of them differ.
+#[derive(Clone)]
 pub struct Secret(String);
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
 
 impl Secret {
     /// Wraps a value.

@@ -19,7 +19,7 @@ use self::zendesk::{Zendesk, ZendeskSettings};
 use crate::cases::CaseSystem;
 use crate::clock::SharedClock;
 use crate::entities::{Priority, PriorityReading};
-use crate::outbound::{Credentials, Upstream};
+use crate::outbound::{Credentials, Upstream, shorten};
 
 /// The CRM that the company has, with its kind's own section of the configuration: `company.kind` and `[company.{kind}]`.
 #[derive(Debug, Clone)]
@@ -75,7 +75,8 @@ impl CrmSettings {
             "request-tracker" => RequestTrackerSettings::deserialize(section).map(Self::RequestTracker),
             _ => return Err(format!("company.kind: expected {}", Self::KINDS.join(" or "))),
         };
-        parsed.map_err(|error| format!("company.{kind}: {}", error.message()))
+        // The parser repeats what it did not expect, however long that is.
+        parsed.map_err(|error| format!("company.{kind}: {}", shorten(error.message())))
     }
 
     /// What is wrong with the `[priorities]` for this kind, where that can be told without asking it (`R18`).

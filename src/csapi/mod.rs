@@ -23,11 +23,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Written, markers,
 };
 use crate::entities::{CompanyCaseId, GoogleCaseName, Priority, Side};
-use crate::outbound::{Body, Call, Upstream};
+use crate::outbound::{Body, Call, Listing, Upstream};
 
 /// What people call it, in errors and metrics: the name to give its [`Upstream`].
 pub const NAME: &str = "CSAPI";
@@ -135,6 +135,7 @@ impl Csapi {
         let mut size = PAGE_SIZE;
         let mut token: Option<String> = None;
         let mut seen = HashSet::new();
+        let mut listing = Listing::default();
         for _ in 0..MAX_PAGES {
             let answer: Value = loop {
                 let mut call = Call::get(path).query("pageSize", size.to_string());
@@ -144,7 +145,7 @@ impl Csapi {
                 if let Some(token) = &token {
                     call = call.query("pageToken", token);
                 }
-                match self.upstream.read(call).await {
+                match self.upstream.read_page(call, &mut listing).await {
                     // A page of a hundred huge cases can be more than is read into memory; one of them never is.
                     Err(error) if error.kind == ApiErrorKind::Unreadable && size > 1 => size /= 10,
                     outcome => break outcome?,
@@ -406,7 +407,7 @@ impl CaseSystem for Csapi {
         Err(self.upstream.error(ApiErrorKind::Unsupported, &format!("reopen {id}"), message))
     }
 
-    async fn check(&self) -> Vec<Check> {
+    async fn check(&self, _needs: Needs) -> Vec<Check> {
         let mut checks = vec![self.check_search().await];
         checks.push(self.check_classification().await);
         checks

@@ -14,7 +14,7 @@ use super::{
 /// the case, so clocks play no part in that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// When it was first detected.
+    /// As of when the side is not in step: when it last was, before this was first detected.
     pub since: DateTime<Utc>,
     /// The case's time of last update, as it was when this was last detected.
     pub case_updated_at: Option<DateTime<Utc>>,
@@ -200,16 +200,17 @@ impl CaseMapping {
         *stamp = (*stamp).max(Some(at));
     }
 
-    /// The effective stamp (`R8`): with nothing waiting, a side was synced as of its last poll.
+    /// The effective stamp (`R8`): with nothing waiting, a side was synced as of its last poll; with something waiting, as of its
+    /// last poll before that.
     ///
     /// A side that was never synced and is not linked has no stamp, whatever the polls say.
     #[must_use]
     pub fn synced_at(&self, side: Side, global: &Global) -> Option<DateTime<Utc>> {
         let stored = self.stored_synced_at(side);
-        if self.waiting[side].is_none() && (stored.is_some() || self.is_linked()) {
-            stored.max(global.last_polled_at(side))
-        } else {
-            stored
+        match self.waiting[side] {
+            None if stored.is_some() || self.is_linked() => stored.max(global.last_polled_at(side)),
+            Some(waiting) if stored.is_some() => stored.max(Some(waiting.since)),
+            None | Some(_) => stored,
         }
     }
 

@@ -262,7 +262,9 @@ mod tests {
             (vec![entry("5", 1, None)], false),
         ] {
             let mut ledger = Ledger::default();
-            entries.iter().for_each(|entry| ledger.record(entry.clone()));
+            for entry in &entries {
+                ledger.record(entry.clone());
+            }
             assert_eq!(ledger.has_whole_comment(Side::Google, "1"), whole, "{entries:?}");
             assert!(!ledger.has_whole_comment(Side::Company, "1"));
             assert!(!ledger.has_whole_comment(Side::Google, "2"));

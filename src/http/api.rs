@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{Problem, Service, number};
+use super::{Problem, Service, number, part};
 use crate::entities::{CaseMapping, Global, MappingId, Side};
 use crate::store::{MappingFilter, StoreError};
 
@@ -71,9 +72,9 @@ pub(super) async fn mappings(
 
 pub(super) async fn mapping(
     State(service): State<Service>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let id = id.parse().map(MappingId).map_err(|_| {
+    let id = part(id)?.parse().map(MappingId).map_err(|_| {
         Problem::new(StatusCode::BAD_REQUEST, "A parameter is not valid")
             .detail("the ID of a mapping is a whole number".to_owned())
     })?;

@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod problem;
+mod serve;
 mod shared;
 mod status;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -34,6 +36,7 @@ use shared::Shared;
 pub use api::describe as describe_mapping;
 pub use auth::{Identity, Proof};
 pub use problem::Problem;
+pub use serve::{Limits, serve};
 pub use shared::SHARED_FOR;
 pub use status::status;
 
@@ -118,7 +121,7 @@ struct Open {
     global: Shared<Option<Global>>,
 }
 
-/// The service's router. It needs the peer's address: serve it with `into_make_service_with_connect_info`.
+/// The service's router. It needs the peer's address: [`serve`] tells it.
 pub fn router(service: Service) -> Router {
     let mut router = Router::new();
     for (endpoint, path, access) in ROUTES {
@@ -215,11 +218,11 @@ fn known_task(name: &str) -> Result<TaskKind, Problem> {
 
 async fn run_task(
     State(service): State<Service>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     Extension(identity): Extension<Identity>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let kind = known_task(&name)?;
+    let kind = known_task(&part(name)?)?;
     let caller = identity.caller();
     let body = match read_body(body).await {
         Ok(body) => body,
@@ -279,8 +282,11 @@ async fn read_body(body: Body) -> Result<Vec<u8>, BodyError> {
     tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn queue_task(State(service): State<Service>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let kind = known_task(&name)?;
+async fn queue_task(
+    State(service): State<Service>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let kind = known_task(&part(name)?)?;
     if !kind.is_scheduled() {
         return Err(Problem::new(StatusCode::NOT_FOUND, "This task is not scheduled")
             .detail(format!("{kind} is queued by the polls; POST {} runs one", kind.path())));
@@ -356,6 +362,14 @@ async fn check(State(service): State<Service>) -> Response {
     let good = checks.iter().all(|check| check.result.is_ok());
     let status = if good { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
     (status, Json(json!({ "ok": good, "checks": checks }))).into_response()
+}
+
+/// A part of the path.
+fn part(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    path.map(|Path(part)| part).map_err(|_| {
+        Problem::new(StatusCode::BAD_REQUEST, "The path is not valid")
+            .detail("what is escaped in it has to be UTF-8".to_owned())
+    })
 }
 
 /// A query parameter that is a number.

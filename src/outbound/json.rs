@@ -26,6 +26,22 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> 
     shallow(&text).and_then(serde_json::from_value).map_err(|_| error)
 }
 
+/// How many values the text can hold at most: each one beyond the first is behind a comma or begins a list or an object. A
+/// value takes some sixty bytes of memory, and as few as two of a text.
+pub(super) fn most_values(text: &[u8]) -> usize {
+    let (mut count, mut quoted, mut escaped) = (1, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' | b'[' | b'{' if !quoted => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
 /// The value without what is nested too deeply.
 fn shallow(text: &str) -> Result<Value, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_str(text);
@@ -159,6 +175,20 @@ mod tests {
         }
         assert_eq!(decode::<String>(b"\"a\xffb\"").unwrap(), "a\u{fffd}b");
         assert!(decode::<String>(br#""\ud8"#).is_err());
+    }
+
+    #[test]
+    fn values_are_counted_outside_of_texts() {
+        for (text, most) in [
+            ("1", 1),
+            ("[1,2]", 3),
+            (r#"{"a":"x,[{","b":[{}]}"#, 5),
+            (r#""\",,,""#, 1),
+            (r#""\\",1"#, 2),
+            ("", 1),
+        ] {
+            assert_eq!(most_values(text.as_bytes()), most, "{text}");
+        }
     }
 
     #[test]

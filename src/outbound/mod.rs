@@ -10,10 +10,27 @@ mod upstream;
 
 pub use credentials::{Credentials, GoogleCredentials, HeaderCredentials, NoCredentials, basic, bearer};
 pub use json::decode;
-pub use upstream::{Body, Call, Created, RetryPolicy, Upstream, UpstreamSettings, shorten};
+pub use upstream::{
+    Body, Broken, Call, Created, Listing, MAX_ANSWER, RetryPolicy, Upstream, UpstreamSettings, read_capped,
+    shorten,
+};
 
 /// Installs the one TLS crypto provider of the program, unless it is there: a client cannot be built without.
 pub fn install_tls() {
     // An error says that somebody was faster, with the same one.
     drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+/// What every client of the program begins with: it follows no redirect by itself, and neither asks for packed answers nor
+/// unpacks any, whatever the libraries beside it switch on in `reqwest`: a few bytes could become gigabytes, and the announced
+/// length would no longer be that of the content (`R17`).
+pub fn http_client() -> reqwest::ClientBuilder {
+    install_tls();
+    reqwest::Client::builder()
+        .user_agent(concat!("casebridge/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
 }

@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
@@ -11,7 +13,9 @@ use futures_util::future::BoxFuture;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::RngExt as _;
-use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
@@ -23,7 +27,13 @@ use crate::clock::SharedClock;
 use crate::telemetry::{CallLabels, Metrics};
 
 /// The largest answer that is read into memory, in bytes. A page of cases fits many times over; downloads are streamed.
-const MAX_ANSWER: usize = 64 * 1024 * 1024;
+pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// The most values that an answer may hold. A page of a hundred cases has some ten thousand; a million take some 60 MB.
+const MAX_VALUES: usize = 1_000_000;
+/// What a listing may hold, all its pages together, in bytes and values: a hundred thousand cases, or the comments of one case
+/// for ever.
+const MAX_LISTING: usize = 256 * 1024 * 1024;
+const MAX_LISTING_VALUES: usize = 4 * MAX_VALUES;
 /// How much of an upstream's own message goes into ours, in characters.
 const MAX_MESSAGE: usize = 500;
 /// How much of a refusal is read, in bytes.
@@ -33,6 +43,8 @@ const MAX_REFUSAL: usize = 64 * 1024;
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(1);
 /// How long an upstream is waited for that is asked for nothing but its time.
 const TIME_ASKED: Duration = Duration::from_secs(5);
+/// What is shorter is no secret, and would be found in any text.
+const SHORTEST_SECRET: usize = 4;
 /// How many redirects a download follows.
 const MAX_REDIRECTS: usize = 3;
 /// How long a connection may lie idle before it is closed. Servers close theirs after 5 seconds (Apache) to minutes, and a
@@ -177,11 +189,28 @@ pub enum Created {
     Existed,
 }
 
+/// A listing that is read page by page: what all its pages brought so far. An upstream that names one new page after another
+/// comes to an end here.
+#[derive(Debug, Default)]
+pub struct Listing {
+    bytes: usize,
+    values: usize,
+}
+
 /// A failed try.
 struct Failure {
     error: ApiError,
     /// The pause that the upstream asked for.
     retry_after: Option<Duration>,
+}
+
+/// A whole answer.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    /// How many values it can hold at most, if it is JSON.
+    values: usize,
 }
 
 impl From<ApiError> for Failure {
@@ -251,12 +280,34 @@ impl Upstream {
         self.json(call, Effect::Read).await
     }
 
-    /// Reads JSON and the answer's headers, where a listing says in them whether there is more.
-    pub async fn read_with_headers<T: DeserializeOwned>(
+    /// Reads the next page of a listing, as [`read`](Self::read) does; an error where the listing is larger than any is.
+    pub async fn read_page<T: DeserializeOwned>(
         &self,
         call: Call,
+        listing: &mut Listing,
+    ) -> Result<T, ApiError> {
+        self.read_page_with_headers(call, listing).await.map(|(page, _)| page)
+    }
+
+    /// The same with the answer's headers, where they say whether there is more.
+    pub async fn read_page_with_headers<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        listing: &mut Listing,
     ) -> Result<(T, HeaderMap), ApiError> {
-        self.json_with_headers(call, Effect::Read).await
+        let label = call.label();
+        let answer = self.answer(call, Effect::Read).await?;
+        let page = self.decoded(&label, &answer)?;
+        listing.bytes += answer.body.len();
+        listing.values += answer.values;
+        if listing.bytes > MAX_LISTING || listing.values > MAX_LISTING_VALUES {
+            let message = format!(
+                "the listing does not end: its pages so far hold {} bytes and {} values",
+                listing.bytes, listing.values
+            );
+            return Err(self.error(ApiErrorKind::Unreadable, &label, message));
+        }
+        Ok((page, answer.headers))
     }
 
     /// Changes something and reads JSON. Tried again only where it is certain that nothing happened.
@@ -304,32 +355,32 @@ impl Upstream {
     }
 
     async fn json<T: DeserializeOwned>(&self, call: Call, effect: Effect) -> Result<T, ApiError> {
-        self.json_with_headers(call, effect).await.map(|(answer, _)| answer)
+        let label = call.label();
+        let answer = self.answer(call, effect).await?;
+        self.decoded(&label, &answer)
     }
 
-    async fn json_with_headers<T: DeserializeOwned>(
-        &self,
-        call: Call,
-        effect: Effect,
-    ) -> Result<(T, HeaderMap), ApiError> {
-        let label = call.label();
-        let (status, headers, body) =
-            self.persist(call, effect, |call| Box::pin(self.once_whole(call, effect))).await?;
-        let answer = json::decode(&body).map_err(|error| ApiError {
-            status: Some(status.as_u16()),
+    async fn answer(&self, call: Call, effect: Effect) -> Result<Answer, ApiError> {
+        self.persist(call, effect, |call| Box::pin(self.once_whole(call, effect))).await
+    }
+
+    fn decoded<T: DeserializeOwned>(&self, label: &str, answer: &Answer) -> Result<T, ApiError> {
+        let unreadable = |message: String| ApiError {
+            status: Some(answer.status.as_u16()),
+            ..self.error(ApiErrorKind::Unreadable, label, message)
+        };
+        if answer.values > MAX_VALUES {
+            return Err(unreadable(format!("the answer holds more than {MAX_VALUES} values")));
+        }
+        json::decode(&answer.body).map_err(|error| {
             // Only the position: the parser's own message can quote the content.
-            ..self.error(
-                ApiErrorKind::Unreadable,
-                &label,
-                format!(
-                    "the answer is not the expected JSON ({:?} error at line {} column {})",
-                    error.classify(),
-                    error.line(),
-                    error.column()
-                ),
-            )
-        })?;
-        Ok((answer, headers))
+            unreadable(format!(
+                "the answer is not the expected JSON ({:?} error at line {} column {})",
+                error.classify(),
+                error.line(),
+                error.column()
+            ))
+        })
     }
 
     /// Tries until it succeeds, cannot succeed, or the tries are used up (`R21`).
@@ -386,13 +437,9 @@ impl Upstream {
     }
 
     /// One try, with the whole answer.
-    async fn once_whole(
-        &self,
-        call: Call,
-        effect: Effect,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
+    async fn once_whole(&self, call: Call, effect: Effect) -> Result<Answer, Failure> {
         let label = call.label();
-        let response = self.accepted(call, effect).await?;
+        let response = self.plain(&label, self.accepted(call, effect).await?)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = self.within(read_capped(response, MAX_ANSWER)).await.map_err(|broken| {
             let kind = match broken {
@@ -403,23 +450,44 @@ impl Upstream {
             let error = self.error(kind, &label, broken.to_string());
             Failure::from(ApiError { status: Some(status.as_u16()), ..error })
         })?;
-        Ok((status, headers, body))
+        Ok(Answer { status, headers, values: json::most_values(&body), body })
     }
 
     /// One try of a write whose answer does not matter.
     async fn once_unread(&self, call: Call, effect: Effect) -> Result<(), Failure> {
+        let label = call.label();
         let response = self.accepted(call, effect).await?;
-        // Read all the same, so that the connection can be used again; that this fails changes nothing.
-        drop(self.within(read_capped(response, MAX_REFUSAL)).await);
-        Ok(())
+        self.no_page(&label, &response)?;
+        let status = response.status();
+        // Read, so that the connection can be used again; that this fails changes nothing.
+        let read = self.within(read_capped(response, MAX_REFUSAL)).await.unwrap_or_default();
+        if is_nothing_or_object(&read) {
+            return Ok(());
+        }
+        let error = self.error(ApiErrorKind::Unreadable, &label, "the answer is not the expected JSON");
+        Err(ApiError { status: Some(status.as_u16()), ..error }.into())
     }
 
     async fn once_located(&self, call: Call) -> Result<Option<String>, Failure> {
+        let label = call.label();
         let response = self.accepted(call, Effect::Write).await?;
+        self.no_page(&label, &response)?;
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let path = location.and_then(|location| self.settings.base_url.join(location).ok());
         drop(self.within(read_capped(response, MAX_REFUSAL)).await);
         Ok(path.map(|url| url.path().to_owned()))
+    }
+
+    /// Makes sure that a success whose body is not read is the API's: who has to sign in first is shown a page, with 200.
+    fn no_page(&self, label: &str, response: &Response) -> Result<(), ApiError> {
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !kind.to_ascii_lowercase().starts_with("text/html") {
+            return Ok(());
+        }
+        let message = "the answer is a page for people and not the API's: check base_url and the credentials";
+        let error = self.error(ApiErrorKind::Unreadable, label, message);
+        Err(ApiError { status: Some(response.status().as_u16()), ..error })
     }
 
     /// One try of a download, with its redirects.
@@ -445,9 +513,24 @@ impl Upstream {
             };
         }
         if response.status().is_success() {
-            Ok(response)
+            Ok(self.plain(&label, response)?)
         } else {
             Err(self.refusal(&label, response, Effect::Read).await)
+        }
+    }
+
+    /// The answer, unless it is packed: nobody asked for that.
+    fn plain(&self, label: &str, response: Response) -> Result<Response, ApiError> {
+        match response.headers().get(CONTENT_ENCODING) {
+            Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+                let encoding = shorten(&String::from_utf8_lossy(encoding.as_bytes()));
+                let message = format!("the answer is packed ({encoding}), which was not asked for");
+                Err(ApiError {
+                    status: Some(response.status().as_u16()),
+                    ..self.error(ApiErrorKind::Unreadable, label, message)
+                })
+            }
+            Some(_) | None => Ok(response),
         }
     }
 
@@ -651,7 +734,7 @@ impl Upstream {
             format!("redirected to {host}, which only downloads may be; check base_url")
         } else {
             match self.within(read_capped(response, MAX_REFUSAL)).await {
-                Ok(body) => self.without_secrets(upstream_message(&body)).await,
+                Ok(body) => self.presentable(&upstream_message(&body)).await,
                 Err(broken) => broken.to_string(),
             }
         };
@@ -675,33 +758,42 @@ impl Upstream {
         Some((until - self.clock.now()).to_std().unwrap_or_default())
     }
 
-    /// An upstream's own words, should they repeat what we proved ourselves with.
-    async fn without_secrets(&self, message: String) -> String {
-        let Ok(Ok(Some((_, value)))) =
-            tokio::time::timeout(self.settings.timeout, self.credentials.header()).await
-        else {
-            return message;
-        };
-        let Ok(value) = value.to_str() else { return message };
-        let secret = value.rsplit(' ').next().unwrap_or(value);
-        if secret.is_empty() { message } else { message.replace(secret, "[secret]") }
+    /// An upstream's own words as they may stand in an error: one short line, without what we proved ourselves with, should
+    /// they repeat it.
+    pub async fn presentable(&self, words: &str) -> String {
+        let header = tokio::time::timeout(self.settings.timeout, self.credentials.header()).await;
+        match header {
+            Ok(Ok(Some((_, value)))) => shorten(&without_secrets(words, &value)),
+            Ok(Ok(None) | Err(_)) | Err(_) => shorten(words),
+        }
     }
 }
 
+/// A text without the secrets of a header, whole or decoded.
+fn without_secrets(text: &str, header: &HeaderValue) -> String {
+    let Ok(value) = header.to_str() else { return text.to_owned() };
+    let secret = value.split_once(' ').map_or(value, |(_, secret)| secret).trim();
+    let decoded = STANDARD.decode(secret).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let password = decoded.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, password)| password);
+    // The longest first: the others are pieces of it.
+    [Some(secret), decoded.as_deref(), password]
+        .into_iter()
+        .flatten()
+        .filter(|secret| secret.len() >= SHORTEST_SECRET)
+        .fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
+}
+
 fn client(settings: &UpstreamSettings) -> Result<reqwest::Client, reqwest::Error> {
-    super::install_tls();
-    let builder = reqwest::Client::builder();
+    let builder = super::http_client();
     let host = settings.base_url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let is_here =
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     // A proxy in the environment is for the way out: what runs on this machine, a sandbox or an emulator, is not behind it.
     let builder = if is_here { builder.no_proxy() } else { builder };
     builder
-        .user_agent(concat!("casebridge/", env!("CARGO_PKG_VERSION")))
         // Well before any other timeout: a connection that never came about is a call that certainly did not happen.
         .connect_timeout(Duration::from_secs(10).min(settings.timeout / 2))
         .pool_idle_timeout(IDLE_CONNECTION)
-        .redirect(reqwest::redirect::Policy::none())
         .build()
 }
 
@@ -721,14 +813,17 @@ fn encoded(name: &str, value: &str) -> String {
 
 /// Why an answer's body was not read to its end.
 #[derive(Debug, thiserror::Error)]
-enum Broken {
+pub enum Broken {
+    /// The connection ended.
     #[error("the answer broke off: {0}")]
     Off(String),
+    /// It is longer than so many bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
 }
 
-async fn read_capped(response: Response, limit: usize) -> Result<Bytes, Broken> {
+/// Reads an answer's body, if it is not longer than so many bytes.
+pub async fn read_capped(response: Response, limit: usize) -> Result<Bytes, Broken> {
     let mut body = BytesMut::new();
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
@@ -766,7 +861,13 @@ fn upstream_message(body: &[u8]) -> String {
         });
         texts.map(str::to_owned).chain(fields).find(|text| !text.is_empty())
     });
-    found.map_or_else(|| "no message that can be read".to_owned(), |text| shorten(&text))
+    found.unwrap_or_else(|| "no message that can be read".to_owned())
+}
+
+/// Whether a body is what an API says of a change that was made, if it says anything.
+fn is_nothing_or_object(body: &[u8]) -> bool {
+    body.trim_ascii().is_empty()
+        || serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(body).is_ok()
 }
 
 /// Zendesk says in `description` only that a record is not valid, and in `details` why:

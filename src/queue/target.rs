@@ -42,15 +42,10 @@ pub(super) struct Answer {
 impl Target {
     /// `base` is where the service listens, `http://127.0.0.1:8080`; `token` proves that the call comes from inside.
     pub(super) fn new(base: &Url, token: &str) -> Result<Self, TargetError> {
-        // Does nothing where one is installed already. Without any, making a client would panic.
-        crate::outbound::install_tls();
         let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))?;
         bearer.set_sensitive(true);
-        let client = reqwest::Client::builder()
-            // Cloud Tasks and cron follow none, and the service answers for itself.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()?;
+        // Like Cloud Tasks and cron it follows no redirect: the service answers for itself.
+        let client = crate::outbound::http_client().no_proxy().build()?;
         Ok(Self { client, base: base.as_str().trim_end_matches('/').to_owned(), bearer })
     }
 

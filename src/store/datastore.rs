@@ -31,7 +31,7 @@ use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
-use crate::outbound::Credentials;
+use crate::outbound::{Credentials, MAX_ANSWER, http_client, read_capped};
 
 use super::google_cloud::{
     ApiFailure, Code, DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase, OperationCounters, OperationCounts,
@@ -65,17 +65,13 @@ impl DatastoreStore {
     /// A store in that database. Does not connect yet. `credentials` are not used with an emulator. Errors if the TLS
     /// stack cannot be set up.
     pub fn new(at: DatabaseLocation, credentials: Arc<dyn Credentials>) -> Result<Self, StoreError> {
-        crate::outbound::install_tls();
-        let builder = reqwest::Client::builder();
+        let builder = http_client();
         // A proxy in the environment is for the way out: an emulator is not behind it.
         let builder = if at.emulator.is_some() { builder.no_proxy() } else { builder };
-        let http = builder
-            .user_agent(concat!("casebridge/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(TIMEOUT / 2)
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| StoreError::Unavailable(format!("TLS cannot be set up: {}", chain(&error))))?;
+        let http =
+            builder.connect_timeout(TIMEOUT / 2).timeout(TIMEOUT).build().map_err(|error| {
+                StoreError::Unavailable(format!("TLS cannot be set up: {}", chain(&error)))
+            })?;
         Ok(Self(Arc::new(Client {
             target: Target { api: GoogleDatabase::Datastore, at },
             credentials,
@@ -236,7 +232,9 @@ impl Client {
         let broken = |error: reqwest::Error| ApiFailure::unreachable(chain(&error.without_url()));
         let answer = request.json(&body).send().await.map_err(broken)?;
         let status = answer.status();
-        let body = answer.bytes().await.map_err(broken)?;
+        let body = read_capped(answer, MAX_ANSWER)
+            .await
+            .map_err(|broken| ApiFailure::unreachable(broken.to_string()))?;
         if !status.is_success() {
             return Err(to_failure(status, &body));
         }
@@ -296,7 +294,13 @@ impl Client {
             let mut wanted = chunk.to_vec();
             while !wanted.is_empty() {
                 let answer: LookupAnswer = self.persist("lookup", &json!({ "keys": wanted })).await?;
-                wanted = self.found(answer, &mut found);
+                let left = self.found(answer, &mut found);
+                if left.len() >= wanted.len() {
+                    // It would go on like this for ever.
+                    let message = "a lookup put off everything that was asked for".to_owned();
+                    return Err(StoreError::Unavailable(message));
+                }
+                wanted = left;
             }
         }
         Ok(keys.iter().map(|key| found.remove(&key.path)).collect())

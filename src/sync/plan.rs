@@ -6,7 +6,7 @@ use super::lookalikes::{Strangers, looks_like};
 use super::merge::merge_priority;
 use super::snapshot::Snapshot;
 use super::texts;
-use crate::cases::{Attachment, Capabilities, Case, Comment, NewCase, Visibility, markers};
+use crate::cases::{Attachment, Capabilities, Case, Comment, Needs, NewCase, Visibility, markers};
 use crate::entities::{
     CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, Priority, Side, Sides, Source,
 };
@@ -46,6 +46,13 @@ impl Rules {
             Side::Google => Visibility::Public,
             Side::Company => self.comment_visibility,
         }
+    }
+
+    /// What is going to be done on that side, for its check.
+    #[must_use]
+    pub const fn needs(self, side: Side) -> Needs {
+        let Switches { creation, comments: _, attachments, priority, status } = self.switches;
+        Needs { creation, attachments, priority, status, visibility: self.visibility_on(side) }
     }
 
     /// Whether something of that visibility stays on its side.

@@ -20,6 +20,19 @@ pub(super) enum Admission {
     Conflict(String),
 }
 
+/// What is to become of a case that has no mapping yet, before anything is done about it.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// This mapping is to be stored.
+    New(CaseMapping),
+    /// It completes this mapping, which waits for it.
+    Completes(CaseMapping),
+    /// It takes no part; why.
+    Refused(String),
+    /// It claims a counterpart that it cannot have; a person has to look.
+    Conflict(String),
+}
+
 /// Why a case could be neither admitted nor refused: try again.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdmissionError {
@@ -54,35 +67,50 @@ pub(super) async fn admit(
     now: DateTime<Utc>,
     max_age: Option<Duration>,
 ) -> Result<Admission, AdmissionError> {
+    match decide(deps, &name, case, now, max_age).await? {
+        Decision::New(mapping) => Ok(admitted(deps.store.create(mapping).await?)),
+        Decision::Completes(existing) => complete(deps, existing, &name, case, now).await,
+        Decision::Refused(reason) => Ok(Admission::Refused(reason)),
+        Decision::Conflict(reason) => Ok(Admission::Conflict(reason)),
+    }
+}
+
+/// Decides whether a case without a mapping is to have one, and changes nothing.
+pub(super) async fn decide(
+    deps: &Deps,
+    name: &FirstSeen,
+    case: &Case,
+    now: DateTime<Utc>,
+    max_age: Option<Duration>,
+) -> Result<Decision, AdmissionError> {
     let side = name.side();
     if !deps.settings.rules.switches.creation {
-        return Ok(Admission::Refused("the creation of counterparts is switched off".to_owned()));
+        return Ok(Decision::Refused("the creation of counterparts is switched off".to_owned()));
     }
     if !case.synchronize {
-        return Ok(Admission::Refused("it is not flagged for synchronisation".to_owned()));
+        return Ok(Decision::Refused("it is not flagged for synchronisation".to_owned()));
     }
     let mut mapping = CaseMapping::first_seen(name.clone(), case.priority.level(), case.updated_at, now);
     let too_old = max_age.is_some_and(|max| case.created_at.is_some_and(|created| now - created >= max));
-    match counterpart(deps, &name, case).await? {
-        Counterpart::Waits(existing) => return complete(deps, *existing, &name, case, now).await,
+    match counterpart(deps, name, case).await? {
+        Counterpart::Waits(existing) => return Ok(Decision::Completes(*existing)),
         Counterpart::None | Counterpart::Unmapped(_) if too_old => {
-            return Ok(Admission::Refused("it was created too long ago".to_owned()));
+            return Ok(Decision::Refused("it was created too long ago".to_owned()));
         }
         Counterpart::None => {}
         Counterpart::Unmapped(other) => {
             set_name(&mut mapping, &other);
             mapping.linked_at = Some(now);
             mapping.recover();
-            let created = deps.store.create(mapping).await?;
-            return Ok(admitted(created));
+            return Ok(Decision::New(mapping));
         }
-        Counterpart::Conflict(reason) => return Ok(Admission::Conflict(reason)),
+        Counterpart::Conflict(reason) => return Ok(Decision::Conflict(reason)),
     }
     // A company case that was closed before anybody saw it: nobody at Google needs to hear of it.
     if side == Side::Company && case.closed {
-        return Ok(Admission::Refused("it was closed before it was ever synchronised".to_owned()));
+        return Ok(Decision::Refused("it was closed before it was ever synchronised".to_owned()));
     }
-    Ok(admitted(deps.store.create(mapping).await?))
+    Ok(Decision::New(mapping))
 }
 
 fn admitted(created: Created) -> Admission {
@@ -92,7 +120,7 @@ fn admitted(created: Created) -> Admission {
     }
 }
 
-fn set_name(mapping: &mut CaseMapping, name: &FirstSeen) {
+pub(super) fn set_name(mapping: &mut CaseMapping, name: &FirstSeen) {
     match name {
         FirstSeen::Google(name) => mapping.google_case_name = Some(name.clone()),
         FirstSeen::Company(id) => mapping.company_case_id = Some(id.clone()),

@@ -13,7 +13,7 @@ pub async fn check(deps: &Deps) -> Vec<Check> {
     }];
     checks.extend(deps.queue.check().await);
     for side in Side::BOTH {
-        checks.extend(deps.systems[side].check().await);
+        checks.extend(deps.systems[side].check(deps.settings.rules.needs(side)).await);
     }
     checks
 }

@@ -74,11 +74,12 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     let other_is_down = is_down(global.last_polled_at(side.other()), started);
     let mut news = MostUrgent::new(pace.room(other_is_down));
     let mut checks = Vec::new();
+    let global = &global;
     let leaves_by = started - deps.settings.windows[side] + LAST_LOOK;
     let taking_in = |case: Case| async move {
         // What the lists of such a case showed late is found now, or never: the next poll may not see it any more.
         let leaves = case.updated_at.is_some_and(|updated| updated <= leaves_by);
-        let taken = take_in(deps, side, &case, started).await;
+        let taken = take_in(deps, side, &case, global, started).await;
         let taken = taken.map(|(count, candidate)| (count, candidate.map(|candidate| (candidate, leaves))));
         taken.map_err(|error| format!("case {}: {error}", case.id))
     };
@@ -153,6 +154,7 @@ async fn take_in(
     deps: &Deps,
     side: Side,
     case: &Case,
+    global: &Global,
     started: DateTime<Utc>,
 ) -> Result<(Counts, Option<Candidate>), PollError> {
     let mut counts = Counts::default();
@@ -185,7 +187,7 @@ async fn take_in(
             }
         },
     };
-    let mapping = note_news(deps, side, case, mapping, started, &mut counts).await?;
+    let mapping = note_news(deps, side, case, mapping, (global, started), &mut counts).await?;
     let slot = || format!("slot {}", started.timestamp().div_euclid(SLOT_SECONDS));
     let (urgency, reason) = match &mapping.waiting[side] {
         // The same news is queued once an hour at the most: a task that is being retried is not joined by another each
@@ -285,7 +287,7 @@ async fn note_news(
     side: Side,
     case: &Case,
     mapping: CaseMapping,
-    started: DateTime<Utc>,
+    (global, started): (&Global, DateTime<Utc>),
     counts: &mut Counts,
 ) -> Result<CaseMapping, StoreError> {
     let is_news = |mapping: &CaseMapping| {
@@ -303,7 +305,9 @@ async fn note_news(
         if !is_news(mapping) {
             return false;
         }
-        let since = mapping.waiting[side].map_or(started, |waiting| waiting.since);
+        // Not since now: if the poll was late, so is the case.
+        let in_step = mapping.synced_at(side, global).unwrap_or(started);
+        let since = mapping.waiting[side].map_or(in_step, |waiting| waiting.since);
         mapping.waiting[side] = Some(Waiting { since, case_updated_at: case.updated_at });
         mapping.new_content_at = mapping.new_content_at.max(started);
         true

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::admission::{Admission, AdmissionError, admit, find};
+use super::admission::{Admission, AdmissionError, Decision, admit, decide, find, set_name};
 use super::carry_out::{Session, SyncError, outcomes, pause};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, poll};
 use crate::cases::Case;
 use crate::entities::{
-    CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, Notice, PendingCreation, Side, Sides, Source,
-    Waiting,
+    CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, MappingId, Notice, PendingCreation, Side, Sides,
+    Source, Waiting,
 };
 use crate::store::{StoreError, modify};
 use crate::sync::{
@@ -127,8 +127,10 @@ fn with_detail(mut report: TaskReport, detail: &str) -> TaskReport {
 }
 
 fn name_pair(report: TaskReport, mapping: &CaseMapping) -> TaskReport {
+    // What is only a preview has no ID.
+    let stored = (mapping.id != MappingId(0)).then_some(mapping.id);
     report
-        .with("mapping", mapping.id)
+        .with("mapping", stored)
         .with("google_case_name", &mapping.google_case_name)
         .with("company_case_id", &mapping.company_case_id)
 }
@@ -155,26 +157,46 @@ async fn mapping_of(
     if let Some(mapping) = find(deps, &request.case).await? {
         return Ok(mapping);
     }
-    match (request.caller, request.mode) {
-        (Caller::Queue, _) => return Err(SyncError::Abandoned("it has no mapping (any more)".to_owned())),
-        (Caller::Person, Mode::DryRun) => {
-            return Err(SyncError::Abandoned(
-                "it has no mapping yet; a sync without --dry-run makes one".to_owned(),
-            ));
-        }
-        (Caller::Person, Mode::Act) => {}
+    match request.caller {
+        Caller::Queue => return Err(SyncError::Abandoned("it has no mapping (any more)".to_owned())),
+        Caller::Person => {}
     }
     let case = deps.systems[request.side()].get(request.id()).await?;
     let case =
         case.ok_or_else(|| SyncError::Abandoned("there is no such case, or it may not be read".to_owned()))?;
-    let admission =
-        admit(deps, request.case.clone(), &case, started, None).await.map_err(|error| match error {
-            AdmissionError::Store(error) => SyncError::Store(error),
-            AdmissionError::Api(error) => SyncError::Api(error),
-        })?;
-    match admission {
+    if request.mode == Mode::DryRun {
+        return preview(deps, request, &case, started).await;
+    }
+    match admit(deps, request.case.clone(), &case, started, None).await? {
         Admission::New(mapping) | Admission::Existing(mapping) => Ok(mapping),
         Admission::Refused(reason) | Admission::Conflict(reason) => Err(SyncError::Abandoned(reason)),
+    }
+}
+
+/// The mapping that a case would get, which is stored nowhere.
+async fn preview(
+    deps: &Deps,
+    request: &Request<'_>,
+    case: &Case,
+    started: DateTime<Utc>,
+) -> Result<CaseMapping, SyncError> {
+    match decide(deps, &request.case, case, started, None).await? {
+        Decision::New(mapping) => Ok(mapping),
+        Decision::Completes(mut mapping) => {
+            set_name(&mut mapping, &request.case);
+            mapping.recover();
+            Ok(mapping)
+        }
+        Decision::Refused(reason) | Decision::Conflict(reason) => Err(SyncError::Abandoned(reason)),
+    }
+}
+
+impl From<AdmissionError> for SyncError {
+    fn from(error: AdmissionError) -> Self {
+        match error {
+            AdmissionError::Store(error) => Self::Store(error),
+            AdmissionError::Api(error) => Self::Api(error),
+        }
     }
 }
 

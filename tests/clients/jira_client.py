@@ -48,6 +48,11 @@ def fails(status, call, *parts):
     raise AssertionError(f"expected status {status}, got {answer!r}")
 
 
+def sandbox(method, path, body=None):
+    """Steers the sandbox; no part of Jira's API."""
+    requests.request(method, f"{URL}/sandbox/{path}", json=body, timeout=30).raise_for_status()
+
+
 def connect(**changes):
     if CLOUD:
         credentials = {"basic_auth": ("bot@example.com", "secret")}
@@ -204,8 +209,24 @@ def searches():
     fails(400, lambda: search("project = NOPE"), "The value 'NOPE' does not exist for the field 'project'.")
     fails(400, lambda: search("project = SUP AND AND"), "Error in the JQL Query")
     fails(400, lambda: search('cf[10051] = "x"'), "is not supported")
+    sandbox("PUT", "search-lag", {"seconds": 3600})
+    equal(list(search(jql)), [], "the index lags")
+    equal(jira.issue(issues[0].id).id, issues[0].id, "the issue does not")
+    sandbox("PUT", "search-lag", {"seconds": 0})
     for issue in issues:
         issue.delete()
+
+
+def rate_limits():
+    sandbox("POST", "faults", {"path": "/myself", "times": 1, "effect": {"kind": "rate_limited", "retry_after": "7"}})
+    try:
+        jira.myself()
+    except JIRAError as error:
+        equal((error.status_code, error.response.headers["Retry-After"]), (429, "7"))
+    else:
+        raise AssertionError("no rate limit")
+    true(jira.myself(), "and then all is as before")
+    sandbox("DELETE", "faults")
 
 
 def comments():
@@ -299,6 +320,7 @@ TESTS = [
     create_read_update_delete,
     errors,
     searches,
+    rate_limits,
     comments,
     attachments,
     transitions,

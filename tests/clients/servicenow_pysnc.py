@@ -265,4 +265,17 @@ try:
 except Exception as error:
     check("a table that is not there is refused", "Invalid table u_no_such_table" in str(error), error)
 
+
+def steer(method, path, body=None):
+    """Steers the sandbox; no part of ServiceNow's API."""
+    requests.request(method, f"{ADDRESS}/sandbox/{path}", json=body, timeout=30).raise_for_status()
+
+
+steer("POST", "faults", {"times": 1, "effect": {"kind": "rate_limited", "retry_after": "7"}})
+limited = client.session.get(f"{client.instance}/api/now/table/incident?sysparm_limit=1")
+check("a rate limit says when to come again", (limited.status_code, limited.headers["Retry-After"]) == (429, "7"), limited.headers)
+again = client.session.get(f"{client.instance}/api/now/table/incident?sysparm_limit=1")
+check("and then all is as before", again.status_code == 200, again.status_code)
+steer("DELETE", "faults")
+
 print("all passed")

@@ -119,7 +119,7 @@ impl People {
             0..66 => self.say(systems, case, side, &id),
             66..80 => self.attach(systems, case, side, &id),
             80..90 => self.prioritise(systems, side, &id),
-            90..95 => self.change_status(systems, side, &id),
+            90..95 => Self::change_status(systems, side, &id),
             _ if side == Side::Company => systems.jira.set_flag(&id, self.dice.percent(75)).unwrap(),
             _ => {}
         }
@@ -160,7 +160,7 @@ impl People {
         };
         match side {
             Side::Google => {
-                drop(systems.csapi.add_comment(id, Author::customer("Grace Hopper"), &text).unwrap())
+                drop(systems.csapi.add_comment(id, Author::customer("Grace Hopper"), &text).unwrap());
             }
             Side::Company => drop(systems.jira.comment(id, "Jane Roe", &text).unwrap()),
         }
@@ -189,7 +189,7 @@ impl People {
     }
 
     /// Closes an open case on either side; opens a closed one again at Google, which the CRM can follow.
-    fn change_status(&mut self, systems: &Systems, side: Side, id: &str) {
+    fn change_status(systems: &Systems, side: Side, id: &str) {
         match side {
             Side::Google if systems.csapi.case(id).unwrap().state == State::Closed => {
                 systems.csapi.set_state(id, State::InProgressGoogleSupport).unwrap();

@@ -25,7 +25,7 @@ use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
 use casebridge::config::{Platform, Secret};
 use casebridge::csapi::{Csapi, CsapiSettings};
 use casebridge::entities::{CaseMapping, Sides, ToleranceTable};
-use casebridge::http::{Service, router};
+use casebridge::http::{Limits, Service, router};
 use casebridge::outbound::{NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
 use casebridge::queue::cron_yaml::CronConfig;
@@ -475,9 +475,7 @@ fn run_service(listener: TcpListener, deps: Arc<Deps>, platform: Platform, admin
         internal_token: Secret::new(INTERNAL_TOKEN),
         running: TaskTracker::new(),
     });
-    tokio::spawn(async move {
-        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap();
-    });
+    tokio::spawn(casebridge::http::serve(listener, app, Limits::on(platform), CancellationToken::new()));
 }
 
 /// What a client of a system on loopback talks through.

@@ -161,6 +161,25 @@ fn nobody_imports_http_or_the_sandbox_but_the_binary() {
     }
 }
 
+/// What differs between CRMs is data in their adapters' `Capabilities`: the core acts on that, and not on the kind.
+#[test]
+fn the_core_knows_no_crm_by_name() {
+    let nameless = ["entities", "cases", "sync", "tasks", "http", "store", "queue"];
+    let mut looked_at = 0;
+    for path in rust_files(&root().join("src")) {
+        if !nameless.contains(&module_of(&path).as_str()) {
+            continue;
+        }
+        looked_at += 1;
+        let code = code(&path).to_lowercase();
+        for name in ["jira", "zendesk", "servicenow", "request_tracker", "request-tracker", "requesttracker"]
+        {
+            assert!(!code.contains(name), "{} names {name}", path.display());
+        }
+    }
+    assert!(looked_at > 30, "{looked_at} files");
+}
+
 #[test]
 fn the_machines_clock_is_read_in_one_place() {
     let readers = ["Utc::now", "Local::now", "SystemTime::now"];

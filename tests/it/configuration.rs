@@ -11,9 +11,10 @@ const SAMPLE: &str = include_str!("../../casebridge.toml");
 const DOCUMENT: &str = include_str!("../../docs/configuration.md");
 const CODE: &str = include_str!("../../src/config/mod.rs");
 /// The CRMs: kind, the struct of its section, and the code that has it.
-const CRMS: [(&str, &str, &str); 3] = [
+const CRMS: [(&str, &str, &str); 4] = [
     ("jira", "JiraSettings", include_str!("../../src/crm/jira/settings.rs")),
     ("zendesk", "ZendeskSettings", include_str!("../../src/crm/zendesk/settings.rs")),
+    ("servicenow", "ServiceNowSettings", include_str!("../../src/crm/servicenow/settings.rs")),
     ("request-tracker", "RequestTrackerSettings", include_str!("../../src/crm/request_tracker/settings.rs")),
 ];
 
@@ -58,6 +59,7 @@ fn with_crm(kind: &str, lines: &[(&str, &str)]) -> String {
         "request-tracker" => LEAST
             .replace("project = \"SUP\"", "queue = \"Q\"\nuser = \"u\"\n[priorities]\nP0 = \"9\"\nP1 = \"7\"\nP2 = \"5\"\nP3 = \"3\"\nP4 = \"1\""),
         "zendesk" => LEAST.replace("project = \"SUP\"", ""),
+        "servicenow" => LEAST.replace("project = \"SUP\"", "[priorities]\nP0 = \"1\"\nP1 = \"2\"\nP2 = \"3\"\nP3 = \"4\"\nP4 = \"5\""),
         _ => LEAST.to_owned(),
     };
     let least =
@@ -183,6 +185,7 @@ fn an_example_in_the_sample_is_understood() {
                 let section = key.section.as_str();
                 vec![(section, "email = \"a@b.example\""), (section, "api_token = \"env:OTHER\"")]
             }
+            "password" => vec![("company.servicenow", "user = \"casebridge\"")],
             "personal_access_token" => vec![("company.jira", "deployment = \"data-center\"")],
             _ if key.cloud_tasks => CLOUD_TASKS.to_vec(),
             _ => Vec::new(),
@@ -202,6 +205,62 @@ fn the_document_tells_of_every_key_and_of_no_other() {
     let told: BTreeSet<String> =
         rows.map(|(key, _)| key.to_owned()).filter(|key| key.contains('.')).collect();
     assert_eq!(told, sample);
+}
+
+/// The CRMs' pages, by kind.
+const PAGES: [(&str, &str); 4] = [
+    ("jira", include_str!("../../docs/crm-jira.md")),
+    ("zendesk", include_str!("../../docs/crm-zendesk.md")),
+    ("servicenow", include_str!("../../docs/crm-servicenow.md")),
+    ("request-tracker", include_str!("../../docs/crm-request-tracker.md")),
+];
+
+#[test]
+fn every_crm_has_a_page_whose_configuration_can_be_used_as_it_is() {
+    assert_eq!(PAGES.map(|(kind, _)| kind), casebridge::crm::CrmSettings::KINDS);
+    for (kind, page) in PAGES {
+        let blocks = page.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap());
+        let mut whole = toml::Table::new();
+        for block in blocks {
+            // What is optional there is behind a "#".
+            let block = block.replace("# new_fields", "new_fields");
+            // A further block stands in the same place as the first.
+            whole.extend(block.parse::<toml::Table>().unwrap());
+            let config = parse(&whole.to_string());
+            assert!(config.is_ok(), "{kind}: {:?}\n{whole}", config.err());
+            assert!(config.unwrap().company.crm.secret_reference().is_some(), "{kind}: credentials");
+        }
+        assert!(!whole.is_empty(), "{kind}");
+    }
+}
+
+#[test]
+fn every_key_that_a_crms_page_names_exists() {
+    let keys = keys_in_code();
+    let sections = ["server", "google", "company", "sync", "store", "queue", "outages"];
+    for (kind, page) in PAGES {
+        let prose: String = page.split("```").step_by(2).collect();
+        let mut named = 0;
+        for quoted in prose.split('`').skip(1).step_by(2) {
+            let (key, value) =
+                quoted.split_once(" = ").map_or((quoted, None), |(key, value)| (key, Some(value)));
+            let dotted = key.split_once('.').is_some_and(|(section, rest)| {
+                sections.contains(&section)
+                    && rest.bytes().all(|byte| b"_.-".contains(&byte) || byte.is_ascii_lowercase())
+            });
+            let own = format!("company.{kind}.{key}");
+            // A bare name is a key of the CRM's own section if it is given a value; otherwise it may be the CRM's.
+            if dotted {
+                assert!(keys.contains(key), "docs/crm-{kind}.md names {key}");
+            } else if value.is_some() && key.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()) {
+                assert!(keys.contains(&own), "docs/crm-{kind}.md gives a value to {key}");
+            } else if !keys.contains(&own) {
+                continue;
+            }
+            named += 1;
+        }
+        assert!(named >= 5, "docs/crm-{kind}.md names {named} keys");
+    }
 }
 
 #[test]

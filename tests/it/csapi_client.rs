@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, ByteStream, Case, CaseSystem, NewAttachment, NewCase, NewComment,
-    Visibility, markers,
+    ApiError, ApiErrorKind, Attachment, ByteStream, Case, CaseSystem, Needs, NewAttachment, NewCase,
+    NewComment, Visibility, markers,
 };
 use casebridge::clock::{Clock as _, ManualClock, SystemClock};
 use casebridge::csapi::{Csapi, CsapiSettings};
@@ -217,7 +217,7 @@ async fn contract(csapi: &dyn CaseSystem, begin: DateTime<Utc>) {
     assert!(csapi.get(id).await.unwrap().unwrap().closed);
     assert_eq!(csapi.reopen(id).await.unwrap_err().kind, ApiErrorKind::Unsupported);
     assert_eq!(csapi.get(&format!("{id}000000")).await.unwrap(), None);
-    for check in csapi.check().await {
+    for check in csapi.check(Needs::all(Visibility::Public)).await {
         assert!(check.result.is_ok(), "{check:?}");
     }
 }
@@ -711,7 +711,7 @@ async fn a_refused_comment_is_an_error_that_says_why() {
 async fn the_check_says_what_is_wrong_and_what_to_do() {
     let world = World::new().await;
     let results = async |csapi: &Csapi| -> Vec<Result<String, String>> {
-        csapi.check().await.into_iter().map(|check| check.result).collect()
+        csapi.check(Needs::all(Visibility::Public)).await.into_iter().map(|check| check.result).collect()
     };
     let hint = results(&world.csapi).await;
     assert!(hint[0].as_ref().is_ok_and(|text| text.contains("support plan")), "{hint:?}");

@@ -6,7 +6,7 @@ use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
 use casebridge::cases::{
-    ApiErrorKind, Attachment, CaseSystem, Check, NewCase, NewComment, Sweep, Visibility,
+    ApiErrorKind, Attachment, CaseSystem, Check, Needs, NewCase, NewComment, Sweep, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::PriorityWords;
@@ -412,7 +412,7 @@ async fn wrong_credentials_are_never_taken_for_a_missing_case() {
     ] {
         assert_eq!((error.kind, error.status), (ApiErrorKind::Unauthorized, Some(401)), "{error}");
     }
-    let checks = crm.adapter.check().await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     let problem = line(&checks, "credentials").as_ref().unwrap_err();
     assert!(problem.contains("company.jira.email and company.jira.api_token"), "{problem}");
 }
@@ -648,7 +648,7 @@ async fn a_check_that_fails_says_what_to_change_and_where() {
         })
         .await;
         crm.person_creates("t", "", true).await;
-        let checks = crm.adapter.check().await;
+        let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
         let problem = line(&checks, what).as_ref().expect_err(what);
         assert!(problem.contains(hint), "{what}: {problem}");
         assert_eq!(crm.jira.issues().len(), 1, "a check changes nothing");
@@ -660,12 +660,89 @@ async fn a_check_that_fails_says_what_to_change_and_where() {
 const USUAL: [&str; 5] = ["Highest", "High", "Medium", "Low", "Lowest"];
 
 #[tokio::test]
+async fn what_jira_does_not_offer_is_told_with_what_to_change_and_only_if_it_is_needed() {
+    const ALL: Needs = Needs::all(Visibility::Internal);
+    let screen = json!({"fields": {"customfield_10050": {}, "customfield_10051": {}}});
+    let closing = json!({"transitions": [{
+        "id": "31", "name": "Resolve", "to": {"name": "Done", "statusCategory": {"key": "done"}},
+        "fields": {"customfield_1": {"name": "Root cause", "required": true}},
+    }]});
+    let cases = [
+        (
+            "/attachment/meta",
+            json!({"enabled": false, "uploadLimit": 0}),
+            "attachments",
+            "sync.attachments = false",
+            Needs { attachments: false, ..ALL },
+        ),
+        (
+            "/editmeta",
+            screen,
+            "edit screen",
+            "Priority cannot be edited: put it on the edit screen",
+            Needs { priority: false, ..ALL },
+        ),
+        (
+            "/transitions",
+            closing,
+            "closing",
+            "demands Root cause: make that optional",
+            Needs { status: false, ..ALL },
+        ),
+        (
+            "/transitions",
+            json!({"transitions": []}),
+            "opening again",
+            "company.jira.reopen_transition",
+            Needs { status: false, ..ALL },
+        ),
+        (
+            "/issuetypes/",
+            json!({"fields": [{"fieldId": "summary", "name": "Summary", "required": true}]}),
+            "create screen",
+            "not on the create screen of issue type Task in project SUP",
+            Needs { creation: false, ..ALL },
+        ),
+    ];
+    for (path, answer, what, hint, without) in cases {
+        let crm = cloud().await;
+        crm.person_creates("open", "", true).await;
+        let closed = crm.person_creates("closed", "", true).await;
+        crm.person_closes(&closed).await;
+        crm.tick().await;
+        let said = Effect::ErrorBefore { status: 200, body: Some(answer.to_string()) };
+        crm.jira.faults().add(Fault::always(said).on("GET", path));
+        let checks = crm.adapter.check(ALL).await;
+        let problem = line(&checks, what).as_ref().expect_err(what);
+        assert!(problem.contains(hint), "{what}: {problem}");
+        let checks = crm.adapter.check(without).await;
+        let failed: Vec<&Check> = checks.iter().filter(|check| check.result.is_err()).collect();
+        assert!(failed.is_empty(), "{what}: {failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_an_agent_of_service_management_writes_public_comments() {
+    let settings = SandboxJiraSettings {
+        service_management: true,
+        denied_permissions: ["SERVICEDESK_AGENT".to_owned()].into(),
+        ..SandboxJiraSettings::default()
+    };
+    let crm = start(settings, |_| ()).await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    assert!(line(&checks, "permissions").is_ok(), "{checks:?}");
+    let checks = crm.adapter.check(Needs::all(Visibility::Public)).await;
+    let problem = line(&checks, "permissions").as_ref().unwrap_err();
+    assert!(problem.contains("lacks Service Project Agent"), "{problem}");
+}
+
+#[tokio::test]
 async fn a_check_of_something_that_is_no_jira_says_so() {
     let clock = ManualClock::at(noon());
     let (base, server) = serve(axum::Router::new()).await;
     let settings = JiraSettings { project: "SUP".to_owned(), ..JiraSettings::default() };
     let adapter = connect(settings, usual_words(), &base, Arc::new(NoCredentials), &clock);
-    let checks = adapter.check().await;
+    let checks = adapter.check(Needs::all(Visibility::Internal)).await;
     assert_eq!(checks.len(), 1);
     assert!(line(&checks, "credentials").as_ref().unwrap_err().contains("company.base_url"), "{checks:?}");
     server.abort();

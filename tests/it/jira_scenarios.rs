@@ -5,7 +5,9 @@ use casebridge::sandbox::csapi::{Author, NewCase, Priority};
 use casebridge::sandbox::jira::{
     self as sandbox, FlagField, ResolutionOnClosing, SandboxJira, SandboxJiraSettings, SandboxTimeZone,
 };
+use casebridge::tasks::{self, Caller, Mode, SyncCompanyCase, SyncGoogleCase, Task};
 use chrono::Duration;
+use serde_json::json;
 
 use crate::harness::crm::{Crm as _, Setup};
 use crate::harness::jira::{JiraDesk, JiraKind};
@@ -129,4 +131,50 @@ async fn an_issue_that_was_moved_to_another_project_still_syncs() {
     world.run_for(Duration::hours(1)).await;
     assert_eq!((world.google_texts(&case).len(), world.company_texts(&issue).await.len()), (3, 2));
     assert_eq!(world.sizes().await, (1, 1));
+}
+
+/// The first thing that a person does after `casebridge check`.
+#[tokio::test]
+async fn a_dry_run_of_a_case_that_nobody_has_seen_yet_tells_what_would_happen_and_does_nothing() {
+    let (world, jira) = world(SandboxJiraSettings::default()).await;
+    let case = world.google_case("From Google");
+    let flagged = world.company_case("From the company").await;
+    let other = jira.create_issue(sandbox::NewIssue::new("Not flagged")).unwrap();
+    let run = async |task: Task| tasks::run(&world.deps, task, Caller::Person, Mode::DryRun).await.to_json();
+    let google =
+        async |case: &str| run(Task::SyncGoogleCase(SyncGoogleCase { case_name: case.to_owned() })).await;
+    let company =
+        async |id: &str| run(Task::SyncCompanyCase(SyncCompanyCase { case_id: id.to_owned() })).await;
+    let report = google(&case).await;
+    assert_eq!(report["outcome"], "done", "{report}");
+    assert_eq!(report["plan"], json!(["find or create the counterpart in Jira"]));
+    let report = company(&flagged).await;
+    assert_eq!(
+        report["plan"],
+        json!(["find or create the counterpart in Google Cloud Customer Care"]),
+        "{report}"
+    );
+    assert!(report["mapping"].is_null(), "{report}");
+    let report = company(&other).await;
+    assert_eq!(report["outcome"], "abandoned", "{report}");
+    assert!(report["detail"].as_str().unwrap().contains("not flagged"), "{report}");
+    let report = google("organizations/123/cases/99999999").await;
+    assert!(report["detail"].as_str().unwrap().contains("there is no such case"), "{report}");
+    assert_eq!((world.mappings().await.len(), world.csapi.cases().len(), jira.issues().len()), (0, 1, 2));
+    // Both exist and name each other, and their mapping is lost: what a sync would still carry is told.
+    world.settle().await;
+    let mapping = world
+        .mappings()
+        .await
+        .into_iter()
+        .find(|mapping| mapping.google_case_name.as_ref().is_some_and(|name| name.to_string() == case));
+    let mapping = mapping.unwrap();
+    let mirror = mapping.company_case_id.as_ref().unwrap().to_string();
+    world.deps.store.delete(&mapping).await.unwrap();
+    let said = world.company_says(&mirror, "since then").await;
+    let before = world.google_texts(&case);
+    let report = company(&mirror).await;
+    let plan = report["plan"].to_string();
+    assert!(plan.contains("comment") && plan.contains(&said), "{report}");
+    assert_eq!((world.google_texts(&case), world.mappings().await.len()), (before, 1));
 }

@@ -20,6 +20,7 @@ mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
 mod google_credentials;
+mod hostile_crm;
 mod jira_adapter;
 mod jira_scenarios;
 mod logs;

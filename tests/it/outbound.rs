@@ -497,7 +497,10 @@ async fn the_upstreams_own_message_is_found_in_every_shape() {
         (r#"{"errorMessages":["Jira says"],"errors":{}}"#, "Jira says"),
         (r#"{"errorMessages":[],"errors":{"summary":"is required"}}"#, "summary: is required"),
         (r#"{"error":"RecordInvalid","description":"Zendesk says"}"#, "Zendesk says"),
-        (r#"{"error":{"message":"ServiceNow says","detail":"more"},"status":"failure"}"#, "ServiceNow says"),
+        (
+            r#"{"error":{"message":"ServiceNow says","detail":"more"},"status":"failure"}"#,
+            "ServiceNow says: more",
+        ),
         (r#"{"message":"RT says"}"#, "RT says"),
         ("{}", "no message that can be read"),
         ("", "no message that can be read"),

@@ -192,6 +192,32 @@ async fn queries_ask_for_fields_times_words_and_their_opposites() {
 }
 
 #[tokio::test]
+async fn a_search_ends_at_a_thousand_results_and_its_export_does_not() {
+    let crm = start(SandboxZendeskSettings::default()).await;
+    for number in 0..1_001 {
+        crm.zendesk.create_ticket(NewTicket::new(&format!("many {number}"))).unwrap();
+    }
+    let (status, page) = crm.get("/api/v2/search?query=many&page=10&per_page=100").await;
+    assert_eq!((status, subjects(&page, "results").len()), (StatusCode::OK, 100));
+    let (status, page) = crm.get("/api/v2/search?query=many&page=11&per_page=100").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{page}");
+    let (mut found, mut after) = (0, String::new());
+    loop {
+        let (status, page) = crm
+            .get(&format!("/api/v2/search/export?filter[type]=ticket&query=many&page[size]=100{after}"))
+            .await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        found += subjects(&page, "results").len();
+        let Some(cursor) = page.pointer("/meta/after_cursor").and_then(Value::as_str) else { break };
+        if page.pointer("/meta/has_more") != Some(&Value::Bool(true)) {
+            break;
+        }
+        after = format!("&page[after]={cursor}");
+    }
+    assert_eq!(found, 1_001);
+}
+
+#[tokio::test]
 async fn an_idempotency_key_is_remembered_for_two_hours() {
     let crm = start(SandboxZendeskSettings::default()).await;
     let mut lookups = Vec::new();

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use reqwest::Url;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,7 +17,7 @@ pub(crate) struct Asked {
     /// Path and query, as they stood on the wire.
     pub(crate) target: String,
     /// Names in lower case.
-    headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The body, without any chunked framing.
     pub(crate) body: Vec<u8>,
     /// Whether the request came to its end.
@@ -84,6 +85,17 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// A server that answers by what it is asked; the number counts requests from 0.
     pub(crate) async fn new(say: impl Fn(usize, &Asked) -> Say + Send + Sync + 'static) -> Self {
+        Self::thinking(move |number, asked| {
+            let say = say(number, &asked);
+            Box::pin(async { say })
+        })
+        .await
+    }
+
+    /// The same for an answer that takes its time.
+    pub(crate) async fn thinking(
+        say: impl Fn(usize, Asked) -> BoxFuture<'static, Say> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
@@ -129,7 +141,7 @@ impl Scripted {
 async fn converse(
     mut connection: TcpStream,
     log: &Mutex<Vec<Asked>>,
-    say: &(impl Fn(usize, &Asked) -> Say + Send + Sync),
+    say: &(impl Fn(usize, Asked) -> BoxFuture<'static, Say> + Send + Sync),
 ) {
     let Some(request) = hear(&mut connection).await else { return };
     let number = {
@@ -137,7 +149,7 @@ async fn converse(
         log.push(request.clone());
         log.len() - 1
     };
-    for (pause, bytes) in say(number, &request).0 {
+    for (pause, bytes) in say(number, request).await.0 {
         tokio::time::sleep(pause).await;
         if connection.write_all(&bytes).await.is_err() {
             return;

@@ -6,7 +6,9 @@ use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use casebridge::cases::{ApiErrorKind, CaseSystem, Check, NewAttachment, NewCase, NewComment, Visibility};
+use casebridge::cases::{
+    ApiErrorKind, CaseSystem, Check, Needs, NewAttachment, NewCase, NewComment, Visibility,
+};
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::servicenow::{ImpactAndUrgency, ServiceNow, ServiceNowSettings};
@@ -19,6 +21,7 @@ use casebridge::sandbox::servicenow::{
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
 use futures_util::stream;
+use serde_json::{Value, json};
 
 use crate::contract::crm::{self as suite, CrmUnderTest, crm_contract};
 use crate::harness::servicenow::interpreted;
@@ -48,12 +51,13 @@ async fn awkward() -> Running {
         attachment_limit: 2 * 1024 * 1024,
         invalid_query_returns_no_rows: true,
         reads_choices: false,
+        reads_setup: false,
         files_touch_records: true,
         time_zone_hours: 11,
         ..SandboxServiceNowSettings::default()
     };
     let change = |ours: &mut ServiceNowSettings| {
-        ours.table = CUSTOMER_CASE.to_owned();
+        CUSTOMER_CASE.clone_into(&mut ours.table);
         ours.user = Some("Casebridge".to_owned());
         ours.attachment_limit_mib = 2;
     };
@@ -262,7 +266,7 @@ async fn a_query_of_which_something_was_ignored_lets_nothing_else_in() {
     assert!(crm.adapter.find_counterpart("organizations/1/cases/5").await.is_err());
     let error = crm.adapter.create(&new_case("organizations/1/cases/5")).await.unwrap_err();
     assert_eq!((error.kind, calls(&crm, "POST", "/table/")), (ApiErrorKind::Refused, 0), "{error}");
-    let checks = crm.adapter.check().await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "columns").as_ref().unwrap_err().contains("create it"), "{checks:?}");
 }
 
@@ -395,7 +399,7 @@ async fn a_journal_that_may_not_be_read_is_an_error_and_no_silence() {
     crm.servicenow.comment(&id, "Jane Roe", "hello").unwrap();
     let error = crm.adapter.comments(&id, None).await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Unauthorized, "{error}");
-    let checks = crm.adapter.check().await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "comments").as_ref().unwrap_err().contains("sys_journal_field"), "{checks:?}");
 }
 
@@ -414,7 +418,7 @@ async fn a_new_file_is_found_though_its_record_is_not_updated() {
     let before = crm.servicenow.record(&id).unwrap().updated;
     assert!(before < crm.clock.now() - Duration::hours(2), "not updated, to ServiceNow");
     crm.clock.advance(Duration::minutes(1));
-    assert_eq!(swept(&crm, Duration::minutes(5)).await, [id.clone()]);
+    assert_eq!(swept(&crm, Duration::minutes(5)).await, std::slice::from_ref(&id));
     let sweep = crm.adapter.search_updated(crm.clock.now() - Duration::minutes(5)).await.unwrap();
     let got = crm.adapter.get(&id).await.unwrap().unwrap();
     assert_eq!(sweep.cases[0], got, "both say the same time, or it would be news for ever");
@@ -519,13 +523,15 @@ async fn wrong_credentials_a_wrong_table_and_a_wrong_user_are_told_with_what_to_
         ..SandboxServiceNowSettings::default()
     };
     let crm = start(basic(), |_| {}).await;
-    assert!(crm.adapter.check().await.iter().all(|check| check.result.is_ok()));
+    assert!(
+        crm.adapter.check(Needs::all(Visibility::Internal)).await.iter().all(|check| check.result.is_ok())
+    );
     let bearer = |ours: &mut ServiceNowSettings| {
         ours.password = None;
         ours.oauth_token = Some("env:SECRET".to_owned());
     };
     let crm = start(basic(), bearer).await;
-    let checks = crm.adapter.check().await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "credentials").as_ref().unwrap_err().contains("company.servicenow.password"));
     let other = |ours: &mut ServiceNowSettings| {
         ours.table = "u_ticket".to_owned();
@@ -535,11 +541,11 @@ async fn wrong_credentials_a_wrong_table_and_a_wrong_user_are_told_with_what_to_
         ours.impact_and_urgency = Some([].into());
     };
     let crm = start(SandboxServiceNowSettings::default(), other).await;
-    let checks = crm.adapter.check().await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "credentials").as_ref().unwrap_err().contains("company.servicenow.table"));
     let stranger = |ours: &mut ServiceNowSettings| ours.user = Some("abel.tuter".to_owned());
     let crm = start(SandboxServiceNowSettings::default(), stranger).await;
-    let checks = crm.adapter.check().await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "user").as_ref().unwrap_err().contains("give casebridge"), "{checks:?}");
 }
 
@@ -551,7 +557,7 @@ async fn what_is_configured_and_does_not_exist_is_named_with_its_key() {
         ours.close_fields = Some([("close_code".to_owned(), "Solved (Permanently)".to_owned())].into());
     };
     let crm = start(SandboxServiceNowSettings::default(), odd).await;
-    let checks = crm.adapter.check().await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     for (what, key) in [
         ("state that closes", "company.servicenow.close_state"),
         ("close_code", "company.servicenow.close_fields.close_code"),
@@ -560,6 +566,175 @@ async fn what_is_configured_and_does_not_exist_is_named_with_its_key() {
         assert!(problem.contains(key) && problem.contains("one of"), "{problem}");
     }
     assert!(line(&checks, "priorities").is_ok());
+}
+
+#[tokio::test]
+async fn each_failure_of_a_check_says_what_to_change_and_where() {
+    type Setup = fn(&mut SandboxServiceNowSettings, &mut ServiceNowSettings);
+    /// Where, with which status and what it answers instead.
+    type Answer = Option<(&'static str, u16, Value)>;
+    const ALL: Needs = Needs::all(Visibility::Internal);
+    let same: Setup = |_, _| ();
+    let (flag, name) = ("u_synchronize_with_google_cloud_support", "u_google_case_name");
+    let entry = |number: u8, element: &str, kind: &str, length: u16, read_only: bool| {
+        json!({
+            "sys_id": format!("{number:032x}"), "name": "incident", "element": element, "internal_type": kind,
+            "max_length": length.to_string(), "read_only": read_only.to_string(),
+        })
+    };
+    let dictionary = |flag, name| Some(("/table/sys_dictionary", 200, json!({"result": [flag, name]})));
+    let sound = (entry(1, flag, "boolean", 40, false), entry(2, name, "string", 255, false));
+    let refused = json!({"error": {"message": "User Not Authorized", "detail": null}, "status": "failure"});
+    let cases: [(Setup, Answer, &str, &str); 17] = [
+        (
+            same,
+            Some(("/table/", 403, refused.clone())),
+            "credentials",
+            "give the connector's user a role that reads the table",
+        ),
+        (
+            same,
+            Some(("/table/", 401, refused.clone())),
+            "credentials",
+            "company.servicenow.user and company.servicenow.password",
+        ),
+        (|sandbox, _| sandbox.has_columns = false, None, "columns", "company.servicenow.flag_field"),
+        (
+            same,
+            dictionary(entry(1, flag, "string", 40, false), sound.1.clone()),
+            "columns",
+            "create one of the type True/False",
+        ),
+        (
+            same,
+            dictionary(sound.0.clone(), entry(2, name, "integer", 40, false)),
+            "columns",
+            "company.servicenow.google_name_field",
+        ),
+        (
+            same,
+            dictionary(sound.0.clone(), entry(2, name, "string", 40, false)),
+            "columns",
+            "String with 255 characters",
+        ),
+        (
+            same,
+            dictionary(sound.0.clone(), entry(2, name, "string", 255, true)),
+            "columns",
+            "is read-only: take that away",
+        ),
+        (
+            |sandbox, _| sandbox.reads_journals = false,
+            None,
+            "comments",
+            "read ACL on the table sys_journal_field",
+        ),
+        (
+            |_, ours| ours.comment_limit = 8_000,
+            None,
+            "lengths",
+            "comments holds 4000: set company.servicenow.comment_limit",
+        ),
+        (
+            |_, ours| ours.new_fields = [("caller".to_owned(), "x".to_owned())].into(),
+            None,
+            "columns of new cases",
+            "correct company.servicenow.new_fields",
+        ),
+        (
+            |_, ours| ours.close_fields = Some([("close_note".to_owned(), "x".to_owned())].into()),
+            None,
+            "columns of closing",
+            "correct company.servicenow.close_fields",
+        ),
+        (
+            |_, ours| ours.close_fields = Some([("close_code".to_owned(), "Solved".to_owned())].into()),
+            None,
+            "close_code",
+            "set company.servicenow.close_fields.close_code to one of",
+        ),
+        (
+            |_, ours| ours.reopen_state = Some("11".to_owned()),
+            None,
+            "opens again",
+            "set company.servicenow.reopen_state to one of",
+        ),
+        (
+            same,
+            Some((
+                "element%3Dpriority",
+                200,
+                json!({"result": [
+                    {"sys_id": "0123456789abcdef0123456789abcdef", "name": "incident", "element": "priority", "value": "1", "label": "High"},
+                ]}),
+            )),
+            "priorities",
+            "priorities.P1 = \"2\"",
+        ),
+        (
+            |_, ours| ours.attachment_limit_mib = 2_000,
+            None,
+            "attachments",
+            "company.servicenow.attachment_limit_mib to 1024",
+        ),
+        (same, Some(("/attachment", 403, refused)), "attachments", "a role that reads sys_attachment"),
+        (|_, ours| ours.user = Some("abel.tuter".to_owned()), None, "user", "give casebridge"),
+    ];
+    for (setup, answer, what, hint) in cases {
+        let mut sandbox = SandboxServiceNowSettings::default();
+        setup(&mut sandbox, &mut ServiceNowSettings::default());
+        let crm = start(sandbox, |ours| setup(&mut SandboxServiceNowSettings::default(), ours)).await;
+        let id = flagged(&crm, "a case");
+        crm.servicenow.comment(&id, "Jane Roe", "a comment").unwrap();
+        if let Some((path, status, answer)) = answer {
+            let said = Effect::ErrorBefore { status, body: Some(answer.to_string()) };
+            crm.servicenow.faults().add(Fault::always(said).on("GET", path));
+        }
+        let checks = crm.adapter.check(ALL).await;
+        let problem = line(&checks, what).as_ref().expect_err(hint);
+        assert!(problem.contains(hint), "{what}: {problem}");
+        let writes = crm.servicenow.faults().calls().iter().filter(|call| call.method != "GET").count();
+        assert_eq!(writes, 0, "a check changes nothing");
+    }
+}
+
+#[tokio::test]
+async fn records_that_the_user_may_not_read_are_not_taken_for_none() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "hidden");
+    crm.servicenow.set_visible(&id, false).unwrap();
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let problem = line(&checks, "columns").as_ref().unwrap_err();
+    assert!(problem.contains("may read none of them: give it a role that does"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_check_leaves_out_what_is_switched_off_and_says_what_it_could_not_look_up() {
+    let settings =
+        SandboxServiceNowSettings { attachment_limit: 1024 * 1024, ..SandboxServiceNowSettings::default() };
+    let odd = |ours: &mut ServiceNowSettings| ours.reopen_state = Some("11".to_owned());
+    let crm = start(settings, odd).await;
+    flagged(&crm, "a case");
+    let all = Needs::all(Visibility::Public);
+    let failed = async |needs| {
+        crm.adapter.check(needs).await.into_iter().filter(|check| check.result.is_err()).count()
+    };
+    assert_eq!(failed(all).await, 2);
+    assert_eq!(failed(Needs { status: false, ..all }).await, 1);
+    assert_eq!(failed(Needs { status: false, attachments: false, ..all }).await, 0);
+    let settings = SandboxServiceNowSettings {
+        reads_choices: false,
+        reads_setup: false,
+        ..SandboxServiceNowSettings::default()
+    };
+    let crm = start(settings, |_| {}).await;
+    flagged(&crm, "a case");
+    let checks = crm.adapter.check(all).await;
+    let unseen = |check: &&Check| {
+        let found = check.result.as_ref().unwrap();
+        found.contains("not looked up") || found.contains("not compared")
+    };
+    assert_eq!(checks.iter().filter(unseen).count(), 7, "{checks:#?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use casebridge::cases::{ApiErrorKind, CaseSystem, Check, NewAttachment, NewCase, NewComment, Visibility};
+use casebridge::cases::{
+    ApiErrorKind, CaseSystem, Check, Needs, NewAttachment, NewCase, NewComment, Visibility,
+};
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::zendesk::{Zendesk, ZendeskSettings};
@@ -19,7 +21,7 @@ use casebridge::sandbox::zendesk::{
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
 use futures_util::{TryStreamExt as _, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::contract::crm::{self as suite, CrmUnderTest, crm_contract};
 use crate::harness::zendesk::is_interpreted;
@@ -132,6 +134,16 @@ fn connect(
     credentials: Arc<dyn Credentials>,
     clock: &Arc<ManualClock>,
 ) -> Zendesk {
+    connect_with(settings, words(), base, credentials, clock)
+}
+
+fn connect_with(
+    settings: ZendeskSettings,
+    words: PriorityWords,
+    base: &str,
+    credentials: Arc<dyn Credentials>,
+    clock: &Arc<ManualClock>,
+) -> Zendesk {
     let upstream = UpstreamSettings {
         name: casebridge::crm::zendesk::NAME,
         base_url: base.parse().unwrap(),
@@ -146,7 +158,7 @@ fn connect(
         download_hosts: settings.allowed_download_hosts(),
     };
     let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
-    Zendesk::new(settings, words(), upstream, clock.clone())
+    Zendesk::new(settings, words, upstream, clock.clone())
 }
 
 /// Four words for five levels.
@@ -403,7 +415,7 @@ async fn an_agent_who_may_not_export_is_told_what_to_do() {
     let error = crm.adapter.search_updated(crm.clock.now()).await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Unauthorized);
     assert!(error.message.contains("company.zendesk.use_incremental_export"), "{error}");
-    let checks = crm.adapter.check().await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "incremental export").as_ref().unwrap_err().contains("administrator"));
 }
 
@@ -551,7 +563,7 @@ async fn a_field_that_is_required_for_solving_is_named() {
     for part in ["Root cause: needed", "company.zendesk.solve_fields"] {
         assert!(error.message.contains(part), "{error}");
     }
-    let checks = crm.adapter.check().await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "solving").as_ref().unwrap_err().contains("Root cause"));
 }
 
@@ -578,11 +590,13 @@ async fn nobody_is_not_taken_for_somebody() {
         ..SandboxZendeskSettings::default()
     };
     let crm = start(settings, |_| ()).await;
-    assert!(crm.adapter.check().await.iter().all(|check| check.result.is_ok()));
+    assert!(
+        crm.adapter.check(Needs::all(Visibility::Internal)).await.iter().all(|check| check.result.is_ok())
+    );
     let (base, server) = serve(crm.zendesk.router()).await;
     let ours = ZendeskSettings { oauth_token: Some("env:T".to_owned()), ..ZendeskSettings::default() };
     let stranger = connect(ours.clone(), &base, ours.credentials("wrong").unwrap(), &crm.clock);
-    let checks = stranger.check().await;
+    let checks = stranger.check(Needs::all(Visibility::Internal)).await;
     assert_eq!(checks.len(), 1, "{checks:?}");
     assert!(line(&checks, "credentials").as_ref().unwrap_err().contains("does not know these credentials"));
     for error in [
@@ -604,7 +618,7 @@ async fn what_is_configured_and_does_not_exist_is_named_with_its_key() {
         ours.google_name_field = "synchronizeWithGoogleCloudSupport".to_owned();
     })
     .await;
-    let checks = crm.adapter.check().await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "field nothing").as_ref().unwrap_err().contains("company.zendesk.flag_field"));
     assert!(
         line(&checks, "field synchronize")
@@ -618,12 +632,164 @@ async fn what_is_configured_and_does_not_exist_is_named_with_its_key() {
 }
 
 #[tokio::test]
+async fn each_failure_of_a_check_says_what_to_change_and_where() {
+    type Setup = fn(&mut SandboxZendeskSettings, &mut ZendeskSettings);
+    /// Where and what it answers instead.
+    type Answer = Option<(&'static str, Value)>;
+    const ALL: Needs = Needs::all(Visibility::Internal);
+    let same: Setup = |_, _| ();
+    let field = |id: u64, kind: &str, title: &str| json!({"id": id, "type": kind, "title": title, "active": true, "required": false});
+    let fields =
+        |fields: Value| ("/ticket_fields", json!({"ticket_fields": fields, "meta": {"has_more": false}}));
+    let (flag, name) = ("synchronizeWithGoogleCloudSupport", "custom_field_google_name");
+    let mut inactive = field(1, "checkbox", flag);
+    inactive["active"] = json!(false);
+    let cases: [(Setup, Answer, Needs, &str, &str); 12] = [
+        (
+            same,
+            Some(("/users/me", json!({"user": {"id": 1, "name": "Bot", "role": "end-user"}}))),
+            ALL,
+            "role",
+            "make the connector's user an agent (Admin Center",
+        ),
+        (
+            |sandbox, _| sandbox.only_private_comments = true,
+            None,
+            Needs::all(Visibility::Public),
+            "comments",
+            "set sync.comment_visibility to \"internal\"",
+        ),
+        (
+            same,
+            Some(fields(json!([field(2, "text", name)]))),
+            ALL,
+            "field sync",
+            "create one of the type Checkbox",
+        ),
+        (
+            same,
+            Some(fields(json!([field(1, "text", flag), field(2, "text", name)]))),
+            ALL,
+            "field sync",
+            "company.zendesk.flag_field",
+        ),
+        (
+            same,
+            Some(fields(json!([
+                field(1, "checkbox", flag),
+                field(3, "checkbox", flag),
+                field(2, "text", name)
+            ]))),
+            ALL,
+            "field sync",
+            "give the ID of the right one in company.zendesk.flag_field",
+        ),
+        (
+            same,
+            Some(fields(json!([inactive, field(2, "text", name)]))),
+            ALL,
+            "field sync",
+            "activate it (Admin Center",
+        ),
+        (
+            same,
+            Some(fields(json!([field(1, "checkbox", flag), field(2, "date", name)]))),
+            ALL,
+            "field custom",
+            "company.zendesk.google_name_field",
+        ),
+        (
+            |sandbox, _| sandbox.root_cause_required = true,
+            None,
+            ALL,
+            "solving",
+            "company.zendesk.solve_fields",
+        ),
+        (
+            |sandbox, _| sandbox.admin = false,
+            None,
+            ALL,
+            "incremental export",
+            "use_incremental_export = false",
+        ),
+        (
+            |sandbox, _| sandbox.attachment_limit = 20 * 1024 * 1024,
+            None,
+            ALL,
+            "attachments",
+            "company.zendesk.attachment_limit_mib to 20",
+        ),
+        (
+            |_, ours| ours.description_visibility = Visibility::Public,
+            Some((
+                "/users/me",
+                json!({"user": {"id": 1, "name": "Bot", "role": "agent", "only_private_comments": true}}),
+            )),
+            ALL,
+            "comments",
+            "set company.zendesk.description_visibility to",
+        ),
+        (
+            same,
+            Some(("/users/me", json!({"user": {"id": null}}))),
+            ALL,
+            "credentials",
+            "company.zendesk.email",
+        ),
+    ];
+    for (setup, answer, needs, what, hint) in cases {
+        let mut sandbox = SandboxZendeskSettings::default();
+        setup(&mut sandbox, &mut ZendeskSettings::default());
+        let crm = start(sandbox, |ours| setup(&mut SandboxZendeskSettings::default(), ours)).await;
+        if let Some((path, answer)) = answer {
+            let said = Effect::ErrorBefore { status: 200, body: Some(answer.to_string()) };
+            crm.zendesk.faults().add(Fault::always(said).on("GET", path));
+        }
+        let checks = crm.adapter.check(needs).await;
+        let problem = line(&checks, what).as_ref().expect_err(hint);
+        assert!(problem.contains(hint), "{what}: {problem}");
+        let writes = crm.zendesk.faults().calls().iter().filter(|call| call.method != "GET").count();
+        assert_eq!(writes, 0, "a check changes nothing");
+    }
+}
+
+#[tokio::test]
+async fn a_check_leaves_out_what_is_switched_off() {
+    let settings = SandboxZendeskSettings {
+        root_cause_required: true,
+        attachment_limit: 1024 * 1024,
+        ..SandboxZendeskSettings::default()
+    };
+    let crm = start(settings, |_| ()).await;
+    let all = Needs::all(Visibility::Internal);
+    let failed = async |needs| {
+        crm.adapter.check(needs).await.into_iter().filter(|check| check.result.is_err()).count()
+    };
+    assert_eq!(failed(all).await, 2);
+    assert_eq!(failed(Needs { status: false, ..all }).await, 1);
+    assert_eq!(failed(Needs { status: false, attachments: false, ..all }).await, 0);
+}
+
+#[tokio::test]
+async fn a_word_that_zendesk_does_not_have_is_named_with_its_level() {
+    let crm = usual().await;
+    let (base, server) = serve(crm.zendesk.router()).await;
+    let words = PriorityWords::new(["urgent", "high", "normal", "low", "lowest"].map(str::to_owned)).unwrap();
+    let adapter = connect_with(ZendeskSettings::default(), words, &base, Arc::new(NoCredentials), &crm.clock);
+    let checks = adapter.check(Needs::all(Visibility::Internal)).await;
+    let problem = line(&checks, "priorities").as_ref().unwrap_err();
+    assert!(problem.contains("priorities.P4 = \"lowest\": use urgent, high"), "{problem}");
+    server.abort();
+}
+
+#[tokio::test]
 async fn a_light_agent_is_told_that_it_writes_notes_only() {
     let settings =
         SandboxZendeskSettings { only_private_comments: true, ..SandboxZendeskSettings::default() };
     let crm = start(settings, |ours| ours.description_visibility = Visibility::Public).await;
-    let checks = crm.adapter.check().await;
-    assert!(line(&checks, "comments").as_ref().unwrap_err().contains("description_visibility"));
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let problem = line(&checks, "comments").as_ref().unwrap_err();
+    assert!(problem.contains("description_visibility") && !problem.contains("comment_visibility"));
     let error = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Unauthorized, "{error}");
 }

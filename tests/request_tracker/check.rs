@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use casebridge::cases::{CaseSystem as _, Check};
+use casebridge::cases::{CaseSystem as _, Check, Needs, Visibility};
 use casebridge::clock::SystemClock;
 use casebridge::crm::request_tracker::RequestTrackerSettings;
 
@@ -19,7 +19,16 @@ async fn ready(server: &Server) -> Slot {
 }
 
 async fn checked(server: &Server, slot: &Slot, settings: RequestTrackerSettings) -> Vec<Check> {
-    server.adapter_with(slot, settings, Arc::new(SystemClock)).check().await
+    checked_for(server, slot, settings, Needs::all(Visibility::Internal)).await
+}
+
+async fn checked_for(
+    server: &Server,
+    slot: &Slot,
+    settings: RequestTrackerSettings,
+    needs: Needs,
+) -> Vec<Check> {
+    server.adapter_with(slot, settings, Arc::new(SystemClock)).check(needs).await
 }
 
 fn failures(checks: &[Check]) -> Vec<String> {
@@ -34,9 +43,7 @@ async fn a_set_up_as_documented_passes_with_everything_tried_that_can_be() {
     let checks = checked(server, &slot, Server::settings(&slot)).await;
     assert_eq!(failures(&checks), Vec::<String>::new());
     let found: Vec<&str> = checks.iter().map(|check| check.result.as_deref().unwrap()).collect();
-    for expected in
-        ["CreateTicket", "has the value true", "holds one line of text", "CommentOnTicket, ReplyToTicket"]
-    {
+    for expected in ["CreateTicket", "has the value true", "holds one line of text", "CommentOnTicket"] {
         assert!(found.contains(&expected), "{expected}: {found:?}");
     }
     for way in ["leads from new to resolved", "leads from resolved to open"] {
@@ -61,7 +68,7 @@ async fn what_cannot_be_seen_is_not_called_wrong() {
 async fn each_failure_says_what_to_change_and_where() {
     type Change = fn(RequestTrackerSettings) -> RequestTrackerSettings;
     let same: Change = |settings| settings;
-    let cases: [(&str, Change, &str, &str); 17] = [
+    let cases: [(&str, Change, &str, &str); 16] = [
         ("revoke('SeeQueue', $queue)", same, "queue Support", "grant the connector's user SeeQueue"),
         (
             "revoke('CreateTicket', $queue)",
@@ -74,14 +81,8 @@ async fn each_failure_says_what_to_change_and_where() {
         (
             "revoke('CommentOnTicket', $queue)",
             same,
-            "rights to comment",
-            "lacks CommentOnTicket: grant them on the queue",
-        ),
-        (
-            "revoke('ReplyToTicket', $queue)",
-            same,
-            "rights to comment",
-            "lacks ReplyToTicket: grant them on the queue",
+            "right to comment",
+            "lacks CommentOnTicket: grant it on the queue",
         ),
         ("revoke('ModifyTicket', $queue)", same, "closing", "ModifyTicket on the queue"),
         ("must($flag->RemoveFromObject($queue))", same, "field synchronize", "has no custom field"),
@@ -162,6 +163,37 @@ async fn each_failure_says_what_to_change_and_where() {
 }
 
 #[tokio::test]
+async fn only_what_is_needed_is_asked_for() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let slot = ready(server).await;
+    server.alter(&slot, "revoke('ReplyToTicket', $queue)");
+    let settings = || Server::settings(&slot);
+    let internal = Needs::all(Visibility::Internal);
+    assert_eq!(failures(&checked_for(server, &slot, settings(), internal).await), Vec::<String>::new());
+    let public = checked_for(server, &slot, settings(), Needs::all(Visibility::Public)).await;
+    let failures = failures(&public);
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(
+        failures[0]
+            .contains("right to reply: the connector's user lacks ReplyToTicket: grant it on the queue")
+    );
+}
+
+#[tokio::test]
+async fn without_cases_to_create_or_to_close_those_rights_are_not_needed() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let slot = ready(server).await;
+    server.alter(&slot, "revoke('CreateTicket', $queue); revoke('ModifyTicket', $queue)");
+    let all = Needs::all(Visibility::Internal);
+    let few = Needs { creation: false, status: false, ..all };
+    assert_eq!(
+        failures(&checked_for(server, &slot, Server::settings(&slot), few).await),
+        Vec::<String>::new()
+    );
+    assert_eq!(failures(&checked_for(server, &slot, Server::settings(&slot), all).await).len(), 3);
+}
+
+#[tokio::test]
 async fn a_wrong_token_and_a_wrong_address_are_told_apart() {
     let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
     let slot = server.slot();
@@ -169,7 +201,7 @@ async fn a_wrong_token_and_a_wrong_address_are_told_apart() {
     let checks = checked(server, &wrong, Server::settings(&wrong)).await;
     assert_eq!(checks.len(), 1);
     assert!(failures(&checks)[0].contains("company.request-tracker.token"), "{checks:#?}");
-    let checks = server.adapter_at(&slot, "/elsewhere").check().await;
+    let checks = server.adapter_at(&slot, "/elsewhere").check(Needs::all(Visibility::Internal)).await;
     assert_eq!(checks.len(), 1);
     assert!(failures(&checks)[0].contains("company.base_url"), "{checks:#?}");
 }

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use casebridge::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Priority};
@@ -276,7 +276,7 @@ impl CaseSystem for SystemPort {
         self.write("reopen", move |world| world.api_status(side, &id, false)).await
     }
 
-    async fn check(&self) -> Vec<Check> {
+    async fn check(&self, _needs: Needs) -> Vec<Check> {
         Vec::new()
     }
 }

@@ -5,24 +5,35 @@ use super::client::Client;
 use super::discovery::{self, CustomField};
 use super::settings::{Deployment, JiraSettings};
 use super::transitions;
-use super::wire::{CreateScreen, Issue, Named, Permissions, ScreenField};
+use super::wire::{CreateScreen, Issue, Named, Permissions, ScreenField, Transition};
 use super::{NAME, PriorityWords, jql};
-use crate::cases::{ApiError, ApiErrorKind, Check};
+use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
 
-/// The rights that the connector's user needs in the project, by Jira's key and by what people call them.
-const RIGHTS: [(&str, &str); 6] = [
-    ("BROWSE_PROJECTS", "Browse Projects"),
-    ("CREATE_ISSUES", "Create Issues"),
-    ("EDIT_ISSUES", "Edit Issues"),
-    ("TRANSITION_ISSUES", "Transition Issues"),
-    ("ADD_COMMENTS", "Add Comments"),
-    ("CREATE_ATTACHMENTS", "Create Attachments"),
-];
+/// A right that the connector's user needs in the project, by Jira's key and by what people call it.
+type Right = (&'static str, &'static str);
+
+/// The rights that what is needed takes. In Service Management, only agents write comments that customers see: others' are
+/// internal, whatever they ask for ("Create comment", Customer request, developer.atlassian.com).
+fn rights(needs: Needs, service_management: bool) -> Vec<Right> {
+    let public = service_management && needs.visibility == Visibility::Public;
+    [
+        (true, ("BROWSE_PROJECTS", "Browse Projects")),
+        (needs.creation, ("CREATE_ISSUES", "Create Issues")),
+        (true, ("EDIT_ISSUES", "Edit Issues")),
+        (needs.status, ("TRANSITION_ISSUES", "Transition Issues")),
+        (true, ("ADD_COMMENTS", "Add Comments")),
+        (needs.attachments, ("CREATE_ATTACHMENTS", "Create Attachments")),
+        (public, ("SERVICEDESK_AGENT", "Service Project Agent (and a Service Management licence)")),
+    ]
+    .into_iter()
+    .filter_map(|(needed, right)| needed.then_some(right))
+    .collect()
+}
 
 /// What a check found: what holds, or what is wrong and what to do.
 type Finding = Result<String, String>;
 
-pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Check> {
+pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
     let settings = client.settings();
     let mut report = Report(Vec::new());
     if !report.add("credentials", credentials(client).await) {
@@ -31,7 +42,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Chec
     if !report.add(&format!("project {}", settings.project), project(client).await) {
         return report.0;
     }
-    report.add("permissions", permissions(client).await);
+    report.add("permissions", permissions(client, needs).await);
     let fields = match client.all_fields().await {
         Ok(fields) => fields,
         Err(error) => {
@@ -42,16 +53,22 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Chec
     let flag = found(&mut report, &settings.flag_field, discovery::flag_field(settings, &fields));
     let google =
         found(&mut report, &settings.google_name_field, discovery::google_name_field(settings, &fields));
-    create_screen(&mut report, client, flag.as_ref(), google.as_ref()).await;
-    report.add("priorities", words(client, priorities).await);
-    if let Some(resolution) = &settings.resolution {
+    if needs.creation {
+        create_screen(&mut report, client, flag.as_ref(), google.as_ref()).await;
+    }
+    if needs.creation || needs.priority {
+        report.add("priorities", words(client, priorities).await);
+    }
+    if let Some(resolution) = settings.resolution.as_ref().filter(|_| needs.status) {
         report.add(&format!("resolution {resolution}"), resolution_exists(client, resolution).await);
     }
-    report.add("attachments", attachments(client).await);
+    if needs.attachments {
+        report.add("attachments", attachments(client).await);
+    }
     if let Some(flag) = &flag {
         report.add("search for flagged cases", search(client, flag).await);
     }
-    sample(&mut report, client, &[flag.as_ref(), google.as_ref()]).await;
+    sample(&mut report, client, &[flag.as_ref(), google.as_ref()], needs).await;
     report.0
 }
 
@@ -124,14 +141,15 @@ async fn project(client: &Client) -> Finding {
     }
 }
 
-async fn permissions(client: &Client) -> Finding {
+async fn permissions(client: &Client, needs: Needs) -> Finding {
     let project = &client.settings().project;
-    let names = RIGHTS.map(|(key, _)| key);
+    let rights = rights(needs, client.service_management().await.unwrap_or(false));
+    let names: Vec<&str> = rights.iter().map(|(key, _)| *key).collect();
     let answer = client
         .permissions(&names)
         .await
         .map_err(|error| failed(&error, "the rights of the connector's user cannot be read"))?;
-    let lacking = lacking(&answer);
+    let lacking = lacking(&rights, &answer);
     if lacking.is_empty() {
         Ok("all that are needed".to_owned())
     } else {
@@ -142,11 +160,11 @@ async fn permissions(client: &Client) -> Finding {
     }
 }
 
-fn lacking(answer: &Permissions) -> Vec<&'static str> {
-    RIGHTS
-        .into_iter()
+fn lacking(rights: &[Right], answer: &Permissions) -> Vec<&'static str> {
+    rights
+        .iter()
         .filter(|(key, _)| !answer.permissions.get(*key).is_some_and(|right| right.have_permission))
-        .map(|(_, name)| name)
+        .map(|(_, name)| *name)
         .collect()
 }
 
@@ -342,8 +360,9 @@ async fn search(client: &Client, flag: &CustomField) -> Finding {
     }
 }
 
-/// What only an issue can show: the edit screen and the workflow. Looks at the newest of the project.
-async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomField>]) {
+/// What only an issue can show: the edit screen and the workflow. Looks at the newest ones of the project, one that is open and
+/// one that is closed.
+async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomField>], needs: Needs) {
     let settings = client.settings();
     let newest = match client.search_some(&jql::newest(&settings.project), "summary,status").await {
         Ok(newest) => newest,
@@ -358,46 +377,69 @@ async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomFiel
     let Some(issue) = open.or(issues.first()) else {
         report.add(
             "edit screen and workflow",
-            Ok(format!("project {} has no issue yet to look at", settings.project)),
+            Ok(format!("project {} has no issue yet to look at: not tried", settings.project)),
         );
         return;
     };
-    let shown = issue.key.as_deref().unwrap_or(&issue.id);
-    report.add(&format!("edit screen, seen on {shown}"), edit_screen(client, &issue.id, ours).await);
-    match client.transitions(&issue.id).await {
-        Err(error) => {
-            report.add(
-                &format!("workflow, seen on {shown}"),
-                Err(failed(&error, "the connector's user needs \"Transition Issues\"")),
-            );
-        }
-        Ok(transitions) if open.is_some() => {
-            let closing = transitions::closing(&transitions, settings.close_transition.as_deref())
-                .and_then(|found| transitions::fields(found, settings.resolution.as_deref()).map(|_| found))
-                .map(|found| format!("{:?} to {:?}", found.name, found.to.name));
-            report.add(&format!("closing, seen on {shown}"), closing);
-        }
-        Ok(transitions) => {
-            let opening = transitions::opening(&transitions, settings.reopen_transition.as_deref())
-                .map(|found| format!("{:?} to {:?}", found.name, found.to.name));
-            report.add(&format!("opening again, seen on {shown}"), opening);
-        }
+    let what = format!("edit screen, seen on {}", shown(issue));
+    report.add(&what, edit_screen(client, &issue.id, ours, needs).await);
+    if !needs.status {
+        return;
     }
+    let closing = |transitions: &[Transition]| {
+        let found = transitions::closing(transitions, settings.close_transition.as_deref())?;
+        transitions::fields(found, settings.resolution.as_deref())?;
+        Ok(way(found))
+    };
+    let opening = |transitions: &[Transition]| {
+        transitions::opening(transitions, settings.reopen_transition.as_deref()).map(way)
+    };
+    workflow(report, client, "closing", open, closing).await;
+    let closed = issues.iter().find(|issue| issue.is_done() == Ok(true));
+    workflow(report, client, "opening again", closed, opening).await;
 }
 
-async fn edit_screen(client: &Client, id: &str, ours: &[Option<&CustomField>]) -> Finding {
+/// What people call an issue.
+fn shown(issue: &Issue) -> &str {
+    issue.key.as_deref().unwrap_or(&issue.id)
+}
+
+fn way(transition: &Transition) -> String {
+    format!("{:?} to {:?}", transition.name, transition.to.name)
+}
+
+/// One way through the workflow, as an issue shows it.
+async fn workflow(
+    report: &mut Report,
+    client: &Client,
+    what: &str,
+    issue: Option<&Issue>,
+    choose: impl Fn(&[Transition]) -> Finding,
+) {
+    let Some(issue) = issue else {
+        report.add(what, Ok("no issue yet to see it on: not tried".to_owned()));
+        return;
+    };
+    let finding = match client.transitions(&issue.id).await {
+        Ok(transitions) => choose(&transitions),
+        Err(error) => Err(failed(&error, "the connector's user needs \"Transition Issues\"")),
+    };
+    report.add(&format!("{what}, seen on {}", shown(issue)), finding);
+}
+
+async fn edit_screen(client: &Client, id: &str, ours: &[Option<&CustomField>], needs: Needs) -> Finding {
     let screen = client
         .edit_screen(id)
         .await
         .map_err(|error| failed(&error, "the connector's user needs \"Edit Issues\""))?;
     let fields = ours.iter().flatten().map(|field| (field.id.as_str(), field.name.as_str()));
     let absent: Vec<&str> = fields
-        .chain([("priority", "Priority")])
+        .chain(needs.priority.then_some(("priority", "Priority")))
         .filter(|(id, _)| !screen.fields.contains_key(*id))
         .map(|(_, name)| name)
         .collect();
     if absent.is_empty() {
-        Ok("has both fields and the priority".to_owned())
+        Ok("has all that is set there".to_owned())
     } else {
         Err(format!(
             "{} cannot be edited: put it on the edit screen (project settings, Screens)",
@@ -454,6 +496,12 @@ mod tests {
             "ADD_COMMENTS": {"havePermission": true},
         }});
         let answer: Permissions = serde_json::from_value(answer).unwrap();
-        assert_eq!(lacking(&answer), ["Transition Issues", "Create Attachments"]);
+        let lacking = |needs, service_management| lacking(&rights(needs, service_management), &answer);
+        let all = Needs::all(Visibility::Public);
+        assert_eq!(lacking(all, false), ["Transition Issues", "Create Attachments"]);
+        assert_eq!(lacking(Needs { attachments: false, status: false, ..all }, false), Vec::<&str>::new());
+        let internal = Needs::all(Visibility::Internal);
+        assert_eq!(lacking(internal, true), ["Transition Issues", "Create Attachments"]);
+        assert!(lacking(all, true)[2].contains("Agent"), "who is none writes internal comments only");
     }
 }

@@ -3,6 +3,7 @@
 //! Sources: "The Jira Cloud platform REST API", version 2, developer.atlassian.com; "Jira Data Center REST API", version 9,
 //! docs.atlassian.com.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
@@ -18,7 +19,7 @@ use super::paging::Paging;
 use super::settings::{Deployment, JiraSettings};
 use super::wire::{self, Issue, User};
 use crate::cases::{ApiError, ApiErrorKind, Download};
-use crate::outbound::{Body, Call, Upstream};
+use crate::outbound::{Body, Call, Listing, Upstream};
 
 /// Issues on a page of a search, as documented for the poll.
 const SEARCH_PAGE: &str = "100";
@@ -195,7 +196,8 @@ impl Client {
 
     /// The first page of a search.
     pub(super) async fn search_some(&self, query: &str, fields: &str) -> Result<Vec<Value>, ApiError> {
-        Ok(self.search_page(query, fields, &Position::Start).await?.issues)
+        let mut listing = Listing::default();
+        Ok(self.search_page(query, fields, &Position::Start, &mut listing).await?.items)
     }
 
     /// All issues that a search finds, each as it was met last. Where pages are counted, `query` must not have an order of
@@ -212,13 +214,19 @@ impl Client {
     /// Cloud: pages lead to each other by tokens. A page may be short or empty (`R6`).
     async fn search_linked(&self, query: &str, fields: &str) -> Result<Vec<Value>, ApiError> {
         let mut found = Vec::new();
+        let (mut listing, mut tokens) = (Listing::default(), HashSet::new());
         let mut position = Position::Start;
         for _ in 0..MOST_PAGES {
-            let page = self.search_page(query, fields, &position).await?;
-            found.extend(page.issues);
+            let page = self.search_page(query, fields, &position, &mut listing).await?;
+            found.extend(page.items);
             let next = page.next_page_token.filter(|token| !token.is_empty());
             match next {
-                Some(token) if page.is_last != Some(true) => position = Position::Token(token),
+                Some(token) if page.is_last != Some(true) => {
+                    if !tokens.insert(token.clone()) {
+                        return Err(self.circular(self.search_path()));
+                    }
+                    position = Position::Token(token);
+                }
                 Some(_) | None => return Ok(last_of_each(found)),
             }
         }
@@ -228,11 +236,15 @@ impl Client {
     /// Data Center: pages are counted.
     async fn search_counted(&self, query: &str, fields: &str) -> Result<Vec<Value>, ApiError> {
         let mut found = Vec::new();
-        let mut paging = Paging::new();
+        let (mut listing, mut paging) = (Listing::default(), Paging::new());
         for _ in 0..MOST_PAGES {
-            let page = self.search_page(query, fields, &Position::Offset(paging.start())).await?;
-            let more = paging.take(&ids(&page.issues), page.total);
-            found.extend(page.issues);
+            let page =
+                self.search_page(query, fields, &Position::Offset(paging.start()), &mut listing).await?;
+            let more = paging.take(&ids(&page.items), page.total);
+            found.extend(page.items);
+            if paging.is_stuck() {
+                break;
+            }
             if !more {
                 return Ok(last_of_each(found));
             }
@@ -240,18 +252,23 @@ impl Client {
         Err(self.endless(self.search_path()))
     }
 
-    async fn search_page(&self, query: &str, fields: &str, at: &Position) -> Result<wire::Page, ApiError> {
+    async fn search_page(
+        &self,
+        query: &str,
+        fields: &str,
+        at: &Position,
+        listing: &mut Listing,
+    ) -> Result<wire::Page, ApiError> {
         let call = Call::get(self.search_path())
             .query("jql", query)
             .query("fields", fields)
             .query("maxResults", SEARCH_PAGE);
-        self.upstream
-            .read(match at {
-                Position::Start => call,
-                Position::Token(token) => call.query("nextPageToken", token.as_str()),
-                Position::Offset(offset) => call.query("startAt", offset.to_string()),
-            })
-            .await
+        let call = match at {
+            Position::Start => call,
+            Position::Token(token) => call.query("nextPageToken", token.as_str()),
+            Position::Offset(offset) => call.query("startAt", offset.to_string()),
+        };
+        self.upstream.read_page(call, listing).await
     }
 
     /// Cloud has no `search` any more, and Data Center no `search/jql` (changelog CHANGE-2046, developer.atlassian.com).
@@ -270,15 +287,18 @@ impl Client {
     ) -> Result<Vec<Value>, ApiError> {
         let path = format!("{}/comment", issue_path(id));
         let mut found = Vec::new();
-        let mut paging = Paging::new();
+        let (mut listing, mut paging) = (Listing::default(), Paging::new());
         for _ in 0..MOST_PAGES {
             let call = Call::get(path.as_str())
                 .query("orderBy", "-created")
                 .query("startAt", paging.start().to_string())
                 .query("maxResults", COMMENT_PAGE);
-            let page: wire::Page = self.upstream.read(call).await?;
-            let more = paging.take(&ids(&page.comments), page.total);
-            found.extend(page.comments);
+            let page: wire::Page = self.upstream.read_page(call, &mut listing).await?;
+            let more = paging.take(&ids(&page.items), page.total);
+            found.extend(page.items);
+            if paging.is_stuck() {
+                break;
+            }
             if !more || enough(&found) {
                 return Ok(last_of_each(found));
             }
@@ -288,6 +308,11 @@ impl Client {
 
     fn endless(&self, path: &str) -> ApiError {
         let message = format!("the listing goes on for more than {MOST_PAGES} pages");
+        self.error(ApiErrorKind::Unreadable, &format!("GET {path}"), message)
+    }
+
+    fn circular(&self, path: &str) -> ApiError {
+        let message = "a page names a page that was read already as the next";
         self.error(ApiErrorKind::Unreadable, &format!("GET {path}"), message)
     }
 

@@ -39,7 +39,7 @@ use self::jql::Since;
 use super::PriorityWords;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, ByteStream, Capabilities, Case, CaseSystem, Check, Comment, Download,
-    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
+    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
 };
 use crate::clock::SharedClock;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
@@ -514,8 +514,8 @@ impl CaseSystem for Jira {
         self.go(id, &transition.id, fields, false).await
     }
 
-    async fn check(&self) -> Vec<Check> {
-        check::all(&self.client, &self.priorities).await
+    async fn check(&self, needs: Needs) -> Vec<Check> {
+        check::all(&self.client, &self.priorities, needs).await
     }
 }
 

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 /// How many of the page before a page begins with.
 const OVERLAP: usize = 5;
+/// So many pages in a row with nothing new on them, and the list goes in a circle. Going back brings some, not so many.
+const STUCK: u32 = 200;
 
 /// Where a reader of such a list stands.
 #[derive(Debug)]
@@ -18,16 +20,22 @@ pub(super) struct Paging {
     back: usize,
     seen: BTreeSet<String>,
     empty_pages: u32,
+    stale_pages: u32,
 }
 
 impl Paging {
     pub(super) const fn new() -> Self {
-        Self { start: 0, overlap: 0, back: OVERLAP, seen: BTreeSet::new(), empty_pages: 0 }
+        Self { start: 0, overlap: 0, back: OVERLAP, seen: BTreeSet::new(), empty_pages: 0, stale_pages: 0 }
     }
 
     /// The offset to ask for.
     pub(super) const fn start(&self) -> usize {
         self.start
+    }
+
+    /// Whether no page has brought anything new for long.
+    pub(super) const fn is_stuck(&self) -> bool {
+        self.stale_pages >= STUCK
     }
 
     /// Takes in a page: the IDs on it, in order, and how many there are in all, if the answer tells. Returns whether there
@@ -49,7 +57,9 @@ impl Paging {
             }
             return true;
         }
+        let known = self.seen.len();
         self.seen.extend(ids.iter().cloned());
+        self.stale_pages = if self.seen.len() > known { 0 } else { self.stale_pages + 1 };
         let more_than_overlap = ids.len() > self.overlap;
         let end = self.start + ids.len();
         // A page of one cannot overlap and move on.

@@ -184,14 +184,13 @@ impl Attachment {
     }
 }
 
-/// A page of a listing.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// A page of a listing. Without its items it is none: an answer of something else is not taken for an empty page.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Page {
-    /// Issues of a search.
-    pub(super) issues: Vec<Value>,
-    /// Comments of an issue.
-    pub(super) comments: Vec<Value>,
+    /// Issues of a search, or comments of an issue.
+    #[serde(alias = "issues", alias = "comments")]
+    pub(super) items: Vec<Value>,
     /// How many there are in all; Data Center's searches and comments tell.
     pub(super) total: Option<usize>,
     /// Cloud's searches: where the next page begins.

@@ -6,14 +6,19 @@ use serde_json::Value;
 use super::client::{self, Client, quoted};
 use super::settings::RequestTrackerSettings;
 use super::{NAME, PriorityWords, wire};
-use crate::cases::{ApiError, ApiErrorKind, Check};
+use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
 
 type Finding = Result<String, String>;
 
-/// Rights that only a ticket shows, by the link that its answer has with them.
-const LINKS: [(&str, &str); 2] = [("comment", "CommentOnTicket"), ("correspond", "ReplyToTicket")];
+/// A right that only a ticket shows, with the link that its answer has then: what writing takes.
+const fn to_write(visibility: Visibility) -> (&'static str, &'static str) {
+    match visibility {
+        Visibility::Internal => ("comment", "CommentOnTicket"),
+        Visibility::Public => ("correspond", "ReplyToTicket"),
+    }
+}
 
-pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Check> {
+pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
     let settings = client.settings();
     let mut checks = Vec::new();
     let mut add = |what: String, result: Finding| {
@@ -34,7 +39,9 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Chec
     }
     // It is there: otherwise this line is not reached.
     let queue = queue.unwrap_or_default();
-    add("right to create tickets".to_owned(), may_create(&queue, settings));
+    if needs.creation {
+        add("right to create tickets".to_owned(), may_create(&queue, settings));
+    }
     let flag = field(client, &queue, "flag_field", &settings.flag_field).await;
     add(format!("field {}", settings.flag_field), flag.and_then(|field| has_value(field.as_ref(), settings)));
     let google = field(client, &queue, "google_name_field", &settings.google_name_field).await;
@@ -60,9 +67,21 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Chec
     );
     let (open, closed) = (newest(client, false).await, newest(client, true).await);
     let some = if matches!(open, Ok(None)) { &closed } else { &open };
-    add("rights to comment and to reply".to_owned(), on_a_ticket(some, settings));
-    add("closing".to_owned(), leads_to(&open, &settings.close_status, "close_status", settings));
-    add("opening again".to_owned(), leads_to(&closed, &settings.reopen_status, "reopen_status", settings));
+    let right = match needs.visibility {
+        Visibility::Internal => "right to comment",
+        Visibility::Public => "right to reply",
+    };
+    add(right.to_owned(), on_a_ticket(some, needs.visibility, settings));
+    if needs.status {
+        add("closing".to_owned(), leads_to(&open, &settings.close_status, "close_status", settings));
+        add(
+            "opening again".to_owned(),
+            leads_to(&closed, &settings.reopen_status, "reopen_status", settings),
+        );
+    }
+    if !needs.attachments {
+        return checks;
+    }
     let limit = match settings.attachment_limit {
         Some(limit) => format!("{limit} bytes, by company.request-tracker.attachment_limit"),
         None => "not set, and REST does not tell $MaxAttachmentSize: what Request Tracker cuts or drops is noticed afterwards".to_owned(),
@@ -201,23 +220,19 @@ async fn newest(client: &Client, closed: bool) -> Result<Option<Value>, String> 
 const NO_TICKET: &str = "the queue has no such ticket yet that the connector's user may see: not tried";
 
 /// What may be done with a ticket shows on one.
-fn on_a_ticket(ticket: &Result<Option<Value>, String>, settings: &RequestTrackerSettings) -> Finding {
+fn on_a_ticket(
+    ticket: &Result<Option<Value>, String>,
+    visibility: Visibility,
+    settings: &RequestTrackerSettings,
+) -> Finding {
+    let (link, right) = to_write(visibility);
     let Some(ticket) = ticket.as_ref().map_err(Clone::clone)? else {
-        return Ok(format!("{NO_TICKET}; ShowTicket, CommentOnTicket and ReplyToTicket are needed"));
+        return Ok(format!("{NO_TICKET}; ShowTicket and {right} are needed"));
     };
-    let lacking: Vec<&str> = LINKS
-        .into_iter()
-        .filter(|(link, _)| links(ticket, link).next().is_none())
-        .map(|(_, right)| right)
-        .collect();
-    if lacking.is_empty() {
-        Ok("CommentOnTicket, ReplyToTicket".to_owned())
+    if links(ticket, link).next().is_some() {
+        Ok(right.to_owned())
     } else {
-        Err(format!(
-            "the connector's user lacks {}: grant them on the queue {}",
-            lacking.join(" and "),
-            settings.queue
-        ))
+        Err(format!("the connector's user lacks {right}: grant it on the queue {}", settings.queue))
     }
 }
 

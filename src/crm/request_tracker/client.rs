@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::settings::RequestTrackerSettings;
 use super::wire::{self, Page};
 use crate::cases::{ApiError, ApiErrorKind, Download};
-use crate::outbound::{Body, Call, Upstream};
+use crate::outbound::{Body, Call, Listing, Upstream};
 
 /// Things on a page: the most that Request Tracker gives (`RT::REST2`, "Paging").
 pub(super) const PAGE: usize = 100;
@@ -20,6 +20,9 @@ const MOST_PAGES: usize = 10_000;
 /// How many empty pages end a listing. Of history and attachments, what the user may not see is taken off a page after it
 /// was cut, so that one may be empty before the end.
 const EMPTY_PAGES: usize = 2;
+
+/// How many pages in a row may bring nothing new: each stands for a hundred things that were added while the one before was read.
+const STALE_PAGES: usize = 10;
 
 const TICKET_FIELDS: &str = "Subject,Status,Priority,CustomFields,Created,LastUpdated,EffectiveId";
 const PART_FIELDS: &str = "Filename,ContentType,ContentLength,TransactionId,Created";
@@ -48,6 +51,11 @@ impl Client {
 
     pub(super) fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {
         self.upstream.error(kind, call, message)
+    }
+
+    /// What Request Tracker says, as it may stand in an error.
+    pub(super) async fn presentable(&self, words: &str) -> String {
+        self.upstream.presentable(words).await
     }
 
     // Reading.
@@ -100,7 +108,7 @@ impl Client {
     /// All tickets that a query finds, each once. Pages go by ID and not by number: tickets that leave or join meanwhile do
     /// not move the rest. Until a page is empty: pages may be short.
     pub(super) async fn search_all(&self, query: &str) -> Result<Vec<Value>, ApiError> {
-        let mut found = Vec::new();
+        let (mut found, mut listing) = (Vec::new(), Listing::default());
         let mut last: u64 = 0;
         for _ in 0..MOST_PAGES {
             let call = Call::get("/REST/2.0/tickets")
@@ -109,11 +117,15 @@ impl Client {
                 .query("orderby", "id")
                 .query("order", "ASC")
                 .query("per_page", PAGE.to_string());
-            let page: Page = self.upstream.read(call).await?;
+            let page: Page = self.upstream.read_page(call, &mut listing).await?;
             let ids = page.items.iter().filter_map(|item| wire::text(item, "id")?.parse::<u64>().ok());
             match ids.max() {
                 Some(highest) if highest > last => last = highest,
-                _ => return Ok(found),
+                None if page.items.is_empty() => return Ok(found),
+                Some(_) | None => {
+                    let message = "a page holds nothing that was asked for";
+                    return Err(self.error(ApiErrorKind::Unreadable, "GET tickets", message));
+                }
             }
             found.extend(page.items);
         }
@@ -210,21 +222,30 @@ impl Client {
         since: Option<DateTime<Utc>>,
         with: impl Fn(Call) -> Call,
     ) -> Result<Vec<Value>, ApiError> {
-        let mut found = Vec::new();
+        let (mut found, mut listing) = (Vec::new(), Listing::default());
         let mut seen = BTreeSet::new();
-        let mut empty = 0;
+        let (mut empty, mut stale) = (0, 0);
         for page in 1..=MOST_PAGES {
             let call = Call::get(path)
                 .query("orderby", "id")
                 .query("order", "DESC")
                 .query("per_page", PAGE.to_string())
                 .query("page", page.to_string());
-            let page: Page = self.upstream.read(with(call)).await?;
+            let page: Page = self.upstream.read_page(with(call), &mut listing).await?;
             empty = if page.items.is_empty() { empty + 1 } else { 0 };
             let is_past = since.is_some_and(|since| {
                 page.items.last().and_then(|item| wire::time(item, "Created")).is_some_and(|at| at < since)
             });
+            let before = found.len();
             found.extend(page.items.into_iter().filter(|item| seen.insert(wire::text(item, "id"))));
+            stale = if found.len() == before { stale + 1 } else { 0 };
+            if stale > STALE_PAGES {
+                return Err(self.error(
+                    ApiErrorKind::Unreadable,
+                    &format!("GET {path}"),
+                    "the listing brings the same page again and again",
+                ));
+            }
             if is_past || empty >= EMPTY_PAGES {
                 return Ok(found);
             }
@@ -277,6 +298,7 @@ impl Client {
     pub(super) async fn create(&self, ticket: Value) -> Result<String, ApiError> {
         let made: Value = self.upstream.write(Call::post("/REST/2.0/ticket", ticket)).await?;
         wire::text(&made, "id")
+            .filter(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
             .ok_or_else(|| self.error(ApiErrorKind::Unreadable, "POST ticket", "the answer names no ticket"))
     }
 

@@ -7,7 +7,7 @@ const LONGEST: usize = 255;
 const LONGEST_ENDING: usize = 20;
 
 /// The name under which Request Tracker keeps a file of that name: what would end a quoted header, what it takes for a path
-/// or for an encoded word (RFC 2047), and a name that Perl takes for false are changed; what is too long is cut in the
+/// or for an encoded word (RFC 2047), a name that Perl takes for false, and one that means a folder, are changed; what is too long is cut in the
 /// middle, so that the ending stays. Names that are sound stay as they are.
 #[must_use]
 pub fn stored_filename(name: &str) -> String {
@@ -28,6 +28,9 @@ pub fn stored_filename(name: &str) -> String {
     }
     if trimmed == "0" {
         return "_0".to_owned();
+    }
+    if matches!(trimmed, "." | "..") {
+        return trimmed.replace('.', "_");
     }
     if trimmed.len() <= LONGEST {
         return trimmed.to_owned();

@@ -31,7 +31,7 @@ use self::client::Client;
 use super::PriorityWords;
 use super::content::one_line;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use crate::clock::SharedClock;
@@ -135,7 +135,7 @@ impl RequestTracker {
         let words = Priority::ALL.map(|priority| self.priorities.word(priority));
         let nearest = words
             .into_iter()
-            .filter_map(|word| settings::number(word).map(|known| ((known - number).abs(), -known, word)))
+            .filter_map(|word| settings::number(word).map(|known| (known.abs_diff(number), -known, word)))
             .min();
         nearest.map_or_else(
             || PriorityReading::Unknown(text.to_owned()),
@@ -226,7 +226,7 @@ impl RequestTracker {
                 "somebody changed the ticket at the same time",
             ));
         }
-        let said = crate::outbound::shorten(&said.join("; "));
+        let said = self.client.presentable(&said.join("; ")).await;
         Err(self.client.error(
             ApiErrorKind::Refused,
             &call,
@@ -322,13 +322,16 @@ impl CaseSystem for RequestTracker {
             }
             Err(error) => return Err(error),
         };
-        // A ticket that was merged answers with the one that it was merged into: the pair ends.
-        if wire::text(&ticket, "id").as_deref() != Some(id) {
-            return Ok(None);
+        let unreadable =
+            |problem| self.client.error(ApiErrorKind::Unreadable, &format!("GET ticket {id}"), problem);
+        match wire::text(&ticket, "id") {
+            Some(answered) if answered == id => {}
+            // A ticket that was merged answers with the one that it was merged into: the pair ends.
+            Some(_) => return Ok(None),
+            // No ticket at all, which is not to be taken for one that is gone.
+            None => return Err(unreadable("the answer is no ticket".to_owned())),
         }
-        let case = self.case(&ticket).map_err(|problem| {
-            self.client.error(ApiErrorKind::Unreadable, &format!("GET ticket {id}"), problem)
-        })?;
+        let case = self.case(&ticket).map_err(unreadable)?;
         match case {
             Some(case) => Ok(self.describe(vec![case]).await?.pop()),
             None => Ok(None),
@@ -571,8 +574,8 @@ impl CaseSystem for RequestTracker {
         }
     }
 
-    async fn check(&self) -> Vec<Check> {
-        check::all(&self.client, &self.priorities).await
+    async fn check(&self, needs: Needs) -> Vec<Check> {
+        check::all(&self.client, &self.priorities, needs).await
     }
 }
 

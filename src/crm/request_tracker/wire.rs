@@ -4,9 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A page of a listing.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// A page of a listing. Without its items it is none: an answer of something else is not taken for an empty page.
+#[derive(Debug, Deserialize)]
 pub(super) struct Page {
     pub(super) items: Vec<Value>,
 }

@@ -1,17 +1,17 @@
 //! `casebridge check`: everything that the service needs of ServiceNow, tried without changing anything. Each failure ends with
 //! what to do about it, and where.
 
-use super::client::Client;
+use super::client::{COMMENTS, Client, Column, WORK_NOTES};
 use super::query::Query;
 use super::{NAME, PriorityWords};
-use crate::cases::{ApiError, ApiErrorKind, Check};
+use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
 use crate::entities::Priority;
 use chrono::Duration;
 
 /// What a check found: what holds, or what is wrong and what to do.
 type Finding = Result<String, String>;
 
-pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Check> {
+pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
     let mut report = Vec::new();
     let mut add = |what: &str, result: Finding| {
         report.push(Check { what: format!("{NAME}: {what}"), result });
@@ -27,13 +27,10 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Chec
     add("credentials", Ok(format!("the table {} can be read", settings.table)));
     add("user", user(client).await);
     match some.records.first() {
-        Some(record) => {
-            let columns = client.has_columns(record).map_err(|error| error.message);
-            add(
-                "columns",
-                columns.map(|()| format!("{} and {}", settings.flag_field, settings.google_name_field)),
-            );
-        }
+        Some(record) => match client.has_columns(record) {
+            Ok(()) => add("columns", types(client).await),
+            Err(error) => add("columns", Err(error.message)),
+        },
         None if some.is_withheld() => add(
             "columns",
             Err(format!(
@@ -51,18 +48,114 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Chec
         ),
     }
     add("search for flagged cases", search(client).await);
-    add("comments", journals(client).await);
-    add("state that closes", choice(client, "state", settings.close_state(), "close_state").await);
-    add("state that opens again", choice(client, "state", settings.reopen_state(), "reopen_state").await);
-    for (column, value) in settings.close_fields() {
-        if column.ends_with("_code") {
+    add("comments", journals(client, needs.visibility).await);
+    add("lengths of texts", lengths(client).await);
+    if needs.creation {
+        let columns: Vec<&str> = settings.new_fields.keys().map(String::as_str).collect();
+        add("columns of new cases", written(client, &columns, "new_fields").await);
+    }
+    if needs.status {
+        add("state that closes", choice(client, "state", settings.close_state(), "close_state").await);
+        add("state that opens again", choice(client, "state", settings.reopen_state(), "reopen_state").await);
+        let fields = settings.close_fields();
+        let columns: Vec<&str> = fields.keys().copied().collect();
+        add("columns of closing", written(client, &columns, "close_fields").await);
+        for (column, value) in fields.into_iter().filter(|(column, _)| column.ends_with("_code")) {
             let key = format!("close_fields.{column}");
             add(column, choice(client, column, value, &key).await);
         }
     }
-    add("priorities", words(client, priorities).await);
-    add("attachments", files(client).await);
+    if needs.creation || needs.priority {
+        add("priorities", words(client, priorities).await);
+    }
+    if needs.attachments {
+        add("attachments", files(client).await);
+    }
     report
+}
+
+/// What is said of the dictionary where it cannot be read.
+const NO_DICTIONARY: &str = "the user may not read sys_dictionary: not looked up";
+
+/// Whether the two columns are of types that can hold what they are for.
+async fn types(client: &Client) -> Finding {
+    /// Shorter than the longest name of a Google case.
+    const SHORT: u64 = 100;
+    let settings = client.settings();
+    let (flag, name) = (settings.flag_field.as_str(), settings.google_name_field.as_str());
+    let columns = client.dictionary(&[flag, name]).await.unwrap_or_default();
+    let (Some(of_flag), Some(of_name)) = (columns.get(flag), columns.get(name)) else {
+        return Ok(format!("{flag} and {name} (types and rights to write: {NO_DICTIONARY})"));
+    };
+    let place = format!("System Definition, Tables, {}, Columns", settings.table);
+    let wrong = |column: &str, problem: &str, wanted: &str, key: &str| {
+        Err(format!(
+            "the column {column} {problem}: create one of the type {wanted} ({place}), or name another in \
+             company.servicenow.{key}"
+        ))
+    };
+    if of_flag.kind != "boolean" {
+        return wrong(flag, &format!("is of the type {}", of_flag.kind), "True/False", "flag_field");
+    }
+    if !of_name.kind.starts_with("string") {
+        let problem = format!("is of the type {}", of_name.kind);
+        return wrong(name, &problem, "String with 255 characters", "google_name_field");
+    }
+    if of_name.length < SHORT {
+        let problem = format!("holds {} characters, which a Google case's name may not fit", of_name.length);
+        return wrong(name, &problem, "String with 255 characters", "google_name_field");
+    }
+    for (column, found) in [(flag, of_flag), (name, of_name)] {
+        if found.read_only {
+            return Err(format!("the column {column} is read-only: take that away ({place})"));
+        }
+    }
+    Ok(format!(
+        "{flag} (True/False) and {name} ({} characters); that they may be written is seen with the first case",
+        of_name.length
+    ))
+}
+
+/// Whether no text is longer than its column: ServiceNow cuts it without a word.
+async fn lengths(client: &Client) -> Finding {
+    let settings = client.settings();
+    let ours = [
+        ("short_description", "title_limit", settings.title_limit),
+        ("description", "description_limit", settings.description_limit),
+        (COMMENTS, "comment_limit", settings.comment_limit),
+        (WORK_NOTES, "comment_limit", settings.comment_limit),
+    ];
+    let columns = client.dictionary(&ours.map(|(column, ..)| column)).await.unwrap_or_default();
+    if columns.is_empty() {
+        return Ok(format!("as configured ({NO_DICTIONARY})"));
+    }
+    let long: Vec<String> = ours
+        .iter()
+        .filter_map(|(column, key, limit)| {
+            let Column { length, .. } = columns.get(*column)?;
+            let fits = u64::try_from(*limit).is_ok_and(|limit| limit <= *length);
+            (!fits).then(|| format!("{column} holds {length}: set company.servicenow.{key} to that"))
+        })
+        .collect();
+    if long.is_empty() { Ok("fit into their columns".to_owned()) } else { Err(long.join("; ")) }
+}
+
+/// Whether the columns exist that are written besides: those that do not, ServiceNow leaves out without a word.
+async fn written(client: &Client, columns: &[&str], key: &str) -> Finding {
+    if columns.is_empty() {
+        return Ok("none".to_owned());
+    }
+    match client.absent_columns(columns).await {
+        Err(error) => Err(error.to_string()),
+        Ok(None) => Ok(format!("{}: there is no record yet to see them on: not tried", columns.join(", "))),
+        Ok(Some(absent)) if absent.is_empty() => Ok(columns.join(", ")),
+        Ok(Some(absent)) => Err(format!(
+            "the table {} has no {} that the connector's user may read: what is written there would be left out without a word; \
+             correct company.servicenow.{key}, or give the user a role that reads it",
+            client.settings().table,
+            absent.join(" and ")
+        )),
+    }
 }
 
 fn credentials(error: &ApiError) -> String {
@@ -120,12 +213,20 @@ async fn search(client: &Client) -> Finding {
     }
 }
 
-async fn journals(client: &Client) -> Finding {
+async fn journals(client: &Client, visibility: Visibility) -> Finding {
     const ADVICE: &str = "give the connector's user a role with a read ACL on the table sys_journal_field (System Security, Access \
                           Control): without it no comment is ever seen";
+    let written = match visibility {
+        Visibility::Public => COMMENTS,
+        Visibility::Internal => WORK_NOTES,
+    };
     match client.reads_journals().await {
-        Ok(Some(true)) => Ok("sys_journal_field can be read".to_owned()),
-        Ok(None) => Ok("there is none yet: whether the user may read them is seen with the first".to_owned()),
+        Ok(Some(true)) => Ok(format!(
+            "sys_journal_field can be read; that {written} may be written is seen with the first comment"
+        )),
+        Ok(None) => Ok(format!(
+            "there is none yet: that sys_journal_field may be read and {written} be written is seen with the first"
+        )),
         Ok(Some(false)) => {
             Err(format!("there are some, and the connector's user may read none of them: {ADVICE}"))
         }
@@ -175,14 +276,23 @@ async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
 }
 
 async fn files(client: &Client) -> Finding {
-    match client.recent_files(Duration::minutes(1)).await {
-        Ok(_) => {
-            let limit = client.settings().attachment_limit_mib;
-            Ok(format!("up to {limit} MiB (company.servicenow.attachment_limit_mib)"))
-        }
-        Err(error) => Err(format!(
+    let settings = client.settings();
+    if let Err(error) = client.recent_files(Duration::minutes(1)).await {
+        return Err(format!(
             "{error}; the connector's user needs a role that reads sys_attachment and may add attachments to {}",
-            client.settings().table
+            settings.table
+        ));
+    }
+    let limit = settings.attachment_limit_mib;
+    match client.largest_file_mib().await {
+        Ok(Some(theirs)) if theirs < limit => Err(format!(
+            "ServiceNow takes files of up to {theirs} MiB only (com.glide.attachment.max_size), and larger ones would be tried in \
+             vain: set company.servicenow.attachment_limit_mib to {theirs}"
+        )),
+        Ok(Some(_)) => Ok(format!("up to {limit} MiB (company.servicenow.attachment_limit_mib)")),
+        // Neither needed nor usual: it only makes a mistake known early.
+        Ok(None) | Err(_) => Ok(format!(
+            "up to {limit} MiB (company.servicenow.attachment_limit_mib; the user may not read sys_properties: not compared)"
         )),
     }
 }

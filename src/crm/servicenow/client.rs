@@ -14,7 +14,7 @@ use super::query::Query;
 use super::settings::ServiceNowSettings;
 use super::wire::{Answer, Record, is_sys_id};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
-use crate::outbound::{Body, Call, Upstream};
+use crate::outbound::{self, Body, Call, Upstream};
 
 /// Cases on a page, as documented for the poll.
 const CASE_PAGE: usize = 100;
@@ -27,6 +27,8 @@ const FILE_PAGE: usize = 1_000;
 const OVERLAP: usize = 10;
 /// More pages than any listing has.
 const MOST_PAGES: usize = 10_000;
+/// So many pages in a row that hold records, and none that is new, and the listing goes in a circle.
+const STALE_PAGES: usize = 20;
 /// How many records are asked for by their IDs at once: their IDs make an address of some 2,000 signs.
 const MOST_IDS: usize = 50;
 /// How many users' names are remembered.
@@ -52,6 +54,16 @@ impl Listing {
     pub(super) fn is_withheld(&self) -> bool {
         self.records.is_empty() && self.total.is_some_and(|total| total > 0)
     }
+}
+
+/// A column, as the dictionary has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    /// `boolean`, `string`, …
+    pub(super) kind: String,
+    /// In characters.
+    pub(super) length: u64,
+    pub(super) read_only: bool,
 }
 
 pub(super) struct Client {
@@ -118,7 +130,8 @@ impl Client {
     pub(super) async fn myself(&self) -> Result<String, ApiError> {
         let path = "/api/now/table/sys_user";
         let query = Query::default().and("sys_id=javascript:gs.getUserID()");
-        let found = self.page(path, &query, Some("sys_id,user_name"), 2, 0).await?.0;
+        let mut one = outbound::Listing::default();
+        let found = self.page(path, &query, Some("sys_id,user_name"), 2, 0, &mut one).await?.0;
         match found.as_slice() {
             [Value::Object(user)] => {
                 user.get("user_name").and_then(Value::as_str).filter(|name| !name.is_empty())
@@ -144,7 +157,9 @@ impl Client {
         for some in unknown.chunks(MOST_IDS) {
             let query = Query::default().one_of("user_name", some);
             let fields = Some("sys_id,user_name,name");
-            let found = match self.page("/api/now/table/sys_user", &query, fields, MOST_IDS, 0).await {
+            let mut one = outbound::Listing::default();
+            let page = self.page("/api/now/table/sys_user", &query, fields, MOST_IDS, 0, &mut one);
+            let found = match page.await {
                 Ok((found, _)) => found,
                 Err(error) => {
                     tracing::debug!(%error, "users' names cannot be read: their user_name stands for them");
@@ -353,6 +368,61 @@ impl Client {
         Ok(BTreeMap::new())
     }
 
+    /// What the dictionary says of columns of the table, by name; empty if it cannot be read.
+    ///
+    /// Source: "System dictionary" (`sys_dictionary`), product documentation. A column of a table that this one extends is filed
+    /// under that one's name.
+    pub(super) async fn dictionary(&self, columns: &[&str]) -> Result<BTreeMap<String, Column>, ApiError> {
+        let tables = [self.settings.table.as_str(), "task"];
+        let query =
+            Query::default().one_of("name", &tables).one_of("element", columns).equals("active", "true");
+        let fields = Some("sys_id,name,element,internal_type,max_length,read_only");
+        let found =
+            self.listing("/api/now/table/sys_dictionary", &query, fields, CASE_PAGE, |_| false).await?;
+        let mut known: BTreeMap<String, Column> = BTreeMap::new();
+        for entry in &found.records {
+            let (Some(table), Some(element)) = (entry.text("name"), entry.text("element")) else { continue };
+            // Whatever was found: the condition may have been ignored.
+            if !tables.contains(&table) || !columns.contains(&element) {
+                continue;
+            }
+            let column = Column {
+                kind: entry.text("internal_type").unwrap_or_default().to_owned(),
+                length: entry.number("max_length").unwrap_or_default(),
+                read_only: entry.is("read_only"),
+            };
+            // The table's own entry counts before that of the table which it extends.
+            if table == self.settings.table || !known.contains_key(element) {
+                known.insert(element.to_owned(), column);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Which of these columns the newest record does not show; `None`: there is no record.
+    pub(super) async fn absent_columns<'a>(
+        &self,
+        columns: &[&'a str],
+    ) -> Result<Option<Vec<&'a str>>, ApiError> {
+        let path = format!("/api/now/table/{}", self.settings.table);
+        let fields = format!("sys_id,{}", columns.join(","));
+        let query = Query::default().order_by_desc("sys_created_on");
+        let found = self.listing(&path, &query, Some(&fields), 1, |_| true).await?;
+        let absent = |record: &Record| columns.iter().copied().filter(|column| !record.has(column)).collect();
+        Ok(found.records.first().map(absent))
+    }
+
+    /// `com.glide.attachment.max_size`; `None` if it is not set or cannot be read.
+    pub(super) async fn largest_file_mib(&self) -> Result<Option<u64>, ApiError> {
+        const PROPERTY: &str = "com.glide.attachment.max_size";
+        let query = Query::default().equals("name", PROPERTY);
+        let fields = Some("sys_id,name,value");
+        let found =
+            self.listing("/api/now/table/sys_properties", &query, fields, CASE_PAGE, |_| true).await?;
+        let property = found.records.iter().find(|found| found.text("name") == Some(PROPERTY));
+        Ok(property.and_then(|property| property.number("value")))
+    }
+
     /// Reads a listing until it ends or `enough` has come.
     async fn listing(
         &self,
@@ -364,10 +434,11 @@ impl Client {
     ) -> Result<Listing, ApiError> {
         let mut all = Listing::default();
         let mut seen = BTreeSet::new();
-        let mut offset = 0;
+        let mut size = outbound::Listing::default();
+        let (mut offset, mut stale) = (0, 0);
         for _ in 0..MOST_PAGES {
-            let (items, headers) = self.page(path, query, fields, page, offset).await?;
-            let count = items.len();
+            let (items, headers) = self.page(path, query, fields, page, offset, &mut size).await?;
+            let (count, known) = (items.len(), seen.len());
             for item in items {
                 match Record::read(item) {
                     Ok(record) if seen.insert(record.id().to_owned()) => all.records.push(record),
@@ -386,6 +457,10 @@ impl Client {
             if !more || enough(&all.records) {
                 return Ok(all);
             }
+            stale = if seen.len() > known || count == 0 { 0 } else { stale + 1 };
+            if stale >= STALE_PAGES {
+                break;
+            }
             let gone = before.unwrap_or_default().saturating_sub(total.unwrap_or_default());
             let step = page.saturating_sub(OVERLAP).max(1);
             offset = (offset + step).saturating_sub(if total.is_some() { gone } else { 0 });
@@ -401,6 +476,7 @@ impl Client {
         fields: Option<&str>,
         limit: usize,
         offset: usize,
+        listing: &mut outbound::Listing,
     ) -> Result<(Vec<Value>, HeaderMap), ApiError> {
         let mut call = values(Call::get(path))
             .query("sysparm_query", query.clone().into_string())
@@ -410,7 +486,7 @@ impl Client {
             call = call.query("sysparm_fields", fields);
         }
         let (answer, headers): (Answer<Vec<Value>>, HeaderMap) =
-            self.upstream.read_with_headers(call).await.map_err(|error| {
+            self.upstream.read_page_with_headers(call, listing).await.map_err(|error| {
                 if error.message.contains("Invalid table") {
                     let message = format!(
                         "{}: company.servicenow.table takes the table's name, as in its address, and the connector's user needs \

@@ -39,7 +39,7 @@ use super::content::{media_type, one_line, whole};
 // The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, utf16_units,
 };
 use crate::clock::SharedClock;
@@ -218,8 +218,10 @@ impl ServiceNow {
 
     /// The cases among records: updated since, and flagged, whatever was found.
     fn sweep(&self, found: Listing, files: &BTreeMap<String, DateTime<Utc>>, since: DateTime<Utc>) -> Sweep {
-        // Whole seconds: what was updated later within the same second has the same time.
-        let recent = |case: &Case| case.updated_at.is_none_or(|at| at + Duration::seconds(1) > since);
+        // Whole seconds: what was updated later within the same second has the same time. Counted from our own time: the record's
+        // may be the last one that there is.
+        let since = since - Duration::seconds(1);
+        let recent = |case: &Case| case.updated_at.is_none_or(|at| at > since);
         let cases = found.records.iter().map(|record| self.case(record, files.get(record.id()).copied()));
         Sweep {
             cases: cases.filter(|case| case.synchronize && recent(case)).collect(),
@@ -493,7 +495,7 @@ impl CaseSystem for ServiceNow {
         }
     }
 
-    async fn check(&self) -> Vec<Check> {
-        check::all(&self.client, &self.priorities).await
+    async fn check(&self, needs: Needs) -> Vec<Check> {
+        check::all(&self.client, &self.priorities, needs).await
     }
 }

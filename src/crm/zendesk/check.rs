@@ -6,12 +6,12 @@ use chrono::Duration;
 use super::client::{self, Client};
 use super::wire::{Field, User};
 use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
-use crate::cases::{ApiError, ApiErrorKind, Check, Visibility};
+use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
 
 /// What a check found: what holds, or what is wrong and what to do.
 type Finding = Result<String, String>;
 
-pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Check> {
+pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
     let mut report = Vec::new();
     let mut add = |what: &str, result: Finding| {
         report.push(Check { what: format!("{NAME}: {what}"), result });
@@ -19,13 +19,13 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Chec
     let me = match client.myself().await {
         Ok(me) => me,
         Err(error) => {
-            add("credentials", Err(credentials(&error)));
+            add("credentials", Err(credentials(client, &error)));
             return report;
         }
     };
     add("credentials", Ok(format!("signed in as {}", me.name)));
     add("role", role(&me));
-    add("comments", comments(client, &me));
+    add("comments", comments(client, &me, needs));
     let fields = client.all_fields().await;
     match &fields {
         Ok(fields) => {
@@ -35,25 +35,30 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords) -> Vec<Chec
             add(&format!("field {}", settings.flag_field), flag.map(shown));
             let google_name = client::google_name_field(settings, fields);
             add(&format!("field {}", settings.google_name_field), google_name.map(shown));
-            add("solving", solving(client, fields));
+            if needs.status {
+                add("solving", solving(client, fields));
+            }
         }
         Err(error) => {
             let advice = "the connector's user has to be an agent, who sees the ticket fields";
             add("custom fields", Err(format!("{error}; {advice}")));
         }
     }
-    add("priorities", words(priorities));
+    if needs.creation || needs.priority {
+        add("priorities", words(priorities));
+    }
     add("search for flagged cases", search(client).await);
     if client.settings().use_incremental_export {
         add("incremental export", export(client).await);
     }
-    let limit = client.settings().attachment_limit_mib;
-    add("attachments", Ok(format!("up to {limit} MiB (company.zendesk.attachment_limit_mib)")));
+    if needs.attachments {
+        add("attachments", attachments(client).await);
+    }
     report
 }
 
-fn credentials(error: &ApiError) -> String {
-    let keys = if client_uses_oauth(error) {
+fn credentials(client: &Client, error: &ApiError) -> String {
+    let keys = if client.settings().oauth_token.is_some() {
         "company.zendesk.oauth_token"
     } else {
         "company.zendesk.email and company.zendesk.api_token"
@@ -76,11 +81,6 @@ fn credentials(error: &ApiError) -> String {
     }
 }
 
-/// An OAuth token that is not known is refused with `invalid_token`.
-fn client_uses_oauth(error: &ApiError) -> bool {
-    error.message.contains("invalid_token")
-}
-
 fn role(me: &User) -> Finding {
     match me.role.as_str() {
         "end-user" => Err(format!(
@@ -96,17 +96,26 @@ fn role(me: &User) -> Finding {
     }
 }
 
-fn comments(client: &Client, me: &User) -> Finding {
-    let public = client.settings().description_visibility == Visibility::Public;
+fn comments(client: &Client, me: &User, needs: Needs) -> Finding {
     if !me.only_private_comments {
         return Ok("public replies and internal notes".to_owned());
     }
-    if public {
-        return Err("the connector's user may write internal notes only, and company.zendesk.description_visibility is \
-                    public: set it to internal, or give the user another role (Admin Center, People, Team, Roles)"
-            .to_owned());
+    let descriptions = needs.creation && client.settings().description_visibility == Visibility::Public;
+    let public: Vec<&str> = [
+        (needs.visibility == Visibility::Public, "sync.comment_visibility"),
+        (descriptions, "company.zendesk.description_visibility"),
+    ]
+    .into_iter()
+    .filter_map(|(is_public, key)| is_public.then_some(key))
+    .collect();
+    if public.is_empty() {
+        return Ok("internal notes, which is all that is written".to_owned());
     }
-    Ok("internal notes only: sync.comment_visibility has to be internal".to_owned())
+    Err(format!(
+        "the connector's user may write internal notes only: set {} to \"internal\", or give the user another role (Admin \
+         Center, People, Team members)",
+        public.join(" and ")
+    ))
 }
 
 /// Fields that a ticket cannot be solved without.
@@ -126,6 +135,24 @@ fn solving(client: &Client, fields: &[Field]) -> Finding {
          them (Admin Center, Objects and rules, Tickets, Fields)",
         lacking.join(", ")
     ))
+}
+
+/// Whether files of the configured size are taken.
+async fn attachments(client: &Client) -> Finding {
+    const MIB: u64 = 1024 * 1024;
+    let ours = client.settings().attachment_limit_mib;
+    match client.largest_file().await {
+        Ok(Some(limit)) if limit < ours.saturating_mul(MIB) => Err(format!(
+            "Zendesk takes files of up to {limit} bytes only, and larger ones would be tried in vain: set \
+             company.zendesk.attachment_limit_mib to {}",
+            (limit / MIB).max(1)
+        )),
+        Ok(Some(_)) => Ok(format!("up to {ours} MiB (company.zendesk.attachment_limit_mib)")),
+        // Neither needed nor sure to be allowed: it only makes a mistake known early.
+        Ok(None) | Err(_) => Ok(format!(
+            "up to {ours} MiB (company.zendesk.attachment_limit_mib; the account's own limit cannot be read: not compared)"
+        )),
+    }
 }
 
 fn words(priorities: &PriorityWords) -> Finding {

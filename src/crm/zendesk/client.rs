@@ -3,7 +3,7 @@
 //! Sources: the API reference at developer.zendesk.com: tickets, ticket comments, ticket attachments, search, incremental exports,
 //! ticket fields, users, "Idempotency" and "Rate limits".
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -18,7 +18,7 @@ use super::settings::ZendeskSettings;
 use super::wire::{self, Attachment, Changed, Comment, Field, Page, Ticket, User};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
 use crate::clock::SharedClock;
-use crate::outbound::{Body, Call, Upstream};
+use crate::outbound::{Body, Call, Listing, Upstream};
 
 /// Tickets on a page of a search, as documented for the poll.
 const SEARCH_PAGE: &str = "100";
@@ -153,6 +153,14 @@ impl Client {
         Ok(found.0.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect())
     }
 
+    /// The largest file that the account takes, in bytes, if it says.
+    ///
+    /// Source: "Account settings", `limits.attachment_size`, developer.zendesk.com.
+    pub(super) async fn largest_file(&self) -> Result<Option<u64>, ApiError> {
+        let answer: Value = self.upstream.read(Call::get("/api/v2/account/settings")).await?;
+        Ok(answer.pointer("/settings/limits/attachment_size").and_then(Value::as_u64))
+    }
+
     pub(super) async fn ticket(&self, id: u64) -> Result<Ticket, ApiError> {
         #[derive(serde::Deserialize)]
         struct Answer {
@@ -230,9 +238,9 @@ impl Client {
         let path = "/api/v2/incremental/tickets/cursor";
         let mut call =
             Call::get(path).query("start_time", start.timestamp().to_string()).query("per_page", EXPORT_PAGE);
-        let mut found = Vec::new();
+        let (mut found, mut listing) = (Vec::new(), Listing::default());
         for _ in 0..pages {
-            let page: Page = self.upstream.read(call).await?;
+            let page: Page = self.upstream.read_page(call, &mut listing).await?;
             found.extend(page.items);
             let next = page.after_cursor.filter(|_| page.end_of_stream == Some(false));
             let Some(cursor) = next else { return Ok((found, true)) };
@@ -252,6 +260,7 @@ impl Client {
         let unreadable =
             |message: &str| self.error(ApiErrorKind::Unreadable, &format!("GET {path}"), message);
         let (mut items, mut names) = (Vec::new(), HashMap::new());
+        let (mut listing, mut seen) = (Listing::default(), HashSet::new());
         let mut after: Option<String> = None;
         for _ in 0..MOST_PAGES {
             let mut call = Call::get(path);
@@ -261,7 +270,7 @@ impl Client {
             if let Some(after) = &after {
                 call = call.query("page[after]", after.as_str());
             }
-            let page: Page = self.upstream.read(call).await?;
+            let page: Page = self.upstream.read_page(call, &mut listing).await?;
             items.extend(page.items);
             names.extend(page.users.into_iter().filter_map(|user| Some((user.id?, user.name))));
             if !page.meta.has_more {
@@ -271,8 +280,10 @@ impl Client {
                 return Ok((items, names, false));
             }
             match page.meta.after_cursor {
-                Some(next) if after.as_ref() != Some(&next) => after = Some(next),
-                Some(_) => return Err(unreadable("a page names itself as the next")),
+                Some(next) if seen.insert(next.clone()) => after = Some(next),
+                Some(_) => {
+                    return Err(unreadable("a page names a page that was read already as the next"));
+                }
                 None => return Err(unreadable("a page says that there are more and does not say where")),
             }
         }
@@ -294,7 +305,8 @@ impl Client {
     pub(super) async fn content(&self, address: &str) -> Result<Download, ApiError> {
         let odd = |message: &str| self.error(ApiErrorKind::Unreadable, "GET attachment", message);
         let url = url::Url::parse(address).map_err(|_| odd("content_url is no address"))?;
-        if !url.path().starts_with("/attachments/") {
+        // Of other schemes, a path keeps what an https address would resolve: `..` behind a backslash.
+        if !matches!(url.scheme(), "http" | "https") || !url.path().starts_with("/attachments/") {
             return Err(odd("content_url does not lead to an attachment"));
         }
         let mut call = Call::get(url.path());
@@ -343,7 +355,7 @@ impl Client {
     pub(super) async fn paced_update(&self, id: u64, ticket: Value) -> Result<Changed, ApiError> {
         let call = Call::new(Method::PUT, format!("/api/v2/tickets/{id}"))
             .body(Body::Json(json!({ "ticket": ticket })));
-        self.upstream.write(call).await.map_err(|error: ApiError| {
+        let changed: Changed = self.upstream.write(call).await.map_err(|error: ApiError| {
             if is_about_closed(&error) {
                 let message = format!(
                     "{FINAL}: it takes no comment, file or change any more; whoever goes on with the matter opens a \
@@ -352,7 +364,12 @@ impl Client {
                 return ApiError { message, ..error };
             }
             error
-        })
+        })?;
+        if changed.ticket.get("id").and_then(Value::as_u64) == Some(id) {
+            return Ok(changed);
+        }
+        let message = "the answer does not show the ticket";
+        Err(self.error(ApiErrorKind::Unreadable, &format!("PUT /api/v2/tickets/{id}"), message))
     }
 
     /// Sends a file, which then waits for its comment.

@@ -37,7 +37,7 @@ use super::content::{media_type, one_line, whole};
 // The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use crate::clock::SharedClock;
@@ -183,7 +183,7 @@ impl Zendesk {
                 continue;
             }
             // Its times are cut down to the second.
-            let recent = ticket.updated_at.is_none_or(|at| at + Duration::seconds(1) > since);
+            let recent = ticket.updated_at.is_none_or(|at| at > since - Duration::seconds(1));
             let id = ticket.id;
             let case = self.case(&ticket, fields, None);
             if cases.get(&id).is_none_or(|known| known.updated_at <= case.updated_at) && recent {
@@ -603,8 +603,8 @@ impl CaseSystem for Zendesk {
         }
     }
 
-    async fn check(&self) -> Vec<Check> {
-        check::all(&self.client, &self.priorities).await
+    async fn check(&self, needs: Needs) -> Vec<Check> {
+        check::all(&self.client, &self.priorities, needs).await
     }
 }
 

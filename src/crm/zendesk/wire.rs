@@ -205,15 +205,15 @@ impl Changed {
     }
 }
 
-/// A page of a listing, a search or an export.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// A page of a listing, a search or an export. Without its items it is none: an answer of something else is not taken for an
+/// empty page.
+#[derive(Debug, Deserialize)]
 pub(super) struct Page {
     #[serde(alias = "comments", alias = "results", alias = "tickets", alias = "ticket_fields")]
     pub(super) items: Vec<Value>,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) users: Vec<User>,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) meta: Meta,
     /// Incremental exports.
     pub(super) after_cursor: Option<String>,

@@ -28,7 +28,7 @@ use super::{SandboxJira, attachments, pages, search};
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
 /// What `mypermissions` knows of.
-const PERMISSIONS: [(&str, &str, &str); 12] = [
+const PERMISSIONS: [(&str, &str, &str); 13] = [
     ("0", "ADMINISTER", "Administer Jira"),
     ("10", "BROWSE_PROJECTS", "Browse Projects"),
     ("11", "CREATE_ISSUES", "Create Issues"),
@@ -41,6 +41,7 @@ const PERMISSIONS: [(&str, &str, &str); 12] = [
     ("36", "DELETE_ALL_COMMENTS", "Delete All Comments"),
     ("34", "EDIT_ALL_COMMENTS", "Edit All Comments"),
     ("46", "TRANSITION_ISSUES", "Transition Issues"),
+    ("-1", "SERVICEDESK_AGENT", "Service Project Agent"),
 ];
 
 /// What every REST handler works on.

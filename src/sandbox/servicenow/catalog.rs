@@ -10,6 +10,8 @@ pub(super) const USERS: &str = "sys_user";
 pub(super) const JOURNAL: &str = "sys_journal_field";
 pub(super) const ATTACHMENTS: &str = "sys_attachment";
 pub(super) const CHOICES: &str = "sys_choice";
+pub(super) const DICTIONARY: &str = "sys_dictionary";
+pub(super) const PROPERTIES: &str = "sys_properties";
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,9 +99,31 @@ pub(super) fn columns(table: &str) -> Option<Vec<(&'static str, Kind)>> {
             text("language"),
             ("inactive", Kind::Boolean),
         ],
+        DICTIONARY => vec![
+            text("name"),
+            text("element"),
+            text("internal_type"),
+            ("max_length", Kind::Number),
+            ("read_only", Kind::Boolean),
+            ("active", Kind::Boolean),
+        ],
+        PROPERTIES => vec![text("name"), text("value")],
         _ => return None,
     };
     Some(own.into_iter().chain(SYSTEM).collect())
+}
+
+/// The type of a column and its length, as the dictionary has them.
+pub(super) fn dictionary(kind: Kind) -> (&'static str, usize) {
+    match kind {
+        Kind::Text(length) => ("string", length),
+        Kind::Number => ("integer", 40),
+        Kind::Boolean => ("boolean", 40),
+        Kind::Time => ("glide_date_time", 40),
+        Kind::User => ("reference", 32),
+        Kind::Journal => ("journal_input", 4_000),
+        Kind::System => ("string", 40),
+    }
 }
 
 /// What a column holds; `None` if the table has no such column.

@@ -205,7 +205,7 @@ impl SandboxServiceNow {
     /// An empty one that forgets everything at its end.
     #[must_use]
     pub fn new(clock: SharedClock, settings: SandboxServiceNowSettings) -> Self {
-        let state = State::new(&settings.account, clock.now());
+        let state = State::new(&settings, clock.now());
         Self::build(clock, settings, state, Blobs::in_memory(), None)
     }
 
@@ -227,9 +227,7 @@ impl SandboxServiceNow {
             Ok(bytes) => {
                 serde_json::from_slice(&bytes).map_err(|error| storage(&state_file)(error.into()))?
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                State::new(&settings.account, clock.now())
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => State::new(&settings, clock.now()),
             Err(error) => return Err(storage(&state_file)(error)),
         };
         Ok(Self::build(clock, settings, state, blobs, Some(state_file)))

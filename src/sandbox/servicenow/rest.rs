@@ -184,6 +184,7 @@ impl SandboxServiceNow {
             }
             catalog::ATTACHMENTS => column_of(row, "table_sys_id"),
             catalog::CHOICES => return self.settings().reads_choices,
+            catalog::DICTIONARY | catalog::PROPERTIES => return self.settings().reads_setup,
             _ => id,
         };
         !state.hidden.contains(id) && !state.hidden.contains(of)

@@ -44,6 +44,8 @@ pub struct SandboxServiceNowSettings {
     pub reads_journals: bool,
     /// Whether the asking user may read choices.
     pub reads_choices: bool,
+    /// Whether the asking user may read the dictionary and the properties, as administrators may.
+    pub reads_setup: bool,
     /// Whether the two columns of the connector exist.
     pub has_columns: bool,
     /// Whether the asking user may write them. If not, they are left out of what is written, without an error.
@@ -67,6 +69,7 @@ impl Default for SandboxServiceNowSettings {
             invalid_query_returns_no_rows: false,
             reads_journals: true,
             reads_choices: true,
+            reads_setup: true,
             has_columns: true,
             writes_columns: true,
             close_fields_mandatory: true,

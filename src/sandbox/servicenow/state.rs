@@ -45,7 +45,7 @@ pub(super) enum Refused {
 pub(super) type Sent = BTreeMap<String, String>;
 
 impl State {
-    pub(super) fn new(account: &str, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(settings: &SandboxServiceNowSettings, now: DateTime<Utc>) -> Self {
         let mut state = Self {
             made: 0,
             numbers: BTreeMap::new(),
@@ -54,10 +54,28 @@ impl State {
             computed: BTreeMap::new(),
         };
         let system = "system";
-        state.insert_user(ACCOUNT_ID, account, "Casebridge", now);
+        state.insert_user(ACCOUNT_ID, &settings.account, "Casebridge", now);
+        for (name, value) in [
+            ("com.glide.attachment.max_size", (settings.attachment_limit / (1024 * 1024)).to_string()),
+            ("glide.attachment.extensions", settings.attachment_extensions.join(",")),
+        ] {
+            let row = [("name", name), ("value", &value)];
+            state.insert(catalog::PROPERTIES, row.map(owned).into(), system, now);
+        }
         for table in [catalog::INCIDENT, catalog::CUSTOMER_CASE] {
             state.tables.entry(table.to_owned()).or_default();
-            for (column, _) in catalog::columns(table).into_iter().flatten() {
+            for (column, kind) in catalog::columns(table).into_iter().flatten() {
+                let (internal_type, length) = catalog::dictionary(kind);
+                let length = length.to_string();
+                let row = [
+                    ("name", table),
+                    ("element", column),
+                    ("internal_type", internal_type),
+                    ("max_length", &length),
+                    ("read_only", "false"),
+                    ("active", "true"),
+                ];
+                state.insert(catalog::DICTIONARY, row.map(owned).into(), system, now);
                 for (value, label) in catalog::choices(table, column) {
                     let row = [
                         ("name", table),

@@ -97,6 +97,7 @@ pub(super) fn router(zendesk: &SandboxZendesk) -> Router {
         .route("/incremental/tickets/cursor", get(incremental_cursor))
         .route("/ticket_fields", get(ticket_fields))
         .route("/ticket_fields/{id}", get(ticket_field))
+        .route("/account/settings", get(account_settings))
         .route("/users", get(users))
         .route("/users/me", get(me))
         .route("/users/show_many", get(show_many_users))
@@ -1005,6 +1006,15 @@ async fn ticket_field(
     let fields = zendesk.wire(&base).ticket_fields(zendesk.now());
     let found = fields.into_iter().find(|field| field["id"] == id).ok_or_else(Refusal::not_found)?;
     Ok(ok(json!({"ticket_field": found})))
+}
+
+async fn account_settings(Shared(zendesk): Shared<SandboxZendesk>) -> Json<Value> {
+    let limit = zendesk.settings().attachment_limit;
+    Json(json!({"settings": {
+        "limits": {"attachment_size": limit},
+        "api": {"accepted_api_agreement": true, "api_password_access": "false", "api_token_access": "true"},
+        "tickets": {"comments_public_by_default": true, "private_attachments": false},
+    }}))
 }
 
 async fn me(Shared(zendesk): Shared<SandboxZendesk>, axum::Extension(base): Extended) -> Answer {

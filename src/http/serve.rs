@@ -1,0 +1,137 @@
+//! Connections: how many there may be, how long a request's head may take, and how long it may be.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use crate::config::Platform;
+
+/// How long to wait when no connection can be accepted: all file handles are in use, for the most part.
+const BREATH: Duration = Duration::from_secs(1);
+
+/// How many headers a request may have; one with more is answered with 431.
+const MAX_HEADERS: usize = 100;
+
+/// What callers may take of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a request's head may take, from the connection's beginning or the answer before: also the time after which a
+    /// connection on which nothing is asked is closed.
+    pub head: Duration,
+    /// The largest head, in bytes; a larger one is answered with 431.
+    pub head_bytes: usize,
+    /// How many connections there are at most; further callers wait until one of them ends.
+    pub connections: usize,
+}
+
+impl Limits {
+    /// What is usual there.
+    #[must_use]
+    pub const fn on(platform: Platform) -> Self {
+        let head = match platform {
+            // Longer than the queue's own client keeps an idle connection (90 s), which closes it first.
+            Platform::Local => Duration::from_mins(2),
+            // Longer than Google's front ends keep one (600 s: "Backend service keepalive timeout", Cloud Load Balancing): a
+            // request that meets the closing is lost. Nobody else reaches an instance.
+            Platform::AppEngine => Duration::from_secs(620),
+        };
+        Self { head, head_bytes: 64 * 1024, connections: 512 }
+    }
+}
+
+/// Serves HTTP/1.1 until `stop` is cancelled, and the connections that there are then to the end of what they ask. The router
+/// is told the peer's address ([`ConnectInfo`]).
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let connections = TaskTracker::new();
+    loop {
+        let next = async {
+            // Never closed.
+            let place = Arc::clone(&room).acquire_owned().await.ok();
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let converse = converse(stream, peer, router.clone(), limits, stop.clone());
+                connections.spawn(async move {
+                    converse.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::debug!("a connection could not be accepted: {error}");
+                // One that is gone already says nothing of the next one.
+                if !is_about_the_caller(&error) {
+                    tokio::time::sleep(BREATH).await;
+                }
+            }
+        }
+    }
+    connections.close();
+    connections.wait().await;
+}
+
+fn is_about_the_caller(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    let service = router.map_request(move |request: Request<_>| from(peer, request));
+    let mut builder = Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_header_size(limits.head_bytes)
+        .max_headers(MAX_HEADERS);
+    let service = TowerToHyperService::new(service);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::trace!("a connection ended early: {error}");
+                }
+                return;
+            }
+            () = stop.cancelled(), if !stopping => {
+                connection.as_mut().graceful_shutdown();
+                stopping = true;
+            }
+        }
+    }
+}
+
+/// The request, with who sent it.
+fn from<B>(peer: SocketAddr, mut request: Request<B>) -> Request
+where
+    B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request.map(Body::new)
+}

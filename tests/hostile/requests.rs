@@ -1,0 +1,257 @@
+//! Whatever is asked of the service, it answers with one of the documented statuses, and in JSON.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, Method, Request, Uri};
+use casebridge::http::ROUTES;
+use futures_util::{StreamExt as _, stream};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::connector::{Connector, ask};
+use crate::subjects::Kind;
+use crate::{cases, harness, panics, run};
+
+/// A request, as far as `http` lets one be made.
+#[derive(Debug, Clone)]
+struct Made {
+    method: String,
+    target: String,
+    headers: Vec<(String, Vec<u8>)>,
+    body: MadeBody,
+}
+
+#[derive(Debug, Clone)]
+enum MadeBody {
+    Whole(Vec<u8>),
+    Pieces(Vec<Vec<u8>>, bool),
+}
+
+fn target() -> impl Strategy<Value = String> {
+    let mut known: Vec<String> = ROUTES.iter().map(|(_, path, _)| (*path).to_owned()).collect();
+    for task in
+        ["poll-google", "poll-company", "sync-google-case", "sync-company-case", "detect-outages", "cleanup"]
+    {
+        known.extend([format!("/tasks/{task}"), format!("/cron/{task}")]);
+    }
+    known.extend(["/api/mappings/1", "/", "*", "//", "/tasks//", "/TASKS/cleanup"].map(str::to_owned));
+    let known = prop::sample::select(known);
+    let odd = prop::sample::select(
+        [
+            "%ff",
+            "%00",
+            "%2e%2e%2f",
+            "..",
+            "9223372036854775808",
+            "-1",
+            "%f0%9f%92%a9",
+            "1;x=y",
+            "1%0d%0aX:1",
+            "x/y/z",
+            "?limit=18446744073709551616",
+            "?after=%ff",
+            "?filter=all&filter=%00",
+            "?limit=0&limit=1",
+            "?%ff=%ff&&==",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    );
+    prop_oneof![
+        4 => known.clone(),
+        3 => (known.clone(), odd.clone()).prop_map(|(path, odd)| format!("{path}{odd}")),
+        2 => (prop::sample::select(vec!["/tasks/", "/cron/", "/api/mappings/"]), odd).prop_map(|(path, odd)| format!("{path}{odd}")),
+        1 => "/[!-~]{0,30}",
+        1 => (known, 1_000..60_000_usize).prop_map(|(path, length)| format!("{path}/{}", "a".repeat(length))),
+    ]
+}
+
+fn header() -> impl Strategy<Value = (String, Vec<u8>)> {
+    let names = [
+        "authorization",
+        "host",
+        "origin",
+        "x-appengine-cron",
+        "x-appengine-queuename",
+        "x-appengine-taskname",
+        "x-appengine-taskretrycount",
+        "traceparent",
+        "x-cloud-trace-context",
+        "content-type",
+        "content-length",
+        "transfer-encoding",
+        "expect",
+        "accept",
+        "accept-encoding",
+        "x-forwarded-for",
+        "forwarded",
+        "sec-fetch-site",
+        "cookie",
+        "range",
+        "upgrade",
+        "connection",
+        "x-http-method-override",
+        "te",
+        "if-none-match",
+    ];
+    let admin = format!("Bearer {}", harness::INTERNAL_TOKEN);
+    let values = [
+        admin.as_str(),
+        "Bearer",
+        "Bearer ",
+        "bearer  x",
+        "Basic eDp5",
+        "localhost",
+        "127.0.0.1",
+        "[::1]:80",
+        "evil.example",
+        "true",
+        "chunked",
+        "100-continue",
+        "0",
+        "-1",
+        "99999999999999999999",
+        "application/json",
+        "none",
+        "cross-site",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "ff-0-0-0",
+        "105445aa7843bc8bf206b12000100000/1;o=1",
+        "/;",
+    ];
+    let value = prop_oneof![
+        3 => prop::sample::select(values.map(|value| value.as_bytes().to_vec()).to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..40),
+        1 => (0..9_000_usize).prop_map(|length| vec![b'v'; length]),
+    ];
+    (prop::sample::select(names.map(str::to_owned).to_vec()), value)
+}
+
+fn body() -> impl Strategy<Value = MadeBody> {
+    let json = prop::sample::select(
+        [
+            "",
+            "{}",
+            "null",
+            "[]",
+            r#"{"case_name": "organizations/123/cases/1"}"#,
+            r#"{"case_id": "10001"}"#,
+            r#"{"case_name": "\ud800"}"#,
+            r#"{"case_name": 1e999}"#,
+            r#"{"case_id": "../.."}"#,
+            r#"{"case_id": "\u0000"}"#,
+            r#"{"case_name": "organizations/123/cases/1", "case_name": "x"}"#,
+            r#"{"case_id": {"case_id": []}}"#,
+            "\u{feff}{}",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec(),
+    );
+    let nested = prop::sample::select(vec![100, 127, 128, 200, 30_000])
+        .prop_map(|depth| "[".repeat(depth).into_bytes());
+    let large = prop::sample::select(vec![65_535, 65_536, 65_537, 1_000_000])
+        .prop_map(|size| format!(r#"{{"case_id": "{}"}}"#, "1".repeat(size - 15)).into_bytes());
+    let whole =
+        prop_oneof![4 => json, 1 => nested, 1 => large, 2 => prop::collection::vec(any::<u8>(), 0..200)];
+    prop_oneof![
+        4 => whole.prop_map(MadeBody::Whole),
+        1 => (prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..20), any::<bool>())
+            .prop_map(|(pieces, breaks)| MadeBody::Pieces(pieces, breaks)),
+    ]
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let methods =
+        ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "BREW", "get"];
+    let method = prop_oneof![5 => Just("GET".to_owned()), 5 => Just("POST".to_owned()), 2 => prop::sample::select(methods.map(str::to_owned).to_vec())];
+    (method, target(), prop::collection::vec(header(), 0..6), body())
+        .prop_map(|(method, target, headers, body)| Made { method, target, headers, body })
+}
+
+impl Made {
+    fn request(self) -> Option<Request<Body>> {
+        let body = match self.body {
+            MadeBody::Whole(bytes) => Body::from(bytes),
+            MadeBody::Pieces(pieces, breaks) => {
+                let end = breaks.then(|| Err(std::io::Error::other("the caller is gone")));
+                Body::from_stream(
+                    stream::iter(pieces).map(|piece| Ok(Bytes::from(piece))).chain(stream::iter(end)),
+                )
+            }
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::from_bytes(self.method.as_bytes()).ok()?;
+        *request.uri_mut() = self.target.parse::<Uri>().ok()?;
+        for (name, value) in self.headers {
+            let name = name.parse::<HeaderName>().ok()?;
+            request.headers_mut().append(name, HeaderValue::from_bytes(&value).ok()?);
+        }
+        Some(request)
+    }
+}
+
+/// What a caller may be told: `README.md` and `docs/design.md`, R4.
+const STATUSES: [u16; 9] = [200, 400, 401, 403, 404, 405, 408, 413, 500];
+
+async fn is_answered(connector: &Connector, made: Made) {
+    let is_head = made.method == "HEAD";
+    let shown: String = format!("{made:?}").chars().take(400).collect();
+    let Some(request) = made.request() else { return };
+    let (status, media_type, body) = ask(&connector.router, request).await;
+    let text = String::from_utf8_lossy(&body);
+    assert!(STATUSES.contains(&status.as_u16()), "{shown}: {status} {text}");
+    if media_type.starts_with("application/openmetrics-text") || is_head {
+        return;
+    }
+    let value: Value =
+        serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{shown}: {status} {media_type} {text}"));
+    match media_type.as_str() {
+        "application/problem+json" => {
+            assert_eq!(value["status"], status.as_u16(), "{shown}: {text}");
+            assert!(value["title"].as_str().is_some_and(|title| !title.is_empty()), "{shown}: {text}");
+            assert!(![value["title"].as_str()].contains(&Some("The service failed")), "{shown}: {text}");
+        }
+        "application/json" => assert!(value.is_object(), "{shown}: {text}"),
+        other => panic!("{shown}: {status} {other:?} {text}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(32))]
+
+    #[test]
+    fn every_request_gets_a_documented_answer(requests in prop::collection::vec(made(), 24), cloud in any::<bool>()) {
+        panics::watch();
+        run(async {
+            let token = cloud.then_some("the-admin-token");
+            let none = || std::sync::Arc::new(casebridge::outbound::NoCredentials) as std::sync::Arc<dyn casebridge::outbound::Credentials>;
+            let connector = Connector::with(Kind::JiraCloud, [none(), none()], token).await;
+            for made in requests {
+                is_answered(&connector, made).await;
+            }
+        });
+        panics::assert_none();
+    }
+}
+
+/// A path is not always text.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_is_no_text_is_refused_as_a_problem() {
+    let connector = Connector::new(Kind::JiraCloud).await;
+    for (method, target) in [
+        ("POST", "/tasks/%ff"),
+        ("GET", "/cron/%ff"),
+        ("GET", "/api/mappings/%ff"),
+        ("GET", "/api/mappings?after=%ff&limit=%fe"),
+    ] {
+        let made = Made {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers: vec![("host".to_owned(), b"localhost".to_vec())],
+            body: MadeBody::Whole(Vec::new()),
+        };
+        let (status, media_type, body) = ask(&connector.router, made.request().unwrap()).await;
+        let text = String::from_utf8_lossy(&body);
+        assert!([400, 404].contains(&status.as_u16()), "{target}: {status} {text}");
+        assert_eq!(media_type, "application/problem+json", "{target}: {text}");
+    }
+}
