@@ -1,7 +1,7 @@
 //! What the two polls have in common (`R6` to `R8`).
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::join_all;
 
 use super::admission::{Admission, AdmissionError, admit, find, name_of};
 use super::turns::{Candidate, MostUrgent, Pace, Urgency, is_down};
@@ -77,21 +77,26 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
         let taken = take_in(deps, side, &case, global, started).await;
         taken.map_err(|error| format!("case {}: {error}", case.id))
     };
-    let mut taken_in = stream::iter(sweep.cases.into_iter().map(taking_in)).buffer_unordered(AT_ONCE);
-    while let Some(taken) = taken_in.next().await {
-        match taken {
-            Ok((count, candidate)) => {
-                counts.add(count);
-                match candidate {
-                    Some(candidate) if candidate.urgency == Urgency::Check => checks.push(candidate),
-                    Some(candidate) => news.offer(candidate),
-                    None => {}
+    let mut cases = sweep.cases.into_iter();
+    loop {
+        let taken_in = join_all(cases.by_ref().take(AT_ONCE).map(taking_in)).await;
+        if taken_in.is_empty() {
+            break;
+        }
+        for taken in taken_in {
+            match taken {
+                Ok((count, candidate)) => {
+                    counts.add(count);
+                    match candidate {
+                        Some(candidate) if candidate.urgency == Urgency::Check => checks.push(candidate),
+                        Some(candidate) => news.offer(candidate),
+                        None => {}
+                    }
                 }
+                Err(failure) => failures.push(failure),
             }
-            Err(failure) => failures.push(failure),
         }
     }
-    drop(taken_in);
     let left = news.left();
     let mut candidates = news.into_sorted();
     if !other_is_down {
