@@ -380,8 +380,9 @@ async fn finish(
                 }
             }
             for side in &found {
-                mapping.waiting[*side]
-                    .get_or_insert(Waiting { since: started, case_updated_at: updated[*side] });
+                // It may have been there before any poll: in step is what was carried.
+                let since = mapping.stored_synced_at(*side).unwrap_or(started);
+                mapping.waiting[*side].get_or_insert(Waiting { since, case_updated_at: updated[*side] });
                 mapping.new_content_at = mapping.new_content_at.max(started);
             }
             mapping.recovering = false;
