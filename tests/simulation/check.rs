@@ -125,6 +125,8 @@ pub(crate) fn created(world: &mut World, side: Side, new: &NewCase) {
         .values()
         // One that was deleted, and whose mapping was cleaned up since, is replaced if a person asks for it.
         .filter(|card| card.deleted.is_none_or(|deleted| world.now - deleted < 30 * DAY))
+        // Or one that was deleted before anybody knew of it.
+        .filter(|card| card.deleted.is_none() || world.shelf.of(side, &card.id).is_some())
         .find(|card| card.mirror_of.as_deref().is_some_and(|of| key(of) == key(&source_id)))
         .map(|card| card.id.clone());
     if let Some(twin) = twin {
@@ -387,7 +389,8 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str) {
         world.violate(format!("the notice {notice:?} once too often on {side} case {id}"));
     }
     // Whether a case is flagged cannot be known while its system does not answer: that is an outage.
-    let unknowable = notice == "outage" && !world.troubles.is_empty();
+    let lately = world.calm && world.now - world.calm_since < grace(world);
+    let unknowable = notice == "outage" && (!world.troubles.is_empty() || lately);
     if !unknowable && (notice == "outage" || notice == "cannot reopen") {
         check_flag(world, side, id, "a notice");
     }
@@ -563,7 +566,9 @@ fn missing<'a>(world: &'a World, side: Side, card: &'a Card) -> impl Iterator<It
     let notes = card
         .notes
         .iter()
-        .filter(move |note| setting.comments && open(note.by, note.internal, note.deleted, note.carried))
+        // Of one that was edited while it was being copied, there may be nothing left to copy.
+        .filter(move |note| setting.comments && !note.edited_meanwhile)
+        .filter(move |note| open(note.by, note.internal, note.deleted, note.carried))
         .map(|note: &Note| (format!("comment {}", note.id), note.at));
     let files = card
         .files
@@ -654,7 +659,11 @@ pub(crate) fn stamps(world: &mut World) {
             // What waited for a case to be opened or flagged again is found by a poll of that case's side: until then it is
             // that side that counts as late.
             let due = company.flag_changed.max(if takes { 0 } else { target.status_changed });
-            let stamp_of = |side: Side| mapping.synced_at(side, &world.shelf.global);
+            // Of a side that is known to wait, the stored stamp: since when it waits is as exact as the polls are.
+            let stamp_of = |side: Side| match mapping.waiting[side] {
+                Some(_) => mapping.stored_synced_at(side),
+                None => mapping.synced_at(side, &world.shelf.global),
+            };
             let synced = |at: Ms| {
                 let of_both = stamp_of(side).min(stamp_of(side.other()));
                 if at < due { of_both } else { stamp_of(side) }

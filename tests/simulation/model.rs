@@ -478,7 +478,10 @@ impl World {
 
     pub(crate) fn api_create(&mut self, side: Side, new: &NewCase) -> Case {
         let idempotent = self.traits(side).idempotent;
-        if idempotent && let Some((id, _)) = self.systems[side].keys.get(&new.idempotency_key).cloned() {
+        if idempotent
+            && let Some((id, _)) = self.systems[side].keys.get(&new.idempotency_key).cloned()
+            && self.get_case(side, &id).is_some()
+        {
             self.seen.count("connector", "is answered by a key");
             return self.get_case(side, &id).unwrap_or_else(|| unreachable!("created by this key"));
         }

@@ -31,6 +31,16 @@ impl World {
                 (card.deleted.is_some() && names(&card.mirror_of))
                     || (card.is_clone && names(&card.google_name))
             })
+            || self.shelf.of(side, id).is_none() && self.is_lost_on_recovery(side, id)
+    }
+
+    /// Whether the case mirrors one that was deleted, or holds a comment that was edited: a pair that is found again knows
+    /// copies by their text, where the system does not say who wrote what.
+    fn is_lost_on_recovery(&self, side: Side, id: &str) -> bool {
+        let mirrored = self.systems[side].card(id).and_then(|card| card.mirror_of.as_deref());
+        let source = mirrored.and_then(|of| self.systems[side.other()].card(of));
+        let mut notes = self.systems[Company].cards.values().flat_map(|card| &card.notes);
+        source.is_some_and(|source| source.deleted.is_some()) || notes.any(|note| !note.earlier.is_empty())
     }
 
     pub(crate) fn act(&mut self, deed: Deed, salt: u64) {

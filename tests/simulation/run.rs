@@ -360,10 +360,11 @@ impl<'a> Engine<'a> {
             let mut world = self.world.lock();
             world.troubles.clear();
             world.calm = true;
+            world.calm_since = world.now;
             world.doomed = [None; 2];
             world.note("calm", String::new);
         }
-        let mut open = None;
+        let (mut open, mut idle) = (None, 0);
         for round in 1..=ROUNDS {
             self.rounds = round;
             let before = self.world.lock().writes;
@@ -374,7 +375,8 @@ impl<'a> Engine<'a> {
             }
             let busy = world.queue.tickets.iter().any(|ticket| ticket.state != Ticket::Done);
             open = check::disagreement(&world);
-            if open.is_none() && !busy && world.writes == before && round.is_multiple_of(5) {
+            idle = if world.writes == before { idle + 1 } else { 0 };
+            if open.is_none() && !busy && idle >= 3 && round.is_multiple_of(5) {
                 break;
             }
             if open.is_none() && busy {

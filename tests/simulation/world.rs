@@ -61,6 +61,8 @@ pub(crate) struct World {
     pub(crate) queue: Queue,
     pub(crate) troubles: Vec<Window>,
     pub(crate) calm: bool,
+    /// When all trouble was over.
+    pub(crate) calm_since: Ms,
     /// The cases that people made, in order.
     pub(crate) made: Vec<(Side, String)>,
     /// How many writes changed anything, in the systems or the store.
@@ -99,6 +101,7 @@ impl World {
             queue: Queue::default(),
             troubles: Vec::new(),
             calm: false,
+            calm_since: Ms::MAX / 2,
             made: Vec::new(),
             writes: 0,
             violation: None,
