@@ -6,7 +6,7 @@ use casebridge::sync::texts;
 use crate::check;
 use crate::dice::Dice;
 use crate::history::{Company, Deed, FileKind, Google, Side, Words};
-use crate::model::{Writer, key};
+use crate::model::{Note, Writer, key};
 use crate::world::World;
 
 impl World {
@@ -34,13 +34,16 @@ impl World {
             || self.shelf.of(side, id).is_none() && self.is_lost_on_recovery(side, id)
     }
 
-    /// Whether the case mirrors one that was deleted, or holds a comment that was edited: a pair that is found again knows
+    /// Whether the case mirrors one that was deleted, or a comment was edited or a copy deleted: a pair that is found again knows
     /// copies by their text, where the system does not say who wrote what.
     fn is_lost_on_recovery(&self, side: Side, id: &str) -> bool {
         let mirrored = self.systems[side].card(id).and_then(|card| card.mirror_of.as_deref());
         let source = mirrored.and_then(|of| self.systems[side.other()].card(of));
+        let unknown = |note: &Note| {
+            !note.earlier.is_empty() || (note.by == Writer::Connector && note.deleted.is_some())
+        };
         let mut notes = self.systems[Company].cards.values().flat_map(|card| &card.notes);
-        source.is_some_and(|source| source.deleted.is_some()) || notes.any(|note| !note.earlier.is_empty())
+        source.is_some_and(|source| source.deleted.is_some()) || notes.any(unknown)
     }
 
     pub(crate) fn act(&mut self, deed: Deed, salt: u64) {
