@@ -203,12 +203,15 @@ impl CaseMapping {
     /// The effective stamp (`R8`): with nothing waiting, a side was synced as of its last poll; with something waiting, as of its
     /// last poll before that.
     ///
-    /// A side that was never synced and is not linked has no stamp, whatever the polls say.
+    /// A side that was never synced has no stamp, whatever the polls say, while it is not linked, or while it is not known what
+    /// was carried before there was this mapping.
     #[must_use]
     pub fn synced_at(&self, side: Side, global: &Global) -> Option<DateTime<Utc>> {
         let stored = self.stored_synced_at(side);
         match self.waiting[side] {
-            None if stored.is_some() || self.is_linked() => stored.max(global.last_polled_at(side)),
+            None if stored.is_some() || (self.is_linked() && !self.recovering) => {
+                stored.max(global.last_polled_at(side))
+            }
             Some(waiting) if stored.is_some() => stored.max(Some(waiting.since)),
             None | Some(_) => stored,
         }

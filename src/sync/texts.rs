@@ -510,7 +510,8 @@ mod tests {
         let parts = comment_parts(
             Side::Google,
             &comment("3", "Ada Lovelace", "Hello"),
-            &capabilities(TextLimit::code_points(100)),
+            // There is always room for a long name.
+            &capabilities(TextLimit::code_points(AUTHOR_ROOM + 100)),
         );
         assert_eq!(parts, ["[Google Comment 3 by Ada Lovelace]\nHello"]);
     }

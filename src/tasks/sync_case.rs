@@ -368,8 +368,18 @@ async fn finish(
         // An idle check writes nothing (R8): the effective stamp is the poll's.
         return Ok(());
     }
+    // As of when each side was in step until now; asked for only where that has to be remembered.
+    let global = if found.is_empty() { None } else { Some(session.deps.store.global().await?) };
     session
         .save_either(|mapping| {
+            let in_step = |mapping: &CaseMapping, side: Side| {
+                global.as_ref().and_then(|global| mapping.synced_at(side, global)).unwrap_or(started)
+            };
+            for side in &found {
+                let since = in_step(mapping, *side);
+                mapping.waiting[*side].get_or_insert(Waiting { since, case_updated_at: updated[*side] });
+                mapping.new_content_at = mapping.new_content_at.max(started);
+            }
             for side in &sides {
                 if left[*side] == Left::Nothing {
                     mapping.set_stored_synced_at(*side, started);
@@ -378,12 +388,6 @@ async fn finish(
                 if mapping.waiting[*side] == waited[*side] {
                     mapping.waiting[*side] = None;
                 }
-            }
-            for side in &found {
-                // It may have been there before any poll: in step is what was carried.
-                let since = mapping.stored_synced_at(*side).unwrap_or(started);
-                mapping.waiting[*side].get_or_insert(Waiting { since, case_updated_at: updated[*side] });
-                mapping.new_content_at = mapping.new_content_at.max(started);
             }
             mapping.recovering = false;
             mapping.last_error = None;

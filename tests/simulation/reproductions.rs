@@ -773,3 +773,85 @@ fn a_case_is_checked_before_it_leaves_the_window() {
         ],
     });
 }
+
+/// A person has a pair synced that cleanup had forgotten: until that sync has ended, nobody knows what was carried, whatever the
+/// polls of the two sides say, which had left both cases alone.
+#[test]
+fn a_pair_that_is_found_again_is_in_step_only_after_its_first_sync() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 28751,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 95,
+                lag: 0,
+                stale: 0,
+                resolution: 0,
+                skew: -12,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 84,
+                lag: 0,
+                stale: 20,
+                resolution: 0,
+                skew: -4,
+                limit: 2000,
+                control_characters: false,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: false,
+            internal_copies: true,
+            late: 20,
+            twice: 0,
+            clock_offset: 0,
+            deadline: 193,
+            lease: 253,
+        },
+        steps: vec![
+            Step {
+                at: 123354,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Quotation(4) }),
+                salt: 2211620426178340613,
+            },
+            Step {
+                at: 143690,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 6434124393877637279,
+            },
+            Step { at: 180648, what: Cron(PollCompany), salt: 17031392588925681816 },
+            Step { at: 261379, what: Person(Close { case: 1, side: Company }), salt: 16908730801157931527 },
+            Step { at: 2679180873, what: Cron(PollGoogle), salt: 2414607834394055136 },
+            Step { at: 2679660009, what: Cron(PollGoogle), salt: 11617355034911734915 },
+            Step { at: 2679667333, what: Cron(Cleanup), salt: 3118647217578851634 },
+            Step {
+                at: 2679818913,
+                what: Person(Comment { case: 1, side: Company, words: Long, internal: false }),
+                salt: 5959882785111541243,
+            },
+            Step { at: 2679961131, what: Cron(PollCompany), salt: 70450984372692479 },
+            Step {
+                at: 2680109520,
+                what: ByHand { case: 1, side: Google, dry_run: false },
+                salt: 1906527298537396504,
+            },
+        ],
+    });
+}

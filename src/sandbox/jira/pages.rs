@@ -125,7 +125,7 @@ async fn index(State(jira): State<SandboxJira>) -> Html<String> {
                     thead {
                         tr {
                             th { "Key" } th { "Summary" } th { "Priority" } th { "Status" }
-                            th { "Synchronised" } th { "Updated" }
+                            th { "Synchronised" } th { "Google case" } th { "Updated" }
                         }
                     }
                     tbody {
@@ -136,6 +136,7 @@ async fn index(State(jira): State<SandboxJira>) -> Html<String> {
                                 td { (issue.priority) }
                                 td { span.badge { (issue.status) } }
                                 td { @if issue.flagged { "yes" } @else { "no" } }
+                                td { (issue.google_name.as_deref().unwrap_or_default()) }
                                 td { (time(issue.updated)) }
                             }
                         }
