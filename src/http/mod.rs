@@ -121,7 +121,7 @@ struct Open {
     global: Shared<Option<Global>>,
 }
 
-/// The service's router. It needs the peer's address: [`serve`] tells it.
+/// The service's router. It needs the peer's address: [`serve()`] tells it.
 pub fn router(service: Service) -> Router {
     let mut router = Router::new();
     for (endpoint, path, access) in ROUTES {
