@@ -391,6 +391,10 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let source = Source::Attachment { id: attachment.id.clone() };
+            if self.ledger.has_copy(side, &source) {
+                // Another file of its name and size is a person's, and nobody has compared them.
+                continue;
+            }
             let stored_name = (self.facts[side].stored_filename)(&attachment.filename);
             let copy = candidates.attachments.iter().find(|candidate| {
                 looks_like(candidate, &stored_name, attachment.size)

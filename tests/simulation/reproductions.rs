@@ -855,3 +855,113 @@ fn a_pair_that_is_found_again_is_in_step_only_after_its_first_sync() {
         ],
     });
 }
+
+/// A pair that was found had its file copied; before its first complete sync, somebody attached another of the same name on the
+/// other side, which was then taken for the copy and lost.
+#[test]
+fn a_namesake_of_a_file_that_was_copied_is_not_its_copy() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 10924,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 110,
+                lag: 20,
+                stale: 5,
+                resolution: 1,
+                skew: -50,
+                limit: 400,
+                control_characters: false,
+                renames_files: false,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: false,
+                comment_when_closed: false,
+                knows_connector: false,
+                settles: 107,
+                lag: 60,
+                stale: 0,
+                resolution: 60,
+                skew: 0,
+                limit: 700,
+                control_characters: false,
+                renames_files: false,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: true,
+            internal_copies: false,
+            late: 20,
+            twice: 0,
+            clock_offset: 2478,
+            deadline: 201,
+            lease: 261,
+        },
+        steps: vec![
+            Step {
+                at: 812273,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(49), seconds: 16477 },
+                salt: 10812009946493937276,
+            },
+            Step {
+                at: 837667,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Long }),
+                salt: 509987244734873569,
+            },
+            Step { at: 2100100, what: Cron(PollCompany), salt: 2085968306292649809 },
+            Step { at: 3001750, what: Cron(DetectOutages), salt: 11154147329834264229 },
+            Step { at: 3301858, what: Cron(PollCompany), salt: 5458554730308750915 },
+            Step { at: 3600040, what: Cron(PollCompany), salt: 17484290100285945831 },
+            Step { at: 4200387, what: Cron(DetectOutages), salt: 1172608041105811928 },
+            Step {
+                at: 4325416,
+                what: Trouble { part: CompanyApi, trouble: Unreadable(65), seconds: 24468 },
+                salt: 2793183037513344412,
+            },
+            Step { at: 5100871, what: Cron(DetectOutages), salt: 10046184533199695125 },
+            Step {
+                at: 6816996,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 6595336729213368284,
+            },
+            Step { at: 6900083, what: Cron(PollGoogle), salt: 13201220558925340405 },
+            Step { at: 7203618, what: Cron(DetectOutages), salt: 7515405342767818158 },
+            Step {
+                at: 10566676,
+                what: Person(Comment { case: 1, side: Google, words: Quotation(3), internal: false }),
+                salt: 184417045396387948,
+            },
+            Step {
+                at: 10921727,
+                what: Person(Attach { case: 1, side: Google, file: Plain, internal: false }),
+                salt: 12024930407333592589,
+            },
+            Step {
+                at: 16589485,
+                what: Person(Attach { case: 1, side: Company, file: Plain, internal: false }),
+                salt: 14534448868850547943,
+            },
+            Step {
+                at: 21700546,
+                what: Person(Comment { case: 1, side: Google, words: Quotation(4), internal: false }),
+                salt: 16482890884862652531,
+            },
+            Step {
+                at: 23113906,
+                what: Person(Comment { case: 1, side: Google, words: Short, internal: false }),
+                salt: 2904745521584229592,
+            },
+            Step { at: 24301318, what: Cron(PollGoogle), salt: 10817831918544994435 },
+        ],
+    });
+}
