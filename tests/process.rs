@@ -238,9 +238,11 @@ async fn the_sandbox_shows_cases_travelling(kind: &str, name: &str) {
         .spawn()
         .unwrap();
     let mut process = Process(child);
-    let printed = BufReader::new(process.0.stdout.take().unwrap());
+    let mut printed = BufReader::new(process.0.stdout.take().unwrap()).lines();
     let line = format!("the company's side ({name})");
-    assert!(printed.lines().any(|printed| printed.unwrap().contains(&line)), "it says what runs where");
+    assert!(printed.by_ref().any(|printed| printed.unwrap().contains(&line)), "it says what runs where");
+    // It goes on printing, and must not find the pipe closed.
+    std::thread::spawn(move || printed.for_each(drop));
     let limit = Instant::now() + Duration::from_mins(2);
     let is_linked = |mapping: &Value| {
         let waits = |side: &str| !mapping[side]["waiting_since"].is_null();
