@@ -1,4 +1,4 @@
-//! A few answers of Request Tracker 5.0.3, REST 2, as the adapter asks for them: enough for every call to succeed. The real
+//! A few answers as Request Tracker's REST 2 gives them, written after what the adapter reads: enough for every call to succeed. The real
 //! one, in the suite `request_tracker`, says whether they are right; here they are there to be spoilt.
 
 use std::sync::{Arc, Mutex};
