@@ -81,7 +81,7 @@ pub(crate) struct World {
     pub(crate) jane: Person,
     pub(crate) joe: Person,
     pub(crate) slot: Slot,
-    store: Arc<SqliteStore>,
+    pub(crate) store: Arc<SqliteStore>,
     deps: Deps,
     waiting: Arc<Waiting>,
     _folder: tempfile::TempDir,
