@@ -10,6 +10,7 @@ pub(crate) mod crm;
 pub(crate) mod desk;
 pub(crate) mod idle;
 pub(crate) mod jira;
+pub(crate) mod log;
 pub(crate) mod request_tracker;
 pub(crate) mod servicenow;
 pub(crate) mod ugly;

@@ -2,8 +2,7 @@
 //! upstream repeats it, whole, decoded, or where a message is cut.
 
 use std::fmt::Write as _;
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::Request;
@@ -17,58 +16,17 @@ use casebridge::crm::servicenow::ServiceNowSettings;
 use casebridge::crm::zendesk::ZendeskSettings;
 use casebridge::entities::Priority;
 use casebridge::outbound::{Credentials, bearer};
-use casebridge::telemetry::{CloudLogging, LogSource, is_loggable};
 use serde_json::json;
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::connector::Connector;
 use crate::harness::INTERNAL_TOKEN;
+use crate::harness::log::Log;
 use crate::spoil::{How, Spoil};
 use crate::subjects::{Kind, clock, open_with};
 
 const ADMIN: &str = "adm1n-7f3a9c-secret";
 const GOOGLE: &str = "ya29.g00gle-5e1d-secret";
 const CRM: &str = "crm-8b2e4f6a-secret";
-
-/// Everything that is logged, as JSON and as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-
-    fn capture(&self) -> tracing::subscriber::DefaultGuard {
-        let source = LogSource::from_environment(|_| None);
-        let json = CloudLogging::new(source, clock(), self.clone()).with_filter(filter_fn(is_loggable));
-        let text =
-            tracing_subscriber::fmt::layer().with_writer(self.clone()).with_filter(filter_fn(is_loggable));
-        tracing::subscriber::set_default(tracing_subscriber::registry().with(json).with(text))
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'w> MakeWriter<'w> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'w self) -> Self {
-        self.clone()
-    }
-}
 
 /// Each way in which a CRM is told who calls: what it is, and the CRM.
 fn ways() -> Vec<(&'static str, Kind, Arc<dyn Credentials>)> {
@@ -162,7 +120,7 @@ async fn no_secret_is_told_whatever_the_upstreams_repeat() {
     let google: Arc<dyn Credentials> = Arc::new(bearer(GOOGLE).unwrap());
     for (what, kind, credentials) in ways() {
         let log = Log::default();
-        let _guard = log.capture();
+        let _guard = log.capture(clock());
         let header = header_of(&credentials).await;
         let connector = Connector::with(kind, [google.clone(), credentials], Some(ADMIN)).await;
         let mut told = String::new();

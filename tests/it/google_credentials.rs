@@ -2,7 +2,6 @@
 //!
 //! The key in `tests/fixtures/google` was made for these tests and opens nothing.
 
-use std::io;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,14 +19,12 @@ use casebridge::outbound::{
     Call, Credentials, GoogleCredentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, bearer,
 };
 use casebridge::secrets::{SecretCredentials, SecretManager};
-use casebridge::telemetry::{CloudLogging, LogSource, Metrics, is_loggable};
+use casebridge::telemetry::Metrics;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt as _;
 use url::Url;
+
+use crate::harness::log::Log;
 
 const KEY: &str = include_str!("../fixtures/google/key-for-tests-only.pem");
 const EMAIL: &str = "connector@p.iam.gserviceaccount.com";
@@ -164,41 +161,6 @@ async fn call(upstream: &Upstream) -> Result<Value, ApiError> {
     upstream.read(Call::get("/api")).await
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    /// Everything that the program would log, at the finest level, for as long as the guard lives.
-    fn capture(&self) -> tracing::subscriber::DefaultGuard {
-        let source = LogSource::from_environment(|_| None);
-        let layer = CloudLogging::new(source, clock(), self.clone()).with_filter(filter_fn(is_loggable));
-        tracing::subscriber::set_default(tracing_subscriber::registry().with(layer))
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'w> MakeWriter<'w> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'w self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn a_token_is_fetched_with_the_key_and_used_while_it_lasts() {
     let (google, at) = start(Google { token_lives: Some(3600), ..Google::default() }).await;
@@ -243,7 +205,7 @@ async fn calls_at_the_same_moment_share_one_token() {
 #[tokio::test]
 async fn no_log_and_no_error_holds_a_token_a_secret_or_the_key() {
     let log = Log::default();
-    let _guard = log.capture();
+    let _guard = log.capture(clock());
     let mut errors = String::new();
 
     let refusing = Google { token_lives: Some(3600), accepted: Some("x".to_owned()), ..Google::default() };

@@ -19,6 +19,7 @@ use casebridge::tasks::{Outcome, TaskKind};
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
+use crate::harness::log::Log;
 use crate::harness::serve;
 
 const ADMIN: &str = "the-admin-token-of-this-test";
@@ -357,4 +358,16 @@ fn every_alert_goes_by_a_metric_that_is_there_and_says_what_to_do() {
             }
         }
     }
+}
+
+#[test]
+fn what_another_thread_comes_by_first_is_heard_all_the_same() {
+    fn say() {
+        tracing::info!("heard");
+    }
+    let log = Log::default();
+    let _guard = log.capture(Arc::new(SystemClock));
+    std::thread::spawn(say).join().unwrap();
+    say();
+    assert_eq!(log.text().matches("heard").count(), 2, "as JSON and as text: {}", log.text());
 }
