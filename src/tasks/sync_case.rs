@@ -8,7 +8,7 @@ use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, po
 use crate::cases::Case;
 use crate::entities::{
     CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, MappingId, Notice, PendingCreation, Side, Sides,
-    Source, Waiting,
+    Source,
 };
 use crate::store::{StoreError, modify};
 use crate::sync::{
@@ -334,6 +334,7 @@ fn plan_carries(plan: &Plan) -> bool {
         | Action::AgreeOnPriority(_)
         | Action::Resolve(_)
         | Action::Unresolve
+        | Action::ForgetStatus
         | Action::RefusedReopening(_) => false,
     })
 }
@@ -372,12 +373,12 @@ async fn finish(
     let global = if found.is_empty() { None } else { Some(session.deps.store.global().await?) };
     session
         .save_either(|mapping| {
-            let in_step = |mapping: &CaseMapping, side: Side| {
-                global.as_ref().and_then(|global| mapping.synced_at(side, global)).unwrap_or(started)
-            };
-            for side in &found {
-                let since = in_step(mapping, *side);
-                mapping.waiting[*side].get_or_insert(Waiting { since, case_updated_at: updated[*side] });
+            if let Some(global) = &global {
+                for side in &found {
+                    if mapping.waiting[*side].is_none() {
+                        mapping.wait(*side, global, started).case_updated_at = updated[*side];
+                    }
+                }
                 mapping.new_content_at = mapping.new_content_at.max(started);
             }
             for side in &sides {
@@ -476,9 +477,9 @@ async fn save_link(
 }
 
 async fn paused(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
-    let now = session.started;
     if request.mode == Mode::Act && !session.mapping.paused {
-        session.save_either(|mapping| pause(mapping, now)).await?;
+        let (now, global) = (session.started, session.deps.store.global().await?);
+        session.save_either(|mapping| pause(mapping, &global, now)).await?;
     } else if session.mapping.lease.as_ref().is_some_and(|lease| lease.holder == request.holder) {
         session.save_either(|_| {}).await?;
     }
@@ -523,6 +524,7 @@ async fn gone(session: &mut Session<'_>, side: Side, request: &Request<'_>) -> R
             mapping.waiting = Sides::default();
             mapping.pending.retain(|pending| pending.source != Source::Notice(Notice::CounterpartGone));
             mapping.pending_creation = None;
+            mapping.pending_status = None;
             mapping.last_error = None;
         })
         .await?;
@@ -584,6 +586,7 @@ fn describe(plan: &Plan) -> Vec<String> {
         Action::Reopen { side } => format!("reopen the {side} case"),
         Action::Resolve(at) => format!("note that the pair is resolved as of {at}"),
         Action::Unresolve => "note that the pair is open again".to_owned(),
+        Action::ForgetStatus => "forget a change of status that got no answer".to_owned(),
         Action::RefusedReopening(Some(side)) => {
             format!("note that the {} case cannot be reopened as the {side} case was", side.other())
         }
