@@ -120,8 +120,6 @@ impl CommentToWrite {
 /// One thing to be done. Those that change a case come in the order in which they are to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// The flag is gone: carry nothing until it is back (`R20`).
-    Pause,
     /// The flag is back (`R20`).
     Resume,
     /// A write whose answer was lost did happen: record it (`R13`).
@@ -197,16 +195,14 @@ impl Plan {
     }
 }
 
-/// What a sync of `source` has to do for this pair. Empty if both sides are equal.
+/// What a sync of `source` has to do for this pair. Empty if both sides are equal, or the company case is not flagged (`R20`).
 #[must_use]
 pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilities>) -> Plan {
-    let mapping = pair.mapping;
     if !pair.company.case.synchronize {
-        let actions = if mapping.paused { Vec::new() } else { vec![Action::Pause] };
-        return Plan { actions, ..Plan::default() };
+        return Plan::default();
     }
     let mut planner = Planner::new(pair, rules, facts);
-    if mapping.paused {
+    if pair.mapping.paused {
         planner.plan.actions.push(Action::Resume);
     }
     planner.adopt();

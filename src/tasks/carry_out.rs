@@ -9,7 +9,7 @@ use crate::cases::{
     ApiError, ApiErrorKind, Attachment, CaseSystem, Comment, NewAttachment, NewComment, Visibility,
 };
 use crate::entities::{
-    CaseMapping, Entry, Global, ItemKind, Lease, Notice, Pending, PendingStatus, Side, Sides, Source, Waiting,
+    CaseMapping, Entry, ItemKind, Lease, Notice, Pending, PendingStatus, Side, Sides, Source, Waiting,
 };
 use crate::store::{StoreError, modify};
 use crate::sync::{Action, CommentToWrite, Plan, texts};
@@ -266,11 +266,6 @@ impl<'a> Session<'a> {
 
     async fn act(&mut self, action: &Action) -> Result<(), SyncError> {
         match action {
-            Action::Pause => {
-                let (now, global) = (self.started, self.deps.store.global().await?);
-                self.save(|mapping| pause(mapping, &global, now)).await?;
-                self.note("status", Side::Google, Some("paused".to_owned()), None);
-            }
             Action::Resume => self.save(|mapping| mapping.paused = false).await?,
             Action::Adopt(entry) => {
                 self.progress.settled.push((entry.side, entry.source.clone()));
@@ -556,14 +551,6 @@ pub(super) async fn outcomes(
     Ok(comments)
 }
 
-/// Nothing is carried until the flag is back. Both sides then have to be looked at, and no stamp may move meanwhile (`R20`).
-pub(super) fn pause(mapping: &mut CaseMapping, global: &Global, now: DateTime<Utc>) {
-    mapping.paused = true;
-    for side in Side::BOTH {
-        mapping.wait(side, global, now);
-    }
-}
-
 fn is_blocked(action: &Action, blocked: &Blocked) -> bool {
     match action {
         Action::Comment(comment) => match comment.source {
@@ -580,8 +567,7 @@ fn is_blocked(action: &Action, blocked: &Blocked) -> bool {
         | Action::Resolve(_)
         | Action::Unresolve
         | Action::RefusedReopening(_) => blocked.status,
-        Action::Pause
-        | Action::Resume
+        Action::Resume
         | Action::Adopt(_)
         | Action::Forget(_)
         | Action::ForgetStatus
@@ -612,8 +598,7 @@ fn block(blocked: &mut Blocked, action: &Action, error: &ApiError) {
             blocked.content[*side] = true;
         }
         Action::Close { .. } => blocked.status = true,
-        Action::Pause
-        | Action::Resume
+        Action::Resume
         | Action::Adopt(_)
         | Action::Forget(_)
         | Action::LinkBack { .. }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::admission::{Admission, AdmissionError, Decision, admit, decide, find, set_name};
-use super::carry_out::{Session, SyncError, outcomes, pause};
+use super::carry_out::{Session, SyncError, outcomes};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, poll};
 use crate::cases::Case;
 use crate::entities::{
@@ -326,8 +326,7 @@ fn plan_carries(plan: &Plan) -> bool {
         Action::Attach { .. } | Action::SetPriority { .. } | Action::Close { .. } | Action::Reopen { .. } => {
             true
         }
-        Action::Pause
-        | Action::Resume
+        Action::Resume
         | Action::Adopt(_)
         | Action::Forget(_)
         | Action::LinkBack { .. }
@@ -476,10 +475,19 @@ async fn save_link(
         .await
 }
 
+/// The company case is not flagged (`R20`).
 async fn paused(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
     if request.mode == Mode::Act && !session.mapping.paused {
+        // Nothing is carried until the flag is back. Both sides then have to be looked at, and no stamp may move meanwhile.
         let (now, global) = (session.started, session.deps.store.global().await?);
-        session.save_either(|mapping| pause(mapping, &global, now)).await?;
+        session
+            .save_either(|mapping| {
+                mapping.paused = true;
+                for side in Side::BOTH {
+                    mapping.wait(side, &global, now);
+                }
+            })
+            .await?;
     } else if session.mapping.lease.as_ref().is_some_and(|lease| lease.holder == request.holder) {
         session.save_either(|_| {}).await?;
     }
@@ -558,7 +566,6 @@ async fn told_without_answer(
 fn describe(plan: &Plan) -> Vec<String> {
     use crate::sync::Action;
     let actions = plan.actions.iter().map(|action| match action {
-        Action::Pause => "pause: the company case is not flagged".to_owned(),
         Action::Resume => "resume: the company case is flagged again".to_owned(),
         Action::Adopt(entry) => {
             format!("adopt {} {} on the {} case", kind_name(entry.kind), entry.id, entry.side)

@@ -134,7 +134,6 @@ impl World {
 
     fn act(&mut self, action: &Action) {
         match action {
-            Action::Pause => self.mapping.paused = true,
             Action::Resume => self.mapping.paused = false,
             Action::Adopt(entry) => self.record(entry.clone()),
             Action::Forget(pending) => self.mapping.pending.retain(|other| other != pending),
@@ -596,16 +595,15 @@ fn what_a_change_of_status_without_an_answer_left_is_no_persons_doing() {
 }
 
 #[test]
-fn an_unflagged_case_is_paused_once_and_then_left_alone() {
+fn an_unflagged_case_is_left_alone_until_its_flag_is_back() {
     let mut world = World::new();
     world.google.comments.push(comment("10", 5, "hello"));
     world.company.comments.push(comment("20", 5, "hello"));
     world.company.case.synchronize = false;
-    for source in Side::BOTH {
-        assert_eq!(world.plan(source).actions, [Action::Pause]);
+    for paused in [false, true] {
+        world.mapping.paused = paused;
+        assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
     }
-    world.mapping.paused = true;
-    assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
     world.company.case.synchronize = true;
     world.sync(Side::BOTH, 1);
     assert!(!world.mapping.paused);
