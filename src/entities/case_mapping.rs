@@ -415,6 +415,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_found_to_wait_does_so_since_its_side_was_last_in_step() {
+        let global = Global { google_last_polled_at: Some(at(50)), company_last_polled_at: None };
+        let mut mapping = mapping();
+        mapping.waiting[Side::Google] = None;
+        mapping.set_stored_synced_at(Side::Google, at(10));
+        for (now, since) in [(60, 50), (70, 50)] {
+            assert_eq!(mapping.wait(Side::Google, &global, at(now)).since, at(since));
+            assert_eq!(mapping.synced_at(Side::Google, &global), Some(at(50)));
+        }
+        let later = Global { google_last_polled_at: Some(at(80)), ..global };
+        assert_eq!(mapping.synced_at(Side::Google, &later), Some(at(50)), "polls change nothing about it");
+        // Of what was never in step, it is only known that it waits now.
+        mapping.recover();
+        mapping.waiting[Side::Google] = None;
+        assert_eq!(mapping.wait(Side::Google, &later, at(90)).since, at(90));
+        assert_eq!(mapping.synced_at(Side::Google, &later), None);
+    }
+
+    #[test]
     fn nothing_is_forgotten_while_a_write_has_no_outcome() {
         let horizons = Sides { google: Some(at(100)), company: Some(at(100)) };
         let mut mapping = mapping();

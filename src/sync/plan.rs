@@ -8,7 +8,8 @@ use super::snapshot::Snapshot;
 use super::texts;
 use crate::cases::{Attachment, Capabilities, Case, Comment, Needs, NewCase, Visibility, markers};
 use crate::entities::{
-    CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, Priority, Side, Sides, Source,
+    CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, PendingStatus, Priority, Side,
+    Sides, Source,
 };
 
 /// Which of the five things are kept in step.
@@ -291,6 +292,25 @@ impl<'a> Planner<'a> {
                 self.recover(side);
             }
         }
+        if let Some(done) = self.status_left_behind() {
+            let resolved = self.pair.mapping.resolved_at.is_some();
+            self.plan.actions.push(match done.closed {
+                closed if closed == resolved => Action::ForgetStatus,
+                true => Action::Resolve(self.closed_at(done.side.other())),
+                false => Action::Unresolve,
+            });
+        }
+    }
+
+    /// The closing or reopening without an answer, if its case is as it would have left it.
+    fn status_left_behind(&self) -> Option<PendingStatus> {
+        let pending = self.pair.mapping.pending_status;
+        pending.filter(|pending| self.pair.snapshot(pending.side).case.closed == pending.closed)
+    }
+
+    /// When the case of that side was closed, as far as it says.
+    fn closed_at(&self, side: Side) -> DateTime<Utc> {
+        self.pair.snapshot(side).case.updated_at.unwrap_or(self.pair.now)
     }
 
     fn record(&mut self, entry: Entry) {
@@ -631,27 +651,25 @@ impl<'a> Planner<'a> {
         let target = source.other();
         let (ours, theirs) = (&self.pair.snapshot(source).case, &self.pair.snapshot(target).case);
         let mapping = self.pair.mapping;
-        let closed_at = || ours.updated_at.unwrap_or(self.pair.now);
+        let closed_at = self.closed_at(source);
         let carried = self.rules.switches.status;
-        let resolved = mapping.resolved_at.is_some();
-        let happened = mapping
-            .pending_status
-            .filter(|pending| self.pair.snapshot(pending.side).case.closed == pending.closed);
-        let base = happened.map_or(resolved, |pending| pending.closed);
+        let done = self.status_left_behind();
+        let base = done.map_or(mapping.resolved_at.is_some(), |done| done.closed);
         let mut actions = StatusActions::default();
+        if let Some(begun) = mapping.pending_status
+            && (ours.closed, theirs.closed) == (base, base)
+            && done.is_none()
+            && !self.waits_for(begun.side, begun.attempted_at)
+        {
+            actions.rest.push(Action::ForgetStatus);
+        }
         match (base, ours.closed, theirs.closed) {
-            (_, true, true) if !resolved => actions.rest.push(Action::Resolve(closed_at())),
-            (_, false, false) if resolved => actions.rest.push(Action::Unresolve),
-            (_, closed, also) if closed == also && mapping.pending_status.is_some() => {
-                let unsettled = mapping.pending_status.filter(|_| happened.is_none());
-                if !unsettled.is_some_and(|pending| self.waits_for(pending.side, pending.attempted_at)) {
-                    actions.rest.push(Action::ForgetStatus);
-                }
-            }
+            (false, true, true) => actions.rest.push(Action::Resolve(closed_at)),
             (false, true, false) if carried => {
-                actions.rest = vec![Action::Close { side: target }, Action::Resolve(closed_at())];
+                actions.rest = vec![Action::Close { side: target }, Action::Resolve(closed_at)];
             }
-            (_, true, true) if Side::BOTH.into_iter().any(|side| mapping.reopen_refused[side]) => {
+            (true, false, false) => actions.rest.push(Action::Unresolve),
+            (true, true, true) if Side::BOTH.into_iter().any(|side| mapping.reopen_refused[side]) => {
                 actions.rest.push(Action::RefusedReopening(None));
             }
             (true, false, true) if carried => {

@@ -563,9 +563,9 @@ fn what_a_change_of_status_without_an_answer_left_is_no_persons_doing() {
         (false, (Company, true, 1), true, true, "resolve", "resolve"),
         (true, (Company, false, 1), false, false, "unresolve", "unresolve"),
         // It happened, and a person has taken back what was carried.
-        (false, (Company, true, 1), false, true, "reopen company, unresolve", ""),
-        (false, (Google, true, 1), true, false, "", "tell company, remember refusal"),
-        (true, (Company, false, 1), true, false, "close company, resolve", ""),
+        (false, (Company, true, 1), false, true, "resolve, reopen company, unresolve", "resolve"),
+        (false, (Google, true, 1), true, false, "resolve", "resolve, tell company, remember refusal"),
+        (true, (Company, false, 1), true, false, "unresolve, close company, resolve", "unresolve"),
         // It did not happen, or has not yet: once more.
         (false, (Company, true, 1), true, false, "close company, resolve", ""),
         (true, (Company, false, 1), false, true, "reopen company, unresolve", ""),

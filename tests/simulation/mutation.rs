@@ -180,6 +180,7 @@ pub(crate) fn stored(world: &Shared, mut mapping: CaseMapping) -> CaseMapping {
         Some(M::PendingForgotten) => {
             mapping.pending.clear();
             mapping.pending_creation = None;
+            mapping.pending_status = None;
         }
         Some(M::LedgerForgotten) => mapping.ledger = Ledger::default(),
         Some(M::NoBase) => mapping.priority = None,

@@ -1042,3 +1042,117 @@ fn a_case_that_the_connector_opened_without_an_answer_is_no_persons_reopening() 
         ],
     });
 }
+
+/// A case was closed at Google, which did not answer; meanwhile a person had opened the company case again. That the closing had
+/// happened was not recorded, then or ever.
+#[test]
+fn a_closing_without_an_answer_that_a_person_took_back_is_recorded() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 478,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 69,
+                lag: 60,
+                stale: 0,
+                resolution: 1,
+                skew: -31,
+                limit: 2000,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 101,
+                lag: 0,
+                stale: 0,
+                resolution: 60,
+                skew: -4,
+                limit: 400,
+                control_characters: true,
+                renames_files: false,
+                idempotent: true,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: false,
+            internal_copies: false,
+            late: 20,
+            twice: 25,
+            clock_offset: 1946,
+            deadline: 232,
+            lease: 292,
+        },
+        steps: vec![
+            Step { at: 663, what: Cron(PollGoogle), salt: 1676275896204787923 },
+            Step {
+                at: 51986,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 1867465021730520561,
+            },
+            Step {
+                at: 58710,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Short }),
+                salt: 9183612820809741356,
+            },
+            Step { at: 60505, what: Cron(PollGoogle), salt: 8226543272541104022 },
+            Step { at: 60760, what: Cron(PollCompany), salt: 11853305993136150235 },
+            Step {
+                at: 83203,
+                what: Trouble { part: GoogleApi, trouble: Slow, seconds: 157 },
+                salt: 9397971145436448478,
+            },
+            Step { at: 120588, what: Cron(PollCompany), salt: 18357383423060883544 },
+            Step {
+                at: 123000,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(38), seconds: 224 },
+                salt: 14593963979295773754,
+            },
+            Step {
+                at: 158727,
+                what: Trouble { part: CompanyApi, trouble: RateLimited(39), seconds: 239 },
+                salt: 3812856920193193097,
+            },
+            Step {
+                at: 197024,
+                what: Person(Prioritise { case: 0, side: Google, priority: 2 }),
+                salt: 5325753054752035841,
+            },
+            Step {
+                at: 198363,
+                what: Person(Comment { case: 0, side: Company, words: Long, internal: false }),
+                salt: 7189123948686549282,
+            },
+            Step { at: 173040003, what: Cron(PollGoogle), salt: 6989572405442477302 },
+            Step { at: 173041830, what: Cron(PollCompany), salt: 2328083768266764140 },
+            Step { at: 173043905, what: Cron(DetectOutages), salt: 18433834808790764877 },
+            Step { at: 173100962, what: Cron(PollCompany), salt: 2136849686325526870 },
+            Step {
+                at: 173449671,
+                what: Trouble { part: Store, trouble: RateLimited(34), seconds: 416 },
+                salt: 14275869405933981005,
+            },
+            Step {
+                at: 173478764,
+                what: Person(Close { case: 0, side: Company }),
+                salt: 17848849667910444489,
+            },
+            Step {
+                at: 173806810,
+                what: Person(Reopen { case: 0, side: Company }),
+                salt: 1452507147416022297,
+            },
+        ],
+    });
+}
