@@ -38,6 +38,17 @@ pub struct PendingCreation {
     pub attempted_at: DateTime<Utc>,
 }
 
+/// A case was to be closed or opened again, and whether it was is not known (`R13`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingStatus {
+    /// Whose case.
+    pub side: Side,
+    /// Whether it was to be closed.
+    pub closed: bool,
+    /// When, by our clock.
+    pub attempted_at: DateTime<Utc>,
+}
+
 /// One for each synchronised pair of cases; deleted by cleanup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(
@@ -93,6 +104,8 @@ pub struct CaseMapping {
     pub pending: Vec<Pending>,
     /// The creation of the counterpart, if its outcome is not known (`R13`).
     pub pending_creation: Option<PendingCreation>,
+    /// The closing or reopening of one of the cases, if its outcome is not known (`R13`).
+    pub pending_status: Option<PendingStatus>,
     /// The counterpart existed before this mapping: until the first complete sync, copies are recognised by their text.
     pub recovering: bool,
     /// Into how many parts the description was split when the counterpart's creation was begun; 1 if it was not.
@@ -145,6 +158,7 @@ impl CaseMapping {
             ledger: Ledger::default(),
             pending: Vec::new(),
             pending_creation: None,
+            pending_status: None,
             recovering: false,
             description_parts: 1,
             paused: false,
@@ -215,6 +229,13 @@ impl CaseMapping {
             Some(waiting) if stored.is_some() => stored.max(Some(waiting.since)),
             None | Some(_) => stored,
         }
+    }
+
+    /// Notes that something waits on a side, of which nothing was known before `now`: it waits since the side was last known
+    /// to be in step. If it is known already, since when stays as it is.
+    pub fn wait(&mut self, side: Side, global: &Global, now: DateTime<Utc>) -> &mut Waiting {
+        let since = self.synced_at(side, global).unwrap_or(now);
+        self.waiting[side].get_or_insert(Waiting { since, case_updated_at: None })
     }
 
     /// Whether the outage comment stands on that side's case.
@@ -303,6 +324,9 @@ impl CaseMapping {
         }
         if let Some(creation) = &mut self.pending_creation {
             creation.attempted_at = creation.attempted_at.max(at);
+        }
+        if let Some(status) = &mut self.pending_status {
+            status.attempted_at = status.attempted_at.max(at);
         }
     }
 

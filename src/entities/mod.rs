@@ -10,7 +10,7 @@ mod priority;
 mod side;
 mod tolerance;
 
-pub use case_mapping::{CaseMapping, FirstSeen, Lease, PendingCreation, Waiting};
+pub use case_mapping::{CaseMapping, FirstSeen, Lease, PendingCreation, PendingStatus, Waiting};
 pub use global::Global;
 pub use ledger::{Entry, ItemKind, Ledger, Notice, Pending, Source};
 pub use names::{CompanyCaseId, GoogleCaseName, MappingId, NameError};

@@ -41,7 +41,9 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
         "paused": mapping.paused,
         "gone": mapping.gone,
         "copies": mapping.ledger.entries().len(),
-        "writes_without_answer": mapping.pending.len() + usize::from(mapping.pending_creation.is_some()),
+        "writes_without_answer": mapping.pending.len()
+            + usize::from(mapping.pending_creation.is_some())
+            + usize::from(mapping.pending_status.is_some()),
         "leased_until": mapping.lease.as_ref().map(|lease| lease.expires_at).filter(|until| *until > now),
         "last_error": mapping.last_error,
     })

@@ -5,8 +5,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::entities::{
-    CaseMapping, CompanyCaseId, GoogleCaseName, Lease, Ledger, MappingId, Pending, PendingCreation, Priority,
-    Side, Sides, Waiting,
+    CaseMapping, CompanyCaseId, GoogleCaseName, Lease, Ledger, MappingId, Pending, PendingCreation,
+    PendingStatus, Priority, Side, Sides, Waiting,
 };
 
 use super::{MappingFilter, StoreError};
@@ -55,6 +55,8 @@ struct Details {
     pending: Vec<Pending>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pending_creation: Option<PendingCreation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending_status: Option<PendingStatus>,
     #[serde(default)]
     recovering: bool,
     #[serde(default = "one")]
@@ -118,6 +120,7 @@ impl Record {
             ledger,
             pending,
             pending_creation,
+            pending_status,
             recovering,
             description_parts,
             paused,
@@ -137,6 +140,7 @@ impl Record {
             ledger,
             pending,
             pending_creation,
+            pending_status,
             recovering,
             description_parts,
             paused,
@@ -217,6 +221,7 @@ impl Record {
             ledger: details.ledger,
             pending: details.pending,
             pending_creation: details.pending_creation,
+            pending_status: details.pending_status,
             recovering: details.recovering,
             description_parts: details.description_parts,
             paused: details.paused,
@@ -441,6 +446,9 @@ pub(super) fn cut(mut mapping: CaseMapping) -> CaseMapping {
     }
     if let Some(creation) = &mut mapping.pending_creation {
         creation.attempted_at = cut_time(creation.attempted_at);
+    }
+    if let Some(status) = &mut mapping.pending_status {
+        status.attempted_at = cut_time(status.attempted_at);
     }
     let is_cut = |time: Option<DateTime<Utc>>| time.map(cut_time) == time;
     if !mapping.ledger.entries().iter().all(|entry| is_cut(entry.source_at) && is_cut(entry.written_at)) {

@@ -120,8 +120,6 @@ impl CommentToWrite {
 /// One thing to be done. Those that change a case come in the order in which they are to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// The flag is gone: carry nothing until it is back (`R20`).
-    Pause,
     /// The flag is back (`R20`).
     Resume,
     /// A write whose answer was lost did happen: record it (`R13`).
@@ -169,6 +167,8 @@ pub enum Action {
     Resolve(DateTime<Utc>),
     /// The pair is open again.
     Unresolve,
+    /// Nothing is left of a closing or reopening whose answer was lost: both cases agree, and it has settled (`R13`).
+    ForgetStatus,
     /// The case on this side was told that the other cannot follow its reopening (`R19`); `None`: that is settled.
     RefusedReopening(Option<Side>),
 }
@@ -195,16 +195,14 @@ impl Plan {
     }
 }
 
-/// What a sync of `source` has to do for this pair. Empty if both sides are equal.
+/// What a sync of `source` has to do for this pair. Empty if both sides are equal, or the company case is not flagged (`R20`).
 #[must_use]
 pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilities>) -> Plan {
-    let mapping = pair.mapping;
     if !pair.company.case.synchronize {
-        let actions = if mapping.paused { Vec::new() } else { vec![Action::Pause] };
-        return Plan { actions, ..Plan::default() };
+        return Plan::default();
     }
     let mut planner = Planner::new(pair, rules, facts);
-    if mapping.paused {
+    if pair.mapping.paused {
         planner.plan.actions.push(Action::Resume);
     }
     planner.adopt();
@@ -609,34 +607,51 @@ impl<'a> Planner<'a> {
 
     /// Whether an earlier try to write this may still be under way.
     fn has_to_wait(&mut self, side: Side, source: &Source) -> bool {
-        let settles = self.facts[side].write_settles;
         let earlier = self.pending.iter().find(|pending| pending.side == side && pending.source == *source);
-        let Some(earlier) = earlier.filter(|pending| self.pair.now < pending.attempted_at + settles) else {
-            return false;
-        };
-        self.plan.waits.push(format!(
-            "a write to the {side} case that was begun at {} got no answer; it is looked for until {}",
-            earlier.attempted_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-            (earlier.attempted_at + settles).to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        ));
-        true
+        earlier.map(|pending| pending.attempted_at).is_some_and(|at| self.waits_for(side, at))
     }
 
-    /// The three-way merge of the status (`R19`); the base is whether the mapping is resolved.
+    /// Whether a write to that side, attempted at that time, may still take effect: then the plan waits for it.
+    fn waits_for(&mut self, side: Side, attempted_at: DateTime<Utc>) -> bool {
+        let settled_at = attempted_at + self.facts[side].write_settles;
+        let waits = self.pair.now < settled_at;
+        if waits {
+            self.plan.waits.push(format!(
+                "a write to the {side} case that was begun at {} got no answer; it is looked for until {}",
+                attempted_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+                settled_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            ));
+        }
+        waits
+    }
+
+    /// The three-way merge of the status (`R19`). The base is whether the mapping is resolved; but a case that is as a write
+    /// without an answer would have left it was not changed by a person (`R13`).
     fn status(&mut self, source: Side) -> StatusActions {
         let target = source.other();
         let (ours, theirs) = (&self.pair.snapshot(source).case, &self.pair.snapshot(target).case);
         let mapping = self.pair.mapping;
         let closed_at = || ours.updated_at.unwrap_or(self.pair.now);
         let carried = self.rules.switches.status;
+        let resolved = mapping.resolved_at.is_some();
+        let happened = mapping
+            .pending_status
+            .filter(|pending| self.pair.snapshot(pending.side).case.closed == pending.closed);
+        let base = happened.map_or(resolved, |pending| pending.closed);
         let mut actions = StatusActions::default();
-        match (mapping.resolved_at.is_some(), ours.closed, theirs.closed) {
-            (false, true, true) => actions.rest.push(Action::Resolve(closed_at())),
+        match (base, ours.closed, theirs.closed) {
+            (_, true, true) if !resolved => actions.rest.push(Action::Resolve(closed_at())),
+            (_, false, false) if resolved => actions.rest.push(Action::Unresolve),
+            (_, closed, also) if closed == also && mapping.pending_status.is_some() => {
+                let unsettled = mapping.pending_status.filter(|_| happened.is_none());
+                if !unsettled.is_some_and(|pending| self.waits_for(pending.side, pending.attempted_at)) {
+                    actions.rest.push(Action::ForgetStatus);
+                }
+            }
             (false, true, false) if carried => {
                 actions.rest = vec![Action::Close { side: target }, Action::Resolve(closed_at())];
             }
-            (true, false, false) => actions.rest.push(Action::Unresolve),
-            (true, true, true) if Side::BOTH.into_iter().any(|side| mapping.reopen_refused[side]) => {
+            (_, true, true) if Side::BOTH.into_iter().any(|side| mapping.reopen_refused[side]) => {
                 actions.rest.push(Action::RefusedReopening(None));
             }
             (true, false, true) if carried => {

@@ -8,7 +8,9 @@ use super::report::CarriedItem;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, CaseSystem, Comment, NewAttachment, NewComment, Visibility,
 };
-use crate::entities::{CaseMapping, Entry, ItemKind, Lease, Notice, Pending, Side, Sides, Source, Waiting};
+use crate::entities::{
+    CaseMapping, Entry, ItemKind, Lease, Notice, Pending, PendingStatus, Side, Sides, Source, Waiting,
+};
 use crate::store::{StoreError, modify};
 use crate::sync::{Action, CommentToWrite, Plan, texts};
 use crate::telemetry::{CarriedLabels, SideLabels};
@@ -210,10 +212,11 @@ impl<'a> Session<'a> {
         let started = self.started;
         let progress = std::mem::take(&mut self.progress);
         let holder = self.holder;
+        let global = self.deps.store.global().await?;
         modify(self.deps.store.as_ref(), self.mapping.clone(), |mapping| {
             let before = mapping.clone();
             progress.apply(mapping);
-            mapping.waiting[side].get_or_insert(Waiting { since: started, case_updated_at: None });
+            mapping.wait(side, &global, started);
             mapping.last_error = Some(reason.to_owned());
             if mapping.lease.as_ref().is_some_and(|lease| lease.holder == holder) {
                 mapping.lease = None;
@@ -263,11 +266,6 @@ impl<'a> Session<'a> {
 
     async fn act(&mut self, action: &Action) -> Result<(), SyncError> {
         match action {
-            Action::Pause => {
-                let now = self.started;
-                self.save(|mapping| pause(mapping, now)).await?;
-                self.note("status", Side::Google, Some("paused".to_owned()), None);
-            }
             Action::Resume => self.save(|mapping| mapping.paused = false).await?,
             Action::Adopt(entry) => {
                 self.progress.settled.push((entry.side, entry.source.clone()));
@@ -289,20 +287,20 @@ impl<'a> Session<'a> {
             Action::AgreeOnPriority(priority) => {
                 self.save(|mapping| mapping.priority = Some(*priority)).await?;
             }
-            Action::Close { side } => {
-                let id = self.case_id(*side)?;
-                self.deps.systems[*side].close(&id).await?;
-                self.note("status", *side, Some("closed".to_owned()), None);
+            Action::Close { side } => self.set_closed(*side, true).await?,
+            Action::Reopen { side } => self.set_closed(*side, false).await?,
+            Action::ForgetStatus => self.save(|mapping| mapping.pending_status = None).await?,
+            Action::Resolve(at) => {
+                self.save(|mapping| {
+                    mapping.resolved_at = Some(*at);
+                    mapping.pending_status = None;
+                })
+                .await?;
             }
-            Action::Reopen { side } => {
-                let id = self.case_id(*side)?;
-                self.deps.systems[*side].reopen(&id).await?;
-                self.note("status", *side, Some("reopened".to_owned()), None);
-            }
-            Action::Resolve(at) => self.save(|mapping| mapping.resolved_at = Some(*at)).await?,
             Action::Unresolve => {
                 self.save(|mapping| {
                     mapping.resolved_at = None;
+                    mapping.pending_status = None;
                     mapping.reopen_refused = Sides::default();
                 })
                 .await?;
@@ -315,6 +313,26 @@ impl<'a> Session<'a> {
                 .await?;
             }
         }
+        Ok(())
+    }
+
+    /// Closes a case or opens it again. That this begins is saved first: if no answer comes, what is found there the next time
+    /// may be the connector's own doing, and no person's (`R13`, `R19`).
+    async fn set_closed(&mut self, side: Side, closed: bool) -> Result<(), SyncError> {
+        let id = self.case_id(side)?;
+        let earlier = self.mapping.pending_status;
+        let begun = PendingStatus { side, closed, attempted_at: self.deps.clock.now() };
+        self.save(|mapping| mapping.pending_status = Some(begun)).await?;
+        let system = &self.deps.systems[side];
+        let outcome = if closed { system.close(&id).await } else { system.reopen(&id).await };
+        if let Err(error) = outcome {
+            let unanswered = PendingStatus { attempted_at: self.deps.clock.now(), ..begun };
+            let left = if error.may_have_happened() { Some(unanswered) } else { earlier };
+            self.save(|mapping| mapping.pending_status = left).await?;
+            return Err(error.into());
+        }
+        let what = if closed { "closed" } else { "reopened" };
+        self.note("status", side, Some(what.to_owned()), None);
         Ok(())
     }
 
@@ -533,14 +551,6 @@ pub(super) async fn outcomes(
     Ok(comments)
 }
 
-/// Nothing is carried until the flag is back. Both sides then have to be looked at, and no stamp may move meanwhile (`R20`).
-pub(super) fn pause(mapping: &mut CaseMapping, now: DateTime<Utc>) {
-    mapping.paused = true;
-    for side in Side::BOTH {
-        mapping.waiting[side].get_or_insert(Waiting { since: now, case_updated_at: None });
-    }
-}
-
 fn is_blocked(action: &Action, blocked: &Blocked) -> bool {
     match action {
         Action::Comment(comment) => match comment.source {
@@ -557,10 +567,10 @@ fn is_blocked(action: &Action, blocked: &Blocked) -> bool {
         | Action::Resolve(_)
         | Action::Unresolve
         | Action::RefusedReopening(_) => blocked.status,
-        Action::Pause
-        | Action::Resume
+        Action::Resume
         | Action::Adopt(_)
         | Action::Forget(_)
+        | Action::ForgetStatus
         | Action::LinkBack { .. }
         | Action::SetPriority { .. } => false,
     }
@@ -588,14 +598,14 @@ fn block(blocked: &mut Blocked, action: &Action, error: &ApiError) {
             blocked.content[*side] = true;
         }
         Action::Close { .. } => blocked.status = true,
-        Action::Pause
-        | Action::Resume
+        Action::Resume
         | Action::Adopt(_)
         | Action::Forget(_)
         | Action::LinkBack { .. }
         | Action::AgreeOnPriority(_)
         | Action::Resolve(_)
         | Action::Unresolve
+        | Action::ForgetStatus
         | Action::RefusedReopening(_) => {}
     }
 }

@@ -306,9 +306,7 @@ async fn note_news(
             return false;
         }
         // Not since now: if the poll was late, so is the case.
-        let in_step = mapping.synced_at(side, global).unwrap_or(started);
-        let since = mapping.waiting[side].map_or(in_step, |waiting| waiting.since);
-        mapping.waiting[side] = Some(Waiting { since, case_updated_at: case.updated_at });
+        mapping.wait(side, global, started).case_updated_at = case.updated_at;
         mapping.new_content_at = mapping.new_content_at.max(started);
         true
     })

@@ -3,12 +3,12 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::admission::{Admission, AdmissionError, Decision, admit, decide, find, set_name};
-use super::carry_out::{Session, SyncError, outcomes, pause};
+use super::carry_out::{Session, SyncError, outcomes};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, poll};
 use crate::cases::{Case, Found};
 use crate::entities::{
     CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, MappingId, Notice, PendingCreation, Side, Sides,
-    Source, Waiting,
+    Source,
 };
 use crate::store::{StoreError, modify};
 use crate::sync::{
@@ -327,14 +327,14 @@ fn plan_carries(plan: &Plan) -> bool {
         Action::Attach { .. } | Action::SetPriority { .. } | Action::Close { .. } | Action::Reopen { .. } => {
             true
         }
-        Action::Pause
-        | Action::Resume
+        Action::Resume
         | Action::Adopt(_)
         | Action::Forget(_)
         | Action::LinkBack { .. }
         | Action::AgreeOnPriority(_)
         | Action::Resolve(_)
         | Action::Unresolve
+        | Action::ForgetStatus
         | Action::RefusedReopening(_) => false,
     })
 }
@@ -373,12 +373,12 @@ async fn finish(
     let global = if found.is_empty() { None } else { Some(session.deps.store.global().await?) };
     session
         .save_either(|mapping| {
-            let in_step = |mapping: &CaseMapping, side: Side| {
-                global.as_ref().and_then(|global| mapping.synced_at(side, global)).unwrap_or(started)
-            };
-            for side in &found {
-                let since = in_step(mapping, *side);
-                mapping.waiting[*side].get_or_insert(Waiting { since, case_updated_at: updated[*side] });
+            if let Some(global) = &global {
+                for side in &found {
+                    if mapping.waiting[*side].is_none() {
+                        mapping.wait(*side, global, started).case_updated_at = updated[*side];
+                    }
+                }
                 mapping.new_content_at = mapping.new_content_at.max(started);
             }
             for side in &sides {
@@ -476,10 +476,19 @@ async fn save_link(
         .await
 }
 
+/// The company case is not flagged (`R20`).
 async fn paused(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
-    let now = session.started;
     if request.mode == Mode::Act && !session.mapping.paused {
-        session.save_either(|mapping| pause(mapping, now)).await?;
+        // Nothing is carried until the flag is back. Both sides then have to be looked at, and no stamp may move meanwhile.
+        let (now, global) = (session.started, session.deps.store.global().await?);
+        session
+            .save_either(|mapping| {
+                mapping.paused = true;
+                for side in Side::BOTH {
+                    mapping.wait(side, &global, now);
+                }
+            })
+            .await?;
     } else if session.mapping.lease.as_ref().is_some_and(|lease| lease.holder == request.holder) {
         session.save_either(|_| {}).await?;
     }
@@ -524,6 +533,7 @@ async fn gone(session: &mut Session<'_>, side: Side, request: &Request<'_>) -> R
             mapping.waiting = Sides::default();
             mapping.pending.retain(|pending| pending.source != Source::Notice(Notice::CounterpartGone));
             mapping.pending_creation = None;
+            mapping.pending_status = None;
             mapping.last_error = None;
         })
         .await?;
@@ -557,7 +567,6 @@ async fn told_without_answer(
 fn describe(plan: &Plan) -> Vec<String> {
     use crate::sync::Action;
     let actions = plan.actions.iter().map(|action| match action {
-        Action::Pause => "pause: the company case is not flagged".to_owned(),
         Action::Resume => "resume: the company case is flagged again".to_owned(),
         Action::Adopt(entry) => {
             format!("adopt {} {} on the {} case", kind_name(entry.kind), entry.id, entry.side)
@@ -585,6 +594,7 @@ fn describe(plan: &Plan) -> Vec<String> {
         Action::Reopen { side } => format!("reopen the {side} case"),
         Action::Resolve(at) => format!("note that the pair is resolved as of {at}"),
         Action::Unresolve => "note that the pair is open again".to_owned(),
+        Action::ForgetStatus => "forget a change of status that got no answer".to_owned(),
         Action::RefusedReopening(Some(side)) => {
             format!("note that the {} case cannot be reopened as the {side} case was", side.other())
         }

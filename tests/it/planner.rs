@@ -2,8 +2,8 @@
 
 use casebridge::cases::{Attachment, Capabilities, Case, Comment, TextLimit, Visibility, markers};
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, Pending, Priority,
-    PriorityReading, Side, Sides, Source,
+    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, Pending, PendingStatus,
+    Priority, PriorityReading, Side, Sides, Source,
 };
 use casebridge::sync::{
     Action, Left, Pair, Plan, Rules, Snapshot, Strangers, Switches, left_on, plan, texts,
@@ -127,9 +127,13 @@ impl World {
         }
     }
 
+    fn set_closed(&mut self, side: Side, closed: bool) {
+        self.mapping.pending_status = Some(PendingStatus { side, closed, attempted_at: self.now });
+        self.snapshot(side).case.closed = closed;
+    }
+
     fn act(&mut self, action: &Action) {
         match action {
-            Action::Pause => self.mapping.paused = true,
             Action::Resume => self.mapping.paused = false,
             Action::Adopt(entry) => self.record(entry.clone()),
             Action::Forget(pending) => self.mapping.pending.retain(|other| other != pending),
@@ -189,14 +193,19 @@ impl World {
                 self.snapshot(*side).case.priority = PriorityReading::exactly(*priority);
             }
             Action::AgreeOnPriority(priority) => self.mapping.priority = Some(*priority),
-            Action::Close { side } => self.snapshot(*side).case.closed = true,
+            Action::Close { side } => self.set_closed(*side, true),
             Action::Reopen { side } => {
                 assert!(self.facts[*side].reopen, "reopened what cannot be reopened");
-                self.snapshot(*side).case.closed = false;
+                self.set_closed(*side, false);
             }
-            Action::Resolve(at) => self.mapping.resolved_at = Some(*at),
+            Action::ForgetStatus => self.mapping.pending_status = None,
+            Action::Resolve(at) => {
+                self.mapping.resolved_at = Some(*at);
+                self.mapping.pending_status = None;
+            }
             Action::Unresolve => {
                 self.mapping.resolved_at = None;
+                self.mapping.pending_status = None;
                 self.mapping.reopen_refused = Sides::default();
             }
             Action::RefusedReopening(refused) => {
@@ -519,23 +528,8 @@ fn the_status_is_merged_three_ways() {
         world.google.case.closed = google;
         world.company.case.closed = company;
         for (source, expected) in [(Side::Google, google_plan), (Side::Company, company_plan)] {
-            let shown: Vec<String> = world
-                .plan(source)
-                .actions
-                .iter()
-                .map(|action| match action {
-                    Action::Close { side } => format!("close {side}"),
-                    Action::Reopen { side } => format!("reopen {side}"),
-                    Action::Resolve(_) => "resolve".to_owned(),
-                    Action::Unresolve => "unresolve".to_owned(),
-                    Action::RefusedReopening(Some(_)) => "remember refusal".to_owned(),
-                    Action::RefusedReopening(None) => "forget refusal".to_owned(),
-                    Action::Comment(comment) => format!("tell {}", comment.side),
-                    other => panic!("{other:?}"),
-                })
-                .collect();
             assert_eq!(
-                shown.join(", "),
+                status_actions(&world.plan(source)),
                 expected,
                 "{source}: {resolved} {refused} google {google} company {company}"
             );
@@ -543,17 +537,73 @@ fn the_status_is_merged_three_ways() {
     }
 }
 
+/// What a plan that is about nothing but the status does, in words.
+fn status_actions(plan: &Plan) -> String {
+    let shown = plan.actions.iter().map(|action| match action {
+        Action::Close { side } => format!("close {side}"),
+        Action::Reopen { side } => format!("reopen {side}"),
+        Action::Resolve(_) => "resolve".to_owned(),
+        Action::Unresolve => "unresolve".to_owned(),
+        Action::ForgetStatus => "forget the write".to_owned(),
+        Action::RefusedReopening(Some(_)) => "remember refusal".to_owned(),
+        Action::RefusedReopening(None) => "forget refusal".to_owned(),
+        Action::Comment(comment) => format!("tell {}", comment.side),
+        other => panic!("{other:?}"),
+    });
+    shown.chain(plan.waits.iter().map(|_| "wait".to_owned())).collect::<Vec<_>>().join(", ")
+}
+
+/// A case that was closed, or opened again, by the connector without its learning so was not closed, or opened, by a person.
 #[test]
-fn an_unflagged_case_is_paused_once_and_then_left_alone() {
+fn what_a_change_of_status_without_an_answer_left_is_no_persons_doing() {
+    use Side::{Company, Google};
+    // Resolved; a case, whether it was to be closed, and how long ago; Google's closed; the company's closed; the plans.
+    for (resolved, (side, close, ago), google, company, google_plan, company_plan) in [
+        // It happened, and nobody has done anything since.
+        (false, (Company, true, 1), true, true, "resolve", "resolve"),
+        (true, (Company, false, 1), false, false, "unresolve", "unresolve"),
+        // It happened, and a person has taken back what was carried.
+        (false, (Company, true, 1), false, true, "reopen company, unresolve", ""),
+        (false, (Google, true, 1), true, false, "", "tell company, remember refusal"),
+        (true, (Company, false, 1), true, false, "close company, resolve", ""),
+        // It did not happen, or has not yet: once more.
+        (false, (Company, true, 1), true, false, "close company, resolve", ""),
+        (true, (Company, false, 1), false, true, "reopen company, unresolve", ""),
+        // It has not happened, and a person has taken back what was to be carried.
+        (false, (Company, true, 1), false, false, "wait", "wait"),
+        (true, (Company, false, 1), true, true, "wait", "wait"),
+        (false, (Company, true, 30), false, false, "forget the write", "forget the write"),
+        (true, (Company, false, 30), true, true, "forget the write", "forget the write"),
+        // It happened, and so did what was done against it; only the record is left.
+        (true, (Google, true, 1), true, true, "forget the write", "forget the write"),
+    ] {
+        let mut world = World::new();
+        world.facts.google.reopen = false;
+        world.mapping.resolved_at = resolved.then(|| at(50));
+        let attempted_at = world.now - Duration::minutes(ago);
+        world.mapping.pending_status = Some(PendingStatus { side, closed: close, attempted_at });
+        world.google.case.closed = google;
+        world.company.case.closed = company;
+        for (source, expected) in [(Side::Google, google_plan), (Side::Company, company_plan)] {
+            assert_eq!(
+                status_actions(&world.plan(source)),
+                expected,
+                "{source}: {resolved} {side} {close} {ago} google {google} company {company}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_unflagged_case_is_left_alone_until_its_flag_is_back() {
     let mut world = World::new();
     world.google.comments.push(comment("10", 5, "hello"));
     world.company.comments.push(comment("20", 5, "hello"));
     world.company.case.synchronize = false;
-    for source in Side::BOTH {
-        assert_eq!(world.plan(source).actions, [Action::Pause]);
+    for paused in [false, true] {
+        world.mapping.paused = paused;
+        assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
     }
-    world.mapping.paused = true;
-    assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
     world.company.case.synchronize = true;
     world.sync(Side::BOTH, 1);
     assert!(!world.mapping.paused);

@@ -659,14 +659,16 @@ pub(crate) fn stamps(world: &mut World) {
             // What waited for a case to be opened or flagged again is found by a poll of that case's side: until then it is
             // that side that counts as late.
             let due = company.flag_changed.max(if takes { 0 } else { target.status_changed });
-            // Of a side that is known to wait, the stored stamp: since when it waits is as exact as the polls are.
-            let stamp_of = |side: Side| match mapping.waiting[side] {
-                Some(_) => mapping.stored_synced_at(side),
-                None => mapping.synced_at(side, &world.shelf.global),
-            };
+            let stamp_of = |side: Side| mapping.synced_at(side, &world.shelf.global);
             let synced = |at: Ms| {
+                // The sync that found the case open again notes that the rest waits, too, as of that side's last poll.
+                let known = mapping.waiting[side].is_some();
                 let of_both = stamp_of(side).min(stamp_of(side.other()));
-                if at < due { of_both } else { stamp_of(side) }
+                match at < due {
+                    true if known => mapping.stored_synced_at(side),
+                    true => of_both,
+                    false => stamp_of(side),
+                }
             };
             // What the systems themselves show late cannot be known earlier.
             let across = world.traits(side.other());
@@ -688,6 +690,10 @@ pub(crate) fn stamps(world: &mut World) {
         world.violate(wrong);
     }
 }
+
+/// A poll that is late, of a clock and a search that are behind, sees a case for longer than its window, but not for longer
+/// than this.
+const SEEN_LONGER: Ms = 5 * 60_000;
 
 /// What is not yet as it must be in the end.
 pub(crate) fn disagreement(world: &World) -> Option<String> {
@@ -736,6 +742,11 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         return Some(format!("the counterpart {other_id} does not exist"));
     };
     if other.deleted.is_some() {
+        // A paused pair is looked at once an hour, for as long as the polls see its Google case; then nobody need notice.
+        let seen = world.now - card.updated < WINDOWS[side].num_milliseconds() + SEEN_LONGER;
+        if mapping.paused && side == Google && seen {
+            return Some(format!("the Google case may yet be told that {other_id} was deleted"));
+        }
         // It shows as soon as there is something to carry to it, unless the pair is paused.
         let takes = !other.closed || world.traits(side.other()).comment_when_closed;
         let waits = missing(world, side, card).next().filter(|_| takes && !mapping.paused);
@@ -774,6 +785,9 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     let held = Sides { google: stuck(Google, google), company: stuck(Company, company) };
     if let Some(pending) = mapping.pending.iter().find(|pending| !held[pending.side]) {
         return Some(format!("a write is pending: {pending:?}"));
+    }
+    if let Some(pending) = &mapping.pending_status {
+        return Some(format!("a change of status is pending: {pending:?}"));
     }
     if mapping.recovering || mapping.pending_creation.is_some() {
         return Some("it is still recovering".to_owned());

@@ -965,3 +965,80 @@ fn a_namesake_of_a_file_that_was_copied_is_not_its_copy() {
         ],
     });
 }
+
+/// A case was opened again in the CRM, and no answer came; Google's, whose reopening that was, was closed once more. The company
+/// case, which nobody but the connector had opened, was told that it had been reopened in vain.
+#[test]
+fn a_case_that_the_connector_opened_without_an_answer_is_no_persons_reopening() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 52937,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: false,
+                knows_connector: false,
+                settles: 51,
+                lag: 60,
+                stale: 0,
+                resolution: 60,
+                skew: 0,
+                limit: 2000,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: false,
+                knows_connector: false,
+                settles: 74,
+                lag: 0,
+                stale: 0,
+                resolution: 0,
+                skew: 0,
+                limit: 400,
+                control_characters: true,
+                renames_files: false,
+                idempotent: true,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: false,
+            internal_copies: true,
+            late: 20,
+            twice: 25,
+            clock_offset: 674,
+            deadline: 177,
+            lease: 237,
+        },
+        steps: vec![
+            Step {
+                at: 28923,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Short }),
+                salt: 15967098961364081742,
+            },
+            Step { at: 60422, what: Cron(PollGoogle), salt: 16456734036355169670 },
+            Step { at: 1074999, what: Person(Close { case: 0, side: Google }), salt: 15356065978586599354 },
+            Step {
+                at: 9753329,
+                what: Trouble { part: GoogleApi, trouble: Late(31), seconds: 1286 },
+                salt: 10695803246056984070,
+            },
+            Step { at: 10381593, what: Cron(PollGoogle), salt: 4004181966188708334 },
+            Step {
+                at: 10411745,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(39), seconds: 1285 },
+                salt: 6047660106872304829,
+            },
+            Step { at: 10667245, what: Person(Reopen { case: 0, side: Google }), salt: 12935774610193539722 },
+            Step { at: 10681316, what: Cron(PollGoogle), salt: 16642226256177505442 },
+            Step { at: 10863069, what: Person(Close { case: 0, side: Google }), salt: 17448378542716096097 },
+        ],
+    });
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use casebridge::entities::{
     CaseMapping, CompanyCaseId, Entry, FirstSeen, Global, GoogleCaseName, ItemKind, Lease, MappingId, Notice,
-    Pending, PendingCreation, Priority, Side, Sides, Source, Waiting,
+    Pending, PendingCreation, PendingStatus, Priority, Side, Sides, Source, Waiting,
 };
 use casebridge::store::{Created, MappingFilter, Store, StoreError, modify};
 use chrono::{DateTime, Duration, Utc};
@@ -775,6 +775,7 @@ fn with_every_field(number: usize, at: DateTime<Utc>) -> CaseMapping {
         });
     }
     mapping.pending_creation = Some(PendingCreation { side: Side::Company, attempted_at: at });
+    mapping.pending_status = Some(PendingStatus { side: Side::Google, closed: true, attempted_at: at });
     mapping.recovering = true;
     mapping.description_parts = u32::MAX;
     mapping.paused = true;
@@ -794,7 +795,7 @@ pub(crate) async fn every_field_comes_back(place: &dyn StoreUnderTest) {
     bare.waiting = Sides::default();
     let mut cases = vec![bare, of_google(2), of_company(3), with_every_field(4, now())];
     // Each boolean and each option on its own, so that none stands in for another.
-    let changes: [fn(&mut CaseMapping); 15] = [
+    let changes: [fn(&mut CaseMapping); 16] = [
         |mapping| mapping.resolved_at = None,
         |mapping| mapping.company_updates_synced_at = None,
         |mapping| mapping.google_updates_synced_at = None,
@@ -805,6 +806,7 @@ pub(crate) async fn every_field_comes_back(place: &dyn StoreUnderTest) {
         |mapping| mapping.carried_updated_at.company = None,
         |mapping| mapping.lease = None,
         |mapping| mapping.pending_creation = None,
+        |mapping| mapping.pending_status = None,
         |mapping| mapping.recovering = false,
         |mapping| mapping.paused = false,
         |mapping| mapping.gone = Some(Side::Company),
