@@ -9,6 +9,9 @@
 #[expect(dead_code, reason = "some of it serves the suites of crashes and of overload only")]
 mod service;
 
+#[path = "process/listing.rs"]
+mod listing;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -19,7 +22,8 @@ use casebridge::sandbox::csapi::{Author, synthetic_sha256};
 use casebridge::sandbox::jira::{KeepUploads, NewIssue, SandboxJiraSettings};
 use serde_json::Value;
 
-use service::{BINARY, Process, Systems, client, free_port, post, serve, until};
+use listing::Listing;
+use service::{BINARY, Process, Systems, client, free_port, post, serve, serve_with, until};
 
 /// How often each comment arrived, by its text.
 fn copies(texts: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
@@ -199,6 +203,78 @@ async fn an_attachment_of_300_mebibytes_passes_each_way_in_constant_memory() {
     println!("peak resident set: {} KiB; before the first attachment: {} KiB", peak / 1024, idle / 1024);
     // A tenth of one attachment: far above what buffers need, far below what holding it would.
     assert!(peak - idle < SIZE / 10, "the resident set grew from {idle} to {peak} bytes");
+}
+
+/// The systems, by the task that polls each and the part of the configuration that is its own.
+const POLLED: [(&str, &str, &str); 6] = [
+    ("CSAPI", "poll-google", "kind = \"jira\"\n[company.jira]\nproject = \"SUP\""),
+    ("Jira", "poll-company", "kind = \"jira\"\n[company.jira]\nproject = \"SUP\""),
+    (
+        "Jira Data Center",
+        "poll-company",
+        "kind = \"jira\"\n[company.jira]\nproject = \"SUP\"\ndeployment = \"data-center\"",
+    ),
+    (
+        "Zendesk",
+        "poll-company",
+        "kind = \"zendesk\"\n[priorities]\nP0 = \"urgent\"\nP1 = \"high\"\nP2 = \"normal\"\nP3 = \"low\"\nP4 = \"low\"",
+    ),
+    (
+        "ServiceNow",
+        "poll-company",
+        "kind = \"servicenow\"\n[priorities]\nP0 = \"1\"\nP1 = \"2\"\nP2 = \"3\"\nP3 = \"4\"\nP4 = \"5\"",
+    ),
+    (
+        "Request Tracker",
+        "poll-company",
+        "kind = \"request-tracker\"\n[company.request-tracker]\nqueue = \"Support\"\nuser = \"casebridge\"\ntoken = \"env:RT_TOKEN\"\n\
+         [priorities]\nP0 = \"100\"\nP1 = \"75\"\nP2 = \"50\"\nP3 = \"25\"\nP4 = \"0\"",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_finds_many_cases_holds_a_page_of_them_whatever_their_texts() {
+    const FEW: usize = 1_000;
+    const MANY: usize = 10_000;
+    let mut grown = Vec::new();
+    let listing = Listing::start().await;
+    for (system, task, company) in POLLED {
+        let folder = tempfile::tempdir().unwrap();
+        let (http, port, config) = (client(), free_port(), folder.path().join("casebridge.toml"));
+        let (address, store) = (listing.address, folder.path().join("casebridge.db"));
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:{port}\"\n\
+             [google]\nparent = \"organizations/123\"\nbase_url = \"http://{address}\"\nauth = \"none\"\nclassification_id = \"1\"\n\
+             requests_per_minute = 600000\n[store]\nurl = \"sqlite:{}\"\n[queue]\ncron = false\n\
+             [company]\nbase_url = \"http://{address}\"\nrequests_per_minute = 600000\n{company}\n",
+            store.display(),
+        );
+        std::fs::write(&config, text).unwrap();
+        // One heap: what grows is what is held, not how many threads have had a page in theirs.
+        let service = serve_with(&config, &[("MALLOC_ARENA_MAX", "1"), ("RT_TOKEN", "a token")]);
+        let peak_of = async |cases: usize| {
+            listing.finds(cases);
+            let report = post(&http, port, task).await.unwrap();
+            assert_eq!(
+                (&report["outcome"], &report["found"]),
+                (&"done".into(), &cases.into()),
+                "{system}: {report}"
+            );
+            service.memory("VmHWM:")
+        };
+        let (few, many) = (peak_of(FEW).await, peak_of(MANY).await);
+        println!(
+            "{system}: peak resident set {} KiB with {FEW} cases, {} KiB with {MANY}",
+            few / 1024,
+            many / 1024
+        );
+        // The kernel counts in batches.
+        grown.push((system, many.saturating_sub(few)));
+    }
+    assert_eq!(listing.texts_asked_for(), 0, "nobody asks for texts who can choose");
+    // A third of the texts that came: far above what is held of so many cases and what pages differ in, far below the texts.
+    let held = ((MANY - FEW) * listing::TEXT / 3) as u64;
+    assert!(grown.iter().all(|(_, grown)| *grown < held), "the resident set grew by {grown:?} bytes");
 }
 
 #[test]

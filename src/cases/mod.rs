@@ -158,13 +158,61 @@ pub struct Written {
     pub carrier_comment: Option<String>,
 }
 
+/// What a search tells of a case: what decides whether it takes part and whether there is news of it, and neither title nor
+/// description, since ten thousand may be found. Whoever needs those gets the case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// As [`Case::id`].
+    pub id: String,
+    /// As [`Case::priority`].
+    pub priority: PriorityReading,
+    /// As [`Case::closed`].
+    pub closed: bool,
+    /// As [`Case::created_at`].
+    pub created_at: Option<DateTime<Utc>>,
+    /// As [`Case::updated_at`].
+    pub updated_at: Option<DateTime<Utc>>,
+    /// As [`Case::counterpart`].
+    pub counterpart: Option<String>,
+    /// As [`Case::synchronize`].
+    pub synchronize: bool,
+}
+
+impl From<&Case> for Found {
+    fn from(case: &Case) -> Self {
+        Self {
+            id: case.id.clone(),
+            priority: case.priority.clone(),
+            closed: case.closed,
+            created_at: case.created_at,
+            updated_at: case.updated_at,
+            counterpart: case.counterpart.clone(),
+            synchronize: case.synchronize,
+        }
+    }
+}
+
 /// What a search for updated cases found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sweep {
     /// The cases, each once, in no particular order.
-    pub cases: Vec<Case>,
+    pub cases: Vec<Found>,
     /// Cases that could not be understood: what they were and why (`R6`). Never a body.
     pub skipped: Vec<String>,
+}
+
+impl FromIterator<Result<Found, String>> for Sweep {
+    /// What was found, and what could not be understood.
+    fn from_iter<T: IntoIterator<Item = Result<Found, String>>>(found: T) -> Self {
+        let mut sweep = Self::default();
+        for found in found {
+            match found {
+                Ok(case) => sweep.cases.push(case),
+                Err(problem) => sweep.skipped.push(problem),
+            }
+        }
+        sweep
+    }
 }
 
 /// What a system can do: facts of the system, not of a case.
@@ -248,6 +296,7 @@ pub trait CaseSystem: Send + Sync {
     async fn attachment_limit(&self) -> Result<Option<u64>, ApiError>;
 
     /// All cases updated after `since` that take part, to the last page (`R6`). May return some that were updated before.
+    /// No more than one page is held at a time: of each page, what a [`Found`] holds is taken before the next is read.
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError>;
 
     /// The case; `None` if it does not exist. A company case is returned whether it is flagged or not.

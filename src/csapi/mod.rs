@@ -23,8 +23,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
-    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Written, markers,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
+    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Written, markers,
 };
 use crate::entities::{CompanyCaseId, GoogleCaseName, Priority, Side};
 use crate::outbound::{Body, Call, Listing, Upstream};
@@ -122,7 +122,7 @@ impl Csapi {
             .map_err(|error| self.upstream.error(ApiErrorKind::Refused, "name of a case", error.to_string()))
     }
 
-    /// Reads a list to the end (`R6`), handing each item to `take`.
+    /// Reads a list to the end (`R6`), handing each item to `take` before the next page is read.
     async fn each(
         &self,
         path: &str,
@@ -167,10 +167,10 @@ impl Csapi {
     /// All cases that a query finds, each once, the newest version of it.
     async fn search(&self, query: &str) -> Result<Sweep, ApiError> {
         let path = format!("/v2/{}/cases:search", self.settings.parent);
-        let mut cases: HashMap<String, Case> = HashMap::new();
+        let mut cases: HashMap<String, Found> = HashMap::new();
         let mut skipped = Vec::new();
         self.each(&path, Some(query), "cases", |value| match wire::case(&value) {
-            Ok(case) => keep_newest(&mut cases, case),
+            Ok(case) => keep_newest(&mut cases, Found::from(&case)),
             Err(odd) => skipped.push(odd.to_string()),
         })
         .await?;
@@ -178,7 +178,7 @@ impl Csapi {
     }
 
     /// Like [`search`](Self::search) for a text; oldest case first. The search finds more than the text: compare.
-    async fn search_text(&self, text: &str) -> Result<Vec<Case>, ApiError> {
+    async fn search_text(&self, text: &str) -> Result<Vec<Found>, ApiError> {
         let Sweep { mut cases, skipped } = self.search(&quoted(text)).await?;
         for what in skipped {
             tracing::warn!(upstream = NAME, what, "left out of a search: not understood");
@@ -292,7 +292,7 @@ impl CaseSystem for Csapi {
         let counterpart = counterpart.as_str();
         let found = self.search_text(&markers::google_description_header(counterpart)).await?;
         if let Some(case) = found.into_iter().find(|case| case.counterpart.as_deref() == Some(counterpart)) {
-            return Ok(Some(case));
+            return self.get(&case.id).await;
         }
         let notice = markers::now_syncing(counterpart);
         for case in self.search_text(&notice).await? {
@@ -302,7 +302,7 @@ impl CaseSystem for Csapi {
             }
             let comments = self.comments_of(&self.name(&case.id)?).await?;
             if comments.iter().any(|comment| comment.body.trim() == notice) {
-                return Ok(Some(case));
+                return self.get(&case.id).await;
             }
         }
         Ok(None)
@@ -446,7 +446,7 @@ impl Csapi {
 }
 
 /// Two names with one number are one case (`R9`).
-fn keep_newest(cases: &mut HashMap<String, Case>, case: Case) {
+fn keep_newest(cases: &mut HashMap<String, Found>, case: Found) {
     let key = number(&case.id).to_owned();
     if cases.get(&key).is_none_or(|known| known.updated_at < case.updated_at) {
         cases.insert(key, case);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
-use crate::cases::{ApiError, Case};
+use crate::cases::{ApiError, Found};
 use crate::entities::{CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, Side, Waiting};
 use crate::store::{Created, StoreError, modify};
 
@@ -43,7 +43,7 @@ pub(super) enum AdmissionError {
 }
 
 /// The name of a case of that side, checked.
-pub(super) fn name_of(side: Side, case: &Case) -> Result<FirstSeen, String> {
+pub(super) fn name_of(side: Side, case: &Found) -> Result<FirstSeen, String> {
     match side {
         Side::Google => GoogleCaseName::parse(&case.id).map(FirstSeen::Google),
         Side::Company => CompanyCaseId::parse(&case.id).map(FirstSeen::Company),
@@ -63,7 +63,7 @@ pub(super) async fn find(deps: &Deps, case: &FirstSeen) -> Result<Option<CaseMap
 pub(super) async fn admit(
     deps: &Deps,
     name: FirstSeen,
-    case: &Case,
+    case: &Found,
     now: DateTime<Utc>,
     max_age: Option<Duration>,
 ) -> Result<Admission, AdmissionError> {
@@ -79,7 +79,7 @@ pub(super) async fn admit(
 pub(super) async fn decide(
     deps: &Deps,
     name: &FirstSeen,
-    case: &Case,
+    case: &Found,
     now: DateTime<Utc>,
     max_age: Option<Duration>,
 ) -> Result<Decision, AdmissionError> {
@@ -141,7 +141,7 @@ enum Counterpart {
 
 /// Looks at the counterpart that a case names. Whoever may edit the case can write a name there, so the name alone proves
 /// nothing: either a mapping waits for it, or the other case names this one.
-async fn counterpart(deps: &Deps, name: &FirstSeen, case: &Case) -> Result<Counterpart, AdmissionError> {
+async fn counterpart(deps: &Deps, name: &FirstSeen, case: &Found) -> Result<Counterpart, AdmissionError> {
     let Some(claim) = case.counterpart.as_deref() else { return Ok(Counterpart::None) };
     match name {
         FirstSeen::Google(google) => {
@@ -193,7 +193,7 @@ async fn complete(
     deps: &Deps,
     mapping: CaseMapping,
     name: &FirstSeen,
-    case: &Case,
+    case: &Found,
     now: DateTime<Utc>,
 ) -> Result<Admission, AdmissionError> {
     let side = name.side();

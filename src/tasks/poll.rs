@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use super::admission::{Admission, AdmissionError, admit, find, name_of};
 use super::turns::{Candidate, MostUrgent, Pace, Urgency, is_down};
 use super::{Deps, TaskKind, TaskReport, poll_company, poll_google};
-use crate::cases::Case;
+use crate::cases::Found;
 use crate::entities::{CaseMapping, Global, Side, Waiting};
 use crate::queue::{Enqueued, QueueError, QueuedTask, TaskName};
 use crate::store::{MappingFilter, StoreError, modify};
@@ -76,7 +76,7 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     let mut checks = Vec::new();
     let global = &global;
     let leaves_by = started - deps.settings.windows[side] + LAST_LOOK;
-    let taking_in = |case: Case| async move {
+    let taking_in = |case: Found| async move {
         // What the lists of such a case showed late is found now, or never: the next poll may not see it any more.
         let leaves = case.updated_at.is_some_and(|updated| updated <= leaves_by);
         let taken = take_in(deps, side, &case, global, started).await;
@@ -153,7 +153,7 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
 async fn take_in(
     deps: &Deps,
     side: Side,
-    case: &Case,
+    case: &Found,
     global: &Global,
     started: DateTime<Utc>,
 ) -> Result<(Counts, Option<Candidate>), PollError> {
@@ -285,7 +285,7 @@ fn reason_for_news(waiting: &Waiting, now: DateTime<Utc>) -> String {
 async fn note_news(
     deps: &Deps,
     side: Side,
-    case: &Case,
+    case: &Found,
     mapping: CaseMapping,
     (global, started): (&Global, DateTime<Utc>),
     counts: &mut Counts,

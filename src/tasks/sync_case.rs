@@ -5,7 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::admission::{Admission, AdmissionError, Decision, admit, decide, find, set_name};
 use super::carry_out::{Session, SyncError, outcomes};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, poll};
-use crate::cases::Case;
+use crate::cases::{Case, Found};
 use crate::entities::{
     CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, MappingId, Notice, PendingCreation, Side, Sides,
     Source,
@@ -164,6 +164,7 @@ async fn mapping_of(
     let case = deps.systems[request.side()].get(request.id()).await?;
     let case =
         case.ok_or_else(|| SyncError::Abandoned("there is no such case, or it may not be read".to_owned()))?;
+    let case = Found::from(&case);
     if request.mode == Mode::DryRun {
         return preview(deps, request, &case, started).await;
     }
@@ -177,7 +178,7 @@ async fn mapping_of(
 async fn preview(
     deps: &Deps,
     request: &Request<'_>,
-    case: &Case,
+    case: &Found,
     started: DateTime<Utc>,
 ) -> Result<CaseMapping, SyncError> {
     match decide(deps, &request.case, case, started, None).await? {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, ByteStream, Case, CaseSystem, Needs, NewAttachment, NewCase,
-    NewComment, Visibility, markers,
+    ApiError, ApiErrorKind, Attachment, ByteStream, CaseSystem, Needs, NewAttachment, NewCase, NewComment,
+    Visibility, markers,
 };
 use casebridge::clock::{Clock as _, ManualClock, SystemClock};
 use casebridge::csapi::{Csapi, CsapiSettings};
@@ -174,7 +174,7 @@ async fn contract(csapi: &dyn CaseSystem, begin: DateTime<Utc>) {
     assert_eq!(created.counterpart.as_deref(), Some(counterpart.as_str()));
     assert!(!created.closed && created.synchronize);
     let id = created.id.as_str();
-    let same = |case: &Case| case.id.rsplit('/').next() == id.rsplit('/').next();
+    let same = |found: &str| found.rsplit('/').next() == id.rsplit('/').next();
     let now = csapi.get(id).await.unwrap().unwrap();
     assert_eq!((&now.description, now.created_at), (&created.description, created.created_at));
 
@@ -183,7 +183,7 @@ async fn contract(csapi: &dyn CaseSystem, begin: DateTime<Utc>) {
     loop {
         let sweep = csapi.search_updated(begin - TimeDelta::hours(1)).await.unwrap();
         let found = csapi.find_counterpart(&counterpart).await.unwrap();
-        if sweep.cases.iter().any(same) && found.as_ref().is_some_and(same) {
+        if sweep.cases.iter().any(|case| same(&case.id)) && found.is_some_and(|case| same(&case.id)) {
             break;
         }
         assert!(tokio::time::Instant::now() < deadline, "not found within the lag that is assumed");
@@ -298,10 +298,9 @@ async fn a_case_that_cannot_be_understood_stops_no_sweep() {
     ])
     .await;
     let sweep = client_of(&server).search_updated(DateTime::UNIX_EPOCH).await.unwrap();
-    let mut found: Vec<(&str, &str)> =
-        sweep.cases.iter().map(|case| (case.id.as_str(), case.title.as_str())).collect();
+    let mut found: Vec<&str> = sweep.cases.iter().map(|case| case.id.as_str()).collect();
     found.sort_unstable();
-    assert_eq!(found, [(CASE, "a\u{fffd}"), ("projects/p/cases/3", "")]);
+    assert_eq!(found, [CASE, "projects/p/cases/3"]);
     assert_eq!(sweep.skipped.len(), 4, "{:?}", sweep.skipped);
     assert!(!sweep.skipped.concat().contains("secret"), "{:?}", sweep.skipped);
     let asked = server.asked();

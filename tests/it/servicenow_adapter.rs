@@ -7,7 +7,7 @@ use std::time::Duration as StdDuration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiErrorKind, CaseSystem, Check, Needs, NewAttachment, NewCase, NewComment, Visibility,
+    ApiErrorKind, CaseSystem, Check, Found, Needs, NewAttachment, NewCase, NewComment, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::PriorityWords;
@@ -421,7 +421,7 @@ async fn a_new_file_is_found_though_its_record_is_not_updated() {
     assert_eq!(swept(&crm, Duration::minutes(5)).await, std::slice::from_ref(&id));
     let sweep = crm.adapter.search_updated(crm.clock.now() - Duration::minutes(5)).await.unwrap();
     let got = crm.adapter.get(&id).await.unwrap().unwrap();
-    assert_eq!(sweep.cases[0], got, "both say the same time, or it would be news for ever");
+    assert_eq!(sweep.cases, [Found::from(&got)], "both say the same time, or it would be news for ever");
     assert!(got.updated_at > Some(before));
 }
 

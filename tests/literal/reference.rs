@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use casebridge::cases::{ApiError, Case, CaseSystem as _, NewCase, NewComment, Visibility};
+use casebridge::cases::{ApiError, Case, CaseSystem as _, Found, NewCase, NewComment, Visibility};
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::entities::{Priority, Side, Sides};
 use casebridge::sync::texts::duration_words;
@@ -74,7 +74,7 @@ impl Connector {
         self.last_polled_at[side] = Some(now);
     }
 
-    fn take_in(&mut self, side: Side, case: &Case, now: DateTime<Utc>) {
+    fn take_in(&mut self, side: Side, case: &Found, now: DateTime<Utc>) {
         if self.of(side, &case.id).is_none() {
             let mut mapping = CaseMapping {
                 origin: side,

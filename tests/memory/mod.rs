@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
-    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
+    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use casebridge::clock::{Clock as _, ManualClock, SharedClock};
 use casebridge::entities::{Priority, PriorityReading, Side, Sides, ToleranceTable};
@@ -119,7 +119,7 @@ impl CaseSystem for Desk {
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
         let held = self.held();
         let cases = held.values().filter(|(case, _)| case.updated_at > Some(since));
-        let cases = cases.map(|(case, _)| case.clone()).collect();
+        let cases = cases.map(|(case, _)| Found::from(case)).collect();
         self.answer("search", Sweep { cases, skipped: Vec::new() })
     }
 

@@ -129,7 +129,7 @@ pub(crate) struct Systems {
     jira_address: SocketAddr,
 }
 
-async fn listen(router: axum::Router) -> SocketAddr {
+pub(crate) async fn listen(router: axum::Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -204,9 +204,15 @@ pub(crate) fn free_port() -> u16 {
 
 /// Starts the service and waits until it listens.
 pub(crate) fn serve(config: &Path) -> Process {
+    serve_with(config, &[])
+}
+
+/// The same with these variables in its environment.
+pub(crate) fn serve_with(config: &Path, environment: &[(&str, &str)]) -> Process {
     let mut child = Command::new(BINARY)
         .args(["--config", config.to_str().unwrap(), "serve"])
         .env("RUST_LOG", "info")
+        .envs(environment.iter().copied())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

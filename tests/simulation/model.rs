@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Case, Comment, NewCase, NewComment, Sweep, Visibility, Written,
-    markers,
+    ApiError, ApiErrorKind, Attachment, Case, Comment, Found, NewCase, NewComment, Sweep, Visibility,
+    Written, markers,
 };
 use casebridge::entities::{Priority, PriorityReading};
 use chrono::{DateTime, Utc};
@@ -363,7 +363,7 @@ impl World {
             if !case.synchronize || case.updated_at.is_none_or(|updated| updated <= since) {
                 continue;
             }
-            let mut case = case.clone();
+            let mut case = Found::from(case);
             if side == Google && dice.percent(20) {
                 // The same case, by the name of its project.
                 case.id = format!("projects/p/cases/{}", key(&case.id));

@@ -200,25 +200,35 @@ impl Client {
         Ok(self.search_page(query, fields, &Position::Start, &mut listing).await?.items)
     }
 
-    /// All issues that a search finds, each as it was met last. Where pages are counted, `query` must not have an order of
-    /// its own: it gets one in which changes move to the end.
-    pub(super) async fn search_all(&self, query: &str, fields: &str) -> Result<Vec<Value>, ApiError> {
+    /// What `read` makes of each issue that a search finds, as it was met last. Where pages are counted, `query` must not have
+    /// an order of its own: it gets one in which changes move to the end.
+    pub(super) async fn search_all<T: Send>(
+        &self,
+        query: &str,
+        fields: &str,
+        read: impl Fn(&Value) -> T + Send,
+    ) -> Result<Vec<T>, ApiError> {
         match self.settings.deployment {
-            Deployment::Cloud => self.search_linked(query, fields).await,
+            Deployment::Cloud => self.search_linked(query, fields, read).await,
             Deployment::DataCenter => {
-                self.search_counted(&format!("{query}{}", jql::OLDEST_FIRST), fields).await
+                self.search_counted(&format!("{query}{}", jql::OLDEST_FIRST), fields, read).await
             }
         }
     }
 
     /// Cloud: pages lead to each other by tokens. A page may be short or empty (`R6`).
-    async fn search_linked(&self, query: &str, fields: &str) -> Result<Vec<Value>, ApiError> {
+    async fn search_linked<T: Send>(
+        &self,
+        query: &str,
+        fields: &str,
+        read: impl Fn(&Value) -> T + Send,
+    ) -> Result<Vec<T>, ApiError> {
         let mut found = Vec::new();
         let (mut listing, mut tokens) = (Listing::default(), HashSet::new());
         let mut position = Position::Start;
         for _ in 0..MOST_PAGES {
             let page = self.search_page(query, fields, &position, &mut listing).await?;
-            found.extend(page.items);
+            found.extend(page.items.iter().map(|item| (identity(item), read(item))));
             let next = page.next_page_token.filter(|token| !token.is_empty());
             match next {
                 Some(token) if page.is_last != Some(true) => {
@@ -234,14 +244,19 @@ impl Client {
     }
 
     /// Data Center: pages are counted.
-    async fn search_counted(&self, query: &str, fields: &str) -> Result<Vec<Value>, ApiError> {
+    async fn search_counted<T: Send>(
+        &self,
+        query: &str,
+        fields: &str,
+        read: impl Fn(&Value) -> T + Send,
+    ) -> Result<Vec<T>, ApiError> {
         let mut found = Vec::new();
         let (mut listing, mut paging) = (Listing::default(), Paging::new());
         for _ in 0..MOST_PAGES {
             let page =
                 self.search_page(query, fields, &Position::Offset(paging.start()), &mut listing).await?;
             let more = paging.take(&ids(&page.items), page.total);
-            found.extend(page.items);
+            found.extend(page.items.iter().map(|item| (identity(item), read(item))));
             if paging.is_stuck() {
                 break;
             }
@@ -300,7 +315,7 @@ impl Client {
                 break;
             }
             if !more || enough(&found) {
-                return Ok(last_of_each(found));
+                return Ok(last_of_each(found.into_iter().map(|item| (identity(&item), item)).collect()));
             }
         }
         Err(self.endless(&path))
@@ -383,10 +398,10 @@ fn identity(value: &Value) -> String {
 }
 
 /// Each thing once, as it was met last.
-fn last_of_each(values: Vec<Value>) -> Vec<Value> {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut kept: Vec<Value> =
-        values.into_iter().rev().filter(|value| seen.insert(identity(value))).collect();
+fn last_of_each<T>(things: Vec<(String, T)>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    let mut kept: Vec<T> =
+        things.into_iter().rev().filter_map(|(id, thing)| seen.insert(id).then_some(thing)).collect();
     kept.reverse();
     kept
 }

@@ -39,7 +39,7 @@ use self::jql::Since;
 use super::PriorityWords;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, ByteStream, Capabilities, Case, CaseSystem, Check, Comment, Download,
-    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
+    Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
 };
 use crate::clock::SharedClock;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
@@ -103,10 +103,12 @@ impl Jira {
 
     /// The fields that a case is made of.
     fn case_fields(fields: &Fields) -> String {
-        format!(
-            "summary,description,priority,status,created,updated,{},{}",
-            fields.flag.id, fields.google_name.id
-        )
+        format!("summary,description,{}", Self::found_fields(fields))
+    }
+
+    /// Those of them that a search asks for.
+    fn found_fields(fields: &Fields) -> String {
+        format!("priority,status,created,updated,{},{}", fields.flag.id, fields.google_name.id)
     }
 
     fn case(&self, issue: &wire::Issue, fields: &Fields) -> Result<Case, wire::WireError> {
@@ -152,28 +154,28 @@ impl Jira {
             .with_fields(|fields| async move {
                 let query =
                     jql::updated(&fields.flag, &self.settings().flag_value, since, self.clock.now(), form);
-                let found = self.client.search_all(&query, &Self::case_fields(&fields)).await?;
-                Ok(self.sweep(&found, &fields, since))
+                // Flagged by their own word, not the index's.
+                let takes_part =
+                    |case: &Case| case.synchronize && case.updated_at.is_none_or(|updated| updated >= since);
+                self.found(&query, &fields, takes_part).await
             })
             .await
     }
 
-    /// The cases among what a search found: updated after `since`, and flagged by their own word, not the index's.
-    fn sweep(&self, found: &[Value], fields: &Fields, since: DateTime<Utc>) -> Sweep {
-        let mut sweep = Sweep::default();
-        for value in found {
-            let case = wire::Issue::read(value).and_then(|issue| self.case(&issue, fields));
-            match case {
-                Ok(case) => {
-                    let recent = case.updated_at.is_none_or(|updated| updated >= since);
-                    if case.synchronize && recent {
-                        sweep.cases.push(case);
-                    }
-                }
-                Err(error) => sweep.skipped.push(format!("{}: {error}", wire::Issue::label(value))),
-            }
-        }
-        sweep
+    /// The cases among what a search finds that are to be kept, and what could not be understood.
+    async fn found(
+        &self,
+        query: &str,
+        fields: &Fields,
+        keep: impl Fn(&Case) -> bool + Send + Sync,
+    ) -> Result<Sweep, ApiError> {
+        let read = |value: &Value| match wire::Issue::read(value).and_then(|issue| self.case(&issue, fields))
+        {
+            Ok(case) => keep(&case).then(|| Ok(Found::from(&case))),
+            Err(error) => Some(Err(format!("{}: {error}", wire::Issue::label(value)))),
+        };
+        let found = self.client.search_all(query, &Self::found_fields(fields), read).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Makes an issue of `fields`; what its create screen or its project lacks is left out: the priority comes back to be
@@ -283,24 +285,21 @@ impl CaseSystem for Jira {
             (Some(wanted), Ok(found)) => wanted.number() == found.number(),
             _ => found == counterpart,
         };
-        self.client
+        let found = self
+            .client
             .with_fields(|fields| async move {
                 let query = jql::counterpart(&fields.google_name, counterpart, number);
-                let found = self.client.search_all(&query, &Self::case_fields(&fields)).await?;
-                let mut cases: Vec<Case> = Vec::new();
-                for value in &found {
-                    match wire::Issue::read(value).and_then(|issue| self.case(&issue, &fields)) {
-                        Ok(case) if case.counterpart.as_deref().is_some_and(is_same) => cases.push(case),
-                        Ok(_) => {}
-                        Err(error) => {
-                            tracing::warn!(issue = %wire::Issue::label(value), %error, "an issue cannot be understood");
-                        }
-                    }
-                }
-                // The oldest, should there be several: every search comes to the same one.
-                Ok(cases.into_iter().min_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id))))
+                self.found(&query, &fields, |case| case.counterpart.as_deref().is_some_and(is_same)).await
             })
-            .await
+            .await?;
+        for problem in &found.skipped {
+            tracing::warn!(problem, "an issue cannot be understood");
+        }
+        // The oldest, should there be several: every search comes to the same one.
+        match found.cases.into_iter().min_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id))) {
+            Some(oldest) => self.get(&oldest.id).await,
+            None => Ok(None),
+        }
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {

@@ -24,7 +24,8 @@ const EMPTY_PAGES: usize = 2;
 /// How many pages in a row may bring nothing new: each stands for a hundred things that were added while the one before was read.
 const STALE_PAGES: usize = 10;
 
-const TICKET_FIELDS: &str = "Subject,Status,Priority,CustomFields,Created,LastUpdated,EffectiveId";
+/// Of a ticket that a search finds: no text.
+const TICKET_FIELDS: &str = "Status,Priority,CustomFields,Created,LastUpdated,EffectiveId";
 const PART_FIELDS: &str = "Filename,ContentType,ContentLength,TransactionId,Created";
 const TEXT_FIELDS: &str = "Filename,ContentType,Content,TransactionId,Created";
 
@@ -105,9 +106,13 @@ impl Client {
         self.upstream.read(Call::get(format!("/REST/2.0/ticket/{id}"))).await
     }
 
-    /// All tickets that a query finds, each once. Pages go by ID and not by number: tickets that leave or join meanwhile do
-    /// not move the rest. Until a page is empty: pages may be short.
-    pub(super) async fn search_all(&self, query: &str) -> Result<Vec<Value>, ApiError> {
+    /// What `read` makes of each ticket that a query finds, each once. Pages go by ID and not by number: tickets that leave or
+    /// join meanwhile do not move the rest. Until a page is empty: pages may be short.
+    pub(super) async fn search_all<T: Send>(
+        &self,
+        query: &str,
+        read: impl Fn(&Value) -> T + Send,
+    ) -> Result<Vec<T>, ApiError> {
         let (mut found, mut listing) = (Vec::new(), Listing::default());
         let mut last: u64 = 0;
         for _ in 0..MOST_PAGES {
@@ -127,7 +132,7 @@ impl Client {
                     return Err(self.error(ApiErrorKind::Unreadable, "GET tickets", message));
                 }
             }
-            found.extend(page.items);
+            found.extend(page.items.iter().map(&read));
         }
         Err(self.endless("GET tickets"))
     }
@@ -273,7 +278,7 @@ impl Client {
         );
         let call = Call::get("/REST/2.0/tickets")
             .query("query", query)
-            .query("fields", TICKET_FIELDS)
+            .query("fields", format!("Subject,{TICKET_FIELDS}"))
             .query("orderby", "id")
             .query("order", "DESC")
             .query("per_page", PAGE.to_string());

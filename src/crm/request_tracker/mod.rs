@@ -31,8 +31,8 @@ use self::client::Client;
 use super::PriorityWords;
 use super::content::one_line;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
-    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
+    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use crate::clock::SharedClock;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
@@ -170,19 +170,18 @@ impl RequestTracker {
         Ok(cases)
     }
 
-    /// The cases that a search finds, and what could not be understood.
-    async fn found(&self, query: &str, keep: impl Fn(&Case) -> bool) -> Result<Sweep, ApiError> {
+    /// The cases among what a search finds that are to be kept, and what could not be understood.
+    async fn found(
+        &self,
+        query: &str,
+        keep: impl Fn(&Case) -> bool + Send + Sync,
+    ) -> Result<Sweep, ApiError> {
         self.client.fields_exist().await?;
-        let mut sweep = Sweep::default();
-        for ticket in self.client.search_all(query).await? {
-            match self.case(&ticket) {
-                Ok(Some(case)) if keep(&case) => sweep.cases.push(case),
-                Ok(_) => {}
-                Err(problem) => sweep.skipped.push(problem),
-            }
-        }
-        sweep.cases = self.describe(sweep.cases).await?;
-        Ok(sweep)
+        let read = |ticket: &Value| match self.case(ticket) {
+            Ok(case) => case.filter(&keep).map(|case| Ok(Found::from(&case))),
+            Err(problem) => Some(Err(problem)),
+        };
+        Ok(self.client.search_all(query, read).await?.into_iter().flatten().collect())
     }
 
     /// The ticket; an error if there is none.
@@ -357,8 +356,11 @@ impl CaseSystem for RequestTracker {
             tracing::warn!(problem = %skipped, "a ticket cannot be understood");
         }
         // The oldest, should there be several: every search comes to the same one.
-        let number = |case: &Case| case.id.parse::<u64>().unwrap_or(u64::MAX);
-        Ok(sweep.cases.into_iter().min_by_key(number))
+        let number = |case: &Found| case.id.parse::<u64>().unwrap_or(u64::MAX);
+        match sweep.cases.into_iter().min_by_key(number) {
+            Some(oldest) => self.get(&oldest.id).await,
+            None => Ok(None),
+        }
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {

@@ -39,14 +39,20 @@ pub(super) const COMMENTS: &str = "comments";
 pub(super) const WORK_NOTES: &str = "work_notes";
 
 /// What a listing held.
-#[derive(Debug, Default)]
-pub(super) struct Listing {
+#[derive(Debug)]
+pub(super) struct Listing<T = Record> {
     /// What could be read, in order, each record once.
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<T>,
     /// What could not be read.
     pub(super) skipped: Vec<String>,
     /// How many records there are for those who may read them all, if ServiceNow says.
     pub(super) total: Option<usize>,
+}
+
+impl<T> Default for Listing<T> {
+    fn default() -> Self {
+        Self { records: Vec::new(), skipped: Vec::new(), total: None }
+    }
 }
 
 impl Listing {
@@ -104,8 +110,13 @@ impl Client {
 
     /// The columns that are read of a case.
     fn columns_read(&self) -> String {
+        format!("number,short_description,description,{}", self.columns_found())
+    }
+
+    /// Those of them that a search asks for.
+    fn columns_found(&self) -> String {
         format!(
-            "sys_id,number,short_description,description,state,active,priority,sys_created_on,sys_updated_on,{},{}",
+            "sys_id,state,active,priority,sys_created_on,sys_updated_on,{},{}",
             self.settings.flag_field, self.settings.google_name_field
         )
     }
@@ -238,16 +249,20 @@ impl Client {
         Record::read(answer.result).map_err(|error| self.error(ApiErrorKind::Unreadable, label, error))
     }
 
-    /// Every case that a query finds, in no particular order.
-    pub(super) async fn search(&self, query: Query) -> Result<Listing, ApiError> {
+    /// What `read` makes of each case that a query finds, in no particular order.
+    pub(super) async fn search<T: Send>(
+        &self,
+        query: Query,
+        read: impl Fn(&Record) -> T + Send + Sync,
+    ) -> Result<Listing<T>, ApiError> {
         let path = format!("/api/now/table/{}", self.settings.table);
         // By what never changes: an update moves no record then. What comes in meanwhile only makes others come twice.
         let query = query.order_by("sys_id");
-        let found = self.listing(&path, &query, Some(&self.columns_read()), CASE_PAGE, |_| false).await?;
-        for record in &found.records {
-            self.has_columns(record)?;
-        }
-        Ok(found)
+        let read = |record| self.has_columns(&record).map(|()| read(&record));
+        let columns = self.columns_found();
+        let found = self.listing_of(&path, &query, Some(&columns), CASE_PAGE, read, |_| false).await?;
+        let Listing { records, skipped, total } = found;
+        Ok(Listing { records: records.into_iter().collect::<Result<_, _>>()?, skipped, total })
     }
 
     /// A few of the cases that a query finds, to see whether it works.
@@ -256,13 +271,18 @@ impl Client {
         self.listing(&path, &query, Some(&self.columns_read()), 1, |_| true).await
     }
 
-    /// The flagged ones among the cases of these IDs.
-    pub(super) async fn flagged(&self, ids: &[&str]) -> Result<Listing, ApiError> {
+    /// What `read` makes of the flagged ones among the cases of these IDs.
+    pub(super) async fn flagged<T: Send>(
+        &self,
+        ids: &[&str],
+        read: impl Fn(&Record) -> T + Send + Sync,
+    ) -> Result<Listing<T>, ApiError> {
         let mut all = Listing::default();
         for some in ids.chunks(MOST_IDS) {
             let query = Query::default().equals(&self.settings.flag_field, "true").one_of("sys_id", some);
-            let found = self.search(query).await?;
-            all.records.extend(found.records.into_iter().filter(|record| some.contains(&record.id())));
+            let found =
+                self.search(query, |record| some.contains(&record.id()).then(|| read(record))).await?;
+            all.records.extend(found.records.into_iter().flatten());
             all.skipped.extend(found.skipped);
         }
         Ok(all)
@@ -332,13 +352,15 @@ impl Client {
         let table = self.settings.table.as_str();
         let query =
             Query::default().equals("table_name", table).within("sys_created_on", ago).order_by("sys_id");
-        let found = self.listing(FILES, &query, None, FILE_PAGE, |_| false).await?;
+        let read = |file: Record| {
+            let is_ours = file.text("table_name") == Some(table);
+            Some((file.text("table_sys_id")?.to_owned(), file.time("sys_created_on")?)).filter(|_| is_ours)
+        };
+        let found = self.listing_of(FILES, &query, None, FILE_PAGE, read, |_| false).await?;
         let mut newest = BTreeMap::new();
-        for file in found.records.iter().filter(|file| file.text("table_name") == Some(table)) {
-            if let (Some(case), Some(at)) = (file.text("table_sys_id"), file.time("sys_created_on")) {
-                let known = newest.entry(case.to_owned()).or_insert(at);
-                *known = at.max(*known);
-            }
+        for (case, at) in found.records.into_iter().flatten() {
+            let known = newest.entry(case).or_insert(at);
+            *known = at.max(*known);
         }
         Ok(newest)
     }
@@ -432,6 +454,19 @@ impl Client {
         page: usize,
         enough: impl Fn(&[Record]) -> bool + Send,
     ) -> Result<Listing, ApiError> {
+        self.listing_of(path, query, fields, page, |record| record, enough).await
+    }
+
+    /// The same of what `read` makes of each record.
+    async fn listing_of<T: Send>(
+        &self,
+        path: &str,
+        query: &Query,
+        fields: Option<&str>,
+        page: usize,
+        read: impl Fn(Record) -> T + Send,
+        enough: impl Fn(&[T]) -> bool + Send,
+    ) -> Result<Listing<T>, ApiError> {
         let mut all = Listing::default();
         let mut seen = BTreeSet::new();
         let mut size = outbound::Listing::default();
@@ -441,7 +476,7 @@ impl Client {
             let (count, known) = (items.len(), seen.len());
             for item in items {
                 match Record::read(item) {
-                    Ok(record) if seen.insert(record.id().to_owned()) => all.records.push(record),
+                    Ok(record) if seen.insert(record.id().to_owned()) => all.records.push(read(record)),
                     Ok(_) => {}
                     Err(problem) => all.skipped.push(problem),
                 }

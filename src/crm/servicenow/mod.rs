@@ -25,13 +25,13 @@ mod settings;
 pub mod text;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Map, Value, json};
 
-use self::client::{COMMENTS, Client, Listing, WORK_NOTES};
+use self::client::{COMMENTS, Client, WORK_NOTES};
 use self::query::Query;
 use self::wire::{Record, is_sys_id};
 use super::PriorityWords;
@@ -39,8 +39,8 @@ use super::content::{media_type, one_line, whole};
 // The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
-    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, utf16_units,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
+    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
@@ -215,19 +215,6 @@ impl ServiceNow {
         let created_at = entry.time("sys_created_on");
         Ok(Written { id: entry.id().to_owned(), created_at, carrier_comment: None })
     }
-
-    /// The cases among records: updated since, and flagged, whatever was found.
-    fn sweep(&self, found: Listing, files: &BTreeMap<String, DateTime<Utc>>, since: DateTime<Utc>) -> Sweep {
-        // Whole seconds: what was updated later within the same second has the same time. Counted from our own time: the record's
-        // may be the last one that there is.
-        let since = since - Duration::seconds(1);
-        let recent = |case: &Case| case.updated_at.is_none_or(|at| at > since);
-        let cases = found.records.iter().map(|record| self.case(record, files.get(record.id()).copied()));
-        Sweep {
-            cases: cases.filter(|case| case.synchronize && recent(case)).collect(),
-            skipped: found.skipped,
-        }
-    }
 }
 
 #[async_trait]
@@ -248,15 +235,24 @@ impl CaseSystem for ServiceNow {
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
         let ago = self.clock.now() - since + SEARCH_SLACK;
         let flagged = Query::default().equals(&self.settings().flag_field, "true");
-        let mut found = self.client.search(flagged.within("sys_updated_on", ago)).await?;
+        let read = |record: &Record| Found::from(&self.case(record, None));
+        let mut found = self.client.search(flagged.within("sys_updated_on", ago), read).await?;
         let files = self.client.recent_files(ago).await?;
-        let known: BTreeSet<&str> = found.records.iter().map(Record::id).collect();
+        let known: BTreeSet<&str> = found.records.iter().map(|case| case.id.as_str()).collect();
         let others: Vec<&str> =
             files.keys().map(String::as_str).filter(|id| is_sys_id(id) && !known.contains(id)).collect();
-        let others = self.client.flagged(&others).await?;
+        let others = self.client.flagged(&others, read).await?;
         found.records.extend(others.records);
         found.skipped.extend(others.skipped);
-        Ok(self.sweep(found, &files, since))
+        // Whole seconds: what was updated later within the same second has the same time. Counted from our own time: the record's
+        // may be the last one that there is.
+        let since = since - Duration::seconds(1);
+        found.records.retain_mut(|case| {
+            case.updated_at = case.updated_at.max(files.get(&case.id).copied());
+            // Whatever was found.
+            case.synchronize && case.updated_at.is_none_or(|at| at > since)
+        });
+        Ok(Sweep { cases: found.records, skipped: found.skipped })
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
@@ -283,21 +279,17 @@ impl CaseSystem for ServiceNow {
             Some(name) => Query::default().ends_with(&column, &format!("/{}", name.number())),
             None => Query::default().equals(&column, counterpart),
         };
-        let found = self.client.search(query).await?;
-        let is_same = |record: &&Record| {
-            let Some(name) = self.counterpart(record) else { return false };
-            match (&wanted, GoogleCaseName::parse(name)) {
-                (Some(wanted), Ok(found)) => wanted.number() == found.number(),
-                _ => name == counterpart,
-            }
+        let is_same = |name: &str| match (&wanted, GoogleCaseName::parse(name)) {
+            (Some(wanted), Ok(found)) => wanted.number() == found.number(),
+            _ => name == counterpart,
         };
-        let oldest = found
-            .records
-            .iter()
-            .filter(is_same)
-            .min_by_key(|record| (record.time("sys_created_on"), record.id().to_owned()));
-        match oldest {
-            Some(record) => self.get(record.id()).await,
+        let read = |record: &Record| {
+            let is_same = self.counterpart(record).is_some_and(is_same);
+            is_same.then(|| (record.time("sys_created_on"), record.id().to_owned()))
+        };
+        let found = self.client.search(query, read).await?;
+        match found.records.into_iter().flatten().min() {
+            Some((_, oldest)) => self.get(&oldest).await,
             None => Ok(None),
         }
     }

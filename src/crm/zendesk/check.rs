@@ -175,7 +175,7 @@ async fn search(client: &Client) -> Finding {
 }
 
 async fn export(client: &Client) -> Finding {
-    match client.export(client.now() - EXPORT_DELAY - Duration::minutes(1), 1).await {
+    match client.export(client.now() - EXPORT_DELAY - Duration::minutes(1), 1, |_| ()).await {
         Ok(_) => Ok("it can be read".to_owned()),
         Err(error) if error.status == Some(403) => Err(format!(
             "{error}; incremental exports take an administrator: give the connector's agent that role (Admin Center, \

@@ -149,8 +149,10 @@ impl Client {
     }
 
     pub(super) async fn all_fields(&self) -> Result<Vec<Field>, ApiError> {
-        let found = self.listing("/api/v2/ticket_fields", &[("page[size]", SEARCH_PAGE)], |_| false).await?;
-        Ok(found.0.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect())
+        let query = [("page[size]", SEARCH_PAGE)];
+        let read = |value| serde_json::from_value(value).ok();
+        let found = self.listing("/api/v2/ticket_fields", &query, read, |_| false).await?;
+        Ok(found.0.into_iter().flatten().collect())
     }
 
     /// The largest file that the account takes, in bytes, if it says.
@@ -191,7 +193,7 @@ impl Client {
             ("include_inline_images", "true"),
         ];
         let enough = |found: &[Value]| since.is_some_and(|since| reaches(found, since));
-        let (found, names, complete) = self.listing(&path, &query, enough).await?;
+        let (found, names, complete) = self.listing(&path, &query, |value| value, enough).await?;
         let mut comments = Vec::with_capacity(found.len());
         for value in &found {
             match Comment::read(value) {
@@ -210,38 +212,47 @@ impl Client {
         Ok(Comments { newest_first: comments, names, first })
     }
 
-    /// Every ticket that a query finds. As late as the search index.
-    pub(super) async fn search(&self, query: &str) -> Result<Vec<Value>, ApiError> {
+    /// What `read` makes of each ticket that a query finds. As late as the search index.
+    pub(super) async fn search<T: Send>(
+        &self,
+        query: &str,
+        read: impl Fn(Value) -> T + Send,
+    ) -> Result<Vec<T>, ApiError> {
         let query = [("query", query), ("filter[type]", "ticket"), ("page[size]", SEARCH_PAGE)];
-        Ok(self.listing("/api/v2/search/export", &query, |_| false).await?.0)
+        Ok(self.listing("/api/v2/search/export", &query, read, |_| false).await?.0)
     }
 
     /// The first page of a search, to see whether it works.
     pub(super) async fn search_some(&self, query: &str) -> Result<usize, ApiError> {
         let query = [("query", query), ("filter[type]", "ticket"), ("page[size]", "1")];
-        Ok(self.listing("/api/v2/search/export", &query, |_| true).await?.0.len())
+        Ok(self.listing("/api/v2/search/export", &query, |_| (), |_| true).await?.0.len())
     }
 
-    /// The tickets with an `external_id`: not searched for, so never late.
-    pub(super) async fn with_external_id(&self, external_id: &str) -> Result<Vec<Value>, ApiError> {
+    /// What `read` makes of each ticket with an `external_id`: not searched for, so never late.
+    pub(super) async fn with_external_id<T: Send>(
+        &self,
+        external_id: &str,
+        read: impl Fn(Value) -> T + Send,
+    ) -> Result<Vec<T>, ApiError> {
         let query = [("external_id", external_id), ("page[size]", SEARCH_PAGE)];
-        Ok(self.listing("/api/v2/tickets", &query, |_| false).await?.0)
+        Ok(self.listing("/api/v2/tickets", &query, read, |_| false).await?.0)
     }
 
-    /// The tickets that changed from `start` on, oldest change first, but for those of the last minute; and whether so many
-    /// pages held them all.
-    pub(super) async fn export(
+    /// What `read` makes of each ticket that changed from `start` on, oldest change first, but for those of the last minute;
+    /// and whether so many pages held them all.
+    pub(super) async fn export<T: Send>(
         &self,
         start: DateTime<Utc>,
         pages: usize,
-    ) -> Result<(Vec<Value>, bool), ApiError> {
+        read: impl Fn(Value) -> T + Send,
+    ) -> Result<(Vec<T>, bool), ApiError> {
         let path = "/api/v2/incremental/tickets/cursor";
         let mut call =
             Call::get(path).query("start_time", start.timestamp().to_string()).query("per_page", EXPORT_PAGE);
         let (mut found, mut listing) = (Vec::new(), Listing::default());
         for _ in 0..pages {
             let page: Page = self.upstream.read_page(call, &mut listing).await?;
-            found.extend(page.items);
+            found.extend(page.items.into_iter().map(&read));
             let next = page.after_cursor.filter(|_| page.end_of_stream == Some(false));
             let Some(cursor) = next else { return Ok((found, true)) };
             call = Call::get(path).query("cursor", cursor).query("per_page", EXPORT_PAGE);
@@ -249,14 +260,15 @@ impl Client {
         Ok((found, false))
     }
 
-    /// Reads a listing by cursor until it ends or `enough` has come. Returns the items, the names of the users that came
-    /// with them, and whether that is all.
-    async fn listing(
+    /// Reads a listing by cursor until it ends or `enough` has come. Returns what `read` makes of the items, the names of the
+    /// users that came with them, and whether that is all.
+    async fn listing<T: Send>(
         &self,
         path: &str,
         query: &[(&'static str, &str)],
-        enough: impl Fn(&[Value]) -> bool + Send,
-    ) -> Result<(Vec<Value>, HashMap<u64, String>, bool), ApiError> {
+        read: impl Fn(Value) -> T + Send,
+        enough: impl Fn(&[T]) -> bool + Send,
+    ) -> Result<(Vec<T>, HashMap<u64, String>, bool), ApiError> {
         let unreadable =
             |message: &str| self.error(ApiErrorKind::Unreadable, &format!("GET {path}"), message);
         let (mut items, mut names) = (Vec::new(), HashMap::new());
@@ -271,7 +283,7 @@ impl Client {
                 call = call.query("page[after]", after.as_str());
             }
             let page: Page = self.upstream.read_page(call, &mut listing).await?;
-            items.extend(page.items);
+            items.extend(page.items.into_iter().map(&read));
             names.extend(page.users.into_iter().filter_map(|user| Some((user.id?, user.name))));
             if !page.meta.has_more {
                 return Ok((items, names, true));

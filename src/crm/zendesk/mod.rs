@@ -24,7 +24,7 @@ mod settings;
 pub mod text;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
@@ -37,8 +37,8 @@ use super::content::{media_type, one_line, whole};
 // The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
-    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
+    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use crate::clock::SharedClock;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
@@ -166,71 +166,58 @@ impl Zendesk {
         }))
     }
 
-    /// The tickets among those that a search or an export found: updated since, and flagged.
-    fn sweep(&self, found: impl Iterator<Item = Value>, fields: Fields, since: DateTime<Utc>) -> Sweep {
-        let mut cases: BTreeMap<u64, Case> = BTreeMap::new();
-        let mut skipped = BTreeMap::new();
-        for value in found {
-            let ticket = match Ticket::read(&value) {
-                Ok(ticket) => ticket,
-                Err(error) => {
-                    skipped.insert(Ticket::label(&value), error.to_string());
-                    continue;
-                }
-            };
-            // Exports tell of deleted tickets too.
-            if ticket.status.as_deref() == Some("deleted") {
-                continue;
-            }
-            // Its times are cut down to the second.
-            let recent = ticket.updated_at.is_none_or(|at| at > since - Duration::seconds(1));
-            let id = ticket.id;
-            let case = self.case(&ticket, fields, None);
-            if cases.get(&id).is_none_or(|known| known.updated_at <= case.updated_at) && recent {
-                cases.insert(id, case);
-            }
-        }
-        Sweep {
-            cases: cases.into_values().filter(|case| case.synchronize).collect(),
-            skipped: skipped.into_iter().map(|(label, error)| format!("{label}: {error}")).collect(),
-        }
+    /// A ticket that a search or an export found, if it was updated since; or why it cannot be understood.
+    fn found(&self, value: &Value, fields: Fields, since: DateTime<Utc>) -> Option<Result<Found, String>> {
+        let ticket = match Ticket::read(value) {
+            Ok(ticket) => ticket,
+            Err(error) => return Some(Err(format!("{}: {error}", Ticket::label(value)))),
+        };
+        // Its times are cut down to the second.
+        let recent = ticket.updated_at.is_none_or(|at| at > since - Duration::seconds(1));
+        // Exports tell of deleted tickets too.
+        let deleted = ticket.status.as_deref() == Some("deleted");
+        let case = || self.case(&ticket, fields, Some(String::new()));
+        (recent && !deleted).then(|| Ok(Found::from(&case())))
     }
 
-    /// The oldest among tickets that mirrors a Google case, by the custom field or, where that is empty, by `external_id`.
-    fn oldest_counterpart(&self, found: &[Value], fields: Fields, counterpart: &str) -> Option<Ticket> {
-        let wanted = GoogleCaseName::parse(counterpart).ok();
-        let external_id = external_id(counterpart);
-        let is_same = |ticket: &Ticket| match ticket.line(fields.google_name) {
-            Some(name) => match (&wanted, GoogleCaseName::parse(name)) {
+    /// When a ticket was made, and its number, if it mirrors a Google case: by the custom field or, where that is empty, by
+    /// `external_id`.
+    fn mirror(
+        &self,
+        value: &Value,
+        fields: Fields,
+        counterpart: &str,
+    ) -> Option<(Option<DateTime<Utc>>, u64)> {
+        let ticket = match Ticket::read(value) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                tracing::warn!(ticket = %Ticket::label(value), %error, "a ticket cannot be understood");
+                return None;
+            }
+        };
+        let is_same = match ticket.line(fields.google_name) {
+            Some(name) => match (GoogleCaseName::parse(counterpart), GoogleCaseName::parse(name)) {
                 // R9: one number is one case, whatever its parent.
-                (Some(wanted), Ok(found)) => wanted.number() == found.number(),
+                (Ok(wanted), Ok(found)) => wanted.number() == found.number(),
                 _ => name == counterpart,
             },
-            None => self.settings().use_external_id && ticket.external_id.as_deref() == Some(&external_id),
+            None => self.settings().use_external_id && ticket.external_id == Some(external_id(counterpart)),
         };
-        let mut tickets = Vec::new();
-        for value in found {
-            match Ticket::read(value) {
-                Ok(ticket) if is_same(&ticket) => tickets.push(ticket),
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(ticket = %Ticket::label(value), %error, "a ticket cannot be understood");
-                }
-            }
-        }
-        tickets.into_iter().min_by_key(|ticket| (ticket.created_at, ticket.id))
+        is_same.then_some((ticket.created_at, ticket.id))
     }
 
-    async fn found_by_external_id(
+    /// The tickets that mirror a Google case and are found by `external_id`.
+    async fn mirrors_by_external_id(
         &self,
         counterpart: &str,
         fields: Fields,
-    ) -> Result<Option<Ticket>, ApiError> {
+    ) -> Result<Vec<(Option<DateTime<Utc>>, u64)>, ApiError> {
         if !self.settings().use_external_id {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let found = self.client.with_external_id(&external_id(counterpart)).await?;
-        Ok(self.oldest_counterpart(&found, fields, counterpart))
+        let read = |value: Value| self.mirror(&value, fields, counterpart);
+        let found = self.client.with_external_id(&external_id(counterpart), read).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// What a new ticket is made of.
@@ -304,13 +291,12 @@ impl CaseSystem for Zendesk {
         let fields = self.client.fields().await?;
         let query =
             format!("custom_field_{}:true updated>={}", fields.flag, since.format("%Y-%m-%dT%H:%M:%SZ"));
-        let searched = self.client.search(&query).await?;
-        let mut exported = Vec::new();
+        let read = |value: Value| self.found(&value, fields, since);
+        let mut found = self.client.search(&query, read).await?;
         if self.settings().use_incremental_export {
             let now = self.clock.now();
             let start = since.max(now - EXPORT_REACH).min(now - EXPORT_DELAY);
-            let complete;
-            (exported, complete) = self.client.export(start, EXPORT_PAGES).await.map_err(|error| {
+            let (exported, complete) = self.client.export(start, EXPORT_PAGES, read).await.map_err(|error| {
                 if error.status == Some(403) {
                     let message = format!(
                         "{}; incremental exports take an administrator: give the connector's agent that role, or set \
@@ -327,8 +313,21 @@ impl CaseSystem for Zendesk {
                     "more tickets changed than one poll reads: what is left of them is found by the search, which may be late"
                 );
             }
+            found.extend(exported);
         }
-        Ok(self.sweep(searched.into_iter().chain(exported), fields, since))
+        let mut cases: BTreeMap<String, Found> = BTreeMap::new();
+        let mut skipped = BTreeSet::new();
+        for found in found.into_iter().flatten() {
+            match found {
+                Ok(case) if cases.get(&case.id).is_none_or(|known| known.updated_at <= case.updated_at) => {
+                    cases.insert(case.id.clone(), case);
+                }
+                Ok(_) => {}
+                Err(problem) => drop(skipped.insert(problem)),
+            }
+        }
+        let cases = cases.into_values().filter(|case| case.synchronize).collect();
+        Ok(Sweep { cases, skipped: skipped.into_iter().collect() })
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
@@ -356,16 +355,14 @@ impl CaseSystem for Zendesk {
         let fields = self.client.fields().await?;
         let wanted = GoogleCaseName::parse(counterpart).ok();
         let number = wanted.as_ref().map_or(counterpart, GoogleCaseName::number);
-        let mut found = Vec::new();
-        if self.settings().use_external_id {
-            found = self.client.with_external_id(&external_id(counterpart)).await?;
-        }
+        let mut found = self.mirrors_by_external_id(counterpart, fields).await?;
         // Text is searched by words, so what comes back has to be compared; the number stands in every name of the case.
         let query = format!("custom_field_{}:\"{}\"", fields.google_name, words(number));
-        found.extend(self.client.search(&query).await?);
-        match self.oldest_counterpart(&found, fields, counterpart) {
+        let read = |value: Value| self.mirror(&value, fields, counterpart);
+        found.extend(self.client.search(&query, read).await?.into_iter().flatten());
+        match found.into_iter().min() {
             // Read again: the index may be late.
-            Some(ticket) => self.get(&ticket.id.to_string()).await,
+            Some((_, oldest)) => self.get(&oldest.to_string()).await,
             None => Ok(None),
         }
     }
@@ -376,9 +373,9 @@ impl CaseSystem for Zendesk {
             Ok(changed) => changed,
             Err(error) if matches!(error.status, Some(400 | 409 | 422)) => {
                 // The same key with another body: the title was changed since the try whose answer was lost.
-                let earlier = self.found_by_external_id(&case.counterpart, fields).await;
-                let Ok(Some(ticket)) = earlier else { return Err(error) };
-                return self.get(&ticket.id.to_string()).await?.ok_or(error);
+                let earlier = self.mirrors_by_external_id(&case.counterpart, fields).await;
+                let Some((_, oldest)) = earlier.ok().into_iter().flatten().min() else { return Err(error) };
+                return self.get(&oldest.to_string()).await?.ok_or(error);
             }
             Err(error) => return Err(error),
         };
