@@ -239,9 +239,12 @@ async fn tell(
 ) -> Result<bool, TellError> {
     let system = &deps.systems[side];
     let case = mapping.case_id(side).unwrap_or_default();
-    let takes_comments =
-        system.get(case).await?.is_some_and(|case| !case.closed || system.capabilities().comment_when_closed);
-    if !takes_comments {
+    // The flag as well: when it was looked at, the company may not have answered (R20).
+    let takes_it = system
+        .get(case)
+        .await?
+        .is_some_and(|case| case.synchronize && (!case.closed || system.capabilities().comment_when_closed));
+    if !takes_it {
         return Ok(false);
     }
     let now = deps.clock.now();

@@ -1156,3 +1156,82 @@ fn a_closing_without_an_answer_that_a_person_took_back_is_recorded() {
         ],
     });
 }
+
+/// The CRM was down while `detect-outages` looked whether a case is still flagged, and up again when it told the case, which was
+/// not.
+#[test]
+fn a_case_whose_flag_could_not_be_looked_at_is_looked_at_again() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 63613,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: false,
+                knows_connector: false,
+                settles: 113,
+                lag: 60,
+                stale: 0,
+                resolution: 1,
+                skew: 0,
+                limit: 700,
+                control_characters: false,
+                renames_files: false,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: false,
+                knows_connector: true,
+                settles: 72,
+                lag: 60,
+                stale: 0,
+                resolution: 0,
+                skew: 53,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: false,
+            internal_copies: true,
+            late: 20,
+            twice: 25,
+            clock_offset: 0,
+            deadline: 236,
+            lease: 296,
+        },
+        steps: vec![
+            Step {
+                at: 25876,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 16561051378583625898,
+            },
+            Step { at: 61393, what: Cron(PollGoogle), salt: 11409769850406104500 },
+            Step {
+                at: 65324,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 6262726840034916444,
+            },
+            Step { at: 181903, what: Cron(PollCompany), salt: 5062865936907406452 },
+            Step {
+                at: 87506139,
+                what: Trouble { part: CompanyApi, trouble: Down, seconds: 612 },
+                salt: 9686089091648561323,
+            },
+            Step { at: 87547782, what: Person(Touch { case: 0, side: Google }), salt: 559222904500926034 },
+            Step { at: 87745618, what: Person(Unflag { case: 0 }), salt: 3798344035531579790 },
+            Step { at: 87826516, what: Crash { instance: 0, awaits: 50 }, salt: 4611484832218379300 },
+            Step { at: 87840635, what: Cron(PollGoogle), salt: 5441612333209799789 },
+            Step { at: 88082179, what: Cron(DetectOutages), salt: 3908759817000782996 },
+            Step { at: 2766780000, what: Cron(Cleanup), salt: 14859070808166978702 },
+        ],
+    });
+}
