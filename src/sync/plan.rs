@@ -674,7 +674,7 @@ impl<'a> Planner<'a> {
             }
             (true, false, true) if carried => {
                 let notice = Source::Notice(Notice::CannotReopen);
-                if self.just_adopted(Notice::CannotReopen) {
+                if self.just_adopted(source, Notice::CannotReopen) {
                     actions.rest.push(Action::RefusedReopening(Some(source)));
                 } else if mapping.reopen_refused[source] || self.has_to_wait(source, &notice) {
                     // It was told, or may have been.
@@ -692,12 +692,10 @@ impl<'a> Planner<'a> {
         actions
     }
 
-    /// Whether this plan found a notice that an earlier sync wrote without learning that it did.
-    fn just_adopted(&self, notice: Notice) -> bool {
-        self.plan
-            .actions
-            .iter()
-            .any(|action| matches!(action, Action::Adopt(entry) if entry.source == Source::Notice(notice)))
+    /// Whether this plan found a notice on that side that an earlier sync wrote without learning that it did.
+    fn just_adopted(&self, side: Side, notice: Notice) -> bool {
+        let adopted = |action: &Action| matches!(action, Action::Adopt(entry) if entry.side == side && entry.source == Source::Notice(notice));
+        self.plan.actions.iter().any(adopted)
     }
 }
 

@@ -313,14 +313,17 @@ fn copied_comment(
     if missing {
         world.violate(format!("part {part} of comment {source} arrives before an earlier part"));
     }
+    let card = world.systems[from].card_mut(other);
+    if let Some(note) = card.and_then(|card| card.notes.iter_mut().find(|note| note.id == source)) {
+        note.carried |= part == parts;
+        // Read before it was edited, and written after.
+        let of_another = !note.earlier.is_empty() && !squeezed(&note.body).starts_with(&squeezed(&so_far));
+        note.edited_meanwhile |= part < parts && of_another;
+    }
     if part == parts {
         let whole = note.bodies().any(|body| same(body, &so_far, false));
         if !whole && !note.edited_meanwhile {
             world.violate(format!("comment {source} arrives as {so_far:?} (R16, R25)"));
-        }
-        let card = world.systems[from].card_mut(other);
-        if let Some(note) = card.and_then(|card| card.notes.iter_mut().find(|note| note.id == source)) {
-            note.carried = true;
         }
     }
 }

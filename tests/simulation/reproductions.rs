@@ -1235,3 +1235,133 @@ fn a_case_whose_flag_could_not_be_looked_at_is_looked_at_again() {
         ],
     });
 }
+
+/// A company case was told that it had been reopened in vain, which was not recorded. Then Google's was opened, and the company's
+/// closed again: the notice was taken for one about Google's reopening, which was never carried.
+#[test]
+fn a_refusal_that_the_other_case_was_told_is_of_its_reopening() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 77095,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: false,
+                knows_connector: false,
+                settles: 52,
+                lag: 0,
+                stale: 0,
+                resolution: 60,
+                skew: 0,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 53,
+                lag: 60,
+                stale: 5,
+                resolution: 1,
+                skew: 14,
+                limit: 2000,
+                control_characters: false,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: true,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: false,
+            internal_copies: false,
+            late: 0,
+            twice: 25,
+            clock_offset: 0,
+            deadline: 93,
+            lease: 153,
+        },
+        steps: vec![
+            Step {
+                at: 92304,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Short }),
+                salt: 2004631314564904832,
+            },
+            Step { at: 121395, what: Cron(PollGoogle), salt: 17545267169701450102 },
+            Step {
+                at: 123087,
+                what: Person(Attach { case: 0, side: Company, file: Plain, internal: false }),
+                salt: 8672439855927025128,
+            },
+            Step {
+                at: 140526,
+                what: Person(Prioritise { case: 0, side: Company, priority: 0 }),
+                salt: 15332927118368860951,
+            },
+            Step {
+                at: 144873,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: true }),
+                salt: 9868830312032157515,
+            },
+            Step { at: 180052, what: Cron(PollCompany), salt: 8591266199526384964 },
+            Step { at: 181444, what: Cron(PollGoogle), salt: 5837304001539555529 },
+            Step {
+                at: 203744,
+                what: Person(Attach { case: 0, side: Google, file: Plain, internal: true }),
+                salt: 13822833323949019677,
+            },
+            Step { at: 222866, what: Person(Close { case: 0, side: Company }), salt: 4909425083769295222 },
+            Step {
+                at: 227429,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 3527889387075751094,
+            },
+            Step { at: 241019, what: Cron(PollCompany), salt: 3220313548424846466 },
+            Step { at: 241304, what: Cron(PollGoogle), salt: 1657551931725949746 },
+            Step {
+                at: 247820,
+                what: Trouble { part: CompanyApi, trouble: Slow, seconds: 422 },
+                salt: 2097045370375311146,
+            },
+            Step {
+                at: 258654,
+                what: Person(Comment { case: 0, side: Google, words: Quotation(5), internal: false }),
+                salt: 1835647134825545530,
+            },
+            Step {
+                at: 260281,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 14968072106470193305,
+            },
+            Step { at: 300363, what: Cron(PollCompany), salt: 15563807800781989864 },
+            Step {
+                at: 494703,
+                what: Trouble { part: GoogleApi, trouble: Down, seconds: 651 },
+                salt: 1317464418896314524,
+            },
+            Step {
+                at: 2679120581,
+                what: Person(Reopen { case: 0, side: Company }),
+                salt: 3021757824885613640,
+            },
+            Step { at: 2679121577, what: Cron(PollCompany), salt: 6289621530001223570 },
+            Step { at: 2679125584, what: Crash { instance: 1, awaits: 5 }, salt: 1757866598136296141 },
+            Step {
+                at: 2679202670,
+                what: Person(Reopen { case: 0, side: Google }),
+                salt: 8980796954541240521,
+            },
+            Step {
+                at: 2679282109,
+                what: Person(Close { case: 0, side: Company }),
+                salt: 14823989708201521667,
+            },
+        ],
+    });
+}
