@@ -310,6 +310,26 @@ impl CaseMapping {
         }) || !self.is_linked()
     }
 
+    /// Whether it is paused, and no poll has found the company case since, which would mean that its flag is back (`R20`).
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        let found = self.waiting[Side::Company].is_some_and(|waiting| waiting.case_updated_at.is_some());
+        self.paused && !found
+    }
+
+    /// The company case was read at a time when `waited` waited there, and is not flagged: nothing is carried until it is again.
+    /// Both sides then have to be looked at, and no stamp may move meanwhile (`R20`).
+    pub fn pause(&mut self, waited: Option<Waiting>, global: &Global, now: DateTime<Utc>) {
+        self.paused = true;
+        let unchanged = self.waiting[Side::Company] == waited;
+        for side in Side::BOTH {
+            self.wait(side, global, now);
+        }
+        if let Some(waiting) = self.waiting[Side::Company].as_mut().filter(|_| unchanged) {
+            waiting.case_updated_at = None;
+        }
+    }
+
     /// Whether it takes part in the documented stamping of "open mappings": not resolved.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -248,7 +248,7 @@ pub(super) async fn queue_backlog(
     let mut after = None;
     loop {
         let found = deps.store.list(MappingFilter::NeedsWatching, after, PAGE).await?;
-        for mapping in found.mappings.iter().filter(|mapping| !mapping.paused && mapping.gone.is_none()) {
+        for mapping in found.mappings.iter().filter(|mapping| !mapping.rests() && mapping.gone.is_none()) {
             for (side, chosen) in &mut chosen {
                 if let (Some(waiting), Some(case)) = (&mapping.waiting[*side], mapping.case_id(*side)) {
                     let urgency = Urgency::of(waiting, mapping);

@@ -478,17 +478,10 @@ async fn save_link(
 
 /// The company case is not flagged (`R20`).
 async fn paused(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
-    if request.mode == Mode::Act && !session.mapping.paused {
-        // Nothing is carried until the flag is back. Both sides then have to be looked at, and no stamp may move meanwhile.
+    if request.mode == Mode::Act && !session.mapping.rests() {
         let (now, global) = (session.started, session.deps.store.global().await?);
-        session
-            .save_either(|mapping| {
-                mapping.paused = true;
-                for side in Side::BOTH {
-                    mapping.wait(side, &global, now);
-                }
-            })
-            .await?;
+        let waited = session.waited[Side::Company];
+        session.save_either(|mapping| mapping.pause(waited, &global, now)).await?;
     } else if session.mapping.lease.as_ref().is_some_and(|lease| lease.holder == request.holder) {
         session.save_either(|_| {}).await?;
     }

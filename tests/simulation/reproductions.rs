@@ -1365,3 +1365,112 @@ fn a_refusal_that_the_other_case_was_told_is_of_its_reopening() {
         ],
     });
 }
+
+/// The flag of a paused pair was back, but the poll that saw it had no room for one more sync; what waits in the store was queued
+/// later, but nothing of paused pairs.
+#[test]
+fn a_pair_whose_flag_is_back_waits_like_any_other() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 156463,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: false,
+                knows_connector: false,
+                settles: 101,
+                lag: 20,
+                stale: 0,
+                resolution: 1,
+                skew: -33,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: false,
+                comment_when_closed: false,
+                knows_connector: true,
+                settles: 74,
+                lag: 60,
+                stale: 5,
+                resolution: 60,
+                skew: 0,
+                limit: 400,
+                control_characters: false,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: false,
+            internal_copies: true,
+            late: 20,
+            twice: 0,
+            clock_offset: 0,
+            deadline: 138,
+            lease: 198,
+        },
+        steps: vec![
+            Step {
+                at: 38088,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Odd }),
+                salt: 15557091795867631992,
+            },
+            Step {
+                at: 57051,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Short }),
+                salt: 9705596910010908707,
+            },
+            Step { at: 60090, what: Cron(PollGoogle), salt: 3035782356730461792 },
+            Step {
+                at: 94149,
+                what: Person(Attach { case: 0, side: Company, file: Namesake, internal: false }),
+                salt: 3394700766249728608,
+            },
+            Step { at: 121790, what: Cron(PollCompany), salt: 7789016204046241842 },
+            Step { at: 145515, what: Person(Unflag { case: 1 }), salt: 13877031875137674809 },
+            Step {
+                at: 150666,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 9680342868304803992,
+            },
+            Step {
+                at: 206067,
+                what: Person(Comment { case: 0, side: Google, words: Long, internal: true }),
+                salt: 14181297780094413195,
+            },
+            Step {
+                at: 219056,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: true }),
+                salt: 17920131150498487034,
+            },
+            Step {
+                at: 1919262,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Long }),
+                salt: 14407933346925690482,
+            },
+            Step { at: 1947060, what: Crash { instance: 0, awaits: 5 }, salt: 6309808471277742570 },
+            Step { at: 2101859, what: Cron(PollGoogle), salt: 17027245480164782492 },
+            Step { at: 2161476, what: Cron(PollCompany), salt: 1448293134451718858 },
+            Step {
+                at: 2192891,
+                what: Trouble { part: Store, trouble: Unanswered(65), seconds: 703 },
+                salt: 1600434505387805892,
+            },
+            Step { at: 2242621, what: Person(Flag { case: 1 }), salt: 16134244849468595610 },
+            Step {
+                at: 2243767,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 4309934478972866335,
+            },
+            Step { at: 2681460000, what: Cron(Cleanup), salt: 11997689165312291066 },
+        ],
+    });
+}
