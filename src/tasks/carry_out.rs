@@ -85,8 +85,19 @@ pub(super) struct Session<'a> {
 struct Blocked {
     comments: Sides<bool>,
     content: Sides<bool>,
+    /// Texts, of which a part did not get through: what follows it makes no sense without it.
+    texts: Vec<(Side, Source)>,
     priority: bool,
     status: bool,
+}
+
+/// The first part of the text that this is a part of.
+fn first_part(source: &Source) -> Option<Source> {
+    match source {
+        Source::Comment { id, .. } => Some(Source::Comment { id: id.clone(), part: 1 }),
+        Source::Description { .. } => Some(Source::Description { part: 1 }),
+        Source::Attachment { .. } | Source::Notice(_) => None,
+    }
 }
 
 impl<'a> Session<'a> {
@@ -556,7 +567,10 @@ fn is_blocked(action: &Action, blocked: &Blocked) -> bool {
         Action::Comment(comment) => match comment.source {
             Source::Notice(Notice::CannotReopen) => blocked.status,
             Source::Comment { .. } | Source::Description { .. } => {
-                blocked.comments[comment.side] || blocked.content[comment.side]
+                blocked.comments[comment.side]
+                    || blocked.content[comment.side]
+                    || first_part(&comment.source)
+                        .is_some_and(|first| blocked.texts.contains(&(comment.side, first)))
             }
             Source::Attachment { .. } | Source::Notice(_) => false,
         },
@@ -583,6 +597,7 @@ fn block(blocked: &mut Blocked, action: &Action, error: &ApiError) {
     let final_refusal = matches!(error.kind, ApiErrorKind::Refused | ApiErrorKind::Unacceptable);
     match action {
         Action::Comment(comment) => {
+            blocked.texts.extend(first_part(&comment.source).map(|first| (comment.side, first)));
             if !final_refusal {
                 blocked.comments[comment.side] = true;
                 blocked.status = true;

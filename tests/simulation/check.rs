@@ -171,6 +171,11 @@ fn same(text: &str, copy: &str, beginning: bool) -> bool {
     if beginning { text.starts_with(&copy) } else { text == copy }
 }
 
+/// Whether people deleted what the connector wrote there.
+fn has_lost_a_copy(card: &Card) -> bool {
+    card.notes.iter().any(|note| note.by == Writer::Connector && note.deleted.is_some())
+}
+
 /// The connector is about to add a comment.
 pub(crate) fn commented(world: &mut World, side: Side, id: &str, body: &str) {
     let from = side.other();
@@ -385,9 +390,7 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str) {
         _ => count > 1,
     };
     // Somebody deleted one: a pair that is found again knows only what is left.
-    let deleted = world.systems[side].card(id).is_some_and(|card| {
-        card.notes.iter().any(|note| note.by == Writer::Connector && note.deleted.is_some())
-    });
+    let deleted = world.systems[side].card(id).is_some_and(has_lost_a_copy);
     if wrong && !(deleted && matches!(notice, "outage" | "resumed")) {
         world.violate(format!("the notice {notice:?} once too often on {side} case {id}"));
     }
@@ -654,9 +657,11 @@ pub(crate) fn stamps(world: &mut World) {
             if !takes && target.closed {
                 continue;
             }
-            // A list that is late hides what a poll has just counted as carried; the routine sync that the same poll queued
-            // finds it, as soon as it gets to the case.
-            if traits.stale > 0 && world.checks_soon(side, &card.id) {
+            // A list that is late hides what a poll has just counted as carried. The routine sync that the same poll queued
+            // finds it, as soon as it gets to the case, or one of a later poll, if the other side was silent: before the case
+            // leaves the window.
+            let seen = world.now - card.updated < WINDOWS[side].num_milliseconds();
+            if traits.stale > 0 && (seen || world.checks_soon(side, &card.id)) {
                 continue;
             }
             // What waited for a case to be opened or flagged again is found by a poll of that case's side: until then it is
@@ -776,6 +781,10 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
             return Some(format!("something waits on the {side} side since {}", waiting.since));
         }
         let takes_notices = !card.closed || world.traits(side).comment_when_closed;
+        // One that was deleted before its answer was looked for cannot be known.
+        if has_lost_a_copy(card) {
+            continue;
+        }
         if card.tally.outage_stands && takes_notices {
             return Some(format!("the outage comment still stands on {side} case {}", card.id));
         }

@@ -1474,3 +1474,87 @@ fn a_pair_whose_flag_is_back_waits_like_any_other() {
         ],
     });
 }
+
+/// A closed case refused the first parts of a comment, one after the other; then it was opened again, and took the last.
+#[test]
+fn what_follows_a_part_that_was_refused_waits_for_it() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 247573,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 90,
+                lag: 0,
+                stale: 0,
+                resolution: 1,
+                skew: 0,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: false,
+                knows_connector: true,
+                settles: 84,
+                lag: 20,
+                stale: 5,
+                resolution: 0,
+                skew: 0,
+                limit: 400,
+                control_characters: false,
+                renames_files: false,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: true,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: false,
+            carry_internal: false,
+            internal_copies: false,
+            late: 20,
+            twice: 25,
+            clock_offset: 0,
+            deadline: 220,
+            lease: 280,
+        },
+        steps: vec![
+            Step {
+                at: 17892,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Short }),
+                salt: 15689332172892173724,
+            },
+            Step {
+                at: 34029,
+                what: Trouble { part: GoogleApi, trouble: Unreadable(49), seconds: 198 },
+                salt: 16315768640758109955,
+            },
+            Step {
+                at: 115954,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Short }),
+                salt: 8641181979626206565,
+            },
+            Step { at: 120636, what: Cron(PollCompany), salt: 8765759116154706506 },
+            Step {
+                at: 136230,
+                what: Trouble { part: CompanyApi, trouble: Slow, seconds: 399 },
+                salt: 12086103884430756326,
+            },
+            Step {
+                at: 222129,
+                what: Person(Comment { case: 1, side: Google, words: Long, internal: true }),
+                salt: 1296301814313111353,
+            },
+            Step { at: 240448, what: Cron(PollGoogle), salt: 7006599070946100752 },
+            Step { at: 262634, what: Person(Close { case: 1, side: Company }), salt: 18336034362835038951 },
+            Step { at: 340841, what: Person(Reopen { case: 1, side: Company }), salt: 4132179853143312192 },
+        ],
+    });
+}
