@@ -440,8 +440,12 @@ impl<'a> Session<'a> {
         }
         let download = match self.deps.systems[from].download(&from_case, attachment).await {
             Ok(download) => download,
-            // Deleted since it was listed: there is nothing to copy any more.
-            Err(error) if error.kind == ApiErrorKind::NotFound => return Ok(()),
+            // Deleted since it was listed: there is nothing to copy any more. Unless all of the case is gone, or may not be read
+            // for now: then it is not over.
+            Err(error) if error.kind == ApiErrorKind::NotFound => {
+                let exists = self.deps.systems[from].get(&from_case).await?.is_some();
+                return if exists { Ok(()) } else { Err(error.into()) };
+            }
             Err(error) => return Err(error.into()),
         };
         let size = attachment.size.or(download.size);

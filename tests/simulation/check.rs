@@ -707,10 +707,13 @@ const SEEN_LONGER: Ms = 5 * 60_000;
 pub(crate) fn disagreement(world: &World) -> Option<String> {
     for (side, id) in &world.made {
         let card = world.systems[*side].card(id)?;
+        let mapping = world.shelf.of(*side, id);
+        if let Some(name) = mapping.and_then(|mapping| may_yet_be_told(world, mapping)) {
+            return Some(format!("{name} may yet be told that its counterpart was deleted"));
+        }
         if card.deleted.is_some() {
             continue;
         }
-        let mapping = world.shelf.of(*side, id);
         let Some(mapping) = mapping else {
             let must = *side == Google || (card.flagged && !card.closed);
             let young = world.now - card.created < 29 * DAY;
@@ -724,6 +727,16 @@ pub(crate) fn disagreement(world: &World) -> Option<String> {
         }
     }
     None
+}
+
+/// A paused pair is looked at once an hour, for as long as the polls see its Google case. Then nobody need notice that the
+/// company case was deleted.
+fn may_yet_be_told<'a>(world: &World, mapping: &'a CaseMapping) -> Option<&'a str> {
+    let google = mapping.case_id(Google)?;
+    let updated = world.systems[Google].card(google).filter(|card| card.deleted.is_none())?.updated;
+    let company = world.systems[Company].card(mapping.case_id(Company)?)?;
+    let seen = world.now - updated < WINDOWS[Google].num_milliseconds() + SEEN_LONGER;
+    (seen && mapping.paused && mapping.gone.is_none() && company.deleted.is_some()).then_some(google)
 }
 
 fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping) -> Option<String> {
@@ -750,11 +763,6 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         return Some(format!("the counterpart {other_id} does not exist"));
     };
     if other.deleted.is_some() {
-        // A paused pair is looked at once an hour, for as long as the polls see its Google case; then nobody need notice.
-        let seen = world.now - card.updated < WINDOWS[side].num_milliseconds() + SEEN_LONGER;
-        if mapping.paused && side == Google && seen {
-            return Some(format!("the Google case may yet be told that {other_id} was deleted"));
-        }
         // It shows as soon as there is something to carry to it, unless the pair is paused.
         let takes = !other.closed || world.traits(side.other()).comment_when_closed;
         let waits = missing(world, side, card).next().filter(|_| takes && !mapping.paused);

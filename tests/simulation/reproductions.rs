@@ -1558,3 +1558,169 @@ fn what_follows_a_part_that_was_refused_waits_for_it() {
         ],
     });
 }
+
+/// A sync saw that a closed case had changed, but not yet the file on its list; no poll came by for a month, and cleanup took the
+/// case for carried.
+#[test]
+fn cleanup_believes_the_polls_and_no_sync_alone() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 275084,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 65,
+                lag: 60,
+                stale: 20,
+                resolution: 0,
+                skew: 0,
+                limit: 2000,
+                control_characters: false,
+                renames_files: false,
+                idempotent: false,
+                tells_limit: false,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 112,
+                lag: 60,
+                stale: 0,
+                resolution: 1,
+                skew: 0,
+                limit: 700,
+                control_characters: false,
+                renames_files: false,
+                idempotent: true,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            comments: true,
+            attachments: true,
+            priority: false,
+            status: true,
+            carry_internal: false,
+            internal_copies: false,
+            late: 0,
+            twice: 25,
+            clock_offset: 0,
+            deadline: 172,
+            lease: 232,
+        },
+        steps: vec![
+            Step {
+                at: 106398,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Quotation(1) }),
+                salt: 865950296591209702,
+            },
+            Step { at: 121757, what: Cron(PollCompany), salt: 5821414362310410043 },
+            Step { at: 125494, what: Person(Close { case: 0, side: Company }), salt: 8304141981594333843 },
+            Step {
+                at: 274841,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 7616069464587853551,
+            },
+            Step { at: 541608, what: Cron(PollCompany), salt: 4266761899023600338 },
+            Step { at: 541815, what: Cron(PollGoogle), salt: 620464106642277779 },
+            Step { at: 554800, what: Crash { instance: 0, awaits: 25 }, salt: 1739523034520947038 },
+            Step { at: 601185, what: Cron(PollCompany), salt: 6551569807788880727 },
+            Step {
+                at: 718236,
+                what: Person(Attach { case: 0, side: Google, file: Plain, internal: false }),
+                salt: 16026992729836044145,
+            },
+            Step { at: 2679120000, what: Cron(Cleanup), salt: 7025130463538627407 },
+        ],
+    });
+}
+
+/// A case was deleted while its file was to be copied: the sync took the file for deleted, and the case for carried.
+#[test]
+fn a_file_of_a_case_that_is_gone_is_not_carried() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 294674,
+            google: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: false,
+                settles: 90,
+                lag: 20,
+                stale: 0,
+                resolution: 60,
+                skew: 41,
+                limit: 400,
+                control_characters: false,
+                renames_files: true,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            company: Traits {
+                reopen: false,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 112,
+                lag: 20,
+                stale: 0,
+                resolution: 0,
+                skew: 0,
+                limit: 2000,
+                control_characters: true,
+                renames_files: false,
+                idempotent: false,
+                tells_limit: true,
+                four_priorities: false,
+            },
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            carry_internal: false,
+            internal_copies: false,
+            late: 0,
+            twice: 0,
+            clock_offset: 0,
+            deadline: 149,
+            lease: 209,
+        },
+        steps: vec![
+            Step {
+                at: 8331,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Short }),
+                salt: 11105002278762446280,
+            },
+            Step {
+                at: 27036,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 6741745154289814270,
+            },
+            Step {
+                at: 152296,
+                what: Person(Create { side: Google, flagged: false, priority: 4, words: Odd }),
+                salt: 16747396247292863303,
+            },
+            Step { at: 300552, what: Cron(PollCompany), salt: 7655457129178801641 },
+            Step { at: 300884, what: Cron(PollGoogle), salt: 9195757042533657954 },
+            Step { at: 348606, what: Person(Unflag { case: 2 }), salt: 14303094669611015817 },
+            Step { at: 720735, what: Person(Unflag { case: 1 }), salt: 1450956543731103409 },
+            Step { at: 721257, what: Cron(PollCompany), salt: 8522232176766270928 },
+            Step { at: 780092, what: Cron(PollCompany), salt: 3796349291515417789 },
+            Step { at: 781521, what: Cron(PollGoogle), salt: 3819342968978910688 },
+            Step {
+                at: 801955,
+                what: Person(Attach { case: 0, side: Company, file: OddName, internal: false }),
+                salt: 18007775726110561949,
+            },
+            Step { at: 173641183, what: Cron(PollCompany), salt: 16138974221499201010 },
+            Step {
+                at: 173648352,
+                what: Person(DeleteCase { case: 0, side: Company }),
+                salt: 2301120902305368087,
+            },
+        ],
+    });
+}
