@@ -380,20 +380,20 @@ impl<'a> Planner<'a> {
         let unclaimed = |ledger: &Ledger, comment: &Comment| {
             comment.by_connector != Some(false) && !ledger.wrote(side, ItemKind::Comment, &comment.id)
         };
-        for comment in &sources.comments {
-            for candidate in &candidates.comments {
-                let Some(((part, parts), text)) = texts::copied_part(from, &comment.id, &candidate.body)
-                else {
-                    continue;
-                };
-                let source = Source::Comment { id: comment.id.clone(), part };
-                // Where the system does not say who wrote it, a person may have quoted the header.
-                let is_copy = candidate.by_connector == Some(true)
-                    || texts::is_piece_of(text, &texts::carried(&comment.body, self.facts[side]));
-                if is_copy && unclaimed(&self.ledger, candidate) && !self.ledger.has_copy(side, &source) {
-                    let entry = comment_entry(side, candidate, source, comment.created_at);
-                    self.record(Entry { parts: Some(parts), ..entry });
-                }
+        for candidate in &candidates.comments {
+            let Some(copied) = texts::copied_part(from, &candidate.body) else { continue };
+            let original = sources.comments.iter().find(|comment| comment.id == copied.id);
+            // Where the system does not say who wrote it, a person may have quoted the header. Of what was deleted since, it is
+            // all there is to go by.
+            let is_copy = candidate.by_connector == Some(true)
+                || original.is_none_or(|original| {
+                    texts::is_piece_of(copied.text, &texts::carried(&original.body, self.facts[side]))
+                });
+            let source = Source::Comment { id: copied.id.to_owned(), part: copied.part };
+            if is_copy && unclaimed(&self.ledger, candidate) && !self.ledger.has_copy(side, &source) {
+                let created_at = original.and_then(|original| original.created_at);
+                let entry = comment_entry(side, candidate, source, created_at);
+                self.record(Entry { parts: Some(copied.parts), ..entry });
             }
         }
         for candidate in &candidates.comments {

@@ -247,15 +247,28 @@ pub fn is_outcome_of(pending: &Pending, comment: &Comment) -> bool {
         && comment.by_connector.unwrap_or_else(by_text)
 }
 
-/// Which part of which comment a text of `from` says that it is a copy of, by its header, and of how many; and the text
-/// under it.
+/// What a text says by its header that it is a copy of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied<'a> {
+    /// The comment.
+    pub id: &'a str,
+    /// Which part of it.
+    pub part: u32,
+    /// Of how many.
+    pub parts: u32,
+    /// What stands under the header.
+    pub text: &'a str,
+}
+
+/// Which comment of `from` a text says that it is a copy of.
 #[must_use]
-pub fn copied_part<'a>(from: Side, id: &str, body: &'a str) -> Option<((u32, u32), &'a str)> {
+pub fn copied_part(from: Side, body: &str) -> Option<Copied<'_>> {
     let body = body.trim_start();
     let header = first_line(body);
-    let rest = header.strip_prefix(&format!("[{} Comment {id} by ", side_name(from)))?;
-    let part = part_number(rest.trim_end().strip_suffix(']')?);
-    Some((part, &body[header.len()..]))
+    let rest = header.strip_prefix(&format!("[{} Comment ", side_name(from)))?;
+    let (id, author) = rest.trim_end().strip_suffix(']')?.split_once(" by ")?;
+    let (part, parts) = part_number(author);
+    Some(Copied { id, part, parts, text: &body[header.len()..] })
 }
 
 /// Which part of a description a text says that it is.

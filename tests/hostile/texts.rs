@@ -77,11 +77,10 @@ proptest! {
                 for (index, part) in parts.iter().enumerate() {
                     prop_assert!(system.comment_limit.holds(part), "{}: {}", name, (system.comment_limit.measure)(part));
                     // Each is known again by what it says of itself.
-                    let ((number, of), text) = texts::copied_part(from, "12", part).unwrap();
-                    prop_assert_eq!((number as usize, of as usize), (index + 1, parts.len()));
-                    prop_assert_eq!(text.strip_prefix('\n').unwrap_or(text), body(part));
-                    prop_assert_eq!(texts::copied_part(from, "1", part), None);
-                    prop_assert_eq!(texts::copied_part(from.other(), "12", part), None);
+                    let copied = texts::copied_part(from, part).unwrap();
+                    prop_assert_eq!((copied.id, copied.part as usize, copied.parts as usize), ("12", index + 1, parts.len()));
+                    prop_assert_eq!(copied.text.strip_prefix('\n').unwrap_or(copied.text), body(part));
+                    prop_assert_eq!(texts::copied_part(from.other(), part), None);
                 }
             }
         }

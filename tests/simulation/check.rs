@@ -660,7 +660,9 @@ pub(crate) fn stamps(world: &mut World) {
             // A list that is late hides what a poll has just counted as carried. The routine sync that the same poll queued
             // finds it, as soon as it gets to the case, or one of a later poll, if the other side was silent: before the case
             // leaves the window.
-            let seen = world.now - card.updated < WINDOWS[side].num_milliseconds();
+            let last = world.shelf.global.last_polled_at(side);
+            let seen =
+                last.is_some_and(|last| real(card.updated) + Duration::minutes(1) > last - WINDOWS[side]);
             if traits.stale > 0 && (seen || world.checks_soon(side, &card.id)) {
                 continue;
             }
