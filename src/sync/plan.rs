@@ -330,7 +330,8 @@ impl<'a> Planner<'a> {
                 (&comment.id, comment.created_at)
             }
             ItemKind::Attachment => {
-                let attachment = snapshot.attachments.iter().find(|attachment| {
+                // Where a person's cannot be told from it, the newest is the likeliest.
+                let attachment = snapshot.attachments.iter().rev().find(|attachment| {
                     self.may_be_outcome_of(pending, attachment)
                         && !self.ledger.wrote(pending.side, ItemKind::Attachment, &attachment.id)
                 })?;

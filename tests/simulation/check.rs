@@ -9,7 +9,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use crate::generate::DAY;
 use crate::history::{Company, Google, Ms, Side};
-use crate::model::{Card, Note, Writer, key, pick, stamp, stored_under_other_name, takes};
+use crate::model::{Card, File, Note, Writer, key, pick, stamp, stored_under_other_name, takes};
 use crate::people::SECRET;
 use crate::run::WINDOWS;
 use crate::world::{World, real};
@@ -335,6 +335,7 @@ fn copied_comment(
 
 fn copied_file(world: &mut World, side: Side, id: &str, other: &str, source: u64) {
     let from = side.other();
+    let confused = confused(world, from, other);
     let card = world.systems[from].card_mut(other);
     let Some(file) = card.and_then(|card| card.files.iter_mut().find(|file| file.id == source)) else {
         world.violate(format!("a copy of file {source}, which {from} case {other} does not have"));
@@ -342,13 +343,36 @@ fn copied_file(world: &mut World, side: Side, id: &str, other: &str, source: u64
     };
     file.carried = true;
     let (by, internal) = (file.by, file.internal);
-    if by == Writer::Connector {
+    if by == Writer::Connector && !confused {
         world.violate(format!("the connector's own file {source} is carried back to {side} case {id} (R14)"));
     }
     if internal && from == Company && !world.setting.carry_internal {
         world.violate(format!("the internal file {source} is carried to Google"));
     }
     claim(world, side, id, &format!("file {source}"), 1);
+}
+
+/// Whether a person's file and a copy of another of its name and size cannot be told apart: the system does not say whose they
+/// are, and the other was deleted, so that nobody can compare them.
+fn confused(world: &World, side: Side, id: &str) -> bool {
+    let across = across(world, side, id).and_then(|id| world.systems[side.other()].card(&id));
+    let card = world.systems[side].card(id);
+    let (Some(card), Some(across)) = (card, across) else { return false };
+    let namesakes = |file: &File, deleted: &File| {
+        let stored = if world.traits(side).renames_files {
+            stored_under_other_name(&deleted.name)
+        } else {
+            deleted.name.clone()
+        };
+        file.by == Writer::Person && file.name == stored && file.content.len() == deleted.content.len()
+    };
+    let deleted = |file: &&File| file.by == Writer::Person && file.deleted.is_some();
+    !world.traits(side).knows_connector
+        && across
+            .files
+            .iter()
+            .filter(deleted)
+            .any(|deleted| card.files.iter().any(|file| namesakes(file, deleted)))
 }
 
 /// A comment was refused.
@@ -563,6 +587,7 @@ pub(crate) fn stored(world: &mut World, mapping: &CaseMapping) {
 /// What a person wrote on `side` and has yet to arrive on the other.
 fn missing<'a>(world: &'a World, side: Side, card: &'a Card) -> impl Iterator<Item = (String, Ms)> + 'a {
     let setting = world.setting;
+    let confused = confused(world, side, &card.id);
     let open = move |by: Writer, internal: bool, deleted: Option<Ms>, carried: bool| {
         by == Writer::Person
             && !carried
@@ -580,6 +605,7 @@ fn missing<'a>(world: &'a World, side: Side, card: &'a Card) -> impl Iterator<It
         .files
         .iter()
         .filter(move |file| setting.attachments && open(file.by, file.internal, file.deleted, file.carried))
+        .filter(move |_| !confused)
         .map(|file| (format!("file {}", file.id), file.at));
     notes.chain(files)
 }
@@ -668,7 +694,9 @@ pub(crate) fn stamps(world: &mut World) {
             }
             // What waited for a case to be opened or flagged again is found by a poll of that case's side: until then it is
             // that side that counts as late.
-            let due = company.flag_changed.max(if takes { 0 } else { target.status_changed });
+            // So does what was written while a sync was at work that had seen the case closed.
+            let opened = target.status_changed + world.setting.deadline * 1000;
+            let due = company.flag_changed.max(if takes { 0 } else { opened });
             let stamp_of = |side: Side| mapping.synced_at(side, &world.shelf.global);
             let synced = |at: Ms| {
                 // The sync that found the case open again notes that the rest waits, too, as of that side's last poll.
