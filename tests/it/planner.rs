@@ -651,8 +651,12 @@ fn a_pair_that_was_found_adopts_what_reads_like_a_copy() {
         file.created_at = skewed(Some(at(8)));
     }
     let fresh = World::new().mapping;
-    world.mapping =
-        CaseMapping { recovering: true, ledger: casebridge::entities::Ledger::default(), ..fresh };
+    world.mapping = CaseMapping {
+        recovering: true,
+        ledger: casebridge::entities::Ledger::default(),
+        created_at: at(200),
+        ..fresh
+    };
     let before = (world.google.comments.len(), world.company.comments.len());
     world.sync(Side::BOTH, 1);
     assert_eq!((world.google.comments.len(), world.company.comments.len()), before);
