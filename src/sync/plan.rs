@@ -385,13 +385,15 @@ impl<'a> Planner<'a> {
             let Some(copied) = texts::copied_part(from, &candidate.body) else { continue };
             let original = sources.comments.iter().find(|comment| comment.id == copied.id);
             // Where the system does not say who wrote it, a person may have quoted the header. Of what was deleted since, it is
-            // all there is to go by; but it was written for an earlier mapping, if at all.
+            // all there is to go by, if the pair is older than its mapping.
             let is_copy = candidate.by_connector == Some(true)
                 || match original {
                     Some(original) => {
                         texts::is_piece_of(copied.text, &texts::carried(&original.body, self.facts[side]))
                     }
-                    None => candidate.created_at < Some(self.pair.mapping.created_at),
+                    None => [candidate.created_at, sources.case.created_at, candidates.case.created_at]
+                        .into_iter()
+                        .all(|at| at < Some(self.pair.mapping.created_at)),
                 };
             let source = Source::Comment { id: copied.id.to_owned(), part: copied.part };
             if is_copy && unclaimed(&self.ledger, candidate) && !self.ledger.has_copy(side, &source) {

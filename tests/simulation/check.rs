@@ -335,6 +335,13 @@ fn copied_comment(
 
 fn copied_file(world: &mut World, side: Side, id: &str, other: &str, source: u64) {
     let from = side.other();
+    // Likewise the copy of a file that was deleted, when the pair is found again.
+    let found_at = world.shelf.of(side, id).map(|mapping| mapping.created_at);
+    let across = world.systems[side].card(id);
+    let original_is_gone = across.is_some_and(|card| {
+        card.files.iter().any(|file| file.by == Writer::Person && file.deleted.is_some())
+    });
+    let unmarked = original_is_gone && !world.traits(from).knows_connector;
     let confused = confused(world, from, other);
     let card = world.systems[from].card_mut(other);
     let Some(file) = card.and_then(|card| card.files.iter_mut().find(|file| file.id == source)) else {
@@ -342,8 +349,8 @@ fn copied_file(world: &mut World, side: Side, id: &str, other: &str, source: u64
         return;
     };
     file.carried = true;
-    let (by, internal) = (file.by, file.internal);
-    if by == Writer::Connector && !confused {
+    let (by, internal, at) = (file.by, file.internal, real(file.at));
+    if by == Writer::Connector && !confused && !(unmarked && found_at > Some(at)) {
         world.violate(format!("the connector's own file {source} is carried back to {side} case {id} (R14)"));
     }
     if internal && from == Company && !world.setting.carry_internal {
