@@ -1,6 +1,6 @@
 //! Compares a linked pair with its mapping, and says what is to be done (`R11`).
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 
 use super::lookalikes::{Strangers, looks_like};
 use super::merge::merge_priority;
@@ -257,6 +257,9 @@ pub fn counterpart_of(
     (new, parts)
 }
 
+/// How far the clocks of two systems and ours may be apart when it is asked what came first.
+const CLOCKS_APART: Duration = Duration::minutes(10);
+
 struct Planner<'a> {
     pair: Pair<'a>,
     rules: &'a Rules,
@@ -385,7 +388,7 @@ impl<'a> Planner<'a> {
             let Some(copied) = texts::copied_part(from, &candidate.body) else { continue };
             let original = sources.comments.iter().find(|comment| comment.id == copied.id);
             // Where the system does not say who wrote it, a person may have quoted the header. Of what was deleted since, it is
-            // all there is to go by, if the pair is older than its mapping.
+            // all there is to go by, if the pair is older than its mapping, whosever clock goes.
             let is_copy = candidate.by_connector == Some(true)
                 || match original {
                     Some(original) => {
@@ -393,7 +396,7 @@ impl<'a> Planner<'a> {
                     }
                     None => [candidate.created_at, sources.case.created_at, candidates.case.created_at]
                         .into_iter()
-                        .all(|at| at < Some(self.pair.mapping.created_at)),
+                        .all(|at| at < Some(self.pair.mapping.created_at - CLOCKS_APART)),
                 };
             let source = Source::Comment { id: copied.id.to_owned(), part: copied.part };
             if is_copy && unclaimed(&self.ledger, candidate) && !self.ledger.has_copy(side, &source) {
