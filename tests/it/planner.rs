@@ -499,6 +499,26 @@ fn an_upload_whose_answer_was_lost_is_recognised_by_name_and_size() {
     }
 }
 
+/// Nobody can compare them, since what was copied was deleted: the older one was there before, and is a person's.
+#[test]
+fn of_files_that_cannot_be_told_apart_the_newest_is_what_a_lost_answer_left() {
+    let mut world = World::new();
+    let source = Source::Attachment { id: "11".to_owned() };
+    let begun = Pending { size: Some(7), ..pending(Side::Company, source, "disk.log", 50) };
+    world.mapping.pending.push(begun);
+    for (id, minute) in [("21", 49), ("22", 51)] {
+        let there = Attachment { by_connector: None, ..attachment(id, minute, "disk.log") };
+        world.company.attachments.push(there);
+    }
+    let plan = world.plan(Side::Company);
+    assert!(matches!(&plan.actions[0], Action::Adopt(entry) if entry.id == "22"), "{plan:?}");
+    let carried = plan.actions.iter().find_map(|action| match action {
+        Action::Attach { attachment, .. } => Some(attachment.id.as_str()),
+        _ => None,
+    });
+    assert_eq!(carried, Some("21"), "{plan:?}");
+}
+
 #[test]
 fn the_status_is_merged_three_ways() {
     // resolved before, whose reopening was refused before, Google closed, company closed, which system can reopen

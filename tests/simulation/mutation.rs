@@ -5,7 +5,7 @@ use casebridge::cases::{ApiError, ApiErrorKind, Case, Comment, Sweep};
 use casebridge::entities::{CaseMapping, Ledger, Sides};
 use chrono::{DateTime, Utc};
 
-use crate::explore::explore;
+use crate::explore::{Failure, explore};
 use crate::history::Side;
 use crate::run::WINDOWS;
 use crate::world::{Shared, World};
@@ -88,27 +88,36 @@ pub(crate) fn chosen() -> Option<Mutation> {
     Some(row.unwrap_or_else(|| panic!("there is no mutation {name}")).mutation)
 }
 
-/// Turns each rule off, and panics if nobody notices within as many histories as the table allows, or if somebody else does.
+/// Turns each rule off, and panics if its check does not notice within as many histories as the table allows.
 pub(crate) fn prove() {
     let document = include_str!("../../docs/reliability.md");
     let mut unnoticed = Vec::new();
     for row in TABLE {
-        let explored = explore(0, row.within, Some(row.mutation));
         let line = format!("| {} | {} | {} |", row.rule, row.off, row.within);
-        match explored.failures.first() {
+        match first_noticed(row) {
             Some(failure) => {
                 println!("{:?}: {line} seed {}: {}", row.mutation, failure.seed, failure.violation);
-                if !failure.violation.contains(row.noticed) {
-                    unnoticed.push(format!("{line} noticed by another check: {}", failure.violation));
-                }
             }
-            None => unnoticed.push(format!("{line} is not noticed")),
+            None => unnoticed.push(format!("{line} {} | is not noticed", row.noticed)),
         }
         if !document.contains(&format!("{line} {} |", row.noticed)) {
             unnoticed.push(format!("{line} {} | is not in docs/reliability.md", row.noticed));
         }
     }
     assert!(unnoticed.is_empty(), "{}", unnoticed.join("\n"));
+}
+
+/// The first history in which the row's own check notices; others may have noticed before.
+fn first_noticed(row: &Row) -> Option<Failure> {
+    let mut first = 0;
+    while first < row.within {
+        let failure = explore(first, row.within - first, Some(row.mutation)).failures.into_iter().next()?;
+        if failure.violation.contains(row.noticed) {
+            return Some(failure);
+        }
+        first = failure.seed + 1;
+    }
+    None
 }
 
 fn is(world: &Shared, mutation: Mutation) -> bool {
