@@ -30,8 +30,8 @@ use crate::telemetry::{CallLabels, Metrics};
 pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// The most values that an answer may hold. A page of a hundred cases has some ten thousand; a million take some 60 MB.
 const MAX_VALUES: usize = 1_000_000;
-/// What a listing may bring, all its pages together, in bytes and values, however little of it is kept: a hundred thousand cases, or the comments of one case
-/// for ever.
+/// What a listing may bring, all its pages together, in bytes and values, however little of it is kept: a hundred thousand
+/// cases, or the comments of one case for ever.
 const MAX_LISTING: usize = 256 * 1024 * 1024;
 const MAX_LISTING_VALUES: usize = 4 * MAX_VALUES;
 /// How much of an upstream's own message goes into ours, in characters.
