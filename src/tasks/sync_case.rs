@@ -284,7 +284,8 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
         // A time to the second, or the minute, may stand for a change that came after the reading (R15): it is not the
         // mark of what was carried, and the next poll that sees it counts it as news.
         let resolution = deps.capabilities()[side].time_resolution;
-        let over = |at: &DateTime<Utc>| *at + resolution + CLOCKS_APART <= session.started;
+        // Not added to what a system says, which may be the last time of the calendar.
+        let over = |at: &DateTime<Utc>| *at <= session.started - resolution - CLOCKS_APART;
         case.updated_at.filter(|at| resolution < PRECISE || over(at))
     };
     let updated =

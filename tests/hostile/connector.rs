@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use crate::spoil::Spoil;
+use crate::spoil::{How, Spoil};
 use crate::subjects::{self, Kind, Subject};
 use crate::{cases, panics, run, spoil};
 
@@ -205,6 +205,20 @@ fn survives(kind: Kind, google: Vec<Spoil>, company: Vec<Spoil>) {
         }
     });
     panics::assert_none();
+}
+
+/// Whatever is reckoned with a time that a system tells.
+#[test]
+fn a_time_at_the_end_of_the_calendar_is_no_end_of_a_sync() {
+    for (kind, time) in [
+        (Kind::Zendesk, "+262142-12-31T23:59:59.999999Z"),
+        (Kind::ServiceNow, "+262142-12-31 23:59:59"),
+        (Kind::RequestTracker, "+262142-12-31T23:59:59.999999Z"),
+        (Kind::JiraCloud, "+262142-12-31T23:59:59.999+0000"),
+    ] {
+        let how = How::Text { from: "\"2026-11-24".to_owned(), to: time.to_owned() };
+        survives(kind, Vec::new(), vec![Spoil { at: 0, times: 1_000_000, how, place: 0 }]);
+    }
 }
 
 proptest! {
