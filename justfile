@@ -44,6 +44,6 @@ deny:
 advisories:
     cargo deny check -D warnings advisories
 
-# Hostile input, CASES times over what tests usually take 256 of: `just fuzz 20000`.
+# Hostile input, CASES of each kind: `just fuzz 20000`.
 fuzz CASES="4096":
     PROPTEST_CASES={{CASES}} cargo test --locked --test hostile -- --nocapture
