@@ -57,7 +57,7 @@ async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
         // A poll has seen it, and so has every check until it left the window: what a sync alone has seen may have been listed
         // late.
         let seen = global.last_polled_at(side).map(|polled| polled - deps.settings.windows[side]);
-        if case.updated_at.is_some() && case.updated_at > seen {
+        if case.updated_at > seen {
             return false;
         }
     }

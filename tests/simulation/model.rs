@@ -480,10 +480,10 @@ impl World {
         let idempotent = self.traits(side).idempotent;
         if idempotent
             && let Some((id, _)) = self.systems[side].keys.get(&new.idempotency_key).cloned()
-            && self.get_case(side, &id).is_some()
+            && let Some(created) = self.get_case(side, &id)
         {
             self.seen.count("connector", "is answered by a key");
-            return self.get_case(side, &id).unwrap_or_else(|| unreachable!("created by this key"));
+            return created;
         }
         check::created(self, side, new);
         let id = self.add_card(side, Writer::Connector, |card| {
