@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, Priority, Side, Sides,
-    Source, Tolerance, ToleranceTable,
+    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, PollMemory, Priority,
+    Side, Sides, Source, Tolerance, ToleranceTable,
 };
 use casebridge::queue::QueuedTask;
 use casebridge::store::MappingFilter;
@@ -68,7 +68,7 @@ impl World {
             world.pair(number).await;
         }
         for side in Side::BOTH {
-            world.deps.store.set_last_polled_at(side, start()).await.unwrap();
+            world.deps.store.set_poll(side, Some(start()), &PollMemory::default()).await.unwrap();
         }
         world.clock.advance(Duration::hours(20));
         for number in 0..cases {

@@ -24,6 +24,8 @@ pub enum ApiErrorKind {
     Uncertain,
     /// The answer was not understood. A write may have happened.
     Unreadable,
+    /// What arrived in place of a file is not the file: a page, a placeholder, another size than was announced (`R34`).
+    WrongContent,
 }
 
 /// A failed call. Never holds a body, a token or a case's content.
@@ -64,7 +66,23 @@ impl ApiError {
             | ApiErrorKind::Refused
             | ApiErrorKind::Unacceptable
             | ApiErrorKind::Unsupported
+            | ApiErrorKind::WrongContent
             | ApiErrorKind::NotApplied => false,
+        }
+    }
+
+    /// Whether the system said no to this one thing: the same call is most likely refused again, while others succeed (`R33`).
+    /// 401 is no such answer: it is about the connector, not about the thing.
+    #[must_use]
+    pub fn is_for_good(&self) -> bool {
+        match self.kind {
+            ApiErrorKind::NotFound
+            | ApiErrorKind::Refused
+            | ApiErrorKind::Unacceptable
+            | ApiErrorKind::Unsupported
+            | ApiErrorKind::WrongContent => true,
+            ApiErrorKind::Unauthorized => self.status == Some(403),
+            ApiErrorKind::NotApplied | ApiErrorKind::Uncertain | ApiErrorKind::Unreadable => false,
         }
     }
 

@@ -19,8 +19,51 @@ use crate::entities::{Priority, PriorityReading, Side};
 pub use error::{ApiError, ApiErrorKind};
 pub use text::{TextLimit, code_points, utf8_bytes, utf16_units};
 
+/// How a case was closed (`R32`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closing {
+    /// Its problem was solved.
+    Solved,
+    /// Closed, and the system says no more.
+    Closed,
+    /// Cancelled, rejected, declined, withdrawn.
+    Cancelled,
+    /// A duplicate of another case.
+    Duplicate,
+    /// Merged into another case: [`Case::merged_into`].
+    Merged,
+    /// Archived, or read-only for good.
+    Archived,
+}
+
+impl Closing {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Solved, Self::Closed, Self::Cancelled, Self::Duplicate, Self::Merged, Self::Archived];
+
+    /// `solved`, as in the configuration and in texts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Solved => "solved",
+            Self::Closed => "closed",
+            Self::Cancelled => "cancelled",
+            Self::Duplicate => "duplicate",
+            Self::Merged => "merged",
+            Self::Archived => "archived",
+        }
+    }
+
+    /// The way of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|closing| closing.name() == name)
+    }
+}
+
 /// A case, as one side shows it. Every field may have been missing in the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Case {
     /// Google: the full name. Company: the ID that never changes.
     pub id: String,
@@ -34,6 +77,11 @@ pub struct Case {
     pub priority: PriorityReading,
     /// Whether it is closed (resolved, done).
     pub closed: bool,
+    /// How it was closed (`R32`); `None` while it is open, and where the system does not say: then it counts as
+    /// [`Closing::Closed`].
+    pub closing: Option<Closing>,
+    /// ID of the case that it was merged into, if [`Self::closing`] is [`Closing::Merged`] and the system says which.
+    pub merged_into: Option<String>,
     /// When it was created.
     pub created_at: Option<DateTime<Utc>>,
     /// When it was last updated. To the precision of [`Capabilities::time_resolution`].
@@ -41,6 +89,15 @@ pub struct Case {
     /// The counterpart that the case itself names (`R10`): a company case's `custom_field_google_name`, the company case
     /// in the first line of a Google case's description. Not checked: a claim of whoever may edit the case.
     pub counterpart: Option<String>,
+    /// Address of the company case in that claim, where it gives one (`R31`): says which system the ID is of. Only on a Google
+    /// case, and `None` on one from before version 0.2.
+    pub counterpart_address: Option<String>,
+    /// Whether the connector's own user created it, where the system can tell (`R38`).
+    pub by_connector: Option<bool>,
+    /// Address under which people see it (`R31`).
+    pub address: Option<String>,
+    /// Project, queue or table that it lies in: what rights are given for (`R26`). `None` where the system has only one.
+    pub scope: Option<String>,
     /// Whether it takes part: a company case's `synchronizeWithGoogleCloudSupport`; a Google case always does.
     pub synchronize: bool,
 }
@@ -160,7 +217,7 @@ pub struct Written {
 
 /// What a search tells of a case: what decides whether it takes part and whether there is news of it, and neither title nor
 /// description, since ten thousand may be found. Whoever needs those gets the case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
     /// As [`Case::id`].
     pub id: String,
@@ -174,6 +231,12 @@ pub struct Found {
     pub updated_at: Option<DateTime<Utc>>,
     /// As [`Case::counterpart`].
     pub counterpart: Option<String>,
+    /// As [`Case::counterpart_address`].
+    pub counterpart_address: Option<String>,
+    /// As [`Case::by_connector`].
+    pub by_connector: Option<bool>,
+    /// As [`Case::scope`].
+    pub scope: Option<String>,
     /// As [`Case::synchronize`].
     pub synchronize: bool,
 }
@@ -187,6 +250,9 @@ impl From<&Case> for Found {
             created_at: case.created_at,
             updated_at: case.updated_at,
             counterpart: case.counterpart.clone(),
+            counterpart_address: case.counterpart_address.clone(),
+            by_connector: case.by_connector,
+            scope: case.scope.clone(),
             synchronize: case.synchronize,
         }
     }
@@ -199,6 +265,9 @@ pub struct Sweep {
     pub cases: Vec<Found>,
     /// Cases that could not be understood: what they were and why (`R6`). Never a body.
     pub skipped: Vec<String>,
+    /// Whether the answers themselves showed that the system knows the connector as itself (`R26`). An answer that shows the
+    /// contrary is an error, not a sweep.
+    pub identified: bool,
 }
 
 impl FromIterator<Result<Found, String>> for Sweep {
@@ -295,15 +364,48 @@ pub trait CaseSystem: Send + Sync {
     /// The largest attachment that it takes, in bytes, if it is known.
     async fn attachment_limit(&self) -> Result<Option<u64>, ApiError>;
 
+    /// Its address, as the configuration gives it, without a slash at its end: what an ID of one of its cases is an ID of
+    /// (`R31`). `None` for Google, whose case numbers are unique in the world.
+    fn home(&self) -> Option<&str> {
+        None
+    }
+
+    /// How far its clock is ahead of ours, as measured from its answers (`R36`); negative if it is behind, `None` before the first
+    /// answer.
+    fn clock_skew(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Proves that the system knows the connector as itself, with one call that names its user (`R26`). Errors say what to do.
+    async fn identify(&self) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// ID of any case but `except` that the system shows the connector, flagged or not, however old: proof that it shows something
+    /// (`R26`, `R28`). One call.
+    async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
+        let _ = except;
+        Ok(None)
+    }
+
+    /// The case that a person means by `reference`: its ID, its key or its address (`R31`).
+    async fn resolve(&self, reference: &str) -> Result<Option<Case>, ApiError> {
+        self.get(reference).await
+    }
+
     /// All cases updated after `since` that take part, to the last page (`R6`). May return some that were updated before.
+    /// `since` is in the system's own time (`R36`): the adapter turns it into no other clock's.
     /// No more than one page is held at a time: of each page, what a [`Found`] holds is taken before the next is read.
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError>;
 
     /// The case; `None` if it does not exist. A company case is returned whether it is flagged or not.
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError>;
 
-    /// Searches for the case that mirrors `counterpart` (`R10`, `R13`). As late as [`Capabilities::search_lag`].
-    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError>;
+    /// Searches for the case that mirrors `counterpart` (`R10`, `R13`). As late as [`Capabilities::search_lag`]. `home` is the
+    /// [`home`](Self::home) of the system that `counterpart` is an ID of (`R31`): a case that names another system is not found; one
+    /// that names none may be, if no other is.
+    async fn find_counterpart(&self, counterpart: &str, home: Option<&str>)
+    -> Result<Option<Case>, ApiError>;
 
     /// Creates a case that takes part.
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError>;

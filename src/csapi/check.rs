@@ -109,7 +109,13 @@ impl Csapi {
             (ApiErrorKind::Refused | ApiErrorKind::Unacceptable | ApiErrorKind::Unsupported, _) => {
                 format!("check google.parent, which is {parent}")
             }
-            (ApiErrorKind::NotApplied | ApiErrorKind::Uncertain | ApiErrorKind::Unreadable, _) => {
+            (
+                ApiErrorKind::NotApplied
+                | ApiErrorKind::Uncertain
+                | ApiErrorKind::Unreadable
+                | ApiErrorKind::WrongContent,
+                _,
+            ) => {
                 "check google.base_url, the network and Google Cloud's status page, then try again".to_owned()
             }
         };

@@ -174,12 +174,13 @@ impl Csapi {
             Err(odd) => skipped.push(odd.to_string()),
         })
         .await?;
-        Ok(Sweep { cases: cases.into_values().collect(), skipped })
+        // Google answers no search to a caller that it does not know.
+        Ok(Sweep { cases: cases.into_values().collect(), skipped, identified: true })
     }
 
     /// Like [`search`](Self::search) for a text; oldest case first. The search finds more than the text: compare.
     async fn search_text(&self, text: &str) -> Result<Vec<Found>, ApiError> {
-        let Sweep { mut cases, skipped } = self.search(&quoted(text)).await?;
+        let Sweep { mut cases, skipped, identified: _ } = self.search(&quoted(text)).await?;
         for what in skipped {
             tracing::warn!(upstream = NAME, what, "left out of a search: not understood");
         }
@@ -284,7 +285,11 @@ impl CaseSystem for Csapi {
 
     /// First by the first line of the description, which the connector writes; then by the comment that says with which
     /// company case a case syncs. The oldest one wins, so that every search decides alike.
-    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+    async fn find_counterpart(
+        &self,
+        counterpart: &str,
+        _home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
         // Also what keeps the query sound: an ID holds no quotes.
         let counterpart = CompanyCaseId::parse(counterpart).map_err(|error| {
             self.upstream.error(ApiErrorKind::Refused, "search for a company case", error.to_string())

@@ -79,6 +79,7 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
         created_at: time(fields, "createTime"),
         updated_at: time(fields, "updateTime"),
         synchronize: true,
+        ..Case::default()
     })
 }
 
@@ -240,6 +241,7 @@ mod tests {
             updated_at: None,
             counterpart: None,
             synchronize: true,
+            ..Case::default()
         }
     }
 

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompanyCaseId, Entry, Global, GoogleCaseName, Ledger, MappingId, Notice, Pending, Priority, Side, Sides,
-    Source,
+    CompanyCaseId, Entry, Global, GoogleCaseName, Ledger, MappingId, Notice, PairState, Pending, Priority,
+    Side, Sides, Source,
 };
 
 /// Something on one side waits to be carried to the other (`R7`).
@@ -118,6 +118,8 @@ pub struct CaseMapping {
     pub reopen_refused: Sides<bool>,
     /// What went wrong in the last sync, for people; no bodies, no secrets.
     pub last_error: Option<String>,
+    /// What the rules of part 3 need.
+    pub state: PairState,
     /// Counts the changes; compare-and-swap goes by it. The store's business.
     pub version: u64,
 }
@@ -165,6 +167,7 @@ impl CaseMapping {
             gone: None,
             reopen_refused: Sides { google: false, company: false },
             last_error: None,
+            state: PairState::default(),
             version: 0,
         };
         mapping.set_stored_synced_at(side.other(), now);
@@ -436,7 +439,7 @@ mod tests {
 
     #[test]
     fn what_is_found_to_wait_does_so_since_its_side_was_last_in_step() {
-        let global = Global { google_last_polled_at: Some(at(50)), company_last_polled_at: None };
+        let global = Global { google_last_polled_at: Some(at(50)), ..Global::default() };
         let mut mapping = mapping();
         mapping.waiting[Side::Google] = None;
         mapping.set_stored_synced_at(Side::Google, at(10));

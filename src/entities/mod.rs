@@ -6,14 +6,16 @@ mod case_mapping;
 mod global;
 mod ledger;
 mod names;
+mod pair_state;
 mod priority;
 mod side;
 mod tolerance;
 
 pub use case_mapping::{CaseMapping, FirstSeen, Lease, PendingCreation, PendingStatus, Waiting};
-pub use global::Global;
+pub use global::{Canary, Global, IndexLag, PollMemory};
 pub use ledger::{Entry, ItemKind, Ledger, Notice, Pending, Source};
 pub use names::{CompanyCaseId, GoogleCaseName, MappingId, NameError};
+pub use pair_state::{Conflict, Missing, PairState, ReadOnly, Refusable, Refusal};
 pub use priority::{Priority, PriorityReading, PrioritySet};
 pub use side::{Side, Sides};
 pub use tolerance::{Tolerance, ToleranceTable};

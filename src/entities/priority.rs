@@ -111,13 +111,14 @@ impl FromIterator<Priority> for PrioritySet {
 }
 
 /// What a side says of a case's priority (`R18`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PriorityReading {
     /// A word that the configuration maps; it stands for one level or more. Never empty.
     Known(PrioritySet),
     /// A word that the configuration lacks: a warning, and no change.
     Unknown(String),
     /// Nothing: the field is empty or absent.
+    #[default]
     Unset,
 }
 

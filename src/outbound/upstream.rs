@@ -418,6 +418,7 @@ impl Upstream {
                 | ApiErrorKind::Refused
                 | ApiErrorKind::Unacceptable
                 | ApiErrorKind::Unsupported
+                | ApiErrorKind::WrongContent
                 | ApiErrorKind::Unreadable => false,
             };
             let asked = failure.retry_after.unwrap_or_default();

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `CaseMapping` | the mapping's `ID`: a number that Datastore assigns | the documented properties, `googleCaseNumber`, `needsWatching`, `details` (everything else, as JSON), `version`, `revision` |
 //! | `CaseMappingKey` | `google:NUMBER`, `company:ID` | `mapping`: the ID of the one mapping that holds this case (`R9`) |
-//! | `Global` | `1` | `google_last_polled_at`, `company_last_polled_at` |
+//! | `Global` | `1` | `google_last_polled_at`, `company_last_polled_at`, `google_poll_memory`, `company_poll_memory` |
 //!
 //! Every change is one transaction that reads what it depends on. It runs in a task of its own, so that it is committed
 //! or rolled back even if whoever asked for it goes away: an open transaction holds locks that make others wait.
@@ -30,14 +30,16 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
+use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Side};
 use crate::outbound::{Credentials, MAX_ANSWER, http_client, read_capped};
 
 use super::google_cloud::{
     ApiFailure, Code, DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase, OperationCounters, OperationCounts,
-    Persistence, Target, chain, watermark,
+    Persistence, Target, chain, poll_memory, watermark,
 };
-use super::record::{CaseKey, Property, Record, SEARCHED, cut, cut_time, exclusive, passes};
+use super::record::{
+    CaseKey, Property, Record, SEARCHED, cut, cut_time, exclusive, passes, read_memory, write_memory,
+};
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 use wire::{
     AllocateAnswer, BeginAnswer, Entity, Found, Identity, Key, LookupAnswer, Partition, PathElement,
@@ -109,9 +111,14 @@ impl Store for DatastoreStore {
         stored.as_ref().map_or_else(|| Ok(Global::default()), to_global)
     }
 
-    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
-        let at = cut_time(at);
-        self.to_its_end(async move |client: Arc<Client>| client.set_last_polled_at(side, at).await).await
+    async fn set_poll(
+        &self,
+        side: Side,
+        last_polled_at: Option<DateTime<Utc>>,
+        memory: &PollMemory,
+    ) -> Result<(), StoreError> {
+        let (at, memory) = (last_polled_at.map(cut_time), memory.clone());
+        self.to_its_end(async move |client: Arc<Client>| client.set_poll(side, at, &memory).await).await
     }
 
     async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
@@ -438,13 +445,18 @@ impl Client {
         Transaction { client: self, id: None }
     }
 
-    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn set_poll(
+        &self,
+        side: Side,
+        last_polled_at: Option<DateTime<Utc>>,
+        memory: &PollMemory,
+    ) -> Result<(), StoreError> {
         let key = self.global_key();
         let _turn = self.turn([&key]).await;
         let mut persistence = Persistence::new();
         loop {
             let mut transaction = self.begin();
-            let end = transaction.move_watermark(&key, side, at).await;
+            let end = transaction.set_poll(&key, side, last_polled_at, memory).await;
             if let Some(outcome) = transaction.end(end, &mut persistence).await {
                 return outcome;
             }
@@ -615,15 +627,22 @@ impl Transaction<'_> {
         Ok(stored.filter(|stored| keys_of(stored).contains(key)))
     }
 
-    async fn move_watermark(&mut self, key: &Key, side: Side, at: DateTime<Utc>) -> Result<End<()>, Failure> {
+    async fn set_poll(
+        &mut self,
+        key: &Key,
+        side: Side,
+        last_polled_at: Option<DateTime<Utc>>,
+        memory: &PollMemory,
+    ) -> Result<End<()>, Failure> {
+        // An entity is written as a whole: the other side's properties are read and kept.
         let stored = self.read_one(key).await?;
         let mut global = stored.as_ref().map(to_global).transpose()?.unwrap_or_default();
-        if global.last_polled_at(side) >= Some(at) {
-            return Ok(End::RollBack(()));
+        global.set_poll(side, last_polled_at, memory.clone());
+        let mut properties = Vec::new();
+        for side in Side::BOTH {
+            properties.push((watermark(side), Property::from(global.last_polled_at(side))));
+            properties.push((poll_memory(side), Property::Text(write_memory(&global.memory[side])?)));
         }
-        global.set_last_polled_at(side, at);
-        let properties =
-            Side::BOTH.map(|side| (watermark(side), Property::from(global.last_polled_at(side))));
         Ok(End::Commit(vec![json!({ "upsert": entity(key, properties) })], ()))
     }
 
@@ -803,5 +822,13 @@ fn to_global(entity: &Entity) -> Result<Global, StoreError> {
             .and_then(Option::<DateTime<Utc>>::try_from)
             .map_err(|error| StoreError::Corrupt(format!("Global, property {name}: {error}")))
     };
-    Ok(Global { google_last_polled_at: read(Side::Google)?, company_last_polled_at: read(Side::Company)? })
+    let mut global = Global::default();
+    for side in Side::BOTH {
+        let memory =
+            property(entity, poll_memory(side)).and_then(Option::<String>::try_from).map_err(|error| {
+                StoreError::Corrupt(format!("Global, property {}: {error}", poll_memory(side)))
+            })?;
+        global.set_poll(side, read(side)?, read_memory(memory.as_deref(), side)?);
+    }
+    Ok(global)
 }

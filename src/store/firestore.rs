@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `CaseMapping` | the mapping's `ID`: a random number of 16 digits | the documented properties, `googleCaseNumber`, `needsWatching`, `details` (everything else, as JSON), `revision` |
 //! | `CaseMappingKey` | `google:NUMBER`, `company:ID` | `mapping`: the ID of the one mapping that holds this case (`R9`) |
-//! | `Global` | `1` | `google_last_polled_at`, `company_last_polled_at` |
+//! | `Global` | `1` | `google_last_polled_at`, `company_last_polled_at`, `google_poll_memory`, `company_poll_memory` |
 //!
 //! Every change is one commit whose preconditions name what was read before it (`exists`, `updateTime`), so it happens
 //! as a whole, and only on what was seen; no lock is held between two calls. A mapping's version is its document's
@@ -53,14 +53,14 @@ use futures_util::{TryStream, TryStreamExt};
 use rand::RngExt as _;
 use tokio::sync::OnceCell;
 
-use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
+use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Side};
 use crate::outbound::Credentials;
 
 use super::google_cloud::{
     ApiFailure, Backoff, Code, DatabaseLocation, GoogleDatabase, OperationCounters, OperationCounts,
-    Persistence, Target, chain, watermark,
+    Persistence, Target, chain, poll_memory, watermark,
 };
-use super::record::{CaseKey, Property, Record, cut, cut_time, exclusive, passes};
+use super::record::{CaseKey, Property, Record, cut, cut_time, exclusive, passes, read_memory, write_memory};
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 
 /// What IDs are drawn from.
@@ -365,23 +365,27 @@ impl Store for FirestoreStore {
         self.read_one(GLOBAL, Global::ID).await?.as_ref().map_or_else(|| Ok(Global::default()), to_global)
     }
 
-    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
-        let at = cut_time(at);
+    async fn set_poll(
+        &self,
+        side: Side,
+        last_polled_at: Option<DateTime<Utc>>,
+        memory: &PollMemory,
+    ) -> Result<(), StoreError> {
+        let properties = [
+            (watermark(side).to_owned(), to_value(last_polled_at.map(cut_time).into())),
+            (poll_memory(side).to_owned(), to_value(Property::Text(write_memory(memory)?))),
+        ];
         let mut persistence = Persistence::new();
         loop {
-            let stored = self.read_one(GLOBAL, Global::ID).await?;
-            let global = stored.as_ref().map(to_global).transpose()?.unwrap_or_default();
-            if global.last_polled_at(side) >= Some(at) {
-                return Ok(());
-            }
-            let property = watermark(side).to_owned();
+            // Only this side's properties: whatever the other side's poll writes meanwhile stays.
+            let field_paths = properties.iter().map(|(name, _)| name.clone()).collect();
             let document = Document {
                 name: self.name(GLOBAL, Global::ID),
-                fields: HashMap::from([(property.clone(), to_value(Property::Time(at)))]),
+                fields: HashMap::from(properties.clone()),
                 ..Document::default()
             };
-            let mut write = update(document, stored.map(|stored| stored.update_time.unwrap_or_default()));
-            write.update_mask = Some(DocumentMask { field_paths: vec![property] });
+            let mut write = upsert(document);
+            write.update_mask = Some(DocumentMask { field_paths });
             match self.commit(vec![write]).await {
                 Ok(_) => return Ok(()),
                 Err(failure) => persistence.or_give_up(&self.target, &failure).await?,
@@ -594,6 +598,11 @@ fn update(document: Document, seen: Option<Timestamp>) -> Write {
     }
 }
 
+/// Writes a document in whatever state it is, or makes it.
+fn upsert(document: Document) -> Write {
+    Write { operation: Some(write::Operation::Update(document)), ..Write::default() }
+}
+
 /// Deletes a document that was last updated at `seen`; `None`: in whatever state it is.
 fn delete(name: String, seen: Option<Timestamp>) -> Write {
     Write {
@@ -720,7 +729,15 @@ fn to_global(document: &Document) -> Result<Global, StoreError> {
             .and_then(Option::<DateTime<Utc>>::try_from)
             .map_err(|error| StoreError::Corrupt(format!("Global, property {name}: {error}")))
     };
-    Ok(Global { google_last_polled_at: read(Side::Google)?, company_last_polled_at: read(Side::Company)? })
+    let mut global = Global::default();
+    for side in Side::BOTH {
+        let memory =
+            property(document, poll_memory(side)).and_then(Option::<String>::try_from).map_err(|error| {
+                StoreError::Corrupt(format!("Global, property {}: {error}", poll_memory(side)))
+            })?;
+        global.set_poll(side, read(side)?, read_memory(memory.as_deref(), side)?);
+    }
+    Ok(global)
 }
 
 /// A document's update time in microseconds: that is how finely Firestore keeps it.
@@ -855,7 +872,8 @@ mod tests {
         let unsearched = names.chain([REVISION]).filter(|name| !SEARCHED.contains(name));
         assert_eq!(exempt(MAPPINGS), unsearched.map(str::to_owned).collect());
         assert_eq!(exempt(CaseKey::KIND), HashSet::from([CaseKey::HOLDER.to_owned()]));
-        assert_eq!(exempt(GLOBAL), Side::BOTH.map(|side| watermark(side).to_owned()).into());
+        let of_polls = |side| [watermark(side).to_owned(), poll_memory(side).to_owned()];
+        assert_eq!(exempt(GLOBAL), Side::BOTH.into_iter().flat_map(of_polls).collect());
     }
 
     /// With the crate's features as they are, and whether or not a crypto provider is installed.

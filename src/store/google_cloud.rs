@@ -370,6 +370,14 @@ pub(super) const fn watermark(side: Side) -> &'static str {
     }
 }
 
+/// The property of `Global` that holds what that side's polls remember, as JSON.
+pub(super) const fn poll_memory(side: Side) -> &'static str {
+    match side {
+        Side::Google => "google_poll_memory",
+        Side::Company => "company_poll_memory",
+    }
+}
+
 /// The error and what caused it.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source())

@@ -13,7 +13,7 @@ mod url;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
+use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Side};
 
 pub use datastore::DatastoreStore;
 pub use firestore::FirestoreStore;
@@ -81,8 +81,14 @@ pub trait Store: Send + Sync {
     /// The one `Global`; its default before the first poll.
     async fn global(&self) -> Result<Global, StoreError>;
 
-    /// Moves that side's watermark, never backwards, leaving the other alone.
-    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError>;
+    /// Replaces that side's watermark and what its polls remember, leaving the other side's alone. The last one to write wins: polls
+    /// of one side do not overlap, and repeating a poll is harmless.
+    async fn set_poll(
+        &self,
+        side: Side,
+        last_polled_at: Option<DateTime<Utc>>,
+        memory: &PollMemory,
+    ) -> Result<(), StoreError>;
 
     /// Stores a new mapping under a new ID, unless one of its cases is mapped already (`R9`): then the mapping that
     /// holds it is returned (the Google case's first). The given `id` and `version` are ignored.

@@ -5,8 +5,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::entities::{
-    CaseMapping, CompanyCaseId, GoogleCaseName, Lease, Ledger, MappingId, Pending, PendingCreation,
-    PendingStatus, Priority, Side, Sides, Waiting,
+    CaseMapping, CompanyCaseId, GoogleCaseName, Lease, Ledger, MappingId, PairState, Pending,
+    PendingCreation, PendingStatus, PollMemory, Priority, Side, Sides, Waiting,
 };
 
 use super::{MappingFilter, StoreError};
@@ -69,6 +69,8 @@ struct Details {
     reopen_refused: Sides<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
+    #[serde(flatten)]
+    state: PairState,
 }
 
 const fn one() -> u32 {
@@ -127,6 +129,7 @@ impl Record {
             gone,
             reopen_refused,
             last_error,
+            state,
             version: _,
         } = mapping.clone();
         let details = Details {
@@ -147,6 +150,7 @@ impl Record {
             gone,
             reopen_refused,
             last_error,
+            state,
         };
         let details = serde_json::to_string(&details).map_err(|error| {
             StoreError::Corrupt(format!("mapping {id} cannot be written as JSON: {error}"))
@@ -228,9 +232,27 @@ impl Record {
             gone: details.gone,
             reopen_refused: details.reopen_refused,
             last_error: details.last_error,
+            state: details.state,
             version,
         })
     }
+}
+
+/// What the polls of a side remember, as it is stored. Errors only if JSON cannot hold it.
+pub(super) fn write_memory(memory: &PollMemory) -> Result<String, StoreError> {
+    serde_json::to_string(memory)
+        .map_err(|error| StoreError::Corrupt(format!("Global cannot be written as JSON: {error}")))
+}
+
+/// What was stored by [`write_memory`]; nothing in a database of version 0.1.
+pub(super) fn read_memory(stored: Option<&str>, side: Side) -> Result<PollMemory, StoreError> {
+    stored.map_or_else(
+        || Ok(PollMemory::default()),
+        |stored| {
+            serde_json::from_str(stored)
+                .map_err(|error| StoreError::Corrupt(format!("Global, {side}_poll_memory: {error}")))
+        },
+    )
 }
 
 /// The value of one property, for the backends that keep properties by name.

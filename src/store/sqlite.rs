@@ -15,13 +15,15 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, named_params, params};
 use tokio::sync::oneshot;
 
-use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
+use crate::entities::{
+    CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Side, Sides,
+};
 
-use super::record::{Record, cut, cut_time};
+use super::record::{Record, cut, cut_time, read_memory, write_memory};
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 
 /// The changes of the schema, oldest first: number 1 makes it. Only ever appended to.
-const MIGRATIONS: &[&str] = &[include_str!("sqlite/schema-1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("sqlite/schema-1.sql"), include_str!("sqlite/schema-2.sql")];
 
 /// How long to wait for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -146,37 +148,50 @@ impl Drop for SqliteStore {
 impl Store for SqliteStore {
     async fn global(&self) -> Result<Global, StoreError> {
         self.read(|db| {
-            let times = db
+            let stored = db
                 .query_row(
-                    "SELECT google_last_polled_at, company_last_polled_at FROM Global WHERE ID = ?1",
+                    "SELECT google_last_polled_at, company_last_polled_at, google_poll_memory, company_poll_memory \
+                     FROM Global WHERE ID = ?1",
                     [Global::ID],
-                    |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)),
+                    |row| {
+                        let times: Sides<Option<i64>> = Sides { google: row.get(0)?, company: row.get(1)? };
+                        let memory: Sides<Option<String>> = Sides { google: row.get(2)?, company: row.get(3)? };
+                        Ok((times, memory))
+                    },
                 )
                 .optional()?;
-            let (google, company) = times.unwrap_or_default();
-            let read =
-                |micros: Option<i64>, name| micros.map(|micros| to_time(micros, &"Global", name)).transpose();
-            Ok(Global {
-                google_last_polled_at: read(google, "google_last_polled_at")?,
-                company_last_polled_at: read(company, "company_last_polled_at")?,
-            })
+            let Some((times, memory)) = stored else { return Ok(Global::default()) };
+            let mut global = Global::default();
+            for (side, column) in
+                [(Side::Google, "google_last_polled_at"), (Side::Company, "company_last_polled_at")]
+            {
+                let at = times[side].map(|micros| to_time(micros, &"Global", column)).transpose()?;
+                global.set_poll(side, at, read_memory(memory[side].as_deref(), side)?);
+            }
+            Ok(global)
         })
         .await
     }
 
-    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
-        let column = match side {
-            Side::Google => "google_last_polled_at",
-            Side::Company => "company_last_polled_at",
+    async fn set_poll(
+        &self,
+        side: Side,
+        last_polled_at: Option<DateTime<Utc>>,
+        memory: &PollMemory,
+    ) -> Result<(), StoreError> {
+        let (at, memory_column) = match side {
+            Side::Google => ("google_last_polled_at", "google_poll_memory"),
+            Side::Company => ("company_last_polled_at", "company_poll_memory"),
         };
-        let at = cut_time(at).timestamp_micros();
+        let micros = last_polled_at.map(|at| cut_time(at).timestamp_micros());
+        let memory = write_memory(memory)?;
         self.write(move |db| {
             db.execute(
                 &format!(
-                    "INSERT INTO Global (ID, {column}) VALUES (?1, ?2) ON CONFLICT (ID) DO UPDATE \
-                     SET {column} = max(coalesce({column}, excluded.{column}), excluded.{column})"
+                    "INSERT INTO Global (ID, {at}, {memory_column}) VALUES (?1, ?2, ?3) ON CONFLICT (ID) DO UPDATE \
+                     SET {at} = excluded.{at}, {memory_column} = excluded.{memory_column}"
                 ),
-                params![Global::ID, at],
+                params![Global::ID, micros, memory],
             )?;
             Ok(())
         })

@@ -98,6 +98,7 @@ mod tests {
             updated_at: None,
             counterpart: None,
             synchronize: true,
+            ..Case::default()
         };
         let comment = |id: &str, minute: Option<i64>| Comment {
             id: id.to_owned(),

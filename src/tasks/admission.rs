@@ -175,7 +175,7 @@ async fn counterpart(deps: &Deps, name: &FirstSeen, case: &Found) -> Result<Coun
                     Some(other) => conflict(&format!("but {google} already syncs with company case {other}")),
                 };
             }
-            match deps.systems[Side::Google].find_counterpart(company.as_str()).await? {
+            match deps.systems[Side::Google].find_counterpart(company.as_str(), None).await? {
                 Some(found)
                     if GoogleCaseName::parse(&found.id)
                         .is_ok_and(|found| found.number() == google.number()) =>

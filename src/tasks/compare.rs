@@ -61,6 +61,7 @@ async fn digest(
 fn is_final(error: &ApiError) -> bool {
     match error.kind {
         ApiErrorKind::NotFound
+        | ApiErrorKind::WrongContent
         | ApiErrorKind::Refused
         | ApiErrorKind::Unacceptable
         | ApiErrorKind::Unsupported => true,

@@ -131,7 +131,7 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
         let detail = format!("{} of {found} cases could not be handled; the first: {first}", failures.len());
         return report(TaskReport::failed(task, detail));
     }
-    if let Err(error) = deps.store.set_last_polled_at(side, started).await {
+    if let Err(error) = deps.store.set_poll(side, Some(started), &global.memory[side]).await {
         return report(TaskReport::failed(task, error.to_string()));
     }
     let mut done = report(TaskReport::new(task, super::Outcome::Done));

@@ -405,7 +405,7 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
     let target = source.other();
     let system = &deps.systems[target];
     let capabilities = system.capabilities();
-    if let Some(found) = system.find_counterpart(&case.id).await? {
+    if let Some(found) = system.find_counterpart(&case.id, None).await? {
         return save_link(session, target, &found.id, true).await;
     }
     let now = deps.clock.now();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use casebridge::entities::{CaseMapping, MappingId, Side};
+use casebridge::entities::{CaseMapping, MappingId, PollMemory, Side};
 use casebridge::outbound::NoCredentials;
 use casebridge::store::{
     Created, DEFAULT_DATABASE, DatabaseLocation, FirestoreStore, MappingFilter, OperationCounts, SqliteStore,
@@ -101,7 +101,7 @@ async fn documents_are_named_and_typed_as_documented() {
     let mut mapping = linked(51_234_456, 10_001);
     mapping.resolved_at = Some(now());
     let mapping = create(&store, mapping).await;
-    store.set_last_polled_at(Side::Google, now()).await.unwrap();
+    store.set_poll(Side::Google, Some(now()), &PollMemory::default()).await.unwrap();
     let digits = mapping.id.to_string();
     assert_eq!(digits.len(), 16, "{digits}");
     let url = |path: &str| {
@@ -169,7 +169,7 @@ async fn operations_are_counted_as_they_are_billed() {
     check("list none", counts(1, 0, 0));
     store.delete(&linked).await.unwrap();
     check("delete: the mapping and its keys", counts(1, 0, 3));
-    store.set_last_polled_at(Side::Google, now()).await.unwrap();
+    store.set_poll(Side::Google, Some(now()), &PollMemory::default()).await.unwrap();
     check("watermark", counts(1, 1, 0));
     store.global().await.unwrap();
     check("global", counts(1, 0, 0));
@@ -250,10 +250,14 @@ async fn what_is_counted_over_another_store_is_what_firestore_bills() {
     );
     step!("delete", |store, mapping| store.delete(mapping).await.unwrap(), &resolved);
     step!("delete again", |store, mapping| store.delete(mapping).await.unwrap(), &resolved);
-    step!("watermark", |store, _none| store.set_last_polled_at(Side::Google, now()).await.unwrap(), none());
+    step!(
+        "watermark",
+        |store, _none| store.set_poll(Side::Google, Some(now()), &PollMemory::default()).await.unwrap(),
+        none()
+    );
     step!(
         "watermark stays",
-        |store, _none| store.set_last_polled_at(Side::Google, now()).await.unwrap(),
+        |store, _none| store.set_poll(Side::Google, Some(now()), &PollMemory::default()).await.unwrap(),
         none()
     );
     step!("global", |store, _none| store.global().await.unwrap(), none());
@@ -315,7 +319,7 @@ async fn a_write_whose_answer_was_lost_is_done_once() {
     assert!(relay.has_lost_it());
     assert_eq!(direct.store().get(created.id).await.unwrap(), None);
     relay.lose_next_answer_to("company_last_polled_at");
-    store.set_last_polled_at(Side::Company, now()).await.unwrap();
+    store.set_poll(Side::Company, Some(now()), &PollMemory::default()).await.unwrap();
     assert!(relay.has_lost_it());
     assert_eq!(direct.store().global().await.unwrap().company_last_polled_at, Some(now()));
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use casebridge::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Side};
+use casebridge::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Side};
 use casebridge::store::{Created, MappingFilter, MappingPage, OperationCounts, Store, StoreError};
 use chrono::{DateTime, Utc};
 
@@ -59,10 +59,14 @@ impl Store for Billed {
         self.store.global().await
     }
 
-    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
-        let moves = self.store.global().await?.last_polled_at(side).is_none_or(|last| last < at);
-        self.bill(1, usize::from(moves), 0);
-        self.store.set_last_polled_at(side, at).await
+    async fn set_poll(
+        &self,
+        side: Side,
+        last_polled_at: Option<DateTime<Utc>>,
+        memory: &PollMemory,
+    ) -> Result<(), StoreError> {
+        self.bill(1, 1, 0);
+        self.store.set_poll(side, last_polled_at, memory).await
     }
 
     async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {

@@ -260,7 +260,10 @@ impl Subject {
             log.add("get found", &within("get", system.get(&found.id)).await);
         }
         log.add("get", &within("get", system.get(case)).await);
-        log.add("find", &within("find_counterpart", system.find_counterpart(&self.counterpart())).await);
+        log.add(
+            "find",
+            &within("find_counterpart", system.find_counterpart(&self.counterpart(), None)).await,
+        );
         log.add("comments", &within("comments", system.comments(case, None)).await);
         log.add("comments since", &within("comments", system.comments(case, Some(since))).await);
         let files = log.add("attachments", &within("attachments", system.attachments(case, None)).await);

@@ -182,14 +182,14 @@ async fn contract(csapi: &dyn CaseSystem, begin: DateTime<Utc>) {
     let deadline = tokio::time::Instant::now() + csapi.capabilities().search_lag.to_std().unwrap();
     loop {
         let sweep = csapi.search_updated(begin - TimeDelta::hours(1)).await.unwrap();
-        let found = csapi.find_counterpart(&counterpart).await.unwrap();
+        let found = csapi.find_counterpart(&counterpart, None).await.unwrap();
         if sweep.cases.iter().any(|case| same(&case.id)) && found.is_some_and(|case| same(&case.id)) {
             break;
         }
         assert!(tokio::time::Instant::now() < deadline, "not found within the lag that is assumed");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    assert_eq!(csapi.find_counterpart(&format!("{counterpart}-no")).await.unwrap(), None);
+    assert_eq!(csapi.find_counterpart(&format!("{counterpart}-no"), None).await.unwrap(), None);
 
     let text = "Ünï💥 \u{202e}rtl\n[Company Comment 1 by X] <b>\"</b> \\n";
     let written = csapi.add_comment(id, &new_comment(text)).await.unwrap();
@@ -390,7 +390,7 @@ async fn the_case_that_mirrors_a_company_case_is_found_by_exact_words_only() {
     let quote = format!("He said: {}", markers::now_syncing("77"));
     world.sandbox.add_comment(&talk, Author::customer("Jane Roe"), &quote).unwrap();
     world.sandbox.add_comment(&talk, Author::customer("Jane Roe"), &markers::now_syncing("77-b")).unwrap();
-    assert_eq!(world.csapi.find_counterpart("77").await.unwrap(), None);
+    assert_eq!(world.csapi.find_counterpart("77", None).await.unwrap(), None);
 
     let by_comment = world.open("by comment", "x");
     world
@@ -402,7 +402,7 @@ async fn the_case_that_mirrors_a_company_case_is_found_by_exact_words_only() {
         .sandbox
         .add_comment(&of_another, Author::customer("Jane Roe"), &markers::now_syncing("79"))
         .unwrap();
-    let find = async |id: &str| world.csapi.find_counterpart(id).await.unwrap().map(|case| case.id);
+    let find = async |id: &str| world.csapi.find_counterpart(id, None).await.unwrap().map(|case| case.id);
     assert_eq!(find("77").await, Some(by_comment));
     assert_eq!(find("78").await, Some(of_another));
     assert_eq!(find("79").await, None, "a description that names another case outweighs a comment");
@@ -415,7 +415,7 @@ async fn the_case_that_mirrors_a_company_case_is_found_by_exact_words_only() {
         world.sandbox.adjust(|switches| switches.case_order = order);
         assert_eq!(find("77").await, Some(older.clone()), "a description outweighs a comment; not {newer}");
     }
-    let injected = world.csapi.find_counterpart("7\" OR \"").await.unwrap_err();
+    let injected = world.csapi.find_counterpart("7\" OR \"", None).await.unwrap_err();
     assert_eq!(injected.kind, ApiErrorKind::Refused);
 }
 

@@ -309,10 +309,10 @@ async fn a_case_is_found_once_the_index_has_caught_up() {
     crm.jira.faults().set_search_lag(lag);
     let since = crm.clock.now();
     let case = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap();
-    assert_eq!(crm.adapter.find_counterpart(case.counterpart.as_deref().unwrap()).await.unwrap(), None);
+    assert_eq!(crm.adapter.find_counterpart(case.counterpart.as_deref().unwrap(), None).await.unwrap(), None);
     assert_eq!(crm.adapter.get(&case.id).await.unwrap(), Some(case.clone()), "by ID it is there at once");
     crm.clock.advance(lag + Duration::seconds(1));
-    assert_eq!(crm.adapter.find_counterpart("projects/p/cases/2").await.unwrap(), Some(case.clone()));
+    assert_eq!(crm.adapter.find_counterpart("projects/p/cases/2", None).await.unwrap(), Some(case.clone()));
     assert_eq!(crm.adapter.search_updated(since).await.unwrap().cases, [Found::from(&case)]);
 }
 
@@ -361,7 +361,7 @@ async fn a_case_whose_priority_could_not_be_set_is_one_to_look_for() {
     assert!(error.may_have_happened() && error.message.contains("was created"), "{error}");
     crm.jira.faults().remove(fault);
     crm.tick().await;
-    assert!(crm.adapter.find_counterpart("organizations/1/cases/2").await.unwrap().is_some());
+    assert!(crm.adapter.find_counterpart("organizations/1/cases/2", None).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -799,7 +799,7 @@ async fn what_cannot_be_understood_is_skipped_and_what_the_index_got_wrong_is_dr
         _ => (200, json!({"issues": issues, "isLast": true})),
     })
     .await;
-    let Sweep { cases, skipped } =
+    let Sweep { cases, skipped, .. } =
         jira.search_updated("2026-07-01T12:00:00Z".parse().unwrap()).await.unwrap();
     let ids: Vec<&str> = cases.iter().map(|case| case.id.as_str()).collect();
     assert_eq!(ids, ["1", "5"]);

@@ -81,6 +81,7 @@ impl World {
             updated_at: Some(at(0)),
             counterpart: counterpart.map(str::to_owned),
             synchronize: true,
+            ..Case::default()
         };
         let said = comment("1", 0, &markers::now_syncing(COMPANY));
         Self {

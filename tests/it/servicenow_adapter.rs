@@ -263,7 +263,7 @@ async fn a_query_of_which_something_was_ignored_lets_nothing_else_in() {
     let error = crm.adapter.search_updated(since).await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Refused, "{error}");
     assert!(error.message.contains("company.servicenow.flag_field"), "{error}");
-    assert!(crm.adapter.find_counterpart("organizations/1/cases/5").await.is_err());
+    assert!(crm.adapter.find_counterpart("organizations/1/cases/5", None).await.is_err());
     let error = crm.adapter.create(&new_case("organizations/1/cases/5")).await.unwrap_err();
     assert_eq!((error.kind, calls(&crm, "POST", "/table/")), (ApiErrorKind::Refused, 0), "{error}");
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
@@ -292,9 +292,9 @@ async fn a_value_with_a_caret_adds_no_condition() {
     let theirs = flagged(&crm, "somebody's");
     crm.servicenow.set_google_name(&theirs, Some("a name")).unwrap();
     for name in ["x^NQactive=true", "^ORactive=true", "a name^ORactive=true"] {
-        assert_eq!(crm.adapter.find_counterpart(name).await.unwrap(), None, "{name}");
+        assert_eq!(crm.adapter.find_counterpart(name, None).await.unwrap(), None, "{name}");
     }
-    let found = crm.adapter.find_counterpart("a name").await.unwrap();
+    let found = crm.adapter.find_counterpart("a name", None).await.unwrap();
     assert_eq!(found.map(|case| case.id), Some(theirs));
 }
 

@@ -424,7 +424,7 @@ async fn the_ticket_of_a_google_case_is_found_without_the_index() {
     let crm = usual().await;
     crm.zendesk.faults().set_search_lag(Duration::hours(2));
     let case = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap();
-    let found = crm.adapter.find_counterpart("projects/p/cases/2").await.unwrap();
+    let found = crm.adapter.find_counterpart("projects/p/cases/2", None).await.unwrap();
     assert_eq!(found, Some(case));
 }
 

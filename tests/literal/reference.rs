@@ -114,7 +114,7 @@ impl Connector {
         let other = if let Some(other) = known {
             other
         } else {
-            let found = target.find_counterpart(id).await?;
+            let found = target.find_counterpart(id, None).await?;
             let counterpart = match found {
                 Some(found) => found,
                 None => target.create(&counterpart_of(from, &case)).await?,

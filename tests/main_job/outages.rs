@@ -1,6 +1,6 @@
 //! `detect-outages`, and what is left of an outage when it is over (`R7`, `R22`, `R23`).
 
-use casebridge::entities::{Priority, Side, Waiting};
+use casebridge::entities::{PollMemory, Priority, Side, Waiting};
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::store::modify;
 use chrono::{DateTime, Duration, Utc};
@@ -21,7 +21,7 @@ impl World {
     ) {
         let now = self.deps.clock.now();
         for polled in Side::BOTH {
-            self.store.set_last_polled_at(polled, now).await.unwrap();
+            self.store.set_poll(polled, Some(now), &PollMemory::default()).await.unwrap();
         }
         let changed = modify(self.store.as_ref(), self.mapping().await, |mapping| {
             mapping.priority = Some(priority);

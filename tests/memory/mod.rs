@@ -65,6 +65,7 @@ impl Desk {
             updated_at: Some(now),
             counterpart,
             synchronize: true,
+            ..Case::default()
         };
         self.held().insert(id, (case, Vec::new()));
     }
@@ -120,14 +121,18 @@ impl CaseSystem for Desk {
         let held = self.held();
         let cases = held.values().filter(|(case, _)| case.updated_at > Some(since));
         let cases = cases.map(|(case, _)| Found::from(case)).collect();
-        self.answer("search", Sweep { cases, skipped: Vec::new() })
+        self.answer("search", Sweep { cases, skipped: Vec::new(), identified: true })
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
         self.answer("get", self.held().get(id).map(|(case, _)| case.clone()))
     }
 
-    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+    async fn find_counterpart(
+        &self,
+        counterpart: &str,
+        _home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
         let held = self.held();
         let found = held.values().find(|(case, _)| case.counterpart.as_deref() == Some(counterpart));
         self.answer("find", found.map(|(case, _)| case.clone()))

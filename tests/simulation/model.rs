@@ -193,6 +193,7 @@ impl Card {
             updated_at: Some(stamp(traits, self.updated)),
             counterpart,
             synchronize: side == Google || self.flagged,
+            ..Case::default()
         }
     }
 
@@ -373,7 +374,7 @@ impl World {
         if dice.percent(50) {
             cases.reverse();
         }
-        Sweep { cases, skipped: Vec::new() }
+        Sweep { cases, skipped: Vec::new(), identified: true }
     }
 
     pub(crate) fn get_case(&self, side: Side, id: &str) -> Option<Case> {

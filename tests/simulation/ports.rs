@@ -9,7 +9,9 @@ use casebridge::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
-use casebridge::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, Priority};
+use casebridge::entities::{
+    CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Priority,
+};
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::{Created, MappingFilter, MappingPage, Store, StoreError};
 use chrono::{DateTime, Duration, Utc};
@@ -190,7 +192,11 @@ impl CaseSystem for SystemPort {
         Ok(mutation::got(&self.world, case))
     }
 
-    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+    async fn find_counterpart(
+        &self,
+        counterpart: &str,
+        _home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
         let side = self.side;
         let found = self
             .read("find a counterpart", move |world, dice| Ok(world.find_mirror(side, counterpart, dice)));
@@ -328,15 +334,24 @@ fn unavailable(kind: ApiErrorKind) -> StoreError {
 #[async_trait]
 impl Store for StorePort {
     async fn global(&self) -> Result<Global, StoreError> {
-        self.read(|world| world.shelf.global).await
+        self.read(|world| world.shelf.global.clone()).await
     }
 
-    async fn set_last_polled_at(&self, side: Side, at: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn set_poll(
+        &self,
+        side: Side,
+        last_polled_at: Option<DateTime<Utc>>,
+        memory: &PollMemory,
+    ) -> Result<(), StoreError> {
+        let memory = memory.clone();
         self.write(move |world| {
             world.check_dry("the watermark");
-            world.shelf.global.set_last_polled_at(side, at);
-            mutation::polled(world, side, at);
-            world.note("polled", || format!("{side} as of {}", at.format("%H:%M:%S%.3f")));
+            let moved = last_polled_at.filter(|at| world.shelf.global.last_polled_at(side) != Some(*at));
+            world.shelf.global.set_poll(side, last_polled_at, memory);
+            if let Some(at) = moved {
+                mutation::polled(world, side, at);
+                world.note("polled", || format!("{side} as of {}", at.format("%H:%M:%S%.3f")));
+            }
             check::stamps(world);
             Ok(())
         })

@@ -126,6 +126,7 @@ impl Jira {
             updated_at: issue.time("updated")?,
             counterpart: counterpart.filter(|name| !name.is_empty()),
             synchronize: issue.holds(&fields.flag.id, &self.settings().flag_value),
+            ..Case::default()
         })
     }
 
@@ -277,7 +278,11 @@ impl CaseSystem for Jira {
         }
     }
 
-    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+    async fn find_counterpart(
+        &self,
+        counterpart: &str,
+        _home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
         let wanted = GoogleCaseName::parse(counterpart).ok();
         let number = wanted.as_ref().map_or(counterpart, GoogleCaseName::number);
         let is_same = |found: &str| match (&wanted, GoogleCaseName::parse(found)) {
@@ -352,6 +357,7 @@ impl CaseSystem for Jira {
                 updated_at: None,
                 counterpart: Some(case.counterpart.clone()),
                 synchronize: true,
+                ..Case::default()
             }),
         }
     }

@@ -124,6 +124,7 @@ impl RequestTracker {
             counterpart: google,
             synchronize: flagged.iter().any(|value| value.trim().to_lowercase() == flag),
             id,
+            ..Case::default()
         }))
     }
 
@@ -337,7 +338,11 @@ impl CaseSystem for RequestTracker {
         }
     }
 
-    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+    async fn find_counterpart(
+        &self,
+        counterpart: &str,
+        _home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
         let Ok(wanted) = GoogleCaseName::parse(counterpart) else { return Ok(None) };
         let query = format!(
             "'CF.{{{}}}' LIKE '/cases/{}'",

@@ -176,7 +176,8 @@ fn credentials(error: &ApiError) -> String {
         | ApiErrorKind::Unsupported
         | ApiErrorKind::NotApplied
         | ApiErrorKind::Uncertain
-        | ApiErrorKind::Unreadable => format!(
+        | ApiErrorKind::Unreadable
+        | ApiErrorKind::WrongContent => format!(
             "{error}; check company.base_url and the network, and whether the instance is awake (developer instances hibernate), \
              then try again"
         ),

@@ -116,6 +116,7 @@ impl ServiceNow {
             updated_at: record.time("sys_updated_on").max(files),
             counterpart: self.counterpart(record).map(str::to_owned),
             synchronize: record.is(&settings.flag_field),
+            ..Case::default()
         }
     }
 
@@ -252,7 +253,7 @@ impl CaseSystem for ServiceNow {
             // Whatever was found.
             case.synchronize && case.updated_at.is_none_or(|at| at > since)
         });
-        Ok(Sweep { cases: found.records, skipped: found.skipped })
+        Ok(Sweep { cases: found.records, skipped: found.skipped, identified: false })
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
@@ -271,7 +272,11 @@ impl CaseSystem for ServiceNow {
         Ok(Some(self.case(&record, self.client.newest_file(id).await?)))
     }
 
-    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+    async fn find_counterpart(
+        &self,
+        counterpart: &str,
+        _home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
         let column = self.settings().google_name_field.clone();
         let wanted = GoogleCaseName::parse(counterpart).ok();
         let query = match &wanted {

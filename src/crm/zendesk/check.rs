@@ -75,7 +75,8 @@ fn credentials(client: &Client, error: &ApiError) -> String {
         | ApiErrorKind::Unsupported
         | ApiErrorKind::NotApplied
         | ApiErrorKind::Uncertain
-        | ApiErrorKind::Unreadable => {
+        | ApiErrorKind::Unreadable
+        | ApiErrorKind::WrongContent => {
             format!("{error}; check company.base_url, the network and Zendesk's status page, then try again")
         }
     }

@@ -147,6 +147,7 @@ impl Zendesk {
             updated_at: ticket.updated_at,
             counterpart: ticket.line(fields.google_name).map(str::to_owned),
             synchronize: ticket.is_checked(fields.flag),
+            ..Case::default()
         }
     }
 
@@ -327,7 +328,7 @@ impl CaseSystem for Zendesk {
             }
         }
         let cases = cases.into_values().filter(|case| case.synchronize).collect();
-        Ok(Sweep { cases, skipped: skipped.into_iter().collect() })
+        Ok(Sweep { cases, skipped: skipped.into_iter().collect(), identified: false })
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
@@ -351,7 +352,11 @@ impl CaseSystem for Zendesk {
     }
 
     /// By `external_id`, which is found at once, and by a search for the custom field, which people may have filled in.
-    async fn find_counterpart(&self, counterpart: &str) -> Result<Option<Case>, ApiError> {
+    async fn find_counterpart(
+        &self,
+        counterpart: &str,
+        _home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
         let fields = self.client.fields().await?;
         let wanted = GoogleCaseName::parse(counterpart).ok();
         let number = wanted.as_ref().map_or(counterpart, GoogleCaseName::number);

@@ -217,7 +217,8 @@ pub(crate) async fn a_created_case_takes_part_and_is_what_was_asked_for(crm: &dy
 }
 
 pub(crate) async fn a_created_case_is_found_by_its_google_name_whatever_the_parent(crm: &dyn CrmUnderTest) {
-    let find = async |name: &str| crm.system().find_counterpart(name).await.unwrap().map(|case| case.id);
+    let find =
+        async |name: &str| crm.system().find_counterpart(name, None).await.unwrap().map(|case| case.id);
     assert_eq!(find("organizations/1/cases/51234456").await, None);
     let case = created(crm, 51_234_456).await;
     let similar = created(crm, 5_123_445).await;
@@ -241,7 +242,7 @@ pub(crate) async fn the_oldest_of_several_counterparts_is_found(crm: &dyn CrmUnd
     let clone = crm.person_creates("a clone", "", true).await;
     crm.system().link(&clone, "organizations/1/cases/77").await.unwrap();
     crm.tick().await;
-    let found = crm.system().find_counterpart("organizations/1/cases/77").await.unwrap();
+    let found = crm.system().find_counterpart("organizations/1/cases/77", None).await.unwrap();
     assert_eq!(found.map(|case| case.id), Some(first.id));
 }
 

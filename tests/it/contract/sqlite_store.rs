@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use casebridge::entities::{MappingId, Side};
+use casebridge::entities::{MappingId, PollMemory, Side};
 use casebridge::store::{Created, MappingFilter, SqliteStore, Store, StoreError};
 use chrono::Duration;
 use rusqlite::Connection;
@@ -225,7 +225,7 @@ async fn create_each(path: &Path, cases: usize) {
             say(&[i64::try_from(number).unwrap(), mapping.id.0]);
         }
         let at = now() + Duration::seconds(i64::try_from(number).unwrap());
-        store.set_last_polled_at(Side::Google, at).await.unwrap();
+        store.set_poll(Side::Google, Some(at), &PollMemory::default()).await.unwrap();
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Entry, FirstSeen, Global, GoogleCaseName, ItemKind, Lease, MappingId, Notice,
-    Pending, PendingCreation, PendingStatus, Priority, Side, Sides, Source, Waiting,
+    Canary, CaseMapping, CompanyCaseId, Entry, FirstSeen, Global, GoogleCaseName, IndexLag, ItemKind, Lease,
+    MappingId, Notice, Pending, PendingCreation, PendingStatus, PollMemory, Priority, Side, Sides, Source,
+    Waiting,
 };
 use casebridge::store::{Created, MappingFilter, Store, StoreError, modify};
 use chrono::{DateTime, Duration, Utc};
@@ -56,7 +57,7 @@ macro_rules! store_contract {
             deleting_frees_both_cases
             deleting_goes_by_version
             an_id_is_not_given_out_again
-            watermarks_never_move_back_and_leave_each_other_alone
+            a_poll_is_kept_as_it_is_and_leaves_the_other_side_alone
             watermarks_hold_under_concurrency
             ten_thousand_mappings_are_paged
             lists_filter_and_page
@@ -526,43 +527,68 @@ pub(crate) async fn an_id_is_not_given_out_again(place: &dyn StoreUnderTest) {
     }
 }
 
-// R6
-pub(crate) async fn watermarks_never_move_back_and_leave_each_other_alone(place: &dyn StoreUnderTest) {
+// R6, R36
+pub(crate) async fn a_poll_is_kept_as_it_is_and_leaves_the_other_side_alone(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     assert_eq!(store.global().await.unwrap(), Global::default());
     let minute = |minute| now() + Duration::minutes(minute);
-    for (side, at, google, company) in [
-        (Side::Google, minute(5), Some(minute(5)), None),
-        (Side::Company, minute(1), Some(minute(5)), Some(minute(1))),
-        (Side::Google, minute(4), Some(minute(5)), Some(minute(1))),
-        (Side::Company, minute(9), Some(minute(5)), Some(minute(9))),
-        (Side::Google, minute(6), Some(minute(6)), Some(minute(9))),
-        (Side::Google, minute(6), Some(minute(6)), Some(minute(9))),
-        (Side::Company, time("0001-01-01T00:00:00Z"), Some(minute(6)), Some(minute(9))),
+    let mut expected = Global::default();
+    // Back as well: a clock that was ahead is right again.
+    for (side, at) in [
+        (Side::Google, Some(minute(5))),
+        (Side::Company, Some(minute(1))),
+        (Side::Google, Some(minute(4))),
+        (Side::Company, None),
+        (Side::Google, Some(minute(4))),
+        (Side::Company, Some(time("0001-01-01T00:00:00Z"))),
+        (Side::Company, Some(minute(9))),
     ] {
-        store.set_last_polled_at(side, at).await.unwrap();
-        let expected = Global { google_last_polled_at: google, company_last_polled_at: company };
-        assert_eq!(store.global().await.unwrap(), expected, "after {side} {at}");
+        let memory = memory(at.unwrap_or(minute(77)));
+        store.set_poll(side, at, &memory).await.unwrap();
+        expected.set_poll(side, at, memory);
+        assert_eq!(store.global().await.unwrap(), expected, "after {side} {at:?}");
+    }
+}
+
+/// What a poll remembers, nothing of it at its default.
+fn memory(at: DateTime<Utc>) -> PollMemory {
+    let canary = Canary { case: "10001".to_owned(), seen_at: at };
+    PollMemory {
+        shown_until: Some(at),
+        identified_at: Some(at),
+        seen_at: Some(at),
+        canaries: [("SUP".to_owned(), canary)].into(),
+        found_last: true,
+        probed_at: Some(at),
+        swept_day_at: Some(at),
+        swept_all_at: Some(at),
+        index_lag: Some(IndexLag { seconds: 90, at }),
+        skew_seconds: Some(-3),
+        doubt: Some("nobody knows us".to_owned()),
     }
 }
 
 // R6
 pub(crate) async fn watermarks_hold_under_concurrency(place: &dyn StoreUnderTest) {
     at_once(place, |store, task| async move {
-        // Both sides at once, the latest time somewhere in the middle.
-        let side = Side::BOTH[task % 2];
-        for step in [3, 8, 5] {
-            let at = now() + Duration::seconds(step * 100 + i64::try_from(task).unwrap());
-            store.set_last_polled_at(side, at).await.unwrap();
-            let seen = store.global().await.unwrap().last_polled_at(side).unwrap();
-            assert!(seen >= at, "{side} moved back from {at} to {seen}");
+        // One writer for each side, as the queues give it: neither loses what the other writes.
+        if task > 1 {
+            return;
+        }
+        let side = Side::BOTH[task];
+        for step in 0..20 {
+            let at = now() + Duration::seconds(step);
+            store.set_poll(side, Some(at), &memory(at)).await.unwrap();
+            let global = store.global().await.unwrap();
+            assert_eq!((global.last_polled_at(side), &global.memory[side]), (Some(at), &memory(at)));
         }
     })
     .await;
-    let expected = Global {
-        google_last_polled_at: Some(now() + Duration::seconds(814)),
-        company_last_polled_at: Some(now() + Duration::seconds(815)),
-    };
+    let at = now() + Duration::seconds(19);
+    let mut expected = Global::default();
+    for side in Side::BOTH {
+        expected.set_poll(side, Some(at), memory(at));
+    }
     assert_eq!(place.open().await.global().await.unwrap(), expected);
 }
 
@@ -711,7 +737,7 @@ pub(crate) async fn times_are_kept_to_the_microsecond(place: &dyn StoreUnderTest
         ("2026-03-01T12:00:00.000001999Z", "2026-03-01T12:00:00.000001Z"),
         ("2026-03-01T12:00:00.000002Z", "2026-03-01T12:00:00.000002Z"),
     ] {
-        store.set_last_polled_at(Side::Google, time(given)).await.unwrap();
+        store.set_poll(Side::Google, Some(time(given)), &PollMemory::default()).await.unwrap();
         assert_eq!(store.global().await.unwrap().google_last_polled_at, Some(time(kept)));
     }
 }
@@ -923,7 +949,7 @@ pub(crate) async fn what_was_stored_is_there_after_reopening(place: &dyn Persist
     let kept = create(&*store, with_every_field(1, now())).await;
     let deleted = create(&*store, linked(2, 2)).await;
     store.delete(&deleted).await.unwrap();
-    store.set_last_polled_at(Side::Company, now()).await.unwrap();
+    store.set_poll(Side::Company, Some(now()), &PollMemory::default()).await.unwrap();
     drop(store);
     let store = place.open().await;
     assert_eq!(all(&*store, MappingFilter::All, 10).await, std::slice::from_ref(&kept));
