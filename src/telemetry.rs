@@ -76,6 +76,10 @@ pub struct Metrics {
     pub poll_age_seconds: Family<SideLabels, Gauge>,
     /// Cases that a poll could not understand.
     pub skipped_cases: Family<SideLabels, Counter>,
+    /// Changes that only a sweep found: the polling window is too short for the index (`R27`).
+    pub late_changes: Family<SideLabels, Counter>,
+    /// Cases that name a counterpart which they cannot have, as of the last look of `detect-outages` (`R31`, `R38`).
+    pub conflicts: Gauge,
 }
 
 impl Default for Metrics {
@@ -96,6 +100,8 @@ impl Default for Metrics {
             outages: Gauge::default(),
             poll_age_seconds: Family::default(),
             skipped_cases: Family::default(),
+            late_changes: Family::default(),
+            conflicts: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("tasks", "Task runs by outcome", metrics.tasks.clone());
@@ -127,6 +133,12 @@ impl Default for Metrics {
             "skipped_cases",
             "Cases that a poll could not understand",
             metrics.skipped_cases.clone(),
+        );
+        registry.register("late_changes", "Changes that only a sweep found", metrics.late_changes.clone());
+        registry.register(
+            "conflicts",
+            "Cases that name a counterpart which they cannot have",
+            metrics.conflicts.clone(),
         );
         Self { registry, ..metrics }
     }

@@ -1,5 +1,10 @@
 //! The texts by which a case says what it mirrors (`R10`), and by which a search finds it after a lost answer (`R13`). Kept word
 //! for word: a person reads them, and a search finds them. What has been copied is known by ID, not by text (`R14`).
+//!
+//! A company case is named together with its address, since its ID alone means nothing outside its own system (`R31`). Texts of
+//! version 0.1 name the ID alone.
+
+use std::fmt;
 
 use crate::entities::CompanyCaseId;
 
@@ -8,26 +13,100 @@ pub const COMPANY_DESCRIPTION_HEADER: &str = "CONTENT MIRRORED FROM GOOGLE SUPPO
 
 const GOOGLE_HEADER_START: &str = "CONTENT MIRRORED FROM COMPANY CASE ";
 const GOOGLE_HEADER_END: char = ':';
+const NOW_SYNCING_START: &str = "This case is now syncing with Company Case: ";
+
+/// A company case as texts outside its own system name it: `10003 (SUP-3, https://example.atlassian.net/browse/SUP-3)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompanyCase<'a> {
+    /// Its ID.
+    pub id: &'a str,
+    /// What people call it, where that is not the ID.
+    pub key: Option<&'a str>,
+    /// Its address, or that of its system; `None` only in texts of version 0.1.
+    pub address: Option<&'a str>,
+}
+
+impl<'a> CompanyCase<'a> {
+    /// Reads what its `Display` wrote. The key is left out, since nothing goes by it.
+    fn parse(text: &'a str) -> Option<Self> {
+        let (id, address) = match text.split_once(" (") {
+            None => (text, None),
+            Some((id, rest)) => {
+                let rest = rest.strip_suffix(')')?;
+                let address = rest.rsplit_once(", ").map_or(rest, |(_, address)| address);
+                let is_address = address.starts_with("https://") || address.starts_with("http://");
+                (id, Some(address).filter(|address| is_address && !address.contains(char::is_whitespace)))
+            }
+        };
+        // Words in brackets without an address are a person's.
+        if CompanyCaseId::parse(id).is_err() || (address.is_none() && text.len() > id.len()) {
+            return None;
+        }
+        Some(Self { id, key: None, address })
+    }
+
+    /// Whether this is a case of the system with that address (`R31`); `None` if the text does not say.
+    #[must_use]
+    pub fn is_of(&self, home: &str) -> Option<bool> {
+        self.address.map(|address| is_within(address, home))
+    }
+}
+
+impl fmt::Display for CompanyCase<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id)?;
+        match (self.key.filter(|key| *key != self.id), self.address) {
+            (Some(key), Some(address)) => write!(f, " ({key}, {address})"),
+            (None, Some(address)) => write!(f, " ({address})"),
+            (_, None) => Ok(()),
+        }
+    }
+}
+
+/// Whether an address lies within a system: the same scheme, host and port, and under its path.
+#[must_use]
+pub fn is_within(address: &str, home: &str) -> bool {
+    let home = home.trim_end_matches('/');
+    let Some((start, rest)) = address.split_at_checked(home.len()) else { return false };
+    start.eq_ignore_ascii_case(home) && (rest.is_empty() || rest.starts_with(['/', '?', '#']))
+}
 
 /// The first line of the description of a Google case that was made from a company case (`R10`): it names that case.
 #[must_use]
-pub fn google_description_header(company_case_id: &str) -> String {
-    format!("{GOOGLE_HEADER_START}{company_case_id}{GOOGLE_HEADER_END}")
+pub fn google_description_header(company: &CompanyCase<'_>) -> String {
+    format!("{GOOGLE_HEADER_START}{company}{GOOGLE_HEADER_END}")
+}
+
+/// The beginning of every [`google_description_header`] of that company case, whatever its system: what a search looks for.
+#[must_use]
+pub fn google_description_search(company_case_id: &str) -> String {
+    format!("{GOOGLE_HEADER_START}{company_case_id}")
 }
 
 /// The company case that the first line of a Google case's description names, if the line is exactly a
 /// [`google_description_header`]. White space at its end is not looked at: systems are free to trim it, and to end lines with CR LF.
 #[must_use]
-pub fn company_case_of_description(description: &str) -> Option<&str> {
+pub fn company_case_of_description(description: &str) -> Option<CompanyCase<'_>> {
     let line = description.lines().next()?.trim_end();
-    let id = line.strip_prefix(GOOGLE_HEADER_START)?.strip_suffix(GOOGLE_HEADER_END)?;
-    CompanyCaseId::parse(id).is_ok().then_some(id)
+    CompanyCase::parse(line.strip_prefix(GOOGLE_HEADER_START)?.strip_suffix(GOOGLE_HEADER_END)?)
 }
 
 /// The comment that the Google case of every pair carries.
 #[must_use]
-pub fn now_syncing(company_case_id: &str) -> String {
-    format!("This case is now syncing with Company Case: {company_case_id}")
+pub fn now_syncing(company: &CompanyCase<'_>) -> String {
+    format!("{NOW_SYNCING_START}{company}")
+}
+
+/// The beginning of every [`now_syncing`] of that company case, whatever its system: what a search looks for.
+#[must_use]
+pub fn now_syncing_search(company_case_id: &str) -> String {
+    format!("{NOW_SYNCING_START}{company_case_id}")
+}
+
+/// The company case that a comment says its case syncs with, if the whole comment is a [`now_syncing`].
+#[must_use]
+pub fn company_case_of_comment(body: &str) -> Option<CompanyCase<'_>> {
+    CompanyCase::parse(body.trim().strip_prefix(NOW_SYNCING_START)?)
 }
 
 #[cfg(test)]
@@ -37,9 +116,20 @@ mod tests {
     #[test]
     fn only_an_exact_first_line_names_a_company_case() {
         for (description, expected) in [
-            ("CONTENT MIRRORED FROM COMPANY CASE 10001:", Some("10001")),
-            ("CONTENT MIRRORED FROM COMPANY CASE a-b_c.4:\nThe disk is full", Some("a-b_c.4")),
-            ("CONTENT MIRRORED FROM COMPANY CASE 10001: \r\nThe disk is full", Some("10001")),
+            ("CONTENT MIRRORED FROM COMPANY CASE 10001:", Some(("10001", None))),
+            ("CONTENT MIRRORED FROM COMPANY CASE a-b_c.4:\nThe disk is full", Some(("a-b_c.4", None))),
+            ("CONTENT MIRRORED FROM COMPANY CASE 10001: \r\nThe disk is full", Some(("10001", None))),
+            (
+                "CONTENT MIRRORED FROM COMPANY CASE 7 (https://a.example):",
+                Some(("7", Some("https://a.example"))),
+            ),
+            (
+                "CONTENT MIRRORED FROM COMPANY CASE 7 (A-1, https://a.example/browse/A-1):\nx",
+                Some(("7", Some("https://a.example/browse/A-1"))),
+            ),
+            ("CONTENT MIRRORED FROM COMPANY CASE 7 (A-1):", None),
+            ("CONTENT MIRRORED FROM COMPANY CASE 7 (A-1, javascript:x):", None),
+            ("CONTENT MIRRORED FROM COMPANY CASE 7 (https://a.example b):", None),
             ("CONTENT MIRRORED FROM COMPANY CASE 10001", None),
             ("CONTENT MIRRORED FROM COMPANY CASE :", None),
             ("CONTENT MIRRORED FROM COMPANY CASE 1/2:", None),
@@ -51,8 +141,48 @@ mod tests {
             (COMPANY_DESCRIPTION_HEADER, None),
             ("", None),
         ] {
-            assert_eq!(company_case_of_description(description), expected, "{description:?}");
+            let found = company_case_of_description(description).map(|company| (company.id, company.address));
+            assert_eq!(found, expected, "{description:?}");
         }
-        assert_eq!(company_case_of_description(&google_description_header("789")), Some("789"));
+    }
+
+    #[test]
+    fn a_company_case_is_named_with_its_home() {
+        let address = "https://desk.example/browse/SUP-3";
+        for (company, text) in [
+            (
+                CompanyCase { id: "10003", key: Some("SUP-3"), address: Some(address) },
+                format!("10003 (SUP-3, {address})"),
+            ),
+            (CompanyCase { id: "789", key: None, address: Some(address) }, format!("789 ({address})")),
+            (CompanyCase { id: "789", key: None, address: None }, "789".to_owned()),
+        ] {
+            assert_eq!(company.to_string(), text);
+            let read = CompanyCase { key: None, ..company };
+            let header = google_description_header(&company);
+            assert_eq!(company_case_of_description(&header), Some(read));
+            assert!(header.starts_with(&google_description_search(company.id)));
+            let notice = now_syncing(&company);
+            assert_eq!(company_case_of_comment(&notice), Some(read));
+            assert!(notice.starts_with(&now_syncing_search(company.id)));
+        }
+    }
+
+    #[test]
+    fn an_id_is_of_one_home_only() {
+        for (address, home, within) in [
+            ("https://a.example/browse/A-1", "https://a.example", true),
+            ("https://A.example/browse/A-1", "https://a.example/", true),
+            ("https://a.example", "https://a.example", true),
+            ("https://a.example/jira/browse/A-1", "https://a.example/jira", true),
+            ("https://a.example/jira2/browse/A-1", "https://a.example/jira", false),
+            ("https://a.example.evil.test/browse/A-1", "https://a.example", false),
+            ("https://a.example:8443/x", "https://a.example", false),
+            ("http://127.0.0.1:8082/x", "http://127.0.0.1:8085", false),
+            ("http://a.example/x", "https://a.example", false),
+            ("https://a", "https://a.example", false),
+        ] {
+            assert_eq!(is_within(address, home), within, "{address} in {home}");
+        }
     }
 }

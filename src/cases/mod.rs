@@ -62,6 +62,31 @@ impl Closing {
     }
 }
 
+/// Some of the ways to close a case: which of them close its counterpart (`R32`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClosingSet(u8);
+
+impl ClosingSet {
+    /// Whether `closing` is among them.
+    #[must_use]
+    pub const fn contains(self, closing: Closing) -> bool {
+        self.0 & (1 << closing as u8) != 0
+    }
+}
+
+impl Default for ClosingSet {
+    /// Solved, and closed where the system knows no more.
+    fn default() -> Self {
+        [Closing::Solved, Closing::Closed].into_iter().collect()
+    }
+}
+
+impl FromIterator<Closing> for ClosingSet {
+    fn from_iter<I: IntoIterator<Item = Closing>>(closings: I) -> Self {
+        Self(closings.into_iter().fold(0, |set, closing| set | 1 << closing as u8))
+    }
+}
+
 /// A case, as one side shows it. Every field may have been missing in the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Case {
@@ -374,6 +399,11 @@ pub trait CaseSystem: Send + Sync {
     /// answer.
     fn clock_skew(&self) -> Option<Duration> {
         None
+    }
+
+    /// The same, from its newest answer alone: a clock that jumped shows at once.
+    fn latest_skew(&self) -> Option<Duration> {
+        self.clock_skew()
     }
 
     /// Proves that the system knows the connector as itself, with one call that names its user (`R26`). Errors say what to do.

@@ -2,7 +2,7 @@
 
 use casebridge::cases::Check;
 use casebridge::config::{Config, QueueConfig};
-use casebridge::entities::Side;
+use casebridge::entities::{CaseMapping, Side};
 use casebridge::store::MappingFilter;
 use casebridge::tasks::{self, Caller, Mode, Outcome, Task};
 
@@ -44,6 +44,19 @@ pub(super) async fn check(config: &Config, json: bool) -> anyhow::Result<bool> {
     Ok(good)
 }
 
+/// What a person has to know of a mapping beside how old it is.
+fn remarks(mapping: &CaseMapping) -> String {
+    let missing = Side::BOTH.into_iter().filter_map(|side| {
+        let since = mapping.state.missing[side]?.since.format("%F %T");
+        Some(format!("  the {side} case is missing since {since}"))
+    });
+    let conflict = mapping.state.conflict.iter().map(|conflict| format!("  conflict: {}", conflict.reason));
+    let given_up = mapping.state.refusals.iter().filter(|refusal| refusal.given_up);
+    let given_up = given_up.map(|refusal| format!("  given up: {}", refusal.reason));
+    let error = mapping.last_error.iter().map(|error| format!("  last error: {error}"));
+    missing.chain(conflict).chain(given_up).chain(error).collect()
+}
+
 /// Shows what is mapped.
 pub(super) async fn mappings(config: &Config, json: bool) -> anyhow::Result<bool> {
     let parts = Parts::build(config).await?;
@@ -76,11 +89,7 @@ pub(super) async fn mappings(config: &Config, json: bool) -> anyhow::Result<bool
                 age(Side::Google),
                 age(Side::Company),
                 if waiting.is_empty() { String::new() } else { format!("  waiting: {}", waiting.join(", ")) },
-                mapping
-                    .last_error
-                    .as_deref()
-                    .map(|error| format!("  last error: {error}"))
-                    .unwrap_or_default(),
+                remarks(mapping),
             );
         }
         after = page.next;

@@ -11,7 +11,7 @@ use std::time::Duration as StdDuration;
 
 use chrono::Duration;
 
-use crate::cases::Visibility;
+use crate::cases::{Closing, ClosingSet, Visibility};
 use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::CsapiSettings;
 use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
@@ -317,6 +317,10 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
     );
     let max_case_age = r.duration("sync.max_case_age", "30d");
     let retention = r.duration("sync.retention", "30d");
+    let missing_grace = r.duration("sync.missing_grace", "1h");
+    let give_up_after = r.duration("sync.give_up_after", "12h");
+    let adopt_claims = r.bool_or("sync.adopt_claims", false);
+    let close_on = read_close_on(r);
     let deadline = r.duration("sync.deadline", "4m");
     let lease = r.duration("sync.lease", "5m");
     if let (Some(deadline), Some(lease)) = (deadline, lease)
@@ -338,7 +342,7 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
         };
     }
     Some(TaskSettings {
-        rules: Rules { switches, carry_internal_comments, comment_visibility: comment_visibility? },
+        rules: Rules { switches, carry_internal_comments, comment_visibility: comment_visibility?, close_on },
         windows,
         max_case_age: max_case_age?,
         retention: retention?,
@@ -346,7 +350,30 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
         deadline: deadline?.to_std().unwrap_or(StdDuration::ZERO),
         lease: lease?,
         syncs_per_minute,
+        missing_grace: missing_grace?,
+        give_up_after: give_up_after?,
+        adopt_claims,
     })
+}
+
+/// `status.close_on`: the ways of closing a company case that close its Google case (`R32`).
+fn read_close_on(r: &mut Reader) -> ClosingSet {
+    let names = r.strings("status.close_on");
+    if names.is_empty() {
+        return ClosingSet::default();
+    }
+    let closing = |name: &String| {
+        let closing = Closing::from_name(name);
+        if closing.is_none() {
+            let known: Vec<&str> = Closing::ALL.iter().map(|closing| closing.name()).collect();
+            r.error(format!(
+                "status.close_on: {name:?} is no way to close a case: expected some of {}",
+                known.join(", ")
+            ));
+        }
+        closing
+    };
+    names.iter().filter_map(closing).collect()
 }
 
 fn read_queue(r: &mut Reader, store: &str) -> Option<QueueConfig> {

@@ -284,29 +284,45 @@ impl CaseSystem for Csapi {
     }
 
     /// First by the first line of the description, which the connector writes; then by the comment that says with which
-    /// company case a case syncs. The oldest one wins, so that every search decides alike.
+    /// company case a case syncs. A case that names the company case's system comes before one that names none (`R31`). Of several
+    /// the oldest, so that every search decides alike.
     async fn find_counterpart(
         &self,
         counterpart: &str,
-        _home: Option<&str>,
+        home: Option<&str>,
     ) -> Result<Option<Case>, ApiError> {
         // Also what keeps the query sound: an ID holds no quotes.
         let counterpart = CompanyCaseId::parse(counterpart).map_err(|error| {
             self.upstream.error(ApiErrorKind::Refused, "search for a company case", error.to_string())
         })?;
         let counterpart = counterpart.as_str();
-        let found = self.search_text(&markers::google_description_header(counterpart)).await?;
-        if let Some(case) = found.into_iter().find(|case| case.counterpart.as_deref() == Some(counterpart)) {
-            return self.get(&case.id).await;
+        let mut of_no_home = None;
+        for case in self.search_text(&markers::google_description_search(counterpart)).await? {
+            if case.counterpart.as_deref() != Some(counterpart) {
+                continue;
+            }
+            match (&case.counterpart_address, home) {
+                (Some(address), Some(home)) if !markers::is_within(address, home) => {}
+                (Some(_), _) => return self.get(&case.id).await,
+                (None, _) => of_no_home = of_no_home.or(Some(case.id)),
+            }
         }
-        let notice = markers::now_syncing(counterpart);
-        for case in self.search_text(&notice).await? {
+        if let Some(id) = of_no_home {
+            return self.get(&id).await;
+        }
+        for case in self.search_text(&markers::now_syncing_search(counterpart)).await? {
             // A description that names another company case outweighs a comment.
             if case.counterpart.is_some() {
                 continue;
             }
             let comments = self.comments_of(&self.name(&case.id)?).await?;
-            if comments.iter().any(|comment| comment.body.trim() == notice) {
+            let names_it =
+                comments.iter().filter_map(|comment| markers::company_case_of_comment(&comment.body));
+            let of_home = |company: &markers::CompanyCase<'_>| home.and_then(|home| company.is_of(home));
+            if names_it
+                .into_iter()
+                .any(|company| company.id == counterpart && of_home(&company) != Some(false))
+            {
                 return self.get(&case.id).await;
             }
         }

@@ -68,12 +68,14 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
     let name = text(fields, "name").ok_or_else(|| Odd::new("a case without a name"))?;
     let name = GoogleCaseName::parse(name).map_err(|error| Odd::new(error.to_string()))?;
     let description = text(fields, "description").unwrap_or_default().to_owned();
+    let named = company_case_of_description(&description);
     Ok(Case {
         id: name.into(),
         key: None,
         title: text(fields, "displayName").unwrap_or_default().to_owned(),
-        counterpart: company_case_of_description(&description).map(str::to_owned),
-        description,
+        counterpart: named.map(|company| company.id.to_owned()),
+        counterpart_address: named.and_then(|company| company.address).map(str::to_owned),
+        description: description.clone(),
         priority: priority(text(fields, "priority")),
         closed: text(fields, "state") == Some("CLOSED"),
         created_at: time(fields, "createTime"),

@@ -1,6 +1,6 @@
 //! `CaseMapping`: what ties a Google case to a company case, and how far their sync has come.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -167,10 +167,10 @@ impl CaseMapping {
             gone: None,
             reopen_refused: Sides { google: false, company: false },
             last_error: None,
-            state: PairState::default(),
+            state: PairState::new(),
             version: 0,
         };
-        mapping.set_stored_synced_at(side.other(), now);
+        mapping.move_stored_synced_at(side.other(), now);
         mapping.waiting[side] = Some(Waiting { since: now, case_updated_at });
         mapping
     }
@@ -208,13 +208,58 @@ impl CaseMapping {
         }
     }
 
-    /// Sets the stored stamp, never backwards.
-    pub fn set_stored_synced_at(&mut self, side: Side, at: DateTime<Utc>) {
-        let stamp = match side {
+    /// Moves the stored stamp on to `at`; never back.
+    pub fn move_stored_synced_at(&mut self, side: Side, at: DateTime<Utc>) {
+        let stamp = self.stored_stamp_mut(side);
+        *stamp = (*stamp).max(Some(at));
+    }
+
+    fn stored_stamp_mut(&mut self, side: Side) -> &mut Option<DateTime<Utc>> {
+        match side {
             Side::Google => &mut self.google_updates_synced_at,
             Side::Company => &mut self.company_updates_synced_at,
+        }
+    }
+
+    /// Notes that everything of `side` was carried, with each system read up to `read` in its own time (`R15`, `R36`).
+    pub fn carried(&mut self, side: Side, at: DateTime<Utc>, read: Sides<DateTime<Utc>>) {
+        self.move_stored_synced_at(side, at);
+        self.state.read_until[side] = Sides { google: Some(read.google), company: Some(read.company) };
+    }
+
+    /// Brings back what lies in the future of the clock that reads it (`R36`): a clock that was ahead is right again. `ahead` is how
+    /// far in the future the end of something that was begun may lie. Returns whether anything was changed.
+    pub fn bring_back(&mut self, now: DateTime<Utc>, ahead: Duration) -> bool {
+        let before = self.clone();
+        let latest = now + ahead;
+        let back = |at: &mut DateTime<Utc>| {
+            if *at > latest {
+                *at = now;
+            }
         };
-        *stamp = (*stamp).max(Some(at));
+        for side in Side::BOTH {
+            self.stored_stamp_mut(side).iter_mut().for_each(back);
+            self.waiting[side].iter_mut().for_each(|waiting| back(&mut waiting.since));
+            self.state.missing[side].iter_mut().for_each(|missing| {
+                back(&mut missing.since);
+                back(&mut missing.read_at);
+            });
+            self.state.read_only[side].iter_mut().for_each(|read_only| {
+                back(&mut read_only.since);
+                back(&mut read_only.tried_at);
+            });
+        }
+        back(&mut self.new_content_at);
+        back(&mut self.created_at);
+        self.linked_at.iter_mut().for_each(back);
+        self.pending.iter_mut().for_each(|pending| back(&mut pending.attempted_at));
+        self.pending_creation.iter_mut().for_each(|creation| back(&mut creation.attempted_at));
+        self.pending_status.iter_mut().for_each(|status| back(&mut status.attempted_at));
+        self.state.refusals.iter_mut().for_each(|refusal| {
+            back(&mut refusal.since);
+            back(&mut refusal.tried_at);
+        });
+        *self != before
     }
 
     /// The effective stamp (`R8`): with nothing waiting, a side was synced as of its last poll; with something waiting, as of its
@@ -265,6 +310,15 @@ impl CaseMapping {
         self.recovering = true;
         self.google_updates_synced_at = None;
         self.company_updates_synced_at = None;
+        self.state.read_until = Sides::default();
+        // A pair that was found has no base: what either side holds may be its default (R30).
+        self.state.agreed_priority = None;
+        self.state.agreed_closed = None;
+    }
+
+    /// The connector created the counterpart, and created it open: if the other case is closed, a person closed it (`R30`).
+    pub fn born_open(&mut self) {
+        self.state.agreed_closed = Some(false);
     }
 
     /// Records what a write became: it is no longer pending, it is in the ledger, and the flags say whether an outage comment
@@ -279,7 +333,25 @@ impl CaseMapping {
                 Source::Notice(Notice::CannotReopen) if self.resolved_at.is_some() => {
                     self.reopen_refused[entry.side] = true;
                 }
-                Source::Notice(Notice::NowSyncing | Notice::CannotReopen | Notice::CounterpartGone)
+                Source::Notice(Notice::CounterpartBack) => self.state.gone_told = false,
+                Source::Notice(Notice::LeftOpen) => self.state.left_open_told = true,
+                Source::Notice(Notice::Conflict) => {
+                    if let Some(conflict) = &mut self.state.conflict {
+                        conflict.told = true;
+                    }
+                }
+                Source::Notice(Notice::ReadOnly) => {
+                    if let Some(read_only) = &mut self.state.read_only[entry.side.other()] {
+                        read_only.told = true;
+                    }
+                }
+                Source::Notice(
+                    Notice::NowSyncing
+                    | Notice::CannotReopen
+                    | Notice::CounterpartGone
+                    | Notice::GivenUp
+                    | Notice::Merged,
+                )
                 | Source::Comment { .. }
                 | Source::Attachment { .. }
                 | Source::Description { .. } => {}
@@ -353,10 +425,11 @@ impl CaseMapping {
         }
     }
 
-    /// Whether somebody else may work on the case at `now`.
+    /// Whether somebody else may work on the case at `now`, where leases are taken for `length`: one that ends later than that was
+    /// taken by a clock that was ahead, and is over (`R36`).
     #[must_use]
-    pub fn lease_is_free(&self, now: DateTime<Utc>) -> bool {
-        self.lease.as_ref().is_none_or(|lease| lease.expires_at <= now)
+    pub fn lease_is_free(&self, now: DateTime<Utc>, length: Duration) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.expires_at <= now || lease.expires_at > now + length)
     }
 }
 

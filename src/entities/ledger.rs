@@ -30,6 +30,18 @@ pub enum Notice {
     CannotReopen,
     /// The counterpart no longer exists (`R20`).
     CounterpartGone,
+    /// The counterpart is back after all (`R28`).
+    CounterpartBack,
+    /// The company case was closed in a way that leaves the Google case open (`R32`).
+    LeftOpen,
+    /// The company case was merged into another (`R32`).
+    Merged,
+    /// Something could not be carried and is given up (`R33`).
+    GivenUp,
+    /// The counterpart takes no changes any more (`R33`).
+    ReadOnly,
+    /// The case names a counterpart that it cannot have (`R31`, `R38`).
+    Conflict,
 }
 
 /// What something that the connector writes stands for.
@@ -185,7 +197,16 @@ impl Ledger {
                 // "Is now syncing" is said once in a mapping's life.
                 Source::Description { .. } | Source::Notice(Notice::NowSyncing) => true,
                 Source::Notice(
-                    Notice::Outage | Notice::Resumed | Notice::CannotReopen | Notice::CounterpartGone,
+                    Notice::Outage
+                    | Notice::Resumed
+                    | Notice::CannotReopen
+                    | Notice::CounterpartGone
+                    | Notice::CounterpartBack
+                    | Notice::LeftOpen
+                    | Notice::Merged
+                    | Notice::GivenUp
+                    | Notice::ReadOnly
+                    | Notice::Conflict,
                 ) => false,
             };
             source_reachable || reachable(entry.side, entry.written_at)

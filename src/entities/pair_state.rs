@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Priority, Sides, Source};
+use super::{Priority, Side, Sides, Source};
 
 /// A linked case that its system does not show (`R28`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub enum Refusable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The side that it was to be done on.
-    pub side: super::Side,
+    pub side: Side,
     /// What.
     pub what: Refusable,
     /// When it was first refused.
@@ -82,6 +82,12 @@ pub struct Conflict {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PairState {
+    /// Written by a program that knows part 3; a record without it is of version 0.1.
+    pub part_3: bool,
+    /// Up to when each system was read by the last complete sync of each side: outer index the side, inner the system, in that
+    /// system's own time (`R15`, `R36`).
+    #[serde(skip_serializing_if = "is_default")]
+    pub read_until: Sides<Sides<Option<DateTime<Utc>>>>,
     /// Priority that both sides have been seen to hold: the base of the three-way merge (`R18`, `R30`).
     #[serde(skip_serializing_if = "is_default")]
     pub agreed_priority: Option<Priority>,
@@ -98,6 +104,12 @@ pub struct PairState {
     /// The side that is left was told that the pair has ended (`R28`).
     #[serde(skip_serializing_if = "is_default")]
     pub gone_told: bool,
+    /// The pair ended because the company case was merged into this one, which has a pair of its own (`R32`).
+    #[serde(skip_serializing_if = "is_default")]
+    pub merged_into: Option<String>,
+    /// Header of the counterpart's description, where more parts follow it (`R16`): they are split by it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub description_header: Option<String>,
     /// Project, queue or table of each case (`R26`).
     #[serde(skip_serializing_if = "is_default")]
     pub scope: Sides<Option<String>>,
@@ -116,6 +128,26 @@ pub struct PairState {
     /// Warnings that were logged already, by a short code.
     #[serde(skip_serializing_if = "is_default")]
     pub warned: BTreeSet<String>,
+}
+
+impl PairState {
+    /// The state of a new pair.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { part_3: true, ..Self::default() }
+    }
+
+    /// What was refused for good of that, if anything was (`R33`).
+    #[must_use]
+    pub fn refusal(&self, side: Side, what: &Refusable) -> Option<&Refusal> {
+        self.refusals.iter().find(|refusal| refusal.side == side && refusal.what == *what)
+    }
+
+    /// Whether that was given up and explained (`R33`).
+    #[must_use]
+    pub fn gave_up(&self, side: Side, what: &Refusable) -> bool {
+        self.refusal(side, what).is_some_and(|refusal| refusal.given_up)
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

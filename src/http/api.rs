@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::{Problem, Service, number, part};
-use crate::entities::{CaseMapping, Global, MappingId, Side};
+use crate::entities::{CaseMapping, Global, MappingId, PollMemory, Refusal, Side};
 use crate::store::{MappingFilter, StoreError};
 
 const MAX_PAGE: usize = 200;
@@ -40,12 +40,36 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
         "company": side(Side::Company),
         "paused": mapping.paused,
         "gone": mapping.gone,
+        "missing": {
+            "google": mapping.state.missing.google.map(|missing| missing.since),
+            "company": mapping.state.missing.company.map(|missing| missing.since),
+        },
+        "merged_into": mapping.state.merged_into,
+        "conflict": mapping.state.conflict.as_ref().map(|conflict| &conflict.reason),
+        "refusals": mapping.state.refusals.iter().map(refusal).collect::<Vec<_>>(),
+        "read_only_since": {
+            "google": mapping.state.read_only.google.as_ref().map(|read_only| read_only.since),
+            "company": mapping.state.read_only.company.as_ref().map(|read_only| read_only.since),
+        },
+        "warnings": mapping.state.warned,
         "copies": mapping.ledger.entries().len(),
         "writes_without_answer": mapping.pending.len()
             + usize::from(mapping.pending_creation.is_some())
             + usize::from(mapping.pending_status.is_some()),
         "leased_until": mapping.lease.as_ref().map(|lease| lease.expires_at).filter(|until| *until > now),
         "last_error": mapping.last_error,
+    })
+}
+
+/// Something that was refused for good, as people see it.
+fn refusal(refusal: &Refusal) -> Value {
+    json!({
+        "side": refusal.side,
+        "what": refusal.what,
+        "since": refusal.since,
+        "tries": refusal.tries,
+        "reason": refusal.reason,
+        "given_up": refusal.given_up,
     })
 }
 
@@ -94,7 +118,23 @@ pub(super) async fn global(State(service): State<Service>) -> Result<Json<Value>
         "ID": Global::ID,
         "google_last_polled_at": global.google_last_polled_at,
         "company_last_polled_at": global.company_last_polled_at,
+        "google": memory(&global.memory[Side::Google]),
+        "company": memory(&global.memory[Side::Company]),
     })))
+}
+
+/// What the polls of a side know, as people see it.
+fn memory(memory: &PollMemory) -> Value {
+    json!({
+        "shown_until": memory.shown_until,
+        "seen_at": memory.seen_at,
+        "identified_at": memory.identified_at,
+        "swept_day_at": memory.swept_day_at,
+        "swept_all_at": memory.swept_all_at,
+        "index_lag_seconds": memory.index_lag.map(|lag| lag.seconds),
+        "clock_skew_seconds": memory.skew_seconds,
+        "doubt": memory.doubt,
+    })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "given to map_err")]

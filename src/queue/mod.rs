@@ -40,11 +40,12 @@ pub struct QueuedTask {
 pub struct TaskName(String);
 
 impl TaskName {
-    /// The name for a task on a case, queued for `reason` (a poll's time slot, or the case's update time).
+    /// The name for a task on a case, queued for `reason` (a poll's time slot, or the case's update time). `home` is the address of the
+    /// company's system: another desk's connector may use the same queues (`R31`).
     #[must_use]
-    pub fn new(kind: TaskKind, case: &str, reason: &str) -> Self {
+    pub fn new(kind: TaskKind, home: Option<&str>, case: &str, reason: &str) -> Self {
         let mut hash = Sha256::new();
-        for part in [kind.name(), case, reason] {
+        for part in [kind.name(), home.unwrap_or_default(), case, reason] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }

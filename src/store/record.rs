@@ -197,6 +197,17 @@ impl Record {
                     .map_err(|error| corrupt("priority", &error))
             })
             .transpose()?;
+        let mut state = details.state;
+        if !state.part_3 {
+            // Version 0.1 kept one base for both: what a complete sync had left on both sides (R18, R19).
+            let complete = details.linked_at.is_some()
+                && !details.recovering
+                && self.google_updates_synced_at.is_some()
+                && self.company_updates_synced_at.is_some();
+            state.agreed_priority = priority.filter(|_| complete);
+            state.agreed_closed = complete.then_some(self.resolved_at.is_some());
+            state.part_3 = true;
+        }
         Ok(CaseMapping {
             id,
             google_case_name: self
@@ -232,7 +243,7 @@ impl Record {
             gone: details.gone,
             reopen_refused: details.reopen_refused,
             last_error: details.last_error,
-            state: details.state,
+            state,
             version,
         })
     }

@@ -1,123 +1,213 @@
-//! The three-way merge of the priority (`R18`).
+//! The three-way merge of the priority (`R18`, `R30`).
 
 use crate::entities::{Priority, PriorityReading, Side, Sides};
+
+/// A priority on both sides, and what is remembered of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Priorities<'a> {
+    /// Value that both sides have been seen to hold; `None` if there is none yet.
+    pub base: Option<Priority>,
+    /// Value that each side refused to hold.
+    pub unheld: Sides<Option<Priority>>,
+    /// What Google's case says.
+    pub google: &'a PriorityReading,
+    /// What the company case says.
+    pub company: &'a PriorityReading,
+}
 
 /// What a merge of priorities asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PriorityMerge {
     /// Set this priority on these sides.
     pub set: Vec<(Side, Priority)>,
-    /// Both sides then agree on this.
+    /// Both sides hold this: it is the base from now on.
     pub agree: Option<Priority>,
-    /// What a person should know.
-    pub warning: Option<String>,
+    /// What a person should know, once; with a short code that stays the same as long as it is the same warning.
+    pub warning: Option<(String, String)>,
 }
 
-/// Merges the priorities of both sides, as a sync of `source` may: what only the other side changed is left to the other
-/// sync. The side that differs from `base` has changed; if both have, the more urgent one wins on both.
-#[must_use]
-pub fn merge_priority(
-    source: Side,
-    base: Option<Priority>,
-    google: &PriorityReading,
-    company: &PriorityReading,
-) -> PriorityMerge {
-    let readings = Sides { google, company };
-    let warning = match company {
-        PriorityReading::Unknown(word) => Some(format!(
-            "the company case's priority {word:?} is not among the configured [priorities]: no priority is carried"
-        )),
-        PriorityReading::Known(_) | PriorityReading::Unset => None,
-    };
-    if warning.is_some() {
-        return PriorityMerge { warning, ..PriorityMerge::default() };
+impl PriorityMerge {
+    fn warning(code: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { warning: Some((code.into(), text.into())), ..Self::default() }
     }
-    let changed = |side: Side| match readings[side] {
-        PriorityReading::Known(set) if base.is_none_or(|base| !set.contains(base)) => set.most_urgent(),
-        PriorityReading::Known(_) | PriorityReading::Unknown(_) | PriorityReading::Unset => None,
+}
+
+/// Merges the priorities of both sides, as a sync of `source` may: what only the other side changed is left to the other sync. The
+/// side that differs from the base has changed; if both have, or if there is no base, the more urgent one wins on both.
+///
+/// A side without a priority, or with one that is not understood, decides nothing; and nothing is written to Google's for it. What
+/// was set is no base until both sides have been read with it (`R30`).
+#[must_use]
+pub fn merge_priority(source: Side, priorities: Priorities<'_>) -> PriorityMerge {
+    let Priorities { base, unheld, google, company } = priorities;
+    let (google_set, company_set) = match (google, company) {
+        (_, PriorityReading::Unknown(word)) => {
+            return PriorityMerge::warning(
+                format!("priority company {word}"),
+                format!(
+                    "the company case's priority {word:?} is not among the configured [priorities]: no priority is carried"
+                ),
+            );
+        }
+        (PriorityReading::Unknown(word), _) => {
+            return PriorityMerge::warning(
+                format!("priority google {word}"),
+                format!(
+                    "the Google case's priority {word:?} is not one that is known, P0 to P4: no priority is carried"
+                ),
+            );
+        }
+        (PriorityReading::Unset, PriorityReading::Known(_) | PriorityReading::Unset) => {
+            return PriorityMerge::warning(
+                "priority google",
+                "the Google case has no priority: none is carried, and the company case keeps its own",
+            );
+        }
+        (PriorityReading::Known(google), PriorityReading::Unset) => (*google, None),
+        (PriorityReading::Known(google), PriorityReading::Known(company)) => (*google, Some(*company)),
+    };
+    let Some(company_set) = company_set else {
+        let wanted = google_set.most_urgent().filter(|_| source == Side::Google);
+        let set = wanted.filter(|wanted| unheld.company != Some(*wanted));
+        return PriorityMerge {
+            set: set.map(|priority| (Side::Company, priority)).into_iter().collect(),
+            ..PriorityMerge::default()
+        };
+    };
+    if base.is_some_and(|base| google_set.and(company_set).contains(base)) {
+        return PriorityMerge::default();
+    }
+    if let Some(shared) = google_set.and(company_set).most_urgent() {
+        return PriorityMerge { agree: Some(shared), ..PriorityMerge::default() };
+    }
+    let changed = |side: Side| {
+        let set = match side {
+            Side::Google => google_set,
+            Side::Company => company_set,
+        };
+        if base.is_none_or(|base| !set.contains(base)) { set.most_urgent() } else { None }
     };
     let winner = match (changed(source), changed(source.other())) {
-        (Some(ours), Some(theirs)) => shared(google, company).unwrap_or(ours.min(theirs)),
+        (Some(ours), Some(theirs)) => ours.min(theirs),
         (Some(ours), None) => ours,
         (None, _) => return PriorityMerge::default(),
     };
-    let holds = |side: Side| matches!(readings[side], PriorityReading::Known(set) if set.contains(winner));
-    let set = Side::BOTH.into_iter().filter(|side| !holds(*side)).map(|side| (side, winner)).collect();
-    PriorityMerge { set, agree: Some(winner), warning: None }
-}
-
-/// The level that both sides stand for already, whatever else a word may mean.
-fn shared(google: &PriorityReading, company: &PriorityReading) -> Option<Priority> {
-    match (google, company) {
-        (PriorityReading::Known(google), PriorityReading::Known(company)) => {
-            google.and(*company).most_urgent()
-        }
-        _ => None,
-    }
+    let holds = |side: Side| match side {
+        Side::Google => google_set.contains(winner),
+        Side::Company => company_set.contains(winner),
+    };
+    let set = Side::BOTH
+        .into_iter()
+        .filter(|side| !holds(*side) && unheld[*side] != Some(winner))
+        .map(|side| (side, winner))
+        .collect();
+    PriorityMerge { set, ..PriorityMerge::default() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use Priority::{P0, P1, P2, P3, P4};
+    use PriorityReading::Unset;
+    use Side::{Company, Google};
 
-    /// The priorities to set, and what both sides then agree on.
-    type Expected = Option<(&'static [(Side, Priority)], Priority)>;
+    /// The priorities to set, and what both sides agree on.
+    type Expected = (&'static [(Side, Priority)], Option<Priority>);
+
+    const NOTHING: Expected = (&[], None);
 
     fn known(levels: &[Priority]) -> PriorityReading {
         PriorityReading::Known(levels.iter().copied().collect())
     }
 
+    fn merge(
+        source: Side,
+        base: Option<Priority>,
+        google: &PriorityReading,
+        company: &PriorityReading,
+    ) -> PriorityMerge {
+        merge_priority(source, Priorities { base, unheld: Sides::default(), google, company })
+    }
+
     #[test]
     fn priorities_are_merged_three_ways() {
-        use PriorityReading::Unset;
-        use Side::{Company, Google};
         let p = |level| known(&[level]);
         // base, Google's, the company's → what a sync of Google does, what a sync of the company does
-        let cases: [(Option<Priority>, PriorityReading, PriorityReading, Expected, Expected); 16] = [
-            (Some(P2), p(P2), p(P2), None, None),
+        let cases: [(Option<Priority>, PriorityReading, PriorityReading, Expected, Expected); 17] = [
+            (Some(P2), p(P2), p(P2), NOTHING, NOTHING),
             // One side changed: its own sync carries it.
-            (Some(P2), p(P1), p(P2), Some((&[(Company, P1)], P1)), None),
-            (Some(P2), p(P2), p(P3), None, Some((&[(Google, P3)], P3))),
+            (Some(P2), p(P1), p(P2), (&[(Company, P1)], None), NOTHING),
+            (Some(P2), p(P2), p(P3), NOTHING, (&[(Google, P3)], None)),
             // Both changed: the more urgent one wins on both.
-            (Some(P2), p(P1), p(P0), Some((&[(Google, P0)], P0)), Some((&[(Google, P0)], P0))),
-            (Some(P2), p(P3), p(P4), Some((&[(Company, P3)], P3)), Some((&[(Company, P3)], P3))),
-            (Some(P2), p(P4), p(P4), Some((&[], P4)), Some((&[], P4))),
-            // No base yet.
-            (None, p(P3), p(P1), Some((&[(Google, P1)], P1)), Some((&[(Google, P1)], P1))),
-            (None, p(P3), Unset, Some((&[(Company, P3)], P3)), None),
-            (None, Unset, Unset, None, None),
-            // A side without a priority has changed nothing.
-            (Some(P2), p(P2), Unset, None, None),
-            (Some(P2), p(P1), Unset, Some((&[(Company, P1)], P1)), None),
+            (Some(P2), p(P1), p(P0), (&[(Google, P0)], None), (&[(Google, P0)], None)),
+            (Some(P2), p(P3), p(P4), (&[(Company, P3)], None), (&[(Company, P3)], None)),
+            // What was set is a base once both were read with it.
+            (Some(P2), p(P4), p(P4), (&[], Some(P4)), (&[], Some(P4))),
+            (None, p(P4), p(P4), (&[], Some(P4)), (&[], Some(P4))),
+            // No base: nothing is lowered, whichever side is looked at.
+            (None, p(P3), p(P1), (&[(Google, P1)], None), (&[(Google, P1)], None)),
+            (None, p(P0), p(P2), (&[(Company, P0)], None), (&[(Company, P0)], None)),
+            (None, p(P3), Unset, (&[(Company, P3)], None), NOTHING),
+            // A side without a priority has changed nothing, and nothing is written to Google's.
+            (Some(P2), Unset, p(P3), NOTHING, NOTHING),
+            (None, Unset, p(P2), NOTHING, NOTHING),
+            (None, Unset, Unset, NOTHING, NOTHING),
             // A word that stands for several levels holds each of them.
-            (Some(P1), p(P1), known(&[P0, P1]), None, None),
-            (Some(P0), p(P1), known(&[P0, P1]), Some((&[], P1)), None),
-            (Some(P2), p(P2), known(&[P3, P4]), None, Some((&[(Google, P3)], P3))),
-            // Both chose what that word stands for: nobody's choice is overwritten.
-            (Some(P2), p(P4), known(&[P3, P4]), Some((&[], P4)), Some((&[], P4))),
-            (Some(P4), p(P0), known(&[P3, P4]), Some((&[(Company, P0)], P0)), None),
+            (Some(P1), p(P1), known(&[P0, P1]), NOTHING, NOTHING),
+            (Some(P0), p(P1), known(&[P0, P1]), (&[], Some(P1)), (&[], Some(P1))),
+            (Some(P2), p(P2), known(&[P3, P4]), NOTHING, (&[(Google, P3)], None)),
+            (Some(P4), p(P0), known(&[P3, P4]), (&[(Company, P0)], None), NOTHING),
         ];
         for (base, google, company, of_google, of_company) in cases {
-            for (source, expected) in [(Google, of_google), (Company, of_company)] {
-                let merge = merge_priority(source, base, &google, &company);
-                let expected = expected.map_or_else(PriorityMerge::default, |(set, agree)| PriorityMerge {
-                    set: set.to_vec(),
-                    agree: Some(agree),
-                    warning: None,
-                });
-                assert_eq!(merge, expected, "{source}: base {base:?}, {google:?}, {company:?}");
+            for (source, (set, agree)) in [(Google, of_google), (Company, of_company)] {
+                let merged = merge(source, base, &google, &company);
+                assert_eq!(
+                    (merged.set.as_slice(), merged.agree),
+                    (set, agree),
+                    "{source}: {base:?}, {google:?}, {company:?}"
+                );
             }
         }
     }
 
     #[test]
-    fn a_word_that_the_configuration_lacks_is_a_warning_and_no_change() {
+    fn what_a_side_cannot_hold_is_not_set_again_and_the_other_keeps_its_own() {
+        let unheld = Sides { google: None, company: Some(P1) };
+        for (base, google, set) in [
+            (Some(P2), P1, &[][..]),
+            (None, P1, &[][..]),
+            // Another value is tried.
+            (Some(P2), P0, &[(Company, P0)][..]),
+        ] {
+            for source in Side::BOTH {
+                let (google, company) = (known(&[google]), known(&[P2]));
+                let merged =
+                    merge_priority(source, Priorities { base, unheld, google: &google, company: &company });
+                let expected = if source == Google || base.is_none() { set } else { &[] };
+                assert_eq!(
+                    (merged.set.as_slice(), merged.agree),
+                    (expected, None),
+                    "{source} {base:?} {google:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_is_a_warning_and_no_change() {
+        let word = PriorityReading::Unknown("Blocker".to_owned());
         for source in Side::BOTH {
-            let unknown = PriorityReading::Unknown("Blocker".to_owned());
-            let merge = merge_priority(source, Some(P2), &known(&[P0]), &unknown);
-            assert!(merge.set.is_empty() && merge.agree.is_none());
-            assert!(merge.warning.is_some_and(|warning| warning.contains("Blocker")));
+            for (google, company) in
+                [(known(&[P0]), word.clone()), (word.clone(), known(&[P2])), (word.clone(), Unset)]
+            {
+                let merged = merge(source, Some(P2), &google, &company);
+                assert!(merged.set.is_empty() && merged.agree.is_none());
+                assert!(
+                    merged
+                        .warning
+                        .is_some_and(|(code, text)| code.contains("Blocker") && text.contains("Blocker"))
+                );
+            }
         }
     }
 }

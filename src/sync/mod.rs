@@ -10,6 +10,8 @@ mod snapshot;
 pub mod texts;
 
 pub use lookalikes::{Lookalike, Strangers, lookalikes};
-pub use merge::{PriorityMerge, merge_priority};
-pub use plan::{Action, CommentToWrite, Left, Pair, Plan, Rules, Switches, counterpart_of, left_on, plan};
-pub use snapshot::{Snapshot, horizons};
+pub use merge::{Priorities, PriorityMerge, merge_priority};
+pub use plan::{
+    Action, CommentToWrite, Counterpart, Left, Pair, Plan, Rules, Switches, counterpart_of, left_on, plan,
+};
+pub use snapshot::{Clocks, Snapshot, horizons};

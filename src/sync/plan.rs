@@ -3,13 +3,15 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::lookalikes::{Strangers, looks_like};
-use super::merge::merge_priority;
-use super::snapshot::Snapshot;
+use super::merge::{Priorities, merge_priority};
+use super::snapshot::{Clocks, Snapshot};
 use super::texts;
-use crate::cases::{Attachment, Capabilities, Case, Comment, Needs, NewCase, Visibility, markers};
+use crate::cases::{
+    Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Needs, NewCase, Visibility, markers,
+};
 use crate::entities::{
-    CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, PendingStatus, Priority, Side,
-    Sides, Source,
+    CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, PendingStatus, Priority,
+    Refusable, Side, Sides, Source,
 };
 
 /// Which of the five things are kept in step.
@@ -37,6 +39,8 @@ pub struct Rules {
     pub carry_internal_comments: bool,
     /// As what Google's comments, and the connector's own, arrive in the CRM.
     pub comment_visibility: Visibility,
+    /// Ways of closing a company case that close its Google case (`R32`).
+    pub close_on: ClosingSet,
 }
 
 impl Rules {
@@ -73,8 +77,10 @@ pub struct Pair<'a> {
     pub company: &'a Snapshot,
     /// Which files only look like copies.
     pub strangers: &'a Strangers,
-    /// When the reading began, by our clock.
-    pub now: DateTime<Utc>,
+    /// Clocks as of when the reading began.
+    pub clocks: Clocks,
+    /// Address of the company's system (`R31`).
+    pub home: Option<&'a str>,
 }
 
 impl<'a> Pair<'a> {
@@ -82,6 +88,14 @@ impl<'a> Pair<'a> {
         match side {
             Side::Google => self.google,
             Side::Company => self.company,
+        }
+    }
+
+    /// Name of that side's case in texts on the other side (`R31`).
+    fn name(&self, side: Side) -> String {
+        match side {
+            Side::Google => self.mapping.case_id(side).unwrap_or_default().to_owned(),
+            Side::Company => texts::company_name(&self.company.case, self.home).to_string(),
         }
     }
 }
@@ -152,7 +166,7 @@ pub enum Action {
         /// The level.
         priority: Priority,
     },
-    /// Both sides have this priority: it is the base of the next merge (`R18`).
+    /// Both sides were read with this priority: it is the base of the next merge (`R18`, `R30`).
     AgreeOnPriority(Priority),
     /// Close the case of one side.
     Close {
@@ -172,6 +186,8 @@ pub enum Action {
     ForgetStatus,
     /// The case on this side was told that the other cannot follow its reopening (`R19`); `None`: that is settled.
     RefusedReopening(Option<Side>),
+    /// The company case is open again: the next closing is told again (`R32`).
+    ForgetLeftOpen,
 }
 
 /// What is to be done.
@@ -181,11 +197,59 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What has to wait for the outcome of an earlier write (`R13`); the sync fails and is repeated.
     pub waits: Vec<String>,
-    /// What a person should know. Never content.
-    pub warnings: Vec<String>,
+    /// What a person should know, once: with a short code that is the same as long as the warning is. Never content.
+    pub warnings: Vec<(String, String)>,
     /// Something stays behind because the other side's case is closed and takes no more. Nothing is to be done about it
     /// now, but the horizon must not pass it: the case may be opened again (`R15`, `R19`).
     pub held: bool,
+}
+
+impl Action {
+    /// The side whose case it writes to; `None` if it only changes what is remembered.
+    #[must_use]
+    pub const fn writes_to(&self) -> Option<Side> {
+        match self {
+            Self::LinkBack { .. } => Some(Side::Company),
+            Self::Comment(comment) => Some(comment.side),
+            Self::Attach { to: side, .. }
+            | Self::SetPriority { side, .. }
+            | Self::Close { side }
+            | Self::Reopen { side } => Some(*side),
+            Self::Resume
+            | Self::Adopt(_)
+            | Self::Forget(_)
+            | Self::AgreeOnPriority(_)
+            | Self::Resolve(_)
+            | Self::Unresolve
+            | Self::ForgetStatus
+            | Self::RefusedReopening(_)
+            | Self::ForgetLeftOpen => None,
+        }
+    }
+
+    /// What is remembered as refused if its system refuses it for good (`R33`).
+    #[must_use]
+    pub fn refusable(&self) -> Option<Refusable> {
+        match self {
+            Self::LinkBack { .. } => Some(Refusable::LinkBack),
+            Self::Comment(comment) => Some(Refusable::Item(comment.source.clone())),
+            Self::Attach { attachment, .. } => {
+                Some(Refusable::Item(Source::Attachment { id: attachment.id.clone() }))
+            }
+            Self::SetPriority { .. } => Some(Refusable::Priority),
+            Self::Close { .. } => Some(Refusable::Close),
+            Self::Reopen { .. } => Some(Refusable::Reopen),
+            Self::Resume
+            | Self::Adopt(_)
+            | Self::Forget(_)
+            | Self::AgreeOnPriority(_)
+            | Self::Resolve(_)
+            | Self::Unresolve
+            | Self::ForgetStatus
+            | Self::RefusedReopening(_)
+            | Self::ForgetLeftOpen => None,
+        }
+    }
 }
 
 impl Plan {
@@ -230,6 +294,8 @@ pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabili
     planner.adopt();
     planner.plan = Plan::default();
     planner.carry(side);
+    // What only notes how both sides are is done by either sync.
+    planner.plan.actions.retain(|action| !matches!(action, Action::AgreeOnPriority(_)));
     match planner.plan {
         plan if !plan.is_empty() => Left::News,
         plan if plan.held => Left::Held,
@@ -237,24 +303,31 @@ pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabili
     }
 }
 
-/// What the counterpart of a case looks like, and into how many parts its description is split.
+/// Counterpart to be created for a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counterpart {
+    /// The case; its idempotency key is the caller's business.
+    pub case: NewCase,
+    /// Number of parts that its description is split into.
+    pub parts: u32,
+    /// First line of its description.
+    pub header: String,
+}
+
+/// The counterpart of a case of `from`. `home` is the address of the company's system (`R31`).
 #[must_use]
-pub fn counterpart_of(
-    from: Side,
-    mapping: &CaseMapping,
-    case: &Case,
-    target: &Capabilities,
-) -> (NewCase, u32) {
-    let text = texts::mirrored(from, &case.id, &case.title, &case.description, target);
+pub fn counterpart_of(from: Side, case: &Case, home: Option<&str>, target: &Capabilities) -> Counterpart {
+    let header = texts::description_header(from, case, home);
+    let text = texts::mirrored(from, &header, &case.title, &case.description, target);
     let parts = u32::try_from(text.further.len() + 1).unwrap_or(u32::MAX);
-    let new = NewCase {
+    let case = NewCase {
         title: text.title,
         description: text.description,
         priority: case.priority.level(),
         counterpart: case.id.clone(),
-        idempotency_key: format!("casebridge-{}-case", mapping.id),
+        idempotency_key: String::new(),
     };
-    (new, parts)
+    Counterpart { case, parts, header }
 }
 
 /// How far the clocks of two systems and ours may be apart when it is asked what came first.
@@ -313,7 +386,7 @@ impl<'a> Planner<'a> {
 
     /// When the case of that side was closed, as far as it says.
     fn closed_at(&self, side: Side) -> DateTime<Utc> {
-        self.pair.snapshot(side).case.updated_at.unwrap_or(self.pair.now)
+        self.pair.snapshot(side).case.updated_at.unwrap_or(self.pair.clocks.now)
     }
 
     fn record(&mut self, entry: Entry) {
@@ -373,7 +446,7 @@ impl<'a> Planner<'a> {
             }
             Source::Description { .. } | Source::Notice(_) => true,
         };
-        !exists && self.pair.now >= pending.attempted_at + self.facts[pending.side].write_settles
+        !exists && self.pair.clocks.now >= pending.attempted_at + self.facts[pending.side].write_settles
     }
 
     /// Recognises copies and notices on `side` by their text: the pair existed before this mapping.
@@ -394,9 +467,15 @@ impl<'a> Planner<'a> {
                     Some(original) => {
                         texts::is_piece_of(copied.text, &texts::carried(&original.body, self.facts[side]))
                     }
-                    None => [candidate.created_at, sources.case.created_at, candidates.case.created_at]
-                        .into_iter()
-                        .all(|at| at < Some(self.pair.mapping.created_at - CLOCKS_APART)),
+                    None => {
+                        let mapped_at = self.pair.mapping.created_at - CLOCKS_APART;
+                        let is_older = |side: Side, at: Option<DateTime<Utc>>| {
+                            at < Some(self.pair.clocks.in_time_of(side, mapped_at))
+                        };
+                        is_older(side, candidate.created_at)
+                            && is_older(from, sources.case.created_at)
+                            && is_older(side, candidates.case.created_at)
+                    }
                 };
             let source = Source::Comment { id: copied.id.to_owned(), part: copied.part };
             if is_copy && unclaimed(&self.ledger, candidate) && !self.ledger.has_copy(side, &source) {
@@ -464,14 +543,16 @@ impl<'a> Planner<'a> {
         };
         let named =
             self.pair.company.case.counterpart.as_deref().and_then(|name| GoogleCaseName::parse(name).ok());
-        if named.is_none_or(|named| named.number() != google.number()) {
+        if named.is_none_or(|named| named.number() != google.number())
+            && !self.gave_up(Side::Company, &Refusable::LinkBack)
+        {
             self.plan.actions.push(Action::LinkBack {
                 company_case_id: company.to_string(),
                 google_case_name: google.to_string(),
             });
         }
         if self.takes_comments(Side::Google) {
-            let body = markers::now_syncing(company.as_str());
+            let body = markers::now_syncing(&texts::company_name(&self.pair.company.case, self.pair.home));
             self.comment(Side::Google, Source::Notice(Notice::NowSyncing), None, body, None);
         }
     }
@@ -489,13 +570,22 @@ impl<'a> Planner<'a> {
             self.content(source);
         } else if self.would_carry_content(source) {
             self.plan.held = true;
-            self.plan.warnings.push(format!(
-                "the {target} case is closed and takes no more comments or attachments: they stay on the {source} case"
+            self.plan.warnings.push((
+                format!("held {source}"),
+                format!(
+                    "the {target} case is closed and takes no more comments or attachments: they stay on the {source} case"
+                ),
             ));
         }
         if self.rules.switches.priority {
-            let (google, company) = (&self.pair.google.case.priority, &self.pair.company.case.priority);
-            let merged = merge_priority(source, self.pair.mapping.priority, google, company);
+            let state = &self.pair.mapping.state;
+            let priorities = Priorities {
+                base: state.agreed_priority,
+                unheld: state.unheld_priority,
+                google: &self.pair.google.case.priority,
+                company: &self.pair.company.case.priority,
+            };
+            let merged = merge_priority(source, priorities);
             self.plan.warnings.extend(merged.warning);
             let set = merged.set.into_iter().map(|(side, priority)| Action::SetPriority { side, priority });
             self.plan.actions.extend(set);
@@ -565,7 +655,15 @@ impl<'a> Planner<'a> {
     fn description_parts(&mut self, source: Side) {
         let target = source.other();
         let case = &self.pair.snapshot(source).case;
-        let text = texts::mirrored(source, &case.id, &case.title, &case.description, self.facts[target]);
+        // Version 0.1 kept no header: it was the ID alone.
+        let header = self.pair.mapping.state.description_header.clone().unwrap_or_else(|| match source {
+            Side::Google => markers::COMPANY_DESCRIPTION_HEADER.to_owned(),
+            Side::Company => {
+                let company = markers::CompanyCase { id: &case.id, key: None, address: None };
+                markers::google_description_header(&company)
+            }
+        });
+        let text = texts::mirrored(source, &header, &case.title, &case.description, self.facts[target]);
         // Someone may have edited it since: what was announced in the first part is what follows.
         let parts = usize::try_from(self.pair.mapping.description_parts).unwrap_or(usize::MAX);
         let bodies: Vec<String> = text.further.into_iter().take(parts - 1).collect();
@@ -596,7 +694,7 @@ impl<'a> Planner<'a> {
         body: String,
         parts: Option<u32>,
     ) -> bool {
-        if self.ledger.has_copy(side, &source) {
+        if self.ledger.has_copy(side, &source) || self.gave_up(side, &Refusable::Item(source.clone())) {
             return true;
         }
         if self.has_to_wait(side, &source) {
@@ -626,12 +724,18 @@ impl<'a> Planner<'a> {
             || may_be_ours
             || self.ledger.wrote(from, ItemKind::Attachment, &attachment.id)
             || self.ledger.has_copy(to, &source)
+            || self.gave_up(to, &Refusable::Item(source.clone()))
             || self.has_to_wait(to, &source)
         {
             return;
         }
         let visibility = self.rules.visibility_on(to);
         self.plan.actions.push(Action::Attach { to, attachment: attachment.clone(), visibility });
+    }
+
+    /// Whether this was refused for good, explained, and is not tried any more (`R33`).
+    fn gave_up(&self, side: Side, what: &Refusable) -> bool {
+        self.pair.mapping.state.gave_up(side, what)
     }
 
     /// Whether an earlier try to write this may still be under way.
@@ -643,7 +747,7 @@ impl<'a> Planner<'a> {
     /// Whether a write to that side, attempted at that time, may still take effect: then the plan waits for it.
     fn waits_for(&mut self, side: Side, attempted_at: DateTime<Utc>) -> bool {
         let settled_at = attempted_at + self.facts[side].write_settles;
-        let waits = self.pair.now < settled_at;
+        let waits = self.pair.clocks.now < settled_at;
         if waits {
             self.plan.waits.push(format!(
                 "a write to the {side} case that was begun at {} got no answer; it is looked for until {}",
@@ -654,7 +758,14 @@ impl<'a> Planner<'a> {
         waits
     }
 
-    /// The three-way merge of the status (`R19`). The base is whether the mapping is resolved; but a case that is as a write
+    /// Whether the case of that side is closed in a way that closes the other (`R32`).
+    fn is_closed(&self, side: Side) -> bool {
+        let case = &self.pair.snapshot(side).case;
+        let closes = |closing: Closing| side == Side::Google || self.rules.close_on.contains(closing);
+        case.closed && closes(case.closing.unwrap_or(Closing::Closed))
+    }
+
+    /// The three-way merge of the status (`R19`). The base is how both were last seen to agree (`R30`); but a case that is as a write
     /// without an answer would have left it was not changed by a person (`R13`).
     fn status(&mut self, source: Side) -> StatusActions {
         let target = source.other();
@@ -663,35 +774,45 @@ impl<'a> Planner<'a> {
         let closed_at = self.closed_at(source);
         let carried = self.rules.switches.status;
         let done = self.status_left_behind();
-        let base = done.map_or(mapping.resolved_at.is_some(), |done| done.closed);
+        let base = done.map_or(mapping.state.agreed_closed, |done| Some(done.closed));
         let mut actions = StatusActions::default();
         if let Some(begun) = mapping.pending_status
-            && (ours.closed, theirs.closed) == (base, base)
+            && (ours.closed, theirs.closed) == (base == Some(true), base == Some(true))
             && done.is_none()
             && !self.waits_for(begun.side, begun.attempted_at)
         {
             actions.rest.push(Action::ForgetStatus);
         }
+        if carried && source == Side::Company {
+            self.left_open();
+        }
         match (base, ours.closed, theirs.closed) {
-            (false, true, true) => actions.rest.push(Action::Resolve(closed_at)),
-            (false, true, false) if carried => {
+            (Some(false) | None, true, true) => actions.rest.push(Action::Resolve(closed_at)),
+            (Some(false), true, false)
+                if carried && self.is_closed(source) && !self.gave_up(target, &Refusable::Close) =>
+            {
                 actions.rest = vec![Action::Close { side: target }, Action::Resolve(closed_at)];
             }
-            (true, false, false) => actions.rest.push(Action::Unresolve),
-            (true, true, true) if Side::BOTH.into_iter().any(|side| mapping.reopen_refused[side]) => {
+            (None, true, false) if carried => {
+                self.plan.warnings.push((
+                    "status".to_owned(),
+                    format!("the {source} case is closed and the {target} case is open, and they were never seen to agree: both are left as they are"),
+                ));
+            }
+            (Some(true), false, false) => actions.rest.push(Action::Unresolve),
+            (Some(true), true, true) if Side::BOTH.into_iter().any(|side| mapping.reopen_refused[side]) => {
                 actions.rest.push(Action::RefusedReopening(None));
             }
-            (true, false, true) if carried => {
+            (Some(true), false, true) if carried => {
                 let notice = Source::Notice(Notice::CannotReopen);
                 if self.just_adopted(source, Notice::CannotReopen) {
                     actions.rest.push(Action::RefusedReopening(Some(source)));
                 } else if mapping.reopen_refused[source] || self.has_to_wait(source, &notice) {
                     // It was told, or may have been.
-                } else if self.facts[target].reopen {
+                } else if self.facts[target].reopen && !self.gave_up(target, &Refusable::Reopen) {
                     actions.reopen = vec![Action::Reopen { side: target }, Action::Unresolve];
                 } else {
-                    let counterpart = mapping.case_id(target).unwrap_or_default();
-                    let told = CommentToWrite::cannot_reopen(source, counterpart, self.rules);
+                    let told = CommentToWrite::cannot_reopen(source, &self.pair.name(target), self.rules);
                     actions.rest.push(Action::Comment(told));
                     actions.rest.push(Action::RefusedReopening(Some(source)));
                 }
@@ -699,6 +820,27 @@ impl<'a> Planner<'a> {
             _ => {}
         }
         actions
+    }
+
+    /// Says on the Google case, once for each closing, that the company case was closed in a way that does not close it (`R32`).
+    fn left_open(&mut self) {
+        let company = &self.pair.company.case;
+        let told =
+            self.pair.mapping.state.left_open_told || self.just_adopted(Side::Google, Notice::LeftOpen);
+        let concerns = company.closed && !self.is_closed(Side::Company) && !self.pair.google.case.closed;
+        if !concerns {
+            if self.pair.mapping.state.left_open_told && !company.closed {
+                self.plan.actions.push(Action::ForgetLeftOpen);
+            }
+            return;
+        }
+        let source = Source::Notice(Notice::LeftOpen);
+        if !told && !self.has_to_wait(Side::Google, &source) {
+            let closing = company.closing.unwrap_or(Closing::Closed);
+            let body = texts::left_open(&self.pair.name(Side::Company), closing);
+            let notice = CommentToWrite::notice(Side::Google, Notice::LeftOpen, body, self.rules);
+            self.plan.actions.push(Action::Comment(notice));
+        }
     }
 
     /// Whether this plan found a notice on that side that an earlier sync wrote without learning that it did.

@@ -41,15 +41,49 @@ fn order(at: Option<DateTime<Utc>>, id: &str) -> (Option<DateTime<Utc>>, usize, 
     (at, id.len(), id)
 }
 
-/// How far back each side's listing goes: to the earlier of the two *stored* stamps, less that side's window (`R15`);
-/// `None`: to the beginning. Not the effective stamps: a poll vouches for what it saw, and an unflagged case is not seen.
+/// The two systems' clocks, as a sync reads them (`R36`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clocks {
+    /// Time by our clock.
+    pub now: DateTime<Utc>,
+    /// How far each system's clock is ahead of ours.
+    pub skew: Sides<Duration>,
+}
+
+impl Clocks {
+    /// The system's own time.
+    #[must_use]
+    pub fn of(&self, side: Side) -> DateTime<Utc> {
+        self.in_time_of(side, self.now)
+    }
+
+    /// A time by our clock as the system's clock has it. A time out of the calendar stays as it is.
+    #[must_use]
+    pub fn in_time_of(&self, side: Side, ours: DateTime<Utc>) -> DateTime<Utc> {
+        ours.checked_add_signed(self.skew[side]).unwrap_or(ours)
+    }
+}
+
+/// Beginning of each system's listing, in its own time: the *earlier* of the times up to which it was read for either side, less its
+/// window (`R15`); `None`: the beginning of the case. Never later than that system's now, less the window (`R36`).
+///
+/// The effective stamps do not count: a poll vouches for what it saw, and an unflagged case is not seen.
 #[must_use]
-pub fn horizons(mapping: &CaseMapping, windows: Sides<Duration>) -> Sides<Option<DateTime<Utc>>> {
-    let earlier = match (mapping.stored_synced_at(Side::Google), mapping.stored_synced_at(Side::Company)) {
-        (Some(google), Some(company)) => Some(google.min(company)),
-        _ => None,
+pub fn horizons(
+    mapping: &CaseMapping,
+    windows: Sides<Duration>,
+    clocks: Clocks,
+) -> Sides<Option<DateTime<Utc>>> {
+    let horizon = |system: Side| {
+        let read_until = |side: Side| {
+            // A record of version 0.1 has our own clock's time alone.
+            let ours = mapping.stored_synced_at(side)?;
+            Some(mapping.state.read_until[side][system].unwrap_or_else(|| clocks.in_time_of(system, ours)))
+        };
+        let earlier = read_until(Side::Google)?.min(read_until(Side::Company)?);
+        earlier.min(clocks.of(system)).checked_sub_signed(windows[system])
     };
-    Sides { google: earlier.map(|at| at - windows.google), company: earlier.map(|at| at - windows.company) }
+    Sides { google: horizon(Side::Google), company: horizon(Side::Company) }
 }
 
 #[cfg(test)]
@@ -81,8 +115,37 @@ mod tests {
                 google: Some(at(google)),
                 company: Some(at(company)),
             });
-            assert_eq!(horizons(&mapping, windows), expected, "{google:?} {company:?}");
+            let clocks = Clocks {
+                now: at(1_000),
+                skew: Sides { google: Duration::zero(), company: Duration::zero() },
+            };
+            assert_eq!(horizons(&mapping, windows, clocks), expected, "{google:?} {company:?}");
         }
+    }
+
+    #[test]
+    fn each_listing_goes_by_its_own_systems_clock() {
+        let windows = Sides { google: Duration::minutes(30), company: Duration::minutes(5) };
+        let name = GoogleCaseName::parse("organizations/1/cases/2").unwrap();
+        let mut mapping = CaseMapping::first_seen(FirstSeen::Google(name), None, None, at(0));
+        let skew = Sides { google: Duration::minutes(-6), company: Duration::minutes(15) };
+        let clocks = |now| Clocks { now: at(now), skew };
+        // A record of version 0.1: our stamps, turned into each system's time.
+        mapping.google_updates_synced_at = Some(at(100));
+        mapping.company_updates_synced_at = Some(at(120));
+        let expected = Sides { google: Some(at(100 - 6 - 30)), company: Some(at(100 + 15 - 5)) };
+        assert_eq!(horizons(&mapping, windows, clocks(200)), expected);
+        // What was read counts in the time it was read in, whatever our clock shows now.
+        for side in Side::BOTH {
+            mapping.carried(side, at(130), Sides { google: at(124), company: at(145) });
+        }
+        let expected = Sides { google: Some(at(124 - 30)), company: Some(at(145 - 5)) };
+        for now in [130, 200, 100_000] {
+            assert_eq!(horizons(&mapping, windows, clocks(now)), expected, "{now}");
+        }
+        // A time that has not come yet was written by a clock that was ahead.
+        let expected = Sides { google: Some(at(110 - 6 - 30)), company: Some(at(110 + 15 - 5)) };
+        assert_eq!(horizons(&mapping, windows, clocks(110)), expected);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use sha2::{Digest as _, Sha256};
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 
-use crate::cases::{Attachment, Capabilities, Comment, TextLimit, markers};
-use crate::entities::{CompanyCaseId, ItemKind, Notice, Pending, Side};
+use crate::cases::markers::CompanyCase;
+use crate::cases::{Attachment, Capabilities, Case, Closing, Comment, TextLimit, markers};
+use crate::entities::{ItemKind, Notice, Pending, Side};
 
 /// First words of the outage comment; the duration follows.
 pub const OUTAGE_PREFIX: &str = "This case has not synced properly in ";
@@ -15,10 +16,29 @@ pub const GONE_PREFIX: &str = "This case no longer syncs: ";
 /// First words of the comment on a case that was reopened where the other side cannot follow.
 pub const CANNOT_REOPEN_PREFIX: &str = "This case was reopened, but ";
 
+/// First words of the comment on a case whose counterpart is back after all.
+pub const BACK_PREFIX: &str = "This case syncs again: ";
+/// First words of the comment on a company case that names a Google case which is not its own.
+pub const CONFLICT_PREFIX: &str = "This case is not synchronised with Google: ";
+/// First words of the comment about something that is given up.
+pub const GIVEN_UP_PREFIX: &str = "This case could not be kept in step: ";
+/// First words of the comment on a case whose counterpart takes no changes any more.
+pub const READ_ONLY_PREFIX: &str = "Nothing that is written here arrives any more: ";
+
 /// How much of an author's name stands in the header of a copy, as its target counts.
 const AUTHOR_ROOM: usize = 100;
 const CANNOT_REOPEN_END: &str = " open a new case.";
 const GONE_END: &str = " no longer exists, or may no longer be read.";
+const BACK_END: &str = " is back.";
+const LEFT_OPEN_MIDDLE: &str = " without being solved (";
+const LEFT_OPEN_END: &str = "). This case stays open: close it here if it is not needed any more.";
+const MERGED_MIDDLE: &str = " was merged into Company Case ";
+const MERGED_ON_END: &str = ", which this case syncs with from now on.";
+const MERGED_UNFLAGGED_END: &str =
+    ", which is not flagged for synchronisation: nothing is carried until it is.";
+const MERGED_AWAY_END: &str = ", which has a Google case of its own.";
+/// How much of a reason stands in a comment, in characters.
+const REASON_ROOM: usize = 500;
 /// Units of time with their lengths in seconds.
 const UNITS: [(&str, i64); 4] = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
 
@@ -87,6 +107,98 @@ pub fn gone(on: Side, counterpart: &str) -> String {
     }
 }
 
+/// Notice on the side that was told that its counterpart is gone (`R28`).
+#[must_use]
+pub fn back(on: Side, counterpart: &str) -> String {
+    format!("{BACK_PREFIX}{}{BACK_END}", case_name(on.other(), counterpart))
+}
+
+/// Notice on the Google case when the company case was closed in a way that does not close it (`R32`).
+#[must_use]
+pub fn left_open(counterpart: &str, closing: Closing) -> String {
+    let words = match closing {
+        Closing::Solved => "solved",
+        Closing::Closed => "closed",
+        Closing::Cancelled => "cancelled",
+        Closing::Duplicate => "closed as a duplicate",
+        Closing::Merged => "merged into another case",
+        Closing::Archived => "archived",
+    };
+    format!("Company Case {counterpart} was closed{LEFT_OPEN_MIDDLE}{words}{LEFT_OPEN_END}")
+}
+
+/// Outcome for a pair whose company case was merged into another (`R32`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merged {
+    /// The pair goes on with the case that is left.
+    HandedOver,
+    /// The same, once that case is flagged.
+    Unflagged,
+    /// That case has a pair of its own: this one has ended.
+    Ended,
+}
+
+/// Notice on the Google case when the company case was merged into another (`R32`).
+#[must_use]
+pub fn merged(from: &str, into: &str, outcome: Merged) -> String {
+    let (start, end) = match outcome {
+        Merged::HandedOver => ("", MERGED_ON_END),
+        Merged::Unflagged => ("", MERGED_UNFLAGGED_END),
+        Merged::Ended => (GONE_PREFIX, MERGED_AWAY_END),
+    };
+    format!("{start}Company Case {from}{MERGED_MIDDLE}{into}{end}")
+}
+
+/// Notice about something that was refused for good and is not tried any more (`R33`): `what` is a whole clause.
+#[must_use]
+pub fn given_up(what: &str, reason: &str) -> String {
+    format!("{GIVEN_UP_PREFIX}{what}: {}.", reason_of(reason))
+}
+
+/// Notice on the side whose counterpart takes no changes any more (`R33`).
+#[must_use]
+pub fn read_only(on: Side, counterpart: &str, reason: &str) -> String {
+    let name = case_name(on.other(), counterpart);
+    format!("{READ_ONLY_PREFIX}{name} takes no more changes: {}.", reason_of(reason))
+}
+
+/// Notice on a company case that names a counterpart which it cannot have (`R31`, `R38`).
+#[must_use]
+pub fn conflict(reason: &str) -> String {
+    format!("{CONFLICT_PREFIX}{}.", reason_of(reason))
+}
+
+fn case_name(side: Side, name: &str) -> String {
+    match side {
+        Side::Google => format!("Google case {name}"),
+        Side::Company => format!("Company Case {name}"),
+    }
+}
+
+fn reason_of(reason: &str) -> String {
+    cut(&one_line(reason, "no reason given"), REASON_ROOM).trim_end_matches('.').to_owned()
+}
+
+/// The copy that stands for a comment which its target refuses (`R33`).
+#[must_use]
+pub fn comment_refused(
+    from: Side,
+    case: &str,
+    comment_id: &str,
+    author: &str,
+    reason: &str,
+    target: &Capabilities,
+) -> String {
+    let room = TextLimit { max: AUTHOR_ROOM, ..target.comment_limit };
+    let author = cut_to(&self::author(author), room);
+    format!(
+        "[{} Comment {comment_id} by {author}]\nThis comment could not be copied: {}. It can be found in {}.",
+        side_name(from),
+        reason_of(reason),
+        case_name(from, case),
+    )
+}
+
 /// Which of the connector's notices a comment is, by its whole text; for recovery only (`R13`).
 #[must_use]
 pub fn recognise_notice(body: &str) -> Option<Notice> {
@@ -101,7 +213,8 @@ pub fn recognise_notice(body: &str) -> Option<Notice> {
                 && UNITS.iter().any(|(name, _)| unit.strip_prefix(name).is_some_and(|end| matches!(end, "" | "s"))))
         })
     };
-    if body.strip_prefix(&markers::now_syncing("")).is_some_and(|id| CompanyCaseId::parse(id).is_ok()) {
+    let is = |start: &str, end: &str| body.starts_with(start) && body.ends_with(end);
+    if markers::company_case_of_comment(body).is_some() {
         Some(Notice::NowSyncing)
     } else if body
         .strip_prefix(OUTAGE_PREFIX)
@@ -111,10 +224,25 @@ pub fn recognise_notice(body: &str) -> Option<Notice> {
         Some(Notice::Outage)
     } else if body == RESUMED {
         Some(Notice::Resumed)
-    } else if body.starts_with(CANNOT_REOPEN_PREFIX) && body.ends_with(CANNOT_REOPEN_END) {
+    } else if is(CANNOT_REOPEN_PREFIX, CANNOT_REOPEN_END) {
         Some(Notice::CannotReopen)
-    } else if body.starts_with(GONE_PREFIX) && body.ends_with(GONE_END) {
+    } else if is(GONE_PREFIX, GONE_END) {
         Some(Notice::CounterpartGone)
+    } else if is(BACK_PREFIX, BACK_END) {
+        Some(Notice::CounterpartBack)
+    } else if is("Company Case ", LEFT_OPEN_END) && body.contains(LEFT_OPEN_MIDDLE) {
+        Some(Notice::LeftOpen)
+    } else if is(GONE_PREFIX, MERGED_AWAY_END)
+        || ((is("Company Case ", MERGED_ON_END) || is("Company Case ", MERGED_UNFLAGGED_END))
+            && body.contains(MERGED_MIDDLE))
+    {
+        Some(Notice::Merged)
+    } else if is(GIVEN_UP_PREFIX, ".") {
+        Some(Notice::GivenUp)
+    } else if is(READ_ONLY_PREFIX, ".") {
+        Some(Notice::ReadOnly)
+    } else if is(CONFLICT_PREFIX, ".") {
+        Some(Notice::Conflict)
     } else {
         None
     }
@@ -162,12 +290,9 @@ pub fn attachment_refused(
     target: &Capabilities,
 ) -> String {
     let size = attachment.size.map_or_else(|| "unknown size".to_owned(), |size| format!("{size} bytes"));
-    let place = match from {
-        Side::Google => format!("Google case {case}"),
-        Side::Company => format!("Company Case {case}"),
-    };
+    let place = case_name(from, case);
     let filename = cut(&one_line(&holdable(&attachment.filename, target), "unnamed"), 300);
-    let reason = cut(&one_line(reason, "no reason given"), 500);
+    let reason = reason_of(reason);
     format!(
         "{}\nThe file \"{filename}\" ({size}) could not be copied: {reason}. It can be found in {place}.",
         attachment_marker(from, &attachment.id, &attachment.author)
@@ -191,13 +316,30 @@ pub struct MirroredText {
     pub further: Vec<String>,
 }
 
-/// What a case of `from` is called and says on the other side.
+/// Name of a company case in texts outside its own system (`R31`). `home` stands for its address where it has none.
 #[must_use]
-pub fn mirrored(from: Side, id: &str, title: &str, description: &str, target: &Capabilities) -> MirroredText {
-    let header = match from {
+pub fn company_name<'a>(case: &'a Case, home: Option<&'a str>) -> CompanyCase<'a> {
+    CompanyCase { id: &case.id, key: case.key.as_deref(), address: case.address.as_deref().or(home) }
+}
+
+/// First line of the description of the counterpart of a case of `from`.
+#[must_use]
+pub fn description_header(from: Side, case: &Case, home: Option<&str>) -> String {
+    match from {
         Side::Google => markers::COMPANY_DESCRIPTION_HEADER.to_owned(),
-        Side::Company => markers::google_description_header(id),
-    };
+        Side::Company => markers::google_description_header(&company_name(case, home)),
+    }
+}
+
+/// Title and texts on the other side of a case of `from`, under this header.
+#[must_use]
+pub fn mirrored(
+    from: Side,
+    header: &str,
+    title: &str,
+    description: &str,
+    target: &Capabilities,
+) -> MirroredText {
     let full_title = one_line(&holdable(title, target), "(no title)");
     let title = cut_to(&full_title, target.title_limit);
     let mut body = holdable(description, target);
@@ -208,7 +350,7 @@ pub fn mirrored(from: Side, id: &str, title: &str, description: &str, target: &C
     if target.description_limit.holds(&whole) {
         return MirroredText { title, description: whole, further: Vec::new() };
     }
-    let first = take(&body, target.description_limit, &header);
+    let first = take(&body, target.description_limit, header);
     let rest = &body[first.len()..];
     let further = split(rest, target.comment_limit, |part, parts| {
         format!("[{} Description ({}/{})]", side_name(from), part + 1, parts + 1)
@@ -269,6 +411,17 @@ pub fn copied_part(from: Side, body: &str) -> Option<Copied<'_>> {
     let (id, author) = rest.trim_end().strip_suffix(']')?.split_once(" by ")?;
     let (part, parts) = part_number(author);
     Some(Copied { id, part, parts, text: &body[header.len()..] })
+}
+
+/// Author in the header of a copy.
+#[must_use]
+pub fn copied_author(body: &str) -> Option<&str> {
+    let header = first_line(body.trim_start()).trim_end().strip_suffix(']')?;
+    let (_, author) = header.split_once(" by ")?;
+    let is_number = |end: &str| {
+        end.strip_suffix(')').is_some_and(|end| end.bytes().all(|c| c.is_ascii_digit() || c == b'/'))
+    };
+    Some(author.rsplit_once(" (").filter(|(_, end)| is_number(end)).map_or(author, |(author, _)| author))
 }
 
 /// Which part of a description a text says that it is.
@@ -495,10 +648,22 @@ mod tests {
         }
     }
 
+    const COMPANY: CompanyCase<'static> =
+        CompanyCase { id: "10001", key: Some("SUP-3"), address: Some("https://desk.example/browse/SUP-3") };
+
     #[test]
     fn every_notice_is_recognised_and_no_quotation_is() {
         for (body, expected) in [
-            (markers::now_syncing("10001"), Some(Notice::NowSyncing)),
+            ("This case is now syncing with Company Case: 10001".to_owned(), Some(Notice::NowSyncing)),
+            (markers::now_syncing(&COMPANY), Some(Notice::NowSyncing)),
+            (back(Side::Google, &COMPANY.to_string()), Some(Notice::CounterpartBack)),
+            (left_open(&COMPANY.to_string(), Closing::Cancelled), Some(Notice::LeftOpen)),
+            (merged("1", "2", Merged::HandedOver), Some(Notice::Merged)),
+            (merged("1", "2", Merged::Unflagged), Some(Notice::Merged)),
+            (merged("1", "2", Merged::Ended), Some(Notice::Merged)),
+            (given_up("its priority could not be set", "no\nreason."), Some(Notice::GivenUp)),
+            (read_only(Side::Google, "1", "it is archived."), Some(Notice::ReadOnly)),
+            (conflict("it names another case."), Some(Notice::Conflict)),
             (outage(Duration::hours(2)), Some(Notice::Outage)),
             (RESUMED.to_owned(), Some(Notice::Resumed)),
             (format!(" {RESUMED}\r\n"), Some(Notice::Resumed)),
@@ -690,11 +855,12 @@ mod tests {
         fn a_counterpart_always_fits(title in text(), description in text(), limit in limit()) {
             let limit = TextLimit { max: limit.max + 40, ..limit };
             let target = capabilities(limit);
-            let text = mirrored(Side::Company, "10001", &title, &description, &target);
+            let header = markers::google_description_header(&CompanyCase { key: None, address: None, ..COMPANY });
+            let text = mirrored(Side::Company, &header, &title, &description, &target);
             prop_assert!(target.title_limit.holds(&text.title));
             prop_assert!(!text.title.contains(['\n', '\r']));
             prop_assert!(limit.holds(&text.description));
-            prop_assert_eq!(markers::company_case_of_description(&text.description), Some("10001"));
+            prop_assert_eq!(markers::company_case_of_description(&text.description).map(|company| company.id), Some("10001"));
             prop_assert!(text.further.iter().all(|part| limit.holds(part)));
         }
     }

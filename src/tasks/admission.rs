@@ -3,8 +3,9 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
-use crate::cases::{ApiError, Found};
-use crate::entities::{CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, Side, Waiting};
+use super::sync_case::names_google;
+use crate::cases::{ApiError, Found, markers};
+use crate::entities::{CaseMapping, CompanyCaseId, Conflict, FirstSeen, GoogleCaseName, Side, Waiting};
 use crate::store::{Created, StoreError, modify};
 
 /// What became of a case that has no mapping yet.
@@ -16,8 +17,6 @@ pub(super) enum Admission {
     Existing(CaseMapping),
     /// It takes no part; why.
     Refused(String),
-    /// It claims a counterpart that it cannot have; a person has to look.
-    Conflict(String),
 }
 
 /// What is to become of a case that has no mapping yet, before anything is done about it.
@@ -29,8 +28,6 @@ pub(super) enum Decision {
     Completes(CaseMapping),
     /// It takes no part; why.
     Refused(String),
-    /// It claims a counterpart that it cannot have; a person has to look.
-    Conflict(String),
 }
 
 /// Why a case could be neither admitted nor refused: try again.
@@ -71,7 +68,6 @@ pub(super) async fn admit(
         Decision::New(mapping) => Ok(admitted(deps.store.create(mapping).await?)),
         Decision::Completes(existing) => complete(deps, existing, &name, case, now).await,
         Decision::Refused(reason) => Ok(Admission::Refused(reason)),
-        Decision::Conflict(reason) => Ok(Admission::Conflict(reason)),
     }
 }
 
@@ -92,19 +88,28 @@ pub(super) async fn decide(
     }
     let mut mapping = CaseMapping::first_seen(name.clone(), case.priority.level(), case.updated_at, now);
     let too_old = max_age.is_some_and(|max| case.created_at.is_some_and(|created| now - created >= max));
-    match counterpart(deps, name, case).await? {
-        Counterpart::Waits(existing) => return Ok(Decision::Completes(*existing)),
-        Counterpart::None | Counterpart::Unmapped(_) if too_old => {
+    if let Some(desk) = desk_of_another(deps, case) {
+        return Ok(Decision::Refused(format!("it mirrors a case of another desk: {desk}")));
+    }
+    match claim(deps, name, case).await? {
+        Claim::Waits(existing) => return Ok(Decision::Completes(*existing)),
+        Claim::None | Claim::Unmapped(_) | Claim::Conflict(_) if too_old => {
             return Ok(Decision::Refused("it was created too long ago".to_owned()));
         }
-        Counterpart::None => {}
-        Counterpart::Unmapped(other) => {
+        Claim::None => {}
+        Claim::Unmapped(other) => {
             set_name(&mut mapping, &other);
             mapping.linked_at = Some(now);
             mapping.recover();
             return Ok(Decision::New(mapping));
         }
-        Counterpart::Conflict(reason) => return Ok(Decision::Conflict(reason)),
+        Claim::Conflict(_) if case.closed => {
+            return Ok(Decision::Refused("it was closed before it was ever synchronised".to_owned()));
+        }
+        Claim::Conflict(reason) => {
+            mapping.state.conflict = Some(Conflict { reason, since: now, told: false });
+            return Ok(Decision::New(mapping));
+        }
     }
     // A company case that was closed before anybody saw it: nobody at Google needs to hear of it.
     if side == Side::Company && case.closed {
@@ -127,69 +132,123 @@ pub(super) fn set_name(mapping: &mut CaseMapping, name: &FirstSeen) {
     }
 }
 
-/// What is known of the counterpart that a case names.
-enum Counterpart {
+/// Address that a Google case names in its description, if that is not the configured CRM's (`R31`): it is that desk's case.
+fn desk_of_another<'a>(deps: &Deps, case: &'a Found) -> Option<&'a str> {
+    let (address, home) = (case.counterpart_address.as_deref()?, deps.home()?);
+    (!markers::is_within(address, home)).then_some(address)
+}
+
+/// What is made of the counterpart that a case names. Whoever may edit the case can write a name there, and case numbers can be guessed
+/// before they exist, so the name alone proves nothing (`R38`).
+pub(super) enum Claim {
     /// It names none that counts.
     None,
     /// Its counterpart has a mapping that waits for this case.
     Waits(Box<CaseMapping>),
     /// Both cases name each other, and neither has a mapping.
     Unmapped(FirstSeen),
-    /// It names a case that belongs to another.
+    /// It names a case that it cannot have; what is wrong and what to do.
     Conflict(String),
 }
 
-/// Looks at the counterpart that a case names. Whoever may edit the case can write a name there, so the name alone proves
-/// nothing: either a mapping waits for it, or the other case names this one.
-async fn counterpart(deps: &Deps, name: &FirstSeen, case: &Found) -> Result<Counterpart, AdmissionError> {
-    let Some(claim) = case.counterpart.as_deref() else { return Ok(Counterpart::None) };
+/// Looks at the counterpart that a case names.
+pub(super) async fn claim(deps: &Deps, name: &FirstSeen, case: &Found) -> Result<Claim, AdmissionError> {
+    let Some(claimed) = case.counterpart.as_deref() else { return Ok(Claim::None) };
     match name {
         FirstSeen::Google(google) => {
-            let Ok(company) = CompanyCaseId::parse(claim) else { return Ok(Counterpart::None) };
-            if let Some(mapping) = deps.store.find_by_company(&company).await? {
-                return Ok(match mapping.google_case_name {
-                    None => Counterpart::Waits(Box::new(mapping)),
-                    Some(_) => Counterpart::None,
-                });
-            }
-            let other = deps.systems[Side::Company].get(company.as_str()).await?;
-            let names_us = other.as_ref().is_some_and(|other| {
-                let named = other.counterpart.as_deref().and_then(|named| GoogleCaseName::parse(named).ok());
-                other.synchronize && named.is_some_and(|named| named.number() == google.number())
-            });
-            Ok(if names_us { Counterpart::Unmapped(FirstSeen::Company(company)) } else { Counterpart::None })
+            let Ok(company) = CompanyCaseId::parse(claimed) else { return Ok(Claim::None) };
+            claim_of_google(deps, google, company, case).await
         }
-        FirstSeen::Company(company) => {
-            let conflict = |what: &str| {
-                Ok(Counterpart::Conflict(format!(
-                    "company case {company} names a Google case in custom_field_google_name, {what}; clear the field if \
-                     it is to have a Google case of its own"
-                )))
-            };
-            let Ok(google) = GoogleCaseName::parse(claim) else {
-                return conflict("but what stands there is not the name of a Google case");
-            };
-            if let Some(mapping) = deps.store.find_by_google(&google).await? {
-                return match &mapping.company_case_id {
-                    None => Ok(Counterpart::Waits(Box::new(mapping))),
-                    Some(other) => conflict(&format!("but {google} already syncs with company case {other}")),
-                };
-            }
-            match deps.systems[Side::Google].find_counterpart(company.as_str(), None).await? {
-                Some(found)
-                    if GoogleCaseName::parse(&found.id)
-                        .is_ok_and(|found| found.number() == google.number()) =>
-                {
-                    Ok(Counterpart::Unmapped(FirstSeen::Google(google)))
-                }
-                _ => conflict(&format!("but {google} does not say that it syncs with this case")),
-            }
-        }
+        FirstSeen::Company(company) => claim_of_company(deps, company, claimed, case).await,
     }
 }
 
+/// A Google case names a company case of ours, in the first line of its description.
+async fn claim_of_google(
+    deps: &Deps,
+    google: &GoogleCaseName,
+    company: CompanyCaseId,
+    case: &Found,
+) -> Result<Claim, AdmissionError> {
+    let mapping = deps.store.find_by_company(&company).await?;
+    if mapping.as_ref().is_some_and(|mapping| mapping.google_case_name.is_some()) {
+        return Ok(Claim::None);
+    }
+    let waits = mapping.filter(|mapping| mapping.state.conflict.is_none());
+    // A record of our own: its creation was begun (R13). A case of version 0.1 does not say of which desk's case it is.
+    let begun = waits.as_ref().is_some_and(|mapping| mapping.pending_creation.is_some());
+    let ours = case.by_connector == Some(true) || (begun && case.counterpart_address.is_some());
+    if let Some(mapping) = waits.clone().filter(|_| ours && case.by_connector != Some(false)) {
+        return Ok(Claim::Waits(Box::new(mapping)));
+    }
+    let other = deps.systems[Side::Company].get(company.as_str()).await?;
+    let names_us = other.is_some_and(|other| other.synchronize && names_google(&other, google.as_str()));
+    Ok(match waits {
+        Some(mapping) if names_us => Claim::Waits(Box::new(mapping)),
+        None if names_us => Claim::Unmapped(FirstSeen::Company(company)),
+        Some(_) | None => Claim::None,
+    })
+}
+
+/// A company case names a Google case, in `custom_field_google_name`.
+async fn claim_of_company(
+    deps: &Deps,
+    company: &CompanyCaseId,
+    claimed: &str,
+    case: &Found,
+) -> Result<Claim, AdmissionError> {
+    let conflict = |what: &str| {
+        Ok(Claim::Conflict(format!(
+            "company case {company} names a Google case in custom_field_google_name, {what}; clear the field if \
+             it is to have a Google case of its own"
+        )))
+    };
+    let Ok(google) = GoogleCaseName::parse(claimed) else {
+        return conflict("but what stands there is not the name of a Google case");
+    };
+    let mapping = deps.store.find_by_google(&google).await?;
+    let adopts = deps.settings.adopt_claims;
+    match mapping {
+        Some(mapping) if mapping.company_case_id.is_none() => {
+            let begun = mapping.pending_creation.is_some();
+            let created = case.by_connector == Some(true) || (begun && case.by_connector.is_none());
+            if created || adopts || google_names_company(deps, &google, company).await? {
+                return Ok(Claim::Waits(Box::new(mapping)));
+            }
+        }
+        Some(mapping) => {
+            let other = mapping.company_case_id.as_ref().map_or("", CompanyCaseId::as_str);
+            // Version 0.1 kept the key that a person gave it: the same case under another name.
+            let known = deps.systems[Side::Company].get(other).await?;
+            if known.is_some_and(|known| known.id == company.as_str()) {
+                return Ok(Claim::Waits(Box::new(mapping)));
+            }
+            return conflict(&format!("but {google} already syncs with company case {other}"));
+        }
+        None => {
+            if adopts || google_names_company(deps, &google, company).await? {
+                return Ok(Claim::Unmapped(FirstSeen::Google(google)));
+            }
+        }
+    }
+    conflict(&format!(
+        "but {google} does not say that it syncs with this case, and the connector did not create this case"
+    ))
+}
+
+/// Whether a search at Google finds that case as the one that names this company case.
+async fn google_names_company(
+    deps: &Deps,
+    google: &GoogleCaseName,
+    company: &CompanyCaseId,
+) -> Result<bool, AdmissionError> {
+    let found = deps.systems[Side::Google].find_counterpart(company.as_str(), deps.home()).await?;
+    let number = found.and_then(|found| GoogleCaseName::parse(&found.id).ok());
+    Ok(number.is_some_and(|found| found.number() == google.number()))
+}
+
 /// Completes a mapping that waits for this case: it is the counterpart that a sync created without learning its ID.
-async fn complete(
+pub(super) async fn complete(
     deps: &Deps,
     mapping: CaseMapping,
     name: &FirstSeen,
@@ -200,12 +259,18 @@ async fn complete(
     let id = mapping.id;
     let completed = modify(deps.store.as_ref(), mapping, |mapping| {
         if mapping.has(side) {
-            return false;
+            // The same case under the key that a person gave to version 0.1.
+            let corrected = mapping.case_id(side) != Some(case.id.as_str());
+            set_name(mapping, name);
+            return corrected;
         }
         set_name(mapping, name);
         mapping.linked_at = Some(now);
+        let created = mapping.pending_creation.take().is_some();
         mapping.recover();
-        mapping.pending_creation = None;
+        if created {
+            mapping.born_open();
+        }
         mapping.waiting[side].get_or_insert(Waiting { since: now, case_updated_at: case.updated_at });
         true
     })

@@ -1,19 +1,30 @@
 //! Carries a plan out, action by action, saving before each write that it begins and after it what it became (`R11`, `R13`).
 
-use chrono::{DateTime, Utc};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Duration, Utc};
+use futures_util::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::Deps;
 use super::report::CarriedItem;
+use crate::cases::markers::CompanyCase;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, CaseSystem, Comment, NewAttachment, NewComment, Visibility,
+    ApiError, ApiErrorKind, Attachment, ByteStream, CaseSystem, Comment, NewAttachment, NewComment,
+    Visibility,
 };
 use crate::entities::{
-    CaseMapping, Entry, ItemKind, Lease, Notice, Pending, PendingStatus, Side, Sides, Source, Waiting,
+    CaseMapping, Entry, ItemKind, Lease, Notice, Pending, PendingStatus, Priority, ReadOnly, Refusal, Side,
+    Sides, Source, Waiting,
 };
 use crate::store::{StoreError, modify};
 use crate::sync::{Action, CommentToWrite, Plan, texts};
 use crate::telemetry::{CarriedLabels, SideLabels};
+
+/// How often something has to be refused before it is given up (`R33`).
+const TRIES: u32 = 3;
+/// How long a case that takes no write is left alone between two tries (`R33`).
+const READ_ONLY_PAUSE: Duration = Duration::days(1);
 
 /// Why a sync stopped before its plan was done.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +89,27 @@ pub(super) struct Session<'a> {
     holder: &'a str,
     leased: bool,
     progress: Progress,
+    /// The last attachment failed at its source, not where it was to be written.
+    source_failed: bool,
+}
+
+/// Outcome of carrying out a plan.
+#[derive(Debug, Default)]
+pub(super) struct CarriedOut {
+    /// What failed and is to be tried again.
+    pub(super) failures: Vec<String>,
+    /// Something was left undone since a case takes nothing for now (`R33`).
+    pub(super) held: bool,
+}
+
+/// What is made of an action that failed.
+enum Verdict {
+    /// It is tried again.
+    Again,
+    /// It is not tried again as it is, and that is no failure: explained, or remembered.
+    Settled,
+    /// Its case takes nothing any more.
+    Held,
 }
 
 /// What an action that failed keeps from being done.
@@ -104,6 +136,7 @@ impl<'a> Session<'a> {
     pub(super) fn new(deps: &'a Deps, mapping: CaseMapping, started: DateTime<Utc>, holder: &'a str) -> Self {
         let waited = mapping.waiting;
         let mut mapping = mapping;
+        mapping.bring_back(started, deps.settings.lease);
         if let Some(lease) = mapping.lease.as_ref().filter(|lease| lease.holder != holder) {
             // Whoever held it died, and sent nothing after it expired.
             let last = lease.expires_at.min(started);
@@ -118,6 +151,7 @@ impl<'a> Session<'a> {
             holder,
             leased: false,
             progress: Progress::default(),
+            source_failed: false,
         }
     }
 
@@ -129,7 +163,7 @@ impl<'a> Session<'a> {
         }
         let now = self.deps.clock.now();
         let ours = self.mapping.lease.as_ref().is_some_and(|lease| lease.holder == self.holder);
-        if !ours && !self.mapping.lease_is_free(now) {
+        if !ours && !self.mapping.lease_is_free(now, self.deps.settings.lease) {
             return Err(SyncError::Busy);
         }
         let mut leased = self.mapping.clone();
@@ -238,13 +272,17 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Carries the plan out. Returns what failed; what does not depend on it was done all the same.
-    pub(super) async fn carry_out(&mut self, plan: Plan) -> Result<Vec<String>, SyncError> {
-        let mut failures = plan.waits;
+    /// Carries the plan out. What does not depend on an action that failed is done all the same.
+    pub(super) async fn carry_out(&mut self, plan: Plan) -> Result<CarriedOut, SyncError> {
+        let mut done = CarriedOut { failures: plan.waits, held: false };
         // A case is not closed over something that may still be on its way.
-        let mut blocked = Blocked { status: !failures.is_empty(), ..Blocked::default() };
+        let mut blocked = Blocked { status: !done.failures.is_empty(), ..Blocked::default() };
         for action in plan.actions {
             if is_blocked(&action, &blocked) {
+                continue;
+            }
+            if action.writes_to().is_some_and(|side| self.is_left_alone(side)) {
+                done.held = true;
                 continue;
             }
             let mut outcome = self.act(&action).await;
@@ -256,21 +294,237 @@ impl<'a> Session<'a> {
                 outcome = self.tell_cannot_reopen(*side).await;
             }
             match outcome {
-                Ok(()) => {}
+                Ok(()) => self.forget_refusal(&action).await?,
                 Err(SyncError::Api(error)) => {
                     block(&mut blocked, &action, &error);
-                    failures.push(error.to_string());
+                    match self.judge(&action, &error).await? {
+                        Verdict::Again => done.failures.push(error.to_string()),
+                        Verdict::Settled => {}
+                        Verdict::Held => done.held = true,
+                    }
                 }
                 Err(fatal) => return Err(fatal),
             }
         }
-        Ok(failures)
+        Ok(done)
+    }
+
+    /// Whether that side's case takes nothing, and it is not yet time to try again (`R33`).
+    fn is_left_alone(&self, side: Side) -> bool {
+        let read_only = self.mapping.state.read_only[side].as_ref();
+        read_only.is_some_and(|read_only| self.deps.clock.now() - read_only.tried_at < READ_ONLY_PAUSE)
+    }
+
+    /// Forgets what was refused before, now that it was done.
+    async fn forget_refusal(&mut self, action: &Action) -> Result<(), SyncError> {
+        let (Some(side), Some(what)) = (action.writes_to(), action.refusable()) else { return Ok(()) };
+        let state = &self.mapping.state;
+        if state.refusal(side, &what).is_none() && state.read_only[side].is_none() {
+            return Ok(());
+        }
+        self.save(|mapping| {
+            mapping.state.refusals.retain(|refusal| refusal.side != side || refusal.what != what);
+            mapping.state.read_only[side] = None;
+        })
+        .await
+    }
+
+    /// Decides what becomes of an action that failed (`R33`): what was refused for good, often enough and for long enough, is explained
+    /// once and holds up nothing any more.
+    async fn judge(&mut self, action: &Action, error: &ApiError) -> Result<Verdict, SyncError> {
+        let (Some(side), Some(what)) = (action.writes_to(), action.refusable()) else {
+            return Ok(Verdict::Again);
+        };
+        // A source that lists a file and does not hand it out refuses it, whatever it says; credentials are another matter.
+        let withheld = matches!(action, Action::Attach { .. })
+            && std::mem::take(&mut self.source_failed)
+            && error.kind != ApiErrorKind::NotApplied
+            && error.status != Some(401);
+        if !error.is_for_good() && !withheld {
+            return Ok(Verdict::Again);
+        }
+        let now = self.deps.clock.now();
+        if let Action::SetPriority { side, priority } = action {
+            self.remember_unheld(*side, *priority, error).await?;
+            return Ok(Verdict::Settled);
+        }
+        if self.mapping.state.read_only[side].is_some() && !withheld {
+            self.note_read_only(side, now).await?;
+            return Ok(Verdict::Held);
+        }
+        let earlier = self.mapping.state.refusal(side, &what).cloned();
+        let refusal = Refusal {
+            side,
+            what: what.clone(),
+            since: earlier.as_ref().map_or(now, |earlier| earlier.since.min(now)),
+            tries: earlier.map_or(0, |earlier| earlier.tries) + 1,
+            tried_at: now,
+            reason: error.to_string(),
+            given_up: false,
+        };
+        let over = refusal.tries >= TRIES && now - refusal.since >= self.deps.settings.give_up_after;
+        let since = refusal.since;
+        self.save(|mapping| {
+            mapping.state.refusals.retain(|refusal| refusal.side != side || refusal.what != what);
+            mapping.state.refusals.push(refusal.clone());
+        })
+        .await?;
+        if !over {
+            return Ok(Verdict::Again);
+        }
+        match self.explain_refusal(action, side, error).await {
+            Ok(()) => {
+                let is_it = |refusal: &Refusal| refusal.side == side && refusal.what == what;
+                self.save(|mapping| {
+                    mapping
+                        .state
+                        .refusals
+                        .iter_mut()
+                        .filter(|refusal| is_it(refusal))
+                        .for_each(|refusal| refusal.given_up = true);
+                })
+                .await?;
+                tracing::warn!(
+                    case.google_name = self.mapping.case_id(Side::Google),
+                    case.company_id = self.mapping.case_id(Side::Company),
+                    "given up, and explained on the case: {error}"
+                );
+                Ok(Verdict::Settled)
+            }
+            // Not even the explanation is taken: the case takes nothing.
+            Err(SyncError::Api(refused)) if refused.is_for_good() => {
+                self.become_read_only(side, since, now, &refused).await?;
+                Ok(Verdict::Held)
+            }
+            Err(SyncError::Api(_)) => Ok(Verdict::Again),
+            Err(fatal) => Err(fatal),
+        }
+    }
+
+    /// Remembers a priority that a side does not take (`R30`): the other side keeps its own.
+    async fn remember_unheld(
+        &mut self,
+        side: Side,
+        priority: Priority,
+        error: &ApiError,
+    ) -> Result<(), SyncError> {
+        tracing::warn!(
+            case.google_name = self.mapping.case_id(Side::Google),
+            case.company_id = self.mapping.case_id(Side::Company),
+            "the {side} case does not take priority {priority}: each side keeps its own. {error}"
+        );
+        self.save(|mapping| mapping.state.unheld_priority[side] = Some(priority)).await
+    }
+
+    async fn note_read_only(&mut self, side: Side, now: DateTime<Utc>) -> Result<(), SyncError> {
+        self.save(|mapping| {
+            if let Some(read_only) = &mut mapping.state.read_only[side] {
+                read_only.tried_at = now;
+            }
+        })
+        .await
+    }
+
+    /// Notes that a case takes nothing any more, and says so on the other one, once (`R33`).
+    async fn become_read_only(
+        &mut self,
+        side: Side,
+        since: DateTime<Utc>,
+        now: DateTime<Utc>,
+        error: &ApiError,
+    ) -> Result<(), SyncError> {
+        self.save(|mapping| {
+            mapping.state.read_only[side] = Some(ReadOnly { since, tried_at: now, told: false });
+        })
+        .await?;
+        let name = self.name_for_other_side(side);
+        let body = texts::read_only(side.other(), &name, &error.message);
+        let told = self.notice(side.other(), Notice::ReadOnly, body).await;
+        match told {
+            Ok(()) | Err(SyncError::Api(_)) => Ok(()),
+            Err(fatal) => Err(fatal),
+        }
+    }
+
+    /// Explains on the case what was refused, once. The comment stands for what was to be carried, where that was an item.
+    async fn explain_refusal(
+        &mut self,
+        action: &Action,
+        side: Side,
+        error: &ApiError,
+    ) -> Result<(), SyncError> {
+        let from_case = self.name_for_other_side(side.other());
+        match action {
+            Action::Comment(comment) => match &comment.source {
+                Source::Comment { id, .. } => {
+                    let capabilities = self.deps.systems[side].capabilities();
+                    let author = texts::copied_author(&comment.body).unwrap_or_default();
+                    let body = texts::comment_refused(
+                        side.other(),
+                        &from_case,
+                        id,
+                        author,
+                        &error.message,
+                        capabilities,
+                    );
+                    self.comment(&CommentToWrite { body, parts: Some(1), ..comment.clone() }).await
+                }
+                Source::Description { .. } => {
+                    let what = "the rest of the description could not be copied to the other case";
+                    let body = texts::given_up(what, &error.message);
+                    self.notice(side.other(), Notice::GivenUp, body).await
+                }
+                // Its own words are not explained in other words.
+                Source::Attachment { .. } | Source::Notice(_) => Ok(()),
+            },
+            Action::Attach { attachment, visibility, .. } => {
+                self.explain(side, &from_case, attachment, &error.message, *visibility).await
+            }
+            Action::Close { .. } => {
+                let what = format!("{} could not be closed", self.case_words(side));
+                self.notice(side.other(), Notice::GivenUp, texts::given_up(&what, &error.message)).await
+            }
+            Action::Reopen { .. } => self.tell_cannot_reopen(side).await,
+            Action::LinkBack { .. }
+            | Action::SetPriority { .. }
+            | Action::Resume
+            | Action::Adopt(_)
+            | Action::Forget(_)
+            | Action::AgreeOnPriority(_)
+            | Action::Resolve(_)
+            | Action::Unresolve
+            | Action::ForgetStatus
+            | Action::RefusedReopening(_)
+            | Action::ForgetLeftOpen => Ok(()),
+        }
+    }
+
+    /// Adds a notice of the connector's own.
+    pub(super) async fn notice(&mut self, side: Side, notice: Notice, body: String) -> Result<(), SyncError> {
+        let comment = CommentToWrite::notice(side, notice, body, &self.deps.settings.rules);
+        self.comment(&comment).await
+    }
+
+    /// Name of that side's case in texts on the other side (`R31`), as far as it is known without reading it.
+    pub(super) fn name_for_other_side(&self, side: Side) -> String {
+        let id = self.mapping.case_id(side).unwrap_or_default();
+        match side {
+            Side::Google => id.to_owned(),
+            Side::Company => CompanyCase { id, key: None, address: self.deps.home() }.to_string(),
+        }
+    }
+
+    fn case_words(&self, side: Side) -> String {
+        match side {
+            Side::Google => format!("Google case {}", self.name_for_other_side(side)),
+            Side::Company => format!("Company Case {}", self.name_for_other_side(side)),
+        }
     }
 
     /// Says, once, on the case that was reopened that the one of `side` stays closed (`R19`).
     async fn tell_cannot_reopen(&mut self, side: Side) -> Result<(), SyncError> {
-        let comment =
-            CommentToWrite::cannot_reopen(side.other(), &self.case_id(side)?, &self.deps.settings.rules);
+        let name = self.name_for_other_side(side);
+        let comment = CommentToWrite::cannot_reopen(side.other(), &name, &self.deps.settings.rules);
         self.comment(&comment).await?;
         self.save(|mapping| mapping.reopen_refused[side.other()] = true).await
     }
@@ -294,9 +548,20 @@ impl<'a> Session<'a> {
                 let id = self.case_id(*side)?;
                 self.deps.systems[*side].set_priority(&id, *priority).await?;
                 self.note("priority", *side, Some(priority.to_string()), None);
+                // What was told to a side is no base (R30); how urgent the case is, it tells all the same.
+                self.save(|mapping| {
+                    mapping.priority = Some(*priority);
+                    mapping.state.unheld_priority[*side] = None;
+                })
+                .await?;
             }
             Action::AgreeOnPriority(priority) => {
-                self.save(|mapping| mapping.priority = Some(*priority)).await?;
+                self.save(|mapping| {
+                    mapping.priority = Some(*priority);
+                    mapping.state.agreed_priority = Some(*priority);
+                    mapping.state.unheld_priority = Sides::default();
+                })
+                .await?;
             }
             Action::Close { side } => self.set_closed(*side, true).await?,
             Action::Reopen { side } => self.set_closed(*side, false).await?,
@@ -305,6 +570,7 @@ impl<'a> Session<'a> {
                 self.save(|mapping| {
                     mapping.resolved_at = Some(*at);
                     mapping.pending_status = None;
+                    mapping.state.agreed_closed = Some(true);
                 })
                 .await?;
             }
@@ -312,6 +578,7 @@ impl<'a> Session<'a> {
                 self.save(|mapping| {
                     mapping.resolved_at = None;
                     mapping.pending_status = None;
+                    mapping.state.agreed_closed = Some(false);
                     mapping.reopen_refused = Sides::default();
                 })
                 .await?;
@@ -323,6 +590,7 @@ impl<'a> Session<'a> {
                 })
                 .await?;
             }
+            Action::ForgetLeftOpen => self.save(|mapping| mapping.state.left_open_told = false).await?,
         }
         Ok(())
     }
@@ -436,21 +704,29 @@ impl<'a> Session<'a> {
             _ => None,
         };
         if let Some(reason) = too_large(attachment.size) {
-            return self.explain(to, &from_case, attachment, &reason, visibility).await;
+            return self.explain(to, &self.name_for_other_side(from), attachment, &reason, visibility).await;
         }
         let download = match self.deps.systems[from].download(&from_case, attachment).await {
             Ok(download) => download,
-            // Deleted since it was listed: there is nothing to copy any more. Unless all of the case is gone, or may not be read
-            // for now: then it is not over.
+            // Deleted since it was listed, if it is not listed any more: there is nothing to copy (R39). While it is, or while all of
+            // the case is gone or may not be read, it is not over.
             Err(error) if error.kind == ApiErrorKind::NotFound => {
                 let exists = self.deps.systems[from].get(&from_case).await?.is_some();
-                return if exists { Ok(()) } else { Err(error.into()) };
+                let listed = self.deps.systems[from].attachments(&from_case, None).await?;
+                if exists && !listed.iter().any(|listed| listed.id == attachment.id) {
+                    return Ok(());
+                }
+                self.source_failed = exists;
+                return Err(error.into());
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                self.source_failed = true;
+                return Err(error.into());
+            }
         };
         let size = attachment.size.or(download.size);
         if let Some(reason) = too_large(size) {
-            return self.explain(to, &from_case, attachment, &reason, visibility).await;
+            return self.explain(to, &self.name_for_other_side(from), attachment, &reason, visibility).await;
         }
         let source = Source::Attachment { id: attachment.id.clone() };
         self.begin(Pending {
@@ -465,18 +741,28 @@ impl<'a> Session<'a> {
             parts: None,
         })
         .await?;
+        let (content, source_failure) = watched(download.content);
         let new = NewAttachment {
             filename: attachment.filename.clone(),
             media_type: attachment.media_type.clone(),
             size,
-            content: download.content,
+            content,
             visibility,
             idempotency_key: self.key(to, &source, attachment.filename.as_bytes()),
         };
         let outcome = self.deps.systems[to].upload(&to_case, new).await;
-        let written = match self.settle(to, &source, outcome) {
+        let settled = self.settle(to, &source, outcome);
+        let source_failure = source_failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Err(_), Some(error)) = (&settled, source_failure) {
+            // The upload was broken off since its source broke off.
+            self.source_failed = true;
+            return Err(error.into());
+        }
+        let written = match settled {
             Err(SyncError::Api(error)) if error.kind == ApiErrorKind::Unacceptable => {
-                return self.explain(to, &from_case, attachment, &error.message, visibility).await;
+                return self
+                    .explain(to, &self.name_for_other_side(from), attachment, &error.message, visibility)
+                    .await;
             }
             outcome => outcome?,
         };
@@ -521,10 +807,12 @@ impl<'a> Session<'a> {
 
     /// The same write has the same key; another text has another.
     fn key(&self, side: Side, source: &Source, content: &[u8]) -> String {
-        let mut hash = Sha256::new();
-        hash.update(format!("{} {side} {source:?} ", self.mapping.id));
-        hash.update(content);
-        format!("casebridge-{}", hex::encode(&hash.finalize()[..16]))
+        self.key_of(&format!("{side} {source:?}"), content)
+    }
+
+    /// Idempotency key of a write for this pair: see [`key_of`].
+    pub(super) fn key_of(&self, what: &str, content: &[u8]) -> String {
+        key_of(self.deps, &self.mapping, what, content)
     }
 
     pub(super) fn note(
@@ -548,6 +836,30 @@ impl<'a> Session<'a> {
                 .observe(seconds);
         }
     }
+}
+
+/// Idempotency key of a write for a pair. It names the pair by what nobody else has (`R31`): the case that it began with, the address of
+/// the company's system, and when the mapping was made, so that a database that was begun anew makes other keys.
+pub(super) fn key_of(deps: &Deps, mapping: &CaseMapping, what: &str, content: &[u8]) -> String {
+    let made_at = mapping.created_at.timestamp_micros().to_string();
+    let case = mapping.case_id(mapping.origin).unwrap_or_default();
+    let parts = [deps.home().unwrap_or_default(), case, &made_at, what];
+    let mut hash = Sha256::new();
+    for part in parts.map(str::as_bytes).into_iter().chain([content]) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    format!("casebridge-{}", hex::encode(&hash.finalize()[..16]))
+}
+
+/// Content that leaves the error that it ends with, if it does, where it can be read afterwards.
+fn watched(content: ByteStream) -> (ByteStream, Arc<Mutex<Option<ApiError>>>) {
+    let failure = Arc::new(Mutex::new(None));
+    let left = Arc::clone(&failure);
+    let content = content.inspect_err(move |error: &ApiError| {
+        *left.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    });
+    (Box::pin(content), failure)
 }
 
 /// The comments of a case, written at or after `since`, that may be what a write without an answer left (`R13`). A list may go
@@ -589,6 +901,7 @@ fn is_blocked(action: &Action, blocked: &Blocked) -> bool {
         | Action::Adopt(_)
         | Action::Forget(_)
         | Action::ForgetStatus
+        | Action::ForgetLeftOpen
         | Action::LinkBack { .. }
         | Action::SetPriority { .. } => false,
     }
@@ -598,7 +911,7 @@ fn is_blocked(action: &Action, blocked: &Blocked) -> bool {
 fn block(blocked: &mut Blocked, action: &Action, error: &ApiError) {
     // What is refused for good holds up nothing; what may still arrive does: comments keep their order, and a case is
     // not closed over something that is on its way.
-    let final_refusal = matches!(error.kind, ApiErrorKind::Refused | ApiErrorKind::Unacceptable);
+    let final_refusal = error.is_for_good();
     match action {
         Action::Comment(comment) => {
             blocked.texts.extend(first_part(&comment.source).map(|first| (comment.side, first)));
@@ -625,6 +938,7 @@ fn block(blocked: &mut Blocked, action: &Action, error: &ApiError) {
         | Action::Resolve(_)
         | Action::Unresolve
         | Action::ForgetStatus
+        | Action::ForgetLeftOpen
         | Action::RefusedReopening(_) => {}
     }
 }

@@ -56,7 +56,10 @@ async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
         };
         // A poll has seen it, and so has every check until it left the window: what a sync alone has seen may have been listed
         // late.
-        let seen = global.last_polled_at(side).map(|polled| polled - deps.settings.windows[side]);
+        let clocks = deps.clocks();
+        let polled = global.last_polled_at(side).map(|polled| clocks.in_time_of(side, polled));
+        let polled = global.memory[side].shown_until.or(polled);
+        let seen = polled.map(|polled| polled - deps.settings.windows[side]);
         if case.updated_at > seen {
             return false;
         }

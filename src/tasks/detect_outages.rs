@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 use std::collections::HashSet;
 
-use super::carry_out::outcomes;
+use super::carry_out::{key_of, outcomes};
 use super::{Deps, Outcome, TaskKind, TaskReport, poll};
 use crate::cases::{ApiError, ApiErrorKind, NewComment};
 use crate::entities::{CaseMapping, Entry, Global, ItemKind, Notice, Pending, Side, Source};
@@ -21,6 +21,10 @@ struct Findings {
     resumed: usize,
     requeued: usize,
     waiting: i64,
+    /// Cases that name a counterpart which they cannot have.
+    conflicts: usize,
+    /// Cases that are not found, in an outage already or not yet (`R28`).
+    missing: usize,
     failures: Vec<String>,
 }
 
@@ -29,6 +33,7 @@ pub(super) async fn run(deps: &Deps) -> TaskReport {
     match look(deps).await {
         Ok(findings) => {
             deps.metrics.outages.set(i64::try_from(findings.outages.len()).unwrap_or(i64::MAX));
+            deps.metrics.conflicts.set(i64::try_from(findings.conflicts).unwrap_or(i64::MAX));
             report(&findings)
         }
         Err(error) => TaskReport::failed(task, error.to_string()),
@@ -56,6 +61,8 @@ fn report(findings: &Findings) -> TaskReport {
         .with("resumed", findings.resumed)
         .with("requeued", findings.requeued)
         .with("waiting", findings.waiting)
+        .with("missing", findings.missing)
+        .with("conflicts", findings.conflicts)
         .with("failures", &findings.failures)
 }
 
@@ -77,7 +84,7 @@ async fn look(deps: &Deps) -> Result<Findings, StoreError> {
     let smallest = deps.settings.tolerances.smallest();
     let on_time = Side::BOTH
         .into_iter()
-        .all(|side| global.last_polled_at(side).is_some_and(|polled| now - polled <= smallest));
+        .all(|side| global.last_polled_at(side).is_some_and(|polled| is_recent(now - polled, smallest)));
     let filters: &[MappingFilter] = if on_time {
         &[MappingFilter::NeedsWatching]
     } else {
@@ -102,6 +109,11 @@ async fn look(deps: &Deps) -> Result<Findings, StoreError> {
     Ok(findings)
 }
 
+/// Whether a poll that old is on time. One that lies in the future was stamped by a clock that was ahead, and proves nothing (`R36`).
+fn is_recent(age: Duration, limit: Duration) -> bool {
+    age <= limit && age >= -Duration::minutes(1)
+}
+
 /// How long a mapping has been out of step, if that is longer than is tolerated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Health {
@@ -114,7 +126,7 @@ enum Health {
 fn health(deps: &Deps, global: &Global, mapping: &CaseMapping, now: DateTime<Utc>) -> Health {
     let tolerance = deps.settings.tolerances.tolerance(mapping.priority, mapping.new_content_at, now);
     // R22: a stamp that is null counts from the mapping's creation.
-    let stamp = |side| mapping.synced_at(side, global).unwrap_or(mapping.created_at);
+    let stamp = |side| mapping.synced_at(side, global).unwrap_or(mapping.created_at).min(now);
     let oldest = stamp(Side::Google).min(stamp(Side::Company));
     if !mapping.is_linked() {
         let age = now - mapping.created_at;
@@ -131,8 +143,28 @@ async fn examine(
     now: DateTime<Utc>,
     findings: &mut Findings,
 ) {
+    // Nobody expects it to be in step; it is counted, and its company case was told.
+    if mapping.state.conflict.is_some() {
+        findings.conflicts += 1;
+        return;
+    }
     // R20: a pair that is paused, or that has ended, is in no outage.
     if mapping.paused || mapping.gone.is_some() {
+        return;
+    }
+    let mapping = match brought_back(deps, mapping, now).await {
+        Ok(mapping) => mapping,
+        Err(error) => {
+            findings.failures.push(error.to_string());
+            return;
+        }
+    };
+    // R28: while a case is missing nothing is said to anybody but the operator.
+    if Side::BOTH.into_iter().any(|side| mapping.state.missing[side].is_some()) {
+        findings.missing += 1;
+        if matches!(health(deps, global, &mapping, now), Health::Outage(_)) {
+            findings.outages.push(mapping.case_id(mapping.origin).unwrap_or_default().to_owned());
+        }
         return;
     }
     let (notice, body) = match health(deps, global, &mapping, now) {
@@ -181,6 +213,21 @@ async fn examine(
     }
 }
 
+/// The mapping without times that lie in the future (`R36`): left there, an outage would not be seen before they have come.
+async fn brought_back(
+    deps: &Deps,
+    mapping: CaseMapping,
+    now: DateTime<Utc>,
+) -> Result<CaseMapping, StoreError> {
+    let ahead = deps.settings.lease;
+    if !mapping.clone().bring_back(now, ahead) {
+        return Ok(mapping);
+    }
+    let unchanged = mapping.clone();
+    let changed = modify(deps.store.as_ref(), mapping, |mapping| mapping.bring_back(now, ahead)).await?;
+    Ok(changed.unwrap_or(unchanged))
+}
+
 #[derive(Debug, thiserror::Error)]
 enum TellError {
     #[error(transparent)]
@@ -200,7 +247,7 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
     };
     let system = &deps.systems[side];
     let begun = pending.attempted_at - longest(deps);
-    let since = begun - deps.settings.windows[side];
+    let since = deps.clocks().in_time_of(side, begun) - deps.settings.windows[side];
     let comments = match outcomes(system.as_ref(), case, &pending, Some(since)).await {
         Err(error) if error.kind == ApiErrorKind::NotFound => Vec::new(),
         outcome => outcome?,
@@ -271,7 +318,8 @@ async fn tell(
     .await?;
     let Some(claimed) = claimed else { return Ok(false) };
     let visibility = deps.settings.rules.visibility_on(side);
-    let idempotency_key = format!("casebridge-{}-{side}-{notice:?}-{}", mapping.id, now.timestamp_micros());
+    let what = format!("{side} {notice:?} {}", now.timestamp_micros());
+    let idempotency_key = key_of(deps, mapping, &what, body.as_bytes());
     let new = NewComment { body: body.to_owned(), visibility, idempotency_key };
     match system.add_comment(case, &new).await {
         Ok(written) => {

@@ -12,6 +12,7 @@ mod poll;
 mod poll_company;
 mod poll_google;
 mod report;
+mod sight;
 mod sync_case;
 mod sync_company_case;
 mod sync_google_case;
@@ -22,16 +23,16 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::cases::{Capabilities, CaseSystem};
+use crate::cases::{ApiErrorKind, Capabilities, CaseSystem};
 use crate::clock::SharedClock;
-use crate::entities::{Side, Sides, ToleranceTable};
+use crate::entities::{CompanyCaseId, GoogleCaseName, Side, Sides, ToleranceTable};
 use crate::queue::TaskQueue;
 use crate::store::Store;
-use crate::sync::Rules;
+use crate::sync::{Clocks, Rules};
 use crate::telemetry::Metrics;
 
 pub use check::check;
@@ -214,6 +215,12 @@ pub struct TaskSettings {
     pub lease: Duration,
     /// How many syncs the upstreams' rate limits let through in a minute: no more are queued (`R21`).
     pub syncs_per_minute: u32,
+    /// How long a linked case has to be missing before its pair ends (`R28`).
+    pub missing_grace: Duration,
+    /// How long something that is refused for good is tried before it is explained and given up (`R33`).
+    pub give_up_after: Duration,
+    /// Whether a company case that merely names a Google case is adopted (`R38`).
+    pub adopt_claims: bool,
 }
 
 impl TaskSettings {
@@ -250,6 +257,20 @@ pub struct Deps {
 }
 
 impl Deps {
+    /// Address of the company's system (`R31`).
+    fn home(&self) -> Option<&str> {
+        self.systems[Side::Company].home()
+    }
+
+    /// The systems' clocks, beside ours (`R36`).
+    fn clocks(&self) -> Clocks {
+        let skew = |side: Side| self.systems[side].clock_skew().unwrap_or_default();
+        Clocks {
+            now: self.clock.now(),
+            skew: Sides { google: skew(Side::Google), company: skew(Side::Company) },
+        }
+    }
+
     fn capabilities(&self) -> Sides<&Capabilities> {
         Sides {
             google: self.systems[Side::Google].capabilities(),
@@ -263,6 +284,20 @@ pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskRep
     let kind = task.kind();
     let started = deps.clock.now();
     let holder = run_name();
+    let task = match caller {
+        Caller::Queue => task,
+        Caller::Person => match tokio::time::timeout(deps.settings.deadline, named(deps, task)).await {
+            Ok(Ok(task)) => task,
+            Ok(Err(report)) => return recorded(deps, *report, started),
+            Err(_) => {
+                return recorded(
+                    deps,
+                    TaskReport::failed(kind, "timed out while the case was looked up"),
+                    started,
+                );
+            }
+        },
+    };
     let work = async {
         match &task {
             Task::PollGoogle => poll_google::run(deps).await,
@@ -281,16 +316,54 @@ pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskRep
         }
         () = deps.stop.cancelled() => Err("the service is stopping".to_owned()),
     };
-    let mut report = match cut_short {
+    let report = match cut_short {
         Ok(report) => report,
         Err(reason) => {
             sync_case::give_back(deps, &task, &holder).await;
             TaskReport::failed(kind, reason)
         }
     };
+    recorded(deps, report, started)
+}
+
+fn recorded(deps: &Deps, mut report: TaskReport, started: DateTime<Utc>) -> TaskReport {
     report.duration = (deps.clock.now() - started).to_std().unwrap_or_default();
     report.record(&deps.metrics);
     report
+}
+
+/// The task with the case's own ID in the place of what a person calls it: its key, its number or its address (`R31`).
+async fn named(deps: &Deps, task: Task) -> Result<Task, Box<TaskReport>> {
+    let kind = task.kind();
+    let (side, reference) = match &task {
+        Task::SyncGoogleCase(body) => (Side::Google, body.case_name.trim()),
+        Task::SyncCompanyCase(body) => (Side::Company, body.case_id.trim()),
+        Task::PollGoogle | Task::PollCompany | Task::DetectOutages | Task::Cleanup => return Ok(task),
+    };
+    let failed = |detail: String| Box::new(TaskReport::failed(kind, detail));
+    let is_known = match side {
+        Side::Google => GoogleCaseName::parse(reference).is_ok(),
+        Side::Company => match CompanyCaseId::parse(reference) {
+            Ok(id) => {
+                deps.store.find_by_company(&id).await.map_err(|error| failed(error.to_string()))?.is_some()
+            }
+            Err(_) => false,
+        },
+    };
+    if is_known {
+        return Ok(task);
+    }
+    match deps.systems[side].resolve(reference).await {
+        Ok(Some(case)) => Ok(match side {
+            Side::Google => Task::SyncGoogleCase(poll_google::sync_body(&case.id)),
+            Side::Company => Task::SyncCompanyCase(poll_company::sync_body(&case.id)),
+        }),
+        Ok(None) => Ok(task),
+        Err(error) if error.kind == ApiErrorKind::Refused => {
+            Err(Box::new(TaskReport::abandoned(kind, error.to_string())))
+        }
+        Err(error) => Err(failed(error.to_string())),
+    }
 }
 
 /// A name for one run of a task: 128 random bits.

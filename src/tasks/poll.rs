@@ -4,16 +4,15 @@ use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use futures_util::{StreamExt as _, stream};
 
 use super::admission::{Admission, AdmissionError, admit, find, name_of};
+use super::sight::{Doubt, Look, Shown, note_index_lag, note_shown, plus, prove};
 use super::turns::{Candidate, MostUrgent, Pace, Urgency, is_down};
 use super::{Deps, TaskKind, TaskReport, poll_company, poll_google};
-use crate::cases::Found;
-use crate::entities::{CaseMapping, Global, Side, Waiting};
+use crate::cases::{ApiError, Found, Sweep};
+use crate::entities::{CaseMapping, Global, PollMemory, Side, Waiting};
 use crate::queue::{Enqueued, QueueError, QueuedTask, TaskName};
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::telemetry::SideLabels;
 
-/// How far the first poll ever looks back (`R6`).
-const FIRST_LOOK: Duration = Duration::days(30);
 /// Polls within one slot queue the routine check of a case once.
 const SLOT_SECONDS: i64 = 15;
 /// How many cases are taken in at a time: a store far away takes its time for each.
@@ -38,6 +37,8 @@ struct Counts {
     completed: usize,
     changed: usize,
     refused: usize,
+    /// Changes that only a sweep found (`R27`).
+    late: usize,
     conflicts: Vec<String>,
     skipped: Vec<String>,
 }
@@ -48,6 +49,7 @@ impl Counts {
         self.completed += other.completed;
         self.changed += other.changed;
         self.refused += other.refused;
+        self.late += other.late;
         self.conflicts.extend(other.conflicts);
         self.skipped.extend(other.skipped);
     }
@@ -60,83 +62,59 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
         Ok(global) => global,
         Err(error) => return TaskReport::failed(task, error.to_string()),
     };
-    let last = global.last_polled_at(side);
-    let since = last.map_or(started - FIRST_LOOK, |last| last - deps.settings.windows[side]);
-    let sweep = match deps.systems[side].search_updated(since).await {
-        Ok(sweep) => sweep,
+    let (look, sweep, theirs) = match search(deps, side, &global, started).await {
+        Ok(found) => found,
         Err(error) => return TaskReport::failed(task, error.to_string()),
     };
+    let shown =
+        Shown { found: !sweep.cases.is_empty() || !sweep.skipped.is_empty(), identified: sweep.identified };
+    let mut memory = global.memory[side].clone();
+    memory.skew_seconds = Some((theirs - started).num_seconds());
     let found = sweep.cases.len();
-    let mut counts = Counts { skipped: sweep.skipped, ..Counts::default() };
-    // One case that cannot be handled does not hold up the others, but the watermark stays where it was.
-    let mut failures = Vec::new();
-    let pace = Pace::of_poll(deps.settings.syncs_per_minute);
-    let other_is_down = is_down(global.last_polled_at(side.other()), started);
-    let mut news = MostUrgent::new(pace.room(other_is_down));
-    let mut checks = Vec::new();
-    let global = &global;
-    let leaves_by = started - deps.settings.windows[side] + LAST_LOOK;
-    let taking_in = |case: Found| async move {
-        // What the lists of such a case showed late is found now, or never: the next poll may not see it any more.
-        let leaves = case.updated_at.is_some_and(|updated| updated <= leaves_by);
-        let taken = take_in(deps, side, &case, global, started).await;
-        let taken = taken.map(|(count, candidate)| (count, candidate.map(|candidate| (candidate, leaves))));
-        taken.map_err(|error| format!("case {}: {error}", case.id))
-    };
-    let mut taken_in = stream::iter(sweep.cases.into_iter().map(taking_in)).buffer_unordered(AT_ONCE);
-    while let Some(taken) = taken_in.next().await {
-        match taken {
-            Ok((count, candidate)) => {
-                counts.add(count);
-                match candidate {
-                    Some((candidate, leaves)) if candidate.urgency == Urgency::Check => {
-                        // Towards a side that is down, nothing is checked that can wait.
-                        checks.extend(Some(candidate).filter(|_| leaves || !other_is_down));
-                    }
-                    Some((candidate, _)) => news.offer(candidate),
-                    None => {}
-                }
-            }
-            Err(failure) => failures.push(failure),
-        }
-    }
-    drop(taken_in);
-    let left = news.left();
-    let mut candidates = news.into_sorted();
-    candidates.extend(pace.checks_of(checks, candidates.len() + left, started));
-    let queued = queue_in_turn(deps, pace, candidates, &mut failures).await;
-    let Counts { mapped, completed, changed, refused, conflicts, skipped } = counts;
-    deps.metrics.skipped_cases.get_or_create(&SideLabels { side: side.name() }).inc_by(skipped.len() as u64);
-    for reason in &skipped {
-        tracing::warn!(task = task.name(), "a case was skipped: {reason}");
-    }
-    for conflict in &conflicts {
-        tracing::warn!(task = task.name(), "a case was left alone: {conflict}");
-    }
-    let report = |report: TaskReport| {
-        let report = report
-            .with("since", since.to_rfc3339_opts(SecondsFormat::Secs, true))
-            .with("found", found)
-            .with("mapped", mapped)
-            .with("completed", completed)
-            .with("changed", changed)
-            .with("queued", queued)
-            .with("refused", refused)
-            .with("skipped", &skipped)
-            .with("conflicts", &conflicts);
-        // The least urgent, for which there is no room in the queue yet.
-        if left > 0 { report.with("left", left) } else { report }
-    };
-    if let Some(first) = failures.first() {
-        let detail = format!("{} of {found} cases could not be handled; the first: {first}", failures.len());
+    let mut taken = take_in_all(deps, side, sweep, &global, (look, started, theirs)).await;
+    taken.remember(&mut memory, side, started);
+    let queued = queue_in_turn(
+        deps,
+        Pace::of_poll(deps.settings.syncs_per_minute),
+        std::mem::take(&mut taken.candidates),
+        &mut taken.failures,
+    )
+    .await;
+    taken.record(deps, side, task);
+    let report = |report: TaskReport| taken.report(report, look.since, found, queued);
+    if let Some(first) = taken.failures.first() {
+        // One case that cannot be handled does not hold up the others, but the watermark stays where it was.
+        let detail =
+            format!("{} of {found} cases could not be handled; the first: {first}", taken.failures.len());
         return report(TaskReport::failed(task, detail));
     }
-    if let Err(error) = deps.store.set_poll(side, Some(started), &global.memory[side]).await {
+    let last = global.last_polled_at(side);
+    let proven = match prove(deps, side, &mut memory, shown, started).await {
+        Ok(proven) => proven,
+        Err(doubt) => {
+            if let Doubt::Unseen { reason, since } = &doubt {
+                // The first poll that is shown it again looks back to before (R26).
+                let until = plus(*since, theirs - started);
+                memory.shown_until = memory.shown_until.map(|shown| shown.min(until));
+                memory.doubt = Some(reason.clone());
+                if let Err(error) = deps.store.set_poll(side, last, &memory).await {
+                    return report(TaskReport::failed(task, error.to_string()));
+                }
+            }
+            return report(TaskReport::failed(task, doubt.to_string()));
+        }
+    };
+    memory.doubt = None;
+    if proven {
+        memory.shown_until = Some(theirs);
+    }
+    look.note(&mut memory, started);
+    if let Err(error) = deps.store.set_poll(side, Some(started), &memory).await {
         return report(TaskReport::failed(task, error.to_string()));
     }
     let mut done = report(TaskReport::new(task, super::Outcome::Done));
     // R24: without a support plan that allows the API, CSAPI answers with empty lists, not errors.
-    if found == 0 && skipped.is_empty() && started - since >= Duration::days(1) {
+    if !shown.found && theirs - look.since >= Duration::days(1) {
         done.detail = Some(match side {
             Side::Google => {
                 "no case at all was found: either there is none, or the support plan (Enhanced or Premium is \
@@ -149,28 +127,183 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     done
 }
 
+/// Searches from the horizon, and once more if the answer shows that the clocks are not as they were taken to be (`R36`). Returns the
+/// horizon, what was found, and the system's time when the poll began.
+async fn search(
+    deps: &Deps,
+    side: Side,
+    global: &Global,
+    started: DateTime<Utc>,
+) -> Result<(Look, Sweep, DateTime<Utc>), ApiError> {
+    let system = &deps.systems[side];
+    let memory = &global.memory[side];
+    let look_with = |skew: Duration| {
+        Look::new(
+            memory,
+            global.last_polled_at(side),
+            (started, skew),
+            deps.settings.windows[side],
+            deps.settings.max_case_age,
+        )
+    };
+    let remembered = || memory.skew_seconds.map(Duration::seconds);
+    let assumed = system.clock_skew().or_else(remembered).unwrap_or_default();
+    let mut look = look_with(assumed);
+    let mut sweep = system.search_updated(look.since).await?;
+    let skew = system.latest_skew().unwrap_or(assumed);
+    let corrected = look_with(skew);
+    if corrected.reaches_beyond(&look) {
+        sweep = system.search_updated(corrected.since).await?;
+    }
+    look = corrected;
+    Ok((look, sweep, plus(started, skew)))
+}
+
+/// All that came of what a search found.
+#[derive(Default)]
+struct TakenIn {
+    counts: Counts,
+    candidates: Vec<Candidate>,
+    failures: Vec<String>,
+    /// How many syncs there is no room for in the queue yet, the least urgent.
+    left: usize,
+    /// Open linked cases that were shown, one for each scope.
+    shown: Vec<Found>,
+    /// The longest that the index kept a change back.
+    index_lag: Option<Duration>,
+}
+
+impl TakenIn {
+    fn remember(&mut self, memory: &mut PollMemory, side: Side, now: DateTime<Utc>) {
+        for case in std::mem::take(&mut self.shown) {
+            note_shown(memory, side, &case, now);
+        }
+        if let Some(lag) = self.index_lag {
+            note_index_lag(memory, lag, now);
+        }
+    }
+
+    fn record(&self, deps: &Deps, side: Side, task: TaskKind) {
+        let label = || SideLabels { side: side.name() };
+        let Counts { conflicts, skipped, late, .. } = &self.counts;
+        deps.metrics.skipped_cases.get_or_create(&label()).inc_by(skipped.len() as u64);
+        deps.metrics.late_changes.get_or_create(&label()).inc_by(*late as u64);
+        for reason in skipped {
+            tracing::warn!(task = task.name(), "a case was skipped: {reason}");
+        }
+        for conflict in conflicts {
+            tracing::warn!(task = task.name(), "a case is not synchronised: {conflict}");
+        }
+    }
+
+    fn report(&self, report: TaskReport, since: DateTime<Utc>, found: usize, queued: usize) -> TaskReport {
+        let Counts { mapped, completed, changed, refused, late, conflicts, skipped } = &self.counts;
+        let report = report
+            .with("since", since.to_rfc3339_opts(SecondsFormat::Secs, true))
+            .with("found", found)
+            .with("mapped", mapped)
+            .with("completed", completed)
+            .with("changed", changed)
+            .with("queued", queued)
+            .with("refused", refused)
+            .with("skipped", skipped)
+            .with("conflicts", conflicts);
+        let report = if *late > 0 { report.with("late", late) } else { report };
+        if self.left > 0 { report.with("left", self.left) } else { report }
+    }
+}
+
+/// Maps what takes part, notes what is new, and chooses the syncs that there is room for.
+async fn take_in_all(
+    deps: &Deps,
+    side: Side,
+    sweep: Sweep,
+    global: &Global,
+    (look, started, theirs): (Look, DateTime<Utc>, DateTime<Utc>),
+) -> TakenIn {
+    let mut all =
+        TakenIn { counts: Counts { skipped: sweep.skipped, ..Counts::default() }, ..TakenIn::default() };
+    let pace = Pace::of_poll(deps.settings.syncs_per_minute);
+    let other_is_down = is_down(global.last_polled_at(side.other()), started);
+    let mut news = MostUrgent::new(pace.room(other_is_down));
+    let mut checks = Vec::new();
+    let leaves_by = theirs - deps.settings.windows[side] + LAST_LOOK;
+    let taking_in = |case: Found| async move {
+        // What the lists of such a case showed late is found now, or never: the next poll may not see it any more.
+        let leaves = case.updated_at.is_some_and(|updated| updated <= leaves_by);
+        let taken = take_in(deps, side, &case, global, (look, started, theirs)).await;
+        (taken.map_err(|error| format!("case {}: {error}", case.id)), case, leaves)
+    };
+    let mut taken_in = stream::iter(sweep.cases.into_iter().map(taking_in)).buffer_unordered(AT_ONCE);
+    while let Some((taken, case, leaves)) = taken_in.next().await {
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(failure) => {
+                all.failures.push(failure);
+                continue;
+            }
+        };
+        all.counts.add(taken.counts);
+        all.index_lag = all.index_lag.max(taken.index_lag);
+        if taken.is_canary {
+            all.shown.push(case);
+        }
+        match taken.candidate {
+            Some(candidate) if candidate.urgency == Urgency::Check => {
+                // Towards a side that is down, nothing is checked that can wait; and nothing that only a sweep looked at.
+                let checked = (leaves || !other_is_down) && !taken.is_old;
+                checks.extend(Some(candidate).filter(|_| checked));
+            }
+            Some(candidate) => news.offer(candidate),
+            None => {}
+        }
+    }
+    drop(taken_in);
+    all.left = news.left();
+    all.candidates = news.into_sorted();
+    all.candidates.extend(pace.checks_of(checks, all.candidates.len() + all.left, started));
+    all
+}
+
+/// What came of one case.
+#[derive(Default)]
+struct Taken {
+    counts: Counts,
+    candidate: Option<Candidate>,
+    /// It is linked and open, so that its system has to show it.
+    is_canary: bool,
+    /// It was last updated before what a poll looks at every minute.
+    is_old: bool,
+    index_lag: Option<Duration>,
+}
+
 /// Maps a case if it takes part, notes what is new, and says which sync it needs.
 async fn take_in(
     deps: &Deps,
     side: Side,
     case: &Found,
     global: &Global,
-    started: DateTime<Utc>,
-) -> Result<(Counts, Option<Candidate>), PollError> {
-    let mut counts = Counts::default();
+    (look, started, theirs): (Look, DateTime<Utc>, DateTime<Utc>),
+) -> Result<Taken, PollError> {
+    let mut taken = Taken { is_old: look.is_late(case.updated_at), ..Taken::default() };
+    let counts = &mut taken.counts;
     let name = match name_of(side, case) {
         Ok(name) => name,
         Err(reason) => {
             counts.skipped.push(reason);
-            return Ok((counts, None));
+            return Ok(taken);
         }
     };
     let found = find(deps, &name).await?;
+    let is_known = found.is_some();
     let mapping = match found {
         Some(mapping) => mapping,
         None => match admit(deps, name, case, started, Some(deps.settings.max_case_age)).await? {
             Admission::New(mapping) => {
                 counts.mapped += 1;
+                counts
+                    .conflicts
+                    .extend(mapping.state.conflict.as_ref().map(|conflict| conflict.reason.clone()));
                 mapping
             }
             Admission::Existing(mapping) => {
@@ -179,15 +312,18 @@ async fn take_in(
             }
             Admission::Refused(_) => {
                 counts.refused += 1;
-                return Ok((counts, None));
-            }
-            Admission::Conflict(reason) => {
-                counts.conflicts.push(reason);
-                return Ok((counts, None));
+                return Ok(taken);
             }
         },
     };
-    let mapping = note_news(deps, side, case, mapping, (global, started), &mut counts).await?;
+    // What a sync could not yet take for the mark of what it carried is no sign of a late index.
+    let is_telling = !is_known || mapping.carried_updated_at[side].is_some();
+    let mapping = note_news(deps, side, case, mapping, (global, started), counts).await?;
+    if is_telling && (!is_known || counts.changed > 0) {
+        taken.index_lag = look.index_lag(case.updated_at, theirs);
+        counts.late += usize::from(taken.is_old);
+    }
+    taken.is_canary = mapping.is_linked() && mapping.is_open() && mapping.gone.is_none() && !case.closed;
     let slot = || format!("slot {}", started.timestamp().div_euclid(SLOT_SECONDS));
     let (urgency, reason) = match &mapping.waiting[side] {
         // The same news is queued once an hour at the most: a task that is being retried is not joined by another each
@@ -199,8 +335,11 @@ async fn take_in(
         Some(waiting) => (Urgency::of(waiting, &mapping), slot()),
         None => (Urgency::Check, slot()),
     };
-    let case = mapping.case_id(side).map(str::to_owned);
-    Ok((counts, case.map(|case| Candidate { urgency, case, side, reason })))
+    // Nothing is to be checked on a case that is not synchronised.
+    let is_idle_conflict = mapping.state.conflict.is_some() && mapping.waiting[side].is_none();
+    let case = mapping.case_id(side).filter(|_| !is_idle_conflict).map(str::to_owned);
+    taken.candidate = case.map(|case| Candidate { urgency, case, side, reason });
+    Ok(taken)
 }
 
 /// Queues syncs, the first of them at once and the others at the pace that the upstreams allow. How many are new.
@@ -295,7 +434,10 @@ async fn note_news(
             mapping.carried_updated_at[side],
             mapping.waiting[side].and_then(|waiting| waiting.case_updated_at),
         ];
-        case.updated_at.is_some() && !known.contains(&case.updated_at)
+        // A pair that has ended, and whose case is shown again (R28).
+        let is_back = mapping.gone == Some(side) && mapping.state.merged_into.is_none();
+        let is_noted = mapping.waiting[side].is_some();
+        case.updated_at.is_some() && !known.contains(&case.updated_at) || (is_back && !is_noted)
     };
     if !is_news(&mapping) {
         return Ok(mapping);
@@ -340,7 +482,7 @@ async fn queue_case(
         Side::Company => (TaskKind::SyncCompanyCase, serde_json::to_value(poll_company::sync_body(case))),
     };
     let body = body.map_err(|error| QueueError { task: kind, reason: error.to_string() })?;
-    let name = Some(TaskName::new(kind, case, reason));
+    let name = Some(TaskName::new(kind, deps.home(), case, reason));
     deps.queue.enqueue(QueuedTask { kind, body, name, not_before }).await
 }
 

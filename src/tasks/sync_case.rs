@@ -1,26 +1,39 @@
 //! What the two syncs have in common: read both sides and the mapping, plan, act (`R11` to `R20`).
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Duration, Utc};
 
-use super::admission::{Admission, AdmissionError, Decision, admit, decide, find, set_name};
+use super::admission::{
+    Admission, AdmissionError, Claim, Decision, admit, claim, complete, decide, find, name_of, set_name,
+};
 use super::carry_out::{Session, SyncError, outcomes};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, poll};
-use crate::cases::{Case, Found};
+use crate::cases::{Case, Closing, Found, markers};
 use crate::entities::{
-    CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, MappingId, Notice, PendingCreation, Side, Sides,
-    Source,
+    CaseMapping, CompanyCaseId, Conflict, FirstSeen, GoogleCaseName, ItemKind, MappingId, Missing, Notice,
+    PairState, PendingCreation, Refusable, Refusal, Side, Sides, Source, Waiting,
 };
-use crate::store::{StoreError, modify};
+use crate::store::{MappingFilter, StoreError, modify};
+use crate::sync::texts::Merged;
 use crate::sync::{
-    CommentToWrite, Left, Pair, Plan, Snapshot, Strangers, counterpart_of, horizons, left_on, lookalikes,
-    plan, texts,
+    Clocks, Counterpart, Left, Pair, Plan, Snapshot, Strangers, counterpart_of, horizons, left_on,
+    lookalikes, plan, texts,
 };
 
 /// How often a sync begins anew because somebody changed the mapping while it read the cases.
 const TRIES: u32 = 3;
-/// A counterpart that was linked less than this ago and is not found may only be slow to appear.
-const YOUNG_LINK: Duration = Duration::minutes(10);
+/// Reads of a missing case that follow each other more closely than this count once (`R28`).
+const READS_APART: Duration = Duration::minutes(5);
+/// How often a case has to be missing before its pair ends.
+const READS: u32 = 3;
+/// Pairs of a side that go missing within this time of each other are no people's doing, if they are several (`R28`).
+const TOGETHER: Duration = Duration::hours(1);
+/// So many pairs are several.
+const SEVERAL: usize = 3;
 
+/// How many mappings are read at a time.
+const PAGE: usize = 200;
 /// Times at least this precise tell two changes apart.
 const PRECISE: Duration = Duration::milliseconds(10);
 /// How far a system's clock may be behind ours.
@@ -57,6 +70,10 @@ enum Done {
     Paused,
     /// One of the cases no longer exists.
     Gone(Side),
+    /// The pair goes on with the company case that its own was merged into.
+    HandedOver(CompanyCaseId),
+    /// The company case names a counterpart that it cannot have; what is wrong.
+    Conflict(String),
     /// What would be done (`Mode::DryRun`).
     Planned(Vec<String>),
 }
@@ -96,6 +113,11 @@ async fn conclude(
                 Done::Gone(side) => {
                     with_detail(report, &format!("the {side} case no longer exists: the pair has ended"))
                 }
+                Done::HandedOver(id) => with_detail(
+                    report,
+                    &format!("the company case was merged into {id}: the pair goes on with that one"),
+                ),
+                Done::Conflict(reason) => with_detail(report, &reason),
                 Done::Planned(plan) => report.with("plan", plan),
             }
         }
@@ -165,30 +187,37 @@ async fn mapping_of(
     let case =
         case.ok_or_else(|| SyncError::Abandoned("there is no such case, or it may not be read".to_owned()))?;
     let case = Found::from(&case);
-    if request.mode == Mode::DryRun {
-        return preview(deps, request, &case, started).await;
+    // The answer's own ID: a person may have given a key, or another name of the case (R31).
+    let name = name_of(request.side(), &case).map_err(SyncError::Failed)?;
+    if name != request.case
+        && let Some(mapping) = find(deps, &name).await?
+    {
+        return Ok(mapping);
     }
-    match admit(deps, request.case.clone(), &case, started, None).await? {
+    if request.mode == Mode::DryRun {
+        return preview(deps, name, &case, started).await;
+    }
+    match admit(deps, name, &case, started, None).await? {
         Admission::New(mapping) | Admission::Existing(mapping) => Ok(mapping),
-        Admission::Refused(reason) | Admission::Conflict(reason) => Err(SyncError::Abandoned(reason)),
+        Admission::Refused(reason) => Err(SyncError::Abandoned(reason)),
     }
 }
 
 /// The mapping that a case would get, which is stored nowhere.
 async fn preview(
     deps: &Deps,
-    request: &Request<'_>,
+    name: FirstSeen,
     case: &Found,
     started: DateTime<Utc>,
 ) -> Result<CaseMapping, SyncError> {
-    match decide(deps, &request.case, case, started, None).await? {
+    match decide(deps, &name, case, started, None).await? {
         Decision::New(mapping) => Ok(mapping),
         Decision::Completes(mut mapping) => {
-            set_name(&mut mapping, &request.case);
+            set_name(&mut mapping, &name);
             mapping.recover();
             Ok(mapping)
         }
-        Decision::Refused(reason) | Decision::Conflict(reason) => Err(SyncError::Abandoned(reason)),
+        Decision::Refused(reason) => Err(SyncError::Abandoned(reason)),
     }
 }
 
@@ -207,10 +236,18 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     let target = source.other();
     let source_id = session.mapping.case_id(source).unwrap_or_else(|| request.id()).to_owned();
     let Some(ours) = deps.systems[source].get(&source_id).await? else {
-        return gone(session, source, request).await;
+        return missing(session, source, request).await;
     };
-    if source == Side::Company && !ours.synchronize {
-        return paused(session, request).await;
+    if source == Side::Company {
+        correct_id(session, &ours, request.mode).await?;
+        if let Some(conflict) = session.mapping.state.conflict.clone()
+            && let Some(done) = conflicting(session, &ours, &conflict, request).await?
+        {
+            return Ok(done);
+        }
+        if !ours.synchronize && !is_merged(&ours) {
+            return paused(session, request).await;
+        }
     }
     if !session.mapping.is_linked() {
         if request.mode == Mode::DryRun {
@@ -222,52 +259,65 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     }
     let target_id = session.mapping.case_id(target).unwrap_or_default().to_owned();
     let Some(theirs) = deps.systems[target].get(&target_id).await? else {
-        return gone(session, target, request).await;
+        return missing(session, target, request).await;
     };
     let (google, company) = match source {
         Side::Google => (ours, theirs),
         Side::Company => (theirs, ours),
     };
+    if is_merged(&company)
+        && let Some(done) = merged(session, &company, request).await?
+    {
+        return Ok(done);
+    }
     if !company.synchronize {
         return paused(session, request).await;
     }
     if session.mapping.gone.is_some() && request.mode == Mode::Act {
-        // Both exist again: somebody restored one of them, or a right that was missing.
-        session.take_lease().await?;
-        session
-            .save(|mapping| {
-                mapping.gone = None;
-                mapping.resolved_at = None;
-            })
-            .await?;
+        resume(session).await?;
     }
-    let horizons = horizons(&session.mapping, deps.settings.windows);
+    compare_and_carry(session, request, google, company).await
+}
+
+/// Reads both sides, plans, and carries the plan out.
+async fn compare_and_carry(
+    session: &mut Session<'_>,
+    request: &Request<'_>,
+    google: Case,
+    company: Case,
+) -> Result<Done, SyncError> {
+    let deps = session.deps;
+    let source = request.side();
+    let target = source.other();
     // Before anything is read: what had settled by then is certain to be seen, if it happened (R13).
-    let now = deps.clock.now();
+    let clocks = deps.clocks();
+    let horizons = horizons(&session.mapping, deps.settings.windows, clocks);
     let (google, company) = tokio::try_join!(
         read(deps, Side::Google, google, horizons.google),
         read(deps, Side::Company, company, horizons.company),
     )?;
     let mapping = session.mapping.clone();
     let nobody = Strangers::default();
-    let pair = Pair { mapping: &mapping, google: &google, company: &company, strangers: &nobody, now };
+    let pair = Pair {
+        mapping: &mapping,
+        google: &google,
+        company: &company,
+        strangers: &nobody,
+        clocks,
+        home: deps.home(),
+    };
     let ids = Sides { google: google.case.id.as_str(), company: company.case.id.as_str() };
     let strangers = compare::strangers(deps, ids, lookalikes(pair, deps.capabilities())).await?;
     let pair = Pair { strangers: &strangers, ..pair };
     let plan = plan(source, pair, &deps.settings.rules, deps.capabilities());
-    for warning in &plan.warnings {
-        tracing::warn!(
-            case.google_name = mapping.case_id(Side::Google),
-            case.company_id = mapping.case_id(Side::Company),
-            "{warning}"
-        );
-    }
     if request.mode == Mode::DryRun {
         return Ok(Done::Planned(describe(&plan)));
     }
+    let warned = warn(&mapping, &plan);
     let on_other = left_on(target, pair, &deps.settings.rules, deps.capabilities());
-    let on_ours = if plan.held { Left::Held } else { Left::Nothing };
+    let mut on_ours = if plan.held { Left::Held } else { Left::Nothing };
     let resumed = mapping.paused;
+    let mut seen = Seen::of(&google.case, &company.case);
     if !plan.is_empty() {
         session.confirm_lease().await?;
         let detected = plan_carries(&plan) && session.waited[source].is_none();
@@ -275,26 +325,38 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
             let now = session.started;
             session.save(|mapping| mapping.new_content_at = mapping.new_content_at.max(now)).await?;
         }
-        let failures = session.carry_out(plan).await?;
-        if !failures.is_empty() {
-            return Err(SyncError::Failed(failures.join("; ")));
+        if plan_changes_status(&plan) {
+            seen.agreed_closed = None;
+        }
+        let done = session.carry_out(plan).await?;
+        if !done.failures.is_empty() {
+            return Err(SyncError::Failed(done.failures.join("; ")));
+        }
+        if done.held {
+            on_ours = Left::Held;
         }
     }
     let settled = |side: Side, case: &Case| {
         // A time to the second, or the minute, may stand for a change that came after the reading (R15): it is not the
         // mark of what was carried, and the next poll that sees it counts it as news.
         let resolution = deps.capabilities()[side].time_resolution;
+        let started = clocks.in_time_of(side, session.started);
         // Not added to what a system says, which may be the last time of the calendar.
-        let over = |at: &DateTime<Utc>| *at <= session.started - resolution - CLOCKS_APART;
+        let over = |at: &DateTime<Utc>| *at <= started - resolution - CLOCKS_APART;
         case.updated_at.filter(|at| resolution < PRECISE || over(at))
     };
-    let updated =
+    seen.updated_at =
         Sides { google: settled(Side::Google, &google.case), company: settled(Side::Company, &company.case) };
+    seen.read_until = Sides {
+        google: clocks.in_time_of(Side::Google, session.started),
+        company: clocks.in_time_of(Side::Company, session.started),
+    };
+    seen.warned = warned;
     let left = match source {
         Side::Google => Sides { google: on_ours, company: on_other },
         Side::Company => Sides { google: on_other, company: on_ours },
     };
-    finish(session, left, updated).await?;
+    finish(session, left, &seen, clocks).await?;
     if on_other == Left::News {
         let queued = if resumed {
             // Under a name of its own: what waited may have been queued, and its task ended while the pair was paused.
@@ -306,6 +368,92 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
         queued.map_err(|error| SyncError::Failed(error.to_string()))?;
     }
     Ok(Done::Carried)
+}
+
+/// State of both sides as a complete sync has read it.
+#[derive(Debug, Default)]
+struct Seen {
+    updated_at: Sides<Option<DateTime<Utc>>>,
+    /// Up to when each system was read, in its own time.
+    read_until: Sides<DateTime<Utc>>,
+    /// Both closed or both open; `None` if they differ, or if this sync changed one of them.
+    agreed_closed: Option<bool>,
+    scope: Sides<Option<String>>,
+    warned: BTreeSet<String>,
+}
+
+impl Seen {
+    fn of(google: &Case, company: &Case) -> Self {
+        Self {
+            agreed_closed: (google.closed == company.closed).then_some(company.closed),
+            scope: Sides {
+                google: scope_of(Side::Google, google),
+                company: scope_of(Side::Company, company),
+            },
+            ..Self::default()
+        }
+    }
+
+    /// Whether the mapping knows all of it, so that nothing has to be saved.
+    fn is_known(&self, state: &PairState) -> bool {
+        // That both are closed is noted with the time of it, by an action.
+        let agreed = self.agreed_closed != Some(false) || state.agreed_closed == Some(false);
+        agreed
+            && self.scope == state.scope
+            && self.warned == state.warned
+            && state.missing == Sides::default()
+    }
+}
+
+/// Project, queue or table of a case (`R26`). A Google case has it in its name.
+pub(super) fn scope_of(side: Side, case: &Case) -> Option<String> {
+    case.scope.clone().or_else(|| scope_in_name(side, &case.id))
+}
+
+/// The parent in the name of a Google case.
+pub(super) fn scope_in_name(side: Side, id: &str) -> Option<String> {
+    match side {
+        Side::Google => id.split_once("/cases/").map(|(parent, _)| parent.to_owned()),
+        Side::Company => None,
+    }
+}
+
+fn is_merged(case: &Case) -> bool {
+    case.closing == Some(Closing::Merged) && case.merged_into.is_some()
+}
+
+/// Logs the warnings of a plan that were not logged before. Returns the codes of all that hold now.
+fn warn(mapping: &CaseMapping, plan: &Plan) -> BTreeSet<String> {
+    for (_, warning) in plan.warnings.iter().filter(|(code, _)| !mapping.state.warned.contains(code)) {
+        tracing::warn!(
+            case.google_name = mapping.case_id(Side::Google),
+            case.company_id = mapping.case_id(Side::Company),
+            "{warning}"
+        );
+    }
+    plan.warnings.iter().map(|(code, _)| code.clone()).collect()
+}
+
+/// Whether a plan closes or reopens a case, or notes how both are.
+fn plan_changes_status(plan: &Plan) -> bool {
+    use crate::sync::Action;
+    plan.actions.iter().any(|action| {
+        matches!(
+            action,
+            Action::Close { .. } | Action::Reopen { .. } | Action::Resolve(_) | Action::Unresolve
+        )
+    })
+}
+
+/// Puts the ID that the CRM answers with in the place of a key that a person gave to version 0.1 (`R31`).
+async fn correct_id(session: &mut Session<'_>, case: &Case, mode: Mode) -> Result<(), SyncError> {
+    let known = session.mapping.case_id(Side::Company);
+    if mode == Mode::DryRun || known.is_none() || known == Some(case.id.as_str()) || is_merged(case) {
+        return Ok(());
+    }
+    let id = CompanyCaseId::parse(&case.id).map_err(|error| SyncError::Failed(error.to_string()))?;
+    session.take_lease().await?;
+    session.save(|mapping| mapping.company_case_id = Some(id.clone())).await
 }
 
 async fn read(
@@ -336,6 +484,7 @@ fn plan_carries(plan: &Plan) -> bool {
         | Action::Resolve(_)
         | Action::Unresolve
         | Action::ForgetStatus
+        | Action::ForgetLeftOpen
         | Action::RefusedReopening(_) => false,
     })
 }
@@ -347,7 +496,8 @@ fn plan_carries(plan: &Plan) -> bool {
 async fn finish(
     session: &mut Session<'_>,
     left: Sides<Left>,
-    updated: Sides<Option<DateTime<Utc>>>,
+    seen: &Seen,
+    clocks: Clocks,
 ) -> Result<(), SyncError> {
     let (waited, started) = (session.waited, session.started);
     let windows = session.deps.settings.windows;
@@ -361,9 +511,10 @@ async fn finish(
         && found.is_empty()
         && !current.recovering
         && current.last_error.is_none()
+        && seen.is_known(&current.state)
         && sides.iter().all(|side| {
             current.waiting[*side].is_none()
-                && current.carried_updated_at[*side] == updated[*side]
+                && current.carried_updated_at[*side] == seen.updated_at[*side]
                 && (left[*side] == Left::Held || current.stored_synced_at(*side).is_some())
         });
     if nothing_to_note {
@@ -377,23 +528,32 @@ async fn finish(
             if let Some(global) = &global {
                 for side in &found {
                     if mapping.waiting[*side].is_none() {
-                        mapping.wait(*side, global, started).case_updated_at = updated[*side];
+                        mapping.wait(*side, global, started).case_updated_at = seen.updated_at[*side];
                     }
                 }
                 mapping.new_content_at = mapping.new_content_at.max(started);
             }
             for side in &sides {
                 if left[*side] == Left::Nothing {
-                    mapping.set_stored_synced_at(*side, started);
+                    mapping.carried(*side, started, seen.read_until);
                 }
-                mapping.carried_updated_at[*side] = updated[*side];
+                mapping.carried_updated_at[*side] = seen.updated_at[*side];
                 if mapping.waiting[*side] == waited[*side] {
                     mapping.waiting[*side] = None;
                 }
             }
+            if seen.agreed_closed == Some(false) {
+                mapping.state.agreed_closed = Some(false);
+                let of_status =
+                    |refusal: &Refusal| matches!(refusal.what, Refusable::Close | Refusable::Reopen);
+                mapping.state.refusals.retain(|refusal| !of_status(refusal));
+            }
+            mapping.state.scope = seen.scope.clone();
+            mapping.state.warned = seen.warned.clone();
+            mapping.state.missing = Sides::default();
             mapping.recovering = false;
             mapping.last_error = None;
-            let reached = horizons(mapping, windows);
+            let reached = horizons(mapping, windows, clocks);
             mapping.forget_before(reached);
         })
         .await
@@ -405,32 +565,37 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
     let target = source.other();
     let system = &deps.systems[target];
     let capabilities = system.capabilities();
-    if let Some(found) = system.find_counterpart(&case.id, None).await? {
-        return save_link(session, target, &found.id, true).await;
+    if let Some(found) = counterpart_in_place(session, source, case).await? {
+        let created = session.mapping.pending_creation.is_some();
+        return save_link(session, target, &found.id, Linked::Found { created }).await;
     }
     let now = deps.clock.now();
     if let Some(earlier) = session.mapping.pending_creation {
         // It may take effect late, and the search may be late to show it.
-        let visible_by = earlier.attempted_at + capabilities.write_settles + capabilities.search_lag;
+        let lag = index_lag(deps, target, now).await?.max(capabilities.search_lag);
+        let visible_by = earlier.attempted_at + capabilities.write_settles + lag;
         if now < visible_by {
             return Err(SyncError::Failed(format!(
-                "the creation of the counterpart that was begun at {} got no answer; it is looked for until {}",
+                "creating the counterpart timed out at {}; searching for it until {} before trying again",
                 earlier.attempted_at.format("%H:%M:%S"),
                 visible_by.format("%H:%M:%S"),
             )));
         }
     }
-    let (new, parts) = counterpart_of(source, &session.mapping, case, capabilities);
+    let Counterpart { case: mut new, parts, header } =
+        counterpart_of(source, case, deps.home(), capabilities);
+    new.idempotency_key = session.key_of("case", format!("{:?}", new).as_bytes());
     session
         .save(|mapping| {
             mapping.pending_creation = Some(PendingCreation { side: target, attempted_at: now });
             // Known before the creation, so that whoever finds what it left knows that further parts belong to it (R16).
             mapping.description_parts = parts;
+            mapping.state.description_header = Some(header.clone()).filter(|_| parts > 1);
         })
         .await?;
     match system.create(&new).await {
         Ok(created) => {
-            save_link(session, target, &created.id, false).await?;
+            save_link(session, target, &created.id, Linked::Created).await?;
             session.note("case", target, Some(case.id.clone()), Some(created.id));
             Ok(())
         }
@@ -452,11 +617,108 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
     }
 }
 
+/// How late a system's index was seen to be within the last day (`R27`).
+async fn index_lag(deps: &Deps, side: Side, now: DateTime<Utc>) -> Result<Duration, SyncError> {
+    let global = deps.store.global().await?;
+    let lag = global.memory[side].index_lag.filter(|lag| now - lag.at < Duration::days(1));
+    Ok(lag.map_or_else(Duration::zero, |lag| Duration::seconds(lag.seconds.clamp(0, 86_400))))
+}
+
+/// The counterpart of a case, if there is one that may be adopted (`R10`, `R13`, `R38`): what the connector created, and what both
+/// sides name. A case that merely names the other is a claim, and no proof.
+async fn counterpart_in_place(
+    session: &Session<'_>,
+    source: Side,
+    case: &Case,
+) -> Result<Option<Case>, SyncError> {
+    let deps = session.deps;
+    let begun = session.mapping.pending_creation.is_some();
+    match source {
+        Side::Google => {
+            // First the company case that the Google case names: a stranger's claim may be older.
+            let named =
+                case.counterpart.as_deref().filter(|_| is_of_home(deps, case.counterpart_address.as_deref()));
+            if let Some(named) = named
+                && let Some(company) = deps.systems[Side::Company].get(named).await?
+                && names_google(&company, &case.id)
+            {
+                return Ok(Some(company));
+            }
+            let Some(found) = deps.systems[Side::Company].find_counterpart(&case.id, None).await? else {
+                return Ok(None);
+            };
+            let created = found.by_connector == Some(true) || (begun && found.by_connector.is_none());
+            let adopted =
+                created || deps.settings.adopt_claims || google_names(deps, case, &found.id).await?;
+            Ok(Some(found).filter(|_| adopted))
+        }
+        Side::Company => {
+            let found = deps.systems[Side::Google].find_counterpart(&case.id, deps.home()).await?;
+            let Some(found) = found else { return Ok(None) };
+            let named = names_google(case, &found.id);
+            let adopted = match &found.counterpart_address {
+                // Version 0.1 named no home: such a case is ours if both name each other, or if it says what this one says.
+                None => named || (begun && says_the_same(deps, case, &found)),
+                Some(_) => named || begun || found.by_connector == Some(true),
+            };
+            Ok(Some(found).filter(|_| adopted))
+        }
+    }
+}
+
+/// Whether a claim is about a case of the configured CRM; one without an address may be.
+fn is_of_home(deps: &Deps, address: Option<&str>) -> bool {
+    match (address, deps.home()) {
+        (Some(address), Some(home)) => markers::is_within(address, home),
+        (None, _) | (_, None) => true,
+    }
+}
+
+/// Whether a company case names that Google case.
+pub(super) fn names_google(company: &Case, google: &str) -> bool {
+    let number = |name: &str| GoogleCaseName::parse(name).ok().map(|name| name.number().to_owned());
+    let named = company.counterpart.as_deref().and_then(number);
+    named.is_some() && named == number(google)
+}
+
+/// Whether a Google case names that company case of ours, in its description or in a comment.
+async fn google_names(deps: &Deps, google: &Case, company: &str) -> Result<bool, SyncError> {
+    if let Some(named) = google.counterpart.as_deref() {
+        return Ok(named == company && is_of_home(deps, google.counterpart_address.as_deref()));
+    }
+    let comments = deps.systems[Side::Google].comments(&google.id, None).await?;
+    Ok(comments
+        .iter()
+        .filter_map(|comment| markers::company_case_of_comment(&comment.body))
+        .any(|named| named.id == company && is_of_home(deps, named.address)))
+}
+
+/// Whether a Google case is what version 0.1 made of a company case.
+fn says_the_same(deps: &Deps, company: &Case, google: &Case) -> bool {
+    let header = markers::google_description_header(&markers::CompanyCase {
+        id: &company.id,
+        key: None,
+        address: None,
+    });
+    let capabilities = deps.systems[Side::Google].capabilities();
+    let text = texts::mirrored(Side::Company, &header, &company.title, &company.description, capabilities);
+    texts::digest(&text.description) == texts::digest(&google.description)
+}
+
+/// How a pair came to be linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Linked {
+    /// Its counterpart was created just now.
+    Created,
+    /// Its counterpart was there; `created`: an earlier try of the connector's had begun to create one.
+    Found { created: bool },
+}
+
 async fn save_link(
     session: &mut Session<'_>,
     target: Side,
     id: &str,
-    recovering: bool,
+    linked: Linked,
 ) -> Result<(), SyncError> {
     let unusable = |error: crate::entities::NameError| SyncError::Failed(error.to_string());
     let (google, company) = match target {
@@ -470,8 +732,14 @@ async fn save_link(
             mapping.company_case_id = mapping.company_case_id.take().or_else(|| company.clone());
             mapping.linked_at = Some(now);
             mapping.pending_creation = None;
-            if recovering {
-                mapping.recover();
+            match linked {
+                Linked::Created => mapping.born_open(),
+                Linked::Found { created } => {
+                    mapping.recover();
+                    if created {
+                        mapping.born_open();
+                    }
+                }
             }
         })
         .await
@@ -489,49 +757,284 @@ async fn paused(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done
     Ok(Done::Paused)
 }
 
-/// A case no longer exists: ends the pair (`R20`).
-async fn gone(session: &mut Session<'_>, side: Side, request: &Request<'_>) -> Result<Done, SyncError> {
+/// A case is not found (`R28`): that is noted, and the sync fails. Its pair ends when it has been missing for long enough, and often
+/// enough, while its system showed other cases and no other pairs went missing at the same time.
+async fn missing(session: &mut Session<'_>, side: Side, request: &Request<'_>) -> Result<Done, SyncError> {
     let deps = session.deps;
-    if session.mapping.gone.is_some() || request.mode == Mode::DryRun {
+    if session.mapping.gone.is_some() {
         return Ok(Done::Gone(side));
     }
-    let now = deps.clock.now();
-    if session.mapping.linked_at.is_some_and(|linked| now - linked < YOUNG_LINK) {
-        return Err(SyncError::Failed(format!(
-            "the {side} case is not found, though the pair was linked just now; it is given ten minutes to appear"
-        )));
+    let case = session.mapping.case_id(side).unwrap_or_else(|| request.id()).to_owned();
+    if request.mode == Mode::DryRun {
+        return Ok(Done::Planned(vec![format!("wait: the {side} case {case} is not found")]));
     }
-    session.take_lease().await?;
-    let other = side.other();
-    let left = session.mapping.case_id(other).map(str::to_owned);
-    let already_told = session.mapping.ledger.has_copy(other, &Source::Notice(Notice::CounterpartGone));
-    if let Some(left) = left
-        && !already_told
-        && deps.systems[other].get(&left).await?.is_some_and(|case| {
-            case.synchronize && (!case.closed || deps.systems[other].capabilities().comment_when_closed)
-        })
-    {
-        let counterpart = session.mapping.case_id(side).unwrap_or_default().to_owned();
-        let source = Source::Notice(Notice::CounterpartGone);
-        let body = texts::gone(other, &counterpart);
-        let told_before = told_without_answer(session, other, &left, &source).await?;
-        if !told_before {
-            let rules = &deps.settings.rules;
-            session.comment(&CommentToWrite::notice(other, Notice::CounterpartGone, body, rules)).await?;
+    let now = session.started;
+    let grace = deps.settings.missing_grace;
+    let mut found_missing = Missing { since: now, reads: 1, read_at: now };
+    if let Some(earlier) = session.mapping.state.missing[side] {
+        let counts = now - earlier.read_at >= READS_APART.min(grace / 4);
+        found_missing = Missing {
+            since: earlier.since.min(now),
+            reads: earlier.reads.saturating_add(u32::from(counts)),
+            read_at: if counts { now } else { earlier.read_at },
+        };
+    }
+    if session.mapping.state.missing[side] != Some(found_missing) {
+        session.take_lease().await?;
+        session.save(|mapping| mapping.state.missing[side] = Some(found_missing)).await?;
+    }
+    let Missing { since, reads, .. } = found_missing;
+    let not_yet = |why: String| {
+        let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        Err(SyncError::Failed(format!("the {side} case {case} has not been found since {since}: {why}")))
+    };
+    if now - since < grace || reads < READS {
+        let grace = humantime::format_duration(grace.to_std().unwrap_or_default());
+        return not_yet(format!(
+            "its pair ends if it stays missing for {grace} (sync.missing_grace) and {READS} reads; if it exists, give the \
+             connector's user the right to read it"
+        ));
+    }
+    let together = missing_together(deps, session.mapping.id, side, since).await? + 1;
+    if together >= SEVERAL {
+        return not_yet(format!(
+            "{together} cases of that side went missing within an hour, so this is taken for a right that is missing or for an \
+             outage, and no pair ends"
+        ));
+    }
+    if deps.systems[side].any_case(Some(&case)).await?.is_none() {
+        let name = deps.systems[side].capabilities().name;
+        return not_yet(format!("{name} shows no other case either, so nothing says that this one is gone"));
+    }
+    gone(session, side).await
+}
+
+/// Number of other pairs whose case of that side went missing within an hour of `since`.
+async fn missing_together(
+    deps: &Deps,
+    but: MappingId,
+    side: Side,
+    since: DateTime<Utc>,
+) -> Result<usize, SyncError> {
+    let (mut count, mut after) = (0, None);
+    loop {
+        // A missing case is waiting to be carried, so it is among those that need attention.
+        let page = deps.store.list(MappingFilter::NeedsWatching, after, PAGE).await?;
+        let with_it = |mapping: &&CaseMapping| {
+            let missing = mapping.state.missing[side];
+            mapping.id != but
+                && mapping.gone.is_none()
+                && missing.is_some_and(|missing| (missing.since - since).abs() <= TOGETHER)
+        };
+        count += page.mappings.iter().filter(with_it).count();
+        after = page.next;
+        if after.is_none() || count >= SEVERAL {
+            return Ok(count);
         }
     }
+}
+
+/// A case no longer exists: ends the pair (`R20`, `R28`).
+async fn gone(session: &mut Session<'_>, side: Side) -> Result<Done, SyncError> {
+    let other = side.other();
+    session.take_lease().await?;
+    let body = texts::gone(other, &session.name_for_other_side(side));
+    let told = tell_if_possible(session, other, Notice::CounterpartGone, body).await?;
+    end(session, side, |mapping| mapping.state.gone_told = told).await?;
+    Ok(Done::Gone(side))
+}
+
+/// Ends the pair: the case of `side` is no longer there to sync with.
+async fn end(
+    session: &mut Session<'_>,
+    side: Side,
+    mut change: impl FnMut(&mut CaseMapping) + Send,
+) -> Result<(), SyncError> {
+    let now = session.deps.clock.now();
     session
         .save_either(|mapping| {
             mapping.gone = Some(side);
             mapping.resolved_at.get_or_insert(now);
             mapping.waiting = Sides::default();
-            mapping.pending.retain(|pending| pending.source != Source::Notice(Notice::CounterpartGone));
+            mapping.pending.retain(|pending| !matches!(pending.source, Source::Notice(_)));
             mapping.pending_creation = None;
             mapping.pending_status = None;
             mapping.last_error = None;
+            change(mapping);
+        })
+        .await
+}
+
+/// Says something once on a case, if that is there and takes it. Returns whether it was said, now or by an earlier try.
+async fn tell_if_possible(
+    session: &mut Session<'_>,
+    side: Side,
+    notice: Notice,
+    body: String,
+) -> Result<bool, SyncError> {
+    let deps = session.deps;
+    let Some(case) = session.mapping.case_id(side).map(str::to_owned) else { return Ok(false) };
+    let takes_it = deps.systems[side].get(&case).await?.is_some_and(|case| {
+        case.synchronize && (!case.closed || deps.systems[side].capabilities().comment_when_closed)
+    });
+    if !takes_it {
+        return Ok(false);
+    }
+    if !told_without_answer(session, side, &case, &Source::Notice(notice)).await? {
+        session.notice(side, notice, body).await?;
+    }
+    Ok(true)
+}
+
+/// Both cases exist again: somebody restored one of them, or a right that was missing (`R28`). What was written in between is carried by
+/// the sync that follows, since no stamp has moved; the side that was told the contrary is told first.
+async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
+    let Some(side) = session.mapping.gone else { return Ok(()) };
+    session.take_lease().await?;
+    let other = side.other();
+    let under_way = session
+        .mapping
+        .pending
+        .iter()
+        .any(|pending| pending.source == Source::Notice(Notice::CounterpartBack));
+    if session.mapping.state.gone_told && !under_way {
+        let body = texts::back(other, &session.name_for_other_side(side));
+        session.notice(other, Notice::CounterpartBack, body).await?;
+    }
+    session
+        .save(|mapping| {
+            mapping.gone = None;
+            mapping.resolved_at = None;
+            mapping.state.gone_told = false;
+            mapping.state.merged_into = None;
+            mapping.state.missing = Sides::default();
+        })
+        .await
+}
+
+/// The company case was merged into another (`R32`): the pair goes on with that one, or ends if that one has a pair of its own. `None`:
+/// nothing can be made of it, and it counts as closed.
+async fn merged(
+    session: &mut Session<'_>,
+    company: &Case,
+    request: &Request<'_>,
+) -> Result<Option<Done>, SyncError> {
+    let deps = session.deps;
+    let Some(into) = company.merged_into.as_deref() else { return Ok(None) };
+    if session.mapping.gone.is_some() && session.mapping.state.merged_into.as_deref() == Some(into) {
+        return Ok(Some(Done::Gone(Side::Company)));
+    }
+    let Some(survivor) = deps.systems[Side::Company].get(into).await? else { return Ok(None) };
+    let Ok(id) = CompanyCaseId::parse(&survivor.id) else { return Ok(None) };
+    if request.mode == Mode::DryRun {
+        return Ok(Some(Done::Planned(vec![format!(
+            "go on with company case {id}, into which this one was merged"
+        )])));
+    }
+    session.take_lease().await?;
+    let from = texts::company_name(company, deps.home()).to_string();
+    let name = texts::company_name(&survivor, deps.home()).to_string();
+    if let Some(other) = deps.store.find_by_company(&id).await? {
+        let is_new = !other.is_linked() && other.pending_creation.is_none();
+        if !is_new {
+            let body = texts::merged(&from, &name, Merged::Ended);
+            tell_if_possible(session, Side::Google, Notice::Merged, body).await?;
+            let into = into.to_owned();
+            end(session, Side::Company, |mapping| mapping.state.merged_into = Some(into.clone())).await?;
+            return Ok(Some(Done::Gone(Side::Company)));
+        }
+        // Only just seen, and nothing was done for it yet: it is this pair's.
+        deps.store.delete(&other).await?;
+    }
+    let outcome = if survivor.synchronize { Merged::HandedOver } else { Merged::Unflagged };
+    tell_if_possible(session, Side::Google, Notice::Merged, texts::merged(&from, &name, outcome)).await?;
+    let now = deps.clock.now();
+    session
+        .save(|mapping| {
+            mapping.company_case_id = Some(id.clone());
+            mapping.linked_at = Some(now);
+            mapping.recover();
+            mapping.born_open();
+            mapping.carried_updated_at[Side::Company] = None;
+            mapping.pending.retain(|pending| pending.side != Side::Company);
+            for side in Side::BOTH {
+                mapping.waiting[side].get_or_insert(Waiting { since: now, case_updated_at: None });
+            }
         })
         .await?;
-    Ok(Done::Gone(side))
+    session.save_either(|_| {}).await?;
+    let queued = poll::queue_waiting(deps, &session.mapping, now).await;
+    queued.map_err(|error| SyncError::Failed(error.to_string()))?;
+    Ok(Some(Done::HandedOver(id)))
+}
+
+/// The company case names a counterpart that it cannot have (`R31`, `R38`): that is said once, and looked at again whenever the case
+/// changes. `None`: it no longer does, and the sync goes on.
+async fn conflicting(
+    session: &mut Session<'_>,
+    ours: &Case,
+    conflict: &Conflict,
+    request: &Request<'_>,
+) -> Result<Option<Done>, SyncError> {
+    let deps = session.deps;
+    if request.mode == Mode::DryRun {
+        return Ok(Some(Done::Planned(vec![format!("nothing: {}", conflict.reason)])));
+    }
+    if !ours.synchronize || ours.closed {
+        deps.store.delete(&session.mapping).await?;
+        return Ok(Some(Done::Conflict("it is not synchronised any more, and is forgotten".to_owned())));
+    }
+    let Some(id) = session.mapping.company_case_id.clone() else { return Ok(None) };
+    let name = FirstSeen::Company(id);
+    let found = Found::from(ours);
+    let reason = match claim(deps, &name, &found).await? {
+        Claim::Conflict(reason) => reason,
+        Claim::None => {
+            session.take_lease().await?;
+            session.save(|mapping| mapping.state.conflict = None).await?;
+            return Ok(None);
+        }
+        Claim::Unmapped(other) => {
+            session.take_lease().await?;
+            let now = deps.clock.now();
+            session
+                .save(|mapping| {
+                    set_name(mapping, &other);
+                    mapping.linked_at = Some(now);
+                    mapping.recover();
+                    mapping.state.conflict = None;
+                })
+                .await?;
+            return Ok(None);
+        }
+        Claim::Waits(existing) => {
+            deps.store.delete(&session.mapping).await?;
+            complete(deps, *existing, &name, &found, session.started).await?;
+            return Ok(Some(Done::Conflict(
+                "it belongs to a pair now, whose own sync carries it".to_owned(),
+            )));
+        }
+    };
+    session.take_lease().await?;
+    if !conflict.told {
+        let body = texts::conflict(&reason);
+        tell_if_possible(session, Side::Company, Notice::Conflict, body).await?;
+    }
+    let waited = session.waited[Side::Company];
+    session
+        .save_either(|mapping| {
+            if let Some(conflict) = &mut mapping.state.conflict {
+                conflict.reason.clone_from(&reason);
+                conflict.told = true;
+            }
+            mapping.carried_updated_at[Side::Company] = ours.updated_at;
+            if mapping.waiting[Side::Company] == waited {
+                mapping.waiting[Side::Company] = None;
+            }
+            mapping.last_error = None;
+        })
+        .await?;
+    Ok(Some(Done::Conflict(reason)))
 }
 
 /// Whether a notice whose answer was lost stands on the case after all (`R13`).
@@ -547,8 +1050,8 @@ async fn told_without_answer(
         return Ok(false);
     };
     let system = &session.deps.systems[side];
-    // It is said once in a pair's life: however old it is, it is the one.
-    if !outcomes(system.as_ref(), case, pending, None).await?.is_empty() {
+    let found = outcomes(system.as_ref(), case, pending, None).await?;
+    if found.iter().any(|comment| !session.mapping.ledger.wrote(side, ItemKind::Comment, &comment.id)) {
         return Ok(true);
     }
     if session.deps.clock.now() < pending.attempted_at + system.capabilities().write_settles {
@@ -593,10 +1096,11 @@ fn describe(plan: &Plan) -> Vec<String> {
             format!("note that the {} case cannot be reopened as the {side} case was", side.other())
         }
         Action::RefusedReopening(None) => "note that both cases are closed again".to_owned(),
+        Action::ForgetLeftOpen => "note that the company case is open again".to_owned(),
     });
     actions
         .chain(plan.waits.iter().map(|wait| format!("wait: {wait}")))
-        .chain(plan.warnings.iter().map(|warning| format!("warning: {warning}")))
+        .chain(plan.warnings.iter().map(|(_, warning)| format!("warning: {warning}")))
         .collect()
 }
 

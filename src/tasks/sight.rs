@@ -1,0 +1,427 @@
+//! How far back a poll looks (`R6`, `R27`, `R36`), and what proves that it would have been shown what is there (`R26`).
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::Deps;
+use super::sync_case::scope_in_name;
+use crate::cases::{ApiError, ApiErrorKind, Found};
+use crate::entities::{Canary, CaseMapping, CompanyCaseId, GoogleCaseName, IndexLag, PollMemory, Side};
+use crate::store::{MappingFilter, StoreError, modify};
+
+/// How far the first poll ever looks back (`R6`).
+const FIRST_LOOK: Duration = Duration::days(30);
+/// How often a poll looks over the last day (`R27`).
+const SWEEP_DAY_EVERY: Duration = Duration::hours(1);
+/// How often a poll looks over the whole of `max_case_age` (`R27`).
+const SWEEP_ALL_EVERY: Duration = Duration::days(1);
+/// How long a proof of sight, or of identity, is good for. Every proof is a call: with both sides' this is one in seven minutes.
+const PROOF_AGE: Duration = Duration::minutes(15);
+/// How far a clock may be corrected without the search being made again.
+const CORRECTION: Duration = Duration::minutes(1);
+/// The most scopes that a canary is kept for.
+const MOST_SCOPES: usize = 64;
+/// How many open mappings are looked at to find another canary.
+const CANDIDATES: usize = 200;
+/// A change that is found so long after the poll that should have found it was shown late by the index.
+const SHOWN_LATE: Duration = Duration::seconds(10);
+/// For how long the longest lag of an index is remembered.
+const LAG_AGE: Duration = Duration::days(1);
+
+/// Horizon of a poll. All times are the searched system's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Beginning of the search.
+    pub(super) since: DateTime<Utc>,
+    /// What was updated before this is found by a sweep only.
+    pub(super) recent: DateTime<Utc>,
+    /// Up to when everything was shown, as far as earlier polls know.
+    shown_until: Option<DateTime<Utc>>,
+    sweeps_day: bool,
+    sweeps_all: bool,
+}
+
+impl Look {
+    /// The horizon of a poll that begins at `now`, by our clock. `skew` is how far the system's clock is ahead.
+    pub(super) fn new(
+        memory: &PollMemory,
+        last_polled_at: Option<DateTime<Utc>>,
+        (now, skew): (DateTime<Utc>, Duration),
+        window: Duration,
+        max_case_age: Duration,
+    ) -> Self {
+        let theirs = plus(now, skew);
+        // A watermark that lies in the future was set by a clock that was ahead (R36).
+        let of_version_0_1 = || last_polled_at.map(|at| plus(at.min(now), skew));
+        let shown_until = memory.shown_until.or_else(of_version_0_1).map(|until| until.min(theirs));
+        let Some(until) = shown_until else {
+            let since = minus(theirs, FIRST_LOOK);
+            return Self { since, recent: since, shown_until, sweeps_day: true, sweeps_all: true };
+        };
+        let recent = minus(until, window);
+        let is_due =
+            |swept: Option<DateTime<Utc>>, every| swept.is_none_or(|at| at > now || now - at >= every);
+        let sweeps_all = is_due(memory.swept_all_at, SWEEP_ALL_EVERY);
+        let sweeps_day = sweeps_all || is_due(memory.swept_day_at, SWEEP_DAY_EVERY);
+        let mut since = recent;
+        if sweeps_day {
+            since = since.min(minus(theirs, Duration::days(1)));
+        }
+        if sweeps_all {
+            since = since.min(minus(theirs, max_case_age));
+        }
+        Self { since, recent, shown_until, sweeps_day, sweeps_all }
+    }
+
+    /// Whether this looks back so much further than `other` that the search has to be made again.
+    pub(super) fn reaches_beyond(&self, other: &Self) -> bool {
+        plus(self.since, CORRECTION) < other.since
+    }
+
+    /// Whether a change was found only because this poll looked further back than the last one would have.
+    pub(super) fn is_late(&self, updated_at: Option<DateTime<Utc>>) -> bool {
+        updated_at.is_some_and(|at| at < self.recent)
+    }
+
+    /// How long the index kept a change back that the last poll should have found; `None` if it did not.
+    pub(super) fn index_lag(
+        &self,
+        updated_at: Option<DateTime<Utc>>,
+        theirs: DateTime<Utc>,
+    ) -> Option<Duration> {
+        let (at, until) = (updated_at?, self.shown_until?);
+        (at < minus(until, SHOWN_LATE)).then(|| theirs - at)
+    }
+
+    /// Notes which sweeps were made.
+    pub(super) fn note(&self, memory: &mut PollMemory, now: DateTime<Utc>) {
+        if self.sweeps_day {
+            memory.swept_day_at = Some(now);
+        }
+        if self.sweeps_all {
+            memory.swept_all_at = Some(now);
+        }
+    }
+}
+
+/// A time so much later; the end of the calendar is the end of it.
+pub(super) fn plus(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+    at.checked_add_signed(by).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+fn minus(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+    at.checked_sub_signed(by).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+/// Remembers the longest lag of the index within a day (`R27`).
+pub(super) fn note_index_lag(memory: &mut PollMemory, lag: Duration, now: DateTime<Utc>) {
+    let seconds = lag.num_seconds();
+    let known = memory.index_lag.filter(|known| now - known.at < LAG_AGE && known.at <= now);
+    if known.is_none_or(|known| known.seconds < seconds) {
+        memory.index_lag = Some(IndexLag { seconds, at: now });
+    }
+}
+
+/// Notes that a linked, open case was shown: it can be the canary of its scope.
+pub(super) fn note_shown(memory: &mut PollMemory, side: Side, case: &Found, now: DateTime<Utc>) {
+    let scope = case.scope.clone().or_else(|| scope_in_name(side, &case.id)).unwrap_or_default();
+    if memory.canaries.len() < MOST_SCOPES || memory.canaries.contains_key(&scope) {
+        memory.canaries.insert(scope, Canary { case: case.id.clone(), seen_at: now });
+    }
+}
+
+/// Why a poll cannot believe what it was shown.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Doubt {
+    /// The system does not show what it has to show; since when, by our clock, that may be so.
+    #[error("{reason}")]
+    Unseen { reason: String, since: DateTime<Utc> },
+    /// It could not be asked.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a search brought, as far as its proof is concerned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown {
+    /// It found something.
+    pub(super) found: bool,
+    /// Its answers showed that the system knows the connector as itself.
+    pub(super) identified: bool,
+}
+
+/// Makes sure that the system would have shown what is there, with one call at most where all is well (`R26`). Returns whether this poll
+/// has a proof: an empty answer without one is believed for now, but the next poll looks back over its time again.
+pub(super) async fn prove(
+    deps: &Deps,
+    side: Side,
+    memory: &mut PollMemory,
+    shown: Shown,
+    now: DateTime<Utc>,
+) -> Result<bool, Doubt> {
+    let emptied = !shown.found && memory.found_last;
+    memory.found_last = shown.found;
+    if shown.identified {
+        memory.identified_at = Some(now);
+    }
+    if shown.found {
+        memory.seen_at = Some(now);
+    }
+    let is_stale = |at: Option<DateTime<Utc>>| at.is_none_or(|at| at > now || now - at >= PROOF_AGE);
+    if memory.canaries.is_empty() && is_stale(memory.seen_at) {
+        choose_canary(deps, side, memory).await?;
+    }
+    let oldest = memory.canaries.iter().min_by_key(|(_, canary)| canary.seen_at);
+    let oldest = oldest.map(|(scope, canary)| (scope.clone(), canary.clone()));
+    let sight_is_stale = match &oldest {
+        Some((_, canary)) => is_stale(Some(canary.seen_at)),
+        None => is_stale(memory.seen_at),
+    };
+    // Each side has every other minute for such calls, so that no minute has two of them.
+    let turn = now.timestamp().div_euclid(60).rem_euclid(2) == i64::from(side == Side::Google);
+    let must = emptied || memory.doubt.is_some() || memory.seen_at.is_none();
+    let is_due = sight_is_stale || is_stale(memory.identified_at);
+    if !(must || (turn && is_due)) {
+        return Ok(shown.found);
+    }
+    memory.probed_at = Some(now);
+    let sees = match oldest {
+        Some((scope, canary)) if must || sight_is_stale => {
+            see_canary(deps, side, memory, &scope, &canary, now).await?;
+            true
+        }
+        Some(_) => {
+            deps.systems[side].identify().await?;
+            false
+        }
+        None if shown.found && !sight_is_stale => {
+            deps.systems[side].identify().await?;
+            false
+        }
+        None => deps.systems[side].any_case(None).await?.is_some(),
+    };
+    memory.identified_at = Some(now);
+    if sees {
+        memory.seen_at = Some(now);
+    }
+    Ok(sees || shown.found)
+}
+
+/// Chooses an open linked case as a canary, where no poll has found one yet.
+async fn choose_canary(deps: &Deps, side: Side, memory: &mut PollMemory) -> Result<(), Doubt> {
+    let page = deps.store.list(MappingFilter::Open, None, CANDIDATES).await?;
+    let chosen = page.mappings.iter().rev().find(|mapping| is_candidate(mapping, side));
+    if let Some(mapping) = chosen
+        && let Some(case) = mapping.case_id(side)
+    {
+        let scope = scope_of(mapping, side);
+        // It was seen when it was last carried.
+        let seen_at = mapping.stored_synced_at(side).unwrap_or(mapping.created_at);
+        memory.canaries.insert(scope, Canary { case: case.to_owned(), seen_at });
+    }
+    Ok(())
+}
+
+fn scope_of(mapping: &CaseMapping, side: Side) -> String {
+    let known = mapping.state.scope[side].clone();
+    known.or_else(|| scope_in_name(side, mapping.case_id(side)?)).unwrap_or_default()
+}
+
+/// Whether a mapping's case of that side has to be shown by its system.
+fn is_candidate(mapping: &CaseMapping, side: Side) -> bool {
+    mapping.is_linked()
+        && mapping.is_open()
+        && mapping.gone.is_none()
+        && mapping.state.missing[side].is_none()
+        && (side == Side::Google || !mapping.paused)
+}
+
+/// Reads a canary. If it is not shown, another open linked case of its scope, or any case of that scope, may prove that it is only this
+/// one that is missing (`R28`).
+async fn see_canary(
+    deps: &Deps,
+    side: Side,
+    memory: &mut PollMemory,
+    scope: &str,
+    canary: &Canary,
+    now: DateTime<Utc>,
+) -> Result<(), Doubt> {
+    let Some(trouble) = unseen(deps, side, &canary.case).await? else {
+        memory.canaries.insert(scope.to_owned(), Canary { seen_at: now, ..canary.clone() });
+        return Ok(());
+    };
+    memory.canaries.remove(scope);
+    let mapping = match side {
+        Side::Google => match GoogleCaseName::parse(&canary.case) {
+            Ok(name) => deps.store.find_by_google(&name).await?,
+            Err(_) => None,
+        },
+        Side::Company => match CompanyCaseId::parse(&canary.case) {
+            Ok(id) => deps.store.find_by_company(&id).await?,
+            Err(_) => None,
+        },
+    };
+    let page = deps.store.list(MappingFilter::Open, None, CANDIDATES).await?;
+    let others = page.mappings.iter().rev().filter(|mapping| {
+        is_candidate(mapping, side)
+            && scope_of(mapping, side) == scope
+            && mapping.case_id(side) != Some(canary.case.as_str())
+    });
+    let other = others.filter_map(|mapping| mapping.case_id(side)).next().map(str::to_owned);
+    let witness = match other {
+        Some(other) => unseen(deps, side, &other).await?.is_none().then_some(other),
+        None => another_of_scope(deps, side, scope, &canary.case).await?,
+    };
+    let is_linked = mapping.as_ref().is_some_and(|mapping| is_candidate(mapping, side));
+    match (witness, is_linked) {
+        (Some(witness), _) => {
+            memory.canaries.insert(scope.to_owned(), Canary { case: witness, seen_at: now });
+            if let Some(mapping) = mapping.filter(|_| is_linked) {
+                look_after(deps, side, mapping, now).await?;
+            }
+            Ok(())
+        }
+        // Nothing in that scope has to be shown any more.
+        (None, false) => Ok(()),
+        (None, true) => {
+            // Kept, so that it is asked for until it is shown.
+            memory.canaries.insert(scope.to_owned(), canary.clone());
+            let name = deps.systems[side].capabilities().name;
+            let place = if scope.is_empty() { String::new() } else { format!(" of {scope}") };
+            Err(Doubt::Unseen {
+                reason: format!(
+                    "{name} does not show the linked case {}{place} any more, nor another one there ({trouble}): nothing that it \
+                     leaves out is believed until it does. Give the connector's user the right to read it again; `casebridge check` \
+                     tries its rights",
+                    canary.case
+                ),
+                since: canary.seen_at,
+            })
+        }
+    }
+}
+
+/// Why a case is not shown; `None` if it is.
+async fn unseen(deps: &Deps, side: Side, case: &str) -> Result<Option<String>, Doubt> {
+    match deps.systems[side].get(case).await {
+        Ok(Some(_)) => Ok(None),
+        Ok(None) => Ok(Some("not found".to_owned())),
+        Err(error) if matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Unauthorized) => {
+            Ok(Some(error.to_string()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Another case of the same scope, if the system shows one.
+async fn another_of_scope(deps: &Deps, side: Side, scope: &str, but: &str) -> Result<Option<String>, Doubt> {
+    let Some(id) = deps.systems[side].any_case(Some(but)).await? else { return Ok(None) };
+    let case = deps.systems[side].get(&id).await?;
+    let found = case.map(|case| super::sync_case::scope_of(side, &case).unwrap_or_default());
+    Ok(found.filter(|found| found == scope).map(|_| id))
+}
+
+/// Has the sync of a case that is missing look at it: no poll will.
+async fn look_after(deps: &Deps, side: Side, mapping: CaseMapping, now: DateTime<Utc>) -> Result<(), Doubt> {
+    let global = deps.store.global().await?;
+    modify(deps.store.as_ref(), mapping, |mapping| {
+        let known = mapping.waiting[side].is_some();
+        mapping.wait(side, &global, now);
+        !known
+    })
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::days(20_000) + Duration::minutes(minute)
+    }
+
+    const WINDOW: Duration = Duration::minutes(5);
+    const AGE: Duration = Duration::days(30);
+
+    fn swept(shown_until: i64, day: i64, all: i64) -> PollMemory {
+        PollMemory {
+            shown_until: Some(at(shown_until)),
+            swept_day_at: Some(at(day)),
+            swept_all_at: Some(at(all)),
+            ..PollMemory::default()
+        }
+    }
+
+    fn look(memory: &PollMemory, last: Option<i64>, now: i64, skew: i64) -> Look {
+        Look::new(memory, last.map(at), (at(now), Duration::minutes(skew)), WINDOW, AGE)
+    }
+
+    #[test]
+    fn the_first_poll_looks_back_a_month() {
+        let first = look(&PollMemory::default(), None, 0, 7);
+        assert_eq!(first.since, at(7) - FIRST_LOOK);
+        assert!(!first.is_late(Some(at(-30_000))) && first.index_lag(Some(at(-30_000)), at(0)).is_none());
+    }
+
+    #[test]
+    fn the_horizon_is_in_the_searched_systems_time_and_never_in_its_future() {
+        let day = |memory: PollMemory| memory;
+        for (memory, last, now, skew, since) in [
+            (day(swept(100, 90, 90)), Some(100), 101, 0, 95),
+            // What was shown counts in their time, wherever our clock is.
+            (day(swept(100, 90, 90)), Some(100), 101, 3, 95),
+            // Ours jumped ahead by two hours, and theirs shows it.
+            (swept(100, 200, 200), Some(100), 221, -120, 95),
+            // It was ahead, and is right again.
+            (swept(220, 100, 100), Some(220), 101, 0, 96),
+        ] {
+            assert_eq!(look(&memory, last, now, skew).since, at(since), "{memory:?} {now} {skew}");
+        }
+        // A database of version 0.1: our own watermark, turned into their time, and everything looked over once.
+        let old = look(&PollMemory::default(), Some(100), 101, -15);
+        assert_eq!((old.recent, old.since), (at(100 - 15) - WINDOW, at(101 - 15) - AGE));
+        let ahead = look(&PollMemory::default(), Some(500), 101, 0);
+        assert_eq!(ahead.recent, at(101) - WINDOW);
+    }
+
+    #[test]
+    fn a_sweep_looks_over_a_day_every_hour_and_over_everything_every_day() {
+        for (day, all, now, since) in [
+            (100, 100, 159, at(95)),
+            (100, 100, 160, at(160) - Duration::days(1)),
+            (1500, 100, 1540, at(1540) - AGE),
+            // Swept in the future: by a clock that was ahead.
+            (5000, 100, 160, at(160) - Duration::days(1)),
+            (100, 5000, 101, at(101) - AGE),
+        ] {
+            assert_eq!(look(&swept(100, day, all), Some(100), now, 0).since, since, "{day} {all} {now}");
+        }
+    }
+
+    #[test]
+    fn what_a_sweep_alone_finds_is_late_and_shows_how_late_the_index_is() {
+        let look = look(&swept(100, 90, 90), Some(100), 101, 0);
+        assert!(!look.is_late(Some(at(95))) && look.is_late(Some(at(94))) && !look.is_late(None));
+        assert_eq!(look.index_lag(Some(at(100)), at(101)), None);
+        assert_eq!(look.index_lag(Some(at(98)), at(101)), Some(Duration::minutes(3)));
+        let mut memory = PollMemory::default();
+        note_index_lag(&mut memory, Duration::minutes(3), at(101));
+        note_index_lag(&mut memory, Duration::minutes(1), at(102));
+        assert_eq!(memory.index_lag, Some(IndexLag { seconds: 180, at: at(101) }));
+        note_index_lag(&mut memory, Duration::minutes(1), at(101) + LAG_AGE);
+        assert_eq!(memory.index_lag.map(|lag| lag.seconds), Some(60), "the longest within a day");
+    }
+
+    #[test]
+    fn no_time_of_the_calendar_is_too_far() {
+        for now in [DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC] {
+            for skew in [Duration::days(-4_000), Duration::zero(), Duration::days(4_000)] {
+                let memory = PollMemory { shown_until: Some(now), ..PollMemory::default() };
+                let _ = Look::new(&memory, Some(now), (now, skew), WINDOW, Duration::days(1_000_000));
+                let _ = Look::new(&PollMemory::default(), None, (now, skew), WINDOW, AGE);
+            }
+        }
+    }
+}
