@@ -92,7 +92,7 @@ impl World {
         mapping.linked_at = Some(now);
         mapping.waiting = Sides::default();
         mapping.carried_updated_at = Sides { google: Some(now), company: Some(now) };
-        mapping.set_stored_synced_at(Side::Google, now);
+        mapping.move_stored_synced_at(Side::Google, now);
         mapping.record(Entry {
             side: Side::Google,
             kind: ItemKind::Comment,

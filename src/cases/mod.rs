@@ -67,6 +67,9 @@ impl Closing {
 pub struct ClosingSet(u8);
 
 impl ClosingSet {
+    /// Solved, and closed where the system knows no more: the default.
+    pub const SOLVED: Self = Self(1 << Closing::Solved as u8 | 1 << Closing::Closed as u8);
+
     /// Whether `closing` is among them.
     #[must_use]
     pub const fn contains(self, closing: Closing) -> bool {
@@ -75,9 +78,8 @@ impl ClosingSet {
 }
 
 impl Default for ClosingSet {
-    /// Solved, and closed where the system knows no more.
     fn default() -> Self {
-        [Closing::Solved, Closing::Closed].into_iter().collect()
+        Self::SOLVED
     }
 }
 

@@ -515,7 +515,7 @@ mod tests {
         let global = Global { google_last_polled_at: Some(at(50)), ..Global::default() };
         let mut mapping = mapping();
         mapping.waiting[Side::Google] = None;
-        mapping.set_stored_synced_at(Side::Google, at(10));
+        mapping.move_stored_synced_at(Side::Google, at(10));
         for (now, since) in [(60, 50), (70, 50)] {
             assert_eq!(mapping.wait(Side::Google, &global, at(now)).since, at(since));
             assert_eq!(mapping.synced_at(Side::Google, &global), Some(at(50)));

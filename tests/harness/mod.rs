@@ -21,7 +21,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
-use casebridge::cases::{CaseSystem, Visibility};
+use casebridge::cases::{CaseSystem, ClosingSet, Visibility};
 use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
 use casebridge::config::{Platform, Secret};
 use casebridge::csapi::{Csapi, CsapiSettings};
@@ -73,6 +73,7 @@ impl Default for Options {
                 switches,
                 carry_internal_comments: false,
                 comment_visibility: Visibility::Internal,
+                close_on: ClosingSet::default(),
             },
             backend: None,
         }
@@ -180,6 +181,9 @@ impl World {
                 deadline: StdDuration::from_mins(1),
                 lease: Duration::minutes(2),
                 syncs_per_minute: 100_000,
+                missing_grace: Duration::hours(1),
+                give_up_after: Duration::hours(12),
+                adopt_claims: false,
             },
             metrics,
             stop: CancellationToken::new(),

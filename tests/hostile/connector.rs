@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
-use casebridge::cases::Visibility;
+use casebridge::cases::{ClosingSet, Visibility};
 use casebridge::clock::ManualClock;
 use casebridge::config::{Platform, Secret};
 use casebridge::entities::{Sides, ToleranceTable};
@@ -84,6 +84,7 @@ impl Connector {
                     switches,
                     carry_internal_comments: false,
                     comment_visibility: Visibility::Internal,
+                    close_on: ClosingSet::default(),
                 },
                 windows: Sides { google: Duration::minutes(30), company: Duration::minutes(5) },
                 max_case_age: Duration::days(30),
@@ -92,6 +93,9 @@ impl Connector {
                 deadline: StdDuration::from_secs(20),
                 lease: Duration::minutes(2),
                 syncs_per_minute: 100_000,
+                missing_grace: Duration::hours(1),
+                give_up_after: Duration::hours(12),
+                adopt_claims: false,
             },
             metrics: metrics.clone(),
             stop: CancellationToken::new(),

@@ -90,14 +90,19 @@ proptest! {
     fn a_case_arrives_whole_and_within_the_limits_of_every_system(title in text(), description in text()) {
         for (name, system) in systems() {
             for from in Side::BOTH {
-                let made = texts::mirrored(from, "10001", &title, &description, &system);
+                let company = markers::CompanyCase { id: "10001", key: Some("SUP-1"), address: Some("https://desk.example") };
+                let header = match from {
+                    Side::Google => markers::COMPANY_DESCRIPTION_HEADER.to_owned(),
+                    Side::Company => markers::google_description_header(&company),
+                };
+                let made = texts::mirrored(from, &header, &title, &description, &system);
                 prop_assert!(system.title_limit.holds(&made.title), "{}: {}", name, made.title);
                 prop_assert!(system.description_limit.holds(&made.description), "{}", name);
                 prop_assert!(made.further.iter().all(|part| system.comment_limit.holds(part)), "{}", name);
                 let together: String = std::iter::once(made.description.as_str()).chain(made.further.iter().map(String::as_str)).map(body).collect();
                 prop_assert!(together.ends_with(&texts::carried(&description, &system)), "{}", name);
                 let named = markers::company_case_of_description(&made.description);
-                prop_assert_eq!(named, (from == Side::Company).then_some("10001"), "{}", name);
+                prop_assert_eq!(named.map(|company| company.id), (from == Side::Company).then_some("10001"), "{}", name);
                 for (index, part) in made.further.iter().enumerate() {
                     prop_assert_eq!(texts::description_part(from, part), u32::try_from(index + 2).ok());
                 }
@@ -122,21 +127,22 @@ proptest! {
 
     /// Only what is exactly so is one; and what is written is read.
     #[test]
-    fn markers_go_round(id in "[0-9a-zA-Z_-][0-9a-zA-Z._-]{0,60}", before in "\\PC{0,5}", after in "(\r\n|\n)\\PC{0,40}") {
-        let header = markers::google_description_header(&id);
+    fn markers_go_round(id in "[0-9a-zA-Z_-][0-9a-zA-Z._-]{0,60}", place in "(https://[a-z.:0-9/?=-]{1,40})?", before in "\\PC{0,5}", after in "(\r\n|\n)\\PC{0,40}") {
+        let company = markers::CompanyCase { id: &id, key: None, address: Some(place.as_str()).filter(|place| !place.is_empty()) };
+        let header = markers::google_description_header(&company);
         let description = format!("{header}{after}");
-        prop_assert_eq!(markers::company_case_of_description(&description), Some(id.as_str()));
+        prop_assert_eq!(markers::company_case_of_description(&description), Some(company));
         let other = format!("{before}{header}");
         let named = markers::company_case_of_description(&other);
         prop_assert_eq!(named.is_some(), before.is_empty(), "{:?}", other);
-        prop_assert_eq!(texts::recognise_notice(&markers::now_syncing(&id)), Some(casebridge::entities::Notice::NowSyncing));
+        prop_assert_eq!(texts::recognise_notice(&markers::now_syncing(&company)), Some(casebridge::entities::Notice::NowSyncing));
     }
 
     #[test]
     fn no_text_is_taken_for_a_description_of_ours_unless_it_begins_as_one(said in text()) {
-        if let Some(id) = markers::company_case_of_description(&said) {
-            prop_assert!(CompanyCaseId::parse(id).is_ok());
-            prop_assert!(said.starts_with(&markers::google_description_header(id)));
+        if let Some(company) = markers::company_case_of_description(&said) {
+            prop_assert!(CompanyCaseId::parse(company.id).is_ok());
+            prop_assert!(said.starts_with(&markers::google_description_search(company.id)));
         }
     }
 

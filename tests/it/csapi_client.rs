@@ -64,6 +64,11 @@ fn upstream(url: &Url, credentials: Arc<dyn Credentials>) -> Arc<Upstream> {
 }
 
 /// A sandbox that serves, its clock, and the client.
+/// A company case as version 0.1 named it.
+const fn named(id: &str) -> markers::CompanyCase<'_> {
+    markers::CompanyCase { id, key: None, address: None }
+}
+
 struct World {
     sandbox: SandboxCsapi,
     clock: Arc<ManualClock>,
@@ -107,7 +112,10 @@ fn client_of(server: &Scripted) -> Csapi {
 fn new_case(counterpart: &str) -> NewCase {
     NewCase {
         title: "Disk full 💾".to_owned(),
-        description: format!("{}\nIt is \"full\"\n\\o/", markers::google_description_header(counterpart)),
+        description: format!(
+            "{}\nIt is \"full\"\n\\o/",
+            markers::google_description_header(&named(counterpart))
+        ),
         priority: Some(Priority::P3),
         counterpart: counterpart.to_owned(),
         idempotency_key: "creation".to_owned(),
@@ -382,25 +390,28 @@ async fn the_case_that_mirrors_a_company_case_is_found_by_exact_words_only() {
     let world = World::new().await;
     let header = markers::google_description_header;
     // What a search for the words finds as well.
-    world.open("quoted", &format!("They wrote:\n{}", header("77")));
-    world.open("longer", &header("77-b"));
+    world.open("quoted", &format!("They wrote:\n{}", header(&named("77"))));
+    world.open("longer", &header(&named("77-b")));
     world.open("title", "x");
-    world.sandbox.set_display_name(&world.open("t", "x"), &header("77")).unwrap();
+    world.sandbox.set_display_name(&world.open("t", "x"), &header(&named("77"))).unwrap();
     let talk = world.open("talk", "x");
-    let quote = format!("He said: {}", markers::now_syncing("77"));
+    let quote = format!("He said: {}", markers::now_syncing(&named("77")));
     world.sandbox.add_comment(&talk, Author::customer("Jane Roe"), &quote).unwrap();
-    world.sandbox.add_comment(&talk, Author::customer("Jane Roe"), &markers::now_syncing("77-b")).unwrap();
+    world
+        .sandbox
+        .add_comment(&talk, Author::customer("Jane Roe"), &markers::now_syncing(&named("77-b")))
+        .unwrap();
     assert_eq!(world.csapi.find_counterpart("77", None).await.unwrap(), None);
 
     let by_comment = world.open("by comment", "x");
     world
         .sandbox
-        .add_comment(&by_comment, Author::customer("Jane Roe"), &markers::now_syncing("77"))
+        .add_comment(&by_comment, Author::customer("Jane Roe"), &markers::now_syncing(&named("77")))
         .unwrap();
-    let of_another = world.open("of another", &header("78"));
+    let of_another = world.open("of another", &header(&named("78")));
     world
         .sandbox
-        .add_comment(&of_another, Author::customer("Jane Roe"), &markers::now_syncing("79"))
+        .add_comment(&of_another, Author::customer("Jane Roe"), &markers::now_syncing(&named("79")))
         .unwrap();
     let find = async |id: &str| world.csapi.find_counterpart(id, None).await.unwrap().map(|case| case.id);
     assert_eq!(find("77").await, Some(by_comment));
@@ -408,9 +419,9 @@ async fn the_case_that_mirrors_a_company_case_is_found_by_exact_words_only() {
     assert_eq!(find("79").await, None, "a description that names another case outweighs a comment");
 
     world.clock.advance(TimeDelta::seconds(1));
-    let older = world.open("older", &format!("{}\nIt is full", header("77")));
+    let older = world.open("older", &format!("{}\nIt is full", header(&named("77"))));
     world.clock.advance(TimeDelta::seconds(1));
-    let newer = world.open("newer", &format!("{}\r\nIt is full", header("77")));
+    let newer = world.open("newer", &format!("{}\r\nIt is full", header(&named("77"))));
     for order in [Order::NewestFirst, Order::OldestFirst] {
         world.sandbox.adjust(|switches| switches.case_order = order);
         assert_eq!(find("77").await, Some(older.clone()), "a description outweighs a comment; not {newer}");

@@ -1,18 +1,23 @@
 //! The pure planner (`R11`): two sides and a mapping in, actions out. Nothing here does I/O.
 
-use casebridge::cases::{Attachment, Capabilities, Case, Comment, TextLimit, Visibility, markers};
+use casebridge::cases::{
+    Attachment, Capabilities, Case, ClosingSet, Comment, TextLimit, Visibility, markers,
+};
 use casebridge::entities::{
     CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, Pending, PendingStatus,
     Priority, PriorityReading, Side, Sides, Source,
 };
 use casebridge::sync::{
-    Action, Left, Pair, Plan, Rules, Snapshot, Strangers, Switches, left_on, plan, texts,
+    Action, Clocks, Left, Pair, Plan, Rules, Snapshot, Strangers, Switches, left_on, plan, texts,
 };
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
 
 const GOOGLE: &str = "organizations/1/cases/2";
 const COMPANY: &str = "10001";
+const HOME: &str = "https://desk.example";
+const NAMED: markers::CompanyCase<'static> =
+    markers::CompanyCase { id: COMPANY, key: None, address: Some(HOME) };
 
 fn at(minute: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + Duration::days(20_000) + Duration::minutes(minute)
@@ -40,6 +45,7 @@ const RULES: Rules = Rules {
     switches: Switches { creation: true, comments: true, attachments: true, priority: true, status: true },
     carry_internal_comments: false,
     comment_visibility: Visibility::Public,
+    close_on: ClosingSet::SOLVED,
 };
 
 /// A linked pair and what the planner is told about its systems. Acts on itself as the tasks do on real systems.
@@ -61,6 +67,8 @@ impl World {
         let mut mapping = CaseMapping::first_seen(FirstSeen::Google(name), Some(Priority::P2), None, at(0));
         mapping.company_case_id = Some(CompanyCaseId::parse(COMPANY).unwrap());
         mapping.linked_at = Some(at(0));
+        mapping.state.agreed_priority = Some(Priority::P2);
+        mapping.state.agreed_closed = Some(false);
         mapping.ledger.record(Entry {
             side: Side::Google,
             kind: ItemKind::Comment,
@@ -83,7 +91,7 @@ impl World {
             synchronize: true,
             ..Case::default()
         };
-        let said = comment("1", 0, &markers::now_syncing(COMPANY));
+        let said = comment("1", 0, &markers::now_syncing(&NAMED));
         Self {
             mapping,
             google: Snapshot { case: case(GOOGLE, None), comments: vec![said], attachments: vec![] },
@@ -102,7 +110,11 @@ impl World {
             google: &self.google,
             company: &self.company,
             strangers: &self.strangers,
-            now: self.now,
+            clocks: Clocks {
+                now: self.now,
+                skew: Sides { google: Duration::zero(), company: Duration::zero() },
+            },
+            home: Some(HOME),
         }
     }
 
@@ -193,7 +205,11 @@ impl World {
             Action::SetPriority { side, priority } => {
                 self.snapshot(*side).case.priority = PriorityReading::exactly(*priority);
             }
-            Action::AgreeOnPriority(priority) => self.mapping.priority = Some(*priority),
+            Action::AgreeOnPriority(priority) => {
+                self.mapping.priority = Some(*priority);
+                self.mapping.state.agreed_priority = Some(*priority);
+            }
+            Action::ForgetLeftOpen => self.mapping.state.left_open_told = false,
             Action::Close { side } => self.set_closed(*side, true),
             Action::Reopen { side } => {
                 assert!(self.facts[*side].reopen, "reopened what cannot be reopened");
@@ -202,10 +218,12 @@ impl World {
             Action::ForgetStatus => self.mapping.pending_status = None,
             Action::Resolve(at) => {
                 self.mapping.resolved_at = Some(*at);
+                self.mapping.state.agreed_closed = Some(true);
                 self.mapping.pending_status = None;
             }
             Action::Unresolve => {
                 self.mapping.resolved_at = None;
+                self.mapping.state.agreed_closed = Some(false);
                 self.mapping.pending_status = None;
                 self.mapping.reopen_refused = Sides::default();
             }
@@ -545,6 +563,7 @@ fn the_status_is_merged_three_ways() {
         let mut world = World::new();
         world.facts.google.reopen = false;
         world.mapping.resolved_at = resolved.then(|| at(50));
+        world.mapping.state.agreed_closed = Some(resolved);
         world.mapping.reopen_refused = Sides { google: refused == "google", company: refused == "company" };
         world.google.case.closed = google;
         world.company.case.closed = company;
@@ -601,6 +620,7 @@ fn what_a_change_of_status_without_an_answer_left_is_no_persons_doing() {
         let mut world = World::new();
         world.facts.google.reopen = false;
         world.mapping.resolved_at = resolved.then(|| at(50));
+        world.mapping.state.agreed_closed = Some(resolved);
         let attempted_at = world.now - Duration::minutes(ago);
         world.mapping.pending_status = Some(PendingStatus { side, closed: close, attempted_at });
         world.google.case.closed = google;
@@ -702,6 +722,7 @@ fn worlds() -> impl Strategy<Value = World> {
             let mut world = World::new();
             world.mapping.paused = paused;
             world.mapping.resolved_at = resolved.then(|| at(40));
+            world.mapping.state.agreed_closed = Some(resolved);
             for (side, (comments, files, priority, closed)) in
                 [(Side::Google, google), (Side::Company, company)]
             {

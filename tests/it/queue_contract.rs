@@ -213,7 +213,7 @@ pub(crate) fn task(kind: TaskKind, number: u32) -> QueuedTask {
 
 /// The same, with a name of its own.
 pub(crate) fn named(kind: TaskKind, number: u32) -> QueuedTask {
-    let name = TaskName::new(kind, &number.to_string(), "2026-01-01T00:00:00Z");
+    let name = TaskName::new(kind, None, &number.to_string(), "2026-01-01T00:00:00Z");
     QueuedTask { name: Some(name), ..task(kind, number) }
 }
 

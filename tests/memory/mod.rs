@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
-    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, ClosingSet, Comment, Download,
+    Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use casebridge::clock::{Clock as _, ManualClock, SharedClock};
 use casebridge::entities::{Priority, PriorityReading, Side, Sides, ToleranceTable};
@@ -274,7 +274,12 @@ pub(crate) fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> Tas
     let switches =
         Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
     TaskSettings {
-        rules: Rules { switches, carry_internal_comments: false, comment_visibility: Visibility::Public },
+        rules: Rules {
+            switches,
+            carry_internal_comments: false,
+            comment_visibility: Visibility::Public,
+            close_on: ClosingSet::default(),
+        },
         windows: Sides { google: Duration::minutes(30), company: Duration::minutes(30) },
         max_case_age: Duration::days(30),
         retention: Duration::days(30),
@@ -282,5 +287,8 @@ pub(crate) fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> Tas
         deadline: std::time::Duration::from_mins(10),
         lease: Duration::minutes(20),
         syncs_per_minute,
+        missing_grace: Duration::hours(1),
+        give_up_after: Duration::hours(12),
+        adopt_claims: false,
     }
 }

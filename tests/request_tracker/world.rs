@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
-use casebridge::cases::{CaseSystem, Check, Visibility};
+use casebridge::cases::{CaseSystem, Check, ClosingSet, Visibility};
 use casebridge::clock::{Clock, SharedClock, SystemClock};
 use casebridge::csapi::{Csapi, CsapiSettings};
 use casebridge::entities::{CaseMapping, Sides, ToleranceTable};
@@ -72,7 +72,12 @@ impl Clock for LateClock {
 pub(crate) fn rules() -> Rules {
     let switches =
         Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
-    Rules { switches, carry_internal_comments: false, comment_visibility: Visibility::Internal }
+    Rules {
+        switches,
+        carry_internal_comments: false,
+        comment_visibility: Visibility::Internal,
+        close_on: ClosingSet::default(),
+    }
 }
 
 /// The connector and both systems.
@@ -144,6 +149,9 @@ impl World {
                 deadline: StdDuration::from_mins(1),
                 lease: Duration::minutes(2),
                 syncs_per_minute: 100_000,
+                missing_grace: Duration::hours(1),
+                give_up_after: Duration::hours(12),
+                adopt_claims: false,
             },
             metrics,
             stop: CancellationToken::new(),

@@ -4,7 +4,7 @@
 
 use casebridge::cases::NewCase;
 use casebridge::entities::{CaseMapping, ItemKind, Priority, Sides};
-use casebridge::sync::horizons;
+use casebridge::sync::{Clocks, horizons};
 use chrono::{DateTime, Duration, Utc};
 
 use crate::generate::DAY;
@@ -650,7 +650,9 @@ fn out_of_reach(world: &mut World, mapping: &CaseMapping) {
     if mapping.gone.is_some() {
         return;
     }
-    let horizons: Sides<Option<DateTime<Utc>>> = horizons(mapping, WINDOWS);
+    let clocks =
+        Clocks { now: real(world.now), skew: Sides { google: Duration::zero(), company: Duration::zero() } };
+    let horizons: Sides<Option<DateTime<Utc>>> = horizons(mapping, WINDOWS, clocks);
     let mut lost = None;
     for side in Side::BOTH {
         let (Some(horizon), Some(card)) =

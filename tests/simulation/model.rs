@@ -179,7 +179,9 @@ impl System {
 impl Card {
     fn shown(&self, side: Side, traits: &Traits) -> Case {
         let counterpart = match side {
-            Google => markers::company_case_of_description(&self.description).map(str::to_owned),
+            Google => {
+                markers::company_case_of_description(&self.description).map(|company| company.id.to_owned())
+            }
             Company => self.google_name.clone(),
         };
         Case {

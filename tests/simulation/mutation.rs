@@ -175,7 +175,7 @@ pub(crate) fn polled(world: &mut World, side: Side, at: DateTime<Utc>) {
     if world.mutation == Some(M::EverythingStamped) {
         let open = world.shelf.mappings.values_mut();
         for mapping in open.filter(|mapping| mapping.is_open() && mapping.waiting == Sides::default()) {
-            mapping.set_stored_synced_at(side, at);
+            mapping.move_stored_synced_at(side, at);
             mapping.version += 1;
             world.writes += 1;
         }

@@ -453,6 +453,7 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
                     priority: setting.priority,
                     status: setting.status,
                 },
+                close_on: casebridge::cases::ClosingSet::SOLVED,
                 carry_internal_comments: setting.carry_internal,
                 comment_visibility: if setting.internal_copies {
                     Visibility::Internal
@@ -467,6 +468,9 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
             deadline: StdDuration::from_secs(setting.deadline.unsigned_abs()),
             lease: Duration::seconds(setting.lease),
             syncs_per_minute: 50,
+            missing_grace: Duration::hours(1),
+            give_up_after: Duration::hours(12),
+            adopt_claims: false,
         },
         metrics: METRICS.get_or_init(Metrics::shared).clone(),
         stop: CancellationToken::new(),

@@ -330,7 +330,7 @@ async fn try_to_lease(
             let lease =
                 Lease { holder: format!("run {task} at {at}"), expires_at: at + Duration::minutes(5) };
             modify(&*store, mapping, |mapping| {
-                let free = mapping.lease_is_free(at);
+                let free = mapping.lease_is_free(at, Duration::days(1));
                 if free {
                     mapping.lease = Some(lease.clone());
                 }
