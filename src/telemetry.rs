@@ -52,6 +52,13 @@ pub struct SideLabels {
     pub side: &'static str,
 }
 
+/// Labels of values that exist once for each upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UpstreamLabels {
+    /// `CSAPI`, `Jira`
+    pub upstream: &'static str,
+}
+
 /// Everything that `GET /metrics` shows. One for each service; nothing is global.
 #[derive(Debug)]
 pub struct Metrics {
@@ -62,6 +69,8 @@ pub struct Metrics {
     pub task_seconds: Family<TaskLabels, Histogram>,
     /// HTTP calls to the upstreams.
     pub upstream_calls: Family<CallLabels, Counter>,
+    /// Seconds by which each upstream's clock is ahead of ours, by its last answers (`R36`).
+    pub clock_skew_seconds: Family<UpstreamLabels, Gauge>,
     /// Things carried.
     pub carried: Family<CarriedLabels, Counter>,
     /// Seconds from the creation of a comment or an attachment to its arrival on the other side.
@@ -93,6 +102,7 @@ impl Default for Metrics {
             tasks: Family::default(),
             task_seconds: Family::new_with_constructor(seconds),
             upstream_calls: Family::default(),
+            clock_skew_seconds: Family::default(),
             carried: Family::default(),
             propagation_seconds: Family::new_with_constructor(latency),
             waiting_mappings: Gauge::default(),
@@ -107,6 +117,11 @@ impl Default for Metrics {
         registry.register("tasks", "Task runs by outcome", metrics.tasks.clone());
         registry.register("task_seconds", "Duration of task runs", metrics.task_seconds.clone());
         registry.register("upstream_calls", "HTTP calls to upstreams", metrics.upstream_calls.clone());
+        registry.register(
+            "clock_skew_seconds",
+            "Time by which an upstream's clock is ahead of the connector's",
+            metrics.clock_skew_seconds.clone(),
+        );
         registry.register("carried", "Things carried to a side", metrics.carried.clone());
         registry.register(
             "propagation_seconds",

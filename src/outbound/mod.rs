@@ -5,6 +5,7 @@
 
 mod credentials;
 mod json;
+mod skew;
 mod streaming;
 mod upstream;
 

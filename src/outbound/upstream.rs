@@ -14,17 +14,18 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::RngExt as _;
 use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use super::credentials::Credentials;
 use super::json;
+use super::skew::{self, News, Skew};
 use super::streaming::{Sending, arriving};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
 use crate::clock::SharedClock;
-use crate::telemetry::{CallLabels, Metrics};
+use crate::telemetry::{CallLabels, Metrics, UpstreamLabels};
 
 /// The largest answer that is read into memory, in bytes. A page of cases fits many times over; downloads are streamed.
 pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -38,9 +39,6 @@ const MAX_LISTING_VALUES: usize = 4 * MAX_VALUES;
 const MAX_MESSAGE: usize = 500;
 /// How much of a refusal is read, in bytes.
 const MAX_REFUSAL: usize = 64 * 1024;
-/// How far apart our clock and an upstream's may be. Google takes a signed request for a token that is a few minutes off; a
-/// minute is a clock that nobody sets.
-const CLOCKS_APART: TimeDelta = TimeDelta::minutes(1);
 /// How long an upstream is waited for that is asked for nothing but its time.
 const TIME_ASKED: Duration = Duration::from_secs(5);
 /// What is shorter is no secret, and would be found in any text.
@@ -227,6 +225,7 @@ pub struct Upstream {
     credentials: Arc<dyn Credentials>,
     clock: SharedClock,
     metrics: Arc<Metrics>,
+    skew: Skew,
 }
 
 impl Upstream {
@@ -245,7 +244,7 @@ impl Upstream {
         // minute. Ten seconds' worth: a task's few calls do not wait, and no minute sees more than 7/6 of the limit.
         let burst = NonZeroU32::new(minute.get() / 6).unwrap_or(NonZeroU32::MIN);
         let limiter = RateLimiter::direct(Quota::per_minute(minute).allow_burst(burst));
-        Ok(Self { settings, http, limiter, credentials, clock, metrics })
+        Ok(Self { settings, http, limiter, credentials, clock, metrics, skew: Skew::default() })
     }
 
     /// What people call it.
@@ -267,6 +266,20 @@ impl Upstream {
     pub fn write_settles(&self) -> chrono::Duration {
         let settles = self.settings.retry.longest_pause + self.settings.timeout;
         chrono::Duration::from_std(settles).unwrap_or(chrono::Duration::hours(1))
+    }
+
+    /// Difference between its clock and ours, theirs minus ours, as the `Date` of its newest answers shows it (`R36`): a running
+    /// median, which a jump of either clock replaces within three answers. Zero where it may be none. `None` before the first
+    /// answer that has a date.
+    #[must_use]
+    pub fn clock_skew(&self) -> Option<TimeDelta> {
+        self.skew.median()
+    }
+
+    /// The same according to the newest answer alone: says at once that a clock may have jumped, and is wrong more often.
+    #[must_use]
+    pub fn latest_skew(&self) -> Option<TimeDelta> {
+        self.skew.latest()
     }
 
     /// An error of this upstream that has no HTTP answer behind it.
@@ -575,6 +588,7 @@ impl Upstream {
             }),
         };
         let mut request = built.map_err(|error| self.transport(&label, &error))?;
+        let asked = tokio::time::Instant::now();
         let outcome = if let Some(sending) = &sending {
             sending.watch(timeout, self.http.execute(request)).await
         } else if streamed {
@@ -591,7 +605,13 @@ impl Upstream {
         let labels = CallLabels { upstream: self.settings.name, method, status };
         self.metrics.upstream_calls.get_or_create(&labels).inc();
         let failure = match outcome {
-            Some(Ok(response)) => return Ok(response),
+            Some(Ok(response)) => {
+                // An upload takes as long as it takes, and is dated at its end, or before.
+                if sending.is_none() {
+                    self.measure_skew(response.headers(), asked.elapsed());
+                }
+                return Ok(response);
+            }
             Some(Err(error)) => self.transport(&label, &error),
             None => self.silence(&label),
         };
@@ -648,21 +668,40 @@ impl Upstream {
         self.clocks_apart(asked.await.ok()?.headers())
     }
 
+    /// Takes an answer's date into account, and warns once while the clocks are apart (`R36`).
+    fn measure_skew(&self, headers: &HeaderMap, round_trip: Duration) {
+        let Some((skew, news)) = self.skew.measure(headers, self.clock.now(), round_trip) else { return };
+        let name = self.settings.name;
+        let labels = UpstreamLabels { upstream: name };
+        self.metrics.clock_skew_seconds.get_or_create(&labels).set(skew.num_seconds());
+        match news {
+            Some(News::Apart(skew)) => tracing::warn!(
+                upstream = name,
+                clock.skew_seconds = skew.num_seconds(),
+                "this machine's clock is {} that of {name}; searches allow for it, tokens and certificates may not: if it is this \
+                 machine that is wrong, set its clock, for example with `timedatectl set-ntp true`; if not, tell whoever runs {name}",
+                apart(skew)
+            ),
+            Some(News::Together(skew)) => tracing::info!(
+                upstream = name,
+                clock.skew_seconds = skew.num_seconds(),
+                "this machine's clock and that of {name} agree again"
+            ),
+            None => {}
+        }
+    }
+
     /// What is to be said if our clock and the upstream's, which dates its answer, are apart.
     fn clocks_apart(&self, headers: &HeaderMap) -> Option<String> {
-        let date = headers.get(DATE)?.to_str().ok()?;
-        let theirs = DateTime::<Utc>::from(httpdate::parse_http_date(date).ok()?);
-        let apart = theirs - self.clock.now();
-        if apart.abs() <= CLOCKS_APART {
-            return None;
-        }
-        let direction = if apart > TimeDelta::zero() { "behind" } else { "ahead of" };
-        let apart = humantime::format_duration(Duration::from_secs(apart.num_seconds().unsigned_abs()));
-        Some(format!(
-            "; this machine's clock is {apart} {direction} that of {}, which dates its answers: set it, for example with \
-             `timedatectl set-ntp true`",
-            self.settings.name
-        ))
+        let skew = skew::date(headers)? - self.clock.now();
+        (skew.abs() > skew::APART).then(|| {
+            format!(
+                "; this machine's clock is {} that of {}, which dates its answers: set it, for example with \
+                 `timedatectl set-ntp true`",
+                apart(skew),
+                self.settings.name
+            )
+        })
     }
 
     /// Where a download is redirected to, if that is allowed.
@@ -768,6 +807,13 @@ impl Upstream {
             Ok(Ok(None) | Err(_)) | Err(_) => shorten(words),
         }
     }
+}
+
+/// How our clock stands to one that is so far ahead of it: `6m behind`.
+fn apart(skew: TimeDelta) -> String {
+    let direction = if skew > TimeDelta::zero() { "behind" } else { "ahead of" };
+    let apart = humantime::format_duration(Duration::from_secs(skew.num_seconds().unsigned_abs()));
+    format!("{apart} {direction}")
 }
 
 /// A text without the secrets of a header, whole or decoded.

@@ -5,11 +5,15 @@
 //!
 //! | request | what it does |
 //! | --- | --- |
-//! | `GET /sandbox/faults` | `{"faults": [...], "search_lag_seconds": N}` |
+//! | `GET /sandbox/faults` | `{"faults": [...], "search_lag_seconds": N, "clock_ahead_seconds": N}` |
 //! | `POST /sandbox/faults` with a [`Fault`] | adds it; answers `{"id": N}` |
 //! | `DELETE /sandbox/faults`, `DELETE /sandbox/faults/{id}` | back to good behaviour, or one fault less |
+//! | `PUT /sandbox/clock` with `{"ahead_seconds": N}` | its clock is that far ahead of the machine's, or behind: in all times and in `Date` |
 //! | `PUT /sandbox/search-lag` with `{"seconds": N}` | searches do not see changes younger than that |
 //! | `GET`, `DELETE /sandbox/calls` | the requests so far; forgets them |
+//!
+//! A sandbox has a clock of its own, [`Faults::clock`], and dates its answers by it ([`Faults::dated`]), as servers do
+//! (RFC 9110, 6.6.1).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,8 +28,11 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, put};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
+
+use crate::clock::{Clock, SharedClock};
 
 /// How many requests the call log holds; the oldest make room.
 pub const CALL_LOG_LENGTH: usize = 20_000;
@@ -39,6 +46,7 @@ struct Inner {
     next_id: u64,
     active: Vec<ActiveFault>,
     search_lag: chrono::Duration,
+    clock_ahead: chrono::Duration,
     calls: VecDeque<Call>,
 }
 
@@ -156,11 +164,12 @@ impl Faults {
         inner.active.len() < before
     }
 
-    /// Takes every fault away and sets the search lag to zero. The call log stays.
+    /// Takes every fault away, and sets the search lag to zero and the clock right. The call log stays.
     pub fn clear(&self) {
         let mut inner = self.lock();
         inner.active.clear();
         inner.search_lag = chrono::Duration::zero();
+        inner.clock_ahead = chrono::Duration::zero();
     }
 
     /// The faults in force, oldest first. One whose `times` are used up stays listed, with its counts, until it is cleared.
@@ -176,6 +185,26 @@ impl Faults {
     /// How far searches lag behind; zero unless set.
     pub fn search_lag(&self) -> chrono::Duration {
         self.lock().search_lag
+    }
+
+    /// From now on, the sandbox's clock is so far ahead of the one that it was made with; behind it, if that is negative.
+    pub fn set_clock_ahead(&self, ahead: chrono::Duration) {
+        self.lock().clock_ahead = ahead;
+    }
+
+    /// How far the sandbox's clock is ahead; zero unless set.
+    pub fn clock_ahead(&self) -> chrono::Duration {
+        self.lock().clock_ahead
+    }
+
+    /// The sandbox's own clock: `clock`, set ahead as [`set_clock_ahead`](Self::set_clock_ahead) says.
+    pub fn clock(&self, clock: SharedClock) -> SharedClock {
+        Arc::new(OwnClock { clock, faults: self.clone() })
+    }
+
+    /// Puts `Date` on every answer, according to `clock`: to be put around all of a sandbox's routes.
+    pub fn dated(router: Router, clock: SharedClock) -> Router {
+        router.layer(middleware::map_response_with_state(clock, date))
     }
 
     /// The last [`CALL_LOG_LENGTH`] requests, oldest first, those that a fault hit included.
@@ -200,6 +229,7 @@ impl Faults {
             .route("/sandbox/faults", get(list_faults).post(add_fault).delete(clear_faults))
             .route("/sandbox/faults/{id}", delete(remove_fault))
             .route("/sandbox/search-lag", put(put_search_lag))
+            .route("/sandbox/clock", put(put_clock))
             .route("/sandbox/calls", get(list_calls).delete(clear_calls))
             .with_state(self.clone())
     }
@@ -343,6 +373,28 @@ async fn trouble(State(layer): State<Layer>, request: Request, next: Next) -> Re
     answer
 }
 
+/// A sandbox's own clock.
+#[derive(Debug)]
+struct OwnClock {
+    clock: SharedClock,
+    faults: Faults,
+}
+
+impl Clock for OwnClock {
+    fn now(&self) -> DateTime<Utc> {
+        let now = self.clock.now();
+        now.checked_add_signed(self.faults.clock_ahead()).unwrap_or(now)
+    }
+}
+
+async fn date(State(clock): State<SharedClock>, mut answer: Response) -> Response {
+    let date = clock.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        answer.headers_mut().insert(header::DATE, date);
+    }
+    answer
+}
+
 async fn pause(wait: Duration) {
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
@@ -415,10 +467,17 @@ struct SearchLag {
     seconds: u32,
 }
 
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct ClockAhead {
+    ahead_seconds: i32,
+}
+
 async fn list_faults(State(faults): State<Faults>) -> Response {
     let body = serde_json::json!({
         "faults": faults.list(),
         "search_lag_seconds": faults.search_lag().num_seconds(),
+        "clock_ahead_seconds": faults.clock_ahead().num_seconds(),
     });
     Json(body).into_response()
 }
@@ -450,6 +509,16 @@ async fn put_search_lag(
         Err(rejection) => complain(&rejection.body_text()),
         Ok(Json(lag)) => {
             faults.set_search_lag(chrono::Duration::seconds(i64::from(lag.seconds)));
+            StatusCode::NO_CONTENT.into_response()
+        }
+    }
+}
+
+async fn put_clock(State(faults): State<Faults>, ahead: Result<Json<ClockAhead>, JsonRejection>) -> Response {
+    match ahead {
+        Err(rejection) => complain(&rejection.body_text()),
+        Ok(Json(ahead)) => {
+            faults.set_clock_ahead(chrono::Duration::seconds(i64::from(ahead.ahead_seconds)));
             StatusCode::NO_CONTENT.into_response()
         }
     }

@@ -12,6 +12,11 @@ use casebridge::clock::ManualClock;
 use casebridge::outbound::{
     Body, Call, Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, basic, bearer,
 };
+use casebridge::sandbox::csapi::SandboxCsapi;
+use casebridge::sandbox::faults::{Effect, Fault};
+use casebridge::sandbox::jira::{SandboxJira, SandboxJiraSettings};
+use casebridge::sandbox::servicenow::{SandboxServiceNow, SandboxServiceNowSettings};
+use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskSettings};
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -20,6 +25,8 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::harness::log::Log;
+use crate::harness::serve;
 use crate::scripted::{Say, Scripted};
 
 const NOT_JSON: &str = "<html>secret content</html>";
@@ -547,6 +554,77 @@ async fn calls_are_counted_by_method_and_status() {
         let line =
             format!(r#"casebridge_upstream_calls_total{{upstream="Test",method="GET",status="{status}"}} 1"#);
         assert!(shown.contains(&line), "{line} in {shown}");
+    }
+}
+
+#[tokio::test]
+async fn the_clocks_difference_is_measured_shown_and_warned_of_once() {
+    let dated = |date: &str| Say::status(404, &format!("date: {date} GMT\r\n"), "{}");
+    let mut answers = vec![Say::status(404, "", "{}"), dated("Sun, 01 Mar 2026 12:00:00")];
+    answers.extend([dated("Sun, 01 Mar 2026 12:06:00"), dated("Sun, 01 Mar 2026 12:06:00")]);
+    answers.push(dated("Sun, 01 Mar 2026 12:06:00"));
+    answers.push(dated("Sun, 01 Mar 2026 12:06:00"));
+    let server = Scripted::answers(answers).await;
+    let (log, metrics, clock) = (Log::default(), Metrics::shared(), ManualClock::at(now()));
+    let guard = log.capture(clock.clone());
+    let upstream =
+        Upstream::new(settings(&server.url), Arc::new(NoCredentials), clock, Arc::clone(&metrics)).unwrap();
+    let seconds = |skew: Option<chrono::TimeDelta>| skew.map(|skew| skew.num_seconds());
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        upstream.read::<Value>(get()).await.unwrap_err();
+        seen.push((seconds(upstream.clock_skew()), seconds(upstream.latest_skew())));
+    }
+    drop(guard);
+    let (nothing, same, ahead) = (None, Some(0), Some(359));
+    assert_eq!(
+        seen,
+        [(nothing, nothing), (same, same), (same, ahead), (ahead, ahead), (ahead, ahead), (ahead, ahead)]
+    );
+    let shown = metrics.render();
+    assert!(shown.contains(r#"casebridge_clock_skew_seconds{upstream="Test"} 359"#), "{shown}");
+    let text = log.text();
+    let said = text.lines().filter(|line| line.contains("timedatectl set-ntp true") && line.starts_with('{'));
+    let said: Vec<&str> = said.collect();
+    assert!(
+        matches!(said[..], [only] if only.contains("this machine's clock is 5m 59s behind that of Test")),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn every_sandbox_dates_its_answers_by_its_own_clock() {
+    let clock = ManualClock::at(now());
+    let shared = || -> casebridge::clock::SharedClock { clock.clone() };
+    let csapi = SandboxCsapi::new(shared(), "organizations/123");
+    let jira = SandboxJira::new(shared(), SandboxJiraSettings::default());
+    let zendesk = SandboxZendesk::new(shared(), SandboxZendeskSettings::default());
+    let servicenow = SandboxServiceNow::new(shared(), SandboxServiceNowSettings::default());
+    for (router, faults) in [
+        (csapi.router(), csapi.faults()),
+        (jira.router(), jira.faults().clone()),
+        (zendesk.router(), zendesk.faults().clone()),
+        (servicenow.router(), servicenow.faults().clone()),
+    ] {
+        let url = Url::parse(&format!("http://{}", serve(router).await)).unwrap();
+        let skew = async || {
+            let upstream =
+                Upstream::new(settings(&url), Arc::new(NoCredentials), clock.clone(), Metrics::shared())
+                    .unwrap();
+            upstream.read::<Value>(Call::get("/nothing")).await.unwrap_err();
+            upstream.clock_skew().map(|skew| skew.num_seconds())
+        };
+        assert_eq!(skew().await, Some(0));
+        faults.add(Fault::always(Effect::ErrorBefore { status: 400, body: None }));
+        assert_eq!(skew().await, Some(0), "a fault's answer as well");
+        let put = |ahead: i32| {
+            let request = reqwest::Client::new().put(url.join("/sandbox/clock").unwrap());
+            request.json(&json!({ "ahead_seconds": ahead })).send()
+        };
+        assert_eq!(put(-900).await.unwrap().status(), 204);
+        assert!(matches!(skew().await, Some(-900 | -899)));
+        assert_eq!(put(0).await.unwrap().status(), 204);
+        assert_eq!(skew().await, Some(0));
     }
 }
 

@@ -1040,7 +1040,10 @@ async fn faults_are_steered_over_http_and_calls_are_counted() {
     assert_eq!(server.titles("").await, Vec::<String>::new());
     assert_eq!(server.request(Method::DELETE, "/sandbox/faults").send().await.unwrap().status(), 204);
     assert_eq!(server.titles("").await, ["one"]);
-    assert_eq!(server.get("/sandbox/faults").await, json!({"faults": [], "search_lag_seconds": 0}));
+    assert_eq!(
+        server.get("/sandbox/faults").await,
+        json!({"faults": [], "search_lag_seconds": 0, "clock_ahead_seconds": 0})
+    );
 
     let calls = server.get("/sandbox/calls").await["calls"].as_array().cloned().unwrap();
     assert_eq!(calls[0], json!({"method": "GET", "path": path}));

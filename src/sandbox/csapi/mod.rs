@@ -264,10 +264,11 @@ impl SandboxCsapi {
             classifications: BTreeMap::new(),
             database,
         };
+        let faults = Faults::default();
         Self(Arc::new(Inner {
-            clock,
+            clock: faults.clock(clock),
             organization: organization_id(organization).to_owned(),
-            faults: Faults::default(),
+            faults,
             files,
             data: Mutex::new(data),
         }))
@@ -280,10 +281,12 @@ impl SandboxCsapi {
 
     /// The API, the pages for people, and the steering under `/sandbox/`.
     pub fn router(&self) -> Router {
-        self.faults()
+        let router = self
+            .faults()
             .wrap(http::routes(self.clone()), wire::error_body)
             .merge(http::steering(self.clone()))
-            .merge(pages::routes(self.clone()))
+            .merge(pages::routes(self.clone()));
+        Faults::dated(router, Arc::clone(&self.0.clock))
     }
 
     /// The name of the organisation: `organizations/{id}`.

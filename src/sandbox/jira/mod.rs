@@ -238,10 +238,11 @@ impl SandboxJira {
         state_file: Option<PathBuf>,
     ) -> Self {
         state.user(&settings.account);
+        let faults = Faults::default();
         Self(Arc::new(Inner {
-            clock,
+            clock: faults.clock(clock),
             settings,
-            faults: Faults::default(),
+            faults,
             state: Mutex::new(state),
             blobs,
             state_file,
@@ -262,7 +263,8 @@ impl SandboxJira {
 
     /// The REST API, the pages for people, and the faults around both.
     pub fn router(&self) -> Router {
-        self.0.faults.wrap(rest::router(self), error_body)
+        let router = self.0.faults.wrap(rest::router(self), error_body);
+        Faults::dated(router, Arc::clone(&self.0.clock))
     }
 
     /// The host that Cloud's attachments are fetched from. It answers 400 to a request with an `Authorization` header.

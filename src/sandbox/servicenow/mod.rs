@@ -240,10 +240,11 @@ impl SandboxServiceNow {
         blobs: Blobs,
         state_file: Option<PathBuf>,
     ) -> Self {
+        let faults = Faults::default();
         Self(Arc::new(Inner {
-            clock,
+            clock: faults.clock(clock),
             settings,
-            faults: Faults::default(),
+            faults,
             state: Mutex::new(state),
             blobs,
             state_file,
@@ -263,7 +264,8 @@ impl SandboxServiceNow {
 
     /// The REST API, the pages for people, and the faults around both.
     pub fn router(&self) -> Router {
-        self.0.faults.wrap(rest::router(self), rest::error_body)
+        let router = self.0.faults.wrap(rest::router(self), rest::error_body);
+        Faults::dated(router, Arc::clone(&self.0.clock))
     }
 
     /// Two incidents to look at, if there is none yet: a flagged one with a comment and a file, and one without the flag.

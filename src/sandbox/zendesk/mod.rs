@@ -257,10 +257,11 @@ impl SandboxZendesk {
         blobs: Blobs,
         state_file: Option<PathBuf>,
     ) -> Self {
+        let faults = Faults::default();
         Self(Arc::new(Inner {
-            clock,
+            clock: faults.clock(clock),
             settings,
-            faults: Faults::default(),
+            faults,
             state: Mutex::new(state),
             blobs,
             state_file,
@@ -282,7 +283,8 @@ impl SandboxZendesk {
 
     /// The REST API, the pages for people, and the faults around both.
     pub fn router(&self) -> Router {
-        self.0.faults.wrap(rest::router(self), rest::error_body)
+        let router = self.0.faults.wrap(rest::router(self), rest::error_body);
+        Faults::dated(router, Arc::clone(&self.0.clock))
     }
 
     /// The host that attachments' content is fetched from. It answers 400 to a request with an `Authorization` header. Serve

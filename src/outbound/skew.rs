@@ -1,0 +1,229 @@
+//! Difference between an upstream's clock and ours, measured from the `Date` of its answers (`R36`).
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::{AGE, DATE, HeaderMap};
+
+/// Number of answers that the median is taken of.
+const KEPT: usize = 15;
+/// Number of successive answers that have to agree with each other, and not with the median, to replace it.
+const JUMP: usize = 3;
+/// A difference beyond this is a clock that nobody sets: Google takes a signed request for a token that is a few minutes off, and
+/// NTP keeps clocks within a fraction of a second.
+pub(super) const APART: TimeDelta = TimeDelta::minutes(1);
+
+/// Difference that one answer shows.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    /// Their time minus ours.
+    skew: TimeDelta,
+    /// Largest error of that.
+    error: TimeDelta,
+}
+
+impl Sample {
+    /// Difference according to an answer that arrived at `now` after `round_trip`. `Date` has whole seconds, cut, so its middle
+    /// is half a second later; the answer was dated in the middle of the round trip, give or take half of it.
+    fn new(date: DateTime<Utc>, now: DateTime<Utc>, round_trip: TimeDelta) -> Self {
+        let error = TimeDelta::milliseconds(500) + round_trip / 2;
+        // Between any two times that chrono has lie fewer milliseconds than an i64 holds.
+        let skew = (date - now) + error;
+        // What may be none is none: no search needs a second more or less.
+        let skew = if skew.abs() <= error { TimeDelta::zero() } else { skew };
+        Self { skew, error }
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        (self.skew - other.skew).abs() <= self.error + other.error
+    }
+}
+
+/// Change that somebody has to be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// The clocks are further apart than [`APART`], for the first time since they were not.
+    Apart(TimeDelta),
+    /// They are not any more.
+    Together(TimeDelta),
+}
+
+/// Running median of the newest answers. A jump of either clock takes over within [`JUMP`] answers; a single answer that is
+/// wrong changes nothing.
+#[derive(Debug, Default)]
+pub(super) struct Skew(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The newest comes last.
+    samples: VecDeque<Sample>,
+    told: bool,
+}
+
+impl Skew {
+    /// Takes an answer's `Date` into account. Returns the new median, and what is new about it. `None` if the answer has no date,
+    /// or comes out of a cache (`Age`), where the date is that of the first answer (RFC 9111, 4.2.3).
+    pub(super) fn measure(
+        &self,
+        headers: &HeaderMap,
+        now: DateTime<Utc>,
+        round_trip: Duration,
+    ) -> Option<(TimeDelta, Option<News>)> {
+        if headers.contains_key(AGE) {
+            return None;
+        }
+        let date = date(headers)?;
+        let round_trip = TimeDelta::from_std(round_trip).unwrap_or(TimeDelta::days(1));
+        let mut state = self.lock();
+        state.add(Sample::new(date, now, round_trip));
+        let median = state.median()?.skew;
+        let apart = median.abs() > APART;
+        let news =
+            (apart != state.told).then_some(if apart { News::Apart(median) } else { News::Together(median) });
+        state.told = apart;
+        Some((median, news))
+    }
+
+    /// Median of the newest answers.
+    pub(super) fn median(&self) -> Option<TimeDelta> {
+        self.lock().median().map(|sample| sample.skew)
+    }
+
+    /// Difference according to the newest answer alone.
+    pub(super) fn latest(&self) -> Option<TimeDelta> {
+        self.lock().samples.back().map(|sample| sample.skew)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn add(&mut self, sample: Sample) {
+        self.samples.push_back(sample);
+        let Some(median) = self.median() else { return };
+        let newest = self.samples.len().saturating_sub(JUMP);
+        let newest_agree = self.samples.len() >= JUMP
+            && self.samples.iter().skip(newest).all(|other| other.agrees_with(&sample));
+        if newest_agree && !sample.agrees_with(&median) {
+            self.samples.drain(..newest);
+        }
+        if self.samples.len() > KEPT {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Of an even number, the lower of the two in the middle.
+    fn median(&self) -> Option<Sample> {
+        let mut sorted: Vec<Sample> = self.samples.iter().copied().collect();
+        sorted.sort_by_key(|sample| sample.skew);
+        sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+    }
+}
+
+/// `Date` of an answer.
+pub(super) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    Some(DateTime::<Utc>::from(httpdate::parse_http_date(date).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn headers(date: DateTime<Utc>) -> HeaderMap {
+        let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        HeaderMap::from_iter([(DATE, HeaderValue::from_str(&date).unwrap())])
+    }
+
+    /// Answers of a system whose clock is so many seconds ahead; returns the median after each, in whole seconds.
+    fn medians(skew: &Skew, seconds: &[i64]) -> Vec<i64> {
+        let now = at("2026-03-01T12:00:00.400Z");
+        let measure = |ahead: &i64| {
+            let answer = headers(now + TimeDelta::seconds(*ahead));
+            skew.measure(&answer, now, Duration::from_millis(80)).unwrap().0.num_seconds()
+        };
+        seconds.iter().map(measure).collect()
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_date() {
+        let (skew, now) = (Skew::default(), at("2026-03-01T12:00:00Z"));
+        assert_eq!((skew.median(), skew.latest()), (None, None));
+        let mut cached = headers(now);
+        cached.insert(AGE, HeaderValue::from_static("0"));
+        let odd = HeaderMap::from_iter([(DATE, HeaderValue::from_static("yesterday"))]);
+        for headers in [HeaderMap::new(), odd, cached] {
+            assert_eq!(skew.measure(&headers, now, Duration::ZERO), None, "{headers:?}");
+        }
+        assert_eq!((skew.median(), skew.latest()), (None, None));
+    }
+
+    #[test]
+    fn one_answer_shows_the_difference_to_half_a_second_and_half_the_round_trip() {
+        for (ours, theirs, round_trip, expected) in [
+            // Theirs may have been 12:00:00.0 to 12:00:01.0.
+            ("2026-03-01T12:00:00.000Z", "2026-03-01T12:00:00Z", 0, 0),
+            ("2026-03-01T12:00:00.999Z", "2026-03-01T12:00:00Z", 0, 0),
+            ("2026-03-01T12:00:01.001Z", "2026-03-01T12:00:00Z", 0, -501),
+            ("2026-03-01T12:00:00.000Z", "2026-03-01T12:00:01Z", 0, 1_500),
+            ("2026-03-01T12:00:02.000Z", "2026-03-01T12:00:00Z", 4_000, 0),
+            ("2026-03-01T12:00:02.000Z", "2026-03-01T12:01:00Z", 4_000, 60_500),
+            ("2026-03-01T12:00:00.000Z", "2026-03-01T11:00:00Z", 200, -3_599_400),
+            ("1969-03-01T12:00:00.000Z", "2026-03-01T12:00:00Z", 0, 1_798_761_600_500),
+            ("2263-03-01T12:00:00.000Z", "1970-01-01T00:00:00Z", 0, -9_251_582_399_500),
+            ("-262143-01-01T00:00:00Z", "9999-12-31T23:59:59Z", 0, 8_587_960_243_199_500),
+        ] {
+            let skew = Skew::default();
+            let measured = skew.measure(&headers(at(theirs)), at(ours), Duration::from_millis(round_trip));
+            let measured = measured.map(|(median, _)| median.num_milliseconds());
+            assert_eq!(measured, Some(expected), "we {ours}, they {theirs}, {round_trip} ms");
+        }
+    }
+
+    #[test]
+    fn a_single_odd_answer_is_outvoted_and_a_jump_takes_over_with_the_third() {
+        let skew = Skew::default();
+        assert_eq!(medians(&skew, &[0, 0, 0, 0, 0, 3_600, 0, 0]), [0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(medians(&skew, &[3_600, 3_601, 3_600]), [0, 0, 3_600]);
+        assert_eq!(skew.latest().unwrap().num_seconds(), 3_600);
+        assert_eq!(medians(&skew, &[-7_200, 3_600, -7_200, -7_200]), [3_600; 4]);
+        assert_eq!(medians(&skew, &[-7_200]), [-7_200]);
+        // Three that are odd in three ways.
+        assert_eq!(medians(&skew, &[60, 6_000, 600_000]), [-7_200; 3]);
+        assert_eq!(skew.latest().unwrap().num_seconds(), 600_000);
+    }
+
+    #[test]
+    fn a_clock_that_drifts_is_followed_and_no_more_than_so_many_answers_are_kept() {
+        let skew = Skew::default();
+        let drift: Vec<i64> = (0..1_000).collect();
+        let followed = medians(&skew, &drift);
+        assert!(drift.iter().zip(&followed).all(|(now, median)| (now - median).abs() <= 8), "{followed:?}");
+        assert_eq!(skew.lock().samples.len().min(KEPT), skew.lock().samples.len());
+    }
+
+    #[test]
+    fn it_is_news_once_that_the_clocks_are_a_minute_apart_and_once_that_they_are_not() {
+        let (skew, now) = (Skew::default(), at("2026-03-01T12:00:00Z"));
+        let news = |ahead| {
+            let answer = headers(now + TimeDelta::seconds(ahead));
+            skew.measure(&answer, now, Duration::ZERO).unwrap().1
+        };
+        let apart = |millis| Some(News::Apart(TimeDelta::milliseconds(millis)));
+        assert_eq!([news(0), news(30), news(30), news(30)], [None; 4]);
+        assert_eq!([news(90), news(90), news(90), news(90)], [None, None, apart(90_500), None]);
+        assert_eq!([news(-90), news(-90), news(-90)], [None; 3], "still apart");
+        let together = Some(News::Together(TimeDelta::zero()));
+        assert_eq!([news(0), news(0), news(0), news(0)], [None, None, together, None]);
+    }
+}
