@@ -756,7 +756,7 @@ mod tests {
         let target = capabilities(TextLimit::code_points(200));
         let description = "0123456789 ".repeat(60);
         for from in Side::BOTH {
-            let text = mirrored(from, "10001", "The disk is full", &description, &target);
+            let text = mirrored(from, "HEADER:", "The disk is full", &description, &target);
             assert_eq!(text.title, "The disk is full");
             assert!(target.description_limit.holds(&text.description));
             let parts = text.further.len() + 1;
@@ -773,15 +773,19 @@ mod tests {
     fn a_title_that_is_too_long_is_cut_visibly_and_kept_in_the_description() {
         let title = "word ".repeat(30);
         let target = capabilities(TextLimit::code_points(2_000));
-        let text = mirrored(Side::Google, "organizations/1/cases/2", &title, "Body", &target);
+        let text = mirrored(Side::Google, markers::COMPANY_DESCRIPTION_HEADER, &title, "Body", &target);
         assert!(target.title_limit.holds(&text.title) && text.title.ends_with('…'));
         assert_eq!(
             text.description,
             format!("{}\nTitle: {}\n\nBody", markers::COMPANY_DESCRIPTION_HEADER, title.trim())
         );
-        let empty = mirrored(Side::Company, "1", " \n", "", &target);
+        let header = markers::google_description_header(&COMPANY);
+        let empty = mirrored(Side::Company, &header, " \n", "", &target);
         assert_eq!(empty.title, "(no title)");
-        assert_eq!(empty.description, "CONTENT MIRRORED FROM COMPANY CASE 1:\n");
+        assert_eq!(
+            empty.description,
+            "CONTENT MIRRORED FROM COMPANY CASE 10001 (SUP-3, https://desk.example/browse/SUP-3):\n"
+        );
     }
 
     /// Text as people and machines write it: words, long runs, combined characters, line ends of all kinds.

@@ -97,6 +97,11 @@ pub(super) async fn decide(
             return Ok(Decision::Refused("it was created too long ago".to_owned()));
         }
         Claim::None => {}
+        Claim::Undecided => {
+            return Ok(Decision::Refused(
+                "the sync of the company case that it names looks for it".to_owned(),
+            ));
+        }
         Claim::Unmapped(other) => {
             set_name(&mut mapping, &other);
             mapping.linked_at = Some(now);
@@ -147,6 +152,8 @@ pub(super) enum Claim {
     Waits(Box<CaseMapping>),
     /// Both cases name each other, and neither has a mapping.
     Unmapped(FirstSeen),
+    /// It may be what the sync of its counterpart has created, and only that sync can tell.
+    Undecided,
     /// It names a case that it cannot have; what is wrong and what to do.
     Conflict(String),
 }
@@ -185,6 +192,8 @@ async fn claim_of_google(
     let names_us = other.is_some_and(|other| other.synchronize && names_google(&other, google.as_str()));
     Ok(match waits {
         Some(mapping) if names_us => Claim::Waits(Box::new(mapping)),
+        // Version 0.1 named no desk: whether it is this desk's case, its text tells.
+        Some(_) if begun && case.counterpart_address.is_none() => Claim::Undecided,
         None if names_us => Claim::Unmapped(FirstSeen::Company(company)),
         Some(_) | None => Claim::None,
     })

@@ -169,20 +169,24 @@ pub(super) async fn prove(
         memory.seen_at = Some(now);
     }
     let is_stale = |at: Option<DateTime<Utc>>| at.is_none_or(|at| at > now || now - at >= PROOF_AGE);
-    if memory.canaries.is_empty() && is_stale(memory.seen_at) {
+    // Where nothing was ever shown, that is asked for as often as any other proof.
+    let is_unknown = memory.seen_at.is_none() && is_stale(memory.probed_at);
+    let must = emptied || memory.doubt.is_some() || is_unknown;
+    // Each side has every other minute for such calls, so that no minute has two of them.
+    let turn = now.timestamp().div_euclid(60).rem_euclid(2) == i64::from(side == Side::Google);
+    if !must && !turn {
+        return Ok(shown.found);
+    }
+    if memory.canaries.is_empty() && is_stale(memory.seen_at) && is_stale(memory.probed_at) {
         choose_canary(deps, side, memory).await?;
     }
     let oldest = memory.canaries.iter().min_by_key(|(_, canary)| canary.seen_at);
     let oldest = oldest.map(|(scope, canary)| (scope.clone(), canary.clone()));
     let sight_is_stale = match &oldest {
         Some((_, canary)) => is_stale(Some(canary.seen_at)),
-        None => is_stale(memory.seen_at),
+        None => is_stale(memory.seen_at) && is_stale(memory.probed_at),
     };
-    // Each side has every other minute for such calls, so that no minute has two of them.
-    let turn = now.timestamp().div_euclid(60).rem_euclid(2) == i64::from(side == Side::Google);
-    let must = emptied || memory.doubt.is_some() || memory.seen_at.is_none();
-    let is_due = sight_is_stale || is_stale(memory.identified_at);
-    if !(must || (turn && is_due)) {
+    if !must && !sight_is_stale && !is_stale(memory.identified_at) {
         return Ok(shown.found);
     }
     memory.probed_at = Some(now);

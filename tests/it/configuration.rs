@@ -128,7 +128,7 @@ fn sample_keys() -> Vec<SampleKey> {
 
 /// Every key that the code asks for, read from the code.
 fn keys_in_code() -> BTreeSet<String> {
-    let sections = ["server", "google", "company", "sync", "store", "queue"];
+    let sections = ["server", "google", "company", "status", "sync", "store", "queue"];
     let literals = CODE.split('"').filter(|text| {
         text.split_once('.').is_some_and(|(section, key)| {
             sections.contains(&section)

@@ -24,9 +24,11 @@ async fn world() -> (World, Arc<Billed>, tempfile::TempDir) {
 /// What ten minutes cost with so many mappings open and nothing new.
 async fn ten_idle_minutes(open: usize) -> OperationCounts {
     let (world, billed, _folder) = world().await;
+    // The case that proves that each system shows what it has (R26).
+    world.pair().await;
     idle::open_mappings(&world, open).await;
-    // The first polls look back further, and `Global` is made.
-    world.run_for(Duration::minutes(10)).await;
+    // The first polls look back further, `Global` is made, and the pair leaves both windows.
+    world.run_for(Duration::minutes(45)).await;
     let before = billed.counts();
     world.run_for(Duration::minutes(10)).await;
     billed.counts() - before

@@ -354,7 +354,7 @@ fn comments_go_oldest_first_then_attachments_then_priority_then_status() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(kinds, ["first", "second", "attachment", "priority", "agreed", "close", "resolved"]);
+    assert_eq!(kinds, ["first", "second", "attachment", "priority", "close", "resolved"]);
     assert!(world.plan(Side::Company).is_empty(), "the other direction has nothing to carry");
 }
 

@@ -1,12 +1,13 @@
 //! Closing, reopening, deleting: how a pair ends, and what comes after (`R19`, `R20`).
 
+use casebridge::entities::Side;
 use casebridge::sandbox::csapi::State;
 use casebridge::sandbox::faults::{Effect, Fault};
 use chrono::Duration;
 use serde_json::json;
 
 use crate::harness::crm::{Crm, Setup};
-use crate::harness::desk::Call;
+use crate::harness::desk::{Call, NewCompanyCase};
 use crate::harness::{OUTAGE, Options, World, count};
 
 pub(crate) async fn a_case_reopened_at_google_whose_company_case_cannot_be_reopened_is_no_ping_pong(
@@ -84,9 +85,13 @@ pub(crate) async fn a_closing_whose_answer_was_lost_is_repeated_and_done_once(cr
 pub(crate) async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_in_the_crm(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
+    // Whoever shows this one shows that the other is gone, and not all of them (R28).
+    let other = world.google_case("Another");
     world.run_for(Duration::minutes(15)).await;
     world.csapi.delete_case(&case).unwrap();
     world.company_says(&company, "Is anybody there?").await;
+    world.run_for(Duration::minutes(40)).await;
+    assert_eq!(world.company_texts(&company).await.len(), 1, "nothing is said before the hour is over");
     world.run_for(Duration::hours(3)).await;
     let texts = world.company_texts(&company).await;
     assert_eq!(texts.len(), 2, "{texts:#?}");
@@ -94,17 +99,22 @@ pub(crate) async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_in
         texts[1],
         format!("This case no longer syncs: Google case {case} no longer exists, or may no longer be read.")
     );
-    assert_eq!(world.csapi.cases().len(), 0, "no second counterpart is made");
+    assert_eq!(world.csapi.cases().len(), 1, "no second counterpart is made");
     assert_eq!(world.post("detect-outages", json!({})).await.0, 200, "and it is no outage");
     world.company_says(&company, "Still nobody?").await;
     world.run_for(Duration::hours(3)).await;
     assert_eq!(world.company_texts(&company).await.len(), 3);
+    world.csapi.close(&other).unwrap();
     world.clock().advance(Duration::days(32));
     world.run_for(Duration::days(1)).await;
-    assert_eq!(world.mappings().await.len(), 0, "cleanup takes it");
+    let left = world.mappings().await;
+    assert!(
+        left.iter().all(|mapping| mapping.case_id(Side::Google) == Some(other.as_str())),
+        "cleanup takes it"
+    );
     world.company_says(&company, "After all that time.").await;
     world.settle().await;
-    assert_eq!(world.csapi.cases().len(), 0);
+    assert_eq!(world.csapi.cases().len(), 1);
     assert_eq!(world.company_texts(&company).await.len(), 4);
 }
 
@@ -149,19 +159,27 @@ pub(crate) async fn a_company_case_hidden_for_a_moment_after_linking_does_not_en
 pub(crate) async fn a_counterpart_that_was_deleted_ends_the_pair_with_one_comment(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
+    // Whoever shows this one shows that the other is gone, and not all of them (R28).
+    world.desk.opens(NewCompanyCase::new("Another")).await;
     world.run_for(Duration::minutes(15)).await;
     world.desk.deletes(&company).await;
     world.google_says(&case, "is anybody there?");
+    world.run_for(Duration::minutes(40)).await;
+    assert_eq!(
+        count(&world.google_texts(&case), "This case no longer syncs: "),
+        0,
+        "not before the hour is over"
+    );
     world.run_for(Duration::hours(3)).await;
     let texts = world.google_texts(&case);
     assert_eq!(count(&texts, "This case no longer syncs: "), 1, "{texts:?}");
     assert_eq!(count(&texts, OUTAGE), 0, "{texts:?}");
-    assert_eq!(world.desk.cases().await.len(), 0, "no second counterpart is made");
+    assert_eq!(world.desk.cases().await.len(), 1, "no second counterpart is made");
     assert!(world.mapping().await.resolved_at.is_some());
     world.clock().advance(Duration::days(32));
     world.settle().await;
     assert_eq!(world.mappings().await.len(), 0, "cleanup takes it");
-    assert_eq!(world.desk.cases().await.len(), 0);
+    assert_eq!(world.desk.cases().await.len(), 1);
 }
 
 pub(crate) async fn after_cleanup_an_update_of_the_old_case_doubles_nothing(crm: &dyn Crm) {

@@ -271,14 +271,30 @@ pub(crate) async fn a_clone_does_not_take_its_originals_google_case(crm: &dyn Cr
     world.company_says(&clone, "said on the clone").await;
     world.settle().await;
     assert_eq!(world.csapi.cases().len(), 1);
-    assert_eq!(world.mapping().await.company_case_id.unwrap().to_string(), company);
+    let of = |mappings: Vec<casebridge::entities::CaseMapping>, id: &str| {
+        let is_it = |mapping: &casebridge::entities::CaseMapping| {
+            mapping.company_case_id.as_ref().is_some_and(|company| company.as_str() == id)
+        };
+        mappings.into_iter().find(is_it).unwrap()
+    };
+    let pair = of(world.mappings().await, &company);
+    assert_eq!(pair.google_case_name.map(|name| name.to_string()), Some(case.clone()));
     assert_eq!(world.copies_at_google(&case), Vec::<String>::new());
-    let (_, answer) = world.post("poll-company", json!({})).await;
-    assert_eq!(answer["conflicts"].as_array().unwrap().len(), 1, "{answer}");
+    // It is a conflict for whoever looks, and was said once on the clone itself.
+    world.run_for(Duration::hours(1)).await;
+    let conflict = of(world.mappings().await, &clone);
+    assert!(
+        conflict.google_case_name.is_none() && conflict.state.conflict.is_some_and(|conflict| conflict.told)
+    );
+    let told = world.company_texts(&clone).await;
+    assert_eq!(count(&told, "This case is not synchronised with Google: "), 1, "{told:?}");
+    assert_eq!(world.deps.metrics.conflicts.get(), 1);
+    assert_eq!(world.deps.metrics.outages.get(), 0);
     // With the field cleared, the clone gets a Google case of its own.
     world.desk.sets_google_name(&clone, None).await;
     world.settle().await;
     assert_eq!(world.csapi.cases().len(), 2);
+    assert!(of(world.mappings().await, &clone).state.conflict.is_none());
     world.assert_quiet().await;
 }
 
