@@ -3,12 +3,15 @@
 //! `Utc::now` is banned everywhere else (`clippy.toml`), so that a test can move time.
 
 use std::sync::{Arc, Mutex};
+use std::time::UNIX_EPOCH;
 
-use chrono::{DateTime, Duration, DurationRound, Utc};
+use chrono::{DateTime, Duration, NaiveDate, Timelike as _, Utc};
 
 /// Where the program gets the time from.
 pub trait Clock: Send + Sync + std::fmt::Debug {
-    /// The present moment, in whole microseconds: what every supported store keeps.
+    /// The present moment, in whole microseconds: what every supported store keeps. Never before 1900, never after the year 9000,
+    /// whatever the machine's clock says: so nothing that is added to it or taken from it, up to 900 years, leaves the years
+    /// that chrono, the stores and RFC 3339 have (`R36`).
     fn now(&self) -> DateTime<Utc>;
 }
 
@@ -22,7 +25,15 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> DateTime<Utc> {
-        to_micros(Utc::now())
+        // `Utc::now` panics before 1970 (chrono 0.4.45, `offset/utc.rs`).
+        let now = std::time::SystemTime::now();
+        let since_epoch = match now.duration_since(UNIX_EPOCH) {
+            Ok(after) => Duration::from_std(after),
+            Err(before) => Duration::from_std(before.duration()).map(|before| -before),
+        };
+        // What does not fit is clamped like what does.
+        let now = since_epoch.ok().and_then(|since| DateTime::UNIX_EPOCH.checked_add_signed(since));
+        usable(now.unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 }
 
@@ -34,18 +45,18 @@ impl ManualClock {
     /// A clock that shows `now`.
     #[must_use]
     pub fn at(now: DateTime<Utc>) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(to_micros(now))))
+        Arc::new(Self(Mutex::new(usable(now))))
     }
 
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *now += by;
+        *now = usable(now.checked_add_signed(by).unwrap_or(*now));
     }
 
     /// Sets the clock.
     pub fn set(&self, to: DateTime<Utc>) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = to_micros(to);
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = usable(to);
     }
 }
 
@@ -58,5 +69,49 @@ impl Clock for ManualClock {
 /// Cuts a time to whole microseconds.
 #[must_use]
 pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.duration_trunc(Duration::microseconds(1)).unwrap_or(time)
+    // Rounding to a duration fails after 2262, where nanoseconds since 1970 fit no i64.
+    time.with_nanosecond(time.nanosecond() / 1_000 * 1_000).unwrap_or(time)
+}
+
+/// A time as a [`Clock`] may show it.
+fn usable(time: DateTime<Utc>) -> DateTime<Utc> {
+    let year =
+        |year| NaiveDate::from_ymd_opt(year, 1, 1).unwrap_or_default().and_time(chrono::NaiveTime::MIN);
+    to_micros(time.clamp(year(1900).and_utc(), year(9000).and_utc()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_shows_whole_microseconds_of_the_years_that_can_be_reckoned_with() {
+        for (set, shown) in [
+            ("2026-03-01T12:00:00.123456789Z", "2026-03-01T12:00:00.123456Z"),
+            ("2026-06-30T23:59:60.123456789Z", "2026-06-30T23:59:60.123456Z"),
+            ("1969-12-31T23:59:59.999999999Z", "1969-12-31T23:59:59.999999Z"),
+            ("1900-01-01T00:00:00Z", "1900-01-01T00:00:00Z"),
+            ("1899-12-31T23:59:59Z", "1900-01-01T00:00:00Z"),
+            ("2262-04-11T23:47:16.854775807Z", "2262-04-11T23:47:16.854775Z"),
+            ("2263-03-01T12:00:00.123456789Z", "2263-03-01T12:00:00.123456Z"),
+            ("+12026-03-01T12:00:00Z", "9000-01-01T00:00:00Z"),
+            ("-12026-03-01T12:00:00Z", "1900-01-01T00:00:00Z"),
+        ] {
+            let (set, shown): (DateTime<Utc>, DateTime<Utc>) = (set.parse().unwrap(), shown.parse().unwrap());
+            assert_eq!(ManualClock::at(set).now(), shown);
+            let clock = ManualClock::at(DateTime::UNIX_EPOCH);
+            clock.set(set);
+            assert_eq!(clock.now(), shown);
+            clock.advance(Duration::MAX);
+            clock.advance(Duration::MIN);
+            assert!((1900..=9000).contains(&chrono::Datelike::year(&clock.now())));
+        }
+    }
+
+    #[test]
+    fn the_machines_clock_is_read() {
+        let now = SystemClock.now();
+        assert_eq!(now, to_micros(now));
+        assert!(now > "2025-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap(), "{now}");
+    }
 }

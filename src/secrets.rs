@@ -182,7 +182,8 @@ impl Credentials for SecretCredentials {
         let now = self.clock.now();
         // Several calls may be refused at once: the first one reads, the others hear what it found.
         if let Some((at, changed)) = current.read_again
-            && now - at < READ_AGAIN_AFTER
+            // Before, if the clock was set back.
+            && (at..at + READ_AGAIN_AFTER).contains(&now)
         {
             return changed;
         }

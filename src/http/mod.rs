@@ -46,6 +46,9 @@ pub const MAX_BODY: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Polls older than this make `GET /healthz/sync` fail (`R24`).
 const POLL_TOO_OLD: chrono::Duration = chrono::Duration::minutes(10);
+/// So does one that lies further ahead than this: this machine's clock is behind, or was ahead then, and what a poll looks at
+/// depends on it (`R36`). Less may be the difference between two machines that share a store.
+const POLL_AHEAD: chrono::Duration = chrono::Duration::minutes(1);
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -325,14 +328,26 @@ async fn healthz_sync(State(service): State<Service>, Extension(open): Extension
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The store cannot be used").into_response();
     };
     let ages = global.poll_ages(service.deps.clock.now());
-    let healthy = Side::BOTH.into_iter().all(|side| ages[side].is_some_and(|age| age < POLL_TOO_OLD));
+    let word = if Side::BOTH.into_iter().any(|side| ages[side].is_some_and(|age| age < -POLL_AHEAD)) {
+        // The last poll lies in the future.
+        "clock-set-back"
+    } else if Side::BOTH.into_iter().all(|side| ages[side].is_some_and(|age| age < POLL_TOO_OLD)) {
+        "ok"
+    } else {
+        "late"
+    };
     let seconds = |side: Side| ages[side].map(|age| age.num_seconds());
-    let status = if healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
-    let body = json!({
-        "status": if healthy { "ok" } else { "late" },
+    let status = if word == "ok" { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    let mut body = json!({
+        "status": word,
         "google_poll_age_seconds": seconds(Side::Google),
         "company_poll_age_seconds": seconds(Side::Company),
     });
+    if word == "clock-set-back" {
+        body["detail"] = "a poll lies in the future: this machine's clock was ahead then, or is behind now; set it, for example \
+                          with `timedatectl set-ntp true`"
+            .into();
+    }
     (status, Json(body)).into_response()
 }
 

@@ -1,11 +1,24 @@
 //! What a request proves itself with. Values are marked sensitive, so that no log prints them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::DateTime;
+use futures_util::future::BoxFuture;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::clock::{Clock as _, SystemClock};
+
+/// How long what was found after a refusal holds, before another refusal makes a new search.
+const FIND_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// Nothing that checks a certificate or a token works then.
+pub(super) const BEFORE_1970: &str =
+    "this machine's clock is before 1970: set it, for example with `timedatectl set-ntp true`";
 
 /// Gives each request its credentials.
 #[async_trait]
@@ -65,11 +78,21 @@ pub fn basic(user: &str, password: &str) -> Result<HeaderCredentials, String> {
     HeaderCredentials::new(AUTHORIZATION, &format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
 }
 
+/// Finds the provider of Google's tokens anew.
+pub type FindProvider =
+    Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn gcp_auth::TokenProvider>, String>> + Send + Sync>;
+
 /// Google's tokens, by whatever way the environment offers: key file, gcloud, metadata server.
-#[derive(Clone)]
 pub struct GoogleCredentials {
-    provider: Arc<dyn gcp_auth::TokenProvider>,
     scopes: &'static [&'static str],
+    find: Option<FindProvider>,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    provider: Arc<dyn gcp_auth::TokenProvider>,
+    /// When it was last looked for anew, and whether one was found.
+    found: Option<(Instant, bool)>,
 }
 
 impl GoogleCredentials {
@@ -79,14 +102,27 @@ impl GoogleCredentials {
     /// Tokens from `provider`, which caches them and renews them before they expire.
     #[must_use]
     pub fn new(provider: Arc<dyn gcp_auth::TokenProvider>) -> Self {
-        Self { provider, scopes: Self::CLOUD_PLATFORM }
+        let current = Mutex::new(Current { provider, found: None });
+        Self { scopes: Self::CLOUD_PLATFORM, find: None, current }
+    }
+
+    /// The same, with a new provider whenever a token is refused: one whose clock was set back takes a token that has expired for
+    /// good (`R36`), and a key file may have been replaced.
+    #[must_use]
+    pub fn found_again(self, find: FindProvider) -> Self {
+        Self { find: Some(find), ..self }
     }
 }
 
 #[async_trait]
 impl Credentials for GoogleCredentials {
     async fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>, String> {
-        let token = self.provider.token(self.scopes).await.map_err(|error| {
+        if SystemClock.now() < DateTime::UNIX_EPOCH {
+            // `gcp_auth` panics then.
+            return Err(format!("no token for Google Cloud: {BEFORE_1970}"));
+        }
+        let provider = Arc::clone(&self.current.lock().await.provider);
+        let token = provider.token(self.scopes).await.map_err(|error| {
             format!(
                 "no token for Google Cloud: {error}; on a workstation run `gcloud auth application-default login`, elsewhere \
                  attach a service account; if there is one, check that this machine's clock is right"
@@ -96,5 +132,31 @@ impl Credentials for GoogleCredentials {
             .map_err(|_| "the token for Google Cloud cannot stand in a header".to_owned())?;
         value.set_sensitive(true);
         Ok(Some((AUTHORIZATION, value)))
+    }
+
+    async fn refresh(&self) -> bool {
+        let Some(find) = &self.find else { return false };
+        let mut current = self.current.lock().await;
+        // Several calls may be refused at once: the first one looks, the others hear what it found.
+        if let Some((at, found)) = current.found
+            && at.elapsed() < FIND_AGAIN_AFTER
+        {
+            return found;
+        }
+        let found = match find().await {
+            Ok(provider) => {
+                current.provider = provider;
+                true
+            }
+            Err(error) => {
+                tracing::error!(
+                    error,
+                    "Google Cloud's credentials were refused and cannot be found anew; the old ones stay"
+                );
+                false
+            }
+        };
+        current.found = Some((Instant::now(), found));
+        found
     }
 }

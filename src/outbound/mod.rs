@@ -9,7 +9,9 @@ mod skew;
 mod streaming;
 mod upstream;
 
-pub use credentials::{Credentials, GoogleCredentials, HeaderCredentials, NoCredentials, basic, bearer};
+pub use credentials::{
+    Credentials, FindProvider, GoogleCredentials, HeaderCredentials, NoCredentials, basic, bearer,
+};
 pub use json::decode;
 pub use upstream::{
     Body, Broken, Call, Created, Listing, MAX_ANSWER, RetryPolicy, Upstream, UpstreamSettings, read_capped,

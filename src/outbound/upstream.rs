@@ -19,12 +19,12 @@ use reqwest::header::{
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
-use super::credentials::Credentials;
+use super::credentials::{BEFORE_1970, Credentials};
 use super::json;
 use super::skew::{self, News, Skew};
 use super::streaming::{Sending, arriving};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
-use crate::clock::SharedClock;
+use crate::clock::{Clock as _, SharedClock, SystemClock};
 use crate::telemetry::{CallLabels, Metrics, UpstreamLabels};
 
 /// The largest answer that is read into memory, in bytes. A page of cases fits many times over; downloads are streamed.
@@ -514,6 +514,7 @@ impl Upstream {
                 break;
             }
             at = self.redirect_target(&label, &at, &response)?;
+            self.may_be_called(&label, &at)?;
             let mut request = self.http.get(at.clone());
             if same_origin(&at, &self.settings.base_url) {
                 self.limiter.until_ready().await;
@@ -564,9 +565,11 @@ impl Upstream {
         let label = call.label();
         let timeout = self.settings.timeout;
         self.limiter.until_ready().await;
+        let url = self.url(&call)?;
+        self.may_be_called(&label, &url)?;
         let authorization = self.authorization(&label).await?;
         let method = call.method.to_string();
-        let mut request = self.http.request(call.method.clone(), self.url(&call)?);
+        let mut request = self.http.request(call.method.clone(), url);
         for (name, value) in call.headers.into_iter().chain(authorization) {
             request = request.header(name, value);
         }
@@ -647,6 +650,14 @@ impl Upstream {
         Ok(url)
     }
 
+    /// Refuses to begin with TLS before 1970, where rustls panics (rustls-pki-types 1.16, `UnixTime::now`).
+    fn may_be_called(&self, label: &str, url: &Url) -> Result<(), ApiError> {
+        if url.scheme() == "https" && SystemClock.now() < DateTime::UNIX_EPOCH {
+            return Err(self.error(ApiErrorKind::NotApplied, label, BEFORE_1970));
+        }
+        Ok(())
+    }
+
     async fn authorization(&self, label: &str) -> Result<Option<(HeaderName, HeaderValue)>, ApiError> {
         let header = tokio::time::timeout(self.settings.timeout, self.credentials.header()).await;
         let late = |_| {
@@ -664,6 +675,7 @@ impl Upstream {
     /// Asks the upstream for its time, without credentials: whoever issues tokens refuses them to a clock that is off, and does
     /// not say so where it can be read.
     async fn ask_for_time(&self) -> Option<String> {
+        self.may_be_called("HEAD /", &self.settings.base_url).ok()?;
         let asked = self.http.head(self.settings.base_url.clone()).timeout(TIME_ASKED).send();
         self.clocks_apart(asked.await.ok()?.headers())
     }
@@ -795,7 +807,9 @@ impl Upstream {
             return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let until = DateTime::<Utc>::from(httpdate::parse_http_date(value).ok()?);
-        Some((until - self.clock.now()).to_std().unwrap_or_default())
+        // By the clock that it was written by, if the answer says what that one showed (`R36`).
+        let now = skew::date(headers).unwrap_or_else(|| self.clock.now());
+        Some((until - now).to_std().unwrap_or_default())
     }
 
     /// An upstream's own words as they may stand in an error: one short line, without what we proved ourselves with, should

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::cron_yaml::{CronConfig, CronJob, Schedule};
 use super::embedded::database::Database;
-use super::embedded::{DatabaseError, OpenError, blocking};
+use super::embedded::{DatabaseError, OpenError, blocking, survive};
 use super::target::Target;
 use crate::clock::SharedClock;
 
@@ -106,13 +106,16 @@ impl EmbeddedCron {
     async fn run_job(&self, job: &CronJob, shutdown: &CancellationToken) {
         let work = async {
             loop {
-                let next = match self.run_if_due(job).await {
-                    Ok(_) => self.next_due(job).await,
-                    Err(error) => Err(error),
+                let look = async {
+                    self.run_if_due(job).await?;
+                    let next = self.next_due(job).await?;
+                    Ok((next - self.clock.now()).to_std().unwrap_or(Duration::ZERO).min(LOOK_EVERY))
                 };
-                let sleep = match next {
-                    Ok(next) => (next - self.clock.now()).to_std().unwrap_or(Duration::ZERO).min(LOOK_EVERY),
-                    Err(error) => {
+                // `None`: it panicked. The log says where; the next look may do better.
+                let sleep = match survive(look).await {
+                    None => LOOK_EVERY,
+                    Some(Ok(sleep)) => sleep,
+                    Some(Err::<_, DatabaseError>(error)) => {
                         tracing::error!(cron.url = job.url(), error = %error, "cron cannot look at a job; it tries again");
                         LOOK_EVERY
                     }

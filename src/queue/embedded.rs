@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use reqwest::Method;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -204,16 +204,18 @@ impl EmbeddedQueue {
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut deliveries = JoinSet::new();
         while !shutdown.is_cancelled() {
-            let sleep = match self.claim().await {
-                Ok(claims) => {
+            // `None`: it panicked. The log says where; the next look may do better.
+            let sleep = match survive(self.look()).await {
+                None => LOOK_EVERY,
+                Some(Ok((claims, sleep))) => {
                     let found = !claims.tasks.is_empty() || !claims.given_up.is_empty();
                     for task in claims.tasks {
                         let delivery = Delivery::begin(Arc::clone(&self), task);
                         deliveries.spawn(async move { delivery.run().await });
                     }
-                    if found { Duration::ZERO } else { self.sleep_until(claims.next) }
+                    if found { Duration::ZERO } else { sleep }
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     tracing::error!(error = %error, "the queue cannot look for tasks; it tries again");
                     LOOK_EVERY
                 }
@@ -287,7 +289,8 @@ impl EmbeddedQueue {
         let now = self.clock.now();
         let prune = {
             let mut next_prune = self.next_prune.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = *next_prune <= now;
+            // One that lies further ahead than its own length was set by a clock that ran ahead.
+            let due = *next_prune <= now || *next_prune > now + PRUNE_EVERY;
             if due {
                 *next_prune = now + PRUNE_EVERY;
             }
@@ -306,6 +309,13 @@ impl EmbeddedQueue {
             log_given_up(letter);
         }
         Ok(claims)
+    }
+
+    /// Claims, and says how long to sleep if nothing was found.
+    async fn look(&self) -> Result<(Claims, Duration), DatabaseError> {
+        let claims = self.claim().await?;
+        let sleep = self.sleep_until(claims.next);
+        Ok((claims, sleep))
     }
 
     /// How long to sleep when nothing is due before `next`.
@@ -329,6 +339,12 @@ impl EmbeddedQueue {
     }
 }
 
+/// Waits for something that must not end the loop that it is a part of. `None`: it panicked, which the log tells.
+pub(super) async fn survive<T>(part: impl Future<Output = T>) -> Option<T> {
+    // What is half done is in the database, which rolls back; nothing else is shared but by locks that are never poisoned.
+    std::panic::AssertUnwindSafe(part).catch_unwind().await.ok()
+}
+
 /// Does something with a database where it may block.
 pub(super) async fn blocking<T: Send + 'static>(
     database: &Arc<Database>,
@@ -337,10 +353,9 @@ pub(super) async fn blocking<T: Send + 'static>(
     let held = Arc::clone(database);
     match tokio::task::spawn_blocking(move || work(&held)).await {
         Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(DatabaseError::ShuttingDown { path: database.path().to_owned() }),
-        },
+        // Whoever asked goes on: a loop that dies of one bug is a queue that does not come back.
+        Err(error) if error.is_panic() => Err(DatabaseError::Panicked { path: database.path().to_owned() }),
+        Err(_) => Err(DatabaseError::ShuttingDown { path: database.path().to_owned() }),
     }
 }
 

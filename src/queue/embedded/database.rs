@@ -20,15 +20,19 @@ use crate::tasks::TaskKind;
 /// How long a name stays blocked after its task is gone: 9 days where the queue came from `queue.yaml` (Cloud Tasks v2
 /// discovery document, `Task.name`).
 const NAME_BLOCKED_FOR: TimeDelta = TimeDelta::days(9);
+/// How far back the clock may be set without anybody taking notice. Processes that share the file read the time, and then wait
+/// for each other: what one of them writes may be this much later than what the other one takes for now.
+pub(super) const SET_BACK: TimeDelta = TimeDelta::seconds(30);
 /// How many dead letters are kept, the latest ones.
 const DEAD_LETTERS_KEPT: u32 = 1_000;
 /// How long a process waits for another's transaction.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The latest version of the tables.
-const LATEST: u32 = 1;
+const LATEST: u32 = 2;
 /// How the tables come to be: number `n` of this list leads from version `n` to `n + 1`.
-const MIGRATIONS: [&str; LATEST as usize] = ["
+const MIGRATIONS: [&str; LATEST as usize] = [
+    "
     -- Times are microseconds since the Unix epoch.
     CREATE TABLE queue_tasks (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -87,7 +91,16 @@ const MIGRATIONS: [&str; LATEST as usize] = ["
         done_at INTEGER,
         claimed_until INTEGER
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    -- When due_at was set: a time that lies ahead was set by a clock that ran ahead, and so was due_at. Of a retry that waits
+    -- already only due_at is known; no queue.yaml of that version has a longer backoff than an hour.
+    ALTER TABLE queue_tasks ADD COLUMN due_set_at INTEGER NOT NULL DEFAULT 0;
+    UPDATE queue_tasks
+        SET due_set_at = CASE WHEN dispatches = 0 THEN created_at ELSE max(created_at, due_at - 3600000000) END;
+    CREATE INDEX queue_tasks_due_set ON queue_tasks (due_set_at);
+",
+];
 
 /// Why the queue's database did not do what it should. The caller fails and is repeated.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +125,12 @@ pub enum DatabaseError {
         found: u32,
         /// The latest version that this program knows.
         known: u32,
+    },
+    /// The program has a bug.
+    #[error("the queue's database {path}: a bug; the log says where")]
+    Panicked {
+        /// The file.
+        path: PathBuf,
     },
     /// The program is shutting down.
     #[error("the queue's database {path}: the program is shutting down")]
@@ -249,16 +268,19 @@ impl Database {
         self.write(|tx| {
             let blocked: bool = tx
                 .prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM queue_used_names WHERE kind = ?1 AND name = ?2 AND until > ?3)",
+                    "SELECT EXISTS (SELECT 1 FROM queue_used_names
+                                    WHERE kind = ?1 AND name = ?2 AND until > ?3 AND until <= ?4)",
                 )?
-                .query_row(params![kind, name, micros(now)], |row| row.get(0))?;
+                .query_row(params![kind, name, micros(now), micros(blocked_at_most(now))], |row| {
+                    row.get(0)
+                })?;
             if blocked {
                 return Ok(Enqueued::AlreadyExists);
             }
             let added = tx
                 .prepare_cached(
-                    "INSERT INTO queue_tasks (kind, name, body, created_at, due_at) VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT (kind, name) DO NOTHING",
+                    "INSERT INTO queue_tasks (kind, name, body, created_at, due_at, due_set_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?4) ON CONFLICT (kind, name) DO NOTHING",
                 )?
                 .execute(params![kind, name, body, micros(now), micros(due_at)])?;
             Ok(if added == 0 { Enqueued::AlreadyExists } else { Enqueued::New })
@@ -276,15 +298,19 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<Claims, DatabaseError> {
         // Most looks find nothing; they need not keep others from writing.
-        let any_due: bool = self.read(|connection| {
+        let (any_due, any_ahead): (bool, bool) = self.read(|connection| {
             connection
                 .prepare_cached(
                     "SELECT EXISTS (SELECT 1 FROM queue_tasks WHERE due_at <= ?1
-                                    AND (claimed_until IS NULL OR claimed_until <= ?1 OR claimed_until > ?2))",
+                                    AND (claimed_until IS NULL OR claimed_until <= ?1 OR claimed_until > ?2)),
+                            EXISTS (SELECT 1 FROM queue_tasks WHERE due_set_at > ?3)",
                 )?
-                .query_row(params![micros(now), micros(furthest(claimant, now))], |row| row.get(0))
+                .query_row(
+                    params![micros(now), micros(furthest(claimant, now)), micros(now + SET_BACK)],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
         })?;
-        if !any_due {
+        if !any_due && !any_ahead {
             let next = self.read(|connection| {
                 let mut next = None;
                 for queue in queues.iter() {
@@ -296,6 +322,13 @@ impl Database {
         }
         self.write(|tx| {
             let mut claims = Claims::default();
+            if any_ahead {
+                let ended = end_waits_from_ahead(tx, now)?;
+                tracing::warn!(
+                    tasks = ended,
+                    "the clock was set back: what waits for times that a clock ahead has set is due now"
+                );
+            }
             for id in mine {
                 renew(tx, *id, claimant, now)?;
             }
@@ -370,7 +403,10 @@ impl Database {
     /// Forgets names that are free again.
     pub(super) fn prune(&self, now: DateTime<Utc>) -> Result<(), DatabaseError> {
         self.write(|tx| {
-            tx.execute("DELETE FROM queue_used_names WHERE until <= ?1", params![micros(now)])?;
+            tx.execute(
+                "DELETE FROM queue_used_names WHERE until <= ?1 OR until > ?2",
+                params![micros(now), micros(blocked_at_most(now))],
+            )?;
             Ok(())
         })
     }
@@ -519,6 +555,19 @@ fn furthest(claimant: &Claimant, now: DateTime<Utc>) -> DateTime<Utc> {
     now + claimant.lease + claimant.lease
 }
 
+/// No name can stay blocked beyond this; one that does was used while the clock ran ahead.
+fn blocked_at_most(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + NAME_BLOCKED_FOR + SET_BACK
+}
+
+/// Makes due whatever waits for a time that was set while the clock ran ahead (`R36`): an hour's backoff could last ten years.
+fn end_waits_from_ahead(tx: &Transaction<'_>, now: DateTime<Utc>) -> rusqlite::Result<usize> {
+    tx.execute(
+        "UPDATE queue_tasks SET due_at = min(due_at, ?1), due_set_at = ?1 WHERE due_set_at > ?2",
+        params![micros(now), micros(now + SET_BACK)],
+    )
+}
+
 fn renew(tx: &Transaction<'_>, id: i64, claimant: &Claimant, now: DateTime<Utc>) -> rusqlite::Result<()> {
     tx.prepare_cached("UPDATE queue_tasks SET claimed_until = ?1 WHERE id = ?2 AND claimed_by = ?3")?
         .execute(params![micros(now + claimant.lease), id, claimant.name])?;
@@ -568,8 +617,9 @@ fn claim_from(
             }
         }
         tx.prepare_cached(
+            // A first attempt that lies ahead was made by a clock that ran ahead; its age counts from here.
             "UPDATE queue_tasks SET claimed_by = ?1, claimed_until = ?2, dispatches = dispatches + 1,
-                                    first_attempt_at = coalesce(first_attempt_at, ?3) WHERE id = ?4",
+                                    first_attempt_at = min(coalesce(first_attempt_at, ?3), ?3) WHERE id = ?4",
         )?
         .execute(params![claimant.name, micros(now + claimant.lease), micros(now), id])?;
         claims.tasks.push(load(tx, id)?.claimed);
@@ -675,8 +725,8 @@ fn retry_or_give_up(
         return give_up(tx, id, now).map(Verdict::GivenUp);
     }
     let due_at = now + queue.retry.backoff(task.claimed.dispatches);
-    tx.prepare_cached("UPDATE queue_tasks SET due_at = ?1 WHERE id = ?2")?
-        .execute(params![micros(due_at), id])?;
+    tx.prepare_cached("UPDATE queue_tasks SET due_at = ?1, due_set_at = ?2 WHERE id = ?3")?
+        .execute(params![micros(due_at), micros(now), id])?;
     Ok(Verdict::Retry(due_at))
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::database::SET_BACK;
 use crate::queue::queue_yaml::QueueSettings;
 
 /// How long a throttling answer slows a queue down.
@@ -38,13 +39,14 @@ impl Bucket {
         Self { tokens, at: now, halvings: 0, slow_until: past, paused_until: past }
     }
 
-    /// Brings the state up to `now`. A clock that was set back adds nothing and takes nothing.
+    /// Brings the state up to `now`. A clock that was set back adds nothing and takes nothing, and ends the limits that it has
+    /// set while it ran ahead (`R36`).
     pub(super) fn refill(&mut self, queue: &QueueSettings, now: DateTime<Utc>) {
-        // Limits that lie further ahead than they could have been set are left over from a clock that ran ahead.
-        if self.slow_until > now + SLOW_FOR {
+        let was_ahead = self.at > now + SET_BACK;
+        if was_ahead || self.slow_until > now + SLOW_FOR {
             self.slow_until = now;
         }
-        if self.paused_until > now + LONGEST_PAUSE {
+        if was_ahead || self.paused_until > now + LONGEST_PAUSE {
             self.paused_until = now;
         }
         if self.at < self.slow_until {
