@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
-use futures_util::StreamExt as _;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
@@ -27,7 +26,7 @@ use crate::cases::{
     Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Written, markers,
 };
 use crate::entities::{CompanyCaseId, GoogleCaseName, Priority, Side};
-use crate::outbound::{Body, Call, Listing, Upstream};
+use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
 /// What people call it, in errors and metrics: the name to give its [`Upstream`].
 pub const NAME: &str = "CSAPI";
@@ -53,6 +52,9 @@ const TITLE_LIMIT: usize = 255;
 /// Not documented. Searches are eventually consistent; two minutes are twice the time between two polls, and well within the
 /// shortest tolerance for an outage.
 const SEARCH_LAG: Duration = Duration::minutes(2);
+
+/// Paths of files: `media.download` of the discovery document, and what Google's other media downloads are redirected to.
+const DOWNLOADS: &[&str] = &["/v2/", "/download/"];
 
 /// How the connector uses CSAPI.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -380,8 +382,8 @@ impl CaseSystem for Csapi {
         }
         let path = format!("/v2/{name}/attachments/{}:download", attachment.id);
         let label = format!("GET {path}");
-        let download = self.upstream.download(Call::get(path).query("alt", "media")).await?;
-        Ok(self.at_least(download, attachment.size, &label))
+        let announced = Announced::of(attachment, label, DOWNLOADS);
+        self.upstream.download(Call::get(path).query("alt", "media"), announced).await
     }
 
     async fn upload(&self, id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
@@ -432,37 +434,6 @@ impl CaseSystem for Csapi {
         let mut checks = vec![self.check_search().await];
         checks.push(self.check_classification().await);
         checks
-    }
-}
-
-impl Csapi {
-    /// Content that ends with an error if it is shorter than the list of attachments announced (`R17`): a download does
-    /// not always say itself how long it is.
-    fn at_least(&self, download: Download, announced: Option<u64>, label: &str) -> Download {
-        let Some(announced) = announced else { return download };
-        let mut received: u64 = 0;
-        let mut failed = false;
-        let too_short = self.upstream.error(ApiErrorKind::Uncertain, label, "");
-        let end = futures_util::stream::once(std::future::ready(None));
-        let content = download.content.map(Some).chain(end).filter_map(move |chunk| {
-            let checked = match chunk {
-                Some(Ok(chunk)) => {
-                    received += chunk.len() as u64;
-                    Some(Ok(chunk))
-                }
-                Some(Err(error)) => {
-                    failed = true;
-                    Some(Err(error))
-                }
-                None if received < announced && !failed => Some(Err(ApiError {
-                    message: format!("the download ended after {received} of {announced} bytes"),
-                    ..too_short.clone()
-                })),
-                None => None,
-            };
-            std::future::ready(checked)
-        });
-        Download { size: download.size, content: Box::pin(content) }
     }
 }
 

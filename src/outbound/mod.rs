@@ -1,7 +1,8 @@
 //! How every client talks to its upstream: timeouts, retries, rate limit, credentials, sizes (`R21`).
 //!
 //! An [`Upstream`] knows HTTP and what may be tried again; it knows nothing of cases. No request goes to an address that
-//! an answer names, but for a download's redirects to hosts that are allowed for, and those carry no credentials.
+//! an answer names, but for a download's redirects to hosts that are allowed for, and those carry no credentials. What comes
+//! in place of a file is judged here as well, for all systems alike: [`Announced`].
 
 mod credentials;
 mod json;
@@ -13,6 +14,7 @@ pub use credentials::{
     Credentials, FindProvider, GoogleCredentials, HeaderCredentials, NoCredentials, basic, bearer,
 };
 pub use json::decode;
+pub use streaming::Announced;
 pub use upstream::{
     Body, Broken, Call, Created, Listing, MAX_ANSWER, RetryPolicy, Upstream, UpstreamSettings, read_capped,
     shorten,

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
+use reqwest::header::{CONTENT_TYPE, TRANSFER_ENCODING};
 use reqwest::{Request, Response};
 use tokio::time::Instant;
 
 use super::upstream::chain;
-use crate::cases::{ApiError, ByteStream, Download};
+use crate::cases::{ApiError, ApiErrorKind, Attachment, ByteStream, Download};
 
 /// What is known of content that is being sent.
 #[derive(Debug)]
@@ -159,15 +160,140 @@ fn origin(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// An answer's body as a download: ends with an error if it breaks off, falls silent for longer than `longest`, or ends
-/// before its announced length. `failed` makes the error.
-pub(super) fn arriving(
+/// What a system's listing announced of a file, and what its own answers must agree with (`R34`).
+#[derive(Debug, Clone)]
+pub struct Announced<'a> {
+    /// What errors call it: `GET attachment 7 of issue 10001`. The path may hold a name or a token.
+    pub call: String,
+    /// Its name.
+    pub filename: &'a str,
+    /// Its media type, if the listing says.
+    pub media_type: Option<&'a str>,
+    /// Its size in bytes, if the listing says.
+    pub size: Option<u64>,
+    /// Beginnings of the paths, below the base URL, under which the system hands out files: a redirect to any other path of its
+    /// own is none to a file.
+    pub paths: &'a [&'a str],
+}
+
+impl<'a> Announced<'a> {
+    /// What `attachment` says.
+    #[must_use]
+    pub fn of(attachment: &'a Attachment, call: String, paths: &'a [&'a str]) -> Self {
+        Self {
+            call,
+            filename: &attachment.filename,
+            media_type: attachment.media_type.as_deref(),
+            size: attachment.size,
+            paths,
+        }
+    }
+
+    /// Whether the file may be a page.
+    fn may_be_html(&self) -> bool {
+        let name = self.filename.trim_end().to_ascii_lowercase();
+        self.media_type.is_some_and(is_html)
+            || [".htm", ".html", ".xhtml", ".xht"].iter().any(|ending| name.ends_with(ending))
+    }
+
+    /// Why an answer with this head is not the file, if its head tells.
+    pub(super) fn complaint(&self, response: &Response) -> Option<String> {
+        let kind = media_type(response);
+        if kind.is_some_and(is_html) && !self.may_be_html() {
+            return Some(self.a_page_came());
+        }
+        match (self.size, response.content_length()) {
+            (Some(announced), Some(size)) if announced != size => {
+                Some(format!("{announced} bytes were announced and {size} are sent: {OTHER_SIZE}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Why content that begins like this is not the file, where the answer gives no media type.
+    fn complaint_of_beginning(&self, beginning: &[u8]) -> Option<String> {
+        (begins_a_page(beginning) && !self.may_be_html()).then(|| self.a_page_came())
+    }
+
+    fn a_page_came(&self) -> String {
+        let announced = self.media_type.map_or_else(
+            || "a file whose name is none of a page".to_owned(),
+            |kind| format!("{:?}", super::shorten(kind)),
+        );
+        format!(
+            "a page (HTML) came in place of the file, which is announced as {announced}: most likely one for people to sign on or \
+             of an error; open the file as the connector's user, and see that neither a sign-on nor a proxy stands before files"
+        )
+    }
+}
+
+/// What to do about content of another size.
+const OTHER_SIZE: &str = "what is sent is not the file, or it was changed meanwhile; open it as the connector's user";
+
+/// How much of the beginning of an answer without a media type is looked at, in bytes.
+const BEGINNING: usize = 64;
+
+fn media_type(response: &Response) -> Option<&str> {
+    response.headers().get(CONTENT_TYPE)?.to_str().ok().map(str::trim).filter(|kind| !kind.is_empty())
+}
+
+/// Whether a media type is one of pages.
+fn is_html(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    ["text/html", "application/xhtml+xml"].iter().any(|html| essence.eq_ignore_ascii_case(html))
+}
+
+/// Whether content begins as a page does, after white space and a byte order mark.
+fn begins_a_page(content: &[u8]) -> bool {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content).trim_ascii_start();
+    ["<!doctype html", "<html"].iter().any(|tag| {
+        content.get(..tag.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(tag.as_bytes()))
+    })
+}
+
+/// Whether the end of a body can be told from a connection that broke: not where the end of the connection is the end of the
+/// body (RFC 9112, 6.3).
+fn says_its_end(response: &Response) -> bool {
+    response.version() >= reqwest::Version::HTTP_2
+        || response.content_length().is_some()
+        || response.headers().contains_key(TRANSFER_ENCODING)
+}
+
+/// An answer's body as a download: ends with an error if it breaks off, falls silent for longer than `longest`, or is not as
+/// long as announced. `failed` makes the error.
+pub(super) async fn arriving(
     response: Response,
     longest: Duration,
-    failed: impl Fn(String) -> ApiError + Send + 'static,
-) -> Download {
-    let size = response.content_length();
-    let pieces = Box::pin(response.bytes_stream());
+    announced: &Announced<'_>,
+    failed: impl Fn(ApiErrorKind, String) -> ApiError + Send + 'static,
+) -> Result<Download, ApiError> {
+    let own = response.content_length();
+    let (size, kind) = (announced.size.or(own), media_type(&response).is_some());
+    let short = match own {
+        // As long as announced, so that a shorter one broke off.
+        Some(_) => ApiErrorKind::Uncertain,
+        None if says_its_end(&response) => ApiErrorKind::WrongContent,
+        None => ApiErrorKind::Uncertain,
+    };
+    let mut pieces = Box::pin(response.bytes_stream());
+    let mut begun = Vec::new();
+    if !kind {
+        // Until it is certain how it begins; whatever ends it is found again below.
+        let mut beginning = Vec::new();
+        while beginning.len() < BEGINNING {
+            let Ok(Some(piece)) = tokio::time::timeout(longest, pieces.next()).await else { break };
+            let last = piece.is_err();
+            beginning.extend(piece.iter().flatten().take(BEGINNING));
+            begun.push(piece);
+            if last {
+                break;
+            }
+        }
+        if let Some(complaint) = announced.complaint_of_beginning(&beginning) {
+            return Err(failed(ApiErrorKind::WrongContent, complaint));
+        }
+    }
+    let pieces = Box::pin(stream::iter(begun).chain(pieces));
     let content = stream::unfold(
         (pieces, failed, 0_u64, false),
         move |(mut pieces, failed, received, done)| async move {
@@ -177,22 +303,75 @@ pub(super) fn arriving(
             let (piece, received, done) = match tokio::time::timeout(longest, pieces.next()).await {
                 Ok(Some(Ok(piece))) => {
                     let received = received + piece.len() as u64;
-                    (Ok(piece), received, false)
+                    match size.filter(|size| *size < received) {
+                        Some(size) => {
+                            let message = format!("more than the {size} bytes announced are sent: {OTHER_SIZE}");
+                            (Err((ApiErrorKind::WrongContent, message)), received, true)
+                        }
+                        None => (Ok(piece), received, false),
+                    }
                 }
                 Ok(Some(Err(error))) => {
-                    (Err(format!("the download broke off: {}", chain(&error))), received, true)
+                    let message = format!("the download broke off: {}", chain(&error));
+                    (Err((ApiErrorKind::Uncertain, message)), received, true)
                 }
                 Ok(None) => match size.filter(|size| *size != received) {
                     Some(size) => {
-                        (Err(format!("the download ended after {received} of {size} bytes")), received, true)
+                        let message = format!("the download ended after {received} of {size} bytes");
+                        (Err((short, message)), received, true)
                     }
                     None => return None,
                 },
-                Err(_) => (Err(format!("the download fell silent after {received} bytes")), received, true),
+                Err(_) => {
+                    let message = format!("the download fell silent after {received} bytes");
+                    (Err((ApiErrorKind::Uncertain, message)), received, true)
+                }
             };
-            let piece = piece.map_err(&failed);
+            let piece = piece.map_err(|(kind, message)| failed(kind, message));
             Some((piece, (pieces, failed, received, done)))
         },
     );
-    Download { size, content: Box::pin(content) }
+    Ok(Download { size, content: Box::pin(content) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_known_by_its_type_its_name_and_its_beginning() {
+        for (kind, expected) in [
+            ("text/html", true),
+            ("TEXT/HTML; charset=utf-8", true),
+            ("application/xhtml+xml", true),
+            ("text/plain", false),
+            ("text/htmlx", false),
+            ("application/json; x=text/html", false),
+            ("", false),
+        ] {
+            assert_eq!(is_html(kind), expected, "{kind}");
+        }
+        for (content, expected) in [
+            ("<!DOCTYPE html><html>", true),
+            ("\u{feff}\r\n <HTML lang=de>", true),
+            ("<html", true),
+            ("<htm", false),
+            ("<!doctype svg>", false),
+            ("<?xml version=\"1.0\"?><svg/>", false),
+            ("text <html>", false),
+            ("", false),
+        ] {
+            assert_eq!(begins_a_page(content.as_bytes()), expected, "{content}");
+        }
+        for (filename, media_type, expected) in [
+            ("report.html", None, true),
+            ("REPORT.HTM ", Some("application/octet-stream"), true),
+            ("report", Some("text/html;charset=utf-8"), true),
+            ("report.html.txt", Some("text/plain"), false),
+            ("html", None, false),
+        ] {
+            let announced = Announced { call: String::new(), filename, media_type, size: None, paths: &[] };
+            assert_eq!(announced.may_be_html(), expected, "{filename} {media_type:?}");
+        }
+    }
 }

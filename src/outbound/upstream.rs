@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use super::credentials::{BEFORE_1970, Credentials};
 use super::json;
 use super::skew::{self, News, Skew};
-use super::streaming::{Sending, arriving};
+use super::streaming::{Announced, Sending, arriving};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
 use crate::clock::{Clock as _, SharedClock, SystemClock};
 use crate::telemetry::{CallLabels, Metrics, UpstreamLabels};
@@ -357,14 +357,20 @@ impl Upstream {
         self.persist(call, Effect::Write, |call| Box::pin(self.once_located(call))).await
     }
 
-    /// Opens content for streaming, following redirects to hosts that are allowed for, without credentials there. Opening
-    /// is tried again while that may help; once content arrives, whoever reads it decides.
-    pub async fn download(&self, call: Call) -> Result<Download, ApiError> {
-        let label = call.label();
-        let response = self.persist(call, Effect::Read, |call| Box::pin(self.once_following(call))).await?;
+    /// Opens a file for streaming, following redirects to hosts that are allowed for, without credentials there. Opening is
+    /// tried again while that may help; once content arrives, whoever reads it decides.
+    ///
+    /// What comes in place of the file is [`ApiErrorKind::WrongContent`] (`R34`): a page where none was announced, a redirect to a
+    /// path of the system's own that is no download, an answer of another size. One that breaks off before its own end is
+    /// [`ApiErrorKind::Uncertain`], the same as for any other call.
+    pub async fn download(&self, call: Call, announced: Announced<'_>) -> Result<Download, ApiError> {
         let name = self.settings.name;
-        let failed = move |message| ApiError::new(ApiErrorKind::Uncertain, name, label.clone(), message);
-        Ok(arriving(response, self.settings.timeout, failed))
+        let opened = self.persist(call, Effect::Read, |call| Box::pin(self.once_following(call, &announced)));
+        let named = |error| ApiError { call: announced.call.clone(), ..error };
+        let response = opened.await.map_err(named)?;
+        let label = announced.call.clone();
+        let failed = move |kind, message| ApiError::new(kind, name, label.clone(), message);
+        arriving(response, self.settings.timeout, &announced, failed).await
     }
 
     async fn json<T: DeserializeOwned>(&self, call: Call, effect: Effect) -> Result<T, ApiError> {
@@ -505,7 +511,7 @@ impl Upstream {
     }
 
     /// One try of a download, with its redirects.
-    async fn once_following(&self, call: Call) -> Result<Response, Failure> {
+    async fn once_following(&self, call: Call, announced: &Announced<'_>) -> Result<Response, Failure> {
         let label = call.label();
         let mut at = self.url(&call)?;
         let mut response = self.exchange(call, true).await?;
@@ -513,7 +519,7 @@ impl Upstream {
             if !response.status().is_redirection() {
                 break;
             }
-            at = self.redirect_target(&label, &at, &response)?;
+            at = self.redirect_target(&label, &at, &response, announced.paths)?;
             self.may_be_called(&label, &at)?;
             let mut request = self.http.get(at.clone());
             if same_origin(&at, &self.settings.base_url) {
@@ -527,10 +533,17 @@ impl Upstream {
                 Err(_) => return Err(self.silence(&label).into()),
             };
         }
-        if response.status().is_success() {
-            Ok(self.plain(&label, response)?)
-        } else {
-            Err(self.refusal(&label, response, Effect::Read).await)
+        if !response.status().is_success() {
+            return Err(self.refusal(&label, response, Effect::Read).await);
+        }
+        let response = self.plain(&label, response)?;
+        match announced.complaint(&response) {
+            Some(complaint) => Err(ApiError {
+                status: Some(response.status().as_u16()),
+                ..self.error(ApiErrorKind::WrongContent, &label, complaint)
+            }
+            .into()),
+            None => Ok(response),
         }
     }
 
@@ -716,8 +729,15 @@ impl Upstream {
         })
     }
 
-    /// Where a download is redirected to, if that is allowed.
-    fn redirect_target(&self, label: &str, from: &Url, response: &Response) -> Result<Url, ApiError> {
+    /// Where a download is redirected to, if that is allowed: on the upstream itself, only to a path that is one of a file
+    /// (`R34`): whoever is not signed on is sent to where that is done, and what comes from there is no file.
+    fn redirect_target(
+        &self,
+        label: &str,
+        from: &Url,
+        response: &Response,
+        paths: &[&str],
+    ) -> Result<Url, ApiError> {
         let refused = |message: String| self.error(ApiErrorKind::Refused, label, message);
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let mut target = location
@@ -729,7 +749,19 @@ impl Upstream {
         let host = target.host_str().unwrap_or_default();
         let with_port =
             target.port_or_known_default().map(|port| format!("{host}:{port}")).unwrap_or_default();
-        let allowed = same_origin(&target, &self.settings.base_url)
+        let is_ours = same_origin(&target, &self.settings.base_url);
+        if is_ours && !self.is_below(&target, paths) {
+            let message = format!(
+                "the download is redirected to {}, which is no download but most likely a page to sign on: see that the connector's \
+                 user may download files with what it proves itself with, and that no sign-on stands before them",
+                shorten(target.path())
+            );
+            return Err(ApiError {
+                status: Some(response.status().as_u16()),
+                ..self.error(ApiErrorKind::WrongContent, label, message)
+            });
+        }
+        let allowed = is_ours
             || self.settings.download_hosts.iter().any(|allowed| {
                 allowed == host
                     || *allowed == with_port
@@ -743,6 +775,15 @@ impl Upstream {
                  the upstream's own, add it to download_hosts"
             )))
         }
+    }
+
+    /// Whether an address of the upstream's own leads to one of these paths below its base URL.
+    fn is_below(&self, target: &Url, paths: &[&str]) -> bool {
+        let base = self.settings.base_url.path().trim_end_matches('/');
+        target
+            .path()
+            .strip_prefix(base)
+            .is_some_and(|path| paths.iter().any(|beginning| path.starts_with(beginning)))
     }
 
     /// What a call that got no answer means.

@@ -18,8 +18,8 @@ use super::jql;
 use super::paging::Paging;
 use super::settings::{Deployment, JiraSettings};
 use super::wire::{self, Issue, User};
-use crate::cases::{ApiError, ApiErrorKind, Download};
-use crate::outbound::{Body, Call, Listing, Upstream};
+use crate::cases::{ApiError, ApiErrorKind, Attachment, Download};
+use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
 /// Issues on a page of a search, as documented for the poll.
 const SEARCH_PAGE: &str = "100";
@@ -333,12 +333,14 @@ impl Client {
 
     /// Opens an attachment's content. Cloud serves it by ID and redirects to another host; Data Center serves it under
     /// ID and name.
-    pub(super) async fn content(&self, id: &str, filename: &str) -> Result<Download, ApiError> {
+    pub(super) async fn content(&self, attachment: &Attachment, call: String) -> Result<Download, ApiError> {
+        let (id, filename) = (&attachment.id, &attachment.filename);
         let path = match self.settings.deployment {
             Deployment::Cloud => format!("/rest/api/2/attachment/content/{}", segment(id)),
             Deployment::DataCenter => format!("/secure/attachment/{}/{}", segment(id), segment(filename)),
         };
-        self.upstream.download(Call::get(path)).await
+        let announced = Announced::of(attachment, call, &["/rest/api/2/attachment/", "/secure/attachment/"]);
+        self.upstream.download(Call::get(path), announced).await
     }
 
     // Writing.

@@ -28,7 +28,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
-use futures_util::StreamExt as _;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
@@ -38,7 +37,7 @@ use self::discovery::Fields;
 use self::jql::Since;
 use super::PriorityWords;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, ByteStream, Capabilities, Case, CaseSystem, Check, Comment, Download,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
     Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
 };
 use crate::clock::SharedClock;
@@ -437,26 +436,7 @@ impl CaseSystem for Jira {
     async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
         // The path holds the file's name, which is content: errors name the ID instead.
         let call = format!("GET attachment {} of issue {id}", attachment.id);
-        let rename = move |error: ApiError| ApiError { call: call.clone(), ..error };
-        let opened = self.client.content(&attachment.id, &attachment.filename).await.map_err(&rename)?;
-        let announced = attachment.size;
-        if let (Some(announced), Some(size)) = (announced, opened.size)
-            && announced != size
-        {
-            let message = format!("Jira announced {announced} bytes and sends {size}");
-            return Err(rename(self.client.error(ApiErrorKind::Uncertain, "", message)));
-        }
-        let short = {
-            let rename = rename.clone();
-            move |received: u64, announced: u64| {
-                let message = format!("the download ended after {received} of {announced} bytes");
-                rename(ApiError::new(ApiErrorKind::Uncertain, NAME, "", message))
-            }
-        };
-        Ok(Download {
-            size: opened.size.or(announced),
-            content: whole(opened.content, announced, rename, short),
-        })
+        self.client.content(attachment, call).await
     }
 
     async fn upload(&self, id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
@@ -618,30 +598,3 @@ fn is_media_type(text: &str) -> bool {
     sound && Part::text("").mime_str(text).is_ok()
 }
 
-/// A download with errors of our own, and one more if it is not as long as announced (`R17`).
-fn whole(
-    content: ByteStream,
-    announced: Option<u64>,
-    rename: impl Fn(ApiError) -> ApiError + Send + 'static,
-    short: impl Fn(u64, u64) -> ApiError + Send + 'static,
-) -> ByteStream {
-    let mut received: u64 = 0;
-    let mut failed = false;
-    let content = content.map(Some).chain(futures_util::stream::once(async { None }));
-    Box::pin(content.filter_map(move |chunk| {
-        let checked = match chunk {
-            Some(Ok(chunk)) => {
-                received += chunk.len() as u64;
-                Some(Ok(chunk))
-            }
-            Some(Err(error)) => {
-                failed = true;
-                Some(Err(rename(error)))
-            }
-            None => announced
-                .filter(|announced| *announced != received && !failed)
-                .map(|announced| Err(short(received, announced))),
-        };
-        std::future::ready(checked)
-    }))
-}

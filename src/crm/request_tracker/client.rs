@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::settings::RequestTrackerSettings;
 use super::wire::{self, Page};
 use crate::cases::{ApiError, ApiErrorKind, Download};
-use crate::outbound::{Body, Call, Listing, Upstream};
+use crate::outbound::{Announced, Body, Call, Listing, Upstream, shorten};
 
 /// Things on a page: the most that Request Tracker gives (`RT::REST2`, "Paging").
 pub(super) const PAGE: usize = 100;
@@ -264,7 +264,15 @@ impl Client {
 
     /// Opens the JSON that holds an attachment's content.
     pub(super) async fn content(&self, id: &str) -> Result<Download, ApiError> {
-        self.upstream.download(Call::get(format!("/REST/2.0/attachment/{}", segment(id)))).await
+        // JSON that holds the file, of whatever kind and size that is.
+        let announced = Announced {
+            call: format!("GET attachment {}", shorten(id)),
+            filename: "",
+            media_type: Some("application/json"),
+            size: None,
+            paths: &["/REST/2.0/attachment/"],
+        };
+        self.upstream.download(Call::get(format!("/REST/2.0/attachment/{}", segment(id))), announced).await
     }
 
     /// Tickets of the queue that the connector made and that name no Google case, newest first, at most a page.

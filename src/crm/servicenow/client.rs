@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 use super::query::Query;
 use super::settings::ServiceNowSettings;
 use super::wire::{Answer, Record, is_sys_id};
-use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
-use crate::outbound::{self, Body, Call, Upstream};
+use crate::cases::{ApiError, ApiErrorKind, Attachment, ByteStream, Download};
+use crate::outbound::{self, Announced, Body, Call, Upstream};
 
 /// Cases on a page, as documented for the poll.
 const CASE_PAGE: usize = 100;
@@ -536,7 +536,8 @@ impl Client {
     }
 
     /// Opens the content of an attachment.
-    pub(super) async fn content(&self, id: &str) -> Result<Download, ApiError> {
+    pub(super) async fn content(&self, attachment: &Attachment, call: String) -> Result<Download, ApiError> {
+        let id = &attachment.id;
         if !is_sys_id(id) {
             let call = format!("GET attachment {}", crate::outbound::shorten(id));
             return Err(self.error(
@@ -545,7 +546,8 @@ impl Client {
                 "the ID is no sys_id, and so no attachment's",
             ));
         }
-        self.upstream.download(Call::get(format!("{FILES}/{id}/file"))).await
+        let announced = Announced::of(attachment, call, &[FILES]);
+        self.upstream.download(Call::get(format!("{FILES}/{id}/file")), announced).await
     }
 
     // Writing.

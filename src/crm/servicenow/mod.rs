@@ -35,7 +35,7 @@ use self::client::{COMMENTS, Client, WORK_NOTES};
 use self::query::Query;
 use self::wire::{Record, is_sys_id};
 use super::PriorityWords;
-use super::content::{media_type, one_line, whole};
+use super::content::{media_type, one_line};
 // The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
@@ -411,17 +411,8 @@ impl CaseSystem for ServiceNow {
     }
 
     async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
-        let opened = self.client.content(&attachment.id).await?;
         let call = format!("GET attachment {} of record {id}", attachment.id);
-        let rename = move |error: ApiError| ApiError { call: call.clone(), ..error };
-        if let (Some(announced), Some(size)) = (attachment.size, opened.size)
-            && announced != size
-        {
-            let message = format!("ServiceNow announced {announced} bytes and sends {size}");
-            return Err(rename(self.client.error(ApiErrorKind::Uncertain, "", message)));
-        }
-        let announced = attachment.size.or(opened.size);
-        Ok(Download { size: announced, content: whole(opened.content, announced, NAME, rename) })
+        self.client.content(attachment, call).await
     }
 
     async fn upload(&self, id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {

@@ -18,7 +18,7 @@ use super::settings::ZendeskSettings;
 use super::wire::{self, Attachment, Changed, Comment, Field, Page, Ticket, User};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
 use crate::clock::SharedClock;
-use crate::outbound::{Body, Call, Listing, Upstream};
+use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
 /// Tickets on a page of a search, as documented for the poll.
 const SEARCH_PAGE: &str = "100";
@@ -314,7 +314,11 @@ impl Client {
 
     /// Opens the content of an attachment. Of the address that Zendesk names, only the path is used: requests with our
     /// credentials go to the configured address alone.
-    pub(super) async fn content(&self, address: &str) -> Result<Download, ApiError> {
+    pub(super) async fn content(
+        &self,
+        address: &str,
+        announced: Announced<'_>,
+    ) -> Result<Download, ApiError> {
         let odd = |message: &str| self.error(ApiErrorKind::Unreadable, "GET attachment", message);
         let url = url::Url::parse(address).map_err(|_| odd("content_url is no address"))?;
         // Of other schemes, a path keeps what an https address would resolve: `..` behind a backslash.
@@ -325,7 +329,7 @@ impl Client {
         if let Some((_, name)) = url.query_pairs().find(|(key, _)| key == "name") {
             call = call.query("name", name);
         }
-        self.upstream.download(call).await
+        self.upstream.download(call, announced).await
     }
 
     // Writing.

@@ -33,7 +33,7 @@ use serde_json::{Map, Value, json};
 use self::client::{Client, Comments, FINAL, Fields, is_about_closed};
 use self::wire::{AddedComment, Changed, Ticket};
 use super::PriorityWords;
-use super::content::{media_type, one_line, whole};
+use super::content::{media_type, one_line};
 // The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
@@ -42,7 +42,7 @@ use crate::cases::{
 };
 use crate::clock::SharedClock;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
-use crate::outbound::Upstream;
+use crate::outbound::{Announced, Upstream};
 
 pub use self::settings::ZendeskSettings;
 
@@ -491,6 +491,7 @@ impl CaseSystem for Zendesk {
     async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
         // The address holds a token: errors name the ID instead.
         let call = format!("GET attachment {} of ticket {id}", crate::outbound::shorten(&attachment.id));
+        let label = call.clone();
         let rename = move |error: ApiError| ApiError { call: call.clone(), ..error };
         let known = self.client.attachment(&attachment.id).await.map_err(&rename)?;
         let gone = |message| rename(self.client.error(ApiErrorKind::NotFound, "", message));
@@ -498,18 +499,9 @@ impl CaseSystem for Zendesk {
             return Err(gone("the attachment was redacted"));
         }
         let address = known.content_url.ok_or_else(|| gone("the attachment has no content"))?;
-        let opened = self.client.content(&address).await.map_err(&rename)?;
-        let announced = attachment.size.or(known.size);
-        if let (Some(announced), Some(size)) = (announced, opened.size)
-            && announced != size
-        {
-            let message = format!("Zendesk announced {announced} bytes and sends {size}");
-            return Err(rename(self.client.error(ApiErrorKind::Uncertain, "", message)));
-        }
-        Ok(Download {
-            size: opened.size.or(announced),
-            content: whole(opened.content, announced, NAME, rename),
-        })
+        let size = attachment.size.or(known.size);
+        let announced = Announced { size, ..Announced::of(attachment, label, &["/attachments/"]) };
+        self.client.content(&address, announced).await
     }
 
     /// First the file, which waits for an hour at most; then the comment that it rides on. Without the comment nothing is left.
