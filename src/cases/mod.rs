@@ -435,7 +435,8 @@ pub trait CaseSystem: Send + Sync {
 
     /// Searches for the case that mirrors `counterpart` (`R10`, `R13`). As late as [`Capabilities::search_lag`]. `home` is the
     /// [`home`](Self::home) of the system that `counterpart` is an ID of (`R31`): a case that names another system is not found; one
-    /// that names none may be, if no other is.
+    /// that names none may be, if no other is. Of several, one that the connector's own user created comes first, else the oldest: a
+    /// stranger's claim must not hide the connector's own copy (`R38`).
     async fn find_counterpart(&self, counterpart: &str, home: Option<&str>)
     -> Result<Option<Case>, ApiError>;
 

@@ -228,7 +228,8 @@ impl<'a> Announced<'a> {
 }
 
 /// What to do about content of another size.
-const OTHER_SIZE: &str = "what is sent is not the file, or it was changed meanwhile; open it as the connector's user";
+const OTHER_SIZE: &str =
+    "what is sent is not the file, or it was changed meanwhile; open it as the connector's user";
 
 /// How much of the beginning of an answer without a media type is looked at, in bytes.
 const BEGINNING: usize = 64;
@@ -305,7 +306,8 @@ pub(super) async fn arriving(
                     let received = received + piece.len() as u64;
                     match size.filter(|size| *size < received) {
                         Some(size) => {
-                            let message = format!("more than the {size} bytes announced are sent: {OTHER_SIZE}");
+                            let message =
+                                format!("more than the {size} bytes announced are sent: {OTHER_SIZE}");
                             (Err((ApiErrorKind::WrongContent, message)), received, true)
                         }
                         None => (Ok(piece), received, false),

@@ -10,6 +10,7 @@ pub(crate) mod creation;
 pub(crate) mod leaving;
 pub(crate) mod outages;
 pub(crate) mod privacy;
+pub(crate) mod silence;
 pub(crate) mod travel;
 
 use crate::harness::crm::{Description, Need};
@@ -69,6 +70,17 @@ macro_rules! scenarios {
             outages::a_sync_that_fails_while_both_polls_succeed_is_an_outage_until_it_has_carried_everything [Faults, ClockInHand];
             outages::an_idle_pair_is_written_to_by_nobody_and_yet_counts_as_synced [ClockInHand];
             outages::a_case_that_never_gets_its_counterpart_is_an_outage_told_on_the_side_that_exists [Faults, ClockInHand];
+            silence::a_right_that_was_taken_is_an_outage_and_nothing_is_missed_when_it_is_back [Hiding, ClockInHand];
+            silence::what_the_index_hid_for_longer_than_the_window_is_carried_within_the_hour [Faults, ClockInHand];
+            silence::a_case_that_is_not_found_for_a_while_is_missing_and_nobody_is_told [Hiding, ClockInHand];
+            silence::a_pair_that_ended_goes_on_when_its_case_is_back_and_misses_nothing [Hiding, ClockInHand];
+            silence::several_cases_that_go_missing_together_end_no_pair [Hiding, ClockInHand];
+            silence::a_pair_that_is_found_again_lowers_no_priority_and_closes_nothing [];
+            silence::a_case_that_names_a_google_case_is_no_proof_and_lowers_no_priority [ClockInHand];
+            silence::a_company_case_that_was_not_solved_leaves_its_google_case_open_and_says_so_once [ClockInHand];
+            silence::a_file_that_its_source_never_hands_out_is_explained_once_and_holds_up_nothing [Faults, ClockInHand];
+            silence::clocks_that_are_apart_hide_nothing [Faults, ClockInHand];
+            silence::a_clock_of_ours_that_jumps_hides_nothing [Faults, ClockInHand];
         }
     };
 }

@@ -37,8 +37,8 @@ use self::discovery::Fields;
 use self::jql::Since;
 use super::PriorityWords;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download,
-    Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
+    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
 };
 use crate::clock::SharedClock;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
@@ -597,4 +597,3 @@ fn is_media_type(text: &str) -> bool {
     let sound = text.len() <= 200 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     sound && Part::text("").mime_str(text).is_ok()
 }
-

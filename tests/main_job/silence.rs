@@ -1,0 +1,342 @@
+//! Systems that answer 200 and are wrong: what they do not show is not gone, what they claim is not so (`R26` to `R39`).
+
+use casebridge::entities::{Priority, Side};
+use casebridge::sandbox::csapi::{Priority as GooglePriority, State};
+use casebridge::sandbox::faults::{Effect, Fault};
+use chrono::Duration;
+use serde_json::json;
+
+use crate::harness::crm::Crm;
+use crate::harness::desk::{Call, NewCompanyCase};
+use crate::harness::{Options, World, count};
+
+const GONE: &str = "This case no longer syncs: ";
+const BACK: &str = "This case syncs again: ";
+
+fn refusal(status: u16) -> Fault {
+    Fault::always(Effect::ErrorBefore { status, body: None })
+}
+
+impl World {
+    /// Comments of either side that arrived on the other.
+    async fn carried(&self, case: &str, company: &str) -> (Vec<String>, Vec<String>) {
+        (self.copies_in_crm(company).await, self.copies_at_google(case))
+    }
+
+    /// Our own clock jumps, and theirs do not.
+    fn jump(&self, by: Duration) {
+        for faults in [self.csapi.faults(), self.company_faults()] {
+            faults.set_clock_ahead(faults.clock_ahead() - by);
+        }
+        self.clock().set(self.deps.clock.now() + by);
+    }
+
+    async fn healthz_sync(&self) -> u16 {
+        let answer = reqwest::get(format!("http://{}/healthz/sync", self.service)).await.unwrap();
+        answer.status().as_u16()
+    }
+}
+
+// R26, R28
+pub(crate) async fn a_right_that_was_taken_is_an_outage_and_nothing_is_missed_when_it_is_back(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let (case, company) = world.pair().await;
+    world.run_for(Duration::minutes(40)).await;
+    assert_eq!(world.healthz_sync().await, 200);
+    // All that the connector may read in the CRM is hidden from it, and its search says so to nobody.
+    world.desk.hides(&company, true).await;
+    let new = world.company_case("Opened in the dark").await;
+    world.desk.hides(&new, true).await;
+    world.company_says(&company, "said in the dark").await;
+    world.run_for(Duration::minutes(50)).await;
+    let (status, answer) = world.post("poll-company", json!({})).await;
+    assert_eq!(status, 500, "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains(&company), "{answer}");
+    assert_eq!(world.healthz_sync().await, 500);
+    assert_eq!(world.post("detect-outages", json!({})).await.0, 500);
+    assert_eq!(count(&world.google_texts(&case), GONE), 0, "nothing is said to be gone");
+    for hidden in [&company, &new] {
+        world.desk.hides(hidden, false).await;
+    }
+    world.run_for(Duration::minutes(20)).await;
+    assert_eq!(world.copies_at_google(&case), ["said in the dark"]);
+    assert_eq!(world.csapi.cases().len(), 2, "the case that was opened meanwhile is found");
+    assert_eq!(world.healthz_sync().await, 200);
+    assert_eq!(count(&world.google_texts(&case), GONE), 0);
+    world.assert_quiet().await;
+}
+
+// R27
+pub(crate) async fn what_the_index_hid_for_longer_than_the_window_is_carried_within_the_hour(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let (case, company) = world.pair().await;
+    world.run_for(Duration::minutes(70)).await;
+    world.company_faults().set_search_lag(Duration::minutes(20));
+    world.csapi.faults().set_search_lag(Duration::minutes(50));
+    world.company_says(&company, "indexed late in the CRM").await;
+    world.google_says(&case, "indexed late at Google");
+    world.run_for(Duration::minutes(125)).await;
+    let expected = (vec!["indexed late at Google".to_owned()], vec!["indexed late in the CRM".to_owned()]);
+    assert_eq!(world.carried(&case, &company).await, expected);
+    let metrics = world.deps.metrics.render();
+    for side in ["google", "company"] {
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with(&format!("casebridge_late_changes_total{{side=\"{side}\"}}")));
+        assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{side}: {line:?}");
+    }
+    // What was measured is how long a lost creation is looked for.
+    let global = world.store.global().await.unwrap();
+    for side in Side::BOTH {
+        assert!(
+            global.memory[side].index_lag.is_some_and(|lag| lag.seconds >= 15 * 60),
+            "{:?}",
+            global.memory[side]
+        );
+    }
+    world.trouble(Call::Create, Fault::always(Effect::HangUpAfter).times(1));
+    world.csapi.faults().add(Fault::always(Effect::HangUpAfter).on("POST", "/cases").times(1));
+    world.google_case("From Google");
+    world.company_case("From the company").await;
+    world.run_for(Duration::hours(6)).await;
+    assert_eq!(world.sizes().await, (3, 3), "and nothing is created twice");
+}
+
+// R28
+pub(crate) async fn a_case_that_is_not_found_for_a_while_is_missing_and_nobody_is_told(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let (case, company) = world.pair().await;
+    world.desk.opens(NewCompanyCase::new("Another")).await;
+    world.run_for(Duration::minutes(15)).await;
+    world.desk.hides(&company, true).await;
+    world.google_says(&case, "one");
+    world.company_says(&company, "two").await;
+    world.run_for(Duration::minutes(30)).await;
+    let mapping = world.mapping().await;
+    assert!(mapping.state.missing[Side::Company].is_some() && mapping.gone.is_none(), "{mapping:#?}");
+    let (status, answer) = world.post("detect-outages", json!({})).await;
+    assert_eq!((status, answer["missing"].as_u64()), (500, Some(1)), "{answer}");
+    let texts = world.google_texts(&case);
+    assert_eq!(texts.len(), 2, "nothing is said while it is missing: {texts:?}");
+    world.desk.hides(&company, false).await;
+    world.run_for(Duration::hours(2)).await;
+    let expected = (vec!["one".to_owned()], vec!["two".to_owned()]);
+    assert_eq!(world.carried(&case, &company).await, expected);
+    assert_eq!(world.mapping().await.state.missing[Side::Company], None);
+    world.assert_quiet().await;
+}
+
+// R28
+pub(crate) async fn a_pair_that_ended_goes_on_when_its_case_is_back_and_misses_nothing(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let (case, company) = world.pair().await;
+    world.desk.opens(NewCompanyCase::new("Another")).await;
+    world.run_for(Duration::minutes(15)).await;
+    world.desk.hides(&company, true).await;
+    world.google_says(&case, "one");
+    world.run_for(Duration::hours(4)).await;
+    assert_eq!(world.mapping().await.gone, Some(Side::Company));
+    assert_eq!(count(&world.google_texts(&case), GONE), 1);
+    world.google_says(&case, "two");
+    world.company_says(&company, "three").await;
+    world.run_for(Duration::days(2)).await;
+    world.desk.hides(&company, false).await;
+    world.run_for(Duration::hours(26)).await;
+    let expected = (vec!["one".to_owned(), "two".to_owned()], vec!["three".to_owned()]);
+    assert_eq!(world.carried(&case, &company).await, expected);
+    let texts = world.google_texts(&case);
+    assert_eq!((count(&texts, GONE), count(&texts, BACK)), (1, 1), "{texts:?}");
+    assert_eq!(world.mapping().await.gone, None);
+    world.assert_quiet().await;
+}
+
+// R28
+pub(crate) async fn several_cases_that_go_missing_together_end_no_pair(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let mut pairs = Vec::new();
+    for number in 0..3 {
+        let case = world.google_case(&format!("Case {number}"));
+        world.settle().await;
+        let mapping = world.mappings().await.pop().unwrap();
+        pairs.push((case, mapping.case_id(Side::Company).unwrap().to_owned()));
+    }
+    world.desk.opens(NewCompanyCase::new("Another")).await;
+    world.run_for(Duration::minutes(40)).await;
+    for (case, company) in &pairs {
+        world.desk.hides(company, true).await;
+        world.google_says(case, "anybody there?");
+    }
+    world.run_for(Duration::hours(5)).await;
+    for (case, company) in &pairs {
+        assert_eq!(count(&world.google_texts(case), GONE), 0);
+        world.desk.hides(company, false).await;
+    }
+    assert!(world.mappings().await.iter().all(|mapping| mapping.gone.is_none()));
+    world.run_for(Duration::hours(2)).await;
+    for (_, company) in &pairs {
+        assert_eq!(world.copies_in_crm(company).await, ["anybody there?"]);
+    }
+}
+
+// R30
+pub(crate) async fn a_pair_that_is_found_again_lowers_no_priority_and_closes_nothing(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let (case, company) = world.pair_from_company().await;
+    world.csapi.set_priority(&case, GooglePriority::P0).unwrap();
+    world.settle().await;
+    // The database is lost, and meanwhile the company case falls back to its default.
+    world.store.delete(&world.mapping().await).await.unwrap();
+    world.desk.sets_priority(&company, Priority::P2).await;
+    world.company_says(&company, "hello").await;
+    world.settle().await;
+    assert_eq!(world.csapi.case(&case).unwrap().priority, GooglePriority::P0, "a live P0 is not lowered");
+    assert!(world.company(&company).await.has_priority(Priority::P0));
+    assert_eq!(world.copies_at_google(&case), ["hello"]);
+    // From now on there is a base, and a person may lower it.
+    world.desk.sets_priority(&company, Priority::P2).await;
+    world.settle().await;
+    assert_eq!(world.csapi.case(&case).unwrap().priority, GooglePriority::P2);
+    world.assert_quiet().await;
+}
+
+// R30, R38
+pub(crate) async fn a_case_that_names_a_google_case_is_no_proof_and_lowers_no_priority(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let claim = |name: &str| NewCompanyCase {
+        google_name: Some(name.to_owned()),
+        ..NewCompanyCase::flagged("Claim")
+    };
+    // Before that case exists: whoever opens it is not copied to whoever guessed its number.
+    let guessed = world.desk.opens(claim("organizations/123/cases/51000001")).await;
+    world.settle().await;
+    let case = world.google_case("The real one");
+    assert_eq!(case, "organizations/123/cases/51000001");
+    world.csapi.set_priority(&case, GooglePriority::P0).unwrap();
+    world.google_says(&case, "a secret");
+    let late = world.desk.opens(claim(&case)).await;
+    world.run_for(Duration::hours(1)).await;
+    assert_eq!(world.csapi.case(&case).unwrap().priority, GooglePriority::P0);
+    let mappings = world.mappings().await;
+    let pair =
+        mappings.iter().find(|mapping| mapping.is_linked()).expect("the Google case has a pair of its own");
+    let own = pair.case_id(Side::Company).unwrap().to_owned();
+    assert_eq!(world.copies_in_crm(&own).await, ["a secret"]);
+    for claimed in [&guessed, &late] {
+        assert_ne!(*claimed, own);
+        let texts = world.company_texts(claimed).await;
+        assert_eq!(texts.len(), 1, "{texts:?}");
+        assert!(texts[0].starts_with("This case is not synchronised with Google: "), "{texts:?}");
+    }
+    assert_eq!(world.sizes().await, (1, 3));
+    assert_eq!(world.deps.metrics.conflicts.get(), 2);
+    world.assert_quiet().await;
+}
+
+// R32
+pub(crate) async fn a_company_case_that_was_not_solved_leaves_its_google_case_open_and_says_so_once(
+    crm: &dyn Crm,
+) {
+    let mut options = Options::default();
+    options.rules.close_on = [casebridge::cases::Closing::Archived].into_iter().collect();
+    let world = World::with(crm, options).await;
+    let (case, company) = world.pair_from_company().await;
+    let left_open = |world: &World| {
+        world.google_texts(&case).iter().filter(|text| text.contains("This case stays open")).count()
+    };
+    for times in 1..=2 {
+        world.desk.closes(&company).await;
+        world.run_for(Duration::hours(1)).await;
+        assert_eq!(world.csapi.case(&case).unwrap().state, State::New);
+        assert_eq!(left_open(&world), times, "{:?}", world.google_texts(&case));
+        world.desk.reopens(&company).await;
+        world.run_for(Duration::hours(1)).await;
+    }
+    world.desk.closes(&company).await;
+    world.settle().await;
+    world.csapi.close(&case).unwrap();
+    world.settle().await;
+    assert!(world.mapping().await.resolved_at.is_some(), "closed on both sides, it is closed");
+    world.assert_quiet().await;
+}
+
+// R33, R39
+pub(crate) async fn a_file_that_its_source_never_hands_out_is_explained_once_and_holds_up_nothing(
+    crm: &dyn Crm,
+) {
+    for status in [403, 404] {
+        let world = World::new(crm).await;
+        let (case, company) = world.pair().await;
+        let (_, download) = world.desk.calls(Call::Download);
+        world.company_faults().add(refusal(status).on("GET", download));
+        world.csapi.faults().add(refusal(status).on("GET", ":download"));
+        world.company_attaches(&company, "from-the-company.txt", b"x").await;
+        world.google_attaches(&case, "from-google.txt", b"y");
+        world.settle().await;
+        world.company_says(&company, "after the file").await;
+        world.google_says(&case, "after the other file");
+        world.run_for(Duration::minutes(30)).await;
+        let expected = (vec!["after the other file".to_owned()], vec!["after the file".to_owned()]);
+        assert_eq!(world.carried(&case, &company).await, expected, "{status}");
+        let mapping = world.mapping().await;
+        assert!(mapping.last_error.is_some(), "it has failed, and says so");
+        world.desk.closes(&company).await;
+        world.run_for(Duration::hours(1)).await;
+        assert_eq!(
+            world.csapi.case(&case).unwrap().state,
+            State::Closed,
+            "{status}: it does not hold up the closing"
+        );
+        world.run_for(Duration::hours(15)).await;
+        let explained = |texts: &[String], name: &str| {
+            texts.iter().filter(|text| text.contains(name) && text.contains("could not be copied")).count()
+        };
+        assert_eq!(explained(&world.google_texts(&case), "from-the-company.txt"), 1, "{status}");
+        assert_eq!(explained(&world.company_texts(&company).await, "from-google.txt"), 1, "{status}");
+        assert_eq!(world.mapping().await.last_error, None, "{status}");
+        world.assert_quiet().await;
+    }
+}
+
+// R36
+pub(crate) async fn clocks_that_are_apart_hide_nothing(crm: &dyn Crm) {
+    for (google, company) in [(-6, -6), (-35, 0), (0, -15), (35, 20), (-5_256_000, 0), (0, 5_256_000)] {
+        let world = World::new(crm).await;
+        world.csapi.faults().set_clock_ahead(Duration::minutes(google));
+        world.company_faults().set_clock_ahead(Duration::minutes(company));
+        let case = world.google_case("Disk is slow");
+        world.settle().await;
+        let company_case = world.mapping().await.company_case_id.unwrap().to_string();
+        for round in 0..3 {
+            world.google_says(&case, &format!("g{round}"));
+            world.company_says(&company_case, &format!("c{round}")).await;
+            world.run_for(Duration::minutes(20)).await;
+        }
+        let said = |side: &str| (0..3).map(|round| format!("{side}{round}")).collect::<Vec<_>>();
+        assert_eq!(world.carried(&case, &company_case).await, (said("g"), said("c")), "{google} {company}");
+        assert_eq!(world.healthz_sync().await, 200, "{google} {company}");
+        assert_eq!(world.sizes().await, (1, 1));
+    }
+}
+
+// R36
+pub(crate) async fn a_clock_of_ours_that_jumps_hides_nothing(crm: &dyn Crm) {
+    for minutes in [6, 120, -120, 5_256_000, -5_256_000] {
+        let world = World::new(crm).await;
+        let (case, company) = world.pair().await;
+        world.run_for(Duration::minutes(45)).await;
+        let mut said = 0;
+        for by in [minutes, -minutes] {
+            world.jump(Duration::minutes(by));
+            for _ in 0..2 {
+                world.google_says(&case, &format!("g{said}"));
+                world.company_says(&company, &format!("c{said}")).await;
+                said += 1;
+                world.run_for(Duration::minutes(12)).await;
+            }
+        }
+        let all = |side: &str| (0..said).map(|number| format!("{side}{number}")).collect::<Vec<_>>();
+        assert_eq!(world.carried(&case, &company).await, (all("g"), all("c")), "{minutes}");
+        assert_eq!(world.healthz_sync().await, 200, "{minutes}");
+        assert!(world.mapping().await.lease.is_none());
+    }
+}
