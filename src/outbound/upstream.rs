@@ -247,6 +247,12 @@ impl Upstream {
         Ok(Self { settings, http, limiter, credentials, clock, metrics, skew: Skew::default() })
     }
 
+    /// Where it is.
+    #[must_use]
+    pub const fn base_url(&self) -> &Url {
+        &self.settings.base_url
+    }
+
     /// What people call it.
     #[must_use]
     pub fn name(&self) -> &'static str {

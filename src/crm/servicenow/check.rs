@@ -3,15 +3,27 @@
 
 use super::client::{COMMENTS, Client, Column, WORK_NOTES};
 use super::query::Query;
+use super::settings::word;
 use super::{NAME, PriorityWords};
-use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
+use crate::cases::{ApiError, ApiErrorKind, Attachment, Check, Needs, Visibility};
+use crate::clock::SharedClock;
 use crate::entities::Priority;
-use chrono::Duration;
+use futures_util::StreamExt as _;
+
+/// The largest file that is downloaded to try it, in bytes.
+const SMALL: u64 = 256 * 1024;
+/// How many files are tried until one is handed out.
+const TRIES: usize = 3;
 
 /// What a check found: what holds, or what is wrong and what to do.
 type Finding = Result<String, String>;
 
-pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
+pub(super) async fn all(
+    client: &Client,
+    priorities: &PriorityWords,
+    clock: &SharedClock,
+    needs: Needs,
+) -> Vec<Check> {
     let mut report = Vec::new();
     let mut add = |what: &str, result: Finding| {
         report.push(Check { what: format!("{NAME}: {what}"), result });
@@ -48,6 +60,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         ),
     }
     add("search for flagged cases", search(client).await);
+    add("times in searches", times(client).await);
     add("comments", journals(client, needs.visibility).await);
     add("lengths of texts", lengths(client).await);
     if needs.creation {
@@ -56,6 +69,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     }
     if needs.status {
         add("state that closes", choice(client, "state", settings.close_state(), "close_state").await);
+        add("how cases are closed", closings(client).await);
         add("state that opens again", choice(client, "state", settings.reopen_state(), "reopen_state").await);
         let fields = settings.close_fields();
         let columns: Vec<&str> = fields.keys().copied().collect();
@@ -69,7 +83,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         add("priorities", words(client, priorities).await);
     }
     if needs.attachments {
-        add("attachments", files(client).await);
+        add("attachments", files(client, clock).await);
     }
     report
 }
@@ -187,31 +201,85 @@ fn credentials(error: &ApiError) -> String {
 /// Who we are, as far as ServiceNow tells.
 async fn user(client: &Client) -> Finding {
     let configured = client.settings().user.as_deref().map(str::trim);
-    match (configured, client.myself().await) {
-        (Some(user), Ok(me)) if user.to_lowercase() != me.to_lowercase() => Err(format!(
+    if let (Some(user), Ok(me)) = (configured, client.myself().await)
+        && user.to_lowercase() != me.to_lowercase()
+    {
+        return Err(format!(
             "the credentials are those of {me}, and company.servicenow.user is {user:?}: the connector would not know its own \
              comments; give {me}"
+        ));
+    }
+    match (client.identify().await, client.myself().await) {
+        (Ok(()), Ok(me)) => Ok(format!("signed in as {me}")),
+        (Ok(()), Err(_)) => Ok(format!(
+            "{} (which may not read its own record in sys_user)",
+            configured.unwrap_or("signed in")
         )),
-        (_, Ok(me)) => Ok(format!("signed in as {me}")),
-        (Some(user), Err(_)) => Ok(format!("{user} (which may not read its own record in sys_user)")),
-        (None, Err(error)) => Err(error.to_string()),
+        (Err(error), _) => Err(error.to_string()),
     }
 }
 
 async fn search(client: &Client) -> Finding {
     let flag = &client.settings().flag_field;
-    let query = Query::default().equals(flag, "true").within("sys_updated_on", Duration::days(30));
-    match client.search_some(query).await {
-        Ok(found) => match found.records.first() {
-            Some(record) if !record.is(flag) => Err(format!(
-                "ServiceNow left the condition {flag}=true out of the query, which it does with columns that it does not know: \
-                 create the column (true/false), or name another in company.servicenow.flag_field"
-            )),
-            Some(_) => Ok("there are some".to_owned()),
-            None => Ok("none yet".to_owned()),
-        },
+    let query = Query::default().equals(flag, "true").order_by_desc("sys_updated_on");
+    let found = client.search_page(query).await.map_err(|error| error.to_string())?;
+    if found.hidden > 0 {
+        return Err(format!(
+            "{} of the records with {flag} that were updated last are hidden from the connector's user by access rules, and polls \
+             fail as long as one of them is new: give it a role that reads them (System Security, Access Control), or take the \
+             flag off them",
+            found.hidden
+        ));
+    }
+    match found.records.first() {
+        Some(record) if !record.is(flag) => Err(format!(
+            "ServiceNow left the condition {flag}=true out of the query, which it does with columns that it does not know: \
+             create the column (true/false), or name another in company.servicenow.flag_field"
+        )),
+        Some(_) => Ok("there are some, and none of the newest is hidden".to_owned()),
+        None => Ok("none yet".to_owned()),
+    }
+}
+
+/// Whether polls find what was updated: by a time that is written out.
+async fn times(client: &Client) -> Finding {
+    match client.reads_times().await {
+        Ok(Some(true)) => Ok("a record is found by its own time of update, in UTC".to_owned()),
+        Ok(None) => Ok("there is no record yet to try it with".to_owned()),
+        Ok(Some(false)) => Err(
+            "the newest record is not found by its own time of update: either ServiceNow reads times in searches in another zone \
+             than UTC (give the connector's user the time zone GMT), or the user may not search by sys_updated_on (a query_range \
+             ACL on that column: System Security, Access Control)"
+                .to_owned(),
+        ),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Whether every code that says that a case was not solved is read so.
+async fn closings(client: &Client) -> Finding {
+    let settings = client.settings();
+    let mut known = Vec::new();
+    for column in ["close_code", "resolution_code"] {
+        for (code, label) in client.choices(column).await.unwrap_or_default() {
+            let (read, said) = (settings.meaning(&code), word(&label));
+            if let (None, Some(said), None, None) =
+                (read, said, &settings.cancelled_codes, &settings.duplicate_codes)
+            {
+                return Err(format!(
+                    "the {column} {code:?} is called {label:?}, and counts as solved: if it does not mean that, add {code:?} to \
+                     company.servicenow.{}_codes; else set that key to []",
+                    if said == crate::cases::Closing::Duplicate { "duplicate" } else { "cancelled" }
+                ));
+            }
+            known.extend(read.map(|read| format!("{code:?} is {}", read.name())));
+        }
+    }
+    Ok(if known.is_empty() {
+        "every close code counts as solved, as far as they could be looked up".to_owned()
+    } else {
+        format!("{}; any other close code counts as solved", known.join(", "))
+    })
 }
 
 async fn journals(client: &Client, visibility: Visibility) -> Finding {
@@ -223,7 +291,8 @@ async fn journals(client: &Client, visibility: Visibility) -> Finding {
     };
     match client.reads_journals().await {
         Ok(Some(true)) => Ok(format!(
-            "sys_journal_field can be read; that {written} may be written is seen with the first comment"
+            "sys_journal_field can be read; its column element says who sees an entry (comments: the caller; work_notes or anything \
+             else: colleagues); that {written} may be written is seen with the first comment"
         )),
         Ok(None) => Ok(format!(
             "there is none yet: that sys_journal_field may be read and {written} be written is seen with the first"
@@ -276,24 +345,57 @@ async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
     Err(format!("ServiceNow does not know {}: use {}", missing.join(", "), known.join(", ")))
 }
 
-async fn files(client: &Client) -> Finding {
+async fn files(client: &Client, clock: &SharedClock) -> Finding {
     let settings = client.settings();
-    if let Err(error) = client.recent_files(Duration::minutes(1)).await {
+    if let Err(error) = client.recent_files(clock.now()).await {
         return Err(format!(
             "{error}; the connector's user needs a role that reads sys_attachment and may add attachments to {}",
             settings.table
         ));
     }
+    let tried = download(client).await?;
     let limit = settings.attachment_limit_mib;
     match client.largest_file_mib().await {
         Ok(Some(theirs)) if theirs < limit => Err(format!(
             "ServiceNow takes files of up to {theirs} MiB only (com.glide.attachment.max_size), and larger ones would be tried in \
              vain: set company.servicenow.attachment_limit_mib to {theirs}"
         )),
-        Ok(Some(_)) => Ok(format!("up to {limit} MiB (company.servicenow.attachment_limit_mib)")),
+        Ok(Some(_)) => Ok(format!("{tried}; up to {limit} MiB (company.servicenow.attachment_limit_mib)")),
         // Neither needed nor usual: it only makes a mistake known early.
         Ok(None) | Err(_) => Ok(format!(
-            "up to {limit} MiB (company.servicenow.attachment_limit_mib; the user may not read sys_properties: not compared)"
+            "{tried}; up to {limit} MiB (company.servicenow.attachment_limit_mib; the user may not read sys_properties: not \
+             compared)"
         )),
     }
+}
+
+/// Downloads one small file, if there is one (`R34`).
+async fn download(client: &Client) -> Finding {
+    let files = client.small_files().await.map_err(|error| error.to_string())?;
+    let size =
+        |file: &super::wire::Record| file.number("size_bytes").filter(|size| (1..=SMALL).contains(size));
+    let mut problem = None;
+    for (file, size) in files.iter().filter_map(|file| Some((file, size(file)?))).take(TRIES) {
+        match whole(client, &file.attachment()).await {
+            Ok(()) => return Ok(format!("a file of {size} bytes was downloaded whole")),
+            Err(error) => problem = problem.or(Some(error)),
+        }
+    }
+    match problem {
+        None => Ok("no small file yet to download".to_owned()),
+        Some(problem) => Err(format!(
+            "{problem}; files are listed and not handed out: check the connector's rights on sys_attachment, and that no proxy or \
+             sign-on stands before /api/now/attachment"
+        )),
+    }
+}
+
+/// Reads a file to its end, which is an error if it is another one than was listed.
+async fn whole(client: &Client, file: &Attachment) -> Result<(), String> {
+    let call = format!("GET attachment {}", file.id);
+    let mut opened = client.content(file, call).await.map_err(|error| error.to_string())?;
+    while let Some(piece) = opened.content.next().await {
+        piece.map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }

@@ -33,6 +33,8 @@ const STALE_PAGES: usize = 20;
 const MOST_IDS: usize = 50;
 /// How many users' names are remembered.
 const MOST_NAMES: usize = 5_000;
+/// How many records are looked at for one that the user sees, or for a small file.
+const FEW: usize = 20;
 
 /// The two journals.
 pub(super) const COMMENTS: &str = "comments";
@@ -47,18 +49,33 @@ pub(super) struct Listing<T = Record> {
     pub(super) skipped: Vec<String>,
     /// How many records there are for those who may read them all, if ServiceNow says.
     pub(super) total: Option<usize>,
+    /// How many of the records on its pages were kept back (`R26`).
+    ///
+    /// Rights are looked at after a page was cut ("This limit is applied before ACL evaluation", Table API, `sysparm_limit`), and
+    /// `X-Total-Count` is of the query. A page with fewer records than the count leaves for it lacks those that an access rule
+    /// hides. Rules that change the query itself (before-query business rules, domain separation) are not seen here: "Filtering
+    /// the data is transparent" (Before Query business rules, product documentation).
+    pub(super) hidden: usize,
+    /// Whether every answer was given to somebody who is signed in: [`LOGGED_IN`].
+    pub(super) identified: bool,
 }
 
 impl<T> Default for Listing<T> {
     fn default() -> Self {
-        Self { records: Vec::new(), skipped: Vec::new(), total: None }
+        Self { records: Vec::new(), skipped: Vec::new(), total: None, hidden: 0, identified: true }
     }
 }
 
-impl Listing {
-    /// Whether there are records of which the user may read none: rights are looked at after a page was cut, and are no error.
+impl<T> Listing<T> {
+    /// Whether there are records of which the user may read none.
     pub(super) fn is_withheld(&self) -> bool {
-        self.records.is_empty() && self.total.is_some_and(|total| total > 0)
+        self.records.is_empty() && self.hidden > 0
+    }
+
+    /// The same with what was made of the records.
+    fn with<U>(self, records: Vec<U>) -> Listing<U> {
+        let Self { skipped, total, hidden, identified, .. } = self;
+        Listing { records, skipped, total, hidden, identified }
     }
 }
 
@@ -90,6 +107,11 @@ impl Client {
         &self.settings
     }
 
+    /// The instance's address, without a slash at its end.
+    pub(super) fn home(&self) -> &str {
+        self.upstream.base_url().as_str().trim_end_matches('/')
+    }
+
     pub(super) fn write_settles(&self) -> Duration {
         self.upstream.write_settles()
     }
@@ -115,8 +137,10 @@ impl Client {
 
     /// Those of them that a search asks for.
     fn columns_found(&self) -> String {
+        // Those that the table lacks are left out of the answer.
         format!(
-            "sys_id,state,active,priority,sys_created_on,sys_updated_on,{},{}",
+            "sys_id,state,active,priority,close_code,resolution_code,duplicate_of,sys_domain,sys_created_by,sys_created_on,\
+             sys_updated_on,{},{}",
             self.settings.flag_field, self.settings.google_name_field
         )
     }
@@ -139,23 +163,49 @@ impl Client {
 
     /// Who we are, as ServiceNow says.
     pub(super) async fn myself(&self) -> Result<String, ApiError> {
-        let path = "/api/now/table/sys_user";
+        let (name, _) = self.asked_who_we_are().await?;
+        name.ok_or_else(|| {
+            let message = "ServiceNow does not tell who the connector's user is: give its user_name in \
+                           company.servicenow.user";
+            self.error(ApiErrorKind::Unauthorized, WHO_CALL, message)
+        })
+    }
+
+    /// Makes sure, with one call, that ServiceNow knows us as the connector's user (`R26`).
+    pub(super) async fn identify(&self) -> Result<(), ApiError> {
+        let unknown = |message: String| self.error(ApiErrorKind::Unauthorized, WHO_CALL, message);
+        let configured = self.settings.user.as_deref().map(str::trim);
+        match (self.asked_who_we_are().await?, configured) {
+            ((Some(me), _), _) if me.eq_ignore_ascii_case(GUEST) => {
+                Err(unknown(format!("ServiceNow takes the connector for its guest, {me}: {SIGN_IN}")))
+            }
+            ((Some(me), _), Some(user)) if me.to_lowercase() != user.to_lowercase() => Err(unknown(format!(
+                "the credentials are those of {me}, and company.servicenow.user is {user:?}: correct whichever is wrong"
+            ))),
+            ((Some(_), _), _) => Ok(()),
+            // Whoever may not read its own record: that it is signed in, with the credentials of the configured user, will do.
+            ((None, Some(true)), Some(_)) => Ok(()),
+            ((None, _), _) => Err(unknown(format!(
+                "ServiceNow does not tell who the connector's user is: {SIGN_IN}; if they are right, let it read its own record \
+                 in sys_user"
+            ))),
+        }
+    }
+
+    /// The asking user's `user_name`, if it may read it, and whether it is signed in, if ServiceNow says.
+    async fn asked_who_we_are(&self) -> Result<(Option<String>, Option<bool>), ApiError> {
         let query = Query::default().and("sys_id=javascript:gs.getUserID()");
         let mut one = outbound::Listing::default();
-        let found = self.page(path, &query, Some("sys_id,user_name"), 2, 0, &mut one).await?.0;
-        match found.as_slice() {
+        let (found, headers) =
+            self.page("/api/now/table/sys_user", &query, Some("sys_id,user_name"), 2, 0, &mut one).await?;
+        let name = match found.as_slice() {
             [Value::Object(user)] => {
                 user.get("user_name").and_then(Value::as_str).filter(|name| !name.is_empty())
             }
             // None: the user may not read its own record. Several: the condition was not understood.
             _ => None,
-        }
-        .map(str::to_owned)
-        .ok_or_else(|| {
-            let message = "ServiceNow does not tell who the connector's user is: give its user_name in \
-                           company.servicenow.user";
-            self.error(ApiErrorKind::Unauthorized, &format!("GET {path}"), message)
-        })
+        };
+        Ok((name.map(str::to_owned), is_logged_in(&headers)))
     }
 
     /// The display names of users, by their `user_name`; those that cannot be read are left out.
@@ -249,7 +299,8 @@ impl Client {
         Record::read(answer.result).map_err(|error| self.error(ApiErrorKind::Unreadable, label, error))
     }
 
-    /// What `read` makes of each case that a query finds, in no particular order.
+    /// What `read` makes of each case that a query finds, in no particular order. An error if some of them are hidden: what is not
+    /// shown is not taken for nothing (`R26`).
     pub(super) async fn search<T: Send>(
         &self,
         query: Query,
@@ -260,15 +311,85 @@ impl Client {
         let query = query.order_by("sys_id");
         let read = |record| self.has_columns(&record).map(|()| read(&record));
         let columns = self.columns_found();
-        let found = self.listing_of(&path, &query, Some(&columns), CASE_PAGE, read, |_| false).await?;
-        let Listing { records, skipped, total } = found;
-        Ok(Listing { records: records.into_iter().collect::<Result<_, _>>()?, skipped, total })
+        let mut found = self.listing_of(&path, &query, Some(&columns), CASE_PAGE, read, |_| false).await?;
+        let records = std::mem::take(&mut found.records).into_iter().collect::<Result<_, _>>()?;
+        let advice = format!(
+            "give it a role that reads them (itil for incidents, sn_customerservice_agent for cases; System Security, Access Control), \
+             or take {} off them",
+            self.settings.flag_field
+        );
+        self.all_shown(&found, &path, &advice)?;
+        Ok(found.with(records))
+    }
+
+    /// An error if something of a listing was kept back.
+    fn all_shown<T>(&self, found: &Listing<T>, path: &str, advice: &str) -> Result<(), ApiError> {
+        if found.hidden == 0 {
+            return Ok(());
+        }
+        let total = found.total.map(|total| format!(" of {total}")).unwrap_or_default();
+        let message = format!(
+            "{}{total} records are hidden from the connector's user by access rules (X-Total-Count counts more than are shown): {advice}",
+            found.hidden
+        );
+        Err(self.error(ApiErrorKind::Unauthorized, &format!("GET {path}"), message))
+    }
+
+    /// ID of one of the cases that were updated last and that the user sees, but not `except`.
+    pub(super) async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
+        let path = format!("/api/now/table/{}", self.settings.table);
+        let others = match except.filter(|id| is_sys_id(id)) {
+            Some(id) => Query::default().and(&format!("sys_id!={id}")),
+            None => Query::default(),
+        };
+        let query = others.order_by_desc("sys_updated_on");
+        let found = self.listing(&path, &query, Some("sys_id"), FEW, |_| true).await?;
+        if found.is_withheld() {
+            let advice = "none of those that were updated last is shown: give it a role that reads the table (itil for incidents, \
+                          sn_customerservice_agent for cases)";
+            self.all_shown(&found, &path, advice)?;
+        }
+        Ok(found.records.iter().map(|record| record.id().to_owned()).find(|id| Some(id.as_str()) != except))
+    }
+
+    /// IDs of the cases of that number: there is one, but nothing forbids several.
+    pub(super) async fn numbered(&self, number: &str) -> Result<BTreeSet<String>, ApiError> {
+        let path = format!("/api/now/table/{}", self.settings.table);
+        let query = Query::default().equals("number", number);
+        let found = self.listing(&path, &query, Some("sys_id,number"), CASE_PAGE, |_| false).await?;
+        self.all_shown(&found, &path, "give it a role that reads them")?;
+        // Whatever was found.
+        let same = |record: &&Record| record.text("number").is_some_and(|it| it.eq_ignore_ascii_case(number));
+        Ok(found.records.iter().filter(same).map(|record| record.id().to_owned()).collect())
+    }
+
+    /// Whether a time that is written out in a search is read as UTC, or at least as no later: the newest record has to be among
+    /// those that were updated at its own time or later. `None`: no record is shown.
+    pub(super) async fn reads_times(&self) -> Result<Option<bool>, ApiError> {
+        let path = format!("/api/now/table/{}", self.settings.table);
+        let fields = Some("sys_id,sys_updated_on");
+        let newest = Query::default().order_by_desc("sys_updated_on");
+        let found = self.listing(&path, &newest, fields, FEW, |_| true).await?;
+        let Some((record, at)) =
+            found.records.iter().find_map(|record| Some((record, record.time("sys_updated_on")?)))
+        else {
+            return Ok(None);
+        };
+        let itself = Query::default().equals("sys_id", record.id()).since("sys_updated_on", at);
+        let found = self.listing(&path, &itself, fields, 1, |_| true).await?;
+        Ok(Some(found.records.iter().any(|found| found.id() == record.id())))
     }
 
     /// A few of the cases that a query finds, to see whether it works.
     pub(super) async fn search_some(&self, query: Query) -> Result<Listing, ApiError> {
         let path = format!("/api/now/table/{}", self.settings.table);
         self.listing(&path, &query, Some(&self.columns_read()), 1, |_| true).await
+    }
+
+    /// One page of the cases that a query finds, with how many of them are hidden.
+    pub(super) async fn search_page(&self, query: Query) -> Result<Listing, ApiError> {
+        let path = format!("/api/now/table/{}", self.settings.table);
+        self.listing(&path, &query, Some(&self.columns_found()), CASE_PAGE, |_| true).await
     }
 
     /// What `read` makes of the flagged ones among the cases of these IDs.
@@ -284,6 +405,7 @@ impl Client {
                 self.search(query, |record| some.contains(&record.id()).then(|| read(record))).await?;
             all.records.extend(found.records.into_iter().flatten());
             all.skipped.extend(found.skipped);
+            all.identified &= found.identified;
         }
         Ok(all)
     }
@@ -303,18 +425,16 @@ impl Client {
         let fields = Some("sys_id,element_id,element,value,sys_created_by,sys_created_on");
         let enough = |found: &[Record]| since.is_some_and(|since| reaches(found, since));
         let found = self.listing(path, &query, fields, COMMENT_PAGE, enough).await?;
-        if found.is_withheld() {
-            let message = "the connector's user may not read sys_journal_field, in which the comments are: give it a role \
-                           with a read ACL on that table";
-            return Err(self.error(ApiErrorKind::Unauthorized, &format!("GET {path}"), message));
-        }
+        let advice = "they are comments and work notes: give it a role with a read ACL on sys_journal_field and on \
+                      sys_journal_field.*, for both journals (System Security, Access Control)";
+        self.all_shown(&found, path, advice)?;
         for problem in &found.skipped {
             tracing::warn!(case = id, "a comment cannot be understood and is skipped: {problem}");
         }
         Ok(found.records.into_iter().filter(|entry| entry.text("element_id") == Some(id)).collect())
     }
 
-    /// Whether the user may read journals at all; `None`: there is none yet.
+    /// Whether the user may read the newest entry of a journal; `None`: there is none yet.
     pub(super) async fn reads_journals(&self) -> Result<Option<bool>, ApiError> {
         let query =
             Query::default().equals("name", &self.settings.table).one_of("element", &[COMMENTS, WORK_NOTES]);
@@ -331,38 +451,74 @@ impl Client {
     ) -> Result<Vec<Record>, ApiError> {
         let enough = |found: &[Record]| since.is_some_and(|since| reaches(found, since));
         let found = self.listing(FILES, &files_of(&self.settings.table, id), None, FILE_PAGE, enough).await?;
+        let advice =
+            "they are files: give it a role that reads sys_attachment (System Security, Access Control)";
+        self.all_shown(&found, FILES, advice)?;
         for problem in &found.skipped {
             tracing::warn!(case = id, "an attachment cannot be understood and is skipped: {problem}");
         }
         Ok(found.records.into_iter().filter(|file| file.text("table_sys_id") == Some(id)).collect())
     }
 
-    /// When the newest attachment was added to a case.
+    /// When the newest attachment that the user sees was added to a case. Hidden ones are told by [`files`](Self::files).
     pub(super) async fn newest_file(&self, id: &str) -> Result<Option<DateTime<Utc>>, ApiError> {
         let found = self.listing(FILES, &files_of(&self.settings.table, id), None, 1, |_| true).await?;
         let newest = found.records.iter().find(|file| file.text("table_sys_id") == Some(id));
         Ok(newest.and_then(|file| file.time("sys_created_on")))
     }
 
-    /// When files were added to cases within so much time, by the case: the last one of each.
+    /// When files were added to cases since then, by the case: the last one of each.
+    ///
+    /// Files of all records of the table are asked for, of those too that the user need not see: so some may be hidden. That the
+    /// user sees none of several means that it may read no files.
     pub(super) async fn recent_files(
         &self,
-        ago: Duration,
-    ) -> Result<BTreeMap<String, DateTime<Utc>>, ApiError> {
+        since: DateTime<Utc>,
+    ) -> Result<Listing<(String, DateTime<Utc>)>, ApiError> {
         let table = self.settings.table.as_str();
         let query =
-            Query::default().equals("table_name", table).within("sys_created_on", ago).order_by("sys_id");
+            Query::default().equals("table_name", table).since("sys_created_on", since).order_by("sys_id");
         let read = |file: Record| {
             let is_ours = file.text("table_name") == Some(table);
             Some((file.text("table_sys_id")?.to_owned(), file.time("sys_created_on")?)).filter(|_| is_ours)
         };
-        let found = self.listing_of(FILES, &query, None, FILE_PAGE, read, |_| false).await?;
+        let mut found = self.listing_of(FILES, &query, None, FILE_PAGE, read, |_| false).await?;
+        if found.is_withheld() {
+            self.small_files().await?;
+        }
         let mut newest = BTreeMap::new();
-        for (case, at) in found.records.into_iter().flatten() {
+        for (case, at) in std::mem::take(&mut found.records).into_iter().flatten() {
             let known = newest.entry(case).or_insert(at);
             *known = at.max(*known);
         }
-        Ok(newest)
+        Ok(found.with(newest.into_iter().collect()))
+    }
+
+    /// Files among the newest ones of the table's records that the user sees, the smallest first; an error if there are files and
+    /// it sees none of these.
+    pub(super) async fn small_files(&self) -> Result<Vec<Record>, ApiError> {
+        let table = self.settings.table.as_str();
+        let query = Query::default().equals("table_name", table).order_by_desc("sys_created_on");
+        let found = self.listing(FILES, &query, None, FEW, |_| true).await?;
+        if found.is_withheld() {
+            let advice = "none of the newest files is shown: give it a role that reads sys_attachment, and the records that they \
+                          belong to";
+            self.all_shown(&found, FILES, advice)?;
+        }
+        let mut files = found.records;
+        files.retain(|file| file.text("table_name") == Some(table));
+        files.sort_by_key(|file| file.number("size_bytes").unwrap_or(u64::MAX));
+        Ok(files)
+    }
+
+    /// What the scanner made of a file: `available`, `pending`, …; `None` if nobody scans, or the column cannot be read.
+    ///
+    /// Source: "states of an attachment" (KB0785328, Now Support). The Attachment API does not show the column.
+    pub(super) async fn file_state(&self, id: &str) -> Result<Option<String>, ApiError> {
+        let path = format!("/api/now/table/sys_attachment/{id}");
+        let call = Call::get(&path).query("sysparm_fields", "sys_id,state");
+        let file = self.read_record(call, &format!("GET {path}")).await?;
+        Ok(file.text("state").map(str::to_owned))
     }
 
     /// The values that a column of the table offers, with their labels; empty if they cannot be read.
@@ -472,8 +628,15 @@ impl Client {
         let mut size = outbound::Listing::default();
         let (mut offset, mut stale) = (0, 0);
         for _ in 0..MOST_PAGES {
-            let (items, headers) = self.page(path, query, fields, page, offset, &mut size).await?;
+            let (mut items, mut headers) = self.page(path, query, fields, page, offset, &mut size).await?;
+            if lacking(&items, &headers, page, offset) > 0 {
+                // The rows and the count are of one answer, but not of one moment: a record that moved between them is no hidden one.
+                (items, headers) = self.page(path, query, fields, page, offset, &mut size).await?;
+            }
             let (count, known) = (items.len(), seen.len());
+            // Those on the overlap of two pages are counted twice: it says how much is hidden, not exactly how many.
+            all.hidden += lacking(&items, &headers, page, offset);
+            all.identified &= is_logged_in(&headers) == Some(true);
             for item in items {
                 match Record::read(item) {
                     Ok(record) if seen.insert(record.id().to_owned()) => all.records.push(read(record)),
@@ -532,7 +695,10 @@ impl Client {
                 }
                 error
             })?;
-        Ok((answer.result, headers))
+        match stranger(&headers) {
+            Some(why) => Err(self.error(ApiErrorKind::Unauthorized, &format!("GET {path}"), why)),
+            None => Ok((answer.result, headers)),
+        }
     }
 
     /// Opens the content of an attachment.
@@ -621,6 +787,41 @@ impl Client {
 
 /// The Attachment API.
 const FILES: &str = "/api/now/attachment";
+/// The call that tells who we are.
+const WHO_CALL: &str = "GET /api/now/table/sys_user";
+/// The `user_name` that everything is done under that nobody signed in for.
+const GUEST: &str = "guest";
+/// What to do if ServiceNow takes us for somebody else.
+const SIGN_IN: &str = "check the credentials (company.servicenow.user and company.servicenow.password, or oauth_token, or api_key), and \
+                       that the user is active and not locked out";
+/// Says in every answer whether the asking user is signed in. Source: the example of `GlideHTTPResponse.getAllHeaders` in the product
+/// documentation, which is an answer of the Table API; what it means is told nowhere, and assumed.
+const LOGGED_IN: &str = "x-is-logged-in";
+
+/// What an answer's headers show if it is for somebody who is not signed in (`R26`): why, and what to do. A table that is among the
+/// *Public Pages* is answered to anybody, with 200 and without what its access rules hide ("REST API security", product
+/// documentation).
+#[must_use]
+pub fn stranger(headers: &HeaderMap) -> Option<String> {
+    (is_logged_in(headers) == Some(false)).then(|| {
+        format!("ServiceNow takes the connector for nobody who signed in (X-Is-Logged-In: false): {SIGN_IN}")
+    })
+}
+
+/// Whether the asking user is signed in, if ServiceNow says.
+fn is_logged_in(headers: &HeaderMap) -> Option<bool> {
+    match headers.get(LOGGED_IN)?.to_str().ok()?.trim() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// How many records a page lacks of those that the count leaves for it.
+fn lacking(items: &[Value], headers: &HeaderMap, page: usize, offset: usize) -> usize {
+    let there = total(headers).map_or(0, |total| total.saturating_sub(offset).min(page));
+    there.saturating_sub(items.len())
+}
 
 fn files_of(table: &str, id: &str) -> Query {
     Query::default()

@@ -7,6 +7,7 @@
 //! | `query` | encoded queries |
 //! | `wire` | ServiceNow's JSON |
 //! | `text` | plain text in a journal |
+//! | `address` | what people call a case: number, `sys_id`, address |
 //! | `check` | `casebridge check` |
 //!
 //! What is particular to ServiceNow:
@@ -17,7 +18,10 @@
 //! - Comments are entries of two journals: `comments`, which the caller sees, and `work_notes`. They are written as columns of the
 //!   record and read from `sys_journal_field`; what a comment became has to be looked up.
 //! - A new file need not make its record updated: polls look for both.
+//! - Records that an access rule hides are missing in an answer and counted in its `X-Total-Count`: what is hidden is an error, and
+//!   not an empty answer (`R26`).
 
+mod address;
 mod check;
 mod client;
 mod query;
@@ -25,12 +29,13 @@ mod settings;
 pub mod text;
 mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Map, Value, json};
 
+use self::address::Reference;
 use self::client::{COMMENTS, Client, WORK_NOTES};
 use self::query::Query;
 use self::wire::{Record, is_sys_id};
@@ -39,20 +44,19 @@ use super::content::{media_type, one_line};
 // The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
-    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, utf16_units,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Download,
+    Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
 
+pub use self::client::stranger;
 pub use self::settings::{ImpactAndUrgency, ServiceNowSettings};
 
 /// What people call the system.
 pub const NAME: &str = "ServiceNow";
 
-/// How much older than asked for a search looks: requests take time, and the clocks may differ.
-const SEARCH_SLACK: Duration = Duration::minutes(2);
 /// Shorter than any column for comments, in bytes: what is shorter still was not cut, but is another comment.
 const SHORTEST_COLUMN: usize = 250;
 
@@ -102,22 +106,41 @@ impl ServiceNow {
         self.client.settings()
     }
 
-    /// A record as a case. `files`: when the last file was added, which counts as an update: it need not be one to ServiceNow.
-    fn case(&self, record: &Record, files: Option<DateTime<Utc>>) -> Case {
+    /// A record as a case. `me`: the connector's user; `files`: when the last file was added, which counts as an update: it need not
+    /// be one to ServiceNow.
+    fn case(&self, record: &Record, me: &str, files: Option<DateTime<Utc>>) -> Case {
         let settings = self.settings();
+        let closed = self.is_closed(record);
         Case {
             id: record.id().to_owned(),
             key: record.text("number").map(str::to_owned),
             title: record.text("short_description").unwrap_or_default().to_owned(),
             description: record.text("description").unwrap_or_default().to_owned(),
             priority: self.priorities.read(record.text("priority")),
-            closed: self.is_closed(record),
+            closed,
+            closing: closed.then(|| self.closing(record)),
+            // ServiceNow merges no records: a duplicate stays what it is.
+            merged_into: None,
             created_at: record.time("sys_created_on"),
             updated_at: record.time("sys_updated_on").max(files),
             counterpart: self.counterpart(record).map(str::to_owned),
+            counterpart_address: None,
+            by_connector: record.text("sys_created_by").map(|user| is_same_user(user, me)),
+            address: Some(address::of(self.client.home(), &settings.table, record.id())),
+            scope: Some(match record.text("sys_domain") {
+                // Where domains are separated, rights are given by domain.
+                Some(domain) => format!("{}/{domain}", settings.table),
+                None => settings.table.clone(),
+            }),
             synchronize: record.is(&settings.flag_field),
-            ..Case::default()
         }
+    }
+
+    /// How a closed record was closed (`R32`).
+    fn closing(&self, record: &Record) -> Closing {
+        let code = record.text("close_code").or_else(|| record.text("resolution_code"));
+        let is_duplicate = record.text("duplicate_of").is_some();
+        self.settings().closing(record.text("state").unwrap_or_default(), code, is_duplicate)
     }
 
     fn counterpart<'a>(&self, record: &'a Record) -> Option<&'a str> {
@@ -171,7 +194,45 @@ impl ServiceNow {
 
     async fn by_connector(&self, user: Option<&str>) -> Result<Option<bool>, ApiError> {
         let Some(user) = user else { return Ok(None) };
-        Ok(Some(self.client.me().await?.to_lowercase() == user.to_lowercase()))
+        Ok(Some(is_same_user(user, &self.client.me().await?)))
+    }
+
+    /// Why a file's content is refused, and for how long (`R33`).
+    async fn blocked(&self, attachment: &Attachment, refused: ApiError) -> ApiError {
+        let (kind, why) = match self.client.file_state(&attachment.id).await.ok().flatten().as_deref() {
+            Some("pending") => (
+                ApiErrorKind::NotApplied,
+                "ServiceNow's virus scanner has not looked at the file yet (state pending)",
+            ),
+            Some("not_available") => (
+                ApiErrorKind::Refused,
+                "ServiceNow's virus scanner blocks the file (state not_available): see Antivirus Scanning, Quarantined Files",
+            ),
+            Some(_) | None => (refused.kind, "give the connector's user the right to read this file"),
+        };
+        let message = format!("{}; {why}", refused.message);
+        ApiError { kind, message, ..refused }
+    }
+
+    /// The case that a number stands for.
+    async fn numbered(&self, number: &str) -> Result<Option<Case>, ApiError> {
+        let found = self.client.numbered(number).await?;
+        let mut ids = found.iter();
+        match (ids.next(), ids.next()) {
+            (Some(id), None) => self.get(id).await,
+            (None, _) => Ok(None),
+            (Some(one), Some(other)) => {
+                let message = format!(
+                    "{} records have the number {number}, {one} and {other} among them: give the sys_id",
+                    found.len()
+                );
+                Err(self.client.error(
+                    ApiErrorKind::Refused,
+                    &format!("{} {number}", self.settings().table),
+                    message,
+                ))
+            }
+        }
     }
 
     /// What people call the users that made these records, by `user_name`.
@@ -233,27 +294,54 @@ impl CaseSystem for ServiceNow {
         Ok(Some(self.settings().attachment_limit_mib.saturating_mul(1024 * 1024)))
     }
 
+    fn home(&self) -> Option<&str> {
+        Some(self.client.home())
+    }
+
+    async fn identify(&self) -> Result<(), ApiError> {
+        self.client.identify().await
+    }
+
+    async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
+        self.client.any_case(except).await
+    }
+
+    async fn resolve(&self, reference: &str) -> Result<Option<Case>, ApiError> {
+        let settings = self.settings();
+        match Reference::read(reference, self.client.home(), &settings.table) {
+            Ok(Reference::Id(id)) => self.get(&id).await,
+            Ok(Reference::Number(number)) => self.numbered(&number).await,
+            Err(why) => {
+                let call = format!("{} {}", settings.table, crate::outbound::shorten(reference));
+                Err(self.client.error(ApiErrorKind::Refused, &call, why))
+            }
+        }
+    }
+
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
-        let ago = self.clock.now() - since + SEARCH_SLACK;
+        let me = self.client.me().await?;
         let flagged = Query::default().equals(&self.settings().flag_field, "true");
-        let read = |record: &Record| Found::from(&self.case(record, None));
-        let mut found = self.client.search(flagged.within("sys_updated_on", ago), read).await?;
-        let files = self.client.recent_files(ago).await?;
+        let read = |record: &Record| Found::from(&self.case(record, &me, None));
+        let mut found = self.client.search(flagged.since("sys_updated_on", since), read).await?;
+        let recent = self.client.recent_files(since).await?;
+        let mut identified = found.identified && recent.identified;
+        let files: BTreeMap<String, DateTime<Utc>> = recent.records.into_iter().collect();
         let known: BTreeSet<&str> = found.records.iter().map(|case| case.id.as_str()).collect();
         let others: Vec<&str> =
             files.keys().map(String::as_str).filter(|id| is_sys_id(id) && !known.contains(id)).collect();
         let others = self.client.flagged(&others, read).await?;
+        identified &= others.identified;
         found.records.extend(others.records);
         found.skipped.extend(others.skipped);
         // Whole seconds: what was updated later within the same second has the same time. Counted from our own time: the record's
         // may be the last one that there is.
-        let since = since - Duration::seconds(1);
+        let since = since.checked_sub_signed(Duration::seconds(1)).unwrap_or(since);
         found.records.retain_mut(|case| {
             case.updated_at = case.updated_at.max(files.get(&case.id).copied());
             // Whatever was found.
             case.synchronize && case.updated_at.is_none_or(|at| at > since)
         });
-        Ok(Sweep { cases: found.records, skipped: found.skipped, identified: false })
+        Ok(Sweep { cases: found.records, skipped: found.skipped, identified })
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
@@ -269,7 +357,8 @@ impl CaseSystem for ServiceNow {
             }
             Err(error) => return Err(error),
         };
-        Ok(Some(self.case(&record, self.client.newest_file(id).await?)))
+        let me = self.client.me().await?;
+        Ok(Some(self.case(&record, &me, self.client.newest_file(id).await?)))
     }
 
     async fn find_counterpart(
@@ -302,6 +391,7 @@ impl CaseSystem for ServiceNow {
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
         // Before anything is made: a case whose name was left out could never be found again (R13).
         self.client.columns().await?;
+        let me = self.client.me().await?;
         let settings = self.settings();
         let mut fields: Map<String, Value> =
             settings.new_fields.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
@@ -328,7 +418,7 @@ impl CaseSystem for ServiceNow {
             self.client.columns_are_not_writable(error.clone()).await;
             return Err(error);
         }
-        Ok(self.case(&record, None))
+        Ok(self.case(&record, &me, None))
     }
 
     async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
@@ -360,9 +450,8 @@ impl CaseSystem for ServiceNow {
         for entry in &journal {
             let visibility = match entry.text("element") {
                 Some(COMMENTS) => Visibility::Public,
-                Some(WORK_NOTES) => Visibility::Internal,
-                // Another journal of the table's: nobody said who reads it.
-                _ => continue,
+                // Work notes; another journal of the table's; or a column that the user may not read (R29).
+                Some(_) | None => Visibility::Internal,
             };
             comments.push(Comment {
                 id: entry.id().to_owned(),
@@ -376,7 +465,8 @@ impl CaseSystem for ServiceNow {
         Ok(comments)
     }
 
-    /// Files hang on the record itself: whoever sees it sees them.
+    /// Files hang on the record itself, those too that come with a work note: whoever sees the record sees them, and no column says
+    /// otherwise. Assumed of the base system.
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
         self.client.path(id)?;
         let files = self.client.files(id, since).await?;
@@ -387,14 +477,9 @@ impl CaseSystem for ServiceNow {
         let mut attachments = Vec::with_capacity(files.len());
         for file in &files {
             attachments.push(Attachment {
-                id: file.id().to_owned(),
-                filename: file.text("file_name").unwrap_or_default().to_owned(),
-                media_type: file.text("content_type").map(str::to_owned),
-                size: file.number("size_bytes"),
                 author: author(file),
-                created_at: file.time("sys_created_on"),
-                visibility: Visibility::Public,
                 by_connector: self.by_connector(file.text("sys_created_by")).await?,
+                ..file.attachment()
             });
         }
         Ok(attachments)
@@ -412,7 +497,10 @@ impl CaseSystem for ServiceNow {
 
     async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
         let call = format!("GET attachment {} of record {id}", attachment.id);
-        self.client.content(attachment, call).await
+        match self.client.content(attachment, call).await {
+            Err(error) if error.status == Some(403) => Err(self.blocked(attachment, error).await),
+            outcome => outcome,
+        }
     }
 
     async fn upload(&self, id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
@@ -434,13 +522,21 @@ impl CaseSystem for ServiceNow {
     async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
         let word = self.priorities.word(priority);
         let fields = self.priority_fields(priority)?;
-        let what = "the priority (company.servicenow.impact_and_urgency has to agree with the instance's own rules: Priority \
-                    Lookup Rules)";
-        let is_set = |record: &Record| match self.priorities.read(record.text("priority")) {
+        let changed = self.client.update(id, fields).await?;
+        let is_set = match self.priorities.read(changed.text("priority")) {
             PriorityReading::Known(levels) => levels.contains(priority),
-            PriorityReading::Unknown(_) | PriorityReading::Unset => record.text("priority") == Some(word),
+            PriorityReading::Unknown(_) | PriorityReading::Unset => false,
         };
-        self.change(id, fields, what, is_set).await
+        if is_set {
+            return Ok(());
+        }
+        let left = changed.text("priority").map_or_else(|| "none".to_owned(), |left| format!("{left:?}"));
+        let message = format!(
+            "ServiceNow answered 200, and the record's priority is {left} where {word:?} was asked for: a business rule or a data \
+             policy puts it back, or company.servicenow.impact_and_urgency does not agree with the instance's own rules (Priority \
+             Lookup Rules)"
+        );
+        Err(self.client.error(ApiErrorKind::Refused, &format!("PATCH {}", self.client.path(id)?), message))
     }
 
     /// Resolves it: ServiceNow closes resolved records itself, after days.
@@ -484,6 +580,11 @@ impl CaseSystem for ServiceNow {
     }
 
     async fn check(&self, needs: Needs) -> Vec<Check> {
-        check::all(&self.client, &self.priorities, needs).await
+        check::all(&self.client, &self.priorities, &self.clock, needs).await
     }
+}
+
+/// Whether two `user_name`s are the same user's.
+fn is_same_user(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
 }

@@ -5,7 +5,7 @@
 //! instance ignores the invalid part" (Table API, `sysparm_query`, product documentation): it then answers with records that
 //! nobody asked for. So whoever reads an answer compares every record with what was asked.
 
-use chrono::Duration;
+use chrono::{DateTime, Datelike as _, Utc};
 
 /// An encoded query that is being put together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,11 +32,21 @@ impl Query {
         self.and(&format!("{field}IN{}", sound.join(",")))
     }
 
-    /// Not longer ago than that, in whole minutes, rounded up. A time could be written out, but in which zone it is read depends
-    /// on who asks; a period has none.
-    pub(super) fn within(self, field: &str, ago: Duration) -> Self {
-        let minutes = (ago.num_seconds().max(0) / 60).saturating_add(1);
-        self.and(&format!("{field}RELATIVEGT@minute@ago@{minutes}"))
+    /// `field>=2026-11-24 13:00:00`: then or later, by the instance's clock, whatever ours says (`R36`).
+    ///
+    /// A time that is written out is UTC, one that `gs.dateGenerate` makes is in the user's zone ("SOAP web service and time zones
+    /// examples", a ServiceNow employee's article in the Community: "If you pass the information as TEXT (not inside javascript),
+    /// it's considered as UTC"); the Table API's own pages say it of values, not of queries. `casebridge check` tries it. A period
+    /// (`RELATIVEGT@minute@ago@5`) would need no zone, but counts from the instance's clock, of which we know only what we measured.
+    pub(super) fn since(self, field: &str, time: DateTime<Utc>) -> Self {
+        // Four digits for the year: no record is older or newer.
+        let year = time.year().clamp(1970, 9999);
+        let time = if year == time.year() {
+            time.format("%Y-%m-%d %H:%M:%S").to_string()
+        } else {
+            format!("{year}-01-01 00:00:00")
+        };
+        self.and(&format!("{field}>={time}"))
     }
 
     /// Ascending.
@@ -73,12 +83,24 @@ mod tests {
             .equals("a", "b")
             .equals("c", "x^NQactive=true")
             .one_of("d", &["1", "2^ORe=f", "3,4", "5"])
-            .within("e", Duration::seconds(61))
+            .since("e", "2026-11-24T13:00:01.9Z".parse().unwrap())
             .order_by("f")
             .order_by_desc("g");
         assert_eq!(
             query.into_string(),
-            "a=b^cSTARTSWITHx^dIN1,5^eRELATIVEGT@minute@ago@2^ORDERBYf^ORDERBYDESCg"
+            "a=b^cSTARTSWITHx^dIN1,5^e>=2026-11-24 13:00:01^ORDERBYf^ORDERBYDESCg"
         );
+    }
+
+    #[test]
+    fn every_time_is_written_with_a_year_of_four_digits() {
+        for (time, written) in [
+            (DateTime::<Utc>::MIN_UTC, "1970-01-01 00:00:00"),
+            (DateTime::<Utc>::UNIX_EPOCH, "1970-01-01 00:00:00"),
+            ("9999-12-31T23:59:59Z".parse().unwrap(), "9999-12-31 23:59:59"),
+            (DateTime::<Utc>::MAX_UTC, "9999-01-01 00:00:00"),
+        ] {
+            assert_eq!(Query::default().since("t", time).into_string(), format!("t>={written}"));
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use reqwest::header::HeaderName;
 use serde::Deserialize;
 
+use crate::cases::Closing;
 use crate::crm::PriorityWords;
 use crate::entities::Priority;
 use crate::outbound::{Credentials, HeaderCredentials, basic, bearer};
@@ -51,6 +52,12 @@ pub struct ServiceNowSettings {
     pub google_name_field: String,
     /// The states that count as closed, by value. A record with `active` = false is closed whatever its state.
     pub closed_states: Option<Vec<String>>,
+    /// Those of them that mean that the case was called off, by value.
+    pub cancelled_states: Option<Vec<String>>,
+    /// The values of `close_code` or `resolution_code` that mean the same.
+    pub cancelled_codes: Option<Vec<String>>,
+    /// The values of `close_code` or `resolution_code` that mean that the case is a duplicate of another.
+    pub duplicate_codes: Option<Vec<String>>,
     /// The state that closes a case, by value.
     pub close_state: Option<String>,
     /// The state that a case is opened again with, by value.
@@ -83,6 +90,9 @@ impl Default for ServiceNowSettings {
             flag_field: "u_synchronize_with_google_cloud_support".to_owned(),
             google_name_field: "u_google_case_name".to_owned(),
             closed_states: None,
+            cancelled_states: None,
+            cancelled_codes: None,
+            duplicate_codes: None,
             close_state: None,
             reopen_state: None,
             close_fields: None,
@@ -153,6 +163,19 @@ impl ServiceNowSettings {
             self.is_closed(self.close_state()),
             "company.servicenow.close_state must be one of company.servicenow.closed_states".to_owned(),
         );
+        demand(
+            !self.cancelled_states().contains(&self.close_state()),
+            "company.servicenow.close_state must not be one of company.servicenow.cancelled_states"
+                .to_owned(),
+        );
+        for state in self.cancelled_states.iter().flatten() {
+            demand(
+                self.is_closed(state.trim()),
+                format!(
+                    "company.servicenow.cancelled_states: {state:?} is not one of company.servicenow.closed_states"
+                ),
+            );
+        }
         demand(
             !self.is_closed(self.reopen_state()),
             "company.servicenow.reopen_state must not be one of company.servicenow.closed_states".to_owned(),
@@ -229,6 +252,62 @@ impl ServiceNowSettings {
         }
     }
 
+    /// The states that mean that a case was called off: "found to be a duplicate incident, an unnecessary incident, or not an incident
+    /// at all" (Life cycle of an Incident, product documentation).
+    fn cancelled_states(&self) -> Vec<&str> {
+        match (&self.cancelled_states, self.table.as_str()) {
+            (Some(states), _) => states.iter().map(|state| state.trim()).collect(),
+            (None, INCIDENT) => vec!["8"],
+            (None, CUSTOMER_CASE) => vec!["7"],
+            (None, _) => Vec::new(),
+        }
+    }
+
+    /// The states that mean that a case was solved, unless its code says otherwise: Resolved, and Closed, which follows it ("after it
+    /// is in the Resolved state for a specific duration"; "The customer accepts the solution", Case states).
+    fn solved_states(&self) -> Vec<&str> {
+        match self.table.as_str() {
+            INCIDENT => vec!["6", "7", self.close_state()],
+            CUSTOMER_CASE => vec!["6", "3", self.close_state()],
+            _ => vec![self.close_state()],
+        }
+    }
+
+    /// How a closed record was closed (`R32`), by its state, its code and whether it names the record that it is a duplicate of.
+    pub(super) fn closing(&self, state: &str, code: Option<&str>, is_duplicate: bool) -> Closing {
+        if self.cancelled_states().contains(&state) {
+            return Closing::Cancelled;
+        }
+        if is_duplicate {
+            return Closing::Duplicate;
+        }
+        match code.and_then(|code| self.meaning(code)) {
+            Some(closing) => closing,
+            None if self.solved_states().contains(&state) => Closing::Solved,
+            None => Closing::Closed,
+        }
+    }
+
+    /// What a code says of how a case was closed; `None`: nothing but that it was.
+    pub(super) fn meaning(&self, code: &str) -> Option<Closing> {
+        let is_among = |codes: &Option<Vec<String>>| {
+            let codes = codes.iter().flatten();
+            codes.map(|known| known.trim().to_lowercase()).any(|known| known == code.trim().to_lowercase())
+        };
+        if is_among(&self.cancelled_codes) {
+            return Some(Closing::Cancelled);
+        }
+        if is_among(&self.duplicate_codes) {
+            return Some(Closing::Duplicate);
+        }
+        // A list that is given is the whole list.
+        match word(code) {
+            Some(Closing::Cancelled) if self.cancelled_codes.is_some() => None,
+            Some(Closing::Duplicate) if self.duplicate_codes.is_some() => None,
+            meaning => meaning,
+        }
+    }
+
     /// The state that closes a case: Resolved, which can be opened again.
     pub(super) fn close_state(&self) -> &str {
         self.by_table(self.close_state.as_deref(), "6", "6")
@@ -281,6 +360,22 @@ impl ServiceNowSettings {
     pub(super) fn is_closed(&self, state: &str) -> bool {
         self.closed_states().iter().any(|closed| closed.trim() == state)
     }
+}
+
+/// What the words of a code, or of its label, say of how a case was closed: "Duplicate", "No resolution provided" (codes of the base
+/// system, "OOB incident close codes", ServiceNow Community), "Not Solved (Too Costly)" (older ones), "Void/Cancelled/Duplicate Case".
+pub(super) fn word(code: &str) -> Option<Closing> {
+    let lower = code.to_lowercase();
+    let words: Vec<&str> =
+        lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let has = |first: &str, second: &str| words.windows(2).any(|pair| pair[0] == first && pair[1] == second);
+    let called_off = words.iter().any(|word| {
+        word.starts_with("cancel") || matches!(*word, "void" | "withdrawn" | "rejected" | "abandoned")
+    });
+    if called_off || has("not", "solved") || has("not", "resolved") || has("no", "resolution") {
+        return Some(Closing::Cancelled);
+    }
+    words.iter().any(|word| word.starts_with("duplicate")).then_some(Closing::Duplicate)
 }
 
 /// Whether a text can be the name of a table or a column.
@@ -343,6 +438,57 @@ mod tests {
         }
         let swapped = read("close_state = \"2\"\nreopen_state = \"6\"").unwrap();
         assert_eq!(swapped.problems().len(), 2);
+    }
+
+    #[test]
+    fn closed_is_solved_called_off_or_a_duplicate_by_state_and_code() {
+        use Closing::{Cancelled, Closed, Duplicate, Solved};
+        let incident = ServiceNowSettings::default();
+        for (state, code, is_duplicate, closing) in [
+            ("6", Some("Solution provided"), false, Solved),
+            ("7", Some("Resolved by caller"), false, Solved),
+            ("7", None, false, Solved),
+            ("6", Some("Closed/Resolved by Caller"), false, Solved),
+            ("6", Some("Duplicate"), false, Duplicate),
+            ("7", Some("Solution provided"), true, Duplicate),
+            ("6", Some("No resolution provided"), false, Cancelled),
+            ("6", Some("Not Solved (Not Reproducible)"), false, Cancelled),
+            ("7", Some("Cancelled by user"), false, Cancelled),
+            ("8", None, false, Cancelled),
+            ("8", Some("Solution provided"), true, Cancelled),
+            ("6", Some("Avoided"), false, Solved),
+            // Inactive, and no state that is known.
+            ("2", None, false, Closed),
+        ] {
+            assert_eq!(
+                incident.closing(state, code, is_duplicate),
+                closing,
+                "{state} {code:?} {is_duplicate}"
+            );
+        }
+        let case =
+            read("table = \"sn_customerservice_case\"\ncancelled_codes = [\"9\"]\nduplicate_codes = []")
+                .unwrap();
+        for (state, code, closing) in [
+            ("3", Some("1"), Solved),
+            ("3", Some("9"), Cancelled),
+            ("7", None, Cancelled),
+            ("6", Some("Duplicate"), Solved),
+            ("6", Some("Void"), Solved),
+        ] {
+            assert_eq!(case.closing(state, code, false), closing, "{state} {code:?}");
+        }
+        let other = read(
+            "table = \"u_ticket\"\nclosed_states = [\"3\", \"4\", \"5\"]\nclose_state = \"3\"\nreopen_state = \"1\"\n\
+             cancelled_states = [\"5\"]",
+        )
+        .unwrap();
+        assert_eq!(other.problems(), Vec::<String>::new());
+        for (state, closing) in [("3", Solved), ("4", Closed), ("5", Cancelled)] {
+            assert_eq!(other.closing(state, None, false), closing, "{state}");
+        }
+        let odd = read("cancelled_states = [\"6\", \"9\"]").unwrap().problems();
+        assert_eq!(odd.len(), 2, "{odd:?}");
     }
 
     #[test]

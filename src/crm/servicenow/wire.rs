@@ -4,6 +4,8 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cases::{Attachment, Visibility};
+
 /// `{"result": …}`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Answer<T> {
@@ -56,6 +58,20 @@ impl Record {
     pub(super) fn time(&self, column: &str) -> Option<DateTime<Utc>> {
         let time = NaiveDateTime::parse_from_str(self.text(column)?, "%Y-%m-%d %H:%M:%S").ok()?;
         Some(time.and_utc())
+    }
+
+    /// A record of `sys_attachment` as an attachment, of somebody whose name is not known. No column says who sees it.
+    pub(super) fn attachment(&self) -> Attachment {
+        Attachment {
+            id: self.id().to_owned(),
+            filename: self.text("file_name").unwrap_or_default().to_owned(),
+            media_type: self.text("content_type").map(str::to_owned),
+            size: self.number("size_bytes"),
+            author: String::new(),
+            created_at: self.time("sys_created_on"),
+            visibility: Visibility::Public,
+            by_connector: None,
+        }
     }
 
     /// A number.
