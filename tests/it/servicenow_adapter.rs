@@ -7,16 +7,18 @@ use std::time::Duration as StdDuration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiErrorKind, CaseSystem, Check, Found, Needs, NewAttachment, NewCase, NewComment, Visibility,
+    ApiErrorKind, Attachment, CaseSystem, Check, Closing, Found, Needs, NewAttachment, NewCase, NewComment,
+    Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::servicenow::{ImpactAndUrgency, ServiceNow, ServiceNowSettings};
-use casebridge::entities::Priority;
+use casebridge::entities::{Priority, PriorityReading};
 use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::sandbox::servicenow::{
-    CUSTOMER_CASE, INCIDENT, NewRecord, SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowSettings,
+    CUSTOMER_CASE, FileState, INCIDENT, NewRecord, SandboxServiceNow, SandboxServiceNowAuth,
+    SandboxServiceNowSettings, SandboxServiceNowSwitches, Spoilt,
 };
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
@@ -81,7 +83,18 @@ impl Drop for Running {
 
 async fn start(settings: SandboxServiceNowSettings, change: impl FnOnce(&mut ServiceNowSettings)) -> Running {
     let clock = ManualClock::at("2026-07-01T12:00:00.250Z".parse().unwrap());
-    let servicenow = SandboxServiceNow::new(clock.clone(), settings);
+    start_with(&clock, &clock, settings, change).await
+}
+
+/// The same with a clock for each of them.
+async fn start_with(
+    theirs: &Arc<ManualClock>,
+    ours_of_time: &Arc<ManualClock>,
+    settings: SandboxServiceNowSettings,
+    change: impl FnOnce(&mut ServiceNowSettings),
+) -> Running {
+    let clock = Arc::clone(ours_of_time);
+    let servicenow = SandboxServiceNow::new(theirs.clone(), settings);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let router = servicenow.router();
@@ -299,19 +312,356 @@ async fn a_value_with_a_caret_adds_no_condition() {
 }
 
 #[tokio::test]
-async fn what_a_user_may_not_see_takes_nothing_else_with_it() {
+async fn records_without_the_flag_that_are_hidden_are_nobodys_business() {
+    let crm = incidents().await;
+    for number in 0..150 {
+        let id = crm.servicenow.create_record(&NewRecord::new(&format!("{number}"))).unwrap();
+        crm.servicenow.set_visible(&id, false).unwrap();
+        crm.servicenow.attach(&id, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+    }
+    let id = flagged(&crm, "ours");
+    crm.servicenow.attach(&id, "Jane Roe", "b.txt", "text/plain", "abc").unwrap();
+    assert_eq!(swept(&crm, Duration::minutes(5)).await, std::slice::from_ref(&id));
+    assert!(crm.adapter.get(&id).await.unwrap().is_some());
+    assert_eq!(crm.adapter.attachments(&id, None).await.unwrap().len(), 1);
+}
+
+// ---------------------------------------------------------------- silence is not emptiness (R26)
+
+/// The adapter has said that somebody has to act, and what to do.
+#[track_caller]
+fn told<T: std::fmt::Debug>(outcome: Result<T, casebridge::cases::ApiError>, parts: &[&str]) {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Unauthorized, "{error}");
+    for part in parts {
+        assert!(error.message.contains(part), "{part:?} is not in {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_flagged_record_that_is_hidden_makes_a_search_fail_on_whatever_page_it_is() {
     let crm = incidents().await;
     let made: Vec<String> = (0..250).map(|number| flagged(&crm, &format!("case {number}"))).collect();
-    let hidden = &made[10..240];
-    for id in hidden {
-        crm.servicenow.set_visible(id, false).unwrap();
+    let since = crm.clock.now() - Duration::minutes(5);
+    let mut sorted = made.clone();
+    sorted.sort();
+    // The first, one on the second page, the last, all of them.
+    for hidden in [&sorted[..1], &sorted[120..121], &sorted[249..], &sorted[..]] {
+        for id in hidden {
+            crm.servicenow.set_visible(id, false).unwrap();
+        }
+        let parts = ["hidden from the connector's user", "of 250 records", "give it a role that reads them"];
+        told(crm.adapter.search_updated(since).await, &parts);
+        for id in hidden {
+            crm.servicenow.set_visible(id, true).unwrap();
+        }
+        let sweep = crm.adapter.search_updated(since).await.unwrap();
+        assert_eq!((sweep.cases.len(), sweep.identified), (250, true), "and found once they are shown again");
     }
-    let mut found = swept(&crm, Duration::minutes(5)).await;
-    let mut expected: Vec<String> = made.iter().filter(|id| !hidden.contains(id)).cloned().collect();
-    found.sort();
-    expected.sort();
-    assert_eq!(found, expected, "short and empty pages do not end a listing");
-    assert_eq!(crm.adapter.get(&hidden[0]).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_counterpart_that_is_hidden_is_not_taken_for_none() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "linked");
+    let name = "organizations/1/cases/51234456";
+    crm.servicenow.set_google_name(&id, Some(name)).unwrap();
+    crm.servicenow.set_visible(&id, false).unwrap();
+    told(crm.adapter.find_counterpart(name, None).await, &["1 of 1 records are hidden"]);
+    crm.servicenow.set_visible(&id, true).unwrap();
+    assert_eq!(crm.adapter.find_counterpart(name, None).await.unwrap().map(|case| case.id), Some(id));
+}
+
+#[tokio::test]
+async fn a_comment_or_a_file_that_is_hidden_is_not_taken_for_none() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "talk");
+    let mut entries = Vec::new();
+    for number in 0..60 {
+        entries.push(crm.servicenow.comment(&id, "Jane Roe", &format!("{number}")).unwrap());
+        crm.clock.advance(Duration::seconds(1));
+    }
+    let file = crm.servicenow.attach(&id, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+    crm.servicenow.set_visible(&entries[3], false).unwrap();
+    told(crm.adapter.comments(&id, None).await, &["sys_journal_field", "read ACL"]);
+    let since = Some(crm.clock.now() - Duration::seconds(10));
+    assert!(crm.adapter.comments(&id, since).await.is_ok(), "older than what was asked for");
+    crm.servicenow.set_visible(&entries[3], true).unwrap();
+    assert_eq!(crm.adapter.comments(&id, None).await.unwrap().len(), 60);
+    crm.servicenow.set_visible(&file, false).unwrap();
+    told(crm.adapter.attachments(&id, None).await, &["1 of 1 records", "sys_attachment"]);
+    assert!(crm.adapter.get(&id).await.unwrap().is_some(), "the case itself is shown");
+}
+
+#[tokio::test]
+async fn files_that_may_not_be_read_at_all_make_a_search_fail() {
+    let settings =
+        SandboxServiceNowSettings { reads_attachments: false, ..SandboxServiceNowSettings::default() };
+    let crm = start(settings, |_| {}).await;
+    let id = flagged(&crm, "files");
+    swept(&crm, Duration::minutes(5)).await;
+    crm.servicenow.attach(&id, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+    let since = crm.clock.now() - Duration::minutes(5);
+    told(crm.adapter.search_updated(since).await, &["none of the newest files is shown", "sys_attachment"]);
+}
+
+#[tokio::test]
+async fn a_page_that_was_short_once_is_read_again_before_anything_is_said() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "moving");
+    let empty = Effect::ErrorBefore { status: 200, body: Some("{\"result\": []}".to_owned()) };
+    // Without a count there is nothing to compare with.
+    crm.servicenow.faults().add(Fault::always(empty).on("GET", "/table/incident?").times(1));
+    assert_eq!(swept(&crm, Duration::minutes(5)).await, Vec::<String>::new());
+    // Hidden when it is asked for first, shown when it is asked for again.
+    crm.servicenow.set_visible(&id, false).unwrap();
+    crm.servicenow
+        .faults()
+        .add(Fault::always(Effect::Latency { ms: 400 }).on("GET", "/table/incident?").after(1));
+    let back = async {
+        tokio::time::sleep(StdDuration::from_millis(150)).await;
+        crm.servicenow.set_visible(&id, true).unwrap();
+    };
+    let since = crm.clock.now() - Duration::minutes(5);
+    let (sweep, ()) = tokio::join!(crm.adapter.search_updated(since), back);
+    assert_eq!(sweep.unwrap().cases.len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_is_not_signed_in_is_told_so_and_finds_nothing_to_believe() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "there");
+    let since = crm.clock.now() - Duration::minutes(5);
+    assert!(crm.adapter.search_updated(since).await.unwrap().identified);
+    crm.adapter.identify().await.unwrap();
+    let guest = SandboxServiceNowSwitches { anonymous: true, ..SandboxServiceNowSwitches::default() };
+    crm.servicenow.set_switches(guest);
+    let parts = ["nobody who signed in", "check the credentials"];
+    told(crm.adapter.search_updated(since).await, &parts);
+    told(crm.adapter.identify().await, &parts);
+    told(crm.adapter.any_case(None).await, &parts);
+    told(crm.adapter.get(&id).await, &parts);
+    told(crm.adapter.comments(&id, None).await, &parts);
+    told(crm.adapter.find_counterpart("organizations/1/cases/5", None).await, &parts);
+    // An instance that does not say who is signed in: the count and the user's name do.
+    crm.servicenow.set_switches(SandboxServiceNowSwitches { no_login_header: true, ..guest });
+    told(crm.adapter.search_updated(since).await, &["1 of 1 records are hidden"]);
+    told(crm.adapter.identify().await, &["its guest", "check the credentials"]);
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    assert!(line(&checks, "user").as_ref().unwrap_err().contains("its guest"), "{checks:?}");
+    crm.servicenow.set_switches(SandboxServiceNowSwitches {
+        no_login_header: true,
+        ..SandboxServiceNowSwitches::default()
+    });
+    assert!(!crm.adapter.search_updated(since).await.unwrap().identified, "nothing proves it");
+    crm.adapter.identify().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_user_is_named_by_one_call_and_has_to_be_the_configured_one() {
+    let crm = incidents().await;
+    crm.servicenow.faults().clear_calls();
+    crm.adapter.identify().await.unwrap();
+    assert_eq!(crm.servicenow.faults().calls().len(), 1);
+    let other = |ours: &mut ServiceNowSettings| ours.user = Some("abel.tuter".to_owned());
+    let crm = start(SandboxServiceNowSettings::default(), other).await;
+    told(crm.adapter.identify().await, &["those of casebridge", "abel.tuter"]);
+    // A user that may not read its own record is known by being signed in, if it is configured.
+    let hide_self = |crm: &Running| {
+        crm.servicenow.set_visible("6816f79cc0a8016401c5a33be04be441", false).unwrap();
+    };
+    let named = |ours: &mut ServiceNowSettings| ours.user = Some("casebridge".to_owned());
+    let crm = start(SandboxServiceNowSettings::default(), named).await;
+    hide_self(&crm);
+    crm.adapter.identify().await.unwrap();
+    let crm = incidents().await;
+    hide_self(&crm);
+    told(crm.adapter.identify().await, &["does not tell who the connector's user is"]);
+}
+
+#[tokio::test]
+async fn any_case_is_one_call_and_never_the_excepted_one() {
+    let crm = incidents().await;
+    assert_eq!(crm.adapter.any_case(None).await.unwrap(), None);
+    let one = crm.servicenow.create_record(&NewRecord::new("without the flag")).unwrap();
+    assert_eq!(crm.adapter.any_case(None).await.unwrap().as_ref(), Some(&one));
+    assert_eq!(crm.adapter.any_case(Some(&one)).await.unwrap(), None);
+    let two = flagged(&crm, "with it");
+    crm.servicenow.faults().clear_calls();
+    assert_eq!(crm.adapter.any_case(Some(&two)).await.unwrap().as_ref(), Some(&one));
+    assert_eq!(crm.servicenow.faults().calls().len(), 1);
+    crm.servicenow.set_visible(&one, false).unwrap();
+    assert_eq!(crm.adapter.any_case(None).await.unwrap().as_ref(), Some(&two));
+    told(crm.adapter.any_case(Some(&two)).await, &["none of those that were updated last is shown"]);
+    // A query rule, or another domain, is not even counted.
+    crm.servicenow.set_left_out(&one, true).unwrap();
+    assert_eq!(crm.adapter.any_case(Some(&two)).await.unwrap(), None);
+}
+
+// ---------------------------------------------------------------- whose case it is, and how it ended (R31, R32, R38)
+
+#[tokio::test]
+async fn a_case_tells_its_home_its_address_its_scope_and_who_made_it() {
+    let settings =
+        SandboxServiceNowSettings { separates_domains: true, ..SandboxServiceNowSettings::default() };
+    let crm = start(settings, |_| {}).await;
+    let theirs = flagged(&crm, "a person's");
+    crm.servicenow.set_domain(&theirs, "a1b2").unwrap();
+    let ours = crm.adapter.create(&new_case("organizations/1/cases/5")).await.unwrap();
+    assert_eq!((ours.by_connector, ours.scope.as_deref()), (Some(true), Some("incident/global")));
+    let case = crm.adapter.get(&theirs).await.unwrap().unwrap();
+    assert_eq!((case.by_connector, case.scope.as_deref()), (Some(false), Some("incident/a1b2")));
+    let home = crm.adapter.home().unwrap();
+    assert!(home.starts_with("http://127.0.0.1:") && !home.ends_with('/'), "{home}");
+    assert_eq!(case.address, Some(format!("{home}/incident.do?sys_id={theirs}")));
+    let since = crm.clock.now() - Duration::minutes(5);
+    for found in crm.adapter.search_updated(since).await.unwrap().cases {
+        let case = crm.adapter.get(&found.id).await.unwrap().unwrap();
+        assert_eq!(found, Found::from(&case), "a search tells as much");
+    }
+    let plain = incidents().await;
+    let id = flagged(&plain, "one domain");
+    assert_eq!(plain.adapter.get(&id).await.unwrap().unwrap().scope.as_deref(), Some("incident"));
+}
+
+#[tokio::test]
+async fn a_number_an_id_and_an_address_name_the_same_case() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "named");
+    let number = crm.servicenow.record(&id).unwrap().number;
+    let home = crm.adapter.home().unwrap().to_owned();
+    for reference in [
+        id.clone(),
+        id.to_uppercase(),
+        number.clone(),
+        number.to_lowercase(),
+        format!("{home}/incident.do?sys_id={id}"),
+        format!("{home}/nav_to.do?uri=%2Fincident.do%3Fsys_id%3D{id}"),
+        format!("{home}/now/nav/ui/classic/params/target/incident.do%3Fsys_id%3D{id}"),
+        format!("{home}/incident.do?sysparm_query=number={number}"),
+    ] {
+        let found = crm.adapter.resolve(&reference).await.unwrap();
+        assert_eq!(found.map(|case| case.id).as_ref(), Some(&id), "{reference}");
+    }
+    for unknown in ["INC9999999", "0123456789abcdef0123456789abcdef"] {
+        assert_eq!(crm.adapter.resolve(unknown).await.unwrap(), None, "{unknown}");
+    }
+    for (reference, why) in [
+        (format!("https://dev2.service-now.com/incident.do?sys_id={id}"), "another instance"),
+        (format!("{home}/problem.do?sys_id={id}"), "the table problem"),
+        ("not a case".to_owned(), "neither a sys_id"),
+    ] {
+        let error = crm.adapter.resolve(&reference).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Refused, "{error}");
+        assert!(error.message.contains(why), "{error}");
+    }
+    crm.servicenow.set_visible(&id, false).unwrap();
+    told(crm.adapter.resolve(&number).await, &["hidden"]);
+}
+
+#[tokio::test]
+async fn solved_cancelled_and_duplicate_are_told_apart_by_a_search_too() {
+    let crm = incidents().await;
+    let open = flagged(&crm, "open");
+    let mut expected = vec![(open.clone(), None)];
+    for (code, closing) in [
+        ("Solution provided", Closing::Solved),
+        ("Duplicate", Closing::Duplicate),
+        ("No resolution provided", Closing::Cancelled),
+    ] {
+        let id = flagged(&crm, code);
+        crm.servicenow.resolve_as(&id, code).unwrap();
+        expected.push((id, Some(closing)));
+    }
+    for (end, closing) in [(true, Closing::Cancelled), (false, Closing::Solved)] {
+        let id = flagged(&crm, "ended");
+        if end {
+            crm.servicenow.cancel(&id).unwrap()
+        } else {
+            crm.servicenow.close(&id).unwrap()
+        }
+        expected.push((id, Some(closing)));
+    }
+    let duplicate = flagged(&crm, "again");
+    crm.servicenow.set_duplicate_of(&duplicate, &open).unwrap();
+    assert_eq!(crm.adapter.get(&duplicate).await.unwrap().unwrap().closing, None, "it is open still");
+    crm.servicenow.resolve(&duplicate).unwrap();
+    expected.push((duplicate, Some(Closing::Duplicate)));
+    for (id, closing) in &expected {
+        let case = crm.adapter.get(id).await.unwrap().unwrap();
+        assert_eq!((case.closing, case.closed), (*closing, closing.is_some()), "{}", case.title);
+    }
+    let ours = crm.adapter.create(&new_case("organizations/1/cases/5")).await.unwrap();
+    crm.adapter.close(&ours.id).await.unwrap();
+    let closed = crm.adapter.get(&ours.id).await.unwrap().unwrap();
+    assert_eq!(closed.closing, Some(Closing::Solved), "what the connector closes is solved");
+}
+
+#[tokio::test]
+async fn a_code_that_only_its_label_explains_is_told_by_the_check() {
+    let case = |ours: &mut ServiceNowSettings| CUSTOMER_CASE.clone_into(&mut ours.table);
+    let crm = start(SandboxServiceNowSettings::default(), case).await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let problem = line(&checks, "how cases are closed").as_ref().unwrap_err();
+    assert!(problem.contains("add \"3\" to company.servicenow.cancelled_codes"), "{problem}");
+    let told = |ours: &mut ServiceNowSettings| {
+        CUSTOMER_CASE.clone_into(&mut ours.table);
+        ours.cancelled_codes = Some(vec!["3".to_owned()]);
+    };
+    let crm = start(SandboxServiceNowSettings::default(), told).await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    assert!(line(&checks, "how cases are closed").as_ref().unwrap().contains("\"3\" is cancelled"));
+    let id =
+        crm.servicenow.create_record(&NewRecord { table: CUSTOMER_CASE, ..NewRecord::flagged("x") }).unwrap();
+    crm.servicenow.resolve_as(&id, "3").unwrap();
+    assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().closing, Some(Closing::Cancelled));
+}
+
+// ---------------------------------------------------------------- two clocks (R36)
+
+#[tokio::test]
+async fn a_search_counts_by_the_instances_clock_and_not_by_ours() {
+    let right: DateTime<Utc> = "2026-07-01T12:00:00.250Z".parse().unwrap();
+    for apart in [-3650 * 24 * 60, -24 * 60, -35, -12, 12, 35, 24 * 60, 3650 * 24 * 60] {
+        let theirs = ManualClock::at(right);
+        let ours = ManualClock::at(right + Duration::minutes(apart));
+        let crm = start_with(&theirs, &ours, SandboxServiceNowSettings::default(), |_| {}).await;
+        let old = flagged(&crm, "old");
+        let with_file = flagged(&crm, "with a file");
+        theirs.advance(Duration::hours(1));
+        // In the instance's own time, as the core gives it.
+        let since = theirs.now() - Duration::minutes(5);
+        let new = flagged(&crm, "new");
+        crm.servicenow.attach(&with_file, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+        theirs.advance(Duration::minutes(1));
+        let mut found: Vec<String> =
+            crm.adapter.search_updated(since).await.unwrap().cases.into_iter().map(|case| case.id).collect();
+        let mut expected = vec![new, with_file];
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "our clock is {apart} minutes ahead; {old} is too old");
+    }
+    let crm = incidents().await;
+    flagged(&crm, "any");
+    for since in [DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC] {
+        let found = crm.adapter.search_updated(since).await.unwrap().cases.len();
+        assert_eq!(found, usize::from(since < crm.clock.now()), "{since}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_reads_times_in_another_zone_is_found_by_the_check() {
+    let crm = incidents().await;
+    flagged(&crm, "any");
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    assert!(line(&checks, "times in searches").as_ref().unwrap().contains("in UTC"), "{checks:?}");
+    crm.servicenow.set_switches(SandboxServiceNowSwitches {
+        local_times: true,
+        ..SandboxServiceNowSwitches::default()
+    });
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let problem = line(&checks, "times in searches").as_ref().unwrap_err();
+    assert!(problem.contains("time zone GMT") && problem.contains("query_range"), "{problem}");
 }
 
 // ---------------------------------------------------------------- comments
@@ -403,7 +753,125 @@ async fn a_journal_that_may_not_be_read_is_an_error_and_no_silence() {
     assert!(line(&checks, "comments").as_ref().unwrap_err().contains("sys_journal_field"), "{checks:?}");
 }
 
+#[tokio::test]
+async fn an_entry_of_which_nobody_says_who_sees_it_is_internal() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "talk");
+    let entry = |number: u8, element: Value| {
+        let mut entry = json!({
+            "sys_id": format!("{number:032x}"), "element_id": id, "value": format!("{number}"),
+            "sys_created_by": "jane.roe", "sys_created_on": "2026-07-01 12:00:00",
+        });
+        if !element.is_null() {
+            entry["element"] = element;
+        }
+        entry
+    };
+    let body = json!({"result": [
+        entry(1, json!("comments")), entry(2, json!("work_notes")), entry(3, json!("u_vendor_notes")),
+        entry(4, json!("")), entry(5, Value::Null), entry(6, json!(7)), entry(7, json!("Comments")),
+    ]});
+    let answer = Effect::ErrorBefore { status: 200, body: Some(body.to_string()) };
+    crm.servicenow.faults().add(Fault::always(answer).on("GET", "/sys_journal_field"));
+    let mut comments = crm.adapter.comments(&id, None).await.unwrap();
+    comments.sort_by(|a, b| a.body.cmp(&b.body));
+    let public: Vec<&str> = comments
+        .iter()
+        .filter(|comment| comment.visibility == Visibility::Public)
+        .map(|comment| comment.body.as_str())
+        .collect();
+    assert_eq!((comments.len(), public), (7, vec!["1"]));
+}
+
 // ---------------------------------------------------------------- files
+
+/// A record with one file, and the file as the listing has it.
+async fn with_file(crm: &Running) -> (String, Attachment) {
+    let id = flagged(crm, "with a file");
+    crm.servicenow.attach(&id, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+    let file = crm.adapter.attachments(&id, None).await.unwrap().remove(0);
+    (id, file)
+}
+
+#[tokio::test]
+async fn what_a_file_is_answered_with_decides_whether_it_is_tried_again() {
+    use ApiErrorKind::{NotApplied, NotFound, Refused, Unauthorized, Uncertain, WrongContent};
+    let crm = incidents().await;
+    let (id, file) = with_file(&crm).await;
+    let download = async || match crm.adapter.download(&id, &file).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err((error.kind, error.is_for_good(), error)),
+    };
+    // The scanner: by the file's state, which is read only if it is refused.
+    for (state, expected, words) in [
+        (FileState::Available, None, ""),
+        (FileState::AvailableConditionally, None, ""),
+        (FileState::Pending, Some((NotApplied, false)), "state pending"),
+        (FileState::NotAvailable, Some((Refused, true)), "state not_available"),
+    ] {
+        crm.servicenow.set_file_state(&file.id, state).unwrap();
+        let found = download().await;
+        assert_eq!(found.as_ref().err().map(|(kind, good, _)| (*kind, *good)), expected, "{state:?}");
+        if let Err((.., error)) = found {
+            assert!(error.message.contains(words) && error.status == Some(403), "{error}");
+        }
+    }
+    crm.servicenow.set_file_state(&file.id, FileState::Available).unwrap();
+    for (spoilt, expected) in
+        [(Spoilt::Missing, (NotFound, true)), (Spoilt::OtherSize(7), (WrongContent, true))]
+    {
+        crm.servicenow.spoil(&file.id, Some(spoilt)).unwrap();
+        let (kind, good, error) = download().await.unwrap_err();
+        assert_eq!((kind, good), expected, "{spoilt:?}: {error}");
+        assert_eq!(crm.adapter.attachments(&id, None).await.unwrap().len(), 1, "it is listed still");
+    }
+    crm.servicenow.spoil(&file.id, None).unwrap();
+    // The status alone.
+    for (status, kind, good) in [
+        (400, Refused, true),
+        (401, Unauthorized, false),
+        (403, Unauthorized, true),
+        (404, NotFound, true),
+        (410, NotFound, true),
+        (413, Refused, true),
+        (415, Refused, true),
+        (429, NotApplied, false),
+        (500, Uncertain, false),
+        (503, Uncertain, false),
+    ] {
+        let answer = Effect::ErrorBefore { status, body: None };
+        let fault = crm.servicenow.faults().add(Fault::always(answer).on("GET", "/file"));
+        let (found, is_for_good, error) = download().await.unwrap_err();
+        assert_eq!((found, is_for_good), (kind, good), "{status}: {error}");
+        crm.servicenow.faults().remove(fault);
+    }
+    download().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_check_downloads_a_small_file_if_there_is_one() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "files");
+    let checked = async || {
+        let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+        line(&checks, "attachments").clone()
+    };
+    assert!(checked().await.unwrap().contains("no small file yet"));
+    crm.servicenow.attach_synthetic(&id, "Jane Roe", "large.bin", 50_000_000, 1).unwrap();
+    assert!(checked().await.unwrap().contains("no small file yet"));
+    let file = crm.servicenow.attach(&id, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+    assert!(checked().await.unwrap().contains("a file of 3 bytes was downloaded whole"));
+    for spoilt in [Spoilt::SignOn, Spoilt::OtherSize(2), Spoilt::OtherSize(4), Spoilt::Missing] {
+        crm.servicenow.spoil(&file, Some(spoilt)).unwrap();
+        let problem = checked().await.unwrap_err();
+        assert!(problem.contains("not handed out"), "{spoilt:?}: {problem}");
+    }
+    // One that a scanner blocks is no reason to complain while another is handed out.
+    crm.servicenow.spoil(&file, None).unwrap();
+    crm.servicenow.set_file_state(&file, FileState::NotAvailable).unwrap();
+    crm.servicenow.attach(&id, "Jane Roe", "b.txt", "text/plain", "abcd").unwrap();
+    assert!(checked().await.unwrap().contains("a file of 4 bytes"));
+}
 
 #[tokio::test]
 async fn a_new_file_is_found_though_its_record_is_not_updated() {
@@ -493,6 +961,63 @@ async fn a_priority_is_made_of_impact_and_urgency_and_checked_afterwards() {
     assert!(error.message.contains("company.servicenow.impact_and_urgency"), "{error}");
 }
 
+#[tokio::test]
+async fn a_priority_that_is_put_back_is_an_error_and_none_is_unset() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "stubborn");
+    crm.servicenow.set_switches(SandboxServiceNowSwitches {
+        keeps_priorities: true,
+        ..SandboxServiceNowSwitches::default()
+    });
+    let error = crm.adapter.set_priority(&id, Priority::P0).await.unwrap_err();
+    assert_eq!((error.kind, error.is_for_good()), (ApiErrorKind::Refused, true), "{error}");
+    for part in ["priority is \"3\" where \"1\" was asked for", "impact_and_urgency", "business rule"] {
+        assert!(error.message.contains(part), "{error}");
+    }
+    crm.servicenow.set_switches(SandboxServiceNowSwitches::default());
+    crm.adapter.set_priority(&id, Priority::P0).await.unwrap();
+    for priority in ["\"\"", "null"] {
+        let row = format!(
+            "{{\"sys_id\": \"{id}\", \"u_synchronize_with_google_cloud_support\": \"true\", \"u_google_case_name\": \"\", \
+             \"priority\": {priority}}}"
+        );
+        let answer = Effect::ErrorBefore { status: 200, body: Some(format!("{{\"result\": {row}}}")) };
+        let fault =
+            crm.servicenow.faults().add(Fault::always(answer).on("GET", &format!("/table/incident/{id}")));
+        assert_eq!(
+            crm.adapter.get(&id).await.unwrap().unwrap().priority,
+            PriorityReading::Unset,
+            "{priority}"
+        );
+        crm.servicenow.faults().remove(fault);
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_gone_for_a_while_is_none_and_then_back() {
+    let crm = incidents().await;
+    let id = flagged(&crm, "hide and seek");
+    crm.servicenow.comment(&id, "Jane Roe", "hello").unwrap();
+    for left_out in [false, true] {
+        let gone = |gone| {
+            if left_out {
+                crm.servicenow.set_left_out(&id, gone)
+            } else {
+                crm.servicenow.set_visible(&id, !gone)
+            }
+        };
+        gone(true).unwrap();
+        assert_eq!(crm.adapter.get(&id).await.unwrap(), None);
+        let since = crm.clock.now() - Duration::minutes(5);
+        let sweep = crm.adapter.search_updated(since).await;
+        // What a query rule leaves out is not counted: that it is missing shows in the case itself only.
+        assert_eq!(sweep.map(|sweep| sweep.cases.len()).ok(), left_out.then_some(0));
+        gone(false).unwrap();
+        assert_eq!(crm.adapter.get(&id).await.unwrap().map(|case| case.id), Some(id.clone()));
+        assert_eq!(crm.adapter.comments(&id, None).await.unwrap().len(), 1);
+    }
+}
+
 // ---------------------------------------------------------------- manners, rights, check
 
 #[tokio::test]
@@ -507,7 +1032,7 @@ async fn a_rate_limit_is_waited_for_if_it_is_short_and_left_to_the_queue_if_not(
     assert_eq!((error.kind, error.status), (ApiErrorKind::NotApplied, Some(429)), "{error}");
     let settings =
         SandboxServiceNowSettings { requests_per_hour: Some(2), ..SandboxServiceNowSettings::default() };
-    let crm = start(settings, |_| {}).await;
+    let crm = start(settings, |ours| ours.user = Some("casebridge".to_owned())).await;
     let id = flagged(&crm, "busy");
     crm.adapter.get(&id).await.unwrap();
     let error = crm.adapter.get(&id).await.unwrap_err();

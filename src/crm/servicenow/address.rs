@@ -20,7 +20,7 @@ const LONGEST_NUMBER: usize = 40;
 pub(super) enum Reference {
     /// By `sys_id`, in lower case, as ServiceNow writes it.
     Id(String),
-    /// By number.
+    /// By number, in upper case, as its prefix is written.
     Number(String),
 }
 
@@ -77,7 +77,7 @@ impl Reference {
         let is_number = (1..=LONGEST_NUMBER).contains(&text.len())
             && text.bytes().any(|byte| byte.is_ascii_digit())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        is_number.then(|| Self::Number(text.to_owned()))
+        is_number.then(|| Self::Number(text.to_ascii_uppercase()))
     }
 }
 
@@ -134,6 +134,7 @@ mod tests {
         let number = Reference::Number("INC0010001".to_owned());
         for text in [
             "INC0010001".to_owned(),
+            "inc0010001".to_owned(),
             format!("{HOME}/incident.do?sysparm_query=number=INC0010001"),
             format!("{HOME}/nav_to.do?uri=%2Fincident.do%3Fsysparm_query%3Dnumber%3DINC0010001"),
         ] {

@@ -6,9 +6,13 @@ use super::{FLAG_COLUMN, GOOGLE_NAME_COLUMN};
 pub const INCIDENT: &str = "incident";
 /// The table of customer service cases.
 pub const CUSTOMER_CASE: &str = "sn_customerservice_case";
+/// The column that an instance has whose domains are separated.
+pub(super) const DOMAIN: &str = "sys_domain";
 pub(super) const USERS: &str = "sys_user";
 pub(super) const JOURNAL: &str = "sys_journal_field";
 pub(super) const ATTACHMENTS: &str = "sys_attachment";
+/// What the virus scanner made of an attachment.
+pub(super) const STATE_OF_FILE: &str = "state";
 pub(super) const CHOICES: &str = "sys_choice";
 pub(super) const DICTIONARY: &str = "sys_dictionary";
 pub(super) const PROPERTIES: &str = "sys_properties";
@@ -38,7 +42,7 @@ const SYSTEM: [(&str, Kind); 6] = [
     ("sys_mod_count", Kind::System),
 ];
 
-const TASK: [(&str, Kind); 22] = [
+const TASK: [(&str, Kind); 25] = [
     ("number", Kind::System),
     ("sys_class_name", Kind::System),
     ("short_description", Kind::Text(160)),
@@ -55,6 +59,9 @@ const TASK: [(&str, Kind); 22] = [
     ("assigned_to", Kind::User),
     ("assignment_group", Kind::Text(80)),
     ("correlation_id", Kind::Text(100)),
+    ("parent_incident", Kind::Text(32)),
+    ("duplicate_of", Kind::Text(32)),
+    (DOMAIN, Kind::System),
     ("comments", Kind::Journal),
     ("work_notes", Kind::Journal),
     ("comments_and_work_notes", Kind::Journal),
@@ -90,6 +97,7 @@ pub(super) fn columns(table: &str) -> Option<Vec<(&'static str, Kind)>> {
             ("size_compressed", Kind::Number),
             ("compressed", Kind::Boolean),
             text("hash"),
+            (STATE_OF_FILE, Kind::System),
         ],
         CHOICES => vec![
             text("name"),
@@ -164,6 +172,7 @@ pub(super) fn choices(table: &str, column: &str) -> &'static [(&'static str, &'s
             ("Solution provided", "Solution provided"),
             ("Workaround provided", "Workaround provided"),
             ("Resolved by caller", "Resolved by caller"),
+            ("No resolution provided", "No resolution provided"),
             ("Duplicate", "Duplicate"),
         ],
         (CUSTOMER_CASE, "resolution_code") => &[

@@ -9,10 +9,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
-use super::SandboxServiceNow;
-use super::catalog::{self, ATTACHMENTS};
+use super::catalog::{self, ATTACHMENTS, STATE_OF_FILE};
 use super::rest::{Answer, Asked, Refusal, base, listing};
 use super::state::{Row, get as column_of};
+use super::{FileState, SandboxServiceNow, Spoilt};
 use crate::sandbox::page::content_disposition;
 
 /// Attachments on a page if nothing else is asked for.
@@ -28,7 +28,9 @@ pub(super) fn api_routes() -> Router<SandboxServiceNow> {
 
 /// An attachment as JSON: always values, whatever is asked for.
 fn file(row: &Row, headers: &HeaderMap) -> Value {
-    let columns = catalog::columns(ATTACHMENTS).into_iter().flatten();
+    // This API does not tell what the scanner made of it; the table does.
+    let columns =
+        catalog::columns(ATTACHMENTS).into_iter().flatten().filter(|(name, _)| *name != STATE_OF_FILE);
     let mut shown: Map<String, Value> =
         columns.map(|(name, _)| (name.to_owned(), json!(column_of(row, name)))).collect();
     let link = format!("{}/api/now/attachment/{}/file", base(headers), column_of(row, "sys_id"));
@@ -78,6 +80,29 @@ async fn content(
     headers: HeaderMap,
 ) -> Answer {
     let row = seen(&servicenow, &id)?;
+    let scanned = column_of(&row, STATE_OF_FILE);
+    if [FileState::Pending, FileState::NotAvailable].iter().any(|state| state.value() == scanned) {
+        let name = column_of(&row, "file_name");
+        let detail = format!("The file {name} did not pass security scan and cannot be downloaded.");
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "Attachment is not available", Some(&detail)));
+    }
+    let spoilt = servicenow.state().spoilt.get(&id).copied();
+    match spoilt {
+        None => {}
+        Some(Spoilt::Missing) => return Err(Refusal::no_record()),
+        Some(Spoilt::SignOn) => {
+            let page = "<!DOCTYPE html><html><head><title>Log in</title></head><body>Log in</body></html>";
+            return Ok(axum::response::Html(page).into_response());
+        }
+        Some(Spoilt::OtherSize(size)) => {
+            let content_type = HeaderValue::from_str(column_of(&row, "content_type"));
+            let mut answer = vec![b'#'; size].into_response();
+            if let Ok(content_type) = content_type {
+                answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            }
+            return Ok(answer);
+        }
+    }
     let computed = servicenow.computed(&id).map_err(|_| Refusal::no_record())?;
     let body = servicenow.0.blobs.body(&id, computed).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Refusal::no_record(),

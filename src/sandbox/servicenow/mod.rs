@@ -14,6 +14,7 @@
 //! rest       Table API, Batch API, who may call
 //! files      Attachment API
 //! pages      the pages for people
+//! steering   what it does wrong on request, over HTTP
 //! ```
 
 mod catalog;
@@ -23,6 +24,7 @@ mod query;
 mod rest;
 mod settings;
 mod state;
+mod steering;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,7 +37,7 @@ use bytes::Bytes;
 use chrono::{DateTime, NaiveDateTime, Utc};
 
 pub use self::catalog::{CUSTOMER_CASE, INCIDENT};
-pub use self::settings::{SandboxServiceNowAuth, SandboxServiceNowSettings};
+pub use self::settings::{SandboxServiceNowAuth, SandboxServiceNowSettings, SandboxServiceNowSwitches};
 use self::state::{Refused, Row, Sent, State, get, owned};
 use super::blobs::{self, Blobs, Computed};
 use super::faults::Faults;
@@ -60,6 +62,45 @@ struct Inner {
     state_file: Option<PathBuf>,
     /// The hour that is being counted, and the calls in it.
     calls: Mutex<(i64, usize)>,
+    switches: Mutex<SandboxServiceNowSwitches>,
+}
+
+/// What a virus scanner made of a file: the column `state` of `sys_attachment`, which is empty as long as nobody scans. Source: "states
+/// of an attachment" (KB0785328, Now Support).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileState {
+    /// It is clean.
+    Available,
+    /// It is in quarantine: nobody gets it.
+    NotAvailable,
+    /// It is waiting to be scanned.
+    Pending,
+    /// It could not be scanned, and is handed out all the same.
+    AvailableConditionally,
+}
+
+impl FileState {
+    const fn value(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::NotAvailable => "not_available",
+            Self::Pending => "pending",
+            Self::AvailableConditionally => "available_conditionally",
+        }
+    }
+}
+
+/// What is sent in place of a file's content, while the file is listed as before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spoilt {
+    /// 404.
+    Missing,
+    /// 200 with a page to sign in on.
+    SignOn,
+    /// 200 with so many other bytes.
+    OtherSize(usize),
 }
 
 /// Why something cannot be done in a sandbox ServiceNow.
@@ -249,6 +290,7 @@ impl SandboxServiceNow {
             blobs,
             state_file,
             calls: Mutex::default(),
+            switches: Mutex::default(),
         }))
     }
 
@@ -262,9 +304,19 @@ impl SandboxServiceNow {
         &self.0.faults
     }
 
+    /// What it does wrong while it answers 200.
+    pub fn switches(&self) -> SandboxServiceNowSwitches {
+        *self.0.switches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes that.
+    pub fn set_switches(&self, switches: SandboxServiceNowSwitches) {
+        *self.0.switches.lock().unwrap_or_else(PoisonError::into_inner) = switches;
+    }
+
     /// The REST API, the pages for people, and the faults around both.
     pub fn router(&self) -> Router {
-        let router = self.0.faults.wrap(rest::router(self), rest::error_body);
+        let router = self.0.faults.wrap(rest::router(self), rest::error_body).merge(steering::routes(self));
         Faults::dated(router, Arc::clone(&self.0.clock))
     }
 
@@ -474,6 +526,22 @@ impl SandboxServiceNow {
         self.edit(id, "Jane Roe", &[("state", state), (code, value), ("close_notes", "It works again.")])
     }
 
+    /// Resolves a case with a code of its own.
+    pub fn resolve_as(&self, id: &str, code: &str) -> Result<(), SandboxServiceNowError> {
+        let column = catalog::code_column(self.table_of(id)?);
+        self.edit(id, "Jane Roe", &[("state", "6"), (column, code), ("close_notes", "See the code.")])
+    }
+
+    /// Cancels a case.
+    pub fn cancel(&self, id: &str) -> Result<(), SandboxServiceNowError> {
+        if self.table_of(id)? == CUSTOMER_CASE { self.end(id, "7") } else { self.set_state(id, "8") }
+    }
+
+    /// Says which case this one is a duplicate of.
+    pub fn set_duplicate_of(&self, id: &str, other: &str) -> Result<(), SandboxServiceNowError> {
+        self.edit(id, "Jane Roe", &[("duplicate_of", other)])
+    }
+
     /// Opens a resolved case again.
     pub fn reopen(&self, id: &str) -> Result<(), SandboxServiceNowError> {
         let state = catalog::open_state(self.table_of(id)?);
@@ -492,6 +560,43 @@ impl SandboxServiceNow {
         self.change(
             |state| if visible { state.hidden.remove(id) } else { state.hidden.insert(id.to_owned()) },
         )?;
+        Ok(())
+    }
+
+    /// Leaves a case out of all queries of the asking user, as a before-query business rule or another domain does, or lets it in
+    /// again. Unlike what an access rule hides, it is not counted either.
+    pub fn set_left_out(&self, id: &str, left_out: bool) -> Result<(), SandboxServiceNowError> {
+        self.change(
+            |state| {
+                if left_out { state.left_out.insert(id.to_owned()) } else { state.left_out.remove(id) }
+            },
+        )?;
+        Ok(())
+    }
+
+    /// Puts a case into a domain.
+    pub fn set_domain(&self, id: &str, domain: &str) -> Result<(), SandboxServiceNowError> {
+        let table = self.table_of(id)?;
+        self.change(|state| state.set(table, id, catalog::DOMAIN, domain))?;
+        Ok(())
+    }
+
+    /// Says what the virus scanner made of a file.
+    pub fn set_file_state(&self, attachment: &str, file: FileState) -> Result<(), SandboxServiceNowError> {
+        let column = catalog::STATE_OF_FILE;
+        if self.change(|state| state.set(catalog::ATTACHMENTS, attachment, column, file.value()))? {
+            Ok(())
+        } else {
+            Err(missing("attachment", attachment))
+        }
+    }
+
+    /// Sends something else in place of a file's content, or the content again.
+    pub fn spoil(&self, attachment: &str, spoilt: Option<Spoilt>) -> Result<(), SandboxServiceNowError> {
+        self.change(|state| match spoilt {
+            Some(spoilt) => state.spoilt.insert(attachment.to_owned(), spoilt),
+            None => state.spoilt.remove(attachment),
+        })?;
         Ok(())
     }
 

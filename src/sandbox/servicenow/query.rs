@@ -59,6 +59,8 @@ pub(super) struct Asking<'a> {
     pub(super) zone: FixedOffset,
     /// The user's `sys_id` and `user_name`.
     pub(super) user: (&'a str, &'a str),
+    /// Whether times that are written out are read in the user's zone.
+    pub(super) local_times: bool,
 }
 
 impl Query {
@@ -232,7 +234,10 @@ fn relative(value: &str, asking: &Asking<'_>) -> Option<String> {
 
 /// The few scripts that stand in queries; a time that one makes is read in the user's zone, where one that is written out is in UTC.
 fn script(value: &str, asking: &Asking<'_>) -> String {
-    let Some(script) = value.strip_prefix("javascript:") else { return value.to_owned() };
+    let Some(script) = value.strip_prefix("javascript:") else {
+        let local = asking.local_times.then(|| local(value, asking)).flatten();
+        return local.unwrap_or_else(|| value.to_owned());
+    };
     match script.trim_end_matches(';') {
         "gs.getUserID()" => asking.user.0.to_owned(),
         "gs.getUserName()" => asking.user.1.to_owned(),
@@ -240,12 +245,17 @@ fn script(value: &str, asking: &Asking<'_>) -> String {
             let made = script.strip_prefix("gs.dateGenerate(").and_then(|rest| {
                 let (day, time) = rest.strip_suffix(')')?.split_once(',')?;
                 let text = format!("{} {}", day.trim().trim_matches('\''), time.trim().trim_matches('\''));
-                let local = NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S").ok()?;
-                Some(wire_time(asking.zone.from_local_datetime(&local).single()?.with_timezone(&Utc)))
+                local(&text, asking)
             });
             made.unwrap_or_default()
         }
     }
+}
+
+/// A time of the user's zone, as the database holds it.
+fn local(text: &str, asking: &Asking<'_>) -> Option<String> {
+    let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok()?;
+    Some(wire_time(asking.zone.from_local_datetime(&local).single()?.with_timezone(&Utc)))
 }
 
 /// A time as the database holds it: UTC, whole seconds, no zone.
@@ -262,6 +272,7 @@ mod tests {
             now: "2026-11-24T13:00:00Z".parse().unwrap(),
             zone: FixedOffset::west_opt(8 * 3600).unwrap(),
             user: ("u1", "bot"),
+            local_times: false,
         }
     }
 
@@ -302,6 +313,19 @@ mod tests {
         ] {
             let query = Query::parse(text, known, &asking());
             assert_eq!((query.matches(value, &asking()), query.invalid), (expected, false), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_written_out_is_utc_or_the_users() {
+        for (local_times, text, expected) in [
+            (false, "t>=2026-11-24 12:58:00", true),
+            (true, "t>=2026-11-24 12:58:00", false),
+            (true, "t>=2026-11-24 04:58:00", true),
+        ] {
+            let asking = Asking { local_times, ..asking() };
+            let query = Query::parse(text, |_| true, &asking);
+            assert_eq!(query.matches(value, &asking), expected, "{text}");
         }
     }
 

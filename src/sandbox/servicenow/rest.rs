@@ -19,7 +19,7 @@ use tower::ServiceExt as _;
 use super::catalog::{self, Kind};
 use super::query::{Asking, Query, wire_time};
 use super::settings::SandboxServiceNowAuth;
-use super::state::{ACCOUNT_ID, Refused, Row, Sent, State, get as column_of};
+use super::state::{ACCOUNT_ID, GUEST, GUEST_ID, Refused, Row, Sent, State, get as column_of};
 use super::{FLAG_COLUMN, GOOGLE_NAME_COLUMN, SandboxServiceNow, files, pages};
 
 /// The largest JSON body, in bytes.
@@ -116,8 +116,21 @@ async fn unknown(uri: Uri) -> Refusal {
 
 // ---------------------------------------------------------------- who may call, and how often
 
+/// Lets callers in, and says in each answer whether they are signed in.
 async fn gate(Shared(servicenow): Shared<SandboxServiceNow>, request: Request, next: Next) -> Response {
-    if !is_let_in(&servicenow.settings().auth, request.headers()) {
+    let is_let_in = is_let_in(&servicenow.settings().auth, request.headers());
+    let switches = servicenow.switches();
+    let mut answer = limited(servicenow, is_let_in || switches.anonymous, request, next).await;
+    if !switches.no_login_header {
+        let is_signed_in = if is_let_in && !switches.anonymous { "true" } else { "false" };
+        let value = HeaderValue::from_static(is_signed_in);
+        answer.headers_mut().insert(HeaderName::from_static("x-is-logged-in"), value);
+    }
+    answer
+}
+
+async fn limited(servicenow: SandboxServiceNow, is_let_in: bool, request: Request, next: Next) -> Response {
+    if !is_let_in {
         let detail = "Required to provide Auth information";
         let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "User Not Authenticated", Some(detail));
         let challenge = HeaderValue::from_static("BASIC realm=\"Service-now\"");
@@ -165,16 +178,21 @@ fn is_let_in(auth: &SandboxServiceNowAuth, headers: &HeaderMap) -> bool {
 impl SandboxServiceNow {
     pub(super) fn asking(&self) -> Asking<'_> {
         let zone = FixedOffset::east_opt(self.settings().time_zone_hours * 3600);
+        let switches = self.switches();
         Asking {
             now: self.now(),
             zone: zone.unwrap_or_else(|| Utc.fix()),
-            user: (ACCOUNT_ID, &self.settings().account),
+            user: if switches.anonymous { (GUEST_ID, GUEST) } else { (ACCOUNT_ID, &self.settings().account) },
+            local_times: switches.local_times,
         }
     }
 
     /// Whether the asking user may see a record.
     pub(super) fn shows(&self, state: &State, table: &str, row: &Row) -> bool {
         let id = column_of(row, "sys_id");
+        if self.switches().anonymous {
+            return table == catalog::USERS && id == GUEST_ID;
+        }
         let of = match table {
             catalog::JOURNAL => {
                 if !self.settings().reads_journals {
@@ -182,7 +200,13 @@ impl SandboxServiceNow {
                 }
                 column_of(row, "element_id")
             }
-            catalog::ATTACHMENTS => column_of(row, "table_sys_id"),
+            catalog::ATTACHMENTS => {
+                let of = column_of(row, "table_sys_id");
+                if !self.settings().reads_attachments || state.left_out.contains(of) {
+                    return false;
+                }
+                of
+            }
             catalog::CHOICES => return self.settings().reads_choices,
             catalog::DICTIONARY | catalog::PROPERTIES => return self.settings().reads_setup,
             _ => id,
@@ -194,6 +218,7 @@ impl SandboxServiceNow {
     fn knows(&self, table: &str, path: &str) -> bool {
         State::knows(table, path)
             && (self.settings().has_columns || ![FLAG_COLUMN, GOOGLE_NAME_COLUMN].contains(&path))
+            && (self.settings().separates_domains || path != catalog::DOMAIN)
     }
 
     /// Changes the state; a change that is refused has changed nothing.
@@ -231,7 +256,9 @@ pub(super) fn listing(
                 .iter()
                 .filter(|(name, _)| !name.starts_with("sysparm_") && servicenow.knows(table, name))
                 .all(|(name, value)| column_of(row, name) == value);
-            plain && query.matches(|field| state.value(table, row, field), &asking)
+            // Rules that change the query come before rights: nobody counts what they leave out.
+            let is_left_out = state.left_out.contains(column_of(row, "sys_id"));
+            plain && !is_left_out && query.matches(|field| state.value(table, row, field), &asking)
         })
         .collect();
     if query.invalid && servicenow.settings().invalid_query_returns_no_rows {
@@ -456,7 +483,9 @@ fn seen<'a>(
     if catalog::columns(table).is_none() {
         return Err(Refusal::invalid_table(table));
     }
-    let row = state.row(table, id).filter(|row| servicenow.shows(state, table, row));
+    let row = state
+        .row(table, id)
+        .filter(|row| servicenow.shows(state, table, row) && !state.left_out.contains(id));
     row.ok_or_else(Refusal::no_record)
 }
 
@@ -490,6 +519,11 @@ fn sent(
     let mut sent = Sent::new();
     for (column, value) in body {
         if ours.contains(&column.as_str()) && !(settings.has_columns && settings.writes_columns) {
+            continue;
+        }
+        if ["impact", "urgency", "priority"].contains(&column.as_str())
+            && servicenow.switches().keeps_priorities
+        {
             continue;
         }
         let text = match &value {
@@ -527,6 +561,9 @@ async fn create(
             Some(_) => forbidden(),
             None => Refusal::invalid_table(&table),
         });
+    }
+    if servicenow.switches().anonymous {
+        return Err(forbidden());
     }
     let sent = sent(&servicenow, &table, &asked, &bytes)?;
     let (now, settings) = (servicenow.now(), servicenow.settings());

@@ -24,6 +24,22 @@ pub enum SandboxServiceNowAuth {
     },
 }
 
+/// What a sandbox ServiceNow does wrong while it answers 200. Everything off: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
+pub struct SandboxServiceNowSwitches {
+    /// Takes every caller for the guest, who may read nothing but its own user: the tables are *Public Pages*. Lists are empty and
+    /// counted.
+    pub anonymous: bool,
+    /// Leaves `X-Is-Logged-In` out of its answers.
+    pub no_login_header: bool,
+    /// Reads times that are written out in a query in the asking user's zone.
+    pub local_times: bool,
+    /// A business rule puts back what REST callers write into impact, urgency and priority.
+    pub keeps_priorities: bool,
+}
+
 /// The settings of a [`super::SandboxServiceNow`]; start from [`Default`].
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent properties of an instance")]
@@ -42,6 +58,10 @@ pub struct SandboxServiceNowSettings {
     pub invalid_query_returns_no_rows: bool,
     /// Whether the asking user may read entries of journals. If not, they are taken out of the answers, without an error.
     pub reads_journals: bool,
+    /// Whether the asking user may read attachments. If not, they are taken out of the answers as well.
+    pub reads_attachments: bool,
+    /// Whether domains are separated: records have a `sys_domain`.
+    pub separates_domains: bool,
     /// Whether the asking user may read choices.
     pub reads_choices: bool,
     /// Whether the asking user may read the dictionary and the properties, as administrators may.
@@ -68,6 +88,8 @@ impl Default for SandboxServiceNowSettings {
             requests_per_hour: None,
             invalid_query_returns_no_rows: false,
             reads_journals: true,
+            reads_attachments: true,
+            separates_domains: false,
             reads_choices: true,
             reads_setup: true,
             has_columns: true,

@@ -7,13 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::{self, Kind};
 use super::query::{Value, wire_time};
-use super::{FLAG_COLUMN, GOOGLE_NAME_COLUMN, SandboxServiceNowSettings};
+use super::{FLAG_COLUMN, GOOGLE_NAME_COLUMN, SandboxServiceNowSettings, Spoilt};
 
 /// A record: its columns' values, all of them text.
 pub(super) type Row = BTreeMap<String, String>;
 
 /// `sys_id` of the asking user, who is there from the beginning.
 pub(super) const ACCOUNT_ID: &str = "6816f79cc0a8016401c5a33be04be441";
+
+/// `sys_id` and `user_name` of the user that everything is done as that nobody signed in for.
+pub(super) const GUEST_ID: &str = "5136503cc611227c0183e96598c4f706";
+pub(super) const GUEST: &str = "guest";
 
 /// What no column is called: the place of a record in the order in which they were made.
 pub(super) const MADE: &str = "#made";
@@ -28,8 +32,14 @@ pub(super) struct State {
     tables: BTreeMap<String, BTreeMap<String, Row>>,
     /// Records that the asking user may not see.
     pub(super) hidden: BTreeSet<String>,
+    /// Records that lie in another domain, or that a query rule leaves out for the asking user: they are not even counted.
+    #[serde(default)]
+    pub(super) left_out: BTreeSet<String>,
     /// Seeds of the attachments whose content is computed.
     pub(super) computed: BTreeMap<String, u64>,
+    /// What is sent in place of attachments' content.
+    #[serde(default)]
+    pub(super) spoilt: BTreeMap<String, Spoilt>,
 }
 
 /// Why a record was not kept as it was sent.
@@ -51,10 +61,13 @@ impl State {
             numbers: BTreeMap::new(),
             tables: BTreeMap::new(),
             hidden: BTreeSet::new(),
+            left_out: BTreeSet::new(),
             computed: BTreeMap::new(),
+            spoilt: BTreeMap::new(),
         };
         let system = "system";
         state.insert_user(ACCOUNT_ID, &settings.account, "Casebridge", now);
+        state.insert_user(GUEST_ID, GUEST, "Guest", now);
         for (name, value) in [
             ("com.glide.attachment.max_size", (settings.attachment_limit / (1024 * 1024)).to_string()),
             ("glide.attachment.extensions", settings.attachment_extensions.join(",")),
@@ -209,6 +222,7 @@ impl State {
                     ("opened_by", &opener),
                     (FLAG_COLUMN, "false"),
                     (GOOGLE_NAME_COLUMN, ""),
+                    (catalog::DOMAIN, "global"),
                 ]
                 .map(owned),
             );
@@ -246,6 +260,12 @@ impl State {
             self.tables.entry(table.to_owned()).or_default().insert(id.to_owned(), row);
         }
         Ok(())
+    }
+
+    /// Sets a column of a record without updating it, as the system does; false if there is none.
+    pub(super) fn set(&mut self, table: &str, id: &str, column: &str, value: &str) -> bool {
+        let row = self.tables.get_mut(table).and_then(|rows| rows.get_mut(id));
+        row.map(|row| row.insert(column.to_owned(), value.to_owned())).is_some()
     }
 
     /// Marks a record updated.

@@ -1,0 +1,106 @@
+//! What a sandbox ServiceNow does wrong on request, beside the faults that every sandbox has.
+//!
+//! | request | what it does |
+//! | --- | --- |
+//! | `GET`, `PUT /sandbox/switches` with a [`SandboxServiceNowSwitches`] | all of it at once; what is absent is off |
+//! | `PUT /sandbox/records/{sys_id}` with a [`Sight`] | hides a record, an entry or a file from the asking user, or shows it again |
+//! | `PUT /sandbox/attachments/{sys_id}` with a [`Content`] | what becomes of a file's content |
+
+use axum::Router;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Json, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{FileState, SandboxServiceNow, SandboxServiceNowError, SandboxServiceNowSwitches, Spoilt};
+
+pub(super) fn routes(servicenow: &SandboxServiceNow) -> Router {
+    Router::new()
+        .route("/sandbox/switches", get(switches).put(put_switches))
+        .route("/sandbox/records/{id}", put(put_sight))
+        .route("/sandbox/attachments/{id}", put(put_content))
+        .with_state(servicenow.clone())
+}
+
+/// What the asking user sees of a record.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Sight {
+    /// It.
+    Shown,
+    /// Nothing, but it is counted: an access rule.
+    Hidden,
+    /// Nothing at all: a query rule, or another domain.
+    LeftOut,
+}
+
+/// What becomes of a file's content.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Content {
+    /// It is sent.
+    Sound,
+    /// Something else is sent.
+    Spoilt(Spoilt),
+    /// A scanner has its say.
+    Scanned(FileState),
+}
+
+async fn switches(State(servicenow): State<SandboxServiceNow>) -> Json<SandboxServiceNowSwitches> {
+    Json(servicenow.switches())
+}
+
+async fn put_switches(
+    State(servicenow): State<SandboxServiceNow>,
+    switches: Result<Json<SandboxServiceNowSwitches>, JsonRejection>,
+) -> Response {
+    done(switches, |switches| {
+        servicenow.set_switches(switches);
+        Ok(())
+    })
+}
+
+async fn put_sight(
+    State(servicenow): State<SandboxServiceNow>,
+    Path(id): Path<String>,
+    sight: Result<Json<Sight>, JsonRejection>,
+) -> Response {
+    done(sight, |sight| {
+        servicenow.set_visible(&id, !matches!(sight, Sight::Hidden))?;
+        servicenow.set_left_out(&id, matches!(sight, Sight::LeftOut))
+    })
+}
+
+async fn put_content(
+    State(servicenow): State<SandboxServiceNow>,
+    Path(id): Path<String>,
+    content: Result<Json<Content>, JsonRejection>,
+) -> Response {
+    done(content, |content| match content {
+        Content::Sound => {
+            servicenow.spoil(&id, None)?;
+            servicenow.set_file_state(&id, FileState::Available)
+        }
+        Content::Spoilt(spoilt) => servicenow.spoil(&id, Some(spoilt)),
+        Content::Scanned(state) => servicenow.set_file_state(&id, state),
+    })
+}
+
+/// Does what was asked for.
+fn done<T>(
+    asked: Result<Json<T>, JsonRejection>,
+    change: impl FnOnce(T) -> Result<(), SandboxServiceNowError>,
+) -> Response {
+    match asked {
+        Ok(Json(asked)) => match change(asked) {
+            Ok(()) => StatusCode::NO_CONTENT.into_response(),
+            Err(error) => error.into_response(),
+        },
+        Err(rejection) => {
+            (StatusCode::BAD_REQUEST, Json(json!({"error": rejection.body_text()}))).into_response()
+        }
+    }
+}
