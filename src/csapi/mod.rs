@@ -240,6 +240,14 @@ impl CaseSystem for Csapi {
         &self.capabilities
     }
 
+    fn clock_skew(&self) -> Option<Duration> {
+        self.upstream.clock_skew()
+    }
+
+    fn latest_skew(&self) -> Option<Duration> {
+        self.upstream.latest_skew()
+    }
+
     /// Not documented: the first refusal tells.
     async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
         Ok(None)

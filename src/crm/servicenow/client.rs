@@ -103,6 +103,10 @@ impl Client {
         Self { upstream, settings, me: Mutex::default(), names: Mutex::default(), columns: Mutex::default() }
     }
 
+    pub(super) const fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
     pub(super) fn settings(&self) -> &ServiceNowSettings {
         &self.settings
     }

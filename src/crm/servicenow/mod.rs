@@ -298,6 +298,14 @@ impl CaseSystem for ServiceNow {
         Some(self.client.home())
     }
 
+    fn clock_skew(&self) -> Option<Duration> {
+        self.client.upstream().clock_skew()
+    }
+
+    fn latest_skew(&self) -> Option<Duration> {
+        self.client.upstream().latest_skew()
+    }
+
     async fn identify(&self) -> Result<(), ApiError> {
         self.client.identify().await
     }
@@ -377,13 +385,16 @@ impl CaseSystem for ServiceNow {
             (Some(wanted), Ok(found)) => wanted.number() == found.number(),
             _ => name == counterpart,
         };
+        let me = self.client.me().await?;
+        // One that the connector created first: a stranger's claim may be older (R38).
         let read = |record: &Record| {
             let is_same = self.counterpart(record).is_some_and(is_same);
-            is_same.then(|| (record.time("sys_created_on"), record.id().to_owned()))
+            let is_claim = !record.text("sys_created_by").is_some_and(|user| is_same_user(user, &me));
+            is_same.then(|| (is_claim, record.time("sys_created_on"), record.id().to_owned()))
         };
         let found = self.client.search(query, read).await?;
         match found.records.into_iter().flatten().min() {
-            Some((_, oldest)) => self.get(&oldest).await,
+            Some((_, _, first)) => self.get(&first).await,
             None => Ok(None),
         }
     }
