@@ -20,7 +20,6 @@ ENV CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=symbols
 # Dependencies first, with nothing of ours to compile: this layer is made again only when they change. Cargo wants every target
 # that the manifest names to have its file.
 COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
-COPY vendor vendor
 RUN mkdir -p src tests benches \
     && awk '/^\[\[/ { kind = $0 } /^name = / && kind == "[[test]]" { gsub(/"/, "", $3); print "tests/" $3 ".rs" } \
         /^name = / && kind == "[[bench]]" { gsub(/"/, "", $3); print "benches/" $3 ".rs" } /^\[[^\[]/ { kind = "" }' Cargo.toml \

@@ -37,6 +37,14 @@ impl Clock for SystemClock {
     }
 }
 
+/// Whether the machine's clock shows a time that HTTP has: not before 1970. `hyper` formats it whenever a connection of a server does
+/// anything, with `auto_date_header(false)` too, and panics before that (hyper 1.12.0, `common/date.rs`).
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "reads the machine's clock")]
+pub fn shows_a_date() -> bool {
+    std::time::SystemTime::now() >= UNIX_EPOCH
+}
+
 /// A clock that stands still until it is moved; for tests and simulations.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<DateTime<Utc>>);

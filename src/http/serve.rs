@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::clock::shows_a_date;
 use crate::config::Platform;
 
 /// How long to wait when no connection can be accepted: all file handles are in use, for the most part.
@@ -68,6 +69,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             () = stop.cancelled() => break,
         };
         match accepted {
+            // Nothing can be answered at such a time (R36): the caller tries again, and is served once the clock is right.
+            Ok(_) if !shows_a_date() => {
+                tracing::warn!("a connection was closed: this machine's clock is before 1970; set it");
+                tokio::time::sleep(BREATH).await;
+            }
             Ok((stream, peer)) => {
                 let converse = converse(stream, peer, router.clone(), limits, stop.clone());
                 connections.spawn(async move {
