@@ -189,13 +189,17 @@ pub(crate) async fn a_pair_that_is_found_again_lowers_no_priority_and_closes_not
     world.desk.sets_priority(&company, Priority::P2).await;
     world.company_says(&company, "hello").await;
     world.settle().await;
-    assert_eq!(world.csapi.case(&case).unwrap().priority, GooglePriority::P0, "a live P0 is not lowered");
+    assert_eq!(
+        world.csapi.case(&case).unwrap().priority,
+        Some(GooglePriority::P0),
+        "a live P0 is not lowered"
+    );
     assert!(world.company(&company).await.has_priority(Priority::P0));
     assert_eq!(world.copies_at_google(&case), ["hello"]);
     // From now on there is a base, and a person may lower it.
     world.desk.sets_priority(&company, Priority::P2).await;
     world.settle().await;
-    assert_eq!(world.csapi.case(&case).unwrap().priority, GooglePriority::P2);
+    assert_eq!(world.csapi.case(&case).unwrap().priority, Some(GooglePriority::P2));
     world.assert_quiet().await;
 }
 
@@ -215,7 +219,7 @@ pub(crate) async fn a_case_that_names_a_google_case_is_no_proof_and_lowers_no_pr
     world.google_says(&case, "a secret");
     let late = world.desk.opens(claim(&case)).await;
     world.run_for(Duration::hours(1)).await;
-    assert_eq!(world.csapi.case(&case).unwrap().priority, GooglePriority::P0);
+    assert_eq!(world.csapi.case(&case).unwrap().priority, Some(GooglePriority::P0));
     let mappings = world.mappings().await;
     let pair =
         mappings.iter().find(|mapping| mapping.is_linked()).expect("the Google case has a pair of its own");
