@@ -9,6 +9,7 @@ command -v java >/dev/null || missing+=(default-jre-headless)
 command -v buildah >/dev/null || missing+=(buildah)
 command -v unshare >/dev/null || missing+=(util-linux)
 command -v ip >/dev/null || missing+=(iproute2)
+command -v faketime >/dev/null || missing+=(faketime)
 if ((${#missing[@]})); then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq

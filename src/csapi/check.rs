@@ -8,6 +8,8 @@ use crate::outbound::Call;
 
 /// Pages that are looked at for one case; pages may be empty although there are cases.
 const PAGES: usize = 10;
+/// Cases on a page that is read for one of them: enough for one that is not the one case that is known already.
+const FEW: &str = "3";
 
 impl Csapi {
     /// Whether cases can be searched for: the credentials, the role, the parent, the support plan.
@@ -59,23 +61,36 @@ impl Csapi {
 
     /// Whether a search finds any case at all.
     pub(super) async fn has_cases(&self) -> Result<bool, ApiError> {
+        // So many pages, all empty: whatever that is, it is not an empty list.
+        Ok(self.first_case(|_| Some(()), Some(())).await?.is_some())
+    }
+
+    /// The first case of a search for all of them that `take` wants. Pages are small, and only as many are read as it takes to
+    /// find one; `endless` if that takes too many.
+    pub(super) async fn first_case<T>(
+        &self,
+        take: impl Fn(&Value) -> Option<T> + Send,
+        endless: Option<T>,
+    ) -> Result<Option<T>, ApiError>
+    where
+        T: Send,
+    {
         let path = format!("/v2/{}/cases:search", self.settings.parent);
         let mut token = None;
         for _ in 0..PAGES {
-            let mut call = Call::get(&path).query("pageSize", "1");
+            let mut call = Call::get(&path).query("pageSize", FEW);
             if let Some(token) = token {
                 call = call.query("pageToken", token);
             }
             let answer: Value = self.upstream.read(call).await?;
             let page = wire::page(answer, "cases").map_err(|odd| self.unreadable(&path, &odd))?;
-            if !page.items.is_empty() {
-                return Ok(true);
+            if let Some(found) = page.items.iter().find_map(&take) {
+                return Ok(Some(found));
             }
-            let Some(next) = page.next else { return Ok(false) };
+            let Some(next) = page.next else { return Ok(None) };
             token = Some(next);
         }
-        // So many pages, all empty: whatever that is, it is not an empty list.
-        Ok(true)
+        Ok(endless)
     }
 
     fn advice(&self, error: &ApiError) -> String {

@@ -248,6 +248,35 @@ impl CaseSystem for Csapi {
         self.upstream.latest_skew()
     }
 
+    /// Nothing to ask: CSAPI answers 401 to a caller that it does not know, to every call, and has no call that names the caller
+    /// (discovery document, revision 20260927).
+    async fn identify(&self) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// From a search without a query. A page may be empty although there are more, so that one call may become several.
+    async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
+        let except = except.map(number);
+        let take = |case: &Value| {
+            let name = wire::case(case).ok()?.id;
+            (Some(number(&name)) != except).then_some(name)
+        };
+        self.first_case(take, None).await
+    }
+
+    async fn resolve(&self, reference: &str) -> Result<Option<Case>, ApiError> {
+        let api = self.upstream.base_url();
+        let name = wire::named(reference, &self.settings.parent, Some(api))
+            .map_err(|message| self.upstream.error(ApiErrorKind::Refused, "find a case", message))?;
+        let case = self.get(name.as_str()).await?;
+        // A number alone says nothing of the parent; the answer does.
+        let own_name = |scope: &str| GoogleCaseName::parse(&format!("{scope}/cases/{}", name.number())).ok();
+        Ok(case.map(|case| match case.scope.as_deref().and_then(own_name) {
+            Some(own_name) => Case { id: own_name.into(), ..case },
+            None => case,
+        }))
+    }
+
     /// Not documented: the first refusal tells.
     async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
         Ok(None)

@@ -4,11 +4,12 @@
 //! has its default value, so a missing `state` is one that Google does not know, not a closed case.
 
 use chrono::{DateTime, Utc};
+use reqwest::Url;
 use serde_json::{Map, Value, json};
 
 use super::CsapiSettings;
 use crate::cases::markers::company_case_of_description;
-use crate::cases::{Attachment, Case, Comment, NewCase, Visibility};
+use crate::cases::{Attachment, Case, Closing, Comment, NewCase, Visibility};
 use crate::clock::to_micros;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading};
 
@@ -18,6 +19,10 @@ const GOOGLE_SUPPORT: &str = "Google Support";
 /// The priority of a case whose company case has none that is known: CSAPI demands one (discovery document, revision
 /// 20260927, `cases.create`). The third of five: neither an alarm nor out of sight.
 const DEFAULT_PRIORITY: Priority = Priority::P2;
+
+/// Host of the console, and the beginning of the path of a case there.
+const CONSOLE: &str = "console.cloud.google.com";
+const CONSOLE_CASE: &str = "/support/cases/detail/v2/";
 
 /// The title of a case whose company case has none: CSAPI demands one as well.
 const NO_TITLE: &str = "(no title)";
@@ -69,20 +74,75 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
     let name = GoogleCaseName::parse(name).map_err(|error| Odd::new(error.to_string()))?;
     let description = text(fields, "description").unwrap_or_default().to_owned();
     let named = company_case_of_description(&description);
+    let closed = text(fields, "state") == Some("CLOSED");
     Ok(Case {
-        id: name.into(),
         key: None,
         title: text(fields, "displayName").unwrap_or_default().to_owned(),
         counterpart: named.map(|company| company.id.to_owned()),
         counterpart_address: named.and_then(|company| company.address).map(str::to_owned),
-        description: description.clone(),
         priority: priority(text(fields, "priority")),
-        closed: text(fields, "state") == Some("CLOSED"),
+        closed,
+        // There is one state for all of it, and no word of how: solved, withdrawn, a duplicate.
+        closing: closed.then_some(Closing::Closed),
+        merged_into: None,
         created_at: time(fields, "createTime"),
         updated_at: time(fields, "updateTime"),
+        // `creator` names an account, and nothing tells the connector which one is its own.
+        by_connector: None,
+        address: Some(console_address(&name)),
+        scope: Some(parent(&name).to_owned()),
         synchronize: true,
-        ..Case::default()
+        id: name.into(),
+        description,
     })
+}
+
+/// The organisation or project that a case's name begins with.
+fn parent(name: &GoogleCaseName) -> &str {
+    name.as_str().split_once("/cases/").map_or("", |(parent, _)| parent)
+}
+
+/// Page of the case in Google Cloud's console. The form is not documented; it is what the console itself shows, in links that people
+/// have published (2023 to 2026): `/support/cases/detail/v2/NUMBER?project=ID` and `?organizationId=NUMBER`.
+fn console_address(name: &GoogleCaseName) -> String {
+    let (kind, id) = parent(name).split_once('/').unwrap_or_default();
+    let parameter = if kind == "organizations" { "organizationId" } else { "project" };
+    format!("https://{CONSOLE}{CONSOLE_CASE}{}?{parameter}={id}", name.number())
+}
+
+/// The name of the case that a person means: its full name, its number alone, or an address of it, of the console or of the API at
+/// `api`. A number is that of a case of `parent`. The error says what can be understood.
+pub(super) fn named(reference: &str, parent: &str, api: Option<&Url>) -> Result<GoogleCaseName, String> {
+    let reference = reference.trim();
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let numbered = |number: &str| GoogleCaseName::parse(&format!("{parent}/cases/{number}"));
+    let understood = "a case is named by its full name (organizations/1/cases/51000001), its number, or the address of its page in \
+                      Google Cloud's console";
+    if is_number(reference) {
+        return numbered(reference).map_err(|error| error.to_string());
+    }
+    if !reference.contains("://") {
+        return GoogleCaseName::parse(reference).map_err(|error| format!("{error}; {understood}"));
+    }
+    let url = Url::parse(reference).map_err(|error| format!("this is no address ({error}); {understood}"))?;
+    let host = url.host_str().unwrap_or_default();
+    if host == CONSOLE {
+        let number = url.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        if url.path().starts_with("/support/cases/") && is_number(number) {
+            return numbered(number).map_err(|error| error.to_string());
+        }
+    } else if let Some(api) = api
+        && (url.scheme(), url.host_str(), url.port_or_known_default())
+            == (api.scheme(), api.host_str(), api.port_or_known_default())
+    {
+        let path = url.path().strip_prefix(api.path().trim_end_matches('/')).unwrap_or_default();
+        if let Some(name) = path.strip_prefix("/v2/") {
+            return GoogleCaseName::parse(name).map_err(|error| format!("{error}; {understood}"));
+        }
+    } else {
+        return Err(format!("{host} is not where Google's cases are; {understood}"));
+    }
+    Err(format!("this is the address of no case; {understood}"))
 }
 
 /// Reads a comment of a case.
@@ -239,11 +299,18 @@ mod tests {
             description: String::new(),
             priority: PriorityReading::Unset,
             closed: false,
+            closing: None,
+            merged_into: None,
             created_at: None,
             updated_at: None,
             counterpart: None,
+            counterpart_address: None,
+            by_connector: None,
+            address: Some(
+                "https://console.cloud.google.com/support/cases/detail/v2/2?organizationId=1".to_owned(),
+            ),
+            scope: Some("organizations/1".to_owned()),
             synchronize: true,
-            ..Case::default()
         }
     }
 
@@ -270,6 +337,11 @@ mod tests {
             description: "CONTENT MIRRORED FROM COMPANY CASE 10001:\nIt is full".to_owned(),
             priority: PriorityReading::exactly(Priority::P1),
             closed: true,
+            closing: Some(Closing::Closed),
+            address: Some(
+                "https://console.cloud.google.com/support/cases/detail/v2/51234456?project=p".to_owned(),
+            ),
+            scope: Some("projects/p".to_owned()),
             created_at: Some(at("2026-03-01T12:00:00Z")),
             updated_at: Some(at("2026-03-01T13:00:00.123456Z")),
             counterpart: Some("10001".to_owned()),
@@ -357,6 +429,41 @@ mod tests {
             let value = json!({ "name": "organizations/1/cases/2/comments/3", "creator": creator });
             assert_eq!(comment(&value, &name()).unwrap().author, expected, "{creator}");
         }
+    }
+
+    #[test]
+    fn a_case_is_found_by_its_name_its_number_and_its_address() {
+        let api = Url::parse("https://cloudsupport.googleapis.com/").unwrap();
+        for (reference, expected) in [
+            ("organizations/1/cases/2", Some("organizations/1/cases/2")),
+            (" projects/p/cases/2\n", Some("projects/p/cases/2")),
+            ("51000001", Some("organizations/9/cases/51000001")),
+            (
+                "https://console.cloud.google.com/support/cases/detail/v2/51000001?organizationId=9",
+                Some("organizations/9/cases/51000001"),
+            ),
+            (
+                "https://console.cloud.google.com/support/cases/detail/51000001/?project=p#x",
+                Some("organizations/9/cases/51000001"),
+            ),
+            ("https://cloudsupport.googleapis.com/v2/projects/p/cases/2", Some("projects/p/cases/2")),
+            ("https://console.cloud.google.com/support/cases?project=p", None),
+            ("https://console.cloud.google.com/support/cases/detail/v2/x1", None),
+            ("https://console.cloud.google.com.evil.example/support/cases/detail/v2/2", None),
+            ("https://desk.example/browse/SUP-1", None),
+            ("https://cloudsupport.googleapis.com/v2/projects/p/cases/2:close", None),
+            ("https://", None),
+            ("SUP-1", None),
+            ("", None),
+        ] {
+            let found = named(reference, "organizations/9", Some(&api));
+            assert_eq!(found.as_ref().ok().map(GoogleCaseName::as_str), expected, "{reference}: {found:?}");
+            if let Err(message) = found {
+                assert!(message.contains("a case is named by"), "{message}");
+            }
+        }
+        let message = named("https://desk.example/browse/SUP-1", "organizations/9", None).unwrap_err();
+        assert!(message.starts_with("desk.example is not where Google's cases are"), "{message}");
     }
 
     #[test]

@@ -94,6 +94,11 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         body: Option<String>,
     },
+    /// Answers 302 to this address instead of running the handler, as a sign-on does to whoever is not signed on.
+    Redirect {
+        /// The `Location` header: an address, or a path.
+        location: String,
+    },
     /// Runs the handler, then answers with this status.
     ErrorAfter {
         /// 200 to 599.
@@ -261,6 +266,7 @@ impl Faults {
                 Effect::Latency { ms } => verdict.wait_before += Duration::from_millis(*ms),
                 Effect::LatencyAfter { ms } => verdict.wait_after += Duration::from_millis(*ms),
                 other @ (Effect::ErrorBefore { .. }
+                | Effect::Redirect { .. }
                 | Effect::ErrorAfter { .. }
                 | Effect::RateLimited { .. }
                 | Effect::HangUpBefore
@@ -316,6 +322,9 @@ impl Fault {
             Effect::RateLimited { retry_after } => HeaderValue::from_str(retry_after)
                 .is_err()
                 .then(|| "effect.retry_after: cannot be sent in a header; use printable ASCII".to_owned()),
+            Effect::Redirect { location } => HeaderValue::from_str(location)
+                .is_err()
+                .then(|| "effect.location: cannot be sent in a header; use printable ASCII".to_owned()),
             Effect::Latency { .. }
             | Effect::LatencyAfter { .. }
             | Effect::HangUpBefore
@@ -354,6 +363,13 @@ async fn trouble(State(layer): State<Layer>, request: Request, next: Next) -> Re
             let mut answer = layer.error(429, None);
             if let Ok(value) = HeaderValue::from_str(&retry_after) {
                 answer.headers_mut().insert(header::RETRY_AFTER, value);
+            }
+            answer
+        }
+        Some(Effect::Redirect { location }) => {
+            let mut answer = StatusCode::FOUND.into_response();
+            if let Ok(value) = HeaderValue::from_str(&location) {
+                answer.headers_mut().insert(header::LOCATION, value);
             }
             answer
         }

@@ -59,6 +59,7 @@ fn fault(dice: &mut Dice) -> Fault {
         Effect::Latency { .. } => fault,
         Effect::LatencyAfter { .. }
         | Effect::ErrorBefore { .. }
+        | Effect::Redirect { .. }
         | Effect::ErrorAfter { .. }
         | Effect::RateLimited { .. }
         | Effect::HangUpBefore

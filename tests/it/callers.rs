@@ -355,6 +355,17 @@ async fn healthz_sync_fails_when_either_poll_is_ten_minutes_old() {
     assert_eq!((answer.status, ages), (500, [&json!(600), &json!(600)]));
     polls(&["poll-google"]).await;
     assert_eq!(health().await.status, 500, "one of them is not enough");
+    // A clock that was ahead: the polls lie in the future, and nobody knows what the next ones will look at.
+    polls(&["poll-google", "poll-company"]).await;
+    assert_eq!(health().await.status, 200);
+    world.clock().advance(-Duration::seconds(7_191) - SHARED_FOR);
+    let answer = health().await;
+    let ages = [&answer.body["google_poll_age_seconds"], &answer.body["company_poll_age_seconds"]];
+    assert_eq!((answer.status, ages), (500, [&json!(-7_191), &json!(-7_191)]));
+    assert_eq!(answer.body["status"], "clock-set-back");
+    assert!(answer.body["detail"].as_str().unwrap().contains("timedatectl"), "{}", answer.body);
+    polls(&["poll-google", "poll-company"]).await;
+    assert_eq!(health().await.status, 200);
     // It answers from its own store: neither system is asked, and a system that is down is no matter.
     world.csapi.faults().clear_calls();
     world.company_faults().clear_calls();

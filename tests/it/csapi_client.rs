@@ -63,12 +63,12 @@ fn upstream(url: &Url, credentials: Arc<dyn Credentials>) -> Arc<Upstream> {
     Arc::new(Upstream::new(settings, credentials, Arc::new(SystemClock), Metrics::shared()).unwrap())
 }
 
-/// A sandbox that serves, its clock, and the client.
 /// A company case as version 0.1 named it.
 const fn named(id: &str) -> markers::CompanyCase<'_> {
     markers::CompanyCase { id, key: None, address: None }
 }
 
+/// A sandbox that serves, its clock, and the client.
 struct World {
     sandbox: SandboxCsapi,
     clock: Arc<ManualClock>,
@@ -625,7 +625,12 @@ async fn a_file_that_arrives_cut_is_an_error_and_no_upload() {
             world.sandbox.faults().add(Fault::always(effect.clone()).on("GET", ":download").times(3));
             let download = world.csapi.download(&from, &found).await.unwrap();
             let error = all(download.content).await.unwrap_err();
-            assert_eq!(error.kind, ApiErrorKind::Uncertain, "{effect:?}: {error}");
+            // What ends well-formed is whole, and not this file.
+            let kind = match effect {
+                Effect::ShortenBody { .. } => ApiErrorKind::WrongContent,
+                _ => ApiErrorKind::Uncertain,
+            };
+            assert_eq!(error.kind, kind, "{effect:?}: {error}");
             for announced in [found.size, None] {
                 let download = world.csapi.download(&from, &found).await.unwrap();
                 let upload = new_attachment("a.bin", None, announced, download.content);
@@ -637,6 +642,151 @@ async fn a_file_that_arrives_cut_is_an_error_and_no_upload() {
     assert!(world.sandbox.attachments(&to).unwrap().is_empty());
     let download = world.csapi.download(&from, &found).await.unwrap();
     assert_eq!(Sha256::digest(all(download.content).await.unwrap()), Sha256::digest(vec![7; 100_000]));
+}
+
+#[tokio::test]
+async fn a_listed_file_that_is_not_handed_out_is_an_error_of_its_kind() {
+    let world = World::new().await;
+    let case = world.open("t", "x");
+    world.sandbox.attach(&case, Author::customer("Jane Roe"), "a.png", "image/png", &[7; 36]).unwrap();
+    let found = world.csapi.attachments(&case, None).await.unwrap().remove(0);
+    let page = "<!doctype html><title>Sign in</title>";
+    let answer = |status, body: Option<&str>| Effect::ErrorBefore { status, body: body.map(str::to_owned) };
+    for (effect, kind, for_good) in [
+        (answer(404, None), ApiErrorKind::NotFound, true),
+        (answer(410, None), ApiErrorKind::NotFound, true),
+        (answer(403, None), ApiErrorKind::Unauthorized, true),
+        (answer(401, None), ApiErrorKind::Unauthorized, false),
+        (answer(400, None), ApiErrorKind::Refused, true),
+        (answer(503, None), ApiErrorKind::Uncertain, false),
+        (answer(429, None), ApiErrorKind::NotApplied, false),
+        (answer(200, Some(page)), ApiErrorKind::WrongContent, true),
+        (answer(200, Some("being scanned")), ApiErrorKind::WrongContent, true),
+        (Effect::Redirect { location: "/login?continue=x".to_owned() }, ApiErrorKind::WrongContent, true),
+        (
+            Effect::Redirect { location: "https://accounts.google.com/signin".to_owned() },
+            ApiErrorKind::Refused,
+            true,
+        ),
+        (Effect::ShortenBody { bytes: 5 }, ApiErrorKind::WrongContent, true),
+        (Effect::TruncateBody { bytes: 5 }, ApiErrorKind::Uncertain, false),
+        (Effect::HangUpBefore, ApiErrorKind::Uncertain, false),
+    ] {
+        world.sandbox.faults().add(Fault::always(effect.clone()).on("GET", ":download"));
+        let error = match world.csapi.download(&case, &found).await {
+            Ok(download) => all(download.content).await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!((error.kind, error.is_for_good()), (kind, for_good), "{effect:?}: {error}");
+        world.sandbox.faults().clear();
+    }
+}
+
+#[tokio::test]
+async fn a_single_write_that_is_refused_is_refused_for_good_or_not() {
+    for (status, for_good) in [
+        (400, true),
+        (403, true),
+        (404, true),
+        (410, true),
+        (413, true),
+        (415, true),
+        (401, false),
+        (409, false),
+        (429, false),
+        (500, false),
+        (503, false),
+    ] {
+        let server = Scripted::answers(vec![Say::status(status, "", "{}")]).await;
+        let csapi = client_of(&server);
+        for (what, error) in [
+            ("comment", csapi.add_comment(CASE, &new_comment("x")).await.unwrap_err()),
+            ("file", csapi.upload(CASE, new_attachment("a", None, Some(1), bytes(b"a"))).await.unwrap_err()),
+            ("priority", csapi.set_priority(CASE, Priority::P1).await.unwrap_err()),
+            ("closing", csapi.close(CASE).await.unwrap_err()),
+        ] {
+            assert_eq!(error.is_for_good(), for_good, "{what}: {status}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_case_proves_that_cases_are_shown() {
+    let world = World::new().await;
+    assert_eq!(world.csapi.any_case(None).await.unwrap(), None);
+    let one = world.open("one", "x");
+    assert_eq!(world.csapi.any_case(None).await.unwrap().as_deref(), Some(one.as_str()));
+    // The same case by another parent's name is the same case.
+    let number = one.rsplit('/').next().unwrap();
+    assert_eq!(world.csapi.any_case(Some(&format!("projects/p/cases/{number}"))).await.unwrap(), None);
+    let two = world.open("two", "x");
+    world.sandbox.close(&two).unwrap();
+    assert_eq!(
+        world.csapi.any_case(Some(&one)).await.unwrap().as_deref(),
+        Some(two.as_str()),
+        "closed ones too"
+    );
+    world.sandbox.adjust(|switches| switches.page_style = PageStyle::Full);
+    world.sandbox.faults().clear_calls();
+    world.csapi.any_case(Some(&one)).await.unwrap();
+    assert_eq!(world.sandbox.faults().calls().len(), 1);
+    world.sandbox.adjust(|switches| switches.no_support_plan = true);
+    assert_eq!(world.csapi.any_case(None).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_case_is_resolved_by_whatever_names_it_here() {
+    let world = World::new().await;
+    let name = world.open("t", "x");
+    let number = name.rsplit('/').next().unwrap().to_owned();
+    for reference in [
+        name.clone(),
+        number.clone(),
+        format!("organizations/123/cases/{number}"),
+        format!("https://console.cloud.google.com/support/cases/detail/v2/{number}?organizationId=123"),
+    ] {
+        let case = world.csapi.resolve(&reference).await.unwrap().unwrap();
+        assert_eq!(case.id, name, "{reference}");
+        let address =
+            format!("https://console.cloud.google.com/support/cases/detail/v2/{number}?project=shop");
+        assert_eq!((case.address, case.scope.as_deref()), (Some(address), Some("projects/shop")));
+    }
+    assert_eq!(world.csapi.resolve("51999999").await.unwrap(), None);
+    let error = world.csapi.resolve("https://desk.example/browse/SUP-1").await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Refused);
+    assert!(error.message.contains("desk.example is not where Google's cases are"), "{error}");
+}
+
+#[tokio::test]
+async fn a_priority_that_google_does_not_say_is_no_priority() {
+    let world = World::new().await;
+    let name = world.open("t", "x");
+    for (shown, expected) in [
+        (None, PriorityReading::exactly(Priority::P2)),
+        (Some(""), PriorityReading::Unset),
+        (Some("PRIORITY_UNSPECIFIED"), PriorityReading::Unset),
+        (Some("P9"), PriorityReading::Unknown("P9".to_owned())),
+    ] {
+        world.sandbox.adjust(|switches| switches.shown_priority = shown.map(str::to_owned));
+        assert_eq!(world.csapi.get(&name).await.unwrap().unwrap().priority, expected, "{shown:?}");
+        let sweep = world.csapi.search_updated(DateTime::UNIX_EPOCH).await.unwrap();
+        assert_eq!(sweep.cases[0].priority, expected, "{shown:?}");
+    }
+}
+
+#[tokio::test]
+async fn googles_clock_is_known_from_its_answers() {
+    let world = World::new().await;
+    let name = world.open("t", "x");
+    assert_eq!((world.csapi.clock_skew(), world.csapi.latest_skew()), (None, None));
+    world.csapi.get(&name).await.unwrap();
+    assert_eq!(world.csapi.clock_skew(), Some(TimeDelta::zero()));
+    world.sandbox.faults().set_clock_ahead(TimeDelta::minutes(35));
+    for _ in 0..3 {
+        world.csapi.get(&name).await.unwrap();
+        assert_eq!(world.csapi.latest_skew().unwrap().num_minutes(), 35);
+    }
+    assert_eq!(world.csapi.clock_skew().unwrap().num_minutes(), 35);
 }
 
 #[tokio::test]

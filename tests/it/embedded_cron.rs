@@ -234,3 +234,67 @@ async fn a_running_cron_calls_at_once_does_not_overlap_a_job_and_stops_when_told
     shutdown.cancel();
     tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn whatever_the_clock_does_jobs_run_by_it() {
+    let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let years = |years: i64| at("01T12:00:00") + TimeDelta::days(365 * years);
+    let mut there: Vec<_> = (-10..=10).map(years).collect();
+    let back: Vec<_> = there.iter().rev().copied().collect();
+    there.extend(back);
+    for journey in [
+        there,
+        vec![years(0), years(10), years(0), years(-10), years(0)],
+        vec![years(0), years(0) + TimeDelta::hours(2), years(0)],
+        vec![years(0), years(0) - TimeDelta::minutes(6), years(0)],
+        vec![time("1969-12-31T23:57:30Z"), time("2026-01-01T00:00:00Z"), time("1965-01-01T00:00:00Z")],
+        vec![
+            time("2262-04-11T23:45:00Z"),
+            time("2263-01-01T00:00:00Z"),
+            years(0),
+            time("8999-12-01T00:00:00Z"),
+        ],
+        vec![time("1900-01-01T00:00:00Z"), time("9000-01-01T00:00:00Z"), time("1900-01-01T00:00:00Z")],
+    ] {
+        let test = Test::at("01T12:00:00").await;
+        test.clock.set(journey[0]);
+        let cron = test.open();
+        for now in &journey {
+            test.clock.set(*now);
+            let before = test.service.received().len();
+            for _ in 0..6 {
+                cron.run_due().await.unwrap();
+                test.clock.advance(TimeDelta::minutes(1));
+            }
+            let called: Vec<String> =
+                test.service.received().drain(before..).map(|request| request.path).collect();
+            let polls = called.iter().filter(|path| *path == "/cron/poll-google").count();
+            let looks = called.iter().filter(|path| *path == "/cron/detect-outages").count();
+            // Once a minute, and once in five; the clock stands still at both ends of the calendar.
+            let ends = [time("1900-01-01T00:00:00Z"), time("9000-01-01T00:00:00Z")];
+            let expected = if ends.contains(now) { 1..=6 } else { 5..=6 };
+            assert!(expected.contains(&polls), "{now} in {journey:?}: {polls} polls");
+            assert!((1..=2).contains(&looks), "{now} in {journey:?}: {looks} looks");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cron_that_panics_goes_on() {
+    let clock = Arc::new(crate::embedded_queue::Trap(0.into()));
+    let service = Service::start(Arc::new(SystemClock)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let cron = EmbeddedCron::open(EmbeddedCronOptions::new(
+        folder.path().join("queue.db"),
+        CronConfig::load(None).unwrap(),
+        service.url(),
+        "internal-token".to_owned(),
+        clock.clone(),
+    ));
+    clock.0.store(4, std::sync::atomic::Ordering::SeqCst);
+    let shutdown = CancellationToken::new();
+    let ended = tokio::spawn(Arc::new(cron.unwrap()).run(shutdown.clone()));
+    service.wait_for(3).await;
+    shutdown.cancel();
+    ended.await.unwrap();
+}

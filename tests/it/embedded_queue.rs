@@ -766,3 +766,161 @@ async fn a_delivery_that_outlasts_the_grace_is_given_back_at_once() {
     assert_eq!(report.done, 1, "no lease to wait for");
     assert_eq!(test.service.received()[1].header("x-appengine-taskretrycount"), Some("1"));
 }
+
+/// Steps of one clock, from minus to plus ten years and back, and jumps between them.
+fn journeys() -> Vec<Vec<DateTime<Utc>>> {
+    let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let years = |years: i64| start() + TimeDelta::days(365 * years);
+    let steps = |forth: bool| (0..=20).map(|year| years(if forth { year - 10 } else { 10 - year })).collect();
+    vec![
+        steps(true),
+        steps(false),
+        vec![start(), years(10), start(), years(-10), start()],
+        vec![start(), start() + TimeDelta::hours(2), start()],
+        vec![start(), start() - TimeDelta::minutes(6), start()],
+        vec![at("1969-12-31T23:59:50Z"), at("1970-01-01T00:00:10Z"), start(), at("1965-01-01T00:00:00Z")],
+        vec![at("2262-04-11T23:47:00Z"), at("2263-01-01T00:00:00Z"), start(), at("8999-12-31T00:00:00Z")],
+        vec![at("1900-01-01T00:00:00Z"), at("8999-01-01T00:00:00Z"), at("1900-01-01T00:00:00Z")],
+    ]
+}
+
+#[tokio::test]
+async fn whatever_the_clock_does_a_task_is_delivered_and_a_failed_one_is_tried_again() {
+    for journey in journeys() {
+        let test = Embedded::new().await;
+        for (number, now) in (0..).zip(&journey) {
+            test.clock.set(*now);
+            // One that works, and one that has failed before the clock moves again, and waits by the clock of before.
+            test.service.answer(|request| {
+                let fails = request.path == "/tasks/sync-company-case";
+                Reply::status(if fails { 500 } else { 200 })
+            });
+            test.enqueue(named(TaskKind::SyncGoogleCase, number)).await;
+            test.enqueue(named(TaskKind::SyncCompanyCase, number)).await;
+            let before = test.service.received().len();
+            test.run_due().await;
+            // Throttled and full rates are those of a moment, not of ten years.
+            test.pass(TimeDelta::minutes(10)).await;
+            let since: Vec<_> = test.service.received().drain(before..).collect();
+            let arrived = |path: &str, number: u32| {
+                let id = json!({ "case_id": number.to_string() });
+                since.iter().any(|request| request.path == path && request.json() == id)
+            };
+            for known in 0..=number {
+                assert!(
+                    arrived("/tasks/sync-company-case", known),
+                    "{now} in {journey:?}: {known} is not tried again"
+                );
+            }
+            assert!(arrived("/tasks/sync-google-case", number), "{now} in {journey:?}");
+        }
+        let left = test.queue.depth().await.unwrap().into_iter().map(|depth| depth.tasks).max();
+        assert_eq!(left, Some(u32::try_from(journey.len()).unwrap()), "those that fail, and no other");
+    }
+}
+
+#[tokio::test]
+async fn what_a_clock_ahead_has_blocked_and_claimed_is_free_once_it_is_right() {
+    let ahead = start() + TimeDelta::days(3_650);
+    let test = Embedded::new().await;
+    test.clock.set(ahead);
+    let name = named(TaskKind::SyncGoogleCase, 1);
+    test.enqueue(name.clone()).await;
+    test.run_due().await;
+    // A name, a first attempt of a task with an age, a pause, and a claim that nobody gives back.
+    test.service.answer_with([Reply::status(503).header("retry-after", "3000")]);
+    test.enqueue(named(TaskKind::PollGoogle, 1)).await;
+    test.run_due().await;
+    test.enqueue(named(TaskKind::SyncCompanyCase, 2)).await;
+    die_while_delivering(&test, 3).await;
+
+    test.clock.set(start());
+    test.enqueue(name).await;
+    test.enqueue(named(TaskKind::PollGoogle, 2)).await;
+    test.service
+        .answer(|request| Reply::status(if request.path == "/tasks/poll-google" { 500 } else { 200 }));
+    let report = test.run_due().await;
+    assert!(report.done >= 2, "{report:?}");
+    test.pass(TimeDelta::hours(1)).await;
+    let depth = test.queue.depth().await.unwrap();
+    assert!(depth.iter().all(|depth| depth.tasks == 0), "polls end by their age, counted anew: {depth:?}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_by_seconds_ends_no_backoff() {
+    let test = Embedded::new().await;
+    test.service.answer(|_| Reply::status(500));
+    test.enqueue(named(TaskKind::SyncGoogleCase, 1)).await;
+    test.run_due().await;
+    test.clock.advance(TimeDelta::seconds(-20));
+    assert_eq!(test.run_due().await.retried, 0);
+    test.clock.advance(TimeDelta::seconds(-20));
+    assert_eq!(test.run_due().await.retried, 1, "by more than any two processes differ");
+}
+
+/// A clock that panics as often as it is told to.
+#[derive(Debug)]
+pub(crate) struct Trap(pub(crate) std::sync::atomic::AtomicU32);
+
+impl Clock for Trap {
+    fn now(&self) -> DateTime<Utc> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let armed = self.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+        assert!(!armed, "the clock panics, as the test wants it to");
+        SystemClock.now()
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_panics_goes_on() {
+    let clock = Arc::new(Trap(0.into()));
+    let service = Service::start(Arc::new(SystemClock)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let queue =
+        EmbeddedQueue::open(options(&folder.path().join("queue.db"), &service, clock.clone())).unwrap();
+    clock.0.store(1, std::sync::atomic::Ordering::SeqCst);
+    let shutdown = CancellationToken::new();
+    let ended = tokio::spawn(Arc::new(queue).run(shutdown.clone()));
+    while clock.0.load(std::sync::atomic::Ordering::SeqCst) > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let other = options(&folder.path().join("queue.db"), &service, Arc::new(SystemClock));
+    EmbeddedQueue::open(other).unwrap().enqueue(task(TaskKind::SyncGoogleCase, 1)).await.unwrap();
+    service.wait_for(1).await;
+    shutdown.cancel();
+    ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_version_1_is_brought_up_to_date_with_what_waits_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let micros = |time: DateTime<Utc>| time.timestamp_micros();
+    {
+        // The tables of version 0.1, which are those of today without a column.
+        let clock = ManualClock::at(start());
+        let service = Service::start(clock.clone()).await;
+        drop(EmbeddedQueue::open(options(&path, &service, clock)).unwrap());
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection
+            .execute_batch(&format!(
+                "DROP INDEX queue_tasks_due_set; ALTER TABLE queue_tasks DROP COLUMN due_set_at;
+                 UPDATE queue_version SET version = 1;
+                 INSERT INTO queue_tasks (kind, name, body, created_at, due_at, dispatches) VALUES
+                     ('sync-google-case', 'new', '{{}}', {now}, {now}, 0),
+                     ('sync-google-case', 'later', '{{}}', {now}, {later}, 0),
+                     ('sync-google-case', 'retry', '{{}}', {now}, {soon}, 3);",
+                now = micros(start()),
+                soon = micros(start() + TimeDelta::minutes(5)),
+                later = micros(start() + TimeDelta::days(2)),
+            ))
+            .unwrap();
+    }
+    let clock = ManualClock::at(start());
+    let service = Service::start(clock.clone()).await;
+    let queue = EmbeddedQueue::open(options(&path, &service, clock.clone())).unwrap();
+    for (minutes, done) in [(0, 1), (4, 0), (1, 1), (60, 0), (2 * 24 * 60, 1)] {
+        clock.advance(TimeDelta::minutes(minutes));
+        assert_eq!(queue.run_due().await.unwrap().done, done, "after {minutes} more minutes");
+    }
+}

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use casebridge::cases::{ApiError, ApiErrorKind, ByteStream};
 use casebridge::clock::ManualClock;
 use casebridge::outbound::{
-    Body, Call, Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, basic, bearer,
+    Announced, Body, Call, Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, basic, bearer,
 };
 use casebridge::sandbox::csapi::SandboxCsapi;
 use casebridge::sandbox::faults::{Effect, Fault};
@@ -61,6 +61,17 @@ fn upstream(server: &Scripted) -> Upstream {
 
 fn get() -> Call {
     Call::get("/thing")
+}
+
+/// A file of which nothing is known but where files are.
+fn file() -> Announced<'static> {
+    Announced {
+        call: "GET file 7".to_owned(),
+        filename: "a.bin",
+        media_type: None,
+        size: None,
+        paths: &["/thing", "/other", "/again"],
+    }
 }
 
 fn post() -> Call {
@@ -137,7 +148,7 @@ async fn what_passes_is_overcome() {
     upstream(&server).write_only(post()).await.unwrap();
     assert_eq!(server.asked().len(), 2);
     let server = Scripted::answers(vec![Say::status(503, "", ""), Say::status(200, "", "content")]).await;
-    let download = upstream(&server).download(get()).await.unwrap();
+    let download = upstream(&server).download(get(), file()).await.unwrap();
     assert_eq!(all(download.content).await.unwrap(), b"content");
 }
 
@@ -208,7 +219,7 @@ async fn silence_ends_a_call() {
     assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 4), "{error}");
     let error = upstream.write_only(post()).await.unwrap_err();
     assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 5), "{error}");
-    let error = upstream.download(get()).await.map(drop).unwrap_err();
+    let error = upstream.download(get(), file()).await.map(drop).unwrap_err();
     assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 8), "{error}");
     let content = Body::Stream(pieces(vec![Ok("a")], Duration::ZERO), None);
     let error = upstream.write_only(Call::new(Method::POST, "/files").body(content)).await.unwrap_err();
@@ -233,7 +244,7 @@ async fn an_answer_in_memory_has_to_be_there_in_time_and_streams_may_take_theirs
         assert_eq!(error.kind, ApiErrorKind::Uncertain, "{error}");
     };
     let download = async {
-        let download = upstream.download(get()).await.unwrap();
+        let download = upstream.download(get(), file()).await.unwrap();
         assert_eq!((download.size, all(download.content).await.unwrap()), (Some(8), b"11111111".to_vec()));
     };
     let server = Scripted::answers(vec![Say::json("{}")]).await;
@@ -330,16 +341,149 @@ async fn a_download_that_is_not_whole_is_an_error() {
         ("chunked without an end", chunked(""), false),
     ] {
         let server = Scripted::answers(vec![Say::raw(answer)]).await;
-        let download = upstream(&server).download(get()).await.unwrap();
+        let download = upstream(&server).download(get(), file()).await.unwrap();
         let outcome = all(download.content).await;
         assert_eq!(outcome.is_ok(), whole, "{what}: {outcome:?}");
     }
     let stuck = Say::raw(announced(8)).then(Duration::from_secs(30), "");
     let server = Scripted::answers(vec![stuck]).await;
     let short = UpstreamSettings { timeout: Duration::from_millis(100), ..settings(&server.url) };
-    let download = upstream_with(short, NoCredentials).download(get()).await.unwrap();
+    let download = upstream_with(short, NoCredentials).download(get(), file()).await.unwrap();
     let error = all(download.content).await.unwrap_err();
     assert!(error.message.contains("silent after 7 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn what_comes_in_place_of_a_file_is_refused_with_what_to_do() {
+    const PAGE: &str = "<!DOCTYPE html><title>Log in</title>";
+    let html = "content-type: text/html; charset=utf-8\r\n";
+    let length = u64::try_from(PAGE.len()).unwrap();
+    let cut = format!("{}content-length: {length}\r\n\r\n<!DOCTYPE", Say::head(200, ""));
+    let chunked =
+        format!("{}transfer-encoding: chunked\r\n\r\n7\r\ncontent\r\n0\r\n\r\n", Say::head(200, ""));
+    let closing = format!("{}\r\ncontent", Say::head(200, ""));
+    let told = |kind, text| Some((kind, text));
+    let (wrong, uncertain) = (ApiErrorKind::WrongContent, ApiErrorKind::Uncertain);
+    // What the listing announced, what is sent, and what becomes of it.
+    for (what, (filename, media_type, size), say, expected) in [
+        (
+            "a page of the same length",
+            ("a.png", Some("image/png"), Some(length)),
+            Say::status(200, html, PAGE),
+            told(wrong, "a page (HTML)"),
+        ),
+        (
+            "a page, nothing announced",
+            ("a", None, None),
+            Say::status(200, html, PAGE),
+            told(wrong, "a page (HTML)"),
+        ),
+        (
+            "a page without a type",
+            ("a.png", Some("image/png"), None),
+            Say::status(200, "", PAGE),
+            told(wrong, "a page (HTML)"),
+        ),
+        ("a page by type", ("a", Some("text/html"), Some(length)), Say::status(200, html, PAGE), None),
+        ("a page by name", ("a.HTM", None, Some(length)), Say::status(200, html, PAGE), None),
+        ("a page by name, without a type", ("a.html", Some("x/y"), None), Say::status(200, "", PAGE), None),
+        (
+            "text that begins like a page",
+            ("a.txt", None, None),
+            Say::status(200, "content-type: text/plain\r\n", PAGE),
+            None,
+        ),
+        (
+            "XHTML",
+            ("a.png", None, None),
+            Say::status(200, "content-type: application/xhtml+xml\r\n", PAGE),
+            told(wrong, "a page (HTML)"),
+        ),
+        (
+            "a page cut in its first words",
+            ("a.png", None, Some(length)),
+            Say::raw(cut),
+            told(uncertain, "broke off"),
+        ),
+        (
+            "another size by its own words",
+            ("a.png", None, Some(8)),
+            Say::status(200, "", "content"),
+            told(wrong, "8 bytes were announced and 7 are sent"),
+        ),
+        ("as announced", ("a.png", None, Some(7)), Say::status(200, "", "content"), None),
+        (
+            "shorter, with an end",
+            ("a.png", None, Some(8)),
+            Say::raw(chunked.clone()),
+            told(wrong, "ended after 7 of 8 bytes"),
+        ),
+        (
+            "longer, with an end",
+            ("a.png", None, Some(6)),
+            Say::raw(chunked),
+            told(wrong, "more than the 6 bytes announced"),
+        ),
+        (
+            "shorter, until it closes",
+            ("a.png", None, Some(8)),
+            Say::raw(closing),
+            told(uncertain, "ended after 7 of 8 bytes"),
+        ),
+        ("404", ("a.png", None, None), Say::status(404, "", "{}"), told(ApiErrorKind::NotFound, "")),
+        ("403", ("a.png", None, None), Say::status(403, "", "{}"), told(ApiErrorKind::Unauthorized, "")),
+        ("401", ("a.png", None, None), Say::status(401, "", "{}"), told(ApiErrorKind::Unauthorized, "")),
+    ] {
+        let server = Scripted::answers(vec![say]).await;
+        let announced = Announced { filename, media_type, size, ..file() };
+        let outcome = match upstream(&server).download(get(), announced).await {
+            Ok(download) => all(download.content).await,
+            Err(error) => Err(error),
+        };
+        match (outcome, expected) {
+            (Ok(_), None) => {}
+            (Err(error), Some((kind, text))) => {
+                assert_eq!((error.kind, error.call.as_str()), (kind, "GET file 7"), "{what}: {error}");
+                assert!(error.message.contains(text), "{what}: {error}");
+                assert_eq!(server.asked().len(), 1, "{what}: once is enough");
+            }
+            (outcome, expected) => panic!("{what}: {outcome:?} in place of {expected:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_page_of_the_systems_own_is_no_download() {
+    let server = Scripted::new(|_, asked| match asked.target.as_str() {
+        "/jira/secure/attachment/1/a.png" => {
+            Say::status(302, "location: /jira/login.jsp?os_destination=x\r\n", "")
+        }
+        "/jira/secure/attachment/2/a.png" => {
+            Say::status(302, "location: /jira/secure/attachment/2/A.png\r\n", "")
+        }
+        "/jira/secure/attachment/3/a.png" => Say::status(302, "location: /secure/attachment/3/a.png\r\n", ""),
+        "/jira/secure/attachment/2/A.png" => Say::status(200, "content-type: image/png\r\n", "content"),
+        _ => Say::status(200, "content-type: image/png\r\n", "no file"),
+    })
+    .await;
+    let base = server.url.join("/jira/").unwrap();
+    let upstream = upstream_with(settings(&base), bearer("t0ken").unwrap());
+    let paths = &["/secure/attachment/"];
+    let download = |number: u8| {
+        let call = Call::get(format!("/secure/attachment/{number}/a.png"));
+        upstream.download(call, Announced { paths, ..file() })
+    };
+    for (number, place) in [(1, "/jira/login.jsp"), (3, "/secure/attachment/3/a.png")] {
+        let error = download(number).await.map(drop).unwrap_err();
+        assert_eq!(
+            (error.kind, error.status, error.call.as_str()),
+            (ApiErrorKind::WrongContent, Some(302), "GET file 7")
+        );
+        assert!(error.message.contains(&format!("redirected to {place}, which is no download")), "{error}");
+        assert!(error.message.contains("sign on") && !error.message.contains("os_destination"), "{error}");
+    }
+    assert_eq!(all(download(2).await.unwrap().content).await.unwrap(), b"content");
+    assert_eq!(server.asked().len(), 4, "what is no download is not asked for");
 }
 
 #[tokio::test]
@@ -434,7 +578,7 @@ async fn downloads_follow_redirects_to_hosts_that_are_allowed_for_without_creden
         let header = format!("location: {location}\r\n");
         let server = Scripted::answers(vec![Say::status(302, &header, "")]).await;
         let settings = UpstreamSettings { download_hosts: hosts, ..settings(&server.url) };
-        let outcome = upstream_with(settings, bearer("t0ken").unwrap()).download(get()).await;
+        let outcome = upstream_with(settings, bearer("t0ken").unwrap()).download(get(), file()).await;
         assert_eq!(server.asked()[0].header("authorization"), Some("Bearer t0ken"));
         let asked = elsewhere.asked();
         assert_eq!(asked.len() - before, usize::from(reached), "{location}");
@@ -461,10 +605,10 @@ async fn redirects_within_the_upstream_keep_the_credentials_and_have_an_end() {
     })
     .await;
     let upstream = upstream_with(settings(&server.url), bearer("t0ken").unwrap());
-    let download = upstream.download(get()).await.unwrap();
+    let download = upstream.download(get(), file()).await.unwrap();
     assert_eq!(all(download.content).await.unwrap(), b"content");
     assert_eq!(server.asked()[1].header("authorization"), Some("Bearer t0ken"));
-    let error = upstream.download(Call::get("/loop")).await.map(drop).unwrap_err();
+    let error = upstream.download(Call::get("/loop"), file()).await.map(drop).unwrap_err();
     assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Refused, 2 + 4), "{error}");
     // Nothing but a download is redirected.
     let error = upstream.read::<Value>(get()).await.unwrap_err();

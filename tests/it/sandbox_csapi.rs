@@ -909,6 +909,72 @@ async fn without_a_support_plan_every_list_is_empty() {
 }
 
 #[tokio::test]
+async fn cases_can_be_hidden_and_a_project_be_lost_without_a_word() {
+    let server = start().await;
+    let (of_all, of_shop) = (server.case(ORGANIZATION, "one"), server.case("projects/shop", "two"));
+    assert_eq!(server.search(ORGANIZATION, "").await.len(), 2);
+    server.sandbox.adjust(|switches| switches.hidden_cases = [of_all.number].into());
+    assert_eq!(server.titles("").await, ["two"]);
+    assert_eq!(server.refused(Method::GET, &format!("/v2/{}", of_all.name), None).await.0, 404);
+    assert_eq!(server.refused(Method::GET, &format!("/v2/{}/comments", of_all.name), None).await.0, 404);
+    server.sandbox.adjust(|switches| {
+        switches.hidden_cases.clear();
+        switches.lost_projects = ["shop".to_owned()].into();
+    });
+    assert_eq!(
+        server.titles("").await,
+        ["one"],
+        "the organisation's search says nothing of what it leaves out"
+    );
+    let of_organization = format!("/v2/{ORGANIZATION}/cases/{}", of_shop.number);
+    for path in
+        [format!("/v2/{}", of_shop.name), of_organization, "/v2/projects/shop/cases:search".to_owned()]
+    {
+        assert_eq!(server.refused(Method::GET, &path, None).await.0, 403, "{path}");
+    }
+    server.sandbox.adjust(|switches| switches.lost_projects.clear());
+    server.get(&format!("/v2/{}", of_shop.name)).await;
+}
+
+#[tokio::test]
+async fn a_priority_is_shown_as_the_switch_says() {
+    let server = start().await;
+    let case = server.case(ORGANIZATION, "one");
+    for (shown, expected) in [
+        (None, json!("P2")),
+        (Some(""), Value::Null),
+        (Some("PRIORITY_UNSPECIFIED"), json!("PRIORITY_UNSPECIFIED")),
+        (Some("P7"), json!("P7")),
+    ] {
+        server.sandbox.adjust(|switches| switches.shown_priority = shown.map(str::to_owned));
+        assert_eq!(server.get(&format!("/v2/{}", case.name)).await["priority"], expected);
+        assert_eq!(server.search(ORGANIZATION, "").await[0]["priority"], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_and_a_wrong_clock_are_faults_as_well() {
+    let server = start().await;
+    let case = server.case(ORGANIZATION, "one");
+    let faults = server.sandbox.faults();
+    faults
+        .add(Fault::always(Effect::Redirect { location: "/login?x".to_owned() }).on("GET", "/v2/").times(1));
+    let answer = server.request(Method::GET, "/v2/x").send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers()["location"].to_str().unwrap()), (302, "/login?x"));
+
+    faults.set_clock_ahead(TimeDelta::hours(1));
+    let answer = server.request(Method::GET, &format!("/v2/{}", case.name)).send().await.unwrap();
+    let ahead = start_of_time() + TimeDelta::hours(1);
+    assert_eq!(
+        answer.headers()["date"].to_str().unwrap(),
+        ahead.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    );
+    let later = server.case(ORGANIZATION, "two");
+    let later = server.get(&format!("/v2/{}", later.name)).await;
+    assert_eq!(later["createTime"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap(), ahead);
+}
+
+#[tokio::test]
 async fn an_escalated_case_may_lose_its_title() {
     let server = start().await;
     let case = server.case(ORGANIZATION, "one");

@@ -344,7 +344,9 @@ impl SandboxCsapi {
         let mut found: Vec<(&Record, &Version)> = data
             .cases
             .values()
-            .filter(|record| is_under(record) && !data.switches.no_support_plan)
+            .filter(|record| {
+                is_under(record) && !data.switches.no_support_plan && data.switches.shows(record)
+            })
             .filter_map(|record| record.version_at(horizon).map(|version| (record, version)))
             .filter(|(record, version)| query.matches(&Subject { record, version, horizon }))
             .collect();
@@ -355,7 +357,7 @@ impl SandboxCsapi {
         let listing = format!("{what} {parent} {text}");
         listed(&listing, "cases", &found, parameters, &data.switches, |(record, version)| {
             let name = data.switches.name(record, parent);
-            wire::case(record, version, &name, style)
+            data.switches.disguised(wire::case(record, version, &name, style))
         })
     }
 
@@ -433,12 +435,13 @@ impl SandboxCsapi {
             record.current.subscribers = subscribers;
             record
         })?;
-        Ok(wire::case(&record, &record.current, &record.name(), self.switches().style(alt)))
+        let switches = self.switches();
+        Ok(switches.disguised(wire::case(&record, &record.current, &record.name(), switches.style(alt))))
     }
 
     fn show(&self, case: &CaseName, alt: &str) -> Result<Value, ApiError> {
         self.with_case(case, |record, name, data| {
-            wire::case(record, &record.current, name, data.switches.style(alt))
+            data.switches.disguised(wire::case(record, &record.current, name, data.switches.style(alt)))
         })
     }
 
@@ -605,7 +608,7 @@ impl SandboxCsapi {
     fn check_parent(&self, data: &Data, parent: &Parent) -> Result<(), ApiError> {
         let is_known = match parent {
             Parent::Organization(id) => *id == self.0.organization,
-            Parent::Project(id) => data.projects.contains(id),
+            Parent::Project(id) => data.projects.contains(id) && !data.switches.has_lost(parent),
         };
         if is_known { Ok(()) } else { Err(ApiError::permission_denied()) }
     }
@@ -628,7 +631,11 @@ impl SandboxCsapi {
             .filter(|record| {
                 record.parent == case.parent || case.parent == organization || record.parent == organization
             })
+            .filter(|record| !data.switches.hidden_cases.contains(&record.number))
             .ok_or_else(ApiError::not_found)?;
+        if data.switches.has_lost(&record.parent) {
+            return Err(ApiError::permission_denied());
+        }
         Ok(read(record, &data.switches.name(record, &case.parent), &data))
     }
 

@@ -115,6 +115,14 @@ pub struct Switches {
     pub escalated_cases_lose_display_name: bool,
     /// Without a support plan that includes the API, every list is empty, without an error.
     pub no_support_plan: bool,
+    /// Numbers of cases that are not found, neither by name nor by a search.
+    pub hidden_cases: BTreeSet<u64>,
+    /// IDs of projects that the caller has lost the permission for: their cases are refused, and left out of a search of the
+    /// organisation without a word.
+    pub lost_projects: BTreeSet<String>,
+    /// What stands as the priority of every case: an empty text leaves it out, `PRIORITY_UNSPECIFIED` or a word of the future
+    /// stands as it is. Absent: each case's own.
+    pub shown_priority: Option<String>,
     /// Larger uploads are refused.
     pub max_attachment_bytes: Option<u64>,
     /// Uploads of these media types are refused.
@@ -137,6 +145,9 @@ impl Default for Switches {
             names_as_asked: false,
             escalated_cases_lose_display_name: false,
             no_support_plan: false,
+            hidden_cases: BTreeSet::new(),
+            lost_projects: BTreeSet::new(),
+            shown_priority: None,
             max_attachment_bytes: None,
             refused_mime_types: Vec::new(),
             keep_uploads: true,
@@ -653,6 +664,33 @@ enum Moves {
     Case,
     Comment,
     Attachment,
+}
+
+impl Switches {
+    /// Whether the caller is shown a case.
+    fn shows(&self, record: &Record) -> bool {
+        !self.hidden_cases.contains(&record.number) && !self.has_lost(&record.parent)
+    }
+
+    /// Whether the caller has lost the permission for what is under a parent.
+    fn has_lost(&self, parent: &Parent) -> bool {
+        match parent {
+            Parent::Organization(_) => false,
+            Parent::Project(id) => self.lost_projects.contains(id),
+        }
+    }
+
+    /// A case with the priority that it is to be shown with.
+    fn disguised(&self, mut case: serde_json::Value) -> serde_json::Value {
+        if let (Some(word), Some(fields)) = (&self.shown_priority, case.as_object_mut()) {
+            if word.is_empty() {
+                fields.remove("priority");
+            } else {
+                fields.insert("priority".to_owned(), word.as_str().into());
+            }
+        }
+        case
+    }
 }
 
 impl Data {
