@@ -259,12 +259,6 @@ impl Upstream {
         self.settings.name
     }
 
-    /// Where it is.
-    #[must_use]
-    pub fn base_url(&self) -> &Url {
-        &self.settings.base_url
-    }
-
     /// How long a call may take; for streamed content, the longest silence.
     #[must_use]
     pub fn timeout(&self) -> Duration {

@@ -25,7 +25,7 @@ impl World {
 
     /// Our own clock jumps, and theirs do not.
     fn jump(&self, by: Duration) {
-        for faults in [self.csapi.faults(), self.company_faults()] {
+        for faults in [&self.csapi.faults(), self.company_faults()] {
             faults.set_clock_ahead(faults.clock_ahead() - by);
         }
         self.clock().set(self.deps.clock.now() + by);
