@@ -87,7 +87,8 @@ pub(super) async fn decide(
         return Ok(Decision::Refused("it is not flagged for synchronisation".to_owned()));
     }
     let mut mapping = CaseMapping::first_seen(name.clone(), case.priority.level(), case.updated_at, now);
-    let too_old = max_age.is_some_and(|max| case.created_at.is_some_and(|created| now - created >= max));
+    let theirs = deps.clocks().in_time_of(side, now);
+    let too_old = max_age.is_some_and(|max| case.created_at.is_some_and(|created| theirs - created >= max));
     if let Some(desk) = desk_of_another(deps, case) {
         return Ok(Decision::Refused(format!("it mirrors a case of another desk: {desk}")));
     }

@@ -264,7 +264,12 @@ impl Deps {
 
     /// The systems' clocks, beside ours (`R36`).
     fn clocks(&self) -> Clocks {
-        let skew = |side: Side| self.systems[side].clock_skew().unwrap_or_default();
+        // The earlier of both: a clock that has jumped shows in the newest answer first, and a horizon that is too early costs a longer
+        // list, where one that is too late loses something.
+        let skew = |side: Side| {
+            let system = &self.systems[side];
+            system.clock_skew().into_iter().chain(system.latest_skew()).min().unwrap_or_default()
+        };
         Clocks {
             now: self.clock.now(),
             skew: Sides { google: skew(Side::Google), company: skew(Side::Company) },

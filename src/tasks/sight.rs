@@ -237,7 +237,6 @@ fn is_candidate(mapping: &CaseMapping, side: Side) -> bool {
     mapping.is_linked()
         && mapping.is_open()
         && mapping.gone.is_none()
-        && mapping.state.missing[side].is_none()
         && (side == Side::Google || !mapping.paused)
 }
 
@@ -269,6 +268,7 @@ async fn see_canary(
     let page = deps.store.list(MappingFilter::Open, None, CANDIDATES).await?;
     let others = page.mappings.iter().rev().filter(|mapping| {
         is_candidate(mapping, side)
+            && mapping.state.missing[side].is_none()
             && scope_of(mapping, side) == scope
             && mapping.case_id(side) != Some(canary.case.as_str())
     });
@@ -289,8 +289,11 @@ async fn see_canary(
         // Nothing in that scope has to be shown any more.
         (None, false) => Ok(()),
         (None, true) => {
-            // Kept, so that it is asked for until it is shown.
+            // Kept, so that it is asked for until it is shown; its own sync finds out whether it is gone.
             memory.canaries.insert(scope.to_owned(), canary.clone());
+            if let Some(mapping) = mapping {
+                look_after(deps, side, mapping, now).await?;
+            }
             let name = deps.systems[side].capabilities().name;
             let place = if scope.is_empty() { String::new() } else { format!(" of {scope}") };
             Err(Doubt::Unseen {

@@ -806,6 +806,10 @@ async fn missing(session: &mut Session<'_>, side: Side, request: &Request<'_>) -
         let name = deps.systems[side].capabilities().name;
         return not_yet(format!("{name} shows no other case either, so nothing says that this one is gone"));
     }
+    // Once more: a right that comes back shows the other case before this one is called gone.
+    if deps.systems[side].get(&case).await?.is_some() {
+        return not_yet("it is shown again".to_owned());
+    }
     gone(session, side).await
 }
 
@@ -901,15 +905,25 @@ async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
         let body = texts::back(other, &session.name_for_other_side(side));
         session.notice(other, Notice::CounterpartBack, body).await?;
     }
+    let now = session.started;
+    let waited = &mut Sides::default();
     session
         .save(|mapping| {
+            // What was written since the pair ended waits, whatever the polls have seen (R7).
+            for side in Side::BOTH {
+                let since = mapping.stored_synced_at(side).unwrap_or(mapping.created_at).min(now);
+                mapping.waiting[side] = Some(Waiting { since, case_updated_at: None });
+            }
+            *waited = mapping.waiting;
             mapping.gone = None;
             mapping.resolved_at = None;
             mapping.state.gone_told = false;
             mapping.state.merged_into = None;
             mapping.state.missing = Sides::default();
         })
-        .await
+        .await?;
+    session.waited = *waited;
+    Ok(())
 }
 
 /// The company case was merged into another (`R32`): the pair goes on with that one, or ends if that one has a pair of its own. `None`:

@@ -408,6 +408,13 @@ impl World {
         self.desk.attaches(case, name, "text/plain", bytes, Visibility::Public).await
     }
 
+    /// The company case as texts on the Google case name it: its ID, its key, its address (`R31`).
+    pub(crate) async fn named(&self, company: &str) -> String {
+        let system = &self.deps.systems.company;
+        let case = system.get(company).await.unwrap().unwrap();
+        casebridge::sync::texts::company_name(&case, system.home()).to_string()
+    }
+
     /// The texts on the Google case, oldest first.
     pub(crate) fn google_texts(&self, case: &str) -> Vec<String> {
         self.csapi.comments(case).unwrap().into_iter().map(|comment| comment.body).collect()

@@ -58,7 +58,7 @@ pub(crate) async fn a_long_description_goes_on_in_numbered_comments_on_either_si
     world.go_on(Duration::hours(1)).await;
     let case = world.csapi.cases().remove(0);
     let (header, first) = case.description.split_once('\n').unwrap();
-    assert_eq!(header, format!("CONTENT MIRRORED FROM COMPANY CASE {company}:"));
+    assert_eq!(header, format!("CONTENT MIRRORED FROM COMPANY CASE {}:", world.named(&company).await));
     let further = bodies(world.google_texts(&case.name), "[Company Description (").concat();
     assert_eq!(format!("{first}{further}").trim_end(), text.trim_end());
     assert_eq!(bodies(world.google_texts(&case.name), "[Company Comment "), [answer]);

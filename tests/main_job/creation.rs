@@ -75,7 +75,7 @@ pub(crate) async fn both_polls_meeting_a_half_linked_pair_make_one_mapping_and_n
         let company = mapping.company_case_id.unwrap().to_string();
         assert_eq!(
             world.google_texts(&case),
-            [format!("This case is now syncing with Company Case: {company}")],
+            [format!("This case is now syncing with Company Case: {}", world.named(&company).await)],
             "from Google: {from_google}"
         );
         assert_eq!(world.company_texts(&company).await, Vec::<String>::new());
@@ -198,7 +198,7 @@ pub(crate) async fn a_company_case_flagged_later_gets_its_case_with_all_that_was
     assert_eq!(
         world.google_texts(&case),
         [
-            format!("This case is now syncing with Company Case: {company}"),
+            format!("This case is now syncing with Company Case: {}", world.named(&company).await),
             format!("[Company Comment {said} by Jane Roe]\nSaid before the flag."),
         ]
     );
