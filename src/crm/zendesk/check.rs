@@ -4,9 +4,12 @@
 use chrono::Duration;
 
 use super::client::{self, Client};
-use super::wire::{Field, User};
+use super::wire::{Attachment, Comment, Field, User};
 use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
 use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
+
+/// The largest file that a check downloads, in bytes.
+const SMALL: u64 = 1024 * 1024;
 
 /// What a check found: what holds, or what is wrong and what to do.
 type Finding = Result<String, String>;
@@ -47,7 +50,15 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     if needs.creation || needs.priority {
         add("priorities", words(priorities));
     }
+    add("tickets", tickets(client).await);
     add("search for flagged cases", search(client).await);
+    let sample = sample(client).await;
+    add("who sees comments", sample.as_ref().map_err(Clone::clone).and_then(markers));
+    if needs.attachments
+        && let Ok(sample) = &sample
+    {
+        add("a download", download(client, sample).await);
+    }
     if client.settings().use_incremental_export {
         add("incremental export", export(client).await);
     }
@@ -58,12 +69,10 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
 }
 
 fn credentials(client: &Client, error: &ApiError) -> String {
-    let keys = if client.settings().oauth_token.is_some() {
-        "company.zendesk.oauth_token"
-    } else {
-        "company.zendesk.email and company.zendesk.api_token"
-    };
+    let keys = client.keys();
     match error.kind {
+        // An answer of 200 that names nobody: what to do is said already.
+        ApiErrorKind::Unauthorized if error.status.is_none() => error.to_string(),
         ApiErrorKind::Unauthorized => format!(
             "{error}; check {keys}, and that token access is switched on (Admin Center, Apps and integrations, APIs)"
         ),
@@ -84,16 +93,98 @@ fn credentials(client: &Client, error: &ApiError) -> String {
 
 fn role(me: &User) -> Finding {
     match me.role.as_str() {
-        "end-user" => Err(format!(
+        _ if me.is_end_user() => Err(format!(
             "{} is an end user: make the connector's user an agent (Admin Center, People, Team members)",
             me.name
         )),
-        role => match me.ticket_restriction.as_deref() {
-            None => Ok(format!("{role} who sees all tickets")),
-            Some(restriction) => Ok(format!(
-                "{role} who sees the tickets of its {restriction} only: those that it does not see do not take part"
-            )),
-        },
+        role => {
+            let kept_to = match me.ticket_restriction.as_deref() {
+                Some(restriction) => format!("the tickets of its {restriction}"),
+                None if me.restricted_agent => "the tickets that its role allows".to_owned(),
+                None => return Ok(format!("{role} who sees all tickets")),
+            };
+            // Searches, exports and lists leave the others out without a word ("Ticket access", *Creating custom roles*).
+            Ok(format!(
+                "{role} who sees {kept_to} only: the others are left out without a word, and a ticket that is moved out of them \
+                 counts as gone; give the connector's user access to all tickets (Admin Center, People, Team members), unless \
+                 this is meant"
+            ))
+        }
+    }
+}
+
+/// Whether any ticket is shown at all (`R26`).
+async fn tickets(client: &Client) -> Finding {
+    match client.some_tickets().await {
+        Ok(shown) if shown.is_empty() => {
+            Ok("none is shown: unless the account is new, the connector's user lacks access to tickets"
+                .to_owned())
+        }
+        Ok(_) => Ok("they are shown".to_owned()),
+        Err(error) => Err(format!("{error}; the connector's user has to be an agent with access to tickets")),
+    }
+}
+
+/// Comments of some flagged tickets, with the ticket that they are on.
+type Sample = Vec<(u64, Vec<Comment>)>;
+
+async fn sample(client: &Client) -> Result<Sample, String> {
+    let tried = async {
+        let mut sample = Vec::new();
+        for ticket in client.some_flagged(client.fields().await?.flag).await? {
+            let comments = client.comments(ticket, None).await?.newest_first;
+            let has_small = small_files(&comments).next().is_some();
+            sample.push((ticket, comments));
+            if has_small {
+                break;
+            }
+        }
+        Ok::<_, ApiError>(sample)
+    };
+    tried
+        .await
+        .map_err(|error| format!("{error}; the connector's user has to be an agent who may read tickets"))
+}
+
+/// Says which marker of confidentiality was seen (`R29`).
+fn markers(sample: &Sample) -> Finding {
+    let comments = || sample.iter().flat_map(|(_, comments)| comments);
+    let silent = comments().filter(|comment| comment.public.is_none()).count();
+    match (comments().count(), silent) {
+        (0, _) => Ok("there is no comment yet to see it from".to_owned()),
+        (_, 0) => Ok("each comment says whether it is public (`public`)".to_owned()),
+        (all, silent) => Err(format!(
+            "{silent} of {all} comments do not say whether they are public (`public`), and count as internal notes: nothing of \
+             them is passed on; ask whoever runs the proxy before Zendesk what it takes out of answers"
+        )),
+    }
+}
+
+fn small_files(comments: &[Comment]) -> impl Iterator<Item = &Attachment> {
+    comments
+        .iter()
+        .flat_map(|comment| &comment.attachments)
+        .filter_map(|attachment| attachment.as_ref().ok())
+        .filter(|file| !file.deleted && !file.withheld && file.size.is_some_and(|size| size <= SMALL))
+}
+
+/// Whether the content of one small file arrives (`R34`).
+async fn download(client: &Client, sample: &Sample) -> Finding {
+    let smallest = sample
+        .iter()
+        .flat_map(|(ticket, comments)| small_files(comments).map(move |file| (*ticket, file)))
+        .min_by_key(|(_, file)| file.size);
+    let Some((ticket, file)) = smallest else {
+        return Ok(format!("not tried: no flagged ticket has a file of up to {SMALL} bytes yet"));
+    };
+    let what = format!("attachment {} of ticket {ticket}", file.id);
+    match client.read_whole(file, ticket).await {
+        Ok(size) => Ok(format!("{what} arrives whole, {size} bytes")),
+        Err(error) => Err(format!(
+            "{what}: {error}; Zendesk hands files of end users, and with *Allow secure downloads* all files, to users only who are \
+             signed in and see the ticket: give the connector's user access to it; if the file lies on another host, add that \
+             to company.zendesk.download_hosts"
+        )),
     }
 }
 

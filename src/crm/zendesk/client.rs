@@ -6,7 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use futures_util::TryStreamExt as _;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -15,7 +16,8 @@ use tokio::sync::Mutex;
 
 use super::pacing::Pacing;
 use super::settings::ZendeskSettings;
-use super::wire::{self, Attachment, Changed, Comment, Field, Page, Ticket, User};
+use super::wire::{self, Attachment, Changed, Comment, CustomStatus, Field, Page, Ticket, User};
+use super::closing;
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
 use crate::clock::SharedClock;
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
@@ -26,6 +28,17 @@ const SEARCH_PAGE: &str = "100";
 const COMMENT_PAGE: &str = "50";
 /// Tickets on a page of an export: the most that it gives.
 const EXPORT_PAGE: &str = "1000";
+/// How many of its last comments are looked at to see which ticket another one was merged into.
+const LAST_COMMENTS: &str = "20";
+/// Where the addresses of files begin. Whoever has to sign in first is sent to other places of the same host, and so is whoever
+/// asks for a file with malware.
+pub(super) const DOWNLOADS: [&str; 1] = ["/attachments/"];
+/// How long the names of the account's own statuses are good for.
+const STATUSES_AGE: Duration = Duration::hours(1);
+/// How many tickets a check looks at for such a file.
+const LOOKED_AT: &str = "5";
+/// How many closed tickets are remembered with the connector's files on them.
+const MOST_ABSORBED: usize = 1_000;
 /// More pages than any listing has: one that goes on beyond is going round in circles.
 const MOST_PAGES: usize = 2_000;
 /// The longest idempotency key, in bytes.
@@ -54,27 +67,72 @@ pub(super) struct Comments {
     pub(super) first: Option<u64>,
 }
 
+/// Names of the account's own statuses.
+#[derive(Default)]
+struct Statuses {
+    names: HashMap<u64, String>,
+    asked: Option<DateTime<Utc>>,
+}
+
+/// Name and size of a file, as far as it has one.
+pub(super) type NameAndSize = (String, Option<u64>);
+
 pub(super) struct Client {
     upstream: Upstream,
     settings: ZendeskSettings,
     clock: SharedClock,
+    home: String,
     pacing: Pacing,
     fields: Mutex<Option<Fields>>,
     me: Mutex<Option<Arc<User>>>,
+    statuses: Mutex<Statuses>,
+    /// What the connector put on tickets that were merged into others. They are closed, so it stays as it is.
+    own_files: Mutex<HashMap<u64, Arc<HashSet<NameAndSize>>>>,
+    /// From when on the export has not been read since it refused.
+    unexported: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl Client {
     pub(super) fn new(settings: ZendeskSettings, upstream: Upstream, clock: SharedClock) -> Self {
         let pacing = Pacing::new(settings.updates_per_ticket);
-        Self { upstream, settings, clock, pacing, fields: Mutex::default(), me: Mutex::default() }
+        let home = upstream.base_url().as_str().trim_end_matches('/').to_owned();
+        Self {
+            upstream,
+            settings,
+            clock,
+            home,
+            pacing,
+            fields: Mutex::default(),
+            me: Mutex::default(),
+            statuses: Mutex::default(),
+            own_files: Mutex::default(),
+            unexported: Mutex::default(),
+        }
+    }
+
+    /// The configured address, without a slash at its end.
+    pub(super) fn home(&self) -> &str {
+        &self.home
+    }
+
+    /// The same as an address.
+    pub(super) fn base_url(&self) -> &url::Url {
+        self.upstream.base_url()
     }
 
     pub(super) fn settings(&self) -> &ZendeskSettings {
         &self.settings
     }
 
+    /// The present moment by Zendesk's clock, as far as its answers tell (`R36`).
     pub(super) fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
+        let ours = self.clock.now();
+        self.upstream.clock_skew().and_then(|skew| ours.checked_add_signed(skew)).unwrap_or(ours)
+    }
+
+    /// The client below.
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.upstream
     }
 
     pub(super) fn write_settles(&self) -> chrono::Duration {
@@ -120,7 +178,7 @@ impl Client {
         Ok(fields)
     }
 
-    /// The connector's own user; asked for once.
+    /// The connector's own user; asked for once, and again by [`identify`](Self::identify).
     pub(super) async fn me(&self) -> Result<Arc<User>, ApiError> {
         let mut known = self.me.lock().await;
         if let Some(me) = known.as_ref() {
@@ -129,6 +187,43 @@ impl Client {
         let me = Arc::new(self.myself().await?);
         *known = Some(Arc::clone(&me));
         Ok(me)
+    }
+
+    /// Proves that Zendesk knows the connector as an agent (`R26`).
+    pub(super) async fn identify(&self) -> Result<(), ApiError> {
+        let me = self.myself().await?;
+        if me.is_end_user() {
+            let message = format!(
+                "{} is an end user, to whom Zendesk shows nothing but its own requests: make the connector's user an agent \
+                 again (Admin Center, People, Team members)",
+                me.name
+            );
+            return Err(self.error(ApiErrorKind::Unauthorized, "GET /api/v2/users/me", message));
+        }
+        // Other credentials may be another user's, or the user may have other rights.
+        *self.me.lock().await = Some(Arc::new(me));
+        Ok(())
+    }
+
+    /// Name of one of the account's own statuses; `None` if it has no such status, or none at all.
+    pub(super) async fn status_name(&self, id: u64) -> Result<Option<String>, ApiError> {
+        let mut statuses = self.statuses.lock().await;
+        let now = self.clock.now();
+        let is_fresh = statuses.asked.is_some_and(|asked| asked <= now && now - asked < STATUSES_AGE);
+        if !is_fresh {
+            match self.upstream.read::<Page>(Call::get("/api/v2/custom_statuses")).await {
+                Ok(page) => {
+                    let read = |value| serde_json::from_value::<CustomStatus>(value).ok();
+                    let named = page.items.into_iter().filter_map(read);
+                    statuses.names = named.map(|status| (status.id, status.agent_label)).collect();
+                }
+                // An account without statuses of its own.
+                Err(error) if error.is_for_good() => statuses.names.clear(),
+                Err(error) => return Err(error),
+            }
+            statuses.asked = Some(now);
+        }
+        Ok(statuses.names.get(&id).cloned())
     }
 
     // Reading.
@@ -142,10 +237,23 @@ impl Client {
         }
         let answer: Answer = self.upstream.read(Call::get("/api/v2/users/me")).await?;
         if answer.user.id.is_none() {
-            let message = "Zendesk does not know these credentials";
+            let message = format!(
+                "Zendesk does not know these credentials: check {}, and that token access is switched on (Admin Center, Apps \
+                 and integrations, APIs)",
+                self.keys()
+            );
             return Err(self.error(ApiErrorKind::Unauthorized, "GET /api/v2/users/me", message));
         }
         Ok(answer.user)
+    }
+
+    /// The configuration's keys for credentials.
+    pub(super) fn keys(&self) -> &'static str {
+        if self.settings.oauth_token.is_some() {
+            "company.zendesk.oauth_token"
+        } else {
+            "company.zendesk.email and company.zendesk.api_token"
+        }
     }
 
     pub(super) async fn all_fields(&self) -> Result<Vec<Field>, ApiError> {
@@ -180,6 +288,48 @@ impl Client {
         let page: Page = self.upstream.read(call).await?;
         let comment = page.items.first().map(Comment::read).transpose();
         comment.map_err(|error| self.unreadable(&format!("GET {path}"), &error))
+    }
+
+    /// The ticket that this one was merged into, as the last of its comments say (`R32`).
+    pub(super) async fn merged_into(&self, id: u64) -> Result<Option<u64>, ApiError> {
+        let call = Call::get(format!("/api/v2/tickets/{id}/comments"))
+            .query("sort", "-created_at")
+            .query("page[size]", LAST_COMMENTS)
+            .query("include", "users");
+        let page: Page = self.upstream.read(call).await?;
+        let staff: HashSet<u64> =
+            page.users.iter().filter(|user| user.is_staff()).filter_map(|user| user.id).collect();
+        let comments: Vec<Comment> =
+            page.items.iter().filter_map(|value| Comment::read(value).ok()).collect();
+        let is_staff = |comment: &Comment| comment.author_id.is_some_and(|author| staff.contains(&author));
+        Ok(closing::merged_into(id, &comments, is_staff))
+    }
+
+    /// The files that the connector put on a ticket that was merged into another one. A ticket that is not shown has none.
+    pub(super) async fn own_files(&self, id: u64) -> Result<Arc<HashSet<NameAndSize>>, ApiError> {
+        let mut known = self.own_files.lock().await;
+        if let Some(files) = known.get(&id) {
+            return Ok(Arc::clone(files));
+        }
+        let me = self.me().await?.id;
+        let files = match self.comments(id, None).await {
+            Ok(comments) => comments
+                .newest_first
+                .iter()
+                .filter(|comment| comment.author_id.is_some() && comment.author_id == me)
+                .flat_map(|comment| &comment.attachments)
+                .filter_map(|attachment| attachment.as_ref().ok())
+                .map(|attachment| (attachment.file_name.clone(), attachment.size))
+                .collect(),
+            Err(error) if error.kind == ApiErrorKind::NotFound || error.status == Some(403) => HashSet::new(),
+            Err(error) => return Err(error),
+        };
+        if known.len() >= MOST_ABSORBED {
+            known.clear();
+        }
+        let files = Arc::new(files);
+        known.insert(id, Arc::clone(&files));
+        Ok(files)
     }
 
     /// The comments, newest first, back to `since` at least.
@@ -228,6 +378,30 @@ impl Client {
         Ok(self.listing("/api/v2/search/export", &query, |_| (), |_| true).await?.0.len())
     }
 
+    /// Numbers of some tickets, the first of all that Zendesk shows, flagged or not.
+    pub(super) async fn some_tickets(&self) -> Result<Vec<u64>, ApiError> {
+        // Another one than the one that is not wanted.
+        let call = Call::get("/api/v2/tickets").query("page[size]", "2");
+        let page: Page = self.upstream.read(call).await?;
+        Ok(page.items.iter().filter_map(|value| value.get("id")?.as_u64()).collect())
+    }
+
+    /// Numbers of some flagged tickets, those with files first, if there are any.
+    pub(super) async fn some_flagged(&self, flag: u64) -> Result<Vec<u64>, ApiError> {
+        // "has_attachment" ("Zendesk Support search reference", support.zendesk.com).
+        for query in
+            [format!("custom_field_{flag}:true has_attachment:true"), format!("custom_field_{flag}:true")]
+        {
+            let query = [("query", query.as_str()), ("filter[type]", "ticket"), ("page[size]", LOOKED_AT)];
+            let read = |value: Value| value.get("id").and_then(Value::as_u64);
+            let found = self.listing("/api/v2/search/export", &query, read, |_| true).await?.0;
+            if !found.is_empty() {
+                return Ok(found.into_iter().flatten().collect());
+            }
+        }
+        Ok(Vec::new())
+    }
+
     /// What `read` makes of each ticket with an `external_id`: not searched for, so never late.
     pub(super) async fn with_external_id<T: Send>(
         &self,
@@ -258,6 +432,18 @@ impl Client {
             call = Call::get(path).query("cursor", cursor).query("per_page", EXPORT_PAGE);
         }
         Ok((found, false))
+    }
+
+    /// The start of the next export that was wanted from `start` on: earlier, if one before it was refused, but not before
+    /// `earliest`.
+    pub(super) async fn export_start(&self, start: DateTime<Utc>, earliest: DateTime<Utc>) -> DateTime<Utc> {
+        let unexported = *self.unexported.lock().await;
+        unexported.map_or(start, |from| from.min(start)).max(earliest)
+    }
+
+    /// Notes that an export was refused, or none was since then.
+    pub(super) async fn note_export(&self, refused_from: Option<DateTime<Utc>>) {
+        *self.unexported.lock().await = refused_from;
     }
 
     /// Reads a listing by cursor until it ends or `enough` has come. Returns what `read` makes of the items, the names of the
@@ -312,17 +498,48 @@ impl Client {
         Attachment::read(&answer.attachment).map_err(|error| self.unreadable(&format!("GET {path}"), &error))
     }
 
+    /// Opens the content of a file, which has to be what was announced.
+    pub(super) async fn open(&self, file: &Attachment, announced: Announced<'_>) -> Result<Download, ApiError> {
+        let failed = |kind, message: &str| self.error(kind, &announced.call, message);
+        if file.deleted {
+            return Err(failed(ApiErrorKind::NotFound, "the attachment was redacted"));
+        }
+        if file.withheld {
+            // "Managing malicious attachments", support.zendesk.com.
+            let message = "Zendesk found malware in the file and does not hand it out; an administrator can allow it on the ticket";
+            return Err(failed(ApiErrorKind::Refused, message));
+        }
+        let Some(address) = &file.content_url else {
+            return Err(failed(ApiErrorKind::NotFound, "the attachment has no content"));
+        };
+        let size = announced.size.or(file.size);
+        self.content(address, Announced { size, ..announced }).await
+    }
+
+    /// Downloads a file and forgets it. Returns its size in bytes.
+    pub(super) async fn read_whole(&self, file: &Attachment, ticket: u64) -> Result<u64, ApiError> {
+        let announced = Announced {
+            call: download_call(&file.id.to_string(), &ticket.to_string()),
+            filename: &file.file_name,
+            media_type: file.content_type.as_deref(),
+            size: file.size,
+            paths: &DOWNLOADS,
+        };
+        let mut content = self.open(file, announced).await?.content;
+        let mut size = 0;
+        while let Some(piece) = content.try_next().await? {
+            size += piece.len() as u64;
+        }
+        Ok(size)
+    }
+
     /// Opens the content of an attachment. Of the address that Zendesk names, only the path is used: requests with our
     /// credentials go to the configured address alone.
-    pub(super) async fn content(
-        &self,
-        address: &str,
-        announced: Announced<'_>,
-    ) -> Result<Download, ApiError> {
+    async fn content(&self, address: &str, announced: Announced<'_>) -> Result<Download, ApiError> {
         let odd = |message: &str| self.error(ApiErrorKind::Unreadable, "GET attachment", message);
         let url = url::Url::parse(address).map_err(|_| odd("content_url is no address"))?;
         // Of other schemes, a path keeps what an https address would resolve: `..` behind a backslash.
-        if !matches!(url.scheme(), "http" | "https") || !url.path().starts_with("/attachments/") {
+        if !matches!(url.scheme(), "http" | "https") || !url.path().starts_with(DOWNLOADS[0]) {
             return Err(odd("content_url does not lead to an attachment"));
         }
         let mut call = Call::get(url.path());
@@ -346,6 +563,12 @@ impl Client {
             Err(error) if error.may_have_happened() => self.upstream.write(call()).await,
             outcome => outcome,
         }
+    }
+
+    /// A key for the same creation that no other request had, and that the next try of this one has again.
+    pub(super) fn fresh_key(key: &str, ticket: &Value) -> String {
+        let hash = hex::encode(Sha256::digest(ticket.to_string()));
+        format!("{key}-{}", &hash[..16])
     }
 
     /// Changes a ticket; counted against what Zendesk allows.
@@ -425,6 +648,20 @@ impl Client {
             tracing::debug!(status = error.status, "an upload without a comment was not taken back");
         }
     }
+}
+
+/// What errors call a download: the address holds a token.
+pub(super) fn download_call(attachment: &str, ticket: &str) -> String {
+    format!("GET attachment {} of ticket {ticket}", crate::outbound::shorten(attachment))
+}
+
+/// Whether a creation was refused since its key was used for another one, within two hours and by whomever: the same key with
+/// other parameters is answered with 400 ("Idempotency", reference of the Ticketing API). Zendesk's own client for Java knows that
+/// answer by its `error`, `IdempotentRequestError`; of that, only the description is in the message.
+pub(super) fn is_key_taken(error: &ApiError) -> bool {
+    let message = error.message.to_ascii_lowercase();
+    error.status == Some(400)
+        && (message.contains("idempoten") || message.contains("request parameters don't match"))
 }
 
 /// Whether a ticket was refused because it is closed: `Status: closed prevents ticket update`.

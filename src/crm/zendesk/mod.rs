@@ -6,6 +6,8 @@
 //! | `client` | the calls of the REST API, and what is remembered between them |
 //! | `wire` | Zendesk's JSON |
 //! | `text` | plain text as a comment's HTML |
+//! | `closing` | how a ticket was closed, and what a merge leaves |
+//! | `reference` | which ticket a person means |
 //! | `pacing` | how often a ticket may be updated |
 //! | `check` | `casebridge check` |
 //!
@@ -16,32 +18,38 @@
 //!   carrier is known by its author and its text, and is never listed, so that it is not carried back even if the answer to
 //!   its creation was lost.
 //! - `solved` can be opened again, `closed` is final. Closing a case means solving it.
+//! - A ticket that is merged into another one is closed, with a tag. On the ticket that is left, one comment of the agent who
+//!   merged quotes its last comment and has its files. What of that the connector wrote itself is carried nowhere.
 
 mod check;
 mod client;
+mod closing;
 mod pacing;
+mod reference;
 mod settings;
 pub mod text;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Map, Value, json};
 
-use self::client::{Client, Comments, FINAL, Fields, is_about_closed};
-use self::wire::{AddedComment, Changed, Ticket};
+use self::client::{Client, Comments, FINAL, Fields, NameAndSize, is_about_closed, is_key_taken};
+use self::wire::{AddedComment, Changed, Ticket, User};
 use super::PriorityWords;
 use super::content::{media_type, one_line};
 // The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
 use super::jira::stored_filename;
+use crate::cases::markers::COMPANY_DESCRIPTION_HEADER;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
-    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Download,
+    Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use crate::clock::SharedClock;
-use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
+use crate::entities::{GoogleCaseName, Priority, Side};
 use crate::outbound::{Announced, Upstream};
 
 pub use self::settings::ZendeskSettings;
@@ -64,7 +72,7 @@ const SEARCH_LAG: Duration = Duration::minutes(5);
 const LOOKUP_LAG: Duration = Duration::seconds(30);
 /// How far back a poll reads the export, which makes up for a search that is late.
 const EXPORT_REACH: Duration = Duration::hours(1);
-/// What an export leaves out, and refuses to start in: the last minute; and as much again for clocks that differ.
+/// What an export leaves out, and refuses to start in: the last minute; and as much again for a clock that was not measured well.
 const EXPORT_DELAY: Duration = Duration::minutes(2);
 /// How many pages of an export a poll reads: 10,000 tickets, and what Zendesk allows in a minute.
 const EXPORT_PAGES: usize = 10;
@@ -74,15 +82,33 @@ const LINK_TRIES: u32 = 3;
 const EXTERNAL_ID_PREFIX: &str = "google-cloud-support-case-";
 /// The text of the comment that a file rides on; the file's name follows.
 const CARRIER: &str = "[File copied by casebridge]";
+/// Beginnings of what the connector writes on tickets. In the comment that tells of a merge, it is quoted as the last comment of
+/// the ticket that was merged.
+const OWN_WORDS: [&str; 5] =
+    ["[Google Comment ", "[Google Description ", "[Google Attachment ", COMPANY_DESCRIPTION_HEADER, CARRIER];
 /// What the description of a ticket is called whose first comment is an internal note.
 const INTERNAL_DESCRIPTION: &str =
     "(The first comment of the ticket is an internal note and is not passed on.)";
+
+/// What every ticket is read with.
+struct Known {
+    fields: Fields,
+    me: Arc<User>,
+}
+
+/// A ticket that mirrors a Google case. The first of several is the connector's own, and of those the oldest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Mirror {
+    /// Not made by the connector, as far as Zendesk says.
+    is_theirs: bool,
+    created_at: Option<DateTime<Utc>>,
+    id: u64,
+}
 
 /// Zendesk Support as the company's CRM.
 pub struct Zendesk {
     client: Client,
     priorities: PriorityWords,
-    clock: SharedClock,
     capabilities: Capabilities,
 }
 
@@ -97,7 +123,7 @@ impl Zendesk {
         clock: SharedClock,
     ) -> Self {
         let search_lag = if settings.use_external_id { LOOKUP_LAG } else { SEARCH_LAG };
-        let client = Client::new(settings, upstream, clock.clone());
+        let client = Client::new(settings, upstream, clock);
         let limit = TextLimit { max: COMMENT_LIMIT, measure: text::encoded_bytes };
         let capabilities = Capabilities {
             name: NAME,
@@ -119,23 +145,15 @@ impl Zendesk {
             idempotency_keys: false,
             stored_filename,
         };
-        Self { client, priorities, clock, capabilities }
+        Self { client, priorities, capabilities }
     }
 
     fn settings(&self) -> &ZendeskSettings {
         self.client.settings()
     }
 
-    /// A ticket as a case; `description` is what the first comment says, if it was asked for.
-    fn case(&self, ticket: &Ticket, fields: Fields, description: Option<String>) -> Case {
-        // Without a public comment the first one is internal.
-        let withheld = ticket.is_public == Some(false) && !self.settings().carry_internal_description;
-        let own = ticket.description.as_deref().filter(|text| !text.is_empty());
-        let description = description.unwrap_or_else(|| match own {
-            Some(_) if withheld => INTERNAL_DESCRIPTION.to_owned(),
-            Some(own) => text::join(own),
-            None => String::new(),
-        });
+    /// A ticket as a case, without how it was closed; `description` is what the first comment says.
+    fn case(&self, ticket: &Ticket, known: &Known, description: String) -> Case {
         Case {
             id: ticket.id.to_string(),
             key: Some(format!("#{}", ticket.id)),
@@ -143,32 +161,60 @@ impl Zendesk {
             description,
             priority: self.priorities.read(ticket.priority.as_deref()),
             closed: ticket.is_done(),
+            closing: None,
+            merged_into: None,
             created_at: ticket.created_at,
             updated_at: ticket.updated_at,
-            counterpart: ticket.line(fields.google_name).map(str::to_owned),
-            synchronize: ticket.is_checked(fields.flag),
-            ..Case::default()
+            counterpart: ticket.line(known.fields.google_name).map(str::to_owned),
+            counterpart_address: None,
+            by_connector: ticket.submitter_id.map(|submitter| Some(submitter) == known.me.id),
+            address: Some(format!("{}/agent/tickets/{}", self.client.home(), ticket.id)),
+            scope: scope(&known.me, ticket),
+            synchronize: ticket.is_checked(known.fields.flag),
         }
     }
 
-    /// The first comment's text: as it was sent, if we wrote it; withheld, if it is internal.
-    async fn description(&self, ticket: &Ticket) -> Result<Option<String>, ApiError> {
-        let Some(first) = self.client.first_comment(ticket.id).await? else { return Ok(None) };
-        let me = self.client.me().await?;
-        if first.author_id == me.id {
-            return Ok(Some(body(&first, true)));
-        }
-        let blank = ticket.description.as_deref().unwrap_or_default().is_empty();
-        let withheld = !first.public && !blank && !self.settings().carry_internal_description;
-        Ok(Some(match &ticket.description {
-            Some(_) if withheld => INTERNAL_DESCRIPTION.to_owned(),
-            Some(own) => text::join(own),
-            None => String::new(),
-        }))
+    /// What every ticket is read with; asked for once.
+    async fn known(&self) -> Result<Known, ApiError> {
+        Ok(Known { fields: self.client.fields().await?, me: self.client.me().await? })
+    }
+
+    /// How a ticket was closed, and the ticket that it was merged into (`R32`).
+    async fn closing(&self, ticket: &Ticket) -> Result<(Option<Closing>, Option<String>), ApiError> {
+        let name = match ticket.custom_status_id {
+            Some(id) if ticket.is_done() => self.client.status_name(id).await?,
+            Some(_) | None => None,
+        };
+        let closing = closing::of(ticket, name.as_deref());
+        let into = match closing {
+            Some(Closing::Merged) => self.client.merged_into(ticket.id).await?,
+            Some(
+                Closing::Solved
+                | Closing::Closed
+                | Closing::Cancelled
+                | Closing::Duplicate
+                | Closing::Archived,
+            )
+            | None => None,
+        };
+        Ok((closing, into.map(|into| into.to_string())))
+    }
+
+    /// The first comment's text: as it was sent, if we wrote it; withheld, unless it is said to be public (`R29`).
+    async fn description(&self, ticket: &Ticket, me: &User) -> Result<String, ApiError> {
+        let own = ticket.description.as_deref().filter(|text| !text.is_empty());
+        let first = self.client.first_comment(ticket.id).await?;
+        let public = first.as_ref().and_then(|first| first.public) == Some(true);
+        Ok(match (first, own) {
+            (Some(first), _) if first.author_id.is_some() && first.author_id == me.id => body(&first, true),
+            (_, None) => String::new(),
+            (_, Some(own)) if public || self.settings().carry_internal_description => text::join(own),
+            (_, Some(_)) => INTERNAL_DESCRIPTION.to_owned(),
+        })
     }
 
     /// A ticket that a search or an export found, if it was updated since; or why it cannot be understood.
-    fn found(&self, value: &Value, fields: Fields, since: DateTime<Utc>) -> Option<Result<Found, String>> {
+    fn found(&self, value: &Value, known: &Known, since: DateTime<Utc>) -> Option<Result<Found, String>> {
         let ticket = match Ticket::read(value) {
             Ok(ticket) => ticket,
             Err(error) => return Some(Err(format!("{}: {error}", Ticket::label(value)))),
@@ -177,18 +223,12 @@ impl Zendesk {
         let recent = ticket.updated_at.is_none_or(|at| at > since - Duration::seconds(1));
         // Exports tell of deleted tickets too.
         let deleted = ticket.status.as_deref() == Some("deleted");
-        let case = || self.case(&ticket, fields, Some(String::new()));
+        let case = || self.case(&ticket, known, String::new());
         (recent && !deleted).then(|| Ok(Found::from(&case())))
     }
 
-    /// When a ticket was made, and its number, if it mirrors a Google case: by the custom field or, where that is empty, by
-    /// `external_id`.
-    fn mirror(
-        &self,
-        value: &Value,
-        fields: Fields,
-        counterpart: &str,
-    ) -> Option<(Option<DateTime<Utc>>, u64)> {
+    /// A ticket that mirrors a Google case: by the custom field or, where that is empty, by `external_id`.
+    fn mirror(&self, value: &Value, known: &Known, counterpart: &str) -> Option<Mirror> {
         let ticket = match Ticket::read(value) {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -196,7 +236,7 @@ impl Zendesk {
                 return None;
             }
         };
-        let is_same = match ticket.line(fields.google_name) {
+        let is_same = match ticket.line(known.fields.google_name) {
             Some(name) => match (GoogleCaseName::parse(counterpart), GoogleCaseName::parse(name)) {
                 // R9: one number is one case, whatever its parent.
                 (Ok(wanted), Ok(found)) => wanted.number() == found.number(),
@@ -204,21 +244,45 @@ impl Zendesk {
             },
             None => self.settings().use_external_id && ticket.external_id == Some(external_id(counterpart)),
         };
-        is_same.then_some((ticket.created_at, ticket.id))
+        let is_theirs = ticket.submitter_id.is_none() || ticket.submitter_id != known.me.id;
+        is_same.then_some(Mirror { is_theirs, created_at: ticket.created_at, id: ticket.id })
     }
 
     /// The tickets that mirror a Google case and are found by `external_id`.
     async fn mirrors_by_external_id(
         &self,
         counterpart: &str,
-        fields: Fields,
-    ) -> Result<Vec<(Option<DateTime<Utc>>, u64)>, ApiError> {
+        known: &Known,
+    ) -> Result<Vec<Mirror>, ApiError> {
         if !self.settings().use_external_id {
             return Ok(Vec::new());
         }
-        let read = |value: Value| self.mirror(&value, fields, counterpart);
+        let read = |value: Value| self.mirror(&value, known, counterpart);
         let found = self.client.with_external_id(&external_id(counterpart), read).await?;
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The tickets that mirror a Google case and are found by the custom field, which people may have filled in.
+    async fn mirrors_by_search(&self, counterpart: &str, known: &Known) -> Result<Vec<Mirror>, ApiError> {
+        let wanted = GoogleCaseName::parse(counterpart).ok();
+        let number = wanted.as_ref().map_or(counterpart, GoogleCaseName::number);
+        // Text is searched by words, so what comes back has to be compared; the number stands in every name of the case.
+        let query = format!("custom_field_{}:\"{}\"", known.fields.google_name, words(number));
+        let read = |value: Value| self.mirror(&value, known, counterpart);
+        Ok(self.client.search(&query, read).await?.into_iter().flatten().collect())
+    }
+
+    /// The ticket that the connector itself made for a Google case by an earlier request, if it is shown (`R13`, `R31`): a ticket of
+    /// somebody else that names the same case is not it.
+    async fn left_behind(&self, counterpart: &str, known: &Known) -> Result<Option<Case>, ApiError> {
+        let mut found = self.mirrors_by_external_id(counterpart, known).await?;
+        if !self.settings().use_external_id {
+            found = self.mirrors_by_search(counterpart, known).await?;
+        }
+        match found.into_iter().filter(|mirror| !mirror.is_theirs).min() {
+            Some(ours) => self.get(&ours.id.to_string()).await,
+            None => Ok(None),
+        }
     }
 
     /// What a new ticket is made of.
@@ -277,6 +341,38 @@ impl CaseSystem for Zendesk {
         Side::Company
     }
 
+    fn home(&self) -> Option<&str> {
+        Some(self.client.home())
+    }
+
+    fn clock_skew(&self) -> Option<Duration> {
+        self.client.upstream().clock_skew()
+    }
+
+    fn latest_skew(&self) -> Option<Duration> {
+        self.client.upstream().latest_skew()
+    }
+
+    async fn identify(&self) -> Result<(), ApiError> {
+        self.client.identify().await
+    }
+
+    /// From the list of tickets, which does without the index. It leaves out what is archived: closed for months.
+    async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
+        let shown = self.client.some_tickets().await?;
+        Ok(shown.into_iter().map(|id| id.to_string()).find(|id| Some(id.as_str()) != except))
+    }
+
+    async fn resolve(&self, reference: &str) -> Result<Option<Case>, ApiError> {
+        match reference::ticket(reference, self.client.base_url()) {
+            Ok(number) => self.get(&number.to_string()).await,
+            Err(problem) => {
+                let call = format!("ticket {}", crate::outbound::shorten(reference));
+                Err(self.client.error(ApiErrorKind::Refused, &call, problem))
+            }
+        }
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
@@ -288,33 +384,20 @@ impl CaseSystem for Zendesk {
 
     /// By a search, which reaches back as far as it is asked to and may be late, and by an export of the last hour, which misses
     /// nothing but the last minute: what one poll misses of it, the next one finds, since polls overlap (`R6`).
+    ///
+    /// Both are for agents and administrators only ("Allowed for", reference), and nobody is answered 401: an answer proves that
+    /// Zendesk knows the connector (`R26`). What a restricted agent may not see they leave out without a word.
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
-        let fields = self.client.fields().await?;
-        let query =
-            format!("custom_field_{}:true updated>={}", fields.flag, since.format("%Y-%m-%dT%H:%M:%SZ"));
-        let read = |value: Value| self.found(&value, fields, since);
+        let known = self.known().await?;
+        let query = format!(
+            "custom_field_{}:true updated>={}",
+            known.fields.flag,
+            since.format("%Y-%m-%dT%H:%M:%SZ")
+        );
+        let read = |value: Value| self.found(&value, &known, since);
         let mut found = self.client.search(&query, read).await?;
         if self.settings().use_incremental_export {
-            let now = self.clock.now();
-            let start = since.max(now - EXPORT_REACH).min(now - EXPORT_DELAY);
-            let (exported, complete) = self.client.export(start, EXPORT_PAGES, read).await.map_err(|error| {
-                if error.status == Some(403) {
-                    let message = format!(
-                        "{}; incremental exports take an administrator: give the connector's agent that role, or set \
-                         company.zendesk.use_incremental_export = false and be content with the search, which may be late",
-                        error.message
-                    );
-                    return ApiError { message, ..error };
-                }
-                error
-            })?;
-            if !complete {
-                tracing::warn!(
-                    tickets = exported.len(),
-                    "more tickets changed than one poll reads: what is left of them is found by the search, which may be late"
-                );
-            }
-            found.extend(exported);
+            found.extend(self.exported(since, read).await?);
         }
         let mut cases: BTreeMap<String, Found> = BTreeMap::new();
         let mut skipped = BTreeSet::new();
@@ -328,72 +411,78 @@ impl CaseSystem for Zendesk {
             }
         }
         let cases = cases.into_values().filter(|case| case.synchronize).collect();
-        Ok(Sweep { cases, skipped: skipped.into_iter().collect(), identified: false })
+        Ok(Sweep { cases, skipped: skipped.into_iter().collect(), identified: true })
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
         let Ok(number) = self.client.number(id) else { return Ok(None) };
-        let fields = self.client.fields().await?;
+        let known = self.known().await?;
         let ticket = match self.client.ticket(number).await {
             Ok(ticket) => ticket,
-            Err(error) if error.kind == ApiErrorKind::NotFound => {
-                // A 404 counts only from a Zendesk that knows us: a wrong address looks the same.
-                self.client.myself().await?;
+            // What a role may not see is answered with either, and both count only from a Zendesk that knows us: a wrong
+            // address looks the same.
+            Err(error) if error.kind == ApiErrorKind::NotFound || error.status == Some(403) => {
+                self.client.identify().await?;
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
-        let description = match self.description(&ticket).await {
-            // It was deleted a moment ago.
-            Err(error) if error.kind == ApiErrorKind::NotFound => return Ok(None),
-            description => description?,
+        let rest = async {
+            let description = self.description(&ticket, &known.me).await?;
+            let (closing, merged_into) = self.closing(&ticket).await?;
+            Ok::<_, ApiError>(Case { closing, merged_into, ..self.case(&ticket, &known, description) })
         };
-        Ok(Some(self.case(&ticket, fields, description)))
+        match rest.await {
+            // It was deleted a moment ago.
+            Err(error) if error.kind == ApiErrorKind::NotFound => Ok(None),
+            case => case.map(Some),
+        }
     }
 
-    /// By `external_id`, which is found at once, and by a search for the custom field, which people may have filled in.
+    /// By `external_id`, which is found at once, and by a search for the custom field, which people may have filled in. A ticket
+    /// that the connector made comes before one that somebody else made, however old that is.
     async fn find_counterpart(
         &self,
         counterpart: &str,
         _home: Option<&str>,
     ) -> Result<Option<Case>, ApiError> {
-        let fields = self.client.fields().await?;
-        let wanted = GoogleCaseName::parse(counterpart).ok();
-        let number = wanted.as_ref().map_or(counterpart, GoogleCaseName::number);
-        let mut found = self.mirrors_by_external_id(counterpart, fields).await?;
-        // Text is searched by words, so what comes back has to be compared; the number stands in every name of the case.
-        let query = format!("custom_field_{}:\"{}\"", fields.google_name, words(number));
-        let read = |value: Value| self.mirror(&value, fields, counterpart);
-        found.extend(self.client.search(&query, read).await?.into_iter().flatten());
+        let known = self.known().await?;
+        let mut found = self.mirrors_by_external_id(counterpart, &known).await?;
+        found.extend(self.mirrors_by_search(counterpart, &known).await?);
         match found.into_iter().min() {
             // Read again: the index may be late.
-            Some((_, oldest)) => self.get(&oldest.to_string()).await,
+            Some(first) => self.get(&first.id.to_string()).await,
             None => Ok(None),
         }
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
-        let fields = self.client.fields().await?;
-        let changed = match self.client.create(self.new_ticket(case, fields), &case.idempotency_key).await {
+        let known = self.known().await?;
+        let ticket = self.new_ticket(case, known.fields);
+        let changed = match self.client.create(ticket.clone(), &case.idempotency_key).await {
             Ok(changed) => changed,
             Err(error) if matches!(error.status, Some(400 | 409 | 422)) => {
-                // The same key with another body: the title was changed since the try whose answer was lost.
-                let earlier = self.mirrors_by_external_id(&case.counterpart, fields).await;
-                let Some((_, oldest)) = earlier.ok().into_iter().flatten().min() else { return Err(error) };
-                return self.get(&oldest.to_string()).await?.ok_or(error);
+                // The same key with another body: of this case, if its title was changed since the try whose answer was lost;
+                // or of another installation's.
+                let taken = is_key_taken(&error);
+                match self.left_behind(&case.counterpart, &known).await {
+                    Ok(Some(earlier)) => return Ok(earlier),
+                    Ok(None) if taken => {
+                        let key = Client::fresh_key(&case.idempotency_key, &ticket);
+                        self.client.create(ticket, &key).await?
+                    }
+                    // Nothing is known of what the first request left.
+                    Err(unseen) if taken => {
+                        return Err(ApiError { kind: ApiErrorKind::NotApplied, ..unseen });
+                    }
+                    Ok(None) | Err(_) => return Err(error),
+                }
             }
             Err(error) => return Err(error),
         };
         let ticket = Ticket::read(&changed.ticket)
             .map_err(|error| self.client.unreadable("POST /api/v2/tickets", &error))?;
-        Ok(Case {
-            title: one_line(&case.title),
-            priority: match case.priority {
-                Some(priority) => self.priorities.read(Some(self.priorities.word(priority))),
-                None => PriorityReading::Unset,
-            },
-            ..self.case(&ticket, fields, Some(case.description.clone()))
-        })
+        Ok(Case { title: one_line(&case.title), ..self.case(&ticket, &known, case.description.clone()) })
     }
 
     /// The custom field always; `external_id` only where it is empty: somebody else's stays.
@@ -430,16 +519,24 @@ impl CaseSystem for Zendesk {
 
     async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
         let me = self.client.me().await?.id;
-        let found = self.client.comments(self.client.number(id)?, since).await?;
+        let number = self.client.number(id)?;
+        let found = self.client.comments(number, since).await?;
         let mut comments = Vec::with_capacity(found.newest_first.len());
         for comment in &found.newest_first {
             let ours = comment.author_id.is_some() && comment.author_id == me;
-            let text = body(comment, ours);
+            let mut text = body(comment, ours);
             let is_carrier = ours && !comment.attachments.is_empty() && text.starts_with(CARRIER);
             // A file without a word is carried as a file.
             let is_silent = !comment.attachments.is_empty() && text.trim().is_empty();
             if found.first == Some(comment.id) || is_carrier || is_silent {
                 continue;
+            }
+            if let Some(quoted) =
+                closing::absorbed(number, comment, &text).and_then(|absorbed| absorbed.quoted)
+                && OWN_WORDS.iter().any(|own| text[quoted..].starts_with(own))
+            {
+                // What came from Google does not go back to it.
+                text.truncate(quoted);
             }
             comments.push(Comment {
                 id: comment.id.to_string(),
@@ -453,20 +550,18 @@ impl CaseSystem for Zendesk {
         Ok(comments)
     }
 
-    /// Those of all comments, the first one's included: they are as visible as their comment.
+    /// Those of all comments, the first one's included: they are as visible as their comment. Of a ticket that was merged into this
+    /// one, those that the connector put there are left out: they came from Google.
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
         let me = self.client.me().await?.id;
-        let found = self.client.comments(self.client.number(id)?, since).await?;
+        let number = self.client.number(id)?;
+        let found = self.client.comments(number, since).await?;
         let mut attachments = Vec::new();
         for comment in &found.newest_first {
+            let moved = self.moved_along(number, comment).await?;
             for attachment in comment.attachments.clone() {
                 match attachment {
-                    Ok(attachment) if attachment.deleted => {}
-                    Ok(attachment) if attachment.withheld => tracing::warn!(
-                        ticket = id,
-                        attachment = attachment.id,
-                        "Zendesk found malware in an attachment and does not hand it out: it is not copied"
-                    ),
+                    Ok(attachment) if attachment.deleted || is_among(&moved, &attachment) => {}
                     Ok(attachment) => attachments.push(read_attachment(comment, attachment, &found, me)),
                     Err(error) => {
                         tracing::warn!(ticket = id, %error, "an attachment cannot be understood and is skipped");
@@ -489,19 +584,10 @@ impl CaseSystem for Zendesk {
     }
 
     async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
-        // The address holds a token: errors name the ID instead.
-        let call = format!("GET attachment {} of ticket {id}", crate::outbound::shorten(&attachment.id));
-        let label = call.clone();
-        let rename = move |error: ApiError| ApiError { call: call.clone(), ..error };
-        let known = self.client.attachment(&attachment.id).await.map_err(&rename)?;
-        let gone = |message| rename(self.client.error(ApiErrorKind::NotFound, "", message));
-        if known.deleted {
-            return Err(gone("the attachment was redacted"));
-        }
-        let address = known.content_url.ok_or_else(|| gone("the attachment has no content"))?;
-        let size = attachment.size.or(known.size);
-        let announced = Announced { size, ..Announced::of(attachment, label, &["/attachments/"]) };
-        self.client.content(&address, announced).await
+        let call = client::download_call(&attachment.id, id);
+        let named = |error| ApiError { call: call.clone(), ..error };
+        let known = self.client.attachment(&attachment.id).await.map_err(named)?;
+        self.client.open(&known, Announced::of(attachment, call, &client::DOWNLOADS)).await
     }
 
     /// First the file, which waits for an hour at most; then the comment that it rides on. Without the comment nothing is left.
@@ -541,7 +627,19 @@ impl CaseSystem for Zendesk {
 
     async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
         let number = self.client.number(id)?;
-        self.client.update(number, json!({ "priority": self.word(priority) })).await.map(drop)
+        let word = self.word(priority);
+        let changed = self.client.update(number, json!({ "priority": word })).await?;
+        let kept = changed.ticket.get("priority").and_then(Value::as_str).unwrap_or("none");
+        if kept.eq_ignore_ascii_case(&word) {
+            return Ok(());
+        }
+        // Whoever does so does it again: a trigger runs within the update ("About triggers and how they work").
+        let message = format!(
+            "Zendesk keeps the priority {kept} where {word} was set: a trigger sets another one, or the connector's user may not \
+             change this field"
+        );
+        let call = format!("PUT /api/v2/tickets/{number}");
+        Err(self.client.error(ApiErrorKind::Refused, &call, message))
     }
 
     /// Solves it: Zendesk closes solved tickets itself, after days.
@@ -603,6 +701,62 @@ impl CaseSystem for Zendesk {
 }
 
 impl Zendesk {
+    /// What the export of the last hour tells. That it is refused for now stops nothing: all programs of an account share its ten
+    /// calls a minute. What it would have told is asked for again by the next poll.
+    async fn exported<T: Send>(
+        &self,
+        since: DateTime<Utc>,
+        read: impl Fn(Value) -> T + Send,
+    ) -> Result<Vec<T>, ApiError> {
+        let now = self.client.now();
+        let latest = minus(now, EXPORT_DELAY);
+        let start = self.client.export_start(since, minus(now, EXPORT_REACH)).await.min(latest);
+        match self.client.export(start, EXPORT_PAGES, read).await {
+            Ok((exported, complete)) => {
+                self.client.note_export(None).await;
+                if !complete {
+                    tracing::warn!(
+                        tickets = exported.len(),
+                        "more tickets changed than one poll reads: what is left of them is found by the search, which may be late"
+                    );
+                }
+                Ok(exported)
+            }
+            Err(error) if error.status == Some(403) => {
+                let message = format!(
+                    "{}; incremental exports take an administrator: give the connector's agent that role, or set \
+                     company.zendesk.use_incremental_export = false and be content with the search, which may be late",
+                    error.message
+                );
+                Err(ApiError { message, ..error })
+            }
+            Err(error) if error.kind == ApiErrorKind::Unauthorized => Err(error),
+            Err(error) => {
+                self.client.note_export(Some(start)).await;
+                tracing::warn!(
+                    %error,
+                    "the incremental export was refused: until it is not, changes are found by the search, which may be late"
+                );
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// Names and sizes of the connector's own files on the tickets that a comment says were merged into this one.
+    async fn moved_along(&self, ticket: u64, comment: &wire::Comment) -> Result<Vec<NameAndSize>, ApiError> {
+        if comment.attachments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(absorbed) = closing::absorbed(ticket, comment, &body(comment, false)) else {
+            return Ok(Vec::new());
+        };
+        let mut moved = Vec::new();
+        for from in absorbed.from {
+            moved.extend(self.client.own_files(from).await?.iter().cloned());
+        }
+        Ok(moved)
+    }
+
     /// The comment that came with a change.
     fn added(&self, ticket: u64, changed: &Changed) -> Result<AddedComment, ApiError> {
         changed.comment().ok_or_else(|| {
@@ -660,6 +814,29 @@ fn author(comment: &wire::Comment, comments: &Comments) -> String {
     comment.author_id.and_then(|author| comments.names.get(&author).cloned()).unwrap_or_default()
 }
 
+/// Internal, unless it is said to be public (`R29`).
 fn visibility(comment: &wire::Comment) -> Visibility {
-    if comment.public { Visibility::Public } else { Visibility::Internal }
+    if comment.public == Some(true) { Visibility::Public } else { Visibility::Internal }
+}
+
+/// Whether a file is one of those.
+fn is_among(files: &[NameAndSize], attachment: &wire::Attachment) -> bool {
+    files.iter().any(|(name, size)| *name == attachment.file_name && *size == attachment.size)
+}
+
+/// What the rights to a ticket hang on, if the connector's user does not see all of them (`R26`).
+fn scope(me: &User, ticket: &Ticket) -> Option<String> {
+    let named =
+        |what: &str, id: Option<u64>| id.map_or_else(|| format!("no {what}"), |id| format!("{what} {id}"));
+    match me.ticket_restriction.as_deref() {
+        Some("organization") => Some(named("organization", ticket.organization_id)),
+        Some(_) => Some(named("group", ticket.group_id)),
+        None if me.restricted_agent => Some(named("group", ticket.group_id)),
+        None => None,
+    }
+}
+
+/// A time so much earlier; the beginning of the calendar is the beginning of it.
+fn minus(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+    at.checked_sub_signed(by).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }

@@ -32,14 +32,22 @@ pub(super) struct Ticket {
     pub(super) priority: Option<String>,
     pub(super) external_id: Option<String>,
     pub(super) assignee_id: Option<u64>,
+    /// Whoever made it; the author of the first comment.
+    pub(super) submitter_id: Option<u64>,
+    pub(super) group_id: Option<u64>,
+    pub(super) organization_id: Option<u64>,
+    /// Which of the account's own statuses it has; `status` is that one's category.
+    pub(super) custom_status_id: Option<u64>,
     pub(super) created_at: Option<DateTime<Utc>>,
     /// As it was written, for `updated_stamp`.
     pub(super) updated_stamp: Option<String>,
     pub(super) updated_at: Option<DateTime<Utc>>,
-    /// Whether any comment is public.
-    pub(super) is_public: Option<bool>,
+    tags: Vec<String>,
     custom_fields: HashMap<u64, Value>,
 }
+
+/// Tag of a ticket that was merged into another one (*Merging tickets*, support.zendesk.com).
+const CLOSED_BY_MERGE: &str = "closed_by_merge";
 
 impl Ticket {
     pub(super) fn read(value: &Value) -> Result<Self, WireError> {
@@ -61,10 +69,20 @@ impl Ticket {
             priority: text(object, "priority")?,
             external_id: text(object, "external_id")?,
             assignee_id: number(object, "assignee_id"),
+            submitter_id: number(object, "submitter_id"),
+            group_id: number(object, "group_id"),
+            organization_id: number(object, "organization_id"),
+            custom_status_id: number(object, "custom_status_id"),
             created_at: time(object, "created_at")?,
             updated_stamp: text(object, "updated_at")?,
             updated_at: time(object, "updated_at")?,
-            is_public: object.get("is_public").and_then(Value::as_bool),
+            tags: object
+                .get("tags")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(|tag| tag.as_str().map(str::to_owned))
+                .collect(),
             custom_fields,
         })
     }
@@ -85,6 +103,12 @@ impl Ticket {
     /// Closed: final.
     pub(super) fn is_closed(&self) -> bool {
         self.status.as_deref() == Some("closed")
+    }
+
+    /// Whether it was merged into another ticket. Merging closes a ticket at once; a ticket that is open again, or a follow-up
+    /// ticket, may have the tag from before.
+    pub(super) fn is_merged(&self) -> bool {
+        self.is_closed() && self.tags.iter().any(|tag| tag == CLOSED_BY_MERGE)
     }
 
     /// Whether a checkbox is on.
@@ -110,7 +134,9 @@ pub(super) struct Comment {
     pub(super) body: Option<String>,
     pub(super) html_body: Option<String>,
     pub(super) plain_body: Option<String>,
-    pub(super) public: bool,
+    /// Whether the requester sees it (`R29`): only where it says so. `None`: it does not say, or not in a way that is known.
+    pub(super) public: Option<bool>,
+    pub(super) via: Via,
     pub(super) created_at: Option<DateTime<Utc>>,
     /// Each read alone; what cannot be read is an error of its own.
     pub(super) attachments: Vec<Result<Attachment, WireError>>,
@@ -131,11 +157,35 @@ impl Comment {
             body: text(object, "body")?,
             html_body: text(object, "html_body")?,
             plain_body: text(object, "plain_body")?,
-            // What does not say that it is public is not shown to anybody else.
-            public: object.get("public").and_then(Value::as_bool).unwrap_or(false),
+            public: object.get("public").and_then(Value::as_bool),
+            via: Via::read(object.get("via")),
             created_at: time(object, "created_at")?,
             attachments,
         })
+    }
+}
+
+/// How a comment came about, as far as merging goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Via {
+    /// It tells of a merge.
+    pub(super) merge: bool,
+    /// Tickets that it says it comes from.
+    pub(super) from: Vec<u64>,
+}
+
+impl Via {
+    /// "Via types" has `merge`, number 19, as a channel. In exports of tickets, the relation of the source says so instead
+    /// (`source.rel`), and `source.from.ticket_ids` which tickets; neither is in "Via object reference" (developer.zendesk.com).
+    fn read(via: Option<&Value>) -> Self {
+        const NUMBER: u64 = 19;
+        let Some(via) = via else { return Self::default() };
+        let is_merge = |value: &Value| value.as_str() == Some("merge") || value.as_u64() == Some(NUMBER);
+        let merge = ["/channel", "/source/rel"].iter().any(|at| via.pointer(at).is_some_and(is_merge));
+        let several = via.pointer("/source/from/ticket_ids").and_then(Value::as_array);
+        let one = via.pointer("/source/from/ticket_id");
+        let from = several.into_iter().flatten().chain(one).filter_map(Value::as_u64).collect();
+        Self { merge, from }
     }
 }
 
@@ -209,7 +259,13 @@ impl Changed {
 /// empty page.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
-    #[serde(alias = "comments", alias = "results", alias = "tickets", alias = "ticket_fields")]
+    #[serde(
+        alias = "comments",
+        alias = "results",
+        alias = "tickets",
+        alias = "ticket_fields",
+        alias = "custom_statuses"
+    )]
     pub(super) items: Vec<Value>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) users: Vec<User>,
@@ -242,8 +298,35 @@ pub(super) struct User {
     pub(super) role: String,
     #[serde(deserialize_with = "or_default")]
     pub(super) only_private_comments: bool,
+    /// Whether a role or a restriction keeps tickets from the agent.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) restricted_agent: bool,
     /// Which tickets the agent sees; absent: all.
     pub(super) ticket_restriction: Option<String>,
+}
+
+/// Role of a customer, who may not use the API's calls for agents.
+const END_USER: &str = "end-user";
+
+impl User {
+    pub(super) fn is_end_user(&self) -> bool {
+        self.role == END_USER
+    }
+
+    /// Whether it is one of the house: a role that Zendesk knows, and not a customer's.
+    pub(super) fn is_staff(&self) -> bool {
+        matches!(self.role.as_str(), "agent" | "admin")
+    }
+}
+
+/// One of the account's own statuses.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CustomStatus {
+    pub(super) id: u64,
+    /// As agents see it.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) agent_label: String,
 }
 
 /// A field of tickets.
@@ -314,7 +397,7 @@ mod tests {
         let whole = json!({
             "id": 7, "subject": "S", "description": "D", "status": "solved", "priority": "high", "external_id": "x",
             "assignee_id": 5, "created_at": "2026-11-24T13:00:00Z", "updated_at": "2026-11-24T13:00:00Z",
-            "is_public": true, "custom_fields": [{"id": 1, "value": true}],
+            "tags": ["a"], "custom_fields": [{"id": 1, "value": true}],
         });
         assert!(Ticket::read(&whole).unwrap().is_checked(1));
         for field in whole.as_object().unwrap().keys() {
@@ -327,7 +410,7 @@ mod tests {
             }
         }
         let comment = Comment::read(&json!({"id": 1, "attachments": [{"id": 2}, {}]})).unwrap();
-        assert!(!comment.public, "what does not say so is not public");
+        assert_eq!(comment.public, None, "what does not say so is not public");
         assert!(comment.attachments[0].is_ok() && comment.attachments[1].is_err());
     }
 

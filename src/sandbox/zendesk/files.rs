@@ -4,7 +4,7 @@ use std::io;
 
 use axum::extract::{DefaultBodyLimit, Path, Query as Params, Request, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
 use serde_json::json;
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::rest::{Base, Refusal, UPLOAD_AGE};
+use super::settings::Spoilt;
 use super::state::{Attachment, Upload};
 use super::{SandboxZendesk, new_attachment};
 use crate::sandbox::blobs;
@@ -35,6 +36,21 @@ pub(super) fn routes() -> Router<SandboxZendesk> {
     Router::new()
         .route("/attachments/token/{token}", get(content))
         .route("/attachments/token/{token}/", get(content))
+        .route(SIGN_ON, get(sign_on))
+}
+
+/// Where Zendesk sends whoever has to sign in.
+const SIGN_ON: &str = "/auth/v2/login/signin";
+
+async fn sign_on() -> Html<String> {
+    Html(sign_on_page(0))
+}
+
+/// A page to sign in on, of so many bytes at least.
+fn sign_on_page(size: usize) -> String {
+    let page =
+        "<!DOCTYPE html>\n<html><head><title>Sign in to Sandbox</title></head><body>Sign in</body></html>\n";
+    format!("{page:<size$}")
 }
 
 pub(super) fn content_router(zendesk: &SandboxZendesk) -> Router {
@@ -140,19 +156,29 @@ async fn attachment(
 ) -> Result<Response, Refusal> {
     let state = zendesk.state();
     // One on a ticket that the asking user may not see is not there.
-    let hidden = state.attachment(id).is_some_and(|(ticket, _, _)| !ticket.visible || ticket.deleted);
+    let hidden = state.attachment(id).is_some_and(|(ticket, _, _)| !state.shows(ticket) || ticket.deleted);
     let found = state.any_attachment(|known| known.id == id).filter(|_| !hidden);
     let found = found.ok_or_else(Refusal::not_found)?;
     Ok(Json(json!({"attachment": zendesk.wire(&base).attachment(found)})).into_response())
 }
 
-/// The address that an attachment names: whoever knows it may follow it.
+/// The address that an attachment names. Whoever is not signed in is sent to the page for that: files of end users are private
+/// since June 2026 ("Announcing end-user private attachments"), and here all are, as with "Allow secure downloads".
 async fn content(
     Shared(zendesk): Shared<SandboxZendesk>,
     Path(token): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    if !zendesk.knows(&headers) {
+        return Ok((StatusCode::FOUND, [(header::LOCATION, SIGN_ON)]).into_response());
+    }
     let found = zendesk.state().any_attachment(|known| known.token == token).cloned();
     let found = found.filter(|found| !found.deleted).ok_or_else(Refusal::not_found)?;
+    if found.malware {
+        // "redirected to a page which indicates that the file has been deemed malicious" (community, "What is the Malware Scanning").
+        let page = "<!DOCTYPE html>\n<html><body>This file has been deemed malicious.</body></html>\n";
+        return Ok(Html(page).into_response());
+    }
     let base = zendesk.0.content_base.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let Some(base) = base else { return deliver(&zendesk, &found) };
     let expires = (zendesk.now() + chrono::Duration::minutes(LINK_MINUTES)).timestamp();
@@ -162,13 +188,25 @@ async fn content(
 }
 
 fn deliver(zendesk: &SandboxZendesk, attachment: &Attachment) -> Result<Response, Refusal> {
+    match attachment.spoilt {
+        Some(Spoilt::Status(status)) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
+            return Err(Refusal::new(status, "Spoilt", "The content is not handed out"));
+        }
+        Some(Spoilt::SignOn) => {
+            let page = sign_on_page(usize::try_from(attachment.size).unwrap_or_default());
+            return Ok(Html(page).into_response());
+        }
+        Some(Spoilt::OtherSize(size)) => return Ok(vec![b'x'; size].into_response()),
+        None => {}
+    }
     let body =
-        zendesk.0.blobs.body(&attachment.id.to_string(), attachment.computed()).map_err(
-            |error| match error.kind() {
+        zendesk.0.blobs.body(&attachment.blob(), attachment.computed()).map_err(|error| {
+            match error.kind() {
                 io::ErrorKind::NotFound => Refusal::not_found(),
                 _ => Refusal::internal(&error),
-            },
-        )?;
+            }
+        })?;
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     let mime_type = HeaderValue::from_str(&attachment.mime_type)

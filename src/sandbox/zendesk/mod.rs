@@ -15,6 +15,7 @@
 //! text       Markdown, HTML and placeholders
 //! wire       JSON out
 //! pages      the pages for people
+//! steering   what it does wrong on request, over HTTP
 //! ```
 
 mod files;
@@ -23,6 +24,7 @@ mod query;
 mod rest;
 mod settings;
 mod state;
+mod steering;
 mod text;
 mod wire;
 
@@ -37,8 +39,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-pub use self::settings::{SandboxZendeskAuth, SandboxZendeskSettings};
-use self::state::{Attachment, Document, Draft, State, Words};
+pub use self::settings::{SandboxZendeskAuth, SandboxZendeskSettings, SandboxZendeskSwitches, Spoilt};
+use self::state::{API, Attachment, Document, Draft, MergeWords, State, Words};
 use super::blobs::{self, Blobs};
 use super::faults::Faults;
 use crate::clock::SharedClock;
@@ -67,6 +69,7 @@ struct Inner {
     /// What the links to that host are made with.
     content_secret: [u8; 16],
     calls: Mutex<Calls>,
+    switches: Mutex<SandboxZendeskSwitches>,
 }
 
 /// When there were calls that are counted.
@@ -87,6 +90,9 @@ pub enum SandboxZendeskError {
         /// Its ID or name.
         name: String,
     },
+    /// Two tickets cannot be merged.
+    #[error("the sandbox Zendesk cannot merge these tickets: {0}")]
+    Unmergeable(&'static str),
     /// A closed ticket takes no change, from nobody.
     #[error("ticket {0} of the sandbox Zendesk is closed: it takes no change any more")]
     Closed(String),
@@ -268,12 +274,23 @@ impl SandboxZendesk {
             content_base: Mutex::default(),
             content_secret: rand::random(),
             calls: Mutex::default(),
+            switches: Mutex::default(),
         }))
     }
 
     /// How it was set up.
     pub fn settings(&self) -> &SandboxZendeskSettings {
         &self.0.settings
+    }
+
+    /// What it does wrong while it answers 200.
+    pub fn switches(&self) -> SandboxZendeskSwitches {
+        *self.0.switches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes that.
+    pub fn set_switches(&self, switches: SandboxZendeskSwitches) {
+        *self.0.switches.lock().unwrap_or_else(PoisonError::into_inner) = switches;
     }
 
     /// What makes it misbehave, and the log of the calls it got.
@@ -283,7 +300,7 @@ impl SandboxZendesk {
 
     /// The REST API, the pages for people, and the faults around both.
     pub fn router(&self) -> Router {
-        let router = self.0.faults.wrap(rest::router(self), rest::error_body);
+        let router = self.0.faults.wrap(rest::router(self), rest::error_body).merge(steering::routes(self));
         Faults::dated(router, Arc::clone(&self.0.clock))
     }
 
@@ -335,6 +352,7 @@ impl SandboxZendesk {
             let doc = Document {
                 subject: ticket.subject,
                 status: "open".to_owned(),
+                custom_status: None,
                 priority,
                 kind: None,
                 external_id: ticket.external_id,
@@ -349,6 +367,7 @@ impl SandboxZendesk {
                 author: requester,
                 words: Words::Markdown(ticket.description),
                 public: ticket.public,
+                via: API,
                 attachments: Vec::new(),
             };
             Ok(state.create(requester, doc, first, now).to_string())
@@ -383,7 +402,13 @@ impl SandboxZendesk {
             let id = changeable(state, ticket)?;
             let author = state.user(author, now);
             let words = Words::Markdown(body.to_owned());
-            state.update(id, author, now, Some(Draft { author, words, public, attachments }), |_| {});
+            state.update(
+                id,
+                author,
+                now,
+                Some(Draft { author, words, public, via: API, attachments }),
+                |_| {},
+            );
             let added = state.tickets.get(&id).and_then(|ticket| ticket.comments.last());
             added.map(|comment| comment.id.to_string()).ok_or_else(|| missing("ticket", ticket))
         })?
@@ -481,6 +506,38 @@ impl SandboxZendesk {
         self.edit(ticket, |doc| status.clone_into(&mut doc.status))
     }
 
+    /// Solves a ticket with one of the account's own statuses, by what agents call it: `Cancelled by customer`, `Duplicate`.
+    pub fn set_custom_status(&self, ticket: &str, label: &str) -> Result<(), SandboxZendeskError> {
+        let known = state::CUSTOM_STATUSES.iter().find(|(.., known)| *known == label);
+        let (id, category, _) = known.ok_or_else(|| missing("status", label))?;
+        self.edit(ticket, |doc| {
+            (*category).clone_into(&mut doc.status);
+            doc.custom_status = Some(*id);
+        })
+    }
+
+    /// Sets the tags.
+    pub fn set_tags(&self, ticket: &str, tags: &[&str]) -> Result<(), SandboxZendeskError> {
+        self.edit(ticket, |doc| doc.tags = tags.iter().map(|tag| (*tag).to_owned()).collect())
+    }
+
+    /// Gives a ticket to a group.
+    pub fn set_group(&self, ticket: &str, group: u64) -> Result<(), SandboxZendeskError> {
+        self.edit(ticket, |doc| doc.group = Some(group))
+    }
+
+    /// Merges a ticket into another one, as an agent does in the workspace, with its words. The comments are public if both tickets
+    /// are.
+    pub fn merge(&self, from: &str, into: &str, agent: &str) -> Result<(), SandboxZendeskError> {
+        let now = self.now();
+        self.change(|state| {
+            let (from, into) = (known(state, from)?, known(state, into)?);
+            let who = state.user(agent, now);
+            let words = MergeWords { target_public: true, source_public: true, ..MergeWords::default() };
+            state.merge(from, into, who, &words, now).map_err(SandboxZendeskError::Unmergeable)
+        })?
+    }
+
     /// Puts the flag `synchronizeWithGoogleCloudSupport` on or takes it off.
     pub fn set_flag(&self, ticket: &str, on: bool) -> Result<(), SandboxZendeskError> {
         self.edit(ticket, |doc| {
@@ -510,6 +567,49 @@ impl SandboxZendesk {
         self.change(|state| {
             let id = known(state, ticket)?;
             delete(state, id, now);
+            Ok(())
+        })?
+    }
+
+    /// Brings a deleted ticket back.
+    pub fn restore_ticket(&self, ticket: &str) -> Result<(), SandboxZendeskError> {
+        let now = self.now();
+        self.change(|state| {
+            let id: u64 = ticket.parse().map_err(|_| missing("ticket", ticket))?;
+            let deleted = state.tickets.get_mut(&id).filter(|ticket| ticket.deleted);
+            let found = deleted.ok_or_else(|| missing("ticket", ticket))?;
+            found.deleted = false;
+            found.touch(now);
+            Ok(())
+        })?
+    }
+
+    /// Restricts the asking user, who is an agent then, to the tickets of these groups; or lets it see all again.
+    pub fn restrict_to_groups(&self, groups: Option<&[u64]>) -> Result<(), SandboxZendeskError> {
+        self.change(|state| state.groups = groups.map(|groups| groups.iter().copied().collect()))
+    }
+
+    /// Sends something else instead of a file's content, or the content again.
+    pub fn spoil(&self, attachment: &str, spoilt: Option<Spoilt>) -> Result<(), SandboxZendeskError> {
+        self.change_attachment(attachment, |attachment| attachment.spoilt = spoilt)
+    }
+
+    /// Finds malware in a file, or not.
+    pub fn set_malware(&self, attachment: &str, found: bool) -> Result<(), SandboxZendeskError> {
+        self.change_attachment(attachment, |attachment| attachment.malware = found)
+    }
+
+    fn change_attachment(
+        &self,
+        attachment: &str,
+        change: impl FnOnce(&mut Attachment),
+    ) -> Result<(), SandboxZendeskError> {
+        self.change(|state| {
+            let id: u64 = attachment.parse().map_err(|_| missing("attachment", attachment))?;
+            let hanging = state.tickets.values_mut().flat_map(|ticket| &mut ticket.comments);
+            let mut files = hanging.flat_map(|comment| &mut comment.attachments);
+            let found = files.find(|file| file.id == id).ok_or_else(|| missing("attachment", attachment))?;
+            change(found);
             Ok(())
         })?
     }
@@ -551,7 +651,7 @@ impl SandboxZendesk {
     /// An attachment's content; `None` if there is no such attachment.
     pub fn attachment_bytes(&self, attachment: &str) -> Option<Vec<u8>> {
         let attachment = self.attachment(attachment)?;
-        self.0.blobs.read(&attachment.id.to_string(), attachment.computed()).ok().map(|bytes| bytes.to_vec())
+        self.0.blobs.read(&attachment.blob(), attachment.computed()).ok().map(|bytes| bytes.to_vec())
     }
 
     /// The SHA-256 of an attachment's content, lower-case hex.
@@ -640,6 +740,9 @@ fn new_attachment(id: u64, file_name: &str, mime_type: &str, size: u64) -> Attac
         synthetic: None,
         inline: false,
         deleted: false,
+        malware: false,
+        spoilt: None,
+        copy_of: None,
     }
 }
 

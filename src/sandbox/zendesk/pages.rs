@@ -23,13 +23,14 @@ pub(super) fn routes() -> Router<SandboxZendesk> {
         .route("/agent/tickets/{id}", get(show))
         .route("/agent/tickets/{id}/comments", post(comment))
         .route("/agent/tickets/{id}/fields", post(fields))
+        .route("/agent/tickets/{id}/merge", post(merge))
 }
 
 impl IntoResponse for SandboxZendeskError {
     fn into_response(self) -> Response {
         let status = match self {
             Self::Missing { .. } => StatusCode::NOT_FOUND,
-            Self::Closed(_) => StatusCode::CONFLICT,
+            Self::Closed(_) | Self::Unmergeable(_) => StatusCode::CONFLICT,
             Self::Storage { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         problem(SITE, status, &self.to_string())
@@ -141,6 +142,11 @@ fn forms(ticket: &TicketView) -> Markup {
             label { "Synchronize with Google" input type="checkbox" name="flagged" value="on" checked[ticket.flagged]; }
             button { "Save" }
         }
+        h2 { "Merge into another ticket" }
+        form method="post" action={ (action) "/merge" } {
+            label { "Its number" input type="text" name="into" required; }
+            button { "Merge" }
+        }
     }
 }
 
@@ -170,6 +176,21 @@ async fn comment(
         zendesk.internal_comment(&id, PERSON, &form.body)?;
     }
     Ok(to_ticket(&id))
+}
+
+#[derive(Deserialize)]
+struct MergeForm {
+    into: String,
+}
+
+async fn merge(
+    State(zendesk): State<SandboxZendesk>,
+    Path(id): Path<String>,
+    Form(form): Form<MergeForm>,
+) -> Result<Redirect, SandboxZendeskError> {
+    let into = form.into.trim().trim_start_matches('#');
+    zendesk.merge(&id, into, PERSON)?;
+    Ok(to_ticket(into))
 }
 
 #[derive(Deserialize)]

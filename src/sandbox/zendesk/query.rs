@@ -95,6 +95,10 @@ impl Term {
             }
             "external_id" => doc.external_id.as_deref().is_some_and(|own| own.to_lowercase() == value),
             "tags" => doc.tags.contains(&value),
+            "has_attachment" => {
+                let has = ticket.comments.iter().any(|comment| !comment.attachments.is_empty());
+                has.to_string() == value
+            }
             "subject" => contains_words(&doc.subject, &value),
             "fieldvalue" => doc.custom.values().any(|own| holds(own, &value)),
             "id" | "ticket_id" => ticket.id.to_string() == value,

@@ -7,7 +7,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query as Params, Request, State as S
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use axum::{Json, body::Bytes};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -19,7 +19,8 @@ use tower::ServiceExt as _;
 use super::query::Query;
 use super::settings::SandboxZendeskAuth;
 use super::state::{
-    ACCOUNT_ID, Document, Draft, PRIORITIES, Remembered, STATUSES, State, Ticket, Words, wire_time,
+    ACCOUNT_ID, API, CUSTOM_STATUSES, Document, Draft, MergeWords, PRIORITIES, Remembered, STATUSES, State,
+    Ticket, Words, wire_time,
 };
 use super::wire::Wire;
 use super::{FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, SandboxZendesk, delete, files, pages, redact};
@@ -86,6 +87,7 @@ pub(super) fn router(zendesk: &SandboxZendesk) -> Router {
         .route("/tickets/count", get(count_tickets))
         .route("/tickets/show_many", get(show_many_tickets))
         .route("/tickets/{id}", get(ticket).put(update_ticket).delete(delete_ticket))
+        .route("/tickets/{id}/merge", post(merge))
         .route("/tickets/{id}/comments", get(comments))
         .route("/tickets/{id}/comments/{comment}/make_private", put(make_private))
         .route("/tickets/{id}/comments/{comment}/attachments/{attachment}/redact", put(redact_attachment))
@@ -95,6 +97,8 @@ pub(super) fn router(zendesk: &SandboxZendesk) -> Router {
         .route("/search/count", get(count_search))
         .route("/search/export", get(search_export))
         .route("/incremental/tickets/cursor", get(incremental_cursor))
+        .route("/deleted_tickets/{id}/restore", put(restore_ticket))
+        .route("/custom_statuses", get(custom_statuses))
         .route("/ticket_fields", get(ticket_fields))
         .route("/ticket_fields/{id}", get(ticket_field))
         .route("/account/settings", get(account_settings))
@@ -135,8 +139,7 @@ async fn unknown() -> Refusal {
 
 async fn gate(Shared(zendesk): Shared<SandboxZendesk>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let allowed = is_let_in(&zendesk.settings().auth, request.headers());
-    if !allowed {
+    if !zendesk.knows(request.headers()) {
         // Whoever is not known is still told who they are: nobody (reference of users, "Show Self").
         if path.ends_with("/users/me") {
             let nobody = json!({"user": {
@@ -147,6 +150,10 @@ async fn gate(Shared(zendesk): Shared<SandboxZendesk>, mut request: Request, nex
         }
         let body = json!({"error": "Couldn't authenticate you"});
         return (StatusCode::UNAUTHORIZED, Json(body)).into_response();
+    }
+    if zendesk.switches().end_user && !path.ends_with("/users/me") {
+        let body = json!({"error": {"title": "Forbidden", "message": "You do not have access to this page. Please contact the account owner of this help desk for further help."}});
+        return (StatusCode::FORBIDDEN, Json(body)).into_response();
     }
     let base = base(request.headers());
     request.extensions_mut().insert(Base(base));
@@ -234,7 +241,12 @@ impl SandboxZendesk {
     }
 
     pub(super) fn wire<'a>(&'a self, base: &'a Base) -> Wire<'a> {
-        Wire { base: &base.0, settings: self.settings() }
+        Wire { base: &base.0, settings: self.settings(), switches: self.switches() }
+    }
+
+    /// Whether a request has credentials that are known.
+    pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
+        !self.switches().anonymous && is_let_in(&self.settings().auth, headers)
     }
 
     /// Changes the state; a change that is refused has changed nothing.
@@ -246,11 +258,11 @@ impl SandboxZendesk {
 /// A ticket that the asking user may see.
 fn seen<'a>(state: &'a State, id: &str) -> Result<&'a Ticket, Refusal> {
     let ticket = id.parse().ok().and_then(|id: u64| state.tickets.get(&id));
-    ticket.filter(|ticket| ticket.visible && !ticket.deleted).ok_or_else(Refusal::not_found)
+    ticket.filter(|ticket| state.shows(ticket) && !ticket.deleted).ok_or_else(Refusal::not_found)
 }
 
 fn visible(state: &State) -> impl Iterator<Item = &Ticket> {
-    state.tickets.values().filter(|ticket| ticket.visible && !ticket.deleted)
+    state.tickets.values().filter(|ticket| state.shows(ticket) && !ticket.deleted)
 }
 
 // ---------------------------------------------------------------- pages
@@ -427,6 +439,7 @@ async fn create_ticket(
         let mut doc = Document {
             subject: String::new(),
             status: "new".to_owned(),
+            custom_status: None,
             priority: None,
             kind: None,
             external_id: None,
@@ -540,7 +553,7 @@ fn draft(
     if !state.users.contains_key(&author) {
         return Err(Refusal::invalid("comment", "Author: is invalid"));
     }
-    Ok(Some(Draft { author, words, public, attachments }))
+    Ok(Some(Draft { author, words, public, via: API, attachments }))
 }
 
 /// What hangs on a comment waits for none any more.
@@ -566,6 +579,14 @@ fn read_fields(sent: &Map<String, Value>, doc: &mut Document) -> Result<(), Refu
                     ));
                 }
                 status.clone_into(&mut doc.status);
+            }
+            "custom_status_id" => {
+                let id = value.as_u64().unwrap_or_default();
+                let known = CUSTOM_STATUSES.iter().find(|(known, ..)| *known == id);
+                let (_, category, _) =
+                    known.ok_or_else(|| Refusal::invalid("custom_status_id", "Custom status: is invalid"))?;
+                (*category).clone_into(&mut doc.status);
+                doc.custom_status = Some(id);
             }
             "priority" => match value.as_str() {
                 None | Some("" | "-") => doc.priority = None,
@@ -723,6 +744,76 @@ async fn delete_ticket(Shared(zendesk): Shared<SandboxZendesk>, Path(id): Path<S
         Ok(())
     })?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// "Restore a Previously Deleted Ticket", reference.
+async fn restore_ticket(Shared(zendesk): Shared<SandboxZendesk>, Path(id): Path<String>) -> Answer {
+    zendesk.restore_ticket(&id).map_err(|_| Refusal::not_found())?;
+    Ok(StatusCode::OK.into_response())
+}
+
+/// "Merge Tickets into Target Ticket", reference: a job does it, which here is done when it is told of.
+async fn merge(
+    Shared(zendesk): Shared<SandboxZendesk>,
+    axum::Extension(base): Extended,
+    Path(id): Path<String>,
+    bytes: Bytes,
+) -> Answer {
+    let sent = body(&bytes)?;
+    let text = |key: &str| sent.get(key).and_then(Value::as_str).map(str::to_owned);
+    let is = |key: &str| sent.get(key).and_then(Value::as_bool).unwrap_or(false);
+    let words = MergeWords {
+        // Without words, there is no comment worth the name; Zendesk recommends them.
+        target: Some(text("target_comment").unwrap_or_else(|| "Merged.".to_owned())),
+        source: Some(text("source_comment").unwrap_or_else(|| "Merged.".to_owned())),
+        target_public: is("target_comment_is_public"),
+        source_public: is("source_comment_is_public"),
+    };
+    let ids: Vec<u64> =
+        sent.get("ids").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_u64).collect();
+    let now = zendesk.now();
+    let results = zendesk.try_change(|state| {
+        let into = seen(state, &id)?.id;
+        let results: Vec<Value> = ids
+            .iter()
+            .map(|from| {
+                let merged = seen(state, &from.to_string())
+                    .map(|_| ())
+                    .map_err(|_| "Ticket not found")
+                    .and_then(|()| state.merge(*from, into, ACCOUNT_ID, &words, now));
+                match merged {
+                    Ok(()) => json!({"id": from, "action": "update", "status": "Updated", "success": true}),
+                    Err(why) => json!({"id": from, "action": "update", "success": false, "error": why}),
+                }
+            })
+            .collect();
+        Ok(results)
+    })?;
+    let job = hex::encode(rand::random::<[u8; 16]>());
+    Ok(ok(json!({"job_status": {
+        "id": job,
+        "url": format!("{}/api/v2/job_statuses/{job}.json", base.0),
+        "status": "completed",
+        "total": ids.len(),
+        "progress": ids.len(),
+        "message": null,
+        "results": results,
+    }})))
+}
+
+async fn custom_statuses() -> Response {
+    let statuses: Vec<Value> = CUSTOM_STATUSES
+        .iter()
+        .map(|(id, category, label)| {
+            let is_default =
+                CUSTOM_STATUSES.iter().find(|(_, of, _)| of == category).is_some_and(|first| first.0 == *id);
+            json!({
+                "id": id, "status_category": category, "agent_label": label, "end_user_label": label,
+                "active": true, "default": is_default, "description": "",
+            })
+        })
+        .collect();
+    ok(json!({"custom_statuses": statuses}))
 }
 
 async fn tags(Shared(zendesk): Shared<SandboxZendesk>, Path(id): Path<String>) -> Answer {
@@ -916,7 +1007,7 @@ async fn incremental_cursor(
     axum::Extension(base): Extended,
     Params(asked): Asked,
 ) -> Answer {
-    if !zendesk.settings().admin {
+    if !zendesk.settings().admin || zendesk.state().groups.is_some() {
         let body = json!({"error": {"title": "Forbidden", "message": "You do not have access to this page. Please contact the account owner of this help desk for further help."}});
         return Err(Refusal(StatusCode::FORBIDDEN, body));
     }
@@ -959,7 +1050,7 @@ async fn incremental_cursor(
     let mut changed: Vec<&Ticket> = state
         .tickets
         .values()
-        .filter(|ticket| ticket.visible && ticket.generated <= now - EXPORT_DELAY)
+        .filter(|ticket| state.shows(ticket) && ticket.generated <= now - EXPORT_DELAY)
         .filter(|ticket| (ticket.generated.timestamp(), ticket.id) > from)
         .collect();
     changed.sort_by_key(|ticket| (ticket.generated, ticket.id));
@@ -1032,7 +1123,7 @@ async fn user(
 fn shown_user(zendesk: &SandboxZendesk, base: &Base, id: u64) -> Answer {
     let state = zendesk.state();
     let user = state.users.get(&id).ok_or_else(Refusal::not_found)?;
-    Ok(ok(json!({"user": zendesk.wire(base).user(user)})))
+    Ok(ok(json!({"user": zendesk.wire(base).user(&state, user)})))
 }
 
 async fn users(
@@ -1043,7 +1134,7 @@ async fn users(
     let state = zendesk.state();
     let items: Vec<_> = state.users.values().map(|user| (user.id, user)).collect();
     let wire = zendesk.wire(&base);
-    listing(&zendesk, &asked, (&base, "users"), "users", &items, |user| wire.user(user)).map(ok)
+    listing(&zendesk, &asked, (&base, "users"), "users", &items, |user| wire.user(&state, user)).map(ok)
 }
 
 async fn show_many_users(

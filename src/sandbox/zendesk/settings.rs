@@ -1,4 +1,6 @@
-//! How a sandbox Zendesk is set up: what differs between accounts, plans and roles.
+//! How a sandbox Zendesk is set up: what differs between accounts, plans and roles; and what it does wrong while it answers 200.
+
+use serde::{Deserialize, Serialize};
 
 /// Which callers are let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,4 +64,28 @@ impl Default for SandboxZendeskSettings {
             account: "Casebridge".to_owned(),
         }
     }
+}
+
+/// What a sandbox Zendesk does wrong while it answers 200. Nothing, by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SandboxZendeskSwitches {
+    /// It knows no credentials: a token was revoked, or has expired.
+    pub anonymous: bool,
+    /// The asking user is an end user now.
+    pub end_user: bool,
+    /// Comments do not say whether they are public.
+    pub unmarked: bool,
+}
+
+/// What is sent in place of a file's content, while the file is listed as before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spoilt {
+    /// So a status: 404, 403, 410.
+    Status(u16),
+    /// A page to sign in on, with 200, that is as long as the file.
+    SignOn,
+    /// So many other bytes.
+    OtherSize(usize),
 }

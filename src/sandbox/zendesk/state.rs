@@ -7,6 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::settings::Spoilt;
 use super::text;
 use crate::sandbox::blobs::Computed;
 
@@ -18,6 +19,20 @@ pub(super) const STATUSES: [&str; 6] = ["new", "open", "pending", "hold", "solve
 
 /// The priorities, most urgent first.
 pub(super) const PRIORITIES: [&str; 4] = ["urgent", "high", "normal", "low"];
+
+/// The account's own statuses: ID, category, and what agents call them. The first of each category is its default.
+pub(super) const CUSTOM_STATUSES: [(u64, &str, &str); 7] = [
+    (360_000_000_201, "new", "New"),
+    (360_000_000_202, "open", "Open"),
+    (360_000_000_203, "pending", "Pending"),
+    (360_000_000_204, "hold", "On-hold"),
+    (360_000_000_205, "solved", "Solved"),
+    (360_000_000_206, "solved", "Cancelled by customer"),
+    (360_000_000_207, "solved", "Duplicate"),
+];
+
+/// Tag of a ticket that was merged into another one.
+const CLOSED_BY_MERGE: &str = "closed_by_merge";
 
 /// ID of the asking user, who is there from the beginning.
 pub(super) const ACCOUNT_ID: u64 = 900_001;
@@ -33,6 +48,9 @@ pub(super) struct State {
     pub(super) tickets: BTreeMap<u64, Ticket>,
     pub(super) uploads: BTreeMap<String, Upload>,
     pub(super) idempotent: BTreeMap<String, Remembered>,
+    /// The groups whose tickets the asking user sees; absent: all tickets.
+    #[serde(default)]
+    pub(super) groups: Option<BTreeSet<u64>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,6 +104,9 @@ pub(super) struct Ticket {
 pub(super) struct Document {
     pub(super) subject: String,
     pub(super) status: String,
+    /// One of the account's own statuses, if it is not the default of its category.
+    #[serde(default)]
+    pub(super) custom_status: Option<u64>,
     pub(super) priority: Option<String>,
     pub(super) kind: Option<String>,
     pub(super) external_id: Option<String>,
@@ -107,8 +128,20 @@ pub(super) struct Comment {
     pub(super) body: String,
     pub(super) html: String,
     pub(super) public: bool,
+    /// The channel that it came by.
+    #[serde(default = "api")]
+    pub(super) via: String,
     pub(super) created: DateTime<Utc>,
     pub(super) attachments: Vec<Attachment>,
+}
+
+/// The channel of most comments ("Via types", developer.zendesk.com).
+pub(super) const API: &str = "api";
+/// The channel of the comments of a merge.
+const MERGE: &str = "merge";
+
+fn api() -> String {
+    API.to_owned()
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -125,9 +158,23 @@ pub(super) struct Attachment {
     pub(super) synthetic: Option<u64>,
     pub(super) inline: bool,
     pub(super) deleted: bool,
+    /// Zendesk found malware in it.
+    #[serde(default)]
+    pub(super) malware: bool,
+    /// What is sent instead of its content.
+    #[serde(default)]
+    pub(super) spoilt: Option<Spoilt>,
+    /// The file whose content it has, if that is another one's: a merge copies files.
+    #[serde(default)]
+    pub(super) copy_of: Option<u64>,
 }
 
 impl Attachment {
+    /// What its content is kept under.
+    pub(super) fn blob(&self) -> String {
+        self.copy_of.unwrap_or(self.id).to_string()
+    }
+
     /// What it is computed from, if it is.
     pub(super) fn computed(&self) -> Option<Computed> {
         self.synthetic.map(|seed| Computed { seed, size: self.size })
@@ -156,6 +203,7 @@ pub(super) struct Draft {
     pub(super) author: u64,
     pub(super) words: Words,
     pub(super) public: bool,
+    pub(super) via: &'static str,
     pub(super) attachments: Vec<Attachment>,
 }
 
@@ -170,6 +218,7 @@ impl State {
             tickets: BTreeMap::new(),
             uploads: BTreeMap::new(),
             idempotent: BTreeMap::new(),
+            groups: None,
         };
         state.user(account, now);
         state.role(ACCOUNT_ID, if admin { "admin" } else { "agent" });
@@ -208,6 +257,12 @@ impl State {
         };
         self.users.insert(id, user);
         id
+    }
+
+    /// Whether the asking user may see a ticket.
+    pub(super) fn shows(&self, ticket: &Ticket) -> bool {
+        let in_group = |groups: &BTreeSet<u64>| ticket.doc.group.is_some_and(|group| groups.contains(&group));
+        ticket.visible && self.groups.as_ref().is_none_or(in_group)
     }
 
     pub(super) fn attachment_id(&mut self) -> u64 {
@@ -275,6 +330,7 @@ impl State {
             }));
             ticket.comments.push(comment);
         }
+        let channel = ticket.comments.last().filter(|last| last.audit == audit).map_or(API, |last| &last.via);
         let audit = json!({
             "id": audit,
             "ticket_id": id,
@@ -282,11 +338,71 @@ impl State {
             "author_id": who,
             "metadata": {"system": {}, "custom": {}},
             "events": events,
-            "via": {"channel": "api", "source": {"from": {}, "to": {}, "rel": null}},
+            "via": {"channel": channel, "source": {"from": {}, "to": {}, "rel": null}},
         });
         ticket.audits.push(audit.clone());
         ticket.touch(now);
         Some(audit)
+    }
+
+    /// Merges a ticket into another one: "Merging tickets" (support.zendesk.com). Without words of their own, the comments have those
+    /// of the agents' workspace. Says why, if these two cannot be merged.
+    pub(super) fn merge(
+        &mut self,
+        from: u64,
+        into: u64,
+        who: u64,
+        words: &MergeWords,
+        now: DateTime<Utc>,
+    ) -> Result<(), &'static str> {
+        let (Some(source), Some(target)) = (self.tickets.get(&from), self.tickets.get(&into)) else {
+            return Err("Ticket not found");
+        };
+        if from == into {
+            return Err("A ticket cannot be merged into itself");
+        }
+        if source.is_done() {
+            return Err("The source ticket is solved or closed");
+        }
+        if target.is_done() {
+            return Err("The target ticket is solved or closed");
+        }
+        let all_public = [source, target].iter().all(|ticket| ticket.is_public());
+        let last = source.comments.last().map(|comment| comment.body.clone()).unwrap_or_default();
+        let on_target = words.target.clone().unwrap_or_else(|| {
+            format!(
+                "Request #{from} \"{}\" was closed and merged into this request. Last comment in request #{from}:\n\n{last}",
+                source.doc.subject
+            )
+        });
+        let on_source = words.source.clone().unwrap_or_else(|| {
+            format!("This request was closed and merged into request #{into} \"{}\".", target.doc.subject)
+        });
+        let files: Vec<Attachment> =
+            source.comments.iter().flat_map(|comment| &comment.attachments).cloned().collect();
+        let attachments = files
+            .into_iter()
+            .filter(|file| !file.deleted)
+            .map(|file| Attachment {
+                id: self.attachment_id(),
+                token: hex::encode(rand::random::<[u8; 12]>()),
+                copy_of: Some(file.copy_of.unwrap_or(file.id)),
+                ..file
+            })
+            .collect();
+        let draft = |text: String, public: bool, attachments| Draft {
+            author: who,
+            words: Words::Markdown(text),
+            public: public && all_public,
+            via: MERGE,
+            attachments,
+        };
+        self.update(into, who, now, Some(draft(on_target, words.target_public, attachments)), |_| {});
+        self.update(from, who, now, Some(draft(on_source, words.source_public, Vec::new())), |doc| {
+            "closed".clone_into(&mut doc.status);
+            doc.tags.insert(CLOSED_BY_MERGE.to_owned());
+        });
+        Ok(())
     }
 
     /// Where an attachment hangs: ticket and comment.
@@ -311,11 +427,21 @@ impl State {
     }
 }
 
+/// The comments of a merge.
+#[derive(Debug, Clone, Default)]
+pub(super) struct MergeWords {
+    pub(super) target: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) target_public: bool,
+    pub(super) source_public: bool,
+}
+
 /// Events for the fields that changed.
 fn changes(before: &Document, after: &Document) -> Vec<Value> {
     let mut fields = vec![
         ("subject".to_owned(), json!(before.subject), json!(after.subject)),
         ("status".to_owned(), json!(before.status), json!(after.status)),
+        ("tags".to_owned(), json!(before.tags), json!(after.tags)),
         ("priority".to_owned(), json!(before.priority), json!(after.priority)),
         ("external_id".to_owned(), json!(before.external_id), json!(after.external_id)),
         ("assignee_id".to_owned(), json!(before.assignee), json!(after.assignee)),
@@ -367,6 +493,7 @@ impl Comment {
             body,
             html,
             public: draft.public,
+            via: draft.via.to_owned(),
             created: now,
             attachments: draft.attachments,
         }
@@ -400,6 +527,10 @@ impl Ticket {
 
     pub(super) fn is_closed(&self) -> bool {
         self.doc.status == "closed"
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.doc.status.as_str(), "solved" | "closed")
     }
 
     /// Whether any comment is public.

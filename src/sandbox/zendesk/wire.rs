@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::settings::SandboxZendeskSettings;
-use super::state::{ACCOUNT_ID, Attachment, Comment, Document, State, Ticket, User, wire_time};
+use super::settings::{SandboxZendeskSettings, SandboxZendeskSwitches};
+use super::state::{
+    ACCOUNT_ID, API, Attachment, CUSTOM_STATUSES, Comment, Document, State, Ticket, User, wire_time,
+};
 use super::{FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, text};
 
 /// What every answer is made with.
@@ -13,6 +15,20 @@ pub(super) struct Wire<'a> {
     /// `http://host:port`, as the caller knows this server.
     pub(super) base: &'a str,
     pub(super) settings: &'a SandboxZendeskSettings,
+    pub(super) switches: SandboxZendeskSwitches,
+}
+
+fn via(channel: &str) -> Value {
+    json!({"channel": channel, "source": {"from": {}, "to": {}, "rel": null}})
+}
+
+/// The custom status that a ticket has: one of its category's.
+fn custom_status(doc: &Document) -> Option<u64> {
+    let category = if doc.status == "closed" { "solved" } else { doc.status.as_str() };
+    let of_category =
+        |id: u64| CUSTOM_STATUSES.iter().any(|(known, of, _)| *known == id && *of == category).then_some(id);
+    let default = || CUSTOM_STATUSES.iter().find(|(_, of, _)| *of == category).map(|(id, ..)| *id);
+    doc.custom_status.and_then(of_category).or_else(default)
 }
 
 impl Wire<'_> {
@@ -29,7 +45,7 @@ impl Wire<'_> {
             "url": format!("{}/api/v2/tickets/{}.json", self.base, ticket.id),
             "id": ticket.id,
             "external_id": doc.external_id,
-            "via": {"channel": "api", "source": {"from": {}, "to": {}, "rel": null}},
+            "via": via(API),
             "created_at": wire_time(ticket.created),
             "updated_at": wire_time(doc.updated),
             "generated_timestamp": ticket.generated.timestamp(),
@@ -39,6 +55,7 @@ impl Wire<'_> {
             "description": ticket.description(),
             "priority": doc.priority,
             "status": status,
+            "custom_status_id": custom_status(doc),
             "recipient": null,
             "requester_id": doc.requester,
             "submitter_id": ticket.submitter,
@@ -73,7 +90,7 @@ impl Wire<'_> {
             .filter(|attachment| inline_images || !attachment.inline)
             .map(|attachment| self.attachment(attachment))
             .collect();
-        json!({
+        let mut json = json!({
             "id": comment.id,
             "type": "Comment",
             "author_id": comment.author,
@@ -83,14 +100,20 @@ impl Wire<'_> {
             "public": comment.public,
             "attachments": attachments,
             "audit_id": comment.audit,
-            "via": {"channel": "api", "source": {"from": {}, "to": {}, "rel": null}},
+            "via": via(&comment.via),
             "created_at": wire_time(comment.created),
             "metadata": {"system": {}, "custom": {}},
-        })
+        });
+        if self.switches.unmarked
+            && let Some(fields) = json.as_object_mut()
+        {
+            fields.remove("public");
+        }
+        json
     }
 
     pub(super) fn attachment(&self, attachment: &Attachment) -> Value {
-        let Attachment { id, token, file_name, mime_type, size, inline, deleted, .. } = attachment;
+        let Attachment { id, token, file_name, mime_type, size, inline, deleted, malware, .. } = attachment;
         let name = utf8_percent_encode(file_name, NON_ALPHANUMERIC);
         let content_url = format!("{}/attachments/token/{token}/?name={name}", self.base);
         json!({
@@ -106,19 +129,26 @@ impl Wire<'_> {
             "inline": inline,
             "deleted": deleted,
             "malware_access_override": false,
-            "malware_scan_result": "malware_not_found",
+            "malware_scan_result": if *malware { "malware_found" } else { "malware_not_found" },
             "thumbnails": [],
         })
     }
 
-    pub(super) fn user(&self, user: &User) -> Value {
+    pub(super) fn user(&self, state: &State, user: &User) -> Value {
         let is_account = user.id == ACCOUNT_ID;
+        let restricted = is_account && state.groups.is_some();
+        let role = match user.role.as_str() {
+            _ if is_account && self.switches.end_user => "end-user",
+            // An administrator cannot be restricted.
+            "admin" if restricted => "agent",
+            role => role,
+        };
         json!({
             "id": user.id,
             "url": format!("{}/api/v2/users/{}.json", self.base, user.id),
             "name": user.name,
             "email": user.email,
-            "role": user.role,
+            "role": role,
             "active": true,
             "verified": true,
             "suspended": false,
@@ -130,8 +160,8 @@ impl Wire<'_> {
             "locale_id": 1,
             "moderator": true,
             "only_private_comments": is_account && self.settings.only_private_comments,
-            "restricted_agent": false,
-            "ticket_restriction": null,
+            "restricted_agent": restricted,
+            "ticket_restriction": restricted.then_some("groups"),
             "tags": [],
             "user_fields": {},
         })
@@ -139,7 +169,7 @@ impl Wire<'_> {
 
     pub(super) fn users(&self, state: &State, ids: impl Iterator<Item = u64>) -> Value {
         let ids: std::collections::BTreeSet<u64> = ids.collect();
-        ids.iter().filter_map(|id| state.users.get(id)).map(|user| self.user(user)).collect()
+        ids.iter().filter_map(|id| state.users.get(id)).map(|user| self.user(state, user)).collect()
     }
 
     /// The fields of every ticket: Zendesk's own, which cannot be told apart by kind alone, and the custom ones.

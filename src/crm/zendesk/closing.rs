@@ -1,0 +1,227 @@
+//! How a ticket was closed (`R32`), and what a merge leaves on the two tickets.
+//!
+//! Sources: "Merging tickets" (support.zendesk.com): the ticket that is merged is closed and gets the tag `closed_by_merge`, and both
+//! tickets get a comment that names the other; "Merge Tickets into Target Ticket" (developer.zendesk.com): comments are private
+//! unless asked for otherwise, and the target's has the attachments of the one that was closed. The words of these comments are
+//! those of the agents' workspace in English, as exports of tickets show them. An agent may change them, and another language has
+//! others: there the comment is known by `via`, or by being the last one on the ticket, which a merge closes.
+
+use super::wire::{Comment, Ticket};
+use crate::cases::Closing;
+
+/// What the comment on the ticket that was closed says; the number of the other one follows.
+const INTO_OTHER: &str = "closed and merged into request #";
+/// What the comment on the ticket that is left says.
+const INTO_THIS: &str = "closed and merged into this request";
+/// What stands between that and the last comment of the ticket that was closed.
+const LAST_COMMENT: &str = "Last comment in request #";
+
+/// Beginnings of words in the name of a status that say that the work was not done.
+const CANCELLED: [&str; 8] =
+    ["cancel", "reject", "declin", "withdr", "abandon", "dismiss", "invalid", "obsolete"];
+/// Phrases that say the same.
+const NOT_DONE: [&str; 4] = ["won't", "wont ", "will not", "not planned"];
+/// Beginning of the words that say that another case has the work.
+const DUPLICATE: &str = "duplicat";
+
+/// How a ticket was closed; `None` if it is not. `status` is the name of its custom status.
+///
+/// `closed` says no more than that a ticket is final. Zendesk closes solved tickets by an automation ("About the Support default
+/// automations"), so that one without the tag of a merge was solved before is assumed.
+pub(super) fn of(ticket: &Ticket, status: Option<&str>) -> Option<Closing> {
+    if !ticket.is_done() {
+        return None;
+    }
+    Some(if ticket.is_merged() { Closing::Merged } else { says(status.unwrap_or_default()) })
+}
+
+/// What the name of a status of the category "solved" says.
+fn says(name: &str) -> Closing {
+    let name = name.trim().to_lowercase().replace('\u{2019}', "'");
+    let mut words = name.split(|c: char| !c.is_alphanumeric() && c != '\'');
+    if words.clone().any(|word| word.starts_with(DUPLICATE)) {
+        Closing::Duplicate
+    } else if words.any(|word| CANCELLED.iter().any(|start| word.starts_with(start)))
+        || NOT_DONE.iter().any(|phrase| format!("{name} ").contains(phrase))
+    {
+        Closing::Cancelled
+    } else {
+        Closing::Solved
+    }
+}
+
+/// The ticket that this one was merged into, by its last comments, newest first. `is_staff` says of an author whether that is one
+/// of the house: a customer may write numbers too.
+pub(super) fn merged_into(
+    ticket: u64,
+    newest_first: &[Comment],
+    is_staff: impl Fn(&Comment) -> bool,
+) -> Option<u64> {
+    newest_first.iter().enumerate().find_map(|(at, comment)| {
+        let text = text(comment);
+        if !is_staff(comment) || text.to_ascii_lowercase().contains(INTO_THIS) {
+            return None;
+        }
+        let named = match text.to_ascii_lowercase().find(INTO_OTHER) {
+            // The rest of the text is what a person added.
+            Some(start) => numbers(text.get(start..).unwrap_or_default()).into_iter().take(1).collect(),
+            None if comment.via.merge || at == 0 => numbers(text),
+            None => Vec::new(),
+        };
+        let others: Vec<u64> =
+            named.into_iter().filter(|named| *named != ticket && !comment.via.from.contains(named)).collect();
+        // Of several numbers, nobody can say which is meant.
+        let first = *others.first()?;
+        others.iter().all(|other| *other == first).then_some(first)
+    })
+}
+
+/// What a comment says of a ticket that was merged into the one it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Absorbed {
+    /// The tickets that were merged.
+    pub(super) from: Vec<u64>,
+    /// Where in the text the last comment of that ticket begins, which was written there and not here.
+    pub(super) quoted: Option<usize>,
+}
+
+/// Reads a comment that tells of a ticket that was merged into this one. `None`: it is another comment.
+pub(super) fn absorbed(ticket: u64, comment: &Comment, text: &str) -> Option<Absorbed> {
+    let head_end = text.find(LAST_COMMENT);
+    let head = head_end.map_or(text, |end| &text[..end]);
+    let says_so = head.to_ascii_lowercase().contains(INTO_THIS) && head.trim_start().starts_with("Request");
+    if !says_so && (!comment.via.merge || head.to_ascii_lowercase().contains(INTO_OTHER)) {
+        return None;
+    }
+    let mut from = comment.via.from.clone();
+    from.extend(numbers(head));
+    from.retain(|other| *other != ticket);
+    from.sort_unstable();
+    from.dedup();
+    let quoted = head_end.and_then(|end| {
+        let after = &text[end..];
+        let colon = after.find(':')?;
+        let start = end + colon + 1;
+        Some(start + (text[start..].len() - text[start..].trim_start().len()))
+    });
+    Some(Absorbed { from, quoted })
+}
+
+/// A comment's text, by which a merge is recognised.
+fn text(comment: &Comment) -> &str {
+    comment.plain_body.as_deref().or(comment.body.as_deref()).unwrap_or_default()
+}
+
+/// The numbers after `#`, in order.
+fn numbers(text: &str) -> Vec<u64> {
+    text.split('#')
+        .skip(1)
+        .filter_map(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            rest[..end].parse().ok()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn ticket(status: &str, tags: &[&str]) -> Ticket {
+        Ticket::read(&json!({"id": 7, "status": status, "tags": tags})).unwrap()
+    }
+
+    fn comment(text: &str, via: Value) -> Comment {
+        Comment::read(&json!({"id": 1, "author_id": 5, "plain_body": text, "via": via})).unwrap()
+    }
+
+    #[test]
+    fn a_ticket_tells_how_it_was_closed() {
+        const MERGE: &[&str] = &["x", "closed_by_merge"];
+        for (status, tags, name, expected) in [
+            ("open", &[][..], None, None),
+            ("open", MERGE, None, None),
+            ("pending", &[], Some("Cancelled?"), None),
+            ("solved", &[], None, Some(Closing::Solved)),
+            ("solved", MERGE, None, Some(Closing::Solved)),
+            ("closed", &[], None, Some(Closing::Solved)),
+            ("closed", MERGE, None, Some(Closing::Merged)),
+            ("closed", MERGE, Some("Cancelled"), Some(Closing::Merged)),
+            ("solved", &[], Some("Solved"), Some(Closing::Solved)),
+            ("solved", &[], Some("Waiting for release"), Some(Closing::Solved)),
+            ("solved", &[], Some("Cancelled by customer"), Some(Closing::Cancelled)),
+            ("closed", &[], Some("Request withdrawn"), Some(Closing::Cancelled)),
+            ("solved", &[], Some("Won\u{2019}t do"), Some(Closing::Cancelled)),
+            ("solved", &[], Some("Wont fix"), Some(Closing::Cancelled)),
+            ("solved", &[], Some("Closed as duplicate"), Some(Closing::Duplicate)),
+        ] {
+            assert_eq!(of(&ticket(status, tags), name), expected, "{status} {tags:?} {name:?}");
+        }
+    }
+
+    #[test]
+    fn the_ticket_that_is_left_is_the_one_that_the_merge_names() {
+        let api = json!({"channel": "api", "source": {"rel": null}});
+        let merge = json!({"channel": "merge"});
+        let numbered = json!({"channel": 19});
+        let of_old = json!({"channel": "web", "source": {"from": {"ticket_ids": [3]}, "rel": "merge"}});
+        let outbound = "This request was closed and merged into request #9 \"Disk #2\".";
+        let inbound =
+            "Request #3 \"x\" was closed and merged into this request. Last comment in request #3:\n\nhello";
+        let table: [(&str, Vec<Comment>, Option<u64>); 13] = [
+            ("the words", vec![comment(outbound, api.clone())], Some(9)),
+            ("an older comment", vec![comment("x", api.clone()), comment(outbound, api.clone())], Some(9)),
+            ("words of their own", vec![comment("goes on in #9", merge.clone())], Some(9)),
+            ("the number of the channel", vec![comment("siehe #9", numbered)], Some(9)),
+            (
+                "another language, and nothing else that tells",
+                vec![comment("Diese Anfrage wurde mit Anfrage #9 zusammengef\u{fc}hrt.", api.clone())],
+                Some(9),
+            ),
+            ("several numbers", vec![comment("like #4, merged with #9", merge.clone())], None),
+            ("its own number", vec![comment("#7 goes on in #9", merge.clone())], Some(9)),
+            ("one that was merged into it", vec![comment(inbound, merge.clone())], None),
+            ("the same in other words", vec![comment("takes #3", of_old.clone())], None),
+            (
+                "one that was merged into it before",
+                vec![comment(outbound, merge), comment(inbound, of_old)],
+                Some(9),
+            ),
+            (
+                "a number that was mentioned long before",
+                vec![comment("thanks", api.clone()), comment("like #4", api.clone())],
+                None,
+            ),
+            ("no number", vec![comment("merged", api)], None),
+            ("no comment", vec![], None),
+        ];
+        for (what, comments, expected) in table {
+            assert_eq!(merged_into(7, &comments, |_| true), expected, "{what}");
+            assert_eq!(merged_into(7, &comments, |_| false), None, "{what}, by a customer");
+        }
+    }
+
+    #[test]
+    fn a_comment_tells_what_was_merged_into_its_ticket() {
+        let none = Value::Null;
+        let merge = json!({"channel": "web", "source": {"from": {"ticket_ids": [3]}, "rel": "merge"}});
+        let one = "Request #3 \"x: #5\" was closed and merged into this request. Last comment in request #3:\n\nhello #8";
+        let found = absorbed(7, &comment(one, none.clone()), one).unwrap();
+        assert_eq!(&one[found.quoted.unwrap()..], "hello #8");
+        assert!(found.from.contains(&3) && !found.from.contains(&8), "{found:?}");
+        let several = "Requests #3, #4 were closed and merged into this request.";
+        let found = absorbed(7, &comment(several, none.clone()), several).unwrap();
+        assert_eq!(found, Absorbed { from: vec![3, 4], quoted: None });
+        let foreign = "Anfrage #3 wurde hiermit zusammengef\u{fc}hrt.";
+        assert_eq!(absorbed(7, &comment(foreign, merge), foreign).unwrap().from, [3]);
+        for other in [
+            "hello #3",
+            "This request was closed and merged into request #9.",
+            "I closed and merged into this request #3",
+        ] {
+            assert_eq!(absorbed(7, &comment(other, none.clone()), other), None, "{other}");
+        }
+    }
+}
