@@ -108,6 +108,94 @@ async fn pages_are_cut_before_rights_are_looked_at() {
 }
 
 #[tokio::test]
+async fn what_a_query_rule_leaves_out_is_not_even_counted() {
+    let crm = start(SandboxServiceNowSettings::default()).await;
+    let id = crm.servicenow.create_record(&NewRecord::new("a")).unwrap();
+    let file = crm.servicenow.attach(&id, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+    for (sight, counted, files_counted) in [("shown", "1", "1"), ("hidden", "1", "1"), ("left_out", "0", "1")]
+    {
+        let steered = crm.send(Method::PUT, &format!("/sandbox/records/{id}"), Some(json!(sight))).await;
+        assert_eq!(steered.status(), StatusCode::NO_CONTENT);
+        let is_shown = sight == "shown";
+        for (path, counted) in [("table/incident", counted), ("attachment", files_counted)] {
+            let answer = crm.send(Method::GET, &format!("/api/now/{path}"), None).await;
+            assert_eq!(answer.headers()["x-total-count"], counted, "{sight}: {path}");
+            let body: Value = answer.json().await.unwrap();
+            assert_eq!(body["result"].as_array().unwrap().len(), usize::from(is_shown), "{sight}: {path}");
+        }
+        for path in [format!("table/incident/{id}"), format!("attachment/{file}/file")] {
+            let status = crm.send(Method::GET, &format!("/api/now/{path}"), None).await.status();
+            assert_eq!(status == StatusCode::OK, is_shown, "{sight}: {path} answers {status}");
+            assert!(is_shown || status == StatusCode::NOT_FOUND, "{sight}: {path} answers {status}");
+        }
+    }
+    let steered = crm.send(Method::PUT, &format!("/sandbox/records/{id}"), Some(json!("gone"))).await;
+    assert_eq!(steered.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn the_guest_is_answered_with_200_and_may_read_nothing() {
+    let auth = SandboxServiceNowAuth::Bearer { token: "t".to_owned() };
+    let crm = start(SandboxServiceNowSettings { auth, ..SandboxServiceNowSettings::default() }).await;
+    let id = crm.servicenow.create_record(&NewRecord::new("a")).unwrap();
+    let refused = crm.send(Method::GET, "/api/now/table/incident", None).await;
+    assert_eq!(
+        (refused.status(), &refused.headers()["x-is-logged-in"]),
+        (StatusCode::UNAUTHORIZED, &"false".parse().unwrap())
+    );
+    let switched = crm.send(Method::PUT, "/sandbox/switches", Some(json!({"anonymous": true}))).await;
+    assert_eq!(switched.status(), StatusCode::NO_CONTENT);
+    assert_eq!(crm.get("/sandbox/switches").await.1["anonymous"], true);
+    let answer = crm.send(Method::GET, "/api/now/table/incident", None).await;
+    assert_eq!(
+        (answer.status(), &answer.headers()["x-total-count"]),
+        (StatusCode::OK, &"1".parse().unwrap())
+    );
+    assert_eq!(answer.headers()["x-is-logged-in"], "false");
+    assert_eq!(answer.json::<Value>().await.unwrap(), json!({"result": []}));
+    let path =
+        "/api/now/table/sys_user?sysparm_query=sys_id=javascript:gs.getUserID()&sysparm_fields=user_name";
+    assert_eq!(crm.get(path).await.1, json!({"result": [{"user_name": "guest"}]}));
+    assert_eq!(crm.get(&format!("/api/now/table/incident/{id}")).await.0, StatusCode::NOT_FOUND);
+    let made = crm.send(Method::POST, "/api/now/table/incident", Some(json!({}))).await;
+    assert_eq!((made.status(), crm.servicenow.records().len()), (StatusCode::FORBIDDEN, 1));
+}
+
+#[tokio::test]
+async fn a_scanner_keeps_files_back_and_other_things_come_in_their_place() {
+    let crm = start(SandboxServiceNowSettings::default()).await;
+    let id = crm.servicenow.create_record(&NewRecord::new("a")).unwrap();
+    let file = crm.servicenow.attach(&id, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+    for (content, status, kind, length) in [
+        (json!({"scanned": "pending"}), 403, "application/json", None),
+        (json!({"scanned": "not_available"}), 403, "application/json", None),
+        (json!({"scanned": "available_conditionally"}), 200, "text/plain", Some(3)),
+        (json!({"spoilt": "missing"}), 404, "application/json", None),
+        (json!({"spoilt": "sign_on"}), 200, "text/html", None),
+        (json!({"spoilt": {"other_size": 7}}), 200, "text/plain", Some(7)),
+        (json!("sound"), 200, "text/plain", Some(3)),
+    ] {
+        crm.send(Method::PUT, &format!("/sandbox/attachments/{file}"), Some(content.clone())).await;
+        let state = crm.get(&format!("/api/now/table/sys_attachment/{file}?sysparm_fields=state")).await.1;
+        if let Some(scanned) = content["scanned"].as_str() {
+            assert_eq!(state["result"]["state"], scanned);
+        }
+        let listed = crm.get("/api/now/attachment").await.1;
+        assert_eq!(listed["result"][0]["size_bytes"], "3", "listed as before");
+        assert!(listed["result"][0].get("state").is_none(), "the Attachment API does not tell the state");
+        let answer = crm.send(Method::GET, &format!("/api/now/attachment/{file}/file"), None).await;
+        let found = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(
+            answer.status() == status && found.starts_with(kind),
+            "{content}: {} {found}",
+            answer.status()
+        );
+        let bytes = answer.bytes().await.unwrap();
+        assert!(length.is_none_or(|length| bytes.len() == length), "{content}: {}", bytes.len());
+    }
+}
+
+#[tokio::test]
 async fn a_rule_limits_requests_an_hour_and_says_when_it_ends() {
     let settings =
         SandboxServiceNowSettings { requests_per_hour: Some(1), ..SandboxServiceNowSettings::default() };

@@ -415,11 +415,13 @@ async fn a_page_that_was_short_once_is_read_again_before_anything_is_said() {
     assert_eq!(swept(&crm, Duration::minutes(5)).await, Vec::<String>::new());
     // Hidden when it is asked for first, shown when it is asked for again.
     crm.servicenow.set_visible(&id, false).unwrap();
-    crm.servicenow
-        .faults()
-        .add(Fault::always(Effect::Latency { ms: 400 }).on("GET", "/table/incident?").after(1));
+    let slow = Fault::always(Effect::Latency { ms: 200 });
+    crm.servicenow.faults().add(slow.on("GET", "/table/incident?").after(1));
+    crm.servicenow.faults().clear_calls();
     let back = async {
-        tokio::time::sleep(StdDuration::from_millis(150)).await;
+        while calls(&crm, "GET", "/table/incident?") < 2 {
+            tokio::task::yield_now().await;
+        }
         crm.servicenow.set_visible(&id, true).unwrap();
     };
     let since = crm.clock.now() - Duration::minutes(5);

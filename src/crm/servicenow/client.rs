@@ -319,8 +319,8 @@ impl Client {
         let records = std::mem::take(&mut found.records).into_iter().collect::<Result<_, _>>()?;
         let advice = format!(
             "give it a role that reads them (itil for incidents, sn_customerservice_agent for cases; System Security, Access Control), \
-             or take {} off them",
-            self.settings.flag_field
+             or clear {} and {} on them",
+            self.settings.flag_field, self.settings.google_name_field
         );
         self.all_shown(&found, &path, &advice)?;
         Ok(found.with(records))
