@@ -246,7 +246,8 @@ async fn company_cases(config: &Config, secrets: &Secrets<'_>) -> anyhow::Result
         )
     };
     let (clock, metrics) = (Arc::clone(secrets.clock), Arc::clone(secrets.metrics));
-    let upstream = Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?;
+    let upstream =
+        Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?.recognising(crm.stranger());
     Ok(crm.connect(company.priorities.clone(), upstream, clock))
 }
 

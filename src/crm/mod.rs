@@ -19,7 +19,7 @@ use self::zendesk::{Zendesk, ZendeskSettings};
 use crate::cases::CaseSystem;
 use crate::clock::SharedClock;
 use crate::entities::{Priority, PriorityReading};
-use crate::outbound::{Credentials, Upstream, shorten};
+use crate::outbound::{Credentials, Stranger, Upstream, shorten};
 
 /// The CRM that the company has, with its kind's own section of the configuration: `company.kind` and `[company.{kind}]`.
 #[derive(Debug, Clone)]
@@ -130,6 +130,16 @@ impl CrmSettings {
             Self::Zendesk(settings) => settings.allowed_download_hosts(),
             // Their files lie in their own databases.
             Self::ServiceNow(_) | Self::RequestTracker(_) => Vec::new(),
+        }
+    }
+
+    /// Function that finds out from the headers of an answer that it is for somebody else than the connector's user (`R26`). `None`
+    /// for systems whose headers do not tell.
+    #[must_use]
+    pub fn stranger(&self) -> Option<Stranger> {
+        match self {
+            Self::Jira(_) => Some(jira::stranger),
+            Self::Zendesk(_) | Self::ServiceNow(_) | Self::RequestTracker(_) => None,
         }
     }
 

@@ -83,6 +83,10 @@ pub struct UpstreamSettings {
     pub download_hosts: Vec<String>,
 }
 
+/// Looks at the headers of an answer. If they show that it is for somebody else than the connector's user, it returns why, and what
+/// to do (`R26`).
+pub type Stranger = fn(&HeaderMap) -> Option<String>;
+
 /// A request's body.
 #[derive(Default)]
 pub enum Body {
@@ -200,6 +204,8 @@ struct Failure {
     error: ApiError,
     /// The pause that the upstream asked for.
     retry_after: Option<Duration>,
+    /// The answer was for somebody else ([`Stranger`]).
+    stranger: bool,
 }
 
 /// A whole answer.
@@ -213,7 +219,7 @@ struct Answer {
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        Self { error, retry_after: None }
+        Self { error, retry_after: None, stranger: false }
     }
 }
 
@@ -226,6 +232,7 @@ pub struct Upstream {
     clock: SharedClock,
     metrics: Arc<Metrics>,
     skew: Skew,
+    stranger: Option<Stranger>,
 }
 
 impl Upstream {
@@ -244,7 +251,14 @@ impl Upstream {
         // minute. Ten seconds' worth: a task's few calls do not wait, and no minute sees more than 7/6 of the limit.
         let burst = NonZeroU32::new(minute.get() / 6).unwrap_or(NonZeroU32::MIN);
         let limiter = RateLimiter::direct(Quota::per_minute(minute).allow_burst(burst));
-        Ok(Self { settings, http, limiter, credentials, clock, metrics, skew: Skew::default() })
+        let skew = Skew::default();
+        Ok(Self { settings, http, limiter, credentials, clock, metrics, skew, stranger: None })
+    }
+
+    /// Makes it look at the headers of every answer: one that is for somebody else is treated like a 401 (`R26`).
+    #[must_use]
+    pub fn recognising(self, stranger: Option<Stranger>) -> Self {
+        Self { stranger, ..self }
     }
 
     /// Where it is.
@@ -425,14 +439,15 @@ impl Upstream {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let may_help = failure.error.status == Some(401) && !refreshed && {
+            let unknown = failure.error.status == Some(401) || failure.stranger;
+            let may_help = unknown && !refreshed && {
                 // Even if this call cannot be sent again: the next one gets the new credentials.
                 refreshed = true;
                 self.credentials.refresh().await
             };
             let Some(next) = again else { return Err(failure.error) };
             call = next;
-            if may_help {
+            if may_help && failure.error.kind == ApiErrorKind::Unauthorized {
                 continue;
             }
             let may_pass = match failure.error.kind {
@@ -540,6 +555,9 @@ impl Upstream {
             };
         }
         if !response.status().is_success() {
+            if same_origin(&at, &self.settings.base_url) && !response.status().is_redirection() {
+                self.recognised(&label, &response, Effect::Read)?;
+            }
             return Err(self.refusal(&label, response, Effect::Read).await);
         }
         let response = self.plain(&label, response)?;
@@ -572,11 +590,34 @@ impl Upstream {
     async fn accepted(&self, call: Call, effect: Effect) -> Result<Response, Failure> {
         let label = call.label();
         let response = self.exchange(call, false).await?;
+        self.recognised(&label, &response, effect)?;
         if response.status().is_success() {
             Ok(response)
         } else {
             Err(self.refusal(&label, response, effect).await)
         }
+    }
+
+    /// Makes sure that an answer is for the connector's user (`R26`). A write that succeeded as somebody else's may have happened.
+    fn recognised(&self, label: &str, response: &Response, effect: Effect) -> Result<(), Failure> {
+        let status = response.status();
+        // Who is busy or broken says nothing of who asked, and a 401 says it itself.
+        if status.is_server_error()
+            || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS)
+        {
+            return Ok(());
+        }
+        let Some(why) = self.stranger.and_then(|stranger| stranger(response.headers())) else {
+            return Ok(());
+        };
+        let kind = if effect == Effect::Write && status.is_success() {
+            ApiErrorKind::Uncertain
+        } else {
+            ApiErrorKind::Unauthorized
+        };
+        let code = status.as_u16();
+        let message = format!("the answer, {code}, is for somebody else than the connector's user: {why}");
+        Err(Failure { error: self.error(kind, label, message), retry_after: None, stranger: true })
     }
 
     /// One exchange, to the head of the answer, whatever it says. `streamed`: the answer's body may take any time.
@@ -844,7 +885,7 @@ impl Upstream {
             status: Some(status.as_u16()),
             message: message + &clocks.unwrap_or_default(),
         };
-        Failure { error, retry_after }
+        Failure { error, retry_after, stranger: false }
     }
 
     fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {

@@ -85,7 +85,8 @@ impl JiraDesk {
         let media = jira.faults().wrap(jira.media_router(), |_, _| String::new());
         let media_address: SocketAddr = serve(media).await;
         jira.set_media_base(&format!("http://{media_address}"));
-        let upstream = upstream("Jira", address, vec![media_address.to_string()], setup.timeout, clock);
+        let upstream = upstream("Jira", address, vec![media_address.to_string()], setup.timeout, clock)
+            .recognising(Some(casebridge::crm::jira::stranger));
         let system = Arc::new(Jira::new(ours, words(), upstream, clock.clone()));
         (jira.clone(), Company { desk: Arc::new(Self { jira }), system })
     }

@@ -26,6 +26,8 @@ use serde_json::{Value, json};
 use crate::contract::crm::{self as suite, CrmUnderTest, crm_contract};
 use crate::harness::jira::interpreted;
 
+mod silence;
+
 mod cloud {
     use super::{cloud, crm_contract, suite};
 
@@ -42,6 +44,13 @@ mod data_center {
     use super::{crm_contract, data_center, suite};
 
     crm_contract!(suite, data_center());
+}
+
+mod data_center_service_management {
+    use super::silence::data_center_service_management;
+    use super::{crm_contract, suite};
+
+    crm_contract!(suite, data_center_service_management());
 }
 
 mod awkward_data_center {
@@ -144,7 +153,9 @@ fn connect(
         },
         download_hosts: settings.allowed_download_hosts(),
     };
-    let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
+    let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared())
+        .unwrap()
+        .recognising(Some(casebridge::crm::jira::stranger));
     Jira::new(settings, words, upstream, clock.clone())
 }
 
@@ -349,19 +360,6 @@ async fn a_created_case_has_its_component_unless_the_project_lacks_it() {
         assert_eq!(crm.jira.issue(&case.id).unwrap().components, expected);
         assert_eq!(crm.jira.issues().len(), 1);
     }
-}
-
-#[tokio::test]
-async fn a_case_whose_priority_could_not_be_set_is_one_to_look_for() {
-    let settings = SandboxJiraSettings { priority_on_create_screen: false, ..SandboxJiraSettings::default() };
-    let crm = start(settings, |_| ()).await;
-    let refused = Effect::ErrorBefore { status: 400, body: None };
-    let fault = crm.jira.faults().add(Fault::always(refused).on("PUT", "/issue/"));
-    let error = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap_err();
-    assert!(error.may_have_happened() && error.message.contains("was created"), "{error}");
-    crm.jira.faults().remove(fault);
-    crm.tick().await;
-    assert!(crm.adapter.find_counterpart("organizations/1/cases/2", None).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -756,6 +754,14 @@ async fn scripted(
     deployment: Deployment,
     answer: impl Fn(&str, &[(String, String)]) -> (u16, Value) + Clone + Send + Sync + 'static,
 ) -> (Jira, tokio::task::JoinHandle<()>) {
+    scripted_with(deployment, |_| (), answer).await
+}
+
+async fn scripted_with(
+    deployment: Deployment,
+    change: impl FnOnce(&mut JiraSettings),
+    answer: impl Fn(&str, &[(String, String)]) -> (u16, Value) + Clone + Send + Sync + 'static,
+) -> (Jira, tokio::task::JoinHandle<()>) {
     let router = axum::Router::new().fallback(move |uri: axum::http::Uri| {
         let answer = answer.clone();
         async move {
@@ -766,7 +772,8 @@ async fn scripted(
         }
     });
     let (base, server) = serve(router).await;
-    let settings = JiraSettings { project: "SUP".to_owned(), deployment, ..JiraSettings::default() };
+    let mut settings = JiraSettings { project: "SUP".to_owned(), deployment, ..JiraSettings::default() };
+    change(&mut settings);
     let clock = ManualClock::at(noon());
     (connect(settings, usual_words(), &base, Arc::new(NoCredentials), &clock), server)
 }
@@ -842,6 +849,7 @@ async fn a_server_that_knows_no_periods_is_asked_with_a_written_time() {
         let jql = parameter(query, "jql");
         match path {
             "/rest/api/2/field" => (200, fields("customfield_1")),
+            "/rest/api/2/myself" => (200, json!({"accountId": "5b10"})),
             _ if jql.contains("\"2026-06-30 23:58\"") => {
                 (200, json!({"issues": [{"id": "1", "fields": {"customfield_1": {"value": "true"}}}]}))
             }
@@ -867,6 +875,10 @@ async fn a_server_that_ignores_the_order_of_comments_is_read_to_the_end() {
         let (jira, server) = scripted(Deployment::DataCenter, move |path, query| {
             if path == "/rest/api/2/myself" {
                 return (200, json!({"name": "bot"}));
+            }
+            if path == "/rest/api/2/issue/1" {
+                let project = json!({"key": "SUP", "projectTypeKey": "software"});
+                return (200, json!({"id": "1", "fields": {"project": project}}));
             }
             let start: i64 = parameter(query, "startAt").parse().unwrap();
             let page = (start..(start + 50).min(200))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use casebridge::clock::ManualClock;
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::sandbox::jira::{
-    Deployment, FLAG_FIELD, FlagField, GOOGLE_NAME_FIELD, KeepUploads, NewIssue, ResolutionOnClosing,
-    SandboxJira, SandboxJiraAuth, SandboxJiraSettings, SandboxTimeZone,
+    Deployment, FLAG_FIELD, FlagField, GOOGLE_NAME_FIELD, InPlaceOfContent, KeepUploads, Manners, NewIssue,
+    ResolutionOnClosing, SandboxJira, SandboxJiraAuth, SandboxJiraSettings, SandboxTimeZone,
 };
 use chrono::{DateTime, Duration, Utc};
 use reqwest::multipart::{Form, Part};
@@ -353,7 +353,7 @@ async fn a_comment_is_added_changed_and_deleted_and_marks_the_issue_updated() {
     assert_eq!(status, 201);
     assert_eq!(comment["body"], "*raw* [~text]");
     assert_eq!(comment["author"]["displayName"], "Casebridge");
-    assert!(comment["jsdPublic"].is_null());
+    assert_eq!(comment["jsdPublic"], true, "where there are no customers as well");
     assert_eq!(updated(), noon() + Duration::seconds(1));
     server.clock.advance(Duration::seconds(1));
     let path = format!("issue/{id}/comment/{}", comment["id"].as_str().unwrap());
@@ -390,21 +390,39 @@ async fn comments_are_measured_in_utf16_units() {
 #[tokio::test]
 async fn internal_comments_exist_in_service_management_only() {
     let internal = json!([{"key": "sd.public.comment", "value": {"internal": true}}]);
-    for service_management in [true, false] {
-        let server =
-            start(SandboxJiraSettings { service_management, ..settings(Deployment::DataCenter) }).await;
+    for (deployment, service_management) in [
+        (Deployment::Cloud, true),
+        (Deployment::Cloud, false),
+        (Deployment::DataCenter, true),
+        (Deployment::DataCenter, false),
+    ] {
+        let server = start(SandboxJiraSettings { service_management, ..settings(deployment) }).await;
         let id = server.issue(NewIssue::new("An issue"));
-        server.jira.comment(&id, "Jane Roe", "for all").unwrap();
+        server.jira.unmarked_comment(&id, "Jane Roe", "for all").unwrap();
         server.jira.internal_comment(&id, "Jane Roe", "for us").unwrap();
         let path = format!("issue/{id}/comment");
         server.post(&path, json!({"body": "for us, by REST", "properties": internal})).await;
         let list = server.get(&format!("{path}?expand=properties")).await;
         let public: Vec<_> =
             list["comments"].as_array().unwrap().iter().map(|c| c["jsdPublic"].clone()).collect();
-        let expected =
-            if service_management { json!([true, false, false]) } else { json!([null, null, null]) };
+        let expected = match (deployment, service_management) {
+            (Deployment::Cloud, true) => json!([true, false, false]),
+            (Deployment::Cloud, false) => json!([true, true, true]),
+            // Data Center never tells it there.
+            (Deployment::DataCenter, _) => json!([null, null, null]),
+        };
         assert_eq!(json!(public), expected);
         assert_eq!(list["comments"][2]["properties"], internal);
+        let plain = server.get(&path).await;
+        assert!(plain["comments"][2].get("properties").is_none(), "only where they are expanded");
+        server.jira.comment(&id, "Jane Roe", "for all, by the page").unwrap();
+        let marked = server.get(&format!("{path}?expand=properties&orderBy=-created")).await;
+        let by_page = if service_management {
+            json!([{"key": "sd.public.comment", "value": {"internal": false}}])
+        } else {
+            json!([])
+        };
+        assert_eq!(marked["comments"][0]["properties"], by_page);
         let comment = list["comments"][0]["id"].as_str().unwrap().to_owned();
         let property = format!("comment/{comment}/properties/sd.public.comment");
         assert_eq!(server.send(Method::GET, &property, None).await.0, 404);
@@ -816,6 +834,205 @@ async fn faults_speak_jiras_language() {
     let lost = server.client.post(server.url(&path)).json(&json!({"body": "it happened"})).send().await;
     assert!(lost.is_err());
     assert_eq!(server.jira.issue(&id).unwrap().comments[0].body, "it happened");
+}
+
+// ---------------------------------------------------------------- bad manners
+
+#[tokio::test]
+async fn answers_are_dated_and_name_the_caller() {
+    for (deployment, header, value) in
+        [(Deployment::Cloud, "x-aaccountid", "5b10"), (Deployment::DataCenter, "x-ausername", "casebridge")]
+    {
+        let server = start(settings(deployment)).await;
+        let response = server.client.get(server.url("myself")).send().await.unwrap();
+        assert_eq!(response.headers()["date"], "Wed, 01 Jul 2026 12:00:00 GMT");
+        assert!(response.headers()[header].to_str().unwrap().starts_with(value));
+        server.jira.faults().set_clock_ahead(Duration::minutes(15));
+        let response = server.client.get(server.url("serverInfo")).send().await.unwrap();
+        assert_eq!(response.headers()["date"], "Wed, 01 Jul 2026 12:15:00 GMT");
+        assert!(response.headers().contains_key(header));
+        let (_, info) = read(response).await;
+        assert_eq!(info["serverTime"], "2026-07-01T12:15:00.250+0000");
+    }
+}
+
+#[tokio::test]
+async fn whose_credentials_have_expired_is_answered_like_a_visitor() {
+    for (deployment, search, header, value) in [
+        (Deployment::Cloud, "search/jql?jql=project=SUP", "x-seraph-loginreason", "AUTHENTICATED_FAILED"),
+        (Deployment::DataCenter, "search?jql=project=SUP", "x-ausername", "anonymous"),
+    ] {
+        let server = start(settings(deployment)).await;
+        let id = server.issue(NewIssue::new("An issue"));
+        server.jira.set_manners(Manners { expired_credentials: true, ..Manners::default() });
+        for (path, status) in [
+            (search, 200),
+            ("field", 200),
+            ("serverInfo", 200),
+            ("myself", 401),
+            ("priority", 401),
+            ("project/SUP", 404),
+            (&format!("issue/{id}"), 404),
+            (&format!("issue/{id}/comment"), 404),
+        ] {
+            let response = server.client.get(server.url(path)).send().await.unwrap();
+            assert_eq!(response.status(), status, "{deployment:?} {path}");
+            assert_eq!(response.headers()[header], value, "{deployment:?} {path}");
+            let (_, body) = read(response).await;
+            if path == search {
+                assert_eq!(body["issues"], json!([]));
+            }
+            if path == "field" {
+                assert!(body.as_array().unwrap().iter().all(|field| field["custom"] == false));
+            }
+        }
+        assert_eq!(server.post(&format!("issue/{id}/comment"), json!({"body": "x"})).await.0, 404);
+        assert_eq!(server.post("issue", new_issue(&json!({}))).await.0, 401);
+        server.jira.set_manners(Manners::default());
+        assert_eq!(server.get(search).await["issues"][0]["id"], id);
+    }
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_refused_or_visit_and_a_token_can_be_replaced() {
+    let bearer = |token: &str| SandboxJiraAuth::Bearer { token: token.to_owned() };
+    let server = start(SandboxJiraSettings { auth: bearer("old"), ..settings(Deployment::DataCenter) }).await;
+    let search = server.url("search?jql=project=SUP");
+    let status = |token: &'static str| {
+        let request = server.client.get(&search).bearer_auth(token);
+        async { request.send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!((status("old").await, status("new").await), (200, 401));
+    server.jira.set_auth(bearer("new"));
+    assert_eq!((status("old").await, status("new").await), (401, 200));
+    server.jira.set_manners(Manners { visitors: true, ..Manners::default() });
+    assert_eq!((status("old").await, status("new").await), (200, 200));
+}
+
+#[tokio::test]
+async fn a_project_and_an_issue_can_be_hidden_and_come_back() {
+    for deployment in BOTH {
+        let server = start(settings(deployment)).await;
+        let id = server.issue(NewIssue::new("An issue"));
+        let other = server.issue(NewIssue { project: "OPS".to_owned(), ..NewIssue::new("Another") });
+        let file = server.jira.attach(&id, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+        let all = &[("jql", "created > -1d order by key")];
+        let project = ["SUP".to_owned()].into();
+        server.jira.set_manners(Manners { hidden_projects: project, ..Manners::default() });
+        assert_eq!(server.found(all).await, [other.clone()]);
+        for path in [format!("issue/{id}"), format!("issue/{id}/comment"), "project/SUP".to_owned()] {
+            assert_eq!(server.send(Method::GET, &path, None).await.0, 404, "{path}");
+        }
+        assert_eq!(server.send(Method::GET, &format!("attachment/{file}"), None).await.0, 404);
+        assert_eq!(server.send(Method::GET, "myself", None).await.0, 200);
+        let search = if deployment == Deployment::Cloud { "search/jql" } else { "search" };
+        let (status, body) = server.send(Method::GET, &format!("{search}?jql=project=SUP"), None).await;
+        assert_eq!(status, 400);
+        assert_eq!(body["errorMessages"][0], "The value 'SUP' does not exist for the field 'project'.");
+
+        server.jira.set_manners(Manners { hidden_issues: [id.clone()].into(), ..Manners::default() });
+        assert_eq!(server.send(Method::GET, &format!("issue/{id}"), None).await.0, 404);
+        assert_eq!(server.found(all).await, [other]);
+        server.jira.set_manners(Manners::default());
+        assert_eq!(server.get(&format!("issue/{id}")).await["id"], id);
+    }
+}
+
+#[tokio::test]
+async fn the_index_can_be_behind_with_single_issues() {
+    let server = start(settings(Deployment::Cloud)).await;
+    let (late, prompt) = (server.issue(NewIssue::new("late")), server.issue(NewIssue::new("prompt")));
+    let index_lag_seconds = [(late.clone(), 3 * 3600)].into();
+    server.jira.set_manners(Manners { index_lag_seconds, ..Manners::default() });
+    let all = &[("jql", "created > -1d order by key")];
+    assert_eq!(server.found(all).await, [prompt.clone()]);
+    server.clock.advance(Duration::hours(2));
+    assert_eq!(server.found(all).await, [prompt.clone()]);
+    assert_eq!(server.get(&format!("issue/{late}")).await["id"], late, "by its ID it is there");
+    server.clock.advance(Duration::minutes(61));
+    assert_eq!(server.found(all).await, [late, prompt]);
+}
+
+#[tokio::test]
+async fn an_archived_issue_is_shown_and_takes_nothing() {
+    for deployment in BOTH {
+        let server = start(settings(deployment)).await;
+        let id = server.issue(NewIssue::new("An issue"));
+        server.jira.set_manners(Manners { archived_issues: [id.clone()].into(), ..Manners::default() });
+        let issue = server.get(&format!("issue/{id}")).await;
+        assert_eq!(issue["fields"]["archiveddate"].is_string(), deployment == Deployment::DataCenter);
+        assert_eq!(server.found(&[("jql", "created > -1d")]).await, [""; 0]);
+        assert_eq!(server.post(&format!("issue/{id}/comment"), json!({"body": "x"})).await.0, 403);
+        assert_eq!(server.put(&format!("issue/{id}"), json!({"fields": {"summary": "x"}})).await.0, 400);
+        assert_eq!(server.get(&format!("issue/{id}/transitions")).await["transitions"], json!([]));
+        assert_eq!(server.upload(&id, text_part("a.txt", "x")).await.status(), 403);
+        server.jira.set_manners(Manners::default());
+        let issue = server.get(&format!("issue/{id}")).await;
+        assert_eq!(issue["fields"]["archiveddate"], Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn something_else_can_come_in_place_of_a_file() {
+    for (deployment, path) in
+        [(Deployment::Cloud, "attachment/content/"), (Deployment::DataCenter, "/secure/attachment/")]
+    {
+        let server = start(settings(deployment)).await;
+        let id = server.issue(NewIssue::new("An issue"));
+        let file = server.jira.attach(&id, "Jane Roe", "a.txt", "text/plain", vec![b'x'; 500]).unwrap();
+        let url = match deployment {
+            Deployment::Cloud => server.url(&format!("{path}{file}")),
+            Deployment::DataCenter => server.url(&format!("{path}{file}/a.txt")),
+        };
+        let answer = async |what| {
+            let content = [(file.clone(), what)].into();
+            server.jira.set_manners(Manners { content, ..Manners::default() });
+            server.client.get(&url).send().await.unwrap()
+        };
+        assert_eq!(answer(InPlaceOfContent::Forbidden).await.status(), 403);
+        assert_eq!(answer(InPlaceOfContent::Missing).await.status(), 404);
+        let sizes = [
+            answer(InPlaceOfContent::OtherSize).await.bytes().await.unwrap().len(),
+            answer(InPlaceOfContent::OtherSize).await.bytes().await.unwrap().len(),
+        ];
+        assert_eq!(sizes, [501, 502]);
+        let redirect = answer(InPlaceOfContent::LoginPage).await;
+        assert_eq!(redirect.status(), 302);
+        let location = redirect.headers()["location"].to_str().unwrap().to_owned();
+        assert!(location.starts_with("/login.jsp?"), "{location}");
+        let page = server.client.get(server.url(&location)).send().await.unwrap();
+        assert_eq!(
+            (page.status().as_u16(), &page.headers()["x-ausername"]),
+            (200, &"anonymous".parse().unwrap())
+        );
+        assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+        let page = page.bytes().await.unwrap();
+        assert!(page.starts_with(b"<!DOCTYPE html>") && page.len() == 500, "as long as the file");
+    }
+}
+
+#[tokio::test]
+async fn manners_are_steered_over_http_and_strictly() {
+    let server = start(settings(Deployment::Cloud)).await;
+    let id = server.issue(NewIssue::new("An issue"));
+    let manners = json!({"three_ways_to_close": true, "content": {"7": "login_page"}});
+    assert_eq!(server.send(Method::PUT, "/sandbox/manners", Some(manners)).await.0, 204);
+    let shown = server.send(Method::GET, "/sandbox/manners", None).await.1;
+    assert_eq!((&shown["three_ways_to_close"], &shown["hidden_issues"]), (&json!(true), &json!([])));
+    assert_eq!(server.jira.manners().content["7"], InPlaceOfContent::LoginPage);
+    let names = async || {
+        let transitions = server.get(&format!("issue/{id}/transitions")).await;
+        let all = transitions["transitions"].as_array().unwrap().clone();
+        let closing = all.iter().filter(|one| one["to"]["statusCategory"]["key"] == "done");
+        closing.map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["Cancel", "Duplicate", "Done"]);
+    for bad in [json!({"hidden_issue": []}), json!({"content": {"7": "nonsense"}})] {
+        assert_eq!(server.send(Method::PUT, "/sandbox/manners", Some(bad)).await.0, 400);
+    }
+    assert_eq!(server.send(Method::DELETE, "/sandbox/manners", None).await.0, 204);
+    assert_eq!(server.jira.manners(), Manners::default());
+    assert_eq!(names().await, ["Done", "Cancel"]);
 }
 
 // ---------------------------------------------------------------- what describes the installation

@@ -1,13 +1,25 @@
 //! `casebridge check`: everything that the service needs of Jira, tried without changing anything. Each failure ends with
 //! what to do about it, and where.
 
+use futures_util::TryStreamExt as _;
+
 use super::client::Client;
 use super::discovery::{self, CustomField};
 use super::settings::{Deployment, JiraSettings};
 use super::transitions;
-use super::wire::{CreateScreen, Issue, Named, Permissions, ScreenField, Transition};
+use super::wire::{
+    Attachment, Comment, CreateScreen, INTERNAL_PROPERTY, Issue, Marker, Named, Permissions, ScreenField,
+    Transition,
+};
 use super::{NAME, PriorityWords, jql};
 use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
+
+/// The largest file that is downloaded to see whether that works, in bytes.
+const SMALL: u64 = 1024 * 1024;
+/// Number of issues whose comments are looked at, and of comments on each.
+const LOOKED_AT: usize = 5;
+/// Largest difference between Jira's clock and the dates of its answers.
+const CLOCKS_APART: chrono::Duration = chrono::Duration::minutes(1);
 
 /// A right that the connector's user needs in the project, by Jira's key and by what people call it.
 type Right = (&'static str, &'static str);
@@ -43,6 +55,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         return report.0;
     }
     report.add("permissions", permissions(client, needs).await);
+    report.add("clock", clock(client).await);
     let fields = match client.all_fields().await {
         Ok(fields) => fields,
         Err(error) => {
@@ -95,17 +108,14 @@ fn failed(error: &ApiError, advice: &str) -> String {
 }
 
 async fn credentials(client: &Client) -> Finding {
-    let keys = match client.settings().deployment {
-        Deployment::Cloud => "company.jira.email and company.jira.api_token",
-        Deployment::DataCenter => "company.jira.personal_access_token",
-    };
+    let keys = client.credential_keys();
     match client.myself().await {
-        Ok(user) if user.account_id.is_some() || user.name.is_some() || user.key.is_some() => {
-            Ok(format!("signed in as {}", user.shown()))
-        }
+        Ok(user) if user.is_somebody() => Ok(format!("signed in as {}", user.shown())),
         Ok(_) => Err(format!("Jira does not say who we are: check company.base_url and {keys}")),
         Err(error) => Err(match (error.kind, error.status) {
-            (_, Some(401)) => failed(&error, &format!("the credentials are missing or wrong: check {keys}")),
+            (_, Some(401)) | (ApiErrorKind::Unauthorized, None) => {
+                failed(&error, &format!("the credentials are missing or wrong: check {keys}"))
+            }
             (_, Some(403)) => failed(
                 &error,
                 &format!(
@@ -123,13 +133,9 @@ async fn credentials(client: &Client) -> Finding {
 
 async fn project(client: &Client) -> Finding {
     let key = &client.settings().project;
-    match client.project().await {
+    match client.project(key).await {
         Ok(project) => {
-            let kind = if client.service_management().await.unwrap_or(false) {
-                ", with internal comments"
-            } else {
-                ""
-            };
+            let kind = if serves_customers(client).await { ", with internal comments" } else { "" };
             Ok(format!("{}{kind}", project.name.unwrap_or_else(|| key.clone())))
         }
         Err(error) => Err(failed(
@@ -141,9 +147,33 @@ async fn project(client: &Client) -> Finding {
     }
 }
 
+/// Tells whether the project may have customers. One that is not known for its kind may.
+async fn serves_customers(client: &Client) -> bool {
+    client.service_management().await.unwrap_or_default() != Some(false)
+}
+
+/// Jira dates its answers, and searches are counted from there (`R36`): a server in front of it may date them by a clock of its own.
+async fn clock(client: &Client) -> Finding {
+    let (server_time, date) =
+        client.times().await.map_err(|error| failed(&error, "Jira's time cannot be read"))?;
+    let (Some(server_time), Some(date)) = (server_time, date) else {
+        return Ok("Jira does not tell its time".to_owned());
+    };
+    let apart = server_time - date;
+    if apart.abs() <= CLOCKS_APART {
+        return Ok("answers are dated by Jira's time".to_owned());
+    }
+    Err(format!(
+        "Jira's own time (serverInfo) is {} seconds {} the Date of its answers, which searches go by: set the clock of Jira's server, or \
+         of the proxy in front of it",
+        apart.abs().num_seconds(),
+        if apart > chrono::Duration::zero() { "ahead of" } else { "behind" }
+    ))
+}
+
 async fn permissions(client: &Client, needs: Needs) -> Finding {
     let project = &client.settings().project;
-    let rights = rights(needs, client.service_management().await.unwrap_or(false));
+    let rights = rights(needs, serves_customers(client).await);
     let names: Vec<&str> = rights.iter().map(|(key, _)| *key).collect();
     let answer = client
         .permissions(&names)
@@ -348,10 +378,8 @@ async fn attachments(client: &Client) -> Finding {
 }
 
 async fn search(client: &Client, flag: &CustomField) -> Finding {
-    // The last few minutes: since now.
-    let now = chrono::DateTime::UNIX_EPOCH;
-    let query = jql::updated(flag, &client.settings().flag_value, now, now, jql::Since::Period);
-    match client.search_some(&query, "summary").await {
+    let query = jql::updated(flag, &client.settings().flag_value, jql::Since::Minutes(5));
+    match client.search_some(&query, "summary", LOOKED_AT).await {
         Ok(_) => Ok("works".to_owned()),
         Err(error) => Err(failed(
             &error,
@@ -364,7 +392,8 @@ async fn search(client: &Client, flag: &CustomField) -> Finding {
 /// one that is closed.
 async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomField>], needs: Needs) {
     let settings = client.settings();
-    let newest = match client.search_some(&jql::newest(&settings.project), "summary,status").await {
+    let query = jql::newest(&settings.project);
+    let newest = match client.search_some(&query, "summary,status,attachment", 100).await {
         Ok(newest) => newest,
         Err(error) => {
             let advice = "an issue of the project cannot be looked at: check company.jira.deployment";
@@ -383,12 +412,16 @@ async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomFiel
     };
     let what = format!("edit screen, seen on {}", shown(issue));
     report.add(&what, edit_screen(client, &issue.id, ours, needs).await);
+    report.add("confidential comments", markers(client, &issues).await);
+    if needs.attachments {
+        report.add("download", download(client, &issues).await);
+    }
     if !needs.status {
         return;
     }
     let closing = |transitions: &[Transition]| {
-        let found = transitions::closing(transitions, settings.close_transition.as_deref())?;
-        transitions::fields(found, settings.resolution.as_deref())?;
+        let found = transitions::closing(transitions, settings)?;
+        transitions::fields(found, settings)?;
         Ok(way(found))
     };
     let opening = |transitions: &[Transition]| {
@@ -397,6 +430,99 @@ async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomFiel
     workflow(report, client, "closing", open, closing).await;
     let closed = issues.iter().find(|issue| issue.is_done() == Ok(true));
     workflow(report, client, "opening again", closed, opening).await;
+}
+
+/// Says by which marker comments tell who may read them, as seen on the newest issues (`R29`).
+async fn markers(client: &Client, issues: &[Issue]) -> Finding {
+    let kind = client.service_management().await.map_err(|error| {
+        failed(&error, "it cannot be read whether the project is one of Service Management")
+    })?;
+    if kind == Some(false) {
+        return Ok(
+            "no customers: comments are public, unless they are restricted to a role or group".to_owned()
+        );
+    }
+    let (mut seen, mut by_field, mut by_property) = (0, false, false);
+    for issue in issues.iter().take(LOOKED_AT) {
+        let found = client
+            .some_comments(&issue.id, LOOKED_AT)
+            .await
+            .map_err(|error| failed(&error, "comments cannot be read"))?;
+        for comment in &found {
+            let Some(fields) = comment.as_object().filter(|_| Comment::read(comment).is_ok()) else {
+                continue;
+            };
+            seen += 1;
+            by_field |= Marker::of_field(fields) != Marker::Absent;
+            by_property |= Marker::of_property(fields) != Marker::Absent;
+        }
+    }
+    let unknown = if kind.is_none() {
+        "; Jira does not say whether the project has customers, so it is taken for one that has: say so in \
+         company.jira.service_management"
+    } else {
+        ""
+    };
+    let what = match (by_field, by_property) {
+        (true, true) => format!("told by jsdPublic and by the property {INTERNAL_PROPERTY}"),
+        (true, false) => "told by jsdPublic".to_owned(),
+        (false, true) => format!("told by the property {INTERNAL_PROPERTY}"),
+        (false, false) if seen == 0 => "no comment yet to see it on".to_owned(),
+        (false, false) => {
+            format!("none of {seen} comments says whether customers see it: such comments count as internal")
+        }
+    };
+    Ok(format!("{what}; a comment that does not tell counts as internal{unknown}"))
+}
+
+/// Downloads the smallest file of the newest issues, if there is a small one (`R34`).
+async fn download(client: &Client, issues: &[Issue]) -> Finding {
+    let small = |file: &Attachment| file.size.is_some_and(|size| (1..=SMALL).contains(&size));
+    let file = issues
+        .iter()
+        .filter_map(|issue| issue.attachments().ok())
+        .flatten()
+        .flatten()
+        .filter(small)
+        .min_by_key(|file| file.size);
+    let Some(file) = file else {
+        return Ok("no small file yet to try it on".to_owned());
+    };
+    let advice = match client.settings().deployment {
+        Deployment::Cloud => {
+            "files cannot be carried to Google: if they lie on another host, add it to company.jira.download_hosts"
+        }
+        Deployment::DataCenter => {
+            "files cannot be carried to Google: /secure/attachment has to take the connector's personal access token, also through \
+             whatever sign-on stands in front of Jira"
+        }
+    };
+    let unnamed = |error: ApiError| failed(&error, advice);
+    let listed = crate::cases::Attachment {
+        id: file.id.clone(),
+        filename: file.filename.clone(),
+        media_type: file.mime_type.clone(),
+        size: file.size,
+        author: String::new(),
+        created_at: file.created,
+        visibility: Visibility::Public,
+        by_connector: None,
+    };
+    let call = format!("GET attachment {}", file.id);
+    let content = client.content(&listed, call).await.map_err(unnamed)?.content;
+    let received = content
+        .try_fold(0, |received, piece| std::future::ready(Ok(received + piece.len() as u64)))
+        .await
+        .map_err(unnamed)?;
+    if file.size == Some(received) {
+        Ok(format!("attachment {} arrives whole, {received} bytes", file.id))
+    } else {
+        let size = file.size.unwrap_or_default();
+        Err(format!(
+            "attachment {} has {size} bytes in the listing and {received} as it arrives; {advice}",
+            file.id
+        ))
+    }
 }
 
 /// What people call an issue.

@@ -3,30 +3,42 @@
 //! Sources: "The Jira Cloud platform REST API", version 2, developer.atlassian.com; "Jira Data Center REST API", version 9,
 //! docs.atlassian.com.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::Method;
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::discovery::Fields;
-use super::jql;
+use super::filename::stored_filename;
 use super::paging::Paging;
 use super::settings::{Deployment, JiraSettings};
 use super::wire::{self, Issue, User};
+use super::{identity, jql};
 use crate::cases::{ApiError, ApiErrorKind, Attachment, Download};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
 /// Issues on a page of a search, as documented for the poll.
-const SEARCH_PAGE: &str = "100";
+const SEARCH_PAGE: usize = 100;
 /// Comments on a page, as documented for the sync.
-const COMMENT_PAGE: &str = "50";
+const COMMENT_PAGE: usize = 50;
 /// More pages than any listing has: one that goes on beyond is going round in circles.
 const MOST_PAGES: usize = 10_000;
+
+/// Lifetime of a cached project of an issue: the issue may be moved.
+const PROJECT_AGE: Duration = Duration::from_mins(10);
+/// Number of issues whose project is cached.
+const MOST_REMEMBERED: usize = 10_000;
+
+/// Paths of Jira's own that files come from: a redirect to any other leads to no file (`R34`).
+const DOWNLOADS: [&str; 2] = ["/rest/api/2/attachment/", "/secure/attachment/"];
 
 /// What may stand in a path as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -42,6 +54,25 @@ pub(super) struct Client {
     fields: Mutex<Option<Arc<Fields>>>,
     me: Mutex<Option<Arc<User>>>,
     service_management: OnceLock<bool>,
+    projects: SyncMutex<Projects>,
+}
+
+/// Cached facts about projects. All of them can be asked for again.
+#[derive(Debug, Default)]
+struct Projects {
+    /// Key of an issue's project and the time it was read, by the issue's ID.
+    of_issues: HashMap<String, (String, Instant)>,
+    /// True for projects of Jira Service Management, by their keys.
+    service_management: HashMap<String, bool>,
+}
+
+/// Result of a search.
+pub(super) struct Found<T> {
+    pub(super) items: Vec<T>,
+    /// Every page was answered to a user that Jira knows (`R26`).
+    pub(super) identified: bool,
+    /// Time of the first page, by Jira's clock.
+    pub(super) answered_at: Option<DateTime<Utc>>,
 }
 
 impl Client {
@@ -51,11 +82,41 @@ impl Client {
             // A new cell is empty.
             let _ = service_management.set(known);
         }
-        Self { upstream, settings, fields: Mutex::default(), me: Mutex::default(), service_management }
+        Self {
+            upstream,
+            settings,
+            fields: Mutex::default(),
+            me: Mutex::default(),
+            service_management,
+            projects: SyncMutex::default(),
+        }
     }
 
     pub(super) fn settings(&self) -> &JiraSettings {
         &self.settings
+    }
+
+    /// Returns the configured address.
+    pub(super) fn base_url(&self) -> &Url {
+        self.upstream.base_url()
+    }
+
+    /// Difference between Jira's clock and ours, theirs minus ours (`R36`).
+    pub(super) fn clock_skew(&self) -> Option<chrono::Duration> {
+        self.upstream.clock_skew()
+    }
+
+    /// The same, from its newest answer alone.
+    pub(super) fn latest_skew(&self) -> Option<chrono::Duration> {
+        self.upstream.latest_skew()
+    }
+
+    /// Returns the keys of the configuration that hold the credentials.
+    pub(super) fn credential_keys(&self) -> &'static str {
+        match self.settings.deployment {
+            Deployment::Cloud => "company.jira.email and company.jira.api_token",
+            Deployment::DataCenter => "company.jira.personal_access_token",
+        }
     }
 
     pub(super) fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {
@@ -117,19 +178,91 @@ impl Client {
         Ok(me)
     }
 
-    /// Whether the project is one of Jira Service Management, if that is known.
+    /// Asks who the connector's user is, and remembers it.
+    pub(super) async fn identify(&self) -> Result<Arc<User>, ApiError> {
+        let me = Arc::new(self.myself().await?);
+        *self.me.lock().await = Some(Arc::clone(&me));
+        Ok(me)
+    }
+
+    /// Tells whether the configured project is one of Jira Service Management, if that is known.
     pub(super) fn known_service_management(&self) -> Option<bool> {
         self.service_management.get().copied()
     }
 
-    /// Whether the project is one of Jira Service Management; asked for once.
-    pub(super) async fn service_management(&self) -> Result<bool, ApiError> {
-        if let Some(known) = self.known_service_management() {
-            return Ok(known);
+    /// Tells whether the configured project is one of Jira Service Management; asks once. `None` if Jira does not tell.
+    pub(super) async fn service_management(&self) -> Result<Option<bool>, ApiError> {
+        match self.known_service_management() {
+            Some(known) => Ok(Some(known)),
+            None => self.is_service_management(&self.settings.project).await,
         }
-        let project = self.project().await?;
-        let is = project.project_type_key.as_deref() == Some("service_desk");
-        Ok(*self.service_management.get_or_init(|| is))
+    }
+
+    /// Tells whether an issue lies in a project of Jira Service Management. `None` if Jira does not tell: that is no `false` (`R29`).
+    pub(super) async fn service_management_of(&self, id: &str) -> Result<Option<bool>, ApiError> {
+        let known = self.projects().of_issues.get(id).cloned();
+        let project = match known {
+            Some((project, seen)) if seen.elapsed() < PROJECT_AGE => Some(project),
+            Some(_) | None => {
+                let issue = self.issue(id, "project").await?;
+                self.remember_project(&issue);
+                let project = issue.project().map_err(|error| self.unreadable("GET issue", &error))?;
+                project.and_then(|project| project.key)
+            }
+        };
+        match project {
+            Some(project) => self.is_service_management(&project).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn is_service_management(&self, project: &str) -> Result<Option<bool>, ApiError> {
+        let configured = project.eq_ignore_ascii_case(&self.settings.project);
+        if configured && let Some(told) = self.settings.service_management {
+            return Ok(Some(told));
+        }
+        let known = self.projects().service_management.get(project).copied();
+        let is = match known {
+            Some(is) => Some(is),
+            None => match self.project(project).await {
+                Ok(found) => found.is_service_management(),
+                // It is not shown, and so says nothing.
+                Err(error) if matches!(error.status, Some(403 | 404)) => None,
+                Err(error) => return Err(error),
+            },
+        };
+        if let Some(is) = is {
+            self.remember_kind(project, is);
+        }
+        // What the configuration says of its own project is the best guess for one that says nothing itself.
+        Ok(is.or(self.settings.service_management))
+    }
+
+    /// Caches the project of an issue that was read with it.
+    pub(super) fn remember_project(&self, issue: &Issue) {
+        let Ok(Some(project)) = issue.project() else { return };
+        let kind = project.is_service_management();
+        let Some(key) = project.key else { return };
+        if let Some(is) = kind {
+            self.remember_kind(&key, is);
+        }
+        let mut projects = self.projects();
+        if projects.of_issues.len() >= MOST_REMEMBERED {
+            projects.of_issues.clear();
+        }
+        projects.of_issues.insert(issue.id.clone(), (key, Instant::now()));
+    }
+
+    fn remember_kind(&self, project: &str, is: bool) {
+        if project.eq_ignore_ascii_case(&self.settings.project) {
+            // The first to know is right.
+            let _ = self.service_management.set(is);
+        }
+        self.projects().service_management.insert(project.to_owned(), is);
+    }
+
+    fn projects(&self) -> MutexGuard<'_, Projects> {
+        self.projects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // Reading.
@@ -142,8 +275,17 @@ impl Client {
         self.upstream.read(Call::get("/rest/api/2/field")).await
     }
 
-    pub(super) async fn project(&self) -> Result<wire::Project, ApiError> {
-        let path = format!("/rest/api/2/project/{}", segment(&self.settings.project));
+    /// Jira's own time, and the date of the answer that tells it.
+    pub(super) async fn times(&self) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), ApiError> {
+        let call = Call::get("/rest/api/2/serverInfo");
+        let mut listing = Listing::default();
+        let (info, headers): (wire::ServerInfo, _) =
+            self.upstream.read_page_with_headers(call, &mut listing).await?;
+        Ok((info.server_time.as_deref().and_then(wire::parse_time), date(&headers)))
+    }
+
+    pub(super) async fn project(&self, key: &str) -> Result<wire::Project, ApiError> {
+        let path = format!("/rest/api/2/project/{}", segment(key));
         self.upstream.read(Call::get(path)).await
     }
 
@@ -194,10 +336,16 @@ impl Client {
         Ok(answer.transitions)
     }
 
-    /// The first page of a search.
-    pub(super) async fn search_some(&self, query: &str, fields: &str) -> Result<Vec<Value>, ApiError> {
+    /// The first page of a search, with so many issues at most.
+    pub(super) async fn search_some(
+        &self,
+        query: &str,
+        fields: &str,
+        most: usize,
+    ) -> Result<Vec<Value>, ApiError> {
         let mut listing = Listing::default();
-        Ok(self.search_page(query, fields, &Position::Start, &mut listing).await?.items)
+        let (page, _) = self.search_page(query, fields, most, &Position::Start, &mut listing).await?;
+        Ok(page.items)
     }
 
     /// What `read` makes of each issue that a search finds, as it was met last. Where pages are counted, `query` must not have
@@ -207,7 +355,7 @@ impl Client {
         query: &str,
         fields: &str,
         read: impl Fn(&Value) -> T + Send,
-    ) -> Result<Vec<T>, ApiError> {
+    ) -> Result<Found<T>, ApiError> {
         match self.settings.deployment {
             Deployment::Cloud => self.search_linked(query, fields, read).await,
             Deployment::DataCenter => {
@@ -222,13 +370,14 @@ impl Client {
         query: &str,
         fields: &str,
         read: impl Fn(&Value) -> T + Send,
-    ) -> Result<Vec<T>, ApiError> {
-        let mut found = Vec::new();
+    ) -> Result<Found<T>, ApiError> {
+        let mut found = Pages::default();
         let (mut listing, mut tokens) = (Listing::default(), HashSet::new());
         let mut position = Position::Start;
         for _ in 0..MOST_PAGES {
-            let page = self.search_page(query, fields, &position, &mut listing).await?;
-            found.extend(page.items.iter().map(|item| (identity(item), read(item))));
+            let (page, headers) =
+                self.search_page(query, fields, SEARCH_PAGE, &position, &mut listing).await?;
+            found.add(&page.items, &headers, &read);
             let next = page.next_page_token.filter(|token| !token.is_empty());
             match next {
                 Some(token) if page.is_last != Some(true) => {
@@ -237,7 +386,7 @@ impl Client {
                     }
                     position = Position::Token(token);
                 }
-                Some(_) | None => return Ok(last_of_each(found)),
+                Some(_) | None => return Ok(found.whole()),
             }
         }
         Err(self.endless(self.search_path()))
@@ -249,19 +398,19 @@ impl Client {
         query: &str,
         fields: &str,
         read: impl Fn(&Value) -> T + Send,
-    ) -> Result<Vec<T>, ApiError> {
-        let mut found = Vec::new();
+    ) -> Result<Found<T>, ApiError> {
+        let mut found = Pages::default();
         let (mut listing, mut paging) = (Listing::default(), Paging::new());
         for _ in 0..MOST_PAGES {
-            let page =
-                self.search_page(query, fields, &Position::Offset(paging.start()), &mut listing).await?;
+            let at = Position::Offset(paging.start());
+            let (page, headers) = self.search_page(query, fields, SEARCH_PAGE, &at, &mut listing).await?;
             let more = paging.take(&ids(&page.items), page.total);
-            found.extend(page.items.iter().map(|item| (identity(item), read(item))));
+            found.add(&page.items, &headers, &read);
             if paging.is_stuck() {
                 break;
             }
             if !more {
-                return Ok(last_of_each(found));
+                return Ok(found.whole());
             }
         }
         Err(self.endless(self.search_path()))
@@ -271,19 +420,20 @@ impl Client {
         &self,
         query: &str,
         fields: &str,
+        most: usize,
         at: &Position,
         listing: &mut Listing,
-    ) -> Result<wire::Page, ApiError> {
+    ) -> Result<(wire::Page, HeaderMap), ApiError> {
         let call = Call::get(self.search_path())
             .query("jql", query)
             .query("fields", fields)
-            .query("maxResults", SEARCH_PAGE);
+            .query("maxResults", most.to_string());
         let call = match at {
             Position::Start => call,
             Position::Token(token) => call.query("nextPageToken", token.as_str()),
             Position::Offset(offset) => call.query("startAt", offset.to_string()),
         };
-        self.upstream.read_page(call, listing).await
+        self.upstream.read_page_with_headers(call, listing).await
     }
 
     /// Cloud has no `search` any more, and Data Center no `search/jql` (changelog CHANGE-2046, developer.atlassian.com).
@@ -294,20 +444,23 @@ impl Client {
         }
     }
 
+    /// The newest comments of an issue, so many at most.
+    pub(super) async fn some_comments(&self, id: &str, most: usize) -> Result<Vec<Value>, ApiError> {
+        let page: wire::Page = self.upstream.read(comment_page(&comment_path(id), 0, most)).await?;
+        Ok(page.items)
+    }
+
     /// The comments of an issue, the newest first, until `enough` says that no more are needed; each once.
     pub(super) async fn comments(
         &self,
         id: &str,
         enough: impl Fn(&[Value]) -> bool,
     ) -> Result<Vec<Value>, ApiError> {
-        let path = format!("{}/comment", issue_path(id));
+        let path = comment_path(id);
         let mut found = Vec::new();
         let (mut listing, mut paging) = (Listing::default(), Paging::new());
         for _ in 0..MOST_PAGES {
-            let call = Call::get(path.as_str())
-                .query("orderBy", "-created")
-                .query("startAt", paging.start().to_string())
-                .query("maxResults", COMMENT_PAGE);
+            let call = comment_page(&path, paging.start(), COMMENT_PAGE);
             let page: wire::Page = self.upstream.read_page(call, &mut listing).await?;
             let more = paging.take(&ids(&page.items), page.total);
             found.extend(page.items);
@@ -315,7 +468,7 @@ impl Client {
                 break;
             }
             if !more || enough(&found) {
-                return Ok(last_of_each(found.into_iter().map(|item| (identity(&item), item)).collect()));
+                return Ok(last_of_each(found.into_iter().map(|item| (known_by(&item), item)).collect()));
             }
         }
         Err(self.endless(&path))
@@ -334,13 +487,20 @@ impl Client {
     /// Opens an attachment's content. Cloud serves it by ID and redirects to another host; Data Center serves it under
     /// ID and name.
     pub(super) async fn content(&self, attachment: &Attachment, call: String) -> Result<Download, ApiError> {
-        let (id, filename) = (&attachment.id, &attachment.filename);
-        let path = match self.settings.deployment {
-            Deployment::Cloud => format!("/rest/api/2/attachment/content/{}", segment(id)),
-            Deployment::DataCenter => format!("/secure/attachment/{}/{}", segment(id), segment(filename)),
-        };
-        let announced = Announced::of(attachment, call, &["/rest/api/2/attachment/", "/secure/attachment/"]);
-        self.upstream.download(Call::get(path), announced).await
+        let announced = Announced::of(attachment, call, &DOWNLOADS);
+        self.upstream.download(Call::get(self.content_path(attachment)), announced).await
+    }
+
+    fn content_path(&self, attachment: &Attachment) -> String {
+        let id = segment(&attachment.id);
+        match self.settings.deployment {
+            Deployment::Cloud => format!("/rest/api/2/attachment/content/{id}"),
+            // Data Center goes by the ID, and wants some name behind it (`ViewAttachmentServlet` in its public sources). One that
+            // is no part of a path, as `..` or `a/b`, would lead elsewhere.
+            Deployment::DataCenter => {
+                format!("/secure/attachment/{id}/{}", segment(&stored_filename(&attachment.filename)))
+            }
+        }
     }
 
     // Writing.
@@ -355,7 +515,7 @@ impl Client {
     }
 
     pub(super) async fn add_comment(&self, id: &str, comment: Value) -> Result<wire::Created, ApiError> {
-        self.upstream.write(Call::post(format!("{}/comment", issue_path(id)), comment)).await
+        self.upstream.write(Call::post(comment_path(id), comment)).await
     }
 
     pub(super) async fn transition(&self, id: &str, body: Value) -> Result<(), ApiError> {
@@ -382,16 +542,60 @@ enum Position {
     Offset(usize),
 }
 
+/// Pages of a search so far.
+struct Pages<T> {
+    found: Vec<(String, T)>,
+    identified: bool,
+    answered_at: Option<DateTime<Utc>>,
+}
+
+impl<T> Default for Pages<T> {
+    fn default() -> Self {
+        Self { found: Vec::new(), identified: true, answered_at: None }
+    }
+}
+
+impl<T> Pages<T> {
+    fn add(&mut self, items: &[Value], headers: &HeaderMap, read: impl Fn(&Value) -> T) {
+        self.found.extend(items.iter().map(|item| (known_by(item), read(item))));
+        self.identified &= identity::is_known(headers);
+        self.answered_at = self.answered_at.or_else(|| date(headers));
+    }
+
+    fn whole(self) -> Found<T> {
+        Found { items: last_of_each(self.found), identified: self.identified, answered_at: self.answered_at }
+    }
+}
+
+/// Time of an answer, by the clock of the server that made it.
+fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok().map(DateTime::from)
+}
+
 pub(super) fn issue_path(id: &str) -> String {
     format!("/rest/api/2/issue/{}", segment(id))
 }
 
-/// The IDs of things on a page; what has none is known by its text.
-fn ids(values: &[Value]) -> Vec<String> {
-    values.iter().map(identity).collect()
+pub(super) fn comment_path(id: &str) -> String {
+    format!("{}/comment", issue_path(id))
 }
 
-fn identity(value: &Value) -> String {
+/// A page of comments, the newest first. Their properties are asked for: on Data Center nothing else says which are internal
+/// (`R29`).
+fn comment_page(path: &str, start: usize, most: usize) -> Call {
+    Call::get(path)
+        .query("orderBy", "-created")
+        .query("startAt", start.to_string())
+        .query("maxResults", most.to_string())
+        .query("expand", "properties")
+}
+
+/// The IDs of things on a page; what has none is known by its text.
+fn ids(values: &[Value]) -> Vec<String> {
+    values.iter().map(known_by).collect()
+}
+
+fn known_by(value: &Value) -> String {
     match value.get("id") {
         Some(Value::String(id)) => id.clone(),
         Some(other) => other.to_string(),

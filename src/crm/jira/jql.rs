@@ -13,30 +13,34 @@ const WESTERNMOST: Duration = Duration::hours(12);
 /// How a query says "since".
 ///
 /// A written time is read in the time zone of the user that asks ("JQL fields", support.atlassian.com), and only the name of
-/// that zone can be asked for. A period before now is the same moment in every zone, and does not depend on whether Jira's
-/// clock agrees with ours.
+/// that zone can be asked for. A period before now is the same moment in every zone, by Jira's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Since {
-    /// `"-35m"`: so many minutes before now, by Jira's clock.
-    Period,
+    /// `"-35m"`: so many minutes before now, by Jira's clock (`R36`).
+    Minutes(i64),
     /// `"2026-11-24 13:00"`, so early that it is early enough in every time zone: for servers that know only this form.
-    WallClock,
+    WallClock(DateTime<Utc>),
 }
 
-/// Cases that take part and were updated at or after `since`, and some more.
-pub(super) fn updated(
-    flag: &CustomField,
-    value: &str,
-    since: DateTime<Utc>,
-    now: DateTime<Utc>,
-    form: Since,
-) -> String {
-    let moment = match form {
-        Since::Period => {
-            let minutes = (now - since + MARGIN).num_minutes().max(0) + 1;
-            format!("-{minutes}m")
+/// Number of minutes that a query has to look back at `now`, by Jira's clock, to reach `since`, and some more.
+pub(super) fn minutes_back(now: DateTime<Utc>, since: DateTime<Utc>) -> i64 {
+    // No issue is older; and between any two times lie fewer minutes than an i64 holds.
+    (now - since.max(DateTime::UNIX_EPOCH) + MARGIN).num_minutes().max(0) + 1
+}
+
+/// Tells whether such a query, answered at `now` by Jira's clock, has reached `since`.
+pub(super) fn reaches(now: DateTime<Utc>, minutes: i64, since: DateTime<Utc>) -> bool {
+    (now - since.max(DateTime::UNIX_EPOCH)).num_minutes() < minutes
+}
+
+/// Cases that take part and were updated since then.
+pub(super) fn updated(flag: &CustomField, value: &str, since: Since) -> String {
+    let moment = match since {
+        Since::Minutes(minutes) => format!("-{minutes}m"),
+        Since::WallClock(since) => {
+            let early = since.checked_sub_signed(MARGIN + WESTERNMOST).unwrap_or(DateTime::UNIX_EPOCH);
+            early.max(DateTime::UNIX_EPOCH).format("%Y-%m-%d %H:%M").to_string()
         }
-        Since::WallClock => (since - MARGIN - WESTERNMOST).format("%Y-%m-%d %H:%M").to_string(),
     };
     format!("{} AND updated >= {}", flag_is(flag, value), quoted(&moment))
 }
@@ -52,6 +56,11 @@ pub(super) fn counterpart(field: &CustomField, name: &str, number: &str) -> Stri
     let phrase = quoted(&format!("\"{}\"", words(name)));
     let number = quoted(&format!("\"{}\"", words(number)));
     format!("{clause} ~ {phrase} OR {clause} ~ {number}")
+}
+
+/// Cases of a project and cases that take part, the newest first: all that the connector works with.
+pub(super) fn within_scope(project: &str, flag: &CustomField, value: &str) -> String {
+    format!("project = {} OR {} ORDER BY created DESC", quoted(project), flag_is(flag, value))
 }
 
 /// The cases of a project, the newest first.
@@ -88,40 +97,46 @@ mod tests {
     use super::super::discovery::FieldKind;
     use super::*;
 
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
     fn field(kind: FieldKind) -> CustomField {
         CustomField { id: "customfield_10050".to_owned(), name: "flag".to_owned(), kind }
     }
 
     #[test]
     fn updated_cases_are_asked_for_without_a_time_zone_and_a_little_further_back() {
-        let now = "2026-11-24T13:00:30Z".parse().unwrap();
-        for (since, kind, form, expected) in [
-            (
-                "2026-11-24T12:55:30Z",
-                FieldKind::Options,
-                Since::Period,
-                "cf[10050] = \"true\" AND updated >= \"-8m\"",
-            ),
-            (
-                "2026-10-25T13:00:30Z",
-                FieldKind::Option,
-                Since::Period,
-                "cf[10050] = \"true\" AND updated >= \"-43203m\"",
-            ),
-            (
-                "2026-11-24T14:00:00Z",
-                FieldKind::Text,
-                Since::Period,
-                "cf[10050] ~ \"true\" AND updated >= \"-1m\"",
-            ),
-            (
-                "2026-11-24T12:55:30Z",
-                FieldKind::Options,
-                Since::WallClock,
-                "cf[10050] = \"true\" AND updated >= \"2026-11-24 00:53\"",
-            ),
+        let now = at("2026-11-24T13:00:30Z");
+        for (since, kind, expected) in [
+            ("2026-11-24T12:55:30Z", FieldKind::Options, "cf[10050] = \"true\" AND updated >= \"-8m\""),
+            ("2026-10-25T13:00:30Z", FieldKind::Option, "cf[10050] = \"true\" AND updated >= \"-43203m\""),
+            ("2026-11-24T14:00:00Z", FieldKind::Text, "cf[10050] ~ \"true\" AND updated >= \"-1m\""),
         ] {
-            assert_eq!(updated(&field(kind), "true", since.parse().unwrap(), now, form), expected);
+            let minutes = minutes_back(now, at(since));
+            assert_eq!(updated(&field(kind), "true", Since::Minutes(minutes)), expected);
+            assert!(reaches(now, minutes, at(since)));
+        }
+        let written = |since| updated(&field(FieldKind::Options), "true", Since::WallClock(since));
+        assert!(written(at("2026-11-24T12:55:30Z")).ends_with("updated >= \"2026-11-24 00:53\""));
+        for since in [DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH] {
+            assert!(written(since).ends_with("updated >= \"1970-01-01 00:00\""));
+            assert_eq!(minutes_back(now, since), 29_932_623);
+        }
+        assert_eq!(minutes_back(DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC), 1);
+    }
+
+    #[test]
+    fn a_horizon_that_was_counted_from_another_clock_may_be_too_late() {
+        let since = at("2026-11-24T12:55:30Z");
+        let minutes = minutes_back(at("2026-11-24T13:00:30Z"), since);
+        for (jiras_now, expected) in [
+            ("2026-11-24T12:00:00Z", true),
+            ("2026-11-24T13:03:29Z", true),
+            ("2026-11-24T13:03:30Z", false),
+            ("2026-11-24T13:15:00Z", false),
+        ] {
+            assert_eq!(reaches(at(jiras_now), minutes, since), expected, "{jiras_now}");
         }
     }
 
@@ -133,5 +148,9 @@ mod tests {
             "cf[10050] ~ \"\\\"organizations/1/cases/2\\\"\" OR cf[10050] ~ \"\\\"2\\\"\""
         );
         assert_eq!(newest("SUP"), "project = \"SUP\" ORDER BY created DESC");
+        assert_eq!(
+            within_scope("SUP", &field(FieldKind::Options), "true"),
+            "project = \"SUP\" OR cf[10050] = \"true\" ORDER BY created DESC"
+        );
     }
 }

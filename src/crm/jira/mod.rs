@@ -7,6 +7,10 @@
 //! | `wire` | Jira's JSON |
 //! | `jql` | the queries |
 //! | `paging` | how to read a list by offsets while it changes |
+//! | `identity` | for which user an answer is |
+//! | `reference` | which issue a person means |
+//! | `closing` | how an issue was closed |
+//! | `files` | which files belong to internal comments |
 //! | `markup` | plain text in wiki notation |
 //! | `filename` | the names of files |
 //! | `discovery` | which custom field is which |
@@ -15,11 +19,15 @@
 
 mod check;
 mod client;
+mod closing;
 mod discovery;
 mod filename;
+mod files;
+mod identity;
 mod jql;
 pub mod markup;
 mod paging;
+mod reference;
 mod settings;
 mod transitions;
 mod wire;
@@ -32,19 +40,21 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
-use self::client::{Client, issue_path};
+use self::client::{Client, comment_path, issue_path};
 use self::discovery::Fields;
 use self::jql::Since;
+use self::wire::{INTERNAL_PROPERTY, Marker};
 use super::PriorityWords;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
-    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Download,
+    Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
 };
 use crate::clock::SharedClock;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
 
 pub use self::filename::stored_filename;
+pub use self::identity::stranger;
 pub use self::settings::{Deployment, JiraSettings};
 
 /// What people call the system.
@@ -56,14 +66,16 @@ const SUMMARY_LIMIT: usize = 255;
 const TEXT_LIMIT: usize = 32_767;
 /// How long the attachment limit is believed.
 const LIMIT_AGE: Duration = Duration::minutes(10);
-/// The property that keeps a comment from customers (Jira Service Management).
-const INTERNAL_PROPERTY: &str = "sd.public.comment";
+/// Time by which a comment may be older than a file that it refers to, since it can be edited afterwards.
+const EDITED_LATER: Duration = Duration::hours(1);
 
 /// Jira as the company's CRM.
 pub struct Jira {
     client: Client,
     priorities: PriorityWords,
     clock: SharedClock,
+    /// Its address, without a slash at its end.
+    home: String,
     /// As long as it is not known that comments cannot be internal: the property that makes them so does no harm.
     with_internal: Capabilities,
     without_internal: Capabilities,
@@ -85,7 +97,9 @@ impl Jira {
     ) -> Self {
         let with_internal = capabilities(settings.deployment, upstream.write_settles());
         let without_internal = Capabilities { internal_comments: false, ..with_internal.clone() };
+        let home = upstream.base_url().as_str().trim_end_matches('/').to_owned();
         Self {
+            home,
             client: Client::new(settings, upstream),
             priorities,
             clock,
@@ -102,31 +116,52 @@ impl Jira {
 
     /// The fields that a case is made of.
     fn case_fields(fields: &Fields) -> String {
-        format!("summary,description,{}", Self::found_fields(fields))
+        format!("summary,description,project,archiveddate,{}", Self::found_fields(fields))
     }
 
-    /// Those of them that a search asks for.
+    /// Those of them that a search asks for. It finds no archived issues.
     fn found_fields(fields: &Fields) -> String {
-        format!("priority,status,created,updated,{},{}", fields.flag.id, fields.google_name.id)
+        format!(
+            "priority,status,resolution,creator,created,updated,{},{}",
+            fields.flag.id, fields.google_name.id
+        )
     }
 
-    fn case(&self, issue: &wire::Issue, fields: &Fields) -> Result<Case, wire::WireError> {
+    fn case(&self, issue: &wire::Issue, fields: &Fields, me: &wire::User) -> Result<Case, wire::WireError> {
         let description = issue.text("description")?.unwrap_or_default();
         let counterpart = issue.text(&fields.google_name.id)?.map(|name| name.trim().to_owned());
+        let (done, archived) = (issue.is_done()?, issue.is_archived());
+        let (resolution, status) = (issue.name("resolution")?, issue.name("status")?);
+        let closing = if done {
+            Some(closing::of(resolution.as_deref(), status.as_deref(), self.settings()))
+        } else {
+            archived.then_some(Closing::Archived)
+        };
         Ok(Case {
             id: issue.id.clone(),
-            key: issue.key.clone(),
             title: issue.text("summary")?.unwrap_or_default(),
             description: self
                 .plain(&description, description.starts_with(markers::COMPANY_DESCRIPTION_HEADER)),
             priority: self.priorities.read(issue.name("priority")?.as_deref()),
-            closed: issue.is_done()?,
+            closed: done || archived,
+            closing,
+            // Jira merges no issues.
+            merged_into: None,
             created_at: issue.time("created")?,
             updated_at: issue.time("updated")?,
             counterpart: counterpart.filter(|name| !name.is_empty()),
+            counterpart_address: None,
+            by_connector: issue.user("creator")?.and_then(|creator| creator.is(me)),
+            address: issue.key.as_deref().map(|key| self.address(key)),
+            scope: issue.key.as_deref().and_then(reference::project).map(str::to_owned),
             synchronize: issue.holds(&fields.flag.id, &self.settings().flag_value),
-            ..Case::default()
+            key: issue.key.clone(),
         })
+    }
+
+    /// Address under which people see an issue.
+    fn address(&self, key: &str) -> String {
+        format!("{}/browse/{key}", self.home)
     }
 
     /// A body as plain text. On Data Center people write wiki markup, as the connector does; on Cloud they do not.
@@ -137,23 +172,83 @@ impl Jira {
         }
     }
 
-    fn comment(&self, comment: wire::Comment, me: &wire::User) -> Comment {
+    fn comment(&self, comment: wire::Comment, visibility: Visibility, me: &wire::User) -> Comment {
         let by_connector = comment.author.as_ref().and_then(|author| author.is(me));
         Comment {
             id: comment.id,
             author: comment.author.map(|author| author.shown()).unwrap_or_default(),
             created_at: comment.created,
             body: self.plain(&comment.body, by_connector != Some(false)),
-            visibility: if comment.internal { Visibility::Internal } else { Visibility::Public },
+            visibility,
             by_connector,
         }
     }
 
-    async fn search_form(&self, since: DateTime<Utc>, form: Since) -> Result<Sweep, ApiError> {
+    /// The comments of an issue as Jira has them, back to `since`, each with who may read it (`R29`).
+    async fn listed_comments(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Vec<(wire::Comment, Visibility)>, ApiError> {
+        let found =
+            self.client.comments(id, |found| since.is_some_and(|since| reaches(found, since))).await?;
+        let mut comments = Vec::with_capacity(found.len());
+        for value in &found {
+            match wire::Comment::read(value) {
+                Ok(comment) => comments.push(comment),
+                Err(error) => {
+                    tracing::warn!(issue = %id, %error, "a comment cannot be understood and is skipped");
+                }
+            }
+        }
+        // A comment without a marker is public only where there are no customers: in a project of which that is known.
+        let unmarked = if comments.iter().any(|comment| comment.marker == Marker::Absent)
+            && self.client.service_management_of(id).await? == Some(false)
+        {
+            Visibility::Public
+        } else {
+            Visibility::Internal
+        };
+        let with_visibility = |comment: wire::Comment| {
+            let visibility = match comment.marker {
+                Marker::Public => Visibility::Public,
+                Marker::Internal => Visibility::Internal,
+                Marker::Absent => unmarked,
+            };
+            (comment, visibility)
+        };
+        Ok(comments.into_iter().map(with_visibility).collect())
+    }
+
+    /// Jira's present time, as far as it is known. What it lacks, a search makes up for: its answer is dated.
+    fn jiras_now(&self) -> DateTime<Utc> {
+        let now = self.clock.now();
+        self.latest_skew().and_then(|skew| now.checked_add_signed(skew)).unwrap_or(now)
+    }
+
+    /// Searches by a period, which Jira counts from its own clock (`R36`). The answer is dated by that clock: if it shows that the
+    /// period was counted from another time and is too short, the search is made again.
+    async fn search_period(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
+        let minutes = jql::minutes_back(self.jiras_now(), since);
+        let (sweep, answered_at) = self.search_form(since, Since::Minutes(minutes)).await?;
+        match answered_at {
+            Some(now) if !jql::reaches(now, minutes, since) => {
+                let minutes = jql::minutes_back(now, since);
+                Ok(self.search_form(since, Since::Minutes(minutes)).await?.0)
+            }
+            Some(_) | None => Ok(sweep),
+        }
+    }
+
+    /// Returns what was updated since then as well as when Jira answered.
+    async fn search_form(
+        &self,
+        since: DateTime<Utc>,
+        form: Since,
+    ) -> Result<(Sweep, Option<DateTime<Utc>>), ApiError> {
         self.client
             .with_fields(|fields| async move {
-                let query =
-                    jql::updated(&fields.flag, &self.settings().flag_value, since, self.clock.now(), form);
+                let query = jql::updated(&fields.flag, &self.settings().flag_value, form);
                 // Flagged by their own word, not the index's.
                 let takes_part =
                     |case: &Case| case.synchronize && case.updated_at.is_none_or(|updated| updated >= since);
@@ -162,20 +257,22 @@ impl Jira {
             .await
     }
 
-    /// The cases among what a search finds that are to be kept, and what could not be understood.
+    /// The cases among what a search finds that are to be kept, and what could not be understood; when Jira answered.
     async fn found(
         &self,
         query: &str,
         fields: &Fields,
         keep: impl Fn(&Case) -> bool + Send + Sync,
-    ) -> Result<Sweep, ApiError> {
-        let read = |value: &Value| match wire::Issue::read(value).and_then(|issue| self.case(&issue, fields))
-        {
-            Ok(case) => keep(&case).then(|| Ok(Found::from(&case))),
-            Err(error) => Some(Err(format!("{}: {error}", wire::Issue::label(value)))),
-        };
+    ) -> Result<(Sweep, Option<DateTime<Utc>>), ApiError> {
+        let me = self.client.me().await?;
+        let read =
+            |value: &Value| match wire::Issue::read(value).and_then(|issue| self.case(&issue, fields, &me)) {
+                Ok(case) => keep(&case).then(|| Ok(Found::from(&case))),
+                Err(error) => Some(Err(format!("{}: {error}", wire::Issue::label(value)))),
+            };
         let found = self.client.search_all(query, &Self::found_fields(fields), read).await?;
-        Ok(found.into_iter().flatten().collect())
+        let sweep = Sweep { identified: found.identified, ..found.items.into_iter().flatten().collect() };
+        Ok((sweep, found.answered_at))
     }
 
     /// Makes an issue of `fields`; what its create screen or its project lacks is left out: the priority comes back to be
@@ -218,7 +315,20 @@ impl Jira {
 
     /// A 404 counts only from a Jira that knows us: a wrong address and lost credentials look the same.
     async fn confirm_missing(&self) -> Result<(), ApiError> {
-        self.client.myself().await.map(drop)
+        self.client.myself().await.map(drop).map_err(|error| self.advised(error))
+    }
+
+    /// An error that says which credentials to look at, if it is about them.
+    fn advised(&self, error: ApiError) -> ApiError {
+        if error.kind != ApiErrorKind::Unauthorized || error.message.contains("company.jira.") {
+            return error;
+        }
+        let message = format!(
+            "{}; the credentials have expired, were revoked or are wrong: check {}",
+            error.message,
+            self.client.credential_keys()
+        );
+        ApiError { message, ..error }
     }
 }
 
@@ -240,7 +350,8 @@ impl CaseSystem for Jira {
         let mut known = self.attachment_limit.lock().await;
         let now = self.clock.now();
         if let Some((read_at, limit)) = *known
-            && now - read_at < LIMIT_AGE
+            // A clock that was set back makes it no younger.
+            && (Duration::zero()..LIMIT_AGE).contains(&(now - read_at))
         {
             return Ok(limit);
         }
@@ -251,24 +362,85 @@ impl CaseSystem for Jira {
         Ok(limit)
     }
 
-    async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
-        if self.periods_refused.load(Ordering::Relaxed) {
-            return self.search_form(since, Since::WallClock).await;
+    fn home(&self) -> Option<&str> {
+        Some(&self.home)
+    }
+
+    fn clock_skew(&self) -> Option<Duration> {
+        self.client.clock_skew()
+    }
+
+    fn latest_skew(&self) -> Option<Duration> {
+        self.client.latest_skew()
+    }
+
+    async fn identify(&self) -> Result<(), ApiError> {
+        let me = self.client.identify().await.map_err(|error| self.advised(error))?;
+        if me.is_somebody() {
+            return Ok(());
         }
-        match self.search_form(since, Since::Period).await {
+        let message = "Jira does not say who the connector's user is";
+        Err(self.advised(self.client.error(ApiErrorKind::Unauthorized, "GET /rest/api/2/myself", message)))
+    }
+
+    async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
+        let settings = self.settings();
+        let found = self
+            .client
+            .with_fields(|fields| async move {
+                let query = jql::within_scope(&settings.project, &fields.flag, &settings.flag_value);
+                self.client.search_some(&query, "created", 2).await
+            })
+            .await;
+        match found {
+            Ok(found) => Ok(found
+                .iter()
+                .filter_map(|value| wire::Issue::read(value).ok())
+                .map(|issue| issue.id)
+                .find(|id| Some(id.as_str()) != except)),
+            // A project that is not shown does not exist for a query.
             Err(error) if error.status == Some(400) => {
-                let sweep = self.search_form(since, Since::WallClock).await.map_err(|_| error)?;
+                let message = format!(
+                    "Jira does not show the project {}: check company.jira.project, and give the connector's user \"Browse Projects\" \
+                     there ({})",
+                    settings.project, error.message
+                );
+                Err(ApiError { kind: ApiErrorKind::Unauthorized, message, ..error })
+            }
+            Err(error) => Err(self.advised(error)),
+        }
+    }
+
+    async fn resolve(&self, reference: &str) -> Result<Option<Case>, ApiError> {
+        match reference::issue(reference, self.client.base_url()) {
+            Ok(id_or_key) => self.get(&id_or_key).await,
+            Err(problem) => Err(self.client.error(ApiErrorKind::Refused, "look for the issue", problem)),
+        }
+    }
+
+    async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
+        let written = || async move { Ok(self.search_form(since, Since::WallClock(since)).await?.0) };
+        if self.periods_refused.load(Ordering::Relaxed) {
+            return written().await.map_err(|error| self.advised(error));
+        }
+        match self.search_period(since).await {
+            Err(error) if error.status == Some(400) => {
+                let sweep = written().await.map_err(|_: ApiError| error)?;
                 self.periods_refused.store(true, Ordering::Relaxed);
                 Ok(sweep)
             }
-            done => done,
+            done => done.map_err(|error| self.advised(error)),
         }
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
         let fields = self.client.fields().await?;
+        let me = self.client.me().await?;
         match self.client.issue(id, &Self::case_fields(&fields)).await {
-            Ok(issue) => self.case(&issue, &fields).map(Some).map_err(|error| self.not_read(id, &error)),
+            Ok(issue) => {
+                self.client.remember_project(&issue);
+                self.case(&issue, &fields, &me).map(Some).map_err(|error| self.not_read(id, &error))
+            }
             Err(error) if error.kind == ApiErrorKind::NotFound => {
                 self.confirm_missing().await?;
                 Ok(None)
@@ -295,7 +467,8 @@ impl CaseSystem for Jira {
                 let query = jql::counterpart(&fields.google_name, counterpart, number);
                 self.found(&query, &fields, |case| case.counterpart.as_deref().is_some_and(is_same)).await
             })
-            .await?;
+            .await?
+            .0;
         for problem in &found.skipped {
             tracing::warn!(problem, "an issue cannot be understood");
         }
@@ -332,31 +505,36 @@ impl CaseSystem for Jira {
             let message = "the answer names no issue";
             return Err(self.client.error(ApiErrorKind::Unreadable, "POST /rest/api/2/issue", message));
         }
+        let mut refused = false;
         if !later.is_empty()
             && let Err(error) = self.client.edit(&created.id, Value::Object(later)).await
         {
-            // The case exists: whoever asked has to look for it and carry on from there (R13).
-            let message =
-                format!("issue {} was created, but its priority was not set: {}", created.id, error.message);
-            return Err(ApiError { kind: ApiErrorKind::Uncertain, message, ..error });
+            // The case exists. Its priority is the project's default, or what was asked for, as is read below.
+            refused = true;
+            tracing::warn!(issue = %created.id, %error, "an issue was created, but its priority was not set");
         }
         match self.get(&created.id).await {
             Ok(Some(case)) => Ok(case),
             // It was created all the same.
             Ok(None) | Err(_) => Ok(Case {
                 id: created.id,
-                key: created.key,
                 title: summary(&case.title),
                 description: case.description.clone(),
-                priority: case.priority.map_or(PriorityReading::Unset, |priority| {
+                priority: case.priority.filter(|_| !refused).map_or(PriorityReading::Unset, |priority| {
                     self.priorities.read(Some(self.priorities.word(priority)))
                 }),
                 closed: false,
+                closing: None,
+                merged_into: None,
                 created_at: None,
                 updated_at: None,
                 counterpart: Some(case.counterpart.clone()),
+                counterpart_address: None,
+                by_connector: Some(true),
+                address: created.key.as_deref().map(|key| self.address(key)),
+                scope: Some(settings.project.clone()),
                 synchronize: true,
-                ..Case::default()
+                key: created.key,
             }),
         }
     }
@@ -377,25 +555,11 @@ impl CaseSystem for Jira {
 
     async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
         let me = self.client.me().await?;
-        let found =
-            self.client.comments(id, |found| since.is_some_and(|since| reaches(found, since))).await?;
-        let mut comments = Vec::with_capacity(found.len());
-        for value in &found {
-            match wire::Comment::read(value) {
-                Ok(comment) => comments.push(self.comment(comment, &me)),
-                Err(error) => {
-                    tracing::warn!(issue = %id, %error, "a comment cannot be understood and is skipped");
-                }
-            }
-        }
-        Ok(comments)
+        let comments = self.listed_comments(id, since).await?;
+        Ok(comments.into_iter().map(|(comment, visibility)| self.comment(comment, visibility, &me)).collect())
     }
 
-    async fn attachments(
-        &self,
-        id: &str,
-        _since: Option<DateTime<Utc>>,
-    ) -> Result<Vec<Attachment>, ApiError> {
+    async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
         let me = self.client.me().await?;
         let issue = self.client.issue(id, "attachment").await?;
         let mut attachments = Vec::new();
@@ -416,21 +580,35 @@ impl CaseSystem for Jira {
                 }
             }
         }
+        // Comments are read only where there is a file that may belong to one: a person's that is new.
+        let is_new = |file: &&Attachment| {
+            file.by_connector != Some(true)
+                && since.is_none_or(|since| file.created_at.is_none_or(|created| created >= since))
+        };
+        let new: Vec<Option<DateTime<Utc>>> =
+            attachments.iter().filter(is_new).map(|file| file.created_at).collect();
+        if !new.is_empty() {
+            let oldest =
+                new.into_iter().collect::<Option<Vec<_>>>().and_then(|times| times.into_iter().min());
+            let since = oldest.and_then(|oldest| oldest.checked_sub_signed(EDITED_LATER));
+            let comments = self.listed_comments(id, since).await?;
+            let comments: Vec<(&str, Visibility)> =
+                comments.iter().map(|(comment, visibility)| (comment.body.as_str(), *visibility)).collect();
+            files::hide(&mut attachments, &comments);
+        }
         Ok(attachments)
     }
 
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
         let mut body = json!({ "body": markup::escape(&comment.body) });
-        let internal = match comment.visibility {
-            Visibility::Public => false,
-            // Where it is not known, the property does no harm, and its lack would show the comment to customers.
-            Visibility::Internal => self.client.service_management().await.unwrap_or(true),
-        };
-        if internal {
-            body["properties"] = json!([{ "key": INTERNAL_PROPERTY, "value": { "internal": true } }]);
+        // Where it is not known whether there are customers, the property does no harm; its lack would show an internal comment to
+        // them, and would leave open whether a public one is public.
+        if self.client.service_management_of(id).await.unwrap_or_default() != Some(false) {
+            let internal = comment.visibility == Visibility::Internal;
+            body["properties"] = json!([{ "key": INTERNAL_PROPERTY, "value": { "internal": internal } }]);
         }
         let created = self.client.add_comment(id, body).await?;
-        self.written(&format!("POST {}/comment", issue_path(id)), created)
+        self.written(&format!("POST {}", comment_path(id)), created)
     }
 
     async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
@@ -468,7 +646,11 @@ impl CaseSystem for Jira {
 
     async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
         let word = self.priorities.word(priority);
-        self.client.edit(id, json!({ "priority": { "name": word } })).await
+        match self.client.edit(id, json!({ "priority": { "name": word } })).await {
+            // The connector may not edit this issue: that is about the issue, and no news of the credentials.
+            Err(error) if error.status == Some(403) => Err(ApiError { kind: ApiErrorKind::Refused, ..error }),
+            done => done,
+        }
     }
 
     async fn close(&self, id: &str) -> Result<(), ApiError> {
@@ -480,9 +662,8 @@ impl CaseSystem for Jira {
         let refused = |problem: String| {
             self.client.error(ApiErrorKind::Refused, &format!("close {}", issue_path(id)), problem)
         };
-        let transition =
-            transitions::closing(&transitions, settings.close_transition.as_deref()).map_err(refused)?;
-        let fields = transitions::fields(transition, settings.resolution.as_deref()).map_err(refused)?;
+        let transition = transitions::closing(&transitions, settings).map_err(refused)?;
+        let fields = transitions::fields(transition, settings).map_err(refused)?;
         self.go(id, &transition.id, fields, true).await
     }
 
@@ -494,7 +675,7 @@ impl CaseSystem for Jira {
         let call = format!("reopen {}", issue_path(id));
         let transition = transitions::opening(&transitions, self.settings().reopen_transition.as_deref())
             .map_err(|problem| self.client.error(ApiErrorKind::Unsupported, &call, problem))?;
-        let fields = transitions::fields(transition, None)
+        let fields = transitions::fields(transition, self.settings())
             .map_err(|problem| self.client.error(ApiErrorKind::Unsupported, &call, problem))?;
         self.go(id, &transition.id, fields, false).await
     }

@@ -44,10 +44,19 @@ pub struct JiraSettings {
     pub flag_value: String,
     /// The custom text field for the Google case's name, by name or by ID.
     pub google_name_field: String,
-    /// The transition that closes a case, by name or ID. Without it: the first to a status of the category "done".
+    /// The transition that closes a case, by name or ID. Without it: the one to a status of the category "done" that says
+    /// that the case was solved, else the only one that does not say the contrary (`R32`).
     pub close_transition: Option<String>,
-    /// The resolution of closed cases, by name. Without it: `Done`, where the transition's screen has one.
+    /// The resolution of closed cases, by name. Without it: `Done` or another that says solved, where the transition's screen has
+    /// one.
     pub resolution: Option<String>,
+    /// Names of resolutions and statuses that say that a case was solved, besides *Done*, *Fixed*, *Resolved* and the like
+    /// (`R32`).
+    pub solved_names: Vec<String>,
+    /// Those that say that it was cancelled, besides *Won't Do*, *Cancelled*, *Declined*, *Rejected* and the like.
+    pub cancelled_names: Vec<String>,
+    /// Those that say that it is a duplicate, besides names with the word *duplicate*.
+    pub duplicate_names: Vec<String>,
     /// The transition that opens a case again, by name or ID. Without it: the first to a status of another category.
     pub reopen_transition: Option<String>,
     /// Whether the project is one of Jira Service Management, where comments can be internal. Without it, Jira is asked.
@@ -71,6 +80,9 @@ impl Default for JiraSettings {
             google_name_field: "custom_field_google_name".to_owned(),
             close_transition: None,
             resolution: None,
+            solved_names: Vec::new(),
+            cancelled_names: Vec::new(),
+            duplicate_names: Vec::new(),
             reopen_transition: None,
             service_management: None,
             download_hosts: Vec::new(),

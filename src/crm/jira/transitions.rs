@@ -1,23 +1,72 @@
-//! Which transition closes a case or opens it again, and what its screen demands (`R19`).
+//! Chooses the transition that closes a case or opens it again, and the fields that its screen demands (`R19`, `R32`).
 
 use serde_json::{Map, Value, json};
 
+use super::closing;
+use super::settings::JiraSettings;
 use super::wire::{Named, ScreenField, Transition};
+use crate::cases::Closing;
 
 /// The resolution that Jira itself starts out with.
 const USUAL_RESOLUTION: &str = "Done";
 
-/// The transition that closes: the configured one, or else the first to a status of the category "done". The error names
-/// what there is.
+/// Key of the configuration that names the closing transition.
+const CLOSE: &str = "company.jira.close_transition";
+
+/// The transition that closes: the configured one; else the one to a status of the category "done" that says that the case was
+/// solved, by its name, by its status, or by the resolutions of its screen; else the only one that does not say the contrary
+/// (`R32`). The error names what there is.
 pub(super) fn closing<'a>(
     transitions: &'a [Transition],
-    configured: Option<&str>,
+    settings: &JiraSettings,
 ) -> Result<&'a Transition, String> {
-    choose(transitions, configured, "company.jira.close_transition", Transition::closes).map_err(|what| {
+    let found = match settings.close_transition.as_deref() {
+        Some(_) => choose(transitions, settings.close_transition.as_deref(), CLOSE, Transition::closes),
+        None => solving(transitions, settings),
+    };
+    found.map_err(|what| {
         format!(
-            "the case cannot be closed from its status: {what}; open the workflow for it, or name another transition in \
-             company.jira.close_transition"
+            "the case cannot be closed from its status: {what}; open the workflow for it, or name the right transition in {CLOSE}"
         )
+    })
+}
+
+fn solving<'a>(transitions: &'a [Transition], settings: &JiraSettings) -> Result<&'a Transition, String> {
+    let closing: Vec<&Transition> = transitions.iter().filter(|transition| transition.closes()).collect();
+    if closing.is_empty() {
+        return Err(format!("no transition leads there, {}", listed(transitions)));
+    }
+    let said = |transition: &Transition| {
+        [&transition.name, &transition.to.name].map(|name| closing::says(name, settings))
+    };
+    let plain: Vec<&Transition> = closing
+        .into_iter()
+        .filter(|transition| said(transition).iter().all(|said| matches!(said, None | Some(Closing::Solved))))
+        .collect();
+    let solved = |transition: &&&Transition| said(transition).contains(&Some(Closing::Solved));
+    if let Some(found) = plain.iter().find(solved) {
+        return Ok(found);
+    }
+    let by_resolution: Vec<&Transition> =
+        plain.iter().copied().filter(|transition| offers_solved(transition, settings)).collect();
+    match (by_resolution.as_slice(), plain.as_slice()) {
+        ([found], _) | ([], [found]) => Ok(found),
+        ([], []) => {
+            Err(format!("every transition there cancels it or calls it a duplicate, {}", listed(transitions)))
+        }
+        _ => {
+            Err(format!("none of several transitions there says that it is solved, {}", listed(transitions)))
+        }
+    }
+}
+
+/// Tells whether a resolution that says solved can be chosen on the transition's screen.
+fn offers_solved(transition: &Transition, settings: &JiraSettings) -> bool {
+    transition.fields.get("resolution").is_some_and(|screen| {
+        screen.allowed_values.iter().any(|value| match settings.resolution.as_deref() {
+            Some(wanted) => value.is(wanted),
+            None => closing::says(value.shown(), settings) == Some(Closing::Solved),
+        })
     })
 }
 
@@ -83,14 +132,13 @@ fn listed(transitions: &[Transition]) -> String {
     format!("there are {}", names.join(", "))
 }
 
-/// What to send with a transition: the resolution where the screen has one. The error names what else it demands.
-pub(super) fn fields(
-    transition: &Transition,
-    resolution: Option<&str>,
-) -> Result<Map<String, Value>, String> {
+/// Fields to send with a transition: the resolution, where the screen demands it, or has it and the case is closed. The error names
+/// what else the screen demands.
+pub(super) fn fields(transition: &Transition, settings: &JiraSettings) -> Result<Map<String, Value>, String> {
     let mut fields = Map::new();
     if let Some(screen) = transition.fields.get("resolution")
-        && let Some(chosen) = chosen_resolution(screen, resolution)?
+        && (transition.closes() || screen.required)
+        && let Some(chosen) = chosen_resolution(screen, settings)?
     {
         fields.insert("resolution".to_owned(), json!({ "name": chosen }));
     }
@@ -111,23 +159,37 @@ pub(super) fn fields(
     }
 }
 
-fn chosen_resolution(screen: &ScreenField, configured: Option<&str>) -> Result<Option<String>, String> {
+fn chosen_resolution(screen: &ScreenField, settings: &JiraSettings) -> Result<Option<String>, String> {
     let allowed = &screen.allowed_values;
     let find =
         |wanted: &str| allowed.iter().find(|value| value.is(wanted)).map(|value| value.shown().to_owned());
-    match configured {
-        Some(wanted) if allowed.is_empty() => Ok(Some(wanted.to_owned())),
-        Some(wanted) => find(wanted).map(Some).ok_or_else(|| {
-            let names: Vec<&str> = allowed.iter().map(Named::shown).collect();
-            format!(
-                "the resolution {wanted:?} cannot be chosen there: name one of {} in company.jira.resolution",
-                names.join(", ")
-            )
-        }),
-        None => Ok(find(USUAL_RESOLUTION).or_else(|| {
-            let first = allowed.first().map(|value| value.shown().to_owned());
-            screen.required.then(|| first.unwrap_or_else(|| USUAL_RESOLUTION.to_owned()))
-        })),
+    let refused = |what: String| {
+        let names: Vec<&str> = allowed.iter().map(Named::shown).collect();
+        format!("{what}: name one of {} in company.jira.resolution", names.join(", "))
+    };
+    let said = |wanted: Option<Closing>| {
+        let fits = move |value: &&Named| closing::says(value.shown(), settings) == wanted;
+        allowed.iter().filter(fits).map(|value| value.shown().to_owned())
+    };
+    if let Some(wanted) = settings.resolution.as_deref() {
+        return if allowed.is_empty() {
+            Ok(Some(wanted.to_owned()))
+        } else {
+            find(wanted)
+                .map(Some)
+                .ok_or_else(|| refused(format!("the resolution {wanted:?} cannot be chosen there")))
+        };
+    }
+    if let Some(solved) = find(USUAL_RESOLUTION).or_else(|| said(Some(Closing::Solved)).next()) {
+        return Ok(Some(solved));
+    }
+    match (screen.required, said(None).collect::<Vec<_>>().as_slice()) {
+        (false, _) => Ok(None),
+        (true, _) if allowed.is_empty() => Ok(Some(USUAL_RESOLUTION.to_owned())),
+        (true, [plain]) => Ok(Some(plain.clone())),
+        (true, _) => Err(refused(
+            "the screen demands a resolution, and none of them says that it is solved".to_owned(),
+        )),
     }
 }
 
@@ -145,10 +207,19 @@ mod tests {
         .unwrap()
     }
 
+    fn configured(transition: Option<&str>, resolution: Option<&str>) -> JiraSettings {
+        JiraSettings {
+            close_transition: transition.map(str::to_owned),
+            resolution: resolution.map(str::to_owned),
+            ..JiraSettings::default()
+        }
+    }
+
     #[test]
     fn a_transition_is_found_by_what_is_configured_or_by_where_it_leads() {
         let all = transitions();
-        let close = |configured| closing(&all, configured).map(|transition| transition.id.as_str());
+        let close =
+            |wanted| closing(&all, &configured(wanted, None)).map(|transition| transition.id.as_str());
         assert_eq!(close(None), Ok("31"));
         for configured in ["51", "cancel", "CANCELLED"] {
             assert_eq!(close(Some(configured)), Ok("51"), "{configured}");
@@ -160,14 +231,53 @@ mod tests {
             assert!(error.contains(hint) && error.contains("close_transition"), "{error}");
         }
         assert_eq!(opening(&all, None).unwrap().id, "11");
-        assert!(closing(&[], None).unwrap_err().contains("Transition issues"));
+        let nothing = closing(&[], &configured(None, None)).unwrap_err();
+        assert!(nothing.contains("Transition issues"), "{nothing}");
         assert!(opening(&all[1..3], None).is_err());
+    }
+
+    #[test]
+    fn of_several_ways_to_close_the_one_that_says_solved_is_taken_or_none() {
+        let to = |(name, status): &(&str, &str)| json!({"id": name, "name": name, "to": {"name": status, "statusCategory": {"key": "done"}}});
+        let closes: &[(&[(&str, &str)], Result<&str, &str>)] = &[
+            (&[("Cancel", "Cancelled"), ("Duplicate", "Duplicate"), ("Done", "Done")], Ok("Done")),
+            (&[("Cancel request", "Canceled"), ("Resolve this issue", "Resolved")], Ok("Resolve this issue")),
+            (&[("Close", "Closed"), ("Finish", "Closed")], Ok("Finish")),
+            (&[("Close", "Closed"), ("End", "Done")], Ok("End")),
+            (&[("Reject", "Done"), ("Close", "Closed")], Ok("Close")),
+            (&[("Close", "Closed")], Ok("Close")),
+            (&[("Done", "Cancelled"), ("Close", "Closed")], Ok("Close")),
+            (&[("Close", "Closed"), ("Archive", "Archived")], Err("\"Close\" to \"Closed\" (ID Close)")),
+            (&[("Cancel", "Cancelled"), ("Duplicate", "Duplicate")], Err("company.jira.close_transition")),
+            (&[("Cancel", "Done")], Err("\"Cancel\" to \"Done\"")),
+            (&[], Err("no transition leads there")),
+        ];
+        for (ways, expected) in closes {
+            let transitions: Vec<Value> = ways.iter().map(to).collect();
+            let transitions: Vec<Transition> = serde_json::from_value(json!(transitions)).unwrap();
+            let found = closing(&transitions, &JiraSettings::default());
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found.id, *expected, "{ways:?}"),
+                (Err(problem), Err(hint)) => assert!(problem.contains(hint), "{ways:?}: {problem}"),
+                (found, expected) => panic!("{ways:?}: {found:?} instead of {expected:?}"),
+            }
+        }
+        let screen = json!({"resolution": {"allowedValues": [{"id": "1", "name": "Fixed"}, {"id": "2", "name": "Invalid"}]}});
+        let mut ways: Vec<Value> = [("Close", "Closed"), ("Archive", "Archived")].iter().map(to).collect();
+        ways[0]["fields"] = screen;
+        let ways: Vec<Transition> = serde_json::from_value(json!(ways)).unwrap();
+        for (resolution, expected) in [(None, true), (Some("Invalid"), true), (Some("Gone"), false)] {
+            let found = closing(&ways, &configured(None, resolution));
+            assert_eq!(found.is_ok_and(|found| found.id == "Close"), expected, "{resolution:?}");
+        }
     }
 
     #[test]
     fn the_resolution_is_sent_where_the_screen_has_one() {
         let with = |fields: Value| -> Transition {
-            serde_json::from_value(json!({"id": "1", "name": "Finish", "fields": fields})).unwrap()
+            let done = json!({"name": "Done", "statusCategory": {"key": "done"}});
+            serde_json::from_value(json!({"id": "1", "name": "Finish", "to": done, "fields": fields}))
+                .unwrap()
         };
         let screen = |required: bool, names: &[&str]| {
             let allowed: Vec<Value> = names.iter().map(|name| json!({"id": "1", "name": name})).collect();
@@ -177,19 +287,34 @@ mod tests {
         for (screen, configured, expected) in [
             (json!({}), Some("Fixed"), Ok(Map::new())),
             (screen(false, &["Fixed", "Done"]), None, chosen("Done")),
-            (screen(false, &["Fixed"]), None, Ok(Map::new())),
-            (screen(true, &["Fixed"]), None, chosen("Fixed")),
+            (screen(false, &["Won't Do", "Fixed"]), None, chosen("Fixed")),
+            (screen(false, &["Won't Do", "Duplicate"]), None, Ok(Map::new())),
+            (screen(true, &["Won't Do", "Fixed"]), None, chosen("Fixed")),
+            (screen(true, &["Won't Do", "Processed"]), None, chosen("Processed")),
+            (
+                screen(true, &["Won't Do", "Duplicate"]),
+                None,
+                Err("one of Won't Do, Duplicate in company.jira.resolution"),
+            ),
+            (screen(true, &["Accepted", "Processed"]), None, Err("company.jira.resolution")),
             (screen(true, &[]), None, chosen("Done")),
             (screen(true, &["Fixed", "Done"]), Some("fixed"), chosen("Fixed")),
             (screen(true, &["Fixed"]), Some("Gone"), Err("one of Fixed")),
             (json!({"customfield_1": {"required": true, "name": "Cause"}}), None, Err("demands Cause")),
             (json!({"c": {"required": true, "hasDefaultValue": true}}), None, Ok(Map::new())),
         ] {
-            let result = fields(&with(screen.clone()), configured);
+            let result = fields(&with(screen.clone()), &self::configured(None, configured));
             match expected {
                 Ok(expected) => assert_eq!(result, Ok(expected), "{screen}"),
                 Err(hint) => assert!(result.unwrap_err().contains(hint), "{screen}"),
             }
         }
+        let reopen = |required| {
+            let open = json!({"name": "Open", "statusCategory": {"key": "new"}});
+            let all = json!({"id": "1", "name": "Reopen", "to": open, "fields": screen(required, &["Done"])});
+            fields(&serde_json::from_value(all).unwrap(), &JiraSettings::default())
+        };
+        assert_eq!(reopen(false), Ok(Map::new()), "an open case has no resolution");
+        assert_eq!(reopen(true), chosen("Done"));
     }
 }

@@ -62,6 +62,27 @@ impl Issue {
         object(&self.fields, field)?.map_or(Ok(None), |value| text(value, "name"))
     }
 
+    /// A field that is a user: creator.
+    pub(super) fn user(&self, field: &str) -> Result<Option<User>, WireError> {
+        User::read(&self.fields, field)
+    }
+
+    /// The project that it lies in, as far as it was asked for.
+    pub(super) fn project(&self) -> Result<Option<Project>, WireError> {
+        match self.fields.get("project") {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                Project::deserialize(value).map(Some).map_err(|_| WireError::new("project", "a project"))
+            }
+        }
+    }
+
+    /// Tells whether it is archived: read-only, and found by no search. Data Center shows since when (8.1, "Archiving API",
+    /// developer.atlassian.com; the field's name as in its answers); whether Cloud does, its reference does not say.
+    pub(super) fn is_archived(&self) -> bool {
+        self.fields.get("archiveddate").is_some_and(|date| !date.is_null())
+    }
+
     /// Whether the status is of the category `done`; an absent status is not.
     pub(super) fn is_done(&self) -> Result<bool, WireError> {
         let Some(status) = object(&self.fields, "status")? else { return Ok(false) };
@@ -117,6 +138,11 @@ impl User {
         }
     }
 
+    /// Tells whether it has any ID.
+    pub(super) fn is_somebody(&self) -> bool {
+        self.account_id.is_some() || self.name.is_some() || self.key.is_some()
+    }
+
     /// What people call the user; empty if Jira hides it.
     pub(super) fn shown(&self) -> String {
         self.display_name.clone().or_else(|| self.name.clone()).unwrap_or_default()
@@ -138,22 +164,79 @@ pub(super) struct Comment {
     pub(super) author: Option<User>,
     pub(super) body: String,
     pub(super) created: Option<DateTime<Utc>>,
-    /// Kept from customers, or restricted to a role or group.
-    pub(super) internal: bool,
+    pub(super) marker: Marker,
+}
+
+/// Confidentiality marker of a comment (`R29`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marker {
+    /// Customers too.
+    Public,
+    /// Kept from customers, restricted to a role or a group, or not understood.
+    Internal,
+    /// There is no marker.
+    Absent,
+}
+
+/// The property that keeps a comment of Jira Service Management from customers, or says that it does not.
+pub(super) const INTERNAL_PROPERTY: &str = "sd.public.comment";
+
+impl Marker {
+    /// Reads what there is. Cloud has `jsdPublic` on every comment. Data Center leaves it out, and shows the property where
+    /// properties are expanded. Where both are there, either keeps the comment in.
+    fn read(comment: &Map<String, Value>) -> Self {
+        let restricted = comment.get("visibility").is_some_and(|visibility| !visibility.is_null());
+        let told = [Self::of_field(comment), Self::of_property(comment)];
+        if restricted || told.contains(&Self::Internal) {
+            Self::Internal
+        } else if told.contains(&Self::Public) {
+            Self::Public
+        } else {
+            Self::Absent
+        }
+    }
+
+    /// `jsdPublic`.
+    pub(super) fn of_field(comment: &Map<String, Value>) -> Self {
+        match comment.get("jsdPublic") {
+            None | Some(Value::Null) => Self::Absent,
+            Some(value) => Self::public(value.as_bool()),
+        }
+    }
+
+    /// `sd.public.comment`. Its value is `{"internal": true}`; the boolean has been seen as a text.
+    pub(super) fn of_property(comment: &Map<String, Value>) -> Self {
+        let properties = match comment.get("properties") {
+            None | Some(Value::Null) => return Self::Absent,
+            Some(Value::Array(properties)) => properties,
+            Some(_) => return Self::Internal,
+        };
+        let named =
+            |property: &&Value| property.get("key").and_then(Value::as_str) == Some(INTERNAL_PROPERTY);
+        let Some(property) = properties.iter().find(named) else { return Self::Absent };
+        let internal = property.get("value").and_then(|value| value.get("internal"));
+        Self::public(internal.and_then(|internal| match internal {
+            Value::Bool(internal) => Some(!internal),
+            Value::String(text) => text.parse::<bool>().ok().map(|internal| !internal),
+            Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+        }))
+    }
+
+    fn public(public: Option<bool>) -> Self {
+        if public == Some(true) { Self::Public } else { Self::Internal }
+    }
 }
 
 impl Comment {
     pub(super) fn read(value: &Value) -> Result<Self, WireError> {
         let object = value.as_object().ok_or_else(|| WireError::new("the comment", "an object"))?;
         let id = id_of(object).ok_or_else(|| WireError::new("the comment's id", "there"))?;
-        let kept_from_customers = object.get("jsdPublic").and_then(Value::as_bool) == Some(false);
-        let restricted = object.get("visibility").is_some_and(Value::is_object);
         Ok(Self {
             id,
             author: User::read(object, "author")?,
             body: text(object, "body")?.unwrap_or_default(),
             created: time(object, "created")?,
-            internal: kept_from_customers || restricted,
+            marker: Marker::read(object),
         })
     }
 }
@@ -316,8 +399,23 @@ pub(super) struct Created {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Project {
+    pub(super) key: Option<String>,
     pub(super) name: Option<String>,
     pub(super) project_type_key: Option<String>,
+}
+
+impl Project {
+    /// Tells whether it is one of Jira Service Management. `None` if it does not say its type.
+    pub(super) fn is_service_management(&self) -> Option<bool> {
+        self.project_type_key.as_deref().map(|kind| kind == "service_desk")
+    }
+}
+
+/// `serverInfo`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ServerInfo {
+    pub(super) server_time: Option<String>,
 }
 
 /// `issue/createmeta/{project}/issuetypes`: Cloud says `issueTypes`, Data Center `values`.
@@ -536,19 +634,37 @@ mod tests {
     }
 
     #[test]
-    fn comments_that_some_may_not_see_are_internal() {
-        for (extra, internal) in [
-            (json!({}), false),
-            (json!({"jsdPublic": true}), false),
-            (json!({"jsdPublic": false}), true),
-            (json!({"visibility": {"type": "role", "value": "Administrators"}}), true),
-            (json!({"visibility": null}), false),
+    fn a_comment_is_public_only_where_it_says_so() {
+        let property = |value: Value| json!({"properties": [{"key": "other"}, {"key": "sd.public.comment", "value": value}]});
+        for (extra, marker) in [
+            (json!({}), Marker::Absent),
+            (json!({"jsdPublic": null, "properties": null, "visibility": null}), Marker::Absent),
+            (json!({"properties": []}), Marker::Absent),
+            (json!({"properties": [{"key": "other", "value": {"internal": true}}]}), Marker::Absent),
+            (json!({"jsdPublic": true}), Marker::Public),
+            (json!({"jsdPublic": false}), Marker::Internal),
+            (json!({"jsdPublic": "yes"}), Marker::Internal),
+            (property(json!({"internal": true})), Marker::Internal),
+            (property(json!({"internal": false})), Marker::Public),
+            (property(json!({"internal": "true"})), Marker::Internal),
+            (property(json!({"internal": "false"})), Marker::Public),
+            (property(json!({"internal": "no"})), Marker::Internal),
+            (property(json!({"internal": null})), Marker::Internal),
+            (property(json!({"public": true})), Marker::Internal),
+            (property(Value::Null), Marker::Internal),
+            (json!({"properties": "none"}), Marker::Internal),
+            (json!({"jsdPublic": true, "visibility": {"type": "role", "value": "Agents"}}), Marker::Internal),
+            (json!({"visibility": "Agents"}), Marker::Internal),
         ] {
             let mut comment = json!({"id": 5, "body": "b", "created": "2026-11-24T13:00:00.000+0000"});
             comment.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
             let comment = Comment::read(&comment).unwrap();
-            assert_eq!((comment.id.as_str(), comment.internal), ("5", internal), "{extra}");
+            assert_eq!((comment.id.as_str(), comment.marker), ("5", marker), "{extra}");
         }
+        let mut both = property(json!({"internal": true}));
+        both["id"] = json!("1");
+        both["jsdPublic"] = json!(true);
+        assert_eq!(Comment::read(&both).unwrap().marker, Marker::Internal, "either keeps it in");
         assert!(Comment::read(&json!({"body": "b"})).is_err());
         assert_eq!(Comment::read(&json!({"id": "1"})).unwrap().body, "");
     }

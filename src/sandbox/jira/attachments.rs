@@ -1,10 +1,11 @@
 //! Attachments over REST, and the other host that Cloud keeps their bytes on.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use axum::extract::multipart::Field;
 use axum::extract::{DefaultBodyLimit, Multipart, Path, State as Shared};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
@@ -15,6 +16,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::SandboxJira;
 use super::error::ApiError;
+use super::manners::InPlaceOfContent;
 use super::rest::{Api, Base, Params, authenticate, ok};
 use super::settings::Deployment;
 use super::state::Attachment;
@@ -23,6 +25,9 @@ use crate::sandbox::page::content_disposition;
 
 /// For how long a link to the media host is good.
 const LINK_MINUTES: i64 = 10;
+
+/// The longest page where one signs in, in bytes.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
 /// The longest file name, in UTF-16 code units: what the database column holds.
 const FILE_NAME_LIMIT: usize = 255;
@@ -42,6 +47,12 @@ pub(super) fn secure_router(jira: &SandboxJira) -> Router {
         .route("/secure/attachment/{id}/{name}", get(secure_content))
         .layer(middleware::from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
+        .merge(login_router())
+}
+
+/// Page for callers that have to sign in.
+pub(super) fn login_router() -> Router {
+    Router::new().route("/login.jsp", get(login_page))
 }
 
 pub(super) fn media_router(jira: &SandboxJira) -> Router {
@@ -57,7 +68,7 @@ fn find(api: &Api, id: &str) -> Result<Attachment, ApiError> {
     id.parse()
         .ok()
         .and_then(|number| state.attachment(number))
-        .filter(|(issue, _)| issue.visible && api.settings().may("BROWSE_PROJECTS"))
+        .filter(|(issue, _)| state.shows(issue) && api.settings().may("BROWSE_PROJECTS"))
         .map(|(_, attachment)| attachment.clone())
         .ok_or_else(|| no_attachment(id))
 }
@@ -102,8 +113,16 @@ async fn upload(
     if !matches!(token, Some("no-check" | "nocheck")) {
         return Ok((StatusCode::FORBIDDEN, "XSRF check failed").into_response());
     }
-    let issue = api.issue(&api.jira.state(), &name)?.id;
-    api.may("CREATE_ATTACHMENTS", "You do not have permission to create attachments for this issue.")?;
+    const REFUSED: &str = "You do not have permission to create attachments for this issue.";
+    let issue = {
+        let state = api.jira.state();
+        let issue = api.issue(&state, &name)?;
+        if state.is_archived(issue) {
+            return Err(ApiError::forbidden(REFUSED));
+        }
+        issue.id
+    };
+    api.may("CREATE_ATTACHMENTS", REFUSED)?;
     let mut attached = Vec::new();
     while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
         if part.name() != Some("file") {
@@ -228,6 +247,9 @@ async fn content(
     params: Params,
 ) -> Result<Response, ApiError> {
     let attachment = find(&api, &id)?;
+    if let Some(answer) = in_place(&api, &attachment) {
+        return answer;
+    }
     let media = api.jira.0.media_base.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     match media
         .filter(|_| api.settings().deployment == Deployment::Cloud && params.get("redirect") != Some("false"))
@@ -248,7 +270,52 @@ async fn secure_content(
     Shared(api): Shared<Api>,
     Path((id, _)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    deliver(&api.jira, &find(&api, &id)?).await
+    let attachment = find(&api, &id)?;
+    match in_place(&api, &attachment) {
+        Some(answer) => answer,
+        None => deliver(&api.jira, &attachment).await,
+    }
+}
+
+/// Answer in place of an attachment's content, if the manners have one.
+fn in_place(api: &Api, attachment: &Attachment) -> Option<Result<Response, ApiError>> {
+    let id = attachment.id.to_string();
+    let what = api.jira.state().manners.content.get(&id).copied()?;
+    Some(match what {
+        InPlaceOfContent::LoginPage => {
+            let url = format!(
+                "/login.jsp?permissionViolation=true&length={}&os_destination=%2Fsecure",
+                attachment.size
+            );
+            let headers =
+                [(header::LOCATION, url), (HeaderName::from_static("x-ausername"), "anonymous".to_owned())];
+            Ok((StatusCode::FOUND, headers).into_response())
+        }
+        InPlaceOfContent::Forbidden => Err(ApiError::forbidden(
+            "You do not have permission to view attachment with id: ".to_owned() + &id,
+        )),
+        InPlaceOfContent::Missing => Err(no_attachment(&id)),
+        InPlaceOfContent::OtherSize => {
+            let more = api.jira.0.other_sizes.fetch_add(1, Ordering::Relaxed) + 1;
+            let body = vec![b'?'; usize::try_from(attachment.size + more).unwrap_or_default()];
+            Ok(([(header::CONTENT_TYPE, attachment.mime_type.clone())], body).into_response())
+        }
+    })
+}
+
+/// The page where one signs in; as long as it is told to be, so that nobody knows it by its length.
+async fn login_page(params: Params) -> Response {
+    let mut page = "<!DOCTYPE html><html><head><title>Log in - Jira</title></head><body><form>".to_owned();
+    if let Some(length) = params.get("length").and_then(|length| length.parse::<usize>().ok()) {
+        let padding = length.min(BODY_LIMIT).saturating_sub(page.len());
+        page.extend(std::iter::repeat_n(' ', padding));
+        page.truncate(length);
+    }
+    let headers = [
+        (header::CONTENT_TYPE, "text/html;charset=UTF-8"),
+        (HeaderName::from_static("x-ausername"), "anonymous"),
+    ];
+    (headers, page).into_response()
 }
 
 pub(super) async fn deliver(jira: &SandboxJira, attachment: &Attachment) -> Result<Response, ApiError> {

@@ -74,12 +74,13 @@ pub(super) struct Status {
     pub(super) category: Category,
 }
 
-pub(super) const STATUSES: [Status; 6] = [
+pub(super) const STATUSES: [Status; 7] = [
     Status { id: "10000", name: "To Do", category: Category::New },
     Status { id: "3", name: "In Progress", category: Category::Indeterminate },
     Status { id: "10005", name: "Waiting for customer", category: Category::Indeterminate },
     Status { id: "10001", name: "Done", category: Category::Done },
     Status { id: "10006", name: "Cancelled", category: Category::Done },
+    Status { id: "10007", name: "Duplicate", category: Category::Done },
     Status { id: "4", name: "Reopened", category: Category::New },
 ];
 
@@ -99,8 +100,12 @@ pub(super) struct Transition {
     pub(super) resolution: Option<ResolutionOnClosing>,
 }
 
-/// What can be done with an issue in that status.
-pub(super) fn transitions(from: &str, settings: &SandboxJiraSettings) -> Vec<Transition> {
+/// Transitions of an issue in that status; with three ways to close it, *Done* is the last of them.
+pub(super) fn transitions(
+    from: &str,
+    settings: &SandboxJiraSettings,
+    three_ways_to_close: bool,
+) -> Vec<Transition> {
     let closing = Some(settings.resolution_on_closing);
     let step = |id, name, to: &str, resolution| Transition { id, name, to: status(to), resolution };
     match status(from).category {
@@ -110,10 +115,17 @@ pub(super) fn transitions(from: &str, settings: &SandboxJiraSettings) -> Vec<Tra
             step("11", "Back to To Do", "To Do", None),
             step("21", "Start Progress", "In Progress", None),
             step("22", "Respond to customer", "Waiting for customer", None),
-            step("31", "Done", "Done", closing),
-            step("51", "Cancel", "Cancelled", closing),
         ]
         .into_iter()
+        .chain(if three_ways_to_close {
+            vec![
+                step("51", "Cancel", "Cancelled", closing),
+                step("61", "Duplicate", "Duplicate", closing),
+                step("31", "Done", "Done", closing),
+            ]
+        } else {
+            vec![step("31", "Done", "Done", closing), step("51", "Cancel", "Cancelled", closing)]
+        })
         .filter(|transition| transition.to.name != from)
         .collect(),
     }

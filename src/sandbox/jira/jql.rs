@@ -709,7 +709,7 @@ impl Parser<'_> {
             let ids = values.iter().map(|value| {
                 state
                     .resolve(value)
-                    .filter(|id| state.issues.get(id).is_some_and(|issue| issue.visible))
+                    .filter(|id| state.issues.get(id).is_some_and(|issue| state.shows(issue)))
                     .ok_or_else(|| self.no_such_issue(value, name))
             });
             return Ok(Test::Issue(ids.collect::<Result<_, _>>()?));
@@ -773,6 +773,7 @@ impl Parser<'_> {
             Field::Project => state
                 .project(value)
                 .or_else(|| state.projects.iter().find(|project| project.name.eq_ignore_ascii_case(value)))
+                .filter(|project| state.shows_project(project))
                 .map(|project| project.key.clone()),
             Field::IssueType => in_table(&catalog::ISSUE_TYPES),
             Field::Component => in_table(&catalog::COMPONENTS),

@@ -15,6 +15,7 @@ mod catalog;
 mod error;
 mod fields;
 mod jql;
+mod manners;
 mod markup;
 mod pages;
 mod rest;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -38,6 +40,7 @@ use serde_json::json;
 use self::blobs::Blobs;
 pub use self::catalog::{FLAG_FIELD, GOOGLE_NAME_FIELD};
 use self::error::error_body;
+pub use self::manners::{InPlaceOfContent, Manners};
 pub use self::markup::{Markup, MarkupKind, would_render};
 pub use self::settings::{
     Deployment, FlagField, KeepUploads, ResolutionOnClosing, SandboxJiraAuth, SandboxJiraSettings,
@@ -55,8 +58,12 @@ struct Inner {
     clock: SharedClock,
     settings: SandboxJiraSettings,
     faults: Faults,
+    /// Credentials that are accepted: those of the settings, until somebody changes them.
+    auth: Mutex<SandboxJiraAuth>,
     state: Mutex<State>,
     blobs: Blobs,
+    /// Number of times that content of another size was sent in place of an attachment's.
+    other_sizes: AtomicU64,
     /// The state's file, with a data directory.
     state_file: Option<PathBuf>,
     /// Where Cloud's attachments are fetched from, once it is known.
@@ -239,12 +246,15 @@ impl SandboxJira {
     ) -> Self {
         state.user(&settings.account);
         let faults = Faults::default();
+        let auth = settings.auth.clone();
         Self(Arc::new(Inner {
             clock: faults.clock(clock),
             settings,
             faults,
+            auth: Mutex::new(auth),
             state: Mutex::new(state),
             blobs,
+            other_sizes: AtomicU64::new(0),
             state_file,
             media_base: Mutex::default(),
             media_secret: rand::random(),
@@ -263,8 +273,23 @@ impl SandboxJira {
 
     /// The REST API, the pages for people, and the faults around both.
     pub fn router(&self) -> Router {
-        let router = self.0.faults.wrap(rest::router(self), error_body);
+        let router = self.0.faults.wrap(rest::router(self), error_body).merge(manners::routes(self));
         Faults::dated(router, Arc::clone(&self.0.clock))
+    }
+
+    /// Its present manners.
+    pub fn manners(&self) -> Manners {
+        self.state().manners.clone()
+    }
+
+    /// Sets its manners.
+    pub fn set_manners(&self, manners: Manners) {
+        self.state().manners = manners;
+    }
+
+    /// Replaces the credentials that are accepted.
+    pub fn set_auth(&self, auth: SandboxJiraAuth) {
+        *self.0.auth.lock().unwrap_or_else(PoisonError::into_inner) = auth;
     }
 
     /// The host that Cloud's attachments are fetched from. It answers 400 to a request with an `Authorization` header.
@@ -307,8 +332,21 @@ impl SandboxJira {
         })?
     }
 
-    /// Adds a comment that everybody sees; returns its ID.
+    /// Adds a comment that everybody sees; returns its ID. In a service management project the page marks it so, as the real one
+    /// does.
     pub fn comment(&self, issue: &str, author: &str, body: &str) -> Result<String, SandboxJiraError> {
+        let property = (state::PUBLIC_COMMENT_PROPERTY.to_owned(), json!({"internal": false}));
+        let marked = self.0.settings.service_management.then_some(property);
+        self.add_comment(issue, author, body, marked.into_iter().collect())
+    }
+
+    /// Adds a comment without any marker, as programs and old versions do; returns its ID.
+    pub fn unmarked_comment(
+        &self,
+        issue: &str,
+        author: &str,
+        body: &str,
+    ) -> Result<String, SandboxJiraError> {
         self.add_comment(issue, author, body, BTreeMap::new())
     }
 
@@ -457,7 +495,8 @@ impl SandboxJira {
         self.change(|state| {
             let id = known_issue(state, issue)?;
             let from = state.issues.get(&id).map(|issue| issue.doc.status.clone()).unwrap_or_default();
-            let transition = catalog::transitions(&from, &self.0.settings)
+            let three = state.manners.three_ways_to_close;
+            let transition = catalog::transitions(&from, &self.0.settings, three)
                 .into_iter()
                 .find(|transition| transition.name == name)
                 .ok_or_else(|| missing("transition", name))?;

@@ -159,7 +159,8 @@ async fn index(State(jira): State<SandboxJira>) -> Html<String> {
 async fn show(State(jira): State<SandboxJira>, Path(name): Path<String>) -> Result<Html<String>, PageError> {
     let issue = known(&jira, &name)?;
     let at = |what: &str| format!("/browse/{}/{what}", issue.key);
-    let transitions = catalog::transitions(&issue.status, jira.settings());
+    let transitions =
+        catalog::transitions(&issue.status, jira.settings(), jira.manners().three_ways_to_close);
     Ok(page(
         SITE,
         &issue.summary,

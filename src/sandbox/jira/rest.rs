@@ -2,10 +2,11 @@
 //! the installation.
 
 use std::convert::Infallible;
+use std::sync::PoisonError;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State as Shared};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -65,8 +66,18 @@ impl Api {
         state
             .resolve(id_or_key)
             .and_then(|id| state.issues.get(&id))
-            .filter(|issue| issue.visible && self.settings().may("BROWSE_PROJECTS"))
+            .filter(|issue| state.shows(issue) && self.settings().may("BROWSE_PROJECTS"))
             .ok_or_else(|| ApiError::no_issue(self.settings().deployment))
+    }
+
+    /// An issue that the asking user may see and change. What an archived one is answered with is not documented; that it is
+    /// read-only is ("Archiving API").
+    fn live_issue<'a>(&self, state: &'a State, id_or_key: &str) -> Result<&'a Issue, ApiError> {
+        let issue = self.issue(state, id_or_key)?;
+        if state.is_archived(issue) {
+            return Err(ApiError::bad_request("The issue is archived and cannot be changed."));
+        }
+        Ok(issue)
     }
 
     pub(super) fn may(&self, permission: &str, complaint: &str) -> Result<(), ApiError> {
@@ -85,7 +96,9 @@ impl Api {
 pub(super) fn router(jira: &SandboxJira) -> Router {
     let mut router = Router::new().nest(Version::Two.path(), versioned(jira, Version::Two));
     router = match jira.0.settings.deployment {
-        Deployment::Cloud => router.nest(Version::Three.path(), versioned(jira, Version::Three)),
+        Deployment::Cloud => router
+            .nest(Version::Three.path(), versioned(jira, Version::Three))
+            .merge(attachments::login_router()),
         Deployment::DataCenter => router
             .nest("/rest/api/latest", versioned(jira, Version::Two))
             .merge(attachments::secure_router(jira)),
@@ -95,7 +108,10 @@ pub(super) fn router(jira: &SandboxJira) -> Router {
 
 fn versioned(jira: &SandboxJira, version: Version) -> Router {
     let api = Api { jira: jira.clone(), version };
-    let open = Router::new().route("/serverInfo", get(server_info)).with_state(api.clone());
+    let open = Router::new()
+        .route("/serverInfo", get(server_info))
+        .layer(middleware::from_fn_with_state(api.clone(), name_caller))
+        .with_state(api.clone());
     let closed = Router::new()
         .route("/myself", get(myself))
         .route("/mypermissions", get(my_permissions))
@@ -149,12 +165,89 @@ async fn unknown(uri: Uri) -> Response {
 
 // ---------------------------------------------------------------- requests
 
-pub(super) async fn authenticate(Shared(api): Shared<Api>, request: Request, next: Next) -> Response {
-    if is_let_in(&api.settings().auth, request.headers()) {
-        next.run(request).await
-    } else {
-        not_authenticated(api.settings().deployment)
+/// Kind of caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// The account.
+    Known,
+    /// A caller with credentials that are not accepted, who sees what everybody sees: nothing.
+    Visitor,
+    /// The same, where everybody has to sign in.
+    Refused,
+}
+
+impl Caller {
+    fn of(api: &Api, headers: &HeaderMap) -> Self {
+        let manners = api.jira.manners();
+        let auth = api.jira.0.auth.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match (manners.expired_credentials, is_let_in(&auth, headers), manners.visitors) {
+            (false, true, _) => Self::Known,
+            (true, ..) | (false, false, true) => Self::Visitor,
+            (false, false, false) => Self::Refused,
+        }
     }
+
+    /// Says in an answer's headers for whom it is: on Cloud the account's ID ("Special headers"), on Data Center the user's name.
+    fn name(self, api: &Api, mut answer: Response) -> Response {
+        let user = api.jira.state().users.get(&api.settings().account).cloned();
+        let (header, known) = match api.settings().deployment {
+            Deployment::Cloud => ("x-aaccountid", user.map(|user| user.account_id)),
+            Deployment::DataCenter => ("x-ausername", user.map(|user| user.name)),
+        };
+        let value = match (self, api.settings().deployment) {
+            (Self::Known, _) => known,
+            (Self::Visitor | Self::Refused, Deployment::DataCenter) => Some("anonymous".to_owned()),
+            (Self::Visitor | Self::Refused, Deployment::Cloud) => None,
+        };
+        let headers = answer.headers_mut();
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.insert(header, value);
+        }
+        if self != Self::Known && api.settings().deployment == Deployment::Cloud {
+            headers.insert("x-seraph-loginreason", HeaderValue::from_static("AUTHENTICATED_FAILED"));
+        }
+        answer
+    }
+}
+
+pub(super) async fn authenticate(Shared(api): Shared<Api>, request: Request, next: Next) -> Response {
+    let caller = Caller::of(&api, request.headers());
+    let answer = match caller {
+        Caller::Known => next.run(request).await,
+        Caller::Visitor => to_visitor(&api, request.uri().path()),
+        Caller::Refused => not_authenticated(api.settings().deployment),
+    };
+    caller.name(&api, answer)
+}
+
+async fn name_caller(Shared(api): Shared<Api>, request: Request, next: Next) -> Response {
+    let caller = Caller::of(&api, request.headers());
+    caller.name(&api, next.run(request).await)
+}
+
+/// Answer to a visitor, where no project is open to everybody: fields of Jira's own, no issue, no project. The
+/// reference of each of these operations says that it can be accessed anonymously.
+fn to_visitor(api: &Api, path: &str) -> Response {
+    let path =
+        path.trim_start_matches("/rest/api").trim_start_matches(|c: char| c == '/' || c.is_ascii_digit());
+    let path = path.trim_start_matches("latest/");
+    let deployment = api.settings().deployment;
+    let answer: Answer = if path == "search/jql" {
+        ok(json!({"issues": [], "isLast": true}))
+    } else if path == "search" {
+        ok(json!({"startAt": 0, "maxResults": 50, "total": 0, "issues": []}))
+    } else if path == "field" {
+        let fields = api.wire("", &api.jira.state()).fields();
+        let own = fields.as_array().into_iter().flatten().filter(|field| field["custom"] == false);
+        ok(own.cloned().collect())
+    } else if path.starts_with("issue/") || path.starts_with("attachment/") {
+        Err(ApiError::no_issue(deployment))
+    } else if let Some(name) = path.strip_prefix("project/") {
+        Err(no_project(name))
+    } else {
+        return not_authenticated(deployment);
+    };
+    answer.into_response()
 }
 
 fn is_let_in(auth: &SandboxJiraAuth, headers: &HeaderMap) -> bool {
@@ -171,7 +264,7 @@ fn is_let_in(auth: &SandboxJiraAuth, headers: &HeaderMap) -> bool {
 }
 
 fn not_authenticated(deployment: Deployment) -> Response {
-    let reason = [("X-Seraph-LoginReason", "AUTHENTICATED_FAILED")];
+    let reason = [("x-seraph-loginreason", "AUTHENTICATED_FAILED")];
     match deployment {
         Deployment::Cloud => {
             let message = "Client must be authenticated to access this resource.";
@@ -443,13 +536,16 @@ async fn user(Shared(api): Shared<Api>, Base(base): Base, params: Params) -> Ans
 async fn projects(Shared(api): Shared<Api>, Base(base): Base) -> Answer {
     let state = api.jira.state();
     let wire = api.wire(&base, &state);
-    ok(state.projects.iter().map(|project| wire.project(project)).collect())
+    let shown = state.projects.iter().filter(|project| state.shows_project(project));
+    ok(shown.map(|project| wire.project(project)).collect())
 }
 
 fn known_project<'a>(state: &'a State, name: &str) -> Result<&'a super::state::Project, ApiError> {
-    state
-        .project(name)
-        .ok_or_else(|| ApiError::not_found(format!("No project could be found with key '{name}'.")))
+    state.project(name).filter(|project| state.shows_project(project)).ok_or_else(|| no_project(name))
+}
+
+fn no_project(name: &str) -> ApiError {
+    ApiError::not_found(format!("No project could be found with key '{name}'."))
 }
 
 async fn project(Shared(api): Shared<Api>, Base(base): Base, Path(name): Path<String>) -> Answer {
@@ -611,7 +707,7 @@ async fn get_issue(
     let selection = Selection::parse(params.all("fields")).unwrap_or_else(Selection::all);
     let mut json = wire.issue(issue, &selection, Place::Issue);
     if params.expands("transitions") {
-        json["transitions"] = open_transitions(&api, issue)
+        json["transitions"] = open_transitions(&api, &state, issue)
             .into_iter()
             .map(|transition| wire.transition(transition, false))
             .collect();
@@ -632,7 +728,7 @@ async fn get_issue(
 async fn edit_issue(Shared(api): Shared<Api>, Path(name): Path<String>, Body(body): Body) -> Answer {
     let now = api.jira.now();
     api.change(|state| {
-        let issue = api.issue(state, &name)?;
+        let issue = api.live_issue(state, &name)?;
         let id = issue.id;
         let reader = Reader {
             state,
@@ -747,7 +843,11 @@ async fn add_comment(
 ) -> Answer {
     let now = api.jira.now();
     let added = api.change(|state| {
-        let issue = api.issue(state, &name)?.id;
+        let issue = api.issue(state, &name)?;
+        if state.is_archived(issue) {
+            return Err(ApiError::forbidden(NO_COMMENTS));
+        }
+        let issue = issue.id;
         api.may("ADD_COMMENTS", NO_COMMENTS)?;
         let text = sent_comment(&api, state, &body)?;
         let properties = properties(&Value::Object(body));
@@ -801,7 +901,7 @@ fn issue_of_comment<'a>(api: &Api, state: &'a State, id: &str) -> Result<&'a Iss
     state
         .issues
         .values()
-        .find(|issue| issue.visible && issue.comment(id).is_some())
+        .find(|issue| state.shows(issue) && issue.comment(id).is_some())
         .filter(|_| api.settings().may("BROWSE_PROJECTS"))
         .ok_or_else(|| no_comment(id))
 }
@@ -898,9 +998,9 @@ async fn delete_issue_property(
 // ---------------------------------------------------------------- transitions
 
 /// What the asking user can do with an issue where it is.
-fn open_transitions(api: &Api, issue: &Issue) -> Vec<Transition> {
-    if api.settings().may("TRANSITION_ISSUES") {
-        catalog::transitions(&issue.doc.status, api.settings())
+fn open_transitions(api: &Api, state: &State, issue: &Issue) -> Vec<Transition> {
+    if api.settings().may("TRANSITION_ISSUES") && !state.is_archived(issue) {
+        catalog::transitions(&issue.doc.status, api.settings(), state.manners.three_ways_to_close)
     } else {
         Vec::new()
     }
@@ -916,7 +1016,7 @@ async fn transitions(
     let issue = api.issue(&state, &name)?;
     let wire = api.wire(&base, &state);
     let with_fields = params.expands("transitions.fields");
-    let list: Vec<_> = open_transitions(&api, issue)
+    let list: Vec<_> = open_transitions(&api, &state, issue)
         .into_iter()
         .filter(|transition| params.get("transitionId").is_none_or(|id| id == transition.id))
         .map(|transition| wire.transition(transition, with_fields))
@@ -936,7 +1036,7 @@ async fn transition(Shared(api): Shared<Api>, Path(name): Path<String>, Body(bod
         if wanted.parse::<u32>().is_err() {
             return Err(ApiError::bad_request(format!("'transition' identifier must be an integer: {wanted}")));
         }
-        let transition = open_transitions(&api, issue)
+        let transition = open_transitions(&api, state, issue)
             .into_iter()
             .find(|transition| transition.id == wanted)
             .ok_or_else(|| {

@@ -152,9 +152,15 @@ fn find<'a>(
     let mut found: Vec<_> = state
         .issues
         .values()
-        .filter(|issue| issue.visible && api.settings().may("BROWSE_PROJECTS"))
+        .filter(|issue| state.shows(issue) && !state.is_archived(issue))
+        .filter(|_| api.settings().may("BROWSE_PROJECTS"))
         .filter_map(|issue| {
-            let lag = if reconcile.contains(&issue.id) { chrono::Duration::zero() } else { lag };
+            let own = state.manners.index_lag_seconds.get(&issue.id.to_string()).copied().unwrap_or_default();
+            let lag = if reconcile.contains(&issue.id) {
+                chrono::Duration::zero()
+            } else {
+                lag.max(chrono::Duration::seconds(own.into()))
+            };
             let doc = issue.as_indexed(now, lag)?;
             query.matches(issue, &doc).then(|| (query.sort_keys(issue, &doc), issue))
         })

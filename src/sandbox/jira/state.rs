@@ -9,6 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::catalog;
+use super::manners::Manners;
 
 /// How many versions of an issue the search index remembers, for searches that lag.
 const INDEX_VERSIONS: usize = 64;
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) issues: BTreeMap<u64, Issue>,
     /// Keys that issues had before they were moved.
     moved_keys: BTreeMap<String, u64>,
+    #[serde(skip)]
+    pub(super) manners: Manners,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -165,6 +168,7 @@ impl State {
             users: BTreeMap::new(),
             issues: BTreeMap::new(),
             moved_keys: BTreeMap::new(),
+            manners: Manners::default(),
         }
     }
 
@@ -193,6 +197,22 @@ impl State {
             }
         });
         display_name.to_owned()
+    }
+
+    /// Tells whether the asking user is shown an issue.
+    pub(super) fn shows(&self, issue: &Issue) -> bool {
+        issue.visible
+            && !self.manners.hidden_issues.contains(&issue.id.to_string())
+            && !self.manners.hidden_projects.contains(&issue.doc.project)
+    }
+
+    /// Tells whether the asking user is shown a project.
+    pub(super) fn shows_project(&self, project: &Project) -> bool {
+        !self.manners.hidden_projects.contains(&project.key)
+    }
+
+    pub(super) fn is_archived(&self, issue: &Issue) -> bool {
+        self.manners.archived_issues.contains(&issue.id.to_string())
     }
 
     pub(super) fn project(&self, id_or_key: &str) -> Option<&Project> {

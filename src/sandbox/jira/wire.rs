@@ -272,8 +272,9 @@ impl Wire<'_> {
             "created": self.time(comment.created),
             "updated": self.time(comment.updated),
         });
-        if self.settings.service_management {
-            json["jsdPublic"] = json!(!comment.is_internal());
+        // Data Center leaves it out; Cloud has it everywhere, and true where there are no customers ("Issue comments").
+        if self.settings.deployment == Deployment::Cloud {
+            json["jsdPublic"] = json!(!(self.settings.service_management && comment.is_internal()));
         }
         if with_properties {
             json["properties"] =
@@ -337,6 +338,11 @@ impl Wire<'_> {
         put("creator", &|| self.user(&issue.creator));
         put("reporter", &|| self.user(&doc.reporter));
         put("assignee", &|| doc.assignee.as_deref().map_or(Value::Null, |name| self.user(name)));
+        if self.settings.deployment == Deployment::DataCenter {
+            let archived = self.state.is_archived(issue);
+            put("archiveddate", &|| if archived { self.time(doc.updated) } else { Value::Null });
+            put("archivedby", &|| if archived { self.user(&issue.creator) } else { Value::Null });
+        }
         put("components", &|| doc.components.iter().map(|name| self.component(name)).collect());
         put("labels", &|| json!(doc.labels));
         put(catalog::FLAG_FIELD, &|| self.flag(doc.flag.as_ref()));

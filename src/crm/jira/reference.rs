@@ -1,0 +1,106 @@
+//! Reads the name of an issue as a person gives it (`R31`): its ID, its key, or its address as it is copied out of a browser.
+
+use reqwest::Url;
+
+/// The ID or the key in `reference`. An address has to be one of this Jira. The error says what is expected.
+///
+/// Forms of addresses, as Jira's pages have them: `/browse/SUP-1`, `/projects/SUP/issues/SUP-1`,
+/// `/projects/SUP/queues/custom/3/SUP-1`, `/servicedesk/customer/portal/2/SUP-1`, `…/boards/4?selectedIssue=SUP-1`,
+/// `/rest/api/2/issue/10001`.
+pub(super) fn issue(reference: &str, home: &Url) -> Result<String, String> {
+    let reference = reference.trim();
+    if !reference.contains("://") {
+        return if is_id(reference) || is_key(reference) {
+            Ok(reference.to_owned())
+        } else {
+            Err("that is no issue: give its ID (10001), its key (SUP-1) or its address".to_owned())
+        };
+    }
+    let address = Url::parse(reference).map_err(|error| format!("the address cannot be read: {error}"))?;
+    let here = |url: &Url| (url.host_str().map(str::to_lowercase), url.port_or_known_default());
+    let prefix = home.path().trim_end_matches('/');
+    let path = address.path().strip_prefix(prefix).filter(|path| path.is_empty() || path.starts_with('/'));
+    // `http` leads to `https` in most places; what differs then is the port that nobody writes.
+    let same_host = here(&address).0 == here(home).0
+        && (here(&address).1 == here(home).1 || (address.port().is_none() && home.port().is_none()));
+    let (true, Some(path)) = (same_host, path) else {
+        return Err(format!(
+            "the address is one of another system: this connector works with {}",
+            home.as_str().trim_end_matches('/')
+        ));
+    };
+    let chosen =
+        address.query_pairs().find(|(name, _)| name == "selectedIssue").map(|(_, key)| key.into_owned());
+    let mut parts = path.split('/').filter(|part| !part.is_empty()).rev();
+    let last = parts.next().unwrap_or_default();
+    let by_id = is_id(last) && parts.next() == Some("issue");
+    chosen.filter(|key| is_key(key)).or_else(|| (is_key(last) || by_id).then(|| last.to_owned())).ok_or_else(
+        || "the address names no issue: give one that ends with its key, such as …/browse/SUP-1".to_owned(),
+    )
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Tells whether it looks like `SUP-1`. An administrator of Data Center may allow other letters in the keys of projects.
+fn is_key(text: &str) -> bool {
+    text.rsplit_once('-').is_some_and(|(project, number)| {
+        is_id(number)
+            && project.chars().next().is_some_and(char::is_alphabetic)
+            && project.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+    })
+}
+
+/// Key of the project in the key of an issue.
+pub(super) fn project(key: &str) -> Option<&str> {
+    is_key(key).then(|| key.rsplit_once('-')).flatten().map(|(project, _)| project)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issue_is_named_by_id_key_or_address_of_this_jira() {
+        let cloud: Url = "https://example.atlassian.net".parse().unwrap();
+        let below: Url = "https://host.example:8443/jira/".parse().unwrap();
+        for (home, reference, expected) in [
+            (&cloud, " 10001 ", Ok("10001")),
+            (&cloud, "SUP-1", Ok("SUP-1")),
+            (&cloud, "sup-1", Ok("sup-1")),
+            (&cloud, "A_B2-17", Ok("A_B2-17")),
+            (&cloud, "https://example.atlassian.net/browse/SUP-1", Ok("SUP-1")),
+            (&cloud, "http://EXAMPLE.atlassian.net/browse/SUP-1?focusedCommentId=7#comment-7", Ok("SUP-1")),
+            (&cloud, "https://example.atlassian.net/projects/SUP/queues/custom/3/SUP-1/", Ok("SUP-1")),
+            (&cloud, "https://example.atlassian.net/servicedesk/customer/portal/2/SUP-1", Ok("SUP-1")),
+            (
+                &cloud,
+                "https://example.atlassian.net/jira/software/c/projects/SUP/boards/4?selectedIssue=SUP-9",
+                Ok("SUP-9"),
+            ),
+            (&cloud, "https://example.atlassian.net/rest/api/2/issue/10001", Ok("10001")),
+            (&below, "https://host.example:8443/jira/browse/SUP-1", Ok("SUP-1")),
+            (&below, "https://host.example:8443/browse/SUP-1", Err("https://host.example:8443/jira")),
+            (&below, "https://host.example:8443/jira2/browse/SUP-1", Err("another system")),
+            (&below, "https://host.example/jira/browse/SUP-1", Err("another system")),
+            (&cloud, "https://other.atlassian.net/browse/SUP-1", Err("another system")),
+            (&cloud, "https://example.atlassian.net.evil.example/browse/SUP-1", Err("another system")),
+            (&cloud, "https://example.atlassian.net/projects/SUP", Err("names no issue")),
+            (&cloud, "https://example.atlassian.net/projects/10001", Err("names no issue")),
+            (&cloud, "https://", Err("cannot be read")),
+            (&cloud, "SUP 1", Err("its key (SUP-1)")),
+            (&cloud, "../10001", Err("its ID")),
+            (&cloud, "SUP-", Err("its ID")),
+            (&cloud, "", Err("its ID")),
+        ] {
+            match (issue(reference, home), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{reference}"),
+                (Err(problem), Err(hint)) => assert!(problem.contains(hint), "{reference}: {problem}"),
+                (found, expected) => panic!("{reference}: {found:?} instead of {expected:?}"),
+            }
+        }
+        assert_eq!(project("SUP-12"), Some("SUP"));
+        assert_eq!(project("12"), None);
+    }
+}
