@@ -158,7 +158,7 @@ impl CrmSettings {
                 Arc::new(ServiceNow::new(settings.clone(), priorities, upstream, clock))
             }
             Self::RequestTracker(settings) => {
-                Arc::new(RequestTracker::new(settings.clone(), priorities, upstream, clock))
+                Arc::new(RequestTracker::new(settings.clone(), priorities, upstream))
             }
         }
     }

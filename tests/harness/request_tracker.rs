@@ -16,7 +16,7 @@ pub(crate) fn description() -> Description {
     let clock: SharedClock = ManualClock::at(DateTime::<Utc>::UNIX_EPOCH);
     let upstream = upstream(NAME, ([127, 0, 0, 1], 9).into(), Vec::new(), StdDuration::from_secs(10), &clock);
     let words = PriorityWords::new(["100", "75", "50", "25", "0"].map(str::to_owned)).unwrap();
-    let adapter = RequestTracker::new(RequestTrackerSettings::default(), words, upstream, clock);
+    let adapter = RequestTracker::new(RequestTrackerSettings::default(), words, upstream);
     Description {
         name: NAME,
         capabilities: adapter.capabilities().clone(),

@@ -117,7 +117,7 @@ fn client(kind: Kind, upstream: Upstream, clock: &SharedClock) -> Arc<dyn CaseSy
                 ..RequestTrackerSettings::default()
             };
             let words = words(["100", "75", "50", "25", "0"]);
-            Arc::new(RequestTracker::new(settings, words, upstream, clock))
+            Arc::new(RequestTracker::new(settings, words, upstream))
         }
     }
 }

@@ -15,6 +15,7 @@ use casebridge::crm::request_tracker::{NAME, RequestTracker, RequestTrackerSetti
 use casebridge::entities::Priority;
 use casebridge::outbound::{RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::telemetry::Metrics;
+use chrono::{DateTime, Utc};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ use tokio::net::TcpSocket;
 
 const SERVER: &str = "/usr/share/request-tracker5/libexec/rt-server";
 /// Tests that may share a server.
-const SLOTS: usize = 120;
+const SLOTS: usize = 150;
 /// The numbers of the five levels.
 pub(crate) const NUMBERS: [u8; 5] = [100, 75, 50, 25, 0];
 
@@ -126,10 +127,22 @@ impl Server {
 
     /// Starts the server, on the port and with the database that it had.
     pub(crate) fn resume(&self) {
+        self.resume_with(&[]);
+    }
+
+    /// The same with a clock of its own: `-15m`, or `@2026-03-08 08:10:00` in UTC.
+    pub(crate) fn resume_at(&self, time: &str) {
+        let found = Command::new("faketime").arg("--version").output();
+        assert!(found.is_ok(), "faketime is missing, which .ci/request-tracker.sh installs");
+        self.resume_with(&["env", "TZ=UTC", "faketime", "-f", time]);
+    }
+
+    fn resume_with(&self, under: &[&str]) {
         let port = self.port.to_string();
         let server =
             [SERVER, "--server", "Starlet", "--host", "127.0.0.1", "--port", &port, "--max-workers", "2"];
-        let process = watched(self.command("bash"), &self.folder, &server);
+        let program = [under, &server].concat();
+        let process = watched(self.command("bash"), &self.folder, &program);
         *self.process.lock().unwrap() = Some(process);
         let begun = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
@@ -149,14 +162,18 @@ impl Server {
         }
     }
 
+    /// The address of its web pages.
+    pub(crate) fn home(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// A queue that no other test has.
     pub(crate) fn slot(&self) -> Slot {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         self.slots.get(next).expect("as many slots as tests").clone()
     }
 
-    /// Changes something as an administrator would: Perl that alter.pl explains. Rights of a user who has been at work already
-    /// are known to the running server for a while: change them before.
+    /// Changes something as an administrator would: Perl that alter.pl explains. Rights count from the next request on.
     pub(crate) fn alter(&self, slot: &Slot, perl: &str) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/request_tracker/alter.pl");
         self.run("perl", &[script, &slot.queue, &slot.user, perl]);
@@ -216,7 +233,7 @@ impl Server {
         };
         let credentials = settings.credentials(&slot.token).unwrap();
         let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
-        RequestTracker::new(settings, words, upstream, clock)
+        RequestTracker::new(settings, words, upstream)
     }
 
     /// Jane Roe at her browser.
@@ -385,6 +402,11 @@ impl Person {
 
     pub(crate) async fn ticket(&self, ticket: &str) -> Value {
         self.get(&format!("/ticket/{ticket}")).await
+    }
+
+    /// When a ticket was last updated, by Request Tracker's clock.
+    pub(crate) async fn updated_at(&self, ticket: &str) -> DateTime<Utc> {
+        self.ticket(ticket).await["LastUpdated"].as_str().unwrap().parse().unwrap()
     }
 
     /// What Request Tracker keeps of a file.

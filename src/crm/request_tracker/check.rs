@@ -1,14 +1,21 @@
 //! `casebridge check`: everything that the service needs of Request Tracker, tried without changing anything. Each failure ends
 //! with what to do about it, and where.
 
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
 use serde_json::Value;
 
-use super::client::{self, Client, quoted};
+use super::client::{self, Client, MERGED_TOO, quoted};
 use super::settings::RequestTrackerSettings;
-use super::{NAME, PriorityWords, wire};
+use super::{NAME, PriorityWords, RequestTracker, download, file_name, wire};
 use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
 
 type Finding = Result<String, String>;
+
+/// The largest file that is downloaded to see whether files can be, in bytes.
+const LARGEST_TRIED: u64 = 1024 * 1024;
+/// How many of the newest tickets are looked at for a file: a search for files without a bound would take a large database minutes.
+const NEWEST_TICKETS: u64 = 500;
 
 /// A right that only a ticket shows, with the link that its answer has then: what writing takes.
 const fn to_write(visibility: Visibility) -> (&'static str, &'static str) {
@@ -53,18 +60,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     let priorities =
         if problems.is_empty() { Ok("numbers from 0 to 100".to_owned()) } else { Err(problems.join("; ")) };
     add("priorities".to_owned(), priorities);
-    let query = format!(
-        "LastUpdated >= '60 seconds ago' AND 'CF.{{{}}}' = '{}'",
-        settings.flag_field.trim(),
-        settings.flag_value.trim()
-    );
-    let search = client.try_search(&query).await;
-    add(
-        "search for flagged cases".to_owned(),
-        search
-            .map(|_| "understood".to_owned())
-            .map_err(|error| failed(&error, "check the names of the custom fields")),
-    );
+    add("search for flagged cases".to_owned(), search(client).await);
     let (open, closed) = (newest(client, false).await, newest(client, true).await);
     let some = if matches!(open, Ok(None)) { &closed } else { &open };
     let right = match needs.visibility {
@@ -79,6 +75,8 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
             leads_to(&closed, &settings.reopen_status, "reopen_status", settings),
         );
     }
+    add("statuses that are closed".to_owned(), statuses(client).await);
+    add("who may read a message".to_owned(), markers(client, some).await);
     if !needs.attachments {
         return checks;
     }
@@ -87,6 +85,8 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         None => "not set, and REST does not tell $MaxAttachmentSize: what Request Tracker cuts or drops is noticed afterwards".to_owned(),
     };
     add("attachment limit".to_owned(), Ok(limit));
+    let newest = newer(&open, &closed);
+    add("downloading a file".to_owned(), file(client, newest).await);
     checks
 }
 
@@ -111,14 +111,128 @@ async fn credentials(client: &Client) -> Finding {
     }
 }
 
-/// The user whose token it is sees of itself what it sees of others only as an administrator.
 async fn user(client: &Client) -> Finding {
-    let advice = "company.request-tracker.user has to be the name of the user whose token it is";
-    let user = client.user().await.map_err(|error| failed(&error, advice))?;
-    if user.get("Memberships").is_some() {
-        Ok(client.settings().user.clone())
-    } else {
-        Err(format!("the token is another user's; {advice}"))
+    client.identify().await.map(|()| client.settings().user.clone()).map_err(|error| error.to_string())
+}
+
+/// The search of every poll.
+async fn search(client: &Client) -> Finding {
+    let settings = client.settings();
+    let query = format!(
+        "'CF.{{{}}}' = '{}' AND {MERGED_TOO}",
+        settings.flag_field.trim(),
+        settings.flag_value.trim()
+    );
+    let page = client.newest(&query).await;
+    let page = page.map_err(|error| failed(&error, "check the names of the custom fields"))?;
+    match page.total() {
+        Some(total) => Ok(format!("understood; {total} tickets that the connector's user may see")),
+        None => Err(
+            "Request Tracker does not say how many tickets there are, and leaves hidden ones out of pages that are full before: an empty page proves nothing. Set $UseSQLForACLChecks to 1, which is the default"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Whether a ticket that takes part, or may, has a status that its lifecycle calls inactive and the configuration does not know.
+async fn statuses(client: &Client) -> Finding {
+    let settings = client.settings();
+    let known: Vec<String> =
+        settings.closed_statuses.iter().map(|status| format!("Status != {}", quoted(status))).collect();
+    let query = format!(
+        "(Queue = {} OR 'CF.{{{}}}' = '{}') AND Status = '__Inactive__' AND {}",
+        quoted(&settings.queue),
+        settings.flag_field.trim(),
+        settings.flag_value.trim(),
+        known.join(" AND ")
+    );
+    let found =
+        client.newest(&query).await.map_err(|error| failed(&error, "grant ShowTicket on the queue"))?;
+    let Some(ticket) = found.items.first() else {
+        return Ok(format!(
+            "no ticket has another that its lifecycle calls inactive: {}",
+            settings.closed_statuses.join(", ")
+        ));
+    };
+    let (id, status) = (wire::text(ticket, "id"), wire::text(ticket, "Status"));
+    let status = status.unwrap_or_default();
+    Err(format!(
+        "ticket {} is {status}, which its lifecycle calls inactive, and counts as open: add {status} to company.request-tracker.closed_statuses",
+        id.unwrap_or_default()
+    ))
+}
+
+/// What the newest entries of a ticket's history are: by it, the connector knows what is internal (`R29`).
+async fn markers(client: &Client, ticket: &Result<Option<Value>, String>) -> Finding {
+    let Some(id) =
+        ticket.as_ref().map_err(Clone::clone)?.as_ref().and_then(|ticket| wire::text(ticket, "id"))
+    else {
+        return Ok(NO_TICKET.to_owned());
+    };
+    let advice = "grant the connector's user ShowTicket and ShowTicketComments on the queue";
+    let history = client.history(&id, Some(DateTime::<Utc>::MAX_UTC)).await;
+    let history = history.map_err(|error| failed(&error, advice))?;
+    if let Some(entry) = history.iter().find(|entry| wire::text(entry, "Type").is_none()) {
+        return Err(format!(
+            "entry {} in the history of ticket {id} does not say what it is, and counts as internal; {advice}",
+            wire::text(entry, "id").unwrap_or_default()
+        ));
+    }
+    let of = |visibility| {
+        history.iter().filter(|entry| RequestTracker::visibility(entry) == Some(visibility)).count()
+    };
+    Ok(format!(
+        "Type of each entry in a history: Comment is internal, Correspond and Create are public; {} and {} of the newest on ticket {id}",
+        of(Visibility::Internal),
+        of(Visibility::Public)
+    ))
+}
+
+/// The ticket with the greater ID.
+fn newer<'a>(
+    one: &'a Result<Option<Value>, String>,
+    other: &'a Result<Option<Value>, String>,
+) -> Option<u64> {
+    let id = |ticket: &'a Result<Option<Value>, String>| -> Option<u64> {
+        wire::text(ticket.as_ref().ok()?.as_ref()?, "id")?.parse().ok()
+    };
+    id(one).max(id(other))
+}
+
+/// Downloads one small file, if the newest tickets have one (`R34`).
+async fn file(client: &Client, newest: Option<u64>) -> Finding {
+    let untried = || Ok("the newest tickets of the queue have no small file: not tried".to_owned());
+    let Some(newest) = newest else { return untried() };
+    let query = format!(
+        "Queue = {} AND id > {} AND Filename LIKE '.'",
+        quoted(&client.settings().queue),
+        newest.saturating_sub(NEWEST_TICKETS)
+    );
+    let advice = "check what stands between here and Request Tracker, and grant ShowTicket on the queue";
+    let page = client.newest(&query).await.map_err(|error| failed(&error, advice))?;
+    let Some(ticket) = page.items.first().and_then(|ticket| wire::text(ticket, "id")) else {
+        return untried();
+    };
+    let parts = client.parts(&ticket, None).await.map_err(|error| failed(&error, advice))?;
+    let size = |part: &Value| wire::text(part, "ContentLength")?.parse::<u64>().ok();
+    let files = parts.iter().filter(|part| file_name(part).is_some());
+    let smallest = files
+        .filter_map(|part| Some((size(part)?, wire::text(part, "id")?, part)))
+        .min_by_key(|(size, _, _)| *size);
+    let Some((size, id, part)) = smallest.filter(|(size, _, _)| *size <= LARGEST_TRIED) else {
+        return untried();
+    };
+    // Text is converted on its way.
+    let is_text = wire::text(part, "ContentType").is_some_and(|kind| kind.starts_with("text/"));
+    let call = format!("GET attachment {id}");
+    let received = async {
+        let json = client.content(&id).await?.content;
+        let content = download::content(json, Some(size).filter(|_| !is_text), call);
+        content.try_fold(0, async |received, piece| Ok(received + piece.len())).await
+    };
+    match received.await {
+        Ok(received) => Ok(format!("attachment {id} of ticket {ticket}: {received} bytes")),
+        Err(error) => Err(failed(&error, advice)),
     }
 }
 
@@ -210,8 +324,8 @@ async fn newest(client: &Client, closed: bool) -> Result<Option<Value>, String> 
     let statuses: Vec<String> =
         settings.closed_statuses.iter().map(|status| format!("Status {is} {}", quoted(status))).collect();
     let query = format!("Queue = {} AND ({})", quoted(&settings.queue), statuses.join(joined));
-    let found = client.try_search(&query).await.map_err(|error| failed(&error, advice))?;
-    match found.first().and_then(|ticket| wire::text(ticket, "id")) {
+    let found = client.newest(&query).await.map_err(|error| failed(&error, advice))?;
+    match found.items.first().and_then(|ticket| wire::text(ticket, "id")) {
         Some(id) => client.ticket(&id).await.map(Some).map_err(|error| failed(&error, advice)),
         None => Ok(None),
     }

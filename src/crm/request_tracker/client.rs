@@ -21,11 +21,21 @@ const MOST_PAGES: usize = 10_000;
 /// was cut, so that one may be empty before the end.
 const EMPTY_PAGES: usize = 2;
 
+/// The same for a search whose total is not told: see [`Page::total`].
+const EMPTY_SEARCH_PAGES: usize = 5;
+
 /// How many pages in a row may bring nothing new: each stands for a hundred things that were added while the one before was read.
 const STALE_PAGES: usize = 10;
 
+/// Tickets on the first page of a listing that is read from its newest end: enough for what happens within a minute, at a fifth of
+/// the work of a whole page.
+const FIRST_PAGE: usize = 20;
+
 /// Of a ticket that a search finds: no text.
-const TICKET_FIELDS: &str = "Status,Priority,CustomFields,Created,LastUpdated,EffectiveId";
+const TICKET_FIELDS: &str = "Status,Priority,CustomFields,Created,LastUpdated,EffectiveId,Creator,Queue";
+/// Makes a search find tickets that were merged into others as well: Request Tracker leaves them out unless a query looks at
+/// `EffectiveId` (`RT::Tickets`, `_sql_looking_at`).
+pub(super) const MERGED_TOO: &str = "EffectiveId > 0";
 const PART_FIELDS: &str = "Filename,ContentType,ContentLength,TransactionId,Created";
 const TEXT_FIELDS: &str = "Filename,ContentType,Content,TransactionId,Created";
 
@@ -50,6 +60,15 @@ impl Client {
         &self.settings
     }
 
+    /// Address of its web pages, without a slash at its end.
+    pub(super) fn home(&self) -> &str {
+        self.upstream.base_url().as_str().trim_end_matches('/')
+    }
+
+    pub(super) const fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
     pub(super) fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {
         self.upstream.error(kind, call, message)
     }
@@ -65,8 +84,33 @@ impl Client {
         self.upstream.read(Call::get("/REST/2.0/rt")).await
     }
 
-    pub(super) async fn user(&self) -> Result<Value, ApiError> {
-        self.upstream.read(Call::get(format!("/REST/2.0/user/{}", segment(self.settings.user.trim())))).await
+    /// Proves that the token is the configured user's (`R26`). The user whose token it is sees of itself what it sees of others only
+    /// as an administrator (`RT::REST2::Resource::User`); nobody anonymous is answered at all (`RT::REST2::Middleware::Auth`).
+    pub(super) async fn identify(&self) -> Result<(), ApiError> {
+        let name = self.settings.user.trim();
+        let call = Call::get(format!("/REST/2.0/user/{}", segment(name)));
+        let told = "company.request-tracker.user has to be the name of the user whose token it is";
+        let user: Value = self.upstream.read(call).await.map_err(|error| match error.status {
+            Some(401) => {
+                let message = format!(
+                    "{}; the token is missing, wrong or revoked, or its user is disabled: make one (Logged in as, Settings, Auth Tokens) and put it where company.request-tracker.token says",
+                    error.message
+                );
+                ApiError { message, ..error }
+            }
+            Some(403 | 404) => {
+                let message = format!("{}; there is no user {name}, or it may not see itself: {told}", error.message);
+                ApiError { kind: ApiErrorKind::Unauthorized, message, ..error }
+            }
+            _ => error,
+        })?;
+        let is_it =
+            wire::text(&user, "Name").is_some_and(|found| found.to_lowercase() == name.to_lowercase());
+        if is_it && user.get("Memberships").is_some() {
+            return Ok(());
+        }
+        let message = format!("the token is another user's; {told}");
+        Err(self.error(ApiErrorKind::Unauthorized, "GET user", message))
     }
 
     pub(super) async fn queue(&self) -> Result<Value, ApiError> {
@@ -91,7 +135,7 @@ impl Client {
                     "the queue {} has no custom field {name}, or the connector's user may not see it: put it on the queue and grant SeeCustomField, or correct company.request-tracker.{key}",
                     self.settings.queue
                 );
-                self.error(ApiErrorKind::Refused, "GET queue", message)
+                self.error(ApiErrorKind::Unauthorized, "GET queue", message)
             })?;
         }
         Ok(())
@@ -99,11 +143,54 @@ impl Client {
 
     /// The ticket, or the one that it was merged into.
     pub(super) async fn ticket(&self, id: &str) -> Result<Value, ApiError> {
-        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+        if !is_id(id) {
             let message = "a ticket's ID is a number";
             return Err(self.error(ApiErrorKind::NotFound, "GET ticket", message));
         }
-        self.upstream.read(Call::get(format!("/REST/2.0/ticket/{id}"))).await
+        let call = Call::get(format!("/REST/2.0/ticket/{id}")).query("fields[Queue]", "Name");
+        self.upstream.read(call).await.map_err(|error| match error.status {
+            Some(403) => {
+                let message = format!(
+                    "{}; the connector's user may not see this ticket: grant ShowTicket on its queue",
+                    error.message
+                );
+                ApiError { message, ..error }
+            }
+            _ => error,
+        })
+    }
+
+    /// What a ticket that was merged into another holds itself; `None` if it may not be seen.
+    pub(super) async fn merged(&self, id: &str) -> Result<Option<Value>, ApiError> {
+        let call = tickets(&format!("id = {id} AND {MERGED_TOO}"), PAGE, 1)
+            .query("fields", format!("Subject,{TICKET_FIELDS}"));
+        let page: Page = self.upstream.read(call).await?;
+        Ok(page.items.into_iter().find(|ticket| wire::text(ticket, "id").as_deref() == Some(id)))
+    }
+
+    /// A page of a search. Where Request Tracker says how many tickets there are, it has to show them: more than it shows is what a
+    /// right is missing for (`R26`).
+    async fn page_of_tickets(
+        &self,
+        with: impl Fn() -> Call + Send,
+        (number, per_page): (usize, usize),
+        listing: &mut Listing,
+    ) -> Result<Page, ApiError> {
+        let page: Page = self.upstream.read_page(with(), listing).await?;
+        if !page.hides(number, per_page) {
+            return Ok(page);
+        }
+        // Rows and total are two queries to its database: between them, a ticket may have come.
+        let page: Page = self.upstream.read_page(with(), listing).await?;
+        if !page.hides(number, per_page) {
+            return Ok(page);
+        }
+        let message = format!(
+            "it found {} tickets and shows {}: grant the connector's user ShowTicket on every queue whose tickets take part",
+            page.total().unwrap_or_default(),
+            page.items.len()
+        );
+        Err(self.error(ApiErrorKind::Unauthorized, "GET tickets", message))
     }
 
     /// What `read` makes of each ticket that a query finds, each once. Pages go by ID and not by number: tickets that leave or
@@ -114,25 +201,95 @@ impl Client {
         read: impl Fn(&Value) -> T + Send,
     ) -> Result<Vec<T>, ApiError> {
         let (mut found, mut listing) = (Vec::new(), Listing::default());
-        let mut last: u64 = 0;
+        let (mut last, mut number) = (0_u64, 1);
         for _ in 0..MOST_PAGES {
-            let call = Call::get("/REST/2.0/tickets")
-                .query("query", format!("({query}) AND id > {last}"))
-                .query("fields", TICKET_FIELDS)
-                .query("orderby", "id")
-                .query("order", "ASC")
-                .query("per_page", PAGE.to_string());
-            let page: Page = self.upstream.read_page(call, &mut listing).await?;
+            let call = || {
+                tickets(&format!("({query}) AND id > {last}"), PAGE, number)
+                    .query("fields", TICKET_FIELDS)
+                    .query("fields[Queue]", "Name")
+                    .query("orderby", "id")
+                    .query("order", "ASC")
+            };
+            let page = self.page_of_tickets(call, (number, PAGE), &mut listing).await?;
             let ids = page.items.iter().filter_map(|item| wire::text(item, "id")?.parse::<u64>().ok());
             match ids.max() {
-                Some(highest) if highest > last => last = highest,
-                None if page.items.is_empty() => return Ok(found),
+                Some(highest) if highest > last => (last, number) = (highest, 1),
+                None if page.items.is_empty() && (page.total().is_some() || number >= EMPTY_SEARCH_PAGES) => {
+                    return Ok(found);
+                }
+                None if page.items.is_empty() => number += 1,
                 Some(_) | None => {
                     let message = "a page holds nothing that was asked for";
                     return Err(self.error(ApiErrorKind::Unreadable, "GET tickets", message));
                 }
             }
             found.extend(page.items.iter().map(&read));
+        }
+        Err(self.endless("GET tickets"))
+    }
+
+    /// What `read` makes of each ticket that a query finds, each once, from the one that was updated last to the first page that
+    /// ends with one that `is_old`.
+    ///
+    /// No time stands in the query. Request Tracker reads one in its user's zone, and reads a period wrong: "3700 seconds ago" is the
+    /// year 3700, and for some hours after summer time begins, "60 seconds ago" lies an hour ahead (`RT::Date`,
+    /// `ParseByTimeParseDate`; measured with RT 5.0.3). Its answers have its own times, in UTC.
+    pub(super) async fn search_newest_first<T: Send>(
+        &self,
+        query: &str,
+        is_old: impl Fn(&Value) -> bool + Send,
+        read: impl Fn(&Value) -> T + Send,
+    ) -> Result<Vec<T>, ApiError> {
+        let (mut found, mut listing) = (Vec::new(), Listing::default());
+        let mut seen = BTreeSet::new();
+        let (mut number, mut per_page) = (1, FIRST_PAGE);
+        let (mut empty, mut stale) = (0, 0);
+        let mut known_total: Option<u64> = None;
+        for _ in 0..MOST_PAGES {
+            let call = || {
+                tickets(query, per_page, number)
+                    .query("fields", TICKET_FIELDS)
+                    .query("fields[Queue]", "Name")
+                    .query("orderby", "LastUpdated")
+                    .query("order", "DESC")
+                    .query("orderby", "id")
+                    .query("order", "DESC")
+            };
+            let page = self.page_of_tickets(call, (number, per_page), &mut listing).await?;
+            let before = found.len();
+            for item in &page.items {
+                if seen.insert(wire::text(item, "id")) {
+                    found.push(read(item));
+                }
+            }
+            stale = if found.len() == before { stale + 1 } else { 0 };
+            if stale > STALE_PAGES {
+                let message = "the listing brings the same page again and again";
+                return Err(self.error(ApiErrorKind::Unreadable, "GET tickets", message));
+            }
+            let total = page.total();
+            // What left the listing meanwhile moved the rest towards its beginning, where it was read already.
+            let lost = match (known_total, total) {
+                (Some(before), Some(now)) => {
+                    usize::try_from(before.saturating_sub(now)).unwrap_or(usize::MAX)
+                }
+                (_, _) => 0,
+            };
+            known_total = total.or(known_total);
+            if lost > 0 && number > 1 {
+                number = number.saturating_sub(lost.div_ceil(per_page)).max(1);
+                continue;
+            }
+            empty = if page.items.is_empty() { empty + 1 } else { 0 };
+            let is_whole = match total {
+                Some(total) => (number as u64).saturating_mul(per_page as u64) >= total,
+                None => empty >= EMPTY_SEARCH_PAGES,
+            };
+            let is_past = page.items.last().is_some_and(&is_old) && is_descending(&page.items);
+            if is_whole || is_past {
+                return Ok(found);
+            }
+            (number, per_page) = if per_page == PAGE { (number + 1, PAGE) } else { (1, PAGE) };
         }
         Err(self.endless("GET tickets"))
     }
@@ -284,25 +441,27 @@ impl Client {
             quoted(&settings.user),
             settings.google_name_field.trim(),
         );
-        let call = Call::get("/REST/2.0/tickets")
-            .query("query", query)
+        let call = tickets(&query, PAGE, 1)
             .query("fields", format!("Subject,{TICKET_FIELDS}"))
             .query("orderby", "id")
-            .query("order", "DESC")
-            .query("per_page", PAGE.to_string());
+            .query("order", "DESC");
         let page: Page = self.upstream.read(call).await?;
         Ok(page.items)
     }
 
-    /// Whether a query is understood; the newest ticket that it finds.
-    pub(super) async fn try_search(&self, query: &str) -> Result<Vec<Value>, ApiError> {
-        let call = Call::get("/REST/2.0/tickets")
-            .query("query", query)
-            .query("orderby", "id")
-            .query("order", "DESC")
-            .query("per_page", "1");
+    /// The newest ticket that a query finds, as the page that it stands on. An error if there is one and it is not shown.
+    pub(super) async fn newest(&self, query: &str) -> Result<Page, ApiError> {
+        let call =
+            || tickets(query, 1, 1).query("fields", "Status").query("orderby", "id").query("order", "DESC");
+        self.page_of_tickets(call, (1, 1), &mut Listing::default()).await
+    }
+
+    /// Whether an attachment is there, as the ticket's own listing has it.
+    pub(super) async fn is_listed(&self, ticket: &str, attachment: &str) -> Result<bool, ApiError> {
+        let call = Call::get(format!("/REST/2.0/ticket/{}/attachments", segment(ticket)))
+            .query("query", json!([{ "field": "id", "value": attachment }]).to_string());
         let page: Page = self.upstream.read(call).await?;
-        Ok(page.items)
+        Ok(page.items.iter().any(|part| wire::text(part, "id").as_deref() == Some(attachment)))
     }
 
     // Writing.
@@ -311,7 +470,7 @@ impl Client {
     pub(super) async fn create(&self, ticket: Value) -> Result<String, ApiError> {
         let made: Value = self.upstream.write(Call::post("/REST/2.0/ticket", ticket)).await?;
         wire::text(&made, "id")
-            .filter(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
+            .filter(|id| is_id(id))
             .ok_or_else(|| self.error(ApiErrorKind::Unreadable, "POST ticket", "the answer names no ticket"))
     }
 
@@ -346,6 +505,26 @@ impl Client {
         let message = format!("the listing goes on for more than {MOST_PAGES} pages");
         self.error(ApiErrorKind::Unreadable, call, message)
     }
+}
+
+/// A page of a search for tickets.
+fn tickets(query: &str, per_page: usize, number: usize) -> Call {
+    Call::get("/REST/2.0/tickets")
+        .query("query", query)
+        .query("per_page", per_page.to_string())
+        .query("page", number.to_string())
+}
+
+/// Whether tickets stand in the order of their updates, newest first.
+fn is_descending(tickets: &[Value]) -> bool {
+    let times: Vec<DateTime<Utc>> =
+        tickets.iter().filter_map(|ticket| wire::time(ticket, "LastUpdated")).collect();
+    times.is_sorted_by(|one, next| one >= next)
+}
+
+/// Whether a text is the ID of a ticket, written as Request Tracker writes it.
+pub(super) fn is_id(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A value in a query.

@@ -36,6 +36,17 @@ struct Reader {
     group: Vec<u8>,
     found: bool,
     ended: bool,
+    /// The first thing in the answer was read: it is an object.
+    begun: bool,
+}
+
+/// Why an answer has no content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Problem {
+    /// It did not come whole.
+    Broken(&'static str),
+    /// It is something else (`R34`).
+    Other(&'static str),
 }
 
 impl Reader {
@@ -49,12 +60,21 @@ impl Reader {
             group: Vec::new(),
             found: false,
             ended: false,
+            begun: false,
         }
     }
 
     /// Takes in a piece; what of the content is in it.
-    fn take(&mut self, piece: &[u8]) -> Result<Bytes, &'static str> {
+    fn take(&mut self, piece: &[u8]) -> Result<Bytes, Problem> {
         for &byte in piece {
+            if !self.begun && !byte.is_ascii_whitespace() {
+                if byte != b'{' {
+                    return Err(Problem::Other(
+                        "what came is not the answer with the file, but a page or something else",
+                    ));
+                }
+                self.begun = true;
+            }
             match self.place {
                 Place::Outside => self.outside(byte),
                 Place::Text { key } => {
@@ -84,7 +104,8 @@ impl Reader {
         }
         let whole = self.group.len() / 4 * 4;
         let rest = self.group.split_off(whole);
-        let content = STANDARD.decode(&self.group).map_err(|_| "the content is not base64")?;
+        let content =
+            STANDARD.decode(&self.group).map_err(|_| Problem::Other("the content is not base64"))?;
         self.group = rest;
         Ok(content.into())
     }
@@ -119,24 +140,29 @@ impl Reader {
     }
 
     /// Whether all of it has come.
-    fn finish(&self) -> Result<(), &'static str> {
+    fn finish(&self) -> Result<(), Problem> {
         if !self.ended {
-            Err("the answer broke off")
+            Err(Problem::Broken("the answer broke off"))
         } else if !self.found {
-            Err("the answer has no content")
+            Err(Problem::Other("the answer has no content"))
         } else if self.group.is_empty() {
             Ok(())
         } else {
-            Err("the content's base64 broke off")
+            Err(Problem::Broken("the content's base64 broke off"))
         }
     }
 }
 
 /// The content of the attachment in an answer that is `json`. `size`: what the system announced, if that can be relied on.
-/// Ends with an error if the answer is not whole, or the content not as long as announced (`R17`).
+/// Ends with an error if the answer is not whole (`R17`), is something else, or the content is not as long as announced (`R34`).
 pub(super) fn content(json: ByteStream, size: Option<u64>, call: String) -> ByteStream {
-    let failed =
-        move |message: String| ApiError::new(ApiErrorKind::Uncertain, super::NAME, call.clone(), message);
+    let failed = move |problem: Problem| {
+        let (kind, message) = match problem {
+            Problem::Broken(message) => (ApiErrorKind::Uncertain, message),
+            Problem::Other(message) => (ApiErrorKind::WrongContent, message),
+        };
+        ApiError::new(kind, super::NAME, call.clone(), message)
+    };
     let start = (json, Reader::new(), 0_u64, false, failed);
     let pieces =
         stream::unfold(start, move |(mut json, mut reader, mut received, done, failed)| async move {
@@ -149,13 +175,15 @@ pub(super) fn content(json: ByteStream, size: Option<u64>, call: String) -> Byte
                         received += content.len() as u64;
                         (Ok(content), false)
                     }
-                    Err(problem) => (Err(failed(problem.to_owned())), true),
+                    Err(problem) => (Err(failed(problem)), true),
                 },
                 Some(Err(error)) => (Err(error), true),
                 None => match (reader.finish(), size) {
-                    (Err(problem), _) => (Err(failed(problem.to_owned())), true),
+                    (Err(problem), _) => (Err(failed(problem)), true),
                     (Ok(()), Some(size)) if size != received => {
-                        (Err(failed(format!("the download ended after {received} of {size} bytes"))), true)
+                        let error = failed(Problem::Other(""));
+                        let message = format!("the download ended after {received} of {size} bytes");
+                        (Err(ApiError { message, ..error }), true)
                     }
                     (Ok(()), _) => return None,
                 },
@@ -171,12 +199,12 @@ mod tests {
 
     use super::*;
 
-    async fn read(json: &str, size: Option<u64>, pieces: usize) -> Result<Vec<u8>, String> {
+    async fn read(json: &str, size: Option<u64>, pieces: usize) -> Result<Vec<u8>, ApiError> {
         let pieces: Vec<_> =
             json.as_bytes().chunks(pieces).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         let stream = content(Box::pin(stream::iter(pieces)), size, "GET attachment 1".to_owned());
         let found: Result<Vec<Bytes>, ApiError> = stream.try_collect().await;
-        found.map(|found| found.concat()).map_err(|error| error.message)
+        found.map(|found| found.concat())
     }
 
     #[tokio::test]
@@ -185,15 +213,22 @@ mod tests {
             "Content" : "aGVs\nbG8\/\n", "Headers": "}\\"}"#;
         for pieces in [1, 2, 3, 7, 1000] {
             assert_eq!(read(json, Some(6), pieces).await.unwrap(), b"hello?");
-            assert!(read(json, Some(7), pieces).await.unwrap_err().contains("6 of 7"));
+            let error = read(json, Some(7), pieces).await.unwrap_err();
+            assert_eq!(error.kind, ApiErrorKind::WrongContent);
+            assert!(error.message.contains("6 of 7"), "{error}");
             assert_eq!(read(r#"{"Content": null}"#, Some(0), pieces).await.unwrap(), b"");
-            for (json, problem) in [
-                (r#"{"Content": "aGVsbG8/"#, "broke off"),
-                (r#"{"Content": "aGVsb"}"#, "base64 broke off"),
-                (r#"{"Content": "****"}"#, "not base64"),
-                (r#"{"id": 1}"#, "no content"),
+            for (json, kind, problem) in [
+                (r#"{"Content": "aGVsbG8/"#, ApiErrorKind::Uncertain, "broke off"),
+                (r#"{"Content": "aGVsb"}"#, ApiErrorKind::Uncertain, "base64 broke off"),
+                ("", ApiErrorKind::Uncertain, "broke off"),
+                (r#"{"Content": "****"}"#, ApiErrorKind::WrongContent, "not base64"),
+                (r#"{"id": 1}"#, ApiErrorKind::WrongContent, "no content"),
+                ("\n <!DOCTYPE html><p>{\"Content\": \"aGVsbG8/\"}", ApiErrorKind::WrongContent, "a page"),
+                (r#"[{"Content": "aGVsbG8/"}]"#, ApiErrorKind::WrongContent, "something else"),
             ] {
-                assert!(read(json, None, pieces).await.unwrap_err().contains(problem), "{json}");
+                let error = read(json, None, pieces).await.unwrap_err();
+                assert_eq!(error.kind, kind, "{json}");
+                assert!(error.message.contains(problem), "{json}: {error}");
             }
         }
     }

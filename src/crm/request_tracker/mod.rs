@@ -20,21 +20,22 @@ mod html;
 mod settings;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
+use reqwest::Url;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Map, Value, json};
 
-use self::client::Client;
+use self::client::{Client, MERGED_TOO, quoted};
 use super::PriorityWords;
 use super::content::one_line;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
-    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Download,
+    Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
-use crate::clock::SharedClock;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
 
@@ -50,19 +51,25 @@ const SUBJECT_LIMIT: usize = 200;
 /// The longest text, in bytes. Well below `$MaxInlineBody` (25 KiB in `RT_Config.pm` of RT 5.0, and anybody may set less), beyond
 /// which a ticket's page shows no text.
 const TEXT_LIMIT: usize = 12_000;
-/// How much older than asked for a search looks: requests take time, and the clocks may differ.
-const SEARCH_SLACK: Duration = Duration::minutes(2);
 /// What Request Tracker keeps of a file that it drops.
 const DROPPED: &str = "Large attachment dropped";
 /// The status of tickets that were deleted: they remain, and are found no more.
 const DELETED: &str = "deleted";
+/// How often the searches of this process tell of a merged ticket that has not been updated: more than once, since a poll may fail
+/// after its search.
+const TELLINGS: u8 = 3;
+/// How many merged tickets are remembered as told. Beyond that they are told again, which changes nothing.
+const MOST_TOLD: usize = 1_000;
 
 /// Request Tracker as the company's CRM.
 pub struct RequestTracker {
     client: Client,
     priorities: PriorityWords,
-    clock: SharedClock,
     capabilities: Capabilities,
+    /// Merged tickets, by ID: how often a search has told of each.
+    told: Mutex<BTreeMap<String, u8>>,
+    /// An upload of ours that was made and is not shown: its transaction.
+    unseen: Mutex<Option<String>>,
 }
 
 impl RequestTracker {
@@ -70,12 +77,7 @@ impl RequestTracker {
     /// credentials are [`RequestTrackerSettings::credentials`]. The words of `priorities` have to be numbers:
     /// [`RequestTrackerSettings::priority_problems`]. Nothing is asked yet.
     #[must_use]
-    pub fn new(
-        settings: RequestTrackerSettings,
-        priorities: PriorityWords,
-        upstream: Upstream,
-        clock: SharedClock,
-    ) -> Self {
+    pub fn new(settings: RequestTrackerSettings, priorities: PriorityWords, upstream: Upstream) -> Self {
         let capabilities = Capabilities {
             name: NAME,
             reopen: true,
@@ -93,39 +95,62 @@ impl RequestTracker {
             idempotency_keys: false,
             stored_filename,
         };
-        Self { client: Client::new(settings, upstream), priorities, clock, capabilities }
+        let client = Client::new(settings, upstream);
+        Self { client, priorities, capabilities, told: Mutex::default(), unseen: Mutex::default() }
     }
 
     fn settings(&self) -> &RequestTrackerSettings {
         self.client.settings()
     }
 
-    /// A ticket without its description. `None` if it was deleted, or merged into another.
+    /// A ticket without its description. `None` if it was deleted.
     fn case(&self, ticket: &Value) -> Result<Option<Case>, String> {
         let settings = self.settings();
         let id = wire::text(ticket, "id").ok_or("a ticket without an ID")?;
         let status =
             wire::text(ticket, "Status").ok_or_else(|| format!("ticket {id}: the status is missing"))?;
-        if status == DELETED || wire::text(ticket, "EffectiveId").is_some_and(|effective| effective != id) {
+        if status == DELETED {
             return Ok(None);
         }
         let flag = settings.flag_value.trim().to_lowercase();
-        let flagged = wire::custom_field(ticket, &settings.flag_field);
-        let google = wire::custom_field(ticket, &settings.google_name_field);
+        let flagged = wire::custom_field(ticket, &settings.flag_field).unwrap_or_default();
+        let google = wire::custom_field(ticket, &settings.google_name_field).unwrap_or_default();
         let google = google.first().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        // A merged ticket keeps its status and its fields, and everybody is shown the one that it was merged into.
+        let merged_into = wire::text(ticket, "EffectiveId").filter(|effective| *effective != id);
+        let closing = if merged_into.is_some() { Some(Closing::Merged) } else { settings.closing(&status) };
         Ok(Some(Case {
             key: None,
             title: wire::text(ticket, "Subject").unwrap_or_default(),
             description: String::new(),
             priority: self.priority(wire::text(ticket, "Priority").as_deref()),
-            closed: settings.is_closed(&status),
+            closed: closing.is_some(),
+            closing,
+            merged_into,
             created_at: wire::time(ticket, "Created"),
             updated_at: wire::time(ticket, "LastUpdated"),
             counterpart: google,
+            counterpart_address: None,
+            by_connector: self.by_connector(ticket),
+            address: Some(self.address(&id)),
+            scope: wire::name(ticket, "Queue"),
             synchronize: flagged.iter().any(|value| value.trim().to_lowercase() == flag),
             id,
-            ..Case::default()
         }))
+    }
+
+    /// Address under which people see a ticket.
+    fn address(&self, id: &str) -> String {
+        format!("{}/Ticket/Display.html?id={id}", self.client.home())
+    }
+
+    /// The custom field that a ticket does not show, if it is one of the two.
+    fn hidden_field(&self, ticket: &Value) -> Option<&str> {
+        let settings = self.settings();
+        [&settings.flag_field, &settings.google_name_field]
+            .into_iter()
+            .find(|name| wire::custom_field(ticket, name).is_none())
+            .map(String::as_str)
     }
 
     /// What a priority stands for: the configured number that is nearest, the greater of two (`R18`). Request Tracker raises
@@ -185,20 +210,80 @@ impl RequestTracker {
         Ok(self.client.search_all(query, read).await?.into_iter().flatten().collect())
     }
 
+    /// What the search for updates makes of a ticket that it finds.
+    fn row(&self, ticket: &Value, since: DateTime<Utc>) -> Row {
+        let mut case = match self.case(ticket) {
+            Ok(Some(case)) => case,
+            Ok(None) => return Row::Nothing,
+            Err(problem) => return Row::Unreadable(problem),
+        };
+        let is_old = case.updated_at.is_some_and(|updated| updated < since);
+        if let Some(into) = case.merged_into.take() {
+            // Merging changes the time of the ticket that stays, not of the one that goes: told with another time, it counts as
+            // changed. Whatever it claims is the matter of whoever gets it.
+            case.updated_at =
+                case.updated_at.map(|at| at.checked_add_signed(Duration::seconds(1)).unwrap_or(at));
+            case.counterpart = None;
+            return Row::Merged { case: Found::from(&case), into, is_old };
+        }
+        if is_old {
+            return Row::Nothing;
+        }
+        // It was found by the flag: if it does not show it, a right is missing, or the field is not on its queue.
+        match self.hidden_field(ticket) {
+            Some(field) => Row::Hidden(format!(
+                "ticket {} does not show the custom field {field}: put it on its queue and grant the connector's user SeeCustomField",
+                case.id
+            )),
+            None if case.synchronize => Row::Case(Found::from(&case)),
+            None => Row::Nothing,
+        }
+    }
+
+    /// How often a search has told of a merged ticket before; counts this time.
+    fn told_before(&self, id: &str) -> u8 {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= MOST_TOLD && !told.contains_key(id) {
+            told.clear();
+        }
+        let times = told.entry(id.to_owned()).or_default();
+        let before = *times;
+        *times = before.saturating_add(1);
+        before
+    }
+
     /// The ticket; an error if there is none.
     async fn ticket(&self, id: &str) -> Result<Value, ApiError> {
         let ticket = self.client.ticket(id).await?;
-        match self.case(&ticket) {
-            Ok(Some(_)) => Ok(ticket),
-            Ok(None) => Err(self.client.error(
-                ApiErrorKind::NotFound,
-                &format!("GET ticket {id}"),
-                "the ticket was deleted, or merged into another",
-            )),
-            Err(problem) => {
-                Err(self.client.error(ApiErrorKind::Unreadable, &format!("GET ticket {id}"), problem))
+        let failed = |kind, problem: String| self.client.error(kind, &format!("GET ticket {id}"), problem);
+        match (self.case(&ticket), wire::text(&ticket, "id")) {
+            // What is written to a ticket that was merged arrives on the one that it was merged into.
+            (Ok(Some(case)), Some(answered)) if answered != id => {
+                Err(failed(ApiErrorKind::NotFound, format!("the ticket was merged into ticket {}", case.id)))
             }
+            (Ok(Some(_)), _) => Ok(ticket),
+            (Ok(None), _) => Err(failed(ApiErrorKind::NotFound, "the ticket was deleted".to_owned())),
+            (Err(problem), _) => Err(failed(ApiErrorKind::Unreadable, problem)),
         }
+    }
+
+    /// A ticket that was merged: `survivor` is the answer to its ID. `None` if nothing is left of either.
+    async fn merged(&self, id: &str, survivor: &Value) -> Result<Option<Case>, ApiError> {
+        let unreadable =
+            |problem| self.client.error(ApiErrorKind::Unreadable, &format!("GET ticket {id}"), problem);
+        let Some(survivor) = self.case(survivor).map_err(unreadable)? else { return Ok(None) };
+        let own = match self.client.merged(id).await? {
+            Some(ticket) => self.case(&ticket).map_err(unreadable)?,
+            None => None,
+        };
+        Ok(Some(Case {
+            id: id.to_owned(),
+            closed: true,
+            closing: Some(Closing::Merged),
+            merged_into: Some(survivor.id),
+            address: Some(self.address(id)),
+            ..own.unwrap_or_default()
+        }))
     }
 
     fn is_closed(&self, ticket: &Value) -> bool {
@@ -256,6 +341,16 @@ impl RequestTracker {
         wire::text(transaction, "Creator").map(|user| self.is_ours(&user))
     }
 
+    /// Who may read what a transaction holds (`R29`); `None` if it is no message of anybody's, but a mail that was sent, or a note of
+    /// Request Tracker's own. What does not say what it is counts as internal.
+    fn visibility(transaction: &Value) -> Option<Visibility> {
+        match wire::text(transaction, "Type").as_deref() {
+            Some("Correspond" | "Create") => Some(Visibility::Public),
+            Some("Comment") | None => Some(Visibility::Internal),
+            Some(_) => None,
+        }
+    }
+
     /// Writes onto a ticket, as a comment or to the requestor; the ID of the transaction that it became.
     async fn write(
         &self,
@@ -297,19 +392,81 @@ impl CaseSystem for RequestTracker {
         Ok(self.settings().attachment_limit)
     }
 
+    fn home(&self) -> Option<&str> {
+        Some(self.client.home())
+    }
+
+    fn clock_skew(&self) -> Option<Duration> {
+        self.client.upstream().clock_skew()
+    }
+
+    fn latest_skew(&self) -> Option<Duration> {
+        self.client.upstream().latest_skew()
+    }
+
+    async fn identify(&self) -> Result<(), ApiError> {
+        self.client.identify().await
+    }
+
+    /// Of the queue that new cases are made in: what is shown of another proves nothing of that one.
+    async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
+        let mut query = format!("Queue = {}", quoted(&self.settings().queue));
+        if let Some(except) = except.filter(|id| client::is_id(id)) {
+            query = format!("{query} AND id != {except}");
+        }
+        let newest = self.client.newest(&query).await?;
+        Ok(newest.items.first().and_then(|ticket| wire::text(ticket, "id")))
+    }
+
+    /// `5`, `#5`, or the address of one of its pages: `…/Ticket/Display.html?id=5`, `…/SelfService/Display.html?id=5`,
+    /// `…/REST/2.0/ticket/5`.
+    async fn resolve(&self, reference: &str) -> Result<Option<Case>, ApiError> {
+        match named(reference, self.client.home()) {
+            Ok(id) => self.get(&id).await,
+            Err(problem) => Err(self.client.error(ApiErrorKind::Refused, "GET ticket", problem)),
+        }
+    }
+
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
         let settings = self.settings();
-        // A written time is read in the user's or the server's time zone, whatever zone it names; a period has none.
-        let back = (self.clock.now() - since + SEARCH_SLACK).num_seconds().max(1);
         let query = format!(
-            "LastUpdated >= '{back} seconds ago' AND 'CF.{{{}}}' = '{}'",
+            "'CF.{{{}}}' = '{}' AND {MERGED_TOO}",
             settings.flag_field.trim(),
             settings.flag_value.trim()
         );
         // Whole seconds: what was updated later within the same second has the same time.
-        let since = since - Duration::nanoseconds(i64::from(since.timestamp_subsec_nanos()));
-        self.found(&query, |case| case.synchronize && case.updated_at.is_none_or(|updated| updated >= since))
-            .await
+        let since = since
+            .checked_sub_signed(Duration::nanoseconds(i64::from(since.timestamp_subsec_nanos())))
+            .unwrap_or(since);
+        let is_old =
+            |ticket: &Value| wire::time(ticket, "LastUpdated").is_some_and(|updated| updated < since);
+        let rows = self.client.search_newest_first(&query, is_old, |ticket| self.row(ticket, since)).await?;
+        // A query that names a field which is not there, or not to be seen, finds nothing, without a word.
+        if rows.is_empty() || rows.iter().any(|row| matches!(row, Row::Hidden(_))) {
+            self.client.fields_exist().await?;
+        }
+        let mut sweep = Sweep::default();
+        let mut survivors = BTreeSet::new();
+        for row in rows {
+            match row {
+                Row::Case(case) => sweep.cases.push(case),
+                Row::Merged { case, into, is_old } => {
+                    let before = self.told_before(&case.id);
+                    if before == 0 {
+                        survivors.insert(into);
+                    }
+                    if !is_old || before < TELLINGS {
+                        sweep.cases.push(case);
+                    }
+                }
+                Row::Hidden(problem) | Row::Unreadable(problem) => sweep.skipped.push(problem),
+                Row::Nothing => {}
+            }
+        }
+        // A ticket that took in another one comes a poll later: until then, the pair of the other can be handed to it (R32), which would
+        // else get a Google case of its own.
+        sweep.cases.retain(|case| !survivors.contains(&case.id));
+        Ok(sweep)
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
@@ -326,16 +483,28 @@ impl CaseSystem for RequestTracker {
             |problem| self.client.error(ApiErrorKind::Unreadable, &format!("GET ticket {id}"), problem);
         match wire::text(&ticket, "id") {
             Some(answered) if answered == id => {}
-            // A ticket that was merged answers with the one that it was merged into: the pair ends.
-            Some(_) => return Ok(None),
+            // A ticket that was merged answers with the one that it was merged into.
+            Some(_) => return self.merged(id, &ticket).await,
             // No ticket at all, which is not to be taken for one that is gone.
             None => return Err(unreadable("the answer is no ticket".to_owned())),
         }
-        let case = self.case(&ticket).map_err(unreadable)?;
-        match case {
-            Some(case) => Ok(self.describe(vec![case]).await?.pop()),
-            None => Ok(None),
+        let Some(case) = self.case(&ticket).map_err(unreadable)? else { return Ok(None) };
+        if let Some(field) = self.hidden_field(&ticket) {
+            // Without a right, a field is left out, and looks like one that is empty (R26). On another queue, it may really not be there.
+            self.client.fields_exist().await?;
+            let queue = self.settings().queue.trim().to_lowercase();
+            if case.scope.as_ref().is_some_and(|scope| scope.to_lowercase() == queue) {
+                let message = format!(
+                    "the ticket does not show the custom field {field}: grant the connector's user SeeCustomField"
+                );
+                return Err(self.client.error(
+                    ApiErrorKind::Unauthorized,
+                    &format!("GET ticket {id}"),
+                    message,
+                ));
+            }
         }
+        Ok(self.describe(vec![case]).await?.pop())
     }
 
     async fn find_counterpart(
@@ -395,7 +564,9 @@ impl CaseSystem for RequestTracker {
     async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
         let field = self.settings().google_name_field.trim();
         let ticket = self.ticket(id).await?;
-        let is_set = |ticket: &Value| wire::custom_field(ticket, field).first() == Some(&counterpart);
+        let is_set = |ticket: &Value| {
+            wire::custom_field(ticket, field).is_some_and(|values| values.first() == Some(&counterpart))
+        };
         if is_set(&ticket) {
             return Ok(());
         }
@@ -408,11 +579,9 @@ impl CaseSystem for RequestTracker {
         let mut comments = Vec::new();
         for (transaction, body) in texts(&parts) {
             let Some(found) = transactions.get(&transaction) else { continue };
-            let visibility = match wire::text(found, "Type").as_deref() {
-                Some("Comment") => Visibility::Internal,
-                Some("Correspond") => Visibility::Public,
-                _ => continue,
-            };
+            // The text of the first message is the description.
+            let is_first = wire::text(found, "Type").as_deref() == Some("Create");
+            let Some(visibility) = Self::visibility(found).filter(|_| !is_first) else { continue };
             comments.push(Comment {
                 id: transaction,
                 author: wire::person(found, "Creator"),
@@ -434,12 +603,7 @@ impl CaseSystem for RequestTracker {
             let Some(id) = wire::text(part, "id") else { continue };
             let transaction = wire::text(part, "TransactionId").unwrap_or_default();
             let Some(found) = transactions.get(&transaction) else { continue };
-            let visibility = match wire::text(found, "Type").as_deref() {
-                Some("Comment") => Visibility::Internal,
-                Some("Correspond" | "Create") => Visibility::Public,
-                // Mail that was sent, and the like.
-                _ => continue,
-            };
+            let Some(visibility) = Self::visibility(found) else { continue };
             let Some(filename) = file_name(part) else { continue };
             let by_connector = self.by_connector(found);
             let cut = cut.get(&id);
@@ -485,7 +649,10 @@ impl CaseSystem for RequestTracker {
     }
 
     async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
-        let json = self.client.content(&attachment.id).await?.content;
+        let json = match self.client.content(&attachment.id).await {
+            Ok(download) => download.content,
+            Err(error) => return Err(self.gone_or(error, id, &attachment.id).await),
+        };
         // Text is converted to UTF-8 on its way, so that its length may be another.
         let is_text = attachment.media_type.as_deref().is_some_and(|kind| kind.starts_with("text/"));
         let size = attachment.size.filter(|_| !is_text);
@@ -502,6 +669,9 @@ impl CaseSystem for RequestTracker {
                 "{size} bytes are more than Request Tracker takes ({limit}, company.request-tracker.attachment_limit)"
             );
             return Err(self.client.error(ApiErrorKind::Unacceptable, &call, message));
+        }
+        if attachment.visibility == Visibility::Internal {
+            self.sees_its_uploads(&call).await?;
         }
         let name = stored_filename(&attachment.filename);
         let kind = kept_type(attachment.media_type.as_deref());
@@ -533,8 +703,16 @@ impl CaseSystem for RequestTracker {
             kind: ApiErrorKind::Uncertain,
             ..error
         })?;
-        let stored = parts.iter().find(|part| file_name(part).is_some());
-        let stored = stored.ok_or_else(|| unknown("there is no file where the answer says that it is"))?;
+        let Some(stored) = parts.iter().find(|part| file_name(part).is_some()) else {
+            return Err(match self.client.transaction(&transaction).await {
+                Err(error) if error.status == Some(403) => {
+                    *self.unseen.lock().unwrap_or_else(PoisonError::into_inner) = Some(transaction);
+                    let message = format!("the file was attached, and is not shown: {}", blind(&error));
+                    self.client.error(ApiErrorKind::Uncertain, &call, message)
+                }
+                _ => unknown("there is no file where the answer says that it is"),
+            });
+        };
         let created_at = wire::time(stored, "Created");
         // The file is there, whatever becomes of this call.
         let history = self
@@ -587,6 +765,35 @@ impl CaseSystem for RequestTracker {
 }
 
 impl RequestTracker {
+    /// What a failed download means. Of an attachment that does not exist, Request Tracker 5.0 makes an error of its own, 500, and not
+    /// 404 (measured; `RT::REST2::Resource::Record`, `forbidden`, asks a transaction that there is none of).
+    async fn gone_or(&self, error: ApiError, ticket: &str, attachment: &str) -> ApiError {
+        if error.status != Some(500) || !matches!(self.client.is_listed(ticket, attachment).await, Ok(false))
+        {
+            return error;
+        }
+        let message = format!("the file is not listed any more, and its content answers {}", error.message);
+        ApiError { kind: ApiErrorKind::NotFound, message, ..error }
+    }
+
+    /// Makes sure that an internal file of ours is shown to us, if an earlier one was not: it could not be known for ours, and would
+    /// be attached again at every try.
+    async fn sees_its_uploads(&self, call: &str) -> Result<(), ApiError> {
+        let unseen = self.unseen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(transaction) = unseen else { return Ok(()) };
+        match self.client.transaction(&transaction).await {
+            Err(error) if error.status == Some(403) => {
+                let message = format!("an earlier file was attached, and is not shown: {}", blind(&error));
+                Err(ApiError { status: None, ..self.client.error(ApiErrorKind::Unauthorized, call, message) })
+            }
+            Err(error) if error.kind != ApiErrorKind::NotFound => Err(error),
+            Ok(_) | Err(_) => {
+                *self.unseen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Ok(())
+            }
+        }
+    }
+
     /// A ticket that an earlier try made and could not write the Google case's name onto (a right was missing): nothing but
     /// its text tells what it is for. Without it, each try would make one more.
     async fn left_over(&self, case: &NewCase) -> Result<Option<String>, ApiError> {
@@ -612,7 +819,11 @@ impl RequestTracker {
                 format!("ticket {id} was created, but {message}"),
             )
         };
-        let made = self.get(id).await.map_err(|error| uncertain(format!("cannot be read: {error}")))?;
+        let made = match self.get(id).await {
+            // It is certain that it was made, and under which ID: made again, it would be there twice.
+            Err(error) if error.status == Some(403) => return Ok(self.unseen_case(id, case)),
+            made => made.map_err(|error| uncertain(format!("cannot be read: {error}")))?,
+        };
         let made = made.ok_or_else(|| uncertain("is not there".to_owned()))?;
         if made.counterpart.as_deref() == Some(case.counterpart.as_str()) && made.synchronize {
             return Ok(made);
@@ -631,6 +842,28 @@ impl RequestTracker {
         self.get(id).await?.ok_or_else(|| uncertain("is not there".to_owned()))
     }
 
+    /// A ticket that was made and may not be seen.
+    fn unseen_case(&self, id: &str, case: &NewCase) -> Case {
+        Case {
+            id: id.to_owned(),
+            key: None,
+            title: one_line(&case.title),
+            description: case.description.clone(),
+            priority: case.priority.map_or(PriorityReading::Unset, PriorityReading::exactly),
+            closed: false,
+            closing: None,
+            merged_into: None,
+            created_at: None,
+            updated_at: None,
+            counterpart: Some(case.counterpart.clone()),
+            counterpart_address: None,
+            by_connector: Some(true),
+            address: Some(self.address(id)),
+            scope: Some(self.settings().queue.trim().to_owned()),
+            synchronize: true,
+        }
+    }
+
     /// The number of a level.
     fn number(&self, priority: Priority) -> Result<i64, ApiError> {
         let word = self.priorities.word(priority);
@@ -647,6 +880,53 @@ impl RequestTracker {
             .flatten()
             .is_some_and(|case| case.synchronize && case.counterpart.as_deref() == Some(counterpart))
     }
+}
+
+/// What the search for updates makes of a ticket.
+#[derive(Debug)]
+enum Row {
+    /// It takes part.
+    Case(Found),
+    /// It was merged into another; `is_old`: it was last updated before what was asked for, but may have been merged since.
+    Merged { case: Found, into: String, is_old: bool },
+    /// It does not show what it was found by; why.
+    Hidden(String),
+    /// It cannot be understood; why.
+    Unreadable(String),
+    /// It takes no part, or was not updated since.
+    Nothing,
+}
+
+/// Why an internal file is not shown, and what to do.
+fn blind(error: &ApiError) -> String {
+    format!("{}; grant the connector's user ShowTicketComments on every queue that takes part", error.message)
+}
+
+/// The ID of the ticket that a person means (`R31`). Errors say what is wrong with it.
+fn named(reference: &str, home: &str) -> Result<String, String> {
+    let expected = "expected a ticket's number (5 or #5) or the address of its page";
+    let number = |text: &str| -> Option<String> {
+        let digits = text.trim().trim_start_matches('0');
+        client::is_id(digits).then(|| digits.to_owned())
+    };
+    let reference = reference.trim();
+    if let Some(id) = number(reference.strip_prefix('#').unwrap_or(reference)) {
+        return Ok(id);
+    }
+    let Ok(address) = Url::parse(reference) else {
+        return Err(format!("no ticket is called so: {expected}"));
+    };
+    let of =
+        |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());
+    let base = Url::parse(home).map_err(|_| "company.base_url is no address".to_owned())?;
+    let path = address.path().strip_prefix(base.path().trim_end_matches('/'));
+    let Some(path) = path.filter(|path| path.starts_with('/') && of(&address) == of(&base)) else {
+        let host = address.host_str().unwrap_or_default();
+        return Err(format!("the address is of {host}, and not of {home}: {expected} there"));
+    };
+    let queried = address.query_pairs().find(|(name, _)| name == "id").and_then(|(_, id)| number(&id));
+    let last = || path.strip_prefix("/REST/2.0/ticket/").and_then(|rest| number(rest.trim_end_matches('/')));
+    queried.or_else(last).ok_or_else(|| format!("the address names no ticket: {expected}"))
 }
 
 /// The texts among parts of messages, one for each transaction, in the order of the transactions: the plain ones, or, where

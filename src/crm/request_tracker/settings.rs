@@ -5,6 +5,7 @@ use std::sync::Arc;
 use reqwest::header::AUTHORIZATION;
 use serde::Deserialize;
 
+use crate::cases::Closing;
 use crate::crm::PriorityWords;
 use crate::entities::Priority;
 use crate::outbound::{Credentials, HeaderCredentials};
@@ -105,6 +106,25 @@ impl RequestTrackerSettings {
     pub(super) fn is_closed(&self, status: &str) -> bool {
         let status = status.to_lowercase();
         self.closed_statuses.iter().any(|closed| closed.trim().to_lowercase() == status)
+    }
+
+    /// How a ticket of that status was closed (`R32`); `None` if it is open. The names are those of the lifecycles that RT comes
+    /// with, and of common others; what a status of a lifecycle of one's own means, nobody says.
+    ///
+    /// Source: `%Lifecycles`, `RT_Config.pm` of RT 5.0.
+    pub(super) fn closing(&self, status: &str) -> Option<Closing> {
+        if !self.is_closed(status) {
+            return None;
+        }
+        let status = status.to_lowercase();
+        let is_solved = status == "resolved" || status == self.close_status.trim().to_lowercase();
+        Some(match status.as_str() {
+            _ if is_solved => Closing::Solved,
+            "rejected" => Closing::Cancelled,
+            status if status.starts_with("cancel") => Closing::Cancelled,
+            "duplicate" => Closing::Duplicate,
+            _ => Closing::Closed,
+        })
     }
 
     /// The words of `[priorities]` that are no numbers from 0 to 100, each with what to do.

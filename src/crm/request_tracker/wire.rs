@@ -8,6 +8,24 @@ use serde_json::Value;
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
     pub(super) items: Vec<Value>,
+    #[serde(default)]
+    total: Value,
+}
+
+impl Page {
+    /// How many things the listing has that the user may see. Null where Request Tracker does not count them: in histories and
+    /// listings of attachments, and in searches where `$UseSQLForACLChecks` is off and rows are taken off pages that were cut
+    /// before (`CurrentUserCanSeeAll` in `RT::SearchBuilder` and `RT::Tickets`).
+    pub(super) fn total(&self) -> Option<u64> {
+        self.total.as_u64()
+    }
+
+    /// Whether there is more on this page than it shows.
+    pub(super) fn hides(&self, number: usize, per_page: usize) -> bool {
+        let before = (number as u64).saturating_sub(1).saturating_mul(per_page as u64);
+        let rest = self.total().unwrap_or_default().saturating_sub(before);
+        (self.items.len() as u64) < rest.min(per_page as u64)
+    }
 }
 
 /// A field of text, whatever it is written as: identifiers and numbers come as both, references as objects with an `id`.
@@ -29,15 +47,22 @@ pub(super) fn time(value: &Value, field: &str) -> Option<DateTime<Utc>> {
     (time.timestamp() > 0).then_some(time)
 }
 
-/// The values of a custom field, by its name.
-pub(super) fn custom_field<'a>(value: &'a Value, name: &str) -> Vec<&'a str> {
+/// The values of a custom field, by its name. `None` if the answer does not have the field: it is not on the ticket's queue, or may not
+/// be seen. A field without a value is there, with no values.
+pub(super) fn custom_field<'a>(value: &'a Value, name: &str) -> Option<Vec<&'a str>> {
     let fields = value.get("CustomFields").and_then(Value::as_array);
     let field = fields.into_iter().flatten().find(|field| {
         let found = field.get("name").and_then(Value::as_str);
         found.is_some_and(|found| found.to_lowercase() == name.trim().to_lowercase())
-    });
-    let values = field.and_then(|field| field.get("values")).and_then(Value::as_array);
-    values.into_iter().flatten().filter_map(Value::as_str).collect()
+    })?;
+    let values = field.get("values").and_then(Value::as_array);
+    Some(values.into_iter().flatten().filter_map(Value::as_str).collect())
+}
+
+/// The name of a thing in a field that is expanded with `Name`; its ID where the name may not be seen.
+pub(super) fn name(value: &Value, field: &str) -> Option<String> {
+    let name = value.get(field).and_then(|thing| thing.get("Name")).and_then(Value::as_str).map(str::trim);
+    name.filter(|name| !name.is_empty()).map(str::to_owned).or_else(|| text(value, field))
 }
 
 /// What people call the user in a field that is expanded with `RealName`.
