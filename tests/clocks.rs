@@ -101,7 +101,10 @@ async fn a_service_whose_clock_is_off_by_decades_answers_carries_and_says_so() {
         drop(service);
         let log = log.lock().unwrap().clone();
         assert!(!log.contains("panicked"), "{time}: {log}");
-        assert!(log.contains("ahead of that of") && log.contains("timedatectl set-ntp true"), "{time}: {log}");
+        assert!(
+            log.contains("ahead of that of") && log.contains("timedatectl set-ntp true"),
+            "{time}: {log}"
+        );
     }
 }
 

@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["cases", "crm", "csapi", "entities", "store", "sync", "tasks"]),
     // Reads what the configuration only names.
     ("secrets", &["cases", "clock", "config", "outbound"]),
-    ("http", &["config", "entities", "queue", "store", "tasks", "telemetry"]),
+    ("http", &["clock", "config", "entities", "queue", "store", "tasks", "telemetry"]),
     // Plays the other side: it must not share the program's idea of a wire format, or both could be wrong alike.
     ("sandbox", &["clock"]),
 ];

@@ -13,7 +13,7 @@ use casebridge::cases::{
     ApiError, ApiErrorKind, Attachment, ByteStream, CaseSystem, Needs, NewAttachment, NewCase, NewComment,
     Visibility, markers,
 };
-use casebridge::clock::{Clock as _, ManualClock, SystemClock};
+use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
 use casebridge::csapi::{Csapi, CsapiSettings};
 use casebridge::entities::{Priority, PriorityReading, Side};
 use casebridge::outbound::{
@@ -48,6 +48,10 @@ fn settings() -> CsapiSettings {
 }
 
 fn upstream(url: &Url, credentials: Arc<dyn Credentials>) -> Arc<Upstream> {
+    upstream_by(Arc::new(SystemClock), url, credentials)
+}
+
+fn upstream_by(clock: SharedClock, url: &Url, credentials: Arc<dyn Credentials>) -> Arc<Upstream> {
     let settings = UpstreamSettings {
         name: casebridge::csapi::NAME,
         base_url: url.clone(),
@@ -60,7 +64,7 @@ fn upstream(url: &Url, credentials: Arc<dyn Credentials>) -> Arc<Upstream> {
         },
         download_hosts: Vec::new(),
     };
-    Arc::new(Upstream::new(settings, credentials, Arc::new(SystemClock), Metrics::shared()).unwrap())
+    Arc::new(Upstream::new(settings, credentials, clock, Metrics::shared()).unwrap())
 }
 
 /// A company case as version 0.1 named it.
@@ -778,15 +782,17 @@ async fn a_priority_that_google_does_not_say_is_no_priority() {
 async fn googles_clock_is_known_from_its_answers() {
     let world = World::new().await;
     let name = world.open("t", "x");
-    assert_eq!((world.csapi.clock_skew(), world.csapi.latest_skew()), (None, None));
-    world.csapi.get(&name).await.unwrap();
-    assert_eq!(world.csapi.clock_skew(), Some(TimeDelta::zero()));
+    let upstream = upstream_by(world.clock.clone(), &world.url, Arc::new(NoCredentials));
+    let csapi = Csapi::new(settings(), upstream).unwrap();
+    assert_eq!((csapi.clock_skew(), csapi.latest_skew()), (None, None));
+    csapi.get(&name).await.unwrap();
+    assert_eq!(csapi.clock_skew(), Some(TimeDelta::zero()));
     world.sandbox.faults().set_clock_ahead(TimeDelta::minutes(35));
     for _ in 0..3 {
-        world.csapi.get(&name).await.unwrap();
-        assert_eq!(world.csapi.latest_skew().unwrap().num_minutes(), 35);
+        csapi.get(&name).await.unwrap();
+        assert_eq!(csapi.latest_skew().unwrap().num_minutes(), 35);
     }
-    assert_eq!(world.csapi.clock_skew().unwrap().num_minutes(), 35);
+    assert_eq!(csapi.clock_skew().unwrap().num_minutes(), 35);
 }
 
 #[tokio::test]

@@ -240,7 +240,7 @@ async fn whatever_the_clock_does_jobs_run_by_it() {
     let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
     let years = |years: i64| at("01T12:00:00") + TimeDelta::days(365 * years);
     let mut there: Vec<_> = (-10..=10).map(years).collect();
-    let back: Vec<_> = there.iter().rev().copied().collect();
+    let back: Vec<_> = there.iter().rev().skip(1).copied().collect();
     there.extend(back);
     for journey in [
         there,

@@ -16,7 +16,8 @@ use casebridge::cases::ApiError;
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::config::SecretRef;
 use casebridge::outbound::{
-    Call, Credentials, GoogleCredentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, bearer,
+    Call, Credentials, FindProvider, GoogleCredentials, NoCredentials, RetryPolicy, Upstream,
+    UpstreamSettings, bearer,
 };
 use casebridge::secrets::{SecretCredentials, SecretManager};
 use casebridge::telemetry::Metrics;
@@ -145,6 +146,10 @@ fn upstream(at: &Url, credentials: Arc<dyn Credentials>, clock: SharedClock) -> 
 
 /// Credentials from a key file whose tokens come from this server.
 fn key_file(at: &Url) -> Arc<dyn Credentials> {
+    Arc::new(GoogleCredentials::new(account(at)))
+}
+
+fn account(at: &Url) -> Arc<dyn gcp_auth::TokenProvider> {
     let key = json!({
         "type": "service_account", "project_id": "p", "private_key_id": "1", "private_key": KEY,
         "client_email": EMAIL, "client_id": "1", "auth_uri": at.join("/auth").unwrap().as_str(),
@@ -153,8 +158,7 @@ fn key_file(at: &Url) -> Arc<dyn Credentials> {
     });
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), key.to_string()).unwrap();
-    let account = gcp_auth::CustomServiceAccount::from_file(file.path()).unwrap();
-    Arc::new(GoogleCredentials::new(Arc::new(account)))
+    Arc::new(gcp_auth::CustomServiceAccount::from_file(file.path()).unwrap())
 }
 
 async fn call(upstream: &Upstream) -> Result<Value, ApiError> {
@@ -190,6 +194,34 @@ async fn a_token_is_renewed_before_it_expires() {
     }
     let google = google.lock().unwrap();
     assert_eq!(google.api_calls, ["Bearer ya29.token-1", "Bearer ya29.token-2", "Bearer ya29.token-3"]);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_while_it_seems_to_last_is_replaced() {
+    // What a clock that was ahead makes of a token: it seems to last for years, and is refused after an hour.
+    let ten_years = Google {
+        token_lives: Some(315_360_000),
+        accepted: Some("ya29.token-2".to_owned()),
+        ..Google::default()
+    };
+    let (google, at) = start(ten_years).await;
+    let found = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (counted, key_at) = (Arc::clone(&found), at.clone());
+    let find: FindProvider = Box::new(move || {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let provider = account(&key_at);
+        Box::pin(async { Ok(provider) })
+    });
+    let credentials = Arc::new(GoogleCredentials::new(account(&at)).found_again(find));
+    let api = upstream(&at, credentials, clock());
+    call(&api).await.unwrap();
+    assert_eq!(google.lock().unwrap().api_calls, ["Bearer ya29.token-1", "Bearer ya29.token-2"]);
+    // However often it is refused, it is not looked for at every call.
+    google.lock().unwrap().accepted = Some("ya29.token-9".to_owned());
+    for _ in 0..3 {
+        call(&api).await.unwrap_err();
+    }
+    assert_eq!(found.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
