@@ -267,12 +267,6 @@ impl Upstream {
         &self.settings.base_url
     }
 
-    /// Where it is.
-    #[must_use]
-    pub const fn base_url(&self) -> &Url {
-        &self.settings.base_url
-    }
-
     /// What people call it.
     #[must_use]
     pub fn name(&self) -> &'static str {
