@@ -134,6 +134,18 @@ async fn what_a_query_rule_leaves_out_is_not_even_counted() {
 }
 
 #[tokio::test]
+async fn lists_of_cases_may_be_late_and_records_are_not() {
+    let crm = start(SandboxServiceNowSettings::default()).await;
+    let id = crm.servicenow.create_record(&NewRecord::new("a")).unwrap();
+    crm.servicenow.faults().set_search_lag(Duration::minutes(5));
+    let listed = async || crm.get("/api/now/table/incident").await.1["result"].as_array().unwrap().len();
+    assert_eq!(listed().await, 0);
+    assert_eq!(crm.get(&format!("/api/now/table/incident/{id}")).await.0, StatusCode::OK);
+    crm.clock.advance(Duration::minutes(5));
+    assert_eq!(listed().await, 1);
+}
+
+#[tokio::test]
 async fn the_guest_is_answered_with_200_and_may_read_nothing() {
     let auth = SandboxServiceNowAuth::Bearer { token: "t".to_owned() };
     let crm = start(SandboxServiceNowSettings { auth, ..SandboxServiceNowSettings::default() }).await;

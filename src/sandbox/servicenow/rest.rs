@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use chrono::{FixedOffset, NaiveDateTime, Offset as _, TimeZone as _, Utc};
+use chrono::{Duration, FixedOffset, NaiveDateTime, Offset as _, TimeZone as _, Utc};
 use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq as _;
 use tower::ServiceExt as _;
@@ -248,8 +248,12 @@ pub(super) fn listing(
     let limit = number("sysparm_limit").map_err(bad)?.unwrap_or(default_limit);
     let offset = number("sysparm_offset").map_err(bad)?.unwrap_or_default();
     let state = servicenow.state();
+    // Lists of cases come from a secondary database, where there is one, which may be late.
+    let lag = if catalog::is_task(table) { servicenow.faults().search_lag() } else { Duration::zero() };
+    let copied = wire_time(asking.now.checked_sub_signed(lag).unwrap_or(asking.now));
     let mut rows: Vec<&Row> = state
         .rows(table)
+        .filter(|row| lag.is_zero() || column_of(row, "sys_updated_on") <= copied.as_str())
         .filter(|row| {
             // `=` in place of a query: `active=true`.
             let plain = asked
