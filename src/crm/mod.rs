@@ -139,7 +139,8 @@ impl CrmSettings {
     pub fn stranger(&self) -> Option<Stranger> {
         match self {
             Self::Jira(_) => Some(jira::stranger),
-            Self::Zendesk(_) | Self::ServiceNow(_) | Self::RequestTracker(_) => None,
+            Self::ServiceNow(_) => Some(servicenow::stranger),
+            Self::Zendesk(_) | Self::RequestTracker(_) => None,
         }
     }
 

@@ -76,7 +76,8 @@ impl ServiceNowDesk {
         }
         let servicenow = SandboxServiceNow::new(clock.clone(), settings);
         let address = serve(servicenow.router()).await;
-        let upstream = upstream("ServiceNow", address, Vec::new(), setup.timeout, clock);
+        let upstream = upstream("ServiceNow", address, Vec::new(), setup.timeout, clock)
+            .recognising(Some(casebridge::crm::servicenow::stranger));
         let system = Arc::new(ServiceNow::new(ours, words(), upstream, clock.clone()));
         let desk = Arc::new(Self { servicenow: servicenow.clone() });
         (servicenow, Company { desk, system })

@@ -147,7 +147,9 @@ fn connect(
         },
         download_hosts: Vec::new(),
     };
-    let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
+    let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared())
+        .unwrap()
+        .recognising(Some(casebridge::crm::servicenow::stranger));
     let words = words(&settings.table);
     assert_eq!(settings.priority_problems(&words), Vec::<String>::new());
     ServiceNow::new(settings, words, upstream, clock.clone())

@@ -186,9 +186,8 @@ impl Client {
             ((Some(me), _), Some(user)) if me.to_lowercase() != user.to_lowercase() => Err(unknown(format!(
                 "the credentials are those of {me}, and company.servicenow.user is {user:?}: correct whichever is wrong"
             ))),
-            ((Some(_), _), _) => Ok(()),
-            // Whoever may not read its own record: that it is signed in, with the credentials of the configured user, will do.
-            ((None, Some(true)), Some(_)) => Ok(()),
+            // Of whoever may not read its own record, it will do that it is signed in, with the credentials of the configured user.
+            ((Some(_), _), _) | ((None, Some(true)), Some(_)) => Ok(()),
             ((None, _), _) => Err(unknown(format!(
                 "ServiceNow does not tell who the connector's user is: {SIGN_IN}; if they are right, let it read its own record \
                  in sys_user"
@@ -699,10 +698,7 @@ impl Client {
                 }
                 error
             })?;
-        match stranger(&headers) {
-            Some(why) => Err(self.error(ApiErrorKind::Unauthorized, &format!("GET {path}"), why)),
-            None => Ok((answer.result, headers)),
-        }
+        Ok((answer.result, headers))
     }
 
     /// Opens the content of an attachment.
@@ -798,7 +794,7 @@ const GUEST: &str = "guest";
 /// What to do if ServiceNow takes us for somebody else.
 const SIGN_IN: &str = "check the credentials (company.servicenow.user and company.servicenow.password, or oauth_token, or api_key), and \
                        that the user is active and not locked out";
-/// Says in every answer whether the asking user is signed in. Source: the example of `GlideHTTPResponse.getAllHeaders` in the product
+/// Says in every answer whether the asking user is signed in; `false` is an error of every call ([`stranger`]). Source: the example of `GlideHTTPResponse.getAllHeaders` in the product
 /// documentation, which is an answer of the Table API; what it means is told nowhere, and assumed.
 const LOGGED_IN: &str = "x-is-logged-in";
 
