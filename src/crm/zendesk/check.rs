@@ -113,7 +113,7 @@ fn role(me: &User) -> Finding {
     }
 }
 
-/// Whether any ticket is shown at all (`R26`).
+/// Looks for any ticket at all (`R26`).
 async fn tickets(client: &Client) -> Finding {
     match client.some_tickets().await {
         Ok(shown) if shown.is_empty() => {
@@ -168,7 +168,7 @@ fn small_files(comments: &[Comment]) -> impl Iterator<Item = &Attachment> {
         .filter(|file| !file.deleted && !file.withheld && file.size.is_some_and(|size| size <= SMALL))
 }
 
-/// Whether the content of one small file arrives (`R34`).
+/// Downloads one small file (`R34`).
 async fn download(client: &Client, sample: &Sample) -> Finding {
     let smallest = sample
         .iter()

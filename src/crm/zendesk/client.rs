@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
+use super::closing;
 use super::pacing::Pacing;
 use super::settings::ZendeskSettings;
 use super::wire::{self, Attachment, Changed, Comment, CustomStatus, Field, Page, Ticket, User};
-use super::closing;
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
 use crate::clock::SharedClock;
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
@@ -28,16 +28,16 @@ const SEARCH_PAGE: &str = "100";
 const COMMENT_PAGE: &str = "50";
 /// Tickets on a page of an export: the most that it gives.
 const EXPORT_PAGE: &str = "1000";
-/// How many of its last comments are looked at to see which ticket another one was merged into.
+/// Number of the last comments that are read for the ticket that theirs was merged into.
 const LAST_COMMENTS: &str = "20";
-/// Where the addresses of files begin. Whoever has to sign in first is sent to other places of the same host, and so is whoever
-/// asks for a file with malware.
+/// Beginnings of the paths of files. A caller that has to sign in first is redirected to other paths of the same host, and so is one
+/// that asks for a file with malware.
 pub(super) const DOWNLOADS: [&str; 1] = ["/attachments/"];
-/// How long the names of the account's own statuses are good for.
+/// Time for which the names of the account's own statuses are cached.
 const STATUSES_AGE: Duration = Duration::hours(1);
-/// How many tickets a check looks at for such a file.
+/// Number of tickets that a check reads, to find a small file.
 const LOOKED_AT: &str = "5";
-/// How many closed tickets are remembered with the connector's files on them.
+/// Number of merged tickets for which the connector's own part is cached.
 const MOST_ABSORBED: usize = 1_000;
 /// More pages than any listing has: one that goes on beyond is going round in circles.
 const MOST_PAGES: usize = 2_000;
@@ -74,8 +74,14 @@ struct Statuses {
     asked: Option<DateTime<Utc>>,
 }
 
-/// Name and size of a file, as far as it has one.
-pub(super) type NameAndSize = (String, Option<u64>);
+/// Comments and files that the connector put on a ticket.
+#[derive(Debug)]
+pub(super) struct OwnPart {
+    /// Names and sizes of its files.
+    pub(super) files: HashSet<(String, Option<u64>)>,
+    /// The last comment is its own, not counting one that tells of a merge.
+    pub(super) last_comment: bool,
+}
 
 pub(super) struct Client {
     upstream: Upstream,
@@ -86,8 +92,8 @@ pub(super) struct Client {
     fields: Mutex<Option<Fields>>,
     me: Mutex<Option<Arc<User>>>,
     statuses: Mutex<Statuses>,
-    /// What the connector put on tickets that were merged into others. They are closed, so it stays as it is.
-    own_files: Mutex<HashMap<u64, Arc<HashSet<NameAndSize>>>>,
+    /// The connector's part of tickets that were merged into others. They are closed, so it never changes.
+    own_parts: Mutex<HashMap<u64, Arc<OwnPart>>>,
     /// From when on the export has not been read since it refused.
     unexported: Mutex<Option<DateTime<Utc>>>,
 }
@@ -105,7 +111,7 @@ impl Client {
             fields: Mutex::default(),
             me: Mutex::default(),
             statuses: Mutex::default(),
-            own_files: Mutex::default(),
+            own_parts: Mutex::default(),
             unexported: Mutex::default(),
         }
     }
@@ -305,31 +311,33 @@ impl Client {
         Ok(closing::merged_into(id, &comments, is_staff))
     }
 
-    /// The files that the connector put on a ticket that was merged into another one. A ticket that is not shown has none.
-    pub(super) async fn own_files(&self, id: u64) -> Result<Arc<HashSet<NameAndSize>>, ApiError> {
-        let mut known = self.own_files.lock().await;
-        if let Some(files) = known.get(&id) {
-            return Ok(Arc::clone(files));
+    /// Returns the connector's part of a ticket that was merged into another one; nothing, if that ticket is not shown.
+    pub(super) async fn own_part(&self, id: u64) -> Result<Arc<OwnPart>, ApiError> {
+        let mut known = self.own_parts.lock().await;
+        if let Some(part) = known.get(&id) {
+            return Ok(Arc::clone(part));
         }
         let me = self.me().await?.id;
-        let files = match self.comments(id, None).await {
-            Ok(comments) => comments
-                .newest_first
-                .iter()
-                .filter(|comment| comment.author_id.is_some() && comment.author_id == me)
-                .flat_map(|comment| &comment.attachments)
+        let is_ours = |comment: &Comment| comment.author_id.is_some() && comment.author_id == me;
+        let comments = match self.comments(id, None).await {
+            Ok(comments) => comments.newest_first,
+            Err(error) if error.kind == ApiErrorKind::NotFound || error.status == Some(403) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let files =
+            comments.iter().filter(|comment| is_ours(comment)).flat_map(|comment| &comment.attachments);
+        let part = Arc::new(OwnPart {
+            files: files
                 .filter_map(|attachment| attachment.as_ref().ok())
                 .map(|attachment| (attachment.file_name.clone(), attachment.size))
                 .collect(),
-            Err(error) if error.kind == ApiErrorKind::NotFound || error.status == Some(403) => HashSet::new(),
-            Err(error) => return Err(error),
-        };
+            last_comment: comments.iter().find(|comment| !closing::is_farewell(comment)).is_some_and(is_ours),
+        });
         if known.len() >= MOST_ABSORBED {
             known.clear();
         }
-        let files = Arc::new(files);
-        known.insert(id, Arc::clone(&files));
-        Ok(files)
+        known.insert(id, Arc::clone(&part));
+        Ok(part)
     }
 
     /// The comments, newest first, back to `since` at least.
@@ -499,7 +507,11 @@ impl Client {
     }
 
     /// Opens the content of a file, which has to be what was announced.
-    pub(super) async fn open(&self, file: &Attachment, announced: Announced<'_>) -> Result<Download, ApiError> {
+    pub(super) async fn open(
+        &self,
+        file: &Attachment,
+        announced: Announced<'_>,
+    ) -> Result<Download, ApiError> {
         let failed = |kind, message: &str| self.error(kind, &announced.call, message);
         if file.deleted {
             return Err(failed(ApiErrorKind::NotFound, "the attachment was redacted"));
@@ -650,12 +662,12 @@ impl Client {
     }
 }
 
-/// What errors call a download: the address holds a token.
+/// Name of a download in errors. Its address would show a token.
 pub(super) fn download_call(attachment: &str, ticket: &str) -> String {
     format!("GET attachment {} of ticket {ticket}", crate::outbound::shorten(attachment))
 }
 
-/// Whether a creation was refused since its key was used for another one, within two hours and by whomever: the same key with
+/// Says whether a creation was refused because its key was used for another one within two hours, by anybody: the same key with
 /// other parameters is answered with 400 ("Idempotency", reference of the Ticketing API). Zendesk's own client for Java knows that
 /// answer by its `error`, `IdempotentRequestError`; of that, only the description is in the message.
 pub(super) fn is_key_taken(error: &ApiError) -> bool {

@@ -1,4 +1,4 @@
-//! How a ticket was closed (`R32`), and what a merge leaves on the two tickets.
+//! Ways in which a ticket was closed (`R32`), and the comments that a merge leaves on the two tickets.
 //!
 //! Sources: "Merging tickets" (support.zendesk.com): the ticket that is merged is closed and gets the tag `closed_by_merge`, and both
 //! tickets get a comment that names the other; "Merge Tickets into Target Ticket" (developer.zendesk.com): comments are private
@@ -9,11 +9,11 @@
 use super::wire::{Comment, Ticket};
 use crate::cases::Closing;
 
-/// What the comment on the ticket that was closed says; the number of the other one follows.
+/// Words of the comment on the ticket that was closed; the number of the other one follows.
 const INTO_OTHER: &str = "closed and merged into request #";
-/// What the comment on the ticket that is left says.
+/// Words of the comment on the ticket that is left.
 const INTO_THIS: &str = "closed and merged into this request";
-/// What stands between that and the last comment of the ticket that was closed.
+/// Words between that and the last comment of the ticket that was closed.
 const LAST_COMMENT: &str = "Last comment in request #";
 
 /// Beginnings of words in the name of a status that say that the work was not done.
@@ -24,7 +24,7 @@ const NOT_DONE: [&str; 4] = ["won't", "wont ", "will not", "not planned"];
 /// Beginning of the words that say that another case has the work.
 const DUPLICATE: &str = "duplicat";
 
-/// How a ticket was closed; `None` if it is not. `status` is the name of its custom status.
+/// Returns the way in which a ticket was closed; `None` if it is open. `status` is the name of its custom status.
 ///
 /// `closed` says no more than that a ticket is final. Zendesk closes solved tickets by an automation ("About the Support default
 /// automations"), so that one without the tag of a merge was solved before is assumed.
@@ -35,7 +35,7 @@ pub(super) fn of(ticket: &Ticket, status: Option<&str>) -> Option<Closing> {
     Some(if ticket.is_merged() { Closing::Merged } else { says(status.unwrap_or_default()) })
 }
 
-/// What the name of a status of the category "solved" says.
+/// Reads the name of a status of the category "solved".
 fn says(name: &str) -> Closing {
     let name = name.trim().to_lowercase().replace('\u{2019}', "'");
     let mut words = name.split(|c: char| !c.is_alphanumeric() && c != '\'');
@@ -76,33 +76,49 @@ pub(super) fn merged_into(
     })
 }
 
-/// What a comment says of a ticket that was merged into the one it stands on.
+/// Says whether a comment tells that its own ticket was merged into another one.
+pub(super) fn is_farewell(comment: &Comment) -> bool {
+    let says_so = text(comment).to_ascii_lowercase();
+    says_so.contains(INTO_OTHER) || (comment.via.merge && !says_so.contains(INTO_THIS))
+}
+
+/// Contents of a comment that tells of tickets that were merged into the one it stands on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Absorbed {
-    /// The tickets that were merged.
+    /// Those tickets.
     pub(super) from: Vec<u64>,
-    /// Where in the text the last comment of that ticket begins, which was written there and not here.
-    pub(super) quoted: Option<usize>,
+    /// The last comment of one of them, which was written there and not here.
+    pub(super) quoted: Option<Quoted>,
+}
+
+/// A comment that another one quotes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Quoted {
+    /// Its beginning in the text, in bytes.
+    pub(super) at: usize,
+    /// The ticket that it was written on.
+    pub(super) ticket: Option<u64>,
 }
 
 /// Reads a comment that tells of a ticket that was merged into this one. `None`: it is another comment.
 pub(super) fn absorbed(ticket: u64, comment: &Comment, text: &str) -> Option<Absorbed> {
-    let head_end = text.find(LAST_COMMENT);
-    let head = head_end.map_or(text, |end| &text[..end]);
-    let says_so = head.to_ascii_lowercase().contains(INTO_THIS) && head.trim_start().starts_with("Request");
-    if !says_so && (!comment.via.merge || head.to_ascii_lowercase().contains(INTO_OTHER)) {
+    let (head, rest) = text.find(LAST_COMMENT).map_or((text, ""), |at| text.split_at(at));
+    let low = head.trim_start().to_ascii_lowercase();
+    let says_so = low.starts_with("request") && low.contains(INTO_THIS);
+    if !says_so && (!comment.via.merge || low.contains(INTO_OTHER)) {
         return None;
     }
     let mut from = comment.via.from.clone();
-    from.extend(numbers(head));
-    from.retain(|other| *other != ticket);
+    // `Request #3 "Disk #2" was …` is one, `Requests #3, #4 were …` are several.
+    let several = low.starts_with("requests");
+    let numbers = numbers(head).into_iter().take(if says_so && !several { 1 } else { usize::MAX });
+    from.extend(numbers.filter(|other| *other != ticket));
     from.sort_unstable();
     from.dedup();
-    let quoted = head_end.and_then(|end| {
-        let after = &text[end..];
-        let colon = after.find(':')?;
-        let start = end + colon + 1;
-        Some(start + (text[start..].len() - text[start..].trim_start().len()))
+    let quoted = rest.find(':').map(|colon| {
+        let quotation = &rest[colon + 1..];
+        let blanks = quotation.len() - quotation.trim_start().len();
+        Quoted { at: head.len() + colon + 1 + blanks, ticket: self::numbers(rest).first().copied() }
     });
     Some(Absorbed { from, quoted })
 }
@@ -209,8 +225,8 @@ mod tests {
         let merge = json!({"channel": "web", "source": {"from": {"ticket_ids": [3]}, "rel": "merge"}});
         let one = "Request #3 \"x: #5\" was closed and merged into this request. Last comment in request #3:\n\nhello #8";
         let found = absorbed(7, &comment(one, none.clone()), one).unwrap();
-        assert_eq!(&one[found.quoted.unwrap()..], "hello #8");
-        assert!(found.from.contains(&3) && !found.from.contains(&8), "{found:?}");
+        let quoted = found.quoted.unwrap();
+        assert_eq!((&one[quoted.at..], quoted.ticket, found.from), ("hello #8", Some(3), vec![3]));
         let several = "Requests #3, #4 were closed and merged into this request.";
         let found = absorbed(7, &comment(several, none.clone()), several).unwrap();
         assert_eq!(found, Absorbed { from: vec![3, 4], quoted: None });

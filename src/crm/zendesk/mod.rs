@@ -37,7 +37,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Map, Value, json};
 
-use self::client::{Client, Comments, FINAL, Fields, NameAndSize, is_about_closed, is_key_taken};
+use self::client::{Client, Comments, FINAL, Fields, OwnPart, is_about_closed, is_key_taken};
+use self::closing::Quoted;
 use self::wire::{AddedComment, Changed, Ticket, User};
 use super::PriorityWords;
 use super::content::{media_type, one_line};
@@ -72,7 +73,7 @@ const SEARCH_LAG: Duration = Duration::minutes(5);
 const LOOKUP_LAG: Duration = Duration::seconds(30);
 /// How far back a poll reads the export, which makes up for a search that is late.
 const EXPORT_REACH: Duration = Duration::hours(1);
-/// What an export leaves out, and refuses to start in: the last minute; and as much again for a clock that was not measured well.
+/// Time that an export leaves out, and refuses to start in: the last minute; and as much again for a clock that was not measured well.
 const EXPORT_DELAY: Duration = Duration::minutes(2);
 /// How many pages of an export a poll reads: 10,000 tickets, and what Zendesk allows in a minute.
 const EXPORT_PAGES: usize = 10;
@@ -90,7 +91,7 @@ const OWN_WORDS: [&str; 5] =
 const INTERNAL_DESCRIPTION: &str =
     "(The first comment of the ticket is an internal note and is not passed on.)";
 
-/// What every ticket is read with.
+/// Fields and user that every ticket is read with.
 struct Known {
     fields: Fields,
     me: Arc<User>,
@@ -174,12 +175,12 @@ impl Zendesk {
         }
     }
 
-    /// What every ticket is read with; asked for once.
+    /// Returns what every ticket is read with; asked for once.
     async fn known(&self) -> Result<Known, ApiError> {
         Ok(Known { fields: self.client.fields().await?, me: self.client.me().await? })
     }
 
-    /// How a ticket was closed, and the ticket that it was merged into (`R32`).
+    /// Returns the way in which a ticket was closed, and the ticket that it was merged into (`R32`).
     async fn closing(&self, ticket: &Ticket) -> Result<(Option<Closing>, Option<String>), ApiError> {
         let name = match ticket.custom_status_id {
             Some(id) if ticket.is_done() => self.client.status_name(id).await?,
@@ -533,10 +534,10 @@ impl CaseSystem for Zendesk {
             }
             if let Some(quoted) =
                 closing::absorbed(number, comment, &text).and_then(|absorbed| absorbed.quoted)
-                && OWN_WORDS.iter().any(|own| text[quoted..].starts_with(own))
+                && self.is_ours(&quoted, &text).await?
             {
                 // What came from Google does not go back to it.
-                text.truncate(quoted);
+                text.truncate(quoted.at);
             }
             comments.push(Comment {
                 id: comment.id.to_string(),
@@ -701,8 +702,8 @@ impl CaseSystem for Zendesk {
 }
 
 impl Zendesk {
-    /// What the export of the last hour tells. That it is refused for now stops nothing: all programs of an account share its ten
-    /// calls a minute. What it would have told is asked for again by the next poll.
+    /// Reads the export of the last hour. A refusal for now stops nothing: all programs of an account share its ten calls a minute.
+    /// The next poll asks again for the same time.
     async fn exported<T: Send>(
         &self,
         since: DateTime<Utc>,
@@ -742,8 +743,21 @@ impl Zendesk {
         }
     }
 
-    /// Names and sizes of the connector's own files on the tickets that a comment says were merged into this one.
-    async fn moved_along(&self, ticket: u64, comment: &wire::Comment) -> Result<Vec<NameAndSize>, ApiError> {
+    /// Says whether the connector wrote the comment that the one about a merge quotes. The other ticket tells; its words do, where that
+    /// one is not shown.
+    async fn is_ours(&self, quoted: &Quoted, text: &str) -> Result<bool, ApiError> {
+        let words = text.get(quoted.at..).unwrap_or_default();
+        if OWN_WORDS.iter().any(|own| words.starts_with(own)) {
+            return Ok(true);
+        }
+        match quoted.ticket {
+            Some(ticket) => Ok(self.client.own_part(ticket).await?.last_comment),
+            None => Ok(false),
+        }
+    }
+
+    /// Returns the connector's part of the tickets that a comment says were merged into this one.
+    async fn moved_along(&self, ticket: u64, comment: &wire::Comment) -> Result<Vec<Arc<OwnPart>>, ApiError> {
         if comment.attachments.is_empty() {
             return Ok(Vec::new());
         }
@@ -752,7 +766,7 @@ impl Zendesk {
         };
         let mut moved = Vec::new();
         for from in absorbed.from {
-            moved.extend(self.client.own_files(from).await?.iter().cloned());
+            moved.push(self.client.own_part(from).await?);
         }
         Ok(moved)
     }
@@ -819,12 +833,13 @@ fn visibility(comment: &wire::Comment) -> Visibility {
     if comment.public == Some(true) { Visibility::Public } else { Visibility::Internal }
 }
 
-/// Whether a file is one of those.
-fn is_among(files: &[NameAndSize], attachment: &wire::Attachment) -> bool {
-    files.iter().any(|(name, size)| *name == attachment.file_name && *size == attachment.size)
+/// Says whether a file is one of those.
+fn is_among(moved: &[Arc<OwnPart>], attachment: &wire::Attachment) -> bool {
+    let file = (attachment.file_name.clone(), attachment.size);
+    moved.iter().any(|part| part.files.contains(&file))
 }
 
-/// What the rights to a ticket hang on, if the connector's user does not see all of them (`R26`).
+/// Group or organization that the right to read a ticket hangs on (`R26`); `None` if the connector's user sees all tickets.
 fn scope(me: &User, ticket: &Ticket) -> Option<String> {
     let named =
         |what: &str, id: Option<u64>| id.map_or_else(|| format!("no {what}"), |id| format!("{what} {id}"));

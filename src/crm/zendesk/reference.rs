@@ -1,4 +1,4 @@
-//! Which ticket a person means (`R31`): its number, or its address as it is copied out of a browser.
+//! Reads the reference to a ticket that a person gives (`R31`): its number, or its address as it is copied out of a browser.
 
 use reqwest::Url;
 

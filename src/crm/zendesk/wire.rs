@@ -32,11 +32,11 @@ pub(super) struct Ticket {
     pub(super) priority: Option<String>,
     pub(super) external_id: Option<String>,
     pub(super) assignee_id: Option<u64>,
-    /// Whoever made it; the author of the first comment.
+    /// User that made it; the author of the first comment.
     pub(super) submitter_id: Option<u64>,
     pub(super) group_id: Option<u64>,
     pub(super) organization_id: Option<u64>,
-    /// Which of the account's own statuses it has; `status` is that one's category.
+    /// One of the account's own statuses; `status` is its category.
     pub(super) custom_status_id: Option<u64>,
     pub(super) created_at: Option<DateTime<Utc>>,
     /// As it was written, for `updated_stamp`.
@@ -105,7 +105,7 @@ impl Ticket {
         self.status.as_deref() == Some("closed")
     }
 
-    /// Whether it was merged into another ticket. Merging closes a ticket at once; a ticket that is open again, or a follow-up
+    /// Says whether it was merged into another ticket. Merging closes a ticket at once; a ticket that is open again, or a follow-up
     /// ticket, may have the tag from before.
     pub(super) fn is_merged(&self) -> bool {
         self.is_closed() && self.tags.iter().any(|tag| tag == CLOSED_BY_MERGE)
@@ -134,7 +134,7 @@ pub(super) struct Comment {
     pub(super) body: Option<String>,
     pub(super) html_body: Option<String>,
     pub(super) plain_body: Option<String>,
-    /// Whether the requester sees it (`R29`): only where it says so. `None`: it does not say, or not in a way that is known.
+    /// The requester sees it (`R29`). `None`: the marker is absent or unknown.
     pub(super) public: Option<bool>,
     pub(super) via: Via,
     pub(super) created_at: Option<DateTime<Utc>>,
@@ -165,7 +165,7 @@ impl Comment {
     }
 }
 
-/// How a comment came about, as far as merging goes.
+/// Origin of a comment, as far as merging goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Via {
     /// It tells of a merge.
@@ -298,7 +298,7 @@ pub(super) struct User {
     pub(super) role: String,
     #[serde(deserialize_with = "or_default")]
     pub(super) only_private_comments: bool,
-    /// Whether a role or a restriction keeps tickets from the agent.
+    /// A role or a restriction keeps tickets from the agent.
     #[serde(deserialize_with = "or_default")]
     pub(super) restricted_agent: bool,
     /// Which tickets the agent sees; absent: all.
@@ -313,7 +313,7 @@ impl User {
         self.role == END_USER
     }
 
-    /// Whether it is one of the house: a role that Zendesk knows, and not a customer's.
+    /// Says whether it is one of the house: a role that Zendesk knows, and not a customer's.
     pub(super) fn is_staff(&self) -> bool {
         matches!(self.role.as_str(), "agent" | "admin")
     }

@@ -39,7 +39,7 @@ pub(super) fn routes() -> Router<SandboxZendesk> {
         .route(SIGN_ON, get(sign_on))
 }
 
-/// Where Zendesk sends whoever has to sign in.
+/// Page that Zendesk redirects to, to sign in.
 const SIGN_ON: &str = "/auth/v2/login/signin";
 
 async fn sign_on() -> Html<String> {

@@ -283,7 +283,7 @@ impl SandboxZendesk {
         &self.0.settings
     }
 
-    /// What it does wrong while it answers 200.
+    /// Its bad manners while it answers 200.
     pub fn switches(&self) -> SandboxZendeskSwitches {
         *self.0.switches.lock().unwrap_or_else(PoisonError::into_inner)
     }

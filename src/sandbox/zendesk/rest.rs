@@ -244,7 +244,7 @@ impl SandboxZendesk {
         Wire { base: &base.0, settings: self.settings(), switches: self.switches() }
     }
 
-    /// Whether a request has credentials that are known.
+    /// Says whether a request has credentials that are known.
     pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
         !self.switches().anonymous && is_let_in(&self.settings().auth, headers)
     }

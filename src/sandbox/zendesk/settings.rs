@@ -1,4 +1,4 @@
-//! How a sandbox Zendesk is set up: what differs between accounts, plans and roles; and what it does wrong while it answers 200.
+//! Setup of a sandbox Zendesk: what differs between accounts, plans and roles; and its bad manners while it answers 200.
 
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ impl Default for SandboxZendeskSettings {
     }
 }
 
-/// What a sandbox Zendesk does wrong while it answers 200. Nothing, by default.
+/// Bad manners of a sandbox Zendesk while it answers 200. By default it has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SandboxZendeskSwitches {
@@ -78,7 +78,7 @@ pub struct SandboxZendeskSwitches {
     pub unmarked: bool,
 }
 
-/// What is sent in place of a file's content, while the file is listed as before.
+/// Answer in place of a file's content, while the file is listed as before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spoilt {

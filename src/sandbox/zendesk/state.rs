@@ -161,7 +161,7 @@ pub(super) struct Attachment {
     /// Zendesk found malware in it.
     #[serde(default)]
     pub(super) malware: bool,
-    /// What is sent instead of its content.
+    /// Answer instead of its content.
     #[serde(default)]
     pub(super) spoilt: Option<Spoilt>,
     /// The file whose content it has, if that is another one's: a merge copies files.
@@ -170,7 +170,7 @@ pub(super) struct Attachment {
 }
 
 impl Attachment {
-    /// What its content is kept under.
+    /// Name under which its content is kept.
     pub(super) fn blob(&self) -> String {
         self.copy_of.unwrap_or(self.id).to_string()
     }
@@ -259,7 +259,7 @@ impl State {
         id
     }
 
-    /// Whether the asking user may see a ticket.
+    /// Says whether the asking user may see a ticket.
     pub(super) fn shows(&self, ticket: &Ticket) -> bool {
         let in_group = |groups: &BTreeSet<u64>| ticket.doc.group.is_some_and(|group| groups.contains(&group));
         ticket.visible && self.groups.as_ref().is_none_or(in_group)

@@ -1,4 +1,4 @@
-//! What a sandbox Zendesk does wrong on request, beside the faults that every sandbox has.
+//! Bad manners of a sandbox Zendesk on request, beside the faults that every sandbox has.
 //!
 //! | request | what it does |
 //! | --- | --- |
@@ -7,7 +7,7 @@
 //! | `PUT /sandbox/tickets/{id}` with a [`Sight`] | hides a ticket from the asking user, or shows it again |
 //! | `PUT /sandbox/attachments/{id}` with a [`Content`] | what becomes of a file's content |
 //!
-//! What people do to tickets is on the pages; merging and bringing back what was deleted are in the API too.
+//! People work with tickets on the pages; merging and restoring are in the API too.
 
 use axum::Router;
 use axum::extract::rejection::JsonRejection;
@@ -29,7 +29,7 @@ pub(super) fn routes(zendesk: &SandboxZendesk) -> Router {
         .with_state(zendesk.clone())
 }
 
-/// What the asking user sees of a ticket.
+/// Sight of a ticket for the asking user.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Sight {
@@ -37,7 +37,7 @@ enum Sight {
     Hidden,
 }
 
-/// What becomes of a file's content.
+/// Fate of a file's content.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Content {
