@@ -357,3 +357,187 @@ async fn the_pages_show_texts_and_do_what_their_forms_say() {
     assert_eq!(crm.send(Method::GET, "/agent/tickets/99", None).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(crm.get("/api/v2/nothing.json").await.1["error"], "InvalidEndpoint");
 }
+
+// ---------------------------------------------------------------- what it does wrong on request, and what people do to tickets
+
+#[tokio::test]
+async fn a_merge_closes_one_ticket_and_tells_both() {
+    let crm = start(SandboxZendeskSettings::default()).await;
+    let from = crm.zendesk.create_ticket(NewTicket::new("Disk \"C\" is full")).unwrap();
+    crm.zendesk.attach(&from, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+    let into = crm.zendesk.create_ticket(NewTicket::new("left")).unwrap();
+    crm.clock.advance(Duration::minutes(1));
+    let body = json!({"ids": [from.parse::<u64>().unwrap()], "target_comment": "from #1", "source_comment": "into #2"});
+    let path = format!("/api/v2/tickets/{into}/merge.json");
+    let answer = crm.send(Method::POST, &path, Some(body.clone())).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let job: Value = answer.json().await.unwrap();
+    assert_eq!(job["job_status"]["results"][0]["success"], true, "{job}");
+    let (_, source) = crm.get(&format!("/api/v2/tickets/{from}.json")).await;
+    assert_eq!(source["ticket"]["status"], "closed");
+    assert_eq!(source["ticket"]["tags"], json!(["closed_by_merge"]));
+    let last = async |id: &str| {
+        let (_, page) =
+            crm.get(&format!("/api/v2/tickets/{id}/comments.json?sort=-created_at&page[size]=1")).await;
+        page["comments"][0].clone()
+    };
+    let told = last(&from).await;
+    assert_eq!(
+        (&told["body"], &told["via"]["channel"], &told["public"]),
+        (&json!("into #2"), &json!("merge"), &json!(false))
+    );
+    let told = last(&into).await;
+    assert_eq!((&told["body"], &told["attachments"][0]["file_name"]), (&json!("from #1"), &json!("a.txt")));
+    let copy = told["attachments"][0]["id"].to_string();
+    assert_ne!(
+        Some(copy.as_str()),
+        crm.zendesk.ticket(&from).unwrap().attachments().next().map(|file| file.id.as_str())
+    );
+    assert_eq!(crm.zendesk.attachment_bytes(&copy).unwrap(), b"abc");
+    // Only what is not done can be merged, and once.
+    let again: Value = crm.send(Method::POST, &path, Some(body)).await.json().await.unwrap();
+    assert_eq!(again["job_status"]["results"][0]["success"], false);
+    assert!(matches!(crm.zendesk.merge(&into, &into, "Jane Roe"), Err(SandboxZendeskError::Unmergeable(_))));
+    // The page has the words of the agents' workspace.
+    let third = crm.zendesk.create_ticket(NewTicket::new("third")).unwrap();
+    let url = format!("{}/agent/tickets/{into}/merge", crm.base);
+    let merged = crm.http.post(url).form(&[("into", format!("#{third}"))]).send().await.unwrap();
+    assert_eq!(merged.status(), StatusCode::SEE_OTHER);
+    let told = crm.zendesk.ticket(&third).unwrap().comments.pop().unwrap();
+    assert!(
+        told.text.starts_with(&format!("Request #{into} \"left\" was closed and merged into this request.")),
+        "{told:?}"
+    );
+    let told = crm.zendesk.ticket(&into).unwrap().comments.pop().unwrap();
+    assert_eq!(told.text, format!("This request was closed and merged into request #{third} \"third\"."));
+}
+
+#[tokio::test]
+async fn it_forgets_who_asks_hides_tickets_and_spoils_files_on_request() {
+    let crm = start(SandboxZendeskSettings::default()).await;
+    let id = crm.zendesk.create_ticket(NewTicket::new("t")).unwrap();
+    let file = crm.zendesk.attach(&id, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
+    let path = format!("/api/v2/tickets/{id}.json");
+    let steer = async |path: &str, body: Value| {
+        assert_eq!(crm.put(path, body).await.0, StatusCode::NO_CONTENT, "{path}");
+    };
+    // Nobody is told who they are, and nothing else.
+    steer("/sandbox/switches", json!({"anonymous": true})).await;
+    assert_eq!(crm.get("/sandbox/switches").await.1["anonymous"], true);
+    let (status, nobody) = crm.get("/api/v2/users/me.json").await;
+    assert_eq!((status, &nobody["user"]["id"]), (StatusCode::OK, &Value::Null));
+    for asked in
+        [path.as_str(), "/api/v2/search/export.json?query=x&filter[type]=ticket", "/api/v2/tickets.json"]
+    {
+        assert_eq!(crm.get(asked).await.0, StatusCode::UNAUTHORIZED, "{asked}");
+    }
+    let (_, found) = {
+        steer("/sandbox/switches", json!({"end_user": true})).await;
+        assert_eq!(crm.get("/api/v2/users/me.json").await.1["user"]["role"], "end-user");
+        assert_eq!(crm.get(&path).await.0, StatusCode::FORBIDDEN);
+        steer("/sandbox/switches", json!({"unmarked": true})).await;
+        crm.get(&format!("/api/v2/tickets/{id}/comments.json")).await
+    };
+    assert!(found["comments"][0].get("public").is_none(), "{found}");
+    steer("/sandbox/switches", json!({})).await;
+    // Rights.
+    steer("/sandbox/groups", json!([7])).await;
+    let (_, me) = crm.get("/api/v2/users/me.json").await;
+    assert_eq!((&me["user"]["role"], &me["user"]["ticket_restriction"]), (&json!("agent"), &json!("groups")));
+    assert_eq!(crm.get(&path).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        crm.get("/api/v2/incremental/tickets/cursor.json?start_time=1").await.0,
+        StatusCode::FORBIDDEN
+    );
+    crm.zendesk.set_group(&id, 7).unwrap();
+    assert_eq!(crm.get(&path).await.0, StatusCode::OK);
+    steer("/sandbox/groups", json!(null)).await;
+    steer(&format!("/sandbox/tickets/{id}"), json!("hidden")).await;
+    assert_eq!(crm.get(&path).await.0, StatusCode::NOT_FOUND);
+    steer(&format!("/sandbox/tickets/{id}"), json!("shown")).await;
+    crm.send(Method::DELETE, &path, None).await;
+    assert_eq!(crm.get(&path).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        crm.put(&format!("/api/v2/deleted_tickets/{id}/restore.json"), json!({})).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(crm.get(&path).await.0, StatusCode::OK);
+    // Files.
+    let (_, listed) = crm.get(&format!("/api/v2/attachments/{file}.json")).await;
+    let url = listed["attachment"]["content_url"].as_str().unwrap();
+    let content = async || {
+        let answer = crm.http.get(url).send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    };
+    for (spoilt, status, text) in [
+        (json!({"spoilt": {"status": 403}}), StatusCode::FORBIDDEN, "Spoilt"),
+        (json!({"spoilt": "sign_on"}), StatusCode::OK, "Sign in"),
+        (json!({"spoilt": {"other_size": 2}}), StatusCode::OK, "xx"),
+        (json!("malware"), StatusCode::OK, "deemed malicious"),
+        (json!("sound"), StatusCode::OK, "abc"),
+    ] {
+        steer(&format!("/sandbox/attachments/{file}"), spoilt.clone()).await;
+        let found = content().await;
+        assert!(found.0 == status && found.1.contains(text), "{spoilt}: {found:?}");
+    }
+    steer("/sandbox/switches", json!({"anonymous": true})).await;
+    assert_eq!(content().await.0, StatusCode::FOUND, "to a page to sign in on");
+    for (path, body) in [
+        ("/sandbox/switches", json!({"nonsense": true})),
+        ("/sandbox/tickets/1", json!("gone")),
+        ("/sandbox/attachments/1", json!("x")),
+    ] {
+        assert_eq!(crm.put(path, body).await.0, StatusCode::BAD_REQUEST, "{path}");
+    }
+    assert_eq!(crm.put("/sandbox/tickets/99", json!("shown")).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_the_accounts_for_two_hours_whoever_sends_it() {
+    let crm = start(SandboxZendeskSettings::default()).await;
+    let create = async |subject: &str| {
+        let body = json!({"ticket": {"subject": subject, "comment": {"body": "d"}}});
+        let request =
+            crm.http.post(format!("{}/api/v2/tickets.json", crm.base)).header("Idempotency-Key", "k");
+        let answer = request.json(&body).send().await.unwrap();
+        let lookup =
+            answer.headers().get("x-idempotency-lookup").map(|value| value.to_str().unwrap().to_owned());
+        (answer.status(), lookup, answer.json::<Value>().await.unwrap())
+    };
+    let (_, lookup, first) = create("one").await;
+    assert_eq!(lookup.as_deref(), Some("miss"));
+    let (_, lookup, again) = create("one").await;
+    assert_eq!((lookup.as_deref(), &again["ticket"]["id"]), (Some("hit"), &first["ticket"]["id"]));
+    crm.clock.advance(Duration::minutes(119));
+    let (status, _, refused) = create("two").await;
+    assert_eq!((status, &refused["error"]), (StatusCode::BAD_REQUEST, &json!("IdempotentRequestError")));
+    crm.clock.advance(Duration::minutes(1));
+    assert_eq!(create("two").await.0, StatusCode::CREATED);
+    assert_eq!(crm.zendesk.tickets().len(), 2);
+}
+
+#[tokio::test]
+async fn tickets_have_one_of_the_accounts_own_statuses() {
+    let crm = start(SandboxZendeskSettings::default()).await;
+    let id = crm.zendesk.create_ticket(NewTicket::new("t")).unwrap();
+    let (_, statuses) = crm.get("/api/v2/custom_statuses.json").await;
+    let label = |id: &Value| {
+        let all = statuses["custom_statuses"].as_array().unwrap();
+        all.iter().find(|status| status["id"] == *id).unwrap()["agent_label"].as_str().unwrap().to_owned()
+    };
+    let path = format!("/api/v2/tickets/{id}.json");
+    let now = async || crm.get(&path).await.1["ticket"]["custom_status_id"].clone();
+    assert_eq!(label(&now().await), "Open");
+    crm.zendesk.set_custom_status(&id, "Duplicate").unwrap();
+    assert_eq!(label(&now().await), "Duplicate");
+    crm.zendesk.set_status(&id, "closed").unwrap();
+    assert_eq!(label(&now().await), "Duplicate");
+    let other = crm.zendesk.create_ticket(NewTicket::new("t")).unwrap();
+    let cancelled = statuses["custom_statuses"][5]["id"].clone();
+    let change = json!({"ticket": {"custom_status_id": cancelled, "assignee_id": 900_001}});
+    let (_, changed) = crm.put(&format!("/api/v2/tickets/{other}.json"), change).await;
+    assert_eq!(changed["ticket"]["status"], "solved", "{changed}");
+    crm.put(&format!("/api/v2/tickets/{other}.json"), json!({"ticket": {"status": "open"}})).await;
+    let (_, reopened) = crm.get(&format!("/api/v2/tickets/{other}.json")).await;
+    assert_eq!(label(&reopened["ticket"]["custom_status_id"]), "Open");
+}

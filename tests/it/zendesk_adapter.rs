@@ -7,17 +7,19 @@ use std::time::Duration as StdDuration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiErrorKind, CaseSystem, Check, Needs, NewAttachment, NewCase, NewComment, Visibility,
+    ApiErrorKind, CaseSystem, Check, Closing, Needs, NewAttachment, NewCase, NewComment, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::zendesk::{Zendesk, ZendeskSettings};
-use casebridge::entities::{Priority, PriorityReading};
+use casebridge::entities::{Priority, PriorityReading, Side};
 use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::sandbox::zendesk::{
     NewTicket, ROOT_CAUSE_FIELD, SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings,
+    SandboxZendeskSwitches, Spoilt,
 };
+use casebridge::sync::texts;
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
 use futures_util::{TryStreamExt as _, stream};
@@ -810,4 +812,675 @@ async fn what_cannot_be_understood_is_skipped_and_named() {
         sweep.skipped,
         ["ticket 7: subject is not text", "ticket without an ID: the ticket's id is not a number"]
     );
+}
+
+// ---------------------------------------------------------------- who asks, and what is shown (R26)
+
+/// A Zendesk that lets in whoever has the right token.
+async fn guarded() -> Running {
+    let settings = SandboxZendeskSettings {
+        auth: SandboxZendeskAuth::Bearer { token: "right".to_owned() },
+        updates_per_ticket: MANY,
+        ..SandboxZendeskSettings::default()
+    };
+    start(settings, |ours| ours.updates_per_ticket = MANY).await
+}
+
+#[tokio::test]
+async fn a_token_that_ends_fails_every_call_with_what_to_do() {
+    let crm = guarded().await;
+    let id = crm.person_creates("t", "d", true).await;
+    crm.tick().await;
+    let sweep = crm.adapter.search_updated(DateTime::UNIX_EPOCH).await.unwrap();
+    assert!(sweep.identified && sweep.cases.len() == 1, "agents only are answered");
+    crm.adapter.identify().await.unwrap();
+    let away = SandboxZendeskSwitches { anonymous: true, ..SandboxZendeskSwitches::default() };
+    crm.zendesk.set_switches(away);
+    let errors = [
+        crm.adapter.search_updated(DateTime::UNIX_EPOCH).await.err(),
+        crm.adapter.any_case(None).await.err(),
+        crm.adapter.get(&id).await.err(),
+        crm.adapter.comments(&id, None).await.err(),
+        crm.adapter.find_counterpart("organizations/1/cases/2", None).await.err(),
+    ];
+    for error in errors {
+        assert_eq!(error.unwrap().kind, ApiErrorKind::Unauthorized);
+    }
+    let error = crm.adapter.identify().await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Unauthorized);
+    assert!(error.message.contains("check company.zendesk.oauth_token"), "{error}");
+    crm.zendesk.set_switches(SandboxZendeskSwitches::default());
+    assert_eq!(crm.adapter.search_updated(DateTime::UNIX_EPOCH).await.unwrap().cases.len(), 1);
+}
+
+#[tokio::test]
+async fn an_agent_who_became_an_end_user_is_told_what_to_do() {
+    let crm = usual().await;
+    let id = crm.person_creates("t", "d", true).await;
+    assert!(crm.adapter.get(&id).await.unwrap().is_some());
+    crm.zendesk.set_switches(SandboxZendeskSwitches { end_user: true, ..SandboxZendeskSwitches::default() });
+    // What is answered 403 is no missing ticket.
+    for error in [
+        crm.adapter.identify().await.unwrap_err(),
+        crm.adapter.get(&id).await.unwrap_err(),
+        crm.adapter.search_updated(DateTime::UNIX_EPOCH).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind, ApiErrorKind::Unauthorized, "{error}");
+    }
+    let error = crm.adapter.identify().await.unwrap_err();
+    assert!(error.message.contains("make the connector's user an agent"), "{error}");
+}
+
+#[tokio::test]
+async fn a_restricted_agent_is_shown_the_tickets_of_its_groups_and_check_says_so() {
+    let settings = SandboxZendeskSettings { admin: false, ..SandboxZendeskSettings::default() };
+    let crm = start(settings, |ours| ours.use_incremental_export = false).await;
+    let shown = crm.person_creates("shown", "d", true).await;
+    let hidden = crm.person_creates("hidden", "d", true).await;
+    crm.zendesk.set_group(&shown, 7).unwrap();
+    crm.zendesk.set_group(&hidden, 8).unwrap();
+    assert_eq!(crm.adapter.get(&shown).await.unwrap().unwrap().scope, None, "all are shown");
+    crm.zendesk.restrict_to_groups(Some(&[7])).unwrap();
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let role = line(&checks, "role").as_ref().unwrap();
+    assert!(role.contains("its groups only") && role.contains("without a word"), "{role}");
+    let sweep = crm.adapter.search_updated(DateTime::UNIX_EPOCH).await.unwrap();
+    assert_eq!(sweep.cases.iter().map(|case| case.id.as_str()).collect::<Vec<_>>(), [shown.as_str()]);
+    assert_eq!(crm.adapter.any_case(None).await.unwrap().as_ref(), Some(&shown));
+    assert_eq!(crm.adapter.any_case(Some(&shown)).await.unwrap(), None);
+    assert_eq!(crm.adapter.get(&hidden).await.unwrap(), None);
+    // Newly asked who it is, the adapter knows what its rights hang on.
+    crm.adapter.identify().await.unwrap();
+    assert_eq!(crm.adapter.get(&shown).await.unwrap().unwrap().scope.as_deref(), Some("group 7"));
+    let sweep = crm.adapter.search_updated(DateTime::UNIX_EPOCH).await.unwrap();
+    assert_eq!(sweep.cases[0].scope.as_deref(), Some("group 7"));
+    crm.zendesk.restrict_to_groups(Some(&[])).unwrap();
+    assert_eq!(crm.adapter.any_case(None).await.unwrap(), None);
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    assert!(line(&checks, "tickets").as_ref().unwrap().contains("lacks access"), "{checks:?}");
+    crm.zendesk.restrict_to_groups(None).unwrap();
+    assert_eq!(crm.adapter.search_updated(DateTime::UNIX_EPOCH).await.unwrap().cases.len(), 2);
+}
+
+#[tokio::test]
+async fn a_ticket_that_may_not_be_seen_is_none_whichever_way_zendesk_says_so() {
+    let crm = usual().await;
+    let id = crm.person_creates("t", "d", true).await;
+    let other = crm.person_creates("other", "d", false).await;
+    for status in [403, 404] {
+        let path = format!("/tickets/{id}");
+        let hidden = crm
+            .zendesk
+            .faults()
+            .add(Fault::always(Effect::ErrorBefore { status, body: None }).on("GET", &path));
+        assert_eq!(crm.adapter.get(&id).await.unwrap(), None, "{status}");
+        crm.zendesk.faults().remove(hidden);
+        assert!(crm.adapter.get(&id).await.unwrap().is_some(), "and is back afterwards");
+    }
+    crm.zendesk.delete_ticket(&id).unwrap();
+    assert_eq!(crm.adapter.get(&id).await.unwrap(), None);
+    assert_eq!(crm.adapter.any_case(None).await.unwrap(), Some(other), "unflagged ones count");
+    crm.zendesk.restore_ticket(&id).unwrap();
+    assert!(crm.adapter.get(&id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_export_that_is_refused_for_now_stops_nothing_that_the_search_found_and_is_made_up_for() {
+    let crm = usual().await;
+    crm.zendesk.faults().set_search_lag(Duration::minutes(20));
+    let found = crm.person_creates("found by the search", "d", true).await;
+    crm.clock.advance(Duration::minutes(25));
+    let late = crm.person_creates("in the export only", "d", true).await;
+    crm.tick().await;
+    let since = crm.clock.now() - Duration::minutes(30);
+    for effect in [
+        Effect::RateLimited { retry_after: "60".to_owned() },
+        Effect::ErrorBefore { status: 422, body: None },
+        Effect::ErrorBefore { status: 500, body: None },
+    ] {
+        let fault = crm.zendesk.faults().add(Fault::always(effect.clone()).on("GET", "/incremental/"));
+        let sweep = crm.adapter.search_updated(since).await.unwrap();
+        assert_eq!(sweep.cases.iter().map(|case| &case.id).collect::<Vec<_>>(), [&found], "{effect:?}");
+        crm.zendesk.faults().remove(fault);
+    }
+    // The next one begins where the refused ones would have, although the poll looks back less far by now.
+    crm.clock.advance(Duration::minutes(3));
+    crm.zendesk.faults().clear_calls();
+    let sweep = crm.adapter.search_updated(crm.clock.now() - Duration::minutes(1)).await.unwrap();
+    assert_eq!(sweep.cases, [], "what is older than asked for is left out all the same");
+    let asked =
+        crm.zendesk.faults().calls().into_iter().find(|call| call.path.contains("/incremental/")).unwrap();
+    assert!(asked.path.contains(&format!("start_time={}", since.timestamp())), "{}", asked.path);
+    let sweep = crm.adapter.search_updated(since).await.unwrap();
+    assert!(sweep.cases.iter().any(|case| case.id == late));
+    // A right that is missing is another matter.
+    for status in [401, 403] {
+        let fault = Fault::always(Effect::ErrorBefore { status, body: None }).on("GET", "/incremental/");
+        let fault = crm.zendesk.faults().add(fault);
+        let error = crm.adapter.search_updated(since).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Unauthorized, "{error}");
+        crm.zendesk.faults().remove(fault);
+    }
+}
+
+// ---------------------------------------------------------------- two clocks (R36)
+
+#[tokio::test]
+async fn searches_and_exports_go_by_zendesks_clock() {
+    for ahead in [-600, -15, 0, 15, 600, 10 * 365 * 24 * 60] {
+        let crm = usual().await;
+        crm.zendesk.faults().set_clock_ahead(Duration::minutes(ahead));
+        crm.zendesk.faults().set_search_lag(Duration::hours(5));
+        let id = crm.person_creates("t", "d", true).await;
+        crm.tick().await;
+        crm.adapter.identify().await.unwrap();
+        let skew = crm.adapter.clock_skew().unwrap();
+        assert!((skew - Duration::minutes(ahead)).abs() <= Duration::seconds(2), "{skew} of {ahead} minutes");
+        let theirs = crm.clock.now() + Duration::minutes(ahead);
+        let sweep = crm.adapter.search_updated(theirs - Duration::minutes(5)).await.unwrap();
+        assert_eq!(
+            sweep.cases.iter().map(|case| &case.id).collect::<Vec<_>>(),
+            [&id],
+            "{ahead} minutes ahead"
+        );
+        assert!(
+            (sweep.cases[0].updated_at.unwrap() - theirs).abs() < Duration::minutes(3),
+            "in its own time"
+        );
+    }
+}
+
+// ---------------------------------------------------------------- what is not said to be public (R29)
+
+#[tokio::test]
+async fn what_does_not_say_that_it_is_public_is_internal() {
+    let crm = usual().await;
+    let id = crm.person_creates("t", "the words", true).await;
+    crm.person_comments(&id, "for all", Visibility::Public).await;
+    crm.person_attaches(&id, "a.txt", b"abc").await;
+    assert!(line(&crm.adapter.check(Needs::all(Visibility::Internal)).await, "who sees").is_ok());
+    crm.zendesk.set_switches(SandboxZendeskSwitches { unmarked: true, ..SandboxZendeskSwitches::default() });
+    for comment in crm.adapter.comments(&id, None).await.unwrap() {
+        assert_eq!(comment.visibility, Visibility::Internal, "{comment:?}");
+    }
+    for file in crm.adapter.attachments(&id, None).await.unwrap() {
+        assert_eq!(file.visibility, Visibility::Internal, "{file:?}");
+    }
+    let withheld = "(The first comment of the ticket is an internal note and is not passed on.)";
+    assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().description, withheld);
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let problem = line(&checks, "who sees").as_ref().unwrap_err();
+    assert!(problem.contains("3 of 3 comments do not say"), "{problem}");
+    crm.zendesk.set_switches(SandboxZendeskSwitches::default());
+    for marker in [json!(null), json!("true"), json!(1), json!("yes"), json!({})] {
+        let body = json!({"comments": [
+            {"id": 1, "author_id": 5, "body": "first", "created_at": "2026-07-01T12:00:00Z", "public": marker},
+            {"id": 2, "author_id": 5, "body": "second", "created_at": "2026-07-01T12:00:01Z", "public": marker,
+             "attachments": [{"id": 9, "file_name": "a.txt", "size": 3}]},
+        ], "users": [], "meta": {"has_more": false}});
+        let odd = Effect::ErrorBefore { status: 200, body: Some(body.to_string()) };
+        let fault = crm.zendesk.faults().add(Fault::always(odd).on("GET", "/comments"));
+        assert_eq!(
+            crm.adapter.comments(&id, None).await.unwrap()[0].visibility,
+            Visibility::Internal,
+            "{marker}"
+        );
+        assert_eq!(
+            crm.adapter.attachments(&id, None).await.unwrap()[0].visibility,
+            Visibility::Internal,
+            "{marker}"
+        );
+        assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().description, withheld, "{marker}");
+        crm.zendesk.faults().remove(fault);
+    }
+    // No first comment at all: nobody says that the description is public.
+    let none = json!({"comments": [], "meta": {"has_more": false}}).to_string();
+    let none = Effect::ErrorBefore { status: 200, body: Some(none) };
+    crm.zendesk.faults().add(Fault::always(none).on("GET", "/comments"));
+    assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().description, withheld);
+}
+
+// ---------------------------------------------------------------- what a ticket is called (R31)
+
+#[tokio::test]
+async fn a_ticket_is_known_by_number_and_address_and_has_a_home() {
+    let crm = usual().await;
+    let id = crm.person_creates("t", "d", true).await;
+    let home = crm.adapter.home().unwrap().to_owned();
+    assert!(home.starts_with("http://127.0.0.1:") && !home.ends_with('/'), "{home}");
+    let case = crm.adapter.get(&id).await.unwrap().unwrap();
+    assert_eq!(case.address, Some(format!("{home}/agent/tickets/{id}")));
+    assert_eq!(case.key, Some(format!("#{id}")));
+    for reference in [
+        id.clone(),
+        format!(" #{id}"),
+        format!("{home}/agent/tickets/{id}"),
+        format!("{home}/hc/en-us/requests/{id}"),
+        format!("{home}/api/v2/tickets/{id}.json"),
+        format!("0{id}"),
+    ] {
+        assert_eq!(crm.adapter.resolve(&reference).await.unwrap().as_ref(), Some(&case), "{reference}");
+    }
+    assert_eq!(crm.adapter.resolve("99999").await.unwrap(), None);
+    for (reference, hint) in [
+        (format!("https://other.zendesk.com/agent/tickets/{id}"), home.as_str()),
+        ("SUP-1".to_owned(), "give its number"),
+        (format!("{home}/agent/users/{id}"), "names no ticket"),
+    ] {
+        let error = crm.adapter.resolve(&reference).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Refused, "{reference}");
+        assert!(error.message.contains(hint), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_tells_who_made_it_and_the_connectors_own_comes_first() {
+    let crm = usual().await;
+    let name = "organizations/1/cases/2";
+    let claim = NewTicket { google_name: Some(name.to_owned()), ..NewTicket::flagged("a claim") };
+    let claim = crm.zendesk.create_ticket(claim).unwrap();
+    let external_id = Some("google-cloud-support-case-2".to_owned());
+    let foreign =
+        crm.zendesk.create_ticket(NewTicket { external_id, ..NewTicket::flagged("another desk's") });
+    let foreign = foreign.unwrap();
+    crm.tick().await;
+    let found = crm.adapter.find_counterpart(name, None).await.unwrap().unwrap();
+    assert_eq!((found.id.as_str(), found.by_connector), (claim.as_str(), Some(false)));
+    assert_eq!(crm.adapter.get(&foreign).await.unwrap().unwrap().by_connector, Some(false));
+    let ours = crm.adapter.create(&new_case(name)).await.unwrap();
+    assert_eq!(ours.by_connector, Some(true));
+    crm.tick().await;
+    let found = crm.adapter.find_counterpart(name, None).await.unwrap().unwrap();
+    assert_eq!((&found.id, found.by_connector), (&ours.id, Some(true)), "although it is the youngest");
+    let since = crm.clock.now() - Duration::hours(1);
+    for case in crm.adapter.search_updated(since).await.unwrap().cases {
+        assert_eq!(case.by_connector, Some(case.id == ours.id), "searches tell it too: {case:?}");
+    }
+    // Two calls a poll, however many tickets it finds.
+    crm.zendesk.faults().clear_calls();
+    crm.adapter.search_updated(since).await.unwrap();
+    assert_eq!(crm.zendesk.faults().calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_was_used_for_another_case_does_not_keep_a_ticket_from_being_made() {
+    for settings in [true, false] {
+        let crm = start(SandboxZendeskSettings::default(), |ours| ours.use_external_id = settings).await;
+        // Another installation, whose keys are made the same way, was there within two hours.
+        let theirs = NewCase {
+            idempotency_key: "casebridge-1-case".to_owned(),
+            ..new_case("organizations/9/cases/7")
+        };
+        let theirs = crm.adapter.create(&theirs).await.unwrap().id;
+        // A person's claim is not what the first request left.
+        let claim =
+            NewTicket { google_name: Some("organizations/1/cases/2".to_owned()), ..NewTicket::flagged("c") };
+        let claim = crm.zendesk.create_ticket(claim).unwrap();
+        let ours = NewCase {
+            idempotency_key: "casebridge-1-case".to_owned(),
+            ..new_case("organizations/1/cases/2")
+        };
+        crm.zendesk.faults().clear_calls();
+        let created = crm.adapter.create(&ours).await.unwrap();
+        assert!(created.id != theirs && created.id != claim, "{created:?}");
+        assert_eq!(
+            crm.zendesk.ticket(&created.id).unwrap().google_name.as_deref(),
+            Some("organizations/1/cases/2")
+        );
+        assert_eq!(calls(&crm, "POST", "/api/v2/tickets"), 2);
+        // The same again, as after a lost answer, makes no other ticket.
+        assert_eq!(crm.adapter.create(&ours).await.unwrap().id, created.id);
+        assert_eq!(crm.zendesk.tickets().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_taken_is_not_replaced_as_long_as_nobody_knows_what_it_left() {
+    let crm = usual().await;
+    crm.adapter
+        .create(&NewCase { idempotency_key: "k".to_owned(), ..new_case("organizations/9/cases/7") })
+        .await
+        .unwrap();
+    let down = Effect::ErrorBefore { status: 503, body: None };
+    crm.zendesk.faults().add(Fault::always(down).on("GET", "external_id="));
+    let ours = NewCase { idempotency_key: "k".to_owned(), ..new_case("organizations/1/cases/2") };
+    let error = crm.adapter.create(&ours).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::NotApplied, "{error}");
+    assert_eq!(crm.zendesk.tickets().len(), 1);
+    crm.zendesk.faults().clear();
+    crm.adapter.create(&ours).await.unwrap();
+    assert_eq!(crm.zendesk.tickets().len(), 2);
+}
+
+// ---------------------------------------------------------------- how it was closed (R32)
+
+#[tokio::test]
+async fn how_a_ticket_was_closed_is_read() {
+    let crm = usual().await;
+    let closed = async |change: &dyn Fn(&str)| {
+        let id = crm.person_creates("t", "d", true).await;
+        change(&id);
+        let case = crm.adapter.get(&id).await.unwrap().unwrap();
+        (case.closed, case.closing)
+    };
+    assert_eq!(closed(&|_| ()).await, (false, None));
+    let solved = |id: &str| crm.zendesk.set_status(id, "solved").unwrap();
+    assert_eq!(closed(&solved).await, (true, Some(Closing::Solved)));
+    let automated = |id: &str| {
+        crm.zendesk.set_status(id, "solved").unwrap();
+        crm.zendesk.set_status(id, "closed").unwrap();
+    };
+    assert_eq!(closed(&automated).await, (true, Some(Closing::Solved)));
+    for (label, expected) in [
+        ("Solved", Closing::Solved),
+        ("Cancelled by customer", Closing::Cancelled),
+        ("Duplicate", Closing::Duplicate),
+    ] {
+        let named = |id: &str| crm.zendesk.set_custom_status(id, label).unwrap();
+        assert_eq!(closed(&named).await, (true, Some(expected)), "{label}");
+        let final_too = |id: &str| {
+            crm.zendesk.set_custom_status(id, label).unwrap();
+            crm.zendesk.set_status(id, "closed").unwrap();
+        };
+        assert_eq!(closed(&final_too).await, (true, Some(expected)), "{label}, closed");
+    }
+    assert_eq!(calls(&crm, "GET", "/custom_statuses"), 1, "the names are asked for once");
+    // A follow-up ticket has the tags of the first one.
+    let follow_up = |id: &str| {
+        crm.zendesk.set_tags(id, &["closed_by_merge"]).unwrap();
+        crm.zendesk.set_status(id, "solved").unwrap();
+    };
+    assert_eq!(closed(&follow_up).await, (true, Some(Closing::Solved)));
+    // What cannot be asked is not taken for solved; what the account does not have is.
+    let other = usual().await;
+    let id = other.person_creates("t", "d", true).await;
+    other.zendesk.set_custom_status(&id, "Cancelled by customer").unwrap();
+    let down = Effect::ErrorBefore { status: 503, body: None };
+    other.zendesk.faults().add(Fault::always(down).on("GET", "/custom_statuses"));
+    assert!(other.adapter.get(&id).await.is_err());
+    other.zendesk.faults().clear();
+    let absent = Effect::ErrorBefore { status: 404, body: None };
+    other.zendesk.faults().add(Fault::always(absent).on("GET", "/custom_statuses"));
+    assert_eq!(other.adapter.get(&id).await.unwrap().unwrap().closing, Some(Closing::Solved));
+}
+
+#[tokio::test]
+async fn a_merged_ticket_names_the_one_that_is_left() {
+    let crm = usual().await;
+    let gone = crm.person_creates("gone", "d", true).await;
+    let left = crm.person_creates("left", "d", true).await;
+    let number = crm.person_comments(&gone, "this is like #1 and #2", Visibility::Public).await;
+    assert!(!number.is_empty());
+    crm.zendesk.merge(&gone, &left, "Ann Agent").unwrap();
+    let case = crm.adapter.get(&gone).await.unwrap().unwrap();
+    assert_eq!(
+        (case.closed, case.closing, &case.merged_into),
+        (true, Some(Closing::Merged), &Some(left.clone()))
+    );
+    let survivor = crm.adapter.get(&left).await.unwrap().unwrap();
+    assert_eq!((survivor.closed, survivor.closing, survivor.merged_into), (false, None, None));
+    // Tickets of tickets: the chain is told link by link.
+    let last = crm.person_creates("last", "d", true).await;
+    crm.zendesk.merge(&left, &last, "Ann Agent").unwrap();
+    assert_eq!(crm.adapter.get(&left).await.unwrap().unwrap().merged_into, Some(last));
+    assert_eq!(crm.adapter.get(&gone).await.unwrap().unwrap().merged_into, Some(left));
+    // One extra call for a merged ticket, none for another, none in a search.
+    let open = crm.person_creates("open", "d", true).await;
+    for (id, comments) in [(&gone, 2), (&open, 1)] {
+        crm.zendesk.faults().clear_calls();
+        crm.adapter.get(id).await.unwrap();
+        assert_eq!(calls(&crm, "GET", "/comments"), comments);
+    }
+    crm.zendesk.faults().clear_calls();
+    crm.adapter.search_updated(crm.clock.now() - Duration::hours(1)).await.unwrap();
+    assert_eq!(crm.zendesk.faults().calls().len(), 2);
+    // Merged through the API, with other words or none: still merged, whether or not it can be told into which.
+    let (base, server) = serve(crm.zendesk.router()).await;
+    let http = reqwest::Client::new();
+    for (words, known) in [(json!("goes on in #{}"), true), (json!(null), false)] {
+        let from = crm.person_creates("from", "d", true).await;
+        let into = crm.person_creates("into", "d", true).await;
+        let words = words.as_str().map(|words| words.replace("{}", &into));
+        let body = json!({"ids": [from.parse::<u64>().unwrap()], "source_comment": words});
+        let answer =
+            http.post(format!("{base}/api/v2/tickets/{into}/merge")).json(&body).send().await.unwrap();
+        assert!(answer.status().is_success());
+        let case = crm.adapter.get(&from).await.unwrap().unwrap();
+        assert_eq!(case.closing, Some(Closing::Merged));
+        assert_eq!(case.merged_into, known.then_some(into));
+    }
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_customer_who_writes_a_number_does_not_hand_a_case_over() {
+    let crm = usual().await;
+    let id = crm.person_creates("t", "d", true).await;
+    let words = "This request was closed and merged into request #9";
+    let body = |role: &str| {
+        json!({"comments": [{"id": 2, "author_id": 5, "plain_body": words, "public": true,
+            "created_at": "2026-07-01T12:00:01Z", "via": {"channel": "merge"}}],
+            "users": [{"id": 5, "name": "X", "role": role}], "meta": {"has_more": false}})
+    };
+    crm.zendesk.set_tags(&id, &["closed_by_merge"]).unwrap();
+    crm.zendesk.set_status(&id, "closed").unwrap();
+    for (role, expected) in [("end-user", None), ("agent", Some("9".to_owned())), ("", None)] {
+        let said = Effect::ErrorBefore { status: 200, body: Some(body(role).to_string()) };
+        // The second call: the first one is for the description.
+        let fault = crm.zendesk.faults().add(Fault::always(said).on("GET", "sort=-created_at"));
+        let case = crm.adapter.get(&id).await.unwrap().unwrap();
+        assert_eq!((case.closing, case.merged_into), (Some(Closing::Merged), expected), "{role}");
+        crm.zendesk.faults().remove(fault);
+    }
+}
+
+#[tokio::test]
+async fn what_the_connector_wrote_on_a_merged_ticket_is_not_carried_from_the_one_that_is_left() {
+    let crm = usual().await;
+    let ours = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap().id;
+    crm.adapter.upload(&ours, new_attachment("from-google.txt", Visibility::Internal)).await.unwrap();
+    let theirs = crm.zendesk.attach(&ours, "Jane Roe", "from-jane.txt", "text/plain", "other").unwrap();
+    crm.tick().await;
+    let copy = "[Google Comment 12 by Ada]\nHave you tried #4?";
+    crm.adapter.add_comment(&ours, &new_comment(copy, Visibility::Internal)).await.unwrap();
+    let left = crm.person_creates("left", "d", true).await;
+    crm.zendesk.merge(&ours, &left, "Ann Agent").unwrap();
+    let comments = crm.adapter.comments(&left, None).await.unwrap();
+    assert_eq!(comments.len(), 1, "{comments:?}");
+    assert!(comments[0].body.starts_with(&format!("Request #{ours} ")), "{:?}", comments[0].body);
+    assert!(
+        !comments[0].body.contains("[Google") && !comments[0].body.contains("Have you"),
+        "{:?}",
+        comments[0].body
+    );
+    let names: Vec<String> =
+        crm.adapter.attachments(&left, None).await.unwrap().into_iter().map(|file| file.filename).collect();
+    assert_eq!(names, ["from-jane.txt"], "a person's file is carried");
+    assert!(crm.zendesk.attachment_bytes(&theirs).is_some());
+    // So is not a notice of the connector's own, whatever its words.
+    let noticed = crm.adapter.create(&new_case("organizations/1/cases/3")).await.unwrap().id;
+    crm.tick().await;
+    crm.adapter
+        .add_comment(&noticed, &new_comment("Syncing has resumed.", Visibility::Internal))
+        .await
+        .unwrap();
+    crm.zendesk.merge(&noticed, &left, "Ann Agent").unwrap();
+    let told = crm.adapter.comments(&left, None).await.unwrap().remove(0);
+    assert!(told.body.contains("merged into this request") && !told.body.contains("resumed"), "{told:?}");
+    // A person's last comment is quoted, and carried.
+    let person = crm.person_creates("person's", "d", true).await;
+    crm.tick().await;
+    crm.person_comments(&person, "the disk is full", Visibility::Public).await;
+    crm.zendesk.merge(&person, &left, "Ann Agent").unwrap();
+    let bodies: Vec<String> =
+        crm.adapter.comments(&left, None).await.unwrap().into_iter().map(|comment| comment.body).collect();
+    assert!(bodies.iter().any(|body| body.contains("the disk is full")), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn a_quoted_copy_is_known_by_its_words_where_its_ticket_does_not_tell() {
+    let crm = usual().await;
+    let left = crm.person_creates("left", "d", true).await;
+    let target = crm.adapter.capabilities();
+    let original = casebridge::cases::Comment {
+        id: "12".to_owned(),
+        author: "Ada".to_owned(),
+        created_at: None,
+        body: "hello".to_owned(),
+        visibility: Visibility::Public,
+        by_connector: None,
+    };
+    let copies = texts::comment_parts(Side::Google, &original, target);
+    let refused = format!("{}\nThe file", texts::attachment_marker(Side::Google, "5", "Ada"));
+    let mirrored = format!("{}\nSince noon", casebridge::cases::markers::COMPANY_DESCRIPTION_HEADER);
+    let further = "[Google Description (2/3)]\nmore".to_owned();
+    assert!(texts::description_part(Side::Google, &further).is_some());
+    for quoted in [copies[0].clone(), refused, mirrored, further, "a person's".to_owned()] {
+        let own = quoted != "a person's";
+        // Ticket 99 is not shown.
+        let head =
+            "Request #99 \"x\" was closed and merged into this request. Last comment in request #99:\n\n";
+        let text = format!("{head}{quoted}");
+        let body = json!({"comments": [
+            {"id": 1, "author_id": 5, "plain_body": "d", "public": true, "created_at": "2026-07-01T12:00:00Z"},
+            {"id": 2, "author_id": 5, "plain_body": text, "public": true, "created_at": "2026-07-01T12:00:01Z"},
+        ], "users": [], "meta": {"has_more": false}});
+        let said = Effect::ErrorBefore { status: 200, body: Some(body.to_string()) };
+        let fault = Fault::always(said).on("GET", &format!("/tickets/{left}/comments"));
+        let fault = crm.zendesk.faults().add(fault);
+        let read = crm.adapter.comments(&left, None).await.unwrap().remove(0).body;
+        assert_eq!(read, if own { head.to_owned() } else { text }, "{quoted}");
+        crm.zendesk.faults().remove(fault);
+    }
+}
+
+// ---------------------------------------------------------------- what is refused for good (R30, R33, R34, R39)
+
+/// Spoils a file, by its ID.
+type Spoil = Box<dyn Fn(&Running, &str)>;
+
+#[tokio::test]
+async fn what_comes_in_place_of_a_file_is_told_by_kind() {
+    use ApiErrorKind::{NotFound, Refused, Unauthorized, WrongContent};
+    let crm = guarded().await;
+    let id = crm.person_creates("t", "d", true).await;
+    let spoilt = |spoilt| move |crm: &Running, file: &str| crm.zendesk.spoil(file, Some(spoilt)).unwrap();
+    let table: [(&str, Spoil, ApiErrorKind, Option<u16>, bool); 9] = [
+        ("404", Box::new(spoilt(Spoilt::Status(404))), NotFound, Some(404), true),
+        ("410", Box::new(spoilt(Spoilt::Status(410))), NotFound, Some(410), true),
+        ("403", Box::new(spoilt(Spoilt::Status(403))), Unauthorized, Some(403), true),
+        ("400", Box::new(spoilt(Spoilt::Status(400))), Refused, Some(400), true),
+        ("401", Box::new(spoilt(Spoilt::Status(401))), Unauthorized, Some(401), false),
+        ("a page to sign in on", Box::new(spoilt(Spoilt::SignOn)), WrongContent, Some(200), true),
+        ("another size", Box::new(spoilt(Spoilt::OtherSize(7))), WrongContent, Some(200), true),
+        ("malware", Box::new(|crm, file| crm.zendesk.set_malware(file, true).unwrap()), Refused, None, true),
+        (
+            "redacted",
+            Box::new(|crm, file| crm.zendesk.redact_attachment(file).unwrap()),
+            NotFound,
+            None,
+            true,
+        ),
+    ];
+    for (what, spoil, kind, status, for_good) in table {
+        let file = crm.zendesk.attach(&id, "Jane Roe", "a.txt", "text/plain", "abcdefghij").unwrap();
+        let listed = crm.adapter.attachments(&id, None).await.unwrap();
+        let listed = listed.into_iter().find(|found| found.id == file).unwrap();
+        spoil(&crm, &file);
+        let error = match crm.adapter.download(&id, &listed).await {
+            Err(error) => error,
+            Ok(download) => download.content.try_collect::<Vec<Bytes>>().await.unwrap_err(),
+        };
+        assert_eq!((error.kind, error.is_for_good()), (kind, for_good), "{what}: {error}");
+        assert!(error.status.is_none() || error.status == status, "{what}: {error}");
+        assert!(!error.to_string().contains("token/"), "{what}: {error}");
+        let still = crm.adapter.attachments(&id, None).await.unwrap().iter().any(|found| found.id == file);
+        assert_eq!(still, what != "redacted", "{what}: what is listed stays listed (R39)");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_not_signed_in_gets_a_page_and_not_the_file() {
+    let crm = guarded().await;
+    let id = crm.person_creates("t", "d", true).await;
+    crm.person_attaches(&id, "a.png", b"abc").await;
+    let listed = crm.adapter.attachments(&id, None).await.unwrap();
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    assert!(line(&checks, "download").as_ref().unwrap().contains("arrives whole, 3 bytes"), "{checks:?}");
+    // The files alone ask for more than the API does.
+    let away = Effect::ErrorBefore {
+        status: 200,
+        body: Some("<!DOCTYPE html>\n<html><body>Sign in</body></html>".to_owned()),
+    };
+    crm.zendesk.faults().add(Fault::always(away).on("GET", "/attachments/token/"));
+    let error = crm.adapter.download(&id, &listed[0]).await.err().unwrap();
+    assert_eq!(error.kind, ApiErrorKind::WrongContent, "{error}");
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let problem = line(&checks, "download").as_ref().unwrap_err();
+    assert!(problem.contains("Allow secure downloads"), "{problem}");
+}
+
+#[tokio::test]
+async fn single_writes_are_refused_by_kind() {
+    use ApiErrorKind::{NotApplied, NotFound, Refused, Unacceptable, Unauthorized, Uncertain};
+    // Status, kind of a comment, kind of an upload, whether that is for good.
+    for (status, comment, upload, for_good) in [
+        (400, Refused, Unacceptable, true),
+        (401, Unauthorized, Unauthorized, false),
+        (403, Unauthorized, Unauthorized, true),
+        (404, NotFound, NotFound, true),
+        (410, NotFound, NotFound, true),
+        (413, Unacceptable, Unacceptable, true),
+        (415, Unacceptable, Unacceptable, true),
+        (422, Refused, Unacceptable, true),
+        (409, NotApplied, NotApplied, false),
+        (500, Uncertain, NotApplied, false),
+    ] {
+        let crm = usual().await;
+        let id = crm.person_creates("t", "d", true).await;
+        let refused = Effect::ErrorBefore { status, body: None };
+        crm.zendesk.faults().add(Fault::always(refused.clone()).on("PUT", "/tickets/"));
+        crm.zendesk.faults().add(Fault::always(refused).on("POST", "/uploads"));
+        let error = crm.adapter.add_comment(&id, &new_comment("x", Visibility::Public)).await.unwrap_err();
+        assert_eq!((error.kind, error.is_for_good()), (comment, for_good), "comment {status}: {error}");
+        let error = crm.adapter.set_priority(&id, Priority::P0).await.unwrap_err();
+        assert_eq!((error.kind, error.status), (comment, Some(status)), "priority {status}: {error}");
+        let error = crm.adapter.upload(&id, new_attachment("a.txt", Visibility::Public)).await.unwrap_err();
+        assert_eq!((error.kind, error.is_for_good()), (upload, for_good), "upload {status}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_priority_that_zendesk_does_not_take_is_refused() {
+    let crm = usual().await;
+    let (base, server) = serve(crm.zendesk.router()).await;
+    let words = PriorityWords::new(["blocker", "high", "normal", "low", "low"].map(str::to_owned)).unwrap();
+    let adapter = connect_with(ZendeskSettings::default(), words, &base, Arc::new(NoCredentials), &crm.clock);
+    let id = crm.person_creates("t", "d", true).await;
+    let error = adapter.set_priority(&id, Priority::P0).await.unwrap_err();
+    assert_eq!((error.kind, error.status), (ApiErrorKind::Refused, Some(422)), "{error}");
+    server.abort();
+    // One that answers 200 and keeps its own.
+    let kept =
+        json!({"ticket": {"id": id.parse::<u64>().unwrap(), "priority": "low"}, "audit": {"events": []}});
+    let kept = Effect::ErrorBefore { status: 200, body: Some(kept.to_string()) };
+    crm.zendesk.faults().add(Fault::always(kept).on("PUT", "/tickets/"));
+    let error = crm.adapter.set_priority(&id, Priority::P0).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Refused);
+    assert!(error.message.contains("keeps the priority low where urgent was set"), "{error}");
+    crm.adapter.set_priority(&id, Priority::P3).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ticket_without_a_priority_has_none_wherever_it_is_read() {
+    let crm = usual().await;
+    let ticket = NewTicket { priority: None, ..NewTicket::flagged("t") };
+    let id = crm.zendesk.create_ticket(ticket).unwrap();
+    crm.tick().await;
+    assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().priority, PriorityReading::Unset);
+    let found = crm.adapter.search_updated(crm.clock.now() - Duration::hours(1)).await.unwrap();
+    assert_eq!(found.cases[0].priority, PriorityReading::Unset);
+    // What is made without one says so: nobody's default is a decision (R30).
+    let none = NewCase { priority: None, ..new_case("organizations/1/cases/2") };
+    assert_eq!(crm.adapter.create(&none).await.unwrap().priority, PriorityReading::Unset);
 }
