@@ -126,8 +126,9 @@ fn page(path: &str, query: &HashMap<String, String>, found: usize) -> Option<(us
             ],
         }),
         "/REST/2.0/tickets" => {
-            let after = query.get("query")?.rsplit_once("id > ")?.1.parse().ok();
-            json!({ "items": rows(after, 100, request_tracker_ticket).0 })
+            let size = number("per_page")?;
+            let before = (number("page")? - 1) * size;
+            json!({ "items": rows(Some(before), size, request_tracker_ticket).0, "total": found })
         }
         _ => return None,
     };
@@ -177,6 +178,9 @@ fn request_tracker_ticket(number: usize) -> Value {
     json!({
         "id": number.to_string(), "type": "ticket", "Subject": "A case", "Content": HERE, "Status": "open",
         "Priority": "50", "Created": LONG_AGO, "LastUpdated": now(RFC_3339),
-        "CustomFields": [{ "id": "1", "name": "synchronizeWithGoogleCloudSupport", "values": ["true"] }],
+        "CustomFields": [
+            { "id": "1", "name": "synchronizeWithGoogleCloudSupport", "values": ["true"] },
+            { "id": "2", "name": "custom_field_google_name", "values": [] },
+        ],
     })
 }

@@ -23,6 +23,11 @@ fn sync_company(id: &str) -> Task {
     Task::parse(TaskKind::SyncCompanyCase, json!({ "case_id": id }).to_string().as_bytes()).unwrap()
 }
 
+/// What the Google case is told of a ticket on the shared server.
+fn now_syncing(id: &str) -> String {
+    format!("This case is now syncing with Company Case: {id} ({})", Server::shared().address(id))
+}
+
 fn starting<'a>(texts: &'a [String], start: &str) -> Vec<&'a String> {
     texts.iter().filter(|text| text.starts_with(start)).collect()
 }
@@ -43,8 +48,7 @@ async fn a_google_case_is_created_with_the_documented_fields_and_texts() {
             format!("[Google Comment {comment} by Google Support]\nWe are looking into it."),
         ]
     );
-    let expected =
-        ["We are looking into it.".to_owned(), format!("This case is now syncing with Company Case: {id}")];
+    let expected = ["We are looking into it.".to_owned(), now_syncing(&id)];
     assert_eq!(world.google_texts(&case), expected);
     world.settle().await;
     assert_eq!((world.csapi.cases().len(), world.tickets().await), (1, 1));
@@ -61,7 +65,11 @@ async fn a_flagged_ticket_is_created_at_google_and_an_unflagged_one_is_not() {
     assert_eq!(company, id);
     let google = world.csapi.case(&case).unwrap();
     assert_eq!((google.display_name.as_str(), google.priority), ("VM gone", Some(Priority::P2)));
-    assert_eq!(google.description, format!("CONTENT MIRRORED FROM COMPANY CASE {id}:\nSince noon."));
+    let address = Server::shared().address(&id);
+    assert_eq!(
+        google.description,
+        format!("CONTENT MIRRORED FROM COMPANY CASE {id} ({address}):\nSince noon.")
+    );
     let fields = world.jane.ticket(&id).await["CustomFields"].to_string();
     assert!(fields.contains(&case), "{fields}");
     world.settle().await;
@@ -407,10 +415,7 @@ async fn a_ticket_flagged_later_gets_its_case_with_all_that_was_said_before() {
     world.jane.flags(&id, true).await;
     world.settle().await;
     let (case, _) = world.pair().await;
-    let expected = [
-        format!("This case is now syncing with Company Case: {id}"),
-        format!("[Company Comment {said} by Jane Roe]\nSaid before the flag."),
-    ];
+    let expected = [now_syncing(&id), format!("[Company Comment {said} by Jane Roe]\nSaid before the flag.")];
     assert_eq!(world.google_texts(&case), expected);
 }
 
@@ -422,11 +427,19 @@ async fn a_ticket_that_names_another_tickets_google_case_is_left_alone_until_the
     world.jane.changes(&clone, json!({ "CustomFields": { "custom_field_google_name": case } })).await;
     world.jane.writes(&clone, true, "text/plain", "said on the clone").await;
     world.settle().await;
-    assert_eq!(world.pair().await, (case.clone(), id));
+    let pair = world.pair_of(&id).await.unwrap();
+    assert_eq!(pair.google_case_name.unwrap().to_string(), case);
+    assert!(world.pair_of(&clone).await.is_none());
+    let told = async || {
+        let texts = world.company_texts(&clone).await;
+        texts.into_iter().filter(|text| text.contains("custom_field_google_name")).count()
+    };
+    assert_eq!(told().await, 1, "and says so, once");
     assert_eq!((world.csapi.cases().len(), world.copies_at_google(&case)), (1, Vec::new()));
     world.jane.changes(&clone, json!({ "CustomFields": { "custom_field_google_name": null } })).await;
     world.settle().await;
     assert_eq!(world.csapi.cases().len(), 2);
+    assert!(world.pair_of(&clone).await.is_some());
 }
 
 #[tokio::test]
@@ -490,35 +503,313 @@ async fn a_ticket_moved_to_another_queue_still_syncs() {
     assert_eq!((world.csapi.cases().len(), world.tickets().await), (1, 0));
 }
 
+/// So many minutes pass for the connector, a round every ten: it is late to begin with, and catches up.
+async fn minutes_pass(world: &World, clock: &LateClock, minutes: i64) {
+    for left in (0..minutes).rev().step_by(10) {
+        clock.is_behind(Duration::minutes(left));
+        world.round().await;
+    }
+    clock.catch_up();
+    world.round().await;
+}
+
 #[tokio::test]
-async fn a_ticket_that_was_deleted_ends_the_pair_with_one_comment() {
-    let clock = LateClock::by(Duration::minutes(20));
+async fn a_ticket_that_was_deleted_ends_the_pair_with_one_comment_and_not_at_once() {
+    let clock = LateClock::by(Duration::minutes(100));
     let world = World::with(rules(), clock.clone()).await;
     let (case, id) = world.linked().await;
-    clock.catch_up();
+    // Whoever shows this one shows that the other is gone, and not all of them (R28).
+    world.jane.creates(&world.slot.queue, "Another", "", false).await;
+    clock.is_behind(Duration::minutes(90));
     world.settle().await;
     world.jane.sets_status(&id, "deleted").await;
     world.google_says(&case, "is anybody there?");
+    assert!(world.round().await > 0, "it is missing");
+    assert_eq!(starting(&world.google_texts(&case), "This case no longer syncs: ").len(), 0);
+    minutes_pass(&world, &clock, 80).await;
     world.settle().await;
     let texts = world.google_texts(&case);
     assert_eq!(starting(&texts, "This case no longer syncs: ").len(), 1, "{texts:?}");
-    assert_eq!(world.tickets().await, 0, "no second counterpart is made");
+    assert_eq!(world.tickets().await, 1, "no second counterpart is made");
     assert!(world.mapping().await.resolved_at.is_some());
 }
 
 #[tokio::test]
-async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_on_the_ticket() {
-    let clock = LateClock::by(Duration::minutes(20));
+async fn a_ticket_that_was_deleted_and_is_restored_goes_on_as_if_nothing_had_been() {
+    let clock = LateClock::by(Duration::minutes(40));
     let world = World::with(rules(), clock.clone()).await;
     let (case, id) = world.linked().await;
+    world.jane.creates(&world.slot.queue, "Another", "", false).await;
+    clock.is_behind(Duration::minutes(30));
+    world.settle().await;
+    world.jane.sets_status(&id, "deleted").await;
+    world.google_says(&case, "is anybody there?");
+    for late in [20, 10] {
+        clock.is_behind(Duration::minutes(late));
+        assert!(world.round().await > 0, "it is missing");
+    }
+    world.jane.sets_status(&id, "open").await;
+    world.jane.writes(&id, true, "text/plain", "we are").await;
     clock.catch_up();
+    world.round().await;
+    world.settle().await;
+    assert_eq!(world.copies_on_ticket(&id).await, ["is anybody there?"]);
+    assert_eq!(world.copies_at_google(&case), ["we are"]);
+    assert_eq!(starting(&world.google_texts(&case), "This case no longer syncs: ").len(), 0);
+    assert_eq!((world.csapi.cases().len(), world.tickets().await), (1, 2));
+}
+
+#[tokio::test]
+async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_on_the_ticket() {
+    let clock = LateClock::by(Duration::minutes(100));
+    let world = World::with(rules(), clock.clone()).await;
+    let (case, id) = world.linked().await;
+    world.google_case("Another", Priority::P2);
+    clock.is_behind(Duration::minutes(90));
     world.settle().await;
     world.csapi.delete_case(&case).unwrap();
     world.jane.writes(&id, true, "text/plain", "Is anybody there?").await;
+    minutes_pass(&world, &clock, 80).await;
     world.settle().await;
     let texts = world.company_texts(&id).await;
     assert_eq!(starting(&texts, "This case no longer syncs: ").len(), 1, "{texts:?}");
-    assert_eq!(world.csapi.cases().len(), 0, "no second counterpart is made");
+    assert_eq!(world.csapi.cases().len(), 1, "no second counterpart is made");
+}
+
+/// Seen with version 0.1: the polls found nothing, ended well and moved their watermark.
+#[tokio::test]
+async fn what_is_flagged_while_a_right_is_missing_is_mapped_when_the_right_is_back() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    for has_pair in [false, true] {
+        let mut world = World::new().await;
+        if has_pair {
+            world.linked().await;
+        }
+        world.polls_within(Duration::seconds(1));
+        let id = world.jane.creates(&world.slot.queue, "Flagged in the dark", "d", true).await;
+        server.alter(&world.slot, "revoke('ShowTicket', $queue)");
+        for _ in 0..2 {
+            let poll = world.poll_company().await;
+            if has_pair {
+                // A ticket that has to be shown is not.
+                assert_eq!(poll.outcome, Outcome::Failed, "{poll:?}");
+                assert!(poll.detail.as_ref().unwrap().contains("grant ShowTicket"), "{poll:?}");
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        }
+        server.alter(&world.slot, "grant('ShowTicket', $queue)");
+        world.settle().await;
+        assert!(world.pair_of(&id).await.is_some(), "a pair besides: {has_pair}");
+        assert_eq!(world.csapi.cases().len(), if has_pair { 2 } else { 1 });
+    }
+}
+
+#[tokio::test]
+async fn what_is_flagged_while_the_fields_may_not_be_seen_is_mapped_when_they_may() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let mut world = World::new().await;
+    let (case, linked) = world.linked().await;
+    world.polls_within(Duration::seconds(1));
+    server.alter(&world.slot, "revoke('SeeCustomField', $flag)");
+    let id = world.jane.creates(&world.slot.queue, "Flagged in the dark", "d", true).await;
+    world.google_says(&case, "not paused");
+    for _ in 0..2 {
+        assert!(world.round().await > 0, "neither believed nor taken for a ticket without the flag");
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    }
+    server.alter(&world.slot, "grant('SeeCustomField', $flag)");
+    world.round().await;
+    world.settle().await;
+    assert_eq!(world.copies_on_ticket(&linked).await, ["not paused"]);
+    assert!(world.pair_of(&id).await.is_some());
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_made_in_the_dark_is_made_once() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let world = World::new().await;
+    server.alter(&world.slot, "revoke('ShowTicket', $queue)");
+    let case = world.google_case("Made in the dark", Priority::P1);
+    let said = world.google_says(&case, "Hello?");
+    for _ in 0..3 {
+        world.round().await;
+    }
+    server.alter(&world.slot, "grant('ShowTicket', $queue)");
+    world.round().await;
+    world.settle().await;
+    assert_eq!((world.tickets().await, world.csapi.cases().len()), (1, 1));
+    let (_, id) = world.pair().await;
+    let texts = world.company_texts(&id).await;
+    assert_eq!(texts.last().unwrap(), &format!("[Google Comment {said} by Google Support]\nHello?"));
+}
+
+#[tokio::test]
+async fn a_ticket_that_was_merged_hands_its_pair_to_the_one_that_it_was_merged_into() {
+    for flagged in [true, false] {
+        let world = World::new().await;
+        let (case, id) = world.linked().await;
+        world.google_says(&case, "from Google before");
+        world.jane.writes(&id, true, "text/plain", "from the company before").await;
+        world.settle().await;
+        let into = world.jane.creates(&world.slot.queue, "The same again", "d", false).await;
+        world.jane.writes(&into, true, "text/plain", "on the other one").await;
+        if flagged {
+            // Flagged and merged between two polls.
+            world.jane.flags(&into, true).await;
+        }
+        world.jane.changes(&id, json!({ "MergeInto": into })).await;
+        world.round().await;
+        world.settle().await;
+        assert_eq!(world.pair().await, (case.clone(), into.clone()), "flagged: {flagged}");
+        if !flagged {
+            assert_eq!(world.copies_at_google(&case), ["from the company before"]);
+            world.jane.flags(&into, true).await;
+        }
+        world.jane.writes(&into, true, "text/plain", "and on").await;
+        world.google_says(&case, "from Google after");
+        world.settle().await;
+        world.settle().await;
+        assert_eq!(world.csapi.cases().len(), 1, "no second Google case");
+        assert_eq!(world.tickets().await, 1);
+        let mut at_google = world.copies_at_google(&case);
+        at_google.sort();
+        assert_eq!(at_google, ["and on", "from the company before", "on the other one"]);
+        assert_eq!(world.copies_on_ticket(&into).await, ["from Google before", "from Google after"]);
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_that_was_merged_into_one_with_a_pair_ends_its_own_with_one_comment() {
+    let world = World::new().await;
+    let (case, id) = world.linked().await;
+    let into = world.jane.creates(&world.slot.queue, "The same again", "d", true).await;
+    world.settle().await;
+    let mappings = world.mappings().await;
+    assert_eq!(mappings.len(), 2);
+    let other = mappings
+        .iter()
+        .find(|mapping| mapping.company_case_id.as_ref().is_some_and(|company| company.as_str() == into))
+        .and_then(|mapping| mapping.google_case_name.as_ref().map(ToString::to_string))
+        .unwrap();
+    world.jane.changes(&id, json!({ "MergeInto": into })).await;
+    world.round().await;
+    world.settle().await;
+    let before = (world.google_texts(&case), world.google_texts(&other).len());
+    assert!(
+        before.0.iter().any(|text| text.contains(&format!("was merged into Company Case {into}"))),
+        "{before:?}"
+    );
+    world.settle().await;
+    assert_eq!((world.google_texts(&case), world.google_texts(&other).len()), before);
+    world.jane.writes(&into, true, "text/plain", "goes on").await;
+    world.settle().await;
+    assert_eq!(world.copies_at_google(&other), ["goes on"]);
+    assert!(world.copies_at_google(&case).is_empty());
+    assert_eq!(world.csapi.cases().len(), 2);
+}
+
+#[tokio::test]
+async fn a_ticket_that_was_rejected_leaves_its_google_case_open_and_says_so_once() {
+    let world = World::new().await;
+    let (case, id) = world.linked().await;
+    world.jane.sets_status(&id, "rejected").await;
+    world.settle().await;
+    world.settle().await;
+    assert_ne!(world.csapi.case(&case).unwrap().state, State::Closed);
+    let texts = world.google_texts(&case);
+    assert_eq!(texts.iter().filter(|text| text.contains("cancelled")).count(), 1, "{texts:?}");
+    world.jane.sets_status(&id, "open").await;
+    world.settle().await;
+    world.jane.sets_status(&id, "resolved").await;
+    world.settle().await;
+    assert_eq!(world.csapi.case(&case).unwrap().state, State::Closed);
+}
+
+/// A new ticket has the priority 0, which nobody chose.
+#[tokio::test]
+async fn the_priority_that_a_ticket_was_born_with_lowers_nothing() {
+    let world = World::new().await;
+    let case = world.google_case("On fire", Priority::P0);
+    let id = world.jane.creates(&world.slot.queue, "On fire here as well", "d", true).await;
+    let name = json!({ "CustomFields": { "custom_field_google_name": case }, "Priority": 0 });
+    world.jane.changes(&id, name).await;
+    world.settle().await;
+    world.settle().await;
+    assert_eq!(world.csapi.case(&case).unwrap().priority, Some(Priority::P0));
+    // Who names a case is not its counterpart for that (R38).
+    let pair = world.mappings().await.into_iter().find(|mapping| mapping.is_linked()).unwrap();
+    let ticket = pair.company_case_id.unwrap().to_string();
+    assert_ne!(ticket, id);
+    assert_eq!(world.jane.ticket(&ticket).await["Priority"], "100");
+}
+
+#[tokio::test]
+async fn a_ticket_that_names_a_google_case_before_there_is_one_gets_none_of_its_comments() {
+    let world = World::new().await;
+    let first = world.google_case("first", Priority::P2);
+    let (parent, number) = first.rsplit_once('/').unwrap();
+    let guessed = format!("{parent}/{}", number.parse::<u64>().unwrap() + 1);
+    let id = world.jane.creates(&world.slot.queue, "Curious", "d", true).await;
+    world.jane.changes(&id, json!({ "CustomFields": { "custom_field_google_name": guessed } })).await;
+    world.settle().await;
+    let case = world.google_case("Confidential", Priority::P2);
+    assert_eq!(case, guessed);
+    world.google_says(&case, "for its own ticket only");
+    world.settle().await;
+    world.settle().await;
+    assert_eq!(world.copies_on_ticket(&id).await, Vec::<String>::new());
+    let mappings = world.mappings().await;
+    let of = |case: &str| {
+        let mapping = mappings
+            .iter()
+            .find(|mapping| mapping.google_case_name.as_ref().is_some_and(|name| name.to_string() == case));
+        mapping.and_then(|mapping| mapping.company_case_id.as_ref()).unwrap().to_string()
+    };
+    let ticket = of(&case);
+    assert_ne!(ticket, id);
+    assert_eq!(world.copies_on_ticket(&ticket).await, ["for its own ticket only"]);
+    let conflict = mappings.iter().find_map(|mapping| mapping.state.conflict.as_ref());
+    assert!(conflict.unwrap().reason.contains(&id), "{conflict:?}");
+}
+
+#[tokio::test]
+async fn a_person_may_call_a_ticket_by_its_number_or_its_address() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    for reference in ["{id}", "#{id}", "{home}/Ticket/Display.html?id={id}"] {
+        let world = World::new().await;
+        let id = world.jane.creates(&world.slot.queue, "Called", "d", true).await;
+        let reference = reference.replace("{id}", &id).replace("{home}", &server.home());
+        assert_eq!(world.run(sync_company(&reference)).await, Outcome::Done, "{reference}");
+        let (case, company) = world.pair().await;
+        assert_eq!(company, id, "{reference}");
+        world.jane.writes(&id, true, "text/plain", "hello").await;
+        world.settle().await;
+        assert_eq!(world.copies_at_google(&case), ["hello"], "{reference}");
+        assert_eq!((world.csapi.cases().len(), world.mappings().await.len()), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_request_tracker_whose_clock_is_wrong_hides_nothing() {
+    let server = tokio::task::spawn_blocking(|| Server::start(2)).await.unwrap();
+    for time in ["-15m", "+40m"] {
+        server.stop();
+        server.resume_at(time);
+        let world = World::on(&server, rules(), Arc::new(SystemClock)).await;
+        let (case, id) = world.linked().await;
+        let flagged = world.jane.creates(&world.slot.queue, "Flagged", "d", true).await;
+        world.jane.writes(&id, true, "text/plain", "from the company").await;
+        world.google_says(&case, "from Google");
+        world.settle().await;
+        world.settle().await;
+        assert_eq!(world.copies_at_google(&case), ["from the company"], "{time}");
+        assert_eq!(world.copies_on_ticket(&id).await, ["from Google"], "{time}");
+        assert!(world.pair_of(&flagged).await.is_some(), "{time}");
+        world.jane.sets_priority(&id, Level::P0).await;
+        world.settle().await;
+        assert_eq!(world.csapi.case(&case).unwrap().priority, Some(Priority::P0), "{time}");
+        assert_eq!((world.csapi.cases().len(), world.tickets().await), (2, 2), "{time}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ use RT -init;
 
 my $slots = shift @ARGV;
 my $system = RT->SystemUser;
+# Hundreds of small transactions, on a database that nobody would miss: without waiting for the disk each time.
+$RT::Handle->dbh->do('PRAGMA synchronous = OFF');
 
 sub must {
     my ( $ok, $message ) = @_;

@@ -167,6 +167,11 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The address of a ticket's page.
+    pub(crate) fn address(&self, ticket: &str) -> String {
+        format!("{}/Ticket/Display.html?id={ticket}", self.home())
+    }
+
     /// A queue that no other test has.
     pub(crate) fn slot(&self) -> Slot {
         let next = self.next.fetch_add(1, Ordering::Relaxed);

@@ -1048,6 +1048,56 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_say_that_it_is_public_is_internal_or_no_message() {
+        for (kind, visibility) in [
+            (json!("Correspond"), Some(Visibility::Public)),
+            (json!("Create"), Some(Visibility::Public)),
+            (json!("Comment"), Some(Visibility::Internal)),
+            (json!(null), Some(Visibility::Internal)),
+            (json!({}), Some(Visibility::Internal)),
+            (json!(["Correspond"]), Some(Visibility::Internal)),
+            (json!(""), None),
+            (json!("EmailRecord"), None),
+            (json!("CommentEmailRecord"), None),
+            (json!("correspond"), None),
+        ] {
+            assert_eq!(RequestTracker::visibility(&json!({ "Type": kind })), visibility, "{kind}");
+        }
+        assert_eq!(RequestTracker::visibility(&json!({})), Some(Visibility::Internal));
+    }
+
+    #[test]
+    fn what_people_call_a_ticket_is_its_number_or_an_address_of_its_own_desk() {
+        let home = "https://rt.example.com/support";
+        for reference in [
+            "5",
+            "#5",
+            " 005 ",
+            "https://rt.example.com/support/Ticket/Display.html?id=5",
+            "https://RT.example.com:443/support/Ticket/History.html?x=1&id=5#txn-9",
+            "https://rt.example.com/support/SelfService/Display.html?id=5",
+            "https://rt.example.com/support/REST/2.0/ticket/5/",
+        ] {
+            assert_eq!(named(reference, home), Ok("5".to_owned()), "{reference}");
+        }
+        for (reference, problem) in [
+            ("https://rt.example.com/Ticket/Display.html?id=5", "is of rt.example.com"),
+            ("https://rt.example.com/supporters/Ticket/Display.html?id=5", "is of rt.example.com"),
+            ("http://rt.example.com/support/Ticket/Display.html?id=5", "is of rt.example.com"),
+            ("https://rt.example.com:8443/support/Ticket/Display.html?id=5", "is of rt.example.com"),
+            ("https://other.example/support/Ticket/Display.html?id=5", "is of other.example"),
+            ("https://rt.example.com/support/Ticket/Display.html?id=x", "names no ticket"),
+            ("https://rt.example.com/support/REST/2.0/ticket/5/history", "names no ticket"),
+            ("SUP-5", "no ticket is called so"),
+            ("##5", "no ticket is called so"),
+            ("0", "no ticket is called so"),
+        ] {
+            let said = named(reference, home).unwrap_err();
+            assert!(said.contains(problem), "{reference}: {said}");
+        }
+    }
+
+    #[test]
     fn what_would_be_changed_or_run_goes_as_plain_bytes() {
         for (kind, kept) in [
             ("image/png", "image/png"),

@@ -166,6 +166,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_status_says_how_a_ticket_was_closed() {
+        let closed_statuses =
+            ["resolved", "Rejected", "done", "shipped", "cancelled", "duplicate"].map(str::to_owned).to_vec();
+        let settings = RequestTrackerSettings {
+            close_status: "Done".to_owned(),
+            closed_statuses,
+            ..RequestTrackerSettings::default()
+        };
+        for (status, closing) in [
+            ("resolved", Some(Closing::Solved)),
+            ("done", Some(Closing::Solved)),
+            ("rejected", Some(Closing::Cancelled)),
+            ("Cancelled", Some(Closing::Cancelled)),
+            ("duplicate", Some(Closing::Duplicate)),
+            ("shipped", Some(Closing::Closed)),
+            ("stalled", None),
+        ] {
+            assert_eq!(settings.closing(status), closing, "{status}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_key() {
         let sound = RequestTrackerSettings {
             queue: "Support".to_owned(),

@@ -71,3 +71,34 @@ pub(super) fn person(value: &Value, field: &str) -> String {
     let real = user.and_then(|user| user.get("RealName")).and_then(Value::as_str).map(str::trim);
     real.filter(|name| !name.is_empty()).map(str::to_owned).or_else(|| text(value, field)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_page_that_shows_less_than_there_is_hides_something() {
+        for (total, items, number, per_page, hides) in [
+            (json!(0), 0, 1, 100, false),
+            (json!(7), 0, 1, 100, true),
+            (json!(7), 6, 1, 100, true),
+            (json!(7), 7, 1, 100, false),
+            (json!(250), 100, 1, 100, false),
+            (json!(250), 99, 2, 100, true),
+            (json!(250), 50, 3, 100, false),
+            (json!(250), 0, 4, 100, false),
+            (json!(7), 1, 1, 1, false),
+            (json!(null), 0, 1, 100, false),
+            (json!("7"), 0, 1, 100, false),
+            (json!(u64::MAX), 0, usize::MAX, 100, false),
+        ] {
+            let page = json!({ "items": vec![json!({}); items], "total": total });
+            let page: Page = serde_json::from_value(page).unwrap();
+            assert_eq!(page.hides(number, per_page), hides, "{total} {items} {number}");
+        }
+        let untold: Page = serde_json::from_value(json!({ "items": [] })).unwrap();
+        assert_eq!((untold.total(), untold.hides(1, 100)), (None, false));
+    }
+}
