@@ -104,21 +104,23 @@ impl Skew {
 impl State {
     fn add(&mut self, sample: Sample) {
         self.samples.push_back(sample);
-        let Some(median) = self.median() else { return };
-        let newest = self.samples.len().saturating_sub(JUMP);
-        let newest_agree = self.samples.len() >= JUMP
-            && self.samples.iter().skip(newest).all(|other| other.agrees_with(&sample));
-        if newest_agree && !sample.agrees_with(&median) {
-            self.samples.drain(..newest);
+        let older = self.samples.len().saturating_sub(JUMP);
+        let newest_agree = self.samples.iter().skip(older).all(|other| other.agrees_with(&sample));
+        if newest_agree && self.median_of(older).is_some_and(|median| !sample.agrees_with(&median)) {
+            self.samples.drain(..older);
         }
         if self.samples.len() > KEPT {
             self.samples.pop_front();
         }
     }
 
-    /// Of an even number, the lower of the two in the middle.
     fn median(&self) -> Option<Sample> {
-        let mut sorted: Vec<Sample> = self.samples.iter().copied().collect();
+        self.median_of(self.samples.len())
+    }
+
+    /// Median of so many of the oldest. Of an even number, the lower of the two in the middle.
+    fn median_of(&self, oldest: usize) -> Option<Sample> {
+        let mut sorted: Vec<Sample> = self.samples.iter().take(oldest).copied().collect();
         sorted.sort_by_key(|sample| sample.skew);
         sorted.get(sorted.len().checked_sub(1)? / 2).copied()
     }

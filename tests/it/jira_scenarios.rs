@@ -1,6 +1,7 @@
 //! What of the main job is Jira's own: its kinds of deployment and of fields, and issues that move.
 
 use casebridge::crm::jira::{Deployment, JiraSettings};
+use casebridge::entities::Side;
 use casebridge::sandbox::csapi::{Author, NewCase, Priority};
 use casebridge::sandbox::jira::{
     self as sandbox, FlagField, ResolutionOnClosing, SandboxJira, SandboxJiraSettings, SandboxTimeZone,
@@ -85,9 +86,11 @@ async fn every_kind_of_jira_gets_the_documented_fields_and_gives_everything_back
         assert_eq!(issue.google_name.as_deref(), Some(case.as_str()), "{what}");
         assert_eq!(issue.components, ["Google Cloud"], "{what}");
         assert!(issue.attachments.is_empty() && issue.comments.is_empty(), "{what}");
+        let home = world.deps.systems[Side::Company].home().unwrap();
+        let named = format!("{} ({key}, {home}/browse/{key})", issue.id, key = issue.key);
         assert_eq!(
             world.google_texts(&case),
-            [format!("This case is now syncing with Company Case: {}", issue.id)],
+            [format!("This case is now syncing with Company Case: {named}")],
             "{what}"
         );
 

@@ -35,7 +35,10 @@ pub(crate) async fn a_google_case_is_created_in_the_crm_with_the_documented_fiel
     assert!(company.files.is_empty());
     assert_eq!(
         world.google_texts(&case),
-        ["We are looking into it.".to_owned(), format!("This case is now syncing with Company Case: {}", world.named(&id).await),]
+        [
+            "We are looking into it.".to_owned(),
+            format!("This case is now syncing with Company Case: {}", world.named(&id).await),
+        ]
     );
     assert_eq!(
         world.company_texts(&id).await,
@@ -63,7 +66,10 @@ pub(crate) async fn a_flagged_company_case_is_created_at_google_with_the_documen
     assert_eq!(world.csapi.cases().len(), 1);
     let case = world.csapi.cases().remove(0);
     assert_eq!(case.display_name, "Export fails");
-    assert_eq!(case.description, format!("CONTENT MIRRORED FROM COMPANY CASE {}:\nSince noon.", world.named(&company).await));
+    assert_eq!(
+        case.description,
+        format!("CONTENT MIRRORED FROM COMPANY CASE {}:\nSince noon.", world.named(&company).await)
+    );
     assert_eq!(case.priority, Some(GooglePriority::P1));
     assert_eq!(
         world.google_texts(&case.name),

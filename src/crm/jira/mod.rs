@@ -398,7 +398,8 @@ impl CaseSystem for Jira {
                 .filter_map(|value| wire::Issue::read(value).ok())
                 .map(|issue| issue.id)
                 .find(|id| Some(id.as_str()) != except)),
-            // A project that is not shown does not exist for a query.
+            // A project that is not shown does not exist for a query: whoever asks for another case than one is shown none.
+            Err(error) if error.status == Some(400) && except.is_some() => Ok(None),
             Err(error) if error.status == Some(400) => {
                 let message = format!(
                     "Jira does not show the project {}: check company.jira.project, and give the connector's user \"Browse Projects\" \

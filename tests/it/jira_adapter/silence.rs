@@ -243,6 +243,7 @@ async fn a_right_that_was_taken_away_is_seen_by_asking_for_any_case_and_by_nothi
         let error = crm.adapter.any_case(None).await.unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Unauthorized);
         assert!(error.message.contains("Browse Projects") && error.message.contains("SUP"), "{error}");
+        assert_eq!(crm.adapter.any_case(Some(&id)).await.unwrap(), None, "no witness");
         let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
         assert!(line(&checks, "project SUP").as_ref().unwrap_err().contains("Browse Projects"));
         crm.jira.set_manners(Manners::default());
