@@ -171,6 +171,9 @@ impl CaseMapping {
             version: 0,
         };
         mapping.move_stored_synced_at(side.other(), now);
+        // Nothing was read for it: its first listing begins at the beginning, whatever clock the stamp is by (R36).
+        mapping.state.read_until[side.other()] =
+            Sides { google: Some(DateTime::UNIX_EPOCH), company: Some(DateTime::UNIX_EPOCH) };
         mapping.waiting[side] = Some(Waiting { since: now, case_updated_at });
         mapping
     }
@@ -324,8 +327,10 @@ impl CaseMapping {
     /// Records what a write became: it is no longer pending, it is in the ledger, and the flags say whether an outage comment
     /// stands and whether a reopening was refused, whoever finds that the notice was written.
     pub fn record(&mut self, entry: Entry) {
+        let pending = self.pending.len();
         self.pending.retain(|pending| pending.side != entry.side || pending.source != entry.source);
-        if !self.ledger.wrote(entry.side, entry.kind, &entry.id) {
+        let is_new = pending > self.pending.len() || !self.state.looks_again;
+        if is_new && !self.ledger.wrote(entry.side, entry.kind, &entry.id) {
             match entry.source {
                 Source::Notice(Notice::Outage) => self.set_outage_comment_sent_to(entry.side, true),
                 Source::Notice(Notice::Resumed) => self.set_outage_comment_sent_to(entry.side, false),
@@ -365,6 +370,7 @@ impl CaseMapping {
     pub fn forget_before(&mut self, horizons: Sides<Option<DateTime<Utc>>>) {
         if self.pending.is_empty() {
             self.ledger.forget_before(horizons);
+            self.state.forgotten_until = horizons;
         }
     }
 

@@ -88,6 +88,13 @@ pub struct PairState {
     /// system's own time (`R15`, `R36`).
     #[serde(skip_serializing_if = "is_default")]
     pub read_until: Sides<Sides<Option<DateTime<Utc>>>>,
+    /// Up to when the ledger was forgotten, in each system's own time (`R14`): everything before was carried, and no listing goes back to it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub forgotten_until: Sides<Option<DateTime<Utc>>>,
+    /// A system's clock was set back, and copies are recognised by their text until the next complete sync (`R36`): what stands on the
+    /// cases is known all the same.
+    #[serde(skip_serializing_if = "is_default")]
+    pub looks_again: bool,
     /// Priority that both sides have been seen to hold: the base of the three-way merge (`R18`, `R30`).
     #[serde(skip_serializing_if = "is_default")]
     pub agreed_priority: Option<Priority>,
@@ -95,6 +102,9 @@ pub struct PairState {
     /// (`R19`, `R30`). `None`: never seen.
     #[serde(skip_serializing_if = "is_default")]
     pub agreed_closed: Option<bool>,
+    /// Priority that was written to a side and that it was not yet read with: once it is, both sides have held it (`R30`).
+    #[serde(skip_serializing_if = "is_default")]
+    pub told_priority: Sides<Option<Priority>>,
     /// Priority that a side refused to hold (`R30`): not set again until another is to be set.
     #[serde(skip_serializing_if = "is_default")]
     pub unheld_priority: Sides<Option<Priority>>,

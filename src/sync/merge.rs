@@ -7,6 +7,8 @@ use crate::entities::{Priority, PriorityReading, Side, Sides};
 pub struct Priorities<'a> {
     /// Value that both sides have been seen to hold; `None` if there is none yet.
     pub base: Option<Priority>,
+    /// Value that was written to each side, and that it was not yet read with.
+    pub told: Sides<Option<Priority>>,
     /// Value that each side refused to hold.
     pub unheld: Sides<Option<Priority>>,
     /// What Google's case says.
@@ -36,10 +38,10 @@ impl PriorityMerge {
 /// side that differs from the base has changed; if both have, or if there is no base, the more urgent one wins on both.
 ///
 /// A side without a priority, or with one that is not understood, decides nothing; and nothing is written to Google's for it. What
-/// was set is no base until both sides have been read with it (`R30`).
+/// was set is no base until the side that it was written to has been read with it; then both sides have held it (`R30`).
 #[must_use]
 pub fn merge_priority(source: Side, priorities: Priorities<'_>) -> PriorityMerge {
-    let Priorities { base, unheld, google, company } = priorities;
+    let Priorities { base, told, unheld, google, company } = priorities;
     let (google_set, company_set) = match (google, company) {
         (_, PriorityReading::Unknown(word)) => {
             return PriorityMerge::warning(
@@ -74,23 +76,25 @@ pub fn merge_priority(source: Side, priorities: Priorities<'_>) -> PriorityMerge
             ..PriorityMerge::default()
         };
     };
+    let sets = Sides { google: google_set, company: company_set };
     if base.is_some_and(|base| google_set.and(company_set).contains(base)) {
         return PriorityMerge::default();
     }
     if let Some(shared) = google_set.and(company_set).most_urgent() {
         return PriorityMerge { agree: Some(shared), ..PriorityMerge::default() };
     }
+    // The other side held it when it was written, and has changed since.
+    let held = |side: Side| told[side].filter(|told| sets[side].contains(*told));
+    let held = held(source).or_else(|| held(source.other()));
+    let base = held.or(base);
     let changed = |side: Side| {
-        let set = match side {
-            Side::Google => google_set,
-            Side::Company => company_set,
-        };
+        let set = sets[side];
         if base.is_none_or(|base| !set.contains(base)) { set.most_urgent() } else { None }
     };
     let winner = match (changed(source), changed(source.other())) {
         (Some(ours), Some(theirs)) => ours.min(theirs),
         (Some(ours), None) => ours,
-        (None, _) => return PriorityMerge::default(),
+        (None, _) => return PriorityMerge { agree: held, ..PriorityMerge::default() },
     };
     let holds = |side: Side| match side {
         Side::Google => google_set.contains(winner),
@@ -101,7 +105,7 @@ pub fn merge_priority(source: Side, priorities: Priorities<'_>) -> PriorityMerge
         .filter(|side| !holds(*side) && unheld[*side] != Some(winner))
         .map(|side| (side, winner))
         .collect();
-    PriorityMerge { set, ..PriorityMerge::default() }
+    PriorityMerge { set, agree: held, ..PriorityMerge::default() }
 }
 
 #[cfg(test)]
@@ -126,7 +130,26 @@ mod tests {
         google: &PriorityReading,
         company: &PriorityReading,
     ) -> PriorityMerge {
-        merge_priority(source, Priorities { base, unheld: Sides::default(), google, company })
+        let (told, unheld) = (Sides::default(), Sides::default());
+        merge_priority(source, Priorities { base, told, unheld, google, company })
+    }
+
+    #[test]
+    fn what_a_side_was_told_is_the_base_once_it_holds_it() {
+        let (p0, p3) = (known(&[P0]), known(&[P3]));
+        let unheld = Sides::default();
+        let merge = |source: Side, told: Sides<Option<Priority>>, google, company| {
+            let merged = merge_priority(source, Priorities { base: Some(P0), told, unheld, google, company });
+            (merged.set, merged.agree)
+        };
+        let told = Sides { google: Some(P3), company: None };
+        // The company's P3 was carried to Google; then the company's was set back. Google's is nobody's choice.
+        assert_eq!(merge(Company, told, &p3, &p0), (vec![(Google, P0)], Some(P3)));
+        assert_eq!(merge(Google, told, &p3, &p0), (Vec::new(), Some(P3)));
+        // It was written, and did not arrive.
+        assert_eq!(merge(Company, told, &p0, &p3), (vec![(Google, P3)], None));
+        // Without that, it is Google's own.
+        assert_eq!(merge(Google, Sides::default(), &p3, &p0), (vec![(Company, P3)], None));
     }
 
     #[test]
@@ -181,8 +204,11 @@ mod tests {
         ] {
             for source in Side::BOTH {
                 let (google, company) = (known(&[google]), known(&[P2]));
-                let merged =
-                    merge_priority(source, Priorities { base, unheld, google: &google, company: &company });
+                let told = Sides::default();
+                let merged = merge_priority(
+                    source,
+                    Priorities { base, told, unheld, google: &google, company: &company },
+                );
                 let expected = if source == Google || base.is_none() { set } else { &[] };
                 assert_eq!(
                     (merged.set.as_slice(), merged.agree),

@@ -444,7 +444,18 @@ impl<'a> Planner<'a> {
                 let closed = |side: Side| self.pair.snapshot(side).case.closed;
                 !closed(pending.side) && closed(pending.side.other())
             }
-            Source::Description { .. } | Source::Notice(_) => true,
+            // Said again by whoever said it, if there still is a reason to.
+            Source::Notice(
+                Notice::CounterpartGone
+                | Notice::CounterpartBack
+                | Notice::Merged
+                | Notice::GivenUp
+                | Notice::ReadOnly
+                | Notice::Conflict,
+            ) => false,
+            Source::Notice(Notice::LeftOpen) => self.pair.company.case.closed,
+            Source::Description { .. }
+            | Source::Notice(Notice::NowSyncing | Notice::Outage | Notice::Resumed) => true,
         };
         !exists && self.pair.clocks.now >= pending.attempted_at + self.facts[pending.side].write_settles
     }
@@ -465,7 +476,11 @@ impl<'a> Planner<'a> {
             let is_copy = candidate.by_connector == Some(true)
                 || match original {
                     Some(original) => {
-                        texts::is_piece_of(copied.text, &texts::carried(&original.body, self.facts[side]))
+                        texts::is_explanation(copied.text)
+                            || texts::is_piece_of(
+                                copied.text,
+                                &texts::carried(&original.body, self.facts[side]),
+                            )
                     }
                     None => {
                         let mapped_at = self.pair.mapping.created_at - CLOCKS_APART;
@@ -581,6 +596,7 @@ impl<'a> Planner<'a> {
             let state = &self.pair.mapping.state;
             let priorities = Priorities {
                 base: state.agreed_priority,
+                told: state.told_priority,
                 unheld: state.unheld_priority,
                 google: &self.pair.google.case.priority,
                 company: &self.pair.company.case.priority,
@@ -588,8 +604,8 @@ impl<'a> Planner<'a> {
             let merged = merge_priority(source, priorities);
             self.plan.warnings.extend(merged.warning);
             let set = merged.set.into_iter().map(|(side, priority)| Action::SetPriority { side, priority });
-            self.plan.actions.extend(set);
             self.plan.actions.extend(merged.agree.map(Action::AgreeOnPriority));
+            self.plan.actions.extend(set);
         }
         if !reopen_first {
             self.plan.actions.extend(status.reopen);

@@ -57,6 +57,13 @@ impl Clocks {
         self.in_time_of(side, self.now)
     }
 
+    /// The same moment, with the earlier reading of each system's clock: one that jumps shows in the newer answers first (`R36`).
+    #[must_use]
+    pub fn or_earlier(self, other: Self) -> Self {
+        let earlier = |side: Side| self.skew[side].min(other.skew[side]);
+        Self { skew: Sides { google: earlier(Side::Google), company: earlier(Side::Company) }, ..self }
+    }
+
     /// A time by our clock as the system's clock has it. A time out of the calendar stays as it is.
     #[must_use]
     pub fn in_time_of(&self, side: Side, ours: DateTime<Utc>) -> DateTime<Utc> {
@@ -65,7 +72,8 @@ impl Clocks {
 }
 
 /// Beginning of each system's listing, in its own time: the *earlier* of the times up to which it was read for either side, less its
-/// window (`R15`); `None`: the beginning of the case. Never later than that system's now, less the window (`R36`).
+/// window (`R15`); `None`: the beginning of the case. Never later than that system's now, less the window (`R36`), and never before what
+/// the ledger has forgotten (`R14`).
 ///
 /// The effective stamps do not count: a poll vouches for what it saw, and an unflagged case is not seen.
 #[must_use]
@@ -81,7 +89,11 @@ pub fn horizons(
             Some(mapping.state.read_until[side][system].unwrap_or_else(|| clocks.in_time_of(system, ours)))
         };
         let earlier = read_until(Side::Google)?.min(read_until(Side::Company)?);
-        earlier.min(clocks.of(system)).checked_sub_signed(windows[system])
+        if earlier == DateTime::UNIX_EPOCH {
+            return None;
+        }
+        let horizon = earlier.min(clocks.of(system)).checked_sub_signed(windows[system])?;
+        Some(mapping.state.forgotten_until[system].map_or(horizon, |until| until.max(horizon)))
     };
     Sides { google: horizon(Side::Google), company: horizon(Side::Company) }
 }
@@ -111,6 +123,7 @@ mod tests {
             let mut mapping = CaseMapping::first_seen(FirstSeen::Google(name), None, None, at(0));
             mapping.google_updates_synced_at = google.map(at);
             mapping.company_updates_synced_at = company.map(at);
+            mapping.state.read_until = Sides::default();
             let expected = expected.map_or(Sides::default(), |(google, company)| Sides {
                 google: Some(at(google)),
                 company: Some(at(company)),
@@ -130,7 +143,11 @@ mod tests {
         let mut mapping = CaseMapping::first_seen(FirstSeen::Google(name), None, None, at(0));
         let skew = Sides { google: Duration::minutes(-6), company: Duration::minutes(15) };
         let clocks = |now| Clocks { now: at(now), skew };
+        // Nothing was read yet.
+        mapping.google_updates_synced_at = Some(at(100));
+        assert_eq!(horizons(&mapping, windows, clocks(200)), Sides::default());
         // A record of version 0.1: our stamps, turned into each system's time.
+        mapping.state.read_until = Sides::default();
         mapping.google_updates_synced_at = Some(at(100));
         mapping.company_updates_synced_at = Some(at(120));
         let expected = Sides { google: Some(at(100 - 6 - 30)), company: Some(at(100 + 15 - 5)) };
@@ -146,6 +163,25 @@ mod tests {
         // A time that has not come yet was written by a clock that was ahead.
         let expected = Sides { google: Some(at(110 - 6 - 30)), company: Some(at(110 + 15 - 5)) };
         assert_eq!(horizons(&mapping, windows, clocks(110)), expected);
+    }
+
+    #[test]
+    fn no_listing_goes_back_to_what_the_ledger_has_forgotten() {
+        let windows = Sides { google: Duration::minutes(30), company: Duration::minutes(5) };
+        let name = GoogleCaseName::parse("organizations/1/cases/2").unwrap();
+        let mut mapping = CaseMapping::first_seen(FirstSeen::Google(name), None, None, at(0));
+        let zero = Sides { google: Duration::zero(), company: Duration::zero() };
+        let clocks =
+            |google: i64| Clocks { now: at(200), skew: Sides { google: Duration::seconds(google), ..zero } };
+        for side in Side::BOTH {
+            mapping.carried(side, at(200), Sides { google: at(200), company: at(200) });
+        }
+        mapping.forget_before(horizons(&mapping, windows, clocks(0)));
+        // The clock is measured anew with every answer, and never twice to the same second.
+        for google in [-20, 0, 20] {
+            let expected = Sides { google: Some(at(170)), company: Some(at(195)) };
+            assert_eq!(horizons(&mapping, windows, clocks(google)), expected, "{google}");
+        }
     }
 
     #[test]

@@ -37,6 +37,8 @@ const MERGED_ON_END: &str = ", which this case syncs with from now on.";
 const MERGED_UNFLAGGED_END: &str =
     ", which is not flagged for synchronisation: nothing is carried until it is.";
 const MERGED_AWAY_END: &str = ", which has a Google case of its own.";
+const NOT_COPIED: &str = "This comment could not be copied: ";
+const FOUND_IN: &str = ". It can be found in ";
 /// How much of a reason stands in a comment, in characters.
 const REASON_ROOM: usize = 500;
 /// Units of time with their lengths in seconds.
@@ -192,11 +194,18 @@ pub fn comment_refused(
     let room = TextLimit { max: AUTHOR_ROOM, ..target.comment_limit };
     let author = cut_to(&self::author(author), room);
     format!(
-        "[{} Comment {comment_id} by {author}]\nThis comment could not be copied: {}. It can be found in {}.",
+        "[{} Comment {comment_id} by {author}]\n{NOT_COPIED}{}{FOUND_IN}{}.",
         side_name(from),
         reason_of(reason),
         case_name(from, case),
     )
+}
+
+/// Whether what stands under the header of a copy is the end of a [`comment_refused`].
+#[must_use]
+pub fn is_explanation(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with(NOT_COPIED) && text.contains(FOUND_IN) && !text.contains('\n')
 }
 
 /// Which of the connector's notices a comment is, by its whole text; for recovery only (`R13`).

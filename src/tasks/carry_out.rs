@@ -136,7 +136,8 @@ impl<'a> Session<'a> {
     pub(super) fn new(deps: &'a Deps, mapping: CaseMapping, started: DateTime<Utc>, holder: &'a str) -> Self {
         let waited = mapping.waiting;
         let mut mapping = mapping;
-        mapping.bring_back(started, deps.settings.lease);
+        // By the time now: what others began since this task did lies in the future of its beginning.
+        mapping.bring_back(deps.clock.now(), deps.settings.lease);
         if let Some(lease) = mapping.lease.as_ref().filter(|lease| lease.holder != holder) {
             // Whoever held it died, and sent nothing after it expired.
             let last = lease.expires_at.min(started);
@@ -546,19 +547,23 @@ impl<'a> Session<'a> {
             }
             Action::SetPriority { side, priority } => {
                 let id = self.case_id(*side)?;
-                self.deps.systems[*side].set_priority(&id, *priority).await?;
-                self.note("priority", *side, Some(priority.to_string()), None);
-                // What was told to a side is no base (R30); how urgent the case is, it tells all the same.
+                // Saved first, so that it is known for the connector's own if no answer comes. What was told to a side is no base before
+                // the side was read with it (R30); how urgent the case is, it tells all the same.
                 self.save(|mapping| {
                     mapping.priority = Some(*priority);
+                    mapping.state.told_priority[*side] = Some(*priority);
+                    mapping.state.told_priority[side.other()] = None;
                     mapping.state.unheld_priority[*side] = None;
                 })
                 .await?;
+                self.deps.systems[*side].set_priority(&id, *priority).await?;
+                self.note("priority", *side, Some(priority.to_string()), None);
             }
             Action::AgreeOnPriority(priority) => {
                 self.save(|mapping| {
                     mapping.priority = Some(*priority);
                     mapping.state.agreed_priority = Some(*priority);
+                    mapping.state.told_priority = Sides::default();
                     mapping.state.unheld_priority = Sides::default();
                 })
                 .await?;

@@ -48,6 +48,9 @@ async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
         if mapping.waiting[side].is_some() {
             return false;
         }
+        if deps.clock_doubt(side).is_some() {
+            return false;
+        }
         let Some(id) = mapping.case_id(side) else { continue };
         let case = match deps.systems[side].get(id).await {
             Ok(Some(case)) => case,

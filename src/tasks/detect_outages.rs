@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use super::carry_out::{key_of, outcomes};
 use super::{Deps, Outcome, TaskKind, TaskReport, poll};
 use crate::cases::{ApiError, ApiErrorKind, NewComment};
-use crate::entities::{CaseMapping, Entry, Global, ItemKind, Notice, Pending, Side, Source};
+use crate::entities::{
+    CaseMapping, Entry, Global, ItemKind, Notice, Pending, Refusable, Refusal, Side, Source,
+};
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts;
 
@@ -152,7 +154,8 @@ async fn examine(
     if mapping.paused || mapping.gone.is_some() {
         return;
     }
-    let mapping = match brought_back(deps, mapping, now).await {
+    // By the time now: what others began since this task did lies in the future of its beginning.
+    let mapping = match brought_back(deps, mapping, deps.clock.now()).await {
         Ok(mapping) => mapping,
         Err(error) => {
             findings.failures.push(error.to_string());
@@ -286,6 +289,14 @@ async fn tell(
 ) -> Result<bool, TellError> {
     let system = &deps.systems[side];
     let case = mapping.case_id(side).unwrap_or_default();
+    // Its own sync tries that once a day (R33); and what was refused for good is said again tomorrow.
+    let refusable = Refusable::Item(Source::Notice(notice));
+    let refused = mapping.state.refusal(side, &refusable);
+    if mapping.state.read_only[side].is_some()
+        || refused.is_some_and(|refusal| deps.clock.now() - refusal.tried_at < Duration::days(1))
+    {
+        return Ok(false);
+    }
     // The flag as well: when it was looked at, the company may not have answered (R20).
     let takes_it = system
         .get(case)
@@ -327,6 +338,30 @@ async fn tell(
             settle(deps, claimed, &claim, Some(entry)).await?;
             Ok(true)
         }
+        Err(error) if error.is_for_good() => {
+            tracing::warn!(
+                case.google_name = mapping.case_id(Side::Google),
+                case.company_id = mapping.case_id(Side::Company),
+                "the {side} case does not take a notice: {error}"
+            );
+            let refusal = Refusal {
+                side,
+                what: refusable,
+                since: now,
+                tries: 1,
+                tried_at: now,
+                reason: error.to_string(),
+                given_up: false,
+            };
+            modify(deps.store.as_ref(), claimed, |mapping| {
+                mapping.pending.retain(|pending| *pending != claim);
+                mapping.state.refusals.retain(|known| known.side != side || known.what != refusal.what);
+                mapping.state.refusals.push(refusal.clone());
+                true
+            })
+            .await?;
+            Ok(false)
+        }
         Err(error) => {
             if !error.may_have_happened() {
                 settle(deps, claimed, &claim, None).await?;
@@ -358,10 +393,10 @@ async fn settle(
     let unchanged = mapping.clone();
     let settled = modify(deps.store.as_ref(), mapping, |mapping| {
         let before = mapping.clone();
-        mapping.pending.retain(|pending| pending != claim);
         if let Some(entry) = &entry {
             mapping.record(entry.clone());
         }
+        mapping.pending.retain(|pending| pending != claim);
         *mapping != before
     })
     .await?;

@@ -238,6 +238,9 @@ impl TaskSettings {
     }
 }
 
+/// How far the newest answer may be from those before it, until it is asked again what time a system has (`R36`).
+const CLOCK_DOUBT: Duration = Duration::minutes(1);
+
 /// Everything that the tasks work with.
 pub struct Deps {
     /// Time.
@@ -274,6 +277,20 @@ impl Deps {
             now: self.clock.now(),
             skew: Sides { google: skew(Side::Google), company: skew(Side::Company) },
         }
+    }
+
+    /// Why it is not known now what time a system has: its newest answer and those before it do not agree, since its clock or ours was
+    /// set a moment ago. A few answers more decide it (`R36`).
+    fn clock_doubt(&self, side: Side) -> Option<String> {
+        let system = &self.systems[side];
+        let (usual, latest) = (system.clock_skew()?, system.latest_skew()?);
+        ((usual - latest).abs() > CLOCK_DOUBT).then(|| {
+            format!(
+                "the clock of {}, or that of this host, seems to have been set by {} s; its next answers show whether it was",
+                system.capabilities().name,
+                (latest - usual).num_seconds()
+            )
+        })
     }
 
     fn capabilities(&self) -> Sides<&Capabilities> {

@@ -66,6 +66,9 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
         Ok(found) => found,
         Err(error) => return TaskReport::failed(task, error.to_string()),
     };
+    if let Some(doubt) = deps.clock_doubt(side) {
+        return TaskReport::failed(task, doubt);
+    }
     let shown =
         Shown { found: !sweep.cases.is_empty() || !sweep.skipped.is_empty(), identified: sweep.identified };
     let mut memory = global.memory[side].clone();

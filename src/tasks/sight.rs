@@ -64,7 +64,9 @@ impl Look {
         let sweeps_day = sweeps_all || is_due(memory.swept_day_at, SWEEP_DAY_EVERY);
         let mut since = recent;
         if sweeps_day {
-            since = since.min(minus(theirs, Duration::days(1)));
+            // After a pause, from before the last sweep: what was hidden then, no other will find.
+            let swept = memory.swept_day_at.map_or(theirs, |at| plus(at, skew).min(theirs));
+            since = since.min(minus(swept, Duration::days(1)));
         }
         if sweeps_all {
             since = since.min(minus(theirs, max_case_age));
@@ -209,7 +211,8 @@ pub(super) async fn prove(
     if sees {
         memory.seen_at = Some(now);
     }
-    Ok(sees || shown.found)
+    // A proof that was asked for since an answer was doubtful says nothing about that answer: the next one is believed.
+    Ok((sees && !must) || shown.found)
 }
 
 /// Chooses an open linked case as a canary, where no poll has found one yet.

@@ -9,10 +9,10 @@ use super::admission::{
 };
 use super::carry_out::{Session, SyncError, outcomes};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, poll};
-use crate::cases::{Case, Closing, Found, markers};
+use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Found, markers};
 use crate::entities::{
-    CaseMapping, CompanyCaseId, Conflict, FirstSeen, GoogleCaseName, ItemKind, MappingId, Missing, Notice,
-    PairState, PendingCreation, Refusable, Refusal, Side, Sides, Source, Waiting,
+    CaseMapping, CompanyCaseId, Conflict, Entry, FirstSeen, GoogleCaseName, ItemKind, MappingId, Missing,
+    Notice, PairState, PendingCreation, Refusable, Refusal, Side, Sides, Source, Waiting,
 };
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts::Merged;
@@ -289,9 +289,17 @@ async fn compare_and_carry(
     let deps = session.deps;
     let source = request.side();
     let target = source.other();
+    if let Some(doubt) = Side::BOTH.into_iter().find_map(|side| deps.clock_doubt(side)) {
+        return Err(SyncError::Failed(doubt));
+    }
     // Before anything is read: what had settled by then is certain to be seen, if it happened (R13).
     let clocks = deps.clocks();
-    let horizons = horizons(&session.mapping, deps.settings.windows, clocks);
+    let mut horizons = horizons(&session.mapping, deps.settings.windows, clocks);
+    look_again_if_set(&mut session.mapping, horizons, Sides { google: &google, company: &company }, clocks);
+    if session.mapping.recovering {
+        // Copies are recognised by their text, so all texts have to be there.
+        horizons = Sides::default();
+    }
     let (google, company) = tokio::try_join!(
         read(deps, Side::Google, google, horizons.google),
         read(deps, Side::Company, company, horizons.company),
@@ -336,13 +344,16 @@ async fn compare_and_carry(
             on_ours = Left::Held;
         }
     }
+    let clocks = clocks.or_earlier(deps.clocks());
     let settled = |side: Side, case: &Case| {
         // A time to the second, or the minute, may stand for a change that came after the reading (R15): it is not the
         // mark of what was carried, and the next poll that sees it counts it as news.
         let resolution = deps.capabilities()[side].time_resolution;
         let started = clocks.in_time_of(side, session.started);
-        // Not added to what a system says, which may be the last time of the calendar.
-        let over = |at: &DateTime<Utc>| *at <= started - resolution - CLOCKS_APART;
+        // Not added to what a system says, which may be the last time of the calendar. One that lies in the future was written by a
+        // clock that was ahead, and no change that is still to come has it again (R36).
+        let apart = resolution + CLOCKS_APART;
+        let over = |at: &DateTime<Utc>| *at <= started - apart || *at > started + apart;
         case.updated_at.filter(|at| resolution < PRECISE || over(at))
     };
     seen.updated_at =
@@ -368,6 +379,37 @@ async fn compare_and_carry(
         queued.map_err(|error| SyncError::Failed(error.to_string()))?;
     }
     Ok(Done::Carried)
+}
+
+/// Prepares for a system whose clock was set while the pair was not looked at: what was written by the other time looks older than what was
+/// carried and forgotten. So all of both cases is read, and copies are recognised by their text (`R14`, `R36`). It shows in times that were
+/// read and have not come yet, and in a change that lies before what a listing would go back to.
+fn look_again_if_set(
+    mapping: &mut CaseMapping,
+    horizons: Sides<Option<DateTime<Utc>>>,
+    cases: Sides<&Case>,
+    clocks: Clocks,
+) {
+    for side in Side::BOTH {
+        let latest = clocks.of(side) + CLOCKS_APART;
+        let updated_at = cases[side].updated_at.filter(|at| mapping.carried_updated_at[side] != Some(*at));
+        let mut was_set = updated_at.is_some_and(|at| horizons[side].is_some_and(|horizon| at < horizon));
+        let state = &mut mapping.state;
+        was_set |= state.forgotten_until[side].is_some_and(|until| until > latest);
+        for read_for in Side::BOTH {
+            let read_until = &mut state.read_until[read_for][side];
+            if read_until.is_some_and(|until| until > latest) {
+                was_set = true;
+                // From the beginning, until a sync has carried everything.
+                *read_until = Some(DateTime::UNIX_EPOCH);
+            }
+        }
+        if was_set {
+            state.forgotten_until[side] = None;
+            state.looks_again |= !mapping.recovering;
+            mapping.recovering = true;
+        }
+    }
 }
 
 /// State of both sides as a complete sync has read it.
@@ -500,7 +542,7 @@ async fn finish(
     clocks: Clocks,
 ) -> Result<(), SyncError> {
     let (waited, started) = (session.waited, session.started);
-    let windows = session.deps.settings.windows;
+    let (windows, lease) = (session.deps.settings.windows, session.deps.settings.lease);
     let sides: Vec<Side> = Side::BOTH.into_iter().filter(|side| left[*side] != Left::News).collect();
     let current = &session.mapping;
     let found: Vec<Side> = Side::BOTH
@@ -548,10 +590,14 @@ async fn finish(
                     |refusal: &Refusal| matches!(refusal.what, Refusable::Close | Refusable::Reopen);
                 mapping.state.refusals.retain(|refusal| !of_status(refusal));
             }
+            if mapping.lease_is_free(started, lease) {
+                mapping.lease = None;
+            }
             mapping.state.scope = seen.scope.clone();
             mapping.state.warned = seen.warned.clone();
             mapping.state.missing = Sides::default();
             mapping.recovering = false;
+            mapping.state.looks_again = false;
             mapping.last_error = None;
             let reached = horizons(mapping, windows, clocks);
             mapping.forget_before(reached);
@@ -579,6 +625,16 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
                 "creating the counterpart timed out at {}; searching for it until {} before trying again",
                 earlier.attempted_at.format("%H:%M:%S"),
                 visible_by.format("%H:%M:%S"),
+            )));
+        }
+        // Nor is it tried again while a system that shows nothing may hide what the earlier try left (R26).
+        let doubt = deps.store.global().await?.memory[target].doubt.is_some();
+        if doubt || system.any_case(None).await?.is_none() {
+            return Err(SyncError::Failed(format!(
+                "creating the counterpart timed out at {}, and {} does not show now whether it was created: it is not tried \
+                 again before other cases are shown",
+                earlier.attempted_at.format("%H:%M:%S"),
+                capabilities.name,
             )));
         }
     }
@@ -860,7 +916,6 @@ async fn end(
             mapping.gone = Some(side);
             mapping.resolved_at.get_or_insert(now);
             mapping.waiting = Sides::default();
-            mapping.pending.retain(|pending| !matches!(pending.source, Source::Notice(_)));
             mapping.pending_creation = None;
             mapping.pending_status = None;
             mapping.last_error = None;
@@ -884,10 +939,20 @@ async fn tell_if_possible(
     if !takes_it {
         return Ok(false);
     }
-    if !told_without_answer(session, side, &case, &Source::Notice(notice)).await? {
-        session.notice(side, notice, body).await?;
+    if told_without_answer(session, side, &case, notice).await? {
+        return Ok(true);
     }
-    Ok(true)
+    match session.notice(side, notice, body).await {
+        Ok(()) => Ok(true),
+        // A case that takes nothing any more cannot be told, and nothing waits for that (R33).
+        Err(SyncError::Api(error)) if is_refused(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a case that was read just now refuses a notice for good; one that is not found any more is another matter.
+fn is_refused(error: &ApiError) -> bool {
+    error.is_for_good() && error.kind != ApiErrorKind::NotFound
 }
 
 /// Both cases exist again: somebody restored one of them, or a right that was missing (`R28`). What was written in between is carried by
@@ -896,14 +961,9 @@ async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
     let Some(side) = session.mapping.gone else { return Ok(()) };
     session.take_lease().await?;
     let other = side.other();
-    let under_way = session
-        .mapping
-        .pending
-        .iter()
-        .any(|pending| pending.source == Source::Notice(Notice::CounterpartBack));
-    if session.mapping.state.gone_told && !under_way {
+    if session.mapping.state.gone_told {
         let body = texts::back(other, &session.name_for_other_side(side));
-        session.notice(other, Notice::CounterpartBack, body).await?;
+        tell_if_possible(session, other, Notice::CounterpartBack, body).await?;
     }
     let now = session.started;
     let waited = &mut Sides::default();
@@ -916,7 +976,9 @@ async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
             }
             *waited = mapping.waiting;
             mapping.gone = None;
-            mapping.resolved_at = None;
+            if mapping.state.agreed_closed != Some(true) {
+                mapping.resolved_at = None;
+            }
             mapping.state.gone_told = false;
             mapping.state.merged_into = None;
             mapping.state.missing = Sides::default();
@@ -1030,9 +1092,13 @@ async fn conflicting(
         }
     };
     session.take_lease().await?;
-    if !conflict.told {
-        let body = texts::conflict(&reason);
-        tell_if_possible(session, Side::Company, Notice::Conflict, body).await?;
+    let case = ours.id.as_str();
+    if !conflict.told && !told_without_answer(session, Side::Company, case, Notice::Conflict).await? {
+        match session.notice(Side::Company, Notice::Conflict, texts::conflict(&reason)).await {
+            Ok(()) => {}
+            Err(SyncError::Api(error)) if is_refused(&error) => {}
+            Err(error) => return Err(error),
+        }
     }
     let waited = session.waited[Side::Company];
     session
@@ -1051,21 +1117,32 @@ async fn conflicting(
     Ok(Some(Done::Conflict(reason)))
 }
 
-/// Whether a notice whose answer was lost stands on the case after all (`R13`).
+/// Whether a notice whose answer was lost stands on the case after all (`R13`): then that is recorded, since the pair may go on some
+/// day.
 async fn told_without_answer(
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     side: Side,
     case: &str,
-    source: &Source,
+    notice: Notice,
 ) -> Result<bool, SyncError> {
-    let Some(pending) =
-        session.mapping.pending.iter().find(|pending| pending.side == side && pending.source == *source)
-    else {
-        return Ok(false);
-    };
+    let source = Source::Notice(notice);
+    let pending =
+        session.mapping.pending.iter().find(|pending| pending.side == side && pending.source == source);
+    let Some(pending) = pending.cloned() else { return Ok(false) };
     let system = &session.deps.systems[side];
-    let found = outcomes(system.as_ref(), case, pending, None).await?;
-    if found.iter().any(|comment| !session.mapping.ledger.wrote(side, ItemKind::Comment, &comment.id)) {
+    let found = outcomes(system.as_ref(), case, &pending, None).await?;
+    let is_known = |id: &str| session.mapping.ledger.wrote(side, ItemKind::Comment, id);
+    if let Some(comment) = found.iter().find(|comment| !is_known(&comment.id)) {
+        let entry = Entry {
+            side,
+            kind: ItemKind::Comment,
+            id: comment.id.clone(),
+            source,
+            source_at: None,
+            written_at: comment.created_at,
+            parts: None,
+        };
+        session.save(|mapping| mapping.record(entry.clone())).await?;
         return Ok(true);
     }
     if session.deps.clock.now() < pending.attempted_at + system.capabilities().write_settles {

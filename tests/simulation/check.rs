@@ -2,17 +2,19 @@
 //!
 //! Knows the contract's texts on its own, not from the core: a marker that changed by accident is a violation.
 
-use casebridge::cases::NewCase;
-use casebridge::entities::{CaseMapping, ItemKind, Priority, Sides};
+use casebridge::cases::{Closing, ClosingSet, NewCase};
+use casebridge::entities::{CaseMapping, ItemKind, Priority, PriorityReading, Sides};
 use casebridge::sync::{Clocks, horizons};
 use chrono::{DateTime, Duration, Utc};
 
 use crate::generate::DAY;
-use crate::history::{Company, Google, Ms, Side};
-use crate::model::{Card, File, Note, Writer, key, pick, stamp, stored_under_other_name, takes};
+use crate::history::{Blur, Company, Google, Ms, Refused, Side};
+use crate::model::{
+    Card, File, HOME, Note, Writer, address_of, key, name_of, pick, reading, stored_under_other_name, takes,
+};
 use crate::people::SECRET;
 use crate::run::WINDOWS;
-use crate::world::{World, real};
+use crate::world::{NEVER, World, real};
 
 /// How long after its flag was taken away something may still be written that was under way: a task's deadline and what
 /// a write may take to arrive.
@@ -40,13 +42,21 @@ fn other_name(side: Side) -> &'static str {
 /// Reads `[Google Comment 3 by Ada (2/3)]` and the like as they arrive on `side`.
 fn meaning(side: Side, body: &str) -> Option<Meaning<'_>> {
     let notices = [
-        ("syncing", "This case is now syncing with Company Case: "),
-        ("outage", "This case has not synced properly in "),
-        ("resumed", "Syncing has resumed."),
-        ("cannot reopen", "This case was reopened, but "),
-        ("gone", "This case no longer syncs: "),
+        ("syncing", "This case is now syncing with Company Case: ", ""),
+        ("outage", "This case has not synced properly in ", ""),
+        ("resumed", "Syncing has resumed.", ""),
+        ("cannot reopen", "This case was reopened, but ", ""),
+        ("merged", "This case no longer syncs: ", " was merged into "),
+        ("merged", "Company Case ", " was merged into "),
+        ("left open", "Company Case ", " without being solved ("),
+        ("gone", "This case no longer syncs: ", ""),
+        ("back", "This case syncs again: ", ""),
+        ("conflict", "This case is not synchronised with Google: ", ""),
+        ("given up", "This case could not be kept in step: ", ""),
+        ("read only", "Nothing that is written here arrives any more: ", ""),
     ];
-    if let Some((name, _)) = notices.iter().find(|(_, start)| body.starts_with(start)) {
+    let is = |start: &str, middle: &str| body.starts_with(start) && body.contains(middle);
+    if let Some((name, ..)) = notices.iter().find(|(_, start, middle)| is(start, middle)) {
         return Some(Meaning::Notice(name));
     }
     let (header, text) = body.split_once('\n')?;
@@ -64,6 +74,15 @@ fn meaning(side: Side, body: &str) -> Option<Meaning<'_>> {
         return Some(Meaning::Attachment { id: rest.split_once(" by ")?.0.parse().ok()? });
     }
     header.starts_with(" Description").then_some(Meaning::Description { part, parts })
+}
+
+/// A company case as texts at Google name it (R31).
+fn company_name(world: &World, id: &str) -> String {
+    if world.setting.company.addresses {
+        format!("{id} ({}, {})", name_of(id), address_of(id))
+    } else {
+        format!("{id} ({HOME})")
+    }
 }
 
 /// The case across, as the store or the case itself has it.
@@ -110,9 +129,16 @@ pub(crate) fn created(world: &mut World, side: Side, new: &NewCase) {
         source.description.clone(),
     );
     let changed = source.flag_changed;
+    if source.foreign == Some(true) {
+        world.violate(format!(
+            "a counterpart of {}, which mirrors a case of another desk (R31)",
+            new.counterpart
+        ));
+    }
     if world.systems[from].card(&source_id).is_some_and(|card| card.is_clone) {
-        world
-            .violate(format!("a counterpart of {source_id}, which claims one that belongs to another (R10)"));
+        world.violate(format!(
+            "a counterpart of {source_id}, which claims one that belongs to another (R10, R38)"
+        ));
     }
     if by == Writer::Connector {
         world.violate(format!("a counterpart of {source_id}, which is a counterpart itself (R10)"));
@@ -145,11 +171,11 @@ pub(crate) fn created(world: &mut World, side: Side, new: &NewCase) {
         world.violate(format!("the title of {source_id} arrives as {:?}", new.title));
     }
     let header = match side {
-        Google => format!("CONTENT MIRRORED FROM COMPANY CASE {source_id}:\n"),
+        Google => format!("CONTENT MIRRORED FROM COMPANY CASE {}:\n", company_name(world, &source_id)),
         Company => "CONTENT MIRRORED FROM GOOGLE SUPPORT:\n".to_owned(),
     };
     let Some(text) = new.description.strip_prefix(&header) else {
-        world.violate(format!("the description for {source_id} does not begin with its header"));
+        world.violate(format!("the description for {source_id} does not begin with its header (R31)"));
         return;
     };
     if !same(&description, text, true) {
@@ -187,7 +213,7 @@ pub(crate) fn commented(world: &mut World, side: Side, id: &str, body: &str) {
         return;
     };
     if let Meaning::Notice(notice) = meaning {
-        noticed(world, side, id, notice);
+        noticed(world, side, id, notice, body);
         return;
     }
     check_flag(world, side, id, "something is carried");
@@ -202,8 +228,13 @@ pub(crate) fn commented(world: &mut World, side: Side, id: &str, body: &str) {
         Meaning::Attachment { id: source } => {
             let file = world.systems[from].card(&other);
             let file = file.and_then(|card| card.files.iter().find(|file| file.id == source));
-            if file.is_some_and(|file| takes(&file.name, &file.content)) {
-                world.violate(format!("file {source} is explained, though it could be copied (R17)"));
+            let refused = file.and_then(|file| file.refusals);
+            let tally = world.systems[side].card(id).map(|card| &card.tally.refusals);
+            let there = tally.and_then(|tally| tally.get(&format!("file {source}")).copied());
+            let both = refused.into_iter().chain(there);
+            let refused = both.reduce(|one, other| (one.0.min(other.0), one.1 + other.1));
+            if file.is_some_and(|file| takes(&file.name, &file.content)) && !is_for_good(world, refused) {
+                world.violate(format!("file {source} is explained, though it could be copied (R17, R33)"));
             }
             world.seen.count("connector", "explains a file");
             copied_file(world, side, id, &other, source);
@@ -228,6 +259,12 @@ fn squeezed(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_whitespace() && !c.is_control() && !('\u{2400}'..='\u{2421}').contains(c))
         .collect()
+}
+
+/// Whether what was refused since then, so often, may be given up (R33).
+fn is_for_good(world: &World, refused: Option<(Ms, u32)>) -> bool {
+    let after = world.setting.give_up_after * 60_000 - 60_000;
+    refused.is_some_and(|(since, tries)| tries >= 3 && (world.now - since >= after || world.host_was_set))
 }
 
 /// Notes that something was copied; it must not have been before.
@@ -275,6 +312,15 @@ fn copied_comment(
             "the connector's own comment {source} is carried back to {side} case {id} (R14)"
         ));
     }
+    let explained = text.starts_with("This comment could not be copied: ");
+    if explained {
+        let tally = world.systems[side].card(id).map(|card| &card.tally.refusals);
+        let refused = tally.and_then(|tally| tally.get(&format!("comment {source}")).copied());
+        if !is_for_good(world, refused) {
+            world.violate(format!("comment {source} is given up after {refused:?} (R33)"));
+        }
+        world.seen.count("connector", "explains a comment");
+    }
     // The copy of a comment that was edited since is not known by its text, when that is all there is to go by.
     let recovering = world.shelf.of(side, id).is_some_and(|mapping| mapping.recovering);
     let unknown = recovering && !note.earlier.is_empty();
@@ -298,10 +344,13 @@ fn copied_comment(
         card.tally.refused.push(source);
     }
     let first = claim(world, side, id, &format!("comment {source}"), part);
+    // The order is that of the times that the system gives; a pair that goes on with another case begins anew.
+    let unordered = world.clock_was_set[from]
+        || world.systems[Company].cards.values().any(|card| card.merged_into.is_some());
     let Some(card) = world.systems[side].card_mut(id) else { return };
     let tally = &mut card.tally;
-    // What was refused on its own account comes when it can, after what was not.
-    let free = tally.refused.contains(&source);
+    // What was refused on its own account comes when it can, after what was not; and what was not marked as public.
+    let free = tally.refused.contains(&source) || unordered || note.unknowable;
     let out_of_order = !free && (source, part) < tally.newest_source;
     tally.newest_source = tally.newest_source.max((source, part));
     let so_far = tally.texts.entry(source).or_default();
@@ -321,11 +370,12 @@ fn copied_comment(
     let card = world.systems[from].card_mut(other);
     if let Some(note) = card.and_then(|card| card.notes.iter_mut().find(|note| note.id == source)) {
         note.carried |= part == parts;
+        note.given_up |= explained;
         // Read before it was edited, and written after.
         let of_another = !note.earlier.is_empty() && !squeezed(&note.body).starts_with(&squeezed(&so_far));
         note.edited_meanwhile |= part < parts && of_another;
     }
-    if part == parts {
+    if part == parts && !explained {
         let whole = note.bodies().any(|body| same(body, &so_far, false));
         if !whole && !note.edited_meanwhile {
             world.violate(format!("comment {source} arrives as {so_far:?} (R16, R25)"));
@@ -382,16 +432,98 @@ fn confused(world: &World, side: Side, id: &str) -> bool {
             .any(|deleted| card.files.iter().any(|file| namesakes(file, deleted)))
 }
 
-/// A comment was refused.
-pub(crate) fn refused(world: &mut World, side: Side, id: &str, body: &str) {
-    if let Some(Meaning::Comment { id: source, .. }) = meaning(side, body)
-        && let Some(card) = world.systems[side].card_mut(id)
-    {
-        card.tally.refused.push(source);
+/// A comment was refused. What it stands for.
+pub(crate) fn refused(world: &mut World, side: Side, id: &str, body: &str) -> String {
+    match meaning(side, body) {
+        Some(Meaning::Comment { id: source, .. }) => {
+            if let Some(card) = world.systems[side].card_mut(id) {
+                card.tally.refused.push(source);
+            }
+            format!("comment {source}")
+        }
+        Some(Meaning::Attachment { id: source }) => format!("file {source}"),
+        Some(Meaning::Notice(notice)) => format!("notice {notice}"),
+        Some(Meaning::Description { .. }) | None => "description".to_owned(),
     }
 }
 
-fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str) {
+/// A file was refused. What it stands for.
+pub(crate) fn refused_file(world: &World, side: Side, id: &str, content: &[u8]) -> String {
+    let from = across(world, side, id).and_then(|other| world.systems[side.other()].card(&other));
+    let file = from.and_then(|card| card.files.iter().find(|file| file.content == content));
+    file.map_or_else(|| "file".to_owned(), |file| format!("file {}", file.id))
+}
+
+/// Whether the connector cannot have been shown the case for as long as a task takes.
+fn is_hidden(world: &World, side: Side, card: &Card) -> bool {
+    let lately = world.now - grace(world);
+    let hidden = world.hid_until[side].max(world.mute_until[side]);
+    card.deleted.is_some() || card.vanished_until > lately || hidden > lately
+}
+
+/// A notice must not be false.
+fn is_false(world: &World, side: Side, id: &str, notice: &'static str, body: &str) -> Option<&'static str> {
+    let card = world.systems[side].card(id)?;
+    let other = across(world, side, id).and_then(|other| world.systems[side.other()].card(&other));
+    let mapping = world.shelf.of(side, id);
+    let missing = |side: Side| {
+        let since = mapping.and_then(|mapping| mapping.state.missing[side]).map(|missing| missing.since);
+        since.is_some_and(|since| since < world.in_our_time(world.now - grace(world)))
+    };
+    let merged = || world.systems[Company].cards.values().any(|card| card.merged_into.is_some());
+    match notice {
+        "syncing" => {
+            let named = body.strip_prefix("This case is now syncing with Company Case: ")?;
+            let known = other.is_some_and(|other| named == company_name(world, &other.id));
+            (!known).then_some("the case that it names is another, or is not named with its home (R31)")
+        }
+        "outage" if Side::BOTH.into_iter().any(missing) && !world.host_was_set => {
+            Some("a case is missing, of which nobody is to be told (R28)")
+        }
+        "gone" => {
+            let other = other?;
+            let grace = world.setting.missing_grace * 60_000;
+            let since = other.deleted.unwrap_or(Ms::MAX).min(other.vanished_at.unwrap_or(Ms::MAX));
+            // Of a right that was taken it is not known since when; and what vanished twice may have been missing in between.
+            let never = world.hid_until[side.other()].max(world.mute_until[side.other()]) < 0;
+            let known = never && !world.host_was_set;
+            if !is_hidden(world, side.other(), other) {
+                Some("the other case is there (R28)")
+            } else if known && world.now - since < grace {
+                Some("it was too early to say so (R28)")
+            } else {
+                None
+            }
+        }
+        "back" => {
+            let told = |notice| card.tally.notices.get(notice).copied().unwrap_or_default();
+            (told("back") > told("gone")).then_some("nobody was told the contrary (R28)")
+        }
+        "conflict" => (side == Google || !(card.is_clone || world.now - card.updated < grace(world)))
+            .then_some("its name is no stranger's (R38)"),
+        "left open" => {
+            let ways = other.map_or(0, |other| other.tally.closings_otherwise);
+            let told = card.tally.notices.get("left open").copied().unwrap_or_default();
+            (side == Company || (told > ways && !merged())).then_some("nobody closed it so (R32)")
+        }
+        "merged" => (side == Company || !merged()).then_some("nobody merged it (R32)"),
+        "given up" => {
+            let refused = [Some(card), other].into_iter().flatten();
+            let mut refused = refused.flat_map(|card| card.tally.refusals.values());
+            (!refused.any(|refused| is_for_good(world, Some(*refused))))
+                .then_some("nothing was refused so often (R33)")
+        }
+        "read only" => {
+            let takes = |card: &Card| {
+                !card.refuses.iter().any(|(what, _)| matches!(what, Refused::Everything | Refused::Comments))
+            };
+            other.is_none_or(takes).then_some("the other case takes what is written (R33)")
+        }
+        _ => None,
+    }
+}
+
+fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str, body: &str) {
     world.seen.count(
         "connector",
         match notice {
@@ -399,6 +531,12 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str) {
             "outage" => "says outage",
             "resumed" => "says resumed",
             "cannot reopen" => "says cannot reopen",
+            "back" => "says back",
+            "conflict" => "says conflict",
+            "left open" => "says left open",
+            "merged" => "says merged",
+            "given up" => "says given up",
+            "read only" => "says read only",
             _ => "says gone",
         },
     );
@@ -407,23 +545,30 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str) {
     *count += 1;
     let (count, reopenings) = (*count, card.tally.reopenings_by_people);
     let stands = card.tally.outage_stands;
+    let told = |notice| card.tally.notices.get(notice).copied().unwrap_or_default();
+    let changed = card.flag_changed.max(card.status_changed) > card.created;
     let wrong = match notice {
+        "back" | "left open" | "merged" | "given up" | "read only" => false,
+        "conflict" => count > 1 && !changed,
+        "gone" => count > told("back") + 1,
         "syncing" => count > 1 || side == Company,
-        "outage" => {
-            card.tally.outage_stands = true;
-            stands
-        }
-        "resumed" => {
-            card.tally.outage_stands = false;
-            !stands
-        }
+        "outage" => stands,
+        "resumed" => !stands,
         "cannot reopen" => count > reopenings,
         _ => count > 1,
+    };
+    card.tally.outage_stands = match notice {
+        "outage" => true,
+        "resumed" => false,
+        _ => stands,
     };
     // Somebody deleted one: a pair that is found again knows only what is left.
     let deleted = world.systems[side].card(id).is_some_and(has_lost_a_copy);
     if wrong && !(deleted && matches!(notice, "outage" | "resumed")) {
         world.violate(format!("the notice {notice:?} once too often on {side} case {id}"));
+    }
+    if let Some(why) = is_false(world, side, id, notice, body) {
+        world.violate(format!("the notice {notice:?} on {side} case {id} is false: {why}"));
     }
     // Whether a case is flagged cannot be known while its system does not answer: that is an outage.
     let lately = world.calm && world.now - world.calm_since < grace(world);
@@ -469,12 +614,28 @@ pub(crate) fn visible(world: &mut World, side: Side, internal: bool) {
     }
 }
 
-/// The core takes this for what both sides agree on.
-pub(crate) fn agreed(world: &mut World, mapping: &CaseMapping, priority: Option<Priority>) {
-    if let (Some(priority), Some(google)) = (priority, mapping.case_id(Google))
-        && let Some(card) = world.systems[Google].card_mut(google)
-    {
-        card.tally.agreed = Some(priority);
+/// The core takes this for what both sides agree on: both have to have held it (R30).
+pub(crate) fn agreed(world: &mut World, before: Option<&CaseMapping>, mapping: &CaseMapping) {
+    let known = |mapping: &CaseMapping| mapping.state.agreed_priority;
+    let Some(base) = known(mapping) else { return };
+    if before.and_then(known) == Some(base) {
+        return;
+    }
+    let held = |side: Side| {
+        let Some(card) = mapping.case_id(side).and_then(|id| world.systems[side].card(id)) else {
+            return true;
+        };
+        card.tally.priorities.iter().any(|(_, level)| {
+            matches!(reading(world.traits(side), side, *level), PriorityReading::Known(set) if set.contains(base))
+        })
+    };
+    if let Some(side) = Side::BOTH.into_iter().find(|side| !held(*side)) {
+        world.violate(format!(
+            "both sides are taken to agree on {base}, which the {side} case never held (R30)"
+        ));
+    }
+    if let Some(card) = mapping.case_id(Google).and_then(|google| world.systems[Google].card_mut(google)) {
+        card.tally.agreed = Some(base);
     }
 }
 
@@ -506,15 +667,45 @@ pub(crate) fn prioritised(world: &mut World, side: Side, id: &str, priority: Pri
     else {
         return;
     };
-    let Some(base) = google.tally.agreed else { return };
     let cards = Sides { google, company };
+    let (ours, theirs) = (cards[side], cards[side.other()]);
+    let lately = |card: &Card| world.now - card.tally.priority_changed < grace(world);
+    let any_lately = lately(ours) || lately(theirs);
+    // The level of a case that has none, or whose word nobody knows, is nobody's to choose (R30).
+    let nobodys = match (side, ours.blur, theirs.blur) {
+        (Google, Some(_), _) | (_, Some(Blur::Word), _) | (_, _, Some(_)) => !any_lately,
+        _ => false,
+    };
+    if nobodys {
+        world.violate(format!(
+            "the {side} case {id} is set to {priority}, though one side has no priority (R30)"
+        ));
+        return;
+    }
+    if ours.blur.is_none() && priority > ours.priority && !any_lately {
+        // Somebody lowered the other, after both were once seen to agree.
+        let lowered = theirs.tally.chosen && theirs.priority >= priority;
+        let at = mapped_base(world, side, id);
+        if !lowered || at.is_none() {
+            let base = at.map_or("none".to_owned(), |at| at.to_string());
+            world.violate(format!(
+                "the {side} case {id} is lowered from {} to {priority}, which nobody did (base: {base}) (R30)",
+                cards[side].priority
+            ));
+            return;
+        }
+    }
+    let Some(base) = cards.google.tally.agreed else { return };
+    if cards.google.blur.is_some() || cards.company.blur.is_some() {
+        return;
+    }
+    let (google, company) = (cards.google, cards.company);
     let changed = |side: Side| match side {
         Google => base != google.priority,
         Company => !alike(world, base, company.priority),
     };
     // What a person changed while the sync was under way cannot be known to it.
-    let lately =
-        Side::BOTH.into_iter().any(|side| world.now - cards[side].tally.priority_changed < grace(world));
+    let lately = any_lately;
     let (ours, theirs) = (changed(side), changed(side.other()));
     let most_urgent = google.priority.min(company.priority);
     let wrong = match (ours, theirs) {
@@ -530,6 +721,26 @@ pub(crate) fn prioritised(world: &mut World, side: Side, id: &str, priority: Pri
     }
 }
 
+/// What the store knows that both sides held.
+fn mapped_base(world: &World, side: Side, id: &str) -> Option<Priority> {
+    world.shelf.of(side, id).and_then(|mapping| mapping.state.agreed_priority)
+}
+
+/// The connector is about to close or reopen a case: somebody meant it (R32).
+pub(crate) fn closes(world: &mut World, side: Side, id: &str, closed: bool) {
+    let Some(other) = across(world, side, id).and_then(|other| world.systems[side.other()].card(&other))
+    else {
+        return;
+    };
+    let lately = world.now - other.status_changed < grace(world);
+    let solves = side == Company || ClosingSet::SOLVED.contains(other.closing.unwrap_or(Closing::Closed));
+    let wrong = closed && !lately && !(other.closed && solves);
+    if wrong {
+        let how = other.closing;
+        world.violate(format!("the {side} case {id} is closed, though the other one is {how:?} (R32)"));
+    }
+}
+
 /// The connector has changed a status or a priority: it only ever follows people.
 pub(crate) fn steered(world: &mut World, side: Side, id: &str) {
     check_flag(world, side, id, "a status or priority is carried");
@@ -538,8 +749,10 @@ pub(crate) fn steered(world: &mut World, side: Side, id: &str) {
     }
     let Some(other) = across(world, side, id) else { return };
     let (mut by_connector, mut by_people, mut set, mut changed) = (0, 0, 0, 0);
-    for (side, id) in [(side, id), (side.other(), other.as_str())] {
-        let Some(card) = world.systems[side].card(id) else { continue };
+    let merged = world.systems[Company].cards.values().filter(|card| card.merged_into.is_some());
+    let pair = [(side, id), (side.other(), other.as_str())];
+    let pair = pair.into_iter().filter_map(|(side, id)| world.systems[side].card(id));
+    for card in pair.chain(merged) {
         by_connector += card.tally.status_by_connector;
         by_people += card.tally.closings_by_people + card.tally.reopenings_by_people + card.tally.overwritten;
         set += card.tally.priorities_by_connector;
@@ -557,14 +770,18 @@ pub(crate) fn steered(world: &mut World, side: Side, id: &str) {
 }
 
 /// A mapping was stored.
-pub(crate) fn stored(world: &mut World, mapping: &CaseMapping) {
+pub(crate) fn stored(world: &mut World, before: Option<&CaseMapping>, mapping: &CaseMapping) {
+    let merged = |id: &str| {
+        let cards = world.systems[Company].cards.values();
+        cards.filter_map(|card| card.merged_into.as_deref()).any(|into| into == id)
+    };
     if let (Some(google), Some(company)) = (mapping.case_id(Google), mapping.case_id(Company)) {
         let mirrors = |side: Side, id: &str, of: &str| {
             let card = world.systems[side].card(id);
             card.and_then(|card| card.mirror_of.as_deref()).is_some_and(|source| key(source) == key(of))
         };
-        if !mirrors(Google, google, company) && !mirrors(Company, company, google) {
-            let text = format!("{google} is mapped to {company}, which is a stranger");
+        if !mirrors(Google, google, company) && !mirrors(Company, company, google) && !merged(company) {
+            let text = format!("{google} is mapped to {company}, which is a stranger (R31, R38)");
             world.violate(text);
         }
     }
@@ -578,13 +795,22 @@ pub(crate) fn stored(world: &mut World, mapping: &CaseMapping) {
         if twins.count() > 1 {
             world.violate(format!("two mappings for {side} case {id} (R9)"));
         }
-        if world.systems[side].card(id).is_some_and(|card| card.is_clone) {
-            world.violate(format!("a mapping for {side} case {id}, which only claims a counterpart (R10)"));
-        }
-        if mapping.gone == Some(side)
-            && world.systems[side].card(id).is_some_and(|card| card.deleted.is_none())
+        let card = world.systems[side].card(id);
+        if card.is_some_and(|card| card.is_clone) && (mapping.state.conflict.is_none() || mapping.is_linked())
         {
-            world.violate(format!("{side} case {id} counts as gone, but it exists (R20)"));
+            world.violate(format!(
+                "a mapping for {side} case {id}, which only claims a counterpart (R10, R38)"
+            ));
+            return;
+        }
+        if card.is_some_and(|card| card.foreign == Some(true)) {
+            world.violate(format!("a mapping for {side} case {id}, which is another desk's (R31)"));
+            return;
+        }
+        let ended = mapping.gone == Some(side) && before.is_none_or(|before| before.gone.is_none());
+        if ended && card.is_some_and(|card| !is_hidden(world, side, card) && card.merged_into.is_none()) {
+            world.violate(format!("{side} case {id} counts as gone, but it exists (R20, R28)"));
+            return;
         }
     }
     out_of_reach(world, mapping);
@@ -592,7 +818,11 @@ pub(crate) fn stored(world: &mut World, mapping: &CaseMapping) {
 }
 
 /// What a person wrote on `side` and has yet to arrive on the other.
-fn missing<'a>(world: &'a World, side: Side, card: &'a Card) -> impl Iterator<Item = (String, Ms)> + 'a {
+fn missing<'a>(
+    world: &'a World,
+    side: Side,
+    card: &'a Card,
+) -> impl Iterator<Item = (String, Ms, DateTime<Utc>)> + 'a {
     let setting = world.setting;
     let confused = confused(world, side, &card.id);
     let open = move |by: Writer, internal: bool, deleted: Option<Ms>, carried: bool| {
@@ -606,14 +836,16 @@ fn missing<'a>(world: &'a World, side: Side, card: &'a Card) -> impl Iterator<It
         .iter()
         // Of one that was edited while it was being copied, there may be nothing left to copy.
         .filter(move |note| setting.comments && !note.edited_meanwhile)
+        // What once counted as internal may have been passed by.
+        .filter(move |note| !note.unknowable && !world.has_caught_up(side, note.at))
         .filter(move |note| open(note.by, note.internal, note.deleted, note.carried))
-        .map(|note: &Note| (format!("comment {}", note.id), note.at));
+        .map(|note: &Note| (format!("comment {}", note.id), note.at, note.stamped));
     let files = card
         .files
         .iter()
         .filter(move |file| setting.attachments && open(file.by, file.internal, file.deleted, file.carried))
-        .filter(move |_| !confused)
-        .map(|file| (format!("file {}", file.id), file.at));
+        .filter(move |file| !confused && !file.unknowable && !world.has_caught_up(side, file.at))
+        .map(|file| (format!("file {}", file.id), file.at, file.stamped));
     notes.chain(files)
 }
 
@@ -633,9 +865,9 @@ pub(crate) fn forgotten(world: &mut World, id: casebridge::entities::MappingId) 
             let takes = !target.closed || world.traits(side.other()).comment_when_closed;
             // What was written while it looked cannot be known.
             missing(world, side, card)
-                .find(|(_, at)| world.now - at > 60_000)
-                .filter(|_| takes)
-                .map(|(what, _)| format!("{what} of {side} case {}", card.id))
+                .find(|(_, at, _)| world.now - at > 60_000)
+                .filter(|_| takes && !takes_nothing(card) && !takes_nothing(target))
+                .map(|(what, ..)| format!("{what} of {side} case {}", card.id))
         },
     );
     let open =
@@ -645,13 +877,27 @@ pub(crate) fn forgotten(world: &mut World, id: casebridge::entities::MappingId) 
     }
 }
 
+/// Whether it was archived, for ever: a case that does not even take a comment counts as such.
+fn takes_nothing(card: &Card) -> bool {
+    refuses(card, Refused::Comments)
+}
+
 /// No horizon may pass what was not carried (R7, R15).
 fn out_of_reach(world: &mut World, mapping: &CaseMapping) {
-    if mapping.gone.is_some() {
+    // From the beginning of both cases: what was read up to a time that has not come yet was read by a clock that was set back since.
+    let unread = |side: Side| {
+        let latest = world.theirs(side) + Duration::minutes(1);
+        let read = Side::BOTH.map(|read_for| mapping.state.read_until[read_for][side]);
+        read.into_iter().chain([mapping.state.forgotten_until[side]]).any(|until| until > Some(latest))
+    };
+    if mapping.gone.is_some() || mapping.recovering || Side::BOTH.into_iter().any(unread) {
         return;
     }
-    let clocks =
-        Clocks { now: real(world.now), skew: Sides { google: Duration::zero(), company: Duration::zero() } };
+    let now = world.in_our_time(world.now);
+    let clocks = Clocks {
+        now,
+        skew: Sides { google: world.theirs(Google) - now, company: world.theirs(Company) - now },
+    };
     let horizons: Sides<Option<DateTime<Utc>>> = horizons(mapping, WINDOWS, clocks);
     let mut lost = None;
     for side in Side::BOTH {
@@ -660,10 +906,9 @@ fn out_of_reach(world: &mut World, mapping: &CaseMapping) {
         else {
             continue;
         };
-        let traits = world.traits(side);
         lost = lost.or(missing(world, side, card)
-            .find(|(_, at)| stamp(traits, *at) < horizon)
-            .map(|(what, _)| format!("{what} of {side} case {} is out of reach (R7, R15)", card.id)));
+            .find(|(.., stamped)| *stamped < horizon)
+            .map(|(what, ..)| format!("{what} of {side} case {} is out of reach (R7, R15)", card.id)));
     }
     if let Some(lost) = lost {
         world.violate(lost);
@@ -673,6 +918,10 @@ fn out_of_reach(world: &mut World, mapping: &CaseMapping) {
 /// No effective stamp may pass what was not carried (R7, R8).
 pub(crate) fn stamps(world: &mut World) {
     let mut wrong = None;
+    if world.host_was_set {
+        // What was stamped by a clock that is set since cannot be compared.
+        return;
+    }
     for mapping in world.shelf.mappings.values() {
         if mapping.gone.is_some() || mapping.paused || !mapping.is_linked() {
             continue;
@@ -687,7 +936,10 @@ pub(crate) fn stamps(world: &mut World) {
         }
         for (side, card, target) in [(Google, google, company), (Company, company, google)] {
             let traits = world.traits(side);
-            // What a closed case does not take stays behind.
+            // What a closed case does not take stays behind; so does what an archived one does not.
+            if mapping.state.read_only[side.other()].is_some() {
+                continue;
+            }
             let takes = world.traits(side.other()).comment_when_closed;
             if !takes && target.closed {
                 continue;
@@ -696,8 +948,9 @@ pub(crate) fn stamps(world: &mut World) {
             // finds it, as soon as it gets to the case, or one of a later poll, if the other side was silent: before the case
             // leaves the window.
             let last = world.shelf.global.last_polled_at(side);
-            let seen =
-                last.is_some_and(|last| real(card.updated) + Duration::minutes(1) > last - WINDOWS[side]);
+            let seen = last.is_some_and(|last| {
+                world.in_our_time(card.updated) + Duration::minutes(1) > last - WINDOWS[side]
+            });
             if traits.stale > 0 && (seen || world.checks_soon(side, &card.id)) {
                 continue;
             }
@@ -721,9 +974,16 @@ pub(crate) fn stamps(world: &mut World) {
             let across = world.traits(side.other());
             let late =
                 traits.lag.max(across.lag) + traits.stale + traits.resolution.max(across.resolution) + 20;
-            let passed = missing(world, side, card)
-                .find(|(_, at)| Some(real((*at).max(due)) + Duration::seconds(late)) < synced(*at));
-            if let Some((what, at)) = passed {
+            let passed = missing(world, side, card).find(|(_, at, _)| {
+                Some(world.in_our_time((*at).max(due)) + Duration::seconds(late)) < synced(*at)
+            });
+            // Since when what was hidden waits, or what a list showed late, or what a case refused for a while, cannot be known, once it is
+            // found.
+            let hid = hidden_until(world, side, card).max(world.mute_until[side]);
+            let unknown = |at: Ms| at < hid || traits.stale > 0 || !target.refuses.is_empty();
+            let found = |at: Ms| unknown(at) && mapping.waiting[side].is_some();
+            let passed = passed.filter(|(_, at, _)| !was_hidden(world, side, card) && !found(*at));
+            if let Some((what, at, _)) = passed {
                 wrong = Some(format!(
                     "{what} of {side} case {}, written at {}, waits, but the {side} side counts as synced at {:?} (R7)",
                     card.id,
@@ -738,12 +998,41 @@ pub(crate) fn stamps(world: &mut World) {
     }
 }
 
+/// Whether its system left the case out of a search, and no sweep has looked since (R26, R27).
+fn was_hidden(world: &World, side: Side, card: &Card) -> bool {
+    let until = hidden_until(world, side, card);
+    let over = |at: Option<DateTime<Utc>>, until: Ms| {
+        until < -DAY
+            || at.is_some_and(|at| at > world.in_our_time(until.min(world.now)) + Duration::seconds(5))
+    };
+    // Where everything was left out, the first good poll looks back to before that.
+    let global = &world.shelf.global;
+    !over(global.memory[side].swept_day_at, until)
+        || !over(global.last_polled_at(side), world.mute_until[side])
+}
+
+/// Until when it was hidden, while others were shown.
+fn hidden_until(world: &World, side: Side, card: &Card) -> Ms {
+    let until = card.vanished_until.max(card.index_late.map_or(Ms::MIN, |(_, until)| until));
+    until.max(world.hid_until[side])
+}
+
 /// A poll that is late, of a clock and a search that are behind, sees a case for longer than its window, but not for longer
 /// than this.
 const SEEN_LONGER: Ms = 5 * 60_000;
 
 /// What is not yet as it must be in the end.
 pub(crate) fn disagreement(world: &World) -> Option<String> {
+    for side in Side::BOTH {
+        if let Some(doubt) = &world.shelf.global.memory[side].doubt {
+            return Some(format!("the polls of the {side} side are in doubt: {doubt}"));
+        }
+    }
+    for card in world.systems[Company].cards.values() {
+        if let Some(text) = claim_disagrees(world, card) {
+            return Some(format!("{text} (company case {})", card.id));
+        }
+    }
     for (side, id) in &world.made {
         let card = world.systems[*side].card(id)?;
         let mapping = world.shelf.of(*side, id);
@@ -755,7 +1044,7 @@ pub(crate) fn disagreement(world: &World) -> Option<String> {
         }
         let Some(mapping) = mapping else {
             let must = *side == Google || (card.flagged && !card.closed);
-            let young = world.now - card.created < 29 * DAY;
+            let young = world.now - card.created < 29 * DAY && card.backdated.is_none();
             if must && young {
                 return Some(format!("{side} case {id} has no mapping"));
             }
@@ -766,6 +1055,20 @@ pub(crate) fn disagreement(world: &World) -> Option<String> {
         }
     }
     None
+}
+
+/// A case that names a Google case which is not its own is told so, once (R38).
+fn claim_disagrees(world: &World, card: &Card) -> Option<String> {
+    let young = world.now - card.created < 29 * DAY;
+    if !card.is_clone || card.deleted.is_some() || !card.flagged || card.closed || !young {
+        return None;
+    }
+    let Some(mapping) = world.shelf.of(Company, &card.id) else {
+        return Some("its claim is not known".to_owned());
+    };
+    let told = card.tally.notices.get("conflict").copied().unwrap_or_default() > 0;
+    (mapping.state.conflict.is_none() || !told)
+        .then(|| "nobody said that its claim does not hold (R38)".to_owned())
 }
 
 /// A paused pair is looked at once an hour, for as long as the polls see its Google case. Then nobody need notice that the
@@ -779,16 +1082,29 @@ fn may_yet_be_told<'a>(world: &World, mapping: &'a CaseMapping) -> Option<&'a st
 }
 
 fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping) -> Option<String> {
+    let now = world.in_our_time(world.now);
     if let Some(lease) = &mapping.lease
-        && lease.expires_at > real(world.now)
+        && lease.expires_at > now
+        && lease.expires_at <= now + Duration::seconds(world.setting.lease)
     {
         return Some(format!("the lease of {} was never given back", lease.holder));
     }
     if let Some(gone) = mapping.gone {
+        if mapping.state.merged_into.is_some() {
+            return None;
+        }
+        let there = mapping.case_id(gone).and_then(|id| world.systems[gone].card(id));
+        let flagged = mapping.case_id(Company).and_then(|id| world.systems[Company].card(id));
+        if there.is_some_and(|card| card.deleted.is_none()) && flagged.is_some_and(|card| card.flagged) {
+            return Some(format!("the {gone} case is back, and the pair has ended (R28)"));
+        }
+        if there.is_some_and(|card| card.deleted.is_none()) || card.vanished_at.is_some() {
+            return None;
+        }
         let told = card.tally.notices.get("gone").copied().unwrap_or_default();
         // Whether it could be told, and was to be, is only certain if it never changed.
         let certain = card.flag_changed == card.created && card.status_changed == card.created;
-        let flagged = side == Google || card.flagged;
+        let flagged = (side == Google || card.flagged) && card.refuses.is_empty();
         return (gone != side && certain && flagged && told == 0)
             .then(|| "its counterpart is gone, and nobody said so (R20)".to_owned());
     }
@@ -806,7 +1122,7 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         let takes = !other.closed || world.traits(side.other()).comment_when_closed;
         let waits = missing(world, side, card).next().filter(|_| takes && !mapping.paused);
         return waits
-            .map(|(what, _)| format!("{other_id} was deleted, and nobody noticed, though {what} waits"));
+            .map(|(what, ..)| format!("{other_id} was deleted, and nobody noticed, though {what} waits"));
     }
     let (google, company) = match side {
         Google => (card, other),
@@ -816,18 +1132,23 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         // Nobody need have noticed: an unflagged case is found by no poll, and its sync looks first.
         return None;
     }
+    if [google, company].iter().any(|card| card.backdated == Some(card.updated)) {
+        return None;
+    }
     if mapping.paused {
         return Some("it is flagged, and still paused".to_owned());
     }
     for (side, card, target) in [(Google, google, company), (Company, company, google)] {
         let takes = !target.closed || world.traits(side.other()).comment_when_closed;
-        if takes && let Some((what, _)) = missing(world, side, card).next() {
+        let takes = takes && !takes_nothing(target);
+        if takes && let Some((what, ..)) = missing(world, side, card).next() {
             return Some(format!("{what} of {side} case {} was never carried", card.id));
         }
         if let Some(waiting) = mapping.waiting[side] {
             return Some(format!("something waits on the {side} side since {}", waiting.since));
         }
-        let takes_notices = !card.closed || world.traits(side).comment_when_closed;
+        let takes_notices =
+            (!card.closed || world.traits(side).comment_when_closed) && !refuses(card, Refused::Comments);
         // One that was deleted before its answer was looked for cannot be known.
         if has_lost_a_copy(card) {
             continue;
@@ -835,12 +1156,14 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         if card.tally.outage_stands && takes_notices {
             return Some(format!("the outage comment still stands on {side} case {}", card.id));
         }
-        if mapping.outage_comment_sent_to(side) != card.tally.outage_stands {
+        if mapping.outage_comment_sent_to(side) != card.tally.outage_stands && takes_notices {
             return Some(format!("the outage flag of {side} case {} is not what stands there", card.id));
         }
     }
     // What a closed case no longer takes stays as it was.
-    let stuck = |side: Side, card: &Card| card.closed && !world.traits(side).comment_when_closed;
+    let stuck = |side: Side, card: &Card| {
+        (card.closed && !world.traits(side).comment_when_closed) || takes_nothing(card)
+    };
     let held = Sides { google: stuck(Google, google), company: stuck(Company, company) };
     if let Some(pending) = mapping.pending.iter().find(|pending| !held[pending.side]) {
         return Some(format!("a write is pending: {pending:?}"));
@@ -854,10 +1177,16 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     if let Some(error) = &mapping.last_error {
         return Some(format!("its last sync failed: {error}"));
     }
-    let told = |card: &Card| card.tally.notices.get("cannot reopen").copied().unwrap_or_default() > 0;
+    let notices = |card: &Card, notice| card.tally.notices.get(notice).copied().unwrap_or_default() > 0;
+    let told = |card: &Card| notices(card, "cannot reopen") || !takes_comments(world, card, google);
+    let solved = ClosingSet::SOLVED.contains(company.closing.unwrap_or(Closing::Closed));
+    let left_open = !solved && (notices(google, "left open") || !takes_comments(world, google, google));
     let settled = match (google.closed, company.closed) {
-        (true, false) => !world.traits(Google).reopen && told(company),
-        (false, true) => !world.traits(Company).reopen && told(google),
+        (true, false) => (!world.traits(Google).reopen && told(company)) || refuses(company, Refused::Close),
+        (false, true) => {
+            let refused = refuses(company, Refused::Reopen) || refuses(google, Refused::Close);
+            (!world.traits(Company).reopen && told(google)) || left_open || refused
+        }
         (true, true) | (false, false) => true,
     };
     if world.setting.status && !settled {
@@ -872,22 +1201,47 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     {
         return Some("resolvedAt is not what both sides say".to_owned());
     }
-    if world.setting.priority && !alike(world, google.priority, company.priority) {
+    let unset = google.blur.is_some() || company.blur == Some(Blur::Word);
+    let unheld = |side: Side, wanted: Priority, card: &Card| {
+        let refused = card.tally.refusals.contains_key("priority");
+        let cannot = world.traits(side).unholdable == Some(wanted.level()) || refused;
+        cannot && mapping.state.unheld_priority[side].is_some()
+    };
+    let unset = unset
+        || unheld(Google, company.priority, google)
+        || unheld(Company, google.priority, company)
+        || takes_nothing(google)
+        || takes_nothing(company);
+    if world.setting.priority && !unset && !alike(world, google.priority, company.priority) {
         return Some(format!("Google has {}, the company {}", google.priority, company.priority));
     }
-    if company.google_name.as_deref().is_none_or(|name| key(name) != key(&google.id)) {
+    let names = company.google_name.as_deref().is_some_and(|name| key(name) == key(&google.id));
+    if !names && !refuses(company, Refused::Link) {
         return Some("the company case does not name its Google case".to_owned());
     }
     let said = google.tally.notices.get("syncing").copied().unwrap_or_default() == 1;
-    if !said && (!google.closed || world.traits(Google).comment_when_closed) {
+    if !said && takes_comments(world, google, google) {
         return Some("the Google case does not say with which company case it syncs".to_owned());
     }
     (!described(card, other)).then(|| "the description has not arrived whole (R16)".to_owned())
 }
 
+/// Whether it refuses that for ever.
+fn refuses(card: &Card, wanted: Refused) -> bool {
+    let refused = |what: Refused| what == wanted || what == Refused::Everything;
+    card.refuses.iter().any(|(what, until)| refused(*what) && *until == NEVER)
+}
+
+/// Whether a case takes comments as it is; `google` is the Google case of its pair.
+fn takes_comments(world: &World, card: &Card, google: &Card) -> bool {
+    let side = if card.id == google.id { Google } else { Company };
+    (!card.closed || world.traits(side).comment_when_closed) && !refuses(card, Refused::Comments)
+}
+
 /// Whether the mirror holds all of the description of `card`, as far as it takes comments.
 fn described(card: &Card, mirror: &Card) -> bool {
-    if mirror.mirror_of.as_deref().is_none_or(|of| key(of) != key(&card.id)) || mirror.closed {
+    let another = mirror.mirror_of.as_deref().is_none_or(|of| key(of) != key(&card.id));
+    if another || mirror.closed || refuses(mirror, Refused::Comments) {
         return true;
     }
     let first = mirror.description.split_once('\n').map_or("", |(_, text)| text);

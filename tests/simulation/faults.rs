@@ -109,7 +109,8 @@ fn hit(course: &mut Course, trouble: Trouble, world: &mut World, part: Part, dic
             }
         }
         Trouble::Unauthorized => course.fate = Fate::Failed(Unauthorized),
-        Trouble::BrokenDownloads(_) => {}
+        // What a call is answered with is decided when it arrives.
+        Trouble::BrokenDownloads(_) | Trouble::Anonymous | Trouble::Blind { .. } | Trouble::Unmarked => {}
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::dice::Dice;
 use crate::history::{
-    Cleanup, Company, Deed, DetectOutages, FileKind, Google, History, Ms, Part, PollCompany, PollGoogle,
-    Setting, Side, Step, Traits, Trouble, What, Words,
+    Blur, Cleanup, Clock, Closing, Company, Deed, DetectOutages, FileKind, Google, History, Lie, Ms, Part,
+    PollCompany, PollGoogle, Refused, Setting, Side, Step, Traits, Trouble, What, Withheld, Words,
 };
 
 pub(crate) const MINUTE: Ms = 60_000;
@@ -15,15 +15,21 @@ pub(crate) fn history(seed: u64) -> History {
     let setting = setting(seed, &mut dice);
     let mut steps = Vec::new();
     let mut at = 0;
+    // In some, the systems are polite and wrong.
+    let lying = dice.percent(40);
     // Most histories are one stretch of work; in some, hours or weeks pass between two.
     let stretches = if dice.percent(20) { 2 } else { 1 };
     let mut cases = 0;
     for _ in 0..stretches {
         // Some outages last for hours: then the polls come less often, to keep the history short.
+        let long = if lying { 25 } else { 4 };
         let (minutes, pace) =
-            if dice.percent(4) { (dice.range(120, 480), 5) } else { (dice.range(4, 25), 1) };
+            if dice.percent(long) { (dice.range(120, 480), 5) } else { (dice.range(4, 25), 1) };
         let end = at + minutes * MINUTE;
         stretch(&mut steps, &mut cases, (at, end, pace * MINUTE), &mut dice);
+        if lying {
+            lies(&mut steps, cases, (at, end), &mut dice);
+        }
         at = match dice.below(3) {
             0 => end + dice.range(10, 300) * MINUTE,
             1 => end + dice.range(1, 3) * DAY,
@@ -50,13 +56,30 @@ fn traits(side: Side, dice: &mut Dice) -> Traits {
         lag,
         stale,
         resolution: *[0, 1, 60].get(dice.index(3)).unwrap_or(&0),
-        skew: if dice.percent(50) { dice.range(-55, 55) } else { 0 },
+        skew: skew(dice),
         limit: dice.pick(&[400, 700, 2_000]),
         control_characters: dice.percent(50),
         renames_files: dice.percent(50),
         idempotent: side == Company && dice.percent(20),
         tells_limit: dice.percent(50),
         four_priorities: side == Company && dice.percent(30),
+        tells_identity: dice.percent(40),
+        // Google's API never tells the connector its own name.
+        knows_creator: side == Company,
+        addresses: side == Company && dice.percent(60),
+        scopes: if side == Company { dice.pick(&[0, 1, 2, 2]) } else { 0 },
+        unholdable: dice.percent(12).then(|| dice.pick(&[0, 1])),
+        default_priority: dice.percent(12),
+    }
+}
+
+/// Most clocks are right, or nearly so; some are minutes off, and a few are hours off.
+fn skew(dice: &mut Dice) -> i64 {
+    match dice.below(100) {
+        0..45 => 0,
+        45..78 => dice.range(-55, 55),
+        78..90 => dice.range(-40, 40) * 60,
+        _ => dice.range(-13, 13) * 3_600,
     }
 }
 
@@ -77,6 +100,68 @@ fn setting(seed: u64, dice: &mut Dice) -> Setting {
         clock_offset: if dice.percent(40) { dice.range(-3_000, 3_000) } else { 0 },
         deadline,
         lease: deadline + 60,
+        host: if dice.percent(15) { skew(dice) } else { 0 },
+        missing_grace: dice.pick(&[20, 60, 60]),
+        give_up_after: dice.pick(&[60, 180, 720]),
+    }
+}
+
+/// What systems hide, forget and refuse without a word, people who name what is not theirs, and clocks that are set.
+fn lies(steps: &mut Vec<Step>, cases: usize, (from, to): (Ms, Ms), dice: &mut Dice) {
+    for _ in 0..dice.range(1, 4) {
+        let at = dice.range(from, to);
+        let what = lie(cases, (to - from) / MINUTE, dice);
+        steps.push(Step { at, what, salt: dice.next() });
+    }
+}
+
+fn lie(cases: usize, length: i64, dice: &mut Dice) -> What {
+    let case = dice.index(cases);
+    let side = dice.pick(&Side::BOTH);
+    // Some lies are over before anybody asks; others outlive the stretch.
+    let minutes = dice.range(1, (length * 2).max(30));
+    let for_ever = |dice: &mut Dice| Some(minutes).filter(|_| dice.percent(55));
+    let trouble =
+        |side: Side, trouble: Trouble| What::Trouble { part: Part::of(side), trouble, seconds: minutes * 60 };
+    match dice.below(100) {
+        0..12 => trouble(side, Trouble::Anonymous),
+        12..26 => {
+            let scope =
+                if side == Company && dice.percent(60) { Some(u8::from(dice.percent(50))) } else { None };
+            // Where a new case would be created, only the loss of all shows.
+            trouble(side, Trouble::Blind { scope, creates: scope.is_none() && dice.percent(50) })
+        }
+        26..38 => What::Lie(Lie::LateIndex { case, side, minutes }),
+        38..52 => What::Lie(Lie::Vanish { case, side, minutes }),
+        52..60 => {
+            let how = dice.pick(&[Withheld::NotThere, Withheld::Blocked, Withheld::Page]);
+            What::Lie(Lie::Withhold { case, side, nth: dice.index(2), how, minutes: for_ever(dice) })
+        }
+        60..71 => {
+            let what = dice.pick(&[
+                Refused::Comments,
+                Refused::Files,
+                Refused::Priority,
+                Refused::Close,
+                Refused::Reopen,
+                Refused::Link,
+                Refused::Everything,
+            ]);
+            What::Lie(Lie::Refuse { case, side, what, minutes: for_ever(dice) })
+        }
+        71..77 => trouble(Company, Trouble::Unmarked),
+        77..88 => {
+            let whose = dice.pick(&[Clock::Host, Clock::Host, Clock::Of(Google), Clock::Of(Company)]);
+            let unit = dice.pick(&[60, 60, 3_600, 86_400, 86_400 * 365]);
+            let ahead = dice.range(-10, 10) * unit + dice.range(-30, 30);
+            // Whoever is years off is set right again.
+            let seconds = (unit > 3_600 || dice.percent(60)).then_some(minutes * 60);
+            What::Clock { whose, ahead, seconds }
+        }
+        88..92 => What::Person(Deed::Claim { case, ahead: Some(u8::try_from(dice.below(3)).unwrap_or(0)) }),
+        92..94 => What::Person(Deed::Claim { case, ahead: None }),
+        94..96 => What::Person(Deed::Unclaim),
+        _ => What::Person(Deed::Foreign { case, address: dice.percent(60) }),
     }
 }
 
@@ -170,7 +255,10 @@ fn deed(cases: usize, dice: &mut Dice) -> Deed {
     let case = dice.index(cases);
     let side = dice.pick(&Side::BOTH);
     match dice.below(100) {
-        0..38 => Deed::Comment { case, side, words: words(dice), internal: dice.percent(20) },
+        0..38 => {
+            let words = if dice.percent(2) { Words::Banned } else { words(dice) };
+            Deed::Comment { case, side, words, internal: dice.percent(20) }
+        }
         38..40 => Deed::Edit { case, nth: dice.index(4), words: words(dice) },
         40..55 => {
             let kinds = [
@@ -182,9 +270,18 @@ fn deed(cases: usize, dice: &mut Dice) -> Deed {
                 FileKind::TooLarge,
                 FileKind::Forbidden,
             ];
+            if dice.percent(3) {
+                return Deed::Attach { case, side, file: FileKind::Banned, internal: false };
+            }
             Deed::Attach { case, side, file: dice.pick(&kinds), internal: dice.percent(15) }
         }
+        55..57 if dice.percent(40) => Deed::Blur { case, side, how: dice.pick(&[Blur::Nothing, Blur::Word]) },
         55..63 => Deed::Prioritise { case, side, priority: u8::try_from(dice.below(5)).unwrap_or(0) },
+        63..66 if side == Company && dice.percent(60) => {
+            let how = dice.pick(&[Closing::Cancelled, Closing::Duplicate, Closing::Archived]);
+            Deed::CloseAs { case, how }
+        }
+        63 if dice.percent(50) => Deed::Merge { case, into: dice.index(cases) },
         63..71 => Deed::Close { case, side },
         71..78 => Deed::Reopen { case, side },
         78..83 => Deed::Unflag { case },

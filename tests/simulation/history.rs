@@ -5,6 +5,7 @@
 /// Milliseconds since the history began.
 pub(crate) type Ms = i64;
 
+pub(crate) use casebridge::cases::Closing;
 pub(crate) use casebridge::entities::Side::{self, Company, Google};
 pub(crate) use casebridge::tasks::TaskKind::{self, Cleanup, DetectOutages, PollCompany, PollGoogle};
 
@@ -37,6 +38,44 @@ pub(crate) struct Traits {
     pub(crate) tells_limit: bool,
     /// One word stands for P3 and P4.
     pub(crate) four_priorities: bool,
+    /// The answers of its searches show as whom it knows the connector.
+    pub(crate) tells_identity: bool,
+    /// It says whether the connector's user created a case.
+    pub(crate) knows_creator: bool,
+    /// Its cases have addresses and names that people use.
+    pub(crate) addresses: bool,
+    /// Number of projects, queues or tables that cases lie in; 0: it knows no such thing.
+    pub(crate) scopes: u8,
+    /// A level that it does not hold.
+    pub(crate) unholdable: Option<u8>,
+    /// Every new case has its default priority, whatever is asked for.
+    pub(crate) default_priority: bool,
+}
+
+impl Traits {
+    /// What histories from before part 3 of the contract leave out.
+    pub(crate) const BEFORE: Self = Self {
+        reopen: false,
+        comment_when_closed: false,
+        knows_connector: false,
+        settles: 45,
+        lag: 0,
+        stale: 0,
+        resolution: 0,
+        skew: 0,
+        limit: 2_000,
+        control_characters: false,
+        renames_files: false,
+        idempotent: false,
+        tells_limit: false,
+        four_priorities: false,
+        tells_identity: false,
+        knows_creator: true,
+        addresses: false,
+        scopes: 0,
+        unholdable: None,
+        default_priority: false,
+    };
 }
 
 /// What everything is like.
@@ -64,6 +103,12 @@ pub(crate) struct Setting {
     pub(crate) deadline: i64,
     /// In seconds.
     pub(crate) lease: i64,
+    /// How far the clock of the connector's host is ahead, in seconds.
+    pub(crate) host: i64,
+    /// `sync.missing_grace`, in minutes.
+    pub(crate) missing_grace: i64,
+    /// `sync.give_up_after`, in minutes.
+    pub(crate) give_up_after: i64,
 }
 
 /// What hits the calls to one part.
@@ -85,6 +130,57 @@ pub(crate) enum Trouble {
     Unauthorized,
     /// Downloads break off.
     BrokenDownloads(u32),
+    /// Answers are as if to somebody anonymous: 200, and nothing in them.
+    Anonymous,
+    /// The right to read was taken, for one scope or for all: what it was for is left out, without a word.
+    Blind { scope: Option<u8>, creates: bool },
+    /// Listings leave out which comments and files are internal.
+    Unmarked,
+}
+
+/// A lie about one case, and for how many minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// The index goes on showing it as it was.
+    LateIndex { case: usize, side: Side, minutes: i64 },
+    /// It is as if it did not exist; then it is back.
+    Vanish { case: usize, side: Side, minutes: i64 },
+    /// A file is listed, and not handed out; `None`: for ever.
+    Withhold { case: usize, side: Side, nth: usize, how: Withheld, minutes: Option<i64> },
+    /// One kind of write is refused for good, while others succeed; `None`: for ever.
+    Refuse { case: usize, side: Side, what: Refused, minutes: Option<i64> },
+}
+
+/// What comes in place of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Withheld {
+    /// 404.
+    NotThere,
+    /// 403.
+    Blocked,
+    /// A page to log in on.
+    Page,
+}
+
+/// Kinds of writes that a case can refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Comments,
+    Files,
+    Priority,
+    Close,
+    Reopen,
+    Link,
+    /// It is archived: it takes nothing.
+    Everything,
+}
+
+/// A clock that is set wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// That of the connector's host.
+    Host,
+    Of(Side),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +189,15 @@ pub(crate) enum Part {
     CompanyApi,
     Store,
     Queue,
+}
+
+impl Part {
+    pub(crate) fn of(side: Side) -> Self {
+        match side {
+            Google => Self::GoogleApi,
+            Company => Self::CompanyApi,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +209,8 @@ pub(crate) enum Words {
     Quotation(u8),
     /// Line ends and control characters of all kinds.
     Odd,
+    /// Something in it is refused by the other system.
+    Banned,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +223,16 @@ pub(crate) enum FileKind {
     TooLarge,
     /// Of a type that is refused.
     Forbidden,
+    /// Refused by the other system with 403.
+    Banned,
+}
+
+/// What stands in place of a priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blur {
+    Nothing,
+    /// A word that nobody configured.
+    Word,
 }
 
 /// What a person does. `case` counts the cases that people made, from 0; what cannot be done is not done.
@@ -193,6 +310,34 @@ pub(crate) enum Deed {
         case: usize,
         side: Side,
     },
+    /// Closes the company case otherwise than by solving it.
+    CloseAs {
+        case: usize,
+        how: Closing,
+    },
+    /// Merges the company case into another.
+    Merge {
+        case: usize,
+        into: usize,
+    },
+    /// The priority is unset, or a word that nobody knows.
+    Blur {
+        case: usize,
+        side: Side,
+        how: Blur,
+    },
+    /// Creates a company case that names a Google case: that of `case`, or the `ahead`-th that is yet to be created.
+    Claim {
+        case: usize,
+        ahead: Option<u8>,
+    },
+    /// Clears the field of the newest case that names a Google case which is not its own.
+    Unclaim,
+    /// Another installation on the same organisation mirrors a case of its own desk, of the same ID as one here.
+    Foreign {
+        case: usize,
+        address: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +365,13 @@ pub(crate) enum What {
         trouble: Trouble,
         seconds: i64,
     },
+    Lie(Lie),
+    /// A clock is `ahead` seconds ahead of where it was: for so long, or from now on.
+    Clock {
+        whose: Clock,
+        ahead: i64,
+        seconds: Option<i64>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,6 +389,27 @@ pub(crate) struct History {
 }
 
 impl Setting {
+    /// What histories from before part 3 of the contract leave out.
+    pub(crate) const BEFORE: Self = Self {
+        seed: 0,
+        google: Traits::BEFORE,
+        company: Traits::BEFORE,
+        comments: true,
+        attachments: true,
+        priority: true,
+        status: true,
+        carry_internal: false,
+        internal_copies: false,
+        late: 0,
+        twice: 0,
+        clock_offset: 0,
+        deadline: 120,
+        lease: 180,
+        host: 0,
+        missing_grace: 60,
+        give_up_after: 720,
+    };
+
     pub(crate) fn traits(&self, side: Side) -> &Traits {
         match side {
             Google => &self.google,

@@ -3,16 +3,29 @@
 use std::collections::BTreeMap;
 
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Case, Comment, Found, NewCase, NewComment, Sweep, Visibility,
-    Written, markers,
+    ApiError, ApiErrorKind, Attachment, Case, Closing, Comment, Found, NewCase, NewComment, Sweep,
+    Visibility, Written, markers,
 };
 use casebridge::entities::{Priority, PriorityReading};
 use chrono::{DateTime, Utc};
 
 use crate::check;
 use crate::dice::{Dice, hash};
-use crate::history::{Company, Google, Ms, Side, Traits};
+use crate::generate::DAY;
+use crate::history::{Blur, Company, Google, Ms, Refused, Side, Traits, Trouble, Withheld};
+use crate::mutation;
 use crate::world::{World, real};
+
+/// Address of the company's system.
+pub(crate) const HOME: &str = "https://desk.example";
+/// That of another installation on the same organisation.
+pub(crate) const OTHER_HOME: &str = "https://test-desk.example";
+/// Stands in what the other system refuses.
+pub(crate) const BANNED: &str = "BANNED";
+/// The ending of a file's name that the other system refuses.
+pub(crate) const BLOCKED: &str = "blocked";
+/// A new case has it where nobody chooses another.
+const DEFAULT: Priority = Priority::P2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Writer {
@@ -25,6 +38,8 @@ pub(crate) enum Writer {
 pub(crate) struct Note {
     pub(crate) id: u64,
     pub(crate) at: Ms,
+    /// As the system writes it.
+    pub(crate) stamped: DateTime<Utc>,
     pub(crate) by: Writer,
     pub(crate) author: String,
     pub(crate) body: String,
@@ -36,6 +51,10 @@ pub(crate) struct Note {
     pub(crate) earlier: Vec<String>,
     /// It was edited while part of it had been copied.
     pub(crate) edited_meanwhile: bool,
+    /// It is public, and was once listed without its marker; or it was written while the clock was behind, and looks old.
+    pub(crate) unknowable: bool,
+    /// It was explained that it could not be copied.
+    pub(crate) given_up: bool,
 }
 
 impl Note {
@@ -49,6 +68,7 @@ impl Note {
 pub(crate) struct File {
     pub(crate) id: u64,
     pub(crate) at: Ms,
+    pub(crate) stamped: DateTime<Utc>,
     pub(crate) by: Writer,
     pub(crate) author: String,
     pub(crate) name: String,
@@ -56,26 +76,54 @@ pub(crate) struct File {
     pub(crate) internal: bool,
     pub(crate) deleted: Option<Ms>,
     pub(crate) carried: bool,
+    pub(crate) unknowable: bool,
+    /// It is not handed out until then.
+    pub(crate) withheld: Option<(Withheld, Ms)>,
+    /// How often it was asked for in vain, and since when.
+    pub(crate) refusals: Option<(Ms, u32)>,
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a case")]
 pub(crate) struct Card {
     pub(crate) id: String,
     pub(crate) by: Writer,
     pub(crate) title: String,
     pub(crate) description: String,
     pub(crate) priority: Priority,
+    /// What stands in place of a priority.
+    pub(crate) blur: Option<Blur>,
     pub(crate) closed: bool,
+    /// How, if it is a company case.
+    pub(crate) closing: Option<Closing>,
+    /// The case that it was merged into.
+    pub(crate) merged_into: Option<String>,
     pub(crate) flagged: bool,
     /// `custom_field_google_name`.
     pub(crate) google_name: Option<String>,
+    /// Project, queue or table.
+    pub(crate) scope: Option<u8>,
     pub(crate) created: Ms,
     pub(crate) updated: Ms,
+    created_stamp: DateTime<Utc>,
+    pub(crate) updated_stamp: DateTime<Utc>,
     pub(crate) deleted: Option<Ms>,
+    /// It is as if it did not exist until then.
+    pub(crate) vanished_until: Ms,
+    /// When it first vanished.
+    pub(crate) vanished_at: Option<Ms>,
+    /// When it was last updated by a clock that was behind, and is right again.
+    pub(crate) backdated: Option<Ms>,
+    /// The index shows it as of the one, until the other.
+    pub(crate) index_late: Option<(Ms, Ms)>,
+    /// Kinds of writes that it refuses, until then.
+    pub(crate) refuses: Vec<(Refused, Ms)>,
     /// The case that it was made to mirror.
     pub(crate) mirror_of: Option<String>,
-    /// A person cloned another: the Google case that it names belongs to that one.
+    /// A person wrote the name of a Google case into it that is not its own: it was cloned, or somebody guessed.
     pub(crate) is_clone: bool,
+    /// Another installation mirrors a case of its own desk, with or without its address.
+    pub(crate) foreign: Option<bool>,
     pub(crate) notes: Vec<Note>,
     pub(crate) files: Vec<File>,
     /// What it looked like, since when.
@@ -99,8 +147,14 @@ pub(crate) struct Tally {
     pub(crate) priorities_by_connector: u32,
     /// When a person last changed it.
     pub(crate) priority_changed: Ms,
+    /// A person chose the priority that it has.
+    pub(crate) chosen: bool,
+    /// Since when it had which priority.
+    pub(crate) priorities: Vec<(Ms, Priority)>,
     /// What both sides last agreed on, on the Google case.
     pub(crate) agreed: Option<Priority>,
+    /// Closings by people that leave the Google case open.
+    pub(crate) closings_otherwise: u32,
     /// Copies that stand here or once stood here: what of the other side they are copies of.
     pub(crate) copies: BTreeMap<String, Vec<u32>>,
     /// Texts of the parts, put together.
@@ -113,6 +167,8 @@ pub(crate) struct Tally {
     pub(crate) notices: BTreeMap<&'static str, u32>,
     /// Sources whose copies were refused here, by their IDs.
     pub(crate) refused: Vec<u64>,
+    /// What was refused here for good: since when, and how often.
+    pub(crate) refusals: BTreeMap<String, (Ms, u32)>,
 }
 
 #[derive(Debug)]
@@ -125,7 +181,8 @@ pub(crate) struct System {
 
 /// The identity of a case in the model: the number of a Google case, the ID of a company case.
 pub(crate) fn key(id: &str) -> &str {
-    id.rsplit('/').next().unwrap_or(id)
+    let last = id.rsplit('/').next().unwrap_or(id);
+    last.strip_prefix("SUP-").unwrap_or(last)
 }
 
 pub(crate) fn error(kind: ApiErrorKind, side: Side, call: &str) -> ApiError {
@@ -136,16 +193,29 @@ pub(crate) fn error(kind: ApiErrorKind, side: Side, call: &str) -> ApiError {
     ApiError::new(kind, upstream, call, format!("{kind:?} in the simulation"))
 }
 
+/// 401: the credentials are not known.
+fn nobody(side: Side, call: &str) -> ApiError {
+    ApiError { status: Some(401), ..error(ApiErrorKind::Unauthorized, side, call) }
+}
+
+/// 403: known, and not allowed.
+fn not_allowed(side: Side, call: &str) -> ApiError {
+    ApiError { status: Some(403), ..error(ApiErrorKind::Unauthorized, side, call) }
+}
+
+/// What people call a company case.
+pub(crate) fn name_of(id: &str) -> String {
+    format!("SUP-{id}")
+}
+
+/// Where people see a company case.
+pub(crate) fn address_of(id: &str) -> String {
+    format!("{HOME}/browse/{}", name_of(id))
+}
+
 pub(crate) fn stored_under_other_name(name: &str) -> String {
     let safe: String = name.chars().map(|c| if "/\\\"\n".contains(c) { '_' } else { c }).collect();
     safe.chars().take(40).collect()
-}
-
-/// As the system writes a time: by its own clock, as precisely as it can.
-pub(crate) fn stamp(traits: &Traits, at: Ms) -> DateTime<Utc> {
-    let shown = at + traits.skew * 1000;
-    let unit = if traits.resolution == 0 { 1 } else { traits.resolution * 1000 };
-    real(shown.div_euclid(unit) * unit)
 }
 
 impl System {
@@ -160,6 +230,11 @@ impl System {
     pub(crate) fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    /// The number that the `ahead`-th of the next cases will have, if nothing else is numbered before.
+    pub(crate) fn next_id(&self, ahead: u8) -> u64 {
+        self.next_id + 1 + u64::from(ahead)
     }
 
     pub(crate) fn card(&self, id: &str) -> Option<&Card> {
@@ -177,26 +252,81 @@ impl System {
 }
 
 impl Card {
+    fn new(id: String, by: Writer, at: Ms, stamped: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            by,
+            title: String::new(),
+            description: String::new(),
+            priority: Priority::P4,
+            blur: None,
+            closed: false,
+            closing: None,
+            merged_into: None,
+            flagged: false,
+            google_name: None,
+            scope: None,
+            created: at,
+            updated: at,
+            created_stamp: stamped,
+            updated_stamp: stamped,
+            deleted: None,
+            vanished_until: Ms::MIN / 2,
+            vanished_at: None,
+            backdated: None,
+            index_late: None,
+            refuses: Vec::new(),
+            mirror_of: None,
+            is_clone: false,
+            foreign: None,
+            notes: Vec::new(),
+            files: Vec::new(),
+            versions: Vec::new(),
+            flag_changed: at,
+            status_changed: at,
+            tally: Tally::default(),
+        }
+    }
+
     fn shown(&self, side: Side, traits: &Traits) -> Case {
+        let named = match side {
+            Google => markers::company_case_of_description(&self.description),
+            Company => None,
+        };
         let counterpart = match side {
-            Google => {
-                markers::company_case_of_description(&self.description).map(|company| company.id.to_owned())
-            }
+            Google => named.map(|company| company.id.to_owned()),
             Company => self.google_name.clone(),
         };
+        let people_call_it = side == Company && traits.addresses;
         Case {
             id: self.id.clone(),
-            key: None,
+            key: people_call_it.then(|| name_of(&self.id)),
             title: self.title.clone(),
             description: self.description.clone(),
-            priority: reading(traits, side, self.priority),
+            priority: match self.blur {
+                Some(Blur::Nothing) => PriorityReading::Unset,
+                Some(Blur::Word) => PriorityReading::Unknown("Blocker".to_owned()),
+                None => reading(traits, side, self.priority),
+            },
             closed: self.closed,
-            created_at: Some(stamp(traits, self.created)),
-            updated_at: Some(stamp(traits, self.updated)),
+            closing: self.closing.filter(|_| self.closed),
+            merged_into: self.merged_into.clone(),
+            created_at: Some(self.created_stamp),
+            updated_at: Some(self.updated_stamp),
             counterpart,
+            counterpart_address: named.and_then(|company| company.address).map(str::to_owned),
+            by_connector: (side == Company && traits.knows_creator).then_some(self.by == Writer::Connector),
+            address: people_call_it.then(|| address_of(&self.id)),
+            scope: self.scope.map(|scope| format!("scope {scope}")),
             synchronize: side == Google || self.flagged,
-            ..Case::default()
         }
+    }
+
+    /// Whether it refuses such a write for good now.
+    pub(crate) fn refuses(&self, what: Refused, now: Ms) -> bool {
+        self.refuses
+            .iter()
+            .any(|(refused, until)| *until > now && (*refused == what || *refused == Refused::Everything))
     }
 
     /// What a search or list that is `late` behind shows of the case.
@@ -205,7 +335,7 @@ impl Card {
     }
 }
 
-fn reading(traits: &Traits, side: Side, priority: Priority) -> PriorityReading {
+pub(crate) fn reading(traits: &Traits, side: Side, priority: Priority) -> PriorityReading {
     let shared = [Priority::P3, Priority::P4];
     if side == Company && traits.four_priorities && shared.contains(&priority) {
         PriorityReading::Known(shared.into_iter().collect())
@@ -222,13 +352,18 @@ impl World {
         id: &str,
         change: impl FnOnce(&mut Card) -> T,
     ) -> Option<T> {
-        let (now, traits) = (self.now, *self.traits(side));
+        let (now, traits, stamp) = (self.now, *self.traits(side), self.stamp(side));
         let card = self.systems[side].living(id)?;
-        let closed = card.closed;
+        let (closed, priority) = (card.closed, card.priority);
         let value = change(card);
         card.updated = now;
+        card.updated_stamp = stamp;
         if card.closed != closed {
             card.status_changed = now;
+            card.merged_into = card.merged_into.take().filter(|_| card.closed);
+        }
+        if card.priority != priority {
+            card.tally.priorities.push((now, card.priority));
         }
         let shown = card.shown(side, &traits);
         card.versions.push((now, shown));
@@ -241,33 +376,38 @@ impl World {
             Google => format!("organizations/1/cases/{number}"),
             Company => number.to_string(),
         };
-        let now = self.now;
-        let mut card = Card {
-            id: id.clone(),
-            by,
-            title: String::new(),
-            description: String::new(),
-            priority: Priority::P4,
-            closed: false,
-            flagged: false,
-            google_name: None,
-            created: now,
-            updated: now,
-            deleted: None,
-            mirror_of: None,
-            is_clone: false,
-            notes: Vec::new(),
-            files: Vec::new(),
-            versions: Vec::new(),
-            flag_changed: now,
-            status_changed: now,
-            tally: Tally::default(),
-        };
+        let mut card = Card::new(id.clone(), by, self.now, self.stamp(side));
+        if side == Company && self.traits(side).scopes > 0 {
+            let scopes = u64::from(self.traits(side).scopes);
+            card.scope = u8::try_from(Dice::of(&[self.setting.seed, number]).below(scopes)).ok();
+        }
         fill(&mut card);
-        let shown = card.shown(side, self.traits(side));
-        card.versions.push((now, shown));
-        self.systems[side].cards.insert(key(&id).to_owned(), card);
+        self.put(side, card, self.now);
         id
+    }
+
+    fn put(&mut self, side: Side, mut card: Card, at: Ms) {
+        card.tally.priorities.push((at, card.priority));
+        let shown = card.shown(side, self.traits(side));
+        card.versions.push((at, shown));
+        self.systems[side].cards.insert(key(&card.id).to_owned(), card);
+    }
+
+    /// Each system has a case that nobody asks to be carried: an old one of Google's, and one without the flag.
+    pub(crate) fn furnish(&mut self) {
+        for (side, id, at) in [(Google, "organizations/1/cases/1", -60 * DAY), (Company, "1", -60 * DAY)] {
+            let mut card = Card::new(id.to_owned(), Writer::Person, at, real(at));
+            card.title = "The printer is on fire".to_owned();
+            card.scope = Some(9).filter(|_| side == Company && self.traits(side).scopes > 0);
+            self.put(side, card, at);
+        }
+    }
+
+    /// Whether the system shows the case to the connector now.
+    pub(crate) fn is_shown(&self, side: Side, card: &Card) -> bool {
+        card.deleted.is_none()
+            && card.vanished_until <= self.now
+            && !self.blind(side).any(|(scope, _)| scope.is_none() || scope == card.scope)
     }
 
     pub(crate) fn author(&self, side: Side) -> String {
@@ -291,11 +431,12 @@ impl World {
             Writer::Person => self.author(side),
             Writer::Connector => "casebridge".to_owned(),
         };
-        let now = self.now;
+        let (now, stamped) = (self.now, self.stamp(side));
         self.change(side, id, |card| {
             card.notes.push(Note {
                 id: number,
                 at: now,
+                stamped,
                 by,
                 author,
                 body,
@@ -304,6 +445,8 @@ impl World {
                 carried: false,
                 earlier: Vec::new(),
                 edited_meanwhile: false,
+                unknowable: false,
+                given_up: false,
             });
         })?;
         Some(number)
@@ -323,11 +466,12 @@ impl World {
             Writer::Person => self.author(side),
             Writer::Connector => "casebridge".to_owned(),
         };
-        let now = self.now;
+        let (now, stamped) = (self.now, self.stamp(side));
         self.change(side, id, |card| {
             card.files.push(File {
                 id: number,
                 at: now,
+                stamped,
                 by,
                 author,
                 name,
@@ -335,6 +479,9 @@ impl World {
                 internal,
                 deleted: None,
                 carried: false,
+                unknowable: false,
+                withheld: None,
+                refusals: None,
             });
         })?;
         Some(number)
@@ -352,18 +499,76 @@ impl World {
 
     // What the API shows.
 
-    pub(crate) fn search(&mut self, side: Side, since: DateTime<Utc>, dice: &mut Dice) -> Sweep {
-        let lag = self.traits(side).lag;
+    /// What a call comes to that an anonymous caller makes, if the system takes the connector for one.
+    fn known(&mut self, side: Side, call: &str) -> Result<bool, ApiError> {
+        if !self.is_anonymous(side) {
+            return Ok(true);
+        }
+        self.seen.count("lies", "an answer to somebody anonymous");
+        if self.traits(side).tells_identity { Err(nobody(side, call)) } else { Ok(false) }
+    }
+
+    pub(crate) fn identify(&mut self, side: Side) -> Result<(), ApiError> {
+        self.seen.count("calls", "identify");
+        if self.is_anonymous(side) { Err(nobody(side, "identify")) } else { Ok(()) }
+    }
+
+    pub(crate) fn any_case(
+        &mut self,
+        side: Side,
+        except: Option<&str>,
+        dice: &mut Dice,
+    ) -> Result<Option<String>, ApiError> {
+        self.seen.count("calls", "any case");
+        if !self.known(side, "find any case")? {
+            return Ok(None);
+        }
+        let cards = self.systems[side].cards.values();
+        let shown: Vec<&Card> = cards
+            .filter(|card| except.is_none_or(|except| key(except) != key(&card.id)))
+            .filter(|card| self.is_shown(side, card))
+            .collect();
+        Ok((!shown.is_empty()).then(|| dice.pick(&shown).id.clone()))
+    }
+
+    pub(crate) fn resolve(&mut self, side: Side, reference: &str) -> Result<Option<Case>, ApiError> {
+        if reference.contains("://") && !markers::is_within(reference, HOME) {
+            return Err(error(ApiErrorKind::Refused, side, "resolve"));
+        }
+        self.get_case(side, reference)
+    }
+
+    pub(crate) fn search(
+        &mut self,
+        side: Side,
+        since: DateTime<Utc>,
+        dice: &mut Dice,
+    ) -> Result<Sweep, ApiError> {
+        let Traits { lag, tells_identity, .. } = *self.traits(side);
+        if !self.known(side, "search")? {
+            return Ok(Sweep::default());
+        }
         let mut cases = Vec::new();
         let at = self.late("late search", lag, dice);
+        let (mut hidden, mut late_index) = (0, 0);
         for card in self.systems[side].cards.values() {
             if card.deleted.is_some() {
                 continue;
             }
             // An index is late for some cases, and up to date for others.
-            let at = if dice.percent(50) { at } else { self.now };
+            let mut at = if dice.percent(50) { at } else { self.now };
+            if let Some((since, until)) = card.index_late
+                && until > self.now
+            {
+                late_index += u64::from(card.updated > since);
+                at = at.min(since);
+            }
             let Some(case) = card.as_of(at) else { continue };
             if !case.synchronize || case.updated_at.is_none_or(|updated| updated <= since) {
+                continue;
+            }
+            if !self.is_shown(side, card) {
+                hidden += 1;
                 continue;
             }
             let mut case = Found::from(case);
@@ -373,32 +578,79 @@ impl World {
             }
             cases.push(case);
         }
+        for (what, count) in
+            [("a search that hides a case", hidden), ("a search behind by hours", late_index)]
+        {
+            if count > 0 {
+                self.seen.count("lies", what);
+            }
+        }
         if dice.percent(50) {
             cases.reverse();
         }
-        Sweep { cases, skipped: Vec::new(), identified: true }
+        Ok(Sweep { cases, skipped: Vec::new(), identified: tells_identity })
     }
 
-    pub(crate) fn get_case(&self, side: Side, id: &str) -> Option<Case> {
-        let card = self.systems[side].card(id).filter(|card| card.deleted.is_none())?;
-        Some(card.shown(side, self.traits(side)))
+    pub(crate) fn get_case(&mut self, side: Side, id: &str) -> Result<Option<Case>, ApiError> {
+        if !self.known(side, "get a case")? {
+            return Ok(None);
+        }
+        let card = self.systems[side].card(id);
+        let shown =
+            card.filter(|card| self.is_shown(side, card)).map(|card| card.shown(side, self.traits(side)));
+        if shown.is_none() && card.is_some_and(|card| card.deleted.is_none()) {
+            self.seen.count("lies", "a case that is not found");
+        }
+        Ok(shown)
     }
 
-    pub(crate) fn find_mirror(&mut self, side: Side, counterpart: &str, dice: &mut Dice) -> Option<Case> {
+    /// Of several that name it, what the connector's own user created comes first (R38), else the oldest; and none that names another
+    /// system (R31).
+    pub(crate) fn find_mirror(
+        &mut self,
+        side: Side,
+        counterpart: &str,
+        home: Option<&str>,
+        dice: &mut Dice,
+    ) -> Result<Option<Case>, ApiError> {
         let lag = self.traits(side).lag;
+        if !self.known(side, "find a counterpart")? {
+            return Ok(None);
+        }
         let at = self.late("late search", lag, dice);
-        self.systems[side]
+        let other_home = |case: &&Case| {
+            let address = case.counterpart_address.as_deref();
+            address.zip(home).is_some_and(|(address, home)| !markers::is_within(address, home))
+        };
+        let found = self.systems[side]
             .cards
             .values()
-            .filter(|card| card.deleted.is_none())
-            .filter_map(|card| card.as_of(at))
-            .find(|case| case.counterpart.as_deref().is_some_and(|named| key(named) == key(counterpart)))
-            .cloned()
+            .filter(|card| self.is_shown(side, card))
+            .filter_map(|card| {
+                let late = card.index_late.filter(|(_, until)| *until > self.now);
+                card.as_of(late.map_or(at, |(since, _)| at.min(since)))
+            })
+            .filter(|case| case.counterpart.as_deref().is_some_and(|named| key(named) == key(counterpart)))
+            .filter(|case| !other_home(case) || mutation::ignores_homes(self))
+            .min_by_key(|case| (case.by_connector == Some(false), case.counterpart_address.is_none()));
+        Ok(found.cloned())
     }
 
     fn exists(&self, side: Side, id: &str, call: &str) -> Result<&Card, ApiError> {
-        let card = self.systems[side].card(id).filter(|card| card.deleted.is_none());
+        if self.is_anonymous(side) && self.traits(side).tells_identity {
+            return Err(nobody(side, call));
+        }
+        let card = self.systems[side].card(id);
+        let card = card.filter(|card| self.is_shown(side, card) && !self.is_anonymous(side));
         card.ok_or_else(|| error(ApiErrorKind::NotFound, side, call))
+    }
+
+    /// What is written has to be allowed.
+    fn target(&self, side: Side, id: &str, call: &str) -> Result<&Card, ApiError> {
+        if self.is_anonymous(side) {
+            return Err(nobody(side, call));
+        }
+        self.exists(side, id, call)
     }
 
     pub(crate) fn list_notes(
@@ -410,6 +662,8 @@ impl World {
     ) -> Result<Vec<Comment>, ApiError> {
         let traits = *self.traits(side);
         let at = self.late("stale list", traits.stale, dice);
+        self.exists(side, id, "list comments")?;
+        let unmarked = self.unmark(side, id);
         let card = self.exists(side, id, "list comments")?;
         let mut comments: Vec<Comment> = card
             .notes
@@ -421,9 +675,9 @@ impl World {
                     Writer::Person => self.author(side),
                     Writer::Connector => note.author.clone(),
                 },
-                created_at: Some(stamp(&traits, note.at)),
+                created_at: Some(note.stamped),
                 body: given_back(&note.body, note.id),
-                visibility: visibility(note.internal),
+                visibility: mutation::marked(self, unmarked, note.internal),
                 by_connector: traits.knows_connector.then_some(note.by == Writer::Connector),
             })
             .collect();
@@ -445,19 +699,22 @@ impl World {
     ) -> Result<Vec<Attachment>, ApiError> {
         let traits = *self.traits(side);
         let at = self.late("stale list", traits.stale, dice);
+        self.exists(side, id, "list attachments")?;
+        let unmarked = self.unmark(side, id);
         let card = self.exists(side, id, "list attachments")?;
         let mut files: Vec<Attachment> = card
             .files
             .iter()
             .filter(|file| file.at <= at && file.deleted.is_none_or(|deleted| deleted > at))
+            .filter(|file| !mutation::takes_for_deleted(self, since, file))
             .map(|file| Attachment {
                 id: file.id.to_string(),
                 filename: file.name.clone(),
                 media_type: None,
                 size: Some(file.content.len() as u64),
                 author: file.author.clone(),
-                created_at: Some(stamp(&traits, file.at)),
-                visibility: visibility(file.internal),
+                created_at: Some(file.stamped),
+                visibility: mutation::marked(self, unmarked, file.internal),
                 by_connector: traits.knows_connector.then_some(file.by == Writer::Connector),
             })
             .collect();
@@ -470,29 +727,86 @@ impl World {
         Ok(files)
     }
 
-    pub(crate) fn file_content(&self, side: Side, id: &str, file: &str) -> Result<Vec<u8>, ApiError> {
-        let card = self.exists(side, id, "download")?;
-        let found = card.files.iter().find(|other| other.id.to_string() == file && other.deleted.is_none());
-        let found = found.ok_or_else(|| error(ApiErrorKind::NotFound, side, "download"))?;
-        Ok(found.content.clone())
+    /// Whether listings leave the markers out: what is public then counts as internal (R29).
+    fn unmark(&mut self, side: Side, id: &str) -> bool {
+        if side == Google || !self.lies(side).any(|lie| lie == Trouble::Unmarked) {
+            return false;
+        }
+        self.seen.count("lies", "a listing without markers");
+        if let Some(card) = self.systems[side].card_mut(id) {
+            card.notes
+                .iter_mut()
+                .filter(|note| !note.internal)
+                .for_each(|note| note.unknowable |= !note.carried);
+            card.files
+                .iter_mut()
+                .filter(|file| !file.internal)
+                .for_each(|file| file.unknowable |= !file.carried);
+        }
+        true
+    }
+
+    /// Notes that a file could not be read.
+    pub(crate) fn withheld(&mut self, side: Side, id: &str, file: &str) {
+        let now = self.now;
+        let card = self.systems[side].card_mut(id);
+        if let Some(file) =
+            card.and_then(|card| card.files.iter_mut().find(|other| other.id.to_string() == file))
+        {
+            file.refusals.get_or_insert((now, 0)).1 += 1;
+        }
+    }
+
+    pub(crate) fn file_content(&mut self, side: Side, id: &str, file: &str) -> Result<Vec<u8>, ApiError> {
+        let now = self.now;
+        let missing = |call: &str| error(ApiErrorKind::NotFound, side, call);
+        self.exists(side, id, "download")?;
+        let card = self.systems[side].card_mut(id).ok_or_else(|| missing("download"))?;
+        let found =
+            card.files.iter_mut().find(|other| other.id.to_string() == file && other.deleted.is_none());
+        let found = found.ok_or_else(|| missing("download"))?;
+        let content = found.content.clone();
+        let Some((how, _)) = found.withheld.filter(|(_, until)| *until > now) else { return Ok(content) };
+        match how {
+            Withheld::NotThere => {
+                self.seen.count("lies", "a file that is not there");
+                Err(missing("download"))
+            }
+            Withheld::Blocked => {
+                self.seen.count("lies", "a file that is blocked");
+                Err(not_allowed(side, "download"))
+            }
+            Withheld::Page => {
+                self.seen.count("lies", "a page in place of a file");
+                mutation::page(self).ok_or_else(|| error(ApiErrorKind::WrongContent, side, "download"))
+            }
+        }
     }
 
     // What the API changes.
 
-    pub(crate) fn api_create(&mut self, side: Side, new: &NewCase) -> Case {
-        let idempotent = self.traits(side).idempotent;
+    pub(crate) fn api_create(&mut self, side: Side, new: &NewCase) -> Result<Case, ApiError> {
+        let Traits { idempotent, default_priority, unholdable, .. } = *self.traits(side);
+        if self.is_anonymous(side) {
+            return Err(nobody(side, "create a case"));
+        }
+        if self.blind(side).any(|(_, creates)| !creates) {
+            return Err(not_allowed(side, "create a case"));
+        }
         if idempotent
             && let Some((id, _)) = self.systems[side].keys.get(&new.idempotency_key).cloned()
-            && let Some(created) = self.get_case(side, &id)
+            && let Some(created) = self.systems[side].card(&id).filter(|card| card.deleted.is_none())
         {
+            let created = created.shown(side, self.traits(side));
             self.seen.count("connector", "is answered by a key");
-            return created;
+            return Ok(created);
         }
         check::created(self, side, new);
         let id = self.add_card(side, Writer::Connector, |card| {
             card.title.clone_from(&new.title);
             card.description.clone_from(&new.description);
-            card.priority = new.priority.unwrap_or(Priority::P4);
+            let holds = |priority: &Priority| !default_priority && unholdable != Some(priority.level());
+            card.priority = new.priority.filter(holds).unwrap_or(DEFAULT);
             card.flagged = true;
             card.mirror_of = Some(new.counterpart.clone());
             if side == Company {
@@ -503,13 +817,18 @@ impl World {
         self.writes += 1;
         self.seen.count("connector", pick(side, "creates at google", "creates at company"));
         self.note("creates", || format!("{side} case {id} for {}", new.counterpart));
-        self.get_case(side, &id).unwrap_or_else(|| unreachable!("just created"))
+        let created = self.systems[side].card(&id).map(|card| card.shown(side, self.traits(side)));
+        Ok(created.unwrap_or_else(|| unreachable!("just created")))
     }
 
     pub(crate) fn api_link(&mut self, side: Side, id: &str, counterpart: &str) -> Result<(), ApiError> {
         self.check_dry("link");
-        let name = self.exists(side, id, "link")?.google_name.clone();
+        let card = self.target(side, id, "link")?;
+        let name = card.google_name.clone();
         if side == Company && name.as_deref() != Some(counterpart) {
+            if card.refuses(Refused::Link, self.now) {
+                return self.refuse(side, id, "link");
+            }
             self.change(side, id, |card| card.google_name = Some(counterpart.to_owned()));
             self.writes += 1;
             self.seen.count("connector", "links");
@@ -518,8 +837,20 @@ impl World {
         Ok(())
     }
 
+    /// Notes that something was refused for good.
+    fn refuse<T>(&mut self, side: Side, id: &str, what: &str) -> Result<T, ApiError> {
+        let now = self.now;
+        self.seen.count("lies", "a write that is refused for good");
+        self.note("refuses", || format!("{what} on {side} case {id}"));
+        if let Some(card) = self.systems[side].card_mut(id) {
+            let (_, tries) = card.tally.refusals.entry(what.to_owned()).or_insert((now, 0));
+            *tries += 1;
+        }
+        Err(ApiError { status: Some(400), ..error(ApiErrorKind::Refused, side, what) })
+    }
+
     fn writable(&self, side: Side, id: &str, call: &str) -> Result<(), ApiError> {
-        let card = self.exists(side, id, call)?;
+        let card = self.target(side, id, call)?;
         if card.closed && !self.traits(side).comment_when_closed {
             return Err(error(ApiErrorKind::Refused, side, call));
         }
@@ -538,12 +869,17 @@ impl World {
             check::refused(self, side, id, &new.body);
             return Err(refused);
         }
+        let refuses = |card: &Card| card.refuses(Refused::Comments, self.now);
+        if new.body.contains(BANNED) || self.systems[side].card(id).is_some_and(refuses) {
+            let what = check::refused(self, side, id, &new.body);
+            return self.refuse(side, id, &what);
+        }
         let traits = *self.traits(side);
         if let Some((_, number)) = self.systems[side].keys.get(&new.idempotency_key).cloned()
             && traits.idempotent
         {
             self.seen.count("connector", "is answered by a key");
-            return Ok(written(&traits, number, None));
+            return Ok(written(number, None));
         }
         if new.body.chars().count() > traits.limit {
             self.violate(format!("a comment of {} characters for {side}", new.body.chars().count()));
@@ -555,11 +891,11 @@ impl World {
         let number = number.unwrap_or_else(|| unreachable!("it exists"));
         self.systems[side].keys.insert(new.idempotency_key.clone(), (id.to_owned(), number));
         self.writes += 1;
-        let at = self.now;
+        let at = self.stamp(side);
         self.note("comments", || {
             format!("on {side} case {id}: {number} {:?}", new.body.chars().take(90).collect::<String>())
         });
-        Ok(written(&traits, number, Some(at)))
+        Ok(written(number, Some(at)))
     }
 
     pub(crate) fn api_upload(
@@ -572,6 +908,11 @@ impl World {
     ) -> Result<Written, ApiError> {
         self.check_dry("upload");
         self.writable(side, id, "upload")?;
+        let refuses = |card: &Card| card.refuses(Refused::Files, self.now);
+        if name.ends_with(BLOCKED) || self.systems[side].card(id).is_some_and(refuses) {
+            let what = check::refused_file(self, side, id, &content);
+            return self.refuse(side, id, &what);
+        }
         if !takes(name, &content) {
             return Err(error(ApiErrorKind::Unacceptable, side, "upload"));
         }
@@ -582,20 +923,27 @@ impl World {
         let number = self.add_file(side, id, Writer::Connector, stored, content, internal);
         let number = number.unwrap_or_else(|| unreachable!("it exists"));
         self.writes += 1;
-        let at = self.now;
+        let at = self.stamp(side);
         self.seen.count("connector", pick(side, "uploads to google", "uploads to company"));
         self.note("uploads", || format!("to {side} case {id}: {number} {name:?}"));
-        Ok(written(&traits, number, Some(at)))
+        Ok(written(number, Some(at)))
     }
 
     pub(crate) fn api_priority(&mut self, side: Side, id: &str, priority: Priority) -> Result<(), ApiError> {
         self.check_dry("priority");
-        let before = self.exists(side, id, "set priority")?.priority;
-        if before != priority {
+        let card = self.target(side, id, "set priority")?;
+        let (before, blur) = (card.priority, card.blur);
+        if card.refuses(Refused::Priority, self.now) || self.traits(side).unholdable == Some(priority.level())
+        {
+            return self.refuse(side, id, "priority");
+        }
+        if before != priority || blur.is_some() {
             check::prioritised(self, side, id, priority);
             check::overwrites(self, side, id);
             self.change(side, id, |card| {
                 card.priority = priority;
+                card.blur = None;
+                card.tally.chosen = false;
                 card.tally.priorities_by_connector += 1;
             });
             self.writes += 1;
@@ -608,15 +956,23 @@ impl World {
 
     pub(crate) fn api_status(&mut self, side: Side, id: &str, closed: bool) -> Result<(), ApiError> {
         self.check_dry("status");
-        let before = self.exists(side, id, "set status")?.closed;
+        let card = self.target(side, id, "set status")?;
+        let before = card.closed;
+        let what = if closed { Refused::Close } else { Refused::Reopen };
+        let refuses = card.refuses(what, self.now);
         if !closed && !self.traits(side).reopen {
             self.violate(format!("{side} case {id} is to be reopened, which cannot be done there"));
             return Err(error(ApiErrorKind::Unsupported, side, "reopen"));
         }
         if before != closed {
+            if refuses {
+                return self.refuse(side, id, if closed { "close" } else { "reopen" });
+            }
+            check::closes(self, side, id, closed);
             check::overwrites(self, side, id);
             self.change(side, id, |card| {
                 card.closed = closed;
+                card.closing = Some(Closing::Solved).filter(|_| closed && side == Company);
                 card.tally.status_by_connector += 1;
             });
             self.writes += 1;
@@ -651,11 +1007,11 @@ pub(crate) fn takes(name: &str, content: &[u8]) -> bool {
     content.len() as u64 <= FILE_LIMIT && !name.to_ascii_lowercase().ends_with(".exe")
 }
 
-fn written(traits: &Traits, id: u64, at: Option<Ms>) -> Written {
-    Written { id: id.to_string(), created_at: at.map(|at| stamp(traits, at)), carrier_comment: None }
+fn written(id: u64, created_at: Option<DateTime<Utc>>) -> Written {
+    Written { id: id.to_string(), created_at, carrier_comment: None }
 }
 
-fn visibility(internal: bool) -> Visibility {
+pub(crate) fn visibility(internal: bool) -> Visibility {
     if internal { Visibility::Internal } else { Visibility::Public }
 }
 

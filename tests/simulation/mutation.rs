@@ -1,12 +1,13 @@
 //! Turning a rule off, to prove that the simulation would notice: what the rule sees, remembers or says is taken away where
 //! the core meets the outside, so that the core itself needs no switches.
 
-use casebridge::cases::{ApiError, ApiErrorKind, Case, Comment, Sweep};
-use casebridge::entities::{CaseMapping, Ledger, Sides};
-use chrono::{DateTime, Utc};
+use casebridge::cases::{ApiError, ApiErrorKind, Case, Closing, Comment, Found, Sweep, Visibility};
+use casebridge::entities::{CaseMapping, Ledger, PollMemory, Sides};
+use chrono::{DateTime, Duration, Utc};
 
 use crate::explore::{Failure, explore};
-use crate::history::Side;
+use crate::history::{Side, Withheld};
+use crate::model::{File, visibility};
 use crate::run::WINDOWS;
 use crate::world::{Shared, World};
 
@@ -32,6 +33,19 @@ pub(crate) enum Mutation {
     NoBase,
     ClosingForgotten,
     FlagIgnored,
+    SilenceBelieved,
+    NoSecondLook,
+    GoneAtOnce,
+    MarkerAssumed,
+    DefaultsDecide,
+    Homeless,
+    AddressIgnored,
+    ClosedIsSolved,
+    RefusedForEver,
+    PageBelieved,
+    ClocksBelieved,
+    ClaimsBelieved,
+    GoneFromTheAnswer,
 }
 
 use Mutation as M;
@@ -79,6 +93,19 @@ const TABLE: &[Row] = &[
     row(M::NoBase, "R18", "the priority last agreed on is not remembered", 10, "something waits"),
     row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "something waits"),
     row(M::FlagIgnored, "R20", "a case always counts as flagged", 20, "is not flagged (R20)"),
+    row(M::SilenceBelieved, "R26", "every poll counts as proven", 200, "(R7)"),
+    row(M::NoSecondLook, "R27", "every sweep counts as made", 200, "rounds:"),
+    row(M::GoneAtOnce, "R28", "a case that is missing counts as missing for a day", 200, "(R28)"),
+    row(M::MarkerAssumed, "R29", "what is listed without a marker counts as public", 200, "something internal arrives"),
+    row(M::DefaultsDecide, "R30", "what a side was told counts as agreed on", 200, "(R30)"),
+    row(M::Homeless, "R31", "the company's system has no address", 20, "(R31)"),
+    row(M::AddressIgnored, "R31", "the address of a company case is not read", 200, "another desk (R31)"),
+    row(M::ClosedIsSolved, "R32", "every closed case counts as solved", 200, "(R32)"),
+    row(M::RefusedForEver, "R33", "what is refused for good may be taken the next time", 200, "rounds:"),
+    row(M::PageBelieved, "R34", "what comes in place of a file counts as the file", 200, "does not have (R17)"),
+    row(M::ClocksBelieved, "R36", "every clock counts as right", 200, "(R7)"),
+    row(M::ClaimsBelieved, "R38", "every company case counts as the connector's own", 200, "R38)"),
+    row(M::GoneFromTheAnswer, "R39", "a file whose content is not there counts as deleted", 200, "rounds:"),
 ];
 
 /// The mutation that `CASEBRIDGE_MUTATION` names, for those who want to look at one.
@@ -127,21 +154,95 @@ fn is(world: &Shared, mutation: Mutation) -> bool {
 pub(crate) fn searched(world: &Shared, sweep: Result<Sweep, ApiError>) -> Result<Sweep, ApiError> {
     match sweep {
         Err(_) if is(world, M::HalfSweep) => Ok(Sweep::default()),
-        Ok(mut sweep) if is(world, M::OwnUnknown) => {
-            sweep.cases.iter_mut().for_each(|case| case.counterpart = None);
+        Ok(mut sweep) => {
+            let mutation = world.lock().mutation;
+            sweep.cases.iter_mut().for_each(|case| found_in_search(mutation, case));
             Ok(sweep)
         }
-        sweep => sweep,
+        failed => failed,
+    }
+}
+
+fn found_in_search(mutation: Option<Mutation>, case: &mut Found) {
+    match mutation {
+        Some(M::OwnUnknown) => case.counterpart = None,
+        Some(M::AddressIgnored) => case.counterpart_address = None,
+        Some(M::ClaimsBelieved) => case.by_connector = case.by_connector.map(|_| true),
+        _ => {}
     }
 }
 
 pub(crate) fn got(world: &Shared, case: Option<Case>) -> Option<Case> {
-    let flagged = is(world, M::FlagIgnored);
-    case.map(|case| Case { synchronize: case.synchronize || flagged, ..case })
+    let mutation = world.lock().mutation;
+    case.map(|case| match mutation {
+        Some(M::FlagIgnored) => Case { synchronize: true, ..case },
+        Some(M::AddressIgnored) => Case { counterpart_address: None, ..case },
+        Some(M::ClaimsBelieved) => Case { by_connector: case.by_connector.map(|_| true), ..case },
+        Some(M::ClosedIsSolved) => Case { closing: case.closing.map(|_| Closing::Solved), ..case },
+        _ => case,
+    })
 }
 
 pub(crate) fn found(world: &Shared, case: Option<Case>) -> Option<Case> {
-    case.filter(|_| !is(world, M::CreationForgotten))
+    got(world, case).filter(|_| !is(world, M::CreationForgotten))
+}
+
+/// What the store is given of a poll.
+pub(crate) fn remembered(
+    world: &World,
+    now: DateTime<Utc>,
+    theirs: DateTime<Utc>,
+    memory: PollMemory,
+) -> PollMemory {
+    match world.mutation {
+        Some(M::SilenceBelieved) => PollMemory {
+            shown_until: Some(theirs),
+            seen_at: Some(now),
+            identified_at: Some(now),
+            canaries: std::collections::BTreeMap::new(),
+            found_last: false,
+            doubt: None,
+            ..memory
+        },
+        Some(M::NoSecondLook) => PollMemory { swept_day_at: Some(now), swept_all_at: Some(now), ..memory },
+        _ => memory,
+    }
+}
+
+pub(crate) fn identified(world: &Shared, known: Result<(), ApiError>) -> Result<(), ApiError> {
+    if is(world, M::SilenceBelieved) { Ok(()) } else { known }
+}
+
+pub(crate) fn is_homeless(world: &Shared) -> bool {
+    is(world, M::Homeless)
+}
+
+/// Whether the search for a counterpart finds one of another home.
+pub(crate) fn ignores_homes(world: &World) -> bool {
+    matches!(world.mutation, Some(M::Homeless | M::AddressIgnored))
+}
+
+pub(crate) fn believes_clocks(world: &Shared) -> bool {
+    is(world, M::ClocksBelieved)
+}
+
+/// Who may read something, as its adapter says: `unmarked` if the system does not.
+pub(crate) fn marked(world: &World, unmarked: bool, internal: bool) -> Visibility {
+    match world.mutation {
+        Some(M::MarkerAssumed) if unmarked => Visibility::Public,
+        _ => visibility(internal || unmarked),
+    }
+}
+
+/// Whether a file that is listed, and whose content is not there, is left out when the list is read again.
+pub(crate) fn takes_for_deleted(world: &World, since: Option<DateTime<Utc>>, file: &File) -> bool {
+    let is_there = file.withheld.is_none_or(|(how, until)| how != Withheld::NotThere || until <= world.now);
+    world.mutation == Some(M::GoneFromTheAnswer) && since.is_none() && !is_there
+}
+
+/// What comes in place of a file, if its adapter does not notice.
+pub(crate) fn page(world: &World) -> Option<Vec<u8>> {
+    (world.mutation == Some(M::PageBelieved)).then(|| b"<html>Please log in".to_vec())
 }
 
 pub(crate) fn listed(world: &Shared, side: Side, case: &str, mut comments: Vec<Comment>) -> Vec<Comment> {
@@ -192,7 +293,10 @@ pub(crate) fn stored(world: &Shared, mut mapping: CaseMapping) -> CaseMapping {
             mapping.pending_status = None;
         }
         Some(M::LedgerForgotten) => mapping.ledger = Ledger::default(),
-        Some(M::NoBase) => mapping.priority = None,
+        Some(M::NoBase) => mapping.state.agreed_priority = None,
+        Some(M::DefaultsDecide) if mapping.is_linked() => {
+            mapping.state.agreed_priority = mapping.state.agreed_priority.or(mapping.priority);
+        }
         Some(M::ClosingForgotten) => mapping.resolved_at = None,
         _ => {}
     }
@@ -201,8 +305,22 @@ pub(crate) fn stored(world: &Shared, mut mapping: CaseMapping) -> CaseMapping {
 
 /// What the store gives out when a mapping is looked for.
 pub(crate) fn shown(world: &Shared, mapping: Option<CaseMapping>) -> Option<CaseMapping> {
-    let hidden = is(world, M::NoLease);
-    mapping.map(|mapping| CaseMapping { lease: mapping.lease.clone().filter(|_| !hidden), ..mapping })
+    let mutation = world.lock().mutation;
+    mapping.map(|mut mapping| {
+        match mutation {
+            Some(M::NoLease) => mapping.lease = None,
+            Some(M::GoneAtOnce) => {
+                for side in Side::BOTH {
+                    if let Some(missing) = &mut mapping.state.missing[side] {
+                        missing.since -= Duration::days(1);
+                        missing.reads += 10;
+                    }
+                }
+            }
+            _ => {}
+        }
+        mapping
+    })
 }
 
 /// Whether two Google cases are compared by their full names.
@@ -232,6 +350,7 @@ pub(crate) fn failed(world: &Shared, error: ApiError) -> ApiError {
     let kind = match (world.lock().mutation, error.kind) {
         (Some(M::NothingBlocked), ApiErrorKind::NotApplied) => ApiErrorKind::Refused,
         (Some(M::TriedForEver), ApiErrorKind::Unacceptable) => ApiErrorKind::NotApplied,
+        (Some(M::RefusedForEver), ApiErrorKind::Refused) => ApiErrorKind::NotApplied,
         (_, kind) => kind,
     };
     ApiError { kind, ..error }

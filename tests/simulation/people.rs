@@ -1,13 +1,19 @@
 //! What people do, done to the systems at once.
 
+use casebridge::cases::{Closing, ClosingSet};
 use casebridge::entities::Priority;
 use casebridge::sync::texts;
 
 use crate::check;
 use crate::dice::Dice;
-use crate::history::{Company, Deed, FileKind, Google, Side, Words};
-use crate::model::{Note, Writer, key};
-use crate::world::World;
+use crate::faults::Window;
+use crate::history::{
+    Clock, Company, Deed, FileKind, Google, Lie, Ms, Part, Refused, Side, Trouble, What, Words,
+};
+use crate::model::{BANNED, BLOCKED, HOME, Note, OTHER_HOME, Writer, key};
+use crate::world::{NEVER, World, WrongClock};
+
+const MINUTE: Ms = 60_000;
 
 impl World {
     /// The case of that side that belongs to the `case`-th case that people made.
@@ -56,15 +62,160 @@ impl World {
         }
     }
 
+    /// A system begins to lie, or a clock is set.
+    pub(crate) fn deceive(&mut self, what: What) {
+        let done = match what {
+            What::Lie(lie) => self.lie(lie),
+            What::Clock { whose, ahead, seconds } => {
+                let until = seconds.map_or(NEVER, |seconds| self.now + seconds * 1000);
+                self.wrong_clocks.push(WrongClock { whose, ahead: ahead * 1000, since: self.now, until });
+                match whose {
+                    Clock::Host => self.host_was_set = true,
+                    Clock::Of(side) => self.clock_was_set[side] = true,
+                }
+                self.set_clocks();
+                let what = match (whose, seconds) {
+                    (Clock::Host, Some(_)) => "the host's clock jumps",
+                    (Clock::Host, None) => "the host's clock is set",
+                    (Clock::Of(_), Some(_)) => "a system's clock jumps",
+                    (Clock::Of(_), None) => "a system's clock is set",
+                };
+                self.seen.count("lies", what);
+                Some(())
+            }
+            What::Trouble { part, trouble, seconds } => {
+                let until = self.now + seconds * 1000;
+                self.troubles.push(Window { part, trouble, until });
+                if matches!(trouble, Trouble::Anonymous | Trouble::Blind { .. }) {
+                    let side = if part == Part::GoogleApi { Google } else { Company };
+                    let all = !matches!(trouble, Trouble::Blind { scope: Some(_), .. });
+                    let hid = if all { &mut self.mute_until } else { &mut self.hid_until };
+                    hid[side] = hid[side].max(until);
+                    self.takes_long = true;
+                }
+                Some(())
+            }
+            What::Person(_)
+            | What::Cron(_)
+            | What::ByHand { .. }
+            | What::Crash { .. }
+            | What::Stop { .. } => None,
+        };
+        if done.is_some() {
+            self.note("trouble", || format!("{what:?}"));
+        }
+    }
+
+    fn lie(&mut self, lie: Lie) -> Option<()> {
+        let now = self.now;
+        let until = |minutes: Option<i64>| minutes.map_or(NEVER, |minutes| now + minutes * MINUTE);
+        let (case, side) = match lie {
+            Lie::LateIndex { case, side, .. }
+            | Lie::Vanish { case, side, .. }
+            | Lie::Withhold { case, side, .. }
+            | Lie::Refuse { case, side, .. } => (case, side),
+        };
+        let id = self.case_on(case, side)?;
+        // Of a counterpart that is not linked yet, nobody could know that it is there.
+        let linked = self.shelf.of(side, &id).is_some_and(casebridge::entities::CaseMapping::is_linked);
+        let card = self.systems[side].living(&id)?;
+        let known = linked || card.by == Writer::Person;
+        match lie {
+            Lie::LateIndex { minutes, .. } => {
+                card.index_late = Some((now, now + minutes * MINUTE)).filter(|_| known);
+            }
+            Lie::Vanish { minutes, .. } => {
+                if !known || card.vanished_until > now {
+                    return None;
+                }
+                // It may be missing ever since it first vanished, if nobody looks in between.
+                card.vanished_at.get_or_insert(now);
+                card.vanished_until = now + minutes * MINUTE;
+                self.takes_long = true;
+                self.seen.count("lies", "a case vanishes");
+            }
+            Lie::Withhold { nth, how, minutes, .. } => {
+                let mut files = card.files.iter_mut();
+                let file =
+                    files.by_ref().filter(|file| file.by == Writer::Person && !file.carried).nth(nth)?;
+                file.withheld = Some((how, until(minutes)));
+                self.takes_long = true;
+            }
+            Lie::Refuse { what, minutes, .. } => {
+                card.refuses.push((what, until(minutes)));
+                self.takes_long = true;
+                if what == Refused::Everything {
+                    self.seen.count("lies", "a case takes nothing");
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// A system's clock was behind, and is right again: what was written meanwhile, and was not carried, looks old from now on, so that
+    /// nobody need find it.
+    pub(crate) fn was_behind(&mut self, wrong: WrongClock) {
+        let Clock::Of(side) = wrong.whose else { return };
+        if wrong.ahead > 4 * MINUTE {
+            let right = wrong.until.min(self.now);
+            self.was_ahead.push((side, right, right + wrong.ahead));
+        }
+        if wrong.ahead > -4 * MINUTE {
+            return;
+        }
+        for card in self.systems[side].cards.values_mut() {
+            let old = |at: Ms| at >= wrong.since && at <= wrong.until;
+            card.backdated = Some(card.updated).filter(|at| old(*at)).or(card.backdated);
+            card.notes
+                .iter_mut()
+                .filter(|note| old(note.at))
+                .for_each(|note| note.unknowable |= !note.carried);
+            card.files
+                .iter_mut()
+                .filter(|file| old(file.at))
+                .for_each(|file| file.unknowable |= !file.carried);
+        }
+    }
+
+    /// All lies end, but for what is refused or withheld for ever. A clock that was set stays as it is.
+    pub(crate) fn be_honest(&mut self) {
+        let now = self.now;
+        self.troubles.clear();
+        for wrong in
+            self.wrong_clocks.clone().into_iter().filter(|wrong| wrong.until != NEVER && wrong.until > now)
+        {
+            self.was_behind(wrong);
+        }
+        self.wrong_clocks.retain(|wrong| wrong.until == NEVER);
+        self.set_clocks();
+        for side in Side::BOTH {
+            self.hid_until[side] = self.hid_until[side].min(now);
+            self.mute_until[side] = self.mute_until[side].min(now);
+            for card in self.systems[side].cards.values_mut() {
+                card.vanished_until = card.vanished_until.min(now);
+                card.index_late = card.index_late.map(|(since, until)| (since, until.min(now)));
+                card.refuses
+                    .iter_mut()
+                    .filter(|(_, until)| *until != NEVER)
+                    .for_each(|(_, until)| *until = now.min(*until));
+                for file in &mut card.files {
+                    file.withheld = file.withheld.filter(|(_, until)| *until == NEVER);
+                }
+            }
+        }
+    }
+
     fn attempt(&mut self, deed: Deed, salt: u64) -> Option<()> {
         let mut dice = Dice::of(&[salt]);
         match deed {
             Deed::Create { side, flagged, priority, words } => {
                 let description = self.text(side, words, false, &mut dice);
+                let priority = self.level(side, priority);
                 let id = self.add_card(side, Writer::Person, |card| {
                     card.title = format!("Trouble {}", card.id);
                     card.description = description;
-                    card.priority = level(priority);
+                    card.priority = priority;
+                    card.tally.chosen = true;
                     card.flagged = flagged;
                 });
                 self.made.push((side, id));
@@ -76,6 +227,7 @@ impl World {
                 if card.closed && !self.setting.traits(side).comment_when_closed {
                     return None;
                 }
+                self.takes_long |= words == Words::Banned;
                 let body = self.text(side, words, internal, &mut dice);
                 self.add_note(side, &id, Writer::Person, body, internal)?;
             }
@@ -92,7 +244,9 @@ impl World {
                     FileKind::Namesake => "screenshot.png".to_owned(),
                     FileKind::OddName => format!("../a\\b \"{number}\"\n{}.txt", "x".repeat(60)),
                     FileKind::Forbidden => format!("setup-{number}.exe"),
+                    FileKind::Banned => format!("setup-{number}.{BLOCKED}"),
                 };
+                self.takes_long |= file == FileKind::Banned;
                 let secret = if internal { SECRET } else { "" };
                 let mut content = format!("{secret}{side} {} ", self.systems[side].new_id()).into_bytes();
                 content.resize(if file == FileKind::TooLarge { 5_000 } else { 700 }, b'.');
@@ -100,31 +254,42 @@ impl World {
             }
             Deed::Prioritise { case, side, priority } => {
                 let id = self.case_on(case, side)?;
+                let (now, priority) = (self.now, self.level(side, priority));
+                self.change(side, &id, |card| {
+                    let changed = card.priority != priority || card.blur.is_some();
+                    card.priority = priority;
+                    card.blur = None;
+                    card.tally.priorities_by_people += u32::from(changed);
+                    card.tally.priority_changed = now;
+                    card.tally.chosen = true;
+                })?;
+            }
+            Deed::Close { case, side } => self.close(case, side, Closing::Solved)?,
+            Deed::CloseAs { case, how } => self.close(case, Company, how)?,
+            Deed::Merge { case, into } => self.merge(case, into)?,
+            Deed::Blur { case, side, how } => {
+                let id = self.case_on(case, side)?;
                 let now = self.now;
                 self.change(side, &id, |card| {
-                    let changed = card.priority != level(priority);
-                    card.priority = level(priority);
-                    card.tally.priorities_by_people += u32::from(changed);
+                    card.blur = Some(how);
+                    card.tally.priorities_by_people += 1;
                     card.tally.priority_changed = now;
                 })?;
             }
-            Deed::Close { case, side } => {
-                let id = self.case_on(case, side)?;
-                if self.systems[side].living(&id)?.closed {
-                    return None;
-                }
-                self.change(side, &id, |card| {
-                    card.closed = true;
-                    card.tally.closings_by_people += 1;
-                })?;
-            }
+            Deed::Claim { case, ahead } => self.claim(case, ahead)?,
+            Deed::Unclaim => self.unclaim()?,
+            Deed::Foreign { case, address } => self.foreign(case, address)?,
             Deed::Reopen { case, side } => {
                 let id = self.case_on(case, side)?;
                 if !self.systems[side].living(&id)?.closed {
                     return None;
                 }
+                if self.systems[side].living(&id)?.merged_into.is_some() {
+                    return None;
+                }
                 self.change(side, &id, |card| {
                     card.closed = false;
+                    card.closing = None;
                     card.tally.reopenings_by_people += 1;
                 })?;
             }
@@ -159,6 +324,7 @@ impl World {
                 let id = self.case_on(case, side)?;
                 let now = self.now;
                 self.systems[side].living(&id)?.deleted = Some(now);
+                self.takes_long = true;
             }
             Deed::Edit { case, nth, words } => self.edit(case, nth, words, &mut dice)?,
             Deed::Clone { case } => self.clone_case(case)?,
@@ -192,6 +358,102 @@ impl World {
         })
     }
 
+    fn close(&mut self, case: usize, side: Side, how: Closing) -> Option<()> {
+        let id = self.case_on(case, side)?;
+        if self.systems[side].living(&id)?.closed {
+            return None;
+        }
+        self.change(side, &id, |card| {
+            card.closed = true;
+            card.closing = Some(how).filter(|_| side == Company);
+            card.tally.closings_by_people += 1;
+            card.tally.closings_otherwise += u32::from(!ClosingSet::SOLVED.contains(how));
+        })
+    }
+
+    /// People merge a company case into another.
+    fn merge(&mut self, case: usize, into: usize) -> Option<()> {
+        let (id, into) = (self.case_on(case, Company)?, self.case_on(into, Company)?);
+        let survivor = self.systems[Company].living(&into)?;
+        if id == into || survivor.merged_into.is_some() {
+            return None;
+        }
+        if self.systems[Company].living(&id)?.closed {
+            return None;
+        }
+        self.change(Company, &id, |card| {
+            card.closed = true;
+            card.closing = Some(Closing::Merged);
+            card.merged_into = Some(into.clone());
+            card.tally.closings_by_people += 1;
+            card.tally.closings_otherwise += 1;
+        })?;
+        self.change(Company, &into, |_| ())
+    }
+
+    /// Somebody creates a company case that names a Google case: one that exists, or one whose number can be guessed.
+    fn claim(&mut self, case: usize, ahead: Option<u8>) -> Option<()> {
+        let name = match ahead {
+            None => self.case_on(case, Google)?,
+            Some(ahead) => format!("organizations/1/cases/{}", self.systems[Google].next_id(ahead)),
+        };
+        self.add_card(Company, Writer::Person, |card| {
+            card.title = "Guess what".to_owned();
+            card.flagged = true;
+            card.google_name = Some(name);
+            card.is_clone = true;
+            card.tally.chosen = true;
+        });
+        Some(())
+    }
+
+    /// Somebody clears the field of a case that named a Google case which is not its own.
+    fn unclaim(&mut self) -> Option<()> {
+        let cards = self.systems[Company].cards.values();
+        let id = cards.rev().find(|card| card.is_clone && card.deleted.is_none())?.id.clone();
+        self.change(Company, &id, |card| {
+            card.google_name = None;
+            card.is_clone = false;
+        })?;
+        self.made.push((Company, id));
+        Some(())
+    }
+
+    /// Another installation mirrors a case of its own desk, whose ID is that of a case here.
+    fn foreign(&mut self, case: usize, address: bool) -> Option<()> {
+        let id = self.case_on(case, Company)?;
+        let name = if address { format!("{id} (SUP-{id}, {OTHER_HOME}/browse/SUP-{id})") } else { id };
+        let id = self.add_card(Google, Writer::Person, |card| {
+            card.title = "Of another desk".to_owned();
+            card.description = format!("CONTENT MIRRORED FROM COMPANY CASE {name}:\nThe disk is full.");
+            card.foreign = Some(address);
+            card.tally.chosen = true;
+        });
+        if !address {
+            // It does not say so: it is a case like any other.
+            self.made.push((Google, id));
+        }
+        Some(())
+    }
+
+    /// The level of that number, if that system holds it.
+    fn level(&self, side: Side, priority: u8) -> Priority {
+        let wanted = Priority::ALL[usize::from(priority) % 5];
+        if self.setting.traits(side).unholdable == Some(wanted.level()) { Priority::P2 } else { wanted }
+    }
+
+    /// What a person calls a case: its ID, its key or its address.
+    pub(crate) fn called(&self, side: Side, id: &str, salt: u64) -> String {
+        if side == Google || !self.setting.company.addresses {
+            return id.to_owned();
+        }
+        match salt % 3 {
+            0 => id.to_owned(),
+            1 => format!("SUP-{id}"),
+            _ => format!("{HOME}/browse/SUP-{id}"),
+        }
+    }
+
     /// People clone company cases, field and all: the clone claims a Google case that has a partner already.
     fn clone_case(&mut self, case: usize) -> Option<()> {
         let id = self.case_on(case, Company)?;
@@ -206,6 +468,7 @@ impl World {
             card.flagged = true;
             card.google_name = Some(name);
             card.is_clone = true;
+            card.tally.chosen = true;
         });
         Some(())
     }
@@ -228,6 +491,7 @@ impl World {
         let number = dice.below(1_000_000);
         match words {
             Words::Short => format!("{secret}Remark {number}."),
+            Words::Banned => format!("{secret}Remark {number}: {BANNED}."),
             Words::Long => {
                 let limit = self.setting.google.limit.max(self.setting.company.limit);
                 format!("{secret}Remark {number}. ")
@@ -262,6 +526,7 @@ fn names(deed: Deed) -> Vec<&'static str> {
         Words::Long => Some("write more than fits"),
         Words::Quotation(_) => Some("quote the connector"),
         Words::Odd => Some("write oddly"),
+        Words::Banned => Some("write what is refused"),
     };
     let mut names = vec![match deed {
         Deed::Create { side, .. } => at(side, "create at google", "create at company"),
@@ -279,6 +544,16 @@ fn names(deed: Deed) -> Vec<&'static str> {
         Deed::Edit { .. } => "edit a comment",
         Deed::Rename { .. } => "rename themselves",
         Deed::Touch { .. } => "touch",
+        Deed::CloseAs { how: Closing::Archived, .. } => "archive",
+        Deed::CloseAs { how: Closing::Duplicate, .. } => "close as a duplicate",
+        Deed::CloseAs { .. } => "cancel",
+        Deed::Merge { .. } => "merge a case",
+        Deed::Blur { .. } => "blur a priority",
+        Deed::Claim { ahead: None, .. } => "name a stranger's case",
+        Deed::Claim { .. } => "guess a case",
+        Deed::Unclaim => "clear a name",
+        Deed::Foreign { address: true, .. } => "mirror another desk",
+        Deed::Foreign { .. } => "mirror another desk without its address",
     }];
     match deed {
         Deed::Create { side, flagged, words, .. } => {
@@ -295,6 +570,7 @@ fn names(deed: Deed) -> Vec<&'static str> {
             FileKind::OddName => Some("attach an odd name"),
             FileKind::TooLarge => Some("attach too much"),
             FileKind::Forbidden => Some("attach a forbidden type"),
+            FileKind::Banned => Some("attach what is refused"),
         }),
         _ => {}
     }
@@ -303,7 +579,3 @@ fn names(deed: Deed) -> Vec<&'static str> {
 
 /// Stands in everything that is internal, and must not be seen at Google.
 pub(crate) const SECRET: &str = "SECRET ";
-
-fn level(priority: u8) -> Priority {
-    Priority::ALL[usize::from(priority) % 5]
-}

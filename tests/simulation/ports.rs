@@ -1,7 +1,7 @@
 //! What the core is given in place of real systems, a real store and a real queue: they behave, in virtual time.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use casebridge::cases::{
     NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Priority,
+    CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Priority, Sides,
 };
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::{Created, MappingFilter, MappingPage, Store, StoreError};
@@ -22,7 +22,7 @@ use crate::check;
 use crate::dice::{Dice, hash};
 use crate::faults::{Course, Fate, TIMEOUT, breaks_off, course};
 use crate::history::{Company, Google, Ms, Part, Side, TaskKind};
-use crate::model::{FILE_LIMIT, error, key, stored_under_other_name};
+use crate::model::{FILE_LIMIT, HOME, error, key, stored_under_other_name};
 use crate::mutation;
 use crate::world::{Event, Shared, World, real};
 
@@ -105,14 +105,46 @@ async fn write<T: Send + 'static>(
 
 // The two systems.
 
+/// Number of answers that the skew of a clock is the median of.
+const KEPT: usize = 15;
+/// Number of successive answers that have to agree to replace it.
+const JUMP: usize = 3;
+
+/// How far a system's clock is ahead of an instance's, and the largest error of that: as its answers tell.
+#[derive(Debug, Default)]
+struct Skew(VecDeque<(Ms, Ms)>);
+
+impl Skew {
+    fn add(&mut self, sample: (Ms, Ms)) {
+        let agree = |one: (Ms, Ms), other: (Ms, Ms)| (one.0 - other.0).abs() <= one.1 + other.1;
+        self.0.push_back(sample);
+        let newest = self.0.len().saturating_sub(JUMP);
+        let together = self.0.len() >= JUMP && self.0.iter().skip(newest).all(|other| agree(*other, sample));
+        if together && self.median().is_some_and(|median| !agree(sample, median)) {
+            self.0.drain(..newest);
+        }
+        if self.0.len() > KEPT {
+            self.0.pop_front();
+        }
+    }
+
+    fn median(&self) -> Option<(Ms, Ms)> {
+        let mut sorted: Vec<_> = self.0.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+    }
+}
+
 pub(crate) struct SystemPort {
     pub(crate) world: Shared,
     pub(crate) side: Side,
+    instance: usize,
     capabilities: Capabilities,
+    skew: Mutex<Skew>,
 }
 
 impl SystemPort {
-    pub(crate) fn new(world: &Shared, side: Side) -> Self {
+    pub(crate) fn new(world: &Shared, side: Side, instance: usize) -> Self {
         let traits = *world.lock().traits(side);
         let capabilities = Capabilities {
             name: match side {
@@ -132,14 +164,25 @@ impl SystemPort {
             idempotency_keys: traits.idempotent,
             stored_filename: if traits.renames_files { stored_under_other_name } else { str::to_owned },
         };
-        Self { world: world.clone(), side, capabilities }
+        Self { world: world.clone(), side, instance, capabilities, skew: Mutex::default() }
     }
 
     fn part(&self) -> Part {
-        match self.side {
-            Google => Part::GoogleApi,
-            Company => Part::CompanyApi,
-        }
+        Part::of(self.side)
+    }
+
+    /// What an answer tells of the system's clock, which was dated `theirs`; the call was begun at `began`.
+    fn measure(&self, began: Ms, theirs: DateTime<Utc>) {
+        let world = self.world.lock();
+        let error = 500 + (world.now - began) / 2;
+        let date = theirs.timestamp() * 1000;
+        let skew = date - world.ours(self.instance).timestamp_millis() + error;
+        let skew = if skew.abs() <= error { 0 } else { skew };
+        self.skew.lock().unwrap_or_else(PoisonError::into_inner).add((skew, error));
+    }
+
+    fn skews<T>(&self, look: impl FnOnce(&Skew) -> T) -> T {
+        look(&self.skew.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn read<T>(
@@ -147,8 +190,12 @@ impl SystemPort {
         call: &str,
         look: impl FnOnce(&mut World, &mut Dice) -> Result<T, ApiError> + Send,
     ) -> Result<T, ApiError> {
-        let answer = read(&self.world, self.part(), look).await;
-        answer.map_err(|kind| error(kind, self.side, call))?
+        let (began, side) = (self.world.lock().now, self.side);
+        let dated = |world: &mut World, dice: &mut Dice| (look(world, dice), world.theirs(side));
+        let answer = read(&self.world, self.part(), dated).await;
+        let (answer, theirs) = answer.map_err(|kind| error(kind, self.side, call))?;
+        self.measure(began, theirs);
+        answer
     }
 
     async fn write<T: Send + 'static>(
@@ -172,6 +219,39 @@ impl CaseSystem for SystemPort {
         &self.capabilities
     }
 
+    fn home(&self) -> Option<&str> {
+        match self.side {
+            Google => None,
+            Company => Some(HOME).filter(|_| !mutation::is_homeless(&self.world)),
+        }
+    }
+
+    fn clock_skew(&self) -> Option<Duration> {
+        let skew = self.skews(Skew::median).map(|(skew, _)| Duration::milliseconds(skew));
+        skew.filter(|_| !mutation::believes_clocks(&self.world))
+    }
+
+    fn latest_skew(&self) -> Option<Duration> {
+        let skew = self.skews(|skew| skew.0.back().copied()).map(|(skew, _)| Duration::milliseconds(skew));
+        skew.filter(|_| !mutation::believes_clocks(&self.world))
+    }
+
+    async fn identify(&self) -> Result<(), ApiError> {
+        let side = self.side;
+        let known = self.read("identify", move |world, _| world.identify(side)).await;
+        mutation::identified(&self.world, known)
+    }
+
+    async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
+        let side = self.side;
+        self.read("find any case", move |world, dice| world.any_case(side, except, dice)).await
+    }
+
+    async fn resolve(&self, reference: &str) -> Result<Option<Case>, ApiError> {
+        let side = self.side;
+        self.read("resolve", move |world, _| world.resolve(side, reference)).await
+    }
+
     async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
         let side = self.side;
         self.read("read the attachment limit", move |world, _| {
@@ -182,31 +262,31 @@ impl CaseSystem for SystemPort {
 
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
         let side = self.side;
-        let sweep = self.read("search", move |world, dice| Ok(world.search(side, since, dice))).await;
+        let sweep = self.read("search", move |world, dice| world.search(side, since, dice)).await;
         mutation::searched(&self.world, sweep)
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
         let side = self.side;
-        let case = self.read("get a case", move |world, _| Ok(world.get_case(side, id))).await?;
+        let case = self.read("get a case", move |world, _| world.get_case(side, id)).await?;
         Ok(mutation::got(&self.world, case))
     }
 
     async fn find_counterpart(
         &self,
         counterpart: &str,
-        _home: Option<&str>,
+        home: Option<&str>,
     ) -> Result<Option<Case>, ApiError> {
         let side = self.side;
         let found = self
-            .read("find a counterpart", move |world, dice| Ok(world.find_mirror(side, counterpart, dice)));
+            .read("find a counterpart", move |world, dice| world.find_mirror(side, counterpart, home, dice));
         let found = found.await?;
         Ok(mutation::found(&self.world, found))
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
         let (side, case) = (self.side, case.clone());
-        self.write("create a case", move |world| Ok(world.api_create(side, &case))).await
+        self.write("create a case", move |world| world.api_create(side, &case)).await
     }
 
     async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
@@ -233,16 +313,19 @@ impl CaseSystem for SystemPort {
 
     async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
         let (side, api) = (self.side, self.part());
-        let (content, broken) = self
+        let answer = self
             .read("download", move |world, dice| {
                 let broken = breaks_off(world, api, dice);
                 world.file_content(side, id, &attachment.id).map(|content| (content, broken))
             })
-            .await?;
+            .await;
+        let (content, broken) =
+            answer.inspect_err(|_| self.world.lock().withheld(side, id, &attachment.id))?;
         let length = content.len() as u64;
         let mut pieces: Vec<Result<Bytes, ApiError>> =
             content.chunks(500).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         if broken {
+            self.world.lock().withheld(side, id, &attachment.id);
             pieces.truncate(pieces.len() / 2);
             pieces.push(Err(error(ApiErrorKind::Uncertain, side, "download: the content broke off")));
         }
@@ -347,6 +430,8 @@ impl Store for StorePort {
         self.write(move |world| {
             world.check_dry("the watermark");
             let moved = last_polled_at.filter(|at| world.shelf.global.last_polled_at(side) != Some(*at));
+            let now = last_polled_at.unwrap_or_default();
+            let memory = mutation::remembered(world, now, world.theirs(side), memory);
             world.shelf.global.set_poll(side, last_polled_at, memory);
             if let Some(at) = moved {
                 mutation::polled(world, side, at);
@@ -359,7 +444,6 @@ impl Store for StorePort {
     }
 
     async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
-        let priority = mapping.priority;
         let mapping = mutation::stored(&self.0, mapping);
         self.write(move |world| {
             world.check_dry("a mapping");
@@ -379,10 +463,13 @@ impl Store for StorePort {
             let mapping = CaseMapping { id: MappingId(world.shelf.next), version: 1, ..mapping };
             world.shelf.mappings.insert(mapping.id.0, mapping.clone());
             world.writes += 1;
-            check::agreed(world, &mapping, priority);
+            check::agreed(world, None, &mapping);
             world.seen.count("mappings", "made");
+            if mapping.state.conflict.is_some() {
+                world.seen.count("mappings", "in conflict with its claim");
+            }
             world.note("maps", || describe(&mapping));
-            check::stored(world, &mapping);
+            check::stored(world, None, &mapping);
             Ok(Created::New(mapping))
         })
         .await
@@ -408,7 +495,6 @@ impl Store for StorePort {
     }
 
     async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
-        let priority = mapping.priority;
         let mapping = mutation::stored(&self.0, mapping.clone());
         self.write(move |world| {
             world.check_dry("a mapping");
@@ -436,9 +522,9 @@ impl Store for StorePort {
                 world.seen.count("mappings", what);
             }
             world.writes += 1;
-            check::agreed(world, &mapping, priority);
+            check::agreed(world, before.as_ref(), &mapping);
             world.note("stores", || describe(&mapping));
-            check::stored(world, &mapping);
+            check::stored(world, before.as_ref(), &mapping);
             Ok(mapping)
         })
         .await
@@ -501,6 +587,14 @@ impl Store for StorePort {
     }
 }
 
+fn gave_up(mapping: &CaseMapping) -> usize {
+    mapping.state.refusals.iter().filter(|refusal| refusal.given_up).count()
+}
+
+fn unheld(mapping: &CaseMapping) -> usize {
+    Side::BOTH.into_iter().filter(|side| mapping.state.unheld_priority[*side].is_some()).count()
+}
+
 /// What became of a mapping with this change.
 fn changes(before: &CaseMapping, after: &CaseMapping) -> impl Iterator<Item = &'static str> {
     [
@@ -510,6 +604,20 @@ fn changes(before: &CaseMapping, after: &CaseMapping) -> impl Iterator<Item = &'
         ("resolved", before.is_open() && !after.is_open()),
         ("opened again", !before.is_open() && after.is_open()),
         ("recovering", !before.recovering && after.recovering),
+        ("missing", before.state.missing == Sides::default() && after.state.missing != Sides::default()),
+        (
+            "found after all",
+            before.state.missing != Sides::default() && after.state.missing == Sides::default(),
+        ),
+        ("back", before.gone.is_some() && after.gone.is_none()),
+        ("given up", gave_up(before) < gave_up(after)),
+        (
+            "read-only",
+            before.state.read_only == Sides::default() && after.state.read_only != Sides::default(),
+        ),
+        ("without a priority it cannot hold", unheld(before) < unheld(after)),
+        ("in conflict no longer", before.state.conflict.is_some() && after.state.conflict.is_none()),
+        ("handed over", before.is_linked() && before.company_case_id != after.company_case_id),
         ("with a write pending", before.pending.len() < after.pending.len()),
         ("with a creation pending", before.pending_creation.is_none() && after.pending_creation.is_some()),
     ]

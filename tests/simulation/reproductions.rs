@@ -41,6 +41,7 @@ fn an_older_notice_in_the_same_words_is_not_what_a_lost_answer_left() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -57,6 +58,7 @@ fn an_older_notice_in_the_same_words_is_not_what_a_lost_answer_left() {
                 idempotent: true,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -69,6 +71,7 @@ fn an_older_notice_in_the_same_words_is_not_what_a_lost_answer_left() {
             clock_offset: 0,
             deadline: 175,
             lease: 235,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -146,6 +149,7 @@ fn a_notice_is_not_forgotten_while_another_in_the_same_words_may_be_under_way() 
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -162,6 +166,7 @@ fn a_notice_is_not_forgotten_while_another_in_the_same_words_may_be_under_way() 
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: true,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -174,6 +179,7 @@ fn a_notice_is_not_forgotten_while_another_in_the_same_words_may_be_under_way() 
             clock_offset: 0,
             deadline: 93,
             lease: 153,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -249,6 +255,7 @@ fn an_author_who_is_called_something_else_does_not_make_a_comment_longer() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -265,6 +272,7 @@ fn an_author_who_is_called_something_else_does_not_make_a_comment_longer() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: true,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -277,6 +285,7 @@ fn an_author_who_is_called_something_else_does_not_make_a_comment_longer() {
             clock_offset: 0,
             deadline: 227,
             lease: 287,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -316,6 +325,7 @@ fn a_word_that_stands_for_two_levels_overwrites_neither() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -332,6 +342,7 @@ fn a_word_that_stands_for_two_levels_overwrites_neither() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: true,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -344,6 +355,7 @@ fn a_word_that_stands_for_two_levels_overwrites_neither() {
             clock_offset: 0,
             deadline: 215,
             lease: 275,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -398,6 +410,7 @@ fn a_reopening_is_refused_once_whoever_finds_that_it_was() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -414,6 +427,7 @@ fn a_reopening_is_refused_once_whoever_finds_that_it_was() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -426,6 +440,7 @@ fn a_reopening_is_refused_once_whoever_finds_that_it_was() {
             clock_offset: 0,
             deadline: 110,
             lease: 170,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -478,6 +493,7 @@ fn a_notice_may_be_sent_until_its_task_ends() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: false,
@@ -494,6 +510,7 @@ fn a_notice_may_be_sent_until_its_task_ends() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -506,6 +523,7 @@ fn a_notice_may_be_sent_until_its_task_ends() {
             clock_offset: 0,
             deadline: 84,
             lease: 144,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -578,6 +596,7 @@ fn a_time_to_the_minute_by_a_clock_that_is_behind_is_no_mark() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -594,6 +613,7 @@ fn a_time_to_the_minute_by_a_clock_that_is_behind_is_no_mark() {
                 idempotent: true,
                 tells_limit: true,
                 four_priorities: true,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -606,6 +626,7 @@ fn a_time_to_the_minute_by_a_clock_that_is_behind_is_no_mark() {
             clock_offset: 0,
             deadline: 111,
             lease: 171,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -652,6 +673,7 @@ fn cleanup_forgets_no_comment_that_no_poll_has_seen() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -668,6 +690,7 @@ fn cleanup_forgets_no_comment_that_no_poll_has_seen() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: true,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: false,
@@ -680,6 +703,7 @@ fn cleanup_forgets_no_comment_that_no_poll_has_seen() {
             clock_offset: 0,
             deadline: 224,
             lease: 284,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -721,6 +745,7 @@ fn a_case_is_checked_before_it_leaves_the_window() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -737,6 +762,7 @@ fn a_case_is_checked_before_it_leaves_the_window() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: true,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -749,6 +775,7 @@ fn a_case_is_checked_before_it_leaves_the_window() {
             clock_offset: 0,
             deadline: 182,
             lease: 242,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -796,6 +823,7 @@ fn a_pair_that_is_found_again_is_in_step_only_after_its_first_sync() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: false,
@@ -812,6 +840,7 @@ fn a_pair_that_is_found_again_is_in_step_only_after_its_first_sync() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -824,6 +853,7 @@ fn a_pair_that_is_found_again_is_in_step_only_after_its_first_sync() {
             clock_offset: 0,
             deadline: 193,
             lease: 253,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -878,6 +908,7 @@ fn a_namesake_of_a_file_that_was_copied_is_not_its_copy() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: false,
@@ -894,6 +925,7 @@ fn a_namesake_of_a_file_that_was_copied_is_not_its_copy() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -906,6 +938,7 @@ fn a_namesake_of_a_file_that_was_copied_is_not_its_copy() {
             clock_offset: 2478,
             deadline: 201,
             lease: 261,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -988,6 +1021,7 @@ fn a_case_that_the_connector_opened_without_an_answer_is_no_persons_reopening() 
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -1004,6 +1038,7 @@ fn a_case_that_the_connector_opened_without_an_answer_is_no_persons_reopening() 
                 idempotent: true,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -1016,6 +1051,7 @@ fn a_case_that_the_connector_opened_without_an_answer_is_no_persons_reopening() 
             clock_offset: 674,
             deadline: 177,
             lease: 237,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -1065,6 +1101,7 @@ fn a_closing_without_an_answer_that_a_person_took_back_is_recorded() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: false,
@@ -1081,6 +1118,7 @@ fn a_closing_without_an_answer_that_a_person_took_back_is_recorded() {
                 idempotent: true,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -1093,6 +1131,7 @@ fn a_closing_without_an_answer_that_a_person_took_back_is_recorded() {
             clock_offset: 1946,
             deadline: 232,
             lease: 292,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step { at: 663, what: Cron(PollGoogle), salt: 1676275896204787923 },
@@ -1179,6 +1218,7 @@ fn a_case_whose_flag_could_not_be_looked_at_is_looked_at_again() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -1195,6 +1235,7 @@ fn a_case_whose_flag_could_not_be_looked_at_is_looked_at_again() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -1207,6 +1248,7 @@ fn a_case_whose_flag_could_not_be_looked_at_is_looked_at_again() {
             clock_offset: 0,
             deadline: 236,
             lease: 296,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -1258,6 +1300,7 @@ fn a_refusal_that_the_other_case_was_told_is_of_its_reopening() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -1274,6 +1317,7 @@ fn a_refusal_that_the_other_case_was_told_is_of_its_reopening() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: true,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -1286,6 +1330,7 @@ fn a_refusal_that_the_other_case_was_told_is_of_its_reopening() {
             clock_offset: 0,
             deadline: 93,
             lease: 153,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -1388,6 +1433,7 @@ fn a_pair_whose_flag_is_back_waits_like_any_other() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: false,
@@ -1404,6 +1450,7 @@ fn a_pair_whose_flag_is_back_waits_like_any_other() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -1416,6 +1463,7 @@ fn a_pair_whose_flag_is_back_waits_like_any_other() {
             clock_offset: 0,
             deadline: 138,
             lease: 198,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -1496,6 +1544,7 @@ fn what_follows_a_part_that_was_refused_waits_for_it() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: true,
@@ -1512,6 +1561,7 @@ fn what_follows_a_part_that_was_refused_waits_for_it() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: true,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -1524,6 +1574,7 @@ fn what_follows_a_part_that_was_refused_waits_for_it() {
             clock_offset: 0,
             deadline: 220,
             lease: 280,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -1581,6 +1632,7 @@ fn cleanup_believes_the_polls_and_no_sync_alone() {
                 idempotent: false,
                 tells_limit: false,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: false,
@@ -1597,6 +1649,7 @@ fn cleanup_believes_the_polls_and_no_sync_alone() {
                 idempotent: true,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -1609,6 +1662,7 @@ fn cleanup_believes_the_polls_and_no_sync_alone() {
             clock_offset: 0,
             deadline: 172,
             lease: 232,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -1658,6 +1712,7 @@ fn a_file_of_a_case_that_is_gone_is_not_carried() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             company: Traits {
                 reopen: false,
@@ -1674,6 +1729,7 @@ fn a_file_of_a_case_that_is_gone_is_not_carried() {
                 idempotent: false,
                 tells_limit: true,
                 four_priorities: false,
+                ..Traits::BEFORE
             },
             comments: true,
             attachments: true,
@@ -1686,6 +1742,7 @@ fn a_file_of_a_case_that_is_gone_is_not_carried() {
             clock_offset: 0,
             deadline: 149,
             lease: 209,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {

@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use crate::check;
 use crate::coverage::Coverage;
 use crate::dice::Dice;
-use crate::faults::Window;
 use crate::history::{
     Company, DetectOutages, Google, History, Ms, PollCompany, PollGoogle, Setting, Side, TaskKind, What,
 };
@@ -32,8 +31,14 @@ use crate::world::{Event, RunFacts, RunId, Shared, World, panic_text};
 pub(crate) const WINDOWS: Sides<Duration> =
     Sides { google: Duration::minutes(30), company: Duration::minutes(5) };
 
-/// Rounds of polls that both sides are given to agree once all trouble is over.
+/// Rounds of polls, one a minute, that both sides are given to agree once all trouble is over.
 const ROUNDS: u32 = 150;
+/// So many are one a minute where something takes hours, which the next sweep of an hour does not.
+const SHORT_ROUNDS: u32 = 70;
+/// As many more rounds suffice for what is given up after twelve hours, and for the sweep of a day (R27, R33).
+const LONG_ROUNDS: u32 = 180;
+/// Minutes between them: less than any tolerance.
+const LONG_PACE: Ms = 9;
 
 /// How a history went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +110,8 @@ struct Engine<'a> {
     /// The moment of virtual time that tokio's clock shows; it only has to be right where a deadline begins or ends.
     tokio_at: Ms,
     rounds: u32,
+    /// When the last round ended.
+    round_at: Ms,
 }
 
 impl<'a> Engine<'a> {
@@ -116,7 +123,7 @@ impl<'a> Engine<'a> {
                 world.plan(step.at, Event::Step(index));
             }
         }
-        Self { world, history, instances, running: Vec::new(), tokio_at: 0, rounds: 0 }
+        Self { world, history, instances, running: Vec::new(), tokio_at: 0, rounds: 0, round_at: 0 }
     }
 
     async fn live(&mut self) {
@@ -195,6 +202,7 @@ impl<'a> Engine<'a> {
                         Google => TaskKind::SyncGoogleCase,
                         Company => TaskKind::SyncCompanyCase,
                     };
+                    let id = self.world.lock().called(side, &id, step.salt);
                     let body = match side {
                         Google => json!({ "case_name": id }),
                         Company => json!({ "case_id": id }),
@@ -207,11 +215,8 @@ impl<'a> Engine<'a> {
             }
             What::Crash { instance, awaits } => self.world.lock().doomed[instance] = Some(awaits),
             What::Stop { instance } => self.stop(instance),
-            What::Trouble { part, trouble, seconds } => {
-                let mut world = self.world.lock();
-                let until = world.now + seconds * 1000;
-                world.troubles.push(Window { part, trouble, until });
-                world.note("trouble", || format!("{trouble:?} for {part:?}, {seconds} s"));
+            What::Trouble { .. } | What::Lie(_) | What::Clock { .. } => {
+                self.world.lock().deceive(step.what);
             }
         }
     }
@@ -358,17 +363,21 @@ impl<'a> Engine<'a> {
     async fn settle(&mut self, last: Ms) {
         {
             let mut world = self.world.lock();
-            world.troubles.clear();
+            world.be_honest();
             world.calm = true;
             world.calm_since = world.now;
             world.doomed = [None; 2];
             world.note("calm", String::new);
         }
         let (mut open, mut idle) = (None, 0);
-        for round in 1..=ROUNDS {
+        self.round_at = last;
+        let takes_long = self.world.lock().takes_long;
+        let (short, most) =
+            if takes_long { (SHORT_ROUNDS, SHORT_ROUNDS + LONG_ROUNDS) } else { (ROUNDS, ROUNDS) };
+        for round in 1..=most {
             self.rounds = round;
             let before = self.world.lock().writes;
-            self.round(last, round).await;
+            self.round(round, if round <= short { 1 } else { LONG_PACE }).await;
             let world = self.world.lock();
             if world.violation.is_some() {
                 return;
@@ -384,11 +393,11 @@ impl<'a> Engine<'a> {
             }
         }
         if let Some(open) = open {
-            return self.world.lock().violate(format!("after {ROUNDS} rounds: {open}"));
+            return self.world.lock().violate(format!("after {most} rounds: {open}"));
         }
         let before = self.world.lock().writes;
         for extra in 1..=5 {
-            self.round(last, self.rounds + extra).await;
+            self.round(self.rounds + extra, 1).await;
         }
         let mut world = self.world.lock();
         if world.writes != before && world.violation.is_none() {
@@ -397,15 +406,20 @@ impl<'a> Engine<'a> {
         }
     }
 
-    async fn round(&mut self, last: Ms, round: u32) {
-        let start = last + Ms::from(round) * 60_000;
+    /// A round of polls, after so many minutes.
+    async fn round(&mut self, round: u32, minutes: Ms) {
+        let start = self.round_at + minutes * 60_000;
+        self.round_at = start;
         self.pass(start).await;
         {
             let mut world = self.world.lock();
             let salt = u64::from(round) << 8;
             world.enqueue(PollGoogle, json!({}), salt, 0);
             world.enqueue(PollCompany, json!({}), salt + 1, 0);
-            if round.is_multiple_of(5) {
+            if minutes > 1 {
+                // After the polls, which would count as late otherwise.
+                world.enqueue(DetectOutages, json!({}), salt + 2, start + 40_000);
+            } else if round.is_multiple_of(5) {
                 world.enqueue(DetectOutages, json!({}), salt + 2, 0);
             }
         }
@@ -438,7 +452,7 @@ fn repeat(world: &mut World, ticket: usize, failed: bool) {
 fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
     static METRICS: OnceLock<Arc<Metrics>> = OnceLock::new();
     let clock = world.lock().clocks[number].clone();
-    let system = |side: Side| -> Arc<dyn CaseSystem> { Arc::new(SystemPort::new(world, side)) };
+    let system = |side: Side| -> Arc<dyn CaseSystem> { Arc::new(SystemPort::new(world, side, number)) };
     Arc::new(Deps {
         clock,
         store: Arc::new(StorePort(world.clone())),
@@ -468,8 +482,8 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
             deadline: StdDuration::from_secs(setting.deadline.unsigned_abs()),
             lease: Duration::seconds(setting.lease),
             syncs_per_minute: 50,
-            missing_grace: Duration::hours(1),
-            give_up_after: Duration::hours(12),
+            missing_grace: Duration::minutes(setting.missing_grace),
+            give_up_after: Duration::minutes(setting.give_up_after),
             adopt_claims: false,
         },
         metrics: METRICS.get_or_init(Metrics::shared).clone(),

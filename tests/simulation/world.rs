@@ -15,7 +15,7 @@ use chrono::{DateTime, Duration, TimeZone as _, Utc};
 use crate::coverage::Coverage;
 use crate::dice::{Dice, hash};
 use crate::faults::Window;
-use crate::history::{Company, Google, Ms, Setting, Side};
+use crate::history::{Clock, Company, Google, Ms, Part, Setting, Side, Trouble};
 use crate::model::System;
 use crate::mutation::Mutation;
 use crate::ports::{Queue, Shelf};
@@ -60,6 +60,20 @@ pub(crate) struct World {
     pub(crate) shelf: Shelf,
     pub(crate) queue: Queue,
     pub(crate) troubles: Vec<Window>,
+    /// Clocks that are wrong for a while, or from some time on.
+    pub(crate) wrong_clocks: Vec<WrongClock>,
+    /// When a system's clock was right again after it had been ahead, and until when what was read before looks as if it had been read later.
+    pub(crate) was_ahead: Vec<(Side, Ms, Ms)>,
+    /// The host's clock was set while the connector was at work.
+    pub(crate) host_was_set: bool,
+    /// A system's clock was set while cases stood in it.
+    pub(crate) clock_was_set: Sides<bool>,
+    /// Until when a system last left out what it had in a scope.
+    pub(crate) hid_until: Sides<Ms>,
+    /// Until when it last left out everything.
+    pub(crate) mute_until: Sides<Ms>,
+    /// Something was refused, withheld or gone for hours, or for good: both sides get more time to agree.
+    pub(crate) takes_long: bool,
     pub(crate) calm: bool,
     /// When all trouble was over.
     pub(crate) calm_since: Ms,
@@ -74,6 +88,18 @@ pub(crate) struct World {
     pub(crate) log: Option<String>,
 }
 
+/// A clock that is wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WrongClock {
+    pub(crate) whose: Clock,
+    pub(crate) ahead: Ms,
+    pub(crate) since: Ms,
+    pub(crate) until: Ms,
+}
+
+/// A moment that never comes.
+pub(crate) const NEVER: Ms = Ms::MAX / 4;
+
 /// The time at which every history begins.
 pub(crate) fn epoch() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 1, 5, 8, 0, 0).unwrap()
@@ -86,8 +112,8 @@ pub(crate) fn real(at: Ms) -> DateTime<Utc> {
 
 impl World {
     pub(crate) fn new(setting: Setting, mutation: Option<Mutation>, verbose: bool) -> Self {
-        let clocks = [ManualClock::at(epoch()), ManualClock::at(real(setting.clock_offset))];
-        Self {
+        let clocks = [ManualClock::at(epoch()), ManualClock::at(epoch())];
+        let mut world = Self {
             setting,
             now: 0,
             clocks,
@@ -100,6 +126,13 @@ impl World {
             shelf: Shelf::default(),
             queue: Queue::default(),
             troubles: Vec::new(),
+            wrong_clocks: Vec::new(),
+            was_ahead: Vec::new(),
+            host_was_set: false,
+            clock_was_set: Sides { google: false, company: false },
+            hid_until: Sides { google: Ms::MIN / 2, company: Ms::MIN / 2 },
+            mute_until: Sides { google: Ms::MIN / 2, company: Ms::MIN / 2 },
+            takes_long: false,
             calm: false,
             calm_since: Ms::MAX / 2,
             made: Vec::new(),
@@ -109,7 +142,76 @@ impl World {
             trace: 0,
             seen: Coverage::default(),
             log: verbose.then(String::new),
-        }
+        };
+        world.set_clocks();
+        world.furnish();
+        world
+    }
+
+    pub(crate) fn set_clocks(&mut self) {
+        self.clocks[0].set(self.ours(0));
+        self.clocks[1].set(self.ours(1));
+    }
+
+    fn wrong(&self, whose: Clock) -> Ms {
+        let wrong = self.wrong_clocks.iter().filter(|wrong| wrong.whose == whose && wrong.until > self.now);
+        wrong.map(|wrong| wrong.ahead).sum()
+    }
+
+    /// What the clock of an instance shows.
+    pub(crate) fn ours(&self, instance: usize) -> DateTime<Utc> {
+        let apart = if instance == 1 { self.setting.clock_offset } else { 0 };
+        real(self.now + self.setting.host * 1000 + self.wrong(Clock::Host) + apart)
+    }
+
+    /// A moment by the connector's clock, if that was never set.
+    pub(crate) fn in_our_time(&self, at: Ms) -> DateTime<Utc> {
+        real(at + self.setting.host * 1000 + self.wrong(Clock::Host))
+    }
+
+    /// How far a system's clock is ahead.
+    pub(crate) fn skew(&self, side: Side) -> Ms {
+        self.traits(side).skew * 1000 + self.wrong(Clock::Of(side))
+    }
+
+    /// What a system's clock shows.
+    pub(crate) fn theirs(&self, side: Side) -> DateTime<Utc> {
+        real(self.now + self.skew(side))
+    }
+
+    /// The present moment as a system writes it: by its own clock, as precisely as it can.
+    pub(crate) fn stamp(&self, side: Side) -> DateTime<Utc> {
+        let resolution = self.traits(side).resolution;
+        let unit = if resolution == 0 { 1 } else { resolution * 1000 };
+        real((self.now + self.skew(side)).div_euclid(unit) * unit)
+    }
+
+    /// Whether a system's clock was right again after it had been ahead when something was written, and has caught up since: if nobody looked
+    /// in between, it looks as if it had been read.
+    pub(crate) fn has_caught_up(&self, side: Side, at: Ms) -> bool {
+        self.was_ahead.iter().any(|(of, from, to)| *of == side && at >= *from && at <= *to && self.now > *to)
+    }
+
+    /// Whether a system answers as to somebody anonymous.
+    pub(crate) fn is_anonymous(&self, side: Side) -> bool {
+        self.lies(side).any(|lie| lie == Trouble::Anonymous)
+    }
+
+    /// The right to read that is missing.
+    pub(crate) fn blind(&self, side: Side) -> impl Iterator<Item = (Option<u8>, bool)> {
+        self.lies(side).filter_map(|lie| match lie {
+            Trouble::Blind { scope, creates } => Some((scope, creates)),
+            _ => None,
+        })
+    }
+
+    /// The trouble that hits a system now.
+    pub(crate) fn lies(&self, side: Side) -> impl Iterator<Item = Trouble> {
+        let (part, now) = (Part::of(side), self.now);
+        self.troubles
+            .iter()
+            .filter(move |window| window.part == part && window.until > now)
+            .map(|window| window.trouble)
     }
 
     pub(crate) fn plan(&mut self, at: Ms, event: Event) {
@@ -132,9 +234,12 @@ impl World {
 
     pub(crate) fn set_time(&mut self, now: Ms) {
         if now > self.now {
-            self.now = now;
-            self.clocks[0].set(real(now));
-            self.clocks[1].set(real(now + self.setting.clock_offset));
+            let before = std::mem::replace(&mut self.now, now);
+            let over = self.wrong_clocks.iter().copied();
+            let over: Vec<WrongClock> =
+                over.filter(|wrong| (before + 1..=now).contains(&wrong.until)).collect();
+            over.into_iter().for_each(|wrong| self.was_behind(wrong));
+            self.set_clocks();
         }
     }
 

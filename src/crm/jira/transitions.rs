@@ -315,10 +315,6 @@ mod tests {
             fields(&serde_json::from_value(all).unwrap(), &JiraSettings::default())
         };
         assert_eq!(reopen(false), Ok(Map::new()), "an open case has no resolution");
-<<<<<<< ours
         assert_eq!(reopen(true), chosen("Done").map_err(str::to_owned));
-=======
-        assert_eq!(reopen(true).ok(), chosen("Done").ok());
->>>>>>> theirs
     }
 }
