@@ -280,6 +280,8 @@ impl<'a> Session<'a> {
         let mut blocked = Blocked { status: !done.failures.is_empty(), ..Blocked::default() };
         for action in plan.actions {
             if is_blocked(&action, &blocked) {
+                // What a case that could not be opened does not take stays behind, as it does where none can be opened.
+                done.held |= is_content(&action);
                 continue;
             }
             if action.writes_to().is_some_and(|side| self.is_left_alone(side)) {
@@ -292,6 +294,7 @@ impl<'a> Session<'a> {
             {
                 // A system that can reopen cases, with a workflow that cannot: no retry changes that (R19).
                 blocked.status = true;
+                blocked.content[*side] = !self.deps.systems[*side].capabilities().comment_when_closed;
                 outcome = self.tell_cannot_reopen(*side).await;
             }
             match outcome {
@@ -881,6 +884,27 @@ pub(super) async fn outcomes(
         reached && texts::is_outcome_of(pending, comment)
     });
     Ok(comments)
+}
+
+/// Whether an action carries what people wrote.
+fn is_content(action: &Action) -> bool {
+    match action {
+        Action::Comment(comment) => !matches!(comment.source, Source::Notice(_)),
+        Action::Attach { .. } => true,
+        Action::Resume
+        | Action::Adopt(_)
+        | Action::Forget(_)
+        | Action::LinkBack { .. }
+        | Action::SetPriority { .. }
+        | Action::AgreeOnPriority(_)
+        | Action::Close { .. }
+        | Action::Reopen { .. }
+        | Action::Resolve(_)
+        | Action::Unresolve
+        | Action::ForgetStatus
+        | Action::ForgetLeftOpen
+        | Action::RefusedReopening(_) => false,
+    }
 }
 
 fn is_blocked(action: &Action, blocked: &Blocked) -> bool {

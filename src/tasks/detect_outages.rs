@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::carry_out::{key_of, outcomes};
 use super::{Deps, Outcome, TaskKind, TaskReport, poll};
-use crate::cases::{ApiError, ApiErrorKind, NewComment};
+use crate::cases::{ApiError, NewComment};
 use crate::entities::{
     CaseMapping, Entry, Global, ItemKind, Notice, Pending, Refusable, Refusal, Side, Source,
 };
@@ -251,10 +251,8 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
     let system = &deps.systems[side];
     let begun = pending.attempted_at - longest(deps);
     let since = deps.clocks().in_time_of(side, begun) - deps.settings.windows[side];
-    let comments = match outcomes(system.as_ref(), case, &pending, Some(since)).await {
-        Err(error) if error.kind == ApiErrorKind::NotFound => Vec::new(),
-        outcome => outcome?,
-    };
+    // A case that is not found now says nothing about what stands on it (R28).
+    let comments = outcomes(system.as_ref(), case, &pending, Some(since)).await?;
     let entry = comments
         .iter()
         .find(|comment| !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id))

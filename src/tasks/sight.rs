@@ -400,7 +400,8 @@ mod tests {
     fn a_sweep_looks_over_a_day_every_hour_and_over_everything_every_day() {
         for (day, all, now, since) in [
             (100, 100, 159, at(95)),
-            (100, 100, 160, at(160) - Duration::days(1)),
+            // From before the last sweep.
+            (100, 100, 160, at(100) - Duration::days(1)),
             (1500, 100, 1540, at(1540) - AGE),
             // Swept in the future: by a clock that was ahead.
             (5000, 100, 160, at(160) - Duration::days(1)),

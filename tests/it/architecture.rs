@@ -253,7 +253,7 @@ fn the_documents_cite_files_that_exist() {
 #[test]
 fn the_design_has_every_rule_and_names_tests_that_exist() {
     let design = std::fs::read_to_string(root().join("docs/design.md")).unwrap();
-    for rule in 1..=25 {
+    for rule in (1..=34).chain([36, 38, 39]) {
         assert!(design.contains(&format!("\n### R{rule}. ")), "R{rule} is missing");
     }
     let code: String = ["src", "tests"]

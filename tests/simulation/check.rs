@@ -489,7 +489,7 @@ fn is_false(world: &World, side: Side, id: &str, notice: &'static str, body: &st
             let known = never && !world.host_was_set;
             if !is_hidden(world, side.other(), other) {
                 Some("the other case is there (R28)")
-            } else if known && world.now - since < grace {
+            } else if known && world.now - since < grace - self::grace(world) {
                 Some("it was too early to say so (R28)")
             } else {
                 None
@@ -749,10 +749,12 @@ pub(crate) fn steered(world: &mut World, side: Side, id: &str) {
     }
     let Some(other) = across(world, side, id) else { return };
     let (mut by_connector, mut by_people, mut set, mut changed) = (0, 0, 0, 0);
-    let merged = world.systems[Company].cards.values().filter(|card| card.merged_into.is_some());
-    let pair = [(side, id), (side.other(), other.as_str())];
-    let pair = pair.into_iter().filter_map(|(side, id)| world.systems[side].card(id));
-    for card in pair.chain(merged) {
+    if world.systems[Company].cards.values().any(|card| card.merged_into.is_some()) {
+        // Whose doing it was, on a pair that went on with another case, is not known.
+        return;
+    }
+    for (side, id) in [(side, id), (side.other(), other.as_str())] {
+        let Some(card) = world.systems[side].card(id) else { continue };
         by_connector += card.tally.status_by_connector;
         by_people += card.tally.closings_by_people + card.tally.reopenings_by_people + card.tally.overwritten;
         set += card.tally.priorities_by_connector;
@@ -882,6 +884,12 @@ fn takes_nothing(card: &Card) -> bool {
     refuses(card, Refused::Comments)
 }
 
+/// Whether a case refuses something for ever.
+pub(crate) fn is_tried_daily(world: &World) -> bool {
+    let refuses = |card: &Card| card.refuses.iter().any(|(_, until)| *until == NEVER);
+    Side::BOTH.into_iter().any(|side| world.systems[side].cards.values().any(refuses))
+}
+
 /// No horizon may pass what was not carried (R7, R15).
 fn out_of_reach(world: &mut World, mapping: &CaseMapping) {
     // From the beginning of both cases: what was read up to a time that has not come yet was read by a clock that was set back since.
@@ -893,6 +901,12 @@ fn out_of_reach(world: &mut World, mapping: &CaseMapping) {
     if mapping.gone.is_some() || mapping.recovering || Side::BOTH.into_iter().any(unread) {
         return;
     }
+    // Likewise of a case that was changed at a time before the horizon.
+    let changed_before = |side: Side, horizon: DateTime<Utc>| {
+        let card = mapping.case_id(side).and_then(|id| world.systems[side].card(id));
+        card.map(|card| card.updated_stamp)
+            .is_some_and(|at| mapping.carried_updated_at[side] != Some(at) && at < horizon)
+    };
     let now = world.in_our_time(world.now);
     let clocks = Clocks {
         now,
@@ -900,6 +914,10 @@ fn out_of_reach(world: &mut World, mapping: &CaseMapping) {
     };
     let horizons: Sides<Option<DateTime<Utc>>> = horizons(mapping, WINDOWS, clocks);
     let mut lost = None;
+    if Side::BOTH.into_iter().any(|side| horizons[side].is_some_and(|horizon| changed_before(side, horizon)))
+    {
+        return;
+    }
     for side in Side::BOTH {
         let (Some(horizon), Some(card)) =
             (horizons[side], mapping.case_id(side).and_then(|id| world.systems[side].card(id)))

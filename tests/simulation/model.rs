@@ -322,6 +322,14 @@ impl Card {
         }
     }
 
+    /// Whether a comment of the connector's says so.
+    fn says_it_syncs_with(&self, company: &str, at: Ms) -> bool {
+        let says =
+            |body: &str| markers::company_case_of_comment(body).is_some_and(|named| named.id == company);
+        let standing = |note: &&Note| note.at <= at && note.deleted.is_none_or(|deleted| deleted > at);
+        self.notes.iter().filter(standing).any(|note| note.by == Writer::Connector && says(&note.body))
+    }
+
     /// Whether it refuses such a write for good now.
     pub(crate) fn refuses(&self, what: Refused, now: Ms) -> bool {
         self.refuses
@@ -628,9 +636,11 @@ impl World {
             .filter(|card| self.is_shown(side, card))
             .filter_map(|card| {
                 let late = card.index_late.filter(|(_, until)| *until > self.now);
-                card.as_of(late.map_or(at, |(since, _)| at.min(since)))
+                let at = late.map_or(at, |(since, _)| at.min(since));
+                let case = card.as_of(at)?;
+                let named = case.counterpart.as_deref().is_some_and(|named| key(named) == key(counterpart));
+                (named || (side == Google && card.says_it_syncs_with(counterpart, at))).then_some(case)
             })
-            .filter(|case| case.counterpart.as_deref().is_some_and(|named| key(named) == key(counterpart)))
             .filter(|case| !other_home(case) || mutation::ignores_homes(self))
             .min_by_key(|case| (case.by_connector == Some(false), case.counterpart_address.is_none()));
         Ok(found.cloned())
