@@ -291,7 +291,9 @@ async fn tell(
     let refusable = Refusable::Item(Source::Notice(notice));
     let refused = mapping.state.refusal(side, &refusable);
     if mapping.state.read_only[side].is_some()
-        || refused.is_some_and(|refusal| deps.clock.now() - refusal.tried_at < Duration::days(1))
+        || refused.is_some_and(|refusal| {
+            refusal.given_up && deps.clock.now() - refusal.tried_at < Duration::days(1)
+        })
     {
         return Ok(false);
     }
@@ -342,14 +344,16 @@ async fn tell(
                 case.company_id = mapping.case_id(Side::Company),
                 "the {side} case does not take a notice: {error}"
             );
+            let earlier = mapping.state.refusal(side, &refusable);
+            let since = earlier.map_or(now, |earlier| earlier.since.min(now));
             let refusal = Refusal {
                 side,
                 what: refusable,
-                since: now,
-                tries: 1,
+                since,
+                tries: earlier.map_or(0, |earlier| earlier.tries) + 1,
                 tried_at: now,
                 reason: error.to_string(),
-                given_up: false,
+                given_up: now - since >= deps.settings.give_up_after,
             };
             modify(deps.store.as_ref(), claimed, |mapping| {
                 mapping.pending.retain(|pending| *pending != claim);
@@ -358,7 +362,7 @@ async fn tell(
                 true
             })
             .await?;
-            Ok(false)
+            if refusal.given_up { Ok(false) } else { Err(error.into()) }
         }
         Err(error) => {
             if !error.may_have_happened() {

@@ -73,8 +73,10 @@ pub(crate) async fn what_the_index_hid_for_longer_than_the_window_is_carried_wit
     world.run_for(Duration::minutes(70)).await;
     world.company_faults().set_search_lag(Duration::minutes(20));
     world.csapi.faults().set_search_lag(Duration::minutes(50));
-    world.company_says(&company, "indexed late in the CRM").await;
+    // One after the other: the sync of either would carry the other as well.
     world.google_says(&case, "indexed late at Google");
+    world.run_for(Duration::minutes(125)).await;
+    world.company_says(&company, "indexed late in the CRM").await;
     world.run_for(Duration::minutes(125)).await;
     let expected = (vec!["indexed late at Google".to_owned()], vec!["indexed late in the CRM".to_owned()]);
     assert_eq!(world.carried(&case, &company).await, expected);
