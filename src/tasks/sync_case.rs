@@ -628,8 +628,11 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
             )));
         }
         // Nor is it tried again while a system that shows nothing may hide what the earlier try left (R26).
-        let doubt = deps.store.global().await?.memory[target].doubt.is_some();
-        if doubt || system.any_case(None).await?.is_none() {
+        // One that never showed a case may well be empty.
+        let global = deps.store.global().await?;
+        let memory = &global.memory[target];
+        let hides = memory.seen_at.is_some() && system.any_case(None).await?.is_none();
+        if memory.doubt.is_some() || hides {
             return Err(SyncError::Failed(format!(
                 "creating the counterpart timed out at {}, and {} does not show now whether it was created: it is not tried \
                  again before other cases are shown",
