@@ -81,6 +81,7 @@ pub struct Conflict {
 /// What is remembered of a pair beside the documented properties.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent notes")]
 pub struct PairState {
     /// Written by a program that knows part 3; a record without it is of version 0.1.
     pub part_3: bool,

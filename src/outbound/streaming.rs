@@ -270,11 +270,11 @@ pub(super) async fn arriving(
 ) -> Result<Download, ApiError> {
     let own = response.content_length();
     let (size, kind) = (announced.size.or(own), media_type(&response).is_some());
-    let short = match own {
-        // As long as announced, so that a shorter one broke off.
-        Some(_) => ApiErrorKind::Uncertain,
-        None if says_its_end(&response) => ApiErrorKind::WrongContent,
-        None => ApiErrorKind::Uncertain,
+    // One whose length is announced, or whose end is not marked, broke off if it is shorter.
+    let short = if own.is_none() && says_its_end(&response) {
+        ApiErrorKind::WrongContent
+    } else {
+        ApiErrorKind::Uncertain
     };
     let mut pieces = Box::pin(response.bytes_stream());
     let mut begun = Vec::new();

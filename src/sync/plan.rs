@@ -461,6 +461,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Recognises copies and notices on `side` by their text: the pair existed before this mapping.
+    #[expect(clippy::single_match_else, reason = "two cases of one question")]
     fn recover(&mut self, side: Side) {
         let from = side.other();
         let sources = self.pair.snapshot(from);

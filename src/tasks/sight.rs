@@ -269,13 +269,13 @@ async fn see_canary(
         },
     };
     let page = deps.store.list(MappingFilter::Open, None, CANDIDATES).await?;
-    let others = page.mappings.iter().rev().filter(|mapping| {
+    let mut others = page.mappings.iter().rev().filter(|mapping| {
         is_candidate(mapping, side)
             && mapping.state.missing[side].is_none()
             && scope_of(mapping, side) == scope
             && mapping.case_id(side) != Some(canary.case.as_str())
     });
-    let other = others.filter_map(|mapping| mapping.case_id(side)).next().map(str::to_owned);
+    let other = others.find_map(|mapping| mapping.case_id(side)).map(str::to_owned);
     let witness = match other {
         Some(other) => unseen(deps, side, &other).await?.is_none().then_some(other),
         None => another_of_scope(deps, side, scope, &canary.case).await?,

@@ -594,7 +594,7 @@ async fn finish(
                 mapping.lease = None;
             }
             mapping.state.scope = seen.scope.clone();
-            mapping.state.warned = seen.warned.clone();
+            mapping.state.warned.clone_from(&seen.warned);
             mapping.state.missing = Sides::default();
             mapping.recovering = false;
             mapping.state.looks_again = false;
@@ -643,7 +643,7 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
     }
     let Counterpart { case: mut new, parts, header } =
         counterpart_of(source, case, deps.home(), capabilities);
-    new.idempotency_key = session.key_of("case", format!("{:?}", new).as_bytes());
+    new.idempotency_key = session.key_of("case", format!("{new:?}").as_bytes());
     session
         .save(|mapping| {
             mapping.pending_creation = Some(PendingCreation { side: target, attempted_at: now });

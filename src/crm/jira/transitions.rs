@@ -237,6 +237,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table")]
     fn of_several_ways_to_close_the_one_that_says_solved_is_taken_or_none() {
         let to = |(name, status): &(&str, &str)| json!({"id": name, "name": name, "to": {"name": status, "statusCategory": {"key": "done"}}});
         let closes: &[(&[(&str, &str)], Result<&str, &str>)] = &[

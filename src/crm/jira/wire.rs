@@ -398,6 +398,7 @@ pub(super) struct Created {
 /// `project/{key}`
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "as Jira names it")]
 pub(super) struct Project {
     pub(super) key: Option<String>,
     pub(super) name: Option<String>,

@@ -149,6 +149,7 @@ mod tests {
         Ticket::read(&json!({"id": 7, "status": status, "tags": tags})).unwrap()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "given as json!")]
     fn comment(text: &str, via: Value) -> Comment {
         Comment::read(&json!({"id": 1, "author_id": 5, "plain_body": text, "via": via})).unwrap()
     }

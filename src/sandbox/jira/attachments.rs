@@ -109,11 +109,11 @@ async fn upload(
     headers: HeaderMap,
     mut parts: Multipart,
 ) -> Result<Response, ApiError> {
+    const REFUSED: &str = "You do not have permission to create attachments for this issue.";
     let token = headers.get("X-Atlassian-Token").and_then(|value| value.to_str().ok());
     if !matches!(token, Some("no-check" | "nocheck")) {
         return Ok((StatusCode::FORBIDDEN, "XSRF check failed").into_response());
     }
-    const REFUSED: &str = "You do not have permission to create attachments for this issue.";
     let issue = {
         let state = api.jira.state();
         let issue = api.issue(&state, &name)?;
