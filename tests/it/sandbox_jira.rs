@@ -919,7 +919,7 @@ async fn a_project_and_an_issue_can_be_hidden_and_come_back() {
         let all = &[("jql", "created > -1d order by key")];
         let project = ["SUP".to_owned()].into();
         server.jira.set_manners(Manners { hidden_projects: project, ..Manners::default() });
-        assert_eq!(server.found(all).await, [other.clone()]);
+        assert_eq!(server.found(all).await, std::slice::from_ref(&other));
         for path in [format!("issue/{id}"), format!("issue/{id}/comment"), "project/SUP".to_owned()] {
             assert_eq!(server.send(Method::GET, &path, None).await.0, 404, "{path}");
         }
@@ -945,9 +945,9 @@ async fn the_index_can_be_behind_with_single_issues() {
     let index_lag_seconds = [(late.clone(), 3 * 3600)].into();
     server.jira.set_manners(Manners { index_lag_seconds, ..Manners::default() });
     let all = &[("jql", "created > -1d order by key")];
-    assert_eq!(server.found(all).await, [prompt.clone()]);
+    assert_eq!(server.found(all).await, std::slice::from_ref(&prompt));
     server.clock.advance(Duration::hours(2));
-    assert_eq!(server.found(all).await, [prompt.clone()]);
+    assert_eq!(server.found(all).await, std::slice::from_ref(&prompt));
     assert_eq!(server.get(&format!("issue/{late}")).await["id"], late, "by its ID it is there");
     server.clock.advance(Duration::minutes(61));
     assert_eq!(server.found(all).await, [late, prompt]);

@@ -580,9 +580,9 @@ async fn solved_cancelled_and_duplicate_are_told_apart_by_a_search_too() {
     for (end, closing) in [(true, Closing::Cancelled), (false, Closing::Solved)] {
         let id = flagged(&crm, "ended");
         if end {
-            crm.servicenow.cancel(&id).unwrap()
+            crm.servicenow.cancel(&id).unwrap();
         } else {
-            crm.servicenow.close(&id).unwrap()
+            crm.servicenow.close(&id).unwrap();
         }
         expected.push((id, Some(closing)));
     }

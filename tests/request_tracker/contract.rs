@@ -404,7 +404,7 @@ async fn a_file_that_is_gone_is_not_found_though_request_tracker_calls_it_an_err
         };
         match crm.adapter.download(&id, file).await {
             Ok(download) => {
-                assert_eq!((file.id.as_str(), read(download).await), (kept.as_str(), b"kept".to_vec()))
+                assert_eq!((file.id.as_str(), read(download).await), (kept.as_str(), b"kept".to_vec()));
             }
             Err(error) => {
                 assert_eq!(file.id, shredded);
@@ -519,7 +519,7 @@ async fn where_pages_are_thinned_out_an_empty_one_is_not_the_end() {
     let adapter = server.adapter(&slot);
     let ids =
         |sweep: casebridge::cases::Sweep| sweep.cases.into_iter().map(|case| case.id).collect::<Vec<_>>();
-    assert_eq!(ids(adapter.search_updated(since).await.unwrap()), [old.clone()]);
+    assert_eq!(ids(adapter.search_updated(since).await.unwrap()), std::slice::from_ref(&old));
     let above = jane.creates(&slot.queue, "above", "", true).await;
     let mut found = ids(adapter.search_updated(since).await.unwrap());
     found.sort();

@@ -737,7 +737,7 @@ async fn the_priority_that_a_ticket_was_born_with_lowers_nothing() {
     world.settle().await;
     assert_eq!(world.csapi.case(&case).unwrap().priority, Some(Priority::P0));
     // Who names a case is not its counterpart for that (R38).
-    let pair = world.mappings().await.into_iter().find(|mapping| mapping.is_linked()).unwrap();
+    let pair = world.mappings().await.into_iter().find(casebridge::entities::CaseMapping::is_linked).unwrap();
     let ticket = pair.company_case_id.unwrap().to_string();
     assert_ne!(ticket, id);
     assert_eq!(world.jane.ticket(&ticket).await["Priority"], "100");

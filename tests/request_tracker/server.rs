@@ -214,6 +214,7 @@ impl Server {
         self.connect(slot, Self::settings(slot), Arc::new(SystemClock), path)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "as the other parts take it")]
     fn connect(
         &self,
         slot: &Slot,

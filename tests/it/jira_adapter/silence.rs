@@ -119,7 +119,7 @@ async fn an_answer_for_somebody_whom_jira_does_not_know_is_never_believed() {
         let crm = start(visited(deployment), |_| ()).await;
         let id = crm.person_creates("t", "", true).await;
         crm.person_comments(&id, "hello", Visibility::Public).await;
-        assert_eq!(found(&crm).await, [id.clone()]);
+        assert_eq!(found(&crm).await, std::slice::from_ref(&id));
         crm.adapter.identify().await.unwrap();
         crm.jira.set_manners(Manners { expired_credentials: true, ..Manners::default() });
         let errors: [(&str, Option<ApiError>); 7] = [
