@@ -11,6 +11,10 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::assigning_clones,
+    clippy::match_same_arms,
+    clippy::needless_for_each,
+    clippy::struct_excessive_bools,
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 

@@ -84,7 +84,6 @@ pub(crate) struct File {
 }
 
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about a case")]
 pub(crate) struct Card {
     pub(crate) id: String,
     pub(crate) by: Writer,
