@@ -130,7 +130,10 @@ impl SqliteStore {
         });
         let ended = || StoreError::Unavailable(format!("{}: the store's thread has ended", self.place));
         self.jobs.as_ref().ok_or_else(ended)?.send(Job { access, run }).map_err(|_| ended())?;
-        receiver.await.map_err(|_| ended())?
+        let broken = |_| {
+            StoreError::Unavailable(format!("{}: the operation broke off; the log says where", self.place))
+        };
+        receiver.await.map_err(broken)?
     }
 }
 
@@ -451,7 +454,11 @@ fn work(connection: &Connection, place: &Place, queue: &mpsc::Receiver<Job>) {
                 Err(mpsc::TryRecvError::Empty | mpsc::TryRecvError::Disconnected) => break,
             }
         }
-        run_batch(connection, place, batch);
+        // Whoever waits for a job of it hears that it failed; a thread that died would be a store that does not come back.
+        let run = std::panic::AssertUnwindSafe(|| run_batch(connection, place, batch));
+        if std::panic::catch_unwind(run).is_err() && !connection.is_autocommit() {
+            let _ = connection.execute_batch("ROLLBACK");
+        }
     }
 }
 
@@ -685,6 +692,16 @@ mod tests {
     fn of_google(number: usize) -> CaseMapping {
         let name = GoogleCaseName::parse(&format!("projects/p/cases/{number}")).unwrap();
         CaseMapping::first_seen(FirstSeen::Google(name), None, None, DateTime::UNIX_EPOCH)
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_panics_fails_alone_and_the_store_goes_on() {
+        let store = SqliteStore::in_memory().unwrap();
+        for access in [Access::Read, Access::Write] {
+            let outcome = store.run::<()>(access, |_| panic!("as the test wants it to")).await;
+            assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+            store.create(of_google(1)).await.unwrap();
+        }
     }
 
     #[test]
