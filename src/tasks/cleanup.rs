@@ -27,7 +27,9 @@ async fn sweep(deps: &Deps) -> Result<(usize, usize), StoreError> {
             // What still waits would be lost with its mapping.
             let quiet = mapping.gone.is_some() || is_quiet(deps, &global, &mapping).await;
             // By now, the systems have answered, and said what time they have: a host whose clock is years ahead forgets nothing (R36).
-            if !quiet || mapping.resolved_at >= Some(earliest_now(deps) - deps.settings.retention) {
+            let kept_until =
+                mapping.resolved_at.and_then(|at| at.checked_add_signed(deps.settings.retention));
+            if !quiet || kept_until.is_none_or(|until| until > earliest_now(deps)) {
                 kept += 1;
                 continue;
             }

@@ -25,6 +25,7 @@ mod explore;
 mod faults;
 mod generate;
 mod history;
+mod lies;
 mod model;
 mod mutation;
 mod people;

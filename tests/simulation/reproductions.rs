@@ -13,7 +13,7 @@ use crate::history::{
 };
 use crate::run::{Options, run};
 
-fn goes_well(history: &History) {
+pub(crate) fn goes_well(history: &History) {
     let verdict = run(history, Options::default());
     assert_eq!(verdict.violation, None);
     assert!(verdict.writes > 0, "nothing happened");
