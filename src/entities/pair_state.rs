@@ -109,6 +109,9 @@ pub struct PairState {
     /// Priority that a side refused to hold (`R30`): not set again until another is to be set.
     #[serde(skip_serializing_if = "is_default")]
     pub unheld_priority: Sides<Option<Priority>>,
+    /// When each side last refused it: a day later it is tried again, since a right may have been missing.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unheld_at: Sides<Option<DateTime<Utc>>>,
     /// A case that is not found (`R28`).
     #[serde(skip_serializing_if = "is_default")]
     pub missing: Sides<Option<Missing>>,

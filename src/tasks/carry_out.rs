@@ -417,7 +417,12 @@ impl<'a> Session<'a> {
             case.company_id = self.mapping.case_id(Side::Company),
             "the {side} case does not take priority {priority}: each side keeps its own. {error}"
         );
-        self.save(|mapping| mapping.state.unheld_priority[side] = Some(priority)).await
+        let now = self.deps.clock.now();
+        self.save(|mapping| {
+            mapping.state.unheld_priority[side] = Some(priority);
+            mapping.state.unheld_at[side] = Some(now);
+        })
+        .await
     }
 
     async fn note_read_only(&mut self, side: Side, now: DateTime<Utc>) -> Result<(), SyncError> {

@@ -6,7 +6,7 @@
 use crate::history::Blur::*;
 use crate::history::Clock::{Host, Of};
 use crate::history::Deed::*;
-use crate::history::FileKind::{Banned as BannedFile, *};
+use crate::history::FileKind::*;
 use crate::history::Lie::*;
 use crate::history::Part::*;
 use crate::history::Refused::{Comments, Everything, Reopen as Reopening};
@@ -1332,7 +1332,12 @@ fn an_outage_that_was_told_counts_as_told_after_a_clock_was_set() {
             },
             Step {
                 at: 234154,
-                what: Person(Comment { case: 2, side: Google, words: Banned, internal: false }),
+                what: Person(Comment {
+                    case: 2,
+                    side: Google,
+                    words: crate::history::Words::Banned,
+                    internal: false,
+                }),
                 salt: 5079687467525922613,
             },
             Step { at: 173341979, what: Cron(PollGoogle), salt: 3851024917620774652 },
@@ -1391,7 +1396,12 @@ fn what_explains_a_comment_is_known_by_its_text() {
             Step { at: 180141, what: Cron(PollGoogle), salt: 9082104664887464089 },
             Step {
                 at: 426664,
-                what: Person(Comment { case: 0, side: Company, words: Banned, internal: false }),
+                what: Person(Comment {
+                    case: 0,
+                    side: Company,
+                    words: crate::history::Words::Banned,
+                    internal: false,
+                }),
                 salt: 223824663561856525,
             },
             Step {
