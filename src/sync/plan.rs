@@ -330,6 +330,8 @@ pub fn counterpart_of(from: Side, case: &Case, home: Option<&str>, target: &Capa
     Counterpart { case, parts, header }
 }
 
+/// How long a priority that a side refused is not set there again (`R30`).
+const UNHELD_AGE: Duration = Duration::days(1);
 /// How far the clocks of two systems and ours may be apart when it is asked what came first.
 const CLOCKS_APART: Duration = Duration::minutes(10);
 
@@ -595,10 +597,13 @@ impl<'a> Planner<'a> {
         }
         if self.rules.switches.priority {
             let state = &self.pair.mapping.state;
+            let now = self.pair.clocks.now;
+            let is_fresh = |at: Option<DateTime<Utc>>| at.is_none_or(|at| at <= now && now - at < UNHELD_AGE);
+            let unheld = |side: Side| state.unheld_priority[side].filter(|_| is_fresh(state.unheld_at[side]));
             let priorities = Priorities {
                 base: state.agreed_priority,
                 told: state.told_priority,
-                unheld: state.unheld_priority,
+                unheld: Sides { google: unheld(Side::Google), company: unheld(Side::Company) },
                 google: &self.pair.google.case.priority,
                 company: &self.pair.company.case.priority,
             };
