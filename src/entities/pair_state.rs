@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Priority, Side, Sides, Source};
+
+/// How long a case that takes no write is left alone between two tries (`R33`).
+const READ_ONLY_PAUSE: Duration = Duration::days(1);
 
 /// A linked case that its system does not show (`R28`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +152,12 @@ impl PairState {
     #[must_use]
     pub fn new() -> Self {
         Self { part_3: true, ..Self::default() }
+    }
+
+    /// Whether that side's case takes nothing, and it is not yet time to try again (`R33`).
+    #[must_use]
+    pub fn is_left_alone(&self, side: Side, now: DateTime<Utc>) -> bool {
+        self.read_only[side].as_ref().is_some_and(|read_only| now - read_only.tried_at < READ_ONLY_PAUSE)
     }
 
     /// What was refused for good of that, if anything was (`R33`).

@@ -296,6 +296,15 @@ pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabili
     planner.carry(side);
     // What only notes how both sides are is done by either sync.
     planner.plan.actions.retain(|action| !matches!(action, Action::AgreeOnPriority(_)));
+    // What goes to a case that takes nothing for now is no news: its sync would do as little (R33).
+    let is_possible = |action: &Action| {
+        let side = action.writes_to();
+        side.is_none_or(|side| !pair.mapping.state.is_left_alone(side, pair.clocks.now))
+    };
+    if !planner.plan.actions.iter().all(is_possible) {
+        planner.plan.actions.retain(is_possible);
+        planner.plan.held = true;
+    }
     match planner.plan {
         plan if !plan.is_empty() => Left::News,
         plan if plan.held => Left::Held,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
 
@@ -23,8 +23,6 @@ use crate::telemetry::{CarriedLabels, SideLabels};
 
 /// How often something has to be refused before it is given up (`R33`).
 const TRIES: u32 = 3;
-/// How long a case that takes no write is left alone between two tries (`R33`).
-const READ_ONLY_PAUSE: Duration = Duration::days(1);
 
 /// Why a sync stopped before its plan was done.
 #[derive(Debug, thiserror::Error)]
@@ -315,8 +313,7 @@ impl<'a> Session<'a> {
 
     /// Whether that side's case takes nothing, and it is not yet time to try again (`R33`).
     fn is_left_alone(&self, side: Side) -> bool {
-        let read_only = self.mapping.state.read_only[side].as_ref();
-        read_only.is_some_and(|read_only| self.deps.clock.now() - read_only.tried_at < READ_ONLY_PAUSE)
+        self.mapping.state.is_left_alone(side, self.deps.clock.now())
     }
 
     /// Forgets what was refused before, now that it was done.

@@ -66,7 +66,7 @@ fn the_same_seed_gives_the_same_trace() {
         let history = generate::history(seed);
         assert_eq!(history, generate::history(seed));
         let verdict = run(&history, Options::default());
-        assert!(verdict.trace != 0 && verdict.runs > 0 && verdict.writes > 0, "seed {seed} does nothing");
+        assert!(verdict.trace != 0 && verdict.runs > 0, "seed {seed} does nothing");
         assert_eq!(verdict, run(&history, Options::default()), "seed {seed}");
         // Whether somebody watches makes no difference.
         let watched = run(&history, Options { verbose: true, ..Options::default() });

@@ -715,7 +715,6 @@ impl World {
             .files
             .iter()
             .filter(|file| file.at <= at && file.deleted.is_none_or(|deleted| deleted > at))
-            .filter(|file| !mutation::takes_for_deleted(self, since, file))
             .map(|file| Attachment {
                 id: file.id.to_string(),
                 filename: file.name.clone(),

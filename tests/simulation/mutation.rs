@@ -6,8 +6,8 @@ use casebridge::entities::{CaseMapping, Ledger, PollMemory, Sides};
 use chrono::{DateTime, Duration, Utc};
 
 use crate::explore::{Failure, explore};
-use crate::history::{Side, Withheld};
-use crate::model::{File, visibility};
+use crate::history::Side;
+use crate::model::visibility;
 use crate::run::WINDOWS;
 use crate::world::{Shared, World};
 
@@ -45,7 +45,6 @@ pub(crate) enum Mutation {
     PageBelieved,
     ClocksBelieved,
     ClaimsBelieved,
-    GoneFromTheAnswer,
 }
 
 use Mutation as M;
@@ -74,14 +73,14 @@ const fn row(
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    row(M::HalfSweep, "R6", "a search that fails counts as one that found nothing, and the watermark moves", 50, "(R7)"),
+    row(M::HalfSweep, "R6", "a search that fails counts as one that found nothing, and the watermark moves", 200, "(R7)"),
     row(M::WaitingForgotten, "R7", "that something waits is not remembered", 20, "(R7)"),
     row(M::EverythingStamped, "R8", "a poll stamps every open mapping that it did not find", 10, "yet another round writes"),
     row(M::TwoMappings, "R9", "the store takes two mappings for a case", 500, "two mappings for"),
     row(M::NamesCompared, "R9", "Google cases are compared by their full names", 10, "two mappings for"),
     row(M::OwnUnknown, "R10", "a poll does not see which case another mirrors", 50, "(R10)"),
     row(M::Backwards, "R11", "the newest comment comes first", 50, "after a later one (R11)"),
-    row(M::NothingBlocked, "R11", "a write that failed holds up nothing that depends on it", 3000, "arrives"),
+    row(M::NothingBlocked, "R11", "a write that failed holds up nothing that depends on it", 3000, "Google has"),
     row(M::NoLease, "R12", "leases are invisible to others, and every update wins", 20, "R14)"),
     row(M::PendingForgotten, "R13", "a write is not recorded before it is sent", 20, "R14)"),
     row(M::CreationForgotten, "R13", "a counterpart is created without looking for one", 100, "a second counterpart"),
@@ -90,8 +89,8 @@ const TABLE: &[Row] = &[
     row(M::NoLimit, "R16", "a system says that its comments may be of any length", 10, "characters for"),
     row(M::HalfFiles, "R17", "a file that breaks off counts as whole", 500, "(R17)"),
     row(M::TriedForEver, "R17", "what a system can never take may be taken the next time", 50, "after 150 rounds"),
-    row(M::NoBase, "R18", "the priority last agreed on is not remembered", 10, "something waits"),
-    row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "something waits"),
+    row(M::NoBase, "R18", "the priority last agreed on is not remembered", 1000, "yet another round writes"),
+    row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "resolvedAt is not"),
     row(M::FlagIgnored, "R20", "a case always counts as flagged", 20, "is not flagged (R20)"),
     row(M::SilenceBelieved, "R26", "every poll counts as proven", 200, "(R7)"),
     row(M::NoSecondLook, "R27", "every sweep counts as made", 200, "rounds:"),
@@ -99,13 +98,12 @@ const TABLE: &[Row] = &[
     row(M::MarkerAssumed, "R29", "what is listed without a marker counts as public", 200, "something internal arrives"),
     row(M::DefaultsDecide, "R30", "what a side was told counts as agreed on", 200, "(R30)"),
     row(M::Homeless, "R31", "the company's system has no address", 20, "(R31)"),
-    row(M::AddressIgnored, "R31", "the address of a company case is not read", 200, "another desk (R31)"),
+    row(M::AddressIgnored, "R31", "the address of a company case is not read", 200, "another desk's (R31)"),
     row(M::ClosedIsSolved, "R32", "every closed case counts as solved", 200, "(R32)"),
     row(M::RefusedForEver, "R33", "what is refused for good may be taken the next time", 200, "rounds:"),
-    row(M::PageBelieved, "R34", "what comes in place of a file counts as the file", 200, "does not have (R17)"),
+    row(M::PageBelieved, "R34", "what comes in place of a file counts as the file", 5000, "does not have (R17)"),
     row(M::ClocksBelieved, "R36", "every clock counts as right", 200, "(R7)"),
-    row(M::ClaimsBelieved, "R38", "every company case counts as the connector's own", 200, "R38)"),
-    row(M::GoneFromTheAnswer, "R39", "a file whose content is not there counts as deleted", 200, "rounds:"),
+    row(M::ClaimsBelieved, "R38", "every company case counts as the connector's own", 1000, "R38)"),
 ];
 
 /// The mutation that `CASEBRIDGE_MUTATION` names, for those who want to look at one.
@@ -232,12 +230,6 @@ pub(crate) fn marked(world: &World, unmarked: bool, internal: bool) -> Visibilit
         Some(M::MarkerAssumed) if unmarked => Visibility::Public,
         _ => visibility(internal || unmarked),
     }
-}
-
-/// Whether a file that is listed, and whose content is not there, is left out when the list is read again.
-pub(crate) fn takes_for_deleted(world: &World, since: Option<DateTime<Utc>>, file: &File) -> bool {
-    let is_there = file.withheld.is_none_or(|(how, until)| how != Withheld::NotThere || until <= world.now);
-    world.mutation == Some(M::GoneFromTheAnswer) && since.is_none() && !is_there
 }
 
 /// What comes in place of a file, if its adapter does not notice.
