@@ -287,7 +287,8 @@ pub(crate) async fn a_clone_does_not_take_its_originals_google_case(crm: &dyn Cr
     assert_eq!(pair.google_case_name.map(|name| name.to_string()), Some(case.clone()));
     assert_eq!(world.copies_at_google(&case), Vec::<String>::new());
     // It is a conflict for whoever looks, and was said once on the clone itself.
-    world.run_for(Duration::hours(1)).await;
+    world.go_on(Duration::hours(1)).await;
+    world.post("detect-outages", json!({})).await;
     let conflict = of(world.mappings().await, &clone);
     assert!(
         conflict.google_case_name.is_none() && conflict.state.conflict.is_some_and(|conflict| conflict.told)
