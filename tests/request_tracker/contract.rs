@@ -187,7 +187,7 @@ async fn a_search_tells_of_a_merged_ticket_however_old_it_is_and_of_the_other_on
         let sweep = crm.adapter.search_updated(since).await.unwrap();
         assert_eq!(sweep.skipped, Vec::<String>::new());
         let mut found: Vec<_> = sweep.cases.into_iter().map(|case| (case.id, case.closed)).collect();
-        found.sort();
+        found.sort_by_key(|(id, _)| id.parse::<u64>().unwrap());
         found
     };
     let all = [(first.clone(), true), (second.clone(), false), (third.clone(), false)];

@@ -503,14 +503,21 @@ async fn a_ticket_moved_to_another_queue_still_syncs() {
     assert_eq!((world.csapi.cases().len(), world.tickets().await), (1, 0));
 }
 
-/// So many minutes pass for the connector, a round every ten: it is late to begin with, and catches up.
-async fn minutes_pass(world: &World, clock: &LateClock, minutes: i64) {
-    for left in (0..minutes).rev().step_by(10) {
-        clock.is_behind(Duration::minutes(left));
+/// The connector's clock is set forward until it is behind by so many minutes. A poll that sees a clock jump fails, until the next
+/// answers show what is right.
+async fn clock_moves(world: &World, clock: &LateClock, behind: i64) {
+    clock.is_behind(Duration::minutes(behind));
+    for _ in 0..3 {
         world.round().await;
     }
-    clock.catch_up();
-    world.round().await;
+}
+
+/// So many minutes pass for the connector, ten at a time: it is late to begin with, and catches up.
+async fn minutes_pass(world: &World, clock: &LateClock, minutes: i64) {
+    for left in (0..minutes).rev().step_by(10) {
+        clock_moves(world, clock, left).await;
+    }
+    clock_moves(world, clock, 0).await;
 }
 
 #[tokio::test]
@@ -520,7 +527,7 @@ async fn a_ticket_that_was_deleted_ends_the_pair_with_one_comment_and_not_at_onc
     let (case, id) = world.linked().await;
     // Whoever shows this one shows that the other is gone, and not all of them (R28).
     world.jane.creates(&world.slot.queue, "Another", "", false).await;
-    clock.is_behind(Duration::minutes(90));
+    clock_moves(&world, &clock, 90).await;
     world.settle().await;
     world.jane.sets_status(&id, "deleted").await;
     world.google_says(&case, "is anybody there?");
@@ -540,18 +547,17 @@ async fn a_ticket_that_was_deleted_and_is_restored_goes_on_as_if_nothing_had_bee
     let world = World::with(rules(), clock.clone()).await;
     let (case, id) = world.linked().await;
     world.jane.creates(&world.slot.queue, "Another", "", false).await;
-    clock.is_behind(Duration::minutes(30));
+    clock_moves(&world, &clock, 30).await;
     world.settle().await;
     world.jane.sets_status(&id, "deleted").await;
     world.google_says(&case, "is anybody there?");
     for late in [20, 10] {
-        clock.is_behind(Duration::minutes(late));
+        clock_moves(&world, &clock, late).await;
         assert!(world.round().await > 0, "it is missing");
     }
     world.jane.sets_status(&id, "open").await;
     world.jane.writes(&id, true, "text/plain", "we are").await;
-    clock.catch_up();
-    world.round().await;
+    clock_moves(&world, &clock, 0).await;
     world.settle().await;
     assert_eq!(world.copies_on_ticket(&id).await, ["is anybody there?"]);
     assert_eq!(world.copies_at_google(&case), ["we are"]);
@@ -565,7 +571,7 @@ async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_on_the_ticket
     let world = World::with(rules(), clock.clone()).await;
     let (case, id) = world.linked().await;
     world.google_case("Another", Priority::P2);
-    clock.is_behind(Duration::minutes(90));
+    clock_moves(&world, &clock, 90).await;
     world.settle().await;
     world.csapi.delete_case(&case).unwrap();
     world.jane.writes(&id, true, "text/plain", "Is anybody there?").await;

@@ -160,6 +160,10 @@ impl Server {
             }
             process.wait().unwrap();
         }
+        // What was killed holds its port until it is quite gone.
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The address of its web pages.
