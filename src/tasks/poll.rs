@@ -110,6 +110,9 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     memory.doubt = None;
     if proven {
         memory.shown_until = Some(theirs);
+    } else {
+        // The next one begins where this one did, also after the first of all.
+        memory.shown_until.get_or_insert(look.since);
     }
     look.note(&mut memory, started);
     if let Err(error) = deps.store.set_poll(side, Some(started), &memory).await {
