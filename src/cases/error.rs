@@ -4,6 +4,8 @@
 const MAX_CALL: usize = 300;
 /// How much of a message is shown, in characters: an upstream's own words are 500 at most, the rest is advice.
 const MAX_MESSAGE: usize = 2_000;
+/// How much of a text by an upstream, or by whoever wrote the configuration, is repeated, in characters.
+const MAX_TEXT: usize = 500;
 
 /// What the caller may do after a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +96,19 @@ impl ApiError {
     }
 }
 
-/// A text as it may stand in a line of a log: the ID of a file or a case in it may be any text that an upstream made up.
+/// One line of at most 500 characters, without control characters: safe in a log and in an error. An upstream can make up any text,
+/// the ID of a file or a case too.
+#[must_use]
+pub fn shorten(text: &str) -> String {
+    one_line(text, MAX_TEXT)
+}
+
 fn one_line(text: &str, longest: usize) -> String {
-    text.chars().take(longest).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(longest).collect();
+    if text.chars().nth(longest).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 #[cfg(test)]

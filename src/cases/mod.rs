@@ -16,7 +16,7 @@ use futures_util::Stream;
 
 use crate::entities::{Priority, PriorityReading, Side};
 
-pub use error::{ApiError, ApiErrorKind};
+pub use error::{ApiError, ApiErrorKind, shorten};
 pub use text::{TextLimit, code_points, utf8_bytes, utf16_units};
 
 /// How a case was closed (`R32`).

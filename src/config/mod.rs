@@ -358,22 +358,10 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
 
 /// `status.close_on`: the ways of closing a company case that close its Google case (`R32`).
 fn read_close_on(r: &mut Reader) -> ClosingSet {
-    let names = r.strings("status.close_on");
-    if names.is_empty() {
-        return ClosingSet::default();
-    }
-    let closing = |name: &String| {
-        let closing = Closing::from_name(name);
-        if closing.is_none() {
-            let known: Vec<&str> = Closing::ALL.iter().map(|closing| closing.name()).collect();
-            r.error(format!(
-                "status.close_on: {name:?} is no way to close a case: expected some of {}",
-                known.join(", ")
-            ));
-        }
-        closing
-    };
-    names.iter().filter_map(closing).collect()
+    let choices: Vec<(&str, Closing)> =
+        Closing::ALL.iter().map(|closing| (closing.name(), *closing)).collect();
+    let chosen = r.choices("status.close_on", &choices);
+    if chosen.is_empty() { ClosingSet::default() } else { chosen.into_iter().collect() }
 }
 
 fn read_queue(r: &mut Reader, store: &str) -> Option<QueueConfig> {

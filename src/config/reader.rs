@@ -8,6 +8,7 @@ use chrono::Duration;
 use toml::Value;
 
 use super::secret::SecretRef;
+use crate::cases::shorten;
 
 const PREFIX: &str = "CASEBRIDGE_";
 
@@ -58,7 +59,7 @@ impl Reader {
         for key in self.values.keys() {
             if !self.used.contains(key) {
                 let name = self.origins.get(key).unwrap_or(key);
-                self.errors.push(format!("{name}: there is no such key"));
+                self.errors.push(format!("{}: there is no such key", shorten(name)));
             }
         }
         self.errors
@@ -169,8 +170,20 @@ impl Reader {
         };
         let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
         if chosen.is_none() {
-            let names: Vec<String> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
-            self.wrong(key, &names.join(" or "));
+            self.wrong(key, &names_of(choices).join(" or "));
+        }
+        chosen
+    }
+
+    /// A list of which each entry is one of `choices`. One that is not is an error, and is left out.
+    pub(super) fn choices<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Vec<T> {
+        let texts = self.strings(key);
+        let chosen: Vec<T> = texts
+            .iter()
+            .filter_map(|text| choices.iter().find(|(name, _)| name == text).map(|(_, choice)| *choice))
+            .collect();
+        if chosen.len() < texts.len() {
+            self.wrong(key, &format!("a list of some of {}", names_of(choices).join(", ")));
         }
         chosen
     }
@@ -262,6 +275,11 @@ fn readings(text: &str) -> impl Iterator<Item = Value> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// The names of `choices`, quoted.
+fn names_of<T>(choices: &[(&str, T)]) -> Vec<String> {
+    choices.iter().map(|(name, _)| format!("{name:?}")).collect()
 }
 
 fn is_loopback(url: &url::Url) -> bool {

@@ -16,10 +16,10 @@ use self::jira::{Jira, JiraSettings};
 use self::request_tracker::{RequestTracker, RequestTrackerSettings};
 use self::servicenow::{ServiceNow, ServiceNowSettings};
 use self::zendesk::{Zendesk, ZendeskSettings};
-use crate::cases::CaseSystem;
+use crate::cases::{CaseSystem, shorten};
 use crate::clock::SharedClock;
 use crate::entities::{Priority, PriorityReading};
-use crate::outbound::{Credentials, Stranger, Upstream, shorten};
+use crate::outbound::{Credentials, Stranger, Upstream};
 
 /// The CRM that the company has, with its kind's own section of the configuration: `company.kind` and `[company.{kind}]`.
 #[derive(Debug, Clone)]

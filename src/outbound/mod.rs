@@ -17,7 +17,7 @@ pub use json::decode;
 pub use streaming::Announced;
 pub use upstream::{
     Body, Broken, Call, Created, Listing, MAX_ANSWER, RetryPolicy, Stranger, Upstream, UpstreamSettings,
-    read_capped, shorten,
+    read_capped,
 };
 
 /// Installs the one TLS crypto provider of the program, unless it is there: a client cannot be built without.

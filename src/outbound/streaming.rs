@@ -10,7 +10,7 @@ use reqwest::{Request, Response};
 use tokio::time::Instant;
 
 use super::upstream::chain;
-use crate::cases::{ApiError, ApiErrorKind, Attachment, ByteStream, Download};
+use crate::cases::{ApiError, ApiErrorKind, Attachment, ByteStream, Download, shorten};
 
 /// What is known of content that is being sent.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ fn origin(error: &(dyn std::error::Error + 'static)) -> String {
         }
         match error.source() {
             Some(source) => error = source,
-            None => return super::shorten(&error.to_string()),
+            None => return shorten(&error.to_string()),
         }
     }
 }
@@ -218,7 +218,7 @@ impl<'a> Announced<'a> {
     fn a_page_came(&self) -> String {
         let announced = self.media_type.map_or_else(
             || "a file whose name is none of a page".to_owned(),
-            |kind| format!("{:?}", super::shorten(kind)),
+            |kind| format!("{:?}", shorten(kind)),
         );
         format!(
             "a page (HTML) came in place of the file, which is announced as {announced}: most likely one for people to sign on or \

@@ -23,7 +23,7 @@ use super::credentials::{BEFORE_1970, Credentials};
 use super::json;
 use super::skew::{self, News, Skew};
 use super::streaming::{Announced, Sending, arriving};
-use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
+use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download, shorten};
 use crate::clock::{Clock as _, SharedClock, SystemClock};
 use crate::telemetry::{CallLabels, Metrics, UpstreamLabels};
 
@@ -35,8 +35,6 @@ const MAX_VALUES: usize = 1_000_000;
 /// cases, or the comments of one case for ever.
 const MAX_LISTING: usize = 256 * 1024 * 1024;
 const MAX_LISTING_VALUES: usize = 4 * MAX_VALUES;
-/// How much of an upstream's own message goes into ours, in characters.
-const MAX_MESSAGE: usize = 500;
 /// How much of a refusal is read, in bytes.
 const MAX_REFUSAL: usize = 64 * 1024;
 /// How long an upstream is waited for that is asked for nothing but its time.
@@ -1038,17 +1036,6 @@ fn servicenow_error(value: &serde_json::Value) -> Option<String> {
     let part =
         |name: &str| value.get("error")?.get(name)?.as_str().map(str::trim).filter(|text| !text.is_empty());
     Some(format!("{}: {}", part("message")?, part("detail")?))
-}
-
-/// One line of at most 500 characters, without control characters: safe in a log and in an error.
-#[must_use]
-pub fn shorten(text: &str) -> String {
-    let mut line: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE).collect();
-    if text.chars().nth(MAX_MESSAGE).is_some() {
-        line.push('…');
-    }
-    line
 }
 
 /// An error with its causes, without the URL, whose query could hold content.

@@ -44,7 +44,7 @@ impl Issue {
     /// What a search calls an issue that it could not read: the ID, as far as there is one.
     pub(super) fn label(value: &Value) -> String {
         let id = value.as_object().and_then(id_of).unwrap_or_else(|| "without an ID".to_owned());
-        format!("issue {}", crate::outbound::shorten(&id))
+        format!("issue {}", crate::cases::shorten(&id))
     }
 
     /// A field of text; empty and absent are the same.

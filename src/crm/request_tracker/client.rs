@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::settings::RequestTrackerSettings;
 use super::wire::{self, Page};
-use crate::cases::{ApiError, ApiErrorKind, Download};
-use crate::outbound::{Announced, Body, Call, Listing, Upstream, shorten};
+use crate::cases::{ApiError, ApiErrorKind, Download, shorten};
+use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
 /// Things on a page: the most that Request Tracker gives (`RT::REST2`, "Paging").
 pub(super) const PAGE: usize = 100;

@@ -130,7 +130,7 @@ impl Client {
         if is_sys_id(id) {
             return Ok(format!("/api/now/table/{table}/{id}"));
         }
-        let call = format!("{table} {}", crate::outbound::shorten(id));
+        let call = format!("{table} {}", crate::cases::shorten(id));
         Err(self.error(ApiErrorKind::NotFound, &call, "the ID is no sys_id, and so no record's"))
     }
 
@@ -705,7 +705,7 @@ impl Client {
     pub(super) async fn content(&self, attachment: &Attachment, call: String) -> Result<Download, ApiError> {
         let id = &attachment.id;
         if !is_sys_id(id) {
-            let call = format!("GET attachment {}", crate::outbound::shorten(id));
+            let call = format!("GET attachment {}", crate::cases::shorten(id));
             return Err(self.error(
                 ApiErrorKind::NotFound,
                 &call,

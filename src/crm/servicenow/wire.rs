@@ -23,7 +23,7 @@ impl Record {
         match record.text("sys_id") {
             Some(id) if is_sys_id(id) => Ok(record),
             _ => Err(match record.text("number") {
-                Some(number) => format!("record {}: sys_id is missing", crate::outbound::shorten(number)),
+                Some(number) => format!("record {}: sys_id is missing", crate::cases::shorten(number)),
                 None => "a record without sys_id".to_owned(),
             }),
         }

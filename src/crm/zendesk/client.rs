@@ -158,7 +158,7 @@ impl Client {
     pub(super) fn number(&self, id: &str) -> Result<u64, ApiError> {
         let missing = || {
             let message = "the ID is no number, and so no ticket's";
-            self.error(ApiErrorKind::NotFound, &format!("ticket {}", crate::outbound::shorten(id)), message)
+            self.error(ApiErrorKind::NotFound, &format!("ticket {}", crate::cases::shorten(id)), message)
         };
         if !id.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(missing());
@@ -664,7 +664,7 @@ impl Client {
 
 /// Name of a download in errors. Its address would show a token.
 pub(super) fn download_call(attachment: &str, ticket: &str) -> String {
-    format!("GET attachment {} of ticket {ticket}", crate::outbound::shorten(attachment))
+    format!("GET attachment {} of ticket {ticket}", crate::cases::shorten(attachment))
 }
 
 /// Says whether a creation was refused because its key was used for another one within two hours, by anybody: the same key with
