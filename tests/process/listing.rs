@@ -91,6 +91,19 @@ fn page(path: &str, query: &HashMap<String, String>, found: usize) -> Option<(us
             { "id": "customfield_1", "name": "synchronizeWithGoogleCloudSupport", "schema": { "type": "array", "items": "option" } },
             { "id": "customfield_2", "name": "custom_field_google_name", "schema": { "type": "string" } },
         ]),
+        "/rest/api/2/myself" => {
+            json!({ "accountId": "1", "name": "casebridge", "displayName": "Casebridge" })
+        }
+        "/api/v2/users/me" => {
+            json!({ "user": { "id": 1, "name": "Casebridge", "role": "agent", "active": true, "suspended": false } })
+        }
+        "/api/now/table/sys_user" => {
+            return Some((
+                1,
+                json!({ "result": [{ "sys_id": format!("{:032x}", 1), "user_name": "casebridge" }] }),
+            ));
+        }
+        "/REST/2.0/user/casebridge" => json!({ "id": "1", "Name": "casebridge", "Memberships": [] }),
         "/rest/api/2/search/jql" => {
             let (issues, next) = rows(number("nextPageToken"), 100, issue);
             json!({ "issues": issues, "isLast": next.is_none(), "nextPageToken": next })
