@@ -430,8 +430,23 @@ pub trait CaseSystem: Send + Sync {
     /// No more than one page is held at a time: of each page, what a [`Found`] holds is taken before the next is read.
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError>;
 
+    /// Whether [`Self::search_updated`] takes a second search, which finds what [`Self::search_first`] does not.
+    fn searches_twice(&self) -> bool {
+        false
+    }
+
+    /// Only the first search of [`Self::search_updated`]: one call where nothing is found.
+    async fn search_first(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
+        self.search_updated(since).await
+    }
+
     /// The case; `None` if it does not exist. A company case is returned whether it is flagged or not.
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError>;
+
+    /// Whether [`Self::get`] returns the case, found out with one call.
+    async fn shows(&self, id: &str) -> Result<bool, ApiError> {
+        Ok(self.get(id).await?.is_some())
+    }
 
     /// Searches for the case that mirrors `counterpart` (`R10`, `R13`). As late as [`Capabilities::search_lag`]. `home` is the
     /// [`home`](Self::home) of the system that `counterpart` is an ID of (`R31`): a case that names another system is not found; one

@@ -69,8 +69,12 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     if let Some(doubt) = deps.clock_doubt(side) {
         return TaskReport::failed(task, doubt);
     }
-    let shown =
-        Shown { found: !sweep.cases.is_empty() || !sweep.skipped.is_empty(), identified: sweep.identified };
+    let shown = Shown {
+        found: !sweep.cases.is_empty() || !sweep.skipped.is_empty(),
+        is_recent: sweep.cases.iter().any(|case| !look.is_late(case.updated_at)) || !sweep.skipped.is_empty(),
+        second: look.second && deps.systems[side].searches_twice(),
+        identified: sweep.identified,
+    };
     let mut memory = global.memory[side].clone();
     memory.skew_seconds = Some((theirs - started).num_seconds());
     let found = sweep.cases.len();
@@ -144,22 +148,29 @@ async fn search(
     let system = &deps.systems[side];
     let memory = &global.memory[side];
     let look_with = |skew: Duration| {
-        Look::new(
-            memory,
-            global.last_polled_at(side),
-            (started, skew),
-            deps.settings.windows[side],
-            deps.settings.max_case_age,
-        )
+        let (last, window) = (global.last_polled_at(side), deps.settings.windows[side]);
+        let look = Look::new(memory, last, (started, skew), window, deps.settings.max_case_age);
+        if system.searches_twice() {
+            look.of_two_searches(memory, side, (started, skew), window)
+        } else {
+            look
+        }
+    };
+    let search = async |look: &Look| {
+        if look.second {
+            system.search_updated(look.since).await
+        } else {
+            system.search_first(look.since).await
+        }
     };
     let remembered = || memory.skew_seconds.map(Duration::seconds);
     let assumed = system.clock_skew().or_else(remembered).unwrap_or_default();
     let mut look = look_with(assumed);
-    let mut sweep = system.search_updated(look.since).await?;
+    let mut sweep = search(&look).await?;
     let skew = system.latest_skew().unwrap_or(assumed);
     let corrected = look_with(skew);
     if corrected.reaches_beyond(&look) {
-        sweep = system.search_updated(corrected.since).await?;
+        sweep = search(&corrected).await?;
     }
     look = corrected;
     Ok((look, sweep, plus(started, skew)))

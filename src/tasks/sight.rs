@@ -16,6 +16,10 @@ const SWEEP_DAY_EVERY: Duration = Duration::hours(1);
 const SWEEP_ALL_EVERY: Duration = Duration::days(1);
 /// How long a proof of sight, or of identity, is good for. Every proof is a call: with both sides' this is one in seven minutes.
 const PROOF_AGE: Duration = Duration::minutes(15);
+/// How often a poll makes both searches of a system that takes two: the polls of an idle minute make two calls on the mean.
+const SECOND_SEARCH_EVERY: Duration = Duration::minutes(4);
+/// When it is made in any minute, having been missed in those that are its own.
+const SECOND_SEARCH_OVERDUE: Duration = Duration::minutes(6);
 /// How far a clock may be corrected without the search being made again.
 const CORRECTION: Duration = Duration::minutes(1);
 /// The most scopes that a canary is kept for.
@@ -38,6 +42,8 @@ pub(super) struct Look {
     shown_until: Option<DateTime<Utc>>,
     sweeps_day: bool,
     sweeps_all: bool,
+    /// Whether both searches are made, where a system takes two.
+    pub(super) second: bool,
 }
 
 impl Look {
@@ -55,7 +61,14 @@ impl Look {
         let shown_until = memory.shown_until.or_else(of_version_0_1).map(|until| until.min(theirs));
         let Some(until) = shown_until else {
             let since = minus(theirs, FIRST_LOOK);
-            return Self { since, recent: since, shown_until, sweeps_day: true, sweeps_all: true };
+            return Self {
+                since,
+                recent: since,
+                shown_until,
+                sweeps_day: true,
+                sweeps_all: true,
+                second: true,
+            };
         };
         let recent = minus(until, window);
         let is_due =
@@ -71,7 +84,31 @@ impl Look {
         if sweeps_all {
             since = since.min(minus(theirs, max_case_age));
         }
-        Self { since, recent, shown_until, sweeps_day, sweeps_all }
+        Self { since, recent, shown_until, sweeps_day, sweeps_all, second: true }
+    }
+
+    /// The horizon of a system that takes two searches: the second is made in some polls only, and looks back to the last time that it was
+    /// made.
+    pub(super) fn of_two_searches(
+        mut self,
+        memory: &PollMemory,
+        side: Side,
+        (now, skew): (DateTime<Utc>, Duration),
+        window: Duration,
+    ) -> Self {
+        let last = memory.searched_twice_at.filter(|at| *at <= now);
+        let age = last.map(|at| now - at);
+        let is_due = age.is_none_or(|age| {
+            age >= SECOND_SEARCH_OVERDUE || (age >= SECOND_SEARCH_EVERY && has_turn(side, now))
+        });
+        self.second = self.sweeps_day || is_due;
+        if let (true, Some(last)) = (self.second, last) {
+            let last = plus(last, skew);
+            self.since = self.since.min(minus(last, window));
+            // What the second search alone finds was not shown late by an index.
+            self.shown_until = self.shown_until.map(|until| until.min(last));
+        }
+        self
     }
 
     /// Whether this looks back so much further than `other` that the search has to be made again.
@@ -102,7 +139,15 @@ impl Look {
         if self.sweeps_all {
             memory.swept_all_at = Some(now);
         }
+        if self.second {
+            memory.searched_twice_at = Some(now);
+        }
     }
+}
+
+/// Whether it is this side's minute for calls beside its search. Each side has every other minute, so that no minute has two such calls.
+fn has_turn(side: Side, now: DateTime<Utc>) -> bool {
+    now.timestamp().div_euclid(60).rem_euclid(2) == i64::from(side == Side::Google)
 }
 
 /// A time so much later; the end of the calendar is the end of it.
@@ -149,6 +194,10 @@ pub(super) enum Doubt {
 pub(super) struct Shown {
     /// It found something.
     pub(super) found: bool,
+    /// It found something that was updated within the usual window of a poll.
+    pub(super) is_recent: bool,
+    /// It took a second search: this minute has had its third call.
+    pub(super) second: bool,
     /// Its answers showed that the system knows the connector as itself.
     pub(super) identified: bool,
 }
@@ -163,7 +212,8 @@ pub(super) async fn prove(
     now: DateTime<Utc>,
 ) -> Result<bool, Doubt> {
     let emptied = !shown.found && memory.found_last;
-    memory.found_last = shown.found;
+    // What only a sweep found does not make the usual silence after it suspicious.
+    memory.found_last = shown.is_recent;
     if shown.identified {
         memory.identified_at = Some(now);
     }
@@ -174,9 +224,7 @@ pub(super) async fn prove(
     // Where nothing was ever shown, that is asked for as often as any other proof.
     let is_unknown = memory.seen_at.is_none() && is_stale(memory.probed_at);
     let must = emptied || memory.doubt.is_some() || is_unknown;
-    // Each side has every other minute for such calls, so that no minute has two of them.
-    let turn = now.timestamp().div_euclid(60).rem_euclid(2) == i64::from(side == Side::Google);
-    if !must && !turn {
+    if !must && (shown.second || !has_turn(side, now)) {
         return Ok(shown.found);
     }
     if memory.canaries.is_empty() && is_stale(memory.seen_at) && is_stale(memory.probed_at) {
@@ -314,9 +362,9 @@ async fn see_canary(
 
 /// Why a case is not shown; `None` if it is.
 async fn unseen(deps: &Deps, side: Side, case: &str) -> Result<Option<String>, Doubt> {
-    match deps.systems[side].get(case).await {
-        Ok(Some(_)) => Ok(None),
-        Ok(None) => Ok(Some("not found".to_owned())),
+    match deps.systems[side].shows(case).await {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some("not found".to_owned())),
         Err(error) if matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Unauthorized) => {
             Ok(Some(error.to_string()))
         }
@@ -408,6 +456,31 @@ mod tests {
             (100, 5000, 101, at(101) - AGE),
         ] {
             assert_eq!(look(&swept(100, day, all), Some(100), now, 0).since, since, "{day} {all} {now}");
+        }
+    }
+
+    #[test]
+    fn the_second_search_is_made_every_four_minutes_and_looks_back_to_the_one_before() {
+        let side = Side::Company;
+        let window = |minute: i64| at(minute) - WINDOW;
+        // at(0) is an even minute, which is the company's.
+        for (second, now, is_made, since) in [
+            (Some(100), 101, false, window(100)),
+            (Some(100), 103, false, window(102)),
+            (Some(100), 104, true, window(100)),
+            // Its own minutes were missed.
+            (Some(100), 105, false, window(104)),
+            (Some(99), 105, true, window(99)),
+            // Long missed: as far back as the last one.
+            (Some(10), 105, true, window(10)),
+            // Never made, and made by a clock that was ahead.
+            (None, 101, true, window(100)),
+            (Some(500), 101, true, window(100)),
+        ] {
+            let memory = PollMemory { searched_twice_at: second.map(at), ..swept(now - 1, now - 1, now - 1) };
+            let look = look(&memory, Some(now - 1), now, 0);
+            let look = look.of_two_searches(&memory, side, (at(now), Duration::zero()), WINDOW);
+            assert_eq!((look.second, look.since), (is_made, since), "{second:?} {now}");
         }
     }
 

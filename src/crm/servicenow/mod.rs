@@ -277,6 +277,52 @@ impl ServiceNow {
         let created_at = entry.time("sys_created_on");
         Ok(Written { id: entry.id().to_owned(), created_at, carrier_comment: None })
     }
+
+    async fn shown_record(&self, id: &str) -> Result<Option<Record>, ApiError> {
+        if !is_sys_id(id) {
+            return Ok(None);
+        }
+        match self.client.record(id).await {
+            Ok(record) => Ok(Some(record)),
+            Err(error) if error.kind == ApiErrorKind::NotFound => {
+                // A 404 counts only from an instance that has the table: a wrong address looks the same.
+                self.client.search_some(Query::default()).await?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What was updated since then. Without `files`, records whose files alone are new are left out.
+    async fn sweep(&self, since: DateTime<Utc>, files: bool) -> Result<Sweep, ApiError> {
+        let me = self.client.me().await?;
+        let flagged = Query::default().equals(&self.settings().flag_field, "true");
+        let read = |record: &Record| Found::from(&self.case(record, &me, None));
+        let mut found = self.client.search(flagged.since("sys_updated_on", since), read).await?;
+        // What is found has to have the same time of update in both kinds of search, or it would count as changed.
+        if !files && found.records.is_empty() && found.skipped.is_empty() {
+            return Ok(Sweep { cases: Vec::new(), skipped: Vec::new(), identified: found.identified });
+        }
+        let recent = self.client.recent_files(since).await?;
+        let mut identified = found.identified && recent.identified;
+        let files: BTreeMap<String, DateTime<Utc>> = recent.records.into_iter().collect();
+        let known: BTreeSet<&str> = found.records.iter().map(|case| case.id.as_str()).collect();
+        let others: Vec<&str> =
+            files.keys().map(String::as_str).filter(|id| is_sys_id(id) && !known.contains(id)).collect();
+        let others = self.client.flagged(&others, read).await?;
+        identified &= others.identified;
+        found.records.extend(others.records);
+        found.skipped.extend(others.skipped);
+        // Whole seconds: what was updated later within the same second has the same time. Counted from our own time: the record's
+        // may be the last one that there is.
+        let since = since.checked_sub_signed(Duration::seconds(1)).unwrap_or(since);
+        found.records.retain_mut(|case| {
+            case.updated_at = case.updated_at.max(files.get(&case.id).copied());
+            // Whatever was found.
+            case.synchronize && case.updated_at.is_none_or(|at| at > since)
+        });
+        Ok(Sweep { cases: found.records, skipped: found.skipped, identified })
+    }
 }
 
 #[async_trait]
@@ -320,53 +366,33 @@ impl CaseSystem for ServiceNow {
             Ok(Reference::Id(id)) => self.get(&id).await,
             Ok(Reference::Number(number)) => self.numbered(&number).await,
             Err(why) => {
-                let call = format!("{} {}", settings.table, crate::outbound::shorten(reference));
+                let call = format!("{} {}", settings.table, crate::cases::shorten(reference));
                 Err(self.client.error(ApiErrorKind::Refused, &call, why))
             }
         }
     }
 
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
-        let me = self.client.me().await?;
-        let flagged = Query::default().equals(&self.settings().flag_field, "true");
-        let read = |record: &Record| Found::from(&self.case(record, &me, None));
-        let mut found = self.client.search(flagged.since("sys_updated_on", since), read).await?;
-        let recent = self.client.recent_files(since).await?;
-        let mut identified = found.identified && recent.identified;
-        let files: BTreeMap<String, DateTime<Utc>> = recent.records.into_iter().collect();
-        let known: BTreeSet<&str> = found.records.iter().map(|case| case.id.as_str()).collect();
-        let others: Vec<&str> =
-            files.keys().map(String::as_str).filter(|id| is_sys_id(id) && !known.contains(id)).collect();
-        let others = self.client.flagged(&others, read).await?;
-        identified &= others.identified;
-        found.records.extend(others.records);
-        found.skipped.extend(others.skipped);
-        // Whole seconds: what was updated later within the same second has the same time. Counted from our own time: the record's
-        // may be the last one that there is.
-        let since = since.checked_sub_signed(Duration::seconds(1)).unwrap_or(since);
-        found.records.retain_mut(|case| {
-            case.updated_at = case.updated_at.max(files.get(&case.id).copied());
-            // Whatever was found.
-            case.synchronize && case.updated_at.is_none_or(|at| at > since)
-        });
-        Ok(Sweep { cases: found.records, skipped: found.skipped, identified })
+        self.sweep(since, true).await
+    }
+
+    /// A new file leaves the time of its record as it was (assumed): files are searched for on their own.
+    fn searches_twice(&self) -> bool {
+        true
+    }
+
+    async fn search_first(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
+        self.sweep(since, false).await
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
-        if !is_sys_id(id) {
-            return Ok(None);
-        }
-        let record = match self.client.record(id).await {
-            Ok(record) => record,
-            Err(error) if error.kind == ApiErrorKind::NotFound => {
-                // A 404 counts only from an instance that has the table: a wrong address looks the same.
-                self.client.search_some(Query::default()).await?;
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
+        let Some(record) = self.shown_record(id).await? else { return Ok(None) };
         let me = self.client.me().await?;
         Ok(Some(self.case(&record, &me, self.client.newest_file(id).await?)))
+    }
+
+    async fn shows(&self, id: &str) -> Result<bool, ApiError> {
+        Ok(self.shown_record(id).await?.is_some())
     }
 
     async fn find_counterpart(
@@ -517,7 +543,7 @@ impl CaseSystem for ServiceNow {
     async fn upload(&self, id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
         let limit = self.settings().attachment_limit_mib.saturating_mul(1024 * 1024);
         if let Some(size) = attachment.size.filter(|size| *size > limit) {
-            let call = format!("POST attachment on record {}", crate::outbound::shorten(id));
+            let call = format!("POST attachment on record {}", crate::cases::shorten(id));
             let message = format!(
                 "{size} bytes are more than ServiceNow takes ({limit}, company.servicenow.attachment_limit_mib)"
             );

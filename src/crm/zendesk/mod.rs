@@ -334,6 +334,47 @@ impl Zendesk {
         );
         self.client.error(ApiErrorKind::Unsupported, &format!("{what} /api/v2/tickets/{id}"), message)
     }
+
+    async fn shown_ticket(&self, number: u64) -> Result<Option<Ticket>, ApiError> {
+        match self.client.ticket(number).await {
+            Ok(ticket) => Ok(Some(ticket)),
+            // What a role may not see is answered with either, and both count only from a Zendesk that knows us: a wrong
+            // address looks the same.
+            Err(error) if error.kind == ApiErrorKind::NotFound || error.status == Some(403) => {
+                self.client.identify().await?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What was updated since then: by a search, and by the export as well.
+    async fn sweep(&self, since: DateTime<Utc>, export: bool) -> Result<Sweep, ApiError> {
+        let known = self.known().await?;
+        let query = format!(
+            "custom_field_{}:true updated>={}",
+            known.fields.flag,
+            since.format("%Y-%m-%dT%H:%M:%SZ")
+        );
+        let read = |value: Value| self.found(&value, &known, since);
+        let mut found = self.client.search(&query, read).await?;
+        if export {
+            found.extend(self.exported(since, read).await?);
+        }
+        let mut cases: BTreeMap<String, Found> = BTreeMap::new();
+        let mut skipped = BTreeSet::new();
+        for found in found.into_iter().flatten() {
+            match found {
+                Ok(case) if cases.get(&case.id).is_none_or(|known| known.updated_at <= case.updated_at) => {
+                    cases.insert(case.id.clone(), case);
+                }
+                Ok(_) => {}
+                Err(problem) => drop(skipped.insert(problem)),
+            }
+        }
+        let cases = cases.into_values().filter(|case| case.synchronize).collect();
+        Ok(Sweep { cases, skipped: skipped.into_iter().collect(), identified: true })
+    }
 }
 
 #[async_trait]
@@ -368,7 +409,7 @@ impl CaseSystem for Zendesk {
         match reference::ticket(reference, self.client.base_url()) {
             Ok(number) => self.get(&number.to_string()).await,
             Err(problem) => {
-                let call = format!("ticket {}", crate::outbound::shorten(reference));
+                let call = format!("ticket {}", crate::cases::shorten(reference));
                 Err(self.client.error(ApiErrorKind::Refused, &call, problem))
             }
         }
@@ -389,45 +430,22 @@ impl CaseSystem for Zendesk {
     /// Both are for agents and administrators only ("Allowed for", reference), and nobody is answered 401: an answer proves that
     /// Zendesk knows the connector (`R26`). What a restricted agent may not see they leave out without a word.
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
-        let known = self.known().await?;
-        let query = format!(
-            "custom_field_{}:true updated>={}",
-            known.fields.flag,
-            since.format("%Y-%m-%dT%H:%M:%SZ")
-        );
-        let read = |value: Value| self.found(&value, &known, since);
-        let mut found = self.client.search(&query, read).await?;
-        if self.settings().use_incremental_export {
-            found.extend(self.exported(since, read).await?);
-        }
-        let mut cases: BTreeMap<String, Found> = BTreeMap::new();
-        let mut skipped = BTreeSet::new();
-        for found in found.into_iter().flatten() {
-            match found {
-                Ok(case) if cases.get(&case.id).is_none_or(|known| known.updated_at <= case.updated_at) => {
-                    cases.insert(case.id.clone(), case);
-                }
-                Ok(_) => {}
-                Err(problem) => drop(skipped.insert(problem)),
-            }
-        }
-        let cases = cases.into_values().filter(|case| case.synchronize).collect();
-        Ok(Sweep { cases, skipped: skipped.into_iter().collect(), identified: true })
+        self.sweep(since, self.searches_twice()).await
+    }
+
+    /// The export is exact, but a minute late; the search shows most changes at once.
+    fn searches_twice(&self) -> bool {
+        self.settings().use_incremental_export
+    }
+
+    async fn search_first(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
+        self.sweep(since, false).await
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
         let Ok(number) = self.client.number(id) else { return Ok(None) };
         let known = self.known().await?;
-        let ticket = match self.client.ticket(number).await {
-            Ok(ticket) => ticket,
-            // What a role may not see is answered with either, and both count only from a Zendesk that knows us: a wrong
-            // address looks the same.
-            Err(error) if error.kind == ApiErrorKind::NotFound || error.status == Some(403) => {
-                self.client.identify().await?;
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
+        let Some(ticket) = self.shown_ticket(number).await? else { return Ok(None) };
         let rest = async {
             let description = self.description(&ticket, &known.me).await?;
             let (closing, merged_into) = self.closing(&ticket).await?;
@@ -438,6 +456,11 @@ impl CaseSystem for Zendesk {
             Err(error) if error.kind == ApiErrorKind::NotFound => Ok(None),
             case => case.map(Some),
         }
+    }
+
+    async fn shows(&self, id: &str) -> Result<bool, ApiError> {
+        let Ok(number) = self.client.number(id) else { return Ok(false) };
+        Ok(self.shown_ticket(number).await?.is_some())
     }
 
     /// By `external_id`, which is found at once, and by a search for the custom field, which people may have filled in. A ticket

@@ -560,6 +560,7 @@ fn memory(at: DateTime<Utc>) -> PollMemory {
         canaries: [("SUP".to_owned(), canary)].into(),
         found_last: true,
         probed_at: Some(at),
+        searched_twice_at: Some(at),
         swept_day_at: Some(at),
         swept_all_at: Some(at),
         index_lag: Some(IndexLag { seconds: 90, at }),
