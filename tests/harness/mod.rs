@@ -61,6 +61,9 @@ pub(crate) struct Options {
     pub(crate) rules: Rules,
     /// Without it: the CRM's own, or else SQLite, and a queue that suits the CRM's clock.
     pub(crate) backend: Option<Arc<dyn Backend>>,
+    /// Google's side of another world, for a second connector on one organisation. Without it: an empty one.
+    pub(crate) csapi: Option<SandboxCsapi>,
+    pub(crate) give_up_after: Duration,
 }
 
 impl Default for Options {
@@ -76,6 +79,8 @@ impl Default for Options {
                 close_on: ClosingSet::default(),
             },
             backend: None,
+            csapi: None,
+            give_up_after: Duration::hours(12),
         }
     }
 }
@@ -134,6 +139,17 @@ impl World {
         Self::around(time, description, company, options).await
     }
 
+    /// A second connector, with a desk and a database of its own, on the same Google organisation.
+    pub(crate) async fn beside(&self, crm: &dyn Crm) -> Self {
+        let Time::InHand(clock) = &self.time else {
+            panic!("{}: this scenario needs the clock in its hand", self.description.name)
+        };
+        let options = Options { csapi: Some(self.csapi.clone()), ..Options::default() };
+        let time = Time::InHand(clock.clone());
+        let company = crm.open(&time.clock(), &options.setup).await;
+        Self::around(time, crm.description().await, company, options).await
+    }
+
     /// Around a CRM that is there already.
     pub(crate) async fn around(
         time: Time,
@@ -142,7 +158,7 @@ impl World {
         options: Options,
     ) -> Self {
         let clock = time.clock();
-        let csapi = SandboxCsapi::new(clock.clone(), "organizations/123");
+        let csapi = options.csapi.unwrap_or_else(|| SandboxCsapi::new(clock.clone(), "organizations/123"));
         let csapi_address = serve(csapi.router()).await;
         let metrics = Metrics::shared();
         let google = Csapi::new(
@@ -182,7 +198,7 @@ impl World {
                 lease: Duration::minutes(2),
                 syncs_per_minute: 100_000,
                 missing_grace: Duration::hours(1),
-                give_up_after: Duration::hours(12),
+                give_up_after: options.give_up_after,
                 adopt_claims: false,
             },
             metrics,

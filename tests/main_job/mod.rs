@@ -76,11 +76,15 @@ macro_rules! scenarios {
             silence::a_pair_that_ended_goes_on_when_its_case_is_back_and_misses_nothing [Hiding, ClockInHand];
             silence::several_cases_that_go_missing_together_end_no_pair [Hiding, ClockInHand];
             silence::a_pair_that_is_found_again_lowers_no_priority_and_closes_nothing [];
+            silence::a_google_case_without_a_known_priority_keeps_what_it_has_and_the_crm_its_default [ClockInHand];
             silence::a_case_that_names_a_google_case_is_no_proof_and_lowers_no_priority [ClockInHand];
+            silence::two_desks_on_one_organisation_are_never_linked_and_never_mirrored_across [ClockInHand];
+            silence::a_case_that_is_asked_for_by_what_people_call_it_is_mapped_by_its_id [];
             silence::a_company_case_that_was_not_solved_leaves_its_google_case_open_and_says_so_once [ClockInHand];
             silence::a_file_that_its_source_never_hands_out_is_explained_once_and_holds_up_nothing [Faults, ClockInHand];
             silence::clocks_that_are_apart_hide_nothing [Faults, ClockInHand];
             silence::a_clock_of_ours_that_jumps_hides_nothing [Faults, ClockInHand];
+            silence::an_idle_minute_costs_two_calls_on_the_mean_and_three_at_most [Faults, ClockInHand];
         }
     };
 }
