@@ -109,6 +109,8 @@ async fn write<T: Send + 'static>(
 const KEPT: usize = 15;
 /// Number of successive answers that have to agree to replace it.
 const JUMP: usize = 3;
+/// Difference between an answer and the median that makes a task wait for more answers.
+const CLOCK_DOUBT: Ms = 60_000;
 
 /// How far a system's clock is ahead of an instance's, and the largest error of that: as its answers tell.
 #[derive(Debug, Default)]
@@ -173,12 +175,16 @@ impl SystemPort {
 
     /// What an answer tells of the system's clock, which was dated `theirs`; the call was begun at `began`.
     fn measure(&self, began: Ms, theirs: DateTime<Utc>) {
-        let world = self.world.lock();
+        let mut world = self.world.lock();
         let error = 500 + (world.now - began) / 2;
         let date = theirs.timestamp() * 1000;
         let skew = date - world.ours(self.instance).timestamp_millis() + error;
         let skew = if skew.abs() <= error { 0 } else { skew };
-        self.skew.lock().unwrap_or_else(PoisonError::into_inner).add((skew, error));
+        let mut known = self.skew.lock().unwrap_or_else(PoisonError::into_inner);
+        known.add((skew, error));
+        if known.median().is_some_and(|(median, _)| (median - skew).abs() > CLOCK_DOUBT) {
+            world.clock_doubted_at = world.now;
+        }
     }
 
     fn skews<T>(&self, look: impl FnOnce(&Skew) -> T) -> T {

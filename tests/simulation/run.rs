@@ -395,13 +395,17 @@ impl<'a> Engine<'a> {
         if let Some(open) = open {
             return self.world.lock().violate(format!("after {most} rounds: {open}"));
         }
-        let before = self.world.lock().writes;
+        let (before, from) = {
+            let world = self.world.lock();
+            (world.writes, world.now)
+        };
         for extra in 1..=5 {
             self.round(self.rounds + extra, 1).await;
         }
         let mut world = self.world.lock();
-        // What takes nothing is tried again every day (R33).
-        if world.writes != before && world.violation.is_none() && !check::is_tried_daily(&world) {
+        // What takes nothing is tried again every day (R33), and an instance that was idle may only now see that a clock was set (R36).
+        let may_write = check::is_tried_daily(&world) || world.clock_doubted_at >= from;
+        if world.writes != before && world.violation.is_none() && !may_write {
             let writes = world.writes - before;
             world.violate(format!("both sides agree, and yet another round writes {writes} times (R8)"));
         }

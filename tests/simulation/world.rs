@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub(crate) calm: bool,
     /// When all trouble was over.
     pub(crate) calm_since: Ms,
+    /// When an instance last found that a clock seems to have been set, and waited for more answers.
+    pub(crate) clock_doubted_at: Ms,
     /// The cases that people made, in order.
     pub(crate) made: Vec<(Side, String)>,
     /// How many writes changed anything, in the systems or the store.
@@ -135,6 +137,7 @@ impl World {
             takes_long: false,
             calm: false,
             calm_since: Ms::MAX / 2,
+            clock_doubted_at: 0,
             made: Vec::new(),
             writes: 0,
             violation: None,
