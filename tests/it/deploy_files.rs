@@ -196,4 +196,11 @@ fn the_compiler_of_the_image_is_new_enough() {
     let image = dockerfile.lines().find_map(|line| line.split_once("library/rust:")).unwrap().1;
     let image = image.split_once('-').unwrap().0;
     assert!(version(image) >= version(needed.trim_matches('"')), "{image} is older than {needed}");
+    // Another one would be downloaded in the middle of the build.
+    let toolchain = file("rust-toolchain.toml");
+    let pinned = toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap();
+    assert!(
+        pinned.trim_matches('"').starts_with(&format!("{image}.")),
+        "the image has {image}, not {pinned}"
+    );
 }
