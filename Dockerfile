@@ -15,11 +15,12 @@ ARG BINARY=build
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
-# Line tables are most of the binary, and a panic says its place without them.
-ENV CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=symbols
+# Commit for `--version`, the log and the metric: `docker build --build-arg COMMIT=$(git rev-parse --short=12 HEAD) …`
+ARG COMMIT=
+ENV CASEBRIDGE_COMMIT=${COMMIT}
 # Dependencies first, with nothing of ours to compile: this layer is made again only when they change. Cargo wants every target
 # that the manifest names to have its file.
-COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
+COPY Cargo.toml Cargo.lock rust-toolchain.toml build.rs ./
 RUN mkdir -p src tests benches \
     && awk '/^\[\[/ { kind = $0 } /^name = / && kind == "[[test]]" { gsub(/"/, "", $3); print "tests/" $3 ".rs" } \
         /^name = / && kind == "[[bench]]" { gsub(/"/, "", $3); print "benches/" $3 ".rs" } /^\[[^\[]/ { kind = "" }' Cargo.toml \

@@ -11,10 +11,18 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use logs::{CloudLogging, LogSource, init, is_loggable};
 pub use trace::{TraceContext, request_span};
+
+/// Version of the program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Commit that the program was built from; `unknown` if the build had neither a checkout nor `CASEBRIDGE_COMMIT`.
+pub const COMMIT: &str = env!("CASEBRIDGE_COMMIT");
+/// Version and commit, as `--version` and the log show them.
+pub const RELEASE: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CASEBRIDGE_COMMIT"), ")");
 
 /// Labels of [`Metrics::tasks`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -114,6 +122,8 @@ impl Default for Metrics {
             conflicts: Gauge::default(),
             registry: Registry::default(),
         };
+        let build = Info::new([("version", VERSION), ("commit", COMMIT)]);
+        registry.register("build", "Version and commit of the program", build);
         registry.register("tasks", "Task runs by outcome", metrics.tasks.clone());
         registry.register("task_seconds", "Duration of task runs", metrics.task_seconds.clone());
         registry.register("upstream_calls", "HTTP calls to upstreams", metrics.upstream_calls.clone());

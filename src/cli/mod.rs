@@ -19,7 +19,7 @@ const USAGE: u8 = 2;
 
 /// Keeps Google Cloud support cases and a company's service desk in step, both ways.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version = telemetry::RELEASE, about)]
 struct Cli {
     /// The configuration; `casebridge.toml` if it exists. Each key can be overridden: `CASEBRIDGE_GOOGLE__PARENT=…`
     #[arg(long, global = true, env = "CASEBRIDGE_CONFIG", value_name = "FILE")]

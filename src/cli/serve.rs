@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use casebridge::config::Config;
 use casebridge::http::{self, Limits, Service, router};
+use casebridge::telemetry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,7 +29,7 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
     let address = listen_address(config)?;
     let parts = Parts::build(config).await?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    tracing::info!("listening on http://{address}");
+    tracing::info!("casebridge {} listening on http://{address}", telemetry::RELEASE);
     let running = TaskTracker::new();
     let app = router(Service {
         deps: parts.deps.clone(),
