@@ -21,19 +21,23 @@ ENV CASEBRIDGE_COMMIT=${COMMIT}
 # Dependencies first, with nothing of ours to compile: this layer is made again only when they change. Cargo wants every target
 # that the manifest names to have its file.
 COPY Cargo.toml Cargo.lock rust-toolchain.toml build.rs ./
-RUN mkdir -p src tests benches \
+COPY crates/core/Cargo.toml crates/core/Cargo.toml
+COPY crates/sandbox/Cargo.toml crates/sandbox/Cargo.toml
+RUN mkdir -p src tests benches crates/core/src crates/sandbox/src \
+    && touch crates/core/src/lib.rs crates/sandbox/src/lib.rs \
     && awk '/^\[\[/ { kind = $0 } /^name = / && kind == "[[test]]" { gsub(/"/, "", $3); print "tests/" $3 ".rs" } \
         /^name = / && kind == "[[bench]]" { gsub(/"/, "", $3); print "benches/" $3 ".rs" } /^\[[^\[]/ { kind = "" }' Cargo.toml \
         | xargs -r touch \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs \
-    && cargo build --release --locked --bin casebridge \
-    && rm -r src
+    && cargo build --release --locked --no-default-features --bin casebridge \
+    && rm -r src crates
 COPY src src
+COPY crates crates
 COPY queue.yaml cron.yaml ./
 # Newer than what was compiled in their place.
-RUN touch src/main.rs src/lib.rs \
-    && cargo build --release --locked --bin casebridge
+RUN touch src/main.rs src/lib.rs crates/core/src/lib.rs crates/sandbox/src/lib.rs \
+    && cargo build --release --locked --no-default-features --bin casebridge
 
 # A binary that lies in the build context.
 FROM scratch AS prebuilt

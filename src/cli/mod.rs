@@ -1,6 +1,7 @@
 //! The commands. Exit codes: 0 good, 1 failed, 2 usage or configuration.
 
 mod parts;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
 mod work;
@@ -12,7 +13,7 @@ use casebridge::config::{Config, Platform};
 use casebridge::entities::Side;
 use casebridge::tasks::{SyncCompanyCase, SyncGoogleCase, Task};
 use casebridge::telemetry;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -30,10 +31,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Configured(Configured),
+    /// Runs the service with everything embedded, against a sandbox CSAPI and a sandbox CRM, to watch cases travel.
+    #[cfg(feature = "sandbox")]
+    Sandbox(sandbox::Args),
+}
+
+/// Commands that go by the configuration.
+#[derive(Debug, Subcommand)]
+enum Configured {
     /// Runs the service.
     Serve,
-    /// Runs the service with everything embedded, against a sandbox CSAPI and a sandbox CRM, to watch cases travel.
-    Sandbox(SandboxArgs),
     /// Tries every connection and permission that the service needs.
     Check {
         /// Prints JSON.
@@ -67,50 +76,6 @@ enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-struct SandboxArgs {
-    /// The service's port; the sandbox CSAPI gets the next one, the sandbox CRM the one after.
-    #[arg(long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..=65533))]
-    port: u16,
-    /// Which CRM stands on the company's side.
-    #[arg(long, value_enum, default_value_t = CrmArg::Jira)]
-    crm: CrmArg,
-    /// Where to keep the state; without it, a temporary folder.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Leaves the polls to you.
-    #[arg(long)]
-    no_cron: bool,
-}
-
-/// A CRM that there is a sandbox of.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum CrmArg {
-    Jira,
-    Zendesk,
-    Servicenow,
-}
-
-impl CrmArg {
-    /// As the configuration names it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Jira => "jira",
-            Self::Zendesk => "zendesk",
-            Self::Servicenow => "servicenow",
-        }
-    }
-
-    /// What people call it.
-    fn label(self) -> &'static str {
-        match self {
-            Self::Jira => "Jira",
-            Self::Zendesk => "Zendesk",
-            Self::Servicenow => "ServiceNow",
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum SideArg {
     Google,
@@ -129,23 +94,22 @@ impl From<SideArg> for Side {
 /// Runs the command that the arguments ask for.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    let config = match &cli.command {
-        Command::Sandbox(_) => None,
-        Command::Serve
-        | Command::Check { .. }
-        | Command::Sync { .. }
-        | Command::Poll { .. }
-        | Command::DetectOutages
-        | Command::Cleanup
-        | Command::Mappings { .. } => match Config::load(cli.config.as_deref(), std::env::vars()) {
-            Ok(config) => Some(config),
+    match cli.command {
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => block_on(Platform::Local, sandbox::run(args)),
+        Command::Configured(command) => match Config::load(cli.config.as_deref(), std::env::vars()) {
+            Ok(config) => block_on(config.server.platform, run(command, config)),
             Err(errors) => {
                 eprintln!("casebridge: {errors}");
-                return ExitCode::from(USAGE);
+                ExitCode::from(USAGE)
             }
         },
-    };
-    telemetry::init(config.as_ref().map_or(Platform::Local, |config| config.server.platform));
+    }
+}
+
+/// Runs a command to its end. It returns false if something went wrong that it has told of already.
+fn block_on(platform: Platform, command: impl Future<Output = anyhow::Result<bool>>) -> ExitCode {
+    telemetry::init(platform);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -153,7 +117,7 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let outcome = runtime.block_on(run(cli.command, config));
+    let outcome = runtime.block_on(command);
     // A store's thread that hangs must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match outcome {
@@ -166,26 +130,20 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Whether all went well.
-async fn run(command: Command, config: Option<Config>) -> anyhow::Result<bool> {
-    let Some(config) = config else {
-        let Command::Sandbox(args) = command else { unreachable!("every other command has a configuration") };
-        return sandbox::run(args).await;
-    };
+async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
     match command {
-        Command::Sandbox(_) => unreachable!("it brings its own configuration"),
-        Command::Serve => serve::run(&config).await,
-        Command::Check { json } => work::check(&config, json).await,
-        Command::Sync { side: SideArg::Google, case, dry_run } => {
+        Configured::Serve => serve::run(&config).await,
+        Configured::Check { json } => work::check(&config, json).await,
+        Configured::Sync { side: SideArg::Google, case, dry_run } => {
             work::task(&config, Task::SyncGoogleCase(SyncGoogleCase { case_name: case }), dry_run).await
         }
-        Command::Sync { side: SideArg::Company, case, dry_run } => {
+        Configured::Sync { side: SideArg::Company, case, dry_run } => {
             work::task(&config, Task::SyncCompanyCase(SyncCompanyCase { case_id: case }), dry_run).await
         }
-        Command::Poll { side: SideArg::Google } => work::task(&config, Task::PollGoogle, false).await,
-        Command::Poll { side: SideArg::Company } => work::task(&config, Task::PollCompany, false).await,
-        Command::DetectOutages => work::task(&config, Task::DetectOutages, false).await,
-        Command::Cleanup => work::task(&config, Task::Cleanup, false).await,
-        Command::Mappings { json } => work::mappings(&config, json).await,
+        Configured::Poll { side: SideArg::Google } => work::task(&config, Task::PollGoogle, false).await,
+        Configured::Poll { side: SideArg::Company } => work::task(&config, Task::PollCompany, false).await,
+        Configured::DetectOutages => work::task(&config, Task::DetectOutages, false).await,
+        Configured::Cleanup => work::task(&config, Task::Cleanup, false).await,
+        Configured::Mappings { json } => work::mappings(&config, json).await,
     }
 }

@@ -1,7 +1,7 @@
 //! `casebridge sandbox`: the service with everything embedded, and both systems beside it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -16,9 +16,53 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{cancel_on_signal, serve};
-use super::{CrmArg, SandboxArgs};
 
-pub(super) async fn run(args: SandboxArgs) -> anyhow::Result<bool> {
+/// What is given on the command line.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The service's port; the sandbox CSAPI gets the next one, the sandbox CRM the one after.
+    #[arg(long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..=65533))]
+    port: u16,
+    /// Which CRM stands on the company's side.
+    #[arg(long, value_enum, default_value_t = CrmArg::Jira)]
+    crm: CrmArg,
+    /// Where to keep the state; without it, a temporary folder.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Leaves the polls to you.
+    #[arg(long)]
+    no_cron: bool,
+}
+
+/// A CRM that there is a sandbox of.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum CrmArg {
+    Jira,
+    Zendesk,
+    Servicenow,
+}
+
+impl CrmArg {
+    /// As the configuration names it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Jira => "jira",
+            Self::Zendesk => "zendesk",
+            Self::Servicenow => "servicenow",
+        }
+    }
+
+    /// What people call it.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Jira => "Jira",
+            Self::Zendesk => "Zendesk",
+            Self::Servicenow => "ServiceNow",
+        }
+    }
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<bool> {
     // Held until the end: the folder goes with it.
     let temporary = if args.data.is_none() { Some(Temporary::new()?) } else { None };
     let data = args
@@ -147,7 +191,7 @@ async fn serve_until(listener: TcpListener, router: Router, shutdown: Cancellati
 }
 
 /// The whole configuration: `crm` is what it says of the CRM.
-fn configuration(args: &SandboxArgs, data: &Path, crm: toml::Table) -> String {
+fn configuration(args: &Args, data: &Path, crm: toml::Table) -> String {
     let mut table = toml::toml! {
         [sync]
         lease = "30s"
@@ -192,7 +236,7 @@ fn set(table: &mut toml::Table, path: &[&str], value: toml::Value) {
     }
 }
 
-fn print_where(args: &SandboxArgs, data: &Path) {
+fn print_where(args: &Args, data: &Path) {
     let base = format!("http://127.0.0.1:{}", args.port);
     let (csapi, crm) = (args.port + 1, args.port + 2);
     println!("casebridge sandbox\n");

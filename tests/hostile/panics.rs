@@ -22,7 +22,7 @@ pub(crate) fn watch() {
 fn is_ours(panic: &PanicHookInfo<'_>) -> bool {
     panic.location().is_some_and(|at| {
         let file = at.file();
-        !file.starts_with("tests/") && !file.starts_with("src/sandbox") && !file.contains("/proptest-")
+        !file.starts_with("tests/") && !file.starts_with("crates/sandbox/") && !file.contains("/proptest-")
     })
 }
 

@@ -13,7 +13,7 @@ use super::catalog::{self, ATTACHMENTS, STATE_OF_FILE};
 use super::rest::{Answer, Asked, Refusal, base, listing};
 use super::state::{Row, get as column_of};
 use super::{FileState, SandboxServiceNow, Spoilt};
-use crate::sandbox::page::content_disposition;
+use crate::page::content_disposition;
 
 /// Attachments on a page if nothing else is asked for.
 const PAGE: usize = 1_000;

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::{NewRecord, RecordView, SandboxServiceNow, SandboxServiceNowError, catalog};
-use crate::sandbox::page::{page, problem, size, time};
+use crate::page::{page, problem, size, time};
 
 const SITE: &str = "Sandbox ServiceNow";
 

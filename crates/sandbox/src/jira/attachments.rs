@@ -21,7 +21,7 @@ use super::rest::{Api, Base, Params, authenticate, ok};
 use super::settings::Deployment;
 use super::state::Attachment;
 use super::wire::Version;
-use crate::sandbox::page::content_disposition;
+use crate::page::content_disposition;
 
 /// For how long a link to the media host is good.
 const LINK_MINUTES: i64 = 10;

@@ -41,7 +41,7 @@ pub use self::settings::{SandboxServiceNowAuth, SandboxServiceNowSettings, Sandb
 use self::state::{Refused, Row, Sent, State, get, owned};
 use super::blobs::{self, Blobs, Computed};
 use super::faults::Faults;
-use crate::clock::SharedClock;
+use casebridge_core::clock::SharedClock;
 
 /// The true/false column that says that a case takes part.
 pub const FLAG_COLUMN: &str = "u_synchronize_with_google_cloud_support";

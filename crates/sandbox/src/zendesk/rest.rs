@@ -24,7 +24,7 @@ use super::state::{
 };
 use super::wire::Wire;
 use super::{FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, SandboxZendesk, delete, files, pages, redact};
-use crate::sandbox::blobs;
+use crate::blobs;
 
 /// The largest JSON body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;

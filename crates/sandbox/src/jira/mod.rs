@@ -48,7 +48,7 @@ pub use self::settings::{
 };
 use self::state::{Attachment, Content, Draft, Issue, State};
 use super::faults::Faults;
-use crate::clock::SharedClock;
+use casebridge_core::clock::SharedClock;
 
 /// A sandbox Jira. Clones are the same one.
 #[derive(Clone)]

@@ -15,8 +15,8 @@ use super::rest::{Base, Refusal, UPLOAD_AGE};
 use super::settings::Spoilt;
 use super::state::{Attachment, Upload};
 use super::{SandboxZendesk, new_attachment};
-use crate::sandbox::blobs;
-use crate::sandbox::page::content_disposition;
+use crate::blobs;
+use crate::page::content_disposition;
 
 /// For how long a link to the content host is good.
 const LINK_MINUTES: i64 = 10;

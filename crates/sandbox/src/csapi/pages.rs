@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::model::{Author, Case, NewCase, Priority, State as CaseState};
 use super::{Moves, SandboxCsapi, SandboxError};
-use crate::sandbox::page::{page, problem, size, time};
+use crate::page::{page, problem, size, time};
 
 const SITE: &str = "Google Cloud support";
 

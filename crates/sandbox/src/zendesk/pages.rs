@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::{NewTicket, SandboxZendesk, SandboxZendeskError, TicketView};
-use crate::sandbox::page::{page, problem, size, time};
+use crate::page::{page, problem, size, time};
 
 const SITE: &str = "Sandbox Zendesk";
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::settings::Spoilt;
 use super::text;
-use crate::sandbox::blobs::Computed;
+use crate::blobs::Computed;
 
 /// How many versions of a ticket the search index remembers.
 const INDEX_VERSIONS: usize = 32;

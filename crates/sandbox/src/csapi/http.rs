@@ -23,7 +23,7 @@ use super::wire::{self, ApiError, Code, Input, Output, PRIORITIES, Style};
 use super::{
     CLASSIFICATIONS, ClassificationState, Data, Moves, Order, SandboxCsapi, SandboxError, Switches, paging,
 };
-use crate::sandbox::page::content_disposition;
+use crate::page::content_disposition;
 
 /// The most characters that a comment holds (CSAPI discovery document, revision 20260927), counted as code points.
 const LONGEST_COMMENT: usize = 12_800;

@@ -43,7 +43,7 @@ pub use self::settings::{SandboxZendeskAuth, SandboxZendeskSettings, SandboxZend
 use self::state::{API, Attachment, Document, Draft, MergeWords, State, Words};
 use super::blobs::{self, Blobs};
 use super::faults::Faults;
-use crate::clock::SharedClock;
+use casebridge_core::clock::SharedClock;
 
 /// ID of the checkbox field `synchronizeWithGoogleCloudSupport`.
 pub const FLAG_FIELD: u64 = 360_000_000_101;

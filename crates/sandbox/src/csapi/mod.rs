@@ -30,7 +30,7 @@ use self::content::{Content, Files};
 use self::database::Database;
 use self::model::{Record, Version};
 use super::faults::Faults;
-use crate::clock::SharedClock;
+use casebridge_core::clock::SharedClock;
 
 mod content;
 mod database;

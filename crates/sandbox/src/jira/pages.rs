@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::attachments::{deliver, take_in};
 use super::error::ApiError;
 use super::{IssueView, NewIssue, SandboxJira, SandboxJiraError, catalog, missing};
-use crate::sandbox::page::{page, problem, size, time};
+use crate::page::{page, problem, size, time};
 
 const SITE: &str = "Sandbox Jira";
 const SOMEBODY: &str = "Jane Roe";

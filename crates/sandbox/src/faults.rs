@@ -32,7 +32,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Clock, SharedClock};
+use casebridge_core::clock::{Clock, SharedClock};
 
 /// How many requests the call log holds; the oldest make room.
 pub const CALL_LOG_LENGTH: usize = 20_000;
