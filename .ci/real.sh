@@ -4,5 +4,5 @@
 set -euo pipefail
 .ci/python-clients.sh
 .ci/request-tracker.sh
-cargo test --locked --features real-parts --test clients --test clocks --test gcloud --test request_tracker
+cargo test --locked --test clients --test clocks --test gcloud --test request_tracker
 .ci/dockerfile.sh

@@ -9,4 +9,4 @@ cd "$(dirname "$0")/.."
 
 # Of this package only: what it depends on is compiled as for every other test. Assertions stay on.
 export CARGO_PROFILE_DEV_OPT_LEVEL=2
-exec cargo test --locked --features simulation --test simulation -- --nocapture --test-threads=1 "$@"
+exec cargo test --locked --test simulation -- --nocapture --test-threads=1 "$@"

@@ -1,6 +1,6 @@
 //! Other people's clients, unchanged, against the sandboxes: they hold a simulated server to the truth.
 //!
-//! Needs the feature `real-parts` and a Python that has the packages of `tests/clients/requirements.txt`:
+//! Needs a Python that has the packages of `tests/clients/requirements.txt`:
 //! `.ci/python-clients.sh` makes one and prints its path, which `CASEBRIDGE_CLIENTS_PYTHON` overrides. Without it these tests fail;
 //! they are never skipped.
 

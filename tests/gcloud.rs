@@ -1,6 +1,6 @@
 //! Stores, queues, credentials and what is deployed, against Google's own software from the Cloud SDK.
 //!
-//! Runs with `cargo test --features real-parts --test gcloud`. Needs `gcloud` with its emulators, and Java; starts and
+//! Runs with `cargo test --test gcloud`. Needs `gcloud` with its emulators, and Java; starts and
 //! stops the emulators itself, each on a free port.
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
 //! The Request Tracker adapter against the real Request Tracker 5, and whole connectors with it.
 //!
-//! Runs with `cargo test --features real-parts --test request_tracker`. Needs what `.ci/request-tracker.sh` installs; starts and
+//! Runs with `cargo test --test request_tracker`. Needs what `.ci/request-tracker.sh` installs; starts and
 //! stops its own servers, each with its own database, on free ports. What is missing fails.
 #![allow(
     clippy::unwrap_used,

@@ -3,10 +3,9 @@
 
 use std::path::Path;
 
-/// A test target that takes a feature, which the plain command does not give.
+/// A test target with `test = false`, which the plain command does not run.
 struct Suite {
     name: String,
-    features: String,
 }
 
 fn main() {
@@ -17,12 +16,10 @@ fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
     let suites = left_out(&manifest);
-    println!(
-        "\nNot run by `cargo test` alone: suites that need other people's software, or a feature of their own.\n"
-    );
-    for Suite { name, features } in &suites {
+    println!("\nNot run by `cargo test` alone: suites that need other people's software, or take long.\n");
+    for Suite { name } in &suites {
         let about = about(&root.join("tests"), name);
-        println!("  cargo test --features {features} --test {name}\n      {about}");
+        println!("  cargo test --test {name}\n      {about}");
     }
     println!(
         "\nCONTRIBUTING.md says what each needs; `.ci/real.sh` installs what it can and runs them, as CI does. None of them \
@@ -37,7 +34,7 @@ fn left_out(manifest: &str) -> Vec<Suite> {
     let of_target = |target: &str| {
         let own = target.split("\n[").next().unwrap_or_default();
         let find = |key| own.lines().find_map(|line| text(line, key));
-        Some(Suite { name: find("name = ")?, features: find("required-features = ")? })
+        (find("test = ")? == "false").then_some(Suite { name: find("name = ")? })
     };
     manifest.split("\n[[test]]\n").skip(1).filter_map(of_target).collect()
 }
