@@ -13,7 +13,6 @@ test *ARGS:
 
 # Against real software: other people's clients, the Cloud SDK's emulators, Request Tracker, the image.
 test-real:
-    cargo build --locked --release
     .ci/real.sh
 
 # The whole core over models of both systems, in virtual time: `just simulate`, `CASEBRIDGE_SEED=7 just simulate replay`.

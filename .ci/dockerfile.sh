@@ -16,7 +16,7 @@ grace=30
 
 fail() { echo "dockerfile: $1" >&2; [ ! -s "${log:-}" ] || tail -n 40 "$log" >&2; exit 1; }
 command -v buildah >/dev/null || fail 'buildah is missing: apt-get install -y --no-install-recommends buildah'
-[ -x "$binary" ] || fail "$binary is missing: cargo build --release"
+[ -x "$binary" ] || fail "$binary is missing: cargo build --release --no-default-features"
 
 work=$(mktemp -d)
 log=$work/log
@@ -53,6 +53,8 @@ config = json.load(sys.stdin)["OCIv1"]["config"]
 print(config["User"], *config["Entrypoint"], *config["Cmd"])')"
 [ "$user" = 65532:65532 ] || fail "the image's user is '$user'"
 [ "$command" = '/casebridge serve' ] || fail "the image runs '$command'"
+
+if chroot "$root" /casebridge sandbox --help >/dev/null 2>&1; then fail 'the image holds the sandboxes'; fi
 
 # All that a start needs; the systems are not there, and need not be for the service to answer.
 mkdir -p "$root/data"

@@ -7,6 +7,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Of this package only: what it depends on is compiled as for every other test. Assertions stay on.
-export CARGO_PROFILE_DEV_OPT_LEVEL=2
-exec cargo test --locked --test simulation -- --nocapture --test-threads=1 "$@"
+# Optimised, as CI compiles all its tests (Cargo.toml). Assertions stay on.
+exec cargo test --locked --profile ci --test simulation -- --nocapture --test-threads=1 "$@"

@@ -2,6 +2,18 @@
 # Installs what the suites against real software need and the machine lacks; says what cannot be installed.
 set -euo pipefail
 
+# The toolchain that rust-toolchain.toml pins. Where it cannot be downloaded, the same version by another name will do.
+channel=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+if command -v rustup >/dev/null && ! rustup toolchain list | grep -q "^$channel"; then
+  for toolchain in $(cd / && rustup toolchain list | cut -d' ' -f1); do
+    if [[ "$(rustup run "$toolchain" rustc --version)" == "rustc $channel "* ]]; then
+      host=$(rustup run "$toolchain" rustc -vV | sed -n 's/^host: //p')
+      ln -sfn "$(rustup run "$toolchain" rustc --print sysroot)" "${RUSTUP_HOME:-$HOME/.rustup}/toolchains/$channel-$host"
+      break
+    fi
+  done
+fi
+
 missing=()
 command -v curl >/dev/null || missing+=(curl)
 command -v python3 >/dev/null || missing+=(python3 python3-venv)
@@ -22,5 +34,9 @@ fi
 # What checks the dependencies; built once.
 deny=0.20.2
 if [[ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $deny" ]]; then
-  cargo install --quiet --locked --version "$deny" cargo-deny
+  cargo install --quiet --locked --debug --version "$deny" cargo-deny
+fi
+nextest=0.9.143
+if ! command -v cargo-nextest >/dev/null; then
+  cargo install --quiet --locked --version "$nextest" cargo-nextest
 fi
