@@ -30,14 +30,14 @@ RUN mkdir -p src tests benches crates/core/src crates/sandbox/src \
         | xargs -r touch \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs \
-    && cargo build --release --locked --no-default-features --bin casebridge \
+    && cargo build --release --locked -p casebridge --no-default-features \
     && rm -r src crates
 COPY src src
 COPY crates crates
 COPY queue.yaml cron.yaml ./
 # Newer than what was compiled in their place.
 RUN touch src/main.rs src/lib.rs crates/core/src/lib.rs crates/sandbox/src/lib.rs \
-    && cargo build --release --locked --no-default-features --bin casebridge
+    && cargo build --release --locked -p casebridge --no-default-features
 
 # A binary that lies in the build context.
 FROM scratch AS prebuilt

@@ -65,7 +65,7 @@ impl Store for Billed {
         last_polled_at: Option<DateTime<Utc>>,
         memory: &PollMemory,
     ) -> Result<(), StoreError> {
-        self.bill(1, 1, 0);
+        self.bill(0, 1, 0);
         self.store.set_poll(side, last_polled_at, memory).await
     }
 
