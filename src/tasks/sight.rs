@@ -191,6 +191,7 @@ pub(super) enum Doubt {
 
 /// What a search brought, as far as its proof is concerned.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one answer")]
 pub(super) struct Shown {
     /// It found something.
     pub(super) found: bool,
