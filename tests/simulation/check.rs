@@ -1041,6 +1041,9 @@ fn hidden_until(world: &World, side: Side, card: &Card) -> Ms {
 /// than this.
 const SEEN_LONGER: Ms = 5 * 60_000;
 
+/// For how long the sweeps of a day find a case: each looks back a day from the one before, and one is made every hour (R27).
+const SWEPT: Ms = DAY + 3_600_000;
+
 /// What is not yet as it must be in the end.
 pub(crate) fn disagreement(world: &World) -> Option<String> {
     for side in Side::BOTH {
@@ -1091,13 +1094,13 @@ fn claim_disagrees(world: &World, card: &Card) -> Option<String> {
         .then(|| "nobody said that its claim does not hold (R38)".to_owned())
 }
 
-/// A paused pair is looked at once an hour, for as long as the polls see its Google case. Then nobody need notice that the
-/// company case was deleted.
+/// A paused pair is looked at once an hour, for as long as the polls see its Google case, or their sweeps of a day do (R27). Then
+/// nobody need notice that the company case was deleted.
 fn may_yet_be_told<'a>(world: &World, mapping: &'a CaseMapping) -> Option<&'a str> {
     let google = mapping.case_id(Google)?;
     let updated = world.systems[Google].card(google).filter(|card| card.deleted.is_none())?.updated;
     let company = world.systems[Company].card(mapping.case_id(Company)?)?;
-    let seen = world.now - updated < WINDOWS[Google].num_milliseconds() + SEEN_LONGER;
+    let seen = world.now - updated < SWEPT + SEEN_LONGER;
     (seen && mapping.paused && mapping.gone.is_none() && company.deleted.is_some()).then_some(google)
 }
 
