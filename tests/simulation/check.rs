@@ -614,8 +614,15 @@ pub(crate) fn visible(world: &mut World, side: Side, internal: bool) {
     }
 }
 
-/// The core takes this for what both sides agree on: both have to have held it (R30).
+/// The core takes this for what both sides agree on: both have to have held it (R30). A pair that is made, or that goes on with another
+/// case, has no base yet.
 pub(crate) fn agreed(world: &mut World, before: Option<&CaseMapping>, mapping: &CaseMapping) {
+    let is_new = before.is_none_or(|before| before.company_case_id != mapping.company_case_id);
+    if is_new
+        && let Some(card) = mapping.case_id(Google).and_then(|google| world.systems[Google].card_mut(google))
+    {
+        card.tally.agreed = None;
+    }
     let known = |mapping: &CaseMapping| mapping.state.agreed_priority;
     let Some(base) = known(mapping) else { return };
     if before.and_then(known) == Some(base) {
