@@ -1009,7 +1009,10 @@ pub(crate) fn stamps(world: &mut World) {
             let hid = hidden_until(world, side, card).max(world.mute_until[side]);
             let unknown = |at: Ms| at < hid || traits.stale > 0 || !target.refuses.is_empty();
             let found = |at: Ms| unknown(at) && mapping.waiting[side].is_some();
-            let passed = passed.filter(|(_, at, _)| !was_hidden(world, side, card) && !found(*at));
+            // Nor can it be known that a case was opened, while that is hidden.
+            let across = |at: Ms| at < opened && was_hidden(world, side.other(), target);
+            let passed =
+                passed.filter(|(_, at, _)| !was_hidden(world, side, card) && !found(*at) && !across(*at));
             if let Some((what, at, _)) = passed {
                 wrong = Some(format!(
                     "{what} of {side} case {}, written at {}, waits, but the {side} side counts as synced at {:?} (R7)",
