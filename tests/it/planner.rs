@@ -1,7 +1,7 @@
 //! The pure planner (`R11`): two sides and a mapping in, actions out. Nothing here does I/O.
 
 use casebridge::cases::{
-    Attachment, Capabilities, Case, ClosingSet, Comment, TextLimit, Visibility, markers,
+    Attachment, Capabilities, Case, Closing, ClosingSet, Comment, TextLimit, Visibility, markers,
 };
 use casebridge::entities::{
     CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, Pending, PendingStatus,
@@ -572,6 +572,40 @@ fn the_status_is_merged_three_ways() {
                 status_actions(&world.plan(source)),
                 expected,
                 "{source}: {resolved} {refused} google {google} company {company}"
+            );
+        }
+    }
+}
+
+/// A pair that was found has no base (R30): nothing is closed, and a case that is open counts as reopened.
+#[test]
+fn without_a_base_the_open_case_wins() {
+    // Whose reopening was refused before, Google closed, how the company's was closed, the plans.
+    for (refused, google, company, google_plan, company_plan) in [
+        ("", false, None, "", ""),
+        ("", true, Some(Closing::Closed), "resolve", "resolve"),
+        ("", false, Some(Closing::Closed), "reopen company, unresolve", ""),
+        ("", true, None, "", "tell company, remember refusal"),
+        ("company", true, None, "", ""),
+        ("google", false, Some(Closing::Closed), "", ""),
+        // What was refused is over.
+        ("company", false, None, "unresolve", "unresolve"),
+        ("company", true, Some(Closing::Closed), "resolve, forget refusal", "resolve, forget refusal"),
+        // A person closed it otherwise (R32).
+        ("", false, Some(Closing::Duplicate), "", "tell google"),
+    ] {
+        let mut world = World::new();
+        world.facts.google.reopen = false;
+        world.mapping.state.agreed_closed = None;
+        world.mapping.reopen_refused = Sides { google: refused == "google", company: refused == "company" };
+        world.google.case.closed = google;
+        world.company.case.closed = company.is_some();
+        world.company.case.closing = company;
+        for (source, expected) in [(Side::Google, google_plan), (Side::Company, company_plan)] {
+            assert_eq!(
+                status_actions(&world.plan(source)),
+                expected,
+                "{source}: {refused} google {google} company {company:?}"
             );
         }
     }

@@ -1756,3 +1756,150 @@ fn no_mapping_is_cleaned_up_by_a_clock_that_is_years_ahead() {
         ],
     });
 }
+
+/// Cleanup deleted the mapping of a closed pair, and Google's case was opened again. The pair was found again without a base, and the
+/// company case stayed closed, without a word.
+#[test]
+fn an_open_case_of_a_pair_that_is_found_again_opens_the_other() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 46999,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 91,
+                lag: 60,
+                stale: 5,
+                skew: 35,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                settles: 117,
+                lag: 60,
+                resolution: 1,
+                skew: -41,
+                limit: 700,
+                renames_files: true,
+                idempotent: true,
+                four_priorities: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            deadline: 196,
+            lease: 256,
+            missing_grace: 20,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 701453,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 3222757831796113307,
+            },
+            Step { at: 4800132, what: Cron(PollCompany), salt: 4725913706608799165 },
+            Step { at: 5023716, what: Person(Close { case: 0, side: Company }), salt: 17588919393699185830 },
+            Step { at: 5400190, what: Cron(PollCompany), salt: 9836756795879681087 },
+            Step { at: 13500481, what: Cron(PollGoogle), salt: 17729190218911456327 },
+            Step { at: 13790324, what: Crash { instance: 1, awaits: 21 }, salt: 11050006081212986854 },
+            Step { at: 2692740000, what: Cron(Cleanup), salt: 5364580634492742757 },
+            Step { at: 2692741890, what: Cron(PollGoogle), salt: 15657760240364326041 },
+            Step {
+                at: 2692794924,
+                what: ByHand { case: 0, side: Google, dry_run: false },
+                salt: 9702860313069137955,
+            },
+            Step {
+                at: 2693758584,
+                what: Person(Reopen { case: 0, side: Google }),
+                salt: 16446705817754881245,
+            },
+        ],
+    });
+}
+
+/// The same, with the company case opened: Google's cannot follow, and nobody said so.
+#[test]
+fn a_case_of_a_pair_that_is_found_again_is_told_that_the_other_stays_closed() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 44922,
+            google: Traits {
+                settles: 100,
+                stale: 20,
+                skew: 19,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                unholdable: Some(1),
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 55,
+                stale: 20,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                four_priorities: true,
+                addresses: true,
+                scopes: 2,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            comments: false,
+            late: 20,
+            deadline: 93,
+            lease: 153,
+            missing_grace: 20,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 10828,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Odd }),
+                salt: 5044365493886228449,
+            },
+            Step { at: 120426, what: Cron(PollGoogle), salt: 2529601066397119140 },
+            Step {
+                at: 344654,
+                what: Person(Create { side: Google, flagged: false, priority: 4, words: Short }),
+                salt: 9593974108110016049,
+            },
+            Step { at: 360026, what: Cron(PollCompany), salt: 5190163846112370914 },
+            Step {
+                at: 464921,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 6364935304699072880,
+            },
+            Step { at: 1381783, what: Cron(PollGoogle), salt: 5183825733102832188 },
+            Step { at: 1434020, what: Person(Close { case: 2, side: Google }), salt: 3802799452164931195 },
+            Step { at: 2679841619, what: Cron(PollGoogle), salt: 4823841051969261431 },
+            Step { at: 2680140973, what: Cron(PollCompany), salt: 10996694916195836623 },
+            Step { at: 2680320000, what: Cron(Cleanup), salt: 10680380268995874901 },
+            Step {
+                at: 2681833372,
+                what: Person(Reopen { case: 2, side: Company }),
+                salt: 10937710823388285798,
+            },
+            Step {
+                at: 2693382977,
+                what: ByHand { case: 2, side: Google, dry_run: false },
+                salt: 5795344449732971729,
+            },
+        ],
+    });
+}

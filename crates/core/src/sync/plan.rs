@@ -796,8 +796,8 @@ impl<'a> Planner<'a> {
         case.closed && closes(case.closing.unwrap_or(Closing::Closed))
     }
 
-    /// The three-way merge of the status (`R19`). The base is how both were last seen to agree (`R30`); but a case that is as a write
-    /// without an answer would have left it was not changed by a person (`R13`).
+    /// The three-way merge of the status (`R19`). The base is how both were last seen to agree (`R30`); without one, the open case wins. But
+    /// a case that is as a write without an answer would have left it was not changed by a person (`R13`).
     fn status(&mut self, source: Side) -> StatusActions {
         let target = source.other();
         let (ours, theirs) = (&self.pair.snapshot(source).case, &self.pair.snapshot(target).case);
@@ -817,29 +817,31 @@ impl<'a> Planner<'a> {
         if carried && source == Side::Company {
             self.left_open();
         }
+        let refused = Side::BOTH.into_iter().any(|side| mapping.reopen_refused[side]);
         match (base, ours.closed, theirs.closed) {
-            (Some(false) | None, true, true) => actions.rest.push(Action::Resolve(closed_at)),
+            (Some(false) | None, true, true) => {
+                actions.rest.push(Action::Resolve(closed_at));
+                actions.rest.extend(refused.then_some(Action::RefusedReopening(None)));
+            }
             (Some(false), true, false)
                 if carried && self.is_closed(source) && !self.gave_up(target, &Refusable::Close) =>
             {
                 actions.rest = vec![Action::Close { side: target }, Action::Resolve(closed_at)];
             }
-            (None, true, false) if carried => {
-                self.plan.warnings.push((
-                    "status".to_owned(),
-                    format!("the {source} case is closed and the {target} case is open, and they were never seen to agree: both are left as they are"),
-                ));
-            }
             (Some(true), false, false) => actions.rest.push(Action::Unresolve),
-            (Some(true), true, true) if Side::BOTH.into_iter().any(|side| mapping.reopen_refused[side]) => {
-                actions.rest.push(Action::RefusedReopening(None));
-            }
-            (Some(true), false, true) if carried => {
+            (None, false, false) if refused => actions.rest.push(Action::Unresolve),
+            (Some(true), true, true) if refused => actions.rest.push(Action::RefusedReopening(None)),
+            // Without a base, nothing closes a case that is open (R30): it counts as reopened.
+            (Some(true) | None, false, true) if carried && (base.is_some() || self.is_closed(target)) => {
                 let notice = Source::Notice(Notice::CannotReopen);
-                if self.just_adopted(source, Notice::CannotReopen) {
+                // Of which reopening a notice is that stands on a pair that was found, nobody knows.
+                let stands = base.is_none() && self.ledger.has_copy(source, &notice);
+                if mapping.reopen_refused[source] {
+                    // It was told.
+                } else if stands || self.just_adopted(source, Notice::CannotReopen) {
                     actions.rest.push(Action::RefusedReopening(Some(source)));
-                } else if mapping.reopen_refused[source] || self.has_to_wait(source, &notice) {
-                    // It was told, or may have been.
+                } else if self.has_to_wait(source, &notice) {
+                    // It may have been told.
                 } else if self.facts[target].reopen && !self.gave_up(target, &Refusable::Reopen) {
                     actions.reopen = vec![Action::Reopen { side: target }, Action::Unresolve];
                 } else {
