@@ -9,7 +9,7 @@ use crate::history::Deed::*;
 use crate::history::FileKind::*;
 use crate::history::Lie::*;
 use crate::history::Part::*;
-use crate::history::Refused::{Comments, Everything, Reopen as Reopening};
+use crate::history::Refused::{Close as Closing, Comments, Everything, Reopen as Reopening};
 use crate::history::Trouble::*;
 use crate::history::What::{Clock, *};
 use crate::history::Words::*;
@@ -1899,6 +1899,89 @@ fn a_case_of_a_pair_that_is_found_again_is_told_that_the_other_stays_closed() {
                 at: 2693382977,
                 what: ByHand { case: 2, side: Google, dry_run: false },
                 salt: 5795344449732971729,
+            },
+        ],
+    });
+}
+
+/// A sync was cut short as it closed a case, and the closing was given up later: the record of its first try stood for ever.
+#[test]
+fn a_closing_without_an_answer_that_is_given_up_is_forgotten() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 18798,
+            google: Traits {
+                settles: 109,
+                resolution: 60,
+                limit: 400,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                settles: 63,
+                lag: 60,
+                stale: 20,
+                resolution: 60,
+                skew: 1440,
+                limit: 700,
+                control_characters: true,
+                tells_limit: true,
+                four_priorities: true,
+                addresses: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            clock_offset: 2983,
+            deadline: 163,
+            lease: 223,
+            missing_grace: 20,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 93983,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Long }),
+                salt: 15215950102069580165,
+            },
+            Step { at: 121865, what: Cron(PollCompany), salt: 10610535342163941385 },
+            Step { at: 240506, what: Cron(PollGoogle), salt: 8229603736529467284 },
+            Step {
+                at: 275531,
+                what: Person(Attach { case: 0, side: Google, file: Namesake, internal: false }),
+                salt: 6319496497602790266,
+            },
+            Step { at: 301840, what: Cron(PollGoogle), salt: 17904599942462371941 },
+            Step { at: 360489, what: Cron(PollCompany), salt: 3924149023293256877 },
+            Step {
+                at: 360539,
+                what: Person(Attach { case: 0, side: Company, file: Plain, internal: false }),
+                salt: 17547116204921174518,
+            },
+            Step { at: 360800, what: Cron(PollGoogle), salt: 16892177277848019926 },
+            Step {
+                at: 494140,
+                what: Lie(Refuse { case: 0, side: Google, what: Closing, minutes: None }),
+                salt: 14471973368644112786,
+            },
+            Step {
+                at: 496819,
+                what: Person(Comment { case: 0, side: Google, words: Quotation(2), internal: true }),
+                salt: 8660857039999514756,
+            },
+            Step { at: 2679180692, what: Cron(PollCompany), salt: 11035268113731172777 },
+            Step {
+                at: 2679232543,
+                what: Trouble { part: CompanyApi, trouble: Slow, seconds: 224 },
+                salt: 14935111826302397893,
+            },
+            Step {
+                at: 2679388489,
+                what: Person(Close { case: 0, side: Company }),
+                salt: 12367889404746129890,
             },
         ],
     });

@@ -807,12 +807,14 @@ impl<'a> Planner<'a> {
         let done = self.status_left_behind();
         let base = done.map_or(mapping.state.agreed_closed, |done| Some(done.closed));
         let mut actions = StatusActions::default();
-        if let Some(begun) = mapping.pending_status
-            && (ours.closed, theirs.closed) == (base == Some(true), base == Some(true))
-            && done.is_none()
-            && !self.waits_for(begun.side, begun.attempted_at)
-        {
-            actions.rest.push(Action::ForgetStatus);
+        if let Some(begun) = mapping.pending_status.filter(|_| done.is_none()) {
+            let agreed = (ours.closed, theirs.closed) == (base == Some(true), base == Some(true));
+            let what = if begun.closed { Refusable::Close } else { Refusable::Reopen };
+            // It is not tried again if there is no reason to any more, or if it was given up.
+            if (agreed || self.gave_up(begun.side, &what)) && !self.waits_for(begun.side, begun.attempted_at)
+            {
+                actions.rest.push(Action::ForgetStatus);
+            }
         }
         if carried && source == Side::Company {
             self.left_open();
