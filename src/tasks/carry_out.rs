@@ -298,8 +298,9 @@ impl<'a> Session<'a> {
             match outcome {
                 Ok(()) => self.forget_refusal(&action).await?,
                 Err(SyncError::Api(error)) => {
-                    block(&mut blocked, &action, &error);
-                    match self.judge(&action, &error).await? {
+                    let refused = self.is_refusal(&error).await;
+                    block(&mut blocked, &action, refused);
+                    match self.judge(&action, &error, refused).await? {
                         Verdict::Again => done.failures.push(error.to_string()),
                         Verdict::Settled => {}
                         Verdict::Held => done.held = true,
@@ -314,6 +315,21 @@ impl<'a> Session<'a> {
     /// Whether that side's case takes nothing, and it is not yet time to try again (`R33`).
     fn is_left_alone(&self, side: Side) -> bool {
         self.mapping.state.is_left_alone(side, self.deps.clock.now())
+    }
+
+    /// Whether a system said no to one thing for good (`R33`). One that does not show a case of the pair says nothing about what is on it:
+    /// the next sync finds that it is missing (`R28`).
+    async fn is_refusal(&self, error: &ApiError) -> bool {
+        if error.kind != ApiErrorKind::NotFound {
+            return error.is_for_good();
+        }
+        for side in Side::BOTH {
+            let Some(id) = self.mapping.case_id(side) else { return false };
+            if !matches!(self.deps.systems[side].get(id).await, Ok(Some(_))) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Forgets what was refused before, now that it was done.
@@ -332,7 +348,12 @@ impl<'a> Session<'a> {
 
     /// Decides what becomes of an action that failed (`R33`): what was refused for good, often enough and for long enough, is explained
     /// once and holds up nothing any more.
-    async fn judge(&mut self, action: &Action, error: &ApiError) -> Result<Verdict, SyncError> {
+    async fn judge(
+        &mut self,
+        action: &Action,
+        error: &ApiError,
+        refused: bool,
+    ) -> Result<Verdict, SyncError> {
         let (Some(side), Some(what)) = (action.writes_to(), action.refusable()) else {
             return Ok(Verdict::Again);
         };
@@ -341,7 +362,7 @@ impl<'a> Session<'a> {
             && std::mem::take(&mut self.source_failed)
             && error.kind != ApiErrorKind::NotApplied
             && error.status != Some(401);
-        if !error.is_for_good() && !withheld {
+        if !refused && !withheld {
             return Ok(Verdict::Again);
         }
         let now = self.deps.clock.now();
@@ -393,7 +414,7 @@ impl<'a> Session<'a> {
                 Ok(Verdict::Settled)
             }
             // Not even the explanation is taken: the case takes nothing.
-            Err(SyncError::Api(refused)) if refused.is_for_good() => {
+            Err(SyncError::Api(refused)) if self.is_refusal(&refused).await => {
                 self.become_read_only(side, since, now, &refused).await?;
                 Ok(Verdict::Held)
             }
@@ -938,11 +959,9 @@ fn is_blocked(action: &Action, blocked: &Blocked) -> bool {
     }
 }
 
-/// What must not be done after `action` failed with `error`.
-fn block(blocked: &mut Blocked, action: &Action, error: &ApiError) {
-    // What is refused for good holds up nothing; what may still arrive does: comments keep their order, and a case is
-    // not closed over something that is on its way.
-    let final_refusal = error.is_for_good();
+/// What must not be done after `action` was not. What is refused for good holds up nothing; what may still arrive does: comments keep
+/// their order, and a case is not closed over something that is on its way.
+fn block(blocked: &mut Blocked, action: &Action, final_refusal: bool) {
     match action {
         Action::Comment(comment) => {
             blocked.texts.extend(first_part(&comment.source).map(|first| (comment.side, first)));

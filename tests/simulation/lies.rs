@@ -1986,3 +1986,145 @@ fn a_closing_without_an_answer_that_is_given_up_is_forgotten() {
         ],
     });
 }
+
+/// Google hid the case while a comment was written: 404 counted as the first refusal of the comment, which was given up so much earlier.
+#[test]
+fn a_case_that_is_not_shown_refuses_no_comment() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 22855,
+            google: Traits {
+                settles: 89,
+                stale: 20,
+                skew: -1140,
+                limit: 700,
+                renames_files: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 104,
+                lag: 60,
+                stale: 20,
+                resolution: 1,
+                skew: 43,
+                control_characters: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            late: 20,
+            twice: 25,
+            clock_offset: 2446,
+            deadline: 129,
+            lease: 189,
+            missing_grace: 20,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 225200,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Quotation(0) }),
+                salt: 17506290760466722953,
+            },
+            Step { at: 240063, what: Cron(PollCompany), salt: 18173595275103894538 },
+            Step { at: 241243, what: Cron(PollGoogle), salt: 3100965084580893324 },
+            Step { at: 301239, what: Cron(PollGoogle), salt: 7794101229803757107 },
+            Step {
+                at: 359172,
+                what: Person(Comment {
+                    case: 0,
+                    side: Company,
+                    words: crate::history::Words::Banned,
+                    internal: true,
+                }),
+                salt: 8935092322494969888,
+            },
+            Step { at: 360614, what: Cron(PollCompany), salt: 13281599853404288672 },
+            Step { at: 361360, what: Cron(PollGoogle), salt: 9359634269995023924 },
+            Step {
+                at: 378437,
+                what: Trouble {
+                    part: GoogleApi,
+                    trouble: Blind { scope: None, creates: false },
+                    seconds: 420,
+                },
+                salt: 18121477224978495633,
+            },
+            Step { at: 840544, what: Cron(PollGoogle), salt: 6648316937086929126 },
+        ],
+    });
+}
+
+/// The CRM hid the case while its priority was set: 404 counted as a level that it cannot hold, and each side kept its own.
+#[test]
+fn a_case_that_is_not_shown_refuses_no_priority() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 35283,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 90,
+                stale: 5,
+                resolution: 60,
+                skew: -2400,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 89,
+                lag: 20,
+                skew: -52,
+                limit: 400,
+                renames_files: true,
+                tells_limit: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            twice: 25,
+            deadline: 86,
+            lease: 146,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 8156,
+                what: Trouble { part: Queue, trouble: Down, seconds: 284 },
+                salt: 16425925408039128112,
+            },
+            Step {
+                at: 112700,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Long }),
+                salt: 15627889343890787313,
+            },
+            Step { at: 121517, what: Cron(PollCompany), salt: 11361410932056494156 },
+            Step { at: 301643, what: Cron(DetectOutages), salt: 8284887407962908160 },
+            Step {
+                at: 314746,
+                what: Trouble {
+                    part: CompanyApi,
+                    trouble: Blind { scope: None, creates: false },
+                    seconds: 1380,
+                },
+                salt: 1084334967503598037,
+            },
+            Step {
+                at: 324317,
+                what: Person(Comment { case: 2, side: Google, words: Long, internal: true }),
+                salt: 17197529266123355191,
+            },
+        ],
+    });
+}
