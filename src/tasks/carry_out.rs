@@ -284,6 +284,8 @@ impl<'a> Session<'a> {
             }
             if action.writes_to().is_some_and(|side| self.is_left_alone(side)) {
                 done.held = true;
+                // What comes after it is not done either: a pair is not resolved by a closing that was left for tomorrow.
+                block(&mut blocked, &action, true);
                 continue;
             }
             let mut outcome = self.act(&action).await;

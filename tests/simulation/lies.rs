@@ -2128,3 +2128,61 @@ fn a_case_that_is_not_shown_refuses_no_priority() {
         ],
     });
 }
+
+/// A case took nothing, and its closing was left for the next day. The pair was resolved all the same, and counted as reopened from then on.
+#[test]
+fn a_closing_that_is_left_for_tomorrow_resolves_nothing() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 19927,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 58,
+                lag: 20,
+                resolution: 1,
+                skew: -36000,
+                limit: 400,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                settles: 46,
+                lag: 20,
+                limit: 400,
+                tells_identity: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            deadline: 100,
+            lease: 160,
+            host: -33,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 8036770,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 13483885995528997413,
+            },
+            Step { at: 12601639, what: Cron(PollGoogle), salt: 17477537025586664507 },
+            Step {
+                at: 12686975,
+                what: Lie(Refuse { case: 0, side: Google, what: Everything, minutes: Some(844) }),
+                salt: 6749961772732432703,
+            },
+            Step { at: 22510279, what: Person(Close { case: 0, side: Company }), salt: 15751316322972136435 },
+            Step { at: 22800884, what: Cron(PollCompany), salt: 13462074214138996456 },
+            Step {
+                at: 42295312,
+                what: Person(Comment { case: 1, side: Company, words: Long, internal: true }),
+                salt: 16222317974912208204,
+            },
+        ],
+    });
+}
