@@ -341,9 +341,16 @@ impl<'a> Session<'a> {
         if state.refusal(side, &what).is_none() && state.read_only[side].is_none() {
             return Ok(());
         }
+        let takes_again = state.read_only[side].is_some();
+        let global = if takes_again { Some(self.deps.store.global().await?) } else { None };
+        let started = self.started;
         self.save(|mapping| {
             mapping.state.refusals.retain(|refusal| refusal.side != side || refusal.what != what);
             mapping.state.read_only[side] = None;
+            // What it did not take until now waits until a sync has carried it, and not the next day (R7).
+            if let Some(global) = &global {
+                mapping.wait(side.other(), global, started);
+            }
         })
         .await
     }
