@@ -411,6 +411,16 @@ pub(super) async fn queue_backlog(
                     let reason = reason_for_news(waiting, now);
                     chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
                 }
+                // What the other case did not take is tried once a day (R33). One sync for each time that it was tried.
+                let state = &mapping.state;
+                if let (Some(read_only), Some(case)) =
+                    (&state.read_only[side.other()], mapping.case_id(*side))
+                    && !state.is_left_alone(side.other(), now)
+                {
+                    let reason = format!("takes nothing as of {}", read_only.tried_at.timestamp_micros());
+                    let urgency = Urgency::Check;
+                    chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
+                }
             }
             let waiting = Side::BOTH.into_iter().filter_map(|side| mapping.waiting[side]);
             if let Some(since) = waiting.map(|waiting| waiting.since).min() {

@@ -2249,3 +2249,65 @@ fn what_a_case_takes_again_waits_until_it_is_carried() {
         ],
     });
 }
+
+/// A case that had taken nothing took everything again. Nobody tried: with nothing new on the other side, no sync ran.
+#[test]
+fn what_a_case_did_not_take_is_tried_the_next_day() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 13689,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 71,
+                lag: 60,
+                resolution: 1,
+                skew: 18000,
+                limit: 700,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                unholdable: Some(0),
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                knows_connector: true,
+                settles: 96,
+                stale: 5,
+                skew: -51,
+                limit: 700,
+                control_characters: true,
+                idempotent: true,
+                addresses: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            twice: 25,
+            deadline: 115,
+            lease: 175,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 2516747,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 8155876240457243004,
+            },
+            Step { at: 16200204, what: Cron(PollGoogle), salt: 12484301569280885005 },
+            Step {
+                at: 16230154,
+                what: Lie(Refuse { case: 0, side: Company, what: Comments, minutes: Some(691) }),
+                salt: 3811302114926382976,
+            },
+            Step {
+                at: 20660776,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 3424364392464696216,
+            },
+            Step { at: 20701796, what: Cron(PollCompany), salt: 5782465578195611152 },
+            Step { at: 25503459, what: Cron(DetectOutages), salt: 6604926909488827874 },
+        ],
+    });
+}

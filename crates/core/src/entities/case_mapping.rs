@@ -381,13 +381,15 @@ impl CaseMapping {
     }
 
     /// Whether `detect-outages` has to look at it even while the polls are on time (`R8`): something waits, a flag
-    /// stands, a notice of its own has no outcome yet, or it was never linked. Stores keep this as an indexed property.
+    /// stands, a notice of its own has no outcome yet, a case takes nothing and is tried daily (`R33`), or it was never linked. Stores
+    /// keep this as an indexed property.
     #[must_use]
     pub fn needs_watching(&self) -> bool {
         Side::BOTH.into_iter().any(|side| {
             self.waiting[side].is_some()
                 || self.outage_comment_sent_to(side)
                 || self.pending_outage_notice(side).is_some()
+                || self.state.read_only[side].is_some()
         }) || !self.is_linked()
     }
 
