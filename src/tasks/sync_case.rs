@@ -1034,6 +1034,9 @@ async fn merged(
             mapping.linked_at = Some(now);
             mapping.recover();
             mapping.born_open();
+            // What was agreed was agreed with the other case.
+            mapping.resolved_at = None;
+            mapping.pending_status = mapping.pending_status.filter(|status| status.side != Side::Company);
             mapping.carried_updated_at[Side::Company] = None;
             mapping.pending.retain(|pending| pending.side != Side::Company);
             for side in Side::BOTH {

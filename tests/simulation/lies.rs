@@ -2311,3 +2311,112 @@ fn what_a_case_did_not_take_is_tried_the_next_day() {
         ],
     });
 }
+
+/// A closed pair went on with the case that its own was merged into, which was open: it counted as resolved, and would have been cleaned up.
+#[test]
+fn a_pair_that_goes_on_with_another_case_is_open() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 43927,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 65,
+                stale: 20,
+                skew: 52,
+                control_characters: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 111,
+                stale: 20,
+                resolution: 1,
+                limit: 400,
+                control_characters: true,
+                tells_limit: true,
+                four_priorities: true,
+                tells_identity: true,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            twice: 25,
+            deadline: 142,
+            lease: 202,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step { at: 228, what: Cron(PollCompany), salt: 12895889435812664414 },
+            Step {
+                at: 11489,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Odd }),
+                salt: 8382538371213128123,
+            },
+            Step {
+                at: 28346,
+                what: Person(Create { side: Company, flagged: false, priority: 4, words: Short }),
+                salt: 122444005277618935,
+            },
+            Step { at: 60855, what: Cron(PollGoogle), salt: 13935116486440385171 },
+            Step {
+                at: 70340,
+                what: Person(Comment { case: 1, side: Company, words: Short, internal: true }),
+                salt: 12071611380340869061,
+            },
+            Step { at: 78222, what: Person(Close { case: 0, side: Company }), salt: 9096179904761699894 },
+            Step {
+                at: 78598,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Quotation(1) }),
+                salt: 414040339550751,
+            },
+            Step {
+                at: 114515,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 16949349214944374502,
+            },
+            Step {
+                at: 131654,
+                what: Person(Comment { case: 0, side: Company, words: Long, internal: true }),
+                salt: 9523235889264103171,
+            },
+            Step {
+                at: 138927,
+                what: Person(Blur { case: 2, side: Google, how: Word }),
+                salt: 17371274389466709297,
+            },
+            Step { at: 180509, what: Cron(PollCompany), salt: 3371754824923170808 },
+            Step { at: 211260, what: Person(Reopen { case: 0, side: Company }), salt: 4808046567039793950 },
+            Step {
+                at: 235762,
+                what: Person(Edit { case: 0, nth: 0, words: Short }),
+                salt: 15537806787603173579,
+            },
+            Step { at: 240148, what: Cron(PollGoogle), salt: 15745434389008296275 },
+            Step { at: 286032, what: Person(Touch { case: 0, side: Company }), salt: 2317923949110340044 },
+            Step { at: 2678700000, what: Cron(Cleanup), salt: 7830830004727330177 },
+            Step { at: 2678700005, what: Cron(PollCompany), salt: 15335069275133799569 },
+            Step { at: 2678700806, what: Cron(PollGoogle), salt: 11534875957715961152 },
+            Step {
+                at: 2679095723,
+                what: Person(Close { case: 2, side: Google }),
+                salt: 14321363379666181416,
+            },
+            Step { at: 2679180854, what: Cron(PollCompany), salt: 6983943907036631570 },
+            Step {
+                at: 2679228174,
+                what: Person(Comment { case: 2, side: Company, words: Short, internal: false }),
+                salt: 13581369671366433840,
+            },
+            Step { at: 2679481375, what: Cron(PollCompany), salt: 2148196176888705128 },
+            Step { at: 2679495297, what: Person(Merge { case: 2, into: 0 }), salt: 14846004736858753858 },
+            Step {
+                at: 2679512485,
+                what: Person(Reopen { case: 2, side: Google }),
+                salt: 8206843006010749862,
+            },
+        ],
+    });
+}
