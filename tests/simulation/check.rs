@@ -3,7 +3,7 @@
 //! Knows the contract's texts on its own, not from the core: a marker that changed by accident is a violation.
 
 use casebridge::cases::{Closing, ClosingSet, NewCase};
-use casebridge::entities::{CaseMapping, ItemKind, Priority, PriorityReading, Sides};
+use casebridge::entities::{CaseMapping, ItemKind, Priority, PriorityReading, Refusable, Sides};
 use casebridge::sync::{Clocks, horizons};
 use chrono::{DateTime, Duration, Utc};
 
@@ -1214,11 +1214,18 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     let told = |card: &Card| notices(card, "cannot reopen") || !takes_comments(world, card, google);
     let solved = ClosingSet::SOLVED.contains(company.closing.unwrap_or(Closing::Closed));
     let left_open = !solved && (notices(google, "left open") || !takes_comments(world, google, google));
+    // What was given up is not tried again, though it would be taken by now; that was said (R33).
+    let given_up = |side: Side, what: &Refusable| mapping.state.gave_up(side, what);
     let settled = match (google.closed, company.closed) {
-        (true, false) => (!world.traits(Google).reopen && told(company)) || refuses(company, Refused::Close),
+        (true, false) => {
+            let given_up = given_up(Company, &Refusable::Close) && notices(google, "given up");
+            (!world.traits(Google).reopen && told(company)) || refuses(company, Refused::Close) || given_up
+        }
         (false, true) => {
             let refused = refuses(company, Refused::Reopen) || refuses(google, Refused::Close);
-            (!world.traits(Company).reopen && told(google)) || left_open || refused
+            let given_up = (given_up(Google, &Refusable::Close) && notices(company, "given up"))
+                || (given_up(Company, &Refusable::Reopen) && notices(google, "cannot reopen"));
+            (!world.traits(Company).reopen && told(google)) || left_open || refused || given_up
         }
         (true, true) | (false, false) => true,
     };
@@ -1249,7 +1256,7 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         return Some(format!("Google has {}, the company {}", google.priority, company.priority));
     }
     let names = company.google_name.as_deref().is_some_and(|name| key(name) == key(&google.id));
-    if !names && !refuses(company, Refused::Link) {
+    if !names && !refuses(company, Refused::Link) && !given_up(Company, &Refusable::LinkBack) {
         return Some("the company case does not name its Google case".to_owned());
     }
     let said = google.tally.notices.get("syncing").copied().unwrap_or_default() == 1;
