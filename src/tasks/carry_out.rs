@@ -404,32 +404,30 @@ impl<'a> Session<'a> {
             return Ok(Verdict::Again);
         }
         match self.explain_refusal(action, side, error).await {
-            Ok(()) => {
-                let is_it = |refusal: &Refusal| refusal.side == side && refusal.what == what;
-                self.save(|mapping| {
-                    mapping
-                        .state
-                        .refusals
-                        .iter_mut()
-                        .filter(|refusal| is_it(refusal))
-                        .for_each(|refusal| refusal.given_up = true);
-                })
-                .await?;
-                tracing::warn!(
-                    case.google_name = self.mapping.case_id(Side::Google),
-                    case.company_id = self.mapping.case_id(Side::Company),
-                    "given up, and explained on the case: {error}"
-                );
-                Ok(Verdict::Settled)
-            }
-            // Not even the explanation is taken: the case takes nothing.
+            Ok(()) => {}
             Err(SyncError::Api(refused)) if self.is_refusal(&refused).await => {
-                self.become_read_only(side, since, now, &refused).await?;
-                Ok(Verdict::Held)
+                // Not even the explanation is taken: the case takes nothing.
+                if is_explained_there(action) {
+                    self.become_read_only(side, since, now, &refused).await?;
+                    return Ok(Verdict::Held);
+                }
+                // It is the other case that does not take it: nobody can be told, and nothing waits for that.
             }
-            Err(SyncError::Api(_)) => Ok(Verdict::Again),
-            Err(fatal) => Err(fatal),
+            Err(SyncError::Api(_)) => return Ok(Verdict::Again),
+            Err(fatal) => return Err(fatal),
         }
+        let is_it = |refusal: &Refusal| refusal.side == side && refusal.what == what;
+        self.save(|mapping| {
+            let refusals = mapping.state.refusals.iter_mut();
+            refusals.filter(|refusal| is_it(refusal)).for_each(|refusal| refusal.given_up = true);
+        })
+        .await?;
+        tracing::warn!(
+            case.google_name = self.mapping.case_id(Side::Google),
+            case.company_id = self.mapping.case_id(Side::Company),
+            "given up, and explained on the case if that takes it: {error}"
+        );
+        Ok(Verdict::Settled)
     }
 
     /// Remembers a priority that a side does not take (`R30`): the other side keeps its own.
@@ -916,6 +914,26 @@ pub(super) async fn outcomes(
         reached && texts::is_outcome_of(pending, comment)
     });
     Ok(comments)
+}
+
+/// Whether it is explained on the case that refused an action, not on the other one.
+const fn is_explained_there(action: &Action) -> bool {
+    match action {
+        Action::Comment(comment) => !matches!(comment.source, Source::Description { .. }),
+        Action::Close { .. } | Action::Reopen { .. } => false,
+        Action::Attach { .. }
+        | Action::Resume
+        | Action::Adopt(_)
+        | Action::Forget(_)
+        | Action::LinkBack { .. }
+        | Action::SetPriority { .. }
+        | Action::AgreeOnPriority(_)
+        | Action::Resolve(_)
+        | Action::Unresolve
+        | Action::ForgetStatus
+        | Action::ForgetLeftOpen
+        | Action::RefusedReopening(_) => true,
+    }
 }
 
 /// Whether an action carries what people wrote.

@@ -1214,16 +1214,20 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     let told = |card: &Card| notices(card, "cannot reopen") || !takes_comments(world, card, google);
     let solved = ClosingSet::SOLVED.contains(company.closing.unwrap_or(Closing::Closed));
     let left_open = !solved && (notices(google, "left open") || !takes_comments(world, google, google));
-    // What was given up is not tried again, though it would be taken by now; that was said (R33).
+    // What was given up is not tried again, though it would be taken by now; that was said where it could be (R33).
     let given_up = |side: Side, what: &Refusable| mapping.state.gave_up(side, what);
+    let said_so = |card: &Card| {
+        let refused = card.tally.refusals.contains_key("notice given up");
+        notices(card, "given up") || refused || !takes_comments(world, card, google)
+    };
     let settled = match (google.closed, company.closed) {
         (true, false) => {
-            let given_up = given_up(Company, &Refusable::Close) && notices(google, "given up");
+            let given_up = given_up(Company, &Refusable::Close) && said_so(google);
             (!world.traits(Google).reopen && told(company)) || refuses(company, Refused::Close) || given_up
         }
         (false, true) => {
             let refused = refuses(company, Refused::Reopen) || refuses(google, Refused::Close);
-            let given_up = (given_up(Google, &Refusable::Close) && notices(company, "given up"))
+            let given_up = (given_up(Google, &Refusable::Close) && said_so(company))
                 || (given_up(Company, &Refusable::Reopen) && notices(google, "cannot reopen"));
             (!world.traits(Company).reopen && told(google)) || left_open || refused || given_up
         }

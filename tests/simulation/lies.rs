@@ -2134,6 +2134,71 @@ fn a_case_that_is_not_shown_refuses_no_priority() {
 fn a_closing_that_is_left_for_tomorrow_resolves_nothing() {
     goes_well(&History {
         setting: Setting {
+            seed: 24647,
+            google: Traits {
+                settles: 98,
+                lag: 60,
+                resolution: 1,
+                control_characters: true,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 64,
+                control_characters: true,
+                renames_files: true,
+                tells_identity: true,
+                ..Traits::BEFORE
+            },
+            deadline: 183,
+            lease: 243,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 196641,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 15012542859605442640,
+            },
+            Step {
+                at: 235006,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 561548656551520662,
+            },
+            Step { at: 241977, what: Cron(PollGoogle), salt: 1400355018345654664 },
+            Step {
+                at: 177476975,
+                what: Lie(Refuse { case: 1, side: Google, what: Everything, minutes: Some(448) }),
+                salt: 1256138734240016811,
+            },
+            Step {
+                at: 179547373,
+                what: Person(Comment { case: 1, side: Company, words: Short, internal: false }),
+                salt: 11354284121320208373,
+            },
+            Step { at: 179821464, what: Cron(PollGoogle), salt: 6360990412232319856 },
+            Step {
+                at: 180529883,
+                what: Person(Attach { case: 1, side: Company, file: Namesake, internal: false }),
+                salt: 9565954219333573665,
+            },
+            Step { at: 180720060, what: Cron(PollCompany), salt: 4118490867186059859 },
+            Step { at: 184000000, what: Person(Close { case: 1, side: Company }), salt: 1 },
+            Step { at: 184080060, what: Cron(PollCompany), salt: 2 },
+        ],
+    });
+}
+
+/// A closing was refused, and so was its explanation, by the other case, which is closed and takes no comments. The case that was to be
+/// closed counted as one that takes nothing.
+#[test]
+fn a_closing_that_nobody_can_be_told_of_is_given_up() {
+    goes_well(&History {
+        setting: Setting {
             seed: 19927,
             google: Traits {
                 comment_when_closed: true,
