@@ -2145,7 +2145,6 @@ fn a_closing_that_is_left_for_tomorrow_resolves_nothing() {
                 ..Traits::BEFORE
             },
             company: Traits {
-                reopen: true,
                 comment_when_closed: true,
                 settles: 64,
                 control_characters: true,
