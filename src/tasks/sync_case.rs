@@ -295,7 +295,13 @@ async fn compare_and_carry(
     // Before anything is read: what had settled by then is certain to be seen, if it happened (R13).
     let clocks = deps.clocks();
     let mut horizons = horizons(&session.mapping, deps.settings.windows, clocks);
-    look_again_if_set(&mut session.mapping, horizons, Sides { google: &google, company: &company }, clocks);
+    look_again_if_set(
+        &mut session.mapping,
+        horizons,
+        Sides { google: &google, company: &company },
+        clocks,
+        deps.settings.windows,
+    );
     if session.mapping.recovering {
         // Copies are recognised by their text, so all texts have to be there.
         horizons = Sides::default();
@@ -389,7 +395,11 @@ fn look_again_if_set(
     horizons: Sides<Option<DateTime<Utc>>>,
     cases: Sides<&Case>,
     clocks: Clocks,
+    windows: Sides<Duration>,
 ) {
+    let stamps = Side::BOTH.map(|side| mapping.stored_synced_at(side));
+    // Since then something may have been written that was not carried, by our clock.
+    let in_step = stamps.into_iter().min().flatten();
     for side in Side::BOTH {
         let latest = clocks.of(side) + CLOCKS_APART;
         let updated_at = cases[side].updated_at.filter(|at| mapping.carried_updated_at[side] != Some(*at));
@@ -405,7 +415,12 @@ fn look_again_if_set(
             }
         }
         if was_set {
-            state.forgotten_until[side] = None;
+            // By the clock that goes now, or the one that the last change was written by. What is older was carried, however it reads.
+            let written_since = in_step.and_then(|in_step| {
+                let latest = updated_at.map_or(clocks.of(side), |at| at.min(clocks.of(side)));
+                latest.checked_sub_signed((clocks.now - in_step).max(Duration::zero()) + windows[side])
+            });
+            state.forgotten_until[side] = state.forgotten_until[side].min(written_since);
             state.looks_again |= !mapping.recovering;
             mapping.recovering = true;
         }

@@ -2484,3 +2484,161 @@ fn a_pair_that_goes_on_with_another_case_is_open() {
         ],
     });
 }
+
+/// The company's clock was ten years ahead, and the ledger of both cases was forgotten. When it was right again, copies were recognised by their
+/// text, but not that of a comment that was edited since: it was carried back, though it stood on the side whose clock was never set.
+#[test]
+fn what_was_carried_before_a_clock_was_set_is_not_carried_back() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 26619,
+            google: Traits {
+                settles: 106,
+                resolution: 1,
+                skew: 17,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 114,
+                stale: 20,
+                limit: 400,
+                control_characters: true,
+                idempotent: true,
+                tells_limit: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            late: 20,
+            deadline: 168,
+            lease: 228,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 6209531,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 2118114968269455993,
+            },
+            Step {
+                at: 6596551,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: true }),
+                salt: 17702311485295149988,
+            },
+            Step {
+                at: 7371239,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 1981264651442299891,
+            },
+            Step {
+                at: 8601035,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 6080459526288610679,
+            },
+            Step { at: 11701841, what: Cron(PollCompany), salt: 5058261778048804402 },
+            Step {
+                at: 11771690,
+                what: Person(Edit { case: 0, nth: 2, words: Long }),
+                salt: 9294437248650028730,
+            },
+            Step {
+                at: 15250607,
+                what: Clock { whose: Of(Company), ahead: 315359973, seconds: Some(17580) },
+                salt: 5114428951584163891,
+            },
+            Step { at: 23402110, what: Cron(DetectOutages), salt: 10418741853792579249 },
+            Step { at: 23700160, what: Cron(PollGoogle), salt: 13507204929652351878 },
+            Step { at: 26400171, what: Cron(PollGoogle), salt: 10529466380669508622 },
+        ],
+    });
+}
+
+/// The company's clock was set back a day, and its case was read from the beginning: the copy of a file that was deleted since was taken for a
+/// person's, though it was older than anything that could have been written by the new time.
+#[test]
+fn a_copy_whose_original_was_deleted_is_not_carried_back_after_a_clock_was_set() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 34502,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 118,
+                lag: 60,
+                resolution: 60,
+                limit: 700,
+                control_characters: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                knows_connector: true,
+                settles: 73,
+                lag: 60,
+                stale: 5,
+                resolution: 60,
+                skew: -1980,
+                limit: 700,
+                renames_files: true,
+                four_priorities: true,
+                addresses: true,
+                scopes: 1,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            twice: 25,
+            clock_offset: 2911,
+            deadline: 182,
+            lease: 242,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 191956,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Short }),
+                salt: 10626659819309097533,
+            },
+            Step {
+                at: 288080,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Short }),
+                salt: 8220609861577723669,
+            },
+            Step { at: 600151, what: Cron(PollCompany), salt: 17027187485935533793 },
+            Step {
+                at: 642746,
+                what: Person(Attach { case: 1, side: Google, file: Plain, internal: false }),
+                salt: 3377856162760404260,
+            },
+            Step { at: 261070602, what: Person(Close { case: 1, side: Google }), salt: 6650616175988624861 },
+            Step { at: 262621816, what: Cron(PollCompany), salt: 17499162053449788796 },
+            Step {
+                at: 262777416,
+                what: Lie(Vanish { case: 1, side: Google, minutes: 115 }),
+                salt: 945578856514944260,
+            },
+            Step {
+                at: 262839388,
+                what: Clock { whose: Of(Company), ahead: -86400, seconds: Some(11700) },
+                salt: 2046329163407733088,
+            },
+            Step {
+                at: 263407114,
+                what: Person(DeleteOwn { case: 1, side: Google, nth: 0 }),
+                salt: 18374859833018465554,
+            },
+            Step {
+                at: 264342751,
+                what: Person(Blur { case: 1, side: Company, how: Word }),
+                salt: 14863277374665227149,
+            },
+        ],
+    });
+}

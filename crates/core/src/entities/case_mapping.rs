@@ -314,6 +314,7 @@ impl CaseMapping {
         self.google_updates_synced_at = None;
         self.company_updates_synced_at = None;
         self.state.read_until = Sides::default();
+        self.state.forgotten_until = Sides::default();
         // A pair that was found has no base: what either side holds may be its default (R30).
         self.state.agreed_priority = None;
         self.state.agreed_closed = None;

@@ -678,9 +678,16 @@ impl<'a> Planner<'a> {
     /// Whether a comment is one of a person's that the other side may see.
     fn is_to_be_carried(&self, side: Side, comment: &Comment) -> bool {
         let private = self.rules.is_private(side, comment.visibility);
+        let is_over = self.is_over(side, comment.created_at);
         let may_be_ours =
             self.pending.iter().any(|pending| pending.side == side && texts::is_outcome_of(pending, comment));
-        !private && !may_be_ours && !self.ledger.wrote(side, ItemKind::Comment, &comment.id)
+        !private && !is_over && !may_be_ours && !self.ledger.wrote(side, ItemKind::Comment, &comment.id)
+    }
+
+    /// Whether something so old was carried, or is the connector's own, and was forgotten (`R14`): it is listed again only to recognise by
+    /// their text what on the other side are its copies.
+    fn is_over(&self, side: Side, at: Option<DateTime<Utc>>) -> bool {
+        at.is_some() && at < self.pair.mapping.state.forgotten_until[side]
     }
 
     fn description_parts(&mut self, source: Side) {
@@ -753,6 +760,7 @@ impl<'a> Planner<'a> {
             .any(|pending| pending.side == from && self.may_be_outcome_of(pending, attachment));
         if private
             || may_be_ours
+            || self.is_over(from, attachment.created_at)
             || self.ledger.wrote(from, ItemKind::Attachment, &attachment.id)
             || self.ledger.has_copy(to, &source)
             || self.gave_up(to, &Refusable::Item(source.clone()))

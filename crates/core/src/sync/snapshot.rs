@@ -90,7 +90,7 @@ pub fn horizons(
         };
         let earlier = read_until(Side::Google)?.min(read_until(Side::Company)?);
         if earlier == DateTime::UNIX_EPOCH {
-            return None;
+            return mapping.state.forgotten_until[system];
         }
         let horizon = earlier.min(clocks.of(system)).checked_sub_signed(windows[system])?;
         Some(mapping.state.forgotten_until[system].map_or(horizon, |until| until.max(horizon)))
