@@ -53,6 +53,8 @@ pub(super) enum SyncError {
 #[derive(Debug, Default, Clone)]
 struct Progress {
     entries: Vec<Entry>,
+    /// Older notices that were found again.
+    recognised: Vec<Entry>,
     settled: Vec<(Side, Source)>,
     /// Writes that got no answer, and until when they may have been sent.
     unanswered: Vec<(Side, Source, DateTime<Utc>)>,
@@ -62,6 +64,9 @@ impl Progress {
     fn apply(&self, mapping: &mut CaseMapping) {
         for entry in &self.entries {
             mapping.record(entry.clone());
+        }
+        for entry in &self.recognised {
+            mapping.recognise(entry.clone());
         }
         for (side, source, at) in &self.unanswered {
             let pending = mapping.pending.iter_mut();
@@ -523,6 +528,7 @@ impl<'a> Session<'a> {
             | Action::SetPriority { .. }
             | Action::Resume
             | Action::Adopt(_)
+            | Action::Recognise(_)
             | Action::Forget(_)
             | Action::AgreeOnPriority(_)
             | Action::Resolve(_)
@@ -570,6 +576,7 @@ impl<'a> Session<'a> {
                 self.progress.settled.push((entry.side, entry.source.clone()));
                 self.progress.entries.push(entry.clone());
             }
+            Action::Recognise(entry) => self.progress.recognised.push(entry.clone()),
             Action::Forget(pending) => self.progress.settled.push((pending.side, pending.source.clone())),
             Action::LinkBack { company_case_id, google_case_name } => {
                 self.deps.systems[Side::Company].link(company_case_id, google_case_name).await?;
@@ -924,6 +931,7 @@ const fn is_explained_there(action: &Action) -> bool {
         Action::Attach { .. }
         | Action::Resume
         | Action::Adopt(_)
+        | Action::Recognise(_)
         | Action::Forget(_)
         | Action::LinkBack { .. }
         | Action::SetPriority { .. }
@@ -943,6 +951,7 @@ fn is_content(action: &Action) -> bool {
         Action::Attach { .. } => true,
         Action::Resume
         | Action::Adopt(_)
+        | Action::Recognise(_)
         | Action::Forget(_)
         | Action::LinkBack { .. }
         | Action::SetPriority { .. }
@@ -978,6 +987,7 @@ fn is_blocked(action: &Action, blocked: &Blocked) -> bool {
         | Action::RefusedReopening(_) => blocked.status,
         Action::Resume
         | Action::Adopt(_)
+        | Action::Recognise(_)
         | Action::Forget(_)
         | Action::ForgetStatus
         | Action::ForgetLeftOpen
@@ -1009,6 +1019,7 @@ fn block(blocked: &mut Blocked, action: &Action, final_refusal: bool) {
         Action::Close { .. } => blocked.status = true,
         Action::Resume
         | Action::Adopt(_)
+        | Action::Recognise(_)
         | Action::Forget(_)
         | Action::LinkBack { .. }
         | Action::AgreeOnPriority(_)

@@ -535,6 +535,7 @@ fn plan_carries(plan: &Plan) -> bool {
         }
         Action::Resume
         | Action::Adopt(_)
+        | Action::Recognise(_)
         | Action::Forget(_)
         | Action::LinkBack { .. }
         | Action::AgreeOnPriority(_)
@@ -1177,7 +1178,7 @@ fn describe(plan: &Plan) -> Vec<String> {
     use crate::sync::Action;
     let actions = plan.actions.iter().map(|action| match action {
         Action::Resume => "resume: the company case is flagged again".to_owned(),
-        Action::Adopt(entry) => {
+        Action::Adopt(entry) | Action::Recognise(entry) => {
             format!("adopt {} {} on the {} case", kind_name(entry.kind), entry.id, entry.side)
         }
         Action::Forget(pending) => format!("forget a write to the {} case that did not happen", pending.side),

@@ -149,6 +149,7 @@ impl World {
         match action {
             Action::Resume => self.mapping.paused = false,
             Action::Adopt(entry) => self.record(entry.clone()),
+            Action::Recognise(entry) => self.mapping.recognise(entry.clone()),
             Action::Forget(pending) => self.mapping.pending.retain(|other| other != pending),
             Action::LinkBack { google_case_name, .. } => {
                 self.company.case.counterpart = Some(google_case_name.clone());

@@ -2642,3 +2642,79 @@ fn a_copy_whose_original_was_deleted_is_not_carried_back_after_a_clock_was_set()
         ],
     });
 }
+
+/// A notice of an outage got no answer, and never arrived. Then the company's clock was set back, everything was read again, and an older notice
+/// of an outage counted as that one.
+#[test]
+fn an_older_notice_that_is_found_again_is_not_what_a_lost_answer_left() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 12178,
+            google: Traits {
+                settles: 102,
+                stale: 5,
+                resolution: 60,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                knows_creator: false,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 101,
+                resolution: 60,
+                limit: 400,
+                control_characters: true,
+                unholdable: Some(1),
+                ..Traits::BEFORE
+            },
+            priority: false,
+            late: 20,
+            deadline: 116,
+            lease: 176,
+            missing_grace: 20,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 1533265,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Quotation(2) }),
+                salt: 17458308709195866313,
+            },
+            Step {
+                at: 1725275,
+                what: Trouble { part: GoogleApi, trouble: Unreadable(47), seconds: 3441 },
+                salt: 8502993676898618222,
+            },
+            Step { at: 2400185, what: Cron(PollCompany), salt: 9669782743034497988 },
+            Step { at: 2400458, what: Cron(PollGoogle), salt: 10929637230034729848 },
+            Step { at: 3000331, what: Cron(PollGoogle), salt: 3131794086725412001 },
+            Step {
+                at: 3188023,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 8048743587198971157,
+            },
+            Step { at: 3301752, what: Cron(DetectOutages), salt: 17701239326678375972 },
+            Step { at: 3301947, what: Cron(PollGoogle), salt: 16913283645090978951 },
+            Step { at: 3600776, what: Cron(PollCompany), salt: 11301262497828156076 },
+            Step { at: 3601131, what: Cron(PollGoogle), salt: 10598799201448556511 },
+            Step { at: 3601866, what: Cron(DetectOutages), salt: 4002568975035249688 },
+            Step {
+                at: 3804242,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(63), seconds: 2097 },
+                salt: 10021488609797324171,
+            },
+            Step {
+                at: 4341895,
+                what: Clock { whose: Of(Company), ahead: -35988, seconds: Some(15480) },
+                salt: 15966148835135506593,
+            },
+            Step { at: 5100476, what: Cron(PollGoogle), salt: 7505028110578537069 },
+            Step { at: 5101481, what: Cron(DetectOutages), salt: 1234519027389827739 },
+            Step { at: 5400654, what: Cron(PollGoogle), salt: 1861047509920032550 },
+        ],
+    });
+}

@@ -330,40 +330,56 @@ impl CaseMapping {
     pub fn record(&mut self, entry: Entry) {
         let pending = self.pending.len();
         self.pending.retain(|pending| pending.side != entry.side || pending.source != entry.source);
-        let is_new = pending > self.pending.len() || !self.state.looks_again;
-        if is_new && !self.ledger.wrote(entry.side, entry.kind, &entry.id) {
-            match entry.source {
-                Source::Notice(Notice::Outage) => self.set_outage_comment_sent_to(entry.side, true),
-                Source::Notice(Notice::Resumed) => self.set_outage_comment_sent_to(entry.side, false),
-                // One that was found with an old pair is of no reopening since.
-                Source::Notice(Notice::CannotReopen) if self.resolved_at.is_some() => {
-                    self.reopen_refused[entry.side] = true;
-                }
-                Source::Notice(Notice::CounterpartBack) => self.state.gone_told = false,
-                Source::Notice(Notice::LeftOpen) => self.state.left_open_told = true,
-                Source::Notice(Notice::Conflict) => {
-                    if let Some(conflict) = &mut self.state.conflict {
-                        conflict.told = true;
-                    }
-                }
-                Source::Notice(Notice::ReadOnly) => {
-                    if let Some(read_only) = &mut self.state.read_only[entry.side.other()] {
-                        read_only.told = true;
-                    }
-                }
-                Source::Notice(
-                    Notice::NowSyncing
-                    | Notice::CannotReopen
-                    | Notice::CounterpartGone
-                    | Notice::GivenUp
-                    | Notice::Merged,
-                )
-                | Source::Comment { .. }
-                | Source::Attachment { .. }
-                | Source::Description { .. } => {}
-            }
+        if pending > self.pending.len() || !self.state.looks_again {
+            self.note(&entry);
         }
         self.ledger.record(entry);
+    }
+
+    /// Records a notice that was found again by its text. One in the same words that got no answer is another (`R13`), and what stands on the
+    /// cases of a pair that looks again is known (`R36`).
+    pub fn recognise(&mut self, entry: Entry) {
+        if !self.state.looks_again {
+            self.note(&entry);
+        }
+        self.ledger.record(entry);
+    }
+
+    /// Notes what something that was not known to be written changes.
+    fn note(&mut self, entry: &Entry) {
+        if self.ledger.wrote(entry.side, entry.kind, &entry.id) {
+            return;
+        }
+        match entry.source {
+            Source::Notice(Notice::Outage) => self.set_outage_comment_sent_to(entry.side, true),
+            Source::Notice(Notice::Resumed) => self.set_outage_comment_sent_to(entry.side, false),
+            // One that was found with an old pair is of no reopening since.
+            Source::Notice(Notice::CannotReopen) if self.resolved_at.is_some() => {
+                self.reopen_refused[entry.side] = true;
+            }
+            Source::Notice(Notice::CounterpartBack) => self.state.gone_told = false,
+            Source::Notice(Notice::LeftOpen) => self.state.left_open_told = true,
+            Source::Notice(Notice::Conflict) => {
+                if let Some(conflict) = &mut self.state.conflict {
+                    conflict.told = true;
+                }
+            }
+            Source::Notice(Notice::ReadOnly) => {
+                if let Some(read_only) = &mut self.state.read_only[entry.side.other()] {
+                    read_only.told = true;
+                }
+            }
+            Source::Notice(
+                Notice::NowSyncing
+                | Notice::CannotReopen
+                | Notice::CounterpartGone
+                | Notice::GivenUp
+                | Notice::Merged,
+            )
+            | Source::Comment { .. }
+            | Source::Attachment { .. }
+            | Source::Description { .. } => {}
+        }
     }
 
     /// Forgets what no listing can reach any more. Not while the outcome of a write is unknown: a notice is given again and

@@ -139,6 +139,8 @@ pub enum Action {
     Resume,
     /// A write whose answer was lost did happen: record it (`R13`).
     Adopt(Entry),
+    /// An older notice was found again: record it. A write in the same words without an answer is another (`R13`).
+    Recognise(Entry),
     /// A write whose answer was lost did not happen, and what it stood for is not to be written any more.
     Forget(Pending),
     /// Write the Google case's name onto the company case (`R10`).
@@ -217,6 +219,7 @@ impl Action {
             | Self::Reopen { side } => Some(*side),
             Self::Resume
             | Self::Adopt(_)
+            | Self::Recognise(_)
             | Self::Forget(_)
             | Self::AgreeOnPriority(_)
             | Self::Resolve(_)
@@ -241,6 +244,7 @@ impl Action {
             Self::Reopen { .. } => Some(Refusable::Reopen),
             Self::Resume
             | Self::Adopt(_)
+            | Self::Recognise(_)
             | Self::Forget(_)
             | Self::AgreeOnPriority(_)
             | Self::Resolve(_)
@@ -557,7 +561,14 @@ impl<'a> Planner<'a> {
             if let Some(notice) = texts::recognise_notice(&comment.body)
                 && unclaimed(&self.ledger, comment)
             {
-                self.record(comment_entry(side, comment, Source::Notice(notice), None));
+                let entry = comment_entry(side, comment, Source::Notice(notice), None);
+                if notice == Notice::NowSyncing {
+                    // It is said once.
+                    self.record(entry);
+                } else {
+                    self.ledger.record(entry.clone());
+                    self.plan.actions.push(Action::Recognise(entry));
+                }
             }
         }
     }
@@ -888,7 +899,7 @@ impl<'a> Planner<'a> {
 
     /// Whether this plan found a notice on that side that an earlier sync wrote without learning that it did.
     fn just_adopted(&self, side: Side, notice: Notice) -> bool {
-        let adopted = |action: &Action| matches!(action, Action::Adopt(entry) if entry.side == side && entry.source == Source::Notice(notice));
+        let adopted = |action: &Action| matches!(action, Action::Adopt(entry) | Action::Recognise(entry) if entry.side == side && entry.source == Source::Notice(notice));
         self.plan.actions.iter().any(adopted)
     }
 }
