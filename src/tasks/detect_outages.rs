@@ -176,12 +176,18 @@ async fn examine(
             // Nobody is asked about a case on which all is said: with many of them, the others would never be looked at.
             let to_be_told =
                 Side::BOTH.into_iter().any(|side| mapping.has(side) && !mapping.outage_comment_sent_to(side));
-            if to_be_told && is_unflagged(deps, &mapping).await {
+            let company = if to_be_told { look_at_company(deps, &mapping).await } else { Company::Unknown };
+            if company == Company::Unflagged {
                 // R20: nobody has noticed yet that the pair is paused; its sync will.
                 return;
             }
             let name = mapping.case_id(mapping.origin).unwrap_or_default().to_owned();
             findings.outages.push(name);
+            if company == Company::Missing {
+                // R28: nor that it is missing, and it may have lost its flag before.
+                findings.missing += 1;
+                return;
+            }
             (Notice::Outage, texts::outage(duration))
         }
         Health::Healthy => (Notice::Resumed, texts::RESUMED.to_owned()),
@@ -268,10 +274,24 @@ fn longest(deps: &Deps) -> Duration {
     Duration::from_std(deps.settings.deadline).unwrap_or_else(|_| Duration::days(1))
 }
 
-/// Whether the company case lost its flag, which no poll shows. A company that cannot be asked is in an outage.
-async fn is_unflagged(deps: &Deps, mapping: &CaseMapping) -> bool {
-    let Some(id) = mapping.case_id(Side::Company) else { return false };
-    matches!(deps.systems[Side::Company].get(id).await, Ok(Some(case)) if !case.synchronize)
+/// The company case, as far as it decides whether anybody is told of an outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Company {
+    /// It lost its flag, which no poll shows.
+    Unflagged,
+    /// It is not found.
+    Missing,
+    /// It is flagged, or there is none, or it cannot be asked for, which is an outage.
+    Unknown,
+}
+
+async fn look_at_company(deps: &Deps, mapping: &CaseMapping) -> Company {
+    let Some(id) = mapping.case_id(Side::Company) else { return Company::Unknown };
+    match deps.systems[Side::Company].get(id).await {
+        Ok(Some(case)) if !case.synchronize => Company::Unflagged,
+        Ok(None) => Company::Missing,
+        Ok(Some(_)) | Err(_) => Company::Unknown,
+    }
 }
 
 /// Adds a notice and sets or clears the flag; `false` if that is no longer to be done, or cannot be.

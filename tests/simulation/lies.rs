@@ -2718,3 +2718,55 @@ fn an_older_notice_that_is_found_again_is_not_what_a_lost_answer_left() {
         ],
     });
 }
+
+/// A company case lost its flag, and was not found after that. No sync had noticed either, and Google's case was told of an outage.
+#[test]
+fn nobody_is_told_of_an_outage_while_the_company_case_is_not_found() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 22621,
+            google: Traits {
+                settles: 80,
+                stale: 5,
+                resolution: 60,
+                control_characters: true,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                settles: 72,
+                stale: 5,
+                resolution: 1,
+                limit: 700,
+                idempotent: true,
+                tells_identity: true,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            deadline: 72,
+            lease: 132,
+            host: 2340,
+            missing_grace: 20,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 2243900,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 3332653311671060580,
+            },
+            Step { at: 8400148, what: Cron(PollGoogle), salt: 1141962264765629392 },
+            Step { at: 8992748, what: Person(Unflag { case: 0 }), salt: 15277026540525693413 },
+            Step {
+                at: 9235854,
+                what: Lie(Vanish { case: 0, side: Company, minutes: 648 }),
+                salt: 7043694590533538517,
+            },
+            Step { at: 19804196, what: Cron(DetectOutages), salt: 4998890817187234842 },
+            Step { at: 20100001, what: Cron(PollCompany), salt: 4512952771709271727 },
+        ],
+    });
+}
