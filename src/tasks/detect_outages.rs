@@ -243,6 +243,8 @@ enum TellError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Api(#[from] ApiError),
+    #[error("{0}")]
+    Doubt(String),
     #[error("a notice on the {0} case that was begun a moment ago got no answer yet")]
     UnderWay(Side),
 }
@@ -258,7 +260,12 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
     let begun = pending.attempted_at - longest(deps);
     let since = deps.clocks().in_time_of(side, begun) - deps.settings.windows[side];
     // A case that is not found now says nothing about what stands on it (R28).
+    let doubt = deps.clock_doubt(side);
     let comments = outcomes(system.as_ref(), case, &pending, Some(since)).await?;
+    // How far to look back is not known before some more answers, and an older notice in the same words would look like it (R36).
+    if let Some(doubt) = doubt.or_else(|| deps.clock_doubt(side)) {
+        return Err(TellError::Doubt(doubt));
+    }
     let entry = comments
         .iter()
         .find(|comment| !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id))

@@ -2770,3 +2770,82 @@ fn nobody_is_told_of_an_outage_while_the_company_case_is_not_found() {
         ],
     });
 }
+
+/// The host's clock had been nine years ahead, and the first answers after that were measured by it: an older notice that syncing has resumed was
+/// taken for the one without an answer.
+#[test]
+fn an_older_notice_is_not_found_by_a_clock_that_is_in_doubt() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 18667,
+            google: Traits {
+                settles: 118,
+                stale: 20,
+                skew: -24,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                settles: 117,
+                skew: 540,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                scopes: 2,
+                unholdable: Some(1),
+                ..Traits::BEFORE
+            },
+            clock_offset: 788,
+            deadline: 117,
+            lease: 177,
+            missing_grace: 20,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 2360912,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(39), seconds: 11385 },
+                salt: 18354935249555526594,
+            },
+            Step {
+                at: 3170695,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Short }),
+                salt: 14706744854277703903,
+            },
+            Step {
+                at: 3624136,
+                what: Clock { whose: Host, ahead: 283824019, seconds: Some(27120) },
+                salt: 5727292759496692257,
+            },
+            Step { at: 4200114, what: Cron(PollCompany), salt: 18135487439590947624 },
+            Step { at: 5400877, what: Cron(PollGoogle), salt: 9650257831213154655 },
+            Step { at: 7800150, what: Cron(PollGoogle), salt: 9710906935637937362 },
+            Step { at: 9600028, what: Cron(PollGoogle), salt: 10995865010816457961 },
+            Step { at: 9601484, what: Cron(PollCompany), salt: 11790111217844147615 },
+            Step { at: 11402713, what: Cron(DetectOutages), salt: 7184887302049729046 },
+            Step { at: 11700526, what: Cron(PollCompany), salt: 4038146222393903418 },
+            Step { at: 11701470, what: Cron(PollGoogle), salt: 17611493591569497075 },
+            Step { at: 11702681, what: Cron(DetectOutages), salt: 1252891718126269206 },
+            Step { at: 12300664, what: Cron(PollCompany), salt: 1875506235785251202 },
+            Step {
+                at: 12607669,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(68), seconds: 11604 },
+                salt: 17176532412457304702,
+            },
+            Step { at: 12901811, what: Cron(PollCompany), salt: 10665755384743117927 },
+            Step { at: 13201493, what: Cron(PollCompany), salt: 16741680578924562764 },
+            Step {
+                at: 13290500,
+                what: Person(Attach { case: 0, side: Company, file: Plain, internal: true }),
+                salt: 2154240745234401067,
+            },
+            Step { at: 13501373, what: Cron(PollCompany), salt: 17447390903944853329 },
+            Step { at: 15001676, what: Cron(DetectOutages), salt: 13068263722124395022 },
+            Step { at: 15300905, what: Cron(DetectOutages), salt: 11111142578694105334 },
+        ],
+    });
+}
