@@ -656,6 +656,10 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
                 capabilities.name,
             )));
         }
+        // A proof does not vouch for the search before it.
+        if let Some(found) = counterpart_in_place(session, source, case).await? {
+            return save_link(session, target, &found.id, Linked::Found { created: true }).await;
+        }
     }
     let Counterpart { case: mut new, parts, header } =
         counterpart_of(source, case, deps.home(), capabilities);

@@ -2849,3 +2849,62 @@ fn an_older_notice_is_not_found_by_a_clock_that_is_in_doubt() {
         ],
     });
 }
+
+/// The creation of a counterpart got no answer. The search for it was the last one before Google showed its cases again, and the proof the first
+/// after that: it was created again.
+#[test]
+fn what_was_hidden_until_the_proof_is_not_created_again() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 45678,
+            google: Traits { settles: 60, stale: 5, limit: 700, knows_creator: false, ..Traits::BEFORE },
+            company: Traits {
+                settles: 86,
+                lag: 60,
+                stale: 20,
+                resolution: 60,
+                control_characters: true,
+                four_priorities: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            clock_offset: -386,
+            deadline: 160,
+            lease: 220,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 105846,
+                what: Trouble {
+                    part: GoogleApi,
+                    trouble: Blind { scope: None, creates: true },
+                    seconds: 1440,
+                },
+                salt: 2686724065218008478,
+            },
+            Step {
+                at: 194272,
+                what: Trouble { part: GoogleApi, trouble: Late(54), seconds: 1166 },
+                salt: 7559481793005376681,
+            },
+            Step {
+                at: 412771,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Odd }),
+                salt: 11229312669931941782,
+            },
+            Step { at: 420189, what: Cron(PollCompany), salt: 13548703176257521 },
+            Step { at: 1202511, what: Cron(DetectOutages), salt: 6424261871480416281 },
+            Step { at: 1260547, what: Cron(PollCompany), salt: 16864091971625241079 },
+            Step {
+                at: 1287696,
+                what: Person(Attach { case: 0, side: Google, file: Forbidden, internal: false }),
+                salt: 425964489442373471,
+            },
+        ],
+    });
+}
