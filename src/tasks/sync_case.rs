@@ -246,7 +246,7 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
             return Ok(done);
         }
         if !ours.synchronize && !is_merged(&ours) {
-            return paused(session, request).await;
+            return paused(session, request, &[Side::Company]).await;
         }
     }
     if !session.mapping.is_linked() {
@@ -271,7 +271,7 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
         return Ok(done);
     }
     if !company.synchronize {
-        return paused(session, request).await;
+        return paused(session, request, &Side::BOTH).await;
     }
     if session.mapping.gone.is_some() && request.mode == Mode::Act {
         resume(session).await?;
@@ -824,12 +824,21 @@ async fn save_link(
         .await
 }
 
-/// The company case is not flagged (`R20`).
-async fn paused(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
-    if request.mode == Mode::Act && !session.mapping.rests() {
+/// The company case is not flagged (`R20`). The cases of these sides were found just now: while one counts as missing, others that go missing
+/// are taken for hidden (`R28`).
+async fn paused(session: &mut Session<'_>, request: &Request<'_>, found: &[Side]) -> Result<Done, SyncError> {
+    let was_missing = found.iter().any(|side| session.mapping.state.missing[*side].is_some());
+    if request.mode == Mode::Act && (!session.mapping.rests() || was_missing) {
         let (now, global) = (session.started, session.deps.store.global().await?);
         let waited = session.waited[Side::Company];
-        session.save_either(|mapping| mapping.pause(waited, &global, now)).await?;
+        session
+            .save_either(|mapping| {
+                mapping.pause(waited, &global, now);
+                for side in found {
+                    mapping.state.missing[*side] = None;
+                }
+            })
+            .await?;
     } else if session.mapping.lease.as_ref().is_some_and(|lease| lease.holder == request.holder) {
         session.save_either(|_| {}).await?;
     }

@@ -2908,3 +2908,75 @@ fn what_was_hidden_until_the_proof_is_not_created_again() {
         ],
     });
 }
+
+/// Two cases were not found for a while, and lost their flags meanwhile. Found again, their pairs were paused and still counted as missing, so
+/// that the pair of a third case, which was deleted, never ended.
+#[test]
+fn a_paused_pair_that_is_found_again_is_not_missing() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 14142,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 76,
+                lag: 60,
+                stale: 20,
+                skew: 44,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                settles: 106,
+                skew: -1920,
+                control_characters: true,
+                tells_limit: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            clock_offset: 1224,
+            deadline: 111,
+            lease: 171,
+            missing_grace: 20,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 102828,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Short }),
+                salt: 14299208275276302441,
+            },
+            Step {
+                at: 267413,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 5772724619081415479,
+            },
+            Step {
+                at: 408238,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Long }),
+                salt: 18172122086348422247,
+            },
+            Step { at: 541558, what: Cron(PollCompany), salt: 4644636143087467174 },
+            Step { at: 585783, what: Person(Unflag { case: 1 }), salt: 833675177410366530 },
+            Step {
+                at: 941568,
+                what: Person(DeleteCase { case: 0, side: Company }),
+                salt: 7786523917599493329,
+            },
+            Step { at: 1081145, what: Cron(PollCompany), salt: 8233834031148974242 },
+            Step { at: 1081573, what: Cron(PollGoogle), salt: 1359364977091187261 },
+            Step {
+                at: 1082101,
+                what: Trouble { part: CompanyApi, trouble: Anonymous, seconds: 900 },
+                salt: 11164780981738272117,
+            },
+            Step { at: 1428607, what: Person(Unflag { case: 2 }), salt: 1060167554498264957 },
+        ],
+    });
+}
