@@ -273,7 +273,8 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     if !company.synchronize {
         return paused(session, request, &Side::BOTH).await;
     }
-    if session.mapping.gone.is_some() && request.mode == Mode::Act {
+    let ended = session.mapping.gone.is_some() || session.mapping.state.gone_told;
+    if ended && request.mode == Mode::Act {
         resume(session).await?;
     }
     compare_and_carry(session, request, google, company).await
@@ -931,7 +932,9 @@ async fn gone(session: &mut Session<'_>, side: Side) -> Result<Done, SyncError> 
     let other = side.other();
     session.take_lease().await?;
     let body = texts::gone(other, &session.name_for_other_side(side));
-    let told = tell_if_possible(session, other, Notice::CounterpartGone, body).await?;
+    // An earlier try that told it may not have come to an end.
+    let told = session.mapping.state.gone_told
+        || tell_if_possible(session, other, Notice::CounterpartGone, body).await?;
     end(session, side, |mapping| mapping.state.gone_told = told).await?;
     Ok(Done::Gone(side))
 }
@@ -990,10 +993,15 @@ fn is_refused(error: &ApiError) -> bool {
 /// Both cases exist again: somebody restored one of them, or a right that was missing (`R28`). What was written in between is carried by
 /// the sync that follows, since no stamp has moved; the side that was told the contrary is told first.
 async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
-    let Some(side) = session.mapping.gone else { return Ok(()) };
     session.take_lease().await?;
-    let other = side.other();
-    if session.mapping.state.gone_told {
+    // One that was told so, and did not end after all, goes on as well.
+    let told = |entry: &&Entry| entry.source == Source::Notice(Notice::CounterpartGone);
+    let told_on = session.mapping.ledger.entries().iter().rev().find(told).map(|entry| entry.side);
+    let other = session.mapping.gone.map(Side::other).or(told_on);
+    if session.mapping.state.gone_told
+        && let Some(other) = other
+    {
+        let side = other.other();
         let body = texts::back(other, &session.name_for_other_side(side));
         tell_if_possible(session, other, Notice::CounterpartBack, body).await?;
     }

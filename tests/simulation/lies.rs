@@ -5,6 +5,7 @@
 
 use crate::history::Blur::*;
 use crate::history::Clock::{Host, Of};
+use crate::history::Closing::Archived;
 use crate::history::Deed::*;
 use crate::history::FileKind::*;
 use crate::history::Lie::*;
@@ -2977,6 +2978,91 @@ fn a_paused_pair_that_is_found_again_is_not_missing() {
                 salt: 11164780981738272117,
             },
             Step { at: 1428607, what: Person(Unflag { case: 2 }), salt: 1060167554498264957 },
+        ],
+    });
+}
+
+/// Google's case was told that its counterpart is gone, which was found when the answer had been lost. Then the store failed, and with it the end
+/// of the pair: it was told again.
+#[test]
+fn that_a_case_is_gone_is_said_once_though_the_end_is_not_stored() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 33792,
+            google: Traits {
+                settles: 66,
+                lag: 20,
+                stale: 20,
+                limit: 700,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 49,
+                stale: 5,
+                resolution: 60,
+                skew: 39,
+                limit: 700,
+                tells_limit: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 1,
+                unholdable: Some(0),
+                ..Traits::BEFORE
+            },
+            late: 20,
+            clock_offset: 181,
+            deadline: 74,
+            lease: 134,
+            missing_grace: 20,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 2062732,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 11153517463634002095,
+            },
+            Step { at: 3600753, what: Cron(PollCompany), salt: 3082294584085595240 },
+            Step { at: 3900662, what: Cron(PollGoogle), salt: 10486604426370294201 },
+            Step {
+                at: 4406432,
+                what: Person(CloseAs { case: 0, how: Archived }),
+                salt: 15403695916031762120,
+            },
+            Step { at: 4501549, what: Cron(PollCompany), salt: 309891730755691515 },
+            Step { at: 4800554, what: Cron(PollCompany), salt: 17381799489348021840 },
+            Step { at: 5100547, what: Cron(PollGoogle), salt: 11778468333214670571 },
+            Step {
+                at: 5551176,
+                what: Trouble { part: Store, trouble: Unanswered(57), seconds: 14214 },
+                salt: 12102344530341829708,
+            },
+            Step { at: 6000361, what: Cron(PollCompany), salt: 10148854121440904079 },
+            Step { at: 7200755, what: Cron(PollCompany), salt: 9549579599288372311 },
+            Step { at: 7201464, what: Cron(PollGoogle), salt: 13440505697492914002 },
+            Step {
+                at: 7277841,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 18436861956957049216,
+            },
+            Step { at: 8100143, what: Cron(PollGoogle), salt: 4847337659707163035 },
+            Step { at: 8104516, what: Cron(DetectOutages), salt: 17247242015808905641 },
+            Step {
+                at: 8379171,
+                what: Person(DeleteCase { case: 0, side: Company }),
+                salt: 3642231263369313513,
+            },
+            Step { at: 9900278, what: Cron(PollGoogle), salt: 5373850567526455112 },
+            Step { at: 10200497, what: Cron(DetectOutages), salt: 14628459303529921093 },
+            Step { at: 15603950, what: Cron(DetectOutages), salt: 13777785248474828112 },
+            Step { at: 16800289, what: Cron(PollCompany), salt: 13977371878795262425 },
         ],
     });
 }

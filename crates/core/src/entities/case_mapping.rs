@@ -357,6 +357,9 @@ impl CaseMapping {
             Source::Notice(Notice::CannotReopen) if self.resolved_at.is_some() => {
                 self.reopen_refused[entry.side] = true;
             }
+            Source::Notice(Notice::CounterpartGone) if self.is_linked() && !self.recovering => {
+                self.state.gone_told = true;
+            }
             Source::Notice(Notice::CounterpartBack) => self.state.gone_told = false,
             Source::Notice(Notice::LeftOpen) => self.state.left_open_told = true,
             Source::Notice(Notice::Conflict) => {
