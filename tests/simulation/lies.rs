@@ -3066,3 +3066,106 @@ fn that_a_case_is_gone_is_said_once_though_the_end_is_not_stored() {
         ],
     });
 }
+
+/// That Google's case is left open got no answer, and never arrived. Then Google's case was closed, and the notice was looked for for ever.
+#[test]
+fn what_was_left_open_and_is_closed_since_need_not_be_told() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 41481,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 110,
+                lag: 20,
+                skew: -1,
+                limit: 700,
+                knows_creator: false,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 96,
+                resolution: 1,
+                addresses: true,
+                scopes: 2,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            deadline: 136,
+            lease: 196,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 18373,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Short }),
+                salt: 5590303337207566137,
+            },
+            Step {
+                at: 25235,
+                what: Person(Comment { case: 0, side: Google, words: Quotation(1), internal: true }),
+                salt: 11382425487443320543,
+            },
+            Step {
+                at: 67944,
+                what: Person(Attach { case: 0, side: Google, file: Plain, internal: false }),
+                salt: 9911562333768105980,
+            },
+            Step { at: 120029, what: Cron(PollGoogle), salt: 8769055258402937804 },
+            Step { at: 120486, what: Cron(PollCompany), salt: 14524781609831577788 },
+            Step {
+                at: 127164,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 2525996986578067839,
+            },
+            Step { at: 147023, what: Crash { instance: 0, awaits: 37 }, salt: 5318310364475957167 },
+            Step {
+                at: 165739,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 14579039467031000778,
+            },
+            Step { at: 181035, what: Cron(PollCompany), salt: 7627622379553849940 },
+            Step {
+                at: 202554,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 12860473176277597400,
+            },
+            Step { at: 173041295, what: Cron(PollCompany), salt: 10644019033744162563 },
+            Step { at: 173042465, what: Cron(DetectOutages), salt: 7792715629310927531 },
+            Step { at: 173050766, what: Person(Unflag { case: 0 }), salt: 4649079307526448553 },
+            Step {
+                at: 173180558,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Short }),
+                salt: 15528447402396362626,
+            },
+            Step {
+                at: 173216991,
+                what: Trouble { part: CompanyApi, trouble: Slow, seconds: 770 },
+                salt: 18100231848759478098,
+            },
+            Step { at: 173221522, what: Cron(PollCompany), salt: 8232807386086938940 },
+            Step { at: 173280107, what: Cron(PollCompany), salt: 3796500260965355881 },
+            Step { at: 173280869, what: Cron(PollGoogle), salt: 9490124980649862640 },
+            Step { at: 173307873, what: Crash { instance: 0, awaits: 52 }, salt: 3665783031754112364 },
+            Step { at: 173401436, what: Cron(PollCompany), salt: 6054843995922595161 },
+            Step { at: 173401697, what: Cron(PollGoogle), salt: 11201879806051573419 },
+            Step { at: 173461710, what: Cron(PollCompany), salt: 16789696089982694850 },
+            Step {
+                at: 173475176,
+                what: Person(CloseAs { case: 1, how: Archived }),
+                salt: 4651490872778668279,
+            },
+            Step {
+                at: 173621103,
+                what: Person(Prioritise { case: 1, side: Google, priority: 4 }),
+                salt: 10267839323517426050,
+            },
+            Step { at: 173640174, what: Cron(PollGoogle), salt: 13904297153273025214 },
+            Step { at: 173813855, what: Person(Close { case: 1, side: Google }), salt: 17951103185924451415 },
+        ],
+    });
+}

@@ -468,7 +468,9 @@ impl<'a> Planner<'a> {
                 | Notice::ReadOnly
                 | Notice::Conflict,
             ) => false,
-            Source::Notice(Notice::LeftOpen) => self.pair.company.case.closed,
+            Source::Notice(Notice::LeftOpen) => {
+                self.pair.company.case.closed && !self.pair.google.case.closed
+            }
             Source::Description { .. }
             | Source::Notice(Notice::NowSyncing | Notice::Outage | Notice::Resumed) => true,
         };
