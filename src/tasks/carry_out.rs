@@ -417,6 +417,9 @@ impl<'a> Session<'a> {
                     return Ok(Verdict::Held);
                 }
                 // It is the other case that does not take it: nobody can be told, and nothing waits for that.
+                if matches!(action, Action::Reopen { .. }) {
+                    self.save(|mapping| mapping.reopen_refused[side.other()] = true).await?;
+                }
             }
             Err(SyncError::Api(_)) => return Ok(Verdict::Again),
             Err(fatal) => return Err(fatal),

@@ -3169,3 +3169,57 @@ fn what_was_left_open_and_is_closed_since_need_not_be_told() {
         ],
     });
 }
+
+/// Google's case refused to be closed, and its counterpart, which was closed, refused the explanation. Google's case counted as one that takes
+/// nothing, and was never told that syncing has resumed.
+#[test]
+fn a_closing_that_cannot_be_explained_makes_no_case_read_only() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 40542,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 60,
+                resolution: 60,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                settles: 93,
+                stale: 5,
+                resolution: 60,
+                skew: 40,
+                limit: 700,
+                renames_files: true,
+                tells_limit: true,
+                addresses: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            deadline: 96,
+            lease: 156,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 345356,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Quotation(4) }),
+                salt: 10716191556830991754,
+            },
+            Step {
+                at: 367477,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 18437111469259314711,
+            },
+            Step {
+                at: 398687,
+                what: Lie(Refuse { case: 1, side: Google, what: Closing, minutes: None }),
+                salt: 6377490091937473961,
+            },
+            Step { at: 14581091, what: Cron(PollGoogle), salt: 6970156518988188776 },
+            Step { at: 14633502, what: Person(Close { case: 1, side: Company }), salt: 2758962614130779531 },
+        ],
+    });
+}
