@@ -1127,8 +1127,10 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
             return None;
         }
         let there = mapping.case_id(gone).and_then(|id| world.systems[gone].card(id));
-        let flagged = mapping.case_id(Company).and_then(|id| world.systems[Company].card(id));
-        if there.is_some_and(|card| card.deleted.is_none()) && flagged.is_some_and(|card| card.flagged) {
+        let company = mapping.case_id(Company).and_then(|id| world.systems[Company].card(id));
+        // It goes on if both exist: the other one may have been deleted since.
+        let flagged = company.is_some_and(|card| card.flagged && card.deleted.is_none());
+        if there.is_some_and(|card| card.deleted.is_none()) && flagged {
             return Some(format!("the {gone} case is back, and the pair has ended (R28)"));
         }
         if there.is_some_and(|card| card.deleted.is_none()) || card.vanished_at.is_some() {
