@@ -1147,6 +1147,10 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         return None;
     }
     let Some(other_id) = mapping.case_id(side.other()) else {
+        // That its claim was taken back by a clock that was behind shows in no search.
+        if mapping.state.conflict.is_some() && card.backdated == Some(card.updated) {
+            return None;
+        }
         return Some("there is no counterpart".to_owned());
     };
     let Some(other) = world.systems[side.other()].card(other_id) else {
