@@ -3,7 +3,9 @@
 //! Knows the contract's texts on its own, not from the core: a marker that changed by accident is a violation.
 
 use casebridge::cases::{Closing, ClosingSet, NewCase};
-use casebridge::entities::{CaseMapping, ItemKind, Priority, PriorityReading, Refusable, Sides};
+use casebridge::entities::{
+    CaseMapping, ItemKind, Notice, Priority, PriorityReading, Refusable, Sides, Source,
+};
 use casebridge::sync::{Clocks, horizons};
 use chrono::{DateTime, Duration, Utc};
 
@@ -1266,11 +1268,19 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         return Some(format!("Google has {}, the company {}", google.priority, company.priority));
     }
     let names = company.google_name.as_deref().is_some_and(|name| key(name) == key(&google.id));
-    if !names && !refuses(company, Refused::Link) && !given_up(Company, &Refusable::LinkBack) {
+    let refused_long = |side: Side, card: &Card, what: &str, known: &Refusable| {
+        is_for_good(world, card.tally.refusals.get(what).copied()) && given_up(side, known)
+    };
+    let link_given_up = refused_long(Company, company, "link", &Refusable::LinkBack);
+    if !names && !refuses(company, Refused::Link) && !link_given_up {
         return Some("the company case does not name its Google case".to_owned());
     }
     let said = google.tally.notices.get("syncing").copied().unwrap_or_default() == 1;
-    if !said && takes_comments(world, google, google) {
+    let syncing = Refusable::Item(Source::Notice(Notice::NowSyncing));
+    if !said
+        && takes_comments(world, google, google)
+        && !refused_long(Google, google, "notice syncing", &syncing)
+    {
         return Some("the Google case does not say with which company case it syncs".to_owned());
     }
     (!described(card, other)).then(|| "the description has not arrived whole (R16)".to_owned())
