@@ -874,6 +874,9 @@ pub(crate) fn forgotten(world: &mut World, id: casebridge::entities::MappingId) 
     let lost = [(Google, google, company), (Company, company, google)].into_iter().find_map(
         |(side, card, target)| {
             let takes = !target.closed || world.traits(side.other()).comment_when_closed;
+            // Who wrote it was told that nothing arrives any more (R33).
+            let told = card.tally.notices.get("read only").is_some_and(|count| *count > 0);
+            let takes = takes && !(told && mapping.state.read_only[side.other()].is_some());
             // What was written while it looked cannot be known.
             missing(world, side, card)
                 .find(|(_, at, _)| world.now - at > 60_000)
