@@ -258,7 +258,11 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
     };
     let system = &deps.systems[side];
     let begun = pending.attempted_at - longest(deps);
-    let since = deps.clocks().in_time_of(side, begun) - deps.settings.windows[side];
+    let mut since = deps.clocks().in_time_of(side, begun) - deps.settings.windows[side];
+    // Its clock may have been set since, and what was not forgotten is told apart by the ledger (R14, R36).
+    if let Some(until) = mapping.state.forgotten_until[side].filter(|_| !mapping.recovering) {
+        since = since.min(until);
+    }
     // A case that is not found now says nothing about what stands on it (R28).
     let doubt = deps.clock_doubt(side);
     let comments = outcomes(system.as_ref(), case, &pending, Some(since)).await?;

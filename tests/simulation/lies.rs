@@ -3223,3 +3223,96 @@ fn a_closing_that_cannot_be_explained_makes_no_case_read_only() {
         ],
     });
 }
+
+/// An outage notice got no answer. Then the company's clock was set two days ahead: it was looked for from the day after, not found, and given
+/// again.
+#[test]
+fn a_notice_without_an_answer_is_found_after_its_systems_clock_was_set() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 10938,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 65,
+                lag: 60,
+                resolution: 60,
+                limit: 400,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 90,
+                lag: 20,
+                stale: 5,
+                resolution: 1,
+                limit: 400,
+                renames_files: true,
+                idempotent: true,
+                four_priorities: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            twice: 25,
+            deadline: 74,
+            lease: 134,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 112225,
+                what: Person(Create { side: Company, flagged: false, priority: 1, words: Short }),
+                salt: 7873120350786323385,
+            },
+            Step { at: 121687, what: Cron(PollGoogle), salt: 3536591223426806719 },
+            Step {
+                at: 163101,
+                what: Person(Create { side: Google, flagged: false, priority: 4, words: Quotation(2) }),
+                salt: 13797719296259072783,
+            },
+            Step {
+                at: 270973,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 17646508976785521379,
+            },
+            Step { at: 1029344, what: Person(Close { case: 1, side: Company }), salt: 16440627974783182098 },
+            Step { at: 1081289, what: Cron(PollGoogle), salt: 2545591058369397952 },
+            Step { at: 1190258, what: Person(Flag { case: 0 }), salt: 12593089119511370592 },
+            Step { at: 1200563, what: Cron(PollCompany), salt: 4863139829838788549 },
+            Step { at: 1247990, what: Person(Unflag { case: 2 }), salt: 7315370299675224314 },
+            Step { at: 264241514, what: Cron(PollGoogle), salt: 1244042561966711017 },
+            Step { at: 264241729, what: Cron(DetectOutages), salt: 273237259227564602 },
+            Step { at: 264541727, what: Cron(PollGoogle), salt: 4398840846335403255 },
+            Step { at: 265740333, what: Cron(PollCompany), salt: 13024306386894184555 },
+            Step { at: 266040326, what: Cron(PollCompany), salt: 6150419849646252925 },
+            Step { at: 266040624, what: Cron(PollGoogle), salt: 2764982834605154945 },
+            Step {
+                at: 266224657,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(59), seconds: 5220 },
+                salt: 12058562443555297041,
+            },
+            Step { at: 266258084, what: Person(Merge { case: 2, into: 0 }), salt: 5346919262809085078 },
+            Step { at: 266640745, what: Cron(PollCompany), salt: 15939920033989968790 },
+            Step { at: 267540419, what: Cron(PollGoogle), salt: 347227341125655353 },
+            Step { at: 267544301, what: Cron(DetectOutages), salt: 11313149417487088526 },
+            Step { at: 267840929, what: Cron(DetectOutages), salt: 348217705914815920 },
+            Step { at: 267841906, what: Cron(PollGoogle), salt: 7229465460581871981 },
+            Step {
+                at: 268124557,
+                what: Clock { whose: Of(Company), ahead: 172803, seconds: Some(11820) },
+                salt: 10420146173116375329,
+            },
+            Step { at: 268141240, what: Cron(PollCompany), salt: 17098327446797743446 },
+            Step { at: 268741842, what: Cron(DetectOutages), salt: 6433616111004791598 },
+            Step { at: 269040299, what: Cron(PollGoogle), salt: 11694573802284740807 },
+        ],
+    });
+}
