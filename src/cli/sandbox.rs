@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::serve::{cancel_on_signal, serve};
 
-/// What is given on the command line.
+/// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The service's port; the sandbox CSAPI gets the next one, the sandbox CRM the one after.
     #[arg(long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..=65533))]
     port: u16,
-    /// Which CRM stands on the company's side.
+    /// CRM on the company's side.
     #[arg(long, value_enum, default_value_t = CrmArg::Jira)]
     crm: CrmArg,
     /// Where to keep the state; without it, a temporary folder.

@@ -358,9 +358,7 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
 
 /// `status.close_on`: the ways of closing a company case that close its Google case (`R32`).
 fn read_close_on(r: &mut Reader) -> ClosingSet {
-    let choices: Vec<(&str, Closing)> =
-        Closing::ALL.iter().map(|closing| (closing.name(), *closing)).collect();
-    let chosen = r.choices("status.close_on", &choices);
+    let chosen = r.choices("status.close_on", &Closing::ALL.map(|closing| (closing.name(), closing)));
     if chosen.is_empty() { ClosingSet::default() } else { chosen.into_iter().collect() }
 }
 

@@ -168,7 +168,7 @@ impl Reader {
             Some(Value::String(text)) => text,
             Some(_) => String::new(),
         };
-        let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
+        let chosen = named(choices, &text);
         if chosen.is_none() {
             self.wrong(key, &names_of(choices).join(" or "));
         }
@@ -178,10 +178,7 @@ impl Reader {
     /// A list of which each entry is one of `choices`. One that is not is an error, and is left out.
     pub(super) fn choices<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Vec<T> {
         let texts = self.strings(key);
-        let chosen: Vec<T> = texts
-            .iter()
-            .filter_map(|text| choices.iter().find(|(name, _)| name == text).map(|(_, choice)| *choice))
-            .collect();
+        let chosen: Vec<T> = texts.iter().filter_map(|text| named(choices, text)).collect();
         if chosen.len() < texts.len() {
             self.wrong(key, &format!("a list of some of {}", names_of(choices).join(", ")));
         }
@@ -275,6 +272,11 @@ fn readings(text: &str) -> impl Iterator<Item = Value> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// The choice of that name.
+fn named<T: Copy>(choices: &[(&str, T)], name: &str) -> Option<T> {
+    choices.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice)
 }
 
 /// The names of `choices`, quoted.

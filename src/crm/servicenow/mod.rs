@@ -301,7 +301,7 @@ impl ServiceNow {
         let mut found = self.client.search(flagged.since("sys_updated_on", since), read).await?;
         // What is found has to have the same time of update in both kinds of search, or it would count as changed.
         if !files && found.records.is_empty() && found.skipped.is_empty() {
-            return Ok(Sweep { cases: Vec::new(), skipped: Vec::new(), identified: found.identified });
+            return Ok(Sweep { identified: found.identified, ..Sweep::default() });
         }
         let recent = self.client.recent_files(since).await?;
         let mut identified = found.identified && recent.identified;

@@ -4,7 +4,7 @@
 const MAX_CALL: usize = 300;
 /// How much of a message is shown, in characters: an upstream's own words are 500 at most, the rest is advice.
 const MAX_MESSAGE: usize = 2_000;
-/// How much of a text by an upstream, or by whoever wrote the configuration, is repeated, in characters.
+/// Longest part of a foreign text (an upstream's, the configuration's) that an error repeats, in characters.
 const MAX_TEXT: usize = 500;
 
 /// What the caller may do after a failed call.

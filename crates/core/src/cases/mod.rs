@@ -54,12 +54,6 @@ impl Closing {
             Self::Archived => "archived",
         }
     }
-
-    /// The way of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|closing| closing.name() == name)
-    }
 }
 
 /// Some of the ways to close a case: which of them close its counterpart (`R32`).
@@ -430,7 +424,7 @@ pub trait CaseSystem: Send + Sync {
     /// No more than one page is held at a time: of each page, what a [`Found`] holds is taken before the next is read.
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError>;
 
-    /// Whether [`Self::search_updated`] takes a second search, which finds what [`Self::search_first`] does not.
+    /// Returns true if [`Self::search_updated`] takes a second search, which finds what [`Self::search_first`] does not.
     fn searches_twice(&self) -> bool {
         false
     }
@@ -443,7 +437,7 @@ pub trait CaseSystem: Send + Sync {
     /// The case; `None` if it does not exist. A company case is returned whether it is flagged or not.
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError>;
 
-    /// Whether [`Self::get`] returns the case, found out with one call.
+    /// Returns true if [`Self::get`] would return the case. Takes one call.
     async fn shows(&self, id: &str) -> Result<bool, ApiError> {
         Ok(self.get(id).await?.is_some())
     }

@@ -38,11 +38,11 @@ pub struct PollMemory {
     pub seen_at: Option<DateTime<Utc>>,
     /// A case for each scope in which cases are mapped (`R26`).
     pub canaries: BTreeMap<String, Canary>,
-    /// Whether the last poll found a case that was updated within its usual window.
+    /// The last poll found a case that was updated within the polling window.
     pub found_last: bool,
     /// When a poll last made a call beside its search, by our clock.
     pub probed_at: Option<DateTime<Utc>>,
-    /// When a poll last made both searches of a system that takes two, by our clock.
+    /// Time of the last poll that made both searches, for a system that takes two; by our clock.
     pub searched_twice_at: Option<DateTime<Utc>>,
     /// When the sweep over the last day was last made, by our clock (`R27`).
     pub swept_day_at: Option<DateTime<Utc>>,

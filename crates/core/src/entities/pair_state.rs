@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Priority, Side, Sides, Source};
 
-/// How long a case that takes no write is left alone between two tries (`R33`).
+/// Pause between two tries to write to a read-only case (`R33`).
 const READ_ONLY_PAUSE: Duration = Duration::days(1);
 
 /// A linked case that its system does not show (`R28`).
@@ -112,7 +112,7 @@ pub struct PairState {
     /// Priority that a side refused to hold (`R30`): not set again until another is to be set.
     #[serde(skip_serializing_if = "is_default")]
     pub unheld_priority: Sides<Option<Priority>>,
-    /// When each side last refused it: a day later it is tried again, since a right may have been missing.
+    /// Time at which each side last refused it. It is tried again a day later, since a right may have been missing.
     #[serde(skip_serializing_if = "is_default")]
     pub unheld_at: Sides<Option<DateTime<Utc>>>,
     /// A case that is not found (`R28`).

@@ -343,7 +343,7 @@ pub fn counterpart_of(from: Side, case: &Case, home: Option<&str>, target: &Capa
     Counterpart { case, parts, header }
 }
 
-/// How long a priority that a side refused is not set there again (`R30`).
+/// Pause before a priority that a side refused is set there again (`R30`).
 const UNHELD_AGE: Duration = Duration::days(1);
 /// How far the clocks of two systems and ours may be apart when it is asked what came first.
 const CLOCKS_APART: Duration = Duration::minutes(10);
