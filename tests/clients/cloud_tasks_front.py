@@ -362,6 +362,9 @@ class Queues:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # One packet for an answer: with two, the second waits 40 ms for the acknowledgement of the first.
+    wbufsize = -1
+    disable_nagle_algorithm = True
     queues = None
 
     def log_message(self, *_):
