@@ -162,8 +162,10 @@ pub(crate) async fn several_cases_that_go_missing_together_end_no_pair(crm: &dyn
     for number in 0..3 {
         let case = world.google_case(&format!("Case {number}"));
         world.settle().await;
-        let mapping = world.mappings().await.pop().unwrap();
-        pairs.push((case, mapping.case_id(Side::Company).unwrap().to_owned()));
+        let mappings = world.mappings().await;
+        let mapping = mappings.iter().find(|mapping| mapping.case_id(Side::Google) == Some(case.as_str()));
+        let company = mapping.unwrap().case_id(Side::Company).unwrap().to_owned();
+        pairs.push((case, company));
     }
     world.desk.opens(NewCompanyCase::new("Another")).await;
     world.run_for(Duration::minutes(40)).await;
