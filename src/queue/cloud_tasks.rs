@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{Enqueued, QueueError, QueuedTask, TaskName, TaskQueue};
 use crate::cases::{ApiError, Check};
 use crate::outbound::{Call, Created, Upstream};
-use crate::tasks::TaskKind;
+use crate::queue::TaskKind;
 
 /// What people call it.
 pub const NAME: &str = "Cloud Tasks";

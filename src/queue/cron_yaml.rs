@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::yaml::{Problems, Section, Source, YamlFileError, shown, text};
-use crate::tasks::TaskKind;
+use crate::queue::TaskKind;
 
 /// The `cron.yaml` that is part of the program.
 const BUILT_IN: &str = include_str!("../../cron.yaml");

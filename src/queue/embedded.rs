@@ -33,7 +33,7 @@ use super::queue_yaml::QueueConfig;
 use super::target::{Target, TargetError};
 use super::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use crate::clock::SharedClock;
-use crate::tasks::TaskKind;
+use crate::queue::TaskKind;
 
 /// A claim that was not renewed for this long is void.
 const LEASE: TimeDelta = TimeDelta::seconds(30);

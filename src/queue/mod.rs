@@ -9,10 +9,12 @@ pub mod embedded;
 pub mod queue_yaml;
 pub mod retry;
 mod target;
+mod task;
 mod yaml;
 
 pub use embedded::DatabaseError;
 pub use target::TargetError;
+pub use task::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use yaml::{Problem, YamlFileError};
 
 use async_trait::async_trait;
@@ -20,7 +22,6 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::cases::Check;
-use crate::tasks::TaskKind;
 
 /// A task to be queued. It goes to the queue that bears its kind's name.
 #[derive(Debug, Clone, PartialEq, Eq)]

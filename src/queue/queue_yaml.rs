@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::retry::RetryPolicy;
 use super::yaml::{Problems, Section, Source, YamlFileError, shown, text, whole};
-use crate::tasks::TaskKind;
+use crate::queue::TaskKind;
 
 /// The `queue.yaml` that is part of the program.
 const BUILT_IN: &str = include_str!("../../queue.yaml");

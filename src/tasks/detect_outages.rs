@@ -3,8 +3,9 @@
 use chrono::{DateTime, Duration, Utc};
 use std::collections::HashSet;
 
-use super::carry_out::{key_of, outcomes};
-use super::{Deps, Outcome, TaskKind, TaskReport, poll};
+use super::apply::outcomes;
+use super::session::key_of;
+use super::{Deps, Outcome, TaskKind, TaskReport, scheduler};
 use crate::cases::{ApiError, NewComment};
 use crate::entities::{
     CaseMapping, Entry, Global, ItemKind, Notice, Pending, Refusable, Refusal, Side, Source,
@@ -72,7 +73,7 @@ async fn look(deps: &Deps) -> Result<Findings, StoreError> {
     let now = deps.clock.now();
     let global = deps.store.global().await?;
     // Before anything else: with much to tell, the time may not suffice for the rest.
-    let backlog = poll::queue_backlog(deps, &global, now).await?;
+    let backlog = scheduler::queue_backlog(deps, &global, now).await?;
     deps.metrics.waiting_mappings.set(backlog.waiting);
     deps.metrics.oldest_waiting_seconds.set(backlog.oldest.num_seconds());
     let mut findings = Findings {

@@ -3,7 +3,7 @@
 //! A task's payload is a hint: it reads everything again and is idempotent, so push, poll, retry and curl are one path.
 
 mod admission;
-mod carry_out;
+mod apply;
 mod check;
 mod cleanup;
 mod compare;
@@ -12,19 +12,18 @@ mod poll;
 mod poll_company;
 mod poll_google;
 mod report;
+mod scheduler;
+mod session;
 mod sight;
 mod sync_case;
 mod sync_company_case;
 mod sync_google_case;
-mod turns;
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use chrono::{DateTime, Duration, Utc};
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::cases::{ApiErrorKind, Capabilities, CaseSystem};
@@ -35,93 +34,9 @@ use crate::store::Store;
 use crate::sync::{Clocks, Rules};
 use crate::telemetry::Metrics;
 
+pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use check::check;
 pub use report::{CarriedItem, Outcome, TaskReport};
-
-/// One of the six tasks of the documented design.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TaskKind {
-    /// Finds Google cases that changed, and queues their syncs.
-    PollGoogle,
-    /// Finds company cases that changed, and queues their syncs.
-    PollCompany,
-    /// Carries one Google case to the CRM.
-    SyncGoogleCase,
-    /// Carries one company case to Google.
-    SyncCompanyCase,
-    /// Says on both sides that a case no longer syncs, or syncs again.
-    DetectOutages,
-    /// Deletes the mappings of cases that were closed long ago.
-    Cleanup,
-}
-
-impl TaskKind {
-    /// All of them, in the order of the documented design.
-    pub const ALL: [Self; 6] = [
-        Self::PollGoogle,
-        Self::PollCompany,
-        Self::SyncGoogleCase,
-        Self::SyncCompanyCase,
-        Self::Cleanup,
-        Self::DetectOutages,
-    ];
-
-    /// Its name, which is also its queue's name and the last part of its path (`R1`).
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PollGoogle => "poll-google",
-            Self::PollCompany => "poll-company",
-            Self::SyncGoogleCase => "sync-google-case",
-            Self::SyncCompanyCase => "sync-company-case",
-            Self::DetectOutages => "detect-outages",
-            Self::Cleanup => "cleanup",
-        }
-    }
-
-    /// Where `POST` does the work: `/tasks/poll-google`.
-    #[must_use]
-    pub fn path(self) -> String {
-        format!("/tasks/{}", self.name())
-    }
-
-    /// Whether cron queues it; the other two are queued by the polls.
-    #[must_use]
-    pub const fn is_scheduled(self) -> bool {
-        match self {
-            Self::PollGoogle | Self::PollCompany | Self::DetectOutages | Self::Cleanup => true,
-            Self::SyncGoogleCase | Self::SyncCompanyCase => false,
-        }
-    }
-
-    /// The task of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-impl fmt::Display for TaskKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// The body of `POST /tasks/sync-google-case`. A hint: the task reads everything again (`R3`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SyncGoogleCase {
-    /// Full name of the Google case, `organizations/1/cases/2`.
-    pub case_name: String,
-}
-
-/// The body of `POST /tasks/sync-company-case`. A hint: the task reads everything again (`R3`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SyncCompanyCase {
-    /// The CRM's ID of the company case.
-    pub case_id: String,
-}
 
 /// Who asked for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -377,8 +292,8 @@ async fn named(deps: &Deps, task: Task) -> Result<Task, Box<TaskReport>> {
     }
     match deps.systems[side].resolve(reference).await {
         Ok(Some(case)) => Ok(match side {
-            Side::Google => Task::SyncGoogleCase(poll_google::sync_body(&case.id)),
-            Side::Company => Task::SyncCompanyCase(poll_company::sync_body(&case.id)),
+            Side::Google => Task::SyncGoogleCase(SyncGoogleCase { case_name: case.id }),
+            Side::Company => Task::SyncCompanyCase(SyncCompanyCase { case_id: case.id }),
         }),
         Ok(None) => Ok(task),
         Err(error) if error.kind == ApiErrorKind::Refused => {

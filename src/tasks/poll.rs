@@ -4,13 +4,12 @@ use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use futures_util::{StreamExt as _, stream};
 
 use super::admission::{Admission, AdmissionError, admit, find, name_of};
+use super::scheduler::{Candidate, MostUrgent, Pace, Urgency, is_down, queue_in_turn, reason_for_changes};
 use super::sight::{Doubt, Look, Shown, note_index_lag, note_shown, plus, prove};
-use super::turns::{Candidate, MostUrgent, Pace, Urgency, is_down};
-use super::{Deps, TaskKind, TaskReport, poll_company, poll_google};
+use super::{Deps, TaskKind, TaskReport};
 use crate::cases::{ApiError, Found, Sweep};
-use crate::entities::{CaseMapping, Global, PollMemory, Side, Waiting};
-use crate::queue::{Enqueued, QueueError, QueuedTask, TaskName};
-use crate::store::{MappingFilter, StoreError, modify};
+use crate::entities::{CaseMapping, Global, PollMemory, Side};
+use crate::store::{StoreError, modify};
 use crate::telemetry::SideLabels;
 
 /// Polls within one slot queue the routine check of a case once.
@@ -19,8 +18,6 @@ const SLOT_SECONDS: i64 = 15;
 const AT_ONCE: usize = 8;
 /// This long before a case leaves the window it is checked in any case.
 const LAST_LOOK: Duration = Duration::minutes(2);
-/// How many mappings are read at a time.
-const PAGE: usize = 200;
 
 /// Why a poll stopped half-way; it is simply repeated.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +75,7 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     let mut memory = global.memory[side].clone();
     memory.skew_seconds = Some((theirs - started).num_seconds());
     let found = sweep.cases.len();
-    let mut taken = take_in_all(deps, side, sweep, &global, (look, started, theirs)).await;
+    let mut taken = process_found_cases(deps, side, sweep, &global, (look, started, theirs)).await;
     taken.remember(&mut memory, side, started);
     let queued = queue_in_turn(
         deps,
@@ -178,7 +175,7 @@ async fn search(
 
 /// All that came of what a search found.
 #[derive(Default)]
-struct TakenIn {
+struct Processed {
     counts: Counts,
     candidates: Vec<Candidate>,
     failures: Vec<String>,
@@ -190,7 +187,7 @@ struct TakenIn {
     index_lag: Option<Duration>,
 }
 
-impl TakenIn {
+impl Processed {
     fn remember(&mut self, memory: &mut PollMemory, side: Side, now: DateTime<Utc>) {
         for case in std::mem::take(&mut self.shown) {
             note_shown(memory, side, &case, now);
@@ -231,15 +228,15 @@ impl TakenIn {
 }
 
 /// Maps what takes part, notes what is new, and chooses the syncs that there is room for.
-async fn take_in_all(
+async fn process_found_cases(
     deps: &Deps,
     side: Side,
     sweep: Sweep,
     global: &Global,
     (look, started, theirs): (Look, DateTime<Utc>, DateTime<Utc>),
-) -> TakenIn {
+) -> Processed {
     let mut all =
-        TakenIn { counts: Counts { skipped: sweep.skipped, ..Counts::default() }, ..TakenIn::default() };
+        Processed { counts: Counts { skipped: sweep.skipped, ..Counts::default() }, ..Processed::default() };
     let pace = Pace::of_poll(deps.settings.syncs_per_minute);
     let other_is_down = is_down(global.last_polled_at(side.other()), started);
     let mut news = MostUrgent::new(pace.room(other_is_down));
@@ -248,7 +245,7 @@ async fn take_in_all(
     let taking_in = |case: Found| async move {
         // What the lists of such a case showed late is found now, or never: the next poll may not see it any more.
         let leaves = case.updated_at.is_some_and(|updated| updated <= leaves_by);
-        let taken = take_in(deps, side, &case, global, (look, started, theirs)).await;
+        let taken = process_found_case(deps, side, &case, global, (look, started, theirs)).await;
         (taken.map_err(|error| format!("case {}: {error}", case.id)), case, leaves)
     };
     let mut taken_in = stream::iter(sweep.cases.into_iter().map(taking_in)).buffer_unordered(AT_ONCE);
@@ -295,7 +292,7 @@ struct Taken {
 }
 
 /// Maps a case if it takes part, notes what is new, and says which sync it needs.
-async fn take_in(
+async fn process_found_case(
     deps: &Deps,
     side: Side,
     case: &Found,
@@ -335,7 +332,7 @@ async fn take_in(
     };
     // What a sync could not yet take for the mark of what it carried is no sign of a late index.
     let is_telling = !is_known || mapping.carried_updated_at[side].is_some();
-    let mapping = note_news(deps, side, case, mapping, (global, started), counts).await?;
+    let mapping = mark_dirty(deps, side, case, mapping, (global, started), counts).await?;
     if is_telling && (!is_known || counts.changed > 0) {
         taken.index_lag = look.index_lag(case.updated_at, theirs);
         counts.late += usize::from(taken.is_old);
@@ -347,7 +344,7 @@ async fn take_in(
         // minute, and one that was lost is replaced. A pair that was paused is another matter: the sync that found its flag
         // gone ended well, and its name is used up, but the flag is back.
         Some(waiting) if !(mapping.paused && side == Side::Company) => {
-            (Urgency::of(waiting, &mapping), reason_for_news(waiting, started))
+            (Urgency::of(waiting, &mapping), reason_for_changes(waiting, started))
         }
         Some(waiting) => (Urgency::of(waiting, &mapping), slot()),
         None => (Urgency::Check, slot()),
@@ -359,96 +356,8 @@ async fn take_in(
     Ok(taken)
 }
 
-/// Queues syncs, the first of them at once and the others at the pace that the upstreams allow. How many are new.
-async fn queue_in_turn(
-    deps: &Deps,
-    pace: Pace,
-    candidates: Vec<Candidate>,
-    failures: &mut Vec<String>,
-) -> usize {
-    let (now, mut queued) = (deps.clock.now(), 0);
-    for (rank, candidate) in candidates.into_iter().enumerate() {
-        let Candidate { side, case, reason, .. } = candidate;
-        match queue_case(deps, side, &case, &reason, pace.turn(rank, now)).await {
-            Ok(Enqueued::New) => queued += 1,
-            Ok(Enqueued::AlreadyExists) => {}
-            Err(error) => failures.push(format!("case {case}: {error}")),
-        }
-    }
-    queued
-}
-
-/// All that waits in the store.
-#[derive(Debug, Default)]
-pub(super) struct Backlog {
-    /// How many mappings wait.
-    pub(super) waiting: i64,
-    /// For how long the oldest has.
-    pub(super) oldest: Duration,
-    /// How many syncs were queued.
-    pub(super) queued: usize,
-    pub(super) failures: Vec<String>,
-}
-
-/// Queues the most urgent of all that waits: what the polls had no room for, and what was detected long ago and whose task
-/// was lost. At most one an hour for the same news.
-pub(super) async fn queue_backlog(
-    deps: &Deps,
-    global: &Global,
-    now: DateTime<Utc>,
-) -> Result<Backlog, StoreError> {
-    let pace = Pace::of_backlog(deps.settings.syncs_per_minute);
-    let mut backlog = Backlog::default();
-    let mut chosen = Side::BOTH
-        .map(|side| (side, MostUrgent::new(pace.room(is_down(global.last_polled_at(side.other()), now)))));
-    let mut after = None;
-    loop {
-        let found = deps.store.list(MappingFilter::NeedsWatching, after, PAGE).await?;
-        for mapping in found.mappings.iter().filter(|mapping| !mapping.rests() && mapping.gone.is_none()) {
-            for (side, chosen) in &mut chosen {
-                if let (Some(waiting), Some(case)) = (&mapping.waiting[*side], mapping.case_id(*side)) {
-                    let urgency = Urgency::of(waiting, mapping);
-                    let reason = reason_for_news(waiting, now);
-                    chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
-                }
-                // What the other case did not take is tried once a day (R33). One sync for each time that it was tried.
-                let state = &mapping.state;
-                if let (Some(read_only), Some(case)) =
-                    (&state.read_only[side.other()], mapping.case_id(*side))
-                    && !state.is_left_alone(side.other(), now)
-                {
-                    let reason = format!("takes nothing as of {}", read_only.tried_at.timestamp_micros());
-                    let urgency = Urgency::Check;
-                    chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
-                }
-            }
-            let waiting = Side::BOTH.into_iter().filter_map(|side| mapping.waiting[side]);
-            if let Some(since) = waiting.map(|waiting| waiting.since).min() {
-                backlog.waiting += 1;
-                backlog.oldest = backlog.oldest.max(now - since);
-            }
-        }
-        after = found.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    let mut candidates: Vec<Candidate> =
-        chosen.into_iter().flat_map(|(_, chosen)| chosen.into_sorted()).collect();
-    candidates.sort();
-    candidates.truncate(pace.ahead());
-    backlog.queued = queue_in_turn(deps, pace, candidates, &mut backlog.failures).await;
-    Ok(backlog)
-}
-
-fn reason_for_news(waiting: &Waiting, now: DateTime<Utc>) -> String {
-    let since = waiting.since.timestamp_micros();
-    let updated = waiting.case_updated_at.map_or(since, |at| at.timestamp_micros());
-    format!("news {updated} since {since} hour {}", now.timestamp().div_euclid(3600))
-}
-
 /// Remembers that something waits on that side, if the case changed since it was last carried (`R7`).
-async fn note_news(
+async fn mark_dirty(
     deps: &Deps,
     side: Side,
     case: &Found,
@@ -456,7 +365,7 @@ async fn note_news(
     (global, started): (&Global, DateTime<Utc>),
     counts: &mut Counts,
 ) -> Result<CaseMapping, StoreError> {
-    let is_news = |mapping: &CaseMapping| {
+    let is_change = |mapping: &CaseMapping| {
         let known = [
             mapping.carried_updated_at[side],
             mapping.waiting[side].and_then(|waiting| waiting.case_updated_at),
@@ -466,12 +375,12 @@ async fn note_news(
         let is_noted = mapping.waiting[side].is_some();
         case.updated_at.is_some() && !known.contains(&case.updated_at) || (is_back && !is_noted)
     };
-    if !is_news(&mapping) {
+    if !is_change(&mapping) {
         return Ok(mapping);
     }
     let unchanged = mapping.clone();
     let changed = modify(deps.store.as_ref(), mapping, |mapping| {
-        if !is_news(mapping) {
+        if !is_change(mapping) {
             return false;
         }
         // Not since now: if the poll was late, so is the case.
@@ -482,50 +391,4 @@ async fn note_news(
     .await?;
     counts.changed += usize::from(changed.is_some());
     Ok(changed.unwrap_or(unchanged))
-}
-
-/// Queues the sync of a mapping's case on that side, if it is known there.
-pub(super) async fn queue_sync(
-    deps: &Deps,
-    side: Side,
-    mapping: &CaseMapping,
-    reason: &str,
-) -> Result<Option<Enqueued>, QueueError> {
-    match mapping.case_id(side) {
-        Some(case) => queue_case(deps, side, case, reason, None).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-async fn queue_case(
-    deps: &Deps,
-    side: Side,
-    case: &str,
-    reason: &str,
-    not_before: Option<DateTime<Utc>>,
-) -> Result<Enqueued, QueueError> {
-    let (kind, body) = match side {
-        Side::Google => (TaskKind::SyncGoogleCase, serde_json::to_value(poll_google::sync_body(case))),
-        Side::Company => (TaskKind::SyncCompanyCase, serde_json::to_value(poll_company::sync_body(case))),
-    };
-    let body = body.map_err(|error| QueueError { task: kind, reason: error.to_string() })?;
-    let name = Some(TaskName::new(kind, deps.home(), case, reason));
-    deps.queue.enqueue(QueuedTask { kind, body, name, not_before }).await
-}
-
-/// Queues the sync of everything that waits on a mapping.
-pub(super) async fn queue_waiting(
-    deps: &Deps,
-    mapping: &CaseMapping,
-    now: DateTime<Utc>,
-) -> Result<usize, QueueError> {
-    let mut queued = 0;
-    for side in Side::BOTH {
-        if let Some(waiting) = &mapping.waiting[side]
-            && queue_sync(deps, side, mapping, &reason_for_news(waiting, now)).await? == Some(Enqueued::New)
-        {
-            queued += 1;
-        }
-    }
-    Ok(queued)
 }

@@ -7,8 +7,9 @@ use chrono::{DateTime, Duration, Utc};
 use super::admission::{
     Admission, AdmissionError, Claim, Decision, admit, claim, complete, decide, find, name_of, set_name,
 };
-use super::carry_out::{Session, SyncError, outcomes};
-use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, poll};
+use super::apply::outcomes;
+use super::session::{Session, SyncError};
+use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
 use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Found, markers};
 use crate::entities::{
     CaseMapping, CompanyCaseId, Conflict, Entry, FirstSeen, GoogleCaseName, ItemKind, MappingId, Missing,
@@ -17,7 +18,7 @@ use crate::entities::{
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts::Merged;
 use crate::sync::{
-    Clocks, Counterpart, Left, Pair, Plan, Snapshot, Strangers, counterpart_of, horizons, left_on,
+    Clocks, Counterpart, Pair, Plan, Remaining, Snapshot, Strangers, counterpart_of, horizons, left_on,
     lookalikes, plan, texts,
 };
 
@@ -280,7 +281,7 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     compare_and_carry(session, request, google, company).await
 }
 
-/// Reads both sides, plans, and carries the plan out.
+/// Reads both sides, plans, applies the plan, and records how far the pair is in step.
 async fn compare_and_carry(
     session: &mut Session<'_>,
     request: &Request<'_>,
@@ -289,35 +290,19 @@ async fn compare_and_carry(
 ) -> Result<Done, SyncError> {
     let deps = session.deps;
     let source = request.side();
-    let target = source.other();
     if let Some(doubt) = Side::BOTH.into_iter().find_map(|side| deps.clock_doubt(side)) {
         return Err(SyncError::Failed(doubt));
     }
     // Before anything is read: what had settled by then is certain to be seen, if it happened (R13).
     let clocks = deps.clocks();
-    let mut horizons = horizons(&session.mapping, deps.settings.windows, clocks);
-    look_again_if_set(
-        &mut session.mapping,
-        horizons,
-        Sides { google: &google, company: &company },
-        clocks,
-        deps.settings.windows,
-    );
-    if session.mapping.recovering {
-        // Copies are recognised by their text, so all texts have to be there.
-        horizons = Sides::default();
-    }
-    let (google, company) = tokio::try_join!(
-        read(deps, Side::Google, google, horizons.google),
-        read(deps, Side::Company, company, horizons.company),
-    )?;
+    let (google, company) = read_pair(session, google, company, clocks).await?;
     let mapping = session.mapping.clone();
-    let nobody = Strangers::default();
+    let unchecked = Strangers::default();
     let pair = Pair {
         mapping: &mapping,
         google: &google,
         company: &company,
-        strangers: &nobody,
+        strangers: &unchecked,
         clocks,
         home: deps.home(),
     };
@@ -326,66 +311,109 @@ async fn compare_and_carry(
     let pair = Pair { strangers: &strangers, ..pair };
     let plan = plan(source, pair, &deps.settings.rules, deps.capabilities());
     if request.mode == Mode::DryRun {
-        return Ok(Done::Planned(describe(&plan)));
+        return Ok(Done::Planned(plan.describe()));
     }
-    let warned = warn(&mapping, &plan);
-    let on_other = left_on(target, pair, &deps.settings.rules, deps.capabilities());
-    let mut on_ours = if plan.held { Left::Held } else { Left::Nothing };
-    let resumed = mapping.paused;
+    let on_target = left_on(source.other(), pair, &deps.settings.rules, deps.capabilities());
+    let was_paused = mapping.paused;
     let mut seen = Seen::of(&google.case, &company.case);
+    seen.warned = warn(&mapping, &plan);
+    let on_source = apply_plan(session, source, plan, &mut seen).await?;
+    let clocks = clocks.or_earlier(deps.clocks());
+    let started = session.started;
+    seen.updated_at = Sides {
+        google: settled_update(deps, Side::Google, &google.case, clocks, started),
+        company: settled_update(deps, Side::Company, &company.case, clocks, started),
+    };
+    seen.read_until = Sides {
+        google: clocks.in_time_of(Side::Google, started),
+        company: clocks.in_time_of(Side::Company, started),
+    };
+    let left = match source {
+        Side::Google => Sides { google: on_source, company: on_target },
+        Side::Company => Sides { google: on_target, company: on_source },
+    };
+    finish(session, left, &seen, clocks).await?;
+    if on_target == Remaining::Changes {
+        queue_target(session, source.other(), was_paused).await?;
+    }
+    Ok(Done::Carried)
+}
+
+/// Reads the lists of both cases from their horizons, or whole where copies have to be recognised by their text.
+async fn read_pair(
+    session: &mut Session<'_>,
+    google: Case,
+    company: Case,
+    clocks: Clocks,
+) -> Result<(Snapshot, Snapshot), SyncError> {
+    let deps = session.deps;
+    let mut horizons = horizons(&session.mapping, deps.settings.windows, clocks);
+    let cases = Sides { google: &google, company: &company };
+    look_again_if_set(&mut session.mapping, horizons, cases, clocks, deps.settings.windows);
+    if session.mapping.recovering {
+        horizons = Sides::default();
+    }
+    tokio::try_join!(
+        read(deps, Side::Google, google, horizons.google),
+        read(deps, Side::Company, company, horizons.company),
+    )
+}
+
+/// Applies a plan of `source`, if there is something to do. Returns the content of `source` that stays behind.
+async fn apply_plan(
+    session: &mut Session<'_>,
+    source: Side,
+    plan: Plan,
+    seen: &mut Seen,
+) -> Result<Remaining, SyncError> {
+    let mut held = plan.held;
     if !plan.is_empty() {
         session.confirm_lease().await?;
-        let detected = plan_carries(&plan) && session.waited[source].is_none();
-        if detected {
+        if plan.carries_changes() && session.waited[source].is_none() {
             let now = session.started;
             session.save(|mapping| mapping.new_content_at = mapping.new_content_at.max(now)).await?;
         }
-        if plan_changes_status(&plan) {
+        if plan.changes_status() {
             seen.agreed_closed = None;
         }
-        let done = session.carry_out(plan).await?;
+        let done = session.apply(plan).await?;
         if !done.failures.is_empty() {
             return Err(SyncError::Failed(done.failures.join("; ")));
         }
-        if done.held {
-            on_ours = Left::Held;
-        }
+        held |= done.held;
     }
-    let clocks = clocks.or_earlier(deps.clocks());
-    let settled = |side: Side, case: &Case| {
-        // A time to the second, or the minute, may stand for a change that came after the reading (R15): it is not the
-        // mark of what was carried, and the next poll that sees it counts it as news.
-        let resolution = deps.capabilities()[side].time_resolution;
-        let started = clocks.in_time_of(side, session.started);
-        // Not added to what a system says, which may be the last time of the calendar. One that lies in the future was written by a
-        // clock that was ahead, and no change that is still to come has it again (R36).
-        let apart = resolution + CLOCKS_APART;
-        let over = |at: &DateTime<Utc>| *at <= started - apart || *at > started + apart;
-        case.updated_at.filter(|at| resolution < PRECISE || over(at))
+    Ok(if held { Remaining::Held } else { Remaining::Nothing })
+}
+
+/// Returns the case's last update if no later change can have the same time. A time to the second, or the minute, may stand for a change
+/// that came after the reading (`R15`): then it does not mark what was carried, and the next poll that sees it counts it as a change.
+fn settled_update(
+    deps: &Deps,
+    side: Side,
+    case: &Case,
+    clocks: Clocks,
+    started: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let resolution = deps.capabilities()[side].time_resolution;
+    let started = clocks.in_time_of(side, started);
+    // Not added to what a system says, which may be the last time of the calendar. One that lies in the future was written by a clock
+    // that was ahead, and no change that is still to come has it again (R36).
+    let apart = resolution + CLOCKS_APART;
+    let over = |at: &DateTime<Utc>| *at <= started - apart || *at > started + apart;
+    case.updated_at.filter(|at| resolution < PRECISE || over(at))
+}
+
+/// Queues the sync of the other direction. After a pause under a name of its own: the dirty side may have been queued before, and that task
+/// ended while the pair was paused.
+async fn queue_target(session: &Session<'_>, target: Side, was_paused: bool) -> Result<(), SyncError> {
+    let (deps, mapping) = (session.deps, &session.mapping);
+    let queued = if was_paused {
+        let reason = format!("resumed {}", session.started.timestamp_micros());
+        scheduler::queue_sync(deps, target, mapping, &reason).await.map(drop)
+    } else {
+        scheduler::queue_waiting(deps, mapping, session.started).await.map(drop)
     };
-    seen.updated_at =
-        Sides { google: settled(Side::Google, &google.case), company: settled(Side::Company, &company.case) };
-    seen.read_until = Sides {
-        google: clocks.in_time_of(Side::Google, session.started),
-        company: clocks.in_time_of(Side::Company, session.started),
-    };
-    seen.warned = warned;
-    let left = match source {
-        Side::Google => Sides { google: on_ours, company: on_other },
-        Side::Company => Sides { google: on_other, company: on_ours },
-    };
-    finish(session, left, &seen, clocks).await?;
-    if on_other == Left::News {
-        let queued = if resumed {
-            // Under a name of its own: what waited may have been queued, and its task ended while the pair was paused.
-            let reason = format!("resumed {}", session.started.timestamp_micros());
-            poll::queue_sync(deps, target, &session.mapping, &reason).await.map(drop)
-        } else {
-            poll::queue_waiting(deps, &session.mapping, session.started).await.map(drop)
-        };
-        queued.map_err(|error| SyncError::Failed(error.to_string()))?;
-    }
-    Ok(Done::Carried)
+    queued.map_err(|error| SyncError::Failed(error.to_string()))
 }
 
 /// Prepares for a system whose clock was set while the pair was not looked at: what was written by the other time looks older than what was
@@ -492,17 +520,6 @@ fn warn(mapping: &CaseMapping, plan: &Plan) -> BTreeSet<String> {
     plan.warnings.iter().map(|(code, _)| code.clone()).collect()
 }
 
-/// Whether a plan closes or reopens a case, or notes how both are.
-fn plan_changes_status(plan: &Plan) -> bool {
-    use crate::sync::Action;
-    plan.actions.iter().any(|action| {
-        matches!(
-            action,
-            Action::Close { .. } | Action::Reopen { .. } | Action::Resolve(_) | Action::Unresolve
-        )
-    })
-}
-
 /// Puts the ID that the CRM answers with in the place of a key that a person gave to version 0.1 (`R31`).
 async fn correct_id(session: &mut Session<'_>, case: &Case, mode: Mode) -> Result<(), SyncError> {
     let known = session.mapping.case_id(Side::Company);
@@ -526,45 +543,23 @@ async fn read(
     Ok(Snapshot::new(case, comments, attachments, horizon))
 }
 
-/// Whether a plan holds something that is new on a side, as opposed to the connector's own bookkeeping.
-fn plan_carries(plan: &Plan) -> bool {
-    use crate::sync::Action;
-    plan.actions.iter().any(|action| match action {
-        Action::Comment(comment) => !matches!(comment.source, Source::Notice(_)),
-        Action::Attach { .. } | Action::SetPriority { .. } | Action::Close { .. } | Action::Reopen { .. } => {
-            true
-        }
-        Action::Resume
-        | Action::Adopt(_)
-        | Action::Recognise(_)
-        | Action::Forget(_)
-        | Action::LinkBack { .. }
-        | Action::AgreeOnPriority(_)
-        | Action::Resolve(_)
-        | Action::Unresolve
-        | Action::ForgetStatus
-        | Action::ForgetLeftOpen
-        | Action::RefusedReopening(_) => false,
-    })
-}
-
 /// A side of which everything was carried is stamped, and nothing waits there any more, unless something new was detected
 /// meanwhile (`R7`). The side that was only read on the way counts as well if it held nothing new. Where something is held
 /// back, nothing waits either, but the stored stamp, and with it the horizon, stays (`R15`). News of the other side waits
 /// from now on: no poll would find what was held back there until just now, when a person opened this side's case again.
 async fn finish(
     session: &mut Session<'_>,
-    left: Sides<Left>,
+    left: Sides<Remaining>,
     seen: &Seen,
     clocks: Clocks,
 ) -> Result<(), SyncError> {
     let (waited, started) = (session.waited, session.started);
     let (windows, lease) = (session.deps.settings.windows, session.deps.settings.lease);
-    let sides: Vec<Side> = Side::BOTH.into_iter().filter(|side| left[*side] != Left::News).collect();
+    let sides: Vec<Side> = Side::BOTH.into_iter().filter(|side| left[*side] != Remaining::Changes).collect();
     let current = &session.mapping;
     let found: Vec<Side> = Side::BOTH
         .into_iter()
-        .filter(|side| left[*side] == Left::News && current.waiting[*side].is_none())
+        .filter(|side| left[*side] == Remaining::Changes && current.waiting[*side].is_none())
         .collect();
     let nothing_to_note = current.lease.is_none()
         && found.is_empty()
@@ -574,7 +569,7 @@ async fn finish(
         && sides.iter().all(|side| {
             current.waiting[*side].is_none()
                 && current.carried_updated_at[*side] == seen.updated_at[*side]
-                && (left[*side] == Left::Held || current.stored_synced_at(*side).is_some())
+                && (left[*side] == Remaining::Held || current.stored_synced_at(*side).is_some())
         });
     if nothing_to_note {
         // An idle check writes nothing (R8): the effective stamp is the poll's.
@@ -593,7 +588,7 @@ async fn finish(
                 mapping.new_content_at = mapping.new_content_at.max(started);
             }
             for side in &sides {
-                if left[*side] == Left::Nothing {
+                if left[*side] == Remaining::Nothing {
                     mapping.carried(*side, started, seen.read_until);
                 }
                 mapping.carried_updated_at[*side] = seen.updated_at[*side];
@@ -1082,7 +1077,7 @@ async fn merged(
         })
         .await?;
     session.save_either(|_| {}).await?;
-    let queued = poll::queue_waiting(deps, &session.mapping, now).await;
+    let queued = scheduler::queue_waiting(deps, &session.mapping, now).await;
     queued.map_err(|error| SyncError::Failed(error.to_string()))?;
     Ok(Some(Done::HandedOver(id)))
 }
@@ -1192,57 +1187,6 @@ async fn told_without_answer(
         return Err(SyncError::Failed("a notice that got no answer may still be under way".to_owned()));
     }
     Ok(false)
-}
-
-/// What a plan would do, for people: IDs, never content.
-fn describe(plan: &Plan) -> Vec<String> {
-    use crate::sync::Action;
-    let actions = plan.actions.iter().map(|action| match action {
-        Action::Resume => "resume: the company case is flagged again".to_owned(),
-        Action::Adopt(entry) | Action::Recognise(entry) => {
-            format!("adopt {} {} on the {} case", kind_name(entry.kind), entry.id, entry.side)
-        }
-        Action::Forget(pending) => format!("forget a write to the {} case that did not happen", pending.side),
-        Action::LinkBack { company_case_id, google_case_name } => {
-            format!("write {google_case_name} onto company case {company_case_id}")
-        }
-        Action::Comment(comment) => match &comment.source {
-            Source::Comment { id, part } => {
-                format!("copy comment {id} (part {part}) to the {} case", comment.side)
-            }
-            Source::Description { part } => {
-                format!("add part {part} of the description to the {} case", comment.side)
-            }
-            Source::Attachment { id } => format!("explain attachment {id} on the {} case", comment.side),
-            Source::Notice(notice) => format!("add the notice {notice:?} to the {} case", comment.side),
-        },
-        Action::Attach { to, attachment, .. } => {
-            format!("copy attachment {} to the {to} case", attachment.id)
-        }
-        Action::SetPriority { side, priority } => format!("set the {side} case's priority to {priority}"),
-        Action::AgreeOnPriority(priority) => format!("note that both sides have {priority}"),
-        Action::Close { side } => format!("close the {side} case"),
-        Action::Reopen { side } => format!("reopen the {side} case"),
-        Action::Resolve(at) => format!("note that the pair is resolved as of {at}"),
-        Action::Unresolve => "note that the pair is open again".to_owned(),
-        Action::ForgetStatus => "forget a change of status that got no answer".to_owned(),
-        Action::RefusedReopening(Some(side)) => {
-            format!("note that the {} case cannot be reopened as the {side} case was", side.other())
-        }
-        Action::RefusedReopening(None) => "note that both cases are closed again".to_owned(),
-        Action::ForgetLeftOpen => "note that the company case is open again".to_owned(),
-    });
-    actions
-        .chain(plan.waits.iter().map(|wait| format!("wait: {wait}")))
-        .chain(plan.warnings.iter().map(|(_, warning)| format!("warning: {warning}")))
-        .collect()
-}
-
-fn kind_name(kind: crate::entities::ItemKind) -> &'static str {
-    match kind {
-        crate::entities::ItemKind::Comment => "comment",
-        crate::entities::ItemKind::Attachment => "attachment",
-    }
 }
 
 /// Gives back the lease of a sync that was cut short.

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("crm", &["cases", "clock", "entities", "outbound"]),
     // A store or a queue behind an address is a client as well.
     ("store", &["cases", "clock", "entities", "outbound"]),
-    ("queue", &["cases", "clock", "outbound", "tasks"]),
+    ("queue", &["cases", "clock", "outbound"]),
     ("tasks", &["cases", "clock", "entities", "queue", "store", "sync", "telemetry"]),
     // Reads the settings of the parts into the parts' own types.
     ("config", &["cases", "crm", "csapi", "entities", "store", "sync", "tasks"]),
@@ -31,8 +31,6 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Imports against the way, and the only items that they may name.
 const NARROW: &[(&str, &str, &[&str])] = &[
-    // A queue is named after its task.
-    ("queue", "tasks", &["TaskKind"]),
     // Logs are JSON on App Engine.
     ("telemetry", "config", &["Platform"]),
     ("http", "config", &["Platform", "Secret"]),

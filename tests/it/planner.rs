@@ -8,7 +8,7 @@ use casebridge::entities::{
     Priority, PriorityReading, Side, Sides, Source,
 };
 use casebridge::sync::{
-    Action, Clocks, Left, Pair, Plan, Rules, Snapshot, Strangers, Switches, left_on, plan, texts,
+    Action, Clocks, Pair, Plan, Remaining, Rules, Snapshot, Strangers, Switches, left_on, plan, texts,
 };
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
@@ -329,7 +329,7 @@ fn the_plan_on_two_equal_sides_is_empty() {
     let world = World::new();
     for source in Side::BOTH {
         assert!(world.plan(source).is_empty(), "{:?}", world.plan(source));
-        assert!(left_on(source, world.pair(), &world.rules, world.facts()) != Left::News);
+        assert!(left_on(source, world.pair(), &world.rules, world.facts()) != Remaining::Changes);
     }
 }
 
@@ -391,7 +391,7 @@ fn internal_comments_and_attachments_stay_internal() {
     world.company.comments.push(internal);
     world.company.attachments.push(file);
     assert!(world.plan(Side::Company).is_empty());
-    assert!(left_on(Side::Company, world.pair(), &world.rules, world.facts()) != Left::News);
+    assert!(left_on(Side::Company, world.pair(), &world.rules, world.facts()) != Remaining::Changes);
     world.rules.carry_internal_comments = true;
     assert_eq!(world.plan(Side::Company).actions.len(), 2, "unless a person decides otherwise");
 }
@@ -481,7 +481,7 @@ fn a_write_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
     // It does not, and may still be under way: it is waited for, and what follows it waits too.
     let plan = waiting.plan(Side::Google);
     assert_eq!((plan.actions.len(), plan.waits.len()), (0, 1));
-    assert_eq!(left_on(Side::Google, waiting.pair(), &waiting.rules, waiting.facts()), Left::News);
+    assert_eq!(left_on(Side::Google, waiting.pair(), &waiting.rules, waiting.facts()), Remaining::Changes);
 
     // It has settled without effect: written again.
     waiting.now = at(101);
@@ -810,7 +810,7 @@ proptest! {
         for source in order {
             let plan = world.plan(source);
             prop_assert!(plan.is_empty(), "{source}: {plan:?}");
-            prop_assert!(left_on(source, world.pair(), &world.rules, world.facts()) != Left::News);
+            prop_assert!(left_on(source, world.pair(), &world.rules, world.facts()) != Remaining::Changes);
         }
         let google_closed = world.google.case.closed;
         prop_assert!(

@@ -13,9 +13,9 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::rate::Bucket;
 use super::{DeadLetter, QueueDepth};
+use crate::queue::TaskKind;
 use crate::queue::queue_yaml::{QueueConfig, QueueSettings};
 use crate::queue::{Enqueued, QueuedTask};
-use crate::tasks::TaskKind;
 
 /// How long a name stays blocked after its task is gone: 9 days where the queue came from `queue.yaml` (Cloud Tasks v2
 /// discovery document, `Task.name`).

@@ -132,8 +132,8 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::TaskKind;
     use crate::queue::retry::RetryPolicy;
-    use crate::tasks::TaskKind;
 
     fn queue(rate_per_second: f64, bucket_size: u32) -> QueueSettings {
         QueueSettings {

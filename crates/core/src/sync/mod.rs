@@ -3,15 +3,15 @@
 //! No I/O and no clock: the same input gives the same plan. [`plan`](fn@plan) compares a linked pair, [`counterpart_of`] says what
 //! the counterpart of a single case looks like. Carrying the plan out is the tasks' business.
 
+mod action;
 mod lookalikes;
 mod merge;
 mod plan;
 mod snapshot;
 pub mod texts;
 
+pub use action::{Action, Blocked, CommentToWrite};
 pub use lookalikes::{Lookalike, Strangers, lookalikes};
 pub use merge::{Priorities, PriorityMerge, merge_priority};
-pub use plan::{
-    Action, CommentToWrite, Counterpart, Left, Pair, Plan, Rules, Switches, counterpart_of, left_on, plan,
-};
+pub use plan::{Counterpart, Pair, Plan, Remaining, Rules, Switches, counterpart_of, left_on, plan};
 pub use snapshot::{Clocks, Snapshot, horizons};

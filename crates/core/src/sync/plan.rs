@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::action::{Action, CommentToWrite};
 use super::lookalikes::{Strangers, looks_like};
 use super::merge::{Priorities, merge_priority};
 use super::snapshot::{Clocks, Snapshot};
@@ -10,8 +11,8 @@ use crate::cases::{
     Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Needs, NewCase, Visibility, markers,
 };
 use crate::entities::{
-    CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, PendingStatus, Priority,
-    Refusable, Side, Sides, Source,
+    CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, PendingStatus, Refusable, Side,
+    Sides, Source,
 };
 
 /// Which of the five things are kept in step.
@@ -100,98 +101,6 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// A comment that the connector is to add.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommentToWrite {
-    /// Where.
-    pub side: Side,
-    /// What it stands for.
-    pub source: Source,
-    /// When that was created, by its own side's clock.
-    pub source_at: Option<DateTime<Utc>>,
-    /// All of it. The first line is the marker by which it is recognised (`R13`).
-    pub body: String,
-    /// Who may read it.
-    pub visibility: Visibility,
-    /// A copy of a comment: how many parts the whole comment is split into.
-    pub parts: Option<u32>,
-}
-
-impl CommentToWrite {
-    /// Something that the connector says itself.
-    #[must_use]
-    pub fn notice(side: Side, notice: Notice, body: String, rules: &Rules) -> Self {
-        let visibility = rules.visibility_on(side);
-        Self { side, source: Source::Notice(notice), source_at: None, body, visibility, parts: None }
-    }
-
-    /// Says on `side`, where a case was reopened, that its counterpart stays closed (`R19`).
-    #[must_use]
-    pub fn cannot_reopen(side: Side, counterpart: &str, rules: &Rules) -> Self {
-        Self::notice(side, Notice::CannotReopen, texts::cannot_reopen(side, counterpart), rules)
-    }
-}
-
-/// One thing to be done. Those that change a case come in the order in which they are to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// The flag is back (`R20`).
-    Resume,
-    /// A write whose answer was lost did happen: record it (`R13`).
-    Adopt(Entry),
-    /// An older notice was found again: record it. A write in the same words without an answer is another (`R13`).
-    Recognise(Entry),
-    /// A write whose answer was lost did not happen, and what it stood for is not to be written any more.
-    Forget(Pending),
-    /// Write the Google case's name onto the company case (`R10`).
-    LinkBack {
-        /// The company case.
-        company_case_id: String,
-        /// The Google case.
-        google_case_name: String,
-    },
-    /// Add a comment.
-    Comment(CommentToWrite),
-    /// Copy an attachment, or say why that cannot be done (`R17`).
-    Attach {
-        /// The side that gets it.
-        to: Side,
-        /// What is copied.
-        attachment: Attachment,
-        /// As what it arrives, where attachments hang on comments.
-        visibility: Visibility,
-    },
-    /// Set the priority of one side.
-    SetPriority {
-        /// That side.
-        side: Side,
-        /// The level.
-        priority: Priority,
-    },
-    /// Both sides were read with this priority: it is the base of the next merge (`R18`, `R30`).
-    AgreeOnPriority(Priority),
-    /// Close the case of one side.
-    Close {
-        /// That side.
-        side: Side,
-    },
-    /// Open the case of one side again (`R19`).
-    Reopen {
-        /// That side.
-        side: Side,
-    },
-    /// The pair is closed, as of this time.
-    Resolve(DateTime<Utc>),
-    /// The pair is open again.
-    Unresolve,
-    /// Nothing is left of a closing or reopening whose answer was lost: both cases agree, and it has settled (`R13`).
-    ForgetStatus,
-    /// The case on this side was told that the other cannot follow its reopening (`R19`); `None`: that is settled.
-    RefusedReopening(Option<Side>),
-    /// The company case is open again: the next closing is told again (`R32`).
-    ForgetLeftOpen,
-}
-
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
@@ -206,61 +115,32 @@ pub struct Plan {
     pub held: bool,
 }
 
-impl Action {
-    /// The side whose case it writes to; `None` if it only changes what is remembered.
-    #[must_use]
-    pub const fn writes_to(&self) -> Option<Side> {
-        match self {
-            Self::LinkBack { .. } => Some(Side::Company),
-            Self::Comment(comment) => Some(comment.side),
-            Self::Attach { to: side, .. }
-            | Self::SetPriority { side, .. }
-            | Self::Close { side }
-            | Self::Reopen { side } => Some(*side),
-            Self::Resume
-            | Self::Adopt(_)
-            | Self::Recognise(_)
-            | Self::Forget(_)
-            | Self::AgreeOnPriority(_)
-            | Self::Resolve(_)
-            | Self::Unresolve
-            | Self::ForgetStatus
-            | Self::RefusedReopening(_)
-            | Self::ForgetLeftOpen => None,
-        }
-    }
-
-    /// What is remembered as refused if its system refuses it for good (`R33`).
-    #[must_use]
-    pub fn refusable(&self) -> Option<Refusable> {
-        match self {
-            Self::LinkBack { .. } => Some(Refusable::LinkBack),
-            Self::Comment(comment) => Some(Refusable::Item(comment.source.clone())),
-            Self::Attach { attachment, .. } => {
-                Some(Refusable::Item(Source::Attachment { id: attachment.id.clone() }))
-            }
-            Self::SetPriority { .. } => Some(Refusable::Priority),
-            Self::Close { .. } => Some(Refusable::Close),
-            Self::Reopen { .. } => Some(Refusable::Reopen),
-            Self::Resume
-            | Self::Adopt(_)
-            | Self::Recognise(_)
-            | Self::Forget(_)
-            | Self::AgreeOnPriority(_)
-            | Self::Resolve(_)
-            | Self::Unresolve
-            | Self::ForgetStatus
-            | Self::RefusedReopening(_)
-            | Self::ForgetLeftOpen => None,
-        }
-    }
-}
-
 impl Plan {
     /// Whether nothing is to be done, now or later.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty() && self.waits.is_empty()
+    }
+
+    /// True if the plan carries a person's change, as opposed to the connector's own bookkeeping.
+    #[must_use]
+    pub fn carries_changes(&self) -> bool {
+        self.actions.iter().any(Action::carries_change)
+    }
+
+    /// True if the plan closes or reopens a case, or records the status that both have.
+    #[must_use]
+    pub fn changes_status(&self) -> bool {
+        self.actions.iter().any(Action::changes_status)
+    }
+
+    /// Describes the plan in a dry run, a line for each step: IDs, never content.
+    #[must_use]
+    pub fn describe(&self) -> Vec<String> {
+        let actions = self.actions.iter().map(Action::describe);
+        let waits = self.waits.iter().map(|wait| format!("wait: {wait}"));
+        let warnings = self.warnings.iter().map(|(_, warning)| format!("warning: {warning}"));
+        actions.chain(waits).chain(warnings).collect()
     }
 }
 
@@ -280,20 +160,20 @@ pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilit
     planner.plan
 }
 
-/// What a sync of a side leaves uncarried.
+/// Content that a sync of a side leaves uncarried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
+pub enum Remaining {
     /// Nothing.
     Nothing,
     /// Only what the other side's case, which is closed, does not take.
     Held,
-    /// What its own sync has to carry.
-    News,
+    /// Changes that the side's own sync has to carry.
+    Changes,
 }
 
 /// What `side` holds that a sync of `side` would carry. Used to stamp a side that was read on the way (`R8`).
 #[must_use]
-pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilities>) -> Left {
+pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilities>) -> Remaining {
     let mut planner = Planner::new(pair, rules, facts);
     planner.adopt();
     planner.plan = Plan::default();
@@ -310,9 +190,9 @@ pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabili
         planner.plan.held = true;
     }
     match planner.plan {
-        plan if !plan.is_empty() => Left::News,
-        plan if plan.held => Left::Held,
-        _ => Left::Nothing,
+        plan if !plan.is_empty() => Remaining::Changes,
+        plan if plan.held => Remaining::Held,
+        _ => Remaining::Nothing,
     }
 }
 

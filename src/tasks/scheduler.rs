@@ -1,5 +1,5 @@
-//! Which syncs are queued, in which order, and when each has its turn: so that a fresh urgent case is carried among the
-//! first, however much waits, and none waits for ever (`R21`). Pure.
+//! Scheduler of the syncs: priority with aging, the most urgent first, at a pace that the upstreams' rate limits allow (`R21`). A fresh
+//! urgent case is among the first however much waits, and none starves.
 //!
 //! What waits is in the store (`R7`); a queue holds only what the upstreams' rate limits let it carry in the next minutes.
 //! A queue delivers by time, not by urgency, Cloud Tasks as well as the embedded one: so urgency becomes a time here.
@@ -8,7 +8,13 @@ use std::collections::BinaryHeap;
 
 use chrono::{DateTime, Duration, Utc};
 
-use crate::entities::{CaseMapping, Priority, Side, Waiting};
+use super::Deps;
+use crate::entities::{CaseMapping, Global, Priority, Side, Waiting};
+use crate::queue::{Enqueued, QueueError, QueuedTask, SyncCompanyCase, SyncGoogleCase, TaskKind, TaskName};
+use crate::store::{MappingFilter, StoreError};
+
+/// Number of mappings that are read at a time.
+const PAGE: usize = 200;
 
 /// A level of priority is worth so much waiting: a P4 that has waited for four hours longer comes before a P0. So no case
 /// starves.
@@ -31,7 +37,7 @@ pub(super) struct Pace(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Urgency {
     /// Something waits to be carried.
-    News(DateTime<Utc>),
+    Changes(DateTime<Utc>),
     /// Nothing is known to wait: a recently updated case is checked all the same, for what arrives out of order.
     Check,
 }
@@ -41,7 +47,7 @@ impl Urgency {
     pub(super) fn of(waiting: &Waiting, mapping: &CaseMapping) -> Self {
         let level = mapping.priority.unwrap_or(Priority::P4).level();
         let failed = if mapping.last_error.is_some() { FAILED } else { Duration::zero() };
-        Self::News(waiting.since + LEVEL * i32::from(level) + failed)
+        Self::Changes(waiting.since + LEVEL * i32::from(level) + failed)
     }
 }
 
@@ -156,6 +162,145 @@ impl Pace {
     pub(super) fn room(self, is_down: bool) -> usize {
         if is_down { PROBES } else { self.ahead() }
     }
+}
+
+/// Queues syncs, the first of them at once and the others at the pace that the upstreams allow. How many are new.
+pub(super) async fn queue_in_turn(
+    deps: &Deps,
+    pace: Pace,
+    candidates: Vec<Candidate>,
+    failures: &mut Vec<String>,
+) -> usize {
+    let (now, mut queued) = (deps.clock.now(), 0);
+    for (rank, candidate) in candidates.into_iter().enumerate() {
+        let Candidate { side, case, reason, .. } = candidate;
+        match queue_case(deps, side, &case, &reason, pace.turn(rank, now)).await {
+            Ok(Enqueued::New) => queued += 1,
+            Ok(Enqueued::AlreadyExists) => {}
+            Err(error) => failures.push(format!("case {case}: {error}")),
+        }
+    }
+    queued
+}
+
+/// All that waits in the store.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    /// How many mappings wait.
+    pub(super) waiting: i64,
+    /// For how long the oldest has.
+    pub(super) oldest: Duration,
+    /// How many syncs were queued.
+    pub(super) queued: usize,
+    pub(super) failures: Vec<String>,
+}
+
+/// Queues the most urgent of all that waits: what the polls had no room for, and what was detected long ago and whose task
+/// was lost. At most one an hour for the same news.
+pub(super) async fn queue_backlog(
+    deps: &Deps,
+    global: &Global,
+    now: DateTime<Utc>,
+) -> Result<Backlog, StoreError> {
+    let pace = Pace::of_backlog(deps.settings.syncs_per_minute);
+    let mut backlog = Backlog::default();
+    let mut chosen = Side::BOTH
+        .map(|side| (side, MostUrgent::new(pace.room(is_down(global.last_polled_at(side.other()), now)))));
+    let mut after = None;
+    loop {
+        let found = deps.store.list(MappingFilter::NeedsWatching, after, PAGE).await?;
+        for mapping in found.mappings.iter().filter(|mapping| !mapping.rests() && mapping.gone.is_none()) {
+            for (side, chosen) in &mut chosen {
+                if let (Some(waiting), Some(case)) = (&mapping.waiting[*side], mapping.case_id(*side)) {
+                    let urgency = Urgency::of(waiting, mapping);
+                    let reason = reason_for_changes(waiting, now);
+                    chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
+                }
+                // What the other case did not take is tried once a day (R33). One sync for each time that it was tried.
+                let state = &mapping.state;
+                if let (Some(read_only), Some(case)) =
+                    (&state.read_only[side.other()], mapping.case_id(*side))
+                    && !state.is_left_alone(side.other(), now)
+                {
+                    let reason = format!("takes nothing as of {}", read_only.tried_at.timestamp_micros());
+                    let urgency = Urgency::Check;
+                    chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
+                }
+            }
+            let waiting = Side::BOTH.into_iter().filter_map(|side| mapping.waiting[side]);
+            if let Some(since) = waiting.map(|waiting| waiting.since).min() {
+                backlog.waiting += 1;
+                backlog.oldest = backlog.oldest.max(now - since);
+            }
+        }
+        after = found.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut candidates: Vec<Candidate> =
+        chosen.into_iter().flat_map(|(_, chosen)| chosen.into_sorted()).collect();
+    candidates.sort();
+    candidates.truncate(pace.ahead());
+    backlog.queued = queue_in_turn(deps, pace, candidates, &mut backlog.failures).await;
+    Ok(backlog)
+}
+
+pub(super) fn reason_for_changes(waiting: &Waiting, now: DateTime<Utc>) -> String {
+    let since = waiting.since.timestamp_micros();
+    let updated = waiting.case_updated_at.map_or(since, |at| at.timestamp_micros());
+    format!("news {updated} since {since} hour {}", now.timestamp().div_euclid(3600))
+}
+
+/// Queues the sync of a mapping's case on that side, if it is known there.
+pub(super) async fn queue_sync(
+    deps: &Deps,
+    side: Side,
+    mapping: &CaseMapping,
+    reason: &str,
+) -> Result<Option<Enqueued>, QueueError> {
+    match mapping.case_id(side) {
+        Some(case) => queue_case(deps, side, case, reason, None).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn queue_case(
+    deps: &Deps,
+    side: Side,
+    case: &str,
+    reason: &str,
+    not_before: Option<DateTime<Utc>>,
+) -> Result<Enqueued, QueueError> {
+    let (kind, body) = match side {
+        Side::Google => {
+            (TaskKind::SyncGoogleCase, serde_json::to_value(SyncGoogleCase { case_name: case.to_owned() }))
+        }
+        Side::Company => {
+            (TaskKind::SyncCompanyCase, serde_json::to_value(SyncCompanyCase { case_id: case.to_owned() }))
+        }
+    };
+    let body = body.map_err(|error| QueueError { task: kind, reason: error.to_string() })?;
+    let name = Some(TaskName::new(kind, deps.home(), case, reason));
+    deps.queue.enqueue(QueuedTask { kind, body, name, not_before }).await
+}
+
+/// Queues the sync of everything that waits on a mapping.
+pub(super) async fn queue_waiting(
+    deps: &Deps,
+    mapping: &CaseMapping,
+    now: DateTime<Utc>,
+) -> Result<usize, QueueError> {
+    let mut queued = 0;
+    for side in Side::BOTH {
+        if let Some(waiting) = &mapping.waiting[side]
+            && queue_sync(deps, side, mapping, &reason_for_changes(waiting, now)).await?
+                == Some(Enqueued::New)
+        {
+            queued += 1;
+        }
+    }
+    Ok(queued)
 }
 
 #[cfg(test)]

@@ -1,0 +1,365 @@
+//! A single step of a plan, and all that is known of each kind of step: the side that it writes to, the steps that wait for it, its
+//! words in a dry run. Another kind of step is added here; `tasks` applies it.
+
+use chrono::{DateTime, Utc};
+
+use super::plan::Rules;
+use super::texts;
+use crate::cases::{Attachment, Visibility};
+use crate::entities::{Entry, ItemKind, Notice, Pending, Priority, Refusable, Side, Sides, Source};
+
+/// A comment that the connector is to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommentToWrite {
+    /// Where.
+    pub side: Side,
+    /// What it stands for.
+    pub source: Source,
+    /// When that was created, by its own side's clock.
+    pub source_at: Option<DateTime<Utc>>,
+    /// All of it. The first line is the marker by which it is recognised (`R13`).
+    pub body: String,
+    /// Who may read it.
+    pub visibility: Visibility,
+    /// A copy of a comment: how many parts the whole comment is split into.
+    pub parts: Option<u32>,
+}
+
+impl CommentToWrite {
+    /// Something that the connector says itself.
+    #[must_use]
+    pub fn notice(side: Side, notice: Notice, body: String, rules: &Rules) -> Self {
+        let visibility = rules.visibility_on(side);
+        Self { side, source: Source::Notice(notice), source_at: None, body, visibility, parts: None }
+    }
+
+    /// Says on `side`, where a case was reopened, that its counterpart stays closed (`R19`).
+    #[must_use]
+    pub fn cannot_reopen(side: Side, counterpart: &str, rules: &Rules) -> Self {
+        Self::notice(side, Notice::CannotReopen, texts::cannot_reopen(side, counterpart), rules)
+    }
+}
+
+/// One thing to be done. Those that change a case come in the order in which they are to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The flag is back (`R20`).
+    Resume,
+    /// A write whose answer was lost did happen: record it (`R13`).
+    Adopt(Entry),
+    /// An older notice was found again: record it. A write in the same words without an answer is another (`R13`).
+    Recognise(Entry),
+    /// A write whose answer was lost did not happen, and what it stood for is not to be written any more.
+    Forget(Pending),
+    /// Write the Google case's name onto the company case (`R10`).
+    LinkBack {
+        /// The company case.
+        company_case_id: String,
+        /// The Google case.
+        google_case_name: String,
+    },
+    /// Add a comment.
+    Comment(CommentToWrite),
+    /// Copy an attachment, or say why that cannot be done (`R17`).
+    Attach {
+        /// The side that gets it.
+        to: Side,
+        /// What is copied.
+        attachment: Attachment,
+        /// As what it arrives, where attachments hang on comments.
+        visibility: Visibility,
+    },
+    /// Set the priority of one side.
+    SetPriority {
+        /// That side.
+        side: Side,
+        /// The level.
+        priority: Priority,
+    },
+    /// Both sides were read with this priority: it is the base of the next merge (`R18`, `R30`).
+    AgreeOnPriority(Priority),
+    /// Close the case of one side.
+    Close {
+        /// That side.
+        side: Side,
+    },
+    /// Open the case of one side again (`R19`).
+    Reopen {
+        /// That side.
+        side: Side,
+    },
+    /// The pair is closed, as of this time.
+    Resolve(DateTime<Utc>),
+    /// The pair is open again.
+    Unresolve,
+    /// Nothing is left of a closing or reopening whose answer was lost: both cases agree, and it has settled (`R13`).
+    ForgetStatus,
+    /// The case on this side was told that the other cannot follow its reopening (`R19`); `None`: that is settled.
+    RefusedReopening(Option<Side>),
+    /// The company case is open again: the next closing is told again (`R32`).
+    ForgetLeftOpen,
+}
+
+impl Action {
+    /// The side whose case it writes to; `None` if it only changes what is remembered.
+    #[must_use]
+    pub const fn writes_to(&self) -> Option<Side> {
+        match self {
+            Self::LinkBack { .. } => Some(Side::Company),
+            Self::Comment(comment) => Some(comment.side),
+            Self::Attach { to: side, .. }
+            | Self::SetPriority { side, .. }
+            | Self::Close { side }
+            | Self::Reopen { side } => Some(*side),
+            Self::Resume
+            | Self::Adopt(_)
+            | Self::Recognise(_)
+            | Self::Forget(_)
+            | Self::AgreeOnPriority(_)
+            | Self::Resolve(_)
+            | Self::Unresolve
+            | Self::ForgetStatus
+            | Self::RefusedReopening(_)
+            | Self::ForgetLeftOpen => None,
+        }
+    }
+
+    /// What is remembered as refused if its system refuses it for good (`R33`).
+    #[must_use]
+    pub fn refusable(&self) -> Option<Refusable> {
+        match self {
+            Self::LinkBack { .. } => Some(Refusable::LinkBack),
+            Self::Comment(comment) => Some(Refusable::Item(comment.source.clone())),
+            Self::Attach { attachment, .. } => {
+                Some(Refusable::Item(Source::Attachment { id: attachment.id.clone() }))
+            }
+            Self::SetPriority { .. } => Some(Refusable::Priority),
+            Self::Close { .. } => Some(Refusable::Close),
+            Self::Reopen { .. } => Some(Refusable::Reopen),
+            Self::Resume
+            | Self::Adopt(_)
+            | Self::Recognise(_)
+            | Self::Forget(_)
+            | Self::AgreeOnPriority(_)
+            | Self::Resolve(_)
+            | Self::Unresolve
+            | Self::ForgetStatus
+            | Self::RefusedReopening(_)
+            | Self::ForgetLeftOpen => None,
+        }
+    }
+
+    /// True if the action copies text or a file that a person wrote.
+    #[must_use]
+    pub const fn is_content(&self) -> bool {
+        match self {
+            Self::Comment(comment) => !matches!(comment.source, Source::Notice(_)),
+            Self::Attach { .. } => true,
+            Self::Resume
+            | Self::Adopt(_)
+            | Self::Recognise(_)
+            | Self::Forget(_)
+            | Self::LinkBack { .. }
+            | Self::SetPriority { .. }
+            | Self::AgreeOnPriority(_)
+            | Self::Close { .. }
+            | Self::Reopen { .. }
+            | Self::Resolve(_)
+            | Self::Unresolve
+            | Self::ForgetStatus
+            | Self::ForgetLeftOpen
+            | Self::RefusedReopening(_) => false,
+        }
+    }
+
+    /// True if the action carries a person's change to the other side; false for notices and bookkeeping.
+    #[must_use]
+    pub const fn carries_change(&self) -> bool {
+        self.is_content()
+            || matches!(self, Self::SetPriority { .. } | Self::Close { .. } | Self::Reopen { .. })
+    }
+
+    /// True if the action closes or reopens a case, or records the status that both have.
+    #[must_use]
+    pub const fn changes_status(&self) -> bool {
+        matches!(self, Self::Close { .. } | Self::Reopen { .. } | Self::Resolve(_) | Self::Unresolve)
+    }
+
+    /// True if a final refusal is explained on the case that refused; false if it is explained on its counterpart (`R33`).
+    #[must_use]
+    pub const fn is_explained_where_refused(&self) -> bool {
+        match self {
+            Self::Comment(comment) => !matches!(comment.source, Source::Description { .. }),
+            Self::Close { .. } | Self::Reopen { .. } => false,
+            Self::Attach { .. }
+            | Self::Resume
+            | Self::Adopt(_)
+            | Self::Recognise(_)
+            | Self::Forget(_)
+            | Self::LinkBack { .. }
+            | Self::SetPriority { .. }
+            | Self::AgreeOnPriority(_)
+            | Self::Resolve(_)
+            | Self::Unresolve
+            | Self::ForgetStatus
+            | Self::ForgetLeftOpen
+            | Self::RefusedReopening(_) => true,
+        }
+    }
+
+    /// True if the action must be skipped, because one that failed before it has to come first.
+    #[must_use]
+    pub fn is_blocked(&self, blocked: &Blocked) -> bool {
+        match self {
+            Self::Comment(comment) => match comment.source {
+                Source::Notice(Notice::CannotReopen) => blocked.status,
+                Source::Comment { .. } | Source::Description { .. } => {
+                    blocked.comments[comment.side]
+                        || blocked.content[comment.side]
+                        || first_part(&comment.source)
+                            .is_some_and(|first| blocked.texts.contains(&(comment.side, first)))
+                }
+                Source::Attachment { .. } | Source::Notice(_) => false,
+            },
+            Self::Attach { to, .. } => blocked.content[*to],
+            Self::AgreeOnPriority(_) => blocked.priority,
+            Self::Close { .. }
+            | Self::Reopen { .. }
+            | Self::Resolve(_)
+            | Self::Unresolve
+            | Self::RefusedReopening(_) => blocked.status,
+            Self::Resume
+            | Self::Adopt(_)
+            | Self::Recognise(_)
+            | Self::Forget(_)
+            | Self::ForgetStatus
+            | Self::ForgetLeftOpen
+            | Self::LinkBack { .. }
+            | Self::SetPriority { .. } => false,
+        }
+    }
+
+    /// Adds to `blocked` all that must be skipped since this action failed. A final refusal blocks little: nothing would ever follow. A write
+    /// that may still arrive blocks more: comments keep their order, and a case is not closed before its content has arrived.
+    pub fn block(&self, blocked: &mut Blocked, is_final: bool) {
+        match self {
+            Self::Comment(comment) => {
+                blocked.texts.extend(first_part(&comment.source).map(|first| (comment.side, first)));
+                if !is_final {
+                    blocked.comments[comment.side] = true;
+                    blocked.status = true;
+                }
+                if comment.source == Source::Notice(Notice::CannotReopen) {
+                    blocked.status = true;
+                }
+            }
+            Self::Attach { .. } => blocked.status |= !is_final,
+            Self::SetPriority { .. } => blocked.priority = true,
+            Self::Reopen { side } => {
+                blocked.status = true;
+                blocked.content[*side] = true;
+            }
+            Self::Close { .. } => blocked.status = true,
+            Self::Resume
+            | Self::Adopt(_)
+            | Self::Recognise(_)
+            | Self::Forget(_)
+            | Self::LinkBack { .. }
+            | Self::AgreeOnPriority(_)
+            | Self::Resolve(_)
+            | Self::Unresolve
+            | Self::ForgetStatus
+            | Self::ForgetLeftOpen
+            | Self::RefusedReopening(_) => {}
+        }
+    }
+
+    /// Describes the action in a dry run: IDs, never content.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Resume => "resume: the company case is flagged again".to_owned(),
+            Self::Adopt(entry) | Self::Recognise(entry) => {
+                format!("adopt {} {} on the {} case", kind_name(entry.kind), entry.id, entry.side)
+            }
+            Self::Forget(pending) => {
+                format!("forget a write to the {} case that did not happen", pending.side)
+            }
+            Self::LinkBack { company_case_id, google_case_name } => {
+                format!("write {google_case_name} onto company case {company_case_id}")
+            }
+            Self::Comment(comment) => match &comment.source {
+                Source::Comment { id, part } => {
+                    format!("copy comment {id} (part {part}) to the {} case", comment.side)
+                }
+                Source::Description { part } => {
+                    format!("add part {part} of the description to the {} case", comment.side)
+                }
+                Source::Attachment { id } => {
+                    format!("explain attachment {id} on the {} case", comment.side)
+                }
+                Source::Notice(notice) => format!("add the notice {notice:?} to the {} case", comment.side),
+            },
+            Self::Attach { to, attachment, .. } => {
+                format!("copy attachment {} to the {to} case", attachment.id)
+            }
+            Self::SetPriority { side, priority } => {
+                format!("set the {side} case's priority to {priority}")
+            }
+            Self::AgreeOnPriority(priority) => format!("note that both sides have {priority}"),
+            Self::Close { side } => format!("close the {side} case"),
+            Self::Reopen { side } => format!("reopen the {side} case"),
+            Self::Resolve(at) => format!("note that the pair is resolved as of {at}"),
+            Self::Unresolve => "note that the pair is open again".to_owned(),
+            Self::ForgetStatus => "forget a change of status that got no answer".to_owned(),
+            Self::RefusedReopening(Some(side)) => {
+                format!("note that the {} case cannot be reopened as the {side} case was", side.other())
+            }
+            Self::RefusedReopening(None) => "note that both cases are closed again".to_owned(),
+            Self::ForgetLeftOpen => "note that the company case is open again".to_owned(),
+        }
+    }
+}
+
+const fn kind_name(kind: ItemKind) -> &'static str {
+    match kind {
+        ItemKind::Comment => "comment",
+        ItemKind::Attachment => "attachment",
+    }
+}
+
+/// Actions to skip because an earlier one failed.
+#[derive(Debug, Default)]
+pub struct Blocked {
+    /// Copies of comments, by the side that gets them.
+    comments: Sides<bool>,
+    /// Comments and files, by the side that gets them.
+    content: Sides<bool>,
+    /// Texts with a part that did not arrive: the parts after it make no sense without it.
+    texts: Vec<(Side, Source)>,
+    priority: bool,
+    status: bool,
+}
+
+impl Blocked {
+    /// Blocks nothing, except closing and reopening if a write is still under way.
+    #[must_use]
+    pub fn new(is_waiting: bool) -> Self {
+        Self { status: is_waiting, ..Self::default() }
+    }
+
+    /// Notes that the case of `side` cannot be reopened.
+    pub fn stays_closed(&mut self, side: Side, takes_comments: bool) {
+        self.status = true;
+        self.content[side] = !takes_comments;
+    }
+}
+
+/// Part 1 of the text that `source` is a part of.
+fn first_part(source: &Source) -> Option<Source> {
+    match source {
+        Source::Comment { id, .. } => Some(Source::Comment { id: id.clone(), part: 1 }),
+        Source::Description { .. } => Some(Source::Description { part: 1 }),
+        Source::Attachment { .. } | Source::Notice(_) => None,
+    }
+}

@@ -1,0 +1,90 @@
+//! Kinds of tasks that are queued, and the bodies of their requests.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One of the six tasks of the documented design.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TaskKind {
+    /// Finds Google cases that changed, and queues their syncs.
+    PollGoogle,
+    /// Finds company cases that changed, and queues their syncs.
+    PollCompany,
+    /// Carries one Google case to the CRM.
+    SyncGoogleCase,
+    /// Carries one company case to Google.
+    SyncCompanyCase,
+    /// Says on both sides that a case no longer syncs, or syncs again.
+    DetectOutages,
+    /// Deletes the mappings of cases that were closed long ago.
+    Cleanup,
+}
+
+impl TaskKind {
+    /// All of them, in the order of the documented design.
+    pub const ALL: [Self; 6] = [
+        Self::PollGoogle,
+        Self::PollCompany,
+        Self::SyncGoogleCase,
+        Self::SyncCompanyCase,
+        Self::Cleanup,
+        Self::DetectOutages,
+    ];
+
+    /// Its name, which is also its queue's name and the last part of its path (`R1`).
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PollGoogle => "poll-google",
+            Self::PollCompany => "poll-company",
+            Self::SyncGoogleCase => "sync-google-case",
+            Self::SyncCompanyCase => "sync-company-case",
+            Self::DetectOutages => "detect-outages",
+            Self::Cleanup => "cleanup",
+        }
+    }
+
+    /// Where `POST` does the work: `/tasks/poll-google`.
+    #[must_use]
+    pub fn path(self) -> String {
+        format!("/tasks/{}", self.name())
+    }
+
+    /// Whether cron queues it; the other two are queued by the polls.
+    #[must_use]
+    pub const fn is_scheduled(self) -> bool {
+        match self {
+            Self::PollGoogle | Self::PollCompany | Self::DetectOutages | Self::Cleanup => true,
+            Self::SyncGoogleCase | Self::SyncCompanyCase => false,
+        }
+    }
+
+    /// The task of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl fmt::Display for TaskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The body of `POST /tasks/sync-google-case`. A hint: the task reads everything again (`R3`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncGoogleCase {
+    /// Full name of the Google case, `organizations/1/cases/2`.
+    pub case_name: String,
+}
+
+/// The body of `POST /tasks/sync-company-case`. A hint: the task reads everything again (`R3`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncCompanyCase {
+    /// The CRM's ID of the company case.
+    pub case_id: String,
+}
