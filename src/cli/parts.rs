@@ -246,8 +246,7 @@ async fn company_cases(config: &Config, secrets: &Secrets<'_>) -> anyhow::Result
         )
     };
     let (clock, metrics) = (Arc::clone(secrets.clock), Arc::clone(secrets.metrics));
-    let upstream =
-        Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?.recognising(crm.stranger());
+    let upstream = Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?;
     Ok(crm.connect(company.priorities.clone(), upstream, clock))
 }
 

@@ -8,35 +8,99 @@ pub mod request_tracker;
 pub mod servicenow;
 pub mod zendesk;
 
+use std::any::Any;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use serde::Deserialize as _;
+use serde::de::DeserializeOwned;
 
-use self::jira::{Jira, JiraSettings};
-use self::request_tracker::{RequestTracker, RequestTrackerSettings};
-use self::servicenow::{ServiceNow, ServiceNowSettings};
-use self::zendesk::{Zendesk, ZendeskSettings};
+use self::jira::JiraSettings;
+use self::request_tracker::RequestTrackerSettings;
+use self::servicenow::ServiceNowSettings;
+use self::zendesk::ZendeskSettings;
 use crate::cases::{CaseSystem, shorten};
 use crate::clock::SharedClock;
 use crate::entities::{Priority, PriorityReading};
-use crate::outbound::{Credentials, Stranger, Upstream};
+use crate::outbound::{Credentials, Dialect, Upstream};
 
-/// The CRM that the company has, with its kind's own section of the configuration: `company.kind` and `[company.{kind}]`.
+/// One kind of CRM as the service sees it: implemented by the kind's own section of the configuration, `[company.{kind}]`.
+pub trait CrmKind: Any + fmt::Debug + Send + Sync {
+    /// Name of the product, for texts.
+    fn name(&self) -> &'static str;
+
+    /// Mistakes in the section, each with its key.
+    fn problems(&self) -> Vec<String>;
+
+    /// Words of `[priorities]` that the kind cannot take, as far as that is known without asking the system (`R18`).
+    fn priority_problems(&self, _words: &PriorityWords) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Reference to the secret that the connector's user authenticates with. `None` without one, as for a sandbox.
+    fn secret_reference(&self) -> Option<&str>;
+
+    /// Credentials made from the secret of [`secret_reference`](Self::secret_reference). Errors if they cannot be sent in a header.
+    fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String>;
+
+    /// Hosts besides the CRM's own that attachments are downloaded from.
+    fn allowed_download_hosts(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Peculiarities of the system's answers.
+    fn dialect(&self) -> Dialect {
+        Dialect::default()
+    }
+
+    /// Client of the system. Makes no call yet.
+    fn connect(
+        &self,
+        priorities: PriorityWords,
+        upstream: Upstream,
+        clock: SharedClock,
+    ) -> Arc<dyn CaseSystem>;
+}
+
+type Parse = fn(toml::Table) -> Result<Arc<dyn CrmKind>, toml::de::Error>;
+
+/// All kinds: a new one is its folder and a line here.
+const TABLE: [(&str, Parse); 4] = [
+    ("jira", section::<JiraSettings>),
+    ("zendesk", section::<ZendeskSettings>),
+    ("servicenow", section::<ServiceNowSettings>),
+    ("request-tracker", section::<RequestTrackerSettings>),
+];
+
+fn section<K: CrmKind + DeserializeOwned + 'static>(
+    table: toml::Table,
+) -> Result<Arc<dyn CrmKind>, toml::de::Error> {
+    Ok(Arc::new(K::deserialize(table)?))
+}
+
+/// The CRM of the configuration: `company.kind` with the section of that kind.
 #[derive(Debug, Clone)]
-pub enum CrmSettings {
-    /// Jira, Cloud or Data Center.
-    Jira(JiraSettings),
-    /// Zendesk Support.
-    Zendesk(ZendeskSettings),
-    /// ServiceNow: incidents, customer service cases, or another table of that kind.
-    ServiceNow(ServiceNowSettings),
-    /// Request Tracker 5.
-    RequestTracker(RequestTrackerSettings),
+pub struct CrmSettings(Arc<dyn CrmKind>);
+
+impl Deref for CrmSettings {
+    type Target = dyn CrmKind;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref()
+    }
 }
 
 impl CrmSettings {
-    /// The kinds, as the configuration names them.
-    pub const KINDS: [&'static str; 4] = ["jira", "zendesk", "servicenow", "request-tracker"];
+    /// Names of all kinds, as in `company.kind`.
+    pub const KINDS: [&'static str; TABLE.len()] = {
+        let mut names = [""; TABLE.len()];
+        let mut index = 0;
+        while index < TABLE.len() {
+            names[index] = TABLE[index].0;
+            index += 1;
+        }
+        names
+    };
 
     /// Reads the section of a kind. Errors name every key that is wrong, as far as it can be told.
     pub fn read(kind: &str, section: toml::Table) -> Result<Self, Vec<String>> {
@@ -52,116 +116,22 @@ impl CrmSettings {
             return Err(untold);
         }
         let settings = Self::parse(kind, section).map_err(|error| vec![error])?;
-        let problems = match &settings {
-            Self::Jira(settings) => settings.problems(),
-            Self::Zendesk(settings) => settings.problems(),
-            Self::ServiceNow(settings) => settings.problems(),
-            Self::RequestTracker(settings) => settings.problems(),
-        };
+        let problems = settings.problems();
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 
-    /// Whether the section of a kind may hold these keys with values of these types.
+    /// True if the section of a kind may hold these keys with values of these types.
     #[must_use]
     pub fn takes(kind: &str, section: toml::Table) -> bool {
         Self::parse(kind, section).is_ok()
     }
 
     fn parse(kind: &str, section: toml::Table) -> Result<Self, String> {
-        let parsed = match kind {
-            "jira" => JiraSettings::deserialize(section).map(Self::Jira),
-            "zendesk" => ZendeskSettings::deserialize(section).map(Self::Zendesk),
-            "servicenow" => ServiceNowSettings::deserialize(section).map(Self::ServiceNow),
-            "request-tracker" => RequestTrackerSettings::deserialize(section).map(Self::RequestTracker),
-            _ => return Err(format!("company.kind: expected {}", Self::KINDS.join(" or "))),
+        let Some((_, parse)) = TABLE.iter().find(|(name, _)| *name == kind) else {
+            return Err(format!("company.kind: expected {}", Self::KINDS.join(" or ")));
         };
         // The parser repeats what it did not expect, however long that is.
-        parsed.map_err(|error| format!("company.{kind}: {}", shorten(error.message())))
-    }
-
-    /// What is wrong with the `[priorities]` for this kind, where that can be told without asking it (`R18`).
-    #[must_use]
-    pub fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
-        match self {
-            Self::Jira(_) | Self::Zendesk(_) => Vec::new(),
-            Self::ServiceNow(settings) => settings.priority_problems(words),
-            Self::RequestTracker(_) => RequestTrackerSettings::priority_problems(words),
-        }
-    }
-
-    /// What people call the CRM.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Jira(_) => jira::NAME,
-            Self::Zendesk(_) => zendesk::NAME,
-            Self::ServiceNow(_) => servicenow::NAME,
-            Self::RequestTracker(_) => request_tracker::NAME,
-        }
-    }
-
-    /// The reference to the secret that the connector's user goes by; `None` if there is none, as for a sandbox.
-    #[must_use]
-    pub fn secret_reference(&self) -> Option<&str> {
-        match self {
-            Self::Jira(settings) => settings.secret_reference(),
-            Self::Zendesk(settings) => settings.secret_reference(),
-            Self::ServiceNow(settings) => settings.secret_reference(),
-            Self::RequestTracker(settings) => settings.secret_reference(),
-        }
-    }
-
-    /// The credentials, from the secret that [`secret_reference`](Self::secret_reference) names. Errors if they cannot stand
-    /// in a header.
-    pub fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
-        match self {
-            Self::Jira(settings) => settings.credentials(secret),
-            Self::Zendesk(settings) => settings.credentials(secret),
-            Self::ServiceNow(settings) => settings.credentials(secret),
-            Self::RequestTracker(settings) => settings.credentials(secret),
-        }
-    }
-
-    /// Where attachments may be downloaded from besides the CRM itself.
-    #[must_use]
-    pub fn allowed_download_hosts(&self) -> Vec<String> {
-        match self {
-            Self::Jira(settings) => settings.allowed_download_hosts(),
-            Self::Zendesk(settings) => settings.allowed_download_hosts(),
-            // Their files lie in their own databases.
-            Self::ServiceNow(_) | Self::RequestTracker(_) => Vec::new(),
-        }
-    }
-
-    /// Function that finds out from the headers of an answer that it is for somebody else than the connector's user (`R26`). `None`
-    /// for systems whose headers do not tell.
-    #[must_use]
-    pub fn stranger(&self) -> Option<Stranger> {
-        match self {
-            Self::Jira(_) => Some(jira::stranger),
-            Self::ServiceNow(_) => Some(servicenow::stranger),
-            Self::Zendesk(_) | Self::RequestTracker(_) => None,
-        }
-    }
-
-    /// The client.
-    #[must_use]
-    pub fn connect(
-        &self,
-        priorities: PriorityWords,
-        upstream: Upstream,
-        clock: SharedClock,
-    ) -> Arc<dyn CaseSystem> {
-        match self {
-            Self::Jira(settings) => Arc::new(Jira::new(settings.clone(), priorities, upstream, clock)),
-            Self::Zendesk(settings) => Arc::new(Zendesk::new(settings.clone(), priorities, upstream, clock)),
-            Self::ServiceNow(settings) => {
-                Arc::new(ServiceNow::new(settings.clone(), priorities, upstream, clock))
-            }
-            Self::RequestTracker(settings) => {
-                Arc::new(RequestTracker::new(settings.clone(), priorities, upstream))
-            }
-        }
+        parse(section).map(Self).map_err(|error| format!("company.{kind}: {}", shorten(error.message())))
     }
 }
 

@@ -16,8 +16,8 @@ pub use credentials::{
 pub use json::decode;
 pub use streaming::Announced;
 pub use upstream::{
-    Body, Broken, Call, Created, Listing, MAX_ANSWER, RetryPolicy, Stranger, Upstream, UpstreamSettings,
-    read_capped,
+    Body, Broken, Call, Created, Dialect, ErrorText, Listing, MAX_ANSWER, RetryPolicy, Stranger, Upstream,
+    UpstreamSettings, read_capped,
 };
 
 /// Installs the one TLS crypto provider of the program, unless it is there: a client cannot be built without.

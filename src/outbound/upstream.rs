@@ -18,6 +18,8 @@ use reqwest::header::{
 };
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::credentials::{BEFORE_1970, Credentials};
 use super::json;
@@ -84,6 +86,18 @@ pub struct UpstreamSettings {
 /// Looks at the headers of an answer. If they show that it is for somebody else than the connector's user, it returns why, and what
 /// to do (`R26`).
 pub type Stranger = fn(&HeaderMap) -> Option<String>;
+
+/// Finds the explanation in the JSON of a refusal, in the error format of one system.
+pub type ErrorText = fn(&serde_json::Value) -> Option<String>;
+
+/// Peculiarities of one system's answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Dialect {
+    /// Set where headers tell who the answer is for: one for somebody else than the connector's user is treated like a 401 (`R26`).
+    pub stranger: Option<Stranger>,
+    /// Set where refusals have an error format of their own. The common ones (`message`, `error.message`) are known.
+    pub error_text: Option<ErrorText>,
+}
 
 /// A request's body.
 #[derive(Default)]
@@ -230,7 +244,7 @@ pub struct Upstream {
     clock: SharedClock,
     metrics: Arc<Metrics>,
     skew: Skew,
-    stranger: Option<Stranger>,
+    dialect: Dialect,
 }
 
 impl Upstream {
@@ -250,13 +264,13 @@ impl Upstream {
         let burst = NonZeroU32::new(minute.get() / 6).unwrap_or(NonZeroU32::MIN);
         let limiter = RateLimiter::direct(Quota::per_minute(minute).allow_burst(burst));
         let skew = Skew::default();
-        Ok(Self { settings, http, limiter, credentials, clock, metrics, skew, stranger: None })
+        Ok(Self { settings, http, limiter, credentials, clock, metrics, skew, dialect: Dialect::default() })
     }
 
-    /// Makes it look at the headers of every answer: one that is for somebody else is treated like a 401 (`R26`).
+    /// Sets the peculiarities of the system's answers.
     #[must_use]
-    pub fn recognising(self, stranger: Option<Stranger>) -> Self {
-        Self { stranger, ..self }
+    pub fn speaking(self, dialect: Dialect) -> Self {
+        Self { dialect, ..self }
     }
 
     /// Where it is.
@@ -433,7 +447,14 @@ impl Upstream {
         let mut attempt = 1;
         loop {
             let again = call.again();
-            let failure = match once(call).await {
+            let span = tracing::info_span!(
+                "upstream",
+                upstream.system = self.settings.name,
+                upstream.call = call.label(),
+                upstream.attempt = attempt,
+                upstream.status = Empty,
+            );
+            let failure = match once(call).instrument(span).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -605,7 +626,7 @@ impl Upstream {
         {
             return Ok(());
         }
-        let Some(why) = self.stranger.and_then(|stranger| stranger(response.headers())) else {
+        let Some(why) = self.dialect.stranger.and_then(|stranger| stranger(response.headers())) else {
             return Ok(());
         };
         let kind = if effect == Effect::Write && status.is_success() {
@@ -664,6 +685,12 @@ impl Upstream {
             Some(Err(_)) | None => "none".to_owned(),
         };
         let labels = CallLabels { upstream: self.settings.name, method, status };
+        tracing::Span::current().record("upstream.status", labels.status.as_str());
+        tracing::debug!(
+            duration_ms = asked.elapsed().as_secs_f64() * 1e3,
+            "upstream call: {label}: {}",
+            labels.status
+        );
         self.metrics.upstream_calls.get_or_create(&labels).inc();
         let failure = match outcome {
             Some(Ok(response)) => {
@@ -872,7 +899,7 @@ impl Upstream {
             format!("redirected to {host}, which only downloads may be; check base_url")
         } else {
             match self.within(read_capped(response, MAX_REFUSAL)).await {
-                Ok(body) => self.presentable(&upstream_message(&body)).await,
+                Ok(body) => self.presentable(&upstream_message(&body, self.dialect.error_text)).await,
                 Err(broken) => broken.to_string(),
             }
         };
@@ -983,30 +1010,15 @@ pub async fn read_capped(response: Response, limit: usize) -> Result<Bytes, Brok
     Ok(body.freeze())
 }
 
-/// The upstream's own words, out of the shapes that Google, Jira, Zendesk and ServiceNow put them in.
-fn upstream_message(body: &[u8]) -> String {
+/// Returns the upstream's own words: from its own error format, else from a field that many APIs have.
+fn upstream_message(body: &[u8], error_text: Option<ErrorText>) -> String {
     let found = json::decode::<serde_json::Value>(body).ok().and_then(|value| {
-        let pointers = [
-            "/error/message",
-            "/errorMessages/0",
-            "/error/detail",
-            "/description",
-            "/message",
-            "/error",
-            "/title",
-        ];
-        if let Some(details) = zendesk_details(&value).or_else(|| servicenow_error(&value)) {
-            return Some(details);
+        let pointers = ["/error/message", "/error/detail", "/description", "/message", "/error", "/title"];
+        if let Some(text) = error_text.and_then(|error_text| error_text(&value)) {
+            return Some(text);
         }
         let texts = pointers.iter().filter_map(|pointer| value.pointer(pointer)?.as_str());
-        let fields = value.pointer("/errors").and_then(serde_json::Value::as_object).map(|errors| {
-            let named: Vec<String> = errors
-                .iter()
-                .map(|(field, text)| format!("{field}: {}", text.as_str().unwrap_or("refused")))
-                .collect();
-            named.join("; ")
-        });
-        texts.map(str::to_owned).chain(fields).find(|text| !text.is_empty())
+        texts.map(str::to_owned).find(|text| !text.is_empty())
     });
     found.unwrap_or_else(|| "no message that can be read".to_owned())
 }
@@ -1015,27 +1027,6 @@ fn upstream_message(body: &[u8]) -> String {
 fn is_nothing_or_object(body: &[u8]) -> bool {
     body.trim_ascii().is_empty()
         || serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(body).is_ok()
-}
-
-/// Zendesk says in `description` only that a record is not valid, and in `details` why:
-/// `{"status": [{"description": "Status: closed prevents ticket update"}]}`.
-fn zendesk_details(value: &serde_json::Value) -> Option<String> {
-    let details = value.get("details")?.as_object()?;
-    let texts: Vec<&str> = details
-        .values()
-        .filter_map(serde_json::Value::as_array)
-        .flatten()
-        .filter_map(|detail| detail.get("description")?.as_str())
-        .collect();
-    (!texts.is_empty()).then(|| texts.join("; "))
-}
-
-/// ServiceNow says in `message` that an operation failed, and in `detail` why:
-/// `{"error": {"message": "Operation Failed", "detail": "Data Policy Exception: …"}, "status": "failure"}`.
-fn servicenow_error(value: &serde_json::Value) -> Option<String> {
-    let part =
-        |name: &str| value.get("error")?.get(name)?.as_str().map(str::trim).filter(|text| !text.is_empty());
-    Some(format!("{}: {}", part("message")?, part("detail")?))
 }
 
 /// An error with its causes, without the URL, whose query could hold content.

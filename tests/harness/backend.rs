@@ -1,4 +1,4 @@
-//! What keeps the mappings and delivers the tasks of a [`super::World`]: embedded, or a cloud's.
+//! Store and queue of a [`super::World`]: embedded, or a cloud's.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,33 +16,33 @@ use chrono::{DateTime, Utc};
 
 use super::INTERNAL_TOKEN;
 
-/// A database and a queue, for one [`super::World`].
+/// Database and queue for one [`super::World`].
 #[async_trait]
 pub(crate) trait Backend: Send + Sync {
-    /// A store on the database: one for each instance that asks.
+    /// Opens a store on the database: one for each instance of the service.
     async fn store(&self, clock: &SharedClock) -> Arc<dyn Store>;
 
-    /// The queue, which calls the service there and proves itself as that platform's do: with [`INTERNAL_TOKEN`], or with
-    /// App Engine's headers. Asked for once.
+    /// Opens the queue, which calls the service at `service` and authenticates as on that platform: with [`INTERNAL_TOKEN`], or with
+    /// App Engine's headers. Called once.
     async fn queue(&self, service: SocketAddr, clock: &SharedClock) -> Arc<dyn Delivery>;
 
-    /// Where the service runs.
+    /// Platform that the service runs on.
     fn platform(&self) -> Platform {
         Platform::Local
     }
 }
 
-/// A queue whose tasks run when the test says so.
+/// Queue whose tasks run when the test says so.
 #[async_trait]
 pub(crate) trait Delivery: Send + Sync {
-    /// The queue, as the service fills it.
+    /// Returns the queue, for the service to fill.
     fn queue(&self) -> Arc<dyn TaskQueue>;
 
-    /// Delivers what is due and waits for the answers, until nothing is due any more. When the next task is due.
+    /// Delivers due tasks and waits for the answers, until no task is due any more. Returns the time at which the next task is due.
     async fn run_due(&self) -> Option<DateTime<Utc>>;
 }
 
-/// The embedded queue and, unless it is told otherwise, SQLite, in a folder of their own.
+/// Embedded queue and, unless another store is given, SQLite, in a folder of their own.
 pub(crate) struct Embedded {
     folder: tempfile::TempDir,
     store: Option<Arc<dyn Store>>,
@@ -53,7 +53,7 @@ impl Embedded {
         Self { folder: tempfile::tempdir().unwrap(), store: None }
     }
 
-    /// With this store in place of SQLite.
+    /// Uses this store in place of SQLite.
     pub(crate) fn with_store(store: Arc<dyn Store>) -> Self {
         Self { store: Some(store), ..Self::new() }
     }
@@ -93,8 +93,8 @@ impl Delivery for EmbeddedDelivery {
     }
 }
 
-/// SQLite, and a queue that hands out at once whatever it holds: for CRMs with a clock of their own, where nobody can wait for the
-/// pauses of `queue.yaml`, and a task of the same minute is not the same task.
+/// SQLite, and a queue that delivers every task at once, without deduplicating by name. It is for CRMs with a clock of their own, where a
+/// test cannot wait for the pauses in `queue.yaml`.
 pub(crate) struct AtOnce(tempfile::TempDir);
 
 impl AtOnce {
@@ -115,7 +115,7 @@ impl Backend for AtOnce {
     }
 }
 
-/// What waits to be delivered, each task once.
+/// Tasks to be delivered, each once.
 #[derive(Default)]
 struct Waiting(Mutex<VecDeque<QueuedTask>>);
 
@@ -147,7 +147,7 @@ impl Delivery for AtOnceDelivery {
         self.waiting.clone()
     }
 
-    /// Each task that waits, once: what fails waits for the next time.
+    /// Delivers each waiting task once; a failed one waits for the next call.
     async fn run_due(&self) -> Option<DateTime<Utc>> {
         let due: Vec<QueuedTask> = self.waiting.0.lock().unwrap().drain(..).collect();
         for task in due {

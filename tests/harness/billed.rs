@@ -1,6 +1,6 @@
-//! A store that counts what Firestore would bill for each operation, over any other store.
+//! Store that counts the operations that Firestore would bill, over any other store.
 //!
-//! Counting needs no emulator, so a test of any suite can hold a cost; `tests/gcloud` holds this counting to the one of
+//! Counting needs no emulator, so a test of any suite can check a cost; `tests/gcloud` compares these counts with those of
 //! `FirestoreStore` itself, operation by operation.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use casebridge::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, M
 use casebridge::store::{Created, MappingFilter, MappingPage, OperationCounts, Store, StoreError};
 use chrono::{DateTime, Utc};
 
-/// Counts the operations on the store behind it.
+/// Store that counts the operations on the store behind it.
 pub(crate) struct Billed {
     store: Arc<dyn Store>,
     reads: AtomicU64,
@@ -31,7 +31,7 @@ impl Billed {
         }
     }
 
-    /// What was counted since it was made.
+    /// Returns the counts since this store was made.
     pub(crate) fn counts(&self) -> OperationCounts {
         OperationCounts {
             reads: self.reads.load(Ordering::Relaxed),
@@ -47,7 +47,7 @@ impl Billed {
     }
 }
 
-/// How many documents make its cases unique: one for each case that is known.
+/// Returns the number of documents that make its cases unique: one for each case that is known.
 fn keys(mapping: &CaseMapping) -> usize {
     Side::BOTH.into_iter().filter(|side| mapping.has(*side)).count()
 }
@@ -74,7 +74,7 @@ impl Store for Billed {
         let created = self.store.create(mapping).await?;
         match created {
             Created::New(_) => self.bill(0, 1 + keys, 0),
-            // Whether it happened after all, who holds the cases, and the mapping that does.
+            // Reads that check if the write happened after all, which mapping holds the cases, and that mapping.
             Created::Existing(_) => self.bill(2 + keys, 0, 0),
         }
         Ok(created)
@@ -124,9 +124,9 @@ impl Store for Billed {
         let page = self.store.list(filter, after, limit).await?;
         let found = page.mappings.len();
         match filter {
-            // Their IDs by a query, then each of them.
+            // A query reads the IDs, and then each mapping is read.
             MappingFilter::ResolvedBefore(_) => self.bill(found.max(1) + found, 0, 0),
-            // One more than asked for tells whether there is another page. A query that finds nothing is a read.
+            // Reading one more than the limit tells if there is another page. A query that finds nothing costs one read.
             MappingFilter::All | MappingFilter::NeedsWatching | MappingFilter::Open => {
                 self.bill((found + usize::from(page.next.is_some())).max(1), 0, 0);
             }

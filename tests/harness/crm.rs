@@ -1,4 +1,4 @@
-//! A CRM as the table of scenarios has it: what it is like, as data, and how to open one.
+//! CRM in the table of scenarios: its properties as data, and the way to open one.
 
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
@@ -12,35 +12,35 @@ use chrono::Duration;
 use super::backend::Backend;
 use super::desk::Desk;
 
-/// A kind of CRM: opens a new, empty one as often as asked.
+/// Kind of CRM, which opens a new, empty one on each call.
 #[async_trait]
 pub(crate) trait Crm: Send + Sync {
-    /// What it is like. Takes no running CRM.
+    /// Returns the properties of the CRM. Needs no running CRM.
     async fn description(&self) -> Description;
 
-    /// A new one with nothing in it.
+    /// Opens a new, empty CRM.
     async fn open(&self, clock: &SharedClock, setup: &Setup) -> Company;
 
-    /// What keeps the mappings and delivers the tasks beside it; without it, what suits its clock.
+    /// Returns the store and queue to use with it; `None` for those that suit its clock.
     fn backend(&self) -> Option<Arc<dyn Backend>> {
         None
     }
 }
 
-/// A running CRM: the people who work with it, and the adapter in front of it.
+/// Running CRM: the people who work with it, and the adapter in front of it.
 pub(crate) struct Company {
     pub(crate) desk: Arc<dyn Desk>,
     pub(crate) system: Arc<dyn CaseSystem>,
 }
 
-/// How a CRM is to be set up.
+/// Setup of a CRM.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
-    /// How long one call to either system may take.
+    /// Timeout of a call to either system.
     pub(crate) timeout: StdDuration,
-    /// The largest file that it takes, in bytes; without it, its own limit.
+    /// Maximum size of a file, in bytes; `None` for the CRM's own limit.
     pub(crate) attachment_limit: Option<u64>,
-    /// Whether what is closed stays closed.
+    /// True if a closed case cannot be reopened.
     pub(crate) closing_is_final: bool,
 }
 
@@ -50,37 +50,37 @@ impl Default for Setup {
     }
 }
 
-/// All by which scenarios differ between CRMs: what the adapter says of itself, and what a test can do with this one.
+/// Differences between CRMs that scenarios depend on: the adapter's capabilities, and the abilities of a test on this CRM.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about a CRM")]
 pub(crate) struct Description {
-    /// What the column is called.
+    /// Title of the CRM's column.
     pub(crate) name: &'static str,
-    /// What the adapter says.
+    /// Capabilities that the adapter reports.
     pub(crate) capabilities: Capabilities,
-    /// For each level, the levels that the CRM does not tell from it: it has fewer words than levels.
+    /// True if the CRM cannot tell these two levels apart, since it has fewer words than levels.
     pub(crate) same_priority: fn(Priority, Priority) -> bool,
-    /// Whether a person can give a file this name.
+    /// True if a person can give a file this name.
     pub(crate) takes_file_name: fn(&str) -> bool,
-    /// How much longer than usual a burst may take, where the CRM allows only so many changes in a time.
+    /// Additional time that a burst may take, if the CRM limits the rate of changes.
     pub(crate) patience: Duration,
-    /// Whether time is the test's.
+    /// True if the test controls the CRM's clock.
     pub(crate) clock_in_hand: bool,
-    /// Whether its answers can be spoiled.
+    /// True if faults can be injected into its answers.
     pub(crate) faults: bool,
-    /// Whether it can be set up otherwise than usual: see [`Setup`].
+    /// True if it can be set up in unusual ways: see [`Setup`].
     pub(crate) setups: bool,
-    /// Whether a case can be hidden from the connector for a while.
+    /// True if a case can be hidden from the connector for a while.
     pub(crate) hiding: bool,
-    /// Whether a case that nobody opens again takes comments.
+    /// True if a case that cannot be reopened accepts comments.
     pub(crate) sealed_takes_comments: bool,
-    /// Whether people can delete a comment.
+    /// True if people can delete a comment.
     pub(crate) deleting_comments: bool,
-    /// Whether people can delete a file.
+    /// True if people can delete a file.
     pub(crate) deleting_files: bool,
 }
 
-/// What a scenario cannot do without.
+/// Ability that a scenario depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     ClockInHand,
@@ -93,7 +93,7 @@ pub(crate) enum Need {
 }
 
 impl Description {
-    /// Why that need is not met, if it is not.
+    /// Returns the reason why the CRM does not meet the need; `None` if it does.
     pub(crate) fn lacks(&self, need: Need) -> Option<&'static str> {
         let (met, reason) = match need {
             Need::ClockInHand => (self.clock_in_hand, "its time cannot be moved"),
@@ -107,7 +107,7 @@ impl Description {
         (!met).then_some(reason)
     }
 
-    /// The reasons why a scenario with these needs does not apply; none if it does.
+    /// Returns the reasons why a scenario with these needs does not apply; none if it does.
     pub(crate) fn lacks_any(&self, needs: &[Need]) -> Vec<&'static str> {
         needs.iter().filter_map(|need| self.lacks(*need)).collect()
     }

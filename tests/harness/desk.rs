@@ -1,27 +1,27 @@
-//! The people's side of a CRM: what they do there in their browsers, and what they see.
+//! People who work with a CRM: their actions in the browser, and their views.
 
 use async_trait::async_trait;
 use casebridge::cases::Visibility;
 use casebridge::entities::{Priority, PriorityReading};
 use casebridge::sandbox::faults::Faults;
 
-/// The people who work with a CRM. Cases, comments and files are named by the IDs by which the adapter knows them.
+/// People who work with a CRM. Cases, comments and files are named by the IDs that the adapter uses.
 #[async_trait]
 pub(crate) trait Desk: Send + Sync {
-    // ------------------------------------------------------------ what people do
+    // ------------------------------------------------------------ actions of people
 
-    /// Makes a case; its ID.
+    /// Opens a case; returns its ID.
     async fn opens(&self, case: NewCompanyCase) -> String;
 
-    /// Jane Roe writes a comment; its ID.
+    /// Writes a comment as Jane Roe; returns its ID.
     async fn says(&self, case: &str, text: &str, visibility: Visibility) -> String;
 
-    /// Whether comments of one second keep the order in which they were written. Where they do not, no two are written in one.
+    /// True if comments of the same second keep their order. If not, no two may be written in the same second.
     fn keeps_order_within_a_second(&self) -> bool {
         true
     }
 
-    /// Jane Roe attaches a file, with no words to it; its ID. `visibility` counts where files hang on comments.
+    /// Attaches a file as Jane Roe, without a text; returns its ID. `visibility` matters if files belong to comments.
     async fn attaches(
         &self,
         case: &str,
@@ -31,7 +31,7 @@ pub(crate) trait Desk: Send + Sync {
         visibility: Visibility,
     ) -> String;
 
-    /// Puts the flag on a case or takes it off.
+    /// Sets or clears the flag of a case.
     async fn flags(&self, case: &str, on: bool);
 
     /// Sets the priority.
@@ -43,51 +43,51 @@ pub(crate) trait Desk: Send + Sync {
     /// Closes a case in another of the CRM's ways: cancelled, rejected, or never to be opened again.
     async fn abandons(&self, case: &str);
 
-    /// Opens a closed case again.
+    /// Reopens a closed case.
     async fn reopens(&self, case: &str);
 
-    /// Sees to it that a closed case is never opened again, where [`super::crm::Setup::closing_is_final`].
+    /// Makes sure that a closed case cannot be reopened, for [`super::crm::Setup::closing_is_final`].
     async fn seals(&self, case: &str);
 
-    /// Writes the name of a Google case onto a case, or clears the field.
+    /// Sets or clears the Google case's name on a case.
     async fn sets_google_name(&self, case: &str, name: Option<&str>);
 
     /// Deletes a case.
     async fn deletes(&self, case: &str);
 
-    /// Hides a case from the connector, or shows it again. With [`super::crm::Need::Hiding`] only.
+    /// Hides a case from the connector, or shows it again. Needs [`super::crm::Need::Hiding`].
     async fn hides(&self, case: &str, hidden: bool);
 
-    /// Deletes a comment. With [`super::crm::Need::DeletingComments`] only.
+    /// Deletes a comment. Needs [`super::crm::Need::DeletingComments`].
     async fn deletes_comment(&self, case: &str, comment: &str);
 
-    /// Deletes a file. With [`super::crm::Need::DeletingFiles`] only.
+    /// Deletes a file. Needs [`super::crm::Need::DeletingFiles`].
     async fn deletes_file(&self, case: &str, file: &str);
 
-    // ------------------------------------------------------------ what people see
+    // ------------------------------------------------------------ views of people
 
-    /// A case; `None` if there is none of that ID.
+    /// Returns a case; `None` if there is none with that ID.
     async fn case(&self, id: &str) -> Option<CaseView>;
 
-    /// All cases, oldest first.
+    /// Returns all cases, oldest first.
     async fn cases(&self) -> Vec<CaseView>;
 
-    /// A file's content.
+    /// Returns a file's content.
     async fn content(&self, file: &str) -> Option<Vec<u8>>;
 
-    /// What of the connector's texts on the case the CRM would not show as it was written, other than addresses as links.
+    /// Returns the pieces of the connector's texts on the case that the CRM would not show as written, except addresses shown as links.
     async fn interpreted(&self, case: &str) -> Vec<String>;
 
     // ------------------------------------------------------------ trouble
 
-    /// The CRM's faults, if its answers can be spoiled.
+    /// Returns the CRM's faults; `None` if faults cannot be injected.
     fn faults(&self) -> Option<&Faults>;
 
-    /// The method and a part of the path of the calls that do this.
+    /// Returns the method and a part of the path of the requests that perform this call.
     fn calls(&self, call: Call) -> (&'static str, &'static str);
 }
 
-/// What the connector does in a CRM, for faults.
+/// Call of the connector to a CRM, as a target of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     Create,
@@ -95,23 +95,23 @@ pub(crate) enum Call {
     Attach,
     Close,
     Search,
-    /// The content of a file.
+    /// Download of a file's content.
     Download,
 }
 
-/// A case that a person makes.
+/// Input for a case that a person opens.
 #[derive(Debug, Clone)]
 pub(crate) struct NewCompanyCase {
     pub(crate) title: String,
     pub(crate) description: String,
     pub(crate) priority: Priority,
     pub(crate) flagged: bool,
-    /// The Google case's name: what somebody typed or cloned.
+    /// Google case's name that a person typed, or that came with a cloned case.
     pub(crate) google_name: Option<String>,
 }
 
 impl NewCompanyCase {
-    /// A case of priority P2, without the flag.
+    /// Returns a case of priority P2, without the flag.
     pub(crate) fn new(title: &str) -> Self {
         Self {
             title: title.to_owned(),
@@ -122,48 +122,48 @@ impl NewCompanyCase {
         }
     }
 
-    /// The same with the flag on.
+    /// Returns the same as [`NewCompanyCase::new`], with the flag on.
     pub(crate) fn flagged(title: &str) -> Self {
         Self { flagged: true, ..Self::new(title) }
     }
 }
 
-/// A case as a person sees it.
+/// Case as a person sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CaseView {
     pub(crate) id: String,
     pub(crate) title: String,
     pub(crate) description: String,
     pub(crate) priority: PriorityReading,
-    /// The CRM's own word for the state.
+    /// State, in the CRM's own word.
     pub(crate) state: String,
     pub(crate) closed: bool,
     pub(crate) flagged: bool,
     pub(crate) google_name: Option<String>,
-    /// Oldest first; without the description, and without those that only bring a file.
+    /// Comments, oldest first, without the description and without comments that only carry a file.
     pub(crate) comments: Vec<CommentView>,
-    /// Oldest first.
+    /// Files, oldest first.
     pub(crate) files: Vec<FileView>,
 }
 
 impl CaseView {
-    /// The comments' texts, oldest first.
+    /// Returns the comments' texts, oldest first.
     pub(crate) fn texts(&self) -> Vec<String> {
         self.comments.iter().map(|comment| comment.text.clone()).collect()
     }
 
-    /// The file of that name.
+    /// Returns the file with that name.
     pub(crate) fn file(&self, name: &str) -> &FileView {
         let found = self.files.iter().find(|file| file.name == name);
         found.unwrap_or_else(|| panic!("there is no file {name}: {self:#?}"))
     }
 
-    /// The files that the connector brought.
+    /// Returns the files that the connector copied.
     pub(crate) fn copied_files(&self) -> Vec<&FileView> {
         self.files.iter().filter(|file| file.by_connector).collect()
     }
 
-    /// Whether the priority can be this one.
+    /// Reports if this level is among the levels that the priority may stand for.
     pub(crate) fn has_priority(&self, priority: Priority) -> bool {
         match &self.priority {
             PriorityReading::Known(set) => set.contains(priority),
@@ -172,7 +172,7 @@ impl CaseView {
     }
 }
 
-/// A comment as a person reads it.
+/// Comment as a person reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommentView {
     pub(crate) id: String,
@@ -181,12 +181,12 @@ pub(crate) struct CommentView {
     pub(crate) by_connector: bool,
 }
 
-/// A file as a person sees it.
+/// File as a person sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileView {
     pub(crate) id: String,
     pub(crate) name: String,
-    /// That of the comment that it hangs on, if it does.
+    /// Visibility; for a file on a comment, that of the comment.
     pub(crate) visibility: Visibility,
     pub(crate) by_connector: bool,
 }

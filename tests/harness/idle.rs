@@ -1,4 +1,4 @@
-//! Mappings on which nothing happens.
+//! Mappings without any changes.
 
 use casebridge::entities::{CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, Priority, Sides};
 use chrono::Duration;
@@ -6,8 +6,8 @@ use futures_util::StreamExt as _;
 
 use super::World;
 
-/// Stores so many open mappings, each linked and carried a day ago. Their cases are in neither system: nobody asks for a case
-/// that did not change.
+/// Stores `count` open mappings, each linked and last synced a day ago. Their cases are in neither system, since the connector does not
+/// read a case that did not change.
 pub(crate) async fn open_mappings(world: &World, count: usize) {
     const AT_ONCE: usize = 16;
     let then = world.deps.clock.now() - Duration::days(1);

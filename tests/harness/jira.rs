@@ -1,4 +1,4 @@
-//! The sandbox Jira, and the people at it.
+//! Sandbox Jira, and the people who work with it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use super::crm::{Company, Crm, Description, Setup};
 use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
 use super::{serve, upstream};
 
-/// A service management project of Jira Cloud: the kind that has all there is.
+/// Service management project of Jira Cloud: the kind with all features.
 pub(crate) struct JiraKind;
 
 #[async_trait]
 impl Crm for JiraKind {
     async fn description(&self) -> Description {
-        // Whether its projects know internal comments, it says when it is asked: an empty one will do.
+        // The adapter learns from a call if the projects have internal comments. An empty Jira is enough for that.
         let clock: SharedClock = ManualClock::at(DateTime::<Utc>::UNIX_EPOCH);
         let company = self.open(&clock, &Setup::default()).await;
         company.system.search_updated(DateTime::<Utc>::UNIX_EPOCH).await.unwrap();
@@ -44,7 +44,7 @@ impl Crm for JiraKind {
     }
 }
 
-/// What every sandbox Jira is like.
+/// Returns the properties of every sandbox Jira.
 pub(crate) fn describe(capabilities: casebridge::cases::Capabilities) -> Description {
     Description {
         name: "Jira",
@@ -66,7 +66,7 @@ fn words() -> PriorityWords {
     PriorityWords::new(["Highest", "High", "Medium", "Low", "Lowest"].map(str::to_owned)).unwrap()
 }
 
-/// The people at a sandbox Jira.
+/// People who work with a sandbox Jira.
 pub(crate) struct JiraDesk {
     pub(crate) jira: SandboxJira,
 }
@@ -81,12 +81,11 @@ impl JiraDesk {
     ) -> (SandboxJira, Company) {
         let jira = SandboxJira::new(clock.clone(), settings);
         let address = serve(jira.router()).await;
-        // What goes wrong in Jira goes wrong on its media host as well.
+        // Faults of Jira apply to its media host as well.
         let media = jira.faults().wrap(jira.media_router(), |_, _| String::new());
         let media_address: SocketAddr = serve(media).await;
         jira.set_media_base(&format!("http://{media_address}"));
-        let upstream = upstream("Jira", address, vec![media_address.to_string()], setup.timeout, clock)
-            .recognising(Some(casebridge::crm::jira::stranger));
+        let upstream = upstream("Jira", address, vec![media_address.to_string()], setup.timeout, clock);
         let system = Arc::new(Jira::new(ours, words(), upstream, clock.clone()));
         (jira.clone(), Company { desk: Arc::new(Self { jira }), system })
     }
@@ -108,7 +107,7 @@ fn view(issue: IssueView) -> CaseView {
                 let by_connector = comment.author == "Casebridge";
                 CommentView {
                     id: comment.id,
-                    // What people type is carried as they typed it.
+                    // A person's text is copied as typed, so it is not unescaped.
                     text: if by_connector { markup::unescape(&comment.body) } else { comment.body },
                     visibility: if comment.internal { Visibility::Internal } else { Visibility::Public },
                     by_connector,
@@ -129,7 +128,7 @@ fn view(issue: IssueView) -> CaseView {
     }
 }
 
-/// What Jira would not show as it was typed. In a web address that stands alone it looks for nothing.
+/// Returns the markup that Jira would render in a text. Nothing in a web address that stands between blanks is reported.
 pub(crate) fn interpreted(text: &str) -> Vec<String> {
     let mut rest = text;
     let mut without_addresses = String::new();
@@ -200,7 +199,7 @@ impl Desk for JiraDesk {
         self.jira.transition(case, "Reopen Issue").unwrap();
     }
 
-    /// Its workflow has no way back: see [`Setup::closing_is_final`].
+    /// Does nothing: the workflow has no way back, see [`Setup::closing_is_final`].
     async fn seals(&self, _case: &str) {}
 
     async fn sets_google_name(&self, case: &str, name: Option<&str>) {

@@ -1,4 +1,4 @@
-//! What the program logs while a test runs, at the finest level.
+//! Log of the program during a test, at the finest level.
 
 use std::io;
 use std::sync::{Arc, Mutex, Once};
@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
-/// Everything that is logged on the thread of a test, as JSON and as text.
+/// Log of a test's thread, as JSON and as text.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -21,7 +21,7 @@ impl Log {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 
-    /// Listens to this thread for as long as the guard lives.
+    /// Captures the log of this thread until the guard is dropped.
     pub(crate) fn capture(&self, clock: SharedClock) -> DefaultGuard {
         keep_every_callsite();
         let source = LogSource::from_environment(|_| None);
@@ -31,8 +31,8 @@ impl Log {
     }
 }
 
-/// While one thread alone listens, `tracing` switches a callsite off for the whole process if a thread that does not listen
-/// comes by it first. With a subscriber for all threads, which may always change its mind, none is switched off.
+/// Keeps all callsites enabled. With a subscriber on one thread only, `tracing` disables a callsite for the whole process if another
+/// thread reaches it first. A subscriber for all threads with a dynamic filter prevents that.
 fn keep_every_callsite() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| registry().with(fmt::layer().with_filter(dynamic_filter_fn(|_, _| false))).init());

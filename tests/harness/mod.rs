@@ -1,8 +1,8 @@
 //! A whole connector on loopback: the real tasks, store, queue, cron and HTTP service between a sandbox CSAPI and a CRM, each a
 //! real HTTP server.
 //!
-//! Which CRM it is, [`crm::Crm`] says, and the people who work with it are a [`desk::Desk`]; what keeps the mappings and
-//! delivers the tasks, [`backend::Backend`] says. Time is in the test's hand, or the machine's where a CRM has its own.
+//! [`crm::Crm`] is the CRM, [`desk::Desk`] stands for the people who work with it, and [`backend::Backend`] provides the store and
+//! the queue. The test controls the clock, unless the CRM has a clock of its own.
 
 pub(crate) mod backend;
 pub(crate) mod billed;
@@ -47,21 +47,21 @@ use self::crm::{Company, Crm, Description, Setup};
 use self::desk::{CaseView, Desk, NewCompanyCase};
 
 pub(crate) const INTERNAL_TOKEN: &str = "internal-token-of-the-test";
-/// What a person sends where being on this machine proves nothing.
+/// Admin token, for platforms on which a request from this machine proves nothing.
 const ADMIN_TOKEN: &str = "admin-token-of-the-test";
 
 /// First words of the outage comment, as documented.
 pub(crate) const OUTAGE: &str = "This case has not synced properly in ";
-/// The comment after an outage, as documented.
+/// Comment after an outage, as documented.
 pub(crate) const RESUMED: &str = "Syncing has resumed.";
 
-/// How a [`World`] is to be.
+/// Options of a [`World`].
 pub(crate) struct Options {
     pub(crate) setup: Setup,
     pub(crate) rules: Rules,
-    /// Without it: the CRM's own, or else SQLite, and a queue that suits the CRM's clock.
+    /// Store and queue; `None`: the CRM's own, or else SQLite and a queue that suits the CRM's clock.
     pub(crate) backend: Option<Arc<dyn Backend>>,
-    /// Google's side of another world, for a second connector on one organisation. Without it: an empty one.
+    /// CSAPI sandbox of another world, for a second connector on one organisation; `None`: a new, empty one.
     pub(crate) csapi: Option<SandboxCsapi>,
     pub(crate) give_up_after: Duration,
 }
@@ -85,11 +85,11 @@ impl Default for Options {
     }
 }
 
-/// Whose time it is.
+/// Clock of a [`World`].
 pub(crate) enum Time {
-    /// The test's: days pass in milliseconds.
+    /// A clock that the test controls: days pass in milliseconds.
     InHand(Arc<ManualClock>),
-    /// The machine's, for CRMs that have their own clock.
+    /// The machine's clock, for CRMs that have a clock of their own.
     Machine,
 }
 
@@ -110,7 +110,7 @@ impl Time {
     }
 }
 
-/// The connector and both systems.
+/// Connector and both systems.
 pub(crate) struct World {
     pub(crate) csapi: SandboxCsapi,
     pub(crate) desk: Arc<dyn Desk>,
@@ -139,7 +139,7 @@ impl World {
         Self::around(time, description, company, options).await
     }
 
-    /// A second connector, with a desk and a database of its own, on the same Google organisation.
+    /// Starts a second connector, with a desk and a database of its own, on the same Google organisation.
     pub(crate) async fn beside(&self, crm: &dyn Crm) -> Self {
         let Time::InHand(clock) = &self.time else {
             panic!("{}: this scenario needs the clock in its hand", self.description.name)
@@ -150,7 +150,7 @@ impl World {
         Self::around(time, crm.description().await, company, options).await
     }
 
-    /// Around a CRM that is there already.
+    /// Starts a connector in front of a running CRM.
     pub(crate) async fn around(
         time: Time,
         description: Description,
@@ -224,7 +224,7 @@ impl World {
 
     // ------------------------------------------------------------ time
 
-    /// The clock, which only a test has in its hand that needs [`crm::Need::ClockInHand`].
+    /// Returns the clock. Needs [`crm::Need::ClockInHand`].
     pub(crate) fn clock(&self) -> &ManualClock {
         match &self.time {
             Time::InHand(clock) => clock,
@@ -232,7 +232,7 @@ impl World {
         }
     }
 
-    /// Lets cron and the queues run for so long, each thing at its time.
+    /// Runs cron and the queues for a time, each job and task when it is due.
     pub(crate) async fn run_for(&self, duration: Duration) {
         let clock = self.clock();
         let end = clock.now() + duration;
@@ -248,8 +248,8 @@ impl World {
         clock.set(end);
     }
 
-    /// Enough for anything that is not disturbed to arrive and settle: three minutes, and more only where the CRM's description
-    /// says that it takes its time.
+    /// Lets all changes arrive and settle, if nothing disturbs them. It takes three minutes, and longer only if the CRM's `patience` allows
+    /// it and a case is still dirty.
     pub(crate) async fn settle(&self) {
         match self.time {
             Time::InHand(_) => {
@@ -268,7 +268,7 @@ impl World {
         }
     }
 
-    /// So much later; where the time is the machine's, which nobody waits for, once everything has settled.
+    /// Lets time pass. With the machine's clock, which a test cannot wait for, it settles instead.
     pub(crate) async fn go_on(&self, duration: Duration) {
         match self.time {
             Time::InHand(_) => self.run_for(duration).await,
@@ -282,7 +282,7 @@ impl World {
         })
     }
 
-    /// Both polls and what they queue, now.
+    /// Runs both polls and the tasks that they queue, now.
     pub(crate) async fn round(&self) {
         for poll in ["poll-google", "poll-company"] {
             self.post(poll, json!({})).await;
@@ -290,7 +290,7 @@ impl World {
         self.deliver().await;
     }
 
-    /// Nothing happens by itself any more.
+    /// Asserts that nothing changes any more without an action of people.
     pub(crate) async fn assert_quiet(&self) {
         let before = self.everything().await;
         // Longer than either polling window, and into another hour.
@@ -324,7 +324,7 @@ impl World {
 
     // ------------------------------------------------------------ the service
 
-    /// `POST /tasks/{task}`, as a person with curl.
+    /// Sends `POST /tasks/{task}`, as a person with curl; returns status and body.
     pub(crate) async fn post(&self, task: &str, body: Value) -> (u16, Value) {
         let url = format!("http://{}/tasks/{task}", self.service);
         let request = match self.backend.platform() {
@@ -336,7 +336,7 @@ impl World {
         (status, response.json().await.unwrap())
     }
 
-    /// Another instance of the service on the same database, and as the configuration may have it.
+    /// Starts another instance of the service on the same database, for a platform and an admin token; returns its address.
     pub(crate) async fn another_instance(&self, platform: Platform, admin_token: Option<&str>) -> SocketAddr {
         let deps = &self.deps;
         let deps = Arc::new(Deps {
@@ -354,7 +354,7 @@ impl World {
         address
     }
 
-    /// Runs what is due now, once.
+    /// Delivers the tasks that are due now, once.
     pub(crate) async fn deliver(&self) {
         self.delivery.run_due().await;
     }
@@ -363,7 +363,7 @@ impl World {
         self.store.list(MappingFilter::All, None, 1000).await.unwrap().mappings
     }
 
-    /// The one mapping there is.
+    /// Returns the mapping, which must be the only one.
     pub(crate) async fn mapping(&self) -> CaseMapping {
         let mut mappings = self.mappings().await;
         assert_eq!(mappings.len(), 1, "{mappings:#?}");
@@ -372,21 +372,21 @@ impl World {
 
     // ------------------------------------------------------------ people
 
-    /// A Google case with its company case, both quiet: the name and the ID.
+    /// Creates a Google case and lets it settle with its company case; returns the name and the ID.
     pub(crate) async fn pair(&self) -> (String, String) {
         let case = self.google_case("Disk is slow");
         self.settle().await;
         (case, self.mapping().await.company_case_id.unwrap().to_string())
     }
 
-    /// A company case with its Google case, both quiet: the name and the ID.
+    /// Creates a company case and lets it settle with its Google case; returns the name and the ID.
     pub(crate) async fn pair_from_company(&self) -> (String, String) {
         let company = self.company_case("Disk is slow").await;
         self.settle().await;
         (self.mapping().await.google_case_name.unwrap().to_string(), company)
     }
 
-    /// A case as a customer opens it in Google's console.
+    /// Opens a case as a customer in Google's console; returns its name.
     pub(crate) fn google_case(&self, title: &str) -> String {
         let case = NewCase {
             parent: "organizations/123".to_owned(),
@@ -398,7 +398,7 @@ impl World {
         self.csapi.create_case(case).unwrap().name
     }
 
-    /// A flagged company case; its ID.
+    /// Opens a flagged company case; returns its ID.
     pub(crate) async fn company_case(&self, title: &str) -> String {
         self.desk.opens(NewCompanyCase::flagged(title)).await
     }
@@ -407,7 +407,7 @@ impl World {
         self.csapi.add_comment(case, Author::google("Ada Lovelace"), body).unwrap().id
     }
 
-    /// Somebody writes what everybody may read; the comment's ID.
+    /// Writes a public comment on a company case; returns its ID.
     pub(crate) async fn company_says(&self, case: &str, text: &str) -> String {
         if let (false, Time::InHand(clock)) = (self.desk.keeps_order_within_a_second(), &self.time) {
             clock.advance(Duration::seconds(1));
@@ -419,70 +419,70 @@ impl World {
         self.csapi.attach(case, Author::customer("Grace Hopper"), name, "text/plain", bytes).unwrap().id
     }
 
-    /// Somebody attaches what everybody may read; the file's ID.
+    /// Attaches a public file to a company case; returns its ID.
     pub(crate) async fn company_attaches(&self, case: &str, name: &str, bytes: &[u8]) -> String {
         self.desk.attaches(case, name, "text/plain", bytes, Visibility::Public).await
     }
 
-    /// The company case as texts on the Google case name it: its ID, its key, its address (`R31`).
+    /// Returns the company case's name in texts on the Google case: its ID, its key, its address (`R31`).
     pub(crate) async fn named(&self, company: &str) -> String {
         let system = &self.deps.systems.company;
         let case = system.get(company).await.unwrap().unwrap();
         casebridge::sync::texts::company_name(&case, system.home()).to_string()
     }
 
-    /// The texts on the Google case, oldest first.
+    /// Returns the texts on the Google case, oldest first.
     pub(crate) fn google_texts(&self, case: &str) -> Vec<String> {
         self.csapi.comments(case).unwrap().into_iter().map(|comment| comment.body).collect()
     }
 
-    /// The company case, which is there.
+    /// Returns the company case, which must exist.
     pub(crate) async fn company(&self, case: &str) -> CaseView {
         self.desk.case(case).await.unwrap_or_else(|| panic!("there is no company case {case}"))
     }
 
-    /// The comments on the company case as a person reads them, oldest first.
+    /// Returns the comments on the company case as a person reads them, oldest first.
     pub(crate) async fn company_texts(&self, case: &str) -> Vec<String> {
         self.company(case).await.texts()
     }
 
-    /// The texts of the copies of company comments, without their headers.
+    /// Returns the texts of the copies of company comments, without their headers.
     pub(crate) fn copies_at_google(&self, case: &str) -> Vec<String> {
         copies(self.google_texts(case), "[Company Comment ")
     }
 
-    /// The texts of the copies of Google's comments, without their headers.
+    /// Returns the texts of the copies of Google's comments, without their headers.
     pub(crate) async fn copies_in_crm(&self, case: &str) -> Vec<String> {
         copies(self.company_texts(case).await, "[Google Comment ")
     }
 
-    /// How many cases there are: at Google, and in the CRM.
+    /// Returns the number of cases: at Google, and in the CRM.
     pub(crate) async fn sizes(&self) -> (usize, usize) {
         (self.csapi.cases().len(), self.desk.cases().await.len())
     }
 
     // ------------------------------------------------------------ trouble
 
-    /// The CRM's faults, which only a scenario has that needs [`crm::Need::Faults`].
+    /// Returns the CRM's faults. Needs [`crm::Need::Faults`].
     pub(crate) fn company_faults(&self) -> &Faults {
         let faults = self.desk.faults();
         faults.unwrap_or_else(|| panic!("{}: this scenario needs faults", self.description.name))
     }
 
-    /// Something goes wrong in the CRM with calls that do this.
+    /// Adds a fault for requests that perform this call to the CRM.
     pub(crate) fn trouble(&self, call: desk::Call, fault: Fault) {
         let (method, path) = self.desk.calls(call);
         self.company_faults().add(fault.on(method, path));
     }
 }
 
-/// Those of the texts that are copies, without their headers.
+/// Returns the texts that are copies, without their headers.
 pub(crate) fn copies(texts: Vec<String>, header: &str) -> Vec<String> {
     let of = |text: String| text.strip_prefix(header)?.split_once('\n').map(|(_, body)| body.to_owned());
     texts.into_iter().filter_map(of).collect()
 }
 
-/// How many of the texts begin so.
+/// Counts the texts with this beginning.
 pub(crate) fn count(texts: &[String], beginning: &str) -> usize {
     texts.iter().filter(|text| text.starts_with(beginning)).count()
 }
@@ -506,7 +506,7 @@ fn run_service(listener: TcpListener, deps: Arc<Deps>, platform: Platform, admin
     tokio::spawn(casebridge::http::serve(listener, app, Limits::on(platform), CancellationToken::new()));
 }
 
-/// What a client of a system on loopback talks through.
+/// Returns the upstream for a client of a system on loopback.
 pub(crate) fn upstream(
     name: &'static str,
     address: SocketAddr,
@@ -529,7 +529,7 @@ pub(crate) fn upstream(
     Upstream::new(settings, Arc::new(NoCredentials), clock.clone(), Metrics::shared()).unwrap()
 }
 
-/// Serves on a free port.
+/// Serves a router on a free port; returns the address.
 pub(crate) async fn serve(router: axum::Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! What Request Tracker is like. Who runs it is in `tests/request_tracker`: it is the real one, and must be installed.
+//! Properties of Request Tracker. The code that runs it is in `tests/request_tracker`: it is the real one, and must be installed.
 
 use std::time::Duration as StdDuration;
 
@@ -11,7 +11,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::crm::Description;
 use super::upstream;
 
-/// Told by an adapter that calls nobody.
+/// Returns the properties, from an adapter that makes no calls.
 pub(crate) fn description() -> Description {
     let clock: SharedClock = ManualClock::at(DateTime::<Utc>::UNIX_EPOCH);
     let upstream = upstream(NAME, ([127, 0, 0, 1], 9).into(), Vec::new(), StdDuration::from_secs(10), &clock);
@@ -21,10 +21,10 @@ pub(crate) fn description() -> Description {
         name: NAME,
         capabilities: adapter.capabilities().clone(),
         same_priority: |one, other| one == other,
-        // Of a name that is no line of text its REST makes an error of its own.
+        // For a name that is not a line of text, its REST API returns an unusual error.
         takes_file_name: |name| !name.contains(char::is_control) && !name.trim().is_empty(),
         patience: Duration::zero(),
-        // It is the real one, with the machine's clock.
+        // The real Request Tracker runs with the machine's clock.
         clock_in_hand: false,
         faults: false,
         setups: false,

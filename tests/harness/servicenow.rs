@@ -1,4 +1,4 @@
-//! The sandbox ServiceNow, and the people at it.
+//! Sandbox ServiceNow, and the people who work with it.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::crm::{Company, Crm, Description, Setup};
 use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
 use super::{serve, upstream};
 
-/// The name of the connector's user.
+/// Name of the connector's user.
 const CONNECTOR: &str = "Casebridge";
 
 /// ServiceNow, with incidents as the cases.
@@ -39,7 +39,7 @@ impl Crm for ServiceNowKind {
             faults: true,
             setups: true,
             hiding: true,
-            // "Closed": the record takes no change any more.
+            // "Closed" is final: the record accepts no further change.
             sealed_takes_comments: false,
             deleting_comments: false,
             deleting_files: true,
@@ -51,12 +51,12 @@ impl Crm for ServiceNowKind {
     }
 }
 
-/// ServiceNow's own five.
+/// Returns ServiceNow's own five priorities.
 pub(crate) fn words() -> PriorityWords {
     PriorityWords::new(["1", "2", "3", "4", "5"].map(str::to_owned)).unwrap()
 }
 
-/// The people at a sandbox ServiceNow.
+/// People who work with a sandbox ServiceNow.
 pub(crate) struct ServiceNowDesk {
     servicenow: SandboxServiceNow,
 }
@@ -76,8 +76,7 @@ impl ServiceNowDesk {
         }
         let servicenow = SandboxServiceNow::new(clock.clone(), settings);
         let address = serve(servicenow.router()).await;
-        let upstream = upstream("ServiceNow", address, Vec::new(), setup.timeout, clock)
-            .recognising(Some(casebridge::crm::servicenow::stranger));
+        let upstream = upstream("ServiceNow", address, Vec::new(), setup.timeout, clock);
         let system = Arc::new(ServiceNow::new(ours, words(), upstream, clock.clone()));
         let desk = Arc::new(Self { servicenow: servicenow.clone() });
         (servicenow, Company { desk, system })
@@ -114,7 +113,7 @@ impl ServiceNowDesk {
     }
 }
 
-/// What of a case's journal a browser is given that is not the text as it is stored.
+/// Returns the connector's journal entries whose HTML differs from the escaped text.
 pub(crate) fn interpreted(journal: &[EntryView]) -> Vec<String> {
     let escaped = |text: &str| {
         text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
@@ -144,7 +143,7 @@ impl Desk for ServiceNowDesk {
         }
     }
 
-    /// Their times are whole seconds, and their IDs tell nothing.
+    /// Returns false: times are whole seconds, and IDs show no order.
     fn keeps_order_within_a_second(&self) -> bool {
         false
     }
@@ -180,7 +179,7 @@ impl Desk for ServiceNowDesk {
         self.servicenow.reopen(case).unwrap();
     }
 
-    /// What a job does to resolved incidents, sooner or later.
+    /// Closes the record, as a job does with resolved incidents after a while.
     async fn seals(&self, case: &str) {
         self.servicenow.close(case).unwrap();
     }
@@ -193,8 +192,8 @@ impl Desk for ServiceNowDesk {
         self.servicenow.delete_record(case).unwrap();
     }
 
-    /// As a query rule does, or another domain: nothing in an answer says so. What an access rule hides is counted, and makes a search
-    /// fail by itself.
+    /// Hides a case as a query rule or another domain does, which no answer shows. A case that an access rule hides is counted, and makes a
+    /// search fail by itself.
     async fn hides(&self, case: &str, hidden: bool) {
         self.servicenow.set_left_out(case, hidden).unwrap();
     }

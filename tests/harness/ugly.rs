@@ -2,7 +2,7 @@
 
 use casebridge::cases::Capabilities;
 
-/// Texts that somebody, somewhere, will send (`R25`).
+/// Texts that are hard to copy, such as people send (`R25`).
 pub(crate) const UGLY: [&str; 34] = [
     "plain",
     "two\nlines\n\nand a third",
@@ -40,7 +40,7 @@ pub(crate) const UGLY: [&str; 34] = [
     "From: a\r\nSubject: b\r\n\r\n.\r\nDATA",
 ];
 
-/// What the core makes of a text before it writes it to a CRM that cannot hold everything.
+/// Returns a text as the core changes it before it writes it to a CRM that cannot store all characters.
 pub(crate) fn holdable(text: &str, capabilities: &Capabilities) -> String {
     if capabilities.control_characters {
         return text.to_owned();

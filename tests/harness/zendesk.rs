@@ -1,4 +1,4 @@
-//! The sandbox Zendesk, and the people at it.
+//! Sandbox Zendesk, and the people who work with it.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::crm::{Company, Crm, Description, Setup};
 use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
 use super::{serve, upstream};
 
-/// Zendesk Support, with the limits that it has.
+/// Zendesk Support, with its usual limits.
 pub(crate) struct ZendeskKind;
 
 #[async_trait]
@@ -28,14 +28,14 @@ impl Crm for ZendeskKind {
             name: "Zendesk",
             capabilities: company.system.capabilities().clone(),
             same_priority: |one, other| words().word(one) == words().word(other),
-            // A ticket takes so many updates in ten minutes: what is one too many waits for the next ten.
+            // Zendesk limits the updates of a ticket in ten minutes; further ones wait for the next ten.
             takes_file_name: |_| true,
             patience: Duration::minutes(30),
             clock_in_hand: true,
             faults: true,
             setups: true,
             hiding: true,
-            // "closed": the ticket takes no change any more, from nobody.
+            // "closed" is final: the ticket accepts no further change.
             sealed_takes_comments: false,
             deleting_comments: false,
             deleting_files: true,
@@ -47,12 +47,12 @@ impl Crm for ZendeskKind {
     }
 }
 
-/// Four words for five levels.
+/// Returns four words for five levels.
 fn words() -> PriorityWords {
     PriorityWords::new(["urgent", "high", "normal", "low", "low"].map(str::to_owned)).unwrap()
 }
 
-/// The people at a sandbox Zendesk.
+/// People who work with a sandbox Zendesk.
 pub(crate) struct ZendeskDesk {
     zendesk: SandboxZendesk,
 }
@@ -72,7 +72,7 @@ impl ZendeskDesk {
         }
         let zendesk = SandboxZendesk::new(clock.clone(), settings);
         let address = serve(zendesk.router()).await;
-        // What goes wrong in Zendesk goes wrong on its content host as well.
+        // Faults of Zendesk apply to its content host as well.
         let content = zendesk.faults().wrap(zendesk.content_router(), |_, _| String::new());
         let content_address = serve(content).await;
         zendesk.set_content_base(&format!("http://{content_address}"));
@@ -99,7 +99,7 @@ impl ZendeskDesk {
                 text: if by_connector {
                     text::decode(&comment.html)
                 } else {
-                    // Zendesk's plain text writes a hard space like this: one that was typed cannot be told from it.
+                    // Zendesk's plain text writes a hard space like this, so it cannot be told from the same text typed by a person.
                     comment.text.replace("&nbsp;", " ")
                 },
                 visibility: visibility(comment.public),
@@ -108,7 +108,7 @@ impl ZendeskDesk {
         });
         CaseView {
             files: files.collect(),
-            // One whose file was taken away still says that it came for the file.
+            // A comment of which the file was removed still has this text.
             comments: said
                 .filter(|comment| !comment.text.starts_with("[File copied by casebridge]"))
                 .collect(),
@@ -128,8 +128,8 @@ fn visibility(public: bool) -> Visibility {
     if public { Visibility::Public } else { Visibility::Internal }
 }
 
-/// Whether a comment's HTML has any tag but the ends of lines and the frame, or a placeholder. What a placeholder has eaten
-/// already is not there: whoever compares texts sees that.
+/// Reports if a comment's HTML has a placeholder, or a tag other than line ends and the frame. A placeholder that was replaced already is
+/// not found; a comparison of the texts finds it.
 pub(crate) fn is_interpreted(html: &str) -> bool {
     let inner = html
         .strip_prefix("<div class=\"zd-comment\" dir=\"auto\">")
@@ -183,7 +183,7 @@ impl Desk for ZendeskDesk {
         self.zendesk.set_status(case, "solved").unwrap();
     }
 
-    /// Its other closed state is the final one.
+    /// Seals the ticket: Zendesk's other closed state is the final one.
     async fn abandons(&self, case: &str) {
         self.seals(case).await;
     }
@@ -192,7 +192,7 @@ impl Desk for ZendeskDesk {
         self.zendesk.set_status(case, "open").unwrap();
     }
 
-    /// What an automation does to solved tickets, sooner or later.
+    /// Closes the ticket, as an automation does with solved tickets after a while.
     async fn seals(&self, case: &str) {
         self.zendesk.set_status(case, "closed").unwrap();
     }

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use casebridge::cases::{Needs, Visibility};
 use casebridge::config::{Config, Secret};
+use casebridge::crm::CrmKind as _;
 use casebridge::crm::jira::{Deployment, JiraSettings};
 use casebridge::crm::request_tracker::RequestTrackerSettings;
 use casebridge::crm::servicenow::ServiceNowSettings;

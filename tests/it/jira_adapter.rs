@@ -9,6 +9,7 @@ use casebridge::cases::{
     ApiErrorKind, Attachment, CaseSystem, Check, Found, Needs, NewCase, NewComment, Sweep, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
+use casebridge::crm::CrmKind as _;
 use casebridge::crm::PriorityWords;
 use casebridge::crm::jira::{Deployment, Jira, JiraSettings};
 use casebridge::entities::{Priority, PriorityReading};
@@ -153,9 +154,7 @@ fn connect(
         },
         download_hosts: settings.allowed_download_hosts(),
     };
-    let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared())
-        .unwrap()
-        .recognising(Some(casebridge::crm::jira::stranger));
+    let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
     Jira::new(settings, words, upstream, clock.clone())
 }
 

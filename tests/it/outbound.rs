@@ -9,8 +9,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{ApiError, ApiErrorKind, ByteStream};
 use casebridge::clock::ManualClock;
+use casebridge::crm::CrmKind as _;
+use casebridge::crm::jira::JiraSettings;
+use casebridge::crm::servicenow::ServiceNowSettings;
+use casebridge::crm::zendesk::ZendeskSettings;
 use casebridge::outbound::{
-    Announced, Body, Call, Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, basic, bearer,
+    Announced, Body, Call, Credentials, Dialect, NoCredentials, RetryPolicy, Upstream, UpstreamSettings,
+    basic, bearer,
 };
 use casebridge::sandbox::csapi::SandboxCsapi;
 use casebridge::sandbox::faults::{Effect, Fault};
@@ -97,6 +102,32 @@ async fn all(content: ByteStream) -> Result<Vec<u8>, ApiError> {
             Ok(all)
         })
         .await
+}
+
+#[tokio::test]
+async fn each_attempt_of_a_call_is_a_span_with_its_system_call_attempt_and_status_and_no_query() {
+    let server = Scripted::answers(vec![Say::status(503, "", ""), Say::json("{}")]).await;
+    let log = Log::default();
+    let listening = log.capture(ManualClock::at(now()));
+    let call = Call::get("/case/7").query("search", "words of a person");
+    upstream(&server).read::<Value>(call).await.unwrap();
+    drop(listening);
+    let lines: Vec<Value> = log.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let attempts: Vec<Value> = lines
+        .iter()
+        .filter(|line| line["message"].as_str().is_some_and(|message| message.starts_with("upstream call: ")))
+        .map(|line| {
+            json!([
+                line["upstream.system"],
+                line["upstream.call"],
+                line["upstream.attempt"],
+                line["upstream.status"]
+            ])
+        })
+        .collect();
+    let expected = [json!(["Test", "GET /case/7", 1, "503"]), json!(["Test", "GET /case/7", 2, "200"])];
+    assert_eq!(attempts, expected, "{}", log.text());
+    assert!(!log.text().contains("words"), "{}", log.text());
 }
 
 #[tokio::test]
@@ -643,21 +674,36 @@ async fn errors_hold_no_secret_and_no_body() {
 
 #[tokio::test]
 async fn the_upstreams_own_message_is_found_in_every_shape() {
-    for (body, message) in [
-        (r#"{"error":{"code":400,"message":"Google says","status":"INVALID_ARGUMENT"}}"#, "Google says"),
-        (r#"{"errorMessages":["Jira says"],"errors":{}}"#, "Jira says"),
-        (r#"{"errorMessages":[],"errors":{"summary":"is required"}}"#, "summary: is required"),
-        (r#"{"error":"RecordInvalid","description":"Zendesk says"}"#, "Zendesk says"),
+    let jira = JiraSettings::default().dialect();
+    let zendesk = ZendeskSettings::default().dialect();
+    let servicenow = ServiceNowSettings::default().dialect();
+    let common = Dialect::default();
+    for (dialect, body, message) in [
         (
+            common,
+            r#"{"error":{"code":400,"message":"Google says","status":"INVALID_ARGUMENT"}}"#,
+            "Google says",
+        ),
+        (jira, r#"{"errorMessages":["Jira says"],"errors":{}}"#, "Jira says"),
+        (jira, r#"{"errorMessages":[],"errors":{"summary":"is required"}}"#, "summary: is required"),
+        (
+            zendesk,
+            r#"{"error":"RecordInvalid","description":"invalid","details":{"a":[{"description":"a says"}]}}"#,
+            "a says",
+        ),
+        (zendesk, r#"{"error":"RecordInvalid","description":"Zendesk says"}"#, "Zendesk says"),
+        (
+            servicenow,
             r#"{"error":{"message":"ServiceNow says","detail":"more"},"status":"failure"}"#,
             "ServiceNow says: more",
         ),
-        (r#"{"message":"RT says"}"#, "RT says"),
-        ("{}", "no message that can be read"),
-        ("", "no message that can be read"),
+        (common, r#"{"message":"RT says"}"#, "RT says"),
+        (jira, "{}", "no message that can be read"),
+        (zendesk, "", "no message that can be read"),
     ] {
         let server = Scripted::answers(vec![Say::status(400, "", body)]).await;
-        let error = upstream(&server).read::<Value>(get()).await.unwrap_err();
+        let upstream = upstream(&server).speaking(dialect);
+        let error = upstream.read::<Value>(get()).await.unwrap_err();
         assert_eq!(error.message, message, "{body}");
     }
 }

@@ -11,6 +11,7 @@ use casebridge::cases::{
     Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
+use casebridge::crm::CrmKind as _;
 use casebridge::crm::PriorityWords;
 use casebridge::crm::servicenow::{ImpactAndUrgency, ServiceNow, ServiceNowSettings};
 use casebridge::entities::{Priority, PriorityReading};
@@ -147,9 +148,7 @@ fn connect(
         },
         download_hosts: Vec::new(),
     };
-    let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared())
-        .unwrap()
-        .recognising(Some(casebridge::crm::servicenow::stranger));
+    let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
     let words = words(&settings.table);
     assert_eq!(settings.priority_problems(&words), Vec::<String>::new());
     ServiceNow::new(settings, words, upstream, clock.clone())

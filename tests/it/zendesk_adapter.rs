@@ -10,6 +10,7 @@ use casebridge::cases::{
     ApiErrorKind, CaseSystem, Check, Closing, Needs, NewAttachment, NewCase, NewComment, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
+use casebridge::crm::CrmKind as _;
 use casebridge::crm::PriorityWords;
 use casebridge::crm::zendesk::{Zendesk, ZendeskSettings};
 use casebridge::entities::{Priority, PriorityReading, Side};

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use casebridge::clock::{SharedClock, SystemClock};
+use casebridge::crm::CrmKind as _;
 use casebridge::crm::PriorityWords;
 use casebridge::crm::request_tracker::{NAME, RequestTracker, RequestTrackerSettings};
 use casebridge::entities::Priority;

@@ -18,7 +18,7 @@ const NOBODY: &str = "anonymous";
 
 /// Says why an answer is for somebody else than the connector's user, if its headers show that, and what to do.
 #[must_use]
-pub fn stranger(headers: &HeaderMap) -> Option<String> {
+pub(super) fn stranger(headers: &HeaderMap) -> Option<String> {
     let reasons: Vec<&str> = values(headers, LOGIN_REASON).collect();
     let has = |wanted: &str| reasons.iter().any(|reason| reason.eq_ignore_ascii_case(wanted));
     let what = if has("AUTHENTICATION_DENIED") {

@@ -50,11 +50,12 @@ use crate::cases::{
     Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
 };
 use crate::clock::SharedClock;
+use crate::crm::CrmKind as _;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
 
 pub use self::filename::stored_filename;
-pub use self::identity::stranger;
+use self::identity::stranger;
 pub use self::settings::{Deployment, JiraSettings};
 
 /// What people call the system.
@@ -95,6 +96,7 @@ impl Jira {
         upstream: Upstream,
         clock: SharedClock,
     ) -> Self {
+        let upstream = upstream.speaking(settings.dialect());
         let with_internal = capabilities(settings.deployment, upstream.write_settles());
         let without_internal = Capabilities { internal_comments: false, ..with_internal.clone() };
         let home = upstream.base_url().as_str().trim_end_matches('/').to_owned();

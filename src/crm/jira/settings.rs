@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::outbound::{Credentials, basic, bearer};
+use super::Jira;
+use super::wire::error_text;
+use crate::cases::CaseSystem;
+use crate::clock::SharedClock;
+use crate::crm::{CrmKind, PriorityWords};
+use crate::outbound::{Credentials, Dialect, Upstream, basic, bearer};
 
 /// Which Jira it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -20,7 +25,7 @@ pub enum Deployment {
 /// The settings of the Jira adapter: the `[company.jira]` section.
 ///
 /// `api_token` and `personal_access_token` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets: whoever
-/// reads the configuration resolves them and hands the value to [`credentials`](Self::credentials).
+/// reads the configuration resolves them and hands the value to [`CrmKind::credentials`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JiraSettings {
@@ -90,10 +95,12 @@ impl Default for JiraSettings {
     }
 }
 
-impl JiraSettings {
-    /// What is wrong with the section, each with its key; empty if nothing is.
-    #[must_use]
-    pub fn problems(&self) -> Vec<String> {
+impl CrmKind for JiraSettings {
+    fn name(&self) -> &'static str {
+        super::NAME
+    }
+
+    fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut demand = |holds: bool, problem: &str| {
             if !holds {
@@ -134,20 +141,15 @@ impl JiraSettings {
         problems
     }
 
-    /// The reference to the secret that the deployment goes by; `None` if there is none, as for a sandbox.
-    #[must_use]
-    pub fn secret_reference(&self) -> Option<&str> {
+    fn secret_reference(&self) -> Option<&str> {
         match self.deployment {
             Deployment::Cloud => self.api_token.as_deref(),
             Deployment::DataCenter => self.personal_access_token.as_deref(),
         }
     }
 
-    /// The credentials, from the secret that [`secret_reference`](Self::secret_reference) names: Cloud takes e-mail
-    /// address and API token, Data Center a personal access token. Errors if they cannot stand in a header.
-    ///
-    /// Sources: "Basic auth for REST APIs", developer.atlassian.com; "Using Personal Access Tokens", confluence.atlassian.com.
-    pub fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+    // Sources: "Basic auth for REST APIs", developer.atlassian.com; "Using Personal Access Tokens", confluence.atlassian.com.
+    fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
         let secret = secret.trim();
         Ok(match self.deployment {
             Deployment::Cloud => Arc::new(basic(self.email.as_deref().unwrap_or_default().trim(), secret)?),
@@ -155,15 +157,26 @@ impl JiraSettings {
         })
     }
 
-    /// Where attachments may be downloaded from besides Jira itself: Cloud keeps them on hosts of its own, to which the
-    /// answer redirects ("Get attachment content", Jira Cloud REST API v2).
-    #[must_use]
-    pub fn allowed_download_hosts(&self) -> Vec<String> {
+    // Cloud keeps files on hosts of its own, to which the answer redirects ("Get attachment content", Jira Cloud REST API v2).
+    fn allowed_download_hosts(&self) -> Vec<String> {
         let own: &[&str] = match self.deployment {
             Deployment::Cloud => &[".atlassian.com", ".atl-paas.net"],
             Deployment::DataCenter => &[],
         };
         own.iter().map(|host| (*host).to_owned()).chain(self.download_hosts.iter().cloned()).collect()
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect { stranger: Some(super::stranger), error_text: Some(error_text) }
+    }
+
+    fn connect(
+        &self,
+        priorities: PriorityWords,
+        upstream: Upstream,
+        clock: SharedClock,
+    ) -> Arc<dyn CaseSystem> {
+        Arc::new(Jira::new(self.clone(), priorities, upstream, clock))
     }
 }
 

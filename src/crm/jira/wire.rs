@@ -505,6 +505,21 @@ fn object<'a>(
     }
 }
 
+/// Returns the explanation of a refusal: the first general message, else the messages of all fields, as in
+/// `{"errorMessages": [], "errors": {"summary": "You must specify a summary of the issue."}}`.
+pub(super) fn error_text(value: &Value) -> Option<String> {
+    let general = value.pointer("/errorMessages/0").and_then(Value::as_str).filter(|text| !text.is_empty());
+    let fields = || {
+        let errors = value.get("errors")?.as_object()?;
+        let named: Vec<String> = errors
+            .iter()
+            .map(|(field, text)| format!("{field}: {}", text.as_str().unwrap_or("refused")))
+            .collect();
+        (!named.is_empty()).then(|| named.join("; "))
+    };
+    general.map(str::to_owned).or_else(fields)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use super::client::{self, Client, MERGED_TOO, quoted};
 use super::settings::RequestTrackerSettings;
 use super::{NAME, PriorityWords, RequestTracker, download, file_name, wire};
 use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
+use crate::crm::CrmKind as _;
 
 type Finding = Result<String, String>;
 
@@ -56,7 +57,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         format!("field {}", settings.google_name_field),
         google.and_then(|field| is_text(field.as_ref(), settings)),
     );
-    let problems = RequestTrackerSettings::priority_problems(priorities);
+    let problems = settings.priority_problems(priorities);
     let priorities =
         if problems.is_empty() { Ok("numbers from 0 to 100".to_owned()) } else { Err(problems.join("; ")) };
     add("priorities".to_owned(), priorities);

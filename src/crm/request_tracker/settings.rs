@@ -5,15 +5,17 @@ use std::sync::Arc;
 use reqwest::header::AUTHORIZATION;
 use serde::Deserialize;
 
-use crate::cases::Closing;
-use crate::crm::PriorityWords;
+use super::RequestTracker;
+use crate::cases::{CaseSystem, Closing};
+use crate::clock::SharedClock;
+use crate::crm::{CrmKind, PriorityWords};
 use crate::entities::Priority;
-use crate::outbound::{Credentials, HeaderCredentials};
+use crate::outbound::{Credentials, HeaderCredentials, Upstream};
 
 /// The settings of the Request Tracker adapter: the `[company.request-tracker]` section.
 ///
 /// `token` is a reference to a secret (`env:NAME`, `file:PATH`, …), never the secret: whoever reads the configuration
-/// resolves it and hands the value to [`credentials`](Self::credentials).
+/// resolves it and hands the value to [`CrmKind::credentials`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequestTrackerSettings {
@@ -58,9 +60,38 @@ impl Default for RequestTrackerSettings {
 }
 
 impl RequestTrackerSettings {
-    /// What is wrong with the section, each with its key; empty if nothing is.
-    #[must_use]
-    pub fn problems(&self) -> Vec<String> {
+    /// Whether a ticket of that status is closed. Compared without case, as Request Tracker does.
+    pub(super) fn is_closed(&self, status: &str) -> bool {
+        let status = status.to_lowercase();
+        self.closed_statuses.iter().any(|closed| closed.trim().to_lowercase() == status)
+    }
+
+    /// How a ticket of that status was closed (`R32`); `None` if it is open. The names are those of the lifecycles that RT comes
+    /// with, and of common others; what a status of a lifecycle of one's own means, nobody says.
+    ///
+    /// Source: `%Lifecycles`, `RT_Config.pm` of RT 5.0.
+    pub(super) fn closing(&self, status: &str) -> Option<Closing> {
+        if !self.is_closed(status) {
+            return None;
+        }
+        let status = status.to_lowercase();
+        let is_solved = status == "resolved" || status == self.close_status.trim().to_lowercase();
+        Some(match status.as_str() {
+            _ if is_solved => Closing::Solved,
+            "rejected" => Closing::Cancelled,
+            status if status.starts_with("cancel") => Closing::Cancelled,
+            "duplicate" => Closing::Duplicate,
+            _ => Closing::Closed,
+        })
+    }
+}
+
+impl CrmKind for RequestTrackerSettings {
+    fn name(&self) -> &'static str {
+        super::NAME
+    }
+
+    fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         for (name, value) in [
             ("queue", &self.queue),
@@ -102,34 +133,7 @@ impl RequestTrackerSettings {
         problems
     }
 
-    /// Whether a ticket of that status is closed. Compared without case, as Request Tracker does.
-    pub(super) fn is_closed(&self, status: &str) -> bool {
-        let status = status.to_lowercase();
-        self.closed_statuses.iter().any(|closed| closed.trim().to_lowercase() == status)
-    }
-
-    /// How a ticket of that status was closed (`R32`); `None` if it is open. The names are those of the lifecycles that RT comes
-    /// with, and of common others; what a status of a lifecycle of one's own means, nobody says.
-    ///
-    /// Source: `%Lifecycles`, `RT_Config.pm` of RT 5.0.
-    pub(super) fn closing(&self, status: &str) -> Option<Closing> {
-        if !self.is_closed(status) {
-            return None;
-        }
-        let status = status.to_lowercase();
-        let is_solved = status == "resolved" || status == self.close_status.trim().to_lowercase();
-        Some(match status.as_str() {
-            _ if is_solved => Closing::Solved,
-            "rejected" => Closing::Cancelled,
-            status if status.starts_with("cancel") => Closing::Cancelled,
-            "duplicate" => Closing::Duplicate,
-            _ => Closing::Closed,
-        })
-    }
-
-    /// The words of `[priorities]` that are no numbers from 0 to 100, each with what to do.
-    #[must_use]
-    pub fn priority_problems(words: &PriorityWords) -> Vec<String> {
+    fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
         Priority::ALL
             .into_iter()
             .filter(|priority| number(words.word(*priority)).is_none())
@@ -142,17 +146,22 @@ impl RequestTrackerSettings {
             .collect()
     }
 
-    /// The reference to the user's token; `None` if there is none.
-    #[must_use]
-    pub fn secret_reference(&self) -> Option<&str> {
+    fn secret_reference(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
-    /// The credentials, from the token. Errors if it cannot stand in a header.
-    ///
-    /// Source: "Authentication Tokens", RT 5 documentation, `RT::REST2`.
-    pub fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+    // Source: "Authentication Tokens", RT 5 documentation, `RT::REST2`.
+    fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
         Ok(Arc::new(HeaderCredentials::new(AUTHORIZATION, &format!("token {}", secret.trim()))?))
+    }
+
+    fn connect(
+        &self,
+        priorities: PriorityWords,
+        upstream: Upstream,
+        _clock: SharedClock,
+    ) -> Arc<dyn CaseSystem> {
+        Arc::new(RequestTracker::new(self.clone(), priorities, upstream))
     }
 }
 
@@ -209,7 +218,7 @@ mod tests {
             assert!(problems.contains(&format!("company.request-tracker.{key}")), "{problems}");
         }
         let words = PriorityWords::new(["100", "high", "50", "-1", "0"].map(str::to_owned)).unwrap();
-        let problems = RequestTrackerSettings::priority_problems(&words);
+        let problems = RequestTrackerSettings::default().priority_problems(&words);
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].contains("priorities.P1") && problems[1].contains("priorities.P3"));
     }

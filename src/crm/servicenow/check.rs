@@ -7,6 +7,7 @@ use super::settings::word;
 use super::{NAME, PriorityWords};
 use crate::cases::{ApiError, ApiErrorKind, Attachment, Check, Needs, Visibility};
 use crate::clock::SharedClock;
+use crate::crm::CrmKind as _;
 use crate::entities::Priority;
 use futures_util::StreamExt as _;
 

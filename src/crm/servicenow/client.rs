@@ -802,7 +802,7 @@ const LOGGED_IN: &str = "x-is-logged-in";
 /// *Public Pages* is answered to anybody, with 200 and without what its access rules hide ("REST API security", product
 /// documentation).
 #[must_use]
-pub fn stranger(headers: &HeaderMap) -> Option<String> {
+pub(super) fn stranger(headers: &HeaderMap) -> Option<String> {
     (is_logged_in(headers) == Some(false)).then(|| {
         format!("ServiceNow takes the connector for nobody who signed in (X-Is-Logged-In: false): {SIGN_IN}")
     })

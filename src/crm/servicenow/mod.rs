@@ -48,10 +48,11 @@ use crate::cases::{
     Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, utf16_units,
 };
 use crate::clock::SharedClock;
+use crate::crm::CrmKind as _;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
 
-pub use self::client::stranger;
+use self::client::stranger;
 pub use self::settings::{ImpactAndUrgency, ServiceNowSettings};
 
 /// What people call the system.
@@ -79,6 +80,7 @@ impl ServiceNow {
         upstream: Upstream,
         clock: SharedClock,
     ) -> Self {
+        let upstream = upstream.speaking(settings.dialect());
         let client = Client::new(settings, upstream);
         let settings = client.settings();
         let capabilities = Capabilities {

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use reqwest::header::HeaderName;
 use serde::Deserialize;
 
-use crate::cases::Closing;
-use crate::crm::PriorityWords;
+use super::ServiceNow;
+use super::wire::error_text;
+use crate::cases::{CaseSystem, Closing};
+use crate::clock::SharedClock;
+use crate::crm::{CrmKind, PriorityWords};
 use crate::entities::Priority;
-use crate::outbound::{Credentials, HeaderCredentials, basic, bearer};
+use crate::outbound::{Credentials, Dialect, HeaderCredentials, Upstream, basic, bearer};
 
 /// The table that the documented design is about.
 const INCIDENT: &str = "incident";
@@ -29,7 +32,7 @@ pub struct ImpactAndUrgency {
 /// The settings of the ServiceNow adapter: the `[company.servicenow]` section.
 ///
 /// `password`, `oauth_token` and `api_key` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets: whoever reads
-/// the configuration resolves them and hands the value to [`credentials`](Self::credentials).
+/// the configuration resolves them and hands the value to [`CrmKind::credentials`].
 ///
 /// What is absent and depends on the table has the defaults of ServiceNow's own `incident` and `sn_customerservice_case`; for
 /// any other table it has to be given.
@@ -110,136 +113,6 @@ impl Default for ServiceNowSettings {
 }
 
 impl ServiceNowSettings {
-    /// What is wrong with the section, each with its key; empty if nothing is.
-    #[must_use]
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut demand = |holds: bool, problem: String| {
-            if !holds {
-                problems.push(problem);
-            }
-        };
-        for (key, name) in [
-            ("table", &self.table),
-            ("flag_field", &self.flag_field),
-            ("google_name_field", &self.google_name_field),
-        ] {
-            demand(
-                is_name(name),
-                format!(
-                    "company.servicenow.{key} is {name:?}, which is no name of a table or column: they have lower-case \
-                     letters, digits and underscores (the name, not the label)"
-                ),
-            );
-        }
-        let fields = self.close_fields.iter().flatten().chain(&self.new_fields);
-        for (name, _) in fields {
-            demand(is_name(name), format!("company.servicenow: {name:?} is no name of a column"));
-        }
-        let secrets = [&self.password, &self.oauth_token, &self.api_key];
-        demand(
-            secrets.iter().filter(|secret| secret.is_some()).count() <= 1,
-            "company.servicenow.password, oauth_token and api_key exclude each other: give one of them"
-                .to_owned(),
-        );
-        demand(
-            self.password.is_none() || self.user.is_some(),
-            "company.servicenow.user and company.servicenow.password belong together: give both".to_owned(),
-        );
-        for (key, missing) in [
-            ("closed_states", self.closed_states().is_empty()),
-            ("close_state", self.close_state().is_empty()),
-            ("reopen_state", self.reopen_state().is_empty()),
-        ] {
-            demand(
-                !missing,
-                format!(
-                    "company.servicenow.{key} is missing: for another table than {INCIDENT} and {CUSTOMER_CASE} it has to be \
-                     given"
-                ),
-            );
-        }
-        demand(
-            self.is_closed(self.close_state()),
-            "company.servicenow.close_state must be one of company.servicenow.closed_states".to_owned(),
-        );
-        demand(
-            !self.cancelled_states().contains(&self.close_state()),
-            "company.servicenow.close_state must not be one of company.servicenow.cancelled_states"
-                .to_owned(),
-        );
-        for state in self.cancelled_states.iter().flatten() {
-            demand(
-                self.is_closed(state.trim()),
-                format!(
-                    "company.servicenow.cancelled_states: {state:?} is not one of company.servicenow.closed_states"
-                ),
-            );
-        }
-        demand(
-            !self.is_closed(self.reopen_state()),
-            "company.servicenow.reopen_state must not be one of company.servicenow.closed_states".to_owned(),
-        );
-        for (key, value, least) in [
-            // A marker and a few words.
-            ("comment_limit", self.comment_limit, 500),
-            ("description_limit", self.description_limit, 500),
-            ("title_limit", self.title_limit, 40),
-        ] {
-            demand(value >= least, format!("company.servicenow.{key} must be at least {least}"));
-        }
-        demand(
-            self.attachment_limit_mib > 0,
-            "company.servicenow.attachment_limit_mib must be at least 1".to_owned(),
-        );
-        problems
-    }
-
-    /// The words of `[priorities]` that are no values of a priority, each with what to do.
-    #[must_use]
-    pub fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
-        let table = self.impact_and_urgency();
-        Priority::ALL
-            .into_iter()
-            .filter_map(|priority| {
-                let word = words.word(priority);
-                if word.parse::<u8>().is_err() {
-                    return Some(format!(
-                        "priorities.{priority} is {word:?}: ServiceNow's priorities are numbers, give its value (1 for \
-                         Critical, and so on)"
-                    ));
-                }
-                (!table.is_empty() && !table.contains_key(word)).then(|| {
-                    format!(
-                        "priorities.{priority} is {word:?}, for which company.servicenow.impact_and_urgency has no entry: \
-                         give the impact and the urgency that make it"
-                    )
-                })
-            })
-            .collect()
-    }
-
-    /// The reference to the secret that the credentials are made of; `None` if there is none, as for a sandbox.
-    #[must_use]
-    pub fn secret_reference(&self) -> Option<&str> {
-        self.password.as_deref().or(self.oauth_token.as_deref()).or(self.api_key.as_deref())
-    }
-
-    /// The credentials, from the secret that [`secret_reference`](Self::secret_reference) names. Errors if they cannot stand
-    /// in a header.
-    ///
-    /// Sources: "REST API security" (basic authentication, OAuth) and "REST API keys" (`x-sn-apikey`), product documentation.
-    pub fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
-        let secret = secret.trim();
-        Ok(match (&self.user, &self.password) {
-            (Some(user), Some(_)) => Arc::new(basic(user.trim(), secret)?),
-            _ if self.api_key.is_some() => {
-                Arc::new(HeaderCredentials::new(HeaderName::from_static("x-sn-apikey"), secret)?)
-            }
-            _ => Arc::new(bearer(secret)?),
-        })
-    }
-
     /// The states that count as closed.
     pub(super) fn closed_states(&self) -> Vec<&str> {
         match (&self.closed_states, self.table.as_str()) {
@@ -359,6 +232,146 @@ impl ServiceNowSettings {
     /// Whether a record of that state is closed.
     pub(super) fn is_closed(&self, state: &str) -> bool {
         self.closed_states().iter().any(|closed| closed.trim() == state)
+    }
+}
+
+impl CrmKind for ServiceNowSettings {
+    fn name(&self) -> &'static str {
+        super::NAME
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut demand = |holds: bool, problem: String| {
+            if !holds {
+                problems.push(problem);
+            }
+        };
+        for (key, name) in [
+            ("table", &self.table),
+            ("flag_field", &self.flag_field),
+            ("google_name_field", &self.google_name_field),
+        ] {
+            demand(
+                is_name(name),
+                format!(
+                    "company.servicenow.{key} is {name:?}, which is no name of a table or column: they have lower-case \
+                     letters, digits and underscores (the name, not the label)"
+                ),
+            );
+        }
+        let fields = self.close_fields.iter().flatten().chain(&self.new_fields);
+        for (name, _) in fields {
+            demand(is_name(name), format!("company.servicenow: {name:?} is no name of a column"));
+        }
+        let secrets = [&self.password, &self.oauth_token, &self.api_key];
+        demand(
+            secrets.iter().filter(|secret| secret.is_some()).count() <= 1,
+            "company.servicenow.password, oauth_token and api_key exclude each other: give one of them"
+                .to_owned(),
+        );
+        demand(
+            self.password.is_none() || self.user.is_some(),
+            "company.servicenow.user and company.servicenow.password belong together: give both".to_owned(),
+        );
+        for (key, missing) in [
+            ("closed_states", self.closed_states().is_empty()),
+            ("close_state", self.close_state().is_empty()),
+            ("reopen_state", self.reopen_state().is_empty()),
+        ] {
+            demand(
+                !missing,
+                format!(
+                    "company.servicenow.{key} is missing: for another table than {INCIDENT} and {CUSTOMER_CASE} it has to be \
+                     given"
+                ),
+            );
+        }
+        demand(
+            self.is_closed(self.close_state()),
+            "company.servicenow.close_state must be one of company.servicenow.closed_states".to_owned(),
+        );
+        demand(
+            !self.cancelled_states().contains(&self.close_state()),
+            "company.servicenow.close_state must not be one of company.servicenow.cancelled_states"
+                .to_owned(),
+        );
+        for state in self.cancelled_states.iter().flatten() {
+            demand(
+                self.is_closed(state.trim()),
+                format!(
+                    "company.servicenow.cancelled_states: {state:?} is not one of company.servicenow.closed_states"
+                ),
+            );
+        }
+        demand(
+            !self.is_closed(self.reopen_state()),
+            "company.servicenow.reopen_state must not be one of company.servicenow.closed_states".to_owned(),
+        );
+        for (key, value, least) in [
+            // A marker and a few words.
+            ("comment_limit", self.comment_limit, 500),
+            ("description_limit", self.description_limit, 500),
+            ("title_limit", self.title_limit, 40),
+        ] {
+            demand(value >= least, format!("company.servicenow.{key} must be at least {least}"));
+        }
+        demand(
+            self.attachment_limit_mib > 0,
+            "company.servicenow.attachment_limit_mib must be at least 1".to_owned(),
+        );
+        problems
+    }
+
+    fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
+        let table = self.impact_and_urgency();
+        Priority::ALL
+            .into_iter()
+            .filter_map(|priority| {
+                let word = words.word(priority);
+                if word.parse::<u8>().is_err() {
+                    return Some(format!(
+                        "priorities.{priority} is {word:?}: ServiceNow's priorities are numbers, give its value (1 for \
+                         Critical, and so on)"
+                    ));
+                }
+                (!table.is_empty() && !table.contains_key(word)).then(|| {
+                    format!(
+                        "priorities.{priority} is {word:?}, for which company.servicenow.impact_and_urgency has no entry: \
+                         give the impact and the urgency that make it"
+                    )
+                })
+            })
+            .collect()
+    }
+
+    fn secret_reference(&self) -> Option<&str> {
+        self.password.as_deref().or(self.oauth_token.as_deref()).or(self.api_key.as_deref())
+    }
+
+    // Sources: "REST API security" (basic authentication, OAuth) and "REST API keys" (`x-sn-apikey`), product documentation.
+    fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+        let secret = secret.trim();
+        Ok(match (&self.user, &self.password) {
+            (Some(user), Some(_)) => Arc::new(basic(user.trim(), secret)?),
+            _ if self.api_key.is_some() => {
+                Arc::new(HeaderCredentials::new(HeaderName::from_static("x-sn-apikey"), secret)?)
+            }
+            _ => Arc::new(bearer(secret)?),
+        })
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect { stranger: Some(super::stranger), error_text: Some(error_text) }
+    }
+
+    fn connect(
+        &self,
+        priorities: PriorityWords,
+        upstream: Upstream,
+        clock: SharedClock,
+    ) -> Arc<dyn CaseSystem> {
+        Arc::new(ServiceNow::new(self.clone(), priorities, upstream, clock))
     }
 }
 

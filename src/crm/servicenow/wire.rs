@@ -85,6 +85,14 @@ pub(super) fn is_sys_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Returns why an operation failed. ServiceNow says in `message` that an operation failed, and in `detail` why:
+/// `{"error": {"message": "Operation Failed", "detail": "Data Policy Exception: …"}, "status": "failure"}`.
+pub(super) fn error_text(value: &Value) -> Option<String> {
+    let part =
+        |name: &str| value.get("error")?.get(name)?.as_str().map(str::trim).filter(|text| !text.is_empty());
+    Some(format!("{}: {}", part("message")?, part("detail")?))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -50,6 +50,7 @@ use crate::cases::{
     Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use crate::clock::SharedClock;
+use crate::crm::CrmKind as _;
 use crate::entities::{GoogleCaseName, Priority, Side};
 use crate::outbound::{Announced, Upstream};
 
@@ -124,6 +125,7 @@ impl Zendesk {
         clock: SharedClock,
     ) -> Self {
         let search_lag = if settings.use_external_id { LOOKUP_LAG } else { SEARCH_LAG };
+        let upstream = upstream.speaking(settings.dialect());
         let client = Client::new(settings, upstream, clock);
         let limit = TextLimit { max: COMMENT_LIMIT, measure: text::encoded_bytes };
         let capabilities = Capabilities {

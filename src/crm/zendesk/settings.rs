@@ -6,13 +6,17 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cases::Visibility;
-use crate::outbound::{Credentials, basic, bearer};
+use super::Zendesk;
+use super::wire::error_text;
+use crate::cases::{CaseSystem, Visibility};
+use crate::clock::SharedClock;
+use crate::crm::{CrmKind, PriorityWords};
+use crate::outbound::{Credentials, Dialect, Upstream, basic, bearer};
 
 /// The settings of the Zendesk adapter: the `[company.zendesk]` section.
 ///
 /// `api_token` and `oauth_token` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets: whoever reads the
-/// configuration resolves them and hands the value to [`credentials`](Self::credentials).
+/// configuration resolves them and hands the value to [`CrmKind::credentials`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ZendeskSettings {
@@ -85,10 +89,12 @@ impl Default for ZendeskSettings {
     }
 }
 
-impl ZendeskSettings {
-    /// What is wrong with the section, each with its key; empty if nothing is.
-    #[must_use]
-    pub fn problems(&self) -> Vec<String> {
+impl CrmKind for ZendeskSettings {
+    fn name(&self) -> &'static str {
+        super::NAME
+    }
+
+    fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut demand = |holds: bool, problem: String| {
             if !holds {
@@ -129,17 +135,12 @@ impl ZendeskSettings {
         problems
     }
 
-    /// The reference to the secret that the credentials are made of; `None` if there is none, as for a sandbox.
-    #[must_use]
-    pub fn secret_reference(&self) -> Option<&str> {
+    fn secret_reference(&self) -> Option<&str> {
         self.api_token.as_deref().or(self.oauth_token.as_deref())
     }
 
-    /// The credentials, from the secret that [`secret_reference`](Self::secret_reference) names. Errors if they cannot stand
-    /// in a header.
-    ///
-    /// Source: "Security and authentication", developer.zendesk.com: `{email}/token:{api_token}`, or a bearer token.
-    pub fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+    // Source: "Security and authentication", developer.zendesk.com: `{email}/token:{api_token}`, or a bearer token.
+    fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
         let secret = secret.trim();
         Ok(match &self.email {
             Some(email) => Arc::new(basic(&format!("{}/token", email.trim()), secret)?),
@@ -147,11 +148,22 @@ impl ZendeskSettings {
         })
     }
 
-    /// Where attachments may be downloaded from besides the account's own address: Zendesk keeps them on a domain of its
-    /// own, to which `content_url` redirects.
-    #[must_use]
-    pub fn allowed_download_hosts(&self) -> Vec<String> {
+    // Zendesk keeps files on a domain of its own, to which `content_url` redirects.
+    fn allowed_download_hosts(&self) -> Vec<String> {
         [".zdusercontent.com".to_owned()].into_iter().chain(self.download_hosts.iter().cloned()).collect()
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect { stranger: None, error_text: Some(error_text) }
+    }
+
+    fn connect(
+        &self,
+        priorities: PriorityWords,
+        upstream: Upstream,
+        clock: SharedClock,
+    ) -> Arc<dyn CaseSystem> {
+        Arc::new(Zendesk::new(self.clone(), priorities, upstream, clock))
     }
 }
 

@@ -386,6 +386,19 @@ fn time(object: &Map<String, Value>, field: &str) -> Result<Option<DateTime<Utc>
     }
 }
 
+/// Returns why a record is not valid. Zendesk says in `description` only that a record is not valid, and in `details` why:
+/// `{"status": [{"description": "Status: closed prevents ticket update"}]}`.
+pub(super) fn error_text(value: &Value) -> Option<String> {
+    let details = value.get("details")?.as_object()?;
+    let texts: Vec<&str> = details
+        .values()
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter_map(|detail| detail.get("description")?.as_str())
+        .collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
