@@ -3,10 +3,13 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
-use super::sync_case::names_google;
+use super::sync_case::{names_google, says_the_same};
 use crate::cases::{ApiError, Found, markers};
 use crate::entities::{CaseMapping, CompanyCaseId, Conflict, FirstSeen, GoogleCaseName, Side, Waiting};
 use crate::store::{Created, StoreError, modify};
+
+/// How far the times of one system may be apart that were read one after the other.
+const CLOCKS_APART: Duration = Duration::minutes(10);
 
 /// What became of a case that has no mapping yet.
 #[derive(Debug)]
@@ -71,6 +74,13 @@ pub(super) async fn admit(
     }
 }
 
+/// How long ago a case was created, by its system's clock. A case from the future of that clock is older than it says, since the clock was set
+/// back: then ours has to do (`R36`).
+fn age(created: DateTime<Utc>, theirs: DateTime<Utc>, ours: DateTime<Utc>) -> Duration {
+    let age = theirs - created;
+    if age < -CLOCKS_APART { ours - created } else { age }
+}
+
 /// Decides whether a case without a mapping is to have one, and changes nothing.
 pub(super) async fn decide(
     deps: &Deps,
@@ -88,7 +98,8 @@ pub(super) async fn decide(
     }
     let mut mapping = CaseMapping::first_seen(name.clone(), case.priority.level(), case.updated_at, now);
     let theirs = deps.clocks().in_time_of(side, now);
-    let too_old = max_age.is_some_and(|max| case.created_at.is_some_and(|created| theirs - created >= max));
+    let age = case.created_at.map(|created| age(created, theirs, now));
+    let too_old = max_age.is_some_and(|max| age.is_some_and(|age| age >= max));
     if let Some(desk) = desk_of_another(deps, case) {
         return Ok(Decision::Refused(format!("it mirrors a case of another desk: {desk}")));
     }
@@ -190,11 +201,19 @@ async fn claim_of_google(
         return Ok(Claim::Waits(Box::new(mapping)));
     }
     let other = deps.systems[Side::Company].get(company.as_str()).await?;
-    let names_us = other.is_some_and(|other| other.synchronize && names_google(&other, google.as_str()));
+    let names_us =
+        other.as_ref().is_some_and(|other| other.synchronize && names_google(other, google.as_str()));
     Ok(match waits {
         Some(mapping) if names_us => Claim::Waits(Box::new(mapping)),
-        // Version 0.1 named no desk: whether it is this desk's case, its text tells.
-        Some(_) if begun && case.counterpart_address.is_none() => Claim::Undecided,
+        // Version 0.1 named no desk: whether it is this desk's case, its text tells. It may be the only thing that ever will: the company case
+        // may be paused.
+        Some(_) if begun && case.counterpart_address.is_none() => {
+            let google = deps.systems[Side::Google].get(google.as_str()).await?;
+            match (other, google) {
+                (Some(company), Some(google)) if !says_the_same(deps, &company, &google) => Claim::None,
+                _ => Claim::Undecided,
+            }
+        }
         None if names_us => Claim::Unmapped(FirstSeen::Company(company)),
         Some(_) | None => Claim::None,
     })
@@ -290,4 +309,30 @@ pub(super) async fn complete(
         None => deps.store.get(id).await?.ok_or(StoreError::Gone(id))?,
     };
     Ok(Admission::Existing(mapping))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_from_the_future_of_its_systems_clock_is_as_old_as_ours_says() {
+        let at = |day: i64| DateTime::UNIX_EPOCH + Duration::days(20_000 + day);
+        for (created, theirs, ours, days) in [
+            (0, 40, 40, 40),
+            // Ours is years ahead: theirs says when it was created.
+            (0, 1, 4_000, 1),
+            // Theirs was set back by years.
+            (0, -4_000, 40, 40),
+            (40, -4_000, 40, 0),
+        ] {
+            assert_eq!(
+                age(at(created), at(theirs), at(ours)),
+                Duration::days(days),
+                "{created} {theirs} {ours}"
+            );
+        }
+        let (soon, now) = (at(0) + Duration::minutes(1), at(0));
+        assert_eq!(age(soon, now, at(4_000)), -Duration::minutes(1), "clocks are never quite the same");
+    }
 }

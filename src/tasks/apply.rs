@@ -67,7 +67,7 @@ impl Session<'_> {
             match outcome {
                 Ok(()) => self.forget_refusal(&action).await?,
                 Err(SyncError::Api(error)) => {
-                    let refused = self.is_refusal(&error).await;
+                    let refused = self.is_refusal(&error).await && !self.was_closed_meanwhile(&action).await;
                     action.block(&mut blocked, refused);
                     match self.judge(&action, &error, refused).await? {
                         Verdict::Again => done.failures.push(error.to_string()),
@@ -101,6 +101,16 @@ impl Session<'_> {
         true
     }
 
+    /// Whether a case that takes no content while it is closed was closed since it was read: then that is what it refused (`R19`), and the next
+    /// sync leaves the content where it is.
+    async fn was_closed_meanwhile(&self, action: &Action) -> bool {
+        let Some(side) = action.writes_to().filter(|_| action.writes_content()) else { return false };
+        let system = &self.deps.systems[side];
+        let Some(id) = self.mapping.case_id(side) else { return false };
+        !system.capabilities().comment_when_closed
+            && matches!(system.get(id).await, Ok(Some(case)) if case.closed)
+    }
+
     /// Forgets what was refused before, now that it was done.
     async fn forget_refusal(&mut self, action: &Action) -> Result<(), SyncError> {
         let (Some(side), Some(what)) = (action.writes_to(), action.refusable()) else { return Ok(()) };
@@ -108,16 +118,22 @@ impl Session<'_> {
         if state.refusal(side, &what).is_none() && state.read_only[side].is_none() {
             return Ok(());
         }
-        let takes_again = state.read_only[side].is_some();
-        let global = if takes_again { Some(self.deps.store.global().await?) } else { None };
-        let started = self.started;
+        if state.read_only[side].is_some() {
+            self.takes_again(side).await?;
+        }
         self.save(|mapping| {
             mapping.state.refusals.retain(|refusal| refusal.side != side || refusal.what != what);
+        })
+        .await
+    }
+
+    /// Notes that a case that took nothing takes something again. What it did not take until now waits until a sync has carried it, and not
+    /// until the next day (`R7`).
+    async fn takes_again(&mut self, side: Side) -> Result<(), SyncError> {
+        let (global, started) = (self.deps.store.global().await?, self.started);
+        self.save(|mapping| {
             mapping.state.read_only[side] = None;
-            // What it did not take until now waits until a sync has carried it, and not the next day (R7).
-            if let Some(global) = &global {
-                mapping.wait(side.other(), global, started);
-            }
+            mapping.wait(side.other(), &global, started);
         })
         .await
     }
@@ -146,7 +162,8 @@ impl Session<'_> {
             self.remember_unheld(*side, *priority, error).await?;
             return Ok(Verdict::Settled);
         }
-        if self.mapping.state.read_only[side].is_some() && !withheld {
+        let is_read_only = self.mapping.state.read_only[side].is_some() && !withheld;
+        if is_read_only && !action.is_explained_by_copy() {
             self.note_read_only(side, now).await?;
             return Ok(Verdict::Held);
         }
@@ -168,11 +185,21 @@ impl Session<'_> {
         })
         .await?;
         if !over {
+            if is_read_only {
+                self.note_read_only(side, now).await?;
+                return Ok(Verdict::Held);
+            }
             return Ok(Verdict::Again);
         }
         match self.explain_refusal(action, side, error).await {
+            // It takes something again after all, and refuses this on its own account.
+            Ok(()) if is_read_only => self.takes_again(side).await?,
             Ok(()) => {}
             Err(SyncError::Api(refused)) if self.is_refusal(&refused).await => {
+                if is_read_only {
+                    self.note_read_only(side, now).await?;
+                    return Ok(Verdict::Held);
+                }
                 // Not even the explanation is taken: the case takes nothing.
                 if action.is_explained_where_refused() {
                     self.become_read_only(side, since, now, &refused).await?;

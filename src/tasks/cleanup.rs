@@ -66,9 +66,14 @@ async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
         let Some(id) = mapping.case_id(side) else { continue };
         let case = match deps.systems[side].get(id).await {
             Ok(Some(case)) => case,
-            Ok(None) => continue,
-            Err(_) => return false,
+            // It was deleted, or a right to read it is missing, and then somebody may write on it (R26).
+            Ok(None) if is_long_resolved(deps, mapping) => continue,
+            Ok(None) | Err(_) => return false,
         };
+        // A sync carried it as it is, unless it was hidden when it changed (R27).
+        if mapping.carried_updated_at[side].is_some_and(|known| case.updated_at != Some(known)) {
+            return false;
+        }
         // A poll has seen it, and so has every check until it left the window: what a sync alone has seen may have been listed
         // late.
         let clocks = deps.clocks();
@@ -80,4 +85,10 @@ async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
         }
     }
     true
+}
+
+/// Whether a pair was resolved twice as long ago as mappings are kept: a case that was not shown then need not be waited for any longer.
+fn is_long_resolved(deps: &Deps, mapping: &CaseMapping) -> bool {
+    let kept = deps.settings.retention;
+    mapping.resolved_at.is_some_and(|at| earliest_now(deps) - at >= kept + kept)
 }

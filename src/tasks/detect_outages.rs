@@ -194,9 +194,12 @@ async fn examine(
         Health::Healthy => (Notice::Resumed, texts::RESUMED.to_owned()),
     };
     let sent = notice == Notice::Outage;
+    // The pair may have gone on with another company case since, which nobody has looked at (R32).
+    let company = mapping.company_case_id.clone();
     let still = |mapping: &CaseMapping, side: Side| {
         let health = health(deps, global, mapping, now);
         mapping.outage_comment_sent_to(side) != sent
+            && mapping.company_case_id == company
             && !mapping.paused
             && mapping.gone.is_none()
             && sent == matches!(health, Health::Outage(_))

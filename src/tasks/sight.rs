@@ -20,6 +20,8 @@ const PROOF_AGE: Duration = Duration::minutes(15);
 const SECOND_SEARCH_EVERY: Duration = Duration::minutes(4);
 /// When it is made in any minute, having been missed in those that are its own.
 const SECOND_SEARCH_OVERDUE: Duration = Duration::minutes(6);
+/// The most that a poll looks back further since a clock seems to have been set back. A sweep looks over what is older (R27).
+const SET_BACK_AT_MOST: Duration = Duration::days(1);
 /// How far a clock may be corrected without the search being made again.
 const CORRECTION: Duration = Duration::minutes(1);
 /// The most scopes that a canary is kept for.
@@ -57,8 +59,16 @@ impl Look {
     ) -> Self {
         let theirs = plus(now, skew);
         // A watermark that lies in the future was set by a clock that was ahead (R36).
-        let of_version_0_1 = || last_polled_at.map(|at| plus(at.min(now), skew));
-        let shown_until = memory.shown_until.or_else(of_version_0_1).map(|until| until.min(theirs));
+        let polled_at = |at: DateTime<Utc>| plus(at.min(now), skew);
+        // What was written since the last poll may have times from before it: their clock was set back, and the last poll counts as of the
+        // time that their clock would have had then (R36). Ours that was set ahead looks the same, so this goes back a day at the most.
+        let in_their_time = last_polled_at.into_iter().chain(memory.seen_at).min().map(polled_at);
+        let as_polled = in_their_time.map_or(theirs, |at| at.max(minus(theirs, SET_BACK_AT_MOST)));
+        let shown_until = memory
+            .shown_until
+            .map(|until| until.min(as_polled))
+            .or_else(|| last_polled_at.map(polled_at))
+            .map(|until| until.min(theirs));
         let Some(until) = shown_until else {
             let since = minus(theirs, FIRST_LOOK);
             return Self {
@@ -431,8 +441,12 @@ mod tests {
             (day(swept(100, 90, 90)), Some(100), 101, 0, 95),
             // What was shown counts in their time, wherever our clock is.
             (day(swept(100, 90, 90)), Some(100), 101, 3, 95),
-            // Ours jumped ahead by two hours, and theirs shows it.
-            (swept(100, 200, 200), Some(100), 221, -120, 95),
+            // Ours was set ahead by two hours, or theirs back: they are looked over.
+            (swept(100, 200, 200), Some(100), 221, -120, 95 - 120),
+            // Theirs was set back by four years, ten minutes ago.
+            (swept(100, 105, 105), Some(100), 110, -2_000_000, 95 - 2_000_000),
+            // Ours was set ahead by as much: a day is enough.
+            (swept(100, 2_000_100, 2_000_100), Some(100), 2_000_110, -2_000_000, 110 - 5 - 24 * 60),
             // It was ahead, and is right again.
             (swept(220, 100, 100), Some(220), 101, 0, 96),
         ] {

@@ -769,7 +769,7 @@ async fn google_names(deps: &Deps, google: &Case, company: &str) -> Result<bool,
 }
 
 /// Whether a Google case is what version 0.1 made of a company case.
-fn says_the_same(deps: &Deps, company: &Case, google: &Case) -> bool {
+pub(super) fn says_the_same(deps: &Deps, company: &Case, google: &Case) -> bool {
     let header = markers::google_description_header(&markers::CompanyCase {
         id: &company.id,
         key: None,
@@ -852,27 +852,10 @@ async fn missing(session: &mut Session<'_>, side: Side, request: &Request<'_>) -
     if request.mode == Mode::DryRun {
         return Ok(Done::Planned(vec![format!("wait: the {side} case {case} is not found")]));
     }
-    let now = session.started;
     let grace = deps.settings.missing_grace;
-    let mut found_missing = Missing { since: now, reads: 1, read_at: now };
-    if let Some(earlier) = session.mapping.state.missing[side] {
-        let counts = now - earlier.read_at >= READS_APART.min(grace / 4);
-        found_missing = Missing {
-            since: earlier.since.min(now),
-            reads: earlier.reads.saturating_add(u32::from(counts)),
-            read_at: if counts { now } else { earlier.read_at },
-        };
-    }
-    if session.mapping.state.missing[side] != Some(found_missing) {
-        session.take_lease().await?;
-        session.save(|mapping| mapping.state.missing[side] = Some(found_missing)).await?;
-    }
-    let Missing { since, reads, .. } = found_missing;
-    let not_yet = |why: String| {
-        let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        Err(SyncError::Failed(format!("the {side} case {case} has not been found since {since}: {why}")))
-    };
-    if now - since < grace || reads < READS {
+    let Missing { since, reads, .. } = note_missing(session, side).await?;
+    let not_yet = |why: String| Err(not_found(side, &case, since, &why));
+    if session.started - since < grace || reads < READS {
         let grace = humantime::format_duration(grace.to_std().unwrap_or_default());
         return not_yet(format!(
             "its pair ends if it stays missing for {grace} (sync.missing_grace) and {READS} reads; if it exists, give the \
@@ -895,6 +878,31 @@ async fn missing(session: &mut Session<'_>, side: Side, request: &Request<'_>) -
         return not_yet("it is shown again".to_owned());
     }
     gone(session, side).await
+}
+
+/// Notes that a case was not found now, too. Returns since when, and how often.
+async fn note_missing(session: &mut Session<'_>, side: Side) -> Result<Missing, SyncError> {
+    let now = session.started;
+    let grace = session.deps.settings.missing_grace;
+    let mut missing = Missing { since: now, reads: 1, read_at: now };
+    if let Some(earlier) = session.mapping.state.missing[side] {
+        let counts = now - earlier.read_at >= READS_APART.min(grace / 4);
+        missing = Missing {
+            since: earlier.since.min(now),
+            reads: earlier.reads.saturating_add(u32::from(counts)),
+            read_at: if counts { now } else { earlier.read_at },
+        };
+    }
+    if session.mapping.state.missing[side] != Some(missing) {
+        session.take_lease().await?;
+        session.save(|mapping| mapping.state.missing[side] = Some(missing)).await?;
+    }
+    Ok(missing)
+}
+
+fn not_found(side: Side, case: &str, since: DateTime<Utc>, why: &str) -> SyncError {
+    let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    SyncError::Failed(format!("the {side} case {case} has not been found since {since}: {why}"))
 }
 
 /// Number of other pairs whose case of that side went missing within an hour of `since`.
@@ -926,6 +934,17 @@ async fn missing_together(
 async fn gone(session: &mut Session<'_>, side: Side) -> Result<Done, SyncError> {
     let other = side.other();
     session.take_lease().await?;
+    // While the side that is left is not shown, nobody can be told. If it stays missing as well, nobody is left.
+    let left = session.mapping.case_id(other).map(str::to_owned);
+    if let Some(left) = left
+        && session.deps.systems[other].get(&left).await?.is_none()
+    {
+        let Missing { since, reads, .. } = note_missing(session, other).await?;
+        let too_early = session.started - since < session.deps.settings.missing_grace || reads < READS;
+        if too_early || session.deps.systems[other].any_case(Some(&left)).await?.is_none() {
+            return Err(not_found(other, &left, since, "it is to be told that its counterpart is gone"));
+        }
+    }
     let body = texts::gone(other, &session.name_for_other_side(side));
     // An earlier try that told it may not have come to an end.
     let told = session.mapping.state.gone_told
@@ -945,7 +964,11 @@ async fn end(
         .save_either(|mapping| {
             mapping.gone = Some(side);
             mapping.resolved_at.get_or_insert(now);
-            mapping.waiting = Sides::default();
+            for side in Side::BOTH {
+                // What a poll has seen is no news to the next sweep. If the pair goes on, all is read since its stamps (R28).
+                let seen = mapping.waiting[side].take().and_then(|waiting| waiting.case_updated_at);
+                mapping.carried_updated_at[side] = seen.or(mapping.carried_updated_at[side]);
+            }
             mapping.pending_creation = None;
             mapping.pending_status = None;
             mapping.last_error = None;
@@ -1071,6 +1094,7 @@ async fn merged(
             mapping.pending_status = mapping.pending_status.filter(|status| status.side != Side::Company);
             mapping.carried_updated_at[Side::Company] = None;
             mapping.pending.retain(|pending| pending.side != Side::Company);
+            mapping.forget_told(Side::Company);
             for side in Side::BOTH {
                 mapping.waiting[side].get_or_insert(Waiting { since: now, case_updated_at: None });
             }

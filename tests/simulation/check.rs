@@ -131,7 +131,11 @@ pub(crate) fn created(world: &mut World, side: Side, new: &NewCase) {
         source.description.clone(),
     );
     let changed = source.flag_changed;
-    if source.foreign == Some(true) {
+    let (is_foreign, is_old) = (source.foreign == Some(true), source.created < -50 * DAY);
+    if is_old && !world.host_was_set {
+        world.violate(format!("a counterpart of {source_id}, which was created months ago (R36)"));
+    }
+    if is_foreign {
         world.violate(format!(
             "a counterpart of {}, which mirrors a case of another desk (R31)",
             new.counterpart
@@ -326,7 +330,8 @@ fn copied_comment(
     // The copy of a comment that was edited since is not known by its text, when that is all there is to go by.
     let recovering = world.shelf.of(side, id).is_some_and(|mapping| mapping.recovering);
     let unknown = recovering && !note.earlier.is_empty();
-    if note.carried && !unknown && !deleted_unseen(world, side, id) {
+    // Nor is it known whether one arrived that was on its way to a case that was merged: what is there is not read any more (R32).
+    if note.carried && !unknown && !note.merged_under_way && !deleted_unseen(world, side, id) {
         world.violate(format!("part {part} of comment {source} comes after all of it had arrived (R14)"));
     }
     if note.internal && from == Company && !world.setting.carry_internal {
@@ -372,6 +377,7 @@ fn copied_comment(
     let card = world.systems[from].card_mut(other);
     if let Some(note) = card.and_then(|card| card.notes.iter_mut().find(|note| note.id == source)) {
         note.carried |= part == parts;
+        note.merged_under_way &= part < parts;
         note.given_up |= explained;
         // Read before it was edited, and written after.
         let of_another = !note.earlier.is_empty() && !squeezed(&note.body).starts_with(&squeezed(&so_far));
@@ -780,8 +786,26 @@ pub(crate) fn steered(world: &mut World, side: Side, id: &str) {
     }
 }
 
+/// Notes which comments were on their way to a company case that was merged, and whose pair goes on with another one.
+fn handed_over(world: &mut World, before: &CaseMapping, mapping: &CaseMapping) {
+    let google = mapping.case_id(Google).and_then(|google| world.systems[Google].card_mut(google));
+    let Some(google) = google.filter(|_| before.company_case_id != mapping.company_case_id) else { return };
+    for pending in before.pending.iter().filter(|pending| pending.side == Company) {
+        if let Source::Comment { id, .. } = &pending.source {
+            let mut notes = google.notes.iter_mut();
+            notes
+                .by_ref()
+                .filter(|note| note.id.to_string() == *id)
+                .for_each(|note| note.merged_under_way = true);
+        }
+    }
+}
+
 /// A mapping was stored.
 pub(crate) fn stored(world: &mut World, before: Option<&CaseMapping>, mapping: &CaseMapping) {
+    if let Some(before) = before {
+        handed_over(world, before, mapping);
+    }
     let merged = |id: &str| {
         let cards = world.systems[Company].cards.values();
         cards.filter_map(|card| card.merged_into.as_deref()).any(|into| into == id)
@@ -1014,8 +1038,10 @@ pub(crate) fn stamps(world: &mut World) {
             let hid = hidden_until(world, side, card).max(world.mute_until[side]);
             let unknown = |at: Ms| at < hid || traits.stale > 0 || !target.refuses.is_empty();
             let found = |at: Ms| unknown(at) && mapping.waiting[side].is_some();
-            // Nor can it be known that a case was opened, while that is hidden.
-            let across = |at: Ms| at < opened && was_hidden(world, side.other(), target);
+            // Nor can it be known that a case was opened, while that is hidden; nor since when it is open, once it is found.
+            let hid_across = hidden_until(world, side.other(), target).max(world.mute_until[side.other()]);
+            let opened_unseen = target.status_changed < hid_across && mapping.waiting[side.other()].is_some();
+            let across = |at: Ms| at < opened && (opened_unseen || was_hidden(world, side.other(), target));
             let passed =
                 passed.filter(|(_, at, _)| !was_hidden(world, side, card) && !found(*at) && !across(*at));
             if let Some((what, at, _)) = passed {
@@ -1056,6 +1082,9 @@ fn hidden_until(world: &World, side: Side, card: &Card) -> Ms {
 /// than this.
 const SEEN_LONGER: Ms = 5 * 60_000;
 
+/// How long the rounds take in which nothing may be written.
+const IDLE_ROUNDS: Duration = Duration::minutes(6);
+
 /// For how long the sweeps of a day find a case: each looks back a day from the one before, and one is made every hour (R27).
 const SWEPT: Ms = DAY + 3_600_000;
 
@@ -1091,14 +1120,48 @@ pub(crate) fn disagreement(world: &World) -> Option<String> {
         if let Some(text) = pair_disagrees(world, *side, card, mapping) {
             return Some(format!("{text} ({side} case {id})"));
         }
+        if let Some(hidden) = yet_to_be_found(world, mapping) {
+            return Some(format!("a sweep has yet to look for {hidden}, which was hidden"));
+        }
+        if let Some(of_now) = is_of_now(world, mapping) {
+            return Some(format!("{of_now} was last changed at what is the present to its system"));
+        }
     }
     None
+}
+
+/// A case whose last change was hidden from the polls, and may be found by a sweep that is still to be made (R27). Until then, it is not known
+/// whether both sides are idle.
+fn yet_to_be_found(world: &World, mapping: &CaseMapping) -> Option<String> {
+    Side::BOTH.into_iter().find_map(|side| {
+        let card = world.systems[side].card(mapping.case_id(side)?)?;
+        let is_known = mapping.carried_updated_at[side] == Some(card.updated_stamp);
+        let may_be_found = card.deleted.is_none() && !is_known && was_hidden(world, side, card);
+        may_be_found.then(|| format!("the {side} case {}", card.id))
+    })
+}
+
+/// A case whose time of last update may be that of a change that is still to come, since it was written by a clock that was ahead and is not
+/// precise. Such a time is no mark of what was carried, until it is over (R15, R36).
+fn is_of_now(world: &World, mapping: &CaseMapping) -> Option<String> {
+    Side::BOTH.into_iter().find_map(|side| {
+        let card = world.systems[side].card(mapping.case_id(side)?)?;
+        let apart = Duration::seconds(world.traits(side).resolution + 60);
+        let ahead = card.updated_stamp - world.theirs(side);
+        let is_of_now = ahead >= -apart - Duration::minutes(1) && ahead <= apart + IDLE_ROUNDS;
+        (card.deleted.is_none() && world.traits(side).resolution > 0 && is_of_now)
+            .then(|| format!("the {side} case {}", card.id))
+    })
 }
 
 /// A case that names a Google case which is not its own is told so, once (R38).
 fn claim_disagrees(world: &World, card: &Card) -> Option<String> {
     let young = world.now - card.created < 29 * DAY;
     if !card.is_clone || card.deleted.is_some() || !card.flagged || card.closed || !young {
+        return None;
+    }
+    // What was written by a clock that was behind shows in no search.
+    if card.backdated == Some(card.updated) {
         return None;
     }
     let Some(mapping) = world.shelf.of(Company, &card.id) else {
@@ -1286,7 +1349,12 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     {
         return Some("the Google case does not say with which company case it syncs".to_owned());
     }
-    (!described(card, other)).then(|| "the description has not arrived whole (R16)".to_owned())
+    let is_part = |what: &Refusable| matches!(what, Refusable::Item(Source::Description { .. }));
+    let mut refusals = mapping.state.refusals.iter();
+    let part_given_up =
+        refusals.any(|refusal| refusal.side == side.other() && refusal.given_up && is_part(&refusal.what));
+    let described = described(card, other) || (part_given_up && said_so(card));
+    (!described).then(|| "the description has not arrived whole (R16)".to_owned())
 }
 
 /// Whether it refuses that for ever.

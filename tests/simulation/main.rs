@@ -104,6 +104,10 @@ fn survey() {
     for failures in kinds.into_iter().rev() {
         let (times, first) = (failures.len(), failures[0]);
         println!("{times:6}  seed {}: {}", first.seed, first.violation.chars().take(220).collect::<String>());
+        let others: Vec<String> = failures[1..].iter().map(|failure| failure.seed.to_string()).collect();
+        if !others.is_empty() {
+            println!("        and {}", others.join(", "));
+        }
     }
     println!("{explored}");
     assert_eq!(explored.histories, count);

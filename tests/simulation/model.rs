@@ -55,6 +55,8 @@ pub(crate) struct Note {
     pub(crate) unknowable: bool,
     /// It was explained that it could not be copied.
     pub(crate) given_up: bool,
+    /// It was on its way to a company case that was merged into another.
+    pub(crate) merged_under_way: bool,
 }
 
 impl Note {
@@ -454,6 +456,7 @@ impl World {
                 edited_meanwhile: false,
                 unknowable: false,
                 given_up: false,
+                merged_under_way: false,
             });
         })?;
         Some(number)

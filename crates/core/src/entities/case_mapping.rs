@@ -320,6 +320,20 @@ impl CaseMapping {
         self.state.agreed_closed = None;
     }
 
+    /// Forgets what that side's case was told and what it refused: the pair goes on with another one, which knows nothing of it (`R32`).
+    pub fn forget_told(&mut self, side: Side) {
+        self.set_outage_comment_sent_to(side, false);
+        self.reopen_refused[side] = false;
+        let state = &mut self.state;
+        state.told_priority[side] = None;
+        state.unheld_priority[side] = None;
+        state.unheld_at[side] = None;
+        state.missing[side] = None;
+        state.read_only[side] = None;
+        state.scope[side] = None;
+        state.refusals.retain(|refusal| refusal.side != side);
+    }
+
     /// The connector created the counterpart, and created it open: if the other case is closed, a person closed it (`R30`).
     pub fn born_open(&mut self) {
         self.state.agreed_closed = Some(false);

@@ -207,6 +207,22 @@ impl Action {
         }
     }
 
+    /// True if an explanation takes the place of the copy, and so says why the action was refused.
+    #[must_use]
+    pub const fn is_explained_by_copy(&self) -> bool {
+        match self {
+            Self::Comment(comment) => matches!(comment.source, Source::Comment { .. }),
+            Self::Attach { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// True if the action adds a comment or a file.
+    #[must_use]
+    pub const fn writes_content(&self) -> bool {
+        matches!(self, Self::Comment(_) | Self::Attach { .. })
+    }
+
     /// True if the action must be skipped, because one that failed before it has to come first.
     #[must_use]
     pub fn is_blocked(&self, blocked: &Blocked) -> bool {

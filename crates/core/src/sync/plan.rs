@@ -574,7 +574,32 @@ impl<'a> Planner<'a> {
         let is_over = self.is_over(side, comment.created_at);
         let may_be_ours =
             self.pending.iter().any(|pending| pending.side == side && texts::is_outcome_of(pending, comment));
-        !private && !is_over && !may_be_ours && !self.ledger.wrote(side, ItemKind::Comment, &comment.id)
+        let is_ours = may_be_ours
+            || self.ledger.wrote(side, ItemKind::Comment, &comment.id)
+            || self.is_of_earlier_pair(side, comment);
+        !private && !is_over && !is_ours
+    }
+
+    /// Whether the connector wrote a comment on the case that this pair began with for an earlier pair, whose mapping was cleaned up or lost
+    /// (`R14`). Where the system does not say who wrote it, the text tells: a notice, word for word, or a copy by the author of one.
+    fn is_of_earlier_pair(&self, side: Side, comment: &Comment) -> bool {
+        let mapping = self.pair.mapping;
+        let mapped_at = mapping.created_at - CLOCKS_APART;
+        // Whosever clock goes: either may have been set since.
+        let mapped_at = mapped_at.max(self.pair.clocks.in_time_of(side, mapped_at));
+        let is_older = |comment: &Comment| {
+            comment.by_connector != Some(false) && comment.created_at.is_some_and(|at| at < mapped_at)
+        };
+        let is_notice = |comment: &Comment| texts::recognise_notice(&comment.body).is_some();
+        let is_by_connector = || {
+            let of_author = |other: &&Comment| other.author == comment.author;
+            let mut comments = self.pair.snapshot(side).comments.iter().filter(of_author);
+            comment.by_connector == Some(true) || comments.any(|other| is_older(other) && is_notice(other))
+        };
+        let has_header = || texts::has_header_of(side.other(), &comment.body);
+        side == mapping.origin
+            && is_older(comment)
+            && (is_notice(comment) || (has_header() && is_by_connector()))
     }
 
     /// Whether something so old was carried, or is the connector's own, and was forgotten (`R14`): it is listed again only to recognise by

@@ -422,6 +422,16 @@ pub fn copied_part(from: Side, body: &str) -> Option<Copied<'_>> {
     Some(Copied { id, part, parts, text: &body[header.len()..] })
 }
 
+/// Whether a text begins like what the connector writes for something of `from`: a copy, a part of a description, or why a file could not be
+/// copied.
+#[must_use]
+pub fn has_header_of(from: Side, body: &str) -> bool {
+    let header = first_line(body.trim_start()).trim_end();
+    let kinds = [" Comment ", " Attachment ", " Description"];
+    let rest = header.strip_prefix('[').and_then(|rest| rest.strip_prefix(side_name(from)));
+    header.ends_with(']') && rest.is_some_and(|rest| kinds.iter().any(|kind| rest.starts_with(kind)))
+}
+
 /// Author in the header of a copy.
 #[must_use]
 pub fn copied_author(body: &str) -> Option<&str> {
