@@ -1,10 +1,10 @@
-//! How a backlog is worked off by the real binary, over sandboxes: time, calls to each upstream, and memory.
+//! Processing of a backlog by the real binary, over sandboxes: time, calls to each upstream, and memory.
 //!
 //! - `cargo bench --bench overload` measures 1,000, 5,000 and 10,000 cases that were opened at Google during an outage.
-//! - `CASEBRIDGE_CASES=1000 CASEBRIDGE_REQUESTS_PER_MINUTE=300 cargo bench --bench overload` measures one of them at the
+//! - `CASEBRIDGE_CASES=1000 CASEBRIDGE_REQUESTS_PER_MINUTE=300 cargo bench --bench overload` measures one size at the
 //!   rate limit of the sample configuration. Without it, 12,000 calls a minute are allowed: forty times as many.
 //!
-//! Cron, queues, retries and tolerances are as in production. Half-way, somebody opens a P0 case.
+//! Cron, queues, retries and tolerances are as in production. Half-way, a person opens a P0 case.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -41,7 +41,7 @@ async fn main() {
     }
 }
 
-/// A case as it comes from a person: with a description of two kilobytes.
+/// Opens a case as a person does, with a description of two kilobytes; returns its name.
 fn open(systems: &Systems, title: &str, priority: Priority) -> String {
     let case = NewCase {
         parent: "organizations/123".to_owned(),
@@ -82,7 +82,7 @@ async fn measure(cases: usize, rate: usize) {
     }
     let took = began.elapsed();
     assert_eq!(systems.jira.issues().len(), cases + 1, "each case once");
-    // A sixth of a minute's worth may go at once.
+    // The rate limit allows a burst of a sixth of a minute's calls.
     for (name, meter) in [("CSAPI", &systems.at_csapi), ("Jira", &systems.at_jira)] {
         for (span, worth) in [(MINUTE, rate), (MINUTE / 6, rate / 6)] {
             let most = meter.most_within(span);
@@ -92,7 +92,7 @@ async fn measure(cases: usize, rate: usize) {
     print_row(cases, took, &systems, &service, p0.unwrap());
 }
 
-/// How long it takes until a P0 case that is opened now stands in Jira, once a poll has seen it.
+/// Measures the time from the poll that sees a new P0 case until the case is in Jira.
 async fn fresh_p0(systems: &Systems, http: &reqwest::Client, port: u16) -> Duration {
     let name = open(systems, "Everything is down", Priority::P0);
     post(http, port, "poll-google").await.unwrap();

@@ -1,9 +1,9 @@
-//! What the connector costs, counted: operations on the store as Firestore bills them, and operations on the queue as Cloud
-//! Tasks does. Real tasks between a sandbox CSAPI and a sandbox Jira, with time in hand. Nothing is timed: the same numbers come
+//! Cost of the connector, counted: operations on the store as Firestore bills them, and operations on the queue as Cloud
+//! Tasks does. Real tasks between a sandbox CSAPI and a sandbox Jira, with a manual clock. Nothing is timed: the same numbers come
 //! out on any machine, in any profile.
 //!
-//! `cargo bench --bench store_operations` prints the tables of docs/costs.md; with `-- --check` it says whether they still stand
-//! there. By default a store over SQLite is counted (`tests/harness/billed.rs`, held to `FirestoreStore` by `tests/gcloud`); with
+//! `cargo bench --bench store_operations` prints the tables of docs/costs.md; with `-- --check` it checks that they are still
+//! there. By default a store over SQLite is counted (`tests/harness/billed.rs`, compared with `FirestoreStore` by `tests/gcloud`); with
 //! `FIRESTORE_EMULATOR_HOST` set it is Firestore's own, in that emulator.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that fails has nothing to say")]
 
@@ -34,30 +34,30 @@ use harness::billed::Billed;
 use harness::jira::JiraKind;
 use harness::{Options, World, idle};
 
-/// How many open mappings an idle connector has, one measurement each.
+/// Numbers of open mappings of an idle connector, one measurement each.
 const OPEN: [usize; 4] = [0, 100, 1_000, 10_000];
-/// What is promised (`R8`): at so many idle cases, a day stays below this.
+/// Number of idle cases for the promise of `R8` (an idle case costs nothing): with them, a day costs less than [`LIMIT`].
 const LIMIT_AT: usize = 1_000;
 const LIMIT: OperationCounts = OperationCounts { reads: 20_000, writes: 10_000, deletes: 0 };
-/// Longer than either polling window, and into another hour: whatever a change costs, it has cost by then.
+/// Time to run after a change. It is longer than either polling window and reaches into another hour, so every cost of the change is in.
 const AFTERWARDS: Duration = Duration::minutes(60);
 
-/// How many health checkers ask /readyz: they are redundant, and how many there are is not documented.
+/// Number of health checkers that request /readyz: they are redundant, and their number is not documented.
 const READINESS_CHECKERS: u32 = 4;
-/// From how many places an uptime check asks: all that there are, unless one chooses.
+/// Number of locations that an uptime check sends requests from: all of them, unless some are chosen.
 const UPTIME_PLACES: u32 = 6;
-/// `--period=5` in docs/deploy.md.
+/// Interval of the uptime check: `--period=5` in docs/deploy.md.
 const UPTIME_PERIOD: Duration = Duration::minutes(5);
 
-// ---------------------------------------------------------------- what is counted
+// ---------------------------------------------------------------- counting
 
-/// What was done so far.
+/// Operations so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counts {
     store: OperationCounts,
-    /// Tasks created, and those that existed: an API call each.
+    /// Number of tasks created, including those that existed already: each is an API call.
     enqueued: u64,
-    /// Tasks that were new: a delivery each, as long as none fails.
+    /// Number of tasks that were new: each is a delivery, as long as none fails.
     delivered: u64,
 }
 
@@ -74,13 +74,13 @@ impl std::ops::Sub for Counts {
 }
 
 impl Counts {
-    /// As Cloud Tasks bills: API calls and deliveries.
+    /// Returns the operations that Cloud Tasks bills: API calls and deliveries.
     fn queue(self) -> u64 {
         self.enqueued + self.delivered
     }
 }
 
-/// A store that counts.
+/// Store that counts its operations.
 enum Counted {
     Billed(Arc<Billed>),
     Firestore(Arc<FirestoreStore>),
@@ -93,7 +93,7 @@ impl Counted {
             return Self::Billed(Arc::new(Billed::over(Arc::new(store))));
         };
         let at = DatabaseLocation {
-            // A project of its own for each: the emulator needs no other.
+            // Each store gets a project of its own; the emulator accepts any name.
             project: format!("bench-{}", hex::encode(rand::random::<[u8; 6]>())),
             database: DEFAULT_DATABASE.to_owned(),
             emulator: Some(host.to_owned()),
@@ -116,7 +116,7 @@ impl Counted {
     }
 }
 
-/// The embedded queue, counting what comes in.
+/// Counters of the embedded queue.
 #[derive(Default)]
 struct Queued {
     enqueued: AtomicU64,
@@ -176,7 +176,7 @@ impl TaskQueue for CountingQueue {
     }
 }
 
-/// A connector, and what it costs.
+/// Connector whose costs are counted.
 struct Bench {
     world: World,
     store: Counted,
@@ -204,7 +204,7 @@ impl Bench {
         }
     }
 
-    /// What is counted while cron and the queues run for so long.
+    /// Runs cron and the queues for a time, and returns the operations of that time.
     async fn run_for(&self, duration: Duration) -> Counts {
         let before = self.counts();
         self.world.run_for(duration).await;
@@ -212,9 +212,9 @@ impl Bench {
     }
 }
 
-// ---------------------------------------------------------------- what is measured
+// ---------------------------------------------------------------- measuring
 
-/// An idle hour: what the tasks cost, and what health checks and the uptime check do.
+/// Cost of an idle hour: that of the tasks, and that of health checks and the uptime check.
 struct Idle {
     open: usize,
     tasks: Counts,
@@ -224,12 +224,12 @@ struct Idle {
 impl Idle {
     async fn measure(open: usize, emulator: Option<&str>) -> Self {
         let bench = Bench::start(emulator).await;
-        // The case that proves that each system shows what it has (R26): those of the mappings are in neither.
+        // The canary (R26): a linked case that each system has to show. The cases of the other mappings are in neither system.
         bench.world.pair().await;
         idle::open_mappings(&bench.world, open).await;
         bench.run_for(AFTERWARDS).await;
         let tasks = bench.run_for(AFTERWARDS).await;
-        // The first one tries to write, once for each process.
+        // The first readiness check of a process also tries to write.
         ask(&bench.world, "/readyz").await;
         let before = bench.counts().store;
         let mut asked: Vec<(Duration, &str)> = Vec::new();
@@ -258,7 +258,7 @@ impl Idle {
     }
 }
 
-/// When `askers` who do not agree on their time ask within an hour, each once in an `interval`.
+/// Adds the times of the requests of an hour by `askers` that are not synchronised, each one request in an `interval`.
 fn times<'a>(asked: &mut Vec<(Duration, &'a str)>, path: &'a str, interval: Duration, askers: u32) {
     let rounds = i32::try_from(AFTERWARDS.num_seconds() / interval.num_seconds()).unwrap();
     for round in 0..rounds {
@@ -269,7 +269,7 @@ fn times<'a>(asked: &mut Vec<(Duration, &'a str)>, path: &'a str, interval: Dura
     }
 }
 
-/// As app.yaml has it.
+/// Returns the interval of the readiness check in app.yaml.
 fn readiness_interval() -> Duration {
     let app = include_str!("../app.yaml");
     let check = app.split_once("readiness_check:").unwrap().1;
@@ -277,18 +277,18 @@ fn readiness_interval() -> Duration {
     Duration::seconds(interval.parse().unwrap())
 }
 
-/// Whatever is answered: without polls, `/healthz/sync` says that they are late.
+/// Sends a request and ignores the status: without polls, `/healthz/sync` reports that they are late.
 async fn ask(world: &World, path: &str) {
     reqwest::get(format!("http://{}{path}", world.service)).await.unwrap();
 }
 
-/// What one thing that people do costs, beyond what would have been done anyway.
+/// Cost of one action of people, beyond the cost of the idle time.
 struct Event {
     name: &'static str,
     cost: Counts,
 }
 
-/// Each of the things that people do, one after the other, on one pair.
+/// Measures the actions of people, one after the other, on one pair.
 async fn events(emulator: Option<&str>, idle: &Counts) -> Vec<Event> {
     let bench = Bench::start(emulator).await;
     let world = &bench.world;
@@ -329,7 +329,7 @@ async fn events(emulator: Option<&str>, idle: &Counts) -> Vec<Event> {
     let (status, report) = world.post("cleanup", json!({})).await;
     assert_eq!((status, &report["deleted"]), (200, &json!(2)), "{report}");
     let cleanup = bench.counts() - before;
-    // Two were deleted; a run that finds nothing is a read.
+    // Two mappings were deleted; a run that finds nothing costs one read.
     let each = OperationCounts {
         reads: cleanup.store.reads / 2,
         writes: cleanup.store.writes / 2,
@@ -342,19 +342,19 @@ async fn events(emulator: Option<&str>, idle: &Counts) -> Vec<Event> {
     events
 }
 
-// ---------------------------------------------------------------- what a month costs
+// ---------------------------------------------------------------- cost of a month
 
-/// List prices in US dollars, without any discount. Where they stand and when they were looked up, docs/costs.md says.
+/// List prices in US dollars, without any discount. Their sources and dates are in docs/costs.md.
 mod prices {
-    /// Firestore, for 100,000 documents, in a multi-region (nam5, eur3): the dearest kind of location.
+    /// Firestore, for 100,000 documents, in a multi-region (nam5, eur3): the most expensive kind of location.
     pub(super) const READS: f64 = 0.06;
     pub(super) const WRITES: f64 = 0.18;
     pub(super) const DELETES: f64 = 0.02;
-    /// Free for each day, in the one free database of a project.
+    /// Free operations a day, in the one free database of a project.
     pub(super) const FREE_READS: f64 = 50_000.0;
     pub(super) const FREE_WRITES: f64 = 20_000.0;
     pub(super) const FREE_DELETES: f64 = 20_000.0;
-    /// Cloud Tasks, for a million operations, and how many are free in a month.
+    /// Cloud Tasks, for a million operations. The next constant is the number of free operations a month.
     pub(super) const TASKS: f64 = 0.40;
     pub(super) const FREE_TASKS: f64 = 1_000_000.0;
     /// App Engine flexible in Iowa: a processor for an hour, a GB of memory for an hour, a GB of disk for a month.
@@ -363,24 +363,24 @@ mod prices {
     pub(super) const DISK: f64 = 0.04;
 }
 
-/// How a case lives.
+/// Assumptions about the activity on a case.
 mod assumed {
     pub(super) const DAYS: f64 = 30.0;
     pub(super) const HOURS: f64 = 730.0;
-    /// For each case that is open, in a month: comments each way, files each way, changes of its priority.
+    /// Events for each open case in a month: comments each way, files each way, changes of its priority.
     pub(super) const COMMENTS: f64 = 10.0;
     pub(super) const FILES: f64 = 1.0;
     pub(super) const PRIORITIES: f64 = 0.5;
-    /// Cases opened in a month for each that is open at any time, half of them on either side; as many are closed, and as many
+    /// Cases opened in a month for each case that is open at any time, half of them on either side. As many are closed, and as many
     /// mappings cleaned up.
     pub(super) const NEW: f64 = 1.0;
-    /// What app.yaml asks for, and what the platform's own processes take beside it.
+    /// Resources that app.yaml asks for, and those that the platform's own processes take.
     pub(super) const PROCESSORS: f64 = 1.0;
     pub(super) const MEMORY: f64 = 0.6 + 0.4;
     pub(super) const DISK: f64 = 10.0;
 }
 
-/// A month's operations.
+/// Operations in a month.
 #[derive(Debug, Clone, Copy, Default)]
 struct Month {
     reads: f64,
@@ -441,7 +441,7 @@ fn machine() -> f64 {
         + assumed::DISK * prices::DISK
 }
 
-// ---------------------------------------------------------------- what is printed
+// ---------------------------------------------------------------- printing
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 fn tables(idle: &[Idle], events: &[Event]) -> String {
@@ -479,7 +479,7 @@ fn tables(idle: &[Idle], events: &[Event]) -> String {
     writeln!(text, "\n| open cases | reads | writes | deletes | queue operations | Firestore | without its free quota | Cloud Tasks | App Engine | a month |").unwrap();
     writeln!(text, "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |").unwrap();
     for open in [10, 100, 1_000] {
-        // An idle hour costs the same whatever is open: that is asserted.
+        // The cost of an idle hour does not depend on the number of open mappings, as `broken_promises` checks.
         let month = Month::of(open, &idle[0], events);
         let sum = month.firestore(true) + month.tasks() + machine();
         writeln!(
@@ -500,7 +500,7 @@ fn tables(idle: &[Idle], events: &[Event]) -> String {
     text
 }
 
-/// `1234567.8` → `1,234,568`
+/// Formats a number with thousands separators: `1234567.8` → `1,234,568`
 fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
@@ -513,8 +513,8 @@ fn thousands(number: f64) -> String {
     text
 }
 
-/// Whether what was measured is what was promised; why not. `tolerance`: by how many reads two idle hours may differ. In an emulator
-/// two polls end at the same moment now and then, and the one that loses reads `Global` again.
+/// Compares the measurement with the promises; returns those that are broken. `tolerance`: number of reads by which two idle hours may
+/// differ. In an emulator two polls sometimes end at the same moment, and the one that loses reads `Global` again.
 fn broken_promises(idle: &[Idle], tolerance: u64) -> Vec<String> {
     let mut broken = Vec::new();
     for measured in idle {

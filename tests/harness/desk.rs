@@ -40,7 +40,7 @@ pub(crate) trait Desk: Send + Sync {
     /// Closes a case, as done.
     async fn closes(&self, case: &str);
 
-    /// Closes a case in another of the CRM's ways: cancelled, rejected, or never to be opened again.
+    /// Closes a case in another way that the CRM has: cancelled, rejected, or sealed.
     async fn abandons(&self, case: &str);
 
     /// Reopens a closed case.

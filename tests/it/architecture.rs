@@ -1,37 +1,37 @@
-//! Imports run one way, and time comes from one place: what `ARCHITECTURE.md` says of the code, held against the code.
+//! Checks of the statements in `ARCHITECTURE.md` against the code: imports run one way, and time comes from one place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// What the code of each top-level module may import of the others, from the bottom up.
+/// Modules that each top-level module may import, from the bottom up.
 ///
-/// The way is `http → tasks → {sync, csapi, crm, store, queue} → {cases, entities}`. What stands in [`NARROW`] runs against it.
+/// The way is `http → tasks → {sync, csapi, crm, store, queue} → {cases, entities}`. The imports in [`NARROW`] run against it.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("entities", &[]),
     ("clock", &[]),
     ("cases", &["entities"]),
     ("sync", &["cases", "entities"]),
-    // What every client shares: it speaks in errors and streams of `cases`.
+    // Shared by all clients; its interface uses the errors and streams of `cases`.
     ("outbound", &["cases", "clock", "telemetry"]),
     ("telemetry", &["clock", "config"]),
     ("csapi", &["cases", "clock", "entities", "outbound"]),
     ("crm", &["cases", "clock", "entities", "outbound"]),
-    // A store or a queue behind an address is a client as well.
+    // A store or a queue behind a URL is a client as well.
     ("store", &["cases", "clock", "entities", "outbound"]),
     ("queue", &["cases", "clock", "outbound"]),
     ("tasks", &["cases", "clock", "entities", "queue", "store", "sync", "telemetry"]),
     // Reads the settings of the parts into the parts' own types.
     ("config", &["cases", "crm", "csapi", "entities", "store", "sync", "tasks"]),
-    // Reads what the configuration only names.
+    // Reads the secrets that the configuration names.
     ("secrets", &["cases", "clock", "config", "outbound"]),
     ("http", &["clock", "config", "entities", "queue", "store", "tasks", "telemetry"]),
-    // Plays the other side: it must not share the program's idea of a wire format, or both could be wrong alike.
+    // Plays the other side. It must not share wire formats with the program, or both could be wrong in the same way.
     ("sandbox", &["clock"]),
 ];
 
-/// Imports against the way, and the only items that they may name.
+/// Imports against the way, with the only items that they may name.
 const NARROW: &[(&str, &str, &[&str])] = &[
-    // Logs are JSON on App Engine.
+    // On App Engine, logs are JSON.
     ("telemetry", "config", &["Platform"]),
     ("http", "config", &["Platform", "Secret"]),
     ("secrets", "config", &["Secret", "SecretError", "SecretRef"]),
@@ -55,14 +55,14 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// A file's code on one line: no comments, no unit tests, no line breaks.
+/// Returns a file's code on one line, without comments, unit tests and line breaks.
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     code.lines().map(str::trim).filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join(" ")
 }
 
-/// All code of the program: the service, and the crates that it is made of.
+/// Returns all source files of the program: the service, and the crates that it consists of.
 fn all_files() -> Vec<PathBuf> {
     ["src", "crates/core/src", "crates/sandbox/src"]
         .iter()
@@ -70,7 +70,7 @@ fn all_files() -> Vec<PathBuf> {
         .collect()
 }
 
-/// The top-level module that a file belongs to; the sandboxes are one.
+/// Returns the top-level module of a file; all sandboxes are one module.
 fn module_of(path: &Path) -> String {
     if path.starts_with(root().join("crates/sandbox")) {
         return "sandbox".to_owned();
@@ -81,7 +81,7 @@ fn module_of(path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// What a path names behind `crate::module`: the first names of its items.
+/// Returns the items that a path names after `crate::module`: the first names only.
 fn items(rest: &str) -> Vec<String> {
     let name = |text: &str| -> String {
         text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
@@ -100,7 +100,7 @@ fn items(rest: &str) -> Vec<String> {
     }
 }
 
-/// Each `crate::module` in the library, with the items that it names.
+/// Returns each `crate::module` in the library, with the items that it names.
 fn imports() -> Vec<(PathBuf, String, String, Vec<String>)> {
     let mut found = Vec::new();
     for path in all_files() {
@@ -111,7 +111,7 @@ fn imports() -> Vec<(PathBuf, String, String, Vec<String>)> {
         let mut code = code(&path);
         assert!(!code.contains("crate::{"), "{}: import each module in a line of its own", path.display());
         if module == "sandbox" {
-            // What it imports of the program is in another crate.
+            // A sandbox imports items of the program from another crate.
             code = code.replace("crate::", "").replace("casebridge_core::", "crate::");
         }
         for (at, _) in code.match_indices("crate::") {
@@ -169,7 +169,7 @@ fn what_runs_against_the_way_is_narrow() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
-/// Follows from [`imports_run_one_way`]; said on its own because it is what keeps the service from serving a sandbox.
+/// Follows from [`imports_run_one_way`]. It is a test of its own because it keeps the service from serving a sandbox.
 #[test]
 fn nobody_imports_http_or_the_sandbox_but_the_binary() {
     for (path, _, target, _) in imports() {
@@ -177,7 +177,7 @@ fn nobody_imports_http_or_the_sandbox_but_the_binary() {
     }
 }
 
-/// What differs between CRMs is data in their adapters' `Capabilities`: the core acts on that, and not on the kind.
+/// Differences between CRMs are data in their adapters' `Capabilities`. The core depends on these and not on the kind of CRM.
 #[test]
 fn the_core_knows_no_crm_by_name() {
     let nameless = ["entities", "cases", "sync", "tasks", "http", "store", "queue"];
@@ -218,7 +218,7 @@ fn there_is_one_tls_stack() {
     assert!(lock.contains("name = \"rustls\"\n") && lock.contains("name = \"ring\"\n"));
 }
 
-/// The documents that speak of the code.
+/// Returns the documents that describe the code.
 fn documents() -> Vec<(PathBuf, String)> {
     let mut paths: Vec<PathBuf> =
         ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "README.md", "CHANGELOG.md"]
@@ -239,7 +239,7 @@ fn documents() -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-/// What stands between single backticks.
+/// Returns the texts between single backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
 }

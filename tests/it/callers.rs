@@ -1,4 +1,4 @@
-//! Who may call what (`R5`), and what each is told (`R4`, `R24`).
+//! Authorisation of callers for each route (`R5`), and the answers that they get (`R4`, `R24`).
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ use crate::harness::{INTERNAL_TOKEN, World};
 
 const ADMIN: &str = "the-admin-token";
 
-/// A request to each route, and who besides people may make it. A route that is missing here fails the first test.
+/// Request to each route, and the callers besides people that may make it. The first test fails if a route is missing here.
 const REQUESTS: &[(Endpoint, &str, &str, Others)] = &[
     (Endpoint::RunTask, "POST", "/tasks/poll-google", Others::Queues),
     (Endpoint::QueueTask, "GET", "/cron/poll-google", Others::Cron),
@@ -39,7 +39,7 @@ enum Others {
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
-/// What came back: the status, the media type, the authentication scheme asked for, and the body.
+/// Answer of the service: status, media type, authentication scheme asked for, and body.
 struct Answer {
     status: u16,
     media_type: String,
@@ -67,7 +67,7 @@ async fn ask(
     Answer { status, media_type, challenge, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
 }
 
-/// An error as RFC 9457 has it.
+/// Asserts that an answer is an error in the format of RFC 9457.
 fn assert_problem(answer: &Answer, status: u16, what: &str) {
     assert_eq!(answer.status, status, "{what}: {}", answer.body);
     assert_eq!(answer.media_type, "application/problem+json", "{what}");
@@ -114,7 +114,7 @@ async fn every_route_refuses_whoever_has_no_proof_and_nothing_is_done() {
     for (platform, token) in [
         (Platform::Local, Some(ADMIN)),
         (Platform::AppEngine, Some(ADMIN)),
-        // On App Engine the peer is a local proxy: that nobody configured a token lets nobody in.
+        // On App Engine the peer is a local proxy, so without a configured token no person is let in.
         (Platform::AppEngine, None),
     ] {
         let at = world.another_instance(platform, token).await;
@@ -247,7 +247,7 @@ async fn what_can_never_succeed_is_an_error_to_a_person_and_abandoned_to_a_queue
     }
     assert_eq!(world.mappings().await.len(), 0);
     assert_eq!(world.sizes().await, (0, 1));
-    // Each was counted: all that the queue sent, and what a person's own mistake in writing is not.
+    // The metric counts all requests of the queue, and those of people except malformed ones (400 and 413).
     let metrics = world.deps.metrics.render();
     for (task, abandoned) in [("sync-google-case", 14 + 4), ("sync-company-case", 5 + 3)] {
         let line = format!(r#"casebridge_tasks_total{{task="{task}",outcome="abandoned"}} {abandoned}"#);
@@ -301,7 +301,7 @@ async fn what_may_pass_is_500_whatever_the_upstream_said() {
         world.csapi.faults().clear();
         world.company_faults().clear();
     }
-    // Nobody took the errors for the deletion of a case.
+    // The errors were not taken for the deletion of a case.
     assert_eq!(world.mapping().await.gone, None);
     assert_eq!(world.google_texts(&case).len(), 1);
 }
@@ -332,7 +332,7 @@ async fn what_is_not_there_is_said_as_a_problem() {
 async fn healthz_sync_fails_when_either_poll_is_ten_minutes_old() {
     let world = World::new(&JiraKind).await;
     let health = || async { ask(world.service, "GET", "/healthz/sync", &[], "").await };
-    // One reading of the watermarks serves everybody for a while.
+    // One reading of the watermarks is cached and shared by all callers for a while.
     let polls = async |tasks: &[&str]| {
         for task in tasks {
             assert_eq!(world.post(task, json!({})).await.0, 200);
@@ -348,14 +348,14 @@ async fn healthz_sync_fails_when_either_poll_is_ten_minutes_old() {
     polls(&["poll-google", "poll-company"]).await;
     world.clock().advance(Duration::seconds(599) - SHARED_FOR);
     assert_eq!(health().await.status, 200);
-    // However old the reading, an age is as of now.
+    // Ages are computed at the time of the answer, even from a cached reading.
     world.clock().advance(Duration::seconds(1));
     let answer = health().await;
     let ages = [&answer.body["google_poll_age_seconds"], &answer.body["company_poll_age_seconds"]];
     assert_eq!((answer.status, ages), (500, [&json!(600), &json!(600)]));
     polls(&["poll-google"]).await;
     assert_eq!(health().await.status, 500, "one of them is not enough");
-    // A clock that was ahead: the polls lie in the future, and nobody knows what the next ones will look at.
+    // The clock was ahead: the last polls lie in the future, so the range of the next ones is unknown.
     polls(&["poll-google", "poll-company"]).await;
     assert_eq!(health().await.status, 200);
     world.clock().advance(-Duration::seconds(7_191) - SHARED_FOR);
@@ -366,7 +366,7 @@ async fn healthz_sync_fails_when_either_poll_is_ten_minutes_old() {
     assert!(answer.body["detail"].as_str().unwrap().contains("timedatectl"), "{}", answer.body);
     polls(&["poll-google", "poll-company"]).await;
     assert_eq!(health().await.status, 200);
-    // It answers from its own store: neither system is asked, and a system that is down is no matter.
+    // The answer comes from the store: neither system is called, so it does not depend on a system that is down.
     world.csapi.faults().clear_calls();
     world.company_faults().clear_calls();
     world.clock().advance(SHARED_FOR);

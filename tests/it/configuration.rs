@@ -1,4 +1,4 @@
-//! The configuration: the sample file, its document and the code say the same; mistakes are told all at once, by key.
+//! Configuration: the sample file, its document and the code agree, and all mistakes are reported at once, by key.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use chrono::Duration;
 const SAMPLE: &str = include_str!("../../casebridge.toml");
 const DOCUMENT: &str = include_str!("../../docs/configuration.md");
 const CODE: &str = include_str!("../../src/config/mod.rs");
-/// The CRMs: kind, the struct of its section, and the code that has it.
+/// CRMs: kind, struct of its section, and source code of that struct.
 const CRMS: [(&str, &str, &str); 4] = [
     ("jira", "JiraSettings", include_str!("../../src/crm/jira/settings.rs")),
     ("zendesk", "ZendeskSettings", include_str!("../../src/crm/zendesk/settings.rs")),
@@ -18,7 +18,7 @@ const CRMS: [(&str, &str, &str); 4] = [
     ("request-tracker", "RequestTrackerSettings", include_str!("../../src/crm/request_tracker/settings.rs")),
 ];
 
-/// What has to be given, and nothing else.
+/// Minimal configuration: the mandatory keys only.
 const LEAST: &str = r#"
 [google]
 parent = "organizations/123"
@@ -30,7 +30,7 @@ base_url = "https://example.atlassian.net"
 project = "SUP"
 "#;
 
-/// What Cloud Tasks need to be told.
+/// Keys that Cloud Tasks needs.
 const CLOUD_TASKS: [(&str, &str); 3] =
     [("queue", "kind = \"cloud-tasks\""), ("queue", "project = \"p\""), ("queue", "location = \"l\"")];
 
@@ -43,17 +43,17 @@ fn parse_with(text: &str, environment: &[(&str, &str)]) -> Result<Config, Config
     Config::parse(text, environment)
 }
 
-/// What a configuration says, to be compared.
+/// Parses a configuration and formats it, for comparison.
 fn shown(text: &str) -> String {
     format!("{:#?}", parse(text).unwrap())
 }
 
-/// [`LEAST`] with further lines, each under its section.
+/// Adds lines to [`LEAST`], each under its section.
 fn with(lines: &[(&str, &str)]) -> String {
     with_crm("jira", lines)
 }
 
-/// The same for another kind of CRM.
+/// Adds lines to [`LEAST`] for another kind of CRM.
 fn with_crm(kind: &str, lines: &[(&str, &str)]) -> String {
     let least = match kind {
         "request-tracker" => LEAST
@@ -76,22 +76,22 @@ fn with_crm(kind: &str, lines: &[(&str, &str)]) -> String {
     table.to_string()
 }
 
-/// One key of the sample.
+/// Key of the sample.
 #[derive(Debug)]
 struct SampleKey {
     section: String,
     name: String,
     line: String,
-    /// Behind a `#`.
+    /// True if the line is commented out with `#`.
     optional: bool,
-    /// The value is the default, as opposed to an example.
+    /// True if the value is the default, false if it is an example.
     default: bool,
-    /// It means something only where Cloud Tasks are the queues.
+    /// True if the key applies only if Cloud Tasks is the queue.
     cloud_tasks: bool,
 }
 
 impl SampleKey {
-    /// The kind of CRM for which it means something.
+    /// Returns the kind of CRM that the key applies to.
     fn crm(&self) -> &str {
         self.section.strip_prefix("company.").unwrap_or("jira")
     }
@@ -126,7 +126,7 @@ fn sample_keys() -> Vec<SampleKey> {
     keys
 }
 
-/// Every key that the code asks for, read from the code.
+/// Returns every key that the code reads, extracted from the source.
 fn keys_in_code() -> BTreeSet<String> {
     let sections = ["server", "google", "company", "status", "sync", "store", "queue"];
     let literals = CODE.split('"').filter(|text| {
@@ -179,7 +179,7 @@ fn a_default_in_the_sample_changes_nothing_when_its_mark_is_taken_away() {
 #[test]
 fn an_example_in_the_sample_is_understood() {
     for key in sample_keys().iter().filter(|key| key.optional && !key.default) {
-        // What it takes for the key to mean something.
+        // Other keys that this key depends on.
         let mut lines: Vec<(&str, &str)> = match key.name.as_str() {
             "email" | "api_token" => {
                 let section = key.section.as_str();
@@ -207,7 +207,7 @@ fn the_document_tells_of_every_key_and_of_no_other() {
     assert_eq!(told, sample);
 }
 
-/// The CRMs' pages, by kind.
+/// Pages of the CRMs, by kind.
 const PAGES: [(&str, &str); 4] = [
     ("jira", include_str!("../../docs/crm-jira.md")),
     ("zendesk", include_str!("../../docs/crm-zendesk.md")),
@@ -222,9 +222,9 @@ fn every_crm_has_a_page_whose_configuration_can_be_used_as_it_is() {
         let blocks = page.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap());
         let mut whole = toml::Table::new();
         for block in blocks {
-            // What is optional there is behind a "#".
+            // Optional lines of the page are commented out.
             let block = block.replace("# new_fields", "new_fields");
-            // A further block stands in the same place as the first.
+            // A further block continues the same configuration.
             whole.extend(block.parse::<toml::Table>().unwrap());
             let config = parse(&whole.to_string());
             assert!(config.is_ok(), "{kind}: {:?}\n{whole}", config.err());
@@ -249,7 +249,7 @@ fn every_key_that_a_crms_page_names_exists() {
                     && rest.bytes().all(|byte| b"_.-".contains(&byte) || byte.is_ascii_lowercase())
             });
             let own = format!("company.{kind}.{key}");
-            // A bare name is a key of the CRM's own section if it is given a value; otherwise it may be the CRM's.
+            // A bare name that gets a value is a key of the CRM's own section; without a value, it may be a name in the CRM.
             if dotted {
                 assert!(keys.contains(key), "docs/crm-{kind}.md names {key}");
             } else if value.is_some() && key.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()) {
@@ -274,7 +274,7 @@ fn what_has_to_be_given_is_named() {
     }
     let errors = parse("[company]\nkind = \"jira\"").unwrap_err().0;
     assert!(errors.iter().any(|error| error.starts_with("company.jira.project is missing")), "{errors:?}");
-    // What Google wants of a new case is needed only where cases are created.
+    // The settings for new Google cases are mandatory only if cases are created at Google.
     let without = LEAST.replace("classification_id", "#");
     let errors = parse(&without).unwrap_err().0;
     assert!(
@@ -403,7 +403,7 @@ fn the_environment_has_the_last_word() {
         ("CASEBRIDGE_SYNC__ATTACHMENTS", "false"),
         ("CASEBRIDGE_OUTAGES__TOLERANCE__P3__STALE", "8h"),
         ("CASEBRIDGE_STORE__URL", "sqlite:/data/x.db"),
-        // Not keys: one section too few, and other people's.
+        // These are not keys: one has no section, and the others belong to other programs.
         ("CASEBRIDGE_CONFIG", "other.toml"),
         ("CASEBRIDGE_ADMIN_TOKEN", "s3cret"),
         ("GOOGLE__PARENT", "nonsense"),

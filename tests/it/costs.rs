@@ -1,4 +1,4 @@
-//! What the connector costs while nothing happens does not grow with what it keeps (`R8`): by count, as Firestore bills.
+//! Cost of an idle connector, which must not grow with the number of its mappings (`R8`): counted as Firestore bills.
 //! `benches/store_operations.rs` prints the whole table.
 
 use std::sync::Arc;
@@ -21,13 +21,13 @@ async fn world() -> (World, Arc<Billed>, tempfile::TempDir) {
     (world, billed, folder)
 }
 
-/// What ten minutes cost with so many mappings open and nothing new.
+/// Returns the cost of ten minutes with `open` open mappings and no changes.
 async fn ten_idle_minutes(open: usize) -> OperationCounts {
     let (world, billed, _folder) = world().await;
-    // The case that proves that each system shows what it has (R26).
+    // The canary (R26): a linked case that each system has to show.
     world.pair().await;
     idle::open_mappings(&world, open).await;
-    // The first polls look back further, `Global` is made, and the pair leaves both windows.
+    // Before the count starts: the first polls look back further, `Global` is created, and the pair leaves both windows.
     world.run_for(Duration::minutes(45)).await;
     let before = billed.counts();
     world.run_for(Duration::minutes(10)).await;
@@ -38,8 +38,8 @@ async fn ten_idle_minutes(open: usize) -> OperationCounts {
 async fn what_an_idle_minute_costs_does_not_grow_with_the_open_mappings() {
     let none = ten_idle_minutes(0).await;
     assert_eq!(ten_idle_minutes(300).await, none);
-    // Twenty polls: `Global` for each, and a write that moves the watermark. Two looks for outages: `Global`, and two
-    // queries that find nothing, for what waits and for what is late.
+    // Twenty polls: each reads `Global` and writes the watermark. Two runs of `detect-outages`: each reads `Global`, and makes two
+    // queries that find nothing, for dirty mappings and for late ones.
     assert_eq!(none, OperationCounts { reads: 20 + 2 * 3, writes: 20, deletes: 0 });
 }
 
@@ -51,7 +51,7 @@ async fn what_everybody_may_ask_for_costs_at_most_four_reads_a_minute_each() {
     for second in 0..60 {
         for path in ["/readyz", "/healthz/sync", "/healthz"] {
             let answer = http.get(format!("http://{}{path}", world.service)).send().await.unwrap();
-            // Nothing was polled yet, which /healthz/sync says.
+            // No poll has run yet, so /healthz/sync fails.
             assert_eq!(answer.status().is_success(), path != "/healthz/sync", "{path}, second {second}");
         }
         world.clock().advance(Duration::seconds(1));

@@ -1,6 +1,6 @@
-//! The CSAPI client over real HTTP: against the sandbox, and against servers that answer oddly.
+//! CSAPI client over real HTTP: against the sandbox, and against servers that answer oddly.
 //!
-//! What must hold of every CSAPI is [`contract`]. A person can hold it against Google's: with `CASEBRIDGE_TEST_CSAPI_PARENT` and
+//! [`contract`] must hold for every CSAPI. A person can run it against Google's: with `CASEBRIDGE_TEST_CSAPI_PARENT` and
 //! `CASEBRIDGE_TEST_CSAPI_CLASSIFICATION` set, it runs there as well, with test cases, as the account that Google's default
 //! credentials stand for. It leaves a closed test case behind.
 
@@ -67,12 +67,12 @@ fn upstream_by(clock: SharedClock, url: &Url, credentials: Arc<dyn Credentials>)
     Arc::new(Upstream::new(settings, credentials, clock, Metrics::shared()).unwrap())
 }
 
-/// A company case as version 0.1 named it.
+/// Names a company case as version 0.1 did.
 const fn named(id: &str) -> markers::CompanyCase<'_> {
     markers::CompanyCase { id, key: None, address: None }
 }
 
-/// A sandbox that serves, its clock, and the client.
+/// Running sandbox, its clock, and the client.
 struct World {
     sandbox: SandboxCsapi,
     clock: Arc<ManualClock>,
@@ -108,7 +108,7 @@ impl World {
     }
 }
 
-/// A client of a server that says what a test has it say.
+/// Returns a client of a scripted server.
 fn client_of(server: &Scripted) -> Csapi {
     Csapi::new(settings(), upstream(&server.url, Arc::new(NoCredentials))).unwrap()
 }
@@ -176,7 +176,7 @@ async fn all(content: ByteStream) -> Result<Vec<u8>, ApiError> {
         .await
 }
 
-/// What must hold of every CSAPI. `begin` is now, by its clock.
+/// Runs the contract of every CSAPI. `begin` is the current time of its clock.
 async fn contract(csapi: &dyn CaseSystem, begin: DateTime<Utc>) {
     let counterpart = format!("contract-{}", begin.timestamp_micros());
     let created = csapi.create(&new_case(&counterpart)).await.unwrap();
@@ -190,7 +190,7 @@ async fn contract(csapi: &dyn CaseSystem, begin: DateTime<Utc>) {
     let now = csapi.get(id).await.unwrap().unwrap();
     assert_eq!((&now.description, now.created_at), (&created.description, created.created_at));
 
-    // A search may be late, by so much.
+    // A search may lag by `search_lag`.
     let deadline = tokio::time::Instant::now() + csapi.capabilities().search_lag.to_std().unwrap();
     loop {
         let sweep = csapi.search_updated(begin - TimeDelta::hours(1)).await.unwrap();
@@ -256,7 +256,7 @@ async fn the_contract_holds_however_the_lists_are_ordered_and_cut() {
     }
 }
 
-/// Google's own, if a person asks for it.
+/// Returns a client of Google's CSAPI, if the environment variables are set.
 async fn google() -> Option<Csapi> {
     let parent = std::env::var("CASEBRIDGE_TEST_CSAPI_PARENT").ok()?;
     let classification_id = Some(std::env::var("CASEBRIDGE_TEST_CSAPI_CLASSIFICATION").unwrap());
@@ -287,7 +287,7 @@ async fn a_sweep_finds_every_case_updated_since_once_whatever_the_pages_hold() {
     }
 }
 
-/// Answers each page by its token; the first one has none.
+/// Serves each page by its token; the first page has none.
 async fn pages(pages: Vec<(&'static str, String)>) -> Scripted {
     Scripted::new(move |_, asked| {
         let token = asked.target.split_once("pageToken=").map_or("", |(_, token)| token);
@@ -393,7 +393,7 @@ async fn a_sweep_that_dies_half_way_brings_nothing() {
 async fn the_case_that_mirrors_a_company_case_is_found_by_exact_words_only() {
     let world = World::new().await;
     let header = markers::google_description_header;
-    // What a search for the words finds as well.
+    // Cases that a search for these words also finds.
     world.open("quoted", &format!("They wrote:\n{}", header(&named("77"))));
     world.open("longer", &header(&named("77-b")));
     world.open("title", "x");
@@ -490,7 +490,7 @@ async fn an_answer_about_something_else_is_not_believed() {
     }
     let comments = csapi.comments(CASE, None).await.unwrap();
     assert_eq!(comments.iter().map(|comment| comment.id.as_str()).collect::<Vec<_>>(), ["1"]);
-    // A write whose answer cannot be read may have happened.
+    // A write whose answer cannot be read may have taken effect.
     for error in [
         csapi.create(&new_case("1")).await.unwrap_err(),
         csapi.add_comment(CASE, &new_comment("x")).await.unwrap_err(),
@@ -629,7 +629,7 @@ async fn a_file_that_arrives_cut_is_an_error_and_no_upload() {
             world.sandbox.faults().add(Fault::always(effect.clone()).on("GET", ":download").times(3));
             let download = world.csapi.download(&from, &found).await.unwrap();
             let error = all(download.content).await.unwrap_err();
-            // What ends well-formed is whole, and not this file.
+            // A shortened body is a well-formed answer, but not this file.
             let kind = match effect {
                 Effect::ShortenBody { .. } => ApiErrorKind::WrongContent,
                 _ => ApiErrorKind::Uncertain,
@@ -720,7 +720,7 @@ async fn any_case_proves_that_cases_are_shown() {
     assert_eq!(world.csapi.any_case(None).await.unwrap(), None);
     let one = world.open("one", "x");
     assert_eq!(world.csapi.any_case(None).await.unwrap().as_deref(), Some(one.as_str()));
-    // The same case by another parent's name is the same case.
+    // The same case under another parent.
     let number = one.rsplit('/').next().unwrap();
     assert_eq!(world.csapi.any_case(Some(&format!("projects/p/cases/{number}"))).await.unwrap(), None);
     let two = world.open("two", "x");
@@ -809,7 +809,7 @@ async fn a_file_that_csapi_never_takes_is_told_apart() {
             world.csapi.upload(&name, new_attachment("a", media_type, None, content)).await.unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Unacceptable, "{error}");
     }
-    // Whoever refuses at the first byte may close before the last one is sent.
+    // A server that refuses at the first byte may close the connection before the last byte is sent.
     let strict = Scripted::answers(vec![Say::status(413, "", "{}")]).await;
     let upload = new_attachment("a", None, Some(3), bytes(b"abc"));
     assert_eq!(client_of(&strict).upload(CASE, upload).await.unwrap_err().kind, ApiErrorKind::Unacceptable);

@@ -1,4 +1,4 @@
-//! `queue.yaml`, `cron.yaml` and the table of tasks say the same, and the retries are the documented ones (`R1`, `R2`);
+//! Checks that `queue.yaml`, `cron.yaml` and the table of tasks agree, that the retries are as documented (`R1`, `R2`), and that
 //! `app.yaml` and the Dockerfile fit the service.
 
 use casebridge::queue::cron_yaml::{CronConfig, Schedule};
@@ -11,13 +11,13 @@ fn retry(kind: TaskKind) -> RetryPolicy {
     QueueConfig::load(None).unwrap().get(kind).retry
 }
 
-/// When the attempts begin, in seconds, if each takes `takes` seconds.
+/// Returns the start times of the attempts in seconds, if each takes `takes` seconds.
 fn attempts(policy: &RetryPolicy, takes: i64) -> Vec<i64> {
     policy.attempts(TimeDelta::seconds(takes)).take(10_000).map(|at| at.num_seconds()).collect()
 }
 
-/// The same policy where the limit counts the first attempt as well: Cloud Tasks documents `maxAttempts` so, and that it means
-/// the same as `task_retry_limit`; App Engine documents retries. The policies must hold in either reading.
+/// Returns the policy if the limit counts the first attempt as well. Cloud Tasks documents `maxAttempts` so, and that it is the same as
+/// `task_retry_limit`; App Engine documents retries. The policies must hold in both readings.
 fn counting_the_first(policy: &RetryPolicy) -> RetryPolicy {
     RetryPolicy { task_retry_limit: policy.task_retry_limit.map(|limit| limit.saturating_sub(1)), ..*policy }
 }
@@ -81,7 +81,7 @@ fn polls_are_tried_a_few_times_within_the_first_minute() {
                 assert!(attempts.len() >= 2 && attempts.iter().all(|at| *at <= 60), "{kind}: {attempts:?}");
             }
         }
-        // However long the attempts take, there are two at most once the minute is over.
+        // Even with long attempts, at most two start, and the second starts after the minute is over.
         assert_eq!(attempts(&retry(kind), 600), [0, 610], "{kind}");
     }
 }
@@ -157,7 +157,7 @@ fn what_the_build_reads_is_uploaded_and_nothing_else_is() {
         kept
     };
     let dockerfile = file("Dockerfile");
-    // From the build context, not from another stage; the stage `prebuilt` has a context of its own.
+    // Copied from the build context, not from another stage; the stage `prebuilt` has a context of its own.
     let mut copied: Vec<String> = dockerfile
         .lines()
         .filter_map(|line| line.strip_prefix("COPY "))
@@ -198,7 +198,7 @@ fn the_compiler_of_the_image_is_new_enough() {
     let image = dockerfile.lines().find_map(|line| line.split_once("library/rust:")).unwrap().1;
     let image = image.split_once('-').unwrap().0;
     assert!(version(image) >= version(needed.trim_matches('"')), "{image} is older than {needed}");
-    // Another one would be downloaded in the middle of the build.
+    // With another version, the build would download a toolchain.
     let toolchain = file("rust-toolchain.toml");
     let pinned = toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap();
     assert!(

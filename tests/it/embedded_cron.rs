@@ -1,4 +1,4 @@
-//! The embedded cron: the right calls at the right times, once, whatever happens to the process (`R1`).
+//! Embedded cron: the right calls at the right times, each once, even if processes die (`R1`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Test {
         EmbeddedCron::open(self.options()).unwrap()
     }
 
-    /// Lets time go by until `end`, with a process that runs all the while.
+    /// Lets time pass until `end`, with a process that runs all the time.
     async fn run_until(&self, cron: &EmbeddedCron, end: &str) {
         let end = at(end);
         loop {
@@ -62,7 +62,7 @@ impl Test {
         self.clock.set(end);
     }
 
-    /// The times at which each job was called.
+    /// Returns the times of the calls of each job.
     fn calls(&self) -> BTreeMap<String, Vec<String>> {
         let mut calls: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for request in self.service.received() {
@@ -270,7 +270,7 @@ async fn whatever_the_clock_does_jobs_run_by_it() {
                 test.service.received().drain(before..).map(|request| request.path).collect();
             let polls = called.iter().filter(|path| *path == "/cron/poll-google").count();
             let looks = called.iter().filter(|path| *path == "/cron/detect-outages").count();
-            // Once a minute, and once in five; the clock stands still at both ends of the calendar.
+            // One job runs each minute, the other each five minutes. At both ends of the calendar the clock stands still.
             let ends = [time("1900-01-01T00:00:00Z"), time("9000-01-01T00:00:00Z")];
             let expected = if ends.contains(now) { 1..=6 } else { 5..=6 };
             assert!(expected.contains(&polls), "{now} in {journey:?}: {polls} polls");

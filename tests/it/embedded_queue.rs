@@ -1,4 +1,4 @@
-//! The embedded queue: the contract of every queue, and what only it promises.
+//! Embedded queue: the contract of every queue, and the promises of this one only.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::queue_contract::{self as contract, QueueUnderTest, Reply, Service, named, task};
 
-/// An embedded queue on a file of its own, with a clock that stands still until it is moved.
+/// Embedded queue on a file of its own, with a clock that stands still until it is moved.
 struct Embedded {
     queue: EmbeddedQueue,
     service: Service,
@@ -44,7 +44,7 @@ impl Embedded {
         self.folder.path().join("queue.db")
     }
 
-    /// Another queue on the same file, as another process would open it.
+    /// Opens another queue on the same file, as another process would do.
     fn another(&self) -> EmbeddedQueue {
         EmbeddedQueue::open(options(&self.path(), &self.service, self.clock.clone())).unwrap()
     }
@@ -187,7 +187,7 @@ async fn attempts_come_at_the_times_that_queue_yaml_says() {
 #[tokio::test]
 async fn a_task_ends_only_when_count_and_age_are_both_used_up() {
     let test = Embedded::new().await;
-    // Each attempt takes a minute, so the age is passed with the first; the count still gives it a second.
+    // Each attempt takes a minute, so the age limit is passed with the first one; the count still allows a second one.
     let clock = test.clock.clone();
     test.service.answer(move |_| {
         clock.advance(TimeDelta::seconds(60));
@@ -256,7 +256,7 @@ async fn a_queue_runs_no_more_requests_at_once_than_it_may() {
         let limit = settings.max_concurrent_requests.min(10).min(settings.bucket_size) as usize;
         let (report, ()) = tokio::join!(test.run_due(), async {
             test.service.wait_for(limit).await;
-            // Give a queue that would send more the time to do it.
+            // Leave time for a queue that would send too many requests.
             tokio::time::sleep(Duration::from_millis(30)).await;
             assert_eq!(test.service.received().len(), limit, "{kind}");
             gate.add_permits(10);
@@ -354,7 +354,7 @@ async fn a_service_that_is_down_or_silent_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queue.db");
 
-    // A port that nobody listens on.
+    // A port without a listener.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut down = options(&path, &service, clock.clone());
     down.target = format!("http://{}", free.local_addr().unwrap()).parse().unwrap();
@@ -398,7 +398,7 @@ async fn tasks_outlive_their_process() {
     assert_eq!(service.received()[0].json(), json!({ "case_id": "1" }));
 }
 
-/// Starts delivering and dies in the middle of it: nothing more is written.
+/// Starts deliveries and stops in the middle of them, without any further write.
 async fn die_while_delivering(test: &Embedded, requests: usize) {
     let gate = Arc::new(Semaphore::new(0));
     test.service.answer(move |_| Reply::status(200).behind(&gate));
@@ -417,7 +417,7 @@ async fn a_task_in_flight_when_its_process_dies_is_delivered_again() {
     test.enqueue(named(TaskKind::PollGoogle, 1)).await;
     die_while_delivering(&test, 1).await;
 
-    // Its claim holds for a while: the process may only be slow.
+    // The dead process's claim holds for a while, since the process may only be slow.
     let report = test.run_due().await;
     assert_eq!((report.done, report.next_due), (0, Some(start() + TimeDelta::seconds(30))));
     test.pass(TimeDelta::seconds(31)).await;
@@ -579,7 +579,7 @@ async fn a_file_may_hold_the_tables_of_others() {
     let queue = EmbeddedQueue::open(options(&path, &service, clock)).unwrap();
     queue.enqueue(task(TaskKind::PollGoogle, 1)).await.unwrap();
 
-    // The other user writes for a while: the queue waits for its turn.
+    // Another program holds the write lock for a while; the queue waits for it.
     store.execute_batch("BEGIN IMMEDIATE; INSERT INTO tasks VALUES (2)").unwrap();
     let (report, ()) = tokio::join!(async { queue.run_due().await.unwrap() }, async {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -609,7 +609,7 @@ fn many_processes_may_open_a_new_file_at_once() {
     }
 }
 
-/// A source of chance that a seed repeats.
+/// Random numbers that are repeatable from a seed.
 struct Chance(u64);
 
 impl Chance {
@@ -671,7 +671,7 @@ async fn nothing_is_lost_whatever_fails_and_whoever_dies() {
         for name in &names {
             assert!(succeeded.contains_key(name), "seed {seed}: {name} never succeeded");
         }
-        // A success is repeated only where the process died before it could be noted.
+        // A success is repeated only if the process died before it was recorded.
         let repeated: u32 = succeeded.values().map(|times| times - 1).sum();
         assert!(repeated <= 8 * crashes, "seed {seed}: {repeated} repeated, {crashes} crashes");
         let depth = test.queue.depth().await.unwrap();
@@ -680,7 +680,7 @@ async fn nothing_is_lost_whatever_fails_and_whoever_dies() {
     }
 }
 
-/// A queue that runs by the machine's clock.
+/// Queue that runs by the machine's clock.
 struct Running {
     queue: Arc<EmbeddedQueue>,
     service: Service,
@@ -706,7 +706,7 @@ impl Running {
 #[tokio::test]
 async fn a_running_queue_delivers_as_soon_as_a_task_is_queued() {
     let test = Running::start(Duration::from_secs(5)).await;
-    // Were it not woken, each would wait for the next look, a second later.
+    // If queueing did not wake the queue, each task would wait up to a second for the next look.
     let before = std::time::Instant::now();
     for number in 0..8 {
         test.queue.enqueue(task(TaskKind::SyncGoogleCase, number)).await.unwrap();
@@ -722,7 +722,7 @@ async fn a_running_queue_delivers_as_soon_as_a_task_is_queued() {
     test.service.wait_for(9).await;
     assert!(test.service.received()[8].at >= due);
 
-    // What another process has queued is found without being told.
+    // A task that another process has queued is found without a signal.
     let other = EmbeddedQueue::open(options(
         &test.folder.path().join("queue.db"),
         &test.service,
@@ -767,7 +767,7 @@ async fn a_delivery_that_outlasts_the_grace_is_given_back_at_once() {
     assert_eq!(test.service.received()[1].header("x-appengine-taskretrycount"), Some("1"));
 }
 
-/// Steps of one clock, from minus to plus ten years and back, and jumps between them.
+/// Returns sequences of clock times: steps from minus to plus ten years and back, and jumps between them.
 fn journeys() -> Vec<Vec<DateTime<Utc>>> {
     let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
     let years = |years: i64| start() + TimeDelta::days(365 * years);
@@ -790,7 +790,7 @@ async fn whatever_the_clock_does_a_task_is_delivered_and_a_failed_one_is_tried_a
         let test = Embedded::new().await;
         for (number, now) in (0..).zip(&journey) {
             test.clock.set(*now);
-            // One that works, and one that has failed before the clock moves again, and waits by the clock of before.
+            // One task that succeeds, and one that failed before the clock moves again and has its next attempt at a time of the old clock.
             test.service.answer(|request| {
                 let fails = request.path == "/tasks/sync-company-case";
                 Reply::status(if fails { 500 } else { 200 })
@@ -799,7 +799,7 @@ async fn whatever_the_clock_does_a_task_is_delivered_and_a_failed_one_is_tried_a
             test.enqueue(named(TaskKind::SyncCompanyCase, number)).await;
             let before = test.service.received().len();
             test.run_due().await;
-            // Throttled and full rates are those of a moment, not of ten years.
+            // Rate limits that throttling or a burst left must be over after ten minutes, even if the clock jumped by years.
             test.pass(TimeDelta::minutes(10)).await;
             let since: Vec<_> = test.service.received().drain(before..).collect();
             let arrived = |path: &str, number: u32| {
@@ -827,7 +827,7 @@ async fn what_a_clock_ahead_has_blocked_and_claimed_is_free_once_it_is_right() {
     let name = named(TaskKind::SyncGoogleCase, 1);
     test.enqueue(name.clone()).await;
     test.run_due().await;
-    // A name, a first attempt of a task with an age, a pause, and a claim that nobody gives back.
+    // Leave behind a used name, a first attempt of a task with an age limit, a pause, and a claim that is never released.
     test.service.answer_with([Reply::status(503).header("retry-after", "3000")]);
     test.enqueue(named(TaskKind::PollGoogle, 1)).await;
     test.run_due().await;
@@ -858,7 +858,7 @@ async fn a_clock_that_is_set_back_by_seconds_ends_no_backoff() {
     assert_eq!(test.run_due().await.retried, 1, "by more than any two processes differ");
 }
 
-/// A clock that panics as often as it is told to.
+/// Clock that panics a given number of times.
 #[derive(Debug)]
 pub(crate) struct Trap(pub(crate) std::sync::atomic::AtomicU32);
 
@@ -897,7 +897,7 @@ async fn a_file_of_version_1_is_brought_up_to_date_with_what_waits_in_it() {
     let path = folder.path().join("queue.db");
     let micros = |time: DateTime<Utc>| time.timestamp_micros();
     {
-        // The tables of version 0.1, which are those of today without a column.
+        // The tables of version 0.1 are the current ones without one column and its index.
         let clock = ManualClock::at(start());
         let service = Service::start(clock.clone()).await;
         drop(EmbeddedQueue::open(options(&path, &service, clock)).unwrap());

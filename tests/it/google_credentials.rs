@@ -1,4 +1,4 @@
-//! Tokens and secrets of Google Cloud, from servers that answer as Google's: fetched, kept, renewed in time, never logged.
+//! Tokens and secrets of Google Cloud, from servers that answer as Google's do: fetched, cached, renewed in time, never logged.
 //!
 //! The key in `tests/fixtures/google` was made for these tests and opens nothing.
 
@@ -31,20 +31,20 @@ const KEY: &str = include_str!("../fixtures/google/key-for-tests-only.pem");
 const EMAIL: &str = "connector@p.iam.gserviceaccount.com";
 const VERSION: &str = "projects/p/secrets/jira/versions/latest";
 
-/// What the servers do, and what they were asked.
+/// Behaviour of the servers, and the requests that they got.
 #[derive(Default)]
 struct Google {
-    /// How long a token lives, in seconds; `None`: none is given.
+    /// Lifetime of a token in seconds; `None`: no token is issued.
     token_lives: Option<u64>,
-    /// The forms that the token server got.
+    /// Forms that the token server got.
     token_requests: Vec<Value>,
-    /// The secret, or the status and message of a refusal.
+    /// Value of the secret, or status and message of a refusal.
     secret: Option<Result<String, (u16, &'static str)>>,
     checksum: Option<&'static str>,
     secret_reads: Vec<String>,
-    /// The bearer tokens that the API accepts, if not all.
+    /// Bearer token that the API accepts; `None`: any.
     accepted: Option<String>,
-    /// The `Authorization` headers that the API got.
+    /// `Authorization` headers that the API got.
     api_calls: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ async fn token(State(google): State<Shared>, Form(form): Form<Value>) -> (Status
                 Json(json!({ "access_token": token, "expires_in": seconds, "token_type": "Bearer" })),
             )
         }
-        // Some servers repeat what they were sent.
+        // Some servers repeat the request in the error.
         None => (
             StatusCode::BAD_REQUEST,
             Json(json!({ "error": "invalid_grant", "error_description": form["assertion"] })),
@@ -144,7 +144,7 @@ fn upstream(at: &Url, credentials: Arc<dyn Credentials>, clock: SharedClock) -> 
     Upstream::new(settings, credentials, clock, Metrics::shared()).unwrap()
 }
 
-/// Credentials from a key file whose tokens come from this server.
+/// Returns credentials from a key file, with tokens from this server.
 fn key_file(at: &Url) -> Arc<dyn Credentials> {
     Arc::new(GoogleCredentials::new(account(at)))
 }
@@ -186,7 +186,7 @@ async fn a_token_is_fetched_with_the_key_and_used_while_it_lasts() {
 
 #[tokio::test]
 async fn a_token_is_renewed_before_it_expires() {
-    // Good for 15 more seconds, and not used any more.
+    // A token that is valid for only 15 more seconds is not used any more.
     let (google, at) = start(Google { token_lives: Some(15), ..Google::default() }).await;
     let api = upstream(&at, key_file(&at), clock());
     for _ in 0..3 {
@@ -198,7 +198,7 @@ async fn a_token_is_renewed_before_it_expires() {
 
 #[tokio::test]
 async fn a_token_that_is_refused_while_it_seems_to_last_is_replaced() {
-    // What a clock that was ahead makes of a token: it seems to last for years, and is refused after an hour.
+    // If the clock was ahead, a token seems to be valid for years, but is refused after an hour.
     let ten_years = Google {
         token_lives: Some(315_360_000),
         accepted: Some("ya29.token-2".to_owned()),
@@ -216,7 +216,7 @@ async fn a_token_that_is_refused_while_it_seems_to_last_is_replaced() {
     let api = upstream(&at, credentials, clock());
     call(&api).await.unwrap();
     assert_eq!(google.lock().unwrap().api_calls, ["Bearer ya29.token-1", "Bearer ya29.token-2"]);
-    // However often it is refused, it is not looked for at every call.
+    // The credentials are not looked up again on each refused call.
     google.lock().unwrap().accepted = Some("ya29.token-9".to_owned());
     for _ in 0..3 {
         call(&api).await.unwrap_err();
@@ -307,7 +307,7 @@ async fn a_secret_that_cannot_be_had_comes_with_what_to_do() {
         assert!(error.starts_with(&format!("Secret Manager: {VERSION}: ")), "{error}");
         assert!(error.contains(expected) && !error.contains("s3cret"), "{expected}: {error}");
     }
-    // "123456789" has a well-known sum: 0xE3069283.
+    // "123456789" has a well-known CRC32C checksum: 0xE3069283.
     let secret = Some(Ok("123456789".to_owned()));
     let (_, at) = start(Google { secret, checksum: Some("3808858755"), ..Google::default() }).await;
     assert!(manager(&at, Arc::new(NoCredentials)).access(VERSION).await.is_ok());
@@ -323,7 +323,7 @@ async fn a_secret_is_read_again_when_the_upstream_refuses_it() {
     call(&api).await.unwrap();
     assert_eq!(google.lock().unwrap().secret_reads.len(), 1, "read once at the start");
 
-    // Changed in both places: the call that met the change succeeds, and so do those beside it.
+    // The secret changed in Secret Manager and at the upstream: the call that meets the change succeeds, and so do the concurrent ones.
     {
         let mut google = google.lock().unwrap();
         (google.secret, google.accepted) = (Some(Ok("two".to_owned())), Some("two".to_owned()));
@@ -332,7 +332,7 @@ async fn a_secret_is_read_again_when_the_upstream_refuses_it() {
     assert!(calls.iter().all(Result::is_ok), "{calls:?}");
     assert_eq!(google.lock().unwrap().secret_reads.len(), 2, "read once more for all of them");
 
-    // Refused for good: asked for seldom, and the error tells.
+    // If the upstream refuses the current secret too, it is read again only rarely, and calls fail.
     google.lock().unwrap().accepted = Some("three".to_owned());
     clock.advance(TimeDelta::minutes(1));
     for _ in 0..3 {
@@ -340,7 +340,7 @@ async fn a_secret_is_read_again_when_the_upstream_refuses_it() {
     }
     assert_eq!(google.lock().unwrap().secret_reads.len(), 3);
 
-    // Secret Manager fails meanwhile: the old value stays, and the next time it is read.
+    // If Secret Manager fails, the old value is kept and the secret is read again later.
     clock.advance(TimeDelta::minutes(1));
     google.lock().unwrap().secret = Some(Err((403, "denied")));
     assert!(call(&api).await.is_err());
@@ -349,7 +349,7 @@ async fn a_secret_is_read_again_when_the_upstream_refuses_it() {
     call(&api).await.unwrap();
 }
 
-/// An upstream behind a server that refuses everything and dates its answers so.
+/// Returns an upstream whose server refuses everything and sends this `Date`.
 async fn refusing(date: &'static str, credentials: Arc<dyn Credentials>) -> Upstream {
     let refuse = move || async move { (StatusCode::UNAUTHORIZED, [("date", date)], "{}") };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -367,7 +367,7 @@ async fn a_clock_that_is_off_is_found_by_the_date_of_the_upstreams_answer() {
         ("Sun, 01 Mar 2026 10:12:00 GMT", "this machine's clock is 12m behind that of API"),
         ("Sun, 01 Mar 2026 07:58:30 GMT", "this machine's clock is 2h 1m 30s ahead of that of API"),
     ];
-    // Refused by the upstream itself, and by whoever gives out tokens, which says nothing of clocks.
+    // Refused by the upstream, and by the token server, whose error does not mention clocks.
     for (credentials, said) in [
         (Arc::new(bearer("ya29.old").unwrap()) as Arc<dyn Credentials>, "HTTP 401"),
         (key_file(&no_token), "no token for Google Cloud"),

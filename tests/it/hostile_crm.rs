@@ -1,5 +1,5 @@
-//! Every CRM's adapter against a server that is no CRM, or one that has gone mad: each call ends, with an error that says so. None
-//! panics, none takes nonsense for an empty answer, none follows where it is sent.
+//! Every CRM's adapter against a server that is not a CRM, or that answers nonsense: each call ends with an error that says so. None
+//! panics, takes nonsense for an empty answer, or follows a redirect.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::scripted::{Asked, Say, Scripted};
 
-/// A kind of CRM as the configuration has it: its section, its words for priorities, and a case's ID.
+/// Kind of CRM in the configuration: its section, its words for priorities, and the ID of a case.
 struct Kind {
     name: &'static str,
     section: &'static str,
@@ -112,7 +112,7 @@ fn new_attachment() -> NewAttachment {
 
 type Outcomes = Vec<(&'static str, Option<ApiError>)>;
 
-/// What became of each call that reads.
+/// Makes each call that reads; returns its error, if any.
 async fn reads(system: &dyn CaseSystem, id: &str, clock: &ManualClock) -> Outcomes {
     vec![
         ("search_updated", system.search_updated(clock.now() - chrono::Duration::minutes(5)).await.err()),
@@ -123,7 +123,7 @@ async fn reads(system: &dyn CaseSystem, id: &str, clock: &ManualClock) -> Outcom
     ]
 }
 
-/// What became of a download, to its end.
+/// Downloads a file to its end; returns the error, if any.
 async fn download(system: &dyn CaseSystem, id: &str) -> Option<ApiError> {
     let attachment = Attachment {
         id: if id.len() == 32 { id.to_owned() } else { "7".to_owned() },
@@ -141,7 +141,7 @@ async fn download(system: &dyn CaseSystem, id: &str) -> Option<ApiError> {
     }
 }
 
-/// What became of each call that writes.
+/// Makes each call that writes; returns its error, if any.
 async fn writes(system: &dyn CaseSystem, id: &str) -> Outcomes {
     vec![
         ("create", system.create(&new_case()).await.err()),
@@ -153,14 +153,14 @@ async fn writes(system: &dyn CaseSystem, id: &str) -> Outcomes {
     ]
 }
 
-/// Stands in every page and body, and in no error.
+/// Text that is in every page and body, and must be in no error.
 const CONTENT: &str = "whose words are nobody else's";
 
 fn page() -> String {
     format!("<!DOCTYPE html><html><body><h1>Log in</h1><form>{CONTENT}</form></body></html>")
 }
 
-/// What a server may say that is no answer: status, headers, body.
+/// Returns responses that are no valid answers: name, status, headers, body.
 fn nonsense() -> Vec<(&'static str, u16, &'static str, String)> {
     const JSON: &str = "content-type: application/json\r\n";
     const HTML: &str = "content-type: text/html; charset=utf-8\r\n";
@@ -197,7 +197,7 @@ fn nonsense() -> Vec<(&'static str, u16, &'static str, String)> {
     ]
 }
 
-/// Whether an API may say this of a change that was made.
+/// Reports if a body is a valid answer to a change.
 fn body_of_a_change(body: &str) -> bool {
     body.is_empty() || serde_json::from_str::<Value>(body).is_ok_and(|value| value.is_object())
 }
@@ -229,7 +229,7 @@ async fn an_answer_that_is_none_is_an_error_of_every_call_and_never_an_empty_lis
                 outcomes
             });
             let outcomes = outcomes.await.expect("every call ends");
-            // Jira answers a change without content, or with what was changed.
+            // Jira answers a change without content, or with the changed object, so `set_priority` may succeed here.
             let said_so = kind.name == "jira" && (body_of_a_change(&said) || status == 204);
             complaints.extend(
                 outcomes
@@ -237,7 +237,7 @@ async fn an_answer_that_is_none_is_an_error_of_every_call_and_never_an_empty_lis
                     .filter(|(call, _)| !(said_so && *call == "set_priority"))
                     .filter_map(|(call, error)| complain(kind, what, call, error.as_ref())),
             );
-            // Only a download may be redirected, and within the CRM.
+            // Only a download may follow a redirect, and only within the CRM.
             let followed = server.asked().iter().any(|asked| asked.target.starts_with("/login"));
             assert!(!followed, "{}: {what}: a redirect was followed", kind.name);
             let error = download(system.as_ref(), kind.id).await;
@@ -268,10 +268,10 @@ async fn a_check_of_such_a_server_fails_and_says_where_to_look() {
     }
 }
 
-/// What its writes are answered with instead, if anything: a status, a header and a body.
+/// Answer to writes in place of the CRM's own, if any: status, header and body.
 type Instead = Option<(u16, &'static str, String)>;
 
-/// A CRM that is sound until its writes are answered with something else.
+/// CRM that works correctly until its writes get another answer.
 struct Mad(Arc<Mutex<Instead>>);
 
 impl Mad {
@@ -323,25 +323,25 @@ async fn a_write_that_got_no_answer_of_the_crms_is_not_taken_for_done() {
         let system = kind.connect(&base, &clock);
         let id = system.create(&new_case()).await.unwrap().id;
         for (what, status, headers, body) in nonsense() {
-            // A change that is answered without content was made: so Jira answers.
+            // Skip answers without content: Jira answers a change that was made in this way.
             if status == 204 || (status == 200 && !headers.contains("html")) {
                 continue;
             }
-            // Zendesk takes so many updates of a ticket in ten minutes.
+            // Zendesk limits the updates of a ticket in ten minutes.
             clock.advance(chrono::Duration::minutes(10));
             crm.becomes(Some((status, headers, body)));
             let outcomes = writes(system.as_ref(), &id).await;
             complaints.extend(
                 outcomes
                     .iter()
-                    // What is there already needs no write: Zendesk finds it by its external ID.
+                    // An existing case needs no write: Zendesk finds it by its external ID.
                     .filter(|(call, error)| !(*call == "create" && error.is_none()))
                     .filter_map(|(call, error)| complain(kind, what, call, error.as_ref())),
             );
             if status == 200 {
                 let sure = outcomes.iter().filter_map(|(call, error)| {
                     let error = error.as_ref().filter(|error| !error.may_have_happened())?;
-                    // A file goes to Zendesk first, and onto the ticket afterwards.
+                    // Zendesk gets the file first and attaches it to the ticket afterwards, so an error of the first step is certain.
                     if kind.name == "zendesk" && *call == "upload" {
                         return None;
                     }
@@ -362,7 +362,7 @@ async fn a_write_that_got_no_answer_of_the_crms_is_not_taken_for_done() {
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
-/// What a server says whose listings lead in a circle: the same page for ever, and always one more.
+/// Answers as a server whose lists never end: it sends the same page again and again, and always announces another one.
 fn circle(kind: &str, asked: &Asked, number: usize) -> Say {
     let path = asked.target.split('?').next().unwrap();
     let time = "2026-07-01T11:59:30.000+0000";
@@ -383,7 +383,7 @@ fn circle(kind: &str, asked: &Asked, number: usize) -> Say {
         ("jira", path) if path.contains("/search") => {
             let issues: Vec<Value> =
                 (0..50).map(|id| json!({"id": id.to_string(), "fields": {"updated": time}})).collect();
-            // A circle of two.
+            // A cycle of two page tokens.
             json!({"issues": issues, "total": 1_000_000, "nextPageToken": format!("t{}", number % 2)})
         }
         ("jira", _) => json!({"id": "10001", "fields": {}}),

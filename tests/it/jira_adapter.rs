@@ -1,4 +1,4 @@
-//! The Jira adapter against the sandbox Jira, over real HTTP: the suite that all CRMs share, and Jira's own traps.
+//! Jira adapter against the sandbox Jira, over real HTTP: the suite that all CRMs share, and Jira's own traps.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -60,12 +60,12 @@ mod awkward_data_center {
     crm_contract!(suite, awkward_data_center());
 }
 
-/// Nothing special.
+/// Starts the default setup.
 async fn cloud() -> Running {
     start(SandboxJiraSettings::default(), |_| ()).await
 }
 
-/// Internal comments, credentials, short pages, summer time.
+/// Starts a Jira with internal comments, credentials, short pages and summer time.
 async fn cloud_service_management() -> Running {
     let settings = SandboxJiraSettings {
         service_management: true,
@@ -79,12 +79,12 @@ async fn cloud_service_management() -> Running {
     start(settings, |_| ()).await
 }
 
-/// Nothing special.
+/// Starts the default setup.
 async fn data_center() -> Running {
     start(SandboxJiraSettings::data_center(), |_| ()).await
 }
 
-/// Everything that can be different is.
+/// Starts a Jira in which every setting differs from the default.
 async fn awkward_data_center() -> Running {
     let settings = SandboxJiraSettings {
         time_zone: SandboxTimeZone::fixed("Asia/Kathmandu", 345),
@@ -100,7 +100,7 @@ async fn awkward_data_center() -> Running {
     start(settings, |jira| jira.project = "sup".to_uppercase()).await
 }
 
-/// A sandbox Jira, its media host and the adapter, until it is dropped.
+/// Sandbox Jira, its media host and the adapter, until it is dropped.
 struct Running {
     jira: SandboxJira,
     adapter: Jira,
@@ -134,7 +134,7 @@ async fn serve(router: axum::Router) -> (String, tokio::task::JoinHandle<()>) {
     (base, tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }))
 }
 
-/// The adapter for a Jira at `base`.
+/// Returns the adapter for a Jira at `base`.
 fn connect(
     settings: JiraSettings,
     words: PriorityWords,
@@ -393,7 +393,7 @@ async fn reads_survive_what_passes() {
     }
 }
 
-// ---------------------------------------------------------------- who may
+// ---------------------------------------------------------------- permissions
 
 #[tokio::test]
 async fn wrong_credentials_are_never_taken_for_a_missing_case() {
@@ -748,7 +748,7 @@ async fn a_check_of_something_that_is_no_jira_says_so() {
 
 // ---------------------------------------------------------------- other servers
 
-/// A Jira that answers as a test says: the fields, then whatever `answer` makes of path and query.
+/// Starts a scripted Jira: it answers requests for the fields itself, and all others by `answer` from path and query.
 async fn scripted(
     deployment: Deployment,
     answer: impl Fn(&str, &[(String, String)]) -> (u16, Value) + Clone + Send + Sync + 'static,

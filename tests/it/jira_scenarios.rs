@@ -1,4 +1,4 @@
-//! What of the main job is Jira's own: its kinds of deployment and of fields, and issues that move.
+//! Scenarios of the main job that are specific to Jira: kinds of deployment and of fields, and issues that move.
 
 use casebridge::crm::jira::{Deployment, JiraSettings};
 use casebridge::entities::Side;
@@ -14,7 +14,7 @@ use crate::harness::crm::{Crm as _, Setup};
 use crate::harness::jira::{JiraDesk, JiraKind};
 use crate::harness::{Options, Time, World};
 
-/// A connector in front of a Jira that is set up like this.
+/// Starts a connector in front of a Jira with these settings.
 async fn world(settings: SandboxJiraSettings) -> (World, SandboxJira) {
     let ours = JiraSettings {
         deployment: match settings.deployment {
@@ -136,7 +136,7 @@ async fn an_issue_that_was_moved_to_another_project_still_syncs() {
     assert_eq!(world.sizes().await, (1, 1));
 }
 
-/// The first thing that a person does after `casebridge check`.
+/// Dry run: the first step of a person after `casebridge check`.
 #[tokio::test]
 async fn a_dry_run_of_a_case_that_nobody_has_seen_yet_tells_what_would_happen_and_does_nothing() {
     let (world, jira) = world(SandboxJiraSettings::default()).await;
@@ -164,7 +164,7 @@ async fn a_dry_run_of_a_case_that_nobody_has_seen_yet_tells_what_would_happen_an
     let report = google("organizations/123/cases/99999999").await;
     assert!(report["detail"].as_str().unwrap().contains("there is no such case"), "{report}");
     assert_eq!((world.mappings().await.len(), world.csapi.cases().len(), jira.issues().len()), (0, 1, 2));
-    // Both exist and name each other, and their mapping is lost: what a sync would still carry is told.
+    // Both cases exist and name each other, but their mapping is lost: the dry run reports the items that a sync would still copy.
     world.settle().await;
     let mapping = world
         .mappings()

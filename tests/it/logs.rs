@@ -1,5 +1,5 @@
-//! What the program writes on App Engine, as Cloud Logging reads it, and the alert policies under `deploy/` against it: each
-//! goes by something that is really there.
+//! Log of the program on App Engine as Cloud Logging reads it, and the alert policies under `deploy/` against it: each
+//! depends on a metric or an entry that really exists.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -27,7 +27,7 @@ const TITLE: &str = "title-that-nobody-logs";
 const DESCRIPTION: &str = "description-that-nobody-logs";
 const REPORTED: &str = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent";
 
-/// The service as App Engine starts it; killed when it goes.
+/// Service as App Engine starts it; killed on drop.
 struct Service {
     process: Child,
     port: u16,
@@ -44,7 +44,7 @@ impl Service {
             .env("GAE_SERVICE", "default")
             .env("GAE_VERSION", "7")
             .env("ADMIN", ADMIN)
-            // As much as anybody may ask for.
+            // The finest level that can be configured.
             .env("RUST_LOG", "trace")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -53,7 +53,7 @@ impl Service {
         let mut service = Self { process, port, reader: None };
         let output = BufReader::new(service.process.stderr.take().unwrap());
         let (listening, listens) = mpsc::channel();
-        // All the time, or the pipe fills up.
+        // Read all the time, because the service blocks if the pipe is full.
         service.reader = Some(std::thread::spawn(move || {
             let mut written = Vec::new();
             for line in output.lines() {
@@ -68,7 +68,7 @@ impl Service {
         service
     }
 
-    /// Stops it as App Engine does; everything that it wrote.
+    /// Stops the service as App Engine does; returns everything that it wrote.
     fn stop(mut self) -> Vec<Value> {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
@@ -87,8 +87,8 @@ impl Drop for Service {
     }
 }
 
-/// Runs the service between two sandboxes through everything that an alert goes by. What it wrote, and the trace of each task
-/// that was sent, with its outcome.
+/// Runs the service between two sandboxes through every situation that an alert covers. Returns the lines that it wrote, and for each
+/// task that was sent its trace, its kind and its outcome.
 async fn written() -> (Vec<Value>, Vec<(String, TaskKind, Outcome)>) {
     casebridge::outbound::install_tls();
     let csapi = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
@@ -111,7 +111,7 @@ queue = {{ cron = false }}
         ),
     )
     .unwrap();
-    // A case that nobody carried since yesterday.
+    // A case that has been dirty since yesterday.
     let forgotten = GoogleCaseName::parse("organizations/123/cases/404").unwrap();
     let yesterday = SystemClock.now() - TimeDelta::days(1);
     let store = SqliteStore::open(&database).unwrap();
@@ -160,7 +160,7 @@ queue = {{ cron = false }}
     task(TaskKind::SyncCompanyCase, "not what it should be", Outcome::Abandoned).await;
     csapi.faults().add(Fault::always(Effect::ErrorBefore { status: 403, body: None }));
     task(TaskKind::PollGoogle, "", Outcome::Failed).await;
-    // People as well: one whose token is right, and one whose is not.
+    // Requests of people: one with the right token, and one with a wrong one.
     for token in [ADMIN, "guessed-token"] {
         let url = format!("http://127.0.0.1:{}/api/mappings?after=0", service.port);
         http.get(url).bearer_auth(token).send().await.unwrap();
@@ -169,7 +169,7 @@ queue = {{ cron = false }}
     (lines, sent)
 }
 
-/// A line as its log entry, as the agent on App Engine takes it apart (Cloud Logging, "Structured logging", special fields).
+/// Converts a line to its log entry, as the agent on App Engine does (Cloud Logging, "Structured logging", special fields).
 fn entry(line: &Value) -> Value {
     let mut payload = line.as_object().unwrap().clone();
     let mut entry = Map::new();
@@ -192,10 +192,11 @@ fn entry(line: &Value) -> Value {
     Value::Object(entry)
 }
 
-/// One condition of a filter: `path`, operator, value.
+/// Condition of a filter: `path`, operator, value.
 type Condition = (String, String, String);
 
-/// The conditions of a filter, all of which have to hold: as much of the two query languages as the files under `deploy/` use.
+/// Parses a filter into its conditions, all of which must hold. It supports the parts of the two query languages that the files under
+/// `deploy/` use.
 fn conditions(filter: &str) -> Vec<Condition> {
     let condition = |text: &str| {
         let text = text.trim();
@@ -228,7 +229,7 @@ fn deploy() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
 }
 
-/// The alert policies, by the names of their files.
+/// Returns the alert policies, by the names of their files.
 fn policies() -> Vec<(String, Value)> {
     let mut policies: Vec<(String, Value)> = std::fs::read_dir(deploy().join("alerts"))
         .unwrap()
@@ -258,7 +259,7 @@ async fn what_the_service_writes_is_what_cloud_logging_and_the_alerts_read() {
         }
     }
 
-    // One entry for each task that was sent, whatever became of it, with its trace, its request and its labels.
+    // Each task that was sent has exactly one entry, whatever its outcome, with its trace, its request and its labels.
     let runs = |entry: &&Value| !entry["jsonPayload"]["outcome"].is_null();
     for (trace, kind, outcome) in &sent {
         let trace = json!(format!("projects/p/traces/{trace}"));
@@ -285,7 +286,7 @@ async fn what_the_service_writes_is_what_cloud_logging_and_the_alerts_read() {
         assert!(run["jsonPayload"]["task.result"].is_object(), "{run:#}");
     }
 
-    // What the metric counts are exactly the runs, and it can tell them apart.
+    // The metric counts exactly the runs, and can tell them apart.
     let metric = yaml(&deploy().join("log-metric.yaml"));
     let counted = conditions(metric["filter"].as_str().unwrap());
     for entry in &entries {
@@ -298,7 +299,7 @@ async fn what_the_service_writes_is_what_cloud_logging_and_the_alerts_read() {
             assert!(!is_run || found.is_some_and(Value::is_string), "{path}: {entry:#}");
         }
     }
-    // A policy that goes by entries finds what it is for, and not what is in order.
+    // A policy on log entries matches the entries that it is for, and no normal ones.
     for (name, policy) in policies() {
         for condition in policy["conditions"].as_array().unwrap() {
             let Some(filter) = condition["conditionMatchedLog"]["filter"].as_str() else { continue };
@@ -334,7 +335,7 @@ fn every_alert_goes_by_a_metric_that_is_there_and_says_what_to_do() {
             let kind = kinds.iter().find(|kind| !condition[**kind].is_null()).unwrap();
             let filter = condition[*kind]["filter"].as_str().unwrap();
             if *kind == "conditionMatchedLog" {
-                // The other test holds these against what is really written.
+                // The other test checks these against real entries.
                 assert!(!policy["alertStrategy"]["notificationRateLimit"].is_null(), "{name}: required");
                 continue;
             }
@@ -342,7 +343,7 @@ fn every_alert_goes_by_a_metric_that_is_there_and_says_what_to_do() {
                 assert_eq!(operator, "=", "{name}: {filter}");
                 let values: Vec<&str> = value.split('"').skip(1).step_by(2).collect();
                 let known: &[&str] = match path.as_str() {
-                    // Ours, and the platform's (Cloud Monitoring, "Google Cloud metrics", monitoring).
+                    // The connector's metric, and the platform's (Cloud Monitoring, "Google Cloud metrics", monitoring).
                     "metric.type" => &[
                         "logging.googleapis.com/user/casebridge_tasks",
                         "monitoring.googleapis.com/uptime_check/check_passed",

@@ -1,4 +1,4 @@
-//! The one integration test binary; its modules are the suites.
+//! The only integration test binary; its modules are the suites.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

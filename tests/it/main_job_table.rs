@@ -1,4 +1,4 @@
-//! The main job over every CRM that a test can have without installing anything; `tests/request_tracker.rs` has the other.
+//! Main job over every CRM that a test can start without an installation; `tests/request_tracker.rs` has the other one.
 
 use crate::harness::crm::{Crm as _, Description};
 use crate::harness::jira::JiraKind;
@@ -28,7 +28,7 @@ mod servicenow {
     main_job_over!(&ServiceNowKind);
 }
 
-/// Every CRM that there is, in the order of the documentation.
+/// Returns all CRMs, in the order of the documentation.
 async fn crms() -> Vec<Description> {
     vec![
         JiraKind.description().await,

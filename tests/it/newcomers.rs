@@ -1,4 +1,4 @@
-//! What somebody who begins does wrong, and what the program says: the table in docs/deploy.md holds, row by row.
+//! Checks of the table of beginners' mistakes in docs/deploy.md, row by row, against the program's messages.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What `casebridge check` says with a Firestore store and these variables.
+/// Runs `casebridge check` with a Firestore store and these variables; returns its output.
 fn check(variables: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_casebridge"))
@@ -35,7 +35,7 @@ fn check(variables: &[(&str, &str)]) -> String {
 
 #[test]
 fn an_emulator_variable_that_is_left_set_is_named() {
-    // Nothing listens where a listener just was.
+    // Nothing listens on a port whose listener was just dropped.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let workstation = check(&[("FIRESTORE_EMULATOR_HOST", &free)]);
     let expected = [
@@ -57,7 +57,7 @@ fn an_emulator_variable_that_is_left_set_is_named() {
     }
 }
 
-/// Everything under a folder of the project, as one text, without the breaks in strings.
+/// Returns all files under a folder of the project as one text, without the line breaks in strings.
 fn text_of(folder: &Path) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -71,7 +71,7 @@ fn text_of(folder: &Path) -> String {
     text
 }
 
-/// A string in the source goes on in the next line after a backslash.
+/// Joins strings that continue on the next line after a backslash.
 fn joined(source: &str) -> String {
     let mut parts = source.split("\\\n");
     let first = parts.next().unwrap_or_default().to_owned();

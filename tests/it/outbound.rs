@@ -1,4 +1,4 @@
-//! What every client may rely on when it talks to its upstream (`R21`, `R17`, `R25`).
+//! Guarantees for every client when it calls its upstream (`R21`, `R17`, `R25`).
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ fn settings(base_url: &Url) -> UpstreamSettings {
     }
 }
 
-/// Four fifths of a second after a full one, so that a date can be a fraction of a second away.
+/// Returns a time four fifths of a second after a full one, so that a date can be a fraction of a second away.
 fn now() -> DateTime<Utc> {
     DateTime::parse_from_rfc3339("2026-03-01T12:00:00.8Z").unwrap().with_timezone(&Utc)
 }
@@ -68,7 +68,7 @@ fn get() -> Call {
     Call::get("/thing")
 }
 
-/// A file of which nothing is known but where files are.
+/// Returns an announced file of which only the download hosts are known.
 fn file() -> Announced<'static> {
     Announced {
         call: "GET file 7".to_owned(),
@@ -83,7 +83,7 @@ fn post() -> Call {
     Call::post("/things", json!({ "a": 1 }))
 }
 
-/// A stream that yields these, each after a pause.
+/// Returns a stream of these pieces, each after a pause.
 fn pieces(pieces: Vec<Result<&'static str, ApiError>>, pause: Duration) -> ByteStream {
     Box::pin(stream::iter(pieces).then(move |piece| async move {
         tokio::time::sleep(pause).await;
@@ -135,7 +135,7 @@ async fn a_call_is_tried_again_only_where_that_is_safe_and_may_help() {
     let broken = Say::raw(format!("{}content-length: 100\r\n\r\n{{\"a\"", Say::head(200, "")));
     let cut = Say::raw(format!("{}transfer-encoding: chunked\r\n\r\n4\r\n{{\"a\"\r\n", Say::head(200, "")));
     let status = |status| Say::status(status, "", "{}");
-    // What is answered, what it means, and how often it is read and written.
+    // Name, answer, expected kind, and the number of requests for a read and for a write.
     for (what, say, kind, reads, writes) in [
         ("500", status(500), ApiErrorKind::Uncertain, 3, 1),
         ("502", status(502), ApiErrorKind::Uncertain, 3, 1),
@@ -198,7 +198,7 @@ async fn a_connection_that_never_came_about_is_a_call_that_did_not_happen() {
 
 #[tokio::test]
 async fn the_pause_that_an_upstream_asks_for_is_kept_or_left_to_the_queue() {
-    // What is asked for, the shortest pause then, and how many tries are made.
+    // The requested pause, the shortest pause that follows in milliseconds, and the number of tries.
     let cases = [
         ("0", 0, 2),
         ("1", 1000, 2),
@@ -225,7 +225,7 @@ async fn the_pause_that_an_upstream_asks_for_is_kept_or_left_to_the_queue() {
 #[tokio::test]
 async fn requests_are_limited_on_our_side() {
     let server = Scripted::answers(vec![Say::json("{}")]).await;
-    // Ten seconds' worth at once: two; then one every five seconds.
+    // The burst is ten seconds' worth, which is two calls; then one call every five seconds.
     let slow =
         UpstreamSettings { requests_per_minute: NonZeroU32::new(12).unwrap(), ..settings(&server.url) };
     let slow = upstream_with(slow, NoCredentials);
@@ -288,7 +288,7 @@ async fn an_answer_in_memory_has_to_be_there_in_time_and_streams_may_take_theirs
     tokio::join!(read, download, upload);
     assert_eq!(server.asked()[0].body, b"22222222");
 
-    // A source that falls silent ends the upload, and nobody gets half of it.
+    // A source that falls silent ends the upload, and the server gets no complete body.
     let content = pieces(vec![Ok("2"), Ok("2")], Duration::from_secs(30));
     let upload = Call::new(Method::POST, "/files").body(Body::Stream(content, Some(2)));
     let error = upstream.write::<Value>(upload).await.unwrap_err();
@@ -309,7 +309,7 @@ async fn no_more_of_an_answer_is_read_than_memory_can_hold() {
     assert!(error.to_string().len() < 1000, "{error:.100}");
 }
 
-/// Credentials that were renewed so many times.
+/// Credentials with the number of times that they were renewed.
 #[derive(Default)]
 struct Renewed(Arc<AtomicUsize>);
 
@@ -348,7 +348,7 @@ async fn credentials_are_renewed_once_after_a_401() {
     assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Unauthorized, 2), "{error}");
     assert_eq!(counted.load(Ordering::SeqCst), 1);
 
-    // A stream cannot be sent again, but the next call has new credentials.
+    // The body of a stream cannot be sent again, but the next call uses new credentials.
     let server = expect("Bearer token-1").await;
     let upstream = upstream_with(settings(&server.url), Renewed::default());
     let content = Body::Stream(pieces(vec![Ok("a")], Duration::ZERO), Some(1));
@@ -395,7 +395,7 @@ async fn what_comes_in_place_of_a_file_is_refused_with_what_to_do() {
     let closing = format!("{}\r\ncontent", Say::head(200, ""));
     let told = |kind, text| Some((kind, text));
     let (wrong, uncertain) = (ApiErrorKind::WrongContent, ApiErrorKind::Uncertain);
-    // What the listing announced, what is sent, and what becomes of it.
+    // Name, the file as the listing announced it, the answer, and the expected result.
     for (what, (filename, media_type, size), say, expected) in [
         (
             "a page of the same length",
@@ -535,7 +535,7 @@ async fn an_upload_that_is_not_whole_reaches_nobody() {
         let server = Scripted::answers(vec![Say::json("{}")]).await;
         let body = Body::Stream(pieces(content, Duration::ZERO), announced);
         let outcome = upstream(&server).write::<Value>(Call::new(Method::POST, "/files").body(body)).await;
-        // The server may still be reading when the client has given up.
+        // The server may still be reading after the client has given up.
         server.quiet().await;
         let asked = server.asked();
         match message {
@@ -641,7 +641,7 @@ async fn redirects_within_the_upstream_keep_the_credentials_and_have_an_end() {
     assert_eq!(server.asked()[1].header("authorization"), Some("Bearer t0ken"));
     let error = upstream.download(Call::get("/loop"), file()).await.map(drop).unwrap_err();
     assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Refused, 2 + 4), "{error}");
-    // Nothing but a download is redirected.
+    // Only downloads follow redirects.
     let error = upstream.read::<Value>(get()).await.unwrap_err();
     assert!(error.message.contains("check base_url"), "{error}");
 }
@@ -830,7 +830,7 @@ async fn a_refusal_before_the_content_is_sent_is_heard() {
             let _ = connection.read(&mut head).await;
             let answer = format!("{}content-length: 2\r\n\r\n{{}}", Say::head(413, ""));
             let _ = connection.write_all(answer.as_bytes()).await;
-            // Closed with most of the content unread.
+            // The connection is closed with most of the content unread.
         }
     });
     let upstream = upstream_with(settings(&url), NoCredentials);

@@ -1,4 +1,4 @@
-//! The pure planner (`R11`): two sides and a mapping in, actions out. Nothing here does I/O.
+//! Pure planner (`R11`): two sides and a mapping in, actions out. Nothing here does I/O.
 
 use casebridge::cases::{
     Attachment, Capabilities, Case, Closing, ClosingSet, Comment, TextLimit, Visibility, markers,
@@ -48,7 +48,7 @@ const RULES: Rules = Rules {
     close_on: ClosingSet::SOLVED,
 };
 
-/// A linked pair and what the planner is told about its systems. Acts on itself as the tasks do on real systems.
+/// Linked pair with the planner's input. It applies actions to itself as the tasks do to real systems.
 #[derive(Debug, Clone)]
 struct World {
     mapping: CaseMapping,
@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    /// What both systems and the mapping are like after the plan.
+    /// Applies the plan to both systems and the mapping.
     fn carry_out(&mut self, plan: &Plan) {
         for action in &plan.actions {
             self.act(action);
@@ -168,7 +168,7 @@ impl World {
                 );
                 self.snapshot(side).comments.push(written);
                 if new.source == Source::Notice(Notice::CannotReopen) {
-                    // Stored together with the action that follows it; until then it is a write without an answer.
+                    // It is recorded together with the action that follows; until then it is a write without an answer.
                     let begun = pending(side, new.source.clone(), texts::first_line(&new.body), 100);
                     self.mapping.pending.push(begun);
                     return;
@@ -255,7 +255,7 @@ impl World {
         self.mapping.ledger.record(entry);
     }
 
-    /// Both syncs, one after the other, as often as `times`.
+    /// Runs both syncs, one after the other, `times` times.
     fn sync(&mut self, order: [Side; 2], times: usize) {
         for _ in 0..times {
             for source in order {
@@ -468,7 +468,7 @@ fn a_write_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
     waiting.google.comments.extend([comment("10", 5, "hello"), comment("11", 6, "again")]);
     waiting.mapping.pending.push(pending(Side::Company, of_comment("10"), marker, 99));
 
-    // It stands there: adopted, whatever became of its line ends.
+    // The copy exists: it is adopted, even if its line ends were changed.
     let mut found = waiting.clone();
     let copy = format!("{marker}\r\nhello\r\n");
     found.company.comments.push(Comment { by_connector: None, ..comment("20", 99, &copy) });
@@ -478,16 +478,16 @@ fn a_write_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
     found.carry_out(&plan);
     assert!(Side::BOTH.into_iter().all(|source| found.plan(source).is_empty()));
 
-    // It does not, and may still be under way: it is waited for, and what follows it waits too.
+    // The copy does not exist, but the write may still take effect: the sync waits, and later comments wait too.
     let plan = waiting.plan(Side::Google);
     assert_eq!((plan.actions.len(), plan.waits.len()), (0, 1));
     assert_eq!(left_on(Side::Google, waiting.pair(), &waiting.rules, waiting.facts()), Remaining::Changes);
 
-    // It has settled without effect: written again.
+    // The in-flight window is over without a copy: the comment is written again.
     waiting.now = at(101);
     assert_eq!(bodies(&waiting.plan(Side::Google)).len(), 2);
 
-    // What it was to copy is gone: forgotten.
+    // The original is gone: the write-ahead record is dropped.
     waiting.google.comments.retain(|comment| comment.id != "10");
     let plan = waiting.plan(Side::Google);
     assert!(matches!(&plan.actions[0], Action::Forget(_)), "{plan:?}");
@@ -519,7 +519,7 @@ fn an_upload_whose_answer_was_lost_is_recognised_by_name_and_size() {
     }
 }
 
-/// Nobody can compare them, since what was copied was deleted: the older one was there before, and is a person's.
+/// The two files cannot be compared with the original, which was deleted. The older one existed before the write and is a person's.
 #[test]
 fn of_files_that_cannot_be_told_apart_the_newest_is_what_a_lost_answer_left() {
     let mut world = World::new();
@@ -541,8 +541,8 @@ fn of_files_that_cannot_be_told_apart_the_newest_is_what_a_lost_answer_left() {
 
 #[test]
 fn the_status_is_merged_three_ways() {
-    // resolved before, whose reopening was refused before, Google closed, company closed, which system can reopen
-    // → what a sync of Google does, what a sync of the company does
+    // Columns: resolved before; side whose reopening was refused before; Google closed; company closed
+    // → actions of a sync of Google; actions of a sync of the company.
     for (resolved, refused, google, company, google_plan, company_plan) in [
         (false, "", false, false, "", ""),
         (false, "", true, false, "close company, resolve", ""),
@@ -552,9 +552,9 @@ fn the_status_is_merged_three_ways() {
         (true, "google", true, true, "forget refusal", "forget refusal"),
         (true, "company", true, true, "forget refusal", "forget refusal"),
         (true, "", false, true, "reopen company, unresolve", ""),
-        // It was told that the workflow has no way back (R19): not tried again until both are closed or open.
+        // The notice that the workflow cannot reopen was sent (R19): not tried again until both are closed or open.
         (true, "google", false, true, "", ""),
-        // The company's reopening was refused, a person closed it again, and now Google's was reopened: another matter.
+        // The company's reopening was refused and a person closed it again. Now Google's case was reopened, which is a new change.
         (true, "company", false, true, "reopen company, unresolve", ""),
         (true, "", false, false, "unresolve", "unresolve"),
         (true, "", true, false, "", "tell company, remember refusal"),
@@ -578,10 +578,10 @@ fn the_status_is_merged_three_ways() {
     }
 }
 
-/// A pair that was found has no base (R30): nothing is closed, and a case that is open counts as reopened.
+/// A relinked pair has no base (R30): no case is closed, and an open case counts as reopened.
 #[test]
 fn without_a_base_the_open_case_wins() {
-    // Whose reopening was refused before, Google closed, how the company's was closed, the plans.
+    // Columns: side whose reopening was refused before; Google closed; closing of the company's case; the two plans.
     for (refused, google, company, google_plan, company_plan) in [
         ("", false, None, "", ""),
         ("", true, Some(Closing::Closed), "resolve", "resolve"),
@@ -589,10 +589,10 @@ fn without_a_base_the_open_case_wins() {
         ("", true, None, "", "tell company, remember refusal"),
         ("company", true, None, "", ""),
         ("google", false, Some(Closing::Closed), "", ""),
-        // What was refused is over.
+        // The refusal does not apply any more.
         ("company", false, None, "unresolve", "unresolve"),
         ("company", true, Some(Closing::Closed), "resolve, forget refusal", "resolve, forget refusal"),
-        // A person closed it otherwise (R32).
+        // A person closed the company's case in another way (R32).
         ("", false, Some(Closing::Duplicate), "", "tell google"),
     ] {
         let mut world = World::new();
@@ -612,7 +612,7 @@ fn without_a_base_the_open_case_wins() {
     }
 }
 
-/// What a plan that is about nothing but the status does, in words.
+/// Returns the actions of a plan about the status in words.
 fn status_actions(plan: &Plan) -> String {
     let shown = plan.actions.iter().map(|action| match action {
         Action::Close { side } => format!("close {side}"),
@@ -628,28 +628,28 @@ fn status_actions(plan: &Plan) -> String {
     shown.chain(plan.waits.iter().map(|_| "wait".to_owned())).collect::<Vec<_>>().join(", ")
 }
 
-/// A case that was closed, or opened again, by the connector without its learning so was not closed, or opened, by a person.
+/// A change of status by the connector whose answer was lost is not taken for a change by a person.
 #[test]
 fn what_a_change_of_status_without_an_answer_left_is_no_persons_doing() {
     use Side::{Company, Google};
-    // Resolved; a case, whether it was to be closed, and how long ago; Google's closed; the company's closed; the plans.
+    // Columns: resolved; the pending change: side, true for closing, age in minutes; Google closed; company closed; the two plans.
     for (resolved, (side, close, ago), google, company, google_plan, company_plan) in [
-        // It happened, and nobody has done anything since.
+        // The change took effect, and nothing was changed since.
         (false, (Company, true, 1), true, true, "resolve", "resolve"),
         (true, (Company, false, 1), false, false, "unresolve", "unresolve"),
-        // It happened, and a person has taken back what was carried.
+        // The change took effect, and a person has undone the change that it copied.
         (false, (Company, true, 1), false, true, "resolve, reopen company, unresolve", "resolve"),
         (false, (Google, true, 1), true, false, "resolve", "resolve, tell company, remember refusal"),
         (true, (Company, false, 1), true, false, "unresolve, close company, resolve", "unresolve"),
-        // It did not happen, or has not yet: once more.
+        // The change did not take effect, or not yet: it is tried again.
         (false, (Company, true, 1), true, false, "close company, resolve", ""),
         (true, (Company, false, 1), false, true, "reopen company, unresolve", ""),
-        // It has not happened, and a person has taken back what was to be carried.
+        // The change did not take effect so far, and a person has undone the change that was to be copied.
         (false, (Company, true, 1), false, false, "wait", "wait"),
         (true, (Company, false, 1), true, true, "wait", "wait"),
         (false, (Company, true, 30), false, false, "forget the write", "forget the write"),
         (true, (Company, false, 30), true, true, "forget the write", "forget the write"),
-        // It happened, and so did what was done against it; only the record is left.
+        // The change took effect and was undone; only the record is left.
         (true, (Google, true, 1), true, true, "forget the write", "forget the write"),
     ] {
         let mut world = World::new();
@@ -707,7 +707,7 @@ fn a_pair_that_was_found_adopts_what_reads_like_a_copy() {
     world.company.comments.push(comment("20", 7, "answer"));
     world.google.attachments.push(attachment("12", 8, "disk.log"));
     world.sync(Side::BOTH, 1);
-    // The mapping is lost. Nobody can tell who wrote what; a person has a new display name, and clocks differ.
+    // The mapping is lost, and authors cannot be told apart. A person has a new display name, and clocks differ.
     let skewed = |at: Option<DateTime<Utc>>| at.map(|at| at - Duration::minutes(4));
     for comment in world.google.comments.iter_mut().chain(&mut world.company.comments) {
         comment.by_connector = None;
@@ -721,7 +721,7 @@ fn a_pair_that_was_found_adopts_what_reads_like_a_copy() {
     for comment in &mut world.company.comments {
         comment.created_at = skewed(comment.created_at);
     }
-    // What was copied is no longer there.
+    // The original of a copy is gone.
     world.google.comments.retain(|comment| comment.id != "10");
     for file in &mut world.company.attachments {
         file.created_at = skewed(Some(at(8)));
@@ -739,7 +739,7 @@ fn a_pair_that_was_found_adopts_what_reads_like_a_copy() {
     assert_eq!((world.google.attachments.len(), world.company.attachments.len()), (1, 1));
 }
 
-/// A pair in any state that people can bring about, and systems of any kind.
+/// Generates pairs in any state that people can bring about, with systems of any kind.
 fn worlds() -> impl Strategy<Value = World> {
     let text = prop_oneof![
         3 => "[a-z ]{1,40}",
@@ -805,7 +805,7 @@ proptest! {
     fn a_plan_that_was_carried_out_leaves_nothing_to_do(world in worlds(), google_first in any::<bool>()) {
         let mut world = world;
         let order = if google_first { [Side::Google, Side::Company] } else { [Side::Company, Side::Google] };
-        // Twice: what one direction changes, such as the status, the other may have to follow.
+        // Twice, because one direction may have to follow a change of the other, such as the status.
         world.sync(order, 2);
         for source in order {
             let plan = world.plan(source);
@@ -882,7 +882,7 @@ fn a_long_comment_that_has_arrived_gets_no_further_parts() {
     world.sync([Side::Company, Side::Google], 1);
     let arrived = world.google.comments.len();
     assert!(arrived >= 3, "{arrived}");
-    // Its author is called something else, and then it is edited, too.
+    // First the author is renamed, then the comment is edited.
     let changes: [fn(&mut Comment); 2] = [
         |comment| comment.author = "Jane Elizabeth Roe-Featherstonehaugh".to_owned(),
         |comment| comment.body = "All work and no play. ".repeat(3_000),

@@ -1,6 +1,6 @@
-//! What every queue must do, whoever implements it: names, times, retries, headers (`R2`, `R3`).
+//! Contract of every queue: names, times, retries, headers (`R2`, `R3`).
 //!
-//! A queue takes part by implementing [`QueueUnderTest`]; each function below is one promise. What only one of them promises is
+//! A queue takes part by implementing [`QueueUnderTest`]; each function below is one promise. Promises of a single queue are
 //! tested in its own suite.
 
 use std::collections::HashMap;
@@ -22,20 +22,20 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use url::Url;
 
-/// A queue, the service that it delivers to, and the time that it goes by.
+/// Queue, the service that it delivers to, and its clock.
 #[async_trait]
 pub(crate) trait QueueUnderTest: Send + Sync {
-    /// The queue.
+    /// Returns the queue.
     fn queue(&self) -> &dyn TaskQueue;
-    /// Where it delivers to.
+    /// Returns the service that it delivers to.
     fn service(&self) -> &Service;
-    /// Its present.
+    /// Returns the current time of its clock.
     fn now(&self) -> DateTime<Utc>;
-    /// Lets this much of its time go by; whatever falls due meanwhile is delivered at its time.
+    /// Lets time pass on its clock; tasks that become due are delivered at their times.
     async fn pass(&self, time: TimeDelta);
 }
 
-/// A request that the service has got.
+/// Request that the service has got.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) method: Method,
@@ -46,7 +46,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// A header's value; the name in lower case.
+    /// Returns a header's value; `name` is in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
@@ -56,7 +56,7 @@ impl Received {
     }
 }
 
-/// How the service answers.
+/// Answer of the service.
 #[derive(Clone, Default)]
 pub(crate) struct Reply {
     status: StatusCode,
@@ -74,7 +74,7 @@ impl Reply {
         self
     }
 
-    /// Answers only once the gate lets one more through.
+    /// Delays the answer until the gate has a permit.
     pub(crate) fn behind(mut self, gate: &Arc<Semaphore>) -> Self {
         self.gate = Some(Arc::clone(gate));
         self
@@ -83,7 +83,7 @@ impl Reply {
 
 type Handler = Arc<dyn Fn(&Received) -> Reply + Send + Sync>;
 
-/// A service that notes what it is asked and answers as it is told.
+/// Service that records its requests and answers as a test says.
 pub(crate) struct Service {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -97,7 +97,7 @@ struct Shared {
     most_running: AtomicUsize,
 }
 
-/// Counts a request as under way for as long as it lives.
+/// Counts a request as in progress until it is dropped.
 struct Running(Arc<Shared>);
 
 impl Running {
@@ -115,7 +115,7 @@ impl Drop for Running {
 }
 
 impl Service {
-    /// Starts it on a free port; it answers 200 to everything.
+    /// Starts the service on a free port; it answers 200 to everything.
     pub(crate) async fn start(clock: SharedClock) -> Self {
         let shared = Arc::new(Shared {
             clock,
@@ -127,7 +127,7 @@ impl Service {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = Router::new().fallback(answer).with_state(Arc::clone(&shared));
-        // It ends with the test's runtime.
+        // The server ends with the test's runtime.
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { address, shared }
     }
@@ -136,7 +136,7 @@ impl Service {
         Url::parse(&format!("http://{}", self.address)).unwrap()
     }
 
-    /// Says how to answer from now on.
+    /// Sets the handler that answers from now on.
     pub(crate) fn answer(&self, handler: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
         *self.shared.handler.lock().unwrap() = Arc::new(handler);
     }
@@ -147,22 +147,22 @@ impl Service {
         self.answer(move |_| replies.lock().unwrap().pop_front().unwrap_or_else(|| Reply::status(200)));
     }
 
-    /// Everything it has got, in order.
+    /// Returns all requests so far, in order.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.shared.received.lock().unwrap().clone()
     }
 
-    /// How many seconds after `start` each request came.
+    /// Returns the time of each request, in seconds after `start`.
     pub(crate) fn seconds_since(&self, start: DateTime<Utc>) -> Vec<i64> {
         self.received().iter().map(|received| (received.at - start).num_seconds()).collect()
     }
 
-    /// How many requests were under way at the same moment, at most.
+    /// Returns the maximum number of requests that were in progress at the same moment.
     pub(crate) fn most_running(&self) -> usize {
         self.shared.most_running.load(Ordering::SeqCst)
     }
 
-    /// Waits until it has got this many requests; fails after ten seconds.
+    /// Waits until this many requests have arrived; fails after ten seconds.
     pub(crate) async fn wait_for(&self, count: usize) {
         let arrived = async {
             while self.received().len() < count {
@@ -206,12 +206,12 @@ async fn answer(
     response
 }
 
-/// A task with a body that says its number.
+/// Returns a task with its number in the body.
 pub(crate) fn task(kind: TaskKind, number: u32) -> QueuedTask {
     QueuedTask { kind, body: json!({ "case_id": number.to_string() }), name: None, not_before: None }
 }
 
-/// The same, with a name of its own.
+/// Returns the same task with a name of its own.
 pub(crate) fn named(kind: TaskKind, number: u32) -> QueuedTask {
     let name = TaskName::new(kind, None, &number.to_string(), "2026-01-01T00:00:00Z");
     QueuedTask { name: Some(name), ..task(kind, number) }
@@ -240,7 +240,7 @@ pub(crate) async fn a_task_is_delivered_with_its_body_and_headers(test: &impl Qu
     assert!(since_start.abs() <= 1.0, "the ETA is {since_start} s after the start");
 }
 
-/// Every task of every kind arrives, on its own path.
+/// Tasks of every kind arrive, each on its own path.
 pub(crate) async fn every_kind_of_task_arrives(test: &impl QueueUnderTest) {
     for kind in TaskKind::ALL {
         assert_eq!(test.queue().enqueue(task(kind, 1)).await.unwrap(), Enqueued::New);
@@ -253,7 +253,7 @@ pub(crate) async fn every_kind_of_task_arrives(test: &impl QueueUnderTest) {
     assert_eq!(paths, expected);
 }
 
-/// A name is good for one task: while that waits, and after it is gone. Another queue's names are its own.
+/// A name can be used for one task only, while the task waits and after it is done. Each queue has its own names.
 pub(crate) async fn a_name_is_used_once(test: &impl QueueUnderTest) {
     let queue = test.queue();
     let queued = named(TaskKind::SyncGoogleCase, 1);
@@ -269,7 +269,7 @@ pub(crate) async fn a_name_is_used_once(test: &impl QueueUnderTest) {
     assert_eq!(test.service().received().len(), 2);
 }
 
-/// Tasks without a name never stand in each other's way.
+/// Tasks without a name are never deduplicated.
 pub(crate) async fn tasks_without_a_name_all_arrive(test: &impl QueueUnderTest) {
     for _ in 0..5 {
         assert_eq!(test.queue().enqueue(task(TaskKind::SyncCompanyCase, 1)).await.unwrap(), Enqueued::New);
@@ -295,7 +295,7 @@ pub(crate) async fn a_task_waits_for_its_time(test: &impl QueueUnderTest) {
     assert_eq!(test.service().received().len(), 1);
 }
 
-/// Anything but 2xx is tried again, with growing gaps and counts, and no redirect is followed; 2xx is the end.
+/// A task is retried after any answer but 2xx, with growing delays and counts, and no redirect is followed; 2xx ends it.
 pub(crate) async fn a_failed_task_is_tried_again_until_it_succeeds(test: &impl QueueUnderTest) {
     let start = test.now();
     test.service().answer_with([
@@ -321,7 +321,7 @@ pub(crate) async fn a_failed_task_is_tried_again_until_it_succeeds(test: &impl Q
     }
 }
 
-/// A poll that goes on failing is tried a few times within the first minute, and no more.
+/// A poll that keeps failing is tried a few times within the first minute, and not after that.
 pub(crate) async fn a_poll_expires_within_its_minute(test: &impl QueueUnderTest) {
     let start = test.now();
     test.service().answer(|_| Reply::status(500));
@@ -332,7 +332,7 @@ pub(crate) async fn a_poll_expires_within_its_minute(test: &impl QueueUnderTest)
     assert!(attempts.iter().all(|at| *at < 62), "{attempts:?}");
 }
 
-/// A sync that goes on failing is tried for ever, ever more slowly up to a limit, and arrives when it can.
+/// A sync that keeps failing is retried without end, with a delay that grows up to a limit, and arrives when it can.
 pub(crate) async fn a_sync_is_tried_for_ever(test: &impl QueueUnderTest) {
     test.service().answer(|_| Reply::status(500));
     test.queue().enqueue(named(TaskKind::SyncCompanyCase, 1)).await.unwrap();

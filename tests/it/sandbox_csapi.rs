@@ -1,4 +1,4 @@
-//! The sandbox CSAPI over real HTTP: it does what the discovery document says, and misbehaves when it is told to.
+//! Sandbox CSAPI over real HTTP: it follows the discovery document, and misbehaves on request.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 const ORGANIZATION: &str = "organizations/123";
 
-/// A sandbox that serves on a port of its own until it is dropped.
+/// Sandbox that serves on a port of its own until it is dropped.
 struct Server {
     sandbox: SandboxCsapi,
     clock: Arc<ManualClock>,
@@ -37,7 +37,7 @@ fn start_of_time() -> DateTime<Utc> {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
-/// Pages are full, so that a test sees what it asks for; the ragged ones have tests of their own.
+/// Starts a sandbox with full pages, so that a test gets all items; ragged pages have tests of their own.
 async fn start() -> Server {
     let clock = ManualClock::at(start_of_time());
     let sandbox = SandboxCsapi::new(clock.clone(), ORGANIZATION);
@@ -73,7 +73,7 @@ impl Server {
         good(self.request(Method::POST, path).json(&body).send().await.unwrap()).await
     }
 
-    /// Status, `error.status` and `error.message` of an answer that must be an error in Google's shape.
+    /// Returns status, `error.status` and `error.message` of an answer that must be an error in Google's format.
     async fn refused(&self, method: Method, path: &str, body: Option<Value>) -> (u16, String, String) {
         let mut request = self.request(method, path);
         if let Some(body) = body {
@@ -111,7 +111,7 @@ impl Server {
             .unwrap()
     }
 
-    /// Follows the tokens to the end; the sizes of the pages, and the items.
+    /// Follows the tokens to the last page; returns the sizes of the pages, and the items.
     async fn walk(&self, path: &str, field: &str, size: usize) -> (Vec<usize>, Vec<Value>) {
         let (mut sizes, mut items, mut token) = (Vec::new(), Vec::new(), String::new());
         loop {
@@ -840,7 +840,7 @@ async fn an_upload_that_breaks_off_leaves_no_attachment() {
     assert_eq!(server.sandbox.attachments(&case.name).unwrap(), []);
 }
 
-/// 300 MiB in each direction; what is measured is that nobody keeps them, by how much memory the process has.
+/// Transfers 300 MiB in each direction and measures the memory of the process, to check that nothing keeps a whole file.
 #[tokio::test]
 async fn large_files_stream_in_constant_memory() {
     const SIZE: u64 = 300 << 20;
@@ -868,14 +868,14 @@ async fn large_files_stream_in_constant_memory() {
     assert_eq!(hex::encode(hasher.lock().unwrap().clone().finalize()), expected);
     assert_eq!(server.sandbox.attachment_sha256(&case.name, &id).unwrap(), expected);
     if let (Some(before), Some(after)) = (before, resident()) {
-        // Either direction kept whole would take more than this; the rest is room for tests that run meanwhile.
+        // A whole file in memory would exceed this; the rest is room for tests that run at the same time.
         assert!(after.saturating_sub(before) < 250 << 20, "grew from {before} to {after} bytes");
     }
     let path = format!("/v2/{}/attachments/{id}:download?alt=media", case.name);
     assert_eq!(server.refused(Method::GET, &path, None).await.0, 501, "only its hash was kept");
 }
 
-/// The process's resident memory in bytes, where the system tells it in `/proc`.
+/// Returns the process's resident memory in bytes, on systems with `/proc`.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -1169,8 +1169,8 @@ async fn a_sandbox_with_a_directory_comes_back_as_it_was() {
         (contents, sandbox.projects())
     };
     let before = copy(&server.sandbox);
-    // The first sandbox is never closed: what the second one finds is what a killed process leaves, a half-written upload
-    // included.
+    // The first sandbox is never closed, so the second one finds the same files as after a killed process, including a half-written
+    // upload.
     let files = directory.path().join("csapi-attachments");
     std::fs::write(files.join("99.part"), b"half").unwrap();
 

@@ -1,4 +1,4 @@
-//! The sandbox Jira over real HTTP: what the real one's documentation says, and the traps that a connector must survive.
+//! Sandbox Jira over real HTTP: the documented behaviour of the real one, and the traps that a connector must survive.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ fn settings(deployment: Deployment) -> SandboxJiraSettings {
     }
 }
 
-/// A sandbox Jira and its media host on ports of their own, until it is dropped.
+/// Sandbox Jira and its media host on ports of their own, until it is dropped.
 struct Running {
     jira: SandboxJira,
     clock: Arc<ManualClock>,
@@ -51,7 +51,7 @@ async fn start(settings: SandboxJiraSettings) -> Running {
 }
 
 async fn serve(jira: SandboxJira, clock: Arc<ManualClock>) -> Running {
-    // Whoever comes first wins; every test installs the same one.
+    // Only the first call installs it; every test installs the same one.
     casebridge::outbound::install_tls();
     let mut addresses = Vec::new();
     let mut servers = Vec::new();
@@ -103,7 +103,7 @@ impl Running {
         read(self.client.get(self.url(path)).query(parameters).send().await.unwrap()).await
     }
 
-    /// The IDs that a search finds, in order.
+    /// Returns the IDs that a search finds, in order.
     async fn found(&self, parameters: &[(&str, &str)]) -> Vec<String> {
         let (status, body) = self.search(parameters).await;
         assert_eq!(status, 200, "{body}");
@@ -376,7 +376,7 @@ async fn comments_are_measured_in_utf16_units() {
         ("x".repeat(32_767), 201),
         ("x".repeat(32_768), 400),
         ("é".repeat(32_767), 201),
-        // Each of these is two units.
+        // Each of these characters is two UTF-16 units.
         ("😀".repeat(16_383), 201),
         ("😀".repeat(16_384), 400),
         (" \n".to_owned(), 400),
@@ -408,7 +408,7 @@ async fn internal_comments_exist_in_service_management_only() {
         let expected = match (deployment, service_management) {
             (Deployment::Cloud, true) => json!([true, false, false]),
             (Deployment::Cloud, false) => json!([true, true, true]),
-            // Data Center never tells it there.
+            // Data Center never has `jsdPublic` there.
             (Deployment::DataCenter, _) => json!([null, null, null]),
         };
         assert_eq!(json!(public), expected);
@@ -577,7 +577,7 @@ async fn uploads_are_refused_for_the_reasons_of_the_real_one() {
     assert_eq!(server.upload("SUP-99", text_part("a.txt", "hello")).await.status(), 404);
     assert_eq!(server.upload(&id, text_part(&"x".repeat(256), "hello")).await.status(), 400);
 
-    // A name that is sent as `filename*` alone is not understood.
+    // A name that is sent only as `filename*` is not understood.
     let starred = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename*=utf-8''a.txt\r\n\r\nhello\r\n--b--\r\n";
     let request = server.client.post(&url).header("X-Atlassian-Token", "no-check");
     let request = request.header("Content-Type", "multipart/form-data; boundary=b").body(starred);
@@ -621,14 +621,14 @@ async fn cloud_searches_in_pages_that_survive_changes() {
     let mut seen = Vec::new();
     let mut token = String::new();
     loop {
-        // More is asked for than a page holds.
+        // Ask for more than a page holds.
         let (status, page) =
             server.search(&[("jql", jql), ("maxResults", "100"), ("nextPageToken", &token)]).await;
         assert_eq!(status, 200, "{page}");
         assert!(page["total"].is_null() && page["startAt"].is_null());
         assert_eq!(page["issues"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["id"], "IDs only");
         seen.append(&mut ids(&page));
-        // An issue that was on the first page moves to the end: none of the others may be missed.
+        // An issue of the first page moves to the end, and no other may be missed.
         server.jira.set_priority(&expected[0], "High").unwrap();
         let Some(next) = page["nextPageToken"].as_str() else {
             assert_eq!(page["isLast"], true);
@@ -687,7 +687,7 @@ async fn a_lagging_search_sees_only_what_is_reconciled() {
     let changed = ("jql", "updated >= \"2026-07-01 12:05\"");
     assert_eq!(server.found(&[changed]).await, [""; 0], "the change is not in the index yet");
     assert_eq!(server.found(&[changed, ("reconcileIssues", old)]).await, [old]);
-    // What is found is shown as it is now.
+    // A search shows the issues that it finds in their current state.
     let (_, page) = server.search(&[all, ("fields", "priority")]).await;
     assert_eq!(page["issues"][0]["fields"]["priority"]["name"], "High");
     let body = json!({"jql": all.1, "reconcileIssues": [new.parse::<u64>().unwrap()]});
@@ -836,7 +836,7 @@ async fn faults_speak_jiras_language() {
     assert_eq!(server.jira.issue(&id).unwrap().comments[0].body, "it happened");
 }
 
-// ---------------------------------------------------------------- bad manners
+// ---------------------------------------------------------------- wrong behaviour
 
 #[tokio::test]
 async fn answers_are_dated_and_name_the_caller() {
@@ -1035,7 +1035,7 @@ async fn manners_are_steered_over_http_and_strictly() {
     assert_eq!(names().await, ["Done", "Cancel"]);
 }
 
-// ---------------------------------------------------------------- what describes the installation
+// ---------------------------------------------------------------- metadata of the installation
 
 #[tokio::test]
 async fn fields_priorities_resolutions_and_components_are_told() {
@@ -1103,10 +1103,10 @@ async fn a_data_directory_outlives_the_process() {
     let (_, up) = read(server.upload(&id, text_part("a.txt", "bytes")).await).await;
     let attachment = up[0]["id"].as_str().unwrap();
     server.jira.move_issue(&id, "OPS").unwrap();
-    // What a killed process leaves of an upload that was under way.
+    // A killed process leaves this file of an unfinished upload.
     std::fs::write(dir.path().join("attachments/upload-0.part"), "half").unwrap();
 
-    // The first one is neither closed nor told: what is on the disk at any moment is enough.
+    // The first sandbox is not shut down: the files on disk must be complete at any moment.
     let (again, _) = open();
     assert_eq!(again.issues(), server.jira.issues());
     assert_eq!(again.issue("SUP-1").unwrap().comments[0].body, "kept");

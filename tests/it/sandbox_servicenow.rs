@@ -1,4 +1,4 @@
-//! The sandbox ServiceNow over real HTTP: what the vendor's own client does not reach. It passes `tests/clients/servicenow_pysnc.py`
+//! Sandbox ServiceNow over real HTTP: the parts that the vendor's own client does not use. It passes `tests/clients/servicenow_pysnc.py`
 //! too.
 
 use std::sync::Arc;

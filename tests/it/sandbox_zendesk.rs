@@ -1,4 +1,4 @@
-//! The sandbox Zendesk over real HTTP: what other people's client does not reach. It passes `tests/clients/zendesk_zenpy.py` too.
+//! Sandbox Zendesk over real HTTP: the parts that a third-party client does not use. It passes `tests/clients/zendesk_zenpy.py` too.
 
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ async fn an_export_is_complete_but_for_the_last_minute_and_goes_on_where_it_was(
         crm.zendesk.create_ticket(NewTicket::new(&format!("ticket {number}"))).unwrap();
         crm.clock.advance(Duration::seconds(30));
     }
-    // Changed last, so it comes last.
+    // This ticket changed last, so it comes last.
     crm.zendesk.set_priority("1", Some("urgent")).unwrap();
     crm.clock.advance(Duration::seconds(59));
     let start = "2026-07-01T12:00:00Z".parse::<chrono::DateTime<Utc>>().unwrap().timestamp();
@@ -358,7 +358,7 @@ async fn the_pages_show_texts_and_do_what_their_forms_say() {
     assert_eq!(crm.get("/api/v2/nothing.json").await.1["error"], "InvalidEndpoint");
 }
 
-// ---------------------------------------------------------------- what it does wrong on request, and what people do to tickets
+// ---------------------------------------------------------------- wrong behaviour on request, and actions of people
 
 #[tokio::test]
 async fn a_merge_closes_one_ticket_and_tells_both() {
@@ -394,11 +394,11 @@ async fn a_merge_closes_one_ticket_and_tells_both() {
         crm.zendesk.ticket(&from).unwrap().attachments().next().map(|file| file.id.as_str())
     );
     assert_eq!(crm.zendesk.attachment_bytes(&copy).unwrap(), b"abc");
-    // Only what is not done can be merged, and once.
+    // Only tickets that are not solved or closed can be merged, and only once.
     let again: Value = crm.send(Method::POST, &path, Some(body)).await.json().await.unwrap();
     assert_eq!(again["job_status"]["results"][0]["success"], false);
     assert!(matches!(crm.zendesk.merge(&into, &into, "Jane Roe"), Err(SandboxZendeskError::Unmergeable(_))));
-    // The page has the words of the agents' workspace.
+    // The page writes the standard texts of the agents' workspace.
     let third = crm.zendesk.create_ticket(NewTicket::new("third")).unwrap();
     let url = format!("{}/agent/tickets/{into}/merge", crm.base);
     let merged = crm.http.post(url).form(&[("into", format!("#{third}"))]).send().await.unwrap();
@@ -421,7 +421,7 @@ async fn it_forgets_who_asks_hides_tickets_and_spoils_files_on_request() {
     let steer = async |path: &str, body: Value| {
         assert_eq!(crm.put(path, body).await.0, StatusCode::NO_CONTENT, "{path}");
     };
-    // Nobody is told who they are, and nothing else.
+    // An anonymous caller may read its own user, and nothing else.
     steer("/sandbox/switches", json!({"anonymous": true})).await;
     assert_eq!(crm.get("/sandbox/switches").await.1["anonymous"], true);
     let (status, nobody) = crm.get("/api/v2/users/me.json").await;
@@ -440,7 +440,7 @@ async fn it_forgets_who_asks_hides_tickets_and_spoils_files_on_request() {
     };
     assert!(found["comments"][0].get("public").is_none(), "{found}");
     steer("/sandbox/switches", json!({})).await;
-    // Rights.
+    // Restricted permissions.
     steer("/sandbox/groups", json!([7])).await;
     let (_, me) = crm.get("/api/v2/users/me.json").await;
     assert_eq!((&me["user"]["role"], &me["user"]["ticket_restriction"]), (&json!("agent"), &json!("groups")));

@@ -1,4 +1,4 @@
-//! A server that says exactly what a test has it say, byte for byte, and remembers what it was asked.
+//! Server that sends exactly the bytes that a test gives it, and records its requests.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,73 +9,73 @@ use reqwest::Url;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What was asked.
+/// Request that the server got.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asked {
-    /// `GET`
+    /// Method, for example `GET`.
     pub(crate) method: String,
-    /// Path and query, as they stood on the wire.
+    /// Path and query, as sent on the wire.
     pub(crate) target: String,
-    /// Names in lower case.
+    /// Headers, with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
-    /// The body, without any chunked framing.
+    /// Body, without any chunked framing.
     pub(crate) body: Vec<u8>,
-    /// Whether the request came to its end.
+    /// True if the request arrived completely.
     pub(crate) complete: bool,
 }
 
 impl Asked {
-    /// A header's value.
+    /// Returns a header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
-/// What is answered: bytes, each after a pause; then the connection is closed.
+/// Answer: pieces of bytes, each after a pause; then the connection is closed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Say(Vec<(Duration, Vec<u8>)>);
 
 impl Say {
-    /// Closes the connection without a word.
+    /// Closes the connection without an answer.
     pub(crate) fn nothing() -> Self {
         Self::default()
     }
 
-    /// These bytes.
+    /// Sends these bytes.
     pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self::nothing().then(Duration::ZERO, bytes)
     }
 
-    /// A whole answer.
+    /// Sends a whole answer.
     pub(crate) fn status(status: u16, headers: &str, body: &str) -> Self {
         Self::raw(format!("{}content-length: {}\r\n\r\n{body}", Self::head(status, headers), body.len()))
     }
 
-    /// 200 with JSON.
+    /// Sends 200 with JSON.
     pub(crate) fn json(body: &str) -> Self {
         Self::status(200, "content-type: application/json\r\n", body)
     }
 
-    /// After a pause, more bytes.
+    /// Sends more bytes after a pause.
     pub(crate) fn then(mut self, pause: Duration, bytes: impl Into<Vec<u8>>) -> Self {
         self.0.push((pause, bytes.into()));
         self
     }
 
-    /// The head of an answer, but for the empty line.
+    /// Returns the head of an answer without the empty line at its end.
     pub(crate) fn head(status: u16, headers: &str) -> String {
         format!("HTTP/1.1 {status} Status\r\nconnection: close\r\n{headers}")
     }
 }
 
-/// The server. Ends with the test.
+/// Running server, which ends with the test.
 pub(crate) struct Scripted {
-    /// Where it is.
+    /// URL of the server.
     pub(crate) url: Url,
     asked: Arc<Mutex<Vec<Asked>>>,
     begun: Arc<AtomicUsize>,
@@ -83,7 +83,7 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    /// A server that answers by what it is asked; the number counts requests from 0.
+    /// Starts a server that computes its answer from the request; the number counts requests from 0.
     pub(crate) async fn new(say: impl Fn(usize, &Asked) -> Say + Send + Sync + 'static) -> Self {
         Self::thinking(move |number, asked| {
             let say = say(number, &asked);
@@ -92,7 +92,7 @@ impl Scripted {
         .await
     }
 
-    /// The same for an answer that takes its time.
+    /// Starts a server that computes its answer asynchronously.
     pub(crate) async fn thinking(
         say: impl Fn(usize, Asked) -> BoxFuture<'static, Say> + Send + Sync + 'static,
     ) -> Self {
@@ -116,7 +116,7 @@ impl Scripted {
         Self { url, asked, begun, ended }
     }
 
-    /// Waits until somebody has been here and everybody is gone.
+    /// Waits until at least one connection was made and all have ended.
     pub(crate) async fn quiet(&self) {
         loop {
             let ended = self.ended.load(Ordering::SeqCst);
@@ -127,12 +127,12 @@ impl Scripted {
         }
     }
 
-    /// A server that gives these answers, and the last of them for ever.
+    /// Starts a server that sends these answers in order, and repeats the last one.
     pub(crate) async fn answers(answers: Vec<Say>) -> Self {
         Self::new(move |number, _| answers[number.min(answers.len() - 1)].clone()).await
     }
 
-    /// What was asked so far.
+    /// Returns the requests so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
@@ -158,7 +158,7 @@ async fn converse(
     let _ = connection.shutdown().await;
 }
 
-/// Reads a request; `None` if not even its head came.
+/// Reads a request; `None` if the connection ended before the end of its head.
 async fn hear(connection: &mut TcpStream) -> Option<Asked> {
     let mut bytes = Vec::new();
     let head_end = loop {

@@ -1,4 +1,4 @@
-//! The ServiceNow adapter against the sandbox ServiceNow, over real HTTP: the suite that all CRMs share, and ServiceNow's own traps.
+//! ServiceNow adapter against the sandbox ServiceNow, over real HTTP: the suite that all CRMs share, and ServiceNow's own traps.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -41,13 +41,13 @@ mod awkward {
     crm_contract!(suite, awkward());
 }
 
-/// Nothing special.
+/// Starts the default setup.
 async fn incidents() -> Running {
     start(SandboxServiceNowSettings::default(), |_| {}).await
 }
 
-/// Everything that can be different is: customer service cases, whose priority is set as it is; an API key; a user who may not
-/// look up choices; an invalid query that finds nothing; files that make their record updated.
+/// Starts a ServiceNow in which every setting differs from the default: customer service cases, whose priority is set directly; an API
+/// key; a user who may not read choices; an invalid query that finds nothing; files that mark their record as updated.
 async fn awkward() -> Running {
     let settings = SandboxServiceNowSettings {
         auth: SandboxServiceNowAuth::ApiKey { key: "s3cret".to_owned() },
@@ -67,7 +67,7 @@ async fn awkward() -> Running {
     start(settings, change).await
 }
 
-/// A sandbox ServiceNow and the adapter, until it is dropped.
+/// Sandbox ServiceNow and the adapter, until it is dropped.
 struct Running {
     servicenow: SandboxServiceNow,
     adapter: ServiceNow,
@@ -87,7 +87,7 @@ async fn start(settings: SandboxServiceNowSettings, change: impl FnOnce(&mut Ser
     start_with(&clock, &clock, settings, change).await
 }
 
-/// The same with a clock for each of them.
+/// Starts the same with separate clocks for ServiceNow and the adapter.
 async fn start_with(
     theirs: &Arc<ManualClock>,
     ours_of_time: &Arc<ManualClock>,
@@ -128,7 +128,7 @@ async fn start_with(
     Running { servicenow, adapter, table, clock, server }
 }
 
-/// The adapter for a ServiceNow at `base`.
+/// Returns the adapter for a ServiceNow at `base`.
 fn connect(
     settings: ServiceNowSettings,
     base: &str,
@@ -143,7 +143,7 @@ fn connect(
         retry: RetryPolicy {
             attempts: 3,
             first_pause: StdDuration::from_millis(5),
-            // Far longer than any call takes here, however busy the machine: a write is not tried again after it.
+            // Far longer than any call takes here, even on a busy machine: after it, a write is not tried again.
             longest_pause: StdDuration::from_secs(5),
         },
         download_hosts: Vec::new(),
@@ -154,7 +154,7 @@ fn connect(
     ServiceNow::new(settings, words, upstream, clock.clone())
 }
 
-/// Incidents have five priorities, customer service cases four.
+/// Returns the priorities: incidents have five, customer service cases four.
 fn words(table: &str) -> PriorityWords {
     let last = if table == CUSTOMER_CASE { "4" } else { "5" };
     PriorityWords::new(["1", "2", "3", "4", last].map(str::to_owned)).unwrap()
@@ -265,11 +265,11 @@ async fn swept(crm: &Running, back: Duration) -> Vec<String> {
     sweep.cases.into_iter().map(|case| case.id).collect()
 }
 
-// ---------------------------------------------------------------- what is left out without a word
+// ---------------------------------------------------------------- silent omissions
 
 #[tokio::test]
 async fn a_query_of_which_something_was_ignored_lets_nothing_else_in() {
-    // The column does not exist: every record of the table is found.
+    // The column does not exist, so the query finds every record of the table.
     let settings = SandboxServiceNowSettings { has_columns: false, ..SandboxServiceNowSettings::default() };
     let crm = start(settings, |_| {}).await;
     flagged(&crm, "somebody's");
@@ -329,7 +329,7 @@ async fn records_without_the_flag_that_are_hidden_are_nobodys_business() {
 
 // ---------------------------------------------------------------- silence is not emptiness (R26)
 
-/// The adapter has said that somebody has to act, and what to do.
+/// Asserts that the error requires an action of a person, and that its message has these parts.
 #[track_caller]
 fn told<T: std::fmt::Debug>(outcome: Result<T, casebridge::cases::ApiError>, parts: &[&str]) {
     let error = outcome.unwrap_err();
@@ -346,7 +346,7 @@ async fn a_flagged_record_that_is_hidden_makes_a_search_fail_on_whatever_page_it
     let since = crm.clock.now() - Duration::minutes(5);
     let mut sorted = made.clone();
     sorted.sort();
-    // The first, one on the second page, the last, all of them.
+    // Hidden in turn: the first record, one on the second page, the last one, all of them.
     for hidden in [&sorted[..1], &sorted[120..121], &sorted[249..], &sorted[..]] {
         for id in hidden {
             crm.servicenow.set_visible(id, false).unwrap();
@@ -411,10 +411,10 @@ async fn a_page_that_was_short_once_is_read_again_before_anything_is_said() {
     let crm = incidents().await;
     let id = flagged(&crm, "moving");
     let empty = Effect::ErrorBefore { status: 200, body: Some("{\"result\": []}".to_owned()) };
-    // Without a count there is nothing to compare with.
+    // An answer without a count cannot be compared with the number of records.
     crm.servicenow.faults().add(Fault::always(empty).on("GET", "/table/incident?").times(1));
     assert_eq!(swept(&crm, Duration::minutes(5)).await, Vec::<String>::new());
-    // Hidden when it is asked for first, shown when it is asked for again.
+    // The record is hidden in the first request and visible in the second.
     crm.servicenow.set_visible(&id, false).unwrap();
     let slow = Fault::always(Effect::Latency { ms: 200 });
     crm.servicenow.faults().add(slow.on("GET", "/table/incident?").after(1));
@@ -446,7 +446,7 @@ async fn whoever_is_not_signed_in_is_told_so_and_finds_nothing_to_believe() {
     told(crm.adapter.get(&id).await, &parts);
     told(crm.adapter.comments(&id, None).await, &parts);
     told(crm.adapter.find_counterpart("organizations/1/cases/5", None).await, &parts);
-    // An instance that does not say who is signed in: the count and the user's name do.
+    // If the instance does not report the signed-in state, the count and the user's name show it.
     crm.servicenow.set_switches(SandboxServiceNowSwitches { no_login_header: true, ..guest });
     told(crm.adapter.search_updated(since).await, &["1 of 1 records are hidden"]);
     told(crm.adapter.identify().await, &["its guest", "check the credentials"]);
@@ -469,7 +469,7 @@ async fn the_user_is_named_by_one_call_and_has_to_be_the_configured_one() {
     let other = |ours: &mut ServiceNowSettings| ours.user = Some("abel.tuter".to_owned());
     let crm = start(SandboxServiceNowSettings::default(), other).await;
     told(crm.adapter.identify().await, &["those of casebridge", "abel.tuter"]);
-    // A user that may not read its own record is known by being signed in, if it is configured.
+    // A configured user that may not read its own record is accepted, because it is signed in.
     let hide_self = |crm: &Running| {
         crm.servicenow.set_visible("6816f79cc0a8016401c5a33be04be441", false).unwrap();
     };
@@ -496,12 +496,12 @@ async fn any_case_is_one_call_and_never_the_excepted_one() {
     crm.servicenow.set_visible(&one, false).unwrap();
     assert_eq!(crm.adapter.any_case(None).await.unwrap().as_ref(), Some(&two));
     told(crm.adapter.any_case(Some(&two)).await, &["none of those that were updated last is shown"]);
-    // A query rule, or another domain, is not even counted.
+    // A case that a query rule or another domain hides is not even counted.
     crm.servicenow.set_left_out(&one, true).unwrap();
     assert_eq!(crm.adapter.any_case(Some(&two)).await.unwrap(), None);
 }
 
-// ---------------------------------------------------------------- whose case it is, and how it ended (R31, R32, R38)
+// ---------------------------------------------------------------- identity and closing of a case (R31, R32, R38)
 
 #[tokio::test]
 async fn a_case_tells_its_home_its_address_its_scope_and_who_made_it() {
@@ -632,7 +632,7 @@ async fn a_search_counts_by_the_instances_clock_and_not_by_ours() {
         let old = flagged(&crm, "old");
         let with_file = flagged(&crm, "with a file");
         theirs.advance(Duration::hours(1));
-        // In the instance's own time, as the core gives it.
+        // The core passes the time by the instance's clock.
         let since = theirs.now() - Duration::minutes(5);
         let new = flagged(&crm, "new");
         crm.servicenow.attach(&with_file, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
@@ -788,7 +788,7 @@ async fn an_entry_of_which_nobody_says_who_sees_it_is_internal() {
 
 // ---------------------------------------------------------------- files
 
-/// A record with one file, and the file as the listing has it.
+/// Creates a record with one file; returns its ID, and the file as listed.
 async fn with_file(crm: &Running) -> (String, Attachment) {
     let id = flagged(crm, "with a file");
     crm.servicenow.attach(&id, "Jane Roe", "a.txt", "text/plain", "abc").unwrap();
@@ -805,7 +805,7 @@ async fn what_a_file_is_answered_with_decides_whether_it_is_tried_again() {
         Ok(_) => Ok(()),
         Err(error) => Err((error.kind, error.is_for_good(), error)),
     };
-    // The scanner: by the file's state, which is read only if it is refused.
+    // Scanner: the file's state decides; it is read only if the download is refused.
     for (state, expected, words) in [
         (FileState::Available, None, ""),
         (FileState::AvailableConditionally, None, ""),
@@ -829,7 +829,7 @@ async fn what_a_file_is_answered_with_decides_whether_it_is_tried_again() {
         assert_eq!(crm.adapter.attachments(&id, None).await.unwrap().len(), 1, "it is listed still");
     }
     crm.servicenow.spoil(&file.id, None).unwrap();
-    // The status alone.
+    // For a file that the scanner passed, the HTTP status alone decides.
     for (status, kind, good) in [
         (400, Refused, true),
         (401, Unauthorized, false),
@@ -869,7 +869,7 @@ async fn a_check_downloads_a_small_file_if_there_is_one() {
         let problem = checked().await.unwrap_err();
         assert!(problem.contains("not handed out"), "{spoilt:?}: {problem}");
     }
-    // One that a scanner blocks is no reason to complain while another is handed out.
+    // A file that the scanner blocks is no reason to complain while another one can be downloaded.
     crm.servicenow.spoil(&file, None).unwrap();
     crm.servicenow.set_file_state(&file, FileState::NotAvailable).unwrap();
     crm.servicenow.attach(&id, "Jane Roe", "b.txt", "text/plain", "abcd").unwrap();
@@ -1013,7 +1013,7 @@ async fn a_record_that_is_gone_for_a_while_is_none_and_then_back() {
         assert_eq!(crm.adapter.get(&id).await.unwrap(), None);
         let since = crm.clock.now() - Duration::minutes(5);
         let sweep = crm.adapter.search_updated(since).await;
-        // What a query rule leaves out is not counted: that it is missing shows in the case itself only.
+        // A record that a query rule leaves out is not counted, so only a request for the record itself shows that it is missing.
         assert_eq!(sweep.map(|sweep| sweep.cases.len()).ok(), left_out.then_some(0));
         gone(false).unwrap();
         assert_eq!(crm.adapter.get(&id).await.unwrap().map(|case| case.id), Some(id.clone()));
@@ -1021,7 +1021,7 @@ async fn a_record_that_is_gone_for_a_while_is_none_and_then_back() {
     }
 }
 
-// ---------------------------------------------------------------- manners, rights, check
+// ---------------------------------------------------------------- rate limit, permissions, check
 
 #[tokio::test]
 async fn a_rate_limit_is_waited_for_if_it_is_short_and_left_to_the_queue_if_not() {
@@ -1099,7 +1099,7 @@ async fn what_is_configured_and_does_not_exist_is_named_with_its_key() {
 #[tokio::test]
 async fn each_failure_of_a_check_says_what_to_change_and_where() {
     type Setup = fn(&mut SandboxServiceNowSettings, &mut ServiceNowSettings);
-    /// Where, with which status and what it answers instead.
+    /// Path, status and body of an answer in place of the sandbox's own.
     type Answer = Option<(&'static str, u16, Value)>;
     const ALL: Needs = Needs::all(Visibility::Internal);
     let same: Setup = |_, _| ();

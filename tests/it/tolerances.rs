@@ -1,4 +1,4 @@
-//! `detect-outages` keeps to the documented tolerances: one run, whatever the CRM, for it is the connector's own arithmetic.
+//! `detect-outages` keeps to the documented tolerances. One CRM is enough, since only the connector computes them.
 
 use casebridge::entities::{Priority, Side};
 use chrono::Duration;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::World;
 use crate::harness::jira::JiraKind;
 
-/// Priority; the tolerances in minutes while content is fresh, by default, and once it is stale: as documented.
+/// Documented tolerances by priority, in minutes: while content is fresh, by default, and once it is stale.
 const TOLERANCES: [(Priority, [i64; 3]); 5] = [
     (Priority::P0, [10, 10, 15]),
     (Priority::P1, [10, 15, 60]),
@@ -35,12 +35,12 @@ async fn detect_outages_keeps_to_the_whole_tolerance_table_its_edges_included() 
             let tolerance = Duration::minutes(minutes[column]);
             for side in Side::BOTH {
                 let what = format!("{priority}, content {age} old, {side}");
-                // Exactly as late as is tolerated: no outage; and one that was told of is over.
+                // Exactly as late as is tolerated: no outage, and an outage that was reported is over.
                 world.be_late(priority, now - age, side, now - tolerance).await;
                 let (status, answer) = world.post("detect-outages", json!({})).await;
                 assert_eq!((status, &answer["outcome"]), (200, &json!("done")), "{what}: {answer}");
                 assert_eq!(world.notices(&case, &company).await, [so_far; 4], "{what}");
-                // A moment later: an outage, told on both sides once, however often one looks.
+                // A moment later: an outage, reported on both sides once, even if `detect-outages` runs twice.
                 world.be_late(priority, now - age, side, now - tolerance - micro).await;
                 so_far += 1;
                 for _ in 0..2 {

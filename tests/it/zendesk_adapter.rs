@@ -1,4 +1,4 @@
-//! The Zendesk adapter against the sandbox Zendesk, over real HTTP: the suite that all CRMs share, and Zendesk's own traps.
+//! Zendesk adapter against the sandbox Zendesk, over real HTTP: the suite that all CRMs share, and Zendesk's own traps.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -41,17 +41,17 @@ mod awkward {
     crm_contract!(suite, awkward());
 }
 
-/// More updates of a ticket than any test makes: pacing has tests of its own.
+/// Limit of updates of a ticket that no test reaches: pacing has tests of its own.
 const MANY: usize = 10_000;
 
-/// Nothing special.
+/// Starts the default setup.
 async fn usual() -> Running {
     let settings = SandboxZendeskSettings { updates_per_ticket: MANY, ..SandboxZendeskSettings::default() };
     start(settings, |ours| ours.updates_per_ticket = MANY).await
 }
 
-/// Everything that can be different is: short pages, an agent who is no administrator, a field that is required for solving,
-/// an `external_id` that is used for something else.
+/// Starts a Zendesk in which every setting differs from the default: short pages, an agent who is no administrator, a field that is
+/// required for solving, an `external_id` with another use.
 async fn awkward() -> Running {
     let settings = SandboxZendeskSettings {
         auth: SandboxZendeskAuth::ApiToken {
@@ -76,7 +76,7 @@ async fn awkward() -> Running {
     start(settings, change).await
 }
 
-/// A sandbox Zendesk, its content host and the adapter, until it is dropped.
+/// Sandbox Zendesk, its content host and the adapter, until it is dropped.
 struct Running {
     zendesk: SandboxZendesk,
     adapter: Zendesk,
@@ -130,7 +130,7 @@ async fn start(settings: SandboxZendeskSettings, change: impl FnOnce(&mut Zendes
     Running { zendesk, adapter, clock, servers: vec![server, content_server] }
 }
 
-/// The adapter for a Zendesk at `base`.
+/// Returns the adapter for a Zendesk at `base`.
 fn connect(
     settings: ZendeskSettings,
     base: &str,
@@ -155,7 +155,7 @@ fn connect_with(
         retry: RetryPolicy {
             attempts: 3,
             first_pause: StdDuration::from_millis(5),
-            // Far longer than any call takes here, however busy the machine: a write is not tried again after it.
+            // Far longer than any call takes here, even on a busy machine: after it, a write is not tried again.
             longest_pause: StdDuration::from_secs(5),
         },
         download_hosts: settings.allowed_download_hosts(),
@@ -164,7 +164,7 @@ fn connect_with(
     Zendesk::new(settings, words, upstream, clock.clone())
 }
 
-/// Four words for five levels.
+/// Returns four words for five levels.
 fn words() -> PriorityWords {
     PriorityWords::new(["Urgent", "High", "Normal", "Low", "Low"].map(str::to_owned)).unwrap()
 }
@@ -176,7 +176,7 @@ impl CrmUnderTest for Running {
     }
 
     async fn tick(&self) {
-        // Long enough for an export to tell of what was before.
+        // Long enough for an export to include earlier changes.
         self.clock.advance(Duration::seconds(130));
     }
 
@@ -266,7 +266,7 @@ fn calls(crm: &Running, method: &str, part: &str) -> usize {
     calls.iter().filter(|call| call.method == method && call.path.contains(part)).count()
 }
 
-// ---------------------------------------------------------------- what stays internal
+// ---------------------------------------------------------------- internal notes
 
 #[tokio::test]
 async fn what_people_write_as_internal_is_told_to_be_internal() {
@@ -302,7 +302,7 @@ async fn a_description_that_is_an_internal_note_is_withheld_unless_the_configura
         let ticket = NewTicket { public, description: "the words".to_owned(), ..NewTicket::flagged("t") };
         let id = crm.zendesk.create_ticket(ticket).unwrap();
         assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().description, expected);
-        // Public comments later on do not make the first one public.
+        // Later public comments do not make the first one public.
         crm.person_comments(&id, "for all", Visibility::Public).await;
         assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().description, expected);
         crm.tick().await;
@@ -344,7 +344,7 @@ async fn the_comment_that_a_file_rides_on_is_never_listed_even_if_its_answer_was
     let names: Vec<String> =
         crm.adapter.attachments(&id, None).await.unwrap().into_iter().map(|found| found.filename).collect();
     assert_eq!(names, ["b.txt", "a.txt"], "to be recognised by creator, name and size");
-    // A person's comment with the same words and a file is a comment.
+    // A person's comment with a file and the same words is an ordinary comment.
     let words = crm.zendesk.ticket(&id).unwrap().comments[1].text.clone();
     crm.zendesk.attach_with(&id, "Jane Roe", "c.txt", "text/plain", "abc", &words, true).unwrap();
     assert_eq!(crm.adapter.comments(&id, None).await.unwrap().len(), 1);
@@ -455,7 +455,7 @@ async fn a_creation_is_repeated_with_its_key_and_makes_one_ticket() {
     let case = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap();
     assert_eq!(crm.zendesk.tickets().len(), 1);
     assert_eq!(calls(&crm, "POST", "/api/v2/tickets"), 2);
-    // Hours later, or with another body, the key does not help: the ticket does.
+    // Hours later, or with another body, the key does not help, but the existing ticket is found.
     let changed = NewCase { title: "Another title".to_owned(), ..new_case("organizations/1/cases/2") };
     let again = crm.adapter.create(&changed).await.unwrap();
     assert_eq!((again.id, crm.zendesk.tickets().len()), (case.id, 1));
@@ -584,7 +584,7 @@ async fn one_word_stands_for_two_levels_and_none_for_none() {
     }
 }
 
-// ---------------------------------------------------------------- who may, and what lacks
+// ---------------------------------------------------------------- permissions and missing settings
 
 #[tokio::test]
 async fn nobody_is_not_taken_for_somebody() {
@@ -637,7 +637,7 @@ async fn what_is_configured_and_does_not_exist_is_named_with_its_key() {
 #[tokio::test]
 async fn each_failure_of_a_check_says_what_to_change_and_where() {
     type Setup = fn(&mut SandboxZendeskSettings, &mut ZendeskSettings);
-    /// Where and what it answers instead.
+    /// Path and body of an answer in place of the sandbox's own.
     type Answer = Option<(&'static str, Value)>;
     const ALL: Needs = Needs::all(Visibility::Internal);
     let same: Setup = |_, _| ();
@@ -815,9 +815,9 @@ async fn what_cannot_be_understood_is_skipped_and_named() {
     );
 }
 
-// ---------------------------------------------------------------- who asks, and what is shown (R26)
+// ---------------------------------------------------------------- identity of the caller, and visible tickets (R26)
 
-/// A Zendesk that lets in whoever has the right token.
+/// Starts a Zendesk that accepts only the right token.
 async fn guarded() -> Running {
     let settings = SandboxZendeskSettings {
         auth: SandboxZendeskAuth::Bearer { token: "right".to_owned() },
@@ -860,7 +860,7 @@ async fn an_agent_who_became_an_end_user_is_told_what_to_do() {
     let id = crm.person_creates("t", "d", true).await;
     assert!(crm.adapter.get(&id).await.unwrap().is_some());
     crm.zendesk.set_switches(SandboxZendeskSwitches { end_user: true, ..SandboxZendeskSwitches::default() });
-    // What is answered 403 is no missing ticket.
+    // 403 does not mean that the ticket is missing.
     for error in [
         crm.adapter.identify().await.unwrap_err(),
         crm.adapter.get(&id).await.unwrap_err(),
@@ -890,7 +890,7 @@ async fn a_restricted_agent_is_shown_the_tickets_of_its_groups_and_check_says_so
     assert_eq!(crm.adapter.any_case(None).await.unwrap().as_ref(), Some(&shown));
     assert_eq!(crm.adapter.any_case(Some(&shown)).await.unwrap(), None);
     assert_eq!(crm.adapter.get(&hidden).await.unwrap(), None);
-    // Newly asked who it is, the adapter knows what its rights hang on.
+    // After `identify`, the adapter knows that its permissions depend on groups.
     crm.adapter.identify().await.unwrap();
     assert_eq!(crm.adapter.get(&shown).await.unwrap().unwrap().scope.as_deref(), Some("group 7"));
     let sweep = crm.adapter.search_updated(DateTime::UNIX_EPOCH).await.unwrap();
@@ -944,7 +944,7 @@ async fn an_export_that_is_refused_for_now_stops_nothing_that_the_search_found_a
         assert_eq!(sweep.cases.iter().map(|case| &case.id).collect::<Vec<_>>(), [&found], "{effect:?}");
         crm.zendesk.faults().remove(fault);
     }
-    // The next one begins where the refused ones would have, although the poll looks back less far by now.
+    // The next export begins where the refused ones would have, although the poll looks back less far by now.
     crm.clock.advance(Duration::minutes(3));
     crm.zendesk.faults().clear_calls();
     let sweep = crm.adapter.search_updated(crm.clock.now() - Duration::minutes(1)).await.unwrap();
@@ -954,7 +954,7 @@ async fn an_export_that_is_refused_for_now_stops_nothing_that_the_search_found_a
     assert!(asked.path.contains(&format!("start_time={}", since.timestamp())), "{}", asked.path);
     let sweep = crm.adapter.search_updated(since).await.unwrap();
     assert!(sweep.cases.iter().any(|case| case.id == late));
-    // A right that is missing is another matter.
+    // A missing permission is an error.
     for status in [401, 403] {
         let fault = Fault::always(Effect::ErrorBefore { status, body: None }).on("GET", "/incremental/");
         let fault = crm.zendesk.faults().add(fault);
@@ -991,7 +991,7 @@ async fn searches_and_exports_go_by_zendesks_clock() {
     }
 }
 
-// ---------------------------------------------------------------- what is not said to be public (R29)
+// ---------------------------------------------------------------- comments without a public flag (R29)
 
 #[tokio::test]
 async fn what_does_not_say_that_it_is_public_is_internal() {
@@ -1034,14 +1034,14 @@ async fn what_does_not_say_that_it_is_public_is_internal() {
         assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().description, withheld, "{marker}");
         crm.zendesk.faults().remove(fault);
     }
-    // No first comment at all: nobody says that the description is public.
+    // Without a first comment, the description is not known to be public.
     let none = json!({"comments": [], "meta": {"has_more": false}}).to_string();
     let none = Effect::ErrorBefore { status: 200, body: Some(none) };
     crm.zendesk.faults().add(Fault::always(none).on("GET", "/comments"));
     assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().description, withheld);
 }
 
-// ---------------------------------------------------------------- what a ticket is called (R31)
+// ---------------------------------------------------------------- name of a ticket (R31)
 
 #[tokio::test]
 async fn a_ticket_is_known_by_number_and_address_and_has_a_home() {
@@ -1097,7 +1097,7 @@ async fn a_ticket_tells_who_made_it_and_the_connectors_own_comes_first() {
     for case in crm.adapter.search_updated(since).await.unwrap().cases {
         assert_eq!(case.by_connector, Some(case.id == ours.id), "searches tell it too: {case:?}");
     }
-    // Two calls a poll, however many tickets it finds.
+    // A poll makes two calls, however many tickets it finds.
     crm.zendesk.faults().clear_calls();
     crm.adapter.search_updated(since).await.unwrap();
     assert_eq!(crm.zendesk.faults().calls().len(), 2);
@@ -1107,13 +1107,13 @@ async fn a_ticket_tells_who_made_it_and_the_connectors_own_comes_first() {
 async fn a_key_that_was_used_for_another_case_does_not_keep_a_ticket_from_being_made() {
     for settings in [true, false] {
         let crm = start(SandboxZendeskSettings::default(), |ours| ours.use_external_id = settings).await;
-        // Another installation, whose keys are made the same way, was there within two hours.
+        // Another installation with the same form of keys used this key within two hours.
         let theirs = NewCase {
             idempotency_key: "casebridge-1-case".to_owned(),
             ..new_case("organizations/9/cases/7")
         };
         let theirs = crm.adapter.create(&theirs).await.unwrap().id;
-        // A person's claim is not what the first request left.
+        // A person's claim is not the ticket of the first request.
         let claim =
             NewTicket { google_name: Some("organizations/1/cases/2".to_owned()), ..NewTicket::flagged("c") };
         let claim = crm.zendesk.create_ticket(claim).unwrap();
@@ -1129,7 +1129,7 @@ async fn a_key_that_was_used_for_another_case_does_not_keep_a_ticket_from_being_
             Some("organizations/1/cases/2")
         );
         assert_eq!(calls(&crm, "POST", "/api/v2/tickets"), 2);
-        // The same again, as after a lost answer, makes no other ticket.
+        // The same request again, as after a lost answer, creates no other ticket.
         assert_eq!(crm.adapter.create(&ours).await.unwrap().id, created.id);
         assert_eq!(crm.zendesk.tickets().len(), 3);
     }
@@ -1153,7 +1153,7 @@ async fn a_key_that_is_taken_is_not_replaced_as_long_as_nobody_knows_what_it_lef
     assert_eq!(crm.zendesk.tickets().len(), 2);
 }
 
-// ---------------------------------------------------------------- how it was closed (R32)
+// ---------------------------------------------------------------- ways of closing (R32)
 
 #[tokio::test]
 async fn how_a_ticket_was_closed_is_read() {
@@ -1186,13 +1186,13 @@ async fn how_a_ticket_was_closed_is_read() {
         assert_eq!(closed(&final_too).await, (true, Some(expected)), "{label}, closed");
     }
     assert_eq!(calls(&crm, "GET", "/custom_statuses"), 1, "the names are asked for once");
-    // A follow-up ticket has the tags of the first one.
+    // A follow-up ticket inherits the tags of the first one.
     let follow_up = |id: &str| {
         crm.zendesk.set_tags(id, &["closed_by_merge"]).unwrap();
         crm.zendesk.set_status(id, "solved").unwrap();
     };
     assert_eq!(closed(&follow_up).await, (true, Some(Closing::Solved)));
-    // What cannot be asked is not taken for solved; what the account does not have is.
+    // If the custom statuses cannot be read, the call fails; if the account has none (404), a solved ticket counts as solved.
     let other = usual().await;
     let id = other.person_creates("t", "d", true).await;
     other.zendesk.set_custom_status(&id, "Cancelled by customer").unwrap();
@@ -1220,12 +1220,12 @@ async fn a_merged_ticket_names_the_one_that_is_left() {
     );
     let survivor = crm.adapter.get(&left).await.unwrap().unwrap();
     assert_eq!((survivor.closed, survivor.closing, survivor.merged_into), (false, None, None));
-    // Tickets of tickets: the chain is told link by link.
+    // A chain of merges is reported link by link.
     let last = crm.person_creates("last", "d", true).await;
     crm.zendesk.merge(&left, &last, "Ann Agent").unwrap();
     assert_eq!(crm.adapter.get(&left).await.unwrap().unwrap().merged_into, Some(last));
     assert_eq!(crm.adapter.get(&gone).await.unwrap().unwrap().merged_into, Some(left));
-    // One extra call for a merged ticket, none for another, none in a search.
+    // A merged ticket costs one extra call, another ticket or a search none.
     let open = crm.person_creates("open", "d", true).await;
     for (id, comments) in [(&gone, 2), (&open, 1)] {
         crm.zendesk.faults().clear_calls();
@@ -1235,7 +1235,7 @@ async fn a_merged_ticket_names_the_one_that_is_left() {
     crm.zendesk.faults().clear_calls();
     crm.adapter.search_updated(crm.clock.now() - Duration::hours(1)).await.unwrap();
     assert_eq!(crm.zendesk.faults().calls().len(), 2);
-    // Merged through the API, with other words or none: still merged, whether or not it can be told into which.
+    // Merged through the API, with other texts or none: the ticket counts as merged even if its target is unknown.
     let (base, server) = serve(crm.zendesk.router()).await;
     let http = reqwest::Client::new();
     for (words, known) in [(json!("goes on in #{}"), true), (json!(null), false)] {
@@ -1267,7 +1267,7 @@ async fn a_customer_who_writes_a_number_does_not_hand_a_case_over() {
     crm.zendesk.set_status(&id, "closed").unwrap();
     for (role, expected) in [("end-user", None), ("agent", Some("9".to_owned())), ("", None)] {
         let said = Effect::ErrorBefore { status: 200, body: Some(body(role).to_string()) };
-        // The second call: the first one is for the description.
+        // The fault hits the second call; the first one reads the description.
         let fault = crm.zendesk.faults().add(Fault::always(said).on("GET", "sort=-created_at"));
         let case = crm.adapter.get(&id).await.unwrap().unwrap();
         assert_eq!((case.closing, case.merged_into), (Some(Closing::Merged), expected), "{role}");
@@ -1298,7 +1298,7 @@ async fn what_the_connector_wrote_on_a_merged_ticket_is_not_carried_from_the_one
         crm.adapter.attachments(&left, None).await.unwrap().into_iter().map(|file| file.filename).collect();
     assert_eq!(names, ["from-jane.txt"], "a person's file is carried");
     assert!(crm.zendesk.attachment_bytes(&theirs).is_some());
-    // So is not a notice of the connector's own, whatever its words.
+    // A notice of the connector is not copied either, whatever its words.
     let noticed = crm.adapter.create(&new_case("organizations/1/cases/3")).await.unwrap().id;
     crm.tick().await;
     crm.adapter
@@ -1308,7 +1308,7 @@ async fn what_the_connector_wrote_on_a_merged_ticket_is_not_carried_from_the_one
     crm.zendesk.merge(&noticed, &left, "Ann Agent").unwrap();
     let told = crm.adapter.comments(&left, None).await.unwrap().remove(0);
     assert!(told.body.contains("merged into this request") && !told.body.contains("resumed"), "{told:?}");
-    // A person's last comment is quoted, and carried.
+    // A person's last comment is quoted and copied.
     let person = crm.person_creates("person's", "d", true).await;
     crm.tick().await;
     crm.person_comments(&person, "the disk is full", Visibility::Public).await;
@@ -1338,7 +1338,7 @@ async fn a_quoted_copy_is_known_by_its_words_where_its_ticket_does_not_tell() {
     assert!(texts::description_part(Side::Google, &further).is_some());
     for quoted in [copies[0].clone(), refused, mirrored, further, "a person's".to_owned()] {
         let own = quoted != "a person's";
-        // Ticket 99 is not shown.
+        // Ticket 99 is not visible.
         let head =
             "Request #99 \"x\" was closed and merged into this request. Last comment in request #99:\n\n";
         let text = format!("{head}{quoted}");
@@ -1355,9 +1355,9 @@ async fn a_quoted_copy_is_known_by_its_words_where_its_ticket_does_not_tell() {
     }
 }
 
-// ---------------------------------------------------------------- what is refused for good (R30, R33, R34, R39)
+// ---------------------------------------------------------------- permanent refusals (R30, R33, R34, R39)
 
-/// Spoils a file, by its ID.
+/// Function that changes the answer for a file, by its ID.
 type Spoil = Box<dyn Fn(&Running, &str)>;
 
 #[tokio::test]
@@ -1408,7 +1408,7 @@ async fn whoever_is_not_signed_in_gets_a_page_and_not_the_file() {
     let listed = crm.adapter.attachments(&id, None).await.unwrap();
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "download").as_ref().unwrap().contains("arrives whole, 3 bytes"), "{checks:?}");
-    // The files alone ask for more than the API does.
+    // Downloads require more than the API's credentials: a sign-in page comes in place of the file.
     let away = Effect::ErrorBefore {
         status: 200,
         body: Some("<!DOCTYPE html>\n<html><body>Sign in</body></html>".to_owned()),
@@ -1424,7 +1424,7 @@ async fn whoever_is_not_signed_in_gets_a_page_and_not_the_file() {
 #[tokio::test]
 async fn single_writes_are_refused_by_kind() {
     use ApiErrorKind::{NotApplied, NotFound, Refused, Unacceptable, Unauthorized, Uncertain};
-    // Status, kind of a comment, kind of an upload, whether that is for good.
+    // Columns: status; kind of error for a comment; kind of error for an upload; true if it is permanent.
     for (status, comment, upload, for_good) in [
         (400, Refused, Unacceptable, true),
         (401, Unauthorized, Unauthorized, false),
@@ -1461,7 +1461,7 @@ async fn a_priority_that_zendesk_does_not_take_is_refused() {
     let error = adapter.set_priority(&id, Priority::P0).await.unwrap_err();
     assert_eq!((error.kind, error.status), (ApiErrorKind::Refused, Some(422)), "{error}");
     server.abort();
-    // One that answers 200 and keeps its own.
+    // A Zendesk that answers 200 and keeps the old priority.
     let kept =
         json!({"ticket": {"id": id.parse::<u64>().unwrap(), "priority": "low"}, "audit": {"events": []}});
     let kept = Effect::ErrorBefore { status: 200, body: Some(kept.to_string()) };
@@ -1481,7 +1481,7 @@ async fn a_ticket_without_a_priority_has_none_wherever_it_is_read() {
     assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().priority, PriorityReading::Unset);
     let found = crm.adapter.search_updated(crm.clock.now() - Duration::hours(1)).await.unwrap();
     assert_eq!(found.cases[0].priority, PriorityReading::Unset);
-    // What is made without one says so: nobody's default is a decision (R30).
+    // A case that is created without a priority reads as unset: a default is nobody's decision (R30).
     let none = NewCase { priority: None, ..new_case("organizations/1/cases/2") };
     assert_eq!(crm.adapter.create(&none).await.unwrap().priority, PriorityReading::Unset);
 }

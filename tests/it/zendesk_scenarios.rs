@@ -1,4 +1,4 @@
-//! What of the main job is Zendesk's own: the words for its states, tags, placeholders, and how many updates a ticket takes.
+//! Scenarios of the main job that are specific to Zendesk: words for states, tags, placeholders, and the limit of updates of a ticket.
 
 use casebridge::cases::Visibility;
 use casebridge::sandbox::csapi::{Author, NewCase, Priority, State};
@@ -79,7 +79,7 @@ async fn a_burst_of_comments_arrives_whole_and_once_although_zendesk_takes_thirt
     assert!(updates <= 75, "nothing is sent in vain: {updates} updates");
 }
 
-// R32
+// R32 (closed is not solved)
 #[tokio::test]
 async fn a_ticket_that_is_merged_hands_its_google_case_on_and_nothing_of_google_goes_back() {
     let (world, zendesk) = world(Visibility::Public).await;
@@ -95,7 +95,7 @@ async fn a_ticket_that_is_merged_hands_its_google_case_on_and_nothing_of_google_
     assert_eq!(world.csapi.case(&case).unwrap().state, State::New, "it is not solved");
     let told = world.google_texts(&case).into_iter().filter(|text| text.contains("was merged into")).count();
     assert_eq!(told, 1, "{:?}", world.google_texts(&case));
-    // The ticket that is left takes part once it has the flag.
+    // The remaining ticket takes part once it has the flag.
     zendesk.set_flag(&left, true).unwrap();
     world.run_for(Duration::minutes(20)).await;
     assert_eq!(world.mapping().await.case_id(casebridge::entities::Side::Company), Some(left.as_str()));
@@ -111,7 +111,7 @@ async fn a_ticket_that_is_merged_hands_its_google_case_on_and_nothing_of_google_
     world.assert_quiet().await;
 }
 
-// R32
+// R32 (closed is not solved)
 #[tokio::test]
 async fn a_ticket_that_is_merged_into_one_with_a_google_case_of_its_own_ends_its_pair() {
     let (world, zendesk) = world(Visibility::Public).await;
@@ -131,7 +131,7 @@ async fn a_ticket_that_is_merged_into_one_with_a_google_case_of_its_own_ends_its
     world.assert_quiet().await;
 }
 
-// R32
+// R32 (closed is not solved)
 #[tokio::test]
 async fn a_ticket_that_is_cancelled_leaves_its_google_case_open() {
     let (world, zendesk) = world(Visibility::Internal).await;
@@ -146,7 +146,7 @@ async fn a_ticket_that_is_cancelled_leaves_its_google_case_open() {
     assert_eq!(world.csapi.case(&case).unwrap().state, State::Closed);
 }
 
-// R26
+// R26 (silence is not emptiness)
 #[tokio::test]
 async fn a_token_that_ends_fails_the_polls_and_nothing_of_that_time_is_missed() {
     let (world, zendesk) = world(Visibility::Internal).await;
@@ -165,7 +165,7 @@ async fn a_token_that_ends_fails_the_polls_and_nothing_of_that_time_is_missed() 
     world.assert_quiet().await;
 }
 
-// R26
+// R26 (silence is not emptiness)
 #[tokio::test]
 async fn an_export_that_others_have_used_up_holds_up_no_poll() {
     let (world, zendesk) = world(Visibility::Internal).await;

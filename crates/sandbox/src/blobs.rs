@@ -1,4 +1,4 @@
-//! The bytes of attachments: in files, in memory, or computed.
+//! Bytes of attachments: in files, in memory, or computed.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,17 +12,17 @@ use sha2::{Digest as _, Sha256};
 
 const BLOCK: usize = 64 * 1024;
 
-/// Content that is computed from a seed, and kept nowhere.
+/// Content that is computed from a seed on each read, and stored nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Computed {
     pub(super) seed: u64,
-    /// Bytes.
+    /// Size in bytes.
     pub(super) size: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Blobs {
-    /// The folder with a file for each attachment, named after its ID; without one, memory.
+    /// Folder with a file for each attachment, named after its ID; `None`: the content is in `memory`.
     dir: Option<PathBuf>,
     memory: Mutex<HashMap<String, Bytes>>,
 }
@@ -37,7 +37,7 @@ impl Blobs {
         Ok(Self { dir: Some(dir), memory: Mutex::default() })
     }
 
-    /// Keeps content. IDs are the sandbox's own, and name files.
+    /// Stores content under an ID. The ID becomes a file name, so it must be one that the sandbox made.
     pub(super) fn put(&self, id: &str, bytes: Bytes) -> io::Result<()> {
         if let Some(dir) = &self.dir {
             return std::fs::write(dir.join(id), bytes);
@@ -56,7 +56,7 @@ impl Blobs {
         }
     }
 
-    /// The whole content.
+    /// Returns the whole content.
     pub(super) fn read(&self, id: &str, computed: Option<Computed>) -> io::Result<Bytes> {
         if let Some(computed) = computed {
             return Ok(blocks(computed).flatten().collect::<Vec<u8>>().into());
@@ -68,7 +68,7 @@ impl Blobs {
         memory.get(id).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// The content as the body of an answer.
+    /// Returns the content as the body of an answer.
     pub(super) fn body(&self, id: &str, computed: Option<Computed>) -> io::Result<Body> {
         match computed {
             Some(computed) => {
@@ -80,12 +80,12 @@ impl Blobs {
     }
 }
 
-/// Lower-case hex.
+/// Returns the SHA-256 of bytes, in lower-case hex.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// The same of computed content.
+/// Returns the SHA-256 of computed content, in lower-case hex.
 pub(super) fn computed_sha256(computed: Computed) -> String {
     let mut hash = Sha256::new();
     for block in blocks(computed) {
@@ -94,7 +94,7 @@ pub(super) fn computed_sha256(computed: Computed) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Content computed from a seed, block by block; each block holds its number, so that none can stand for another.
+/// Computes content from a seed, block by block. Each block holds its number, so that a swapped or repeated block changes the hash.
 fn blocks(Computed { seed, size }: Computed) -> impl Iterator<Item = Bytes> {
     let block = BLOCK as u64;
     (0..size.div_ceil(block)).map(move |number| {

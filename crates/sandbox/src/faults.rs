@@ -1,16 +1,16 @@
-//! Misbehaviour on demand: what makes a sandbox slow, failing, forgetful or rude.
+//! Faults on demand: latency, error statuses, lost or cut answers, and a lagging search index.
 //!
-//! A [`Faults`] is shared between a test (or a person with curl) and the sandbox that it troubles. [`Faults::wrap`] puts it
-//! around a router: every request but those under `/sandbox/` is noted in the call log and then goes through the faults.
+//! A [`Faults`] is shared between a test (or a person with curl) and the sandbox that it affects. [`Faults::wrap`] puts it
+//! around a router: every request but those under `/sandbox/` is recorded in the call log and then goes through the faults.
 //!
 //! | request | what it does |
 //! | --- | --- |
 //! | `GET /sandbox/faults` | `{"faults": [...], "search_lag_seconds": N, "clock_ahead_seconds": N}` |
 //! | `POST /sandbox/faults` with a [`Fault`] | adds it; answers `{"id": N}` |
-//! | `DELETE /sandbox/faults`, `DELETE /sandbox/faults/{id}` | back to good behaviour, or one fault less |
-//! | `PUT /sandbox/clock` with `{"ahead_seconds": N}` | its clock is that far ahead of the machine's, or behind: in all times and in `Date` |
-//! | `PUT /sandbox/search-lag` with `{"seconds": N}` | searches do not see changes younger than that |
-//! | `GET`, `DELETE /sandbox/calls` | the requests so far; forgets them |
+//! | `DELETE /sandbox/faults`, `DELETE /sandbox/faults/{id}` | removes all faults and resets lag and clock, or removes one fault |
+//! | `PUT /sandbox/clock` with `{"ahead_seconds": N}` | shifts the sandbox's clock against the machine's: in all times and in `Date` |
+//! | `PUT /sandbox/search-lag` with `{"seconds": N}` | sets the index lag: searches do not see changes younger than that |
+//! | `GET`, `DELETE /sandbox/calls` | returns the requests so far, or clears them |
 //!
 //! A sandbox has a clock of its own, [`Faults::clock`], and dates its answers by it ([`Faults::dated`]), as servers do
 //! (RFC 9110, 6.6.1).
@@ -34,10 +34,10 @@ use serde::{Deserialize, Serialize};
 
 use casebridge_core::clock::{Clock, SharedClock};
 
-/// How many requests the call log holds; the oldest make room.
+/// Maximum number of requests in the call log; the oldest are dropped first.
 pub const CALL_LOG_LENGTH: usize = 20_000;
 
-/// The faults, the search lag and the call log of one sandbox. Clones share them.
+/// Faults, index lag, clock offset and call log of one sandbox. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Arc<Mutex<Inner>>);
 
@@ -50,105 +50,104 @@ struct Inner {
     calls: VecDeque<Call>,
 }
 
-/// One thing that goes wrong, and for which requests.
+/// Fault: an effect, and the requests that it hits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// The HTTP method, in any case; absent: every method.
+    /// HTTP method, in upper or lower case; absent: every method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// A part of the request's path and query, as it stands on the wire (percent-encoded); absent: every path.
+    /// Part of the request's path and query, as sent on the wire (percent-encoded); absent: every path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// So many matching requests pass first.
+    /// Number of matching requests that pass before the first one is hit.
     #[serde(default)]
     pub skip: u32,
-    /// So many matching requests are hit after those; absent: every one until the fault is cleared.
+    /// Number of matching requests that are hit after those; absent: all until the fault is cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
-    /// What happens to them.
+    /// Effect on the requests that are hit.
     pub effect: Effect,
 }
 
-/// What a fault does to a request. "Before": the handler never runs. "After": it runs and takes effect, and its answer is
-/// thrown away.
+/// Effect of a fault on a request. "Before": the handler never runs. "After": it runs and takes effect, but its answer is discarded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Effect {
-    /// Waits so many milliseconds before the handler runs. Adds to other faults; every other effect excludes its like.
+    /// Waits before the handler runs. Latencies add up; of all other effects only the first one applies.
     Latency {
-        /// Milliseconds.
+        /// Delay in milliseconds.
         ms: u64,
     },
-    /// Waits so many milliseconds after the handler ran: a caller that gives up meanwhile has lost the answer to a call
-    /// that happened. Adds to other faults as well.
+    /// Waits after the handler ran: a caller that times out meanwhile has lost the answer to a call that took effect. Adds to other
+    /// latencies.
     LatencyAfter {
-        /// Milliseconds.
+        /// Delay in milliseconds.
         ms: u64,
     },
     /// Answers with this status instead of running the handler.
     ErrorBefore {
-        /// 200 to 599.
+        /// HTTP status, 200 to 599.
         status: u16,
-        /// The answer's body; absent: an error body in the sandbox's own shape.
+        /// Body of the answer; absent: an error body in the sandbox's own format.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         body: Option<String>,
     },
-    /// Answers 302 to this address instead of running the handler, as a sign-on does to whoever is not signed on.
+    /// Answers 302 to an address instead of running the handler, as a single sign-on does to a caller that is not signed in.
     Redirect {
-        /// The `Location` header: an address, or a path.
+        /// Value of the `Location` header: an address, or a path.
         location: String,
     },
     /// Runs the handler, then answers with this status.
     ErrorAfter {
-        /// 200 to 599.
+        /// HTTP status, 200 to 599.
         status: u16,
     },
     /// Answers 429 instead of running the handler.
     RateLimited {
-        /// The `Retry-After` header as it is to be sent: seconds, or an HTTP date, or rubbish.
+        /// Value of the `Retry-After` header, sent unchanged: seconds, an HTTP date, or an invalid text.
         retry_after: String,
     },
     /// Closes the connection without an answer instead of running the handler.
     HangUpBefore,
     /// Runs the handler, then closes the connection without an answer.
     HangUpAfter,
-    /// Announces the whole answer, sends so many bytes of its body, and closes the connection.
+    /// Announces the whole answer, sends the first bytes of its body, and closes the connection.
     TruncateBody {
-        /// Bytes of the body that are sent.
+        /// Number of bytes of the body that are sent.
         bytes: usize,
     },
-    /// Sends only so many bytes of the answer's body as if that were all of it: well-formed HTTP, wrong content.
+    /// Sends the first bytes of the answer's body as if they were all of it: well-formed HTTP, wrong content.
     ShortenBody {
-        /// Bytes of the body that are sent.
+        /// Number of bytes of the body that are sent.
         bytes: usize,
     },
 }
 
-/// A fault that is in force, and what it did so far.
+/// Active fault, with counts of the requests that it met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ActiveFault {
-    /// What [`Faults::add`] returned.
+    /// ID that [`Faults::add`] returned.
     pub id: u64,
     /// The fault.
     #[serde(flatten)]
     pub fault: Fault,
-    /// How many matching requests it let pass, at most `skip`.
+    /// Number of matching requests that passed, at most `skip`.
     pub passed: u32,
-    /// How many requests it hit.
+    /// Number of requests that were hit.
     pub hit: u32,
 }
 
-/// A request that reached the sandbox.
+/// Request that reached the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Call {
-    /// The HTTP method.
+    /// HTTP method.
     pub method: String,
-    /// Path and query as they stood on the wire.
+    /// Path and query as sent on the wire.
     pub path: String,
 }
 
-/// Makes an error body in a sandbox's own shape (content type `application/json`) for a status and a message.
+/// Function that makes an error body in a sandbox's own format (content type `application/json`) from a status and a message.
 pub type ErrorBody = fn(StatusCode, &str) -> String;
 
 impl Faults {
@@ -161,7 +160,7 @@ impl Faults {
         id
     }
 
-    /// Takes one fault away; false if there is none of that ID.
+    /// Removes one fault; false if there is none with that ID.
     pub fn remove(&self, id: u64) -> bool {
         let mut inner = self.lock();
         let before = inner.active.len();
@@ -169,7 +168,7 @@ impl Faults {
         inner.active.len() < before
     }
 
-    /// Takes every fault away, and sets the search lag to zero and the clock right. The call log stays.
+    /// Removes every fault, and resets the index lag and the clock. Keeps the call log.
     pub fn clear(&self) {
         let mut inner = self.lock();
         inner.active.clear();
@@ -177,53 +176,53 @@ impl Faults {
         inner.clock_ahead = chrono::Duration::zero();
     }
 
-    /// The faults in force, oldest first. One whose `times` are used up stays listed, with its counts, until it is cleared.
+    /// Returns the faults, oldest first. A fault whose `times` are used up stays listed, with its counts, until it is cleared.
     pub fn list(&self) -> Vec<ActiveFault> {
         self.lock().active.clone()
     }
 
-    /// From now on, searches do not see what changed less than `lag` ago.
+    /// Sets the index lag: from now on, searches do not see changes younger than `lag`.
     pub fn set_search_lag(&self, lag: chrono::Duration) {
         self.lock().search_lag = lag;
     }
 
-    /// How far searches lag behind; zero unless set.
+    /// Returns the index lag; zero unless set.
     pub fn search_lag(&self) -> chrono::Duration {
         self.lock().search_lag
     }
 
-    /// From now on, the sandbox's clock is so far ahead of the one that it was made with; behind it, if that is negative.
+    /// Sets the sandbox's clock ahead of the clock that it was made with; behind it, if `ahead` is negative.
     pub fn set_clock_ahead(&self, ahead: chrono::Duration) {
         self.lock().clock_ahead = ahead;
     }
 
-    /// How far the sandbox's clock is ahead; zero unless set.
+    /// Returns the time by which the sandbox's clock is ahead; zero unless set.
     pub fn clock_ahead(&self) -> chrono::Duration {
         self.lock().clock_ahead
     }
 
-    /// The sandbox's own clock: `clock`, set ahead as [`set_clock_ahead`](Self::set_clock_ahead) says.
+    /// Returns the sandbox's own clock: `clock`, shifted as [`set_clock_ahead`](Self::set_clock_ahead) says.
     pub fn clock(&self, clock: SharedClock) -> SharedClock {
         Arc::new(OwnClock { clock, faults: self.clone() })
     }
 
-    /// Puts `Date` on every answer, according to `clock`: to be put around all of a sandbox's routes.
+    /// Adds the header `Date` from `clock` to every answer. It must wrap all of a sandbox's routes.
     pub fn dated(router: Router, clock: SharedClock) -> Router {
         router.layer(middleware::map_response_with_state(clock, date))
     }
 
-    /// The last [`CALL_LOG_LENGTH`] requests, oldest first, those that a fault hit included.
+    /// Returns the last [`CALL_LOG_LENGTH`] requests, oldest first, including those that a fault hit.
     pub fn calls(&self) -> Vec<Call> {
         self.lock().calls.iter().cloned().collect()
     }
 
-    /// Forgets the requests so far.
+    /// Clears the call log.
     pub fn clear_calls(&self) {
         self.lock().calls.clear();
     }
 
-    /// Puts the faults around a router and adds the `/sandbox/` routes that steer them. `error_body` shapes the bodies of
-    /// the errors that faults answer with.
+    /// Wraps a router in the faults and adds the `/sandbox/` routes that control them. `error_body` makes the bodies of the errors that
+    /// faults answer with.
     pub fn wrap(&self, router: Router, error_body: ErrorBody) -> Router {
         let layer = Layer { faults: self.clone(), error_body };
         router.layer(middleware::from_fn_with_state(layer, trouble)).merge(self.routes())
@@ -239,8 +238,8 @@ impl Faults {
             .with_state(self.clone())
     }
 
-    /// Notes the request and says what is to happen to it. Faults are asked oldest first. Latencies add up; of the other
-    /// effects the first one wins, and later faults neither count that request as passed nor as hit.
+    /// Records the request and decides its effects. Faults are checked oldest first. Latencies add up, until the first other effect is
+    /// found; the faults after that one count the request neither as passed nor as hit.
     fn meet(&self, method: &str, path: &str) -> Verdict {
         let mut inner = self.lock();
         if inner.calls.len() == CALL_LOG_LENGTH {
@@ -284,25 +283,25 @@ impl Faults {
 }
 
 impl Fault {
-    /// A fault that hits every request until it is cleared; narrow it with the other methods.
+    /// Makes a fault that hits every request until it is cleared; the other methods narrow it.
     #[must_use]
     pub fn always(effect: Effect) -> Self {
         Self { method: None, path: None, skip: 0, times: None, effect }
     }
 
-    /// Only requests with this method whose path and query contain `path`.
+    /// Restricts the fault to requests with this method whose path and query contain `path`.
     #[must_use]
     pub fn on(self, method: &str, path: &str) -> Self {
         Self { method: Some(method.to_owned()), path: Some(path.to_owned()), ..self }
     }
 
-    /// Only so many of them.
+    /// Limits the number of requests that are hit.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { times: Some(times), ..self }
     }
 
-    /// Only after so many of them have passed.
+    /// Lets a number of matching requests pass first.
     #[must_use]
     pub fn after(self, skip: u32) -> Self {
         Self { skip, ..self }
@@ -313,7 +312,7 @@ impl Fault {
             && self.path.as_ref().is_none_or(|wanted| path.contains(wanted.as_str()))
     }
 
-    /// What is wrong with a fault that came over the wire, if anything.
+    /// Validates a fault that came over the wire; returns a description of the problem, if there is one.
     fn complaint(&self) -> Option<String> {
         match &self.effect {
             Effect::ErrorBefore { status, .. } | Effect::ErrorAfter { status } => (!(200..=599)
@@ -356,7 +355,7 @@ async fn trouble(State(layer): State<Layer>, request: Request, next: Next) -> Re
     let verdict = layer.faults.meet(request.method().as_str(), path);
     pause(verdict.wait_before).await;
     let answer = match verdict.effect {
-        // `meet` turned the latencies into the waits of the verdict.
+        // `meet` has added the latencies to the verdict's waits already.
         None | Some(Effect::Latency { .. } | Effect::LatencyAfter { .. }) => next.run(request).await,
         Some(Effect::ErrorBefore { status, body }) => layer.error(status, body),
         Some(Effect::RateLimited { retry_after }) => {
@@ -389,7 +388,7 @@ async fn trouble(State(layer): State<Layer>, request: Request, next: Next) -> Re
     answer
 }
 
-/// A sandbox's own clock.
+/// Clock of a sandbox: another clock with an offset.
 #[derive(Debug)]
 struct OwnClock {
     clock: SharedClock,
@@ -433,20 +432,20 @@ impl Layer {
     }
 }
 
-/// An answer whose body fails before its first byte: hyper drops the connection with the head still unsent.
+/// Returns an answer whose body fails before its first byte, so that hyper drops the connection before it sends the head.
 fn hang_up() -> Response {
     let failing = stream::once(async { Err::<Bytes, _>(std::io::Error::other("the sandbox hangs up")) });
     Response::new(Body::from_stream(failing))
 }
 
-/// Announces all of the body, sends `keep` bytes of it, and fails.
+/// Announces the whole body, sends `keep` bytes of it, and fails.
 fn truncate(answer: Response, keep: usize) -> Response {
     let (mut parts, body) = answer.into_parts();
     if let Some(length) = body.size_hint().exact() {
         parts.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
     let cut = first_bytes(body, keep).chain(stream::once(async {
-        // Lets the connection flush what was sent so far, so that the other end sees it.
+        // Lets the connection flush the bytes so far, so that the caller receives them.
         tokio::time::sleep(Duration::from_millis(20)).await;
         Err(std::io::Error::other("the sandbox hangs up in the middle"))
     }));

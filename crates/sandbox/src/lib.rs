@@ -1,7 +1,7 @@
-//! A small CSAPI and a small CRM that speak the real wire protocols, for trying things out and for tests.
+//! A small CSAPI and small CRMs (Jira, ServiceNow, Zendesk) that speak the real wire protocols, for trying things out and for tests.
 //!
-//! Only `main.rs` and the tests know them. Each sandbox is an `axum::Router` over state of its own; [`faults`] makes any of
-//! them misbehave on demand, [`page`] is the look that their pages for people share.
+//! Only `main.rs` and the tests use them. Each sandbox is an `axum::Router` over state of its own; [`faults`] makes any of
+//! them misbehave on demand, and [`page`] is the common layout of their pages for people.
 
 mod blobs;
 pub mod csapi;

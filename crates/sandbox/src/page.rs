@@ -1,5 +1,4 @@
-//! The look that the sandboxes' pages share. Nothing on them comes from elsewhere, and everything that a person wrote is shown as
-//! text.
+//! Common layout of the sandboxes' pages. They load nothing from other servers, and show everything that a person wrote as plain text.
 
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
@@ -36,7 +35,7 @@ button { cursor: pointer; background: var(--accent); border-color: transparent; 
 .empty { opacity: .7; }
 ";
 
-/// A whole page. `site` stands in the bar on top and leads to `/`.
+/// Returns a whole page. `site` is the text in the bar on top, which links to `/`.
 pub fn page(site: &str, title: &str, content: &Markup) -> Html<String> {
     let whole = html! {
         (DOCTYPE)
@@ -62,19 +61,19 @@ pub fn page(site: &str, title: &str, content: &Markup) -> Html<String> {
     Html(whole.into_string())
 }
 
-/// A page that says what went wrong.
+/// Returns a page with an error message.
 pub fn problem(site: &str, status: StatusCode, what: &str) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
     (status, page(site, title, &html! { p { (what) } })).into_response()
 }
 
-/// A time as the pages show it: UTC, to the second, with the exact time on hover.
+/// Formats a time in UTC, to the second, with the exact time on hover.
 pub fn time(time: DateTime<Utc>) -> Markup {
     let exact = time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
     html! { time datetime=(exact) title=(exact) { (time.format("%Y-%m-%d %H:%M:%S").to_string()) " UTC" } }
 }
 
-/// A number of bytes in words.
+/// Formats a number of bytes with a unit.
 pub fn size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     for (unit, name) in UNITS {
@@ -85,11 +84,11 @@ pub fn size(bytes: u64) -> String {
     format!("{bytes} bytes")
 }
 
-/// A `Content-Disposition` that makes every file a download (RFC 6266), whatever its name: the name in UTF-8, percent-encoded.
+/// Returns a `Content-Disposition` that makes any file a download (RFC 6266); its name is in UTF-8, percent-encoded.
 pub fn content_disposition(filename: &str) -> HeaderValue {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-    /// What RFC 8187 lets stand in an extended value, less what some readers stumble over.
+    /// Characters to encode: those that RFC 8187 does not allow in an extended value, and some that other programs misread.
     const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
     HeaderValue::from_str(&format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(filename, PLAIN)))
         .unwrap_or(HeaderValue::from_static("attachment"))

@@ -1,4 +1,4 @@
-//! What every CRM adapter must hold against a CRM that speaks the real protocol: one suite, run against each of them by
+//! Contract of every CRM adapter, against a CRM that speaks the real protocol: one suite, run against each of them by
 //! [`crm_contract!`].
 
 use std::collections::BTreeSet;
@@ -15,55 +15,54 @@ use futures_util::{TryStreamExt as _, stream};
 
 use crate::harness::ugly::{UGLY, holdable};
 
-/// A CRM with no case in it, the adapter in front of it, and the people who work with it meanwhile.
+/// Empty CRM, the adapter in front of it, and the people who work with it.
 #[async_trait]
 pub(crate) trait CrmUnderTest: Send + Sync + 'static {
-    /// The adapter.
+    /// Returns the adapter.
     fn system(&self) -> &dyn CaseSystem;
 
-    /// Lets so much time pass that what happens now and what happened before have different times, and that searches see
-    /// what happened before.
+    /// Lets time pass, so that later changes have other times than earlier ones, and searches see the earlier ones.
     async fn tick(&self);
 
-    /// The present moment by the CRM's clock.
+    /// Returns the current time of the CRM's clock.
     fn now(&self) -> DateTime<Utc>;
 
-    /// An ID in the CRM's form that belongs to no case.
+    /// Returns an ID in the CRM's format that belongs to no case.
     fn unknown_case(&self) -> String;
 
-    /// A person makes a case; its ID.
+    /// Creates a case as a person; returns its ID.
     async fn person_creates(&self, title: &str, description: &str, flagged: bool) -> String;
 
-    /// A person comments; the comment's ID.
+    /// Adds a comment as a person; returns its ID.
     async fn person_comments(&self, case: &str, body: &str, visibility: Visibility) -> String;
 
-    /// A person attaches a file; the attachment's ID.
+    /// Attaches a file as a person; returns the attachment's ID.
     async fn person_attaches(&self, case: &str, filename: &str, content: &[u8]) -> String;
 
-    /// A person puts the flag on a case or takes it off.
+    /// Sets or clears the flag of a case as a person.
     async fn person_flags(&self, case: &str, flagged: bool);
 
-    /// A person changes the priority.
+    /// Changes the priority as a person.
     async fn person_sets_priority(&self, case: &str, priority: Priority);
 
-    /// A person closes a case.
+    /// Closes a case as a person.
     async fn person_closes(&self, case: &str);
 
-    /// A person deletes a case.
+    /// Deletes a case as a person.
     async fn person_deletes(&self, case: &str);
 
-    /// What the CRM keeps of an attachment.
+    /// Returns the content of an attachment in the CRM.
     async fn kept(&self, case: &str, attachment: &str) -> Option<Vec<u8>>;
 
-    /// What in the texts on the case the CRM would not show as it was typed, other than web addresses as links.
+    /// Returns the pieces of the texts on the case that the CRM would not show as typed, except web addresses shown as links.
     async fn interpreted(&self, case: &str) -> Vec<String>;
 
-    /// A number of cases that fills more than one page of a search.
+    /// Returns a number of cases that fills more than one page of a search.
     fn more_cases_than_a_page(&self) -> usize {
         130
     }
 
-    /// A number of comments that fills more than one page.
+    /// Returns a number of comments that fills more than one page.
     fn more_comments_than_a_page(&self) -> usize {
         120
     }
@@ -111,7 +110,7 @@ macro_rules! crm_contract {
 }
 pub(crate) use crm_contract;
 
-/// Names that somebody, somewhere, gives a file (`R25`).
+/// File names that are hard to copy, such as people use (`R25`).
 const UGLY_NAMES: [&str; 14] = [
     "report.pdf",
     "Gr\u{f6}\u{df}e \u{1f600}.txt",
@@ -225,7 +224,7 @@ pub(crate) async fn a_created_case_is_found_by_its_google_name_whatever_the_pare
     crm.tick().await;
     for (name, expected) in [
         ("organizations/1/cases/51234456", Some(&case.id)),
-        // R9: the number is the case.
+        // R9 (one mapping for a case): the number identifies the case.
         ("projects/p/cases/51234456", Some(&case.id)),
         ("organizations/1/cases/5123445", Some(&similar.id)),
         ("organizations/1/cases/512344", None),
@@ -387,7 +386,7 @@ pub(crate) async fn comments_go_back_to_since_and_to_the_beginning(crm: &dyn Crm
 pub(crate) async fn ugly_texts_come_back_as_they_were_and_are_never_interpreted(crm: &dyn CrmUnderTest) {
     let id = created(crm, 1).await.id;
     for text in UGLY {
-        // As the core writes it: behind a header.
+        // The core writes a copied text after a header.
         let text = format!("[Google Comment 3 by Jane Roe]\n{}", holdable(text, crm.system().capabilities()));
         let written = say(crm, &id, &text).await;
         assert_eq!(comment_of(crm, &id, &written.id).await.body, text);
@@ -600,7 +599,7 @@ pub(crate) async fn reopening_reopens_or_says_that_it_cannot(crm: &dyn CrmUnderT
     }
 }
 
-// ---------------------------------------------------------------- what is not there
+// ---------------------------------------------------------------- missing cases
 
 pub(crate) async fn what_belongs_to_no_case_is_not_found(crm: &dyn CrmUnderTest) {
     let (system, id) = (crm.system(), crm.unknown_case());

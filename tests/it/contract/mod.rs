@@ -1,4 +1,4 @@
-//! What every implementation of a trait must hold, as one suite per trait.
+//! Contracts of traits: one suite for each trait, which all of its implementations must pass.
 
 pub(crate) mod crm;
 mod sqlite_store;

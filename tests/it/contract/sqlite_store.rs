@@ -1,4 +1,4 @@
-//! The SQLite store: the suite that all stores share, and what a file and its processes add.
+//! SQLite store: the suite that all stores share, and tests of its file and of several processes on it.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -28,7 +28,7 @@ mod memory {
     store_contract!(store, async { Memory::new() });
 }
 
-/// A file in a directory of its own.
+/// Store in a file in a directory of its own.
 struct File(tempfile::TempDir);
 
 impl File {
@@ -59,7 +59,7 @@ impl PersistentUnderTest for File {
     }
 }
 
-/// One store that everybody shares.
+/// Store in memory that all callers share.
 struct Memory(Arc<SqliteStore>);
 
 impl Memory {
@@ -75,16 +75,16 @@ impl StoreUnderTest for Memory {
     }
 }
 
-/// This test binary again, running `test` in a process of its own with the file's path in [`CHILD`]; it prints a line
-/// for each thing that it was told is stored.
+/// This test binary again, running `test` in a child process with the file's path in [`CHILD`]. It prints a line for each item that
+/// the store has acknowledged.
 struct Process {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
-/// Set in a child process: the file to work on.
+/// Environment variable that is set in a child process: the file to work on.
 const CHILD: &str = "CASEBRIDGE_TEST_SQLITE_CHILD";
-/// What a child's lines begin with, among what the test harness prints.
+/// Beginning of a child's lines, among the output of the test harness.
 const MARK: &str = "stored:";
 
 impl Process {
@@ -101,14 +101,14 @@ impl Process {
         Self { child, lines }
     }
 
-    /// The next thing that it said is stored; `None` once it has ended.
+    /// Returns the next item that the child reported as stored; `None` after it has ended.
     fn next(&mut self) -> Option<Vec<i64>> {
         loop {
             let mut line = String::new();
             if self.lines.read_line(&mut line).unwrap() == 0 {
                 return None;
             }
-            // What was cut off half-way was not said.
+            // A line that was cut off is not a report.
             if let Some((_, numbers)) = line.strip_suffix('\n').and_then(|line| line.split_once(MARK)) {
                 return Some(numbers.split(' ').map(|number| number.parse().unwrap()).collect());
             }
@@ -145,7 +145,7 @@ async fn a_killed_process_loses_nothing_that_was_acknowledged() {
             acknowledged.insert(id, version);
             lines += 1;
             if lines == 100 * round {
-                // SIGKILL, in the middle of whatever it is doing; what it said until then is still in the pipe.
+                // SIGKILL at an arbitrary moment; the reports up to then are still in the pipe.
                 writer.child.kill().unwrap();
             }
         }
@@ -165,7 +165,7 @@ async fn a_killed_process_loses_nothing_that_was_acknowledged() {
     assert_eq!(intact, "ok");
 }
 
-/// Four writers that make and change mappings, and say so.
+/// Runs four writers that create and change mappings and report it.
 async fn write_until_killed(path: &Path) {
     let store = Arc::new(SqliteStore::open(path).unwrap());
     let first = store.list(MappingFilter::All, None, usize::MAX).await.unwrap().mappings.len();
@@ -197,7 +197,7 @@ async fn processes_share_one_file() {
         return create_each(Path::new(&path), CASES).await;
     }
     let file = File::new();
-    // All open it at once, while there is nothing yet.
+    // All processes open the file at once, while it is still empty.
     let processes: Vec<_> =
         (0..4).map(|_| Process::start("processes_share_one_file", &file.path())).collect();
     let mut made = HashMap::new();
@@ -211,7 +211,7 @@ async fn processes_share_one_file() {
     let store = SqliteStore::open(&file.path()).unwrap();
     let stored = store.list(MappingFilter::All, None, usize::MAX).await.unwrap().mappings;
     assert_eq!((stored.len(), made.len()), (CASES, CASES));
-    // Each of the four moved the watermark by itself as well.
+    // Each of the four processes moved the watermark as well.
     assert_eq!(
         store.global().await.unwrap().last_polled_at(Side::Google),
         Some(now() + Duration::seconds(i64::try_from(CASES).unwrap()))
@@ -264,7 +264,7 @@ async fn a_file_of_the_first_schema_is_read() {
         let global = store.global().await.unwrap();
         assert_eq!(global.last_polled_at(Side::Google), Some(now()));
         assert_eq!(global.last_polled_at(Side::Company), None);
-        // What was unique stays so, and no ID is given out again.
+        // Unique keys are still unique, and no ID is assigned again.
         assert!(matches!(store.create(of_google(51_234_456)).await.unwrap(), Created::Existing(_)));
         let new = create(&store, of_company(99)).await;
         assert!(new.id > MappingId(7), "{}", new.id);
@@ -297,7 +297,7 @@ fn a_file_that_cannot_be_used_is_refused_with_what_to_do() {
         assert!(error.to_string().contains(expected), "{name}: {error}");
         assert!(error.to_string().contains(&directory.path().display().to_string()), "{name}: {error}");
     }
-    // What was not ours was not changed.
+    // A file of another program was not changed.
     let letter = std::fs::read_to_string(path("letter.txt")).unwrap();
     assert!(letter.starts_with("Dear Sir"), "{letter}");
 }
@@ -312,7 +312,7 @@ async fn a_damaged_file_is_an_error_not_a_panic() {
     drop(store);
     let mut bytes = Vec::new();
     std::fs::File::open(file.path()).unwrap().read_to_end(&mut bytes).unwrap();
-    // The first page stays, so that it is still a database.
+    // The first page is kept, so that the file is still a database.
     for byte in &mut bytes[4096..] {
         *byte = 0xA5;
     }

@@ -1,4 +1,4 @@
-//! What every store must hold: one suite, run against each of them by [`store_contract!`].
+//! Contract of every store: one suite, run against each of them by [`store_contract!`].
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use casebridge::store::{Created, MappingFilter, Store, StoreError, modify};
 use chrono::{DateTime, Duration, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-/// A place that holds nothing at first, and the stores that share it.
+/// Place for data that is empty at first, and the stores that share it.
 #[async_trait]
 pub(crate) trait StoreUnderTest: Send + Sync + 'static {
-    /// Another store on the same data, as another instance of the program would have it. What cannot be shared gives
-    /// the same one again.
+    /// Opens another store on the same data, as another instance of the program would do. If the data cannot be shared, it returns the
+    /// same store again.
     async fn open(&self) -> Arc<dyn Store>;
 }
 
-/// A place that outlives its stores and can be reached without them.
+/// Place that outlives its stores and can be reached without them.
 #[async_trait]
 pub(crate) trait PersistentUnderTest: StoreUnderTest {
-    /// Makes what is stored of that mapping unreadable.
+    /// Makes the stored data of a mapping unreadable.
     async fn spoil(&self, id: MappingId);
 }
 
@@ -81,7 +81,7 @@ macro_rules! store_contract {
 pub(crate) use store_contract;
 
 const TASKS: usize = 16;
-/// How many mappings every filter is tried on: several of the batches that Google's answers come in.
+/// Number of mappings that every filter is tested on: more than fit into a few batches of Firestore's answers.
 const MANY: usize = 2_500;
 
 pub(crate) fn time(text: &str) -> DateTime<Utc> {
@@ -167,7 +167,7 @@ async fn all(store: &dyn Store, filter: MappingFilter, limit: usize) -> Vec<Case
     }
 }
 
-/// Exactly one is new, and the others are that one.
+/// Asserts that exactly one outcome is new, and that the others are the same mapping; returns it.
 fn one_is_new(outcomes: Vec<Result<Created, StoreError>>) -> CaseMapping {
     let mut new = Vec::new();
     let mut existing = Vec::new();
@@ -184,7 +184,7 @@ fn one_is_new(outcomes: Vec<Result<Created, StoreError>>) -> CaseMapping {
     new.clone()
 }
 
-// R9
+// R9 (one mapping for a case)
 pub(crate) async fn sixteen_creations_of_one_google_case_make_one_mapping(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     for round in 0..4 {
@@ -203,7 +203,7 @@ pub(crate) async fn sixteen_creations_of_one_google_case_make_one_mapping(place:
     }
 }
 
-// R9
+// R9 (one mapping for a case)
 pub(crate) async fn sixteen_creations_of_one_company_case_make_one_mapping(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     for round in 0..4 {
@@ -215,7 +215,7 @@ pub(crate) async fn sixteen_creations_of_one_company_case_make_one_mapping(place
     }
 }
 
-// R9
+// R9 (one mapping for a case)
 pub(crate) async fn creations_that_share_one_of_their_cases_never_share_a_mapping(
     place: &dyn StoreUnderTest,
 ) {
@@ -237,7 +237,7 @@ pub(crate) async fn creations_that_share_one_of_their_cases_never_share_a_mappin
     assert!(!stored.is_empty());
 }
 
-// R9
+// R9 (one mapping for a case)
 pub(crate) async fn an_existing_mapping_is_the_google_cases_first(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let of_google = create(&*store, of_google(1)).await;
@@ -278,7 +278,7 @@ pub(crate) async fn what_create_and_update_return_is_what_is_stored(place: &dyn 
     assert_eq!(store.get(MappingId(i64::MAX)).await.unwrap(), None);
 }
 
-// R12
+// R12 (one sync of a case at a time)
 pub(crate) async fn the_slower_of_two_updates_conflicts(place: &dyn StoreUnderTest) {
     let (one, other) = (place.open().await, place.open().await);
     let mapping = create(&*one, of_google(1)).await;
@@ -288,7 +288,7 @@ pub(crate) async fn the_slower_of_two_updates_conflicts(place: &dyn StoreUnderTe
     let mut slower = mapping.clone();
     slower.priority = Some(Priority::P4);
     assert!(matches!(one.update(&slower).await, Err(StoreError::Conflict(id)) if id == mapping.id));
-    // The same content again is a change as well.
+    // Writing the same content again is a change as well.
     assert!(matches!(one.update(&mapping).await, Err(StoreError::Conflict(_))));
     assert_eq!(one.get(mapping.id).await.unwrap().as_ref(), Some(&faster));
     let again = one.update(&faster).await.unwrap();
@@ -296,7 +296,7 @@ pub(crate) async fn the_slower_of_two_updates_conflicts(place: &dyn StoreUnderTe
     assert_eq!(other.get(mapping.id).await.unwrap(), Some(again));
 }
 
-// R12
+// R12 (one sync of a case at a time)
 pub(crate) async fn of_sixteen_updates_of_one_version_one_wins(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mapping = create(&*store, of_google(1)).await;
@@ -318,7 +318,7 @@ pub(crate) async fn of_sixteen_updates_of_one_version_one_wins(place: &dyn Store
     assert_eq!(store.get(mapping.id).await.unwrap(), won.pop());
 }
 
-/// Sixteen try to take the lease at that time, for five minutes: those that got it.
+/// Tries to take the lease in sixteen tasks at that time, for five minutes; returns the results of those that got it.
 async fn try_to_lease(
     place: &dyn StoreUnderTest,
     mapping: &CaseMapping,
@@ -344,7 +344,7 @@ async fn try_to_lease(
     outcomes.into_iter().flatten().collect()
 }
 
-// R12
+// R12 (one sync of a case at a time)
 pub(crate) async fn a_lease_is_taken_by_one(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mapping = create(&*store, of_google(1)).await;
@@ -353,14 +353,14 @@ pub(crate) async fn a_lease_is_taken_by_one(place: &dyn StoreUnderTest) {
     assert_eq!(store.get(mapping.id).await.unwrap().as_ref(), taken.first());
 }
 
-/// Its holder died: until the last microsecond it keeps everybody out, and then one takes it over.
-// R12
+/// The lease's holder died: until the last microsecond nobody else gets the lease, and then exactly one task takes it over.
+// R12 (one sync of a case at a time)
 pub(crate) async fn a_lease_that_has_run_out_is_taken_over_by_one(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mapping = create(&*store, of_google(1)).await;
     let first = try_to_lease(place, &mapping, now()).await.pop().unwrap();
     let end = first.lease.as_ref().unwrap().expires_at;
-    // Whoever comes with an old copy finds out as well.
+    // A task with a stale copy of the mapping must fail as well.
     for seen in [&mapping, &first] {
         assert_eq!(try_to_lease(place, seen, end - Duration::microseconds(1)).await, []);
     }
@@ -368,7 +368,7 @@ pub(crate) async fn a_lease_that_has_run_out_is_taken_over_by_one(place: &dyn St
     assert_eq!(taken.len(), 1);
     assert_ne!(taken[0].lease, first.lease);
     assert_eq!(store.get(mapping.id).await.unwrap().as_ref(), taken.first());
-    // The one that comes back to life cannot write over it.
+    // The old holder cannot overwrite it when it comes back to life.
     assert!(matches!(store.update(&first).await, Err(StoreError::Conflict(_))));
 }
 
@@ -411,7 +411,7 @@ pub(crate) async fn modify_may_refuse_and_may_find_the_mapping_gone(place: &dyn 
     let mut current = stale.clone();
     current.paused = true;
     let current = store.update(&current).await.unwrap();
-    // It sees what is there now, not what the caller had.
+    // The closure gets the current mapping, not the caller's stale copy.
     let outcome = modify(&*store, stale.clone(), |mapping| {
         mapping.reopen_refused = Sides { google: true, company: true };
         !mapping.paused
@@ -422,7 +422,7 @@ pub(crate) async fn modify_may_refuse_and_may_find_the_mapping_gone(place: &dyn 
     assert!(matches!(modify(&*store, stale, |_| true).await, Err(StoreError::Gone(id)) if id == current.id));
 }
 
-// R9
+// R9 (one mapping for a case)
 pub(crate) async fn a_case_that_is_mapped_cannot_be_gained(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let of_google = create(&*store, of_google(1)).await;
@@ -435,10 +435,10 @@ pub(crate) async fn a_case_that_is_mapped_cannot_be_gained(place: &dyn StoreUnde
     link.google_case_name = Some(google("projects/p", 1));
     let error = store.update(&link).await.unwrap_err();
     assert!(matches!(error, StoreError::Duplicate { existing } if existing == of_google.id), "{error}");
-    // Nothing was stored, and nothing was lost.
+    // No mapping was changed, and none was lost.
     assert_eq!(store.get(of_google.id).await.unwrap().as_ref(), Some(&of_google));
     assert_eq!(store.get(of_company.id).await.unwrap().as_ref(), Some(&of_company));
-    // What is free may be gained, and a case's other name is the same case.
+    // A case without a mapping may be added, and another name of the case is the same case.
     link.google_case_name = Some(google("projects/p", 2));
     let linked = store.update(&link).await.unwrap();
     let renamed = CaseMapping { google_case_name: Some(google("organizations/1", 2)), ..linked };
@@ -446,7 +446,7 @@ pub(crate) async fn a_case_that_is_mapped_cannot_be_gained(place: &dyn StoreUnde
     assert_eq!(store.find_by_google(&google("projects/p", 2)).await.unwrap(), Some(renamed));
 }
 
-// R9
+// R9 (one mapping for a case)
 pub(crate) async fn of_sixteen_mappings_that_gain_one_case_one_wins(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mut mappings = Vec::new();
@@ -512,7 +512,7 @@ pub(crate) async fn deleting_goes_by_version(place: &dyn StoreUnderTest) {
     assert_eq!(store.get(stale.id).await.unwrap().as_ref(), Some(&current));
     assert!(matches!(store.create(linked(1, 1)).await.unwrap(), Created::Existing(_)));
     store.delete(&current).await.unwrap();
-    // Whoever comes later finds it done, whatever their version.
+    // Later deletions succeed, whatever version they have.
     store.delete(&current).await.unwrap();
     store.delete(&stale).await.unwrap();
 }
@@ -527,13 +527,13 @@ pub(crate) async fn an_id_is_not_given_out_again(place: &dyn StoreUnderTest) {
     }
 }
 
-// R6, R36
+// R6 (a watermark moves last), R36 (two clocks)
 pub(crate) async fn a_poll_is_kept_as_it_is_and_leaves_the_other_side_alone(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     assert_eq!(store.global().await.unwrap(), Global::default());
     let minute = |minute| now() + Duration::minutes(minute);
     let mut expected = Global::default();
-    // Back as well: a clock that was ahead is right again.
+    // The watermark may move back as well: a clock that was ahead is right again.
     for (side, at) in [
         (Side::Google, Some(minute(5))),
         (Side::Company, Some(minute(1))),
@@ -550,7 +550,7 @@ pub(crate) async fn a_poll_is_kept_as_it_is_and_leaves_the_other_side_alone(plac
     }
 }
 
-/// What a poll remembers, nothing of it at its default.
+/// Returns the memory of a poll, with no field at its default.
 fn memory(at: DateTime<Utc>) -> PollMemory {
     let canary = Canary { case: "10001".to_owned(), seen_at: at };
     PollMemory {
@@ -569,10 +569,10 @@ fn memory(at: DateTime<Utc>) -> PollMemory {
     }
 }
 
-// R6
+// R6 (a watermark moves last)
 pub(crate) async fn watermarks_hold_under_concurrency(place: &dyn StoreUnderTest) {
     at_once(place, |store, task| async move {
-        // One writer for each side, as the queues give it: neither loses what the other writes.
+        // One writer for each side, as the queues guarantee: neither loses the other's writes.
         if task > 1 {
             return;
         }
@@ -593,7 +593,7 @@ pub(crate) async fn watermarks_hold_under_concurrency(place: &dyn StoreUnderTest
     assert_eq!(place.open().await.global().await.unwrap(), expected);
 }
 
-/// Stores so many mappings, many at once, each as `make` says; in the order of their IDs.
+/// Stores `count` mappings made by `make`, many at once; returns them in the order of their IDs.
 async fn create_many(
     store: &Arc<dyn Store>,
     count: usize,
@@ -616,7 +616,7 @@ pub(crate) async fn ten_thousand_mappings_are_paged(place: &dyn StoreUnderTest) 
     let created = create_many(&store, 10_000, |number| {
         let mut mapping = of_google(number);
         if number % 50 != 0 {
-            // Nothing waits, nothing is said of it, and it has both its cases.
+            // This mapping is not dirty, has no notices, and has both its cases.
             mapping.company_case_id = Some(company(number));
             mapping.waiting = Sides::default();
         }
@@ -637,7 +637,7 @@ pub(crate) async fn lists_filter_and_page(place: &dyn StoreUnderTest) {
     assert_eq!((empty.mappings, empty.next), (Vec::new(), None));
     let expected = create_many(&store, MANY, |number| {
         let mut mapping = linked(number, number);
-        // One in 50 needs watching, for one of three reasons; half are resolved.
+        // One in 50 needs attention, for one of three reasons; half are resolved.
         mapping.waiting = Sides::default();
         match number % 150 {
             0 => mapping.waiting.company = Some(Waiting { since: now(), case_updated_at: None }),
@@ -666,12 +666,12 @@ pub(crate) async fn lists_filter_and_page(place: &dyn StoreUnderTest) {
     let resolved =
         |at| move |mapping: &CaseMapping| mapping.resolved_at.is_some_and(|resolved| resolved < at);
     check(MappingFilter::ResolvedBefore(boundary), 100, &resolved(boundary)).await;
-    // A nanosecond later, the one that was resolved at the boundary is before it.
+    // With a boundary one nanosecond later, the mapping that was resolved at the boundary is included.
     let later = boundary + Duration::nanoseconds(1);
     check(MappingFilter::ResolvedBefore(later), 100, &resolved(later)).await;
     let none = store.list(MappingFilter::ResolvedBefore(now()), None, 10).await.unwrap();
     assert_eq!((none.mappings, none.next), (Vec::new(), None));
-    // After any ID, whether there is such a mapping or not; the end is known as such.
+    // A list may start after any ID, even if there is no such mapping; the last page is known to be the last.
     for (after, first) in [(MappingId(-5), Some(0)), (MappingId(0), Some(0)), (expected[9].id, Some(10))] {
         let page = store.list(MappingFilter::All, Some(after), 1).await.unwrap();
         assert_eq!(page.mappings.first(), first.map(|index| &expected[index]), "after {after}");
@@ -683,7 +683,7 @@ pub(crate) async fn lists_filter_and_page(place: &dyn StoreUnderTest) {
     }
 }
 
-/// As cleanup does it.
+/// Deletes while paging, as cleanup does.
 pub(crate) async fn a_list_may_be_emptied_while_it_is_paged(place: &dyn StoreUnderTest) {
     const RESOLVED: usize = 25;
     let store = place.open().await;
@@ -730,7 +730,7 @@ pub(crate) async fn times_are_kept_to_the_microsecond(place: &dyn StoreUnderTest
         mapping.version = created.version;
         assert_eq!(created, mapping, "{given}");
         assert_eq!(store.get(created.id).await.unwrap(), Some(created.clone()), "{given}");
-        // It goes through an update unchanged.
+        // The time survives an update unchanged.
         let updated = store.update(&with_time(&created, time(given))).await.unwrap();
         assert_eq!(updated, CaseMapping { version: updated.version, ..created }, "{given}");
     }
@@ -748,7 +748,7 @@ fn with_time(mapping: &CaseMapping, at: DateTime<Utc>) -> CaseMapping {
     CaseMapping { id: mapping.id, version: mapping.version, ..with_every_field(number, at) }
 }
 
-/// Nothing is left at its default, and all times are `at`.
+/// Returns a mapping with no field at its default, and with all times set to `at`.
 fn with_every_field(number: usize, at: DateTime<Utc>) -> CaseMapping {
     let mut mapping = of_google(number);
     mapping.company_case_id = Some(company(number));
@@ -821,7 +821,7 @@ pub(crate) async fn every_field_comes_back(place: &dyn StoreUnderTest) {
     bare.company_updates_synced_at = None;
     bare.waiting = Sides::default();
     let mut cases = vec![bare, of_google(2), of_company(3), with_every_field(4, now())];
-    // Each boolean and each option on its own, so that none stands in for another.
+    // Change each boolean and each option alone, so that mixed-up fields are noticed.
     let changes: [fn(&mut CaseMapping); 16] = [
         |mapping| mapping.resolved_at = None,
         |mapping| mapping.company_updates_synced_at = None,
@@ -859,7 +859,7 @@ pub(crate) async fn every_field_comes_back(place: &dyn StoreUnderTest) {
     }
 }
 
-// R25
+// R25 (odd content is content)
 pub(crate) async fn text_comes_back_as_it_was(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mut mapping = of_google(1);
@@ -904,7 +904,7 @@ pub(crate) async fn text_comes_back_as_it_was(place: &dyn StoreUnderTest) {
         };
         assert_eq!(store.get(mapping.id).await.unwrap().as_ref(), Some(&mapping), "{text:?}");
     }
-    // The longest and the oddest names, which differ by case alone.
+    // The longest and the oddest names, some of which differ only by case.
     for (number, id) in [
         ("x".repeat(128), "y".repeat(128)),
         ("X".repeat(128), "Y".repeat(128)),
@@ -975,7 +975,7 @@ pub(crate) async fn what_cannot_be_read_is_an_error(place: &dyn PersistentUnderT
         assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
         assert!(error.to_string().contains(&format!("mapping {}", spoilt.id)), "{error}");
     }
-    // The others are as they were.
+    // The other mappings are unchanged.
     assert_eq!(store.get(sound.id).await.unwrap().as_ref(), Some(&sound));
     store.update(&sound).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Answers that the adapter must not believe (`R26`, `R29`, `R31` to `R34`, `R36`): answers for somebody else, markers that are left
+//! Answers that the adapter must not believe (`R26`, `R29`, `R31` to `R34`, `R36`): answers for another user, markers that are left
 //! out, other ways to close, pages in place of files, clocks.
 
 use axum::response::IntoResponse as _;
@@ -9,7 +9,7 @@ use casebridge::secrets::SecretCredentials;
 
 use super::*;
 
-/// A project of Service Management on Data Center.
+/// Starts a service management project on Data Center.
 pub(super) async fn data_center_service_management() -> Running {
     start(SandboxJiraSettings { service_management: true, ..SandboxJiraSettings::data_center() }, |_| ())
         .await
@@ -33,7 +33,7 @@ fn calls(crm: &Running, path: &str) -> usize {
     crm.jira.faults().calls().iter().filter(|call| call.path.contains(path)).count()
 }
 
-// ---------------------------------------------------------------- whose case it is
+// ---------------------------------------------------------------- identity of a case
 
 #[tokio::test]
 async fn a_case_tells_who_made_it_where_it_lies_and_where_people_find_it() {
@@ -91,7 +91,7 @@ async fn an_id_a_key_and_an_address_name_the_same_case_and_its_id_is_its_own() {
 
 // ---------------------------------------------------------------- silence
 
-/// A Jira in which nothing is open to everybody, and which is no more severe than that with those it does not know.
+/// Returns settings of a Jira that requires credentials and has no public projects.
 fn visited(deployment: sandbox::Deployment) -> SandboxJiraSettings {
     match deployment {
         sandbox::Deployment::Cloud => {
@@ -311,8 +311,8 @@ async fn without_a_marker_a_comment_is_public_only_where_there_are_no_customers(
     }
 }
 
-/// A Data Center with one comment without a marker on issue 1, whose project is described by `project` and by what asking for the
-/// project itself answers.
+/// Reads the one comment without a marker on issue 1 of a Data Center, and returns its visibility. `project` is the project as the issue
+/// describes it, and `answer` the answer to a request for the project itself.
 async fn unmarked(project: Value, answer: (u16, Value), told: Option<bool>) -> Result<Visibility, ApiError> {
     let (jira, server) = scripted_with(
         Deployment::DataCenter,
@@ -343,7 +343,7 @@ async fn what_kind_of_project_a_comment_is_in_has_to_be_known() {
         (json!({"key": "SUP"}), nothing(), None, Visibility::Internal),
         (json!({"key": "SUP"}), (403, json!({})), None, Visibility::Internal),
         (Value::Null, (200, kind("SUP", "software")), None, Visibility::Internal),
-        // The configuration speaks of its own project, and of others where nobody else does.
+        // The configuration decides for its own project, and for others if their kind is unknown.
         (kind("SUP", "service_desk"), nothing(), Some(false), Visibility::Public),
         (kind("SUP", "software"), nothing(), Some(true), Visibility::Internal),
         (kind("OPS", "service_desk"), nothing(), Some(false), Visibility::Internal),
@@ -352,7 +352,7 @@ async fn what_kind_of_project_a_comment_is_in_has_to_be_known() {
         let seen = unmarked(project.clone(), answer.clone(), told).await.unwrap();
         assert_eq!(seen, expected, "{project} {answer:?} {told:?}");
     }
-    // What passes is waited for: a comment that is once taken for internal is never carried.
+    // A temporary error is retried, because a comment that was once taken for internal is never copied.
     for status in [401, 500, 503] {
         let error = unmarked(json!({"key": "SUP"}), (status, json!({})), None).await.unwrap_err();
         assert!(!error.is_for_good(), "{status}: {error}");
@@ -379,7 +379,7 @@ async fn an_internal_comment_says_so_in_every_project_that_may_have_customers() 
     }
 }
 
-/// Answer of the sandbox to a call of another client.
+/// Answer of the sandbox to another client.
 async fn raw(crm: &Running, path: &str) -> (u16, Value) {
     let mut request =
         reqwest::Client::new().get(format!("{}/rest/api/2/{path}", crm.adapter.home().unwrap()));

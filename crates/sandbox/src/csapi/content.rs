@@ -1,6 +1,6 @@
-//! The bytes of attachments: in memory while small, in files when large, or made up on the fly.
+//! Bytes of attachments: in memory while small, in files when large, or computed on the fly.
 //!
-//! Nothing here ever holds more of a large attachment than a piece of it.
+//! A large attachment is handled piece by piece and never held in memory as a whole.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
@@ -14,38 +14,38 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio_util::io::ReaderStream;
 
-/// Without a data directory, what is larger than this many bytes goes to a scratch file.
+/// Size in bytes above which content goes to a scratch file, if there is no data directory.
 const MEMORY_LIMIT: usize = 1 << 20;
 
-/// Bytes in a piece of streamed content.
+/// Size in bytes of a piece of streamed content.
 const PIECE: usize = 64 * 1024;
 
-/// Where the bytes of an attachment are.
+/// Place of an attachment's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Content {
-    /// Never in a data directory.
+    /// In memory. Not used with a data directory, so it is not stored.
     #[serde(skip)]
     Memory(Bytes),
     /// A file in the directory of [`Files`].
     File { file: String },
-    /// [`synthetic_piece`]s.
+    /// Computed on each read, by [`synthetic_piece`].
     Synthetic { seed: u64, size: u64 },
-    /// Only known to have been this.
+    /// Not kept: only the hash is known.
     HashOnly { sha256: String },
 }
 
-/// The directory that holds attachment files.
+/// Directory that holds attachment files.
 #[derive(Debug)]
 pub(super) struct Files {
     directory: PathBuf,
-    /// Kept across runs; a scratch directory is made when it is first needed and removed in the end.
+    /// True if the directory is kept across runs. A scratch directory is made at the first use and removed at the end.
     durable: bool,
     next: AtomicU64,
 }
 
 impl Files {
-    /// Files in `directory`, which is made if it does not exist.
+    /// Uses `directory`, and makes it if it does not exist.
     pub(super) fn durable(directory: PathBuf) -> std::io::Result<Self> {
         std::fs::create_dir_all(&directory)?;
         let mut next = 1;
@@ -57,7 +57,7 @@ impl Files {
         Ok(Self { directory, durable: true, next: AtomicU64::new(next) })
     }
 
-    /// Files that go when this goes.
+    /// Uses a scratch directory that is removed when this value is dropped.
     pub(super) fn scratch() -> Self {
         static SANDBOXES: AtomicU64 = AtomicU64::new(0);
         let name = format!(
@@ -68,7 +68,7 @@ impl Files {
         Self { directory: std::env::temp_dir().join(name), durable: false, next: AtomicU64::new(1) }
     }
 
-    /// Removes every file that is not named: what a killed process left half-written.
+    /// Removes every file that is not in `named`, for example uploads that a killed process left unfinished.
     pub(super) fn keep_only(&self, named: &std::collections::HashSet<String>) -> std::io::Result<()> {
         for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
@@ -79,7 +79,7 @@ impl Files {
         Ok(())
     }
 
-    /// Takes in bytes that are at hand.
+    /// Stores bytes that are in memory already.
     pub(super) fn store(&self, bytes: &[u8]) -> std::io::Result<Content> {
         if !self.durable && bytes.len() <= MEMORY_LIMIT {
             return Ok(Content::Memory(Bytes::copy_from_slice(bytes)));
@@ -89,20 +89,20 @@ impl Files {
         Ok(Content::File { file })
     }
 
-    /// Takes in bytes that are still to come; with `keep` false, only counts and hashes them.
+    /// Starts an upload whose bytes are still to come; if `keep` is false, it only counts and hashes them.
     pub(super) fn sink(&self, keep: bool) -> Sink<'_> {
         Sink { files: self, keep, memory: Vec::new(), file: None, hasher: Sha256::new(), size: 0 }
     }
 
-    /// Forgets content that nothing refers to any more.
+    /// Removes content that nothing refers to any more.
     pub(super) fn remove(&self, content: &Content) {
         if let Content::File { file } = content {
-            // What cannot be removed now is swept away at the next start.
+            // A file that cannot be removed now is removed at the next start, by `keep_only`.
             let _ = std::fs::remove_file(self.directory.join(file));
         }
     }
 
-    /// Up to `size` bytes from `start` on, as an answer's body.
+    /// Returns up to `size` bytes from `start` on as an answer's body; `None` if the content was not kept.
     pub(super) async fn stream(
         &self,
         content: &Content,
@@ -132,7 +132,7 @@ impl Files {
         })
     }
 
-    /// Reads content piece by piece; false if it was not kept.
+    /// Passes content to `take` piece by piece; false if the content was not kept.
     pub(super) fn read(&self, content: &Content, mut take: impl FnMut(&[u8])) -> std::io::Result<bool> {
         match content {
             Content::Memory(bytes) => take(bytes),
@@ -176,7 +176,7 @@ impl Drop for Files {
     }
 }
 
-/// An upload on its way in. Dropped before [`Sink::finish`], it leaves nothing behind.
+/// Upload in progress. Dropped before [`Sink::finish`], it leaves no file behind.
 pub(super) struct Sink<'a> {
     files: &'a Files,
     keep: bool,
@@ -188,14 +188,14 @@ pub(super) struct Sink<'a> {
 
 struct Partial {
     name: String,
-    /// With `.part` at its end until it is complete.
+    /// Path of the file, which ends in `.part` until the upload is complete.
     path: PathBuf,
     file: tokio::fs::File,
     complete: bool,
 }
 
 impl Sink<'_> {
-    /// Bytes so far.
+    /// Number of bytes received so far.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
@@ -214,7 +214,7 @@ impl Sink<'_> {
         partial.file.write_all(bytes).await
     }
 
-    /// The file to write to, which begins with what was in memory.
+    /// Returns the file to write to. The first call makes it and moves the bytes in memory into it.
     async fn open(&mut self) -> std::io::Result<&mut Partial> {
         let partial = if let Some(partial) = self.file.take() {
             partial
@@ -229,7 +229,7 @@ impl Sink<'_> {
         Ok(self.file.insert(partial))
     }
 
-    /// All is there.
+    /// Completes the upload.
     pub(super) async fn finish(mut self) -> std::io::Result<Content> {
         if !self.keep {
             return Ok(Content::HashOnly { sha256: hex::encode(self.hasher.finalize()) });
@@ -253,7 +253,7 @@ impl Drop for Partial {
     }
 }
 
-/// The SHA-256, in hex, of synthetic content: what somebody who downloaded it must find.
+/// Returns the SHA-256, in hex, of synthetic content: the expected hash of a download.
 pub fn synthetic_sha256(seed: u64, size: u64) -> String {
     let mut hasher = Sha256::new();
     let mut position = 0;
@@ -265,8 +265,8 @@ pub fn synthetic_sha256(seed: u64, size: u64) -> String {
     hex::encode(hasher.finalize())
 }
 
-/// The next bytes of synthetic content, from `start` to the end of its block or of the content. Every block is the
-/// seed's pattern with the block's number in front, so that a block lost, doubled or out of place is noticed.
+/// Returns the bytes of synthetic content from `start` to the end of its block or of the content. Each block is the seed's pattern with
+/// the block's number in front, so that a lost, repeated or misplaced block is noticed.
 fn synthetic_piece(seed: u64, start: u64, end: u64) -> Bytes {
     let block = start / PIECE as u64;
     let mut bytes = Vec::with_capacity(PIECE);
@@ -288,12 +288,12 @@ fn synthetic_piece(seed: u64, start: u64, end: u64) -> Bytes {
     Bytes::from(bytes).slice(first..last.max(first))
 }
 
-/// A size or position within memory.
+/// Converts a size or position within memory.
 fn index(position: u64) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
 }
 
-/// Whether a directory holds no file; for the tests.
+/// Reports if a directory holds no file.
 #[cfg(test)]
 fn is_empty(directory: &std::path::Path) -> bool {
     std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())

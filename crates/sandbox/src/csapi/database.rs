@@ -1,4 +1,4 @@
-//! The file that keeps a sandbox's cases from one run to the next: SQLite, one row a case, written with every change.
+//! SQLite file that keeps a sandbox's cases from one run to the next: one row for each case, written with every change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,13 +8,13 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::SandboxError;
 use super::model::Record;
 
-/// The layout of the file; another one is refused.
+/// Version of the file's layout; a file with another version is refused.
 const FORMAT: &str = "1";
 
 #[derive(Debug)]
 pub(super) struct Database(Connection);
 
-/// What the file held.
+/// Content of the file when it was opened.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) cases: BTreeMap<u64, Record>,
@@ -26,7 +26,7 @@ impl Database {
     /// Opens the file, or makes it, for the cases of one organisation.
     pub(super) fn open(path: &Path, organization: &str) -> Result<(Self, Loaded), SandboxError> {
         let connection = Connection::open(path)?;
-        // The process may be killed at any time; only a crash of the machine could cost the last changes.
+        // A killed process loses nothing. A crash of the machine can lose the last changes, which is good enough for a sandbox.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "OFF")?;
         connection.execute_batch(

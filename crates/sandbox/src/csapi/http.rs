@@ -1,4 +1,4 @@
-//! Which request is which method, and the methods.
+//! Routing of requests to the API's methods, and the methods themselves.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -25,18 +25,18 @@ use super::{
 };
 use crate::page::content_disposition;
 
-/// The most characters that a comment holds (CSAPI discovery document, revision 20260927), counted as code points.
+/// Maximum length of a comment in code points (CSAPI discovery document, revision 20260927).
 const LONGEST_COMMENT: usize = 12_800;
 
-/// The largest JSON body.
+/// Maximum size of a JSON body, in bytes.
 const LARGEST_BODY: usize = 4 << 20;
 
-/// The API.
+/// Routes of the API.
 pub(super) fn routes(sandbox: SandboxCsapi) -> Router {
     Router::new().route("/v2/{*path}", any(api)).route("/upload/v2/{*path}", any(api)).with_state(sandbox)
 }
 
-/// The switches, under `/sandbox/`.
+/// Routes of the switches, under `/sandbox/`.
 pub(super) fn steering(sandbox: SandboxCsapi) -> Router {
     Router::new().route("/sandbox/switches", get(get_switches).put(put_switches)).with_state(sandbox)
 }
@@ -64,14 +64,14 @@ async fn api(AxumState(sandbox): AxumState<SandboxCsapi>, request: Request) -> R
     answer(&sandbox, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// A case as a request names it.
+/// Name of a case in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct CaseName {
     parent: Parent,
     number: String,
 }
 
-/// What a path names.
+/// Resource or method that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     Classifications,
@@ -88,7 +88,7 @@ enum Target {
 }
 
 impl Target {
-    /// Reads what follows `/v2/`; `None` if that is nothing of the API's.
+    /// Parses the part of a path after `/v2/`; `None` if the API has no such path.
     fn parse(path: &str) -> Option<Self> {
         let segments: Vec<String> = path
             .split('/')
@@ -126,7 +126,7 @@ impl Target {
     }
 }
 
-/// The parameters of a request: those of the method, by `camelCase` name, and of the system parameters `alt`.
+/// Query parameters of a request: those of the method, by `camelCase` name, and the system parameter `alt`.
 #[derive(Debug, Default)]
 struct Parameters {
     own: BTreeMap<String, String>,
@@ -134,7 +134,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    /// `known` are the method's; the rest are the parameters that every Google API takes.
+    /// Parses a query string. `known` lists the method's parameters; the system parameters of all Google APIs are accepted as well.
     fn read(query: &str, known: &[&str]) -> Result<Self, ApiError> {
         const SYSTEM: [&str; 10] = [
             "$.xgafv",
@@ -195,7 +195,7 @@ async fn answer(sandbox: &SandboxCsapi, request: Request) -> Result<Response, Ap
     let mut body = axum::body::to_bytes(body, LARGEST_BODY).await.map_err(|_| {
         ApiError::invalid(format!("Request payload size exceeds the limit: {LARGEST_BODY} bytes."))
     })?;
-    // A query that is too long for a URL: Google's clients send it as the body of a POST.
+    // Google's clients send a query that is too long for a URL as the body of a POST.
     if let Some(overridden) = parts.headers.get("x-http-method-override") {
         method = Method::from_bytes(overridden.as_bytes())
             .map_err(|_| ApiError::invalid("X-HTTP-Method-Override is not a method."))?;
@@ -445,8 +445,8 @@ impl SandboxCsapi {
         })
     }
 
-    /// Without a mask, what the body leaves out is cleared. Fields that cannot be changed are ignored in the body (AIP-203) and refused
-    /// in the mask.
+    /// Changes fields of a case. Without a mask, fields that the body leaves out are cleared. Fields that cannot be changed are ignored in
+    /// the body (AIP-203) and refused in the mask.
     fn patch(&self, case: &CaseName, mask: &str, body: &[u8]) -> Result<(), ApiError> {
         const CHANGEABLE: [&str; 3] = ["priority", "displayName", "subscriberEmailAddresses"];
         const OTHERS: [&str; 12] = [
@@ -604,7 +604,7 @@ impl SandboxCsapi {
         })?
     }
 
-    /// A parent that is not known is answered as one that the caller may not see.
+    /// Checks that the caller may use a parent. An unknown parent gets the same answer as one that the caller may not see.
     fn check_parent(&self, data: &Data, parent: &Parent) -> Result<(), ApiError> {
         let is_known = match parent {
             Parent::Organization(id) => *id == self.0.organization,
@@ -613,8 +613,8 @@ impl SandboxCsapi {
         if is_known { Ok(()) } else { Err(ApiError::permission_denied()) }
     }
 
-    /// Finds the case that a request names. Its identity is the number: every case is found under the organisation, and a
-    /// case of the organisation under every project.
+    /// Reads the case that a request names. The number alone identifies it: each case is found under the organisation, and a case of the
+    /// organisation under each project.
     fn with_case<T>(
         &self,
         case: &CaseName,
@@ -653,7 +653,7 @@ impl SandboxCsapi {
 impl Switches {
     fn style(&self, alt: &str) -> Style {
         Style {
-            // What Google's generated clients ask for, and understand either way.
+            // Google's generated clients ask for numbers, and understand both forms.
             enums_as_numbers: alt.contains("enum-encoding=int"),
             escalated_without_display_name: self.escalated_cases_lose_display_name,
         }
@@ -664,7 +664,7 @@ impl Switches {
     }
 }
 
-/// Sorts by time, or by what looks like nothing.
+/// Sorts items by time, or for `Shuffled` by a hash, which looks like no order but is stable.
 fn order<T>(items: &mut [T], order: Order, key: impl Fn(&T) -> (DateTime<Utc>, String)) {
     match order {
         Order::NewestFirst => items.sort_by_key(|item| Reverse(key(item))),
@@ -673,7 +673,7 @@ fn order<T>(items: &mut [T], order: Order, key: impl Fn(&T) -> (DateTime<Utc>, S
     }
 }
 
-/// One page of a list as an answer.
+/// Returns one page of a list as the body of an answer.
 fn listed<T>(
     listing: &str,
     field: &str,
@@ -776,7 +776,7 @@ async fn download(
 }
 
 impl SandboxCsapi {
-    /// The bytes of an attachment, or the range of them that is asked for.
+    /// Returns the bytes of an attachment, or the requested range of them.
     pub(super) async fn file(
         &self,
         attachment: &Attachment,
@@ -818,7 +818,7 @@ impl SandboxCsapi {
     }
 }
 
-/// `bytes=first-last` or `bytes=first-`; any other range is ignored, as RFC 9110 allows.
+/// Parses `bytes=first-last` or `bytes=first-`; any other range is ignored, as RFC 9110 allows.
 fn byte_range(range: &str) -> Option<(u64, u64)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let first = first.parse().ok()?;

@@ -1,19 +1,19 @@
-//! A sandbox CSAPI: the Cloud Support API v2 as its discovery document (revision 20260927) describes it, over cases of its own.
+//! Sandbox CSAPI: the Cloud Support API v2 as its discovery document (revision 20260927) describes it, over cases of its own.
 //!
 //! ```text
-//! http.rs      which request is which method; the methods themselves
+//! http.rs      routing of requests to methods, and the methods
 //! query.rs     the query language of searches and lists
 //! wire.rs      JSON in and out, errors
 //! paging.rs    page sizes and tokens
 //! upload.rs    raw and multipart/related uploads, streamed
-//! pages.rs     the cases as people see them
-//! model.rs     what is kept: cases, comments, attachments
+//! pages.rs     the pages for people
+//! model.rs     data model: cases, comments, attachments
 //! content.rs   the bytes of attachments
-//! database.rs  what outlives the process
+//! database.rs  storage that outlives the process
 //! ```
 //!
-//! A [`SandboxCsapi`] serves HTTP through [`SandboxCsapi::router`], and lets a test act as the people do who have no API:
-//! customers in the Google Cloud console and Google's support. What Google leaves undocumented is a [`Switches`] field.
+//! A [`SandboxCsapi`] serves HTTP through [`SandboxCsapi::router`], and lets a test act for the people who do not use the API:
+//! customers in the Google Cloud console, and Google's support. Behaviour that Google does not document is a [`Switches`] field.
 //!
 //! Left out, because the connector has no use for it: event subscriptions, Workforce Identity, quotas (use
 //! [`Faults`]), field masks on answers (`fields` is accepted and ignored), resumable uploads (not announced).
@@ -46,10 +46,10 @@ pub use content::synthetic_sha256;
 pub use model::{Attachment, Author, Case, Comment, NewCase, Parent, Priority, State};
 pub use wire::error_body;
 
-/// A classification that every sandbox offers: `Technical Issue > Compute > Compute Engine`.
+/// ID of a classification that every sandbox offers: `Technical Issue > Compute > Compute Engine`.
 pub const CLASSIFICATION_ID: &str = "100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T31";
 
-/// Names and IDs of the classifications, in the order in which they are listed.
+/// IDs and names of the classifications, in the order in which they are listed.
 const CLASSIFICATIONS: [(&str, &str); 5] = [
     (CLASSIFICATION_ID, "Technical Issue > Compute > Compute Engine"),
     ("100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T32", "Technical Issue > Compute > App Engine"),
@@ -58,13 +58,13 @@ const CLASSIFICATIONS: [(&str, &str); 5] = [
     ("100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T35", "Billing > Invoices & Payments"),
 ];
 
-/// The number of the first case.
+/// Number of the first case.
 const FIRST_NUMBER: u64 = 51_000_001;
 
-/// The account that callers of the API appear as.
+/// E-mail address of the service account that API callers appear as.
 const SERVICE_ACCOUNT: &str = "casebridge@sandbox.iam.gserviceaccount.com";
 
-/// A sandbox CSAPI. Clones share everything.
+/// Sandbox CSAPI. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct SandboxCsapi(Arc<Inner>);
 
@@ -87,47 +87,47 @@ struct Data {
     database: Option<Database>,
 }
 
-/// How the sandbox behaves where Google documents nothing, or where a caller has to be ready for more than one behaviour. Over HTTP:
-/// `GET /sandbox/switches`, and `PUT` with those that are to differ from the default.
+/// Behaviour of the sandbox where Google documents nothing, or where a caller must cope with more than one behaviour. Over HTTP:
+/// `GET /sandbox/switches`, and `PUT` with the switches that differ from the default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "switches")]
 pub struct Switches {
-    /// How much of a page is filled.
+    /// Fill level of a page.
     pub page_style: PageStyle,
-    /// The order of comments.
+    /// Order of comments in a list.
     pub comment_order: Order,
-    /// The order of cases, by update time.
+    /// Order of cases in a list, by update time.
     pub case_order: Order,
-    /// Whether a comment moves its case's `updateTime`.
+    /// True if a comment moves its case's `updateTime`.
     pub comments_move_update_time: bool,
-    /// Whether adding or deleting an attachment moves its case's `updateTime`.
+    /// True if adding or deleting an attachment moves its case's `updateTime`.
     pub attachments_move_update_time: bool,
-    /// Whether a comment on a closed case is refused.
+    /// True if a comment on a closed case is refused.
     pub closed_cases_refuse_comments: bool,
-    /// Whether an attachment to a closed case is refused.
+    /// True if an attachment to a closed case is refused.
     pub closed_cases_refuse_attachments: bool,
-    /// Whether closing a closed case is refused; else it changes nothing.
+    /// True if closing a closed case is refused; otherwise it changes nothing.
     pub closing_twice_fails: bool,
-    /// Whether a case is named by the parent that was asked for, and not by its own.
+    /// True if a case's name contains the parent of the request instead of the case's own parent.
     pub names_as_asked: bool,
-    /// Whether escalated cases come without their title, as has been seen.
+    /// True if escalated cases have no title in answers, as was observed.
     pub escalated_cases_lose_display_name: bool,
-    /// Without a support plan that includes the API, every list is empty, without an error.
+    /// True if there is no support plan that includes the API: every list is empty, without an error.
     pub no_support_plan: bool,
-    /// Numbers of cases that are not found, neither by name nor by a search.
+    /// Numbers of cases that neither a request by name nor a search finds.
     pub hidden_cases: BTreeSet<u64>,
-    /// IDs of projects that the caller has lost the permission for: their cases are refused, and left out of a search of the
-    /// organisation without a word.
+    /// IDs of projects that the caller has lost the permission for. Their cases are refused, and a search of the organisation leaves them
+    /// out without an error.
     pub lost_projects: BTreeSet<String>,
-    /// What stands as the priority of every case: an empty text leaves it out, `PRIORITY_UNSPECIFIED` or a word of the future
-    /// stands as it is. Absent: each case's own.
+    /// Text that answers show as the priority of every case: an empty text leaves the field out; any other text, such as
+    /// `PRIORITY_UNSPECIFIED` or a value that does not exist yet, is shown unchanged. `None`: each case's own priority.
     pub shown_priority: Option<String>,
-    /// Larger uploads are refused.
+    /// Maximum size of an upload in bytes; larger ones are refused.
     pub max_attachment_bytes: Option<u64>,
-    /// Uploads of these media types are refused.
+    /// Media types whose uploads are refused.
     pub refused_mime_types: Vec<String>,
-    /// Whether uploads are kept; else only their size and SHA-256 are, and they cannot be downloaded.
+    /// True if uploads are kept. Otherwise only their size and SHA-256 are kept, and they cannot be downloaded.
     pub keep_uploads: bool,
 }
 
@@ -155,46 +155,46 @@ impl Default for Switches {
     }
 }
 
-/// How much of a page is filled.
+/// Fill level of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PageStyle {
-    /// Some pages are short, some are empty, and some last pages have nothing left to bring; the same for the same requests.
+    /// Some pages are short, some are empty, and some lists end with an empty page. The same requests get the same pages.
     Ragged,
-    /// As full as can be.
+    /// Every page but the last is full.
     Full,
 }
 
-/// An order in time.
+/// Order of items by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// The newest first.
+    /// Newest first.
     NewestFirst,
-    /// The oldest first.
+    /// Oldest first.
     OldestFirst,
-    /// None, but the same every time.
+    /// No order in time, but the same on every request.
     Shuffled,
 }
 
-/// The life of a classification.
+/// State of a classification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClassificationState {
-    /// Found by search, accepted for new cases.
+    /// Found by search, and accepted for new cases.
     Listed,
-    /// No longer found, still accepted: its first six months after it was given up.
+    /// No longer found by search but still accepted: the first six months after Google withdrew it.
     Unlisted,
-    /// Refused.
+    /// Refused for new cases.
     Expired,
 }
 
-/// Why something that a person or a test asked of the sandbox was not done.
+/// Error of an action that a person or a test asked the sandbox for.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// There is no such case.
+    /// The sandbox has no such case.
     #[error("the sandbox has no case '{0}'")]
     UnknownCase(String),
-    /// There is no such attachment.
+    /// The case has no such attachment.
     #[error("case {0} of the sandbox has no attachment '{1}'")]
     UnknownAttachment(u64, String),
     /// The parent is neither this sandbox's organisation nor a project.
@@ -202,22 +202,22 @@ pub enum SandboxError {
         "'{0}' is neither the sandbox's organisation nor a project: write organizations/ID or projects/ID"
     )]
     UnknownParent(String),
-    /// Only the attachment's hash was kept.
+    /// Only the attachment's hash was kept, not its bytes.
     #[error("attachment '{0}' was only hashed, not kept")]
     NotKept(String),
-    /// The data directory belongs to something else.
+    /// The data directory was made for another organisation or by another version.
     #[error(
         "{}: made for {what} '{found}', not '{expected}'; give another data directory",
         path.display()
     )]
     OtherData {
-        /// The file.
+        /// Database file.
         path: PathBuf,
-        /// What differs.
+        /// Setting that differs.
         what: &'static str,
-        /// What the file says.
+        /// Value in the file.
         found: String,
-        /// What it should say.
+        /// Value that this sandbox expects.
         expected: String,
     },
     /// A file could not be read or written.
@@ -226,19 +226,19 @@ pub enum SandboxError {
     /// The database failed.
     #[error("the sandbox's database: {0}")]
     Database(#[from] rusqlite::Error),
-    /// The database holds, or would hold, something that is not a case.
+    /// The database holds, or would hold, a document that is not a case.
     #[error("the sandbox's database: {0}")]
     Document(#[from] serde_json::Error),
 }
 
 impl SandboxCsapi {
-    /// A sandbox without cases. `organization` is the ID, with or without `organizations/` in front.
+    /// Creates a sandbox without cases. `organization` is the ID, with or without `organizations/` in front.
     pub fn new(clock: SharedClock, organization: &str) -> Self {
         Self::with(clock, organization, Files::scratch(), None, database::Loaded::default())
     }
 
-    /// A sandbox that keeps its cases in a directory, which is made if it does not exist: every change is there before
-    /// it is answered.
+    /// Creates a sandbox that keeps its cases in a directory, which is made if it does not exist. Every change is stored before it is
+    /// answered.
     pub fn with_data_dir(
         clock: SharedClock,
         organization: &str,
@@ -285,12 +285,12 @@ impl SandboxCsapi {
         }))
     }
 
-    /// What makes the API misbehave. The pages for people always work.
+    /// Returns the faults that make the API misbehave. They do not affect the pages for people.
     pub fn faults(&self) -> Faults {
         self.0.faults.clone()
     }
 
-    /// The API, the pages for people, and the steering under `/sandbox/`.
+    /// Returns the routes of the API, of the pages for people, and of the steering under `/sandbox/`.
     pub fn router(&self) -> Router {
         let router = self
             .faults()
@@ -300,12 +300,12 @@ impl SandboxCsapi {
         Faults::dated(router, Arc::clone(&self.0.clock))
     }
 
-    /// The name of the organisation: `organizations/{id}`.
+    /// Returns the organisation's name: `organizations/{id}`.
     pub fn organization(&self) -> String {
         self.organization_parent().to_string()
     }
 
-    /// The switches as they are.
+    /// Returns the current switches.
     pub fn switches(&self) -> Switches {
         self.lock().switches.clone()
     }
@@ -315,14 +315,14 @@ impl SandboxCsapi {
         change(&mut self.lock().switches);
     }
 
-    /// Moves a classification along its life.
+    /// Sets the state of a classification. An unknown ID changes nothing.
     pub fn set_classification(&self, id: &str, state: ClassificationState) {
         if let Some((id, _)) = CLASSIFICATIONS.iter().find(|(known, _)| *known == id) {
             self.lock().classifications.insert(id, state);
         }
     }
 
-    /// Makes a project known, by its ID, so that the API accepts it as a parent.
+    /// Adds a project by its ID, so that the API accepts it as a parent.
     pub fn add_project(&self, id: &str) -> Result<(), SandboxError> {
         let mut data = self.lock();
         if data.projects.insert(id.to_owned()) {
@@ -334,7 +334,7 @@ impl SandboxCsapi {
         Ok(())
     }
 
-    /// The IDs of the projects, in alphabetical order.
+    /// Returns the IDs of the projects, in alphabetical order.
     pub fn projects(&self) -> Vec<String> {
         self.lock().projects.iter().cloned().collect()
     }
@@ -365,27 +365,27 @@ impl SandboxCsapi {
         .map(|record| record.view())
     }
 
-    /// Every case, by number.
+    /// Returns all cases, ordered by number.
     pub fn cases(&self) -> Vec<Case> {
         self.lock().cases.values().map(Record::view).collect()
     }
 
-    /// One case. Here as everywhere below, `case` is a full name or just the number.
+    /// Returns one case. Here and in all methods below, `case` is a full name or just the number.
     pub fn case(&self, case: &str) -> Result<Case, SandboxError> {
         self.look(case, Record::view)
     }
 
-    /// A case's comments, oldest first.
+    /// Returns a case's comments, oldest first.
     pub fn comments(&self, case: &str) -> Result<Vec<Comment>, SandboxError> {
         self.look(case, |record| record.comments.clone())
     }
 
-    /// A case's attachments, oldest first.
+    /// Returns a case's attachments, oldest first.
     pub fn attachments(&self, case: &str) -> Result<Vec<Attachment>, SandboxError> {
         self.look(case, |record| record.attachments.clone())
     }
 
-    /// The bytes of an attachment.
+    /// Returns the bytes of an attachment.
     pub fn attachment_bytes(&self, case: &str, attachment: &str) -> Result<Vec<u8>, SandboxError> {
         let content = self.content(case, attachment)?;
         let mut bytes = Vec::new();
@@ -396,7 +396,7 @@ impl SandboxCsapi {
         }
     }
 
-    /// The SHA-256 of an attachment's bytes, in hex; also where only that was kept.
+    /// Returns the SHA-256 of an attachment's bytes, in hex, even if the bytes were not kept.
     pub fn attachment_sha256(&self, case: &str, attachment: &str) -> Result<String, SandboxError> {
         use sha2::Digest as _;
 
@@ -414,7 +414,7 @@ impl SandboxCsapi {
         self.change(case, Moves::Comment, |record, at| Ok(record.add_comment(author, body.to_owned(), at)))
     }
 
-    /// Attaches bytes.
+    /// Attaches a file with the given bytes.
     pub fn attach(
         &self,
         case: &str,
@@ -427,7 +427,7 @@ impl SandboxCsapi {
         self.attach_content(case, author, filename, mime_type, bytes.len() as u64, content)
     }
 
-    /// Attaches `size` bytes that are made up, from `seed`, as they are read ([`synthetic_sha256`] says what they are).
+    /// Attaches a file of `size` bytes that are computed from `seed` on each read. [`synthetic_sha256`] returns their hash.
     pub fn attach_synthetic(
         &self,
         case: &str,
@@ -470,7 +470,7 @@ impl SandboxCsapi {
         })
     }
 
-    /// Changes the state: Google's people can do that in every direction, reopening included.
+    /// Changes the state. Unlike the API, Google's support can set any state, including reopening a case.
     pub fn set_state(&self, case: &str, state: State) -> Result<(), SandboxError> {
         self.change(case, Moves::Case, |record, _| {
             record.current.state = state;
@@ -483,12 +483,12 @@ impl SandboxCsapi {
         self.set_state(case, State::Closed)
     }
 
-    /// Moves a case's `updateTime` and changes nothing else, as a field does that the API does not show.
+    /// Moves a case's `updateTime` and changes nothing else, as a change of a field does that the API does not show.
     pub fn touch(&self, case: &str) -> Result<(), SandboxError> {
         self.change(case, Moves::Case, |_, _| Ok(()))
     }
 
-    /// Deletes a case, as if it had never been.
+    /// Deletes a case and leaves no trace of it.
     pub fn delete_case(&self, case: &str) -> Result<(), SandboxError> {
         let number = case_number(case)?;
         let mut data = self.lock();
@@ -504,7 +504,7 @@ impl SandboxCsapi {
         Ok(())
     }
 
-    /// Three cases with comments and a file, unless there are cases already.
+    /// Creates three sample cases with comments and a file, unless there are cases already.
     pub fn seed_samples(&self) -> Result<(), SandboxError> {
         if !self.lock().cases.is_empty() {
             return Ok(());
@@ -601,7 +601,7 @@ impl SandboxCsapi {
         Ok(read(record))
     }
 
-    /// Stores a new case, which `make` is given the number and the time for.
+    /// Stores the new case that `make` builds from its number and the time.
     fn insert(&self, make: impl FnOnce(u64, DateTime<Utc>) -> Record) -> Result<Record, SandboxError> {
         let mut data = self.lock();
         let record = make(data.next_number, self.0.clock.now());
@@ -614,7 +614,7 @@ impl SandboxCsapi {
         Ok(record)
     }
 
-    /// Changes a case: `make` is given the time of the change, and either makes all of it or fails and makes none.
+    /// Changes a case. `make` gets the time of the change; if it fails, it must leave the case unchanged.
     fn change<T, E: From<SandboxError>>(
         &self,
         case: &str,
@@ -625,7 +625,7 @@ impl SandboxCsapi {
         let mut data = self.lock();
         let Data { cases, next_number, switches, database, .. } = &mut *data;
         let record = cases.get_mut(&number).ok_or_else(|| SandboxError::UnknownCase(case.to_owned()))?;
-        // Only a change that has to be stored can fail half-way.
+        // Without a database, storing cannot fail, so no backup is needed.
         let backup = database.is_some().then(|| record.clone());
         let before: Version = record.current.clone();
         let at = record.next_time(self.0.clock.now());
@@ -658,7 +658,7 @@ impl SandboxCsapi {
     }
 }
 
-/// What a change is about, and so whether it moves `updateTime`.
+/// Kind of a change, which decides if the change moves `updateTime`.
 #[derive(Debug, Clone, Copy)]
 enum Moves {
     Case,
@@ -667,12 +667,12 @@ enum Moves {
 }
 
 impl Switches {
-    /// Whether the caller is shown a case.
+    /// Reports if the caller is shown a case.
     fn shows(&self, record: &Record) -> bool {
         !self.hidden_cases.contains(&record.number) && !self.has_lost(&record.parent)
     }
 
-    /// Whether the caller has lost the permission for what is under a parent.
+    /// Reports if the caller has lost the permission for the cases of a parent.
     fn has_lost(&self, parent: &Parent) -> bool {
         match parent {
             Parent::Organization(_) => false,
@@ -680,7 +680,7 @@ impl Switches {
         }
     }
 
-    /// A case with the priority that it is to be shown with.
+    /// Replaces the priority in a case's JSON as `shown_priority` says.
     fn disguised(&self, mut case: serde_json::Value) -> serde_json::Value {
         if let (Some(word), Some(fields)) = (&self.shown_priority, case.as_object_mut()) {
             if word.is_empty() {
@@ -703,7 +703,7 @@ fn organization_id(organization: &str) -> &str {
     organization.strip_prefix("organizations/").unwrap_or(organization)
 }
 
-/// The number at the end of a case's name, or the name that is only a number.
+/// Parses the number of a case from its full name, or from a text that is only the number.
 fn case_number(case: &str) -> Result<u64, SandboxError> {
     let number = case.rsplit_once("/cases/").map_or(case, |(_, number)| number);
     number.parse().map_err(|_| SandboxError::UnknownCase(case.to_owned()))

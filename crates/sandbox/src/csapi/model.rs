@@ -1,4 +1,4 @@
-//! What the sandbox CSAPI keeps: cases with their comments and attachments. No HTTP, no JSON of the API.
+//! Data model of the sandbox CSAPI: cases with their comments and attachments. It knows no HTTP and no JSON of the API.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::content::Content;
 
-/// How urgent a case is. The API has a sixth value for "not set", which is `None` here.
+/// Priority of a case. The API has a sixth value for "not set", which is `None` here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Priority {
     /// Most urgent.
@@ -24,10 +24,10 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// Every priority, most urgent first.
+    /// All priorities, most urgent first.
     pub const ALL: [Self; 5] = [Self::P0, Self::P1, Self::P2, Self::P3, Self::P4];
 
-    /// The API's word: `P0` to `P4`.
+    /// Returns the API's word: `P0` to `P4`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::P0 => "P0",
@@ -38,30 +38,30 @@ impl Priority {
         }
     }
 
-    /// Reads the API's word.
+    /// Parses the API's word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|priority| priority.as_str() == word)
     }
 }
 
-/// Where a case stands.
+/// State of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
-    /// Nobody has looked at it yet.
+    /// Google's support has not looked at it yet.
     New,
-    /// Google works on it.
+    /// Google's support works on the case.
     InProgressGoogleSupport,
     /// Google waits for the customer.
     ActionRequired,
-    /// Google has answered.
+    /// Google has proposed a solution.
     SolutionProvided,
     /// Closed.
     Closed,
 }
 
 impl State {
-    /// Every state.
+    /// All states.
     pub const ALL: [Self; 5] = [
         Self::New,
         Self::InProgressGoogleSupport,
@@ -70,7 +70,7 @@ impl State {
         Self::Closed,
     ];
 
-    /// The API's word.
+    /// Returns the API's word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::New => "NEW",
@@ -81,29 +81,29 @@ impl State {
         }
     }
 
-    /// Reads the API's word.
+    /// Parses the API's word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 
-/// Who did something.
+/// Author of a case, a comment or an attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Author {
-    /// A person at the customer, in the Google Cloud console.
+    /// Person at the customer who uses the Google Cloud console.
     Customer {
         /// Full name.
         name: String,
         /// E-mail address.
         email: String,
     },
-    /// A person at Google support; the API masks name and address.
+    /// Person at Google support; the API masks name and address.
     GoogleSupport {
         /// Full name.
         name: String,
     },
-    /// Whoever called the API.
+    /// Service account that called the API.
     ServiceAccount {
         /// E-mail address.
         email: String,
@@ -111,18 +111,18 @@ pub enum Author {
 }
 
 impl Author {
-    /// A customer whose address is made from the name: `Jane Roe` is `jane.roe@example.com`.
+    /// Returns a customer whose address is made from the name: `Jane Roe` is `jane.roe@example.com`.
     pub fn customer(name: &str) -> Self {
         let words: Vec<String> = name.split_whitespace().map(str::to_lowercase).collect();
         Self::Customer { name: name.to_owned(), email: format!("{}@example.com", words.join(".")) }
     }
 
-    /// A person at Google support.
+    /// Returns a person at Google support.
     pub fn google(name: &str) -> Self {
         Self::GoogleSupport { name: name.to_owned() }
     }
 
-    /// The name that the API shows: masked for Google's people.
+    /// Returns the name that the API shows: masked for people at Google.
     pub fn display_name(&self) -> String {
         match self {
             Self::Customer { name, .. } => name.clone(),
@@ -137,7 +137,7 @@ impl Author {
         }
     }
 
-    /// The address that the API shows: masked for Google's people.
+    /// Returns the address that the API shows: masked for people at Google.
     pub fn email(&self) -> String {
         match self {
             Self::Customer { email, .. } | Self::ServiceAccount { email } => email.clone(),
@@ -146,7 +146,7 @@ impl Author {
     }
 }
 
-/// What a case belongs to.
+/// Parent of a case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Parent {
@@ -157,7 +157,7 @@ pub enum Parent {
 }
 
 impl Parent {
-    /// Reads `organizations/{id}` or `projects/{id}`.
+    /// Parses `organizations/{id}` or `projects/{id}`.
     pub fn parse(name: &str) -> Option<Self> {
         let (kind, id) = name.split_once('/')?;
         Self::of(kind, id)
@@ -187,77 +187,77 @@ impl fmt::Display for Parent {
 /// A comment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comment {
-    /// The last part of its name, unique within the sandbox, in no order.
+    /// Last part of the resource name: unique within the sandbox, and not ordered by time.
     pub id: String,
-    /// The text.
+    /// Text of the comment.
     pub body: String,
-    /// Who wrote it.
+    /// Author of the comment.
     pub author: Author,
-    /// When; no two comments of a case have the same time.
+    /// Time of creation; no two comments of a case have the same time.
     pub created_at: DateTime<Utc>,
 }
 
-/// A file on a case.
+/// File on a case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// The last part of its name, unique within the sandbox, in no order.
+    /// Last part of the resource name: unique within the sandbox, and not ordered by time.
     pub id: String,
-    /// The file's name as it was given.
+    /// File name as it was sent.
     pub filename: String,
-    /// The media type as it was given.
+    /// Media type as it was sent.
     pub mime_type: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Who uploaded it.
+    /// Author of the upload.
     pub author: Author,
-    /// When.
+    /// Time of the upload.
     pub created_at: DateTime<Utc>,
     pub(super) content: Content,
 }
 
-/// A case as a test or a page looks at it: a copy of the moment.
+/// Copy of a case at one moment, for tests and pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
-    /// The full name under the parent that the case was created in.
+    /// Full resource name, under the parent that the case was created in.
     pub name: String,
-    /// The case number: its identity.
+    /// Case number, which identifies the case.
     pub number: u64,
     /// The title.
     pub display_name: String,
-    /// The text that it was created with.
+    /// Text that the case was created with.
     pub description: String,
-    /// `None` once a patch without a mask has cleared it.
+    /// Priority; `None` after a patch without a mask cleared it.
     pub priority: Option<Priority>,
-    /// Where it stands.
+    /// State of the case.
     pub state: State,
-    /// Whether it was escalated.
+    /// True if the case was escalated.
     pub escalated: bool,
-    /// Addresses that get mail about it.
+    /// E-mail addresses that get mail about the case.
     pub subscribers: Vec<String>,
-    /// Who created it.
+    /// Author of the case.
     pub creator: Author,
-    /// When it was created.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
+    /// Time of the last change, as the API shows it.
     pub updated_at: DateTime<Utc>,
 }
 
-/// A case to create as a person does in the console.
+/// Input for a case that a person creates in the console.
 #[derive(Debug, Clone)]
 pub struct NewCase {
-    /// `organizations/{id}` or `projects/{id}`; a project is made known by this.
+    /// `organizations/{id}` or `projects/{id}`; an unknown project is added.
     pub parent: String,
     /// The title.
     pub display_name: String,
-    /// The text.
+    /// Text of the case.
     pub description: String,
-    /// How urgent.
+    /// Priority.
     pub priority: Priority,
-    /// Who creates it.
+    /// Author of the case.
     pub author: Author,
 }
 
-/// The part of a case that changes, as it was at one time.
+/// Changeable part of a case, as it was at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Version {
     pub(super) at: DateTime<Utc>,
@@ -269,7 +269,7 @@ pub(super) struct Version {
     pub(super) updated_at: DateTime<Utc>,
 }
 
-/// A case as it is kept.
+/// Stored form of a case.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) number: u64,
@@ -286,15 +286,15 @@ pub(super) struct Record {
     /// Oldest first.
     pub(super) attachments: Vec<Attachment>,
     pub(super) current: Version,
-    /// What `current` was before, oldest first, for searches that lag behind.
+    /// Previous values of `current`, oldest first: searches with an index lag read them.
     older: Vec<Version>,
-    /// The time of the last change of any kind.
+    /// Time of the last change of any kind.
     pub(super) changed_at: DateTime<Utc>,
-    /// Comments and attachments ever made: what their IDs are derived from.
+    /// Number of comments and attachments ever made; their IDs are derived from it.
     items_made: u64,
 }
 
-/// How long old versions are kept: the longest search lag that is told exactly.
+/// Time for which old versions are kept: index lags up to it are simulated exactly.
 fn history() -> Duration {
     Duration::hours(1)
 }
@@ -338,12 +338,12 @@ impl Record {
         }
     }
 
-    /// The time of the next change: now, but later than every change so far by a microsecond at least.
+    /// Returns the time for the next change: now, but at least a microsecond later than every change so far.
     pub(super) fn next_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         now.max(self.changed_at + Duration::microseconds(1))
     }
 
-    /// Ends a change that began with `before` as the current version.
+    /// Completes a change: sets its times, and keeps `before` for searches with an index lag. `before` is the version before the change.
     pub(super) fn changed(&mut self, before: Version, at: DateTime<Utc>, moves_update_time: bool) {
         self.changed_at = at;
         if moves_update_time {
@@ -359,13 +359,13 @@ impl Record {
         }
     }
 
-    /// The version that was in force at a time; `None` before the case was created.
+    /// Returns the version that was in force at a time; `None` before the case was created.
     pub(super) fn version_at(&self, time: DateTime<Utc>) -> Option<&Version> {
         if self.created_at > time {
             return None;
         }
         let versions = || std::iter::once(&self.current).chain(self.older.iter().rev());
-        // A time further back than the history gets the oldest version there is.
+        // For a time before the history, the oldest version is the best guess.
         versions().find(|version| version.at <= time).or_else(|| versions().last())
     }
 
@@ -396,7 +396,7 @@ impl Record {
         attachment
     }
 
-    /// IDs are the same in every run, and say nothing about order.
+    /// Makes the ID of a new item. IDs are the same in every run, and do not show the order of creation.
     fn next_id(&mut self, shape: impl Fn(&[u8]) -> String) -> String {
         self.items_made += 1;
         shape(&Sha256::digest(format!("{}/{}", self.number, self.items_made)))

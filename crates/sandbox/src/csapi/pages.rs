@@ -1,4 +1,4 @@
-//! The cases as people see them: a stand-in for the Google Cloud console, and for what Google's support uses.
+//! Pages for people: they stand in for the Google Cloud console and for the tools of Google's support.
 
 use axum::Router;
 use axum::extract::multipart::{Multipart, MultipartError};
@@ -29,7 +29,7 @@ pub(super) fn routes(sandbox: SandboxCsapi) -> Router {
         .with_state(sandbox)
 }
 
-/// Why a page cannot be shown or a form not be carried out.
+/// Error of a page or a form.
 enum PageError {
     Sandbox(SandboxError),
     Form(String),
@@ -69,7 +69,7 @@ impl IntoResponse for PageError {
     }
 }
 
-/// Who acts on a page.
+/// Role in which a person uses a page.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Role {
@@ -224,7 +224,7 @@ fn title(case: &Case) -> &str {
     if case.display_name.is_empty() { "(no title)" } else { &case.display_name }
 }
 
-/// Unlike the API, the pages say who at Google it was.
+/// Returns an author's name for a page. Unlike the API, pages show the real names of people at Google.
 fn who(author: &Author) -> String {
     match author {
         Author::Customer { name, .. } => name.clone(),
@@ -289,7 +289,7 @@ async fn comment(
     Ok(Redirect::to(&format!("/cases/{number}#{}", comment.id)))
 }
 
-/// Browsers send every line end of a text area as CRLF.
+/// Converts line ends to LF: browsers send those of a text area as CRLF.
 fn unix_lines(text: &str) -> String {
     text.replace("\r\n", "\n")
 }

@@ -1,4 +1,4 @@
-//! Pages: sizes, tokens, and how full a page is.
+//! Paging: sizes, tokens, and the fill level of pages.
 
 use std::ops::Range;
 
@@ -10,23 +10,23 @@ use sha2::{Digest as _, Sha256};
 use super::PageStyle;
 use super::wire::ApiError;
 
-/// The default of every list, and the most that a page holds (CSAPI discovery document, revision 20260927; the maximum is
-/// stated for attachments only).
+/// Default size of a page. With `LARGEST`, the maximum, from the CSAPI discovery document (revision 20260927), which states the maximum
+/// for attachments only.
 const DEFAULT_SIZE: usize = 10;
 const LARGEST: usize = 100;
 
-/// Where the next page begins. A token is good for the listing that gave it out.
+/// Start of the next page. A token is valid only for the listing that returned it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Token {
     listing: String,
     offset: usize,
     page: u64,
-    /// Whether the page before brought nothing: then this one brings something, if there is anything.
+    /// True if the previous page was empty: then this page must not be empty if items are left.
     after_empty: bool,
 }
 
-/// Which of `total` items the page holds, and the token of the next page, if there is one. `listing` is what is listed, parent and
-/// query included.
+/// Returns the range of the `total` items that the page holds, and the token of the next page, if there is one. `listing` identifies
+/// the list, including its parent and query.
 pub(super) fn page(
     listing: &str,
     total: usize,
@@ -54,10 +54,10 @@ pub(super) fn page(
     let (brought, more) = match style {
         PageStyle::Full => (full, full < left),
         PageStyle::Ragged => match dice(listing, token.page) {
-            // Nothing, and yet there is more.
+            // An empty page with more to come.
             0 if left > 0 && !token.after_empty => (0, true),
             1 if left > 1 => (full.div_ceil(2), full.div_ceil(2) < left),
-            // A page that took the last of it, and yet says that there is more.
+            // A full page whose token may lead to an empty last page.
             2 if full == size => (full, true),
             _ => (full, full < left),
         },
@@ -73,7 +73,7 @@ pub(super) fn page(
     Ok((start..start + brought, next))
 }
 
-/// 0 to 3, the same for the same page of the same listing.
+/// Returns 0 to 3, always the same for the same page of the same listing.
 fn dice(listing: &str, page: u64) -> u8 {
     Sha256::digest(format!("{page}/{listing}")).first().map_or(0, |byte| byte % 4)
 }
@@ -83,7 +83,7 @@ fn read(text: &str) -> Option<Token> {
 }
 
 fn write(token: &Token) -> String {
-    // A struct of text, numbers and a boolean always has a JSON form.
+    // A struct of texts, numbers and booleans always serialises.
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(token).unwrap_or_default())
 }
 
@@ -91,7 +91,7 @@ fn write(token: &Token) -> String {
 mod tests {
     use super::*;
 
-    /// The sizes of all pages, having checked that they bring every item once.
+    /// Walks through all pages, checks that they bring each item once, and returns their sizes.
     fn walk(listing: &str, total: usize, size: &str, style: PageStyle) -> Vec<usize> {
         let (mut sizes, mut seen, mut token) = (Vec::new(), 0, None);
         loop {

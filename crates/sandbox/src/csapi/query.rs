@@ -1,6 +1,6 @@
-//! The query language of `cases.search`, the filter of `cases.list` and the query of `caseClassifications.search`.
+//! Query language of `cases.search`, filter of `cases.list` and query of `caseClassifications.search`.
 //!
-//! Only what the discovery document (CSAPI v2, revision 20260927) describes is accepted, everything else is an error: `state=`,
+//! Only the syntax in the discovery document (CSAPI v2, revision 20260927) is accepted, anything else is an error: `state=`,
 //! `priority=`, `creator.email=`, `update_time>` and quoted free text, joined by `AND`, with `OR` between priorities and
 //! with parentheses. As in AIP-160, `OR` binds more tightly than `AND`.
 
@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::model::{Comment, Priority, Record, State, Version};
 
-/// A query that was understood.
+/// Parsed query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Query {
     All(Vec<Query>),
@@ -21,7 +21,7 @@ pub(super) enum Query {
     Text(String),
 }
 
-/// Where a query may stand.
+/// Method that a query belongs to, which decides which restrictions are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// `cases.search`.
@@ -30,16 +30,16 @@ pub(super) enum Dialect {
     List,
 }
 
-/// What a query is compared with: a case as the search knows it.
+/// Case that a query is matched against, as the search index knows it.
 pub(super) struct Subject<'a> {
     pub(super) record: &'a Record,
     pub(super) version: &'a Version,
-    /// Comments younger than that are not known yet.
+    /// Time up to which the index has seen comments; younger ones are not found.
     pub(super) horizon: DateTime<Utc>,
 }
 
 impl Query {
-    /// Reads a query; the error says what is wrong with it. An empty one finds everything.
+    /// Parses a query; the error describes the problem. An empty query finds everything.
     pub(super) fn parse(text: &str, dialect: Dialect) -> Result<Self, String> {
         let tokens = tokenize(text)?;
         if tokens.is_empty() {
@@ -73,7 +73,7 @@ impl Query {
         }
     }
 
-    /// `OR` may join these.
+    /// Reports if the query is about priorities only: just these may be joined by `OR`.
     fn is_about_priority(&self) -> bool {
         match self {
             Self::Priority(_) => true,
@@ -88,8 +88,8 @@ impl Query {
     }
 }
 
-/// What full text search sees of a text: lower-case words with one space between them. How Google's search breaks up words is not
-/// documented; this finds more than it should, which is what a caller has to reckon with.
+/// Returns the words of a text as the full text search compares them: in lower case, with one space between them. Google does not
+/// document how its search splits words. This finds more than it should, and a caller has to expect that.
 fn words(text: &str) -> String {
     let spaced: String = text
         .chars()
@@ -99,8 +99,8 @@ fn words(text: &str) -> String {
     spaced.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a classification's name passes the query of `caseClassifications.search`: nothing, or
-/// `display_name:"*part*"` with any number of asterisks.
+/// Parses the query of `caseClassifications.search` into a filter for classification names. It is empty, or `display_name:"*part*"`
+/// with any number of asterisks.
 pub(super) fn classification_filter(text: &str) -> Result<impl Fn(&str) -> bool, String> {
     let tokens = tokenize(text)?;
     let pattern = match tokens.as_slice() {
@@ -115,7 +115,7 @@ pub(super) fn classification_filter(text: &str) -> Result<impl Fn(&str) -> bool,
     Ok(move |name: &str| pattern.as_deref().is_none_or(|pattern| wildcard(pattern, &name.to_lowercase())))
 }
 
-/// Whether a text matches a pattern in which `*` stands for anything.
+/// Reports if a text matches a pattern in which `*` stands for any text.
 fn wildcard(pattern: &str, text: &str) -> bool {
     let Some((head, mut rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };
@@ -153,7 +153,7 @@ impl std::fmt::Display for Token {
 }
 
 fn tokenize(text: &str) -> Result<Vec<Token>, String> {
-    /// Longest first.
+    /// Operators, longest first, so that `<=` is not read as `<`.
     const OPERATORS: [&str; 7] = ["!=", "<=", ">=", "=", "<", ">", ":"];
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
@@ -187,7 +187,7 @@ fn tokenize(text: &str) -> Result<Vec<Token>, String> {
     Ok(tokens)
 }
 
-/// The text up to the closing quote, in which `\` makes the next character literal, and what follows.
+/// Splits a text at its closing quote. In the first part, `\` makes the next character literal.
 fn quoted(text: &str) -> Result<(String, &str), String> {
     let mut content = String::new();
     let mut characters = text.char_indices();
@@ -204,7 +204,7 @@ fn quoted(text: &str) -> Result<(String, &str), String> {
     Err("a quotation mark is never closed".to_owned())
 }
 
-/// Parentheses deeper than this are refused.
+/// Maximum nesting of parentheses; deeper queries are refused.
 const DEEPEST: usize = 32;
 
 struct Parser {

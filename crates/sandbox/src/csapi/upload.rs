@@ -7,10 +7,10 @@ use futures_util::StreamExt as _;
 use super::content::Sink;
 use super::wire::ApiError;
 
-/// The most that stands in front of the file in a `multipart/related` body.
+/// Maximum size in bytes of everything before the file in a `multipart/related` body.
 const LARGEST_HEAD: usize = 64 * 1024;
 
-/// Takes in a file as it comes. What is over `limit` bytes is read, so that the caller lives to see the answer, but not kept.
+/// Receiver of an upload. A file larger than `limit` bytes is read to its end and discarded, so that the caller gets to read the answer.
 pub(super) struct Intake<'a> {
     pub(super) sink: Sink<'a>,
     pub(super) limit: Option<u64>,
@@ -42,7 +42,7 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// Reads a body that is the file.
+/// Reads a body that is nothing but the file.
 pub(super) async fn raw(body: Body, intake: &mut Intake<'_>) -> Result<(), ApiError> {
     let mut stream = body.into_data_stream();
     while let Some(piece) = stream.next().await {
@@ -51,7 +51,7 @@ pub(super) async fn raw(body: Body, intake: &mut Intake<'_>) -> Result<(), ApiEr
     Ok(())
 }
 
-/// What stood beside the file in a `multipart/related` body.
+/// Parts of a `multipart/related` body other than the file's content.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Related {
     /// The first part: JSON.
@@ -77,7 +77,7 @@ pub(super) async fn related(
     let delimiter = [newline, opening.as_bytes()].concat();
     let end_of_head = newline.repeat(2);
 
-    // The line end of the boundary stays in front of the headers, so that a part without headers is no exception.
+    // Keep the line end of the boundary in front of the headers, so that a part without headers needs no special case.
     incoming.peek_until(newline).await?;
     let head = incoming.take_until(&end_of_head).await?;
     check_encoding(&head)?;
@@ -93,7 +93,7 @@ pub(super) async fn related(
             intake.write(&incoming.buffer[..position]).await?;
             break;
         }
-        // The delimiter may have begun at the end of the buffer.
+        // The last bytes of the buffer may be the beginning of the delimiter.
         let certain = incoming.buffer.len().saturating_sub(delimiter.len() - 1);
         intake.write(&incoming.buffer[..certain]).await?;
         incoming.buffer.drain(..certain);
@@ -113,7 +113,7 @@ struct Incoming {
 }
 
 impl Incoming {
-    /// Reads on; false at the end of the body.
+    /// Reads the next piece into the buffer; false at the end of the body.
     async fn fill(&mut self) -> Result<bool, ApiError> {
         match self.stream.next().await {
             Some(piece) => {
@@ -138,7 +138,7 @@ impl Incoming {
         }
     }
 
-    /// What stands before a mark; mark and all are gone from the buffer.
+    /// Returns the bytes before a mark, and removes them and the mark from the buffer.
     async fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, ApiError> {
         let position = self.find(mark).await?;
         let taken = self.buffer[..position].to_vec();
@@ -146,7 +146,7 @@ impl Incoming {
         Ok(taken)
     }
 
-    /// What stands before a mark; the buffer stays as it is.
+    /// Returns the bytes before a mark, and leaves the buffer unchanged.
     async fn peek_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, ApiError> {
         let position = self.find(mark).await?;
         Ok(self.buffer[..position].to_vec())
@@ -179,7 +179,7 @@ fn boundary(content_type: &str) -> Option<String> {
     (!boundary.is_empty()).then(|| boundary.to_owned())
 }
 
-/// A header of a part's head.
+/// Returns the value of a header in a part's head.
 fn header(head: &[u8], wanted: &str) -> Option<String> {
     String::from_utf8_lossy(head).lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -201,7 +201,7 @@ mod tests {
     use super::super::content::{Content, Files};
     use super::*;
 
-    /// What a body brings when it comes in pieces of so many bytes.
+    /// Parses a body that arrives in pieces of `pieces` bytes; returns the parts and the file.
     async fn read(body: &[u8], pieces: usize) -> Result<(Related, Vec<u8>), ApiError> {
         let files = Files::scratch();
         let mut intake = Intake::new(files.sink(true), None);

@@ -1,5 +1,5 @@
-//! JSON in and out as the API speaks it: proto3 JSON, which leaves out what is false, empty or zero, accepts `camelCase` and
-//! `snake_case` names, and refuses names that it does not know; and errors as `google.rpc.Status`.
+//! JSON in and out as the API speaks it, and errors as `google.rpc.Status`. In proto3 JSON, values that are false, empty or zero are
+//! left out, names are accepted in `camelCase` and `snake_case`, and unknown names are refused.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::model::{Attachment, Author, Comment, Priority, Record, State, Version};
 use super::{CLASSIFICATIONS, SandboxError};
 
-/// The kinds of failure that the sandbox answers with.
+/// Error codes that the sandbox answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     InvalidArgument,
@@ -21,7 +21,7 @@ pub(super) enum Code {
 }
 
 impl Code {
-    /// The HTTP status of a `google.rpc.Code`, as `google/rpc/code.proto` maps it.
+    /// Returns the HTTP status of a `google.rpc.Code`, as `google/rpc/code.proto` maps it.
     fn status(self) -> StatusCode {
         match self {
             Self::InvalidArgument | Self::FailedPrecondition => StatusCode::BAD_REQUEST,
@@ -44,12 +44,12 @@ impl Code {
     }
 }
 
-/// An answer that is an error.
+/// Error answer.
 #[derive(Debug, Clone)]
 pub(super) struct ApiError {
     code: Code,
     message: String,
-    /// Field and description.
+    /// Fields that are wrong, each with a description.
     violations: Vec<(String, String)>,
 }
 
@@ -70,7 +70,7 @@ impl ApiError {
         Self::new(Code::PermissionDenied, "The caller does not have permission")
     }
 
-    /// One or more fields are wrong.
+    /// Returns the error for one or more wrong fields.
     pub(super) fn fields(violations: Vec<(String, String)>) -> Self {
         let descriptions: Vec<&str> =
             violations.iter().map(|(_, description)| description.as_str()).collect();
@@ -124,10 +124,10 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The content type of every JSON answer.
+/// Content type of every JSON answer.
 pub(super) const JSON: &str = "application/json; charset=UTF-8";
 
-/// An error body in Google's shape for an HTTP status that a fault answers with.
+/// Returns an error body in Google's format, for an HTTP status that a fault answers with.
 pub fn error_body(status: StatusCode, message: &str) -> String {
     let word = match status.as_u16() {
         400 => "INVALID_ARGUMENT",
@@ -147,17 +147,17 @@ pub fn error_body(status: StatusCode, message: &str) -> String {
     json!({"error": {"code": status.as_u16(), "message": message, "status": word}}).to_string()
 }
 
-/// A JSON object that came in, read field by field.
+/// JSON object of a request, read field by field.
 #[derive(Debug)]
 pub(super) struct Input {
-    /// What Google calls the object in its messages, with proto field names: `case`, `case.classification`.
+    /// Path of the object in error messages, with proto field names: `case`, `case.classification`.
     at: String,
-    /// By `camelCase` name, without nulls: proto3 JSON takes null for absent.
+    /// Fields by `camelCase` name, without nulls, since proto3 JSON treats null as absent.
     fields: Map<String, Value>,
 }
 
 impl Input {
-    /// Reads a body; an empty one is an object without fields.
+    /// Parses a body; an empty one is an object without fields.
     pub(super) fn parse(body: &[u8], at: &str, known: &[&str]) -> Result<Self, ApiError> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Self::of(Value::Object(Map::new()), at, known);
@@ -196,7 +196,7 @@ impl Input {
         }
     }
 
-    /// An empty text is the same as none.
+    /// Returns a text field, or an empty text if it is absent.
     pub(super) fn string(&self, name: &str) -> Result<String, ApiError> {
         match self.fields.get(name) {
             None => Ok(String::new()),
@@ -230,7 +230,7 @@ impl Input {
         self.fields.get(name).map(|value| Self::of(value.clone(), &at, known)).transpose()
     }
 
-    /// One of the words of an enum, or its number in the list; the first word means "not set".
+    /// Returns an enum field, which may be sent as a word or as its number in the list; `None` for the first word, which means "not set".
     pub(super) fn word(
         &self,
         name: &str,
@@ -268,7 +268,7 @@ impl Input {
     }
 }
 
-/// `display_name` as `displayName`; what is already so stays.
+/// Converts `display_name` to `displayName`; a name that is in camel case already stays as it is.
 pub(super) fn camel_case(name: &str) -> String {
     let mut camel = String::with_capacity(name.len());
     let mut raise = false;
@@ -294,15 +294,15 @@ fn snake_case(name: &str) -> String {
     snake
 }
 
-/// The priorities as the API counts them.
+/// Priorities in the order in which the API numbers them.
 pub(super) const PRIORITIES: [&str; 6] = ["PRIORITY_UNSPECIFIED", "P0", "P1", "P2", "P3", "P4"];
 
-/// How answers are written.
+/// Format of answers.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Style {
     /// `$alt=json;enum-encoding=int`: enums as numbers.
     pub(super) enums_as_numbers: bool,
-    /// Leave out the title of escalated cases.
+    /// Leaves out the title of escalated cases.
     pub(super) escalated_without_display_name: bool,
 }
 
@@ -322,7 +322,7 @@ impl Style {
     }
 }
 
-/// An object of an answer: what is empty is left out.
+/// JSON object of an answer; empty values are left out.
 #[derive(Debug, Default)]
 pub(super) struct Output(Map<String, Value>);
 
@@ -378,7 +378,7 @@ pub(super) fn comment(comment: &Comment, case_name: &str) -> Value {
 }
 
 pub(super) fn attachment(attachment: &Attachment, case_name: &str) -> Value {
-    // A 64-bit number is a string in proto3 JSON, and zero is left out.
+    // Proto3 JSON writes a 64-bit number as a string and leaves zero out.
     let size = if attachment.size == 0 { String::new() } else { attachment.size.to_string() };
     Output::default()
         .set("name", format!("{case_name}/attachments/{}", attachment.id))
@@ -395,7 +395,7 @@ pub(super) fn classification(id: &str) -> Value {
     Output::default().set("id", id).set("displayName", name).done()
 }
 
-/// The discovery document: the user name of Google's people is not set, name and address are masked.
+/// Returns an author as JSON. For people at Google the user name is not set, and name and address are masked (discovery document).
 fn actor(author: &Author) -> Value {
     let (username, is_google) = match author {
         Author::Customer { email, .. } | Author::ServiceAccount { email } => (email.as_str(), false),
@@ -409,7 +409,7 @@ fn actor(author: &Author) -> Value {
         .done()
 }
 
-/// UTC, with as many digits of a second as it needs: none, 3, 6 or 9.
+/// Formats a time in UTC, with as many digits of a second as needed: none, 3, 6 or 9.
 fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

@@ -1,8 +1,8 @@
-//! Atlassian documents, the bodies of REST version 3, from and to plain text. Marks and macros are not kept.
+//! Conversion between plain text and Atlassian documents, the bodies of REST version 3. Marks and macros are dropped.
 
 use serde_json::{Value, json};
 
-/// A document with a paragraph for each line.
+/// Converts text to a document with a paragraph for each line.
 pub(super) fn document(text: &str) -> Value {
     let paragraphs: Vec<_> = text
         .split('\n')
@@ -14,7 +14,7 @@ pub(super) fn document(text: &str) -> Value {
     json!({"type": "doc", "version": 1, "content": paragraphs})
 }
 
-/// The text of a document; `None` if it is none.
+/// Converts a document to text; `None` if it is not a document.
 pub(super) fn text(document: &Value) -> Option<String> {
     if document.get("type")? != "doc" || document.get("version")? != 1 {
         return None;

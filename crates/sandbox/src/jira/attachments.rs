@@ -1,4 +1,4 @@
-//! Attachments over REST, and the other host that Cloud keeps their bytes on.
+//! Attachments over REST, and the separate media host that serves their content on Cloud.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -23,13 +23,13 @@ use super::state::Attachment;
 use super::wire::Version;
 use crate::page::content_disposition;
 
-/// For how long a link to the media host is good.
+/// Lifetime of a link to the media host.
 const LINK_MINUTES: i64 = 10;
 
-/// The longest page where one signs in, in bytes.
+/// Maximum size of the sign-in page, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
-/// The longest file name, in UTF-16 code units: what the database column holds.
+/// Maximum length of a file name in UTF-16 code units: the size of the database column.
 const FILE_NAME_LIMIT: usize = 255;
 
 pub(super) fn routes() -> Router<Api> {
@@ -40,7 +40,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/attachment/content/{id}", get(content))
 }
 
-/// Data Center's downloads, which lie outside the REST API.
+/// Routes of Data Center's downloads, which are outside the REST API.
 pub(super) fn secure_router(jira: &SandboxJira) -> Router {
     let api = Api { jira: jira.clone(), version: Version::Two };
     Router::new()
@@ -50,7 +50,7 @@ pub(super) fn secure_router(jira: &SandboxJira) -> Router {
         .merge(login_router())
 }
 
-/// Page for callers that have to sign in.
+/// Route of the sign-in page.
 pub(super) fn login_router() -> Router {
     Router::new().route("/login.jsp", get(login_page))
 }
@@ -85,7 +85,7 @@ async fn attachment(
     let attachment = find(&api, &id)?;
     let mut json = api.wire(&base, &api.jira.state()).attachment(&attachment);
     if api.settings().deployment == Deployment::Cloud {
-        // Here, and only here, Cloud's IDs are numbers.
+        // Cloud sends the ID as a number here, and nowhere else.
         json["id"] = json!(attachment.id);
     }
     ok(json)
@@ -130,7 +130,7 @@ async fn upload(
             continue;
         }
         if has_starred_name_only(&part) {
-            // Jira's multipart parser does not know RFC 5987: it fails without a word (reports against the PyPI client
+            // Jira's multipart parser does not support RFC 5987: it fails without a message (reports against the PyPI client
             // `jira`, numbers 223 and 742).
             drain(part).await?;
             return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
@@ -142,7 +142,7 @@ async fn upload(
         match take_in(&api.jira, &api.settings().account, part).await? {
             Ok(attachment) => attached.push(attachment),
             Err(too_large) => {
-                // The rest is read all the same, so that the caller gets to read the answer.
+                // Read the rest of the body first, so that the caller gets to read the answer.
                 while let Some(rest) = parts.next_field().await.map_err(|error| broken(&error))? {
                     drain(rest).await?;
                 }
@@ -156,7 +156,7 @@ async fn upload(
     let now = api.jira.now();
     let ids: Vec<_> = attached.iter().map(|attachment| attachment.id).collect();
     let json = api.change(|state| {
-        // It may have been deleted while the file came in.
+        // The issue may have been deleted during the upload.
         api.issue(state, &issue.to_string())?;
         for attachment in attached.clone() {
             state.attach(issue, attachment, now);
@@ -176,7 +176,7 @@ fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
     ApiError::bad_request(format!("The multipart body is broken: {}", error.body_text()))
 }
 
-/// Whether the file's name is sent as `filename*=utf-8''…` alone.
+/// Reports if the file's name is sent as `filename*=utf-8''…` only.
 fn has_starred_name_only(part: &Field<'_>) -> bool {
     part.headers().get(header::CONTENT_DISPOSITION).is_some_and(|value| {
         let value = String::from_utf8_lossy(value.as_bytes());
@@ -189,7 +189,7 @@ async fn drain(mut part: Field<'_>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Reads one file to its end; the inner error says that it is one that Jira does not take.
+/// Reads one file to its end and stores it. The inner error means that Jira refuses the file.
 pub(super) async fn take_in(
     jira: &SandboxJira,
     author: &str,
@@ -234,7 +234,7 @@ pub(super) async fn take_in(
     }))
 }
 
-/// The name without the folders that a browser may send along.
+/// Returns the file name without the folders that a browser may send.
 fn last_segment(file_name: &str) -> &str {
     file_name.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()).unwrap_or("file")
 }
@@ -277,7 +277,7 @@ async fn secure_content(
     }
 }
 
-/// Answer in place of an attachment's content, if the manners have one.
+/// Returns the answer that replaces an attachment's content, if the switches in [`Manners`](super::Manners) have one.
 fn in_place(api: &Api, attachment: &Attachment) -> Option<Result<Response, ApiError>> {
     let id = attachment.id.to_string();
     let what = api.jira.state().manners.content.get(&id).copied()?;
@@ -303,7 +303,7 @@ fn in_place(api: &Api, attachment: &Attachment) -> Option<Result<Response, ApiEr
     })
 }
 
-/// The page where one signs in; as long as it is told to be, so that nobody knows it by its length.
+/// Returns the sign-in page, padded to the requested length, so that it cannot be told from the file by its length.
 async fn login_page(params: Params) -> Response {
     let mut page = "<!DOCTYPE html><html><head><title>Log in - Jira</title></head><body><form>".to_owned();
     if let Some(length) = params.get("length").and_then(|length| length.parse::<usize>().ok()) {
@@ -334,7 +334,7 @@ pub(super) async fn deliver(jira: &SandboxJira, attachment: &Attachment) -> Resu
     Ok(response)
 }
 
-/// What proves that a link to the media host was made here.
+/// Returns the signature of a link to the media host.
 fn link_token(jira: &SandboxJira, id: u64, expires: i64) -> String {
     let mut hash = Sha256::new();
     hash.update(jira.0.media_secret);

@@ -1,4 +1,4 @@
-//! The bytes of attachments: in files, in memory, computed, or not kept at all. Big ones pass through in pieces.
+//! Bytes of attachments: in files, in memory, computed, or not kept at all. Large ones are handled piece by piece.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,14 +19,14 @@ const BLOCK: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Blobs {
-    /// The folder with a file for each attachment, named after its ID; without one, memory.
+    /// Folder with a file for each attachment, named after its ID; `None`: the content is in `memory`.
     dir: Option<PathBuf>,
     memory: Mutex<HashMap<u64, Bytes>>,
     keep: KeepUploads,
     uploads: AtomicU64,
 }
 
-/// An upload under way; dropped before its end, it leaves nothing behind.
+/// Upload in progress. Dropped before its end, it leaves no file behind.
 #[derive(Debug)]
 pub(super) struct Upload {
     hash: Sha256,
@@ -41,18 +41,18 @@ enum Sink {
     Nothing,
 }
 
-/// Removes an unfinished file.
+/// Path of an unfinished file, which is removed on drop.
 #[derive(Debug)]
 struct Leftover(PathBuf);
 
 impl Drop for Leftover {
     fn drop(&mut self) {
-        // It is gone already when the upload was finished.
+        // The file does not exist any more if the upload was finished.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// What is known of an upload at its end.
+/// Size, hash and place of a finished upload.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
     pub(super) size: u64,
@@ -65,7 +65,7 @@ impl Blobs {
         Self { dir: None, memory: Mutex::default(), keep, uploads: AtomicU64::new(0) }
     }
 
-    /// Makes the folder if need be, and clears what a killed process left unfinished.
+    /// Makes the folder if it does not exist, and removes uploads that a killed process left unfinished.
     pub(super) fn in_files(dir: PathBuf, keep: KeepUploads) -> io::Result<Self> {
         std::fs::create_dir_all(&dir)?;
         for entry in std::fs::read_dir(&dir)? {
@@ -90,7 +90,7 @@ impl Blobs {
         Ok(Upload { hash: Sha256::new(), size: 0, sink })
     }
 
-    /// Puts an upload in its place.
+    /// Completes an upload and stores it under the attachment's ID.
     pub(super) async fn finish(&self, upload: Upload, id: u64) -> io::Result<Stored> {
         let content = match upload.sink {
             Sink::Nothing => Content::HashOnly,
@@ -109,7 +109,7 @@ impl Blobs {
         Ok(Stored { size: upload.size, sha256: hex::encode(upload.hash.finalize()), content })
     }
 
-    /// Keeps bytes that are at hand.
+    /// Stores bytes that are in memory already.
     pub(super) fn put(&self, id: u64, bytes: Bytes) -> io::Result<Stored> {
         let (size, sha256) = (bytes.len() as u64, hex::encode(Sha256::digest(&bytes)));
         match self.path(id) {
@@ -131,7 +131,7 @@ impl Blobs {
         }
     }
 
-    /// The content as the body of an answer; `NotFound` if it was not kept.
+    /// Returns the content as the body of an answer; `NotFound` if it was not kept.
     pub(super) async fn body(&self, attachment: &Attachment) -> io::Result<Body> {
         match attachment.content {
             Content::HashOnly => Err(io::ErrorKind::NotFound.into()),
@@ -149,7 +149,7 @@ impl Blobs {
         }
     }
 
-    /// The whole content.
+    /// Returns the whole content; `NotFound` if it was not kept.
     pub(super) fn read(&self, attachment: &Attachment) -> io::Result<Vec<u8>> {
         match attachment.content {
             Content::HashOnly => Err(io::ErrorKind::NotFound.into()),
@@ -192,7 +192,7 @@ impl Upload {
     }
 }
 
-/// The SHA-256 of synthetic content, lower-case hex.
+/// Returns the SHA-256 of synthetic content, in lower-case hex.
 pub(super) fn synthetic_sha256(seed: u64, size: u64) -> String {
     let mut hash = Sha256::new();
     for block in Synthetic::new(seed, size) {
@@ -201,7 +201,7 @@ pub(super) fn synthetic_sha256(seed: u64, size: u64) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Content computed from a seed, block by block; each block holds its number, so that none can stand for another.
+/// Computes content from a seed, block by block. Each block holds its number, so that a swapped or repeated block changes the hash.
 #[derive(Debug)]
 struct Synthetic {
     pattern: Vec<u8>,
@@ -211,7 +211,7 @@ struct Synthetic {
 
 impl Synthetic {
     fn new(seed: u64, size: u64) -> Self {
-        // SplitMix64: cheap, and no two seeds look alike.
+        // SplitMix64: cheap, and different seeds give different content.
         let mut state = seed;
         let mut pattern = Vec::with_capacity(BLOCK);
         while pattern.len() < BLOCK {

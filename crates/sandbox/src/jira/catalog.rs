@@ -1,10 +1,10 @@
-//! What is the same in every sandbox Jira: statuses, transitions, priorities, resolutions, issue types, field IDs.
+//! Tables that are the same in every sandbox Jira: statuses, transitions, priorities, resolutions, issue types, field IDs.
 
 use super::settings::{ResolutionOnClosing, SandboxJiraSettings};
 
-/// The custom field `synchronizeWithGoogleCloudSupport`.
+/// ID of the custom field `synchronizeWithGoogleCloudSupport`.
 pub const FLAG_FIELD: &str = "customfield_10050";
-/// The custom field `custom_field_google_name`.
+/// ID of the custom field `custom_field_google_name`.
 pub const GOOGLE_NAME_FIELD: &str = "customfield_10051";
 pub(super) const FLAG_NAME: &str = "synchronizeWithGoogleCloudSupport";
 pub(super) const GOOGLE_NAME_NAME: &str = "custom_field_google_name";
@@ -21,7 +21,7 @@ pub(super) const ISSUE_TYPES: [(&str, &str); 3] = [("10002", "Task"), ("10004", 
 pub(super) const COMPONENTS: [(&str, &str); 3] =
     [("10100", "Google Cloud"), ("10101", "Network"), ("10102", "Billing")];
 
-/// Options of the flag field, where it has options.
+/// Options of the flag field, if the field has options: IDs and values.
 pub(super) const FLAG_OPTIONS: [(&str, &str); 2] = [("10200", "true"), ("10201", "false")];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub(super) const STATUSES: [Status; 7] = [
 
 pub(super) const FIRST_STATUS: &str = "To Do";
 
-/// The status of that name; the first one if there is none, which cannot be: issues only ever get names from the table.
+/// Returns the status with that name. An unknown name cannot occur, since issues get names from the table only, and gives the first one.
 pub(super) fn status(name: &str) -> Status {
     STATUSES.into_iter().find(|status| status.name == name).unwrap_or(STATUSES[0])
 }
@@ -96,11 +96,11 @@ pub(super) struct Transition {
     pub(super) id: &'static str,
     pub(super) name: &'static str,
     pub(super) to: Status,
-    /// Present when the transition closes the issue.
+    /// Setting for the resolution, if the transition closes the issue.
     pub(super) resolution: Option<ResolutionOnClosing>,
 }
 
-/// Transitions of an issue in that status; with three ways to close it, *Done* is the last of them.
+/// Returns the transitions of an issue in that status. With `three_ways_to_close`, *Done* is the last of the closing ones.
 pub(super) fn transitions(
     from: &str,
     settings: &SandboxJiraSettings,
@@ -139,7 +139,7 @@ pub(super) fn name_of(table: &[(&'static str, &'static str)], id: &str) -> Optio
     table.iter().find(|(known, _)| *known == id).map(|(_, name)| *name)
 }
 
-/// The priority's ID, 1 to 5.
+/// Returns the priority's ID, 1 to 5; 0 for an unknown name.
 pub(super) fn priority_id(name: &str) -> usize {
     PRIORITIES.iter().position(|known| *known == name).map_or(0, |index| index + 1)
 }

@@ -1,4 +1,4 @@
-//! What a refused REST request is answered with: `{"errorMessages": [...], "errors": {field: message}}`.
+//! Error answers of the REST API: `{"errorMessages": [...], "errors": {field: message}}`.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ impl ApiError {
         })
     }
 
-    /// The sandbox itself failed: its disk is full, say.
+    /// Returns the error for a failure of the sandbox itself, for example a full disk.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = %error, "the sandbox Jira cannot keep its state");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
@@ -62,7 +62,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// An error body for a status that a fault makes.
+/// Returns an error body for a status that a fault answers with.
 pub(super) fn error_body(_status: StatusCode, message: &str) -> String {
     json!({"errorMessages": [message], "errors": {}}).to_string()
 }

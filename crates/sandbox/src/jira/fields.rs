@@ -1,4 +1,4 @@
-//! The `fields` and `update` of requests that create, edit or move on an issue: read and checked.
+//! Parsing and validation of `fields` and `update` in requests that create, edit or transition an issue.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,25 +11,25 @@ use super::settings::{FlagField, SandboxJiraSettings};
 use super::state::{Document, Draft, State};
 use super::wire::Version;
 
-/// The longest summary and single line of text.
+/// Maximum length of a summary or of a single-line text.
 const LINE_LIMIT: usize = 255;
 
-/// Where fields are sent to: what is not on that screen is refused.
+/// Screen that fields are sent to; a field that is not on the screen is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Screen {
     Create,
     Edit,
-    /// A transition's; whether the resolution is on it.
+    /// Screen of a transition; `resolution` is true if the resolution is on it.
     Transition {
         resolution: bool,
     },
 }
 
-/// What a request changes; what is `None` stays, what is `Some(None)` is emptied.
+/// Changes of a request: `None` leaves a field unchanged, `Some(None)` clears it.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::option_option, reason = "three cases: stays, is emptied, is set")]
 pub(super) struct Changes {
-    /// The key of a project that exists.
+    /// Key of an existing project.
     pub(super) project: Option<String>,
     pub(super) issue_type: Option<String>,
     summary: Option<String>,
@@ -42,7 +42,7 @@ pub(super) struct Changes {
     assignee: Option<Option<String>>,
     reporter: Option<String>,
     pub(super) resolution: Option<String>,
-    /// Comments to be added: body and properties.
+    /// Comments to add: body and properties.
     pub(super) comments: Vec<(String, BTreeMap<String, Value>)>,
 }
 
@@ -51,12 +51,12 @@ pub(super) struct Reader<'a> {
     pub(super) settings: &'a SandboxJiraSettings,
     pub(super) version: Version,
     pub(super) screen: Screen,
-    /// The issue as it is, for `add` and `remove`.
+    /// Current state of the issue, for the operations `add` and `remove`.
     pub(super) current: Option<&'a Document>,
 }
 
 impl Reader<'_> {
-    /// Reads a request's body; every bad field is named in the error.
+    /// Parses a request's body; the error names every bad field.
     pub(super) fn read(&self, body: &Map<String, Value>) -> Result<Changes, ApiError> {
         let mut changes = Changes::default();
         let mut errors = BTreeMap::new();
@@ -91,7 +91,7 @@ impl Reader<'_> {
             Screen::Create => {
                 common || name == "project" || (name == "priority" && self.settings.priority_on_create_screen)
             }
-            // Without the right to edit there is no edit screen at all.
+            // Without the permission to edit, the issue has no edit screen.
             Screen::Edit => (common || name == "priority") && self.settings.may("EDIT_ISSUES"),
             Screen::Transition { resolution } => name == "resolution" && resolution,
         }
@@ -128,7 +128,7 @@ impl Reader<'_> {
             }
             catalog::GOOGLE_NAME_FIELD => changes.google_name = Some(line(value)?),
             catalog::FLAG_FIELD => changes.flag = Some(self.flag(value)?),
-            // Everything that is on a screen is above.
+            // All fields that can be on a screen are handled above.
             other => return Err(format!("Field '{other}' cannot be set.")),
         }
         Ok(())
@@ -178,7 +178,7 @@ impl Reader<'_> {
             .ok_or_else(|| "valid project is required".to_owned())
     }
 
-    /// A long text: wiki markup, or a document in version 3. Null and nothing are the same.
+    /// Parses a long text: wiki markup, or a document in version 3. Null and an empty text are both `None`.
     pub(super) fn text(&self, value: &Value) -> Result<Option<String>, String> {
         let text = match (self.version, value) {
             (_, Value::Null) => return Ok(None),
@@ -211,7 +211,7 @@ impl Reader<'_> {
             (FlagField::Checkbox | FlagField::Select, Value::Null) => Ok(None),
             (FlagField::Checkbox, value) => match list(value)? {
                 [] => Ok(None),
-                // There is one option, so more than one entry names it twice.
+                // There is only one option, so a second entry can only repeat it.
                 options => options.iter().map(|option| self.option(option)).next_back().transpose(),
             },
             (FlagField::Select, value) => self.option(value).map(Some),
@@ -238,7 +238,7 @@ impl Reader<'_> {
 }
 
 impl Changes {
-    /// What a new issue starts with; names what is missing.
+    /// Converts the changes to the content of a new issue; the error names required fields that are missing.
     pub(super) fn into_draft(self) -> Result<(String, Draft), ApiError> {
         let mut errors = BTreeMap::new();
         if self.project.is_none() {
@@ -269,7 +269,7 @@ impl Changes {
         Ok((project, draft))
     }
 
-    /// Carries the changes out; comments, project and resolution are the caller's.
+    /// Applies the changes to a document. The caller handles comments, project and resolution.
     pub(super) fn apply(&self, doc: &mut Document) {
         fn put<T: Clone>(place: &mut T, value: Option<&T>) {
             if let Some(value) = value {
@@ -288,7 +288,7 @@ impl Changes {
         put(&mut doc.reporter, self.reporter.as_ref());
     }
 
-    /// Whether any field changes.
+    /// Reports if any field changes.
     pub(super) fn has_fields(&self) -> bool {
         self.issue_type.is_some()
             || self.summary.is_some()
@@ -303,7 +303,7 @@ impl Changes {
     }
 }
 
-/// The properties in a comment's body: `[{"key": …, "value": …}]`.
+/// Returns the properties in a comment's body: `[{"key": …, "value": …}]`.
 pub(super) fn properties(comment: &Value) -> BTreeMap<String, Value> {
     comment
         .get("properties")
@@ -317,7 +317,7 @@ pub(super) fn properties(comment: &Value) -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// A comment must hold something, and no more than the limit.
+/// Checks that a comment is not empty and not longer than the limit.
 pub(super) fn check_comment(body: &str, settings: &SandboxJiraSettings) -> Result<(), String> {
     if body.trim().is_empty() {
         return Err("Comment body can not be empty!".to_owned());
@@ -329,7 +329,7 @@ fn check_length(text: &str, limit: usize) -> Result<(), String> {
     if text.encode_utf16().count() <= limit {
         return Ok(());
     }
-    // Java writes the number with its thousands separated.
+    // Java prints the number with thousands separators.
     let limit = limit.to_string();
     let (thousands, rest) = limit.split_at(limit.len().saturating_sub(3));
     let shown = if thousands.is_empty() { rest.to_owned() } else { format!("{thousands},{rest}") };
@@ -358,7 +358,7 @@ fn summary(value: &Value) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A single line of text. Nothing and null are the same.
+/// Parses a single-line text. Null and an empty text are both `None`.
 fn line(value: &Value) -> Result<Option<String>, String> {
     match value {
         Value::Null => Ok(None),
@@ -405,7 +405,7 @@ fn chosen(value: &Value, table: &[(&'static str, &'static str)]) -> Option<Strin
     table.iter().find(|(id, name)| *id == named || *name == named).map(|(_, name)| (*name).to_owned())
 }
 
-/// The `id`, a string or a number, or else another key of an object.
+/// Returns the `id` of an object, a string or a number, or else the value of another key.
 pub(super) fn id_or(value: &Value, key: &str) -> Option<String> {
     match value.get("id") {
         Some(Value::String(id)) => Some(id.clone()),

@@ -1,7 +1,7 @@
-//! JQL, as far as connectors and people use it: read, checked against what exists, and applied.
+//! JQL, as far as connectors and people use it: parsing, checking against the existing data, and matching.
 //!
-//! What a word means follows Atlassian's documentation of JQL fields and operators: text fields know only `~`, times have
-//! minutes as their smallest unit and are read in the asking user's zone, a name that does not exist is an error.
+//! The semantics follow Atlassian's documentation of JQL fields and operators: text fields support only `~`, times have minutes as
+//! their smallest unit and are read in the time zone of the asking user, and an unknown name is an error.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -14,14 +14,14 @@ use super::catalog::{self, Category};
 use super::settings::{FlagField, SandboxJiraSettings};
 use super::state::{Document, Issue, State};
 
-/// What a query is read against.
+/// Data that a query is parsed and checked against.
 pub(super) struct Context<'a> {
     pub(super) state: &'a State,
     pub(super) settings: &'a SandboxJiraSettings,
     pub(super) now: DateTime<Utc>,
 }
 
-/// A query that makes sense.
+/// Parsed and valid query.
 #[derive(Debug)]
 pub(super) struct Query {
     test: Option<Test>,
@@ -33,7 +33,7 @@ enum Test {
     All(Vec<Test>),
     Any(Vec<Test>),
     Not(Box<Test>),
-    /// By ID; keys are resolved already.
+    /// The issue has one of these IDs; keys are resolved already.
     Issue(BTreeSet<u64>),
     /// The field has one of these values, compared without case.
     OneOf(Field, BTreeSet<String>),
@@ -107,7 +107,7 @@ enum Direction {
     Descending,
 }
 
-/// Where an issue stands in the order of a query; kept in page tokens.
+/// Sort key of an issue in the order of a query; stored in page tokens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum SortKey {
@@ -116,30 +116,30 @@ pub(super) enum SortKey {
 }
 
 impl Query {
-    /// Reads and checks a query. An empty one is good here.
+    /// Parses and checks a query. An empty query is valid here.
     pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Self, String> {
         let tokens = tokens(text)?;
         Parser { tokens, position: 0, depth: 0, context }.query()
     }
 
-    /// Whether it restricts the search at all.
+    /// Reports if the query has a search restriction.
     pub(super) fn is_bounded(&self) -> bool {
         self.test.is_some()
     }
 
-    /// Whether an issue, as the index knows it, is found.
+    /// Reports if the query finds an issue; `doc` is the issue as the index knows it.
     pub(super) fn matches(&self, issue: &Issue, doc: &Document) -> bool {
         self.test.as_ref().is_none_or(|test| test.holds(issue, doc))
     }
 
-    /// Where an issue stands; the last part is its ID, so no two are equal.
+    /// Returns the sort keys of an issue. The last one is its ID, so no two issues are equal.
     pub(super) fn sort_keys(&self, issue: &Issue, doc: &Document) -> Vec<SortKey> {
         let mut keys: Vec<_> = self.order.iter().map(|(field, _)| field.key(issue, doc)).collect();
         keys.push(SortKey::Number(id_key(issue.id)));
         keys
     }
 
-    /// The order of two issues. Without `ORDER BY`, and among equals, the newest comes first.
+    /// Compares two issues by their sort keys. Without `ORDER BY`, and among equals, the newest comes first.
     pub(super) fn compare(&self, left: &[SortKey], right: &[SortKey]) -> Ordering {
         let directions =
             self.order.iter().map(|(_, direction)| *direction).chain(std::iter::once(Direction::Descending));
@@ -169,7 +169,7 @@ impl Test {
             Self::Time(field, comparison, limit) => {
                 field.time(issue, doc).is_some_and(|time| comparison.holds(time.cmp(limit)))
             }
-            // A more urgent priority is the greater one, and has the smaller ID.
+            // A more urgent priority counts as greater but has the smaller ID.
             Self::Priority(comparison, id) => comparison.holds(id.cmp(&catalog::priority_id(&doc.priority))),
             Self::Text(fields, query) => {
                 fields.iter().any(|field| field.values(issue, doc).iter().any(|text| query.matches(text)))
@@ -309,7 +309,7 @@ impl Field {
     }
 }
 
-/// Which operators and values a field takes.
+/// Kind of a field, which decides the operators and values that it accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Issue,
@@ -334,7 +334,7 @@ impl SortField {
         }
     }
 
-    /// The direction when the query does not say: times and priorities downwards, the rest upwards.
+    /// Returns the direction if the query names none: descending for times and priorities, else ascending.
     fn default_direction(self) -> Direction {
         match self {
             Self::Priority | Self::Created | Self::Updated | Self::Resolved => Direction::Descending,
@@ -349,8 +349,8 @@ fn id_key(id: u64) -> i64 {
 
 // ---------------------------------------------------------------- text
 
-/// A text search: every part must be found, phrases as consecutive words. Words are compared without case and without the
-/// English plural's `s`: near matches are found too, as the real index finds them.
+/// Text search: every part must be found, a phrase as consecutive words. Words are compared without case and without the English
+/// plural `s`, so near matches are found too, as in the real index.
 #[derive(Debug, PartialEq, Eq)]
 struct TextQuery {
     parts: Vec<Vec<Word>>,
@@ -417,7 +417,7 @@ fn words(text: &str) -> impl Iterator<Item = String> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
-    /// A word or a quoted string; the flag says which.
+    /// A word or a quoted string; the flag is true if it is quoted.
     Word(String, bool),
     /// An operator or a bracket.
     Sign(&'static str),
@@ -427,10 +427,10 @@ type Placed = (Token, usize);
 
 const SIGNS: [&str; 13] = ["!=", "!~", "<=", ">=", "&&", "||", "=", "<", ">", "~", "(", ")", ","];
 
-/// How deeply a query may be nested: enough for every sensible one, and far from the end of the stack.
+/// Maximum nesting of a query: more than any sensible query needs, and too little to overflow the stack.
 const DEPTH_LIMIT: usize = 100;
 
-/// Words that must be quoted to be names or values.
+/// Words that must be quoted to be used as names or values.
 const RESERVED: [&str; 11] =
     ["and", "or", "not", "in", "is", "was", "changed", "empty", "null", "order", "by"];
 
@@ -482,7 +482,7 @@ fn tokens(text: &str) -> Result<Vec<Placed>, String> {
     Ok(tokens)
 }
 
-/// The string that begins at `start`, and where it ends.
+/// Reads the quoted string that begins at `start`; returns it and the position after it.
 fn quoted(chars: &[char], start: usize) -> Result<(String, usize), String> {
     let quote = chars[start];
     let mut text = String::new();
@@ -530,7 +530,7 @@ fn illegal_escape(escape: &str, at: usize) -> String {
 struct Parser<'a> {
     tokens: Vec<Placed>,
     position: usize,
-    /// How many brackets and `NOT`s are open.
+    /// Number of open brackets and `NOT`s.
     depth: usize,
     context: &'a Context<'a>,
 }
@@ -702,7 +702,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A test for values that must exist: an unknown name is an error, as in the real one.
+    /// Builds the test for a list of values, which must exist: an unknown name is an error, as in the real Jira.
     fn known(&self, field: Field, name: &str, values: &[String]) -> Result<Test, String> {
         let state = self.context.state;
         if field == Field::Key {
@@ -760,7 +760,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The value by which a field's content goes, for a name or an ID.
+    /// Returns the stored value of a field for a name or an ID; `None` if there is none.
     fn canonical(&self, field: Field, value: &str) -> Option<String> {
         let in_table = |table: &[(&'static str, &'static str)]| {
             table
@@ -871,7 +871,7 @@ impl Parser<'_> {
         Ok(Operand::Values(vec![self.value()?], false))
     }
 
-    /// A value; a function keeps its brackets (`now()`).
+    /// Parses a value; a function keeps its brackets (`now()`).
     fn value(&mut self) -> Result<String, String> {
         let Some(word) = self.peek_name().map(str::to_owned) else {
             return Err(self.unexpected("Expecting either a value, list or function"));
@@ -947,7 +947,7 @@ impl Parser<'_> {
         self.tokens.get(self.position)
     }
 
-    /// The word that comes next, unless it means something of its own.
+    /// Returns the next word, unless it is a reserved word without quotes.
     fn peek_name(&self) -> Option<&str> {
         match self.peek() {
             Some((Token::Word(word, quoted), _)) => {
@@ -998,7 +998,7 @@ fn negate(test: Test, not: bool) -> Test {
     if not { Test::Not(Box::new(test)) } else { test }
 }
 
-/// "Is not that": issues in which the field is empty are not found either.
+/// Builds the test for `!=`, `!~` and `NOT IN`, which do not find issues with an empty field either.
 fn absent_or(field: Field, test: Test) -> Test {
     Test::All(vec![Test::Not(Box::new(Test::Empty(field))), Test::Not(Box::new(test))])
 }
@@ -1019,7 +1019,7 @@ fn canonical_priority(value: &str) -> Option<&'static str> {
         .find(|name| name.eq_ignore_ascii_case(value) || catalog::priority_id(name).to_string() == value)
 }
 
-/// `-5d`, `4w 2d`: units are weeks, days, hours and minutes (`m`).
+/// Parses a period such as `-5d` or `4w 2d`; units are weeks, days, hours and minutes (`m`).
 fn period(value: &str) -> Option<Duration> {
     let (sign, digits) = match value.strip_prefix('-') {
         Some(rest) => (-1_i64, rest),

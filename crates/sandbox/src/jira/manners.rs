@@ -1,10 +1,10 @@
-//! Bad manners that are Jira's own: what it is polite and wrong about, switched while it runs.
+//! Wrong behaviour that is specific to Jira: answers that look good and are wrong. It can be switched at run time.
 //!
 //! | request | what it does |
 //! | --- | --- |
-//! | `GET /sandbox/manners` | the [`Manners`] as they are |
-//! | `PUT /sandbox/manners` with [`Manners`] | these from now on; what is left out is as it should be |
-//! | `DELETE /sandbox/manners` | good ones |
+//! | `GET /sandbox/manners` | returns the current [`Manners`] |
+//! | `PUT /sandbox/manners` with [`Manners`] | replaces them; a field that is left out is reset to correct behaviour |
+//! | `DELETE /sandbox/manners` | resets all to correct behaviour |
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,26 +18,26 @@ use serde::{Deserialize, Serialize};
 
 use super::SandboxJira;
 
-/// Wrong answers of a sandbox Jira that look like good ones. The default is none.
+/// Wrong answers of a sandbox Jira that look like good ones. By default, all are off.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Manners {
-    /// Every caller's credentials have expired: it is answered like a visitor whom nobody knows. A search finds nothing and
-    /// succeeds, issues do not exist, `/myself` is 401; `X-Seraph-LoginReason` or `X-AUSERNAME` tell.
+    /// True if all callers' credentials have expired, so that callers are answered as anonymous visitors: a search succeeds and finds
+    /// nothing, issues do not exist, `/myself` is 401. The headers `X-Seraph-LoginReason` or `X-AUSERNAME` show it.
     pub expired_credentials: bool,
-    /// Callers with wrong credentials are answered like that as well, and not with 401 throughout.
+    /// True if callers with wrong credentials are answered as visitors too, instead of with 401 everywhere.
     pub visitors: bool,
     /// Keys of projects that the asking user may no longer browse: their issues are not found and do not exist.
     pub hidden_projects: BTreeSet<String>,
-    /// IDs of issues that do not exist for the asking user, for now.
+    /// IDs of issues that temporarily do not exist for the asking user.
     pub hidden_issues: BTreeSet<String>,
     /// IDs of issues that are archived: read-only, and found by no search.
     pub archived_issues: BTreeSet<String>,
-    /// So many seconds is the search index behind with single issues, by ID.
+    /// Index lag in seconds of single issues, by ID.
     pub index_lag_seconds: BTreeMap<String, u32>,
     /// Answers in place of the content of attachments, by ID.
     pub content: BTreeMap<String, InPlaceOfContent>,
-    /// The workflow leads to *Cancelled*, *Duplicate* and *Done*, in this order, each of the category "done".
+    /// True if the workflow leads to *Cancelled*, *Duplicate* and *Done*, in this order, each in the category "done".
     pub three_ways_to_close: bool,
 }
 
@@ -45,13 +45,13 @@ pub struct Manners {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InPlaceOfContent {
-    /// A redirect to the page where one signs in, which is as long as the file.
+    /// A redirect to the sign-in page, which is as long as the file.
     LoginPage,
     /// 403.
     Forbidden,
     /// 404.
     Missing,
-    /// Content of another size, at every try a different one.
+    /// Content of another size, different on each try.
     OtherSize,
 }
 

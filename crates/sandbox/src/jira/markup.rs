@@ -1,29 +1,29 @@
-//! What Jira would make of a text in its wiki notation: for tests that hold that strangers' text stays text (`R25`).
+//! Detection of wiki markup that Jira would render, for tests that check that copied text is shown as plain text (`R25`).
 //!
-//! [`would_render`] names everything in a text that is not shown as it was typed. It follows Atlassian's "Text Formatting
+//! [`would_render`] returns every piece of a text that is not shown as it was typed. It follows Atlassian's "Text Formatting
 //! Notation" page, and for escapes the public source of the renderer (`BackslashEscapeRendererComponent`): a backslash
-//! escapes one of `- # * _ + ? ^ ~ | % { } [ ] ( ) ! @`, unless another backslash stands before it; before anything else
-//! it is a plain backslash. In doubt it reports rather than keeps silent.
+//! escapes one of `- # * _ + ? ^ ~ | % { } [ ] ( ) ! @`, unless it follows another backslash; before anything else
+//! it is a plain backslash. In doubt, the piece is reported.
 
-/// A piece of markup that would be interpreted.
+/// Piece of markup that Jira would interpret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Markup {
-    /// What it is.
+    /// Kind of the markup.
     pub kind: MarkupKind,
-    /// The piece of the text, or its beginning.
+    /// The piece of text, or its beginning.
     pub text: String,
 }
 
-/// What a piece of markup turns into.
+/// Kind of markup, by its rendered form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MarkupKind {
     /// `{code}`, `{color:red}`, `{anything}`.
     Macro,
     /// `[text|address]`, `[https://…]`, `[#anchor]`, `[^attachment]`, `[KEY-1]`.
     Link,
-    /// `[~somebody]`: somebody gets a mail.
+    /// `[~user]`: the user gets a mail.
     Mention,
-    /// An address that becomes a link as it stands. Nothing escapes it.
+    /// A bare address that becomes a link. No escape prevents it.
     BareAddress,
     /// `!picture.png!`.
     Image,
@@ -61,7 +61,7 @@ pub enum MarkupKind {
     Emoticon,
 }
 
-/// What stands for an escaped character; a noncharacter of Unicode, so no text holds it by right.
+/// Placeholder for an escaped character: a Unicode noncharacter, which no text may contain.
 const ESCAPED: char = '\u{FDD0}';
 
 const ESCAPABLE: &str = "-#*_+?^~|%{}[]()!@";
@@ -74,8 +74,8 @@ const EMOTICONS: [&str; 24] = [
 const ADDRESSES: [&str; 8] =
     ["http://", "https://", "ftp://", "ftps://", "mailto:", "file:", "nntp://", "irc://"];
 
-/// Everything in a text that Jira would interpret, in no particular order. Inside `{noformat}` and `{code}` nothing is:
-/// they are reported themselves, once.
+/// Returns everything in a text that Jira would interpret, in no particular order. Content of `{noformat}` and `{code}` blocks is not
+/// interpreted; each of these blocks is reported once.
 #[must_use]
 pub fn would_render(text: &str) -> Vec<Markup> {
     let mut found = Vec::new();
@@ -120,7 +120,7 @@ fn without_escapes(text: &str, found: &mut Vec<Markup>) -> String {
     shown
 }
 
-/// The text without what stands between `{noformat}`s or `{code}`s.
+/// Removes `{noformat}` and `{code}` blocks from a text, and reports them.
 fn without_verbatim_blocks(text: &str, found: &mut Vec<Markup>) -> String {
     let mut open = String::with_capacity(text.len());
     let mut rest = text;
@@ -249,8 +249,8 @@ fn phrases(line: &str, found: &mut Vec<Markup>) {
     }
 }
 
-/// The first phrase between two marks: the opening one not within a word and followed by no blank, the closing one the
-/// other way round.
+/// Finds the first phrase between two marks. The opening mark is not within a word and not followed by a blank; for the closing mark, the
+/// reverse holds.
 fn phrase(line: &str, mark: &str, from: usize) -> Option<(usize, usize)> {
     let single = mark.chars().next()?;
     let places: Vec<usize> = line[from..].match_indices(mark).map(|(at, _)| from + at).collect();

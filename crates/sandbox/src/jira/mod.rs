@@ -1,8 +1,8 @@
 //! A small Jira that speaks the real REST API: Cloud or Data Center, with the traps of both.
 //!
-//! [`SandboxJira::router`] is what a client talks to; the methods of [`SandboxJira`] are what people do in their browsers
-//! meanwhile, and what they see there. [`SandboxJira::faults`] makes it misbehave. Not a Jira: one workflow, one set of
-//! fields, two projects (`SUP`, which the settings describe, and `OPS` to move issues to), no rights but those in the
+//! [`SandboxJira::router`] serves clients; the methods of [`SandboxJira`] stand in for people in their browsers:
+//! they change issues and read them. [`SandboxJira::faults`] makes it misbehave. Limits: one workflow, one set of
+//! fields, two projects (`SUP`, which the settings describe, and `OPS` to move issues to), no permissions but those in the
 //! settings, and texts are never rendered.
 //!
 //! Sources: Atlassian's reference of the Jira Cloud platform REST API (versions 2 and 3) and of the Jira Data Center 9 REST
@@ -50,7 +50,7 @@ use self::state::{Attachment, Content, Draft, Issue, State};
 use super::faults::Faults;
 use casebridge_core::clock::SharedClock;
 
-/// A sandbox Jira. Clones are the same one.
+/// Sandbox Jira. Clones share their state.
 #[derive(Clone)]
 pub struct SandboxJira(Arc<Inner>);
 
@@ -58,27 +58,27 @@ struct Inner {
     clock: SharedClock,
     settings: SandboxJiraSettings,
     faults: Faults,
-    /// Credentials that are accepted: those of the settings, until somebody changes them.
+    /// Accepted credentials: those of the settings, until [`SandboxJira::set_auth`] replaces them.
     auth: Mutex<SandboxJiraAuth>,
     state: Mutex<State>,
     blobs: Blobs,
     /// Number of times that content of another size was sent in place of an attachment's.
     other_sizes: AtomicU64,
-    /// The state's file, with a data directory.
+    /// File with the state; `None` without a data directory.
     state_file: Option<PathBuf>,
-    /// Where Cloud's attachments are fetched from, once it is known.
+    /// Base URL of the media host, once it is set.
     media_base: Mutex<Option<String>>,
-    /// What the links to the media host are made with.
+    /// Secret that signs the links to the media host.
     media_secret: [u8; 16],
 }
 
-/// Why something cannot be done in a sandbox Jira.
+/// Error of an action in a sandbox Jira.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxJiraError {
-    /// There is no such issue, comment, attachment, project, priority, or transition from where the issue is.
+    /// There is no such issue, comment, attachment, project or priority, or no such transition in the issue's status.
     #[error("the sandbox Jira has no {what} {name}")]
     Missing {
-        /// What kind of thing.
+        /// Kind of the missing item.
         what: &'static str,
         /// Its ID, key or name.
         name: String,
@@ -86,14 +86,14 @@ pub enum SandboxJiraError {
     /// The data directory cannot be read or written.
     #[error("cannot keep the sandbox Jira's state in {path}")]
     Storage {
-        /// The file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         source: io::Error,
     },
 }
 
-/// An issue that a person makes; start from [`NewIssue::new`].
+/// Input for an issue that a person creates; start from [`NewIssue::new`].
 #[derive(Debug, Clone)]
 pub struct NewIssue {
     /// The project's key.
@@ -104,16 +104,16 @@ pub struct NewIssue {
     pub description: Option<String>,
     /// The priority's name.
     pub priority: String,
-    /// Whether `synchronizeWithGoogleCloudSupport` is on.
+    /// True if `synchronizeWithGoogleCloudSupport` is on.
     pub flagged: bool,
     /// `custom_field_google_name`.
     pub google_name: Option<String>,
-    /// Who makes it.
+    /// Display name of the reporter.
     pub reporter: String,
 }
 
 impl NewIssue {
-    /// A task of medium priority in the project `SUP`, without the flag, made by Jane Roe.
+    /// Returns a task of medium priority in the project `SUP`, without the flag, reported by Jane Roe.
     #[must_use]
     pub fn new(summary: &str) -> Self {
         Self {
@@ -127,19 +127,19 @@ impl NewIssue {
         }
     }
 
-    /// The same with the flag on.
+    /// Returns the same as [`NewIssue::new`], with the flag on.
     #[must_use]
     pub fn flagged(summary: &str) -> Self {
         Self { flagged: true, ..Self::new(summary) }
     }
 }
 
-/// An issue as a person sees it.
+/// Issue as a person sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssueView {
-    /// The ID that never changes, decimal.
+    /// ID, decimal; it never changes.
     pub id: String,
-    /// The key, which moving changes: `SUP-1`.
+    /// Key, for example `SUP-1`; moving the issue changes it.
     pub key: String,
     /// The summary.
     pub summary: String,
@@ -147,25 +147,25 @@ pub struct IssueView {
     pub description: Option<String>,
     /// The status's name.
     pub status: String,
-    /// Whether the status is in the category `done`.
+    /// True if the status is in the category `done`.
     pub closed: bool,
     /// The resolution's name.
     pub resolution: Option<String>,
     /// The priority's name.
     pub priority: String,
-    /// Whether `synchronizeWithGoogleCloudSupport` is on.
+    /// True if `synchronizeWithGoogleCloudSupport` is on.
     pub flagged: bool,
     /// `custom_field_google_name`.
     pub google_name: Option<String>,
-    /// The names of its components, in order.
+    /// Names of the components, in order.
     pub components: Vec<String>,
     /// The labels, in order.
     pub labels: Vec<String>,
-    /// Who made it.
+    /// Display name of the reporter.
     pub reporter: String,
-    /// When it was made.
+    /// Time of creation.
     pub created: DateTime<Utc>,
-    /// When it was last changed, comments and attachments included.
+    /// Time of the last change, including comments and attachments.
     pub updated: DateTime<Utc>,
     /// Its comments, oldest first.
     pub comments: Vec<CommentView>,
@@ -173,7 +173,7 @@ pub struct IssueView {
     pub attachments: Vec<AttachmentView>,
 }
 
-/// A comment as a person sees it.
+/// Comment as a person sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommentView {
     /// The ID, decimal.
@@ -182,38 +182,38 @@ pub struct CommentView {
     pub author: String,
     /// The text, as it was sent: wiki markup.
     pub body: String,
-    /// Whether it is kept from customers.
+    /// True if customers do not see the comment.
     pub internal: bool,
-    /// When it was added.
+    /// Time of creation.
     pub created: DateTime<Utc>,
 }
 
-/// An attachment as a person sees it; [`SandboxJira::attachment_bytes`] has its content.
+/// Attachment as a person sees it; [`SandboxJira::attachment_bytes`] returns its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachmentView {
     /// The ID, decimal.
     pub id: String,
     /// The file's name.
     pub file_name: String,
-    /// The type.
+    /// Media type.
     pub mime_type: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// The author's display name.
     pub author: String,
-    /// When it was added.
+    /// Time of creation.
     pub created: DateTime<Utc>,
 }
 
 impl SandboxJira {
-    /// An empty one that forgets everything at its end.
+    /// Creates an empty sandbox that keeps its state in memory only.
     #[must_use]
     pub fn new(clock: SharedClock, settings: SandboxJiraSettings) -> Self {
         let blobs = Blobs::in_memory(settings.uploads);
         Self::build(clock, settings, State::new(), blobs, None)
     }
 
-    /// One that keeps its state in a directory, which is made if need be. Every change is in the file before it is
+    /// Creates a sandbox that keeps its state in a directory, which is made if it does not exist. Every change is in the file before it is
     /// answered, so a killed process loses nothing.
     pub fn with_data_dir(
         clock: SharedClock,
@@ -261,57 +261,57 @@ impl SandboxJira {
         }))
     }
 
-    /// How it was set up.
+    /// Returns the settings.
     pub fn settings(&self) -> &SandboxJiraSettings {
         &self.0.settings
     }
 
-    /// What makes it misbehave, and the log of the calls it got.
+    /// Returns the faults that make it misbehave, and the call log.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
     }
 
-    /// The REST API, the pages for people, and the faults around both.
+    /// Returns the routes of the REST API and of the pages for people, wrapped in the faults.
     pub fn router(&self) -> Router {
         let router = self.0.faults.wrap(rest::router(self), error_body).merge(manners::routes(self));
         Faults::dated(router, Arc::clone(&self.0.clock))
     }
 
-    /// Its present manners.
+    /// Returns the current switches for wrong behaviour.
     pub fn manners(&self) -> Manners {
         self.state().manners.clone()
     }
 
-    /// Sets its manners.
+    /// Replaces the switches for wrong behaviour.
     pub fn set_manners(&self, manners: Manners) {
         self.state().manners = manners;
     }
 
-    /// Replaces the credentials that are accepted.
+    /// Replaces the accepted credentials.
     pub fn set_auth(&self, auth: SandboxJiraAuth) {
         *self.0.auth.lock().unwrap_or_else(PoisonError::into_inner) = auth;
     }
 
-    /// The host that Cloud's attachments are fetched from. It answers 400 to a request with an `Authorization` header.
-    /// Serve it on another port, and tell [`Self::set_media_base`] where.
+    /// Returns the routes of the media host, which Cloud's attachments are fetched from. It answers 400 to a request with an
+    /// `Authorization` header. Serve it on another port, and pass its URL to [`Self::set_media_base`].
     pub fn media_router(&self) -> Router {
         attachments::media_router(self)
     }
 
-    /// From now on, Cloud's attachments are answered with a redirect to `{base}/file/…`. Until then they are sent at once.
+    /// Sets the media host: from now on, downloads on Cloud redirect to `{base}/file/…`. Until then, content is sent directly.
     pub fn set_media_base(&self, base: &str) {
         let base = base.trim_end_matches('/').to_owned();
         *self.0.media_base.lock().unwrap_or_else(PoisonError::into_inner) = Some(base);
     }
 
-    /// Two issues to look at, if there is none yet: a flagged one with a comment and a file, and one without the flag.
+    /// Creates two sample issues if there is none yet: a flagged one with a comment and a file, and one without the flag.
     pub fn seed_samples(&self) -> Result<(), SandboxJiraError> {
         samples::seed(self)
     }
 
-    // ------------------------------------------------------------ what people do
+    // ------------------------------------------------------------ actions of people
 
-    /// Makes an issue; returns its ID.
+    /// Creates an issue; returns its ID.
     pub fn create_issue(&self, issue: NewIssue) -> Result<String, SandboxJiraError> {
         let priority = priority_named(&issue.priority)?;
         let now = self.now();
@@ -332,15 +332,15 @@ impl SandboxJira {
         })?
     }
 
-    /// Adds a comment that everybody sees; returns its ID. In a service management project the page marks it so, as the real one
-    /// does.
+    /// Adds a comment that everybody sees; returns its ID. In a service management project the comment is marked as public, as by the real
+    /// page.
     pub fn comment(&self, issue: &str, author: &str, body: &str) -> Result<String, SandboxJiraError> {
         let property = (state::PUBLIC_COMMENT_PROPERTY.to_owned(), json!({"internal": false}));
         let marked = self.0.settings.service_management.then_some(property);
         self.add_comment(issue, author, body, marked.into_iter().collect())
     }
 
-    /// Adds a comment without any marker, as programs and old versions do; returns its ID.
+    /// Adds a comment without a public or internal marker, as programs and old versions do; returns its ID.
     pub fn unmarked_comment(
         &self,
         issue: &str,
@@ -350,7 +350,7 @@ impl SandboxJira {
         self.add_comment(issue, author, body, BTreeMap::new())
     }
 
-    /// Adds a comment that is kept from customers (in a service management project); returns its ID.
+    /// Adds a comment that customers do not see (in a service management project); returns its ID.
     pub fn internal_comment(
         &self,
         issue: &str,
@@ -428,7 +428,7 @@ impl SandboxJira {
         self.add_attachment(issue_id, attachment)
     }
 
-    /// Attaches a file of so many bytes that are computed from a seed and kept nowhere; returns the attachment's ID.
+    /// Attaches a file of `size` bytes that are computed from a seed on each read; returns the attachment's ID.
     pub fn attach_synthetic(
         &self,
         issue: &str,
@@ -478,7 +478,7 @@ impl SandboxJira {
         self.edit(issue, |doc| priority.clone_into(&mut doc.priority))
     }
 
-    /// Puts the flag `synchronizeWithGoogleCloudSupport` on or takes it off.
+    /// Sets or clears the flag `synchronizeWithGoogleCloudSupport`.
     pub fn set_flag(&self, issue: &str, on: bool) -> Result<(), SandboxJiraError> {
         self.edit(issue, |doc| doc.flag = on.then(|| "true".to_owned()))
     }
@@ -488,8 +488,8 @@ impl SandboxJira {
         self.edit(issue, |doc| doc.google_name = name.map(str::to_owned))
     }
 
-    /// Takes a transition by its name (`Start Progress`, `Done`, `Cancel`, `Reopen Issue`, …), which must be open to the
-    /// issue where it is.
+    /// Performs a transition by its name (`Start Progress`, `Done`, `Cancel`, `Reopen Issue`, …), which must be available in the issue's
+    /// status.
     pub fn transition(&self, issue: &str, name: &str) -> Result<(), SandboxJiraError> {
         let now = self.now();
         self.change(|state| {
@@ -554,27 +554,27 @@ impl SandboxJira {
         })?
     }
 
-    // ------------------------------------------------------------ what people see
+    // ------------------------------------------------------------ views of people
 
-    /// An issue by ID or key, hidden ones included.
+    /// Returns an issue by ID or key, even if it is hidden from the asking user.
     pub fn issue(&self, id_or_key: &str) -> Option<IssueView> {
         let state = self.state();
         let id = state.resolve(id_or_key)?;
         state.issues.get(&id).map(view)
     }
 
-    /// All issues, oldest first, hidden ones included.
+    /// Returns all issues, oldest first, including those hidden from the asking user.
     pub fn issues(&self) -> Vec<IssueView> {
         self.state().issues.values().map(view).collect()
     }
 
-    /// An attachment's content; `None` if there is no such attachment or its bytes were not kept.
+    /// Returns an attachment's content; `None` if there is no such attachment or its bytes were not kept.
     pub fn attachment_bytes(&self, attachment: &str) -> Option<Vec<u8>> {
         let attachment = self.attachment(attachment)?;
         self.0.blobs.read(&attachment).ok()
     }
 
-    /// The SHA-256 of an attachment's content, lower-case hex, whether it was kept or not.
+    /// Returns the SHA-256 of an attachment's content, in lower-case hex, even if the bytes were not kept.
     pub fn attachment_sha256(&self, attachment: &str) -> Option<String> {
         let attachment = self.attachment(attachment)?;
         match attachment.content {
@@ -588,9 +588,9 @@ impl SandboxJira {
         self.state().attachment(id).map(|(_, attachment)| attachment.clone())
     }
 
-    // ------------------------------------------------------------ inside
+    // ------------------------------------------------------------ internals
 
-    /// The time, cut down to what this Jira keeps.
+    /// Returns the current time, truncated to the resolution of the settings.
     fn now(&self) -> DateTime<Utc> {
         let now = self.0.clock.now();
         let unit = chrono::Duration::milliseconds(self.0.settings.time_resolution_ms.max(1).into());
@@ -601,7 +601,7 @@ impl SandboxJira {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and keeps it before anybody is told.
+    /// Changes the state and saves it to the file before the result is returned.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, SandboxJiraError> {
         let mut state = self.state();
         let result = change(&mut state);

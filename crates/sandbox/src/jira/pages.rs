@@ -1,4 +1,4 @@
-//! The issues as people see them in their browsers, with what people do there. Texts are shown as they were typed.
+//! Pages for people: the issues as in a browser, with forms to change them. Texts are shown as they were typed.
 
 use axum::Router;
 use axum::extract::multipart::{Multipart, MultipartError};
@@ -31,7 +31,7 @@ pub(super) fn routes(jira: &SandboxJira) -> Router {
         .with_state(jira.clone())
 }
 
-/// Why a page cannot be shown or a form not be carried out.
+/// Error of a page or a form.
 enum PageError {
     Jira(SandboxJiraError),
     Api(ApiError),
@@ -86,7 +86,7 @@ fn back_to(issue: &str) -> Redirect {
     ))
 }
 
-/// The name in a form, or somebody's.
+/// Returns the name from a form, or a default name if it is empty.
 fn who(name: &str) -> &str {
     match name.trim() {
         "" => SOMEBODY,
@@ -94,7 +94,7 @@ fn who(name: &str) -> &str {
     }
 }
 
-/// Browsers send line ends as `\r\n`.
+/// Converts line ends to LF: browsers send `\r\n`.
 fn typed(text: &str) -> String {
     text.replace("\r\n", "\n")
 }

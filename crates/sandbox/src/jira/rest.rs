@@ -1,5 +1,4 @@
-//! The REST API but for searches and attachments: its routes, who may call, issues, comments, transitions, and what describes
-//! the installation.
+//! REST API except searches and attachments: routes, authentication, issues, comments, transitions, and metadata of the installation.
 
 use std::convert::Infallible;
 use std::sync::PoisonError;
@@ -25,10 +24,10 @@ use super::state::{Issue, State};
 use super::wire::{Place, Selection, Version, Wire};
 use super::{SandboxJira, attachments, pages, search};
 
-/// The largest JSON body, in bytes.
+/// Maximum size of a JSON body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
-/// What `mypermissions` knows of.
+/// Permissions that `mypermissions` lists: ID, key and name.
 const PERMISSIONS: [(&str, &str, &str); 13] = [
     ("0", "ADMINISTER", "Administer Jira"),
     ("10", "BROWSE_PROJECTS", "Browse Projects"),
@@ -45,7 +44,7 @@ const PERMISSIONS: [(&str, &str, &str); 13] = [
     ("-1", "SERVICEDESK_AGENT", "Service Project Agent"),
 ];
 
-/// What every REST handler works on.
+/// State that every REST handler gets.
 #[derive(Clone)]
 pub(super) struct Api {
     pub(super) jira: SandboxJira,
@@ -61,7 +60,7 @@ impl Api {
         Wire { base, version: self.version, settings: self.settings(), state }
     }
 
-    /// An issue that the asking user may see.
+    /// Returns an issue if the asking user may see it.
     pub(super) fn issue<'a>(&self, state: &'a State, id_or_key: &str) -> Result<&'a Issue, ApiError> {
         state
             .resolve(id_or_key)
@@ -70,8 +69,8 @@ impl Api {
             .ok_or_else(|| ApiError::no_issue(self.settings().deployment))
     }
 
-    /// An issue that the asking user may see and change. What an archived one is answered with is not documented; that it is
-    /// read-only is ("Archiving API").
+    /// Returns an issue if the asking user may see and change it. An archived issue is read-only ("Archiving API"); the error for changing
+    /// one is not documented.
     fn live_issue<'a>(&self, state: &'a State, id_or_key: &str) -> Result<&'a Issue, ApiError> {
         let issue = self.issue(state, id_or_key)?;
         if state.is_archived(issue) {
@@ -84,7 +83,7 @@ impl Api {
         if self.settings().may(permission) { Ok(()) } else { Err(ApiError::forbidden(complaint)) }
     }
 
-    /// Changes the state; a change that is refused has changed nothing.
+    /// Changes the state. A change that returns an error must leave the state as it was.
     pub(super) fn change<T>(
         &self,
         change: impl FnOnce(&mut State) -> Result<T, ApiError>,
@@ -150,7 +149,7 @@ fn versioned(jira: &SandboxJira, version: Version) -> Router {
         .merge(search::routes(jira.0.settings.deployment))
         .merge(attachments::routes());
     let closed = match jira.0.settings.deployment {
-        // Data Center 9 has dropped it, and takes the word for an issue key.
+        // Data Center 9 has removed this route, and reads `createmeta` as an issue key.
         Deployment::DataCenter => closed,
         Deployment::Cloud => closed.route("/issue/createmeta", get(create_meta)),
     };
@@ -165,14 +164,14 @@ async fn unknown(uri: Uri) -> Response {
 
 // ---------------------------------------------------------------- requests
 
-/// Kind of caller.
+/// Caller of a request, by its credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Caller {
-    /// The account.
+    /// The connector's account, with accepted credentials.
     Known,
-    /// A caller with credentials that are not accepted, who sees what everybody sees: nothing.
+    /// A caller without accepted credentials, who is answered as the anonymous public: nothing is visible.
     Visitor,
-    /// The same, where everybody has to sign in.
+    /// A caller without accepted credentials who is refused with 401.
     Refused,
 }
 
@@ -187,7 +186,7 @@ impl Caller {
         }
     }
 
-    /// Says in an answer's headers for whom it is: on Cloud the account's ID ("Special headers"), on Data Center the user's name.
+    /// Adds the header that names the caller: on Cloud the account's ID ("Special headers"), on Data Center the user name.
     fn name(self, api: &Api, mut answer: Response) -> Response {
         let user = api.jira.state().users.get(&api.settings().account).cloned();
         let (header, known) = match api.settings().deployment {
@@ -225,8 +224,8 @@ async fn name_caller(Shared(api): Shared<Api>, request: Request, next: Next) -> 
     caller.name(&api, next.run(request).await)
 }
 
-/// Answer to a visitor, where no project is open to everybody: fields of Jira's own, no issue, no project. The
-/// reference of each of these operations says that it can be accessed anonymously.
+/// Answers an anonymous visitor of an installation without public projects: Jira's own fields, no issue, no project. The reference of
+/// each of these operations says that it can be accessed anonymously.
 fn to_visitor(api: &Api, path: &str) -> Response {
     let path =
         path.trim_start_matches("/rest/api").trim_start_matches(|c: char| c == '/' || c.is_ascii_digit());
@@ -278,7 +277,7 @@ fn not_authenticated(deployment: Deployment) -> Response {
     }
 }
 
-/// `http://host:port`, as the caller knows this server.
+/// URL of this server as the caller knows it: `http://host:port`.
 pub(super) struct Base(pub(super) String);
 
 impl<S: Sync> FromRequestParts<S> for Base {
@@ -294,7 +293,7 @@ impl<S: Sync> FromRequestParts<S> for Base {
     }
 }
 
-/// The query's parameters, which may come more than once.
+/// Query parameters of a request; a name may occur more than once.
 pub(super) struct Params(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Params {
@@ -315,7 +314,7 @@ impl Params {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A number; what is none is refused.
+    /// Parses a parameter that is a number; refuses any other text.
     pub(super) fn number(&self, name: &str) -> Result<Option<usize>, ApiError> {
         self.get(name)
             .map(|text| {
@@ -330,7 +329,7 @@ impl Params {
     }
 }
 
-/// A JSON object.
+/// Body of a request that is a JSON object.
 pub(super) struct Body(pub(super) Map<String, Value>);
 
 impl<S: Sync> FromRequest<S> for Body {
@@ -344,7 +343,7 @@ impl<S: Sync> FromRequest<S> for Body {
     }
 }
 
-/// Any JSON.
+/// Body of a request that is any JSON.
 pub(super) struct JsonValue(Value);
 
 impl<S: Sync> FromRequest<S> for JsonValue {
@@ -619,7 +618,7 @@ async fn create_meta(Shared(api): Shared<Api>, Base(base): Base, params: Params)
     ok(json!({"expand": "projects", "projects": projects}))
 }
 
-/// A page of `createmeta`, whose list has another name on Data Center.
+/// Returns a page of `createmeta`. The name of its list differs between Cloud and Data Center.
 fn create_page(api: &Api, cloud_name: &str, params: &Params, values: &[Value]) -> Answer {
     let start = params.number("startAt")?.unwrap_or(0);
     let limit = params.number("maxResults")?.unwrap_or(50);
@@ -790,7 +789,7 @@ async fn comments(
     let issue = api.issue(&state, &name)?;
     let wire = api.wire(&base, &state);
     let start = params.number("startAt")?.unwrap_or(0);
-    // On Cloud 100 unless asked otherwise and never more than 5,000; on Data Center there is no limit.
+    // Cloud returns 100 by default and at most 5,000; Data Center has no limit.
     let limit = match api.settings().deployment {
         Deployment::Cloud => params.number("maxResults")?.unwrap_or(100).min(5000),
         Deployment::DataCenter => params.number("maxResults")?.unwrap_or(1_048_576),
@@ -826,7 +825,7 @@ async fn comment(
     ok(api.wire(&base, &state).comment(issue, comment, params.expands("properties")))
 }
 
-/// The body of a comment that is sent.
+/// Parses and checks the body of a comment.
 fn sent_comment(api: &Api, state: &State, body: &Map<String, Value>) -> Result<String, ApiError> {
     let reader =
         Reader { state, settings: api.settings(), version: api.version, screen: Screen::Edit, current: None };
@@ -896,7 +895,7 @@ async fn delete_comment(Shared(api): Shared<Api>, Path((name, id)): Path<(String
     no_content()
 }
 
-/// The issue of a comment that the asking user may see.
+/// Returns the issue of a comment, if the asking user may see it.
 fn issue_of_comment<'a>(api: &Api, state: &'a State, id: &str) -> Result<&'a Issue, ApiError> {
     state
         .issues
@@ -933,7 +932,7 @@ async fn put_comment_property(
 ) -> Answer {
     let is_new = api.change(|state| {
         let issue = issue_of_comment(&api, state, &id)?.id;
-        // A property is no change of the issue: its time of update stays.
+        // A property is not a change of the issue, so its time of update stays.
         let comment = state
             .issues
             .get_mut(&issue)
@@ -997,7 +996,7 @@ async fn delete_issue_property(
 
 // ---------------------------------------------------------------- transitions
 
-/// What the asking user can do with an issue where it is.
+/// Returns the transitions that the asking user can perform on an issue in its status.
 fn open_transitions(api: &Api, state: &State, issue: &Issue) -> Vec<Transition> {
     if api.settings().may("TRANSITION_ISSUES") && !state.is_archived(issue) {
         catalog::transitions(&issue.doc.status, api.settings(), state.manners.three_ways_to_close)
@@ -1068,7 +1067,7 @@ async fn transition(Shared(api): Shared<Api>, Path(name): Path<String>, Body(bod
     no_content()
 }
 
-/// Moves an issue on: closing sets a resolution, opening clears it.
+/// Applies a transition to an issue: closing sets a resolution, reopening clears it.
 pub(super) fn take(
     state: &mut State,
     issue: u64,

@@ -1,8 +1,8 @@
-//! The issues that a fresh sandbox shows.
+//! Sample issues of a fresh sandbox.
 
 use super::{NewIssue, SandboxJira, SandboxJiraError};
 
-/// Makes them, if there is no issue yet.
+/// Creates the sample issues, unless there are issues already.
 pub(super) fn seed(jira: &SandboxJira) -> Result<(), SandboxJiraError> {
     if !jira.issues().is_empty() {
         return Ok(());

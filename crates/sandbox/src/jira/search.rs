@@ -20,7 +20,7 @@ use super::settings::Deployment;
 use super::state::{Issue, State};
 use super::wire::{Place, Selection};
 
-/// The most issue IDs in `reconcileIssues` (Cloud REST reference).
+/// Maximum number of issue IDs in `reconcileIssues` (Cloud REST reference).
 const RECONCILE_LIMIT: usize = 50;
 
 const UNBOUNDED: &str =
@@ -41,7 +41,7 @@ async fn removed() -> ApiError {
     ApiError::new(StatusCode::GONE, REMOVED)
 }
 
-/// A search as it was sent, in the query or in the body.
+/// Parameters of a search, from the query or the body.
 #[derive(Debug, Default)]
 struct Request {
     jql: String,
@@ -141,7 +141,7 @@ fn issue_ids<'a>(ids: impl Iterator<Item = &'a str>) -> Result<BTreeSet<u64>, Ap
     Ok(ids)
 }
 
-/// The issues that are found, in order. The index may lag behind; issues to be reconciled are looked at as they are.
+/// Returns the issues that a query finds, in order. The index may lag; issues in `reconcile` are matched in their current state.
 fn find<'a>(
     api: &Api,
     state: &'a State,
@@ -180,7 +180,7 @@ fn parse(api: &Api, state: &State, jql: &str) -> Result<Query, ApiError> {
 
 // ---------------------------------------------------------------- Cloud
 
-/// Where the next page begins: after the issue that stood there. It belongs to one query.
+/// Start of the next page: the position of the last issue on this one, which need not exist any more. Valid for one query only.
 #[derive(Debug, Serialize, Deserialize)]
 struct PageToken {
     after: Vec<SortKey>,

@@ -1,10 +1,10 @@
-//! How a sandbox Jira is set up: the differences between real installations that a connector has to cope with.
+//! Settings of a sandbox Jira: the differences between real installations that a connector has to cope with.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, Offset as _, Utc, Weekday};
 
-/// Which product the sandbox plays.
+/// Product that the sandbox simulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deployment {
     /// Jira Cloud: `search/jql` with `nextPageToken`, account IDs, REST versions 2 and 3.
@@ -13,7 +13,7 @@ pub enum Deployment {
     DataCenter,
 }
 
-/// What kind of custom field `synchronizeWithGoogleCloudSupport` is. Jira has no boolean field.
+/// Type of the custom field `synchronizeWithGoogleCloudSupport`. Jira has no boolean field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlagField {
     /// Checkboxes with the one option `true`.
@@ -24,18 +24,18 @@ pub enum FlagField {
     Text,
 }
 
-/// What the closing transitions' screen says about `resolution`.
+/// Handling of `resolution` on the screen of the closing transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResolutionOnClosing {
-    /// It must be sent.
+    /// The resolution must be sent.
     Required,
-    /// It may be sent; the workflow sets `Done` otherwise.
+    /// The resolution may be sent; otherwise the workflow sets `Done`.
     Optional,
-    /// It is not on the screen: sending it is refused; the workflow sets `Done`.
+    /// The resolution is not on the screen: sending it is refused, and the workflow sets `Done`.
     NotOnScreen,
 }
 
-/// Which callers are let in.
+/// Credentials that are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SandboxJiraAuth {
     /// Any credentials or none.
@@ -54,48 +54,48 @@ pub enum SandboxJiraAuth {
     },
 }
 
-/// What becomes of the bytes of uploads.
+/// Handling of the bytes of uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepUploads {
-    /// They are kept and can be downloaded: in files with a data directory, else in memory.
+    /// The bytes are kept and can be downloaded: in files with a data directory, else in memory.
     Whole,
-    /// Only their number and their SHA-256 are: for uploads too big to keep.
+    /// Only size and SHA-256 are kept: for uploads that are too large to keep.
     HashOnly,
 }
 
-/// The settings of a [`super::SandboxJira`]; start from [`Default`] (Cloud) or [`SandboxJiraSettings::data_center`].
+/// Settings of a [`super::SandboxJira`]; start from [`Default`] (Cloud) or [`SandboxJiraSettings::data_center`].
 #[derive(Debug, Clone)]
 pub struct SandboxJiraSettings {
     /// Cloud or Data Center.
     pub deployment: Deployment,
-    /// Whether the project is a service management project: comments then tell `jsdPublic`, and are internal with the
-    /// property `sd.public.comment` = `{"internal": true}`.
+    /// True if the project is a service management project: comments then have `jsdPublic`, and are internal with the property
+    /// `sd.public.comment` = `{"internal": true}`.
     pub service_management: bool,
-    /// The time zone of the user that asks: JQL times are read in it, and times are shown in it.
+    /// Time zone of the asking user: JQL times are read in it, and answers show times in it.
     pub time_zone: SandboxTimeZone,
-    /// The largest attachment, in bytes.
+    /// Maximum size of an attachment, in bytes.
     pub attachment_limit: u64,
-    /// The longest comment or description, in UTF-16 code units.
+    /// Maximum length of a comment or description, in UTF-16 code units.
     pub comment_limit: usize,
-    /// The resolution on the closing transitions' screen.
+    /// Handling of the resolution on the closing transitions' screen.
     pub resolution_on_closing: ResolutionOnClosing,
-    /// Whether the workflow has a transition from closed to open.
+    /// True if the workflow has a transition from closed to open.
     pub can_reopen: bool,
-    /// Whether `priority` may be sent when an issue is created. It can be edited in any case.
+    /// True if `priority` may be sent when an issue is created. It can be edited in any case.
     pub priority_on_create_screen: bool,
-    /// What times are cut down to, in milliseconds; some databases keep whole seconds only.
+    /// Resolution of stored times, in milliseconds; some databases store whole seconds only.
     pub time_resolution_ms: u32,
-    /// What kind of field the flag is.
+    /// Type of the flag field.
     pub flag_field: FlagField,
-    /// Which callers are let in.
+    /// Credentials that are accepted.
     pub auth: SandboxJiraAuth,
-    /// What becomes of uploads.
+    /// Handling of uploads.
     pub uploads: KeepUploads,
-    /// The most issues on one page of a search; Cloud sends short pages even when more were asked for.
+    /// Maximum number of issues on a page of a search; Cloud sends short pages even if more were asked for.
     pub search_page_limit: usize,
     /// Permissions that the asking user lacks in the projects (`ADD_COMMENTS`, `CREATE_ISSUES`, …).
     pub denied_permissions: BTreeSet<String>,
-    /// The display name of the user that the REST callers are.
+    /// Display name of the asking user: the account of all REST callers.
     pub account: String,
 }
 
@@ -122,7 +122,7 @@ impl Default for SandboxJiraSettings {
 }
 
 impl SandboxJiraSettings {
-    /// The same for Data Center, with its default limits: attachments of 10 MiB, and pages of up to 1,000 issues.
+    /// Returns the default settings of Data Center, with its default limits: attachments of 10 MiB, and pages of up to 1,000 issues.
     #[must_use]
     pub fn data_center() -> Self {
         Self {
@@ -138,7 +138,7 @@ impl SandboxJiraSettings {
     }
 }
 
-/// A user's time zone: a name of the time zone database, and the rule behind it.
+/// Time zone of a user: a name from the time zone database, and its rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxTimeZone {
     name: String,
@@ -155,25 +155,25 @@ enum SummerTime {
 }
 
 impl SandboxTimeZone {
-    /// `Etc/UTC`.
+    /// Returns `Etc/UTC`.
     #[must_use]
     pub fn utc() -> Self {
         Self::fixed("Etc/UTC", 0)
     }
 
-    /// `Asia/Kolkata`: half an hour off, all year.
+    /// Returns `Asia/Kolkata`: an offset with half an hour, without summer time.
     #[must_use]
     pub fn kolkata() -> Self {
         Self::fixed("Asia/Kolkata", 330)
     }
 
-    /// `Europe/Berlin`: with summer time.
+    /// Returns `Europe/Berlin`: with summer time.
     #[must_use]
     pub fn berlin() -> Self {
         Self { summer_time: SummerTime::European, ..Self::fixed("Europe/Berlin", 60) }
     }
 
-    /// A zone without summer time, so many minutes east of Greenwich (at most a day; more counts as none).
+    /// Returns a zone without summer time, `minutes_east` of Greenwich. An offset of a day or more is read as none.
     #[must_use]
     pub fn fixed(name: &str, minutes_east: i32) -> Self {
         let utc = Utc.fix();
@@ -181,12 +181,12 @@ impl SandboxTimeZone {
         Self { name: name.to_owned(), standard, summer_time: SummerTime::Never }
     }
 
-    /// The name of the time zone database.
+    /// Returns the name from the time zone database.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How far east of Greenwich the clocks are at a moment.
+    /// Returns the offset from UTC at a moment.
     pub fn offset_at(&self, moment: DateTime<Utc>) -> FixedOffset {
         match self.summer_time {
             SummerTime::Never => self.standard,
@@ -198,8 +198,8 @@ impl SandboxTimeZone {
         }
     }
 
-    /// The moment at which a clock on the wall showed this: the earlier one if it showed it twice, and as far behind the
-    /// change as the clock said if it skipped it.
+    /// Converts a local time to a moment. A local time that occurs twice gives the earlier moment. One that is skipped is read with the
+    /// standard offset.
     pub fn to_utc(&self, local: NaiveDateTime) -> DateTime<Utc> {
         let summer = read(local, self.summer_offset());
         if self.offset_at(summer) == self.summer_offset() { summer } else { read(local, self.standard) }
@@ -224,9 +224,9 @@ fn read(local: NaiveDateTime, offset: FixedOffset) -> DateTime<Utc> {
     local.checked_sub_signed(chrono::Duration::seconds(seconds)).unwrap_or(local).and_utc()
 }
 
-/// 01:00 on the last Sunday of a month.
+/// Returns 01:00 on the last Sunday of March or October.
 fn change_over(year: i32, month: u32) -> NaiveDateTime {
-    // Both months have 31 days, so one of the last seven of them is the last Sunday.
+    // Both months have 31 days, so one of the last seven is the last Sunday.
     (25..=31)
         .filter_map(|day| NaiveDate::from_ymd_opt(year, month, day))
         .find(|day| day.weekday() == Weekday::Sun)
@@ -245,9 +245,9 @@ mod tests {
             (SandboxTimeZone::kolkata(), "2026-07-01T12:00:00", "2026-07-01T06:30:00Z"),
             (SandboxTimeZone::berlin(), "2026-07-01T12:00:00", "2026-07-01T10:00:00Z"),
             (SandboxTimeZone::berlin(), "2026-12-01T12:00:00", "2026-12-01T11:00:00Z"),
-            // Shown twice: the earlier one.
+            // Occurs twice: the earlier one.
             (SandboxTimeZone::berlin(), "2026-10-25T02:30:00", "2026-10-25T00:30:00Z"),
-            // Never shown.
+            // Skipped: read with the standard offset.
             (SandboxTimeZone::berlin(), "2026-03-29T02:30:00", "2026-03-29T01:30:00Z"),
         ] {
             let read = zone.to_utc(local.parse().unwrap());

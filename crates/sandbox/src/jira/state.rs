@@ -1,4 +1,4 @@
-//! What a sandbox Jira knows: issues, comments, attachments, people; and what its search index saw of them.
+//! State of a sandbox Jira: issues, comments, attachments, users, and the versions that its search index has seen.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 use super::catalog;
 use super::manners::Manners;
 
-/// How many versions of an issue the search index remembers, for searches that lag.
+/// Number of versions of an issue that the search index keeps, for searches with an index lag.
 const INDEX_VERSIONS: usize = 64;
 
-/// The property that makes a comment internal.
+/// Property that makes a comment internal.
 pub(super) const PUBLIC_COMMENT_PROPERTY: &str = "sd.public.comment";
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub(super) struct State {
     next_comment_id: u64,
     next_attachment_id: u64,
     pub(super) projects: Vec<Project>,
-    /// By display name.
+    /// Users by display name.
     pub(super) users: BTreeMap<String, User>,
     pub(super) issues: BTreeMap<u64, Issue>,
     /// Keys that issues had before they were moved.
@@ -57,14 +57,14 @@ pub(super) struct Issue {
     pub(super) comments: Vec<Comment>,
     pub(super) attachments: Vec<Attachment>,
     pub(super) properties: BTreeMap<String, Value>,
-    /// False: the asking user may not see it.
+    /// False if the asking user may not see the issue.
     pub(super) visible: bool,
-    /// What the search index saw, oldest first.
+    /// Versions that the search index has seen, oldest first.
     #[serde(skip)]
     indexed: VecDeque<Indexed>,
 }
 
-/// The fields of an issue that can be changed and searched.
+/// Fields of an issue that can be changed and searched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Document {
     pub(super) project: String,
@@ -81,7 +81,7 @@ pub(super) struct Document {
     pub(super) assignee: Option<String>,
     pub(super) components: BTreeSet<String>,
     pub(super) labels: BTreeSet<String>,
-    /// The flag field's option or text; `true` is on.
+    /// Option or text of the flag field; `true` is on.
     pub(super) flag: Option<String>,
     pub(super) google_name: Option<String>,
 }
@@ -118,26 +118,26 @@ pub(super) struct Attachment {
     pub(super) file_name: String,
     pub(super) mime_type: String,
     pub(super) size: u64,
-    /// Lower-case hex; absent for synthetic content, which is not read until somebody does.
+    /// SHA-256 in lower-case hex; absent for synthetic content, which is computed on each read.
     pub(super) sha256: Option<String>,
     pub(super) author: String,
     pub(super) created: DateTime<Utc>,
     pub(super) content: Content,
 }
 
-/// Where the bytes are.
+/// Place of an attachment's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Content {
-    /// In memory or in a file.
+    /// Kept in memory or in a file.
     Kept,
-    /// Computed from a seed.
+    /// Computed from this seed.
     Synthetic(u64),
-    /// Not kept.
+    /// Not kept: only the hash is known.
     HashOnly,
 }
 
-/// What a new issue starts with.
+/// Content of a new issue.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Draft {
     pub(super) issue_type: String,
@@ -172,7 +172,7 @@ impl State {
         }
     }
 
-    /// Rebuilds what is not stored: the index, as if it had caught up.
+    /// Rebuilds the search index, which is not stored, as if it had no lag.
     pub(super) fn after_loading(mut self) -> Self {
         for issue in self.issues.values_mut() {
             issue.index(issue.doc.updated);
@@ -180,7 +180,7 @@ impl State {
         self
     }
 
-    /// The user of that display name, who is made up if there is none yet.
+    /// Returns the user with that display name, and creates it if it does not exist.
     pub(super) fn user(&mut self, display_name: &str) -> String {
         self.users.entry(display_name.to_owned()).or_insert_with(|| {
             let name: String = display_name
@@ -199,14 +199,14 @@ impl State {
         display_name.to_owned()
     }
 
-    /// Tells whether the asking user is shown an issue.
+    /// Reports if the asking user is shown an issue.
     pub(super) fn shows(&self, issue: &Issue) -> bool {
         issue.visible
             && !self.manners.hidden_issues.contains(&issue.id.to_string())
             && !self.manners.hidden_projects.contains(&issue.doc.project)
     }
 
-    /// Tells whether the asking user is shown a project.
+    /// Reports if the asking user is shown a project.
     pub(super) fn shows_project(&self, project: &Project) -> bool {
         !self.manners.hidden_projects.contains(&project.key)
     }
@@ -221,7 +221,7 @@ impl State {
         })
     }
 
-    /// The ID behind an ID or a key, the keys of moved issues included.
+    /// Returns the ID of the issue with that ID or key; the old keys of moved issues work too.
     pub(super) fn resolve(&self, id_or_key: &str) -> Option<u64> {
         if let Ok(id) = id_or_key.parse::<u64>() {
             return self.issues.contains_key(&id).then_some(id);
@@ -240,7 +240,7 @@ impl State {
         })
     }
 
-    /// Creates an issue in a project that exists; the first project if it does not.
+    /// Creates an issue in a project; an unknown project means the first one.
     pub(super) fn create(&mut self, project: &str, creator: &str, draft: Draft, now: DateTime<Utc>) -> u64 {
         let creator = self.user(creator);
         let reporter = self.user(draft.reporter.as_deref().unwrap_or(&creator));
@@ -344,7 +344,7 @@ impl State {
         found
     }
 
-    /// The ID of an attachment to come, so that its bytes can be put in their place first.
+    /// Reserves the ID of a new attachment, so that its bytes can be stored before the attachment is.
     pub(super) fn reserve_attachment_id(&mut self) -> u64 {
         let id = self.next_attachment_id;
         self.next_attachment_id += 1;
@@ -359,7 +359,7 @@ impl State {
         true
     }
 
-    /// Takes an attachment off its issue; the caller removes its bytes.
+    /// Removes an attachment from its issue; the caller removes its bytes.
     pub(super) fn detach(&mut self, attachment: u64, now: DateTime<Utc>) -> bool {
         for issue in self.issues.values_mut() {
             let before = issue.attachments.len();
@@ -372,7 +372,7 @@ impl State {
         false
     }
 
-    /// Gives an issue a key in another project; its old key goes on leading to it.
+    /// Moves an issue to another project and gives it a new key. The old key still resolves to it.
     pub(super) fn move_to(&mut self, id: u64, project: &str, now: DateTime<Utc>) -> Option<String> {
         let issue = self.issues.get_mut(&id)?;
         let project = self.projects.iter_mut().find(|known| known.key == project)?;
@@ -384,7 +384,7 @@ impl State {
         Some(key)
     }
 
-    /// A second issue with the same fields, as Jira's own cloning makes it: custom fields are copied, comments are not.
+    /// Creates a second issue with the same fields, as Jira's own cloning does: custom fields are copied, comments are not.
     pub(super) fn clone_issue(&mut self, id: u64, who: &str, now: DateTime<Utc>) -> Option<u64> {
         let doc = self.issues.get(&id)?.doc.clone();
         let draft = Draft {
@@ -402,7 +402,7 @@ impl State {
         Some(self.create(&doc.project, who, draft, now))
     }
 
-    /// Takes an issue away; the caller removes its attachments' bytes.
+    /// Removes an issue; the caller removes its attachments' bytes.
     pub(super) fn delete(&mut self, id: u64) -> Option<Issue> {
         self.issues.remove(&id)
     }
@@ -423,13 +423,13 @@ impl Issue {
 
     fn index(&mut self, at: DateTime<Utc>) {
         if self.indexed.len() == INDEX_VERSIONS {
-            // The first one stays: it says since when the issue has been there at all.
+            // Keep the first version: it tells since when the issue exists.
             self.indexed.remove(1);
         }
         self.indexed.push_back(Indexed { at, doc: Arc::new(self.doc.clone()) });
     }
 
-    /// What a search index that is `lag` behind knows of the issue; `None` before it has seen it at all.
+    /// Returns the issue as a search index with this lag knows it; `None` if the index has not seen it yet.
     pub(super) fn as_indexed(&self, now: DateTime<Utc>, lag: Duration) -> Option<Arc<Document>> {
         if lag <= Duration::zero() {
             return self.indexed.back().map(|version| Arc::clone(&version.doc));

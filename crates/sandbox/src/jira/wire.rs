@@ -1,4 +1,4 @@
-//! What things look like on the wire: JSON as Jira's REST API writes it.
+//! JSON output of Jira's REST API.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,13 @@ use super::catalog::{self, Status, Transition};
 use super::settings::{Deployment, FlagField, ResolutionOnClosing, SandboxJiraSettings};
 use super::state::{Attachment, Comment, Issue, Project, State, User};
 
-/// What may stand in a path as it is; everything else is percent-encoded.
+/// Characters that are percent-encoded in a path: all but letters, digits, `-`, `.`, `_` and `~`.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The most comments that a search answer holds for an issue on Cloud (changelog of the `search/jql` API).
+/// Maximum number of comments that a search answer on Cloud holds for an issue (changelog of the `search/jql` API).
 const COMMENTS_IN_SEARCH: usize = 20;
 
-/// The version of the REST API.
+/// Version of the REST API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     /// Bodies are wiki markup.
@@ -35,23 +35,23 @@ impl Version {
     }
 }
 
-/// Writes JSON for one request.
+/// Writer of the JSON for one request.
 pub(super) struct Wire<'a> {
-    /// `http://host:port`, as the caller sees it.
+    /// URL of this server as the caller knows it: `http://host:port`.
     pub(super) base: &'a str,
     pub(super) version: Version,
     pub(super) settings: &'a SandboxJiraSettings,
     pub(super) state: &'a State,
 }
 
-/// Where an issue is shown: a search abridges.
+/// Kind of answer that shows an issue; a search shortens the list of comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Search,
     Issue,
 }
 
-/// Which fields of an issue the caller wants.
+/// Fields of an issue that the caller asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Selection {
     default: Default,
@@ -75,7 +75,7 @@ impl Selection {
         Self { default: Default::Navigable, ..Self::all() }
     }
 
-    /// Reads `*all`, `*navigable`, `name` and `-name`; `None` if nothing is named.
+    /// Parses `*all`, `*navigable`, `name` and `-name`; `None` if nothing is named.
     pub(super) fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut selection = Self { default: Default::None, ..Self::all() };
         let mut any = false;
@@ -113,7 +113,7 @@ impl Selection {
         !self.without.contains(name) && (by_default || self.with.contains(name))
     }
 
-    /// Whether only the ID is wanted: what `search/jql` does unless told otherwise.
+    /// Reports if only the ID was asked for: the default of `search/jql`.
     pub(super) fn is_id_only(&self) -> bool {
         self.default == Default::None && self.with.iter().all(|name| name == "id")
     }
@@ -124,12 +124,12 @@ impl Wire<'_> {
         format!("{}{}{path}", self.base, self.version.path())
     }
 
-    /// ISO 8601 with milliseconds and an offset without a colon, in the asking user's zone.
+    /// Formats a time in the asking user's zone: ISO 8601 with milliseconds and an offset without a colon.
     pub(super) fn time(&self, time: DateTime<Utc>) -> Value {
         json!(self.settings.time_zone.to_local(time).format("%Y-%m-%dT%H:%M:%S%.3f%z").to_string())
     }
 
-    /// A body or a description: wiki markup, or a document in version 3.
+    /// Converts a body or a description: wiki markup in version 2, a document in version 3.
     fn text(&self, text: &str) -> Value {
         match self.version {
             Version::Two => json!(text),
@@ -169,7 +169,7 @@ impl Wire<'_> {
         }
     }
 
-    /// The asking user, who sees the own e-mail address on Cloud as well.
+    /// Returns the asking user, who sees the own e-mail address on Cloud too.
     pub(super) fn myself(&self) -> Value {
         let mut json = self.user(&self.settings.account);
         if let (Some(fields), Some(user)) =
@@ -272,7 +272,7 @@ impl Wire<'_> {
             "created": self.time(comment.created),
             "updated": self.time(comment.updated),
         });
-        // Data Center leaves it out; Cloud has it everywhere, and true where there are no customers ("Issue comments").
+        // Data Center has no `jsdPublic`; Cloud always has it, and it is true in projects without customers ("Issue comments").
         if self.settings.deployment == Deployment::Cloud {
             json["jsdPublic"] = json!(!(self.settings.service_management && comment.is_internal()));
         }
@@ -406,7 +406,7 @@ impl Wire<'_> {
         json
     }
 
-    /// What `field` lists.
+    /// Returns the answer of `field`: the list of all fields.
     pub(super) fn fields(&self) -> Value {
         let system = |id: &str, name: &str, navigable: bool, schema: Value| {
             json!({
@@ -479,7 +479,7 @@ impl Wire<'_> {
         }
     }
 
-    /// The fields of a screen, as `createmeta` and `editmeta` describe them.
+    /// Returns the fields of a screen, as `createmeta` and `editmeta` describe them.
     pub(super) fn screen(&self, creating: bool) -> Map<String, Value> {
         let mut fields = Map::new();
         let mut put = |id: &str, name: &str, required: bool, schema: Value, allowed: Option<Value>| {

@@ -1,33 +1,33 @@
-//! The tables: their columns, and the choices of those that have some. A small part of the base system's.
+//! Tables, their columns, and the choices of those that have some: a small part of the base system.
 
 use super::{FLAG_COLUMN, GOOGLE_NAME_COLUMN};
 
-/// The table of incidents.
+/// Table of incidents.
 pub const INCIDENT: &str = "incident";
-/// The table of customer service cases.
+/// Table of customer service cases.
 pub const CUSTOMER_CASE: &str = "sn_customerservice_case";
-/// The column that an instance has whose domains are separated.
+/// Column for the domain, on instances with domain separation.
 pub(super) const DOMAIN: &str = "sys_domain";
 pub(super) const USERS: &str = "sys_user";
 pub(super) const JOURNAL: &str = "sys_journal_field";
 pub(super) const ATTACHMENTS: &str = "sys_attachment";
-/// What the virus scanner made of an attachment.
+/// Column of an attachment with the virus scanner's verdict.
 pub(super) const STATE_OF_FILE: &str = "state";
 pub(super) const CHOICES: &str = "sys_choice";
 pub(super) const DICTIONARY: &str = "sys_dictionary";
 pub(super) const PROPERTIES: &str = "sys_properties";
 
-/// What a column holds.
+/// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Text of so many characters at the most: more is cut off without a word.
+    /// Text with this maximum length in characters; longer text is cut off without an error.
     Text(usize),
     Number,
     Boolean,
     Time,
     /// The `sys_id` of a user.
     User,
-    /// Takes text and gives it to the journal.
+    /// Input for a journal: text written here becomes a journal entry.
     Journal,
     /// Set by the system only.
     System,
@@ -70,7 +70,7 @@ const TASK: [(&str, Kind); 25] = [
     (GOOGLE_NAME_COLUMN, Kind::Text(255)),
 ];
 
-/// The columns of a table; `None` if there is no such table.
+/// Returns the columns of a table; `None` if there is no such table.
 pub(super) fn columns(table: &str) -> Option<Vec<(&'static str, Kind)>> {
     let text = |name| (name, Kind::Text(4_000));
     let own: Vec<(&'static str, Kind)> = match table {
@@ -121,7 +121,7 @@ pub(super) fn columns(table: &str) -> Option<Vec<(&'static str, Kind)>> {
     Some(own.into_iter().chain(SYSTEM).collect())
 }
 
-/// The type of a column and its length, as the dictionary has them.
+/// Returns type and length of a column, as the dictionary states them.
 pub(super) fn dictionary(kind: Kind) -> (&'static str, usize) {
     match kind {
         Kind::Text(length) => ("string", length),
@@ -134,17 +134,17 @@ pub(super) fn dictionary(kind: Kind) -> (&'static str, usize) {
     }
 }
 
-/// What a column holds; `None` if the table has no such column.
+/// Returns the type of a column; `None` if the table has no such column.
 pub(super) fn kind(table: &str, column: &str) -> Option<Kind> {
     columns(table)?.into_iter().find(|(name, _)| *name == column).map(|(_, kind)| kind)
 }
 
-/// Whether records of the table are cases.
+/// Reports if records of the table are cases.
 pub(super) fn is_task(table: &str) -> bool {
     matches!(table, INCIDENT | CUSTOMER_CASE)
 }
 
-/// The choices of a column, with their labels.
+/// Returns the choices of a column: values and labels.
 pub(super) fn choices(table: &str, column: &str) -> &'static [(&'static str, &'static str)] {
     match (table, column) {
         (INCIDENT, "state") => &[
@@ -184,7 +184,7 @@ pub(super) fn choices(table: &str, column: &str) -> &'static [(&'static str, &'s
     }
 }
 
-/// What people call a column: in the words of a data policy.
+/// Returns the label of a column, as messages of a data policy show it.
 pub(super) fn label(column: &str) -> &str {
     match column {
         "close_code" | "resolution_code" => "Resolution code",
@@ -195,28 +195,28 @@ pub(super) fn label(column: &str) -> &str {
     }
 }
 
-/// The column that says how a case was resolved.
+/// Returns the column for the resolution code of a case.
 pub(super) fn code_column(table: &str) -> &'static str {
     if table == CUSTOMER_CASE { "resolution_code" } else { "close_code" }
 }
 
-/// Whether a case of that state is resolved: it can be opened again.
+/// Reports if a case in that state is resolved, and so can be reopened.
 pub(super) fn is_resolved(state: &str) -> bool {
     state == "6"
 }
 
-/// Whether a case of that state is at its end: it is inactive, and nobody changes it any more.
+/// Reports if the state is final: the case is inactive and cannot be changed any more.
 pub(super) fn is_final(table: &str, state: &str) -> bool {
     let states: [&str; 2] = if table == CUSTOMER_CASE { ["3", "7"] } else { ["7", "8"] };
     states.contains(&state)
 }
 
-/// The state that people open a case again with.
+/// Returns the state that a case gets when people reopen it.
 pub(super) fn open_state(table: &str) -> &'static str {
     if table == CUSTOMER_CASE { "10" } else { "2" }
 }
 
-/// The base system's rules for an incident's priority: what impact and urgency make.
+/// Returns the priority of an incident from impact and urgency, by the base system's rules.
 pub(super) fn priority(impact: &str, urgency: &str) -> &'static str {
     let rank = |text: &str| text.parse::<usize>().unwrap_or(3).clamp(1, 3);
     ["1", "2", "3", "4", "5"][rank(impact) + rank(urgency) - 2]

@@ -1,4 +1,4 @@
-//! The Attachment API.
+//! Attachment API.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use super::state::{Row, get as column_of};
 use super::{FileState, SandboxServiceNow, Spoilt};
 use crate::page::content_disposition;
 
-/// Attachments on a page if nothing else is asked for.
+/// Default number of attachments on a page.
 const PAGE: usize = 1_000;
 
 pub(super) fn api_routes() -> Router<SandboxServiceNow> {
@@ -26,9 +26,9 @@ pub(super) fn api_routes() -> Router<SandboxServiceNow> {
         .route("/attachment/{id}/file", get(content))
 }
 
-/// An attachment as JSON: always values, whatever is asked for.
+/// Returns an attachment's metadata as JSON: always stored values, whatever display the request asks for.
 fn file(row: &Row, headers: &HeaderMap) -> Value {
-    // This API does not tell what the scanner made of it; the table does.
+    // The scanner's verdict is only in the table, not in this API.
     let columns =
         catalog::columns(ATTACHMENTS).into_iter().flatten().filter(|(name, _)| *name != STATE_OF_FILE);
     let mut shown: Map<String, Value> =
@@ -52,7 +52,7 @@ async fn list(
     Ok((answer, Json(json!({"result": result}))).into_response())
 }
 
-/// An attachment that the asking user may see.
+/// Returns an attachment if the asking user may see it.
 fn seen(servicenow: &SandboxServiceNow, id: &str) -> Result<Row, Refusal> {
     let state = servicenow.state();
     let row = state.row(ATTACHMENTS, id).filter(|row| servicenow.shows(&state, ATTACHMENTS, row));
@@ -118,14 +118,14 @@ async fn content(
     }
     answer.insert(header::CONTENT_DISPOSITION, content_disposition(column_of(&row, "file_name")));
     answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // The metadata once more, as JSON.
+    // This header repeats the metadata as JSON.
     if let Ok(metadata) = HeaderValue::from_str(&ascii(&file(&row, &headers).to_string())) {
         answer.insert(HeaderName::from_static("x-attachment-metadata"), metadata);
     }
     Ok(response)
 }
 
-/// JSON in ASCII.
+/// Escapes JSON to ASCII, for a header.
 fn ascii(json: &str) -> String {
     let escape = |c: char| {
         let mut units = [0; 2];
@@ -153,7 +153,7 @@ async fn upload(
     let limit = usize::try_from(servicenow.settings().attachment_limit).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     let mut pieces = request.into_body().into_data_stream();
-    // Read to the end even if it is refused, so that the caller gets to read the answer.
+    // Read the body to its end even if it is refused, so that the caller gets to read the answer.
     let mut too_large = false;
     while let Some(piece) = futures_util::StreamExt::next(&mut pieces).await {
         let piece = piece.map_err(|_| bad("The upload broke off"))?;

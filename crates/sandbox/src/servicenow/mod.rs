@@ -1,8 +1,8 @@
 //! A small ServiceNow that speaks the real Table and Attachment APIs, with their traps.
 //!
-//! [`SandboxServiceNow::router`] is what a client talks to; the methods of [`SandboxServiceNow`] are what people do in their
-//! browsers meanwhile, and what they see there. [`SandboxServiceNow::faults`] makes it misbehave. Not a ServiceNow: two tables of
-//! cases, no workflows, no groups, no domains, and one asking user.
+//! [`SandboxServiceNow::router`] serves clients; the methods of [`SandboxServiceNow`] stand in for people in their browsers:
+//! they change cases and read them. [`SandboxServiceNow::faults`] makes it misbehave. Limits: two tables of
+//! cases, no workflows, no groups, no rules for domains, and one asking user.
 //!
 //! Sources: "Table API", "Attachment API", "Batch API" and "Inbound REST API rate limiting" in the product documentation, and its
 //! pages on encoded queries, journal fields and data policies.
@@ -11,10 +11,10 @@
 //! catalog    tables, columns and choices
 //! state      records, and how they change
 //! query      encoded queries
-//! rest       Table API, Batch API, who may call
+//! rest       Table API, Batch API, authentication
 //! files      Attachment API
 //! pages      the pages for people
-//! steering   what it does wrong on request, over HTTP
+//! steering   switches for wrong behaviour, over HTTP
 //! ```
 
 mod catalog;
@@ -43,12 +43,12 @@ use super::blobs::{self, Blobs, Computed};
 use super::faults::Faults;
 use casebridge_core::clock::SharedClock;
 
-/// The true/false column that says that a case takes part.
+/// True/false column for the flag: true if the case takes part in the sync.
 pub const FLAG_COLUMN: &str = "u_synchronize_with_google_cloud_support";
-/// The column for the Google case's name.
+/// Column for the Google case's name.
 pub const GOOGLE_NAME_COLUMN: &str = "u_google_case_name";
 
-/// A sandbox ServiceNow. Clones are the same one.
+/// Sandbox ServiceNow. Clones share their state.
 #[derive(Clone)]
 pub struct SandboxServiceNow(Arc<Inner>);
 
@@ -58,25 +58,25 @@ struct Inner {
     faults: Faults,
     state: Mutex<State>,
     blobs: Blobs,
-    /// The state's file, with a data directory.
+    /// File with the state; `None` without a data directory.
     state_file: Option<PathBuf>,
-    /// The hour that is being counted, and the calls in it.
+    /// Hour that is being counted, and the number of calls in it.
     calls: Mutex<(i64, usize)>,
     switches: Mutex<SandboxServiceNowSwitches>,
 }
 
-/// What a virus scanner made of a file: the column `state` of `sys_attachment`, which is empty as long as nobody scans. Source: "states
-/// of an attachment" (KB0785328, Now Support).
+/// Verdict of a virus scanner on a file: the column `state` of `sys_attachment`, which is empty without a scanner. Source: "states of an
+/// attachment" (KB0785328, Now Support).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileState {
-    /// It is clean.
+    /// The file is clean.
     Available,
-    /// It is in quarantine: nobody gets it.
+    /// The file is in quarantine and cannot be downloaded.
     NotAvailable,
-    /// It is waiting to be scanned.
+    /// The file is waiting to be scanned.
     Pending,
-    /// It could not be scanned, and is handed out all the same.
+    /// The file could not be scanned, and can be downloaded all the same.
     AvailableConditionally,
 }
 
@@ -91,48 +91,48 @@ impl FileState {
     }
 }
 
-/// What is sent in place of a file's content, while the file is listed as before.
+/// Answer in place of a file's content, while the file is listed as before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spoilt {
     /// 404.
     Missing,
-    /// 200 with a page to sign in on.
+    /// 200 with a sign-in page.
     SignOn,
-    /// 200 with so many other bytes.
+    /// 200 with this number of other bytes.
     OtherSize(usize),
 }
 
-/// Why something cannot be done in a sandbox ServiceNow.
+/// Error of an action in a sandbox ServiceNow.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxServiceNowError {
     /// There is no such record or attachment.
     #[error("the sandbox ServiceNow has no {what} {id}")]
     Missing {
-        /// What kind of thing.
+        /// Kind of the missing item.
         what: &'static str,
-        /// Its `sys_id`, or its name.
+        /// `sys_id` or name of the item.
         id: String,
     },
-    /// Something is mandatory, or the record is closed for good.
+    /// A mandatory column is empty, or the record's state is final.
     #[error("the sandbox ServiceNow refuses to change record {id}: {reason}")]
     Refused {
-        /// The record's `sys_id`.
+        /// `sys_id` of the record.
         id: String,
-        /// Why.
+        /// Reason of the refusal.
         reason: String,
     },
     /// The data directory cannot be read or written.
     #[error("cannot keep the sandbox ServiceNow's state in {path}")]
     Storage {
-        /// The file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         source: io::Error,
     },
 }
 
-/// A case that a person makes; start from [`NewRecord::new`].
+/// Input for a case that a person creates; start from [`NewRecord::new`].
 #[derive(Debug, Clone)]
 pub struct NewRecord {
     /// [`INCIDENT`] or [`CUSTOMER_CASE`].
@@ -143,16 +143,16 @@ pub struct NewRecord {
     pub description: String,
     /// Impact and urgency of an incident, 1 to 3; of a customer service case the first is the priority.
     pub impact_and_urgency: (u8, u8),
-    /// Whether [`FLAG_COLUMN`] is on.
+    /// True if [`FLAG_COLUMN`] is on.
     pub flagged: bool,
     /// [`GOOGLE_NAME_COLUMN`].
     pub google_name: Option<String>,
-    /// Who makes it.
+    /// Name of the user who opens the case.
     pub opened_by: String,
 }
 
 impl NewRecord {
-    /// An incident of moderate priority, without the flag, made by Jane Roe.
+    /// Returns an incident of moderate priority, without the flag, opened by Jane Roe.
     #[must_use]
     pub fn new(short_description: &str) -> Self {
         Self {
@@ -166,43 +166,43 @@ impl NewRecord {
         }
     }
 
-    /// The same with the flag on.
+    /// Returns the same as [`NewRecord::new`], with the flag on.
     #[must_use]
     pub fn flagged(short_description: &str) -> Self {
         Self { flagged: true, ..Self::new(short_description) }
     }
 }
 
-/// A case as a person sees it.
+/// Case as a person sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordView {
     /// The `sys_id`.
     pub id: String,
-    /// The table.
+    /// Table of the case.
     pub table: String,
-    /// `INC0010001`.
+    /// Number, for example `INC0010001`.
     pub number: String,
     /// `short_description`.
     pub short_description: String,
     /// `description`.
     pub description: String,
-    /// The state's value.
+    /// Value of the state.
     pub state: String,
-    /// The state's label.
+    /// Label of the state.
     pub state_label: String,
-    /// Whether it is resolved, closed or canceled.
+    /// True if the case is resolved, closed or canceled.
     pub closed: bool,
-    /// The priority's value.
+    /// Value of the priority.
     pub priority: String,
     /// `close_notes`.
     pub close_notes: String,
-    /// Whether [`FLAG_COLUMN`] is on.
+    /// True if [`FLAG_COLUMN`] is on.
     pub flagged: bool,
     /// [`GOOGLE_NAME_COLUMN`].
     pub google_name: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     pub created: DateTime<Utc>,
-    /// When it was last updated, as ServiceNow counts it.
+    /// Time of the last update, as ServiceNow counts updates.
     pub updated: DateTime<Utc>,
     /// Its comments and work notes, oldest first.
     pub journal: Vec<EntryView>,
@@ -210,47 +210,47 @@ pub struct RecordView {
     pub attachments: Vec<FileView>,
 }
 
-/// A comment or a work note as a person sees it.
+/// Comment or work note as a person sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryView {
     /// The `sys_id`.
     pub id: String,
     /// The author's name.
     pub author: String,
-    /// What is stored.
+    /// Stored text.
     pub text: String,
-    /// What a browser is given.
+    /// HTML that a browser gets.
     pub html: String,
-    /// Whether the caller sees it: a comment, no work note.
+    /// True if the caller sees the entry: it is a comment and not a work note.
     pub public: bool,
-    /// When it was added.
+    /// Time of creation.
     pub created: DateTime<Utc>,
 }
 
-/// An attachment as a person sees it; [`SandboxServiceNow::attachment_bytes`] has its content.
+/// Attachment as a person sees it; [`SandboxServiceNow::attachment_bytes`] returns its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileView {
     /// The `sys_id`.
     pub id: String,
     /// The file's name.
     pub file_name: String,
-    /// The type.
+    /// Media type.
     pub content_type: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Who added it.
+    /// Name of the user who added the file.
     pub author: String,
 }
 
 impl SandboxServiceNow {
-    /// An empty one that forgets everything at its end.
+    /// Creates an empty sandbox that keeps its state in memory only.
     #[must_use]
     pub fn new(clock: SharedClock, settings: SandboxServiceNowSettings) -> Self {
         let state = State::new(&settings, clock.now());
         Self::build(clock, settings, state, Blobs::in_memory(), None)
     }
 
-    /// One that keeps its state in a directory, which is made if need be. Every change is in the file before it is
+    /// Creates a sandbox that keeps its state in a directory, which is made if it does not exist. Every change is in the file before it is
     /// answered, so a killed process loses nothing.
     pub fn with_data_dir(
         clock: SharedClock,
@@ -294,33 +294,33 @@ impl SandboxServiceNow {
         }))
     }
 
-    /// How it was set up.
+    /// Returns the settings.
     pub fn settings(&self) -> &SandboxServiceNowSettings {
         &self.0.settings
     }
 
-    /// What makes it misbehave, and the log of the calls it got.
+    /// Returns the faults that make it misbehave, and the call log.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
     }
 
-    /// What it does wrong while it answers 200.
+    /// Returns the current switches for wrong behaviour behind a 200.
     pub fn switches(&self) -> SandboxServiceNowSwitches {
         *self.0.switches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes that.
+    /// Replaces the switches for wrong behaviour.
     pub fn set_switches(&self, switches: SandboxServiceNowSwitches) {
         *self.0.switches.lock().unwrap_or_else(PoisonError::into_inner) = switches;
     }
 
-    /// The REST API, the pages for people, and the faults around both.
+    /// Returns the routes of the REST API and of the pages for people, wrapped in the faults.
     pub fn router(&self) -> Router {
         let router = self.0.faults.wrap(rest::router(self), rest::error_body).merge(steering::routes(self));
         Faults::dated(router, Arc::clone(&self.0.clock))
     }
 
-    /// Two incidents to look at, if there is none yet: a flagged one with a comment and a file, and one without the flag.
+    /// Creates two sample incidents if there is no case yet: a flagged one with a comment and a file, and one without the flag.
     pub fn seed_samples(&self) -> Result<(), SandboxServiceNowError> {
         if !self.records().is_empty() {
             return Ok(());
@@ -342,9 +342,9 @@ impl SandboxServiceNow {
         Ok(())
     }
 
-    // ------------------------------------------------------------ what people do
+    // ------------------------------------------------------------ actions of people
 
-    /// Makes a case; returns its `sys_id`.
+    /// Creates a case; returns its `sys_id`.
     pub fn create_record(&self, record: &NewRecord) -> Result<String, SandboxServiceNowError> {
         let now = self.now();
         let (impact, urgency) = record.impact_and_urgency;
@@ -366,12 +366,12 @@ impl SandboxServiceNow {
         created.map_err(|refused| refused_error("new", refused))
     }
 
-    /// Adds a comment that the caller sees; returns its `sys_id`.
+    /// Adds a comment, which the caller sees; returns its `sys_id`.
     pub fn comment(&self, id: &str, author: &str, text: &str) -> Result<String, SandboxServiceNowError> {
         self.add_entry(id, author, "comments", text)
     }
 
-    /// Adds a work note; returns its `sys_id`.
+    /// Adds a work note, which the caller does not see; returns its `sys_id`.
     pub fn work_note(&self, id: &str, author: &str, text: &str) -> Result<String, SandboxServiceNowError> {
         self.add_entry(id, author, "work_notes", text)
     }
@@ -407,7 +407,7 @@ impl SandboxServiceNow {
         self.keep_file(id, &author, file_name, content_type, bytes)
     }
 
-    /// Adds a file of so many bytes that are computed from a seed and kept nowhere; returns the attachment's `sys_id`.
+    /// Adds a file of `size` bytes that are computed from a seed on each read; returns the attachment's `sys_id`.
     pub fn attach_synthetic(
         &self,
         id: &str,
@@ -481,7 +481,7 @@ impl SandboxServiceNow {
         Ok(())
     }
 
-    /// Puts the flag on or takes it off.
+    /// Sets or clears the flag.
     pub fn set_flag(&self, id: &str, on: bool) -> Result<(), SandboxServiceNowError> {
         self.edit(id, "Jane Roe", &[(FLAG_COLUMN, if on { "true" } else { "false" })])
     }
@@ -491,7 +491,7 @@ impl SandboxServiceNow {
         self.edit(id, "Jane Roe", &[(GOOGLE_NAME_COLUMN, name.unwrap_or_default())])
     }
 
-    /// Sets the priority, by its value; of an incident by way of impact and urgency.
+    /// Sets the priority, by its value. An incident gets the impact and urgency that lead to this priority.
     pub fn set_priority(&self, id: &str, priority: &str) -> Result<(), SandboxServiceNowError> {
         let rank = priority.parse::<u8>().unwrap_or(3).clamp(1, 5);
         let (impact, urgency) = (rank.div_ceil(2), rank + 1 - rank.div_ceil(2));
@@ -508,12 +508,12 @@ impl SandboxServiceNow {
         self.edit(id, "Jane Roe", &[("state", state)])
     }
 
-    /// Resolves a case, with all that is mandatory for it.
+    /// Resolves a case and fills in the mandatory columns.
     pub fn resolve(&self, id: &str) -> Result<(), SandboxServiceNowError> {
         self.end(id, "6")
     }
 
-    /// Closes a case for good, with all that is mandatory for it.
+    /// Closes a case for good and fills in the mandatory columns.
     pub fn close(&self, id: &str) -> Result<(), SandboxServiceNowError> {
         let state = if self.table_of(id)? == CUSTOMER_CASE { "3" } else { "7" };
         self.end(id, state)
@@ -526,7 +526,7 @@ impl SandboxServiceNow {
         self.edit(id, "Jane Roe", &[("state", state), (code, value), ("close_notes", "It works again.")])
     }
 
-    /// Resolves a case with a code of its own.
+    /// Resolves a case with the given resolution code.
     pub fn resolve_as(&self, id: &str, code: &str) -> Result<(), SandboxServiceNowError> {
         let column = catalog::code_column(self.table_of(id)?);
         self.edit(id, "Jane Roe", &[("state", "6"), (column, code), ("close_notes", "See the code.")])
@@ -537,12 +537,12 @@ impl SandboxServiceNow {
         if self.table_of(id)? == CUSTOMER_CASE { self.end(id, "7") } else { self.set_state(id, "8") }
     }
 
-    /// Says which case this one is a duplicate of.
+    /// Sets the case that this one is a duplicate of.
     pub fn set_duplicate_of(&self, id: &str, other: &str) -> Result<(), SandboxServiceNowError> {
         self.edit(id, "Jane Roe", &[("duplicate_of", other)])
     }
 
-    /// Opens a resolved case again.
+    /// Reopens a resolved case.
     pub fn reopen(&self, id: &str) -> Result<(), SandboxServiceNowError> {
         let state = catalog::open_state(self.table_of(id)?);
         self.set_state(id, state)
@@ -563,8 +563,8 @@ impl SandboxServiceNow {
         Ok(())
     }
 
-    /// Leaves a case out of all queries of the asking user, as a before-query business rule or another domain does, or lets it in
-    /// again. Unlike what an access rule hides, it is not counted either.
+    /// Leaves a case out of all queries of the asking user, as a before-query business rule or another domain does, or puts it back. In
+    /// contrast to a record that an access rule hides, it is not counted either.
     pub fn set_left_out(&self, id: &str, left_out: bool) -> Result<(), SandboxServiceNowError> {
         self.change(
             |state| {
@@ -574,14 +574,14 @@ impl SandboxServiceNow {
         Ok(())
     }
 
-    /// Puts a case into a domain.
+    /// Sets the domain of a case.
     pub fn set_domain(&self, id: &str, domain: &str) -> Result<(), SandboxServiceNowError> {
         let table = self.table_of(id)?;
         self.change(|state| state.set(table, id, catalog::DOMAIN, domain))?;
         Ok(())
     }
 
-    /// Says what the virus scanner made of a file.
+    /// Sets the virus scanner's verdict on a file.
     pub fn set_file_state(&self, attachment: &str, file: FileState) -> Result<(), SandboxServiceNowError> {
         let column = catalog::STATE_OF_FILE;
         if self.change(|state| state.set(catalog::ATTACHMENTS, attachment, column, file.value()))? {
@@ -591,7 +591,7 @@ impl SandboxServiceNow {
         }
     }
 
-    /// Sends something else in place of a file's content, or the content again.
+    /// Sets the answer in place of a file's content; `None` brings the content back.
     pub fn spoil(&self, attachment: &str, spoilt: Option<Spoilt>) -> Result<(), SandboxServiceNowError> {
         self.change(|state| match spoilt {
             Some(spoilt) => state.spoilt.insert(attachment.to_owned(), spoilt),
@@ -615,16 +615,16 @@ impl SandboxServiceNow {
         changed?.map_err(|refused| refused_error(id, refused))
     }
 
-    // ------------------------------------------------------------ what people see
+    // ------------------------------------------------------------ views of people
 
-    /// A case, hidden ones included; `None` if there is none.
+    /// Returns a case, even if it is hidden from the asking user; `None` if there is none.
     pub fn record(&self, id: &str) -> Option<RecordView> {
         let state = self.state();
         let row = state.row(state.table_of(id)?, id)?;
         Some(view(&state, row))
     }
 
-    /// All cases, oldest first, hidden ones included.
+    /// Returns all cases, oldest first, including those hidden from the asking user.
     pub fn records(&self) -> Vec<RecordView> {
         let state = self.state();
         let rows = [INCIDENT, CUSTOMER_CASE].into_iter().flat_map(|table| state.rows(table));
@@ -633,13 +633,13 @@ impl SandboxServiceNow {
         views
     }
 
-    /// An attachment's content; `None` if there is no such attachment.
+    /// Returns an attachment's content; `None` if there is no such attachment.
     pub fn attachment_bytes(&self, attachment: &str) -> Option<Vec<u8>> {
         let computed = self.computed(attachment).ok()?;
         self.0.blobs.read(attachment, computed).ok().map(|bytes| bytes.to_vec())
     }
 
-    /// The SHA-256 of an attachment's content, lower-case hex.
+    /// Returns the SHA-256 of an attachment's content, in lower-case hex.
     pub fn attachment_sha256(&self, attachment: &str) -> Option<String> {
         match self.computed(attachment).ok()? {
             Some(computed) => Some(blobs::computed_sha256(computed)),
@@ -647,7 +647,7 @@ impl SandboxServiceNow {
         }
     }
 
-    /// What an attachment's content is computed from, if it is.
+    /// Returns seed and size of an attachment with computed content; `None` if its content is stored.
     fn computed(&self, attachment: &str) -> Result<Option<Computed>, SandboxServiceNowError> {
         let state = self.state();
         let row = state.row(catalog::ATTACHMENTS, attachment);
@@ -656,9 +656,9 @@ impl SandboxServiceNow {
         Ok(state.computed.get(attachment).map(|seed| Computed { seed: *seed, size }))
     }
 
-    // ------------------------------------------------------------ inside
+    // ------------------------------------------------------------ internals
 
-    /// The time, cut down to the second: what ServiceNow keeps.
+    /// Returns the current time, truncated to the second: the resolution that ServiceNow stores.
     fn now(&self) -> DateTime<Utc> {
         let now = self.0.clock.now();
         DateTime::from_timestamp(now.timestamp(), 0).unwrap_or(now)
@@ -668,7 +668,7 @@ impl SandboxServiceNow {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and keeps it before anybody is told.
+    /// Changes the state and saves it to the file before the result is returned.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, SandboxServiceNowError> {
         let mut state = self.state();
         let result = change(&mut state);
@@ -707,7 +707,7 @@ fn refused_error(id: &str, refused: Refused) -> SandboxServiceNowError {
     SandboxServiceNowError::Refused { id: id.to_owned(), reason }
 }
 
-/// A time as a record holds it.
+/// Parses a time in the format of a record.
 fn read_time(text: &str) -> DateTime<Utc> {
     NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").map(|time| time.and_utc()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The cases as people see them: a stand-in for the forms and lists.
+//! Pages for people: they stand in for ServiceNow's forms and lists.
 
 use axum::Router;
 use axum::extract::{Form, Path, State};
@@ -13,7 +13,7 @@ use crate::page::{page, problem, size, time};
 
 const SITE: &str = "Sandbox ServiceNow";
 
-/// Who works at these pages.
+/// Name of the person who uses these pages.
 const PERSON: &str = "Jane Roe";
 
 pub(super) fn routes() -> Router<SandboxServiceNow> {
@@ -36,7 +36,7 @@ impl IntoResponse for SandboxServiceNowError {
     }
 }
 
-/// What a browser is given of an entry: text, but for what stands in code tags, and mentions.
+/// Converts a journal entry to the HTML that a browser gets: escaped text, except for the content of code tags and for mentions.
 pub(super) fn journal_html(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     let mut shown = String::new();
@@ -51,7 +51,7 @@ pub(super) fn journal_html(text: &str) -> String {
     shown
 }
 
-/// Escaped text, in which `@[…]` mentions somebody.
+/// Escapes text and renders `@[…]` as a mention.
 fn with_mentions(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;
@@ -138,7 +138,7 @@ async fn show(
         @for entry in &record.journal {
             div.comment.theirs[!entry.public] {
                 div.by { (entry.author) " · " (time(entry.created)) " · " (if entry.public { "comment" } else { "work note" }) }
-                // The text, not the HTML: a stranger may have written it.
+                // Show the text, not the HTML: it may come from outside.
                 div.text { (entry.text) }
             }
         }
@@ -220,7 +220,7 @@ async fn fields(
     }
     servicenow.set_flag(&id, form.flagged == "on")?;
     if form.state != record.state {
-        // Last: a closed case takes nothing more.
+        // Set the state last: a closed case accepts no further change.
         if catalog::is_resolved(&form.state) || catalog::is_final(&record.table, &form.state) {
             servicenow.end(&id, &form.state)?;
         } else {

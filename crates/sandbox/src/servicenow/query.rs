@@ -1,11 +1,11 @@
-//! Encoded queries, with their traps: what is not understood is left out, and a `^` always ends a value.
+//! Encoded queries, with their traps: a part that is not understood is left out, and a `^` always ends a value.
 //!
 //! Sources: "Encoded query strings", "Operators available for filters and queries" and the parameter `sysparm_query` of the Table
-//! API, product documentation. Not here: related lists, joins, full text.
+//! API, product documentation. Not supported: related lists, joins, full text.
 
 use chrono::{DateTime, Duration, FixedOffset, NaiveDateTime, TimeZone as _, Utc};
 
-/// A condition on one column.
+/// Condition on one column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Condition {
     field: String,
@@ -13,18 +13,18 @@ struct Condition {
     value: String,
 }
 
-/// A query.
+/// Parsed query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Query {
-    /// Joined by `^NQ`; each is a list joined by `^`, of lists joined by `^OR`.
+    /// Conditions: groups are joined by `^NQ`, the lists in a group by `^`, and the conditions in a list by `^OR`.
     groups: Vec<Vec<Vec<Condition>>>,
-    /// Columns, and whether the order is descending.
+    /// Columns to sort by; the flag is true for descending order.
     order: Vec<(String, bool)>,
-    /// Whether something was left out.
+    /// True if a part was left out because it was not understood.
     pub(super) invalid: bool,
 }
 
-/// Longer ones before those that they begin with.
+/// Operators; a longer one comes before an operator that it begins with.
 const OPERATORS: [&str; 24] = [
     "ISNOTEMPTY",
     "ISEMPTY",
@@ -52,19 +52,19 @@ const OPERATORS: [&str; 24] = [
     "<",
 ];
 
-/// Who asks, and when.
+/// User, time zone and time of a query.
 #[derive(Debug, Clone)]
 pub(super) struct Asking<'a> {
     pub(super) now: DateTime<Utc>,
     pub(super) zone: FixedOffset,
     /// The user's `sys_id` and `user_name`.
     pub(super) user: (&'a str, &'a str),
-    /// Whether times that are written out are read in the user's zone.
+    /// True if literal times are read in the user's zone; otherwise they are in UTC.
     pub(super) local_times: bool,
 }
 
 impl Query {
-    /// Reads a query. `known` says whether there is such a column.
+    /// Parses a query. `known` reports if a column exists.
     pub(super) fn parse(text: &str, known: impl Fn(&str) -> bool, asking: &Asking<'_>) -> Self {
         let mut query = Self::default();
         let mut group: Vec<Vec<Condition>> = Vec::new();
@@ -80,7 +80,7 @@ impl Query {
                 query.order_by(field, false, &known);
                 continue;
             }
-            // Names of columns are in lower case.
+            // Column names are in lower case, so `OR` and `NQ` cannot be the beginning of one.
             let (or, part) = part.strip_prefix("OR").map_or((false, part), |part| (true, part));
             let (new, part) = part.strip_prefix("NQ").map_or((false, part), |part| (true, part));
             if new && !group.is_empty() {
@@ -108,7 +108,7 @@ impl Query {
         }
     }
 
-    /// Whether a record matches; `value` reads a column of it, with what it compares as.
+    /// Reports if a record matches; `value` returns the comparable value of a column.
     pub(super) fn matches(&self, value: impl Fn(&str) -> Value, asking: &Asking<'_>) -> bool {
         self.groups.iter().any(|group| {
             group.iter().all(|any| {
@@ -117,7 +117,7 @@ impl Query {
         })
     }
 
-    /// The order of two records.
+    /// Compares two records by the query's sort columns.
     pub(super) fn compare<T>(&self, a: &T, b: &T, value: impl Fn(&T, &str) -> Value) -> std::cmp::Ordering {
         let each = self.order.iter().map(|(field, descending)| {
             let order = value(a, field).cmp(&value(b, field));
@@ -127,12 +127,12 @@ impl Query {
     }
 }
 
-/// A column's value as it compares.
+/// Comparable value of a column.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Value {
-    /// Numbers, and nothing.
+    /// Number, or `None` if the column is empty.
     Number(Option<i64>),
-    /// Everything else; times are written so that they compare as text.
+    /// Any other value; times are in a format that sorts correctly as text.
     Text(String),
 }
 
@@ -163,11 +163,11 @@ impl Condition {
         }
         let value = script(&rest[operator.len()..], asking);
         let condition = Self { field: field.to_owned(), operator, value };
-        // What cannot be evaluated is not understood.
+        // A condition that cannot be evaluated counts as not understood.
         condition.holds(&Value::Text(String::new()), asking).is_some().then_some(condition)
     }
 
-    /// `None`: the value is no such value.
+    /// Evaluates the condition; `None` if its value does not suit the operator.
     fn holds(&self, actual: &Value, asking: &Asking<'_>) -> Option<bool> {
         let (text, wanted) = (actual.text(), self.value.as_str());
         let same = |value: &str| *actual == actual.like(value);
@@ -214,7 +214,7 @@ impl Condition {
     }
 }
 
-/// The moment that `@minute@ago@5` means, as a column holds it.
+/// Converts a relative time such as `@minute@ago@5` to the format of a column.
 fn relative(value: &str, asking: &Asking<'_>) -> Option<String> {
     let mut parts = value.strip_prefix('@')?.split('@');
     let unit = match parts.next()? {
@@ -232,7 +232,8 @@ fn relative(value: &str, asking: &Asking<'_>) -> Option<String> {
     Some(wire_time(asking.now + unit * count * ahead))
 }
 
-/// The few scripts that stand in queries; a time that one makes is read in the user's zone, where one that is written out is in UTC.
+/// Evaluates the few scripts that queries may contain. A time that a script generates is read in the user's zone; a literal time is in
+/// UTC, unless `local_times` is on.
 fn script(value: &str, asking: &Asking<'_>) -> String {
     let Some(script) = value.strip_prefix("javascript:") else {
         let local = asking.local_times.then(|| local(value, asking)).flatten();
@@ -252,13 +253,13 @@ fn script(value: &str, asking: &Asking<'_>) -> String {
     }
 }
 
-/// A time of the user's zone, as the database holds it.
+/// Converts a time in the user's zone to the format of the database.
 fn local(text: &str, asking: &Asking<'_>) -> Option<String> {
     let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok()?;
     Some(wire_time(asking.zone.from_local_datetime(&local).single()?.with_timezone(&Utc)))
 }
 
-/// A time as the database holds it: UTC, whole seconds, no zone.
+/// Formats a time as the database stores it: UTC, whole seconds, no zone.
 pub(super) fn wire_time(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -276,7 +277,7 @@ mod tests {
         }
     }
 
-    /// A record with `a` = 5, `b` = "Some text", `c` = "", `t` = 12:58:00, `by` = u1.
+    /// Returns a column of a test record with `a` = 5, `b` = "Some text", `c` = "", `t` = 12:58:00, `by` = u1.
     fn value(field: &str) -> Value {
         match field {
             "a" => Value::Number(Some(5)),
@@ -338,7 +339,7 @@ mod tests {
             let query = Query::parse(text, known, &asking());
             assert!(query.invalid && query.matches(value, &asking()), "{text}");
         }
-        // A sign in a value ends it.
+        // A `^` in a value ends the value.
         let query = Query::parse("a=5x^NQa=5", known, &asking());
         assert!(query.matches(value, &asking()));
     }

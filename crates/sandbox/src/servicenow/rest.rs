@@ -1,4 +1,4 @@
-//! The Table API, the Batch API, and who may call how often.
+//! Table API, Batch API, authentication and rate limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,14 +22,14 @@ use super::settings::SandboxServiceNowAuth;
 use super::state::{ACCOUNT_ID, GUEST, GUEST_ID, Refused, Row, Sent, State, get as column_of};
 use super::{FLAG_COLUMN, GOOGLE_NAME_COLUMN, SandboxServiceNow, files, pages};
 
-/// The largest JSON body, in bytes.
+/// Maximum size of a JSON body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
-/// Records on a page if nothing else is asked for.
+/// Default number of records on a page.
 const PAGE: usize = 10_000;
-/// The rate limit rule that is told of.
+/// ID of the rate limit rule, for answers.
 const RULE_ID: &str = "a8b3c1d2e4f5061728394a5b6c7d8e9f";
 
-/// A refused request.
+/// Error answer.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -114,9 +114,9 @@ async fn unknown(uri: Uri) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, message, Some(uri.path()))
 }
 
-// ---------------------------------------------------------------- who may call, and how often
+// ---------------------------------------------------------------- authentication and rate limit
 
-/// Lets callers in, and says in each answer whether they are signed in.
+/// Authenticates callers, and tells in a header of each answer if the caller is signed in.
 async fn gate(Shared(servicenow): Shared<SandboxServiceNow>, request: Request, next: Next) -> Response {
     let is_let_in = is_let_in(&servicenow.settings().auth, request.headers());
     let switches = servicenow.switches();
@@ -187,7 +187,7 @@ impl SandboxServiceNow {
         }
     }
 
-    /// Whether the asking user may see a record.
+    /// Reports if the asking user may see a record.
     pub(super) fn shows(&self, state: &State, table: &str, row: &Row) -> bool {
         let id = column_of(row, "sys_id");
         if self.switches().anonymous {
@@ -214,14 +214,14 @@ impl SandboxServiceNow {
         !state.hidden.contains(id) && !state.hidden.contains(of)
     }
 
-    /// Whether there is such a column, on this instance.
+    /// Reports if a column exists on this instance.
     fn knows(&self, table: &str, path: &str) -> bool {
         State::knows(table, path)
             && (self.settings().has_columns || ![FLAG_COLUMN, GOOGLE_NAME_COLUMN].contains(&path))
             && (self.settings().separates_domains || path != catalog::DOMAIN)
     }
 
-    /// Changes the state; a change that is refused has changed nothing.
+    /// Changes the state. A change that returns an error must leave the state as it was.
     pub(super) fn try_change<T>(
         &self,
         change: impl FnOnce(&mut State) -> Result<T, Refusal>,
@@ -232,7 +232,7 @@ impl SandboxServiceNow {
 
 // ---------------------------------------------------------------- listings
 
-/// The records of a table that are asked for, and the headers that tell of the others.
+/// Returns the requested page of a table's records, and the headers with the total number and the links to other pages.
 pub(super) fn listing(
     servicenow: &SandboxServiceNow,
     table: &str,
@@ -248,19 +248,19 @@ pub(super) fn listing(
     let limit = number("sysparm_limit").map_err(bad)?.unwrap_or(default_limit);
     let offset = number("sysparm_offset").map_err(bad)?.unwrap_or_default();
     let state = servicenow.state();
-    // Lists of cases come from a secondary database, where there is one, which may be late.
+    // Lists of cases may come from a secondary database, which can lag.
     let lag = if catalog::is_task(table) { servicenow.faults().search_lag() } else { Duration::zero() };
     let copied = wire_time(asking.now.checked_sub_signed(lag).unwrap_or(asking.now));
     let mut rows: Vec<&Row> = state
         .rows(table)
         .filter(|row| lag.is_zero() || column_of(row, "sys_updated_on") <= copied.as_str())
         .filter(|row| {
-            // `=` in place of a query: `active=true`.
+            // Parameters named after columns, such as `active=true`, are conditions too.
             let plain = asked
                 .iter()
                 .filter(|(name, _)| !name.starts_with("sysparm_") && servicenow.knows(table, name))
                 .all(|(name, value)| column_of(row, name) == value);
-            // Rules that change the query come before rights: nobody counts what they leave out.
+            // Query rules apply before access rules: records that they leave out are not even counted.
             let is_left_out = state.left_out.contains(column_of(row, "sys_id"));
             plain && !is_left_out && query.matches(|field| state.value(table, row, field), &asking)
         })
@@ -270,7 +270,7 @@ pub(super) fn listing(
     }
     rows.sort_by(|a, b| query.compare(a, b, |row, field| state.value(table, row, field)));
     let total = rows.len();
-    // Rights are looked at after the page was cut: it may be short, or empty, with more behind it.
+    // Access rules apply after the page was cut: a page may be short or empty, with more behind it.
     let page: Vec<Row> = rows
         .into_iter()
         .skip(offset)
@@ -315,7 +315,7 @@ fn links(
     to.into_iter().map(link).collect::<Vec<_>>().join(",")
 }
 
-/// `http://host:port`, as the caller knows this server.
+/// Returns the URL of this server as the caller knows it: `http://host:port`.
 pub(super) fn base(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     format!("http://{host}")
@@ -332,7 +332,7 @@ async fn list(
         return Err(Refusal::invalid_table(&table));
     }
     let (rows, answer) = listing(&servicenow, &table, &asked, (&uri.0, &headers), PAGE)?;
-    // Version 1 answers a valid query that finds nothing with 404.
+    // Version 1 answers 404 to a valid query that finds nothing.
     if rows.is_empty() && uri.0.path().starts_with("/api/now/v1/") {
         return Err(Refusal::no_record());
     }
@@ -344,7 +344,7 @@ async fn list(
 
 // ---------------------------------------------------------------- records as JSON
 
-/// How records are asked to be shown.
+/// Options of a request for showing records.
 struct Show<'a> {
     servicenow: &'a SandboxServiceNow,
     state: &'a State,
@@ -387,7 +387,7 @@ impl<'a> Show<'a> {
 
     fn row(&self, table: &str, row: &Row) -> Value {
         let all: Vec<&str> = match &self.fields {
-            // What there is not is left out without a word.
+            // Unknown fields are left out without an error.
             Some(fields) => fields.clone(),
             None => catalog::columns(table).into_iter().flatten().map(|(name, _)| name).collect(),
         };
@@ -403,7 +403,7 @@ impl<'a> Show<'a> {
             };
         }
         let kind = catalog::kind(table, path);
-        // A journal is written by its column, and read only as it is displayed.
+        // The column of a journal is for writing; only its display value can be read.
         let value = if kind == Some(Kind::Journal) { "" } else { column_of(row, path) };
         let displayed = self.displayed(table, row, path, kind);
         match (kind, self.display, value.is_empty()) {
@@ -427,7 +427,7 @@ impl<'a> Show<'a> {
         }
     }
 
-    /// A value as it is shown to the asking user.
+    /// Returns the display value of a column for the asking user.
     fn displayed(&self, table: &str, row: &Row, column: &str, kind: Option<Kind>) -> String {
         let value = column_of(row, column);
         match kind {
@@ -445,7 +445,7 @@ impl<'a> Show<'a> {
         }
     }
 
-    /// A time in the asking user's zone, which it does not name.
+    /// Converts a stored time to the asking user's zone; the text does not name the zone.
     fn local(&self, value: &str) -> String {
         let zone = self.servicenow.asking().zone;
         NaiveDateTime::parse_from_str(value, "%Y-%m-%d %H:%M:%S").map_or_else(
@@ -454,7 +454,7 @@ impl<'a> Show<'a> {
         )
     }
 
-    /// All entries of a journal in one text, newest first.
+    /// Returns all entries of a journal in one text, newest first.
     fn journal(&self, row: &Row, column: &str) -> String {
         let entries = self.state.entries(column_of(row, "sys_id"));
         let shown = entries.into_iter().rev().filter(|entry| {
@@ -477,7 +477,7 @@ impl<'a> Show<'a> {
 
 // ---------------------------------------------------------------- single records
 
-/// A record that the asking user may see.
+/// Returns a record if the asking user may see it.
 fn seen<'a>(
     servicenow: &SandboxServiceNow,
     state: &'a State,
@@ -505,7 +505,7 @@ async fn show(
     Ok(Json(json!({"result": result})).into_response())
 }
 
-/// What a body sets.
+/// Parses a body into the columns to set. Columns that the user may not write are dropped without an error.
 fn sent(
     servicenow: &SandboxServiceNow,
     table: &str,
@@ -542,7 +542,7 @@ fn sent(
     Ok(sent)
 }
 
-/// What is stored for something that is given as it is displayed.
+/// Converts a display value to the value to store.
 fn stored(servicenow: &SandboxServiceNow, table: &str, column: &str, text: &str) -> String {
     if catalog::kind(table, column) == Some(Kind::Time) {
         let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok();
@@ -703,7 +703,7 @@ async fn batch(
     Ok(Json(answer).into_response())
 }
 
-/// One call of a batch; `None` if it is none.
+/// Builds the request for one call of a batch; `None` if the call is malformed.
 fn single(batched: &Batched, host: Option<&HeaderValue>) -> Option<Request> {
     let method = Method::from_bytes(batched.method.as_bytes()).ok()?;
     let body = match &batched.body {
@@ -712,7 +712,7 @@ fn single(batched: &Batched, host: Option<&HeaderValue>) -> Option<Request> {
     };
     let mut request = Request::builder().method(method).uri(batched.url.as_str());
     for header in &batched.headers {
-        // What belongs to the connection belongs to the batch's own.
+        // Headers of the connection are taken from the batch's own request.
         if !["host", "content-length", "connection"].contains(&header.name.to_lowercase().as_str()) {
             request = request.header(header.name.as_str(), header.value.as_str());
         }

@@ -1,6 +1,6 @@
-//! How a sandbox ServiceNow is set up: what differs between instances, properties and roles.
+//! Settings of a sandbox ServiceNow: the differences between instances, their properties and their roles.
 
-/// Which callers are let in.
+/// Credentials that are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SandboxServiceNowAuth {
     /// Any credentials or none.
@@ -24,57 +24,57 @@ pub enum SandboxServiceNowAuth {
     },
 }
 
-/// What a sandbox ServiceNow does wrong while it answers 200. Everything off: nothing.
+/// Wrong behaviour of a sandbox ServiceNow while it answers 200. By default, all switches are off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct SandboxServiceNowSwitches {
-    /// Takes every caller for the guest, who may read nothing but its own user: the tables are *Public Pages*. Lists are empty and
-    /// counted.
+    /// Treats every caller as the guest, who may read nothing but the own user: the tables are *Public Pages*. Lists are empty, but their
+    /// records are counted.
     pub anonymous: bool,
-    /// Leaves `X-Is-Logged-In` out of its answers.
+    /// Leaves `X-Is-Logged-In` out of answers.
     pub no_login_header: bool,
-    /// Reads times that are written out in a query in the asking user's zone.
+    /// Reads literal times in a query in the asking user's zone.
     pub local_times: bool,
-    /// A business rule puts back what REST callers write into impact, urgency and priority.
+    /// Ignores impact, urgency and priority from REST callers, as if a business rule restored the old values.
     pub keeps_priorities: bool,
 }
 
-/// The settings of a [`super::SandboxServiceNow`]; start from [`Default`].
+/// Settings of a [`super::SandboxServiceNow`]; start from [`Default`].
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent properties of an instance")]
 pub struct SandboxServiceNowSettings {
-    /// Which callers are let in.
+    /// Credentials that are accepted.
     pub auth: SandboxServiceNowAuth,
-    /// The `user_name` of the user that the REST callers are.
+    /// `user_name` of the asking user: the account of all REST callers.
     pub account: String,
-    /// The largest upload, in bytes: `com.glide.attachment.max_size`.
+    /// Maximum size of an upload, in bytes: `com.glide.attachment.max_size`.
     pub attachment_limit: u64,
-    /// The endings that an attachment's name may have, in lower case: `glide.attachment.extensions`; empty: any.
+    /// File extensions that attachments may have, in lower case: `glide.attachment.extensions`; empty: any.
     pub attachment_extensions: Vec<String>,
-    /// Requests an hour: a rate limit rule.
+    /// Maximum number of requests an hour, as a rate limit rule sets it.
     pub requests_per_hour: Option<usize>,
-    /// `glide.invalid_query.returns_no_rows`: otherwise the invalid part of a query is ignored.
+    /// `glide.invalid_query.returns_no_rows`: an invalid query finds nothing. Otherwise its invalid part is ignored.
     pub invalid_query_returns_no_rows: bool,
-    /// Whether the asking user may read entries of journals. If not, they are taken out of the answers, without an error.
+    /// True if the asking user may read journal entries. If not, answers leave them out, without an error.
     pub reads_journals: bool,
-    /// Whether the asking user may read attachments. If not, they are taken out of the answers as well.
+    /// True if the asking user may read attachments. If not, answers leave them out, without an error.
     pub reads_attachments: bool,
-    /// Whether domains are separated: records have a `sys_domain`.
+    /// True if the instance has domain separation: records have a `sys_domain`.
     pub separates_domains: bool,
-    /// Whether the asking user may read choices.
+    /// True if the asking user may read choices.
     pub reads_choices: bool,
-    /// Whether the asking user may read the dictionary and the properties, as administrators may.
+    /// True if the asking user may read the dictionary and the properties, as administrators may.
     pub reads_setup: bool,
-    /// Whether the two columns of the connector exist.
+    /// True if the connector's two columns exist.
     pub has_columns: bool,
-    /// Whether the asking user may write them. If not, they are left out of what is written, without an error.
+    /// True if the asking user may write the connector's columns. If not, writes ignore them, without an error.
     pub writes_columns: bool,
-    /// Whether a data policy makes a code and notes mandatory for resolving.
+    /// True if a data policy makes a resolution code and notes mandatory for resolving.
     pub close_fields_mandatory: bool,
-    /// Whether a new file makes its record updated.
+    /// True if a new file marks its record as updated.
     pub files_touch_records: bool,
-    /// How many hours the asking user's time zone is ahead of UTC: display values are in it.
+    /// Hours by which the asking user's time zone is ahead of UTC; display values are in this zone.
     pub time_zone_hours: i32,
 }
 

@@ -1,4 +1,4 @@
-//! What a sandbox ServiceNow holds, and how it changes. No HTTP.
+//! State of a sandbox ServiceNow and its changes. It knows no HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,49 +9,49 @@ use super::catalog::{self, Kind};
 use super::query::{Value, wire_time};
 use super::{FLAG_COLUMN, GOOGLE_NAME_COLUMN, SandboxServiceNowSettings, Spoilt};
 
-/// A record: its columns' values, all of them text.
+/// Record: values by column, all of them text.
 pub(super) type Row = BTreeMap<String, String>;
 
-/// `sys_id` of the asking user, who is there from the beginning.
+/// `sys_id` of the asking user, who exists from the beginning.
 pub(super) const ACCOUNT_ID: &str = "6816f79cc0a8016401c5a33be04be441";
 
-/// `sys_id` and `user_name` of the user that everything is done as that nobody signed in for.
+/// `sys_id` of the guest, the user of requests without a sign-in; [`GUEST`] is its `user_name`.
 pub(super) const GUEST_ID: &str = "5136503cc611227c0183e96598c4f706";
 pub(super) const GUEST: &str = "guest";
 
-/// What no column is called: the place of a record in the order in which they were made.
+/// Key for the position of a record in the order of creation; no real column has this name.
 pub(super) const MADE: &str = "#made";
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {
-    /// How many records were ever made: their order, which `sys_id`s do not tell.
+    /// Number of records ever made. It gives their order, which their `sys_id`s do not show.
     made: u64,
-    /// The last number given in each table.
+    /// Last number that was assigned in each table.
     numbers: BTreeMap<String, u64>,
-    /// Records by table and `sys_id`.
+    /// Records, by table and `sys_id`.
     tables: BTreeMap<String, BTreeMap<String, Row>>,
     /// Records that the asking user may not see.
     pub(super) hidden: BTreeSet<String>,
-    /// Records that lie in another domain, or that a query rule leaves out for the asking user: they are not even counted.
+    /// Records in another domain, or left out for the asking user by a query rule: they are not even counted.
     #[serde(default)]
     pub(super) left_out: BTreeSet<String>,
-    /// Seeds of the attachments whose content is computed.
+    /// Seeds of the attachments with computed content.
     pub(super) computed: BTreeMap<String, u64>,
-    /// What is sent in place of attachments' content.
+    /// Answers in place of attachments' content.
     #[serde(default)]
     pub(super) spoilt: BTreeMap<String, Spoilt>,
 }
 
-/// Why a record was not kept as it was sent.
+/// Reason why a change of a record was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Columns that a data policy makes mandatory.
+    /// Columns that a data policy makes mandatory are empty.
     Mandatory(Vec<&'static str>),
-    /// Nobody changes a closed case.
+    /// The case's state is final, so it cannot be changed.
     Final,
 }
 
-/// What is written: column and value.
+/// Values to write, by column.
 pub(super) type Sent = BTreeMap<String, String>;
 
 impl State {
@@ -121,7 +121,7 @@ impl State {
         self.insert(catalog::USERS, row.into(), "system", now);
     }
 
-    /// The `user_name` of the user of that name, who is made up if there is none yet.
+    /// Returns the `user_name` of the user with that name, and creates the user if it does not exist.
     pub(super) fn user(&mut self, name: &str, now: DateTime<Utc>) -> String {
         let known = self.rows(catalog::USERS).find(|user| get(user, "name") == name);
         if let Some(user) = known {
@@ -133,19 +133,19 @@ impl State {
         login
     }
 
-    /// The display name of a user, by `sys_id` or `user_name`.
+    /// Returns the display name of a user, by `sys_id` or `user_name`.
     pub(super) fn display_name(&self, user: &str) -> Option<&str> {
         let known =
             self.rows(catalog::USERS).find(|row| get(row, "sys_id") == user || get(row, "user_name") == user);
         known.map(|row| get(row, "name"))
     }
 
-    /// The `sys_id` of a user.
+    /// Returns the `sys_id` of a user.
     pub(super) fn user_id(&self, user_name: &str) -> Option<&str> {
         self.rows(catalog::USERS).find(|row| get(row, "user_name") == user_name).map(|row| get(row, "sys_id"))
     }
 
-    /// The records of a table, in no particular order.
+    /// Returns the records of a table, in no particular order.
     pub(super) fn rows(&self, table: &str) -> impl Iterator<Item = &Row> {
         self.tables.get(table).into_iter().flat_map(BTreeMap::values)
     }
@@ -154,12 +154,12 @@ impl State {
         self.tables.get(table)?.get(id)
     }
 
-    /// The table of cases that a record is in.
+    /// Returns the table of the case with this `sys_id`.
     pub(super) fn table_of(&self, id: &str) -> Option<&'static str> {
         [catalog::INCIDENT, catalog::CUSTOMER_CASE].into_iter().find(|table| self.row(table, id).is_some())
     }
 
-    /// Keeps a new record as it is; returns its ID.
+    /// Stores a new record unchecked; returns its ID.
     pub(super) fn insert(&mut self, table: &str, mut row: Row, who: &str, now: DateTime<Utc>) -> String {
         let id = row.entry("sys_id".to_owned()).or_insert_with(new_id).clone();
         self.made += 1;
@@ -193,7 +193,7 @@ impl State {
         removed
     }
 
-    /// Creates a record out of what was sent; returns its ID.
+    /// Creates a record from the values sent; returns its ID.
     pub(super) fn create(
         &mut self,
         table: &str,
@@ -254,7 +254,7 @@ impl State {
         settle(table, &mut row, now);
         check(table, &row, settings)?;
         let has_entry = self.write_journals(table, id, sent, who, now);
-        // What changes nothing is no update.
+        // A write that changes nothing is not an update.
         if row != before || has_entry {
             touch(&mut row, who, now);
             self.tables.entry(table.to_owned()).or_default().insert(id.to_owned(), row);
@@ -262,7 +262,7 @@ impl State {
         Ok(())
     }
 
-    /// Sets a column of a record without updating it, as the system does; false if there is none.
+    /// Sets a column of a record without marking it updated, as the system does; false if there is no such record.
     pub(super) fn set(&mut self, table: &str, id: &str, column: &str, value: &str) -> bool {
         let row = self.tables.get_mut(table).and_then(|rows| rows.get_mut(id));
         row.map(|row| row.insert(column.to_owned(), value.to_owned())).is_some()
@@ -288,7 +288,7 @@ impl State {
         written
     }
 
-    /// The entries of a record's journals, oldest first.
+    /// Returns the journal entries of a record, oldest first.
     pub(super) fn entries(&self, id: &str) -> Vec<&Row> {
         let mut entries: Vec<&Row> =
             self.rows(catalog::JOURNAL).filter(|entry| get(entry, "element_id") == id).collect();
@@ -296,7 +296,7 @@ impl State {
         entries
     }
 
-    /// The attachments of a record, oldest first.
+    /// Returns the attachments of a record, oldest first.
     pub(super) fn files(&self, id: &str) -> Vec<&Row> {
         let mut files: Vec<&Row> =
             self.rows(catalog::ATTACHMENTS).filter(|file| get(file, "table_sys_id") == id).collect();
@@ -304,7 +304,7 @@ impl State {
         files
     }
 
-    /// A column's value as it compares; `user.name` reads a column of the user that the column `user` names.
+    /// Returns the comparable value of a column. `user.name` reads a column of the user that the column `user` refers to.
     pub(super) fn value(&self, table: &str, row: &Row, path: &str) -> Value {
         let (column, rest) = path.split_once('.').map_or((path, None), |(column, rest)| (column, Some(rest)));
         match (catalog::kind(table, column), rest) {
@@ -317,7 +317,7 @@ impl State {
         }
     }
 
-    /// Whether there is such a column.
+    /// Reports if a column exists.
     pub(super) fn knows(table: &str, path: &str) -> bool {
         match path.split_once('.') {
             Some((column, rest)) => {
@@ -329,7 +329,7 @@ impl State {
     }
 }
 
-/// The value of a column; nothing and absent are the same.
+/// Returns the value of a column; an absent column is an empty text.
 pub(super) fn get<'a>(row: &'a Row, column: &str) -> &'a str {
     row.get(column).map(String::as_str).unwrap_or_default()
 }
@@ -354,7 +354,7 @@ fn touch(row: &mut Row, who: &str, now: DateTime<Utc>) {
     );
 }
 
-/// Puts what was sent into a record. Columns that there are not, and those of the system, are left out without a word.
+/// Writes the values sent into a record. Unknown columns, and those of the system, are ignored without an error.
 fn write(table: &str, row: &mut Row, sent: &Sent) {
     for (column, value) in sent {
         let value = match catalog::kind(table, column) {
@@ -370,14 +370,14 @@ fn write(table: &str, row: &mut Row, sent: &Sent) {
     }
 }
 
-/// What business rules make of a case.
+/// Applies the business rules to a case: priority, activity, and the times of resolving and closing.
 fn settle(table: &str, row: &mut Row, now: DateTime<Utc>) {
     if !catalog::is_task(table) {
         return;
     }
     let state = get(row, "state").to_owned();
     if table == catalog::INCIDENT {
-        // The priority is the rules', whatever was sent for it.
+        // The priority of an incident is always computed; a value that was sent is ignored.
         let priority = catalog::priority(get(row, "impact"), get(row, "urgency"));
         row.insert("priority".to_owned(), priority.to_owned());
     }
@@ -397,7 +397,7 @@ fn settle(table: &str, row: &mut Row, now: DateTime<Utc>) {
     }
 }
 
-/// The data policy for resolved and closed cases.
+/// Checks the data policy for resolved and closed cases; canceled incidents are exempt.
 fn check(table: &str, row: &Row, settings: &SandboxServiceNowSettings) -> Result<(), Refused> {
     let state = get(row, "state");
     let is_done = catalog::is_resolved(state) || (catalog::is_final(table, state) && state != "8");

@@ -1,10 +1,10 @@
-//! What a sandbox ServiceNow does wrong on request, beside the faults that every sandbox has.
+//! Switches for wrong behaviour of a sandbox ServiceNow, beside the faults that every sandbox has.
 //!
 //! | request | what it does |
 //! | --- | --- |
-//! | `GET`, `PUT /sandbox/switches` with a [`SandboxServiceNowSwitches`] | all of it at once; what is absent is off |
+//! | `GET`, `PUT /sandbox/switches` with a [`SandboxServiceNowSwitches`] | reads or replaces all switches; an absent one is off |
 //! | `PUT /sandbox/records/{sys_id}` with a [`Sight`] | hides a record, an entry or a file from the asking user, or shows it again |
-//! | `PUT /sandbox/attachments/{sys_id}` with a [`Content`] | what becomes of a file's content |
+//! | `PUT /sandbox/attachments/{sys_id}` with a [`Content`] | replaces a file's content, or sets the scanner's verdict |
 
 use axum::Router;
 use axum::extract::rejection::JsonRejection;
@@ -25,27 +25,27 @@ pub(super) fn routes(servicenow: &SandboxServiceNow) -> Router {
         .with_state(servicenow.clone())
 }
 
-/// What the asking user sees of a record.
+/// Visibility of a record for the asking user.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Sight {
-    /// It.
+    /// The record is visible.
     Shown,
-    /// Nothing, but it is counted: an access rule.
+    /// The record is not visible but counted: an access rule.
     Hidden,
-    /// Nothing at all: a query rule, or another domain.
+    /// The record is neither visible nor counted: a query rule, or another domain.
     LeftOut,
 }
 
-/// What becomes of a file's content.
+/// Answer to a request for a file's content.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Content {
-    /// It is sent.
+    /// The content is sent.
     Sound,
-    /// Something else is sent.
+    /// Another answer is sent instead.
     Spoilt(Spoilt),
-    /// A scanner has its say.
+    /// The virus scanner's verdict decides.
     Scanned(FileState),
 }
 
@@ -89,7 +89,7 @@ async fn put_content(
     })
 }
 
-/// Does what was asked for.
+/// Applies a change if its body was valid; returns the answer.
 fn done<T>(
     asked: Result<Json<T>, JsonRejection>,
     change: impl FnOnce(T) -> Result<(), SandboxServiceNowError>,

@@ -1,4 +1,4 @@
-//! Uploads and attachments over REST, and the other host that their content lies on.
+//! Uploads and attachments over REST, and the separate content host that serves their content.
 
 use std::io;
 
@@ -18,10 +18,10 @@ use super::{SandboxZendesk, new_attachment};
 use crate::blobs;
 use crate::page::content_disposition;
 
-/// For how long a link to the content host is good.
+/// Lifetime of a link to the content host.
 const LINK_MINUTES: i64 = 10;
 
-/// The longest file name, in characters.
+/// Maximum length of a file name, in characters.
 const FILE_NAME_LIMIT: usize = 255;
 
 pub(super) fn api_routes() -> Router<SandboxZendesk> {
@@ -31,7 +31,7 @@ pub(super) fn api_routes() -> Router<SandboxZendesk> {
         .route("/attachments/{id}", get(attachment))
 }
 
-/// What lies outside the API: the addresses that attachments name.
+/// Routes outside the API: the URLs in attachments, and the sign-in page.
 pub(super) fn routes() -> Router<SandboxZendesk> {
     Router::new()
         .route("/attachments/token/{token}", get(content))
@@ -39,14 +39,14 @@ pub(super) fn routes() -> Router<SandboxZendesk> {
         .route(SIGN_ON, get(sign_on))
 }
 
-/// Page that Zendesk redirects to, to sign in.
+/// Path of the sign-in page that Zendesk redirects to.
 const SIGN_ON: &str = "/auth/v2/login/signin";
 
 async fn sign_on() -> Html<String> {
     Html(sign_on_page(0))
 }
 
-/// A page to sign in on, of so many bytes at least.
+/// Returns a sign-in page, padded to at least `size` bytes.
 fn sign_on_page(size: usize) -> String {
     let page =
         "<!DOCTYPE html>\n<html><head><title>Sign in to Sandbox</title></head><body>Sign in</body></html>\n";
@@ -83,7 +83,7 @@ async fn upload(
     let limit = usize::try_from(zendesk.settings().attachment_limit).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     let mut pieces = request.into_body().into_data_stream();
-    // Read to the end even if it is too large, so that the caller gets to read the answer.
+    // Read the body to its end even if it is too large, so that the caller gets to read the answer.
     let mut too_large = false;
     while let Some(piece) = futures_util::StreamExt::next(&mut pieces).await {
         let piece =
@@ -132,7 +132,7 @@ async fn upload(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-/// The name without the folders that a browser may send along.
+/// Returns the file name without the folders that a browser may send.
 fn last_segment(file_name: &str) -> &str {
     file_name.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()).unwrap_or("file")
 }
@@ -155,15 +155,15 @@ async fn attachment(
     Path(id): Path<u64>,
 ) -> Result<Response, Refusal> {
     let state = zendesk.state();
-    // One on a ticket that the asking user may not see is not there.
+    // An attachment on a ticket that the asking user may not see is treated as missing.
     let hidden = state.attachment(id).is_some_and(|(ticket, _, _)| !state.shows(ticket) || ticket.deleted);
     let found = state.any_attachment(|known| known.id == id).filter(|_| !hidden);
     let found = found.ok_or_else(Refusal::not_found)?;
     Ok(Json(json!({"attachment": zendesk.wire(&base).attachment(found)})).into_response())
 }
 
-/// The address that an attachment names. Whoever is not signed in is sent to the page for that: files of end users are private
-/// since June 2026 ("Announcing end-user private attachments"), and here all are, as with "Allow secure downloads".
+/// Answers the URL in an attachment. A caller that is not signed in is redirected to the sign-in page: files of end users are private
+/// since June 2026 ("Announcing end-user private attachments"), and here all files are, as with "Allow secure downloads".
 async fn content(
     Shared(zendesk): Shared<SandboxZendesk>,
     Path(token): Path<String>,
@@ -218,7 +218,7 @@ fn deliver(zendesk: &SandboxZendesk, attachment: &Attachment) -> Result<Response
     Ok(response)
 }
 
-/// What proves that a link to the content host was made here.
+/// Returns the signature of a link to the content host.
 fn link_proof(zendesk: &SandboxZendesk, id: u64, expires: i64) -> String {
     let mut hash = Sha256::new();
     hash.update(zendesk.0.content_secret);

@@ -1,7 +1,7 @@
 //! A small Zendesk Support that speaks the real REST API, with its traps.
 //!
-//! [`SandboxZendesk::router`] is what a client talks to; the methods of [`SandboxZendesk`] are what people do in their browsers
-//! meanwhile, and what they see there. [`SandboxZendesk::faults`] makes it misbehave. Not a Zendesk: no triggers, no
+//! [`SandboxZendesk::router`] serves clients; the methods of [`SandboxZendesk`] stand in for people in their browsers:
+//! they change tickets and read them. [`SandboxZendesk::faults`] makes it misbehave. Limits: no triggers, no
 //! organisations, no views, no ticket forms, three custom fields, and one asking user.
 //!
 //! Sources: Zendesk's API reference at developer.zendesk.com (tickets, ticket comments, ticket attachments, search, incremental
@@ -15,7 +15,7 @@
 //! text       Markdown, HTML and placeholders
 //! wire       JSON out
 //! pages      the pages for people
-//! steering   what it does wrong on request, over HTTP
+//! steering   switches for wrong behaviour, over HTTP
 //! ```
 
 mod files;
@@ -52,7 +52,7 @@ pub const GOOGLE_NAME_FIELD: u64 = 360_000_000_102;
 /// ID of the text field `Root cause`, which can be made mandatory for solving.
 pub const ROOT_CAUSE_FIELD: u64 = 360_000_000_103;
 
-/// A sandbox Zendesk. Clones are the same one.
+/// Sandbox Zendesk. Clones share their state.
 #[derive(Clone)]
 pub struct SandboxZendesk(Arc<Inner>);
 
@@ -62,73 +62,73 @@ struct Inner {
     faults: Faults,
     state: Mutex<State>,
     blobs: Blobs,
-    /// The state's file, with a data directory.
+    /// File with the state; `None` without a data directory.
     state_file: Option<PathBuf>,
-    /// Where attachments' content is fetched from, once it is known.
+    /// Base URL of the content host, once it is set.
     content_base: Mutex<Option<String>>,
-    /// What the links to that host are made with.
+    /// Secret that signs the links to the content host.
     content_secret: [u8; 16],
     calls: Mutex<Calls>,
     switches: Mutex<SandboxZendeskSwitches>,
 }
 
-/// When there were calls that are counted.
+/// Times of the calls that count towards rate limits.
 #[derive(Debug, Default)]
 struct Calls {
     all: VecDeque<DateTime<Utc>>,
     exports: VecDeque<DateTime<Utc>>,
 }
 
-/// Why something cannot be done in a sandbox Zendesk.
+/// Error of an action in a sandbox Zendesk.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxZendeskError {
     /// There is no such ticket, comment, attachment, priority or status.
     #[error("the sandbox Zendesk has no {what} {name}")]
     Missing {
-        /// What kind of thing.
+        /// Kind of the missing item.
         what: &'static str,
         /// Its ID or name.
         name: String,
     },
-    /// Two tickets cannot be merged.
+    /// The two tickets cannot be merged, for this reason.
     #[error("the sandbox Zendesk cannot merge these tickets: {0}")]
     Unmergeable(&'static str),
-    /// A closed ticket takes no change, from nobody.
+    /// The ticket is closed, and so cannot be changed by anyone.
     #[error("ticket {0} of the sandbox Zendesk is closed: it takes no change any more")]
     Closed(String),
     /// The data directory cannot be read or written.
     #[error("cannot keep the sandbox Zendesk's state in {path}")]
     Storage {
-        /// The file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         source: io::Error,
     },
 }
 
-/// A ticket that a person makes; start from [`NewTicket::new`].
+/// Input for a ticket that a person creates; start from [`NewTicket::new`].
 #[derive(Debug, Clone)]
 pub struct NewTicket {
     /// The subject.
     pub subject: String,
     /// The first comment, Markdown.
     pub description: String,
-    /// Whether the first comment is public.
+    /// True if the first comment is public.
     pub public: bool,
     /// `urgent`, `high`, `normal`, `low`, or none.
     pub priority: Option<String>,
-    /// Whether `synchronizeWithGoogleCloudSupport` is on.
+    /// True if `synchronizeWithGoogleCloudSupport` is on.
     pub flagged: bool,
     /// `custom_field_google_name`.
     pub google_name: Option<String>,
     /// `external_id`.
     pub external_id: Option<String>,
-    /// Who makes it.
+    /// Name of the requester.
     pub requester: String,
 }
 
 impl NewTicket {
-    /// A ticket of normal priority, without the flag, made by Jane Roe.
+    /// Returns a ticket of normal priority, without the flag, requested by Jane Roe.
     #[must_use]
     pub fn new(subject: &str) -> Self {
         Self {
@@ -143,14 +143,14 @@ impl NewTicket {
         }
     }
 
-    /// The same with the flag on.
+    /// Returns the same as [`NewTicket::new`], with the flag on.
     #[must_use]
     pub fn flagged(subject: &str) -> Self {
         Self { flagged: true, ..Self::new(subject) }
     }
 }
 
-/// A ticket as a person sees it.
+/// Ticket as a person sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TicketView {
     /// The ID, decimal.
@@ -161,11 +161,11 @@ pub struct TicketView {
     pub description: String,
     /// `new`, `open`, `pending`, `hold`, `solved` or `closed`.
     pub status: String,
-    /// Whether it is solved or closed.
+    /// True if the ticket is solved or closed.
     pub closed: bool,
     /// `urgent`, `high`, `normal`, `low`, or none.
     pub priority: Option<String>,
-    /// Whether `synchronizeWithGoogleCloudSupport` is on.
+    /// True if `synchronizeWithGoogleCloudSupport` is on.
     pub flagged: bool,
     /// `custom_field_google_name`.
     pub google_name: Option<String>,
@@ -173,24 +173,24 @@ pub struct TicketView {
     pub external_id: Option<String>,
     /// The tags, in order.
     pub tags: Vec<String>,
-    /// Who made it.
+    /// Name of the requester.
     pub requester: String,
-    /// When it was made.
+    /// Time of creation.
     pub created: DateTime<Utc>,
-    /// When it was last changed, comments included.
+    /// Time of the last change, including comments.
     pub updated: DateTime<Utc>,
     /// Its comments, oldest first; the first one is the description.
     pub comments: Vec<CommentView>,
 }
 
 impl TicketView {
-    /// The attachments of all comments, oldest first.
+    /// Returns the attachments of all comments, oldest first.
     pub fn attachments(&self) -> impl Iterator<Item = &AttachmentView> {
         self.comments.iter().flat_map(|comment| &comment.attachments)
     }
 }
 
-/// A comment as a person sees it.
+/// Comment as a person sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommentView {
     /// The ID, decimal.
@@ -199,38 +199,38 @@ pub struct CommentView {
     pub author: String,
     /// The text, without its markup.
     pub text: String,
-    /// What a browser is given.
+    /// HTML that a browser gets.
     pub html: String,
-    /// Whether the requester sees it.
+    /// True if the requester sees the comment.
     pub public: bool,
-    /// When it was added.
+    /// Time of creation.
     pub created: DateTime<Utc>,
-    /// What hangs on it.
+    /// Attachments of the comment.
     pub attachments: Vec<AttachmentView>,
 }
 
-/// An attachment as a person sees it; [`SandboxZendesk::attachment_bytes`] has its content.
+/// Attachment as a person sees it; [`SandboxZendesk::attachment_bytes`] returns its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachmentView {
     /// The ID, decimal.
     pub id: String,
     /// The file's name.
     pub file_name: String,
-    /// The type.
+    /// Media type.
     pub mime_type: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
 impl SandboxZendesk {
-    /// An empty one that forgets everything at its end.
+    /// Creates an empty sandbox that keeps its state in memory only.
     #[must_use]
     pub fn new(clock: SharedClock, settings: SandboxZendeskSettings) -> Self {
         let state = State::new(&settings.account, settings.admin, clock.now());
         Self::build(clock, settings, state, Blobs::in_memory(), None)
     }
 
-    /// One that keeps its state in a directory, which is made if need be. Every change is in the file before it is
+    /// Creates a sandbox that keeps its state in a directory, which is made if it does not exist. Every change is in the file before it is
     /// answered, so a killed process loses nothing.
     pub fn with_data_dir(
         clock: SharedClock,
@@ -278,45 +278,45 @@ impl SandboxZendesk {
         }))
     }
 
-    /// How it was set up.
+    /// Returns the settings.
     pub fn settings(&self) -> &SandboxZendeskSettings {
         &self.0.settings
     }
 
-    /// Its bad manners while it answers 200.
+    /// Returns the current switches for wrong behaviour behind a 200.
     pub fn switches(&self) -> SandboxZendeskSwitches {
         *self.0.switches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes that.
+    /// Replaces the switches for wrong behaviour.
     pub fn set_switches(&self, switches: SandboxZendeskSwitches) {
         *self.0.switches.lock().unwrap_or_else(PoisonError::into_inner) = switches;
     }
 
-    /// What makes it misbehave, and the log of the calls it got.
+    /// Returns the faults that make it misbehave, and the call log.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
     }
 
-    /// The REST API, the pages for people, and the faults around both.
+    /// Returns the routes of the REST API and of the pages for people, wrapped in the faults.
     pub fn router(&self) -> Router {
         let router = self.0.faults.wrap(rest::router(self), rest::error_body).merge(steering::routes(self));
         Faults::dated(router, Arc::clone(&self.0.clock))
     }
 
-    /// The host that attachments' content is fetched from. It answers 400 to a request with an `Authorization` header. Serve
-    /// it on another port, and tell [`Self::set_content_base`] where.
+    /// Returns the routes of the content host, which attachments' content is fetched from. It answers 400 to a request with an
+    /// `Authorization` header. Serve it on another port, and pass its URL to [`Self::set_content_base`].
     pub fn content_router(&self) -> Router {
         files::content_router(self)
     }
 
-    /// From now on, attachments are answered with a redirect to `{base}/attachment/…`. Until then they are sent at once.
+    /// Sets the content host: from now on, downloads redirect to `{base}/attachment/…`. Until then, content is sent directly.
     pub fn set_content_base(&self, base: &str) {
         let base = base.trim_end_matches('/').to_owned();
         *self.0.content_base.lock().unwrap_or_else(PoisonError::into_inner) = Some(base);
     }
 
-    /// Two tickets to look at, if there is none yet: a flagged one with a comment and a file, and one without the flag.
+    /// Creates two sample tickets if there is none yet: a flagged one with a comment and a file, and one without the flag.
     pub fn seed_samples(&self) -> Result<(), SandboxZendeskError> {
         if !self.tickets().is_empty() {
             return Ok(());
@@ -338,9 +338,9 @@ impl SandboxZendesk {
         Ok(())
     }
 
-    // ------------------------------------------------------------ what people do
+    // ------------------------------------------------------------ actions of people
 
-    /// Makes a ticket; returns its ID.
+    /// Creates a ticket; returns its ID.
     pub fn create_ticket(&self, ticket: NewTicket) -> Result<String, SandboxZendeskError> {
         let priority = ticket.priority.as_deref().map(known_priority).transpose()?;
         let now = self.now();
@@ -374,12 +374,12 @@ impl SandboxZendesk {
         })?
     }
 
-    /// Adds a comment that the requester sees, Markdown; returns its ID.
+    /// Adds a comment in Markdown that the requester sees; returns its ID.
     pub fn comment(&self, ticket: &str, author: &str, body: &str) -> Result<String, SandboxZendeskError> {
         self.add_comment(ticket, author, body, true, Vec::new())
     }
 
-    /// Adds an internal note, Markdown; returns its ID.
+    /// Adds an internal note in Markdown; returns its ID.
     pub fn internal_comment(
         &self,
         ticket: &str,
@@ -414,7 +414,7 @@ impl SandboxZendesk {
         })?
     }
 
-    /// Makes a comment an internal note afterwards.
+    /// Turns an existing comment into an internal note.
     pub fn make_private(&self, ticket: &str, comment: &str) -> Result<(), SandboxZendeskError> {
         let now = self.now();
         self.change(|state| {
@@ -460,8 +460,7 @@ impl SandboxZendesk {
         Ok(id.to_string())
     }
 
-    /// Adds a public comment with a file of so many bytes that are computed from a seed and kept nowhere; returns the
-    /// attachment's ID.
+    /// Adds a public comment with a file of `size` bytes that are computed from a seed on each read; returns the attachment's ID.
     pub fn attach_synthetic(
         &self,
         ticket: &str,
@@ -479,7 +478,7 @@ impl SandboxZendesk {
         Ok(id.to_string())
     }
 
-    /// Redacts an attachment: its content is gone, its comment stays.
+    /// Redacts an attachment: its content is removed, its comment stays.
     pub fn redact_attachment(&self, attachment: &str) -> Result<(), SandboxZendeskError> {
         let id: u64 = attachment.parse().map_err(|_| missing("attachment", attachment))?;
         let now = self.now();
@@ -493,20 +492,20 @@ impl SandboxZendesk {
         Ok(())
     }
 
-    /// Sets the priority, or takes it away.
+    /// Sets or clears the priority.
     pub fn set_priority(&self, ticket: &str, priority: Option<&str>) -> Result<(), SandboxZendeskError> {
         let priority = priority.map(known_priority).transpose()?;
         self.edit(ticket, |doc| doc.priority = priority)
     }
 
-    /// Sets the status: `open`, `pending`, `hold`, `solved`, or `closed`, which is what an automation does days later.
+    /// Sets the status: `open`, `pending`, `hold`, `solved`, or `closed`, which in the real Zendesk an automation sets days later.
     pub fn set_status(&self, ticket: &str, status: &str) -> Result<(), SandboxZendeskError> {
         let known = state::STATUSES.into_iter().find(|known| *known == status);
         let status = known.ok_or_else(|| missing("status", status))?;
         self.edit(ticket, |doc| status.clone_into(&mut doc.status))
     }
 
-    /// Solves a ticket with one of the account's own statuses, by what agents call it: `Cancelled by customer`, `Duplicate`.
+    /// Sets one of the account's own statuses, by the label that agents see: `Cancelled by customer`, `Duplicate`.
     pub fn set_custom_status(&self, ticket: &str, label: &str) -> Result<(), SandboxZendeskError> {
         let known = state::CUSTOM_STATUSES.iter().find(|(.., known)| *known == label);
         let (id, category, _) = known.ok_or_else(|| missing("status", label))?;
@@ -521,13 +520,13 @@ impl SandboxZendesk {
         self.edit(ticket, |doc| doc.tags = tags.iter().map(|tag| (*tag).to_owned()).collect())
     }
 
-    /// Gives a ticket to a group.
+    /// Assigns a ticket to a group.
     pub fn set_group(&self, ticket: &str, group: u64) -> Result<(), SandboxZendeskError> {
         self.edit(ticket, |doc| doc.group = Some(group))
     }
 
-    /// Merges a ticket into another one, as an agent does in the workspace, with its words. The comments are public if both tickets
-    /// are.
+    /// Merges a ticket into another one, as an agent does in the workspace, with its standard texts. The comments are public if both
+    /// tickets are.
     pub fn merge(&self, from: &str, into: &str, agent: &str) -> Result<(), SandboxZendeskError> {
         let now = self.now();
         self.change(|state| {
@@ -538,7 +537,7 @@ impl SandboxZendesk {
         })?
     }
 
-    /// Puts the flag `synchronizeWithGoogleCloudSupport` on or takes it off.
+    /// Sets or clears the flag `synchronizeWithGoogleCloudSupport`.
     pub fn set_flag(&self, ticket: &str, on: bool) -> Result<(), SandboxZendeskError> {
         self.edit(ticket, |doc| {
             doc.custom.insert(FLAG_FIELD, json!(on));
@@ -571,7 +570,7 @@ impl SandboxZendesk {
         })?
     }
 
-    /// Brings a deleted ticket back.
+    /// Restores a deleted ticket.
     pub fn restore_ticket(&self, ticket: &str) -> Result<(), SandboxZendeskError> {
         let now = self.now();
         self.change(|state| {
@@ -584,17 +583,17 @@ impl SandboxZendesk {
         })?
     }
 
-    /// Restricts the asking user, who is an agent then, to the tickets of these groups; or lets it see all again.
+    /// Restricts the asking user to the tickets of these groups, which makes it an agent; `None` lets it see all tickets again.
     pub fn restrict_to_groups(&self, groups: Option<&[u64]>) -> Result<(), SandboxZendeskError> {
         self.change(|state| state.groups = groups.map(|groups| groups.iter().copied().collect()))
     }
 
-    /// Sends something else instead of a file's content, or the content again.
+    /// Sets the answer in place of a file's content; `None` brings the content back.
     pub fn spoil(&self, attachment: &str, spoilt: Option<Spoilt>) -> Result<(), SandboxZendeskError> {
         self.change_attachment(attachment, |attachment| attachment.spoilt = spoilt)
     }
 
-    /// Finds malware in a file, or not.
+    /// Marks a file as containing malware, or clears the mark.
     pub fn set_malware(&self, attachment: &str, found: bool) -> Result<(), SandboxZendeskError> {
         self.change_attachment(attachment, |attachment| attachment.malware = found)
     }
@@ -633,28 +632,28 @@ impl SandboxZendesk {
         })?
     }
 
-    // ------------------------------------------------------------ what people see
+    // ------------------------------------------------------------ views of people
 
-    /// A ticket, hidden ones included; `None` if there is none or it was deleted.
+    /// Returns a ticket, even if it is hidden from the asking user; `None` if there is none or it was deleted.
     pub fn ticket(&self, id: &str) -> Option<TicketView> {
         let state = self.state();
         let ticket = state.tickets.get(&id.parse().ok()?).filter(|ticket| !ticket.deleted)?;
         Some(view(&state, ticket))
     }
 
-    /// All tickets, oldest first, hidden ones included.
+    /// Returns all tickets, oldest first, including those hidden from the asking user, but without deleted ones.
     pub fn tickets(&self) -> Vec<TicketView> {
         let state = self.state();
         state.tickets.values().filter(|ticket| !ticket.deleted).map(|ticket| view(&state, ticket)).collect()
     }
 
-    /// An attachment's content; `None` if there is no such attachment.
+    /// Returns an attachment's content; `None` if there is no such attachment.
     pub fn attachment_bytes(&self, attachment: &str) -> Option<Vec<u8>> {
         let attachment = self.attachment(attachment)?;
         self.0.blobs.read(&attachment.blob(), attachment.computed()).ok().map(|bytes| bytes.to_vec())
     }
 
-    /// The SHA-256 of an attachment's content, lower-case hex.
+    /// Returns the SHA-256 of an attachment's content, in lower-case hex.
     pub fn attachment_sha256(&self, attachment: &str) -> Option<String> {
         let attachment = self.attachment(attachment)?;
         match attachment.computed() {
@@ -668,9 +667,9 @@ impl SandboxZendesk {
         self.state().attachment(id).map(|(_, _, attachment)| attachment.clone())
     }
 
-    // ------------------------------------------------------------ inside
+    // ------------------------------------------------------------ internals
 
-    /// The time, cut down to the second: what Zendesk keeps.
+    /// Returns the current time, truncated to the second: the resolution that Zendesk stores.
     fn now(&self) -> DateTime<Utc> {
         let now = self.0.clock.now();
         DateTime::from_timestamp(now.timestamp(), 0).unwrap_or(now)
@@ -680,7 +679,7 @@ impl SandboxZendesk {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and keeps it before anybody is told.
+    /// Changes the state and saves it to the file before the result is returned.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, SandboxZendeskError> {
         let mut state = self.state();
         let result = change(&mut state);

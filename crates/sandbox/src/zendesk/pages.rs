@@ -1,4 +1,4 @@
-//! The tickets as people see them: a stand-in for the agents' workspace.
+//! Pages for people: they stand in for the agents' workspace.
 
 use axum::Router;
 use axum::extract::{Form, Path, State};
@@ -13,7 +13,7 @@ use crate::page::{page, problem, size, time};
 
 const SITE: &str = "Sandbox Zendesk";
 
-/// Who works at these pages.
+/// Name of the person who uses these pages.
 const PERSON: &str = "Jane Roe";
 
 pub(super) fn routes() -> Router<SandboxZendesk> {
@@ -109,7 +109,7 @@ async fn show(
         @for comment in &ticket.comments {
             div.comment.theirs[!comment.public] {
                 div.by { (comment.author) " · " (time(comment.created)) " · " (if comment.public { "public" } else { "internal note" }) }
-                // The text, not the HTML: a stranger may have written it.
+                // Show the text, not the HTML: it may come from outside.
                 div.text { (comment.text) }
                 @for attachment in &comment.attachments {
                     div.by { (attachment.file_name) " · " (attachment.mime_type) " · " (size(attachment.size)) }
@@ -211,7 +211,7 @@ async fn fields(
     }
     zendesk.set_flag(&id, form.flagged == "on")?;
     if !form.status.is_empty() {
-        // Last: a closed ticket takes nothing more.
+        // Set the status last: a closed ticket accepts no further change.
         zendesk.set_status(&id, &form.status)?;
     }
     Ok(to_ticket(&id))

@@ -5,14 +5,14 @@ use serde_json::Value;
 
 use super::state::{Document, PRIORITIES, STATUSES, Ticket};
 
-/// What a query asks for.
+/// Parsed query: all of its terms must match.
 #[derive(Debug)]
 pub(super) struct Query(Vec<Term>);
 
 #[derive(Debug)]
 struct Term {
     negated: bool,
-    /// Absent: a word or a phrase.
+    /// Field and operator; `None` for a word or a phrase.
     field: Option<(String, Operator)>,
     value: String,
 }
@@ -67,7 +67,7 @@ impl Query {
         Self(terms)
     }
 
-    /// Whether a ticket, as the index knows it, is asked for.
+    /// Reports if the query finds a ticket; `doc` is the ticket as the index knows it.
     pub(super) fn matches(&self, ticket: &Ticket, doc: &Document, now: DateTime<Utc>) -> bool {
         self.0.iter().all(|term| term.matches(ticket, doc, now) != term.negated)
     }
@@ -88,7 +88,7 @@ impl Term {
             "created" | "created_at" => operator.on_times(ticket.created, &value, now),
             "status" => operator.on_ranks(rank(&STATUSES, &doc.status), rank(&STATUSES, &value)),
             "priority" => {
-                // Most urgent first in the list, and greatest in a search.
+                // The list has the most urgent priority first; in a search, it is the greatest.
                 let own = doc.priority.as_deref().and_then(|own| rank(&PRIORITIES, own));
                 let turned = |at: usize| PRIORITIES.len() - at;
                 operator.on_ranks(own.map(turned), rank(&PRIORITIES, &value).map(turned))
@@ -118,7 +118,7 @@ impl Operator {
     fn on_times(self, own: DateTime<Utc>, asked: &str, now: DateTime<Utc>) -> bool {
         match (time(asked, now), self) {
             (None, _) => false,
-            // A date alone is a whole day.
+            // A date without a time means the whole day.
             (Some(asked), Self::Is) => own >= asked && own < asked + Duration::days(1),
             (Some(asked), operator) => operator.holds(&own, &asked),
         }
@@ -135,7 +135,7 @@ impl Operator {
     }
 }
 
-/// A custom field's value: a checkbox is `true` or `false`, a text is searched by its words.
+/// Compares a custom field's value: a checkbox is `true` or `false`, a text is searched by its words.
 fn holds(own: &Value, asked: &str) -> bool {
     match own {
         Value::Bool(own) => own.to_string() == asked,
@@ -144,7 +144,7 @@ fn holds(own: &Value, asked: &str) -> bool {
     }
 }
 
-/// Whether the words of `asked` stand in the text one after the other: what is no letter or digit parts words.
+/// Reports if a text contains the words of `asked` one after the other. All characters but letters and digits separate words.
 fn contains_words(text: &str, asked: &str) -> bool {
     fn words(text: &str) -> Vec<String> {
         let parts = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
@@ -154,7 +154,7 @@ fn contains_words(text: &str, asked: &str) -> bool {
     !asked.is_empty() && text.windows(asked.len()).any(|window| window == asked)
 }
 
-/// `2026-11-24T13:00:00Z`, `2026-11-24`, or `4hours` before now.
+/// Parses a time: `2026-11-24T13:00:00Z`, `2026-11-24`, or a period before now such as `4hours`.
 fn time(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(&text.to_uppercase()) {
         return Some(time.with_timezone(&Utc));

@@ -1,4 +1,4 @@
-//! The REST API but for files: its routes, who may call and how often, pages, tickets, comments, searches, exports, users.
+//! REST API except files: routes, authentication, rate limits, paging, tickets, comments, searches, exports, users.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -26,22 +26,22 @@ use super::wire::Wire;
 use super::{FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, SandboxZendesk, delete, files, pages, redact};
 use crate::blobs;
 
-/// The largest JSON body, in bytes.
+/// Maximum size of a JSON body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
-/// How long an idempotency key is remembered.
+/// Time for which an idempotency key is remembered.
 const KEY_AGE: Duration = Duration::hours(2);
-/// How long an upload waits for its comment.
+/// Lifetime of an upload that no comment uses.
 pub(super) const UPLOAD_AGE: Duration = Duration::minutes(60);
-/// What an incremental export leaves out, so that it is complete.
+/// Age that a change must have to be in an incremental export; Zendesk leaves newer ones out so that the export is complete.
 const EXPORT_DELAY: Duration = Duration::seconds(60);
-/// How far `search` goes.
+/// Maximum number of results that `search` can page through.
 const SEARCH_LIMIT: usize = 1_000;
-/// The longest subject, in characters.
+/// Maximum length of a subject, in characters.
 const SUBJECT_LIMIT: usize = 150;
-/// The most comments on a ticket.
+/// Maximum number of comments on a ticket.
 const COMMENTS_LIMIT: usize = 5_000;
 
-/// A refused request: status and body.
+/// Error answer: status and body.
 #[derive(Debug)]
 pub(super) struct Refusal(pub(super) StatusCode, pub(super) Value);
 
@@ -115,7 +115,7 @@ pub(super) fn router(zendesk: &SandboxZendesk) -> Router {
         .merge(pages::routes())
         .fallback(unknown)
         .with_state(zendesk.clone());
-    // Every address of the API works with and without `.json`.
+    // Every path of the API works with and without `.json`.
     Router::new().fallback(move |mut request: Request| {
         if let Some(uri) = without_extension(request.uri()) {
             *request.uri_mut() = uri;
@@ -135,12 +135,12 @@ async fn unknown() -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "InvalidEndpoint", "Not found")
 }
 
-// ---------------------------------------------------------------- who may call, and how often
+// ---------------------------------------------------------------- authentication and rate limits
 
 async fn gate(Shared(zendesk): Shared<SandboxZendesk>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     if !zendesk.knows(request.headers()) {
-        // Whoever is not known is still told who they are: nobody (reference of users, "Show Self").
+        // A caller without credentials may still read its own user, which is the anonymous one (reference of users, "Show Self").
         if path.ends_with("/users/me") {
             let nobody = json!({"user": {
                 "id": null, "name": "Anonymous user", "email": "invalid@example.com", "role": "end-user",
@@ -203,7 +203,7 @@ fn is_let_in(auth: &SandboxZendeskAuth, headers: &HeaderMap) -> bool {
         .is_some_and(|sent| bool::from(sent.as_bytes().ct_eq(wanted.as_bytes())))
 }
 
-/// `http://host:port`, as the caller knows this server.
+/// URL of this server as the caller knows it: `http://host:port`.
 #[derive(Clone)]
 pub(super) struct Base(pub(super) String);
 
@@ -212,7 +212,7 @@ fn base(headers: &HeaderMap) -> String {
     format!("http://{host}")
 }
 
-/// Counts a call if it is within the limit; else says how many seconds to wait.
+/// Counts a call if it is within the limit; otherwise returns the number of seconds to wait.
 fn take(
     calls: &mut VecDeque<DateTime<Utc>>,
     now: DateTime<Utc>,
@@ -244,18 +244,18 @@ impl SandboxZendesk {
         Wire { base: &base.0, settings: self.settings(), switches: self.switches() }
     }
 
-    /// Says whether a request has credentials that are known.
+    /// Reports if a request has accepted credentials.
     pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
         !self.switches().anonymous && is_let_in(&self.settings().auth, headers)
     }
 
-    /// Changes the state; a change that is refused has changed nothing.
+    /// Changes the state. A change that returns an error must leave the state as it was.
     fn try_change<T>(&self, change: impl FnOnce(&mut State) -> Result<T, Refusal>) -> Result<T, Refusal> {
         self.change(change).map_err(|error| Refusal::internal(&error))?
     }
 }
 
-/// A ticket that the asking user may see.
+/// Returns a ticket if the asking user may see it.
 fn seen<'a>(state: &'a State, id: &str) -> Result<&'a Ticket, Refusal> {
     let ticket = id.parse().ok().and_then(|id: u64| state.tickets.get(&id));
     ticket.filter(|ticket| state.shows(ticket) && !ticket.deleted).ok_or_else(Refusal::not_found)
@@ -269,7 +269,7 @@ fn visible(state: &State) -> impl Iterator<Item = &Ticket> {
 
 type Extended = axum::Extension<Base>;
 
-/// A listing's page: by cursor if `page[size]` was given, else by number.
+/// Returns a page of a list: by cursor if `page[size]` was sent, else by number.
 fn listing<T>(
     zendesk: &SandboxZendesk,
     asked: &BTreeMap<String, String>,
@@ -509,7 +509,7 @@ fn requester(state: &mut State, sent: &Map<String, Value>, now: DateTime<Utc>) -
     Ok(id)
 }
 
-/// The comment of a request. `None`: there is none, or it is blank, which Zendesk does not mind.
+/// Parses and checks the comment of a request. `None` if there is none or it is blank, which Zendesk accepts.
 fn draft(
     zendesk: &SandboxZendesk,
     state: &State,
@@ -556,13 +556,13 @@ fn draft(
     Ok(Some(Draft { author, words, public, via: API, attachments }))
 }
 
-/// What hangs on a comment waits for none any more.
+/// Removes the uploads that the comment used.
 fn claim_uploads(state: &mut State, draft: &Draft) {
     let claimed: BTreeSet<u64> = draft.attachments.iter().map(|attachment| attachment.id).collect();
     state.uploads.retain(|_, upload| !upload.attachments.iter().any(|known| claimed.contains(&known.id)));
 }
 
-/// Reads the fields that a request sets; those that it does not know it ignores, as Zendesk does.
+/// Applies the fields of a request to a ticket; unknown ones are ignored, as in Zendesk.
 fn read_fields(sent: &Map<String, Value>, doc: &mut Document) -> Result<(), Refusal> {
     let optional = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     for (name, value) in sent {
@@ -636,7 +636,7 @@ fn read_custom(value: &Value, doc: &mut Document) -> Result<(), Refusal> {
     for (id, value) in pairs {
         let stored = match (id, value) {
             (FLAG_FIELD, Value::Bool(_)) => value.clone(),
-            // Whatever else is sent for a checkbox counts as a word for it.
+            // Any other value for a checkbox is on only if it is "true" or 1.
             (FLAG_FIELD, value) => {
                 json!(matches!(value.as_str(), Some("true" | "1")) || value.as_u64() == Some(1))
             }
@@ -645,7 +645,7 @@ fn read_custom(value: &Value, doc: &mut Document) -> Result<(), Refusal> {
             (GOOGLE_NAME_FIELD | ROOT_CAUSE_FIELD, _) => {
                 return Err(Refusal::invalid("base", format!("{id}: is invalid")));
             }
-            // A field that does not exist, or not for this user: ignored without a word.
+            // A field that does not exist, or not for this user, is ignored without an error.
             _ => continue,
         };
         doc.custom.insert(id, stored);
@@ -653,7 +653,7 @@ fn read_custom(value: &Value, doc: &mut Document) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What a ticket must hold before it is kept.
+/// Checks that a ticket that becomes solved has an assignee and the mandatory field.
 fn check(zendesk: &SandboxZendesk, before: Option<&Document>, doc: &Document) -> Result<(), Refusal> {
     let solves = matches!(doc.status.as_str(), "solved" | "closed")
         && before.is_none_or(|before| !matches!(before.status.as_str(), "solved" | "closed"));
@@ -746,13 +746,13 @@ async fn delete_ticket(Shared(zendesk): Shared<SandboxZendesk>, Path(id): Path<S
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// "Restore a Previously Deleted Ticket", reference.
+/// Restores a deleted ticket ("Restore a Previously Deleted Ticket", reference).
 async fn restore_ticket(Shared(zendesk): Shared<SandboxZendesk>, Path(id): Path<String>) -> Answer {
     zendesk.restore_ticket(&id).map_err(|_| Refusal::not_found())?;
     Ok(StatusCode::OK.into_response())
 }
 
-/// "Merge Tickets into Target Ticket", reference: a job does it, which here is done when it is told of.
+/// Merges tickets ("Merge Tickets into Target Ticket", reference). In Zendesk a job does it; here the job is finished when it is answered.
 async fn merge(
     Shared(zendesk): Shared<SandboxZendesk>,
     axum::Extension(base): Extended,
@@ -763,7 +763,7 @@ async fn merge(
     let text = |key: &str| sent.get(key).and_then(Value::as_str).map(str::to_owned);
     let is = |key: &str| sent.get(key).and_then(Value::as_bool).unwrap_or(false);
     let words = MergeWords {
-        // Without words, there is no comment worth the name; Zendesk recommends them.
+        // Use a short text if the request has none; Zendesk recommends to send one.
         target: Some(text("target_comment").unwrap_or_else(|| "Merged.".to_owned())),
         source: Some(text("source_comment").unwrap_or_else(|| "Merged.".to_owned())),
         target_public: is("target_comment_is_public"),
@@ -930,7 +930,7 @@ async fn audits(
 
 // ---------------------------------------------------------------- searches and exports
 
-/// What a query finds, as far as the index is.
+/// Returns the tickets that a query finds, as the index knows them.
 fn found(zendesk: &SandboxZendesk, state: &State, query: &str, wire: &Wire) -> Vec<(u64, Value)> {
     let query = Query::parse(query);
     let (now, lag) = (zendesk.0.clock.now(), zendesk.faults().search_lag());
@@ -1022,7 +1022,7 @@ async fn incremental_cursor(
         );
         return Ok(with_retry_after(refusal.into_response(), wait));
     }
-    // From where: the moment of a change, and the ticket whose change it was.
+    // Start of the page: the time of a change, and the ID of the changed ticket.
     let from = match (asked.get("cursor"), asked.get("start_time")) {
         (Some(cursor), _) => read_place(cursor)?,
         (None, Some(start)) => {
@@ -1046,7 +1046,7 @@ async fn incremental_cursor(
     let size = asked.get("per_page").and_then(|size| size.parse().ok()).unwrap_or(1000);
     let size: usize = size.clamp(1, 10 * zendesk.settings().page_limit);
     let state = zendesk.state();
-    // Deleted tickets are exported too.
+    // The export includes deleted tickets.
     let mut changed: Vec<&Ticket> = state
         .tickets
         .values()

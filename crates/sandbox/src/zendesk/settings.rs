@@ -1,8 +1,8 @@
-//! Setup of a sandbox Zendesk: what differs between accounts, plans and roles; and its bad manners while it answers 200.
+//! Settings of a sandbox Zendesk: the differences between accounts, plans and roles; and its switches for wrong behaviour behind a 200.
 
 use serde::{Deserialize, Serialize};
 
-/// Which callers are let in.
+/// Credentials that are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SandboxZendeskAuth {
     /// Any credentials or none.
@@ -21,30 +21,30 @@ pub enum SandboxZendeskAuth {
     },
 }
 
-/// The settings of a [`super::SandboxZendesk`]; start from [`Default`].
+/// Settings of a [`super::SandboxZendesk`]; start from [`Default`].
 #[derive(Debug, Clone)]
 pub struct SandboxZendeskSettings {
-    /// Which callers are let in.
+    /// Credentials that are accepted.
     pub auth: SandboxZendeskAuth,
-    /// The largest upload, in bytes.
+    /// Maximum size of an upload, in bytes.
     pub attachment_limit: u64,
-    /// The longest comment as it is stored, in bytes of UTF-8.
+    /// Maximum size of a comment as it is stored, in bytes of UTF-8.
     pub comment_limit: usize,
-    /// Requests a minute for the whole account: what the plan allows.
+    /// Maximum number of requests a minute for the whole account, as the plan sets it.
     pub requests_per_minute: usize,
-    /// Updates of one ticket by one user within ten minutes.
+    /// Maximum number of updates of one ticket by one user within ten minutes.
     pub updates_per_ticket: usize,
-    /// Calls of the incremental exports a minute.
+    /// Maximum number of calls of the incremental exports a minute.
     pub exports_per_minute: usize,
-    /// The most items on one page of a listing; one of an incremental export holds ten times as many.
+    /// Maximum number of items on a page of a list; a page of an incremental export holds ten times as many.
     pub page_limit: usize,
-    /// Whether the asking user is an administrator; an agent may not use the incremental exports.
+    /// True if the asking user is an administrator; an agent may not use the incremental exports.
     pub admin: bool,
-    /// Whether the asking user may add private comments only (a light agent).
+    /// True if the asking user may add private comments only (a light agent).
     pub only_private_comments: bool,
-    /// Whether the field `Root cause` must hold something before a ticket can be solved.
+    /// True if the field `Root cause` must be filled in before a ticket can be solved.
     pub root_cause_required: bool,
-    /// The name of the user that the REST callers are.
+    /// Name of the asking user: the account of all REST callers.
     pub account: String,
 }
 
@@ -66,15 +66,15 @@ impl Default for SandboxZendeskSettings {
     }
 }
 
-/// Bad manners of a sandbox Zendesk while it answers 200. By default it has none.
+/// Wrong behaviour of a sandbox Zendesk while it answers 200. By default, all switches are off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SandboxZendeskSwitches {
-    /// It knows no credentials: a token was revoked, or has expired.
+    /// Accepts no credentials, as if the token was revoked or has expired.
     pub anonymous: bool,
-    /// The asking user is an end user now.
+    /// Makes the asking user an end user.
     pub end_user: bool,
-    /// Comments do not say whether they are public.
+    /// Leaves the public flag out of comments.
     pub unmarked: bool,
 }
 
@@ -82,10 +82,10 @@ pub struct SandboxZendeskSwitches {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spoilt {
-    /// So a status: 404, 403, 410.
+    /// A status such as 404, 403 or 410.
     Status(u16),
-    /// A page to sign in on, with 200, that is as long as the file.
+    /// A sign-in page with status 200, which is as long as the file.
     SignOn,
-    /// So many other bytes.
+    /// This number of other bytes.
     OtherSize(usize),
 }

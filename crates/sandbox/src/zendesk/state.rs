@@ -1,4 +1,4 @@
-//! What a sandbox Zendesk holds, and how it changes. No HTTP.
+//! State of a sandbox Zendesk and its changes. It knows no HTTP.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use super::settings::Spoilt;
 use super::text;
 use crate::blobs::Computed;
 
-/// How many versions of a ticket the search index remembers.
+/// Number of versions of a ticket that the search index keeps, for searches with an index lag.
 const INDEX_VERSIONS: usize = 32;
 
-/// The statuses, in the order of a ticket's life.
+/// Statuses, in the order of a ticket's life.
 pub(super) const STATUSES: [&str; 6] = ["new", "open", "pending", "hold", "solved", "closed"];
 
-/// The priorities, most urgent first.
+/// Priorities, most urgent first.
 pub(super) const PRIORITIES: [&str; 4] = ["urgent", "high", "normal", "low"];
 
-/// The account's own statuses: ID, category, and what agents call them. The first of each category is its default.
+/// Statuses of the account: ID, category, and the label that agents see. The first of each category is its default.
 pub(super) const CUSTOM_STATUSES: [(u64, &str, &str); 7] = [
     (360_000_000_201, "new", "New"),
     (360_000_000_202, "open", "Open"),
@@ -34,21 +34,21 @@ pub(super) const CUSTOM_STATUSES: [(u64, &str, &str); 7] = [
 /// Tag of a ticket that was merged into another one.
 const CLOSED_BY_MERGE: &str = "closed_by_merge";
 
-/// ID of the asking user, who is there from the beginning.
+/// ID of the asking user, who exists from the beginning.
 pub(super) const ACCOUNT_ID: u64 = 900_001;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {
     next_user: u64,
     next_ticket: u64,
-    /// Comments are events of audits, and all of them are counted together.
+    /// Next ID of a comment or another audit event: comments are events of audits, and all events share one counter.
     next_event: u64,
     next_attachment: u64,
     pub(super) users: BTreeMap<u64, User>,
     pub(super) tickets: BTreeMap<u64, Ticket>,
     pub(super) uploads: BTreeMap<String, Upload>,
     pub(super) idempotent: BTreeMap<String, Remembered>,
-    /// The groups whose tickets the asking user sees; absent: all tickets.
+    /// Groups whose tickets the asking user sees; absent: all tickets.
     #[serde(default)]
     pub(super) groups: Option<BTreeSet<u64>>,
 }
@@ -62,7 +62,7 @@ pub(super) struct User {
     pub(super) created: DateTime<Utc>,
 }
 
-/// The answer that an idempotency key stands for.
+/// Recorded answer for an idempotency key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Remembered {
     pub(super) at: DateTime<Utc>,
@@ -71,7 +71,7 @@ pub(super) struct Remembered {
     pub(super) location: String,
 }
 
-/// Files that wait for their comment.
+/// Uploaded files that no comment uses yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Upload {
     pub(super) at: DateTime<Utc>,
@@ -82,29 +82,29 @@ pub(super) struct Upload {
 pub(super) struct Ticket {
     pub(super) id: u64,
     pub(super) created: DateTime<Utc>,
-    /// When anything about it changed last, `updated_at` or not.
+    /// Time of the last change of any kind, even if `updated_at` stays the same.
     pub(super) generated: DateTime<Utc>,
     pub(super) submitter: u64,
     pub(super) doc: Document,
     pub(super) comments: Vec<Comment>,
     pub(super) audits: Vec<Value>,
     pub(super) deleted: bool,
-    /// False: the asking user may not see it.
+    /// False if the asking user may not see the ticket.
     pub(super) visible: bool,
-    /// What the search index saw, oldest first.
+    /// Versions that the search index has seen, oldest first.
     #[serde(skip)]
     indexed: VecDeque<(DateTime<Utc>, Arc<Document>)>,
-    /// When the asking user updated it.
+    /// Times of the asking user's updates, for the rate limit.
     #[serde(skip)]
     pub(super) updates: VecDeque<DateTime<Utc>>,
 }
 
-/// What can be changed and searched.
+/// Fields of a ticket that can be changed and searched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Document {
     pub(super) subject: String,
     pub(super) status: String,
-    /// One of the account's own statuses, if it is not the default of its category.
+    /// Status of the account, if it is not the default of its category.
     #[serde(default)]
     pub(super) custom_status: Option<u64>,
     pub(super) priority: Option<String>,
@@ -124,20 +124,20 @@ pub(super) struct Comment {
     pub(super) id: u64,
     pub(super) audit: u64,
     pub(super) author: u64,
-    /// `body`: as it was written, or the text of the HTML.
+    /// Value of `body`: the text as it was written, or the text of the HTML.
     pub(super) body: String,
     pub(super) html: String,
     pub(super) public: bool,
-    /// The channel that it came by.
+    /// Channel that the comment came by.
     #[serde(default = "api")]
     pub(super) via: String,
     pub(super) created: DateTime<Utc>,
     pub(super) attachments: Vec<Attachment>,
 }
 
-/// The channel of most comments ("Via types", developer.zendesk.com).
+/// Channel of most comments ("Via types", developer.zendesk.com).
 pub(super) const API: &str = "api";
-/// The channel of the comments of a merge.
+/// Channel of the comments of a merge.
 const MERGE: &str = "merge";
 
 fn api() -> String {
@@ -147,41 +147,41 @@ fn api() -> String {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Attachment {
     pub(super) id: u64,
-    /// What its address holds instead of its ID.
+    /// Random text in the attachment's URL, which does not contain its ID.
     pub(super) token: String,
     pub(super) file_name: String,
     pub(super) mime_type: String,
     pub(super) size: u64,
-    /// Lower-case hex; absent for content that is computed.
+    /// SHA-256 in lower-case hex; absent for computed content.
     pub(super) sha256: Option<String>,
-    /// The seed of content that is computed.
+    /// Seed of computed content.
     pub(super) synthetic: Option<u64>,
     pub(super) inline: bool,
     pub(super) deleted: bool,
-    /// Zendesk found malware in it.
+    /// True if Zendesk found malware in the file.
     #[serde(default)]
     pub(super) malware: bool,
-    /// Answer instead of its content.
+    /// Answer in place of the content.
     #[serde(default)]
     pub(super) spoilt: Option<Spoilt>,
-    /// The file whose content it has, if that is another one's: a merge copies files.
+    /// ID of the attachment that this one shares its content with: a merge copies files.
     #[serde(default)]
     pub(super) copy_of: Option<u64>,
 }
 
 impl Attachment {
-    /// Name under which its content is kept.
+    /// Returns the name under which the content is stored.
     pub(super) fn blob(&self) -> String {
         self.copy_of.unwrap_or(self.id).to_string()
     }
 
-    /// What it is computed from, if it is.
+    /// Returns seed and size of computed content; `None` if the content is stored.
     pub(super) fn computed(&self) -> Option<Computed> {
         self.synthetic.map(|seed| Computed { seed, size: self.size })
     }
 }
 
-/// A comment's text, in one of the two forms that Zendesk takes.
+/// Text of a comment, in one of the two formats that Zendesk accepts.
 #[derive(Debug, Clone)]
 pub(super) enum Words {
     Markdown(String),
@@ -197,7 +197,7 @@ impl Words {
     }
 }
 
-/// A comment to be added.
+/// Comment to add.
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
     pub(super) author: u64,
@@ -231,7 +231,7 @@ impl State {
         }
     }
 
-    /// Rebuilds what is not stored: the index, as if it had caught up.
+    /// Rebuilds the search index, which is not stored, as if it had no lag.
     pub(super) fn after_loading(mut self) -> Self {
         for ticket in self.tickets.values_mut() {
             ticket.index(ticket.generated);
@@ -239,7 +239,7 @@ impl State {
         self
     }
 
-    /// The user of that name, an agent who is made up if there is none yet.
+    /// Returns the user with that name, and creates it as an agent if it does not exist.
     pub(super) fn user(&mut self, name: &str, now: DateTime<Utc>) -> u64 {
         if let Some(user) = self.users.values().find(|user| user.name == name) {
             return user.id;
@@ -259,7 +259,7 @@ impl State {
         id
     }
 
-    /// Says whether the asking user may see a ticket.
+    /// Reports if the asking user may see a ticket.
     pub(super) fn shows(&self, ticket: &Ticket) -> bool {
         let in_group = |groups: &BTreeSet<u64>| ticket.doc.group.is_some_and(|group| groups.contains(&group));
         ticket.visible && self.groups.as_ref().is_none_or(in_group)
@@ -293,7 +293,7 @@ impl State {
         id
     }
 
-    /// Changes a ticket: its fields, and a comment with them. One audit tells of both. Returns it.
+    /// Changes a ticket: its fields, and a comment with them. One audit records both. Returns the ticket.
     pub(super) fn update(
         &mut self,
         id: u64,
@@ -345,8 +345,8 @@ impl State {
         Some(audit)
     }
 
-    /// Merges a ticket into another one: "Merging tickets" (support.zendesk.com). Without words of their own, the comments have those
-    /// of the agents' workspace. Says why, if these two cannot be merged.
+    /// Merges a ticket into another one ("Merging tickets", support.zendesk.com). Without texts in `words`, the comments get the standard
+    /// texts of the agents' workspace. The error is the reason why the two cannot be merged.
     pub(super) fn merge(
         &mut self,
         from: u64,
@@ -405,7 +405,7 @@ impl State {
         Ok(())
     }
 
-    /// Where an attachment hangs: ticket and comment.
+    /// Returns an attachment with its ticket and comment.
     pub(super) fn attachment(&self, id: u64) -> Option<(&Ticket, &Comment, &Attachment)> {
         self.tickets.values().find_map(|ticket| {
             ticket.comments.iter().find_map(|comment| {
@@ -415,7 +415,7 @@ impl State {
         })
     }
 
-    /// An attachment that hangs on a comment, or waits for one.
+    /// Finds an attachment of a comment, or one in an upload that no comment uses yet.
     pub(super) fn any_attachment(&self, holds: impl Fn(&Attachment) -> bool) -> Option<&Attachment> {
         let hanging = self.tickets.values().flat_map(|ticket| &ticket.comments).flat_map(|c| &c.attachments);
         let waiting = self.uploads.values().flat_map(|upload| &upload.attachments);
@@ -427,7 +427,7 @@ impl State {
     }
 }
 
-/// The comments of a merge.
+/// Texts of a merge's comments, and if they are public.
 #[derive(Debug, Clone, Default)]
 pub(super) struct MergeWords {
     pub(super) target: Option<String>,
@@ -436,7 +436,7 @@ pub(super) struct MergeWords {
     pub(super) source_public: bool,
 }
 
-/// Events for the fields that changed.
+/// Returns the audit events for the fields that changed.
 fn changes(before: &Document, after: &Document) -> Vec<Value> {
     let mut fields = vec![
         ("subject".to_owned(), json!(before.subject), json!(after.subject)),
@@ -501,7 +501,7 @@ impl Comment {
 }
 
 impl Ticket {
-    /// Marks it updated.
+    /// Marks the ticket updated.
     pub(super) fn touch(&mut self, now: DateTime<Utc>) {
         self.doc.updated = now;
         self.generated = now;
@@ -510,13 +510,13 @@ impl Ticket {
 
     fn index(&mut self, at: DateTime<Utc>) {
         if self.indexed.len() == INDEX_VERSIONS {
-            // The first one stays: it says since when the ticket has been there at all.
+            // Keep the first version: it tells since when the ticket exists.
             self.indexed.remove(1);
         }
         self.indexed.push_back((at, Arc::new(self.doc.clone())));
     }
 
-    /// What a search index that is `lag` behind knows of the ticket; `None` before it has seen it at all.
+    /// Returns the ticket as a search index with this lag knows it; `None` if the index has not seen it yet.
     pub(super) fn as_indexed(&self, now: DateTime<Utc>, lag: Duration) -> Option<Arc<Document>> {
         if lag <= Duration::zero() {
             return Some(Arc::new(self.doc.clone()));
@@ -533,18 +533,18 @@ impl Ticket {
         matches!(self.doc.status.as_str(), "solved" | "closed")
     }
 
-    /// Whether any comment is public.
+    /// Reports if any comment is public.
     pub(super) fn is_public(&self) -> bool {
         self.comments.iter().any(|comment| comment.public)
     }
 
-    /// The text of the first comment.
+    /// Returns the text of the first comment.
     pub(super) fn description(&self) -> &str {
         self.comments.first().map(|comment| comment.body.as_str()).unwrap_or_default()
     }
 }
 
-/// A time as Zendesk writes it: UTC, whole seconds.
+/// Formats a time as Zendesk writes it: UTC, whole seconds.
 pub(super) fn wire_time(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -1,11 +1,11 @@
-//! Bad manners of a sandbox Zendesk on request, beside the faults that every sandbox has.
+//! Switches for wrong behaviour of a sandbox Zendesk, beside the faults that every sandbox has.
 //!
 //! | request | what it does |
 //! | --- | --- |
-//! | `GET`, `PUT /sandbox/switches` with a [`SandboxZendeskSwitches`] | all of it at once; what is absent is off |
+//! | `GET`, `PUT /sandbox/switches` with a [`SandboxZendeskSwitches`] | reads or replaces all switches; an absent one is off |
 //! | `PUT /sandbox/groups` with `[1, 2]` or `null` | restricts the asking user to the tickets of these groups, or lets it see all |
 //! | `PUT /sandbox/tickets/{id}` with a [`Sight`] | hides a ticket from the asking user, or shows it again |
-//! | `PUT /sandbox/attachments/{id}` with a [`Content`] | what becomes of a file's content |
+//! | `PUT /sandbox/attachments/{id}` with a [`Content`] | replaces a file's content, or marks it as malware |
 //!
 //! People work with tickets on the pages; merging and restoring are in the API too.
 
@@ -29,7 +29,7 @@ pub(super) fn routes(zendesk: &SandboxZendesk) -> Router {
         .with_state(zendesk.clone())
 }
 
-/// Sight of a ticket for the asking user.
+/// Visibility of a ticket for the asking user.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Sight {
@@ -37,15 +37,15 @@ enum Sight {
     Hidden,
 }
 
-/// Fate of a file's content.
+/// Answer to a request for a file's content.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Content {
-    /// It is sent.
+    /// The content is sent.
     Sound,
-    /// Something else is sent.
+    /// Another answer is sent instead.
     Spoilt(Spoilt),
-    /// Zendesk found malware in it.
+    /// Zendesk found malware in the file.
     Malware,
 }
 
@@ -94,7 +94,7 @@ async fn put_content(
     })
 }
 
-/// Does what was asked for.
+/// Applies a change if its body was valid; returns the answer.
 fn done<T>(
     asked: Result<Json<T>, JsonRejection>,
     change: impl FnOnce(T) -> Result<(), SandboxZendeskError>,

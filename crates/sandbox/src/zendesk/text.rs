@@ -1,9 +1,9 @@
-//! What Zendesk does to texts: it renders placeholders and Markdown, cleans HTML, and makes plain text of it.
+//! Text processing as in Zendesk: placeholders and Markdown are rendered, HTML is cleaned, and plain text is made from it.
 //!
-//! `body` is Markdown, `html_body` is HTML and no Markdown ("Bodies" in the reference of ticket comments); Liquid placeholders
-//! in what agents write are replaced in both ("Using Liquid markup to customize comments and email notifications").
+//! `body` is Markdown, `html_body` is HTML without Markdown ("Bodies" in the reference of ticket comments); Liquid placeholders
+//! in agents' texts are replaced in both ("Using Liquid markup to customize comments and email notifications").
 
-/// Tags that stay; others are dropped, their content stays.
+/// Tags that stay. Other tags are dropped, but their content stays.
 const KEPT: [&str; 27] = [
     "a",
     "b",
@@ -34,14 +34,14 @@ const KEPT: [&str; 27] = [
     "ul",
 ];
 
-/// Tags that go with their content.
+/// Tags that are dropped with their content.
 const DROPPED: [&str; 4] = ["script", "style", "iframe", "object"];
 
 /// Tags that end a line of plain text.
 const LINE_ENDS: [&str; 12] =
     ["br", "p", "div", "li", "tr", "h1", "h2", "h3", "h4", "hr", "pre", "blockquote"];
 
-/// Replaces `{{name}}` by what `value` says (nothing, if it says nothing) and drops `{% … %}`.
+/// Replaces `{{name}}` by the result of `value` (by nothing for `None`) and drops `{% … %}`.
 pub(super) fn render_placeholders(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
     let mut rendered = String::with_capacity(text.len());
     let mut rest = text;
@@ -62,7 +62,7 @@ pub(super) fn render_placeholders(text: &str, value: impl Fn(&str) -> Option<Str
     rendered
 }
 
-/// Markdown as HTML: headings, lists, quotes, emphasis, code and links.
+/// Converts Markdown to HTML: headings, lists, quotes, emphasis, code and links.
 pub(super) fn markdown_to_html(markdown: &str) -> String {
     let lines: Vec<String> = markdown.lines().map(markdown_line).collect();
     lines.join("<br>")
@@ -118,15 +118,15 @@ fn markdown_spans(text: &str) -> String {
     escape_html(text)
 }
 
-/// Text as HTML that shows it.
+/// Escapes text for HTML.
 pub(super) fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A piece of HTML.
+/// Piece of HTML.
 enum Piece<'a> {
     Text(&'a str),
-    /// Name in lower case, whether it closes, and the whole tag.
+    /// Name in lower case, true if it is a closing tag, and the whole tag.
     Tag(String, bool, &'a str),
 }
 
@@ -154,7 +154,7 @@ fn pieces(html: &str) -> Vec<Piece<'_>> {
     found
 }
 
-/// HTML without what could do harm, in the frame that Zendesk puts around every comment.
+/// Removes dangerous parts of HTML, and wraps it in the frame that Zendesk puts around every comment.
 pub(super) fn clean_html(html: &str) -> String {
     let mut clean = String::from("<div class=\"zd-comment\" dir=\"auto\">");
     let mut dropping: Option<String> = None;
@@ -183,7 +183,7 @@ pub(super) fn clean_html(html: &str) -> String {
     clean
 }
 
-/// The text of HTML.
+/// Converts HTML to plain text.
 pub(super) fn plain_text(html: &str) -> String {
     let mut plain = String::new();
     for piece in pieces(html) {

@@ -1,4 +1,4 @@
-//! Zendesk's JSON, as it goes out.
+//! JSON output of Zendesk's REST API.
 
 use chrono::{DateTime, Utc};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -10,9 +10,9 @@ use super::state::{
 };
 use super::{FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, text};
 
-/// What every answer is made with.
+/// Writer of the JSON for one request.
 pub(super) struct Wire<'a> {
-    /// `http://host:port`, as the caller knows this server.
+    /// URL of this server as the caller knows it: `http://host:port`.
     pub(super) base: &'a str,
     pub(super) settings: &'a SandboxZendeskSettings,
     pub(super) switches: SandboxZendeskSwitches,
@@ -22,7 +22,7 @@ fn via(channel: &str) -> Value {
     json!({"channel": channel, "source": {"from": {}, "to": {}, "rel": null}})
 }
 
-/// The custom status that a ticket has: one of its category's.
+/// Returns the ticket's custom status if it belongs to the current category, else the category's default.
 fn custom_status(doc: &Document) -> Option<u64> {
     let category = if doc.status == "closed" { "solved" } else { doc.status.as_str() };
     let of_category =
@@ -36,7 +36,7 @@ impl Wire<'_> {
         self.ticket_as(ticket, &ticket.doc)
     }
 
-    /// The ticket as an index knows it.
+    /// Returns the ticket as a search index knows it.
     pub(super) fn ticket_as(&self, ticket: &Ticket, doc: &Document) -> Value {
         let custom: Vec<Value> =
             doc.custom.iter().map(|(id, value)| json!({"id": id, "value": value})).collect();
@@ -172,7 +172,7 @@ impl Wire<'_> {
         ids.iter().filter_map(|id| state.users.get(id)).map(|user| self.user(state, user)).collect()
     }
 
-    /// The fields of every ticket: Zendesk's own, which cannot be told apart by kind alone, and the custom ones.
+    /// Returns the ticket fields: Zendesk's own, which cannot be removed, and the custom ones.
     pub(super) fn ticket_fields(&self, now: DateTime<Utc>) -> Vec<Value> {
         let required = self.settings.root_cause_required;
         let fields = [
