@@ -1,6 +1,7 @@
-//! The company's side: one folder for each kind of CRM, every one of them a [`CaseSystem`].
+//! The company's side: one folder for each kind of CRM, each with a [`CaseSystem`].
 //!
-//! What the kinds share stands here: their names in the configuration, the words they use for priorities, and `content`.
+//! This file holds the code that all kinds share: their names in the configuration and their words for priorities. `content` holds helpers
+//! for titles and media types.
 
 mod content;
 pub mod jira;
@@ -24,7 +25,7 @@ use crate::clock::SharedClock;
 use crate::entities::{Priority, PriorityReading};
 use crate::outbound::{Credentials, Dialect, Upstream};
 
-/// One kind of CRM as the service sees it: implemented by the kind's own section of the configuration, `[company.{kind}]`.
+/// A kind of CRM as the service sees it. Implemented by the kind's own section of the configuration, `[company.{kind}]`.
 pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     /// Name of the product, for texts.
     fn name(&self) -> &'static str;
@@ -32,15 +33,15 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     /// Mistakes in the section, each with its key.
     fn problems(&self) -> Vec<String>;
 
-    /// Words of `[priorities]` that the kind cannot take, as far as that is known without asking the system (`R18`).
+    /// Words of `[priorities]` that the kind cannot use, as far as that is known without a call to the system (`R18`: priority).
     fn priority_problems(&self, _words: &PriorityWords) -> Vec<String> {
         Vec::new()
     }
 
-    /// Reference to the secret that the connector's user authenticates with. `None` without one, as for a sandbox.
+    /// Reference to the secret that the connector's user authenticates with. `None` if there is none, as for a sandbox.
     fn secret_reference(&self) -> Option<&str>;
 
-    /// Credentials made from the secret of [`secret_reference`](Self::secret_reference). Errors if they cannot be sent in a header.
+    /// Makes credentials from the secret of [`secret_reference`](Self::secret_reference). Fails if they are not valid in a header.
     fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String>;
 
     /// Hosts besides the CRM's own that attachments are downloaded from.
@@ -53,7 +54,7 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
         Dialect::default()
     }
 
-    /// Client of the system. Makes no call yet.
+    /// Creates the client of the system. Makes no call yet.
     fn connect(
         &self,
         priorities: PriorityWords,
@@ -64,7 +65,7 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
 
 type Parse = fn(toml::Table) -> Result<Arc<dyn CrmKind>, toml::de::Error>;
 
-/// All kinds: a new one is its folder and a line here.
+/// All kinds of CRM. A new kind is its folder and a line here.
 const TABLE: [(&str, Parse); 4] = [
     ("jira", section::<JiraSettings>),
     ("zendesk", section::<ZendeskSettings>),
@@ -78,7 +79,7 @@ fn section<K: CrmKind + DeserializeOwned + 'static>(
     Ok(Arc::new(K::deserialize(table)?))
 }
 
-/// The CRM of the configuration: `company.kind` with the section of that kind.
+/// Settings of the configured CRM: `company.kind` with the section of that kind.
 #[derive(Debug, Clone)]
 pub struct CrmSettings(Arc<dyn CrmKind>);
 
@@ -102,7 +103,7 @@ impl CrmSettings {
         names
     };
 
-    /// Reads the section of a kind. Errors name every key that is wrong, as far as it can be told.
+    /// Reads the section of a kind. The errors name each wrong key, as far as it is known.
     pub fn read(kind: &str, section: toml::Table) -> Result<Self, Vec<String>> {
         // The parser's message would quote a number that was meant to be a secret.
         let untold: Vec<String> = section
@@ -120,7 +121,7 @@ impl CrmSettings {
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 
-    /// True if the section of a kind may hold these keys with values of these types.
+    /// True if the section of a kind accepts these keys with values of these types.
     #[must_use]
     pub fn takes(kind: &str, section: toml::Table) -> bool {
         Self::parse(kind, section).is_ok()
@@ -130,18 +131,18 @@ impl CrmSettings {
         let Some((_, parse)) = TABLE.iter().find(|(name, _)| *name == kind) else {
             return Err(format!("company.kind: expected {}", Self::KINDS.join(" or ")));
         };
-        // The parser repeats what it did not expect, however long that is.
+        // The parser's message repeats the unexpected text, however long that is.
         parse(section).map(Self).map_err(|error| format!("company.{kind}: {}", shorten(error.message())))
     }
 }
 
-/// The CRM's words for the five levels: the `[priorities]` section (`R18`). A CRM with fewer words than levels has the
-/// same word for several.
+/// The CRM's words for the five priority levels: the `[priorities]` section (`R18`: priority). In a CRM with fewer words than levels,
+/// several levels share a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PriorityWords([String; 5]);
 
 impl PriorityWords {
-    /// The words for `P0` to `P4`, in this order. Errors if one is blank, with the key's name.
+    /// Takes the words for `P0` to `P4`, in this order. Fails if one is blank; the error names its key.
     pub fn new(words: [String; 5]) -> Result<Self, String> {
         let words = words.map(|word| word.trim().to_owned());
         for (priority, word) in Priority::ALL.iter().zip(&words) {
@@ -152,13 +153,13 @@ impl PriorityWords {
         Ok(Self(words))
     }
 
-    /// The word for a level.
+    /// Returns the word for a level.
     #[must_use]
     pub fn word(&self, priority: Priority) -> &str {
         &self.0[usize::from(priority.level())]
     }
 
-    /// What a word stands for: all levels that have it. Compared without case; `None` and nothing but blanks are unset.
+    /// Returns all levels that have this word, compared without case. `None` and blanks are unset.
     #[must_use]
     pub fn read(&self, word: Option<&str>) -> PriorityReading {
         let Some(word) = word.map(str::trim).filter(|word| !word.is_empty()) else {
@@ -176,7 +177,7 @@ impl PriorityWords {
         }
     }
 
-    /// The words that are not among `known` (compared without case), each with its level.
+    /// Returns the words that are not in `known`, compared without case, each with its level.
     #[must_use]
     pub fn missing_from(&self, known: &[&str]) -> Vec<(Priority, &str)> {
         let known: Vec<String> = known.iter().map(|word| word.trim().to_lowercase()).collect();

@@ -1,4 +1,4 @@
-//! What `casebridge check` tries of CSAPI, and what to do about what fails.
+//! The tests behind `casebridge check` for CSAPI, with advice for each failure.
 
 use serde_json::Value;
 
@@ -6,13 +6,13 @@ use super::{Csapi, NAME, wire};
 use crate::cases::{ApiError, ApiErrorKind, Check};
 use crate::outbound::Call;
 
-/// Pages that are looked at for one case; pages may be empty although there are cases.
+/// Maximum number of pages to read in search of one case; pages may be empty although there are cases.
 const PAGES: usize = 10;
-/// Cases on a page that is read for one of them: enough for one that is not the one case that is known already.
+/// Page size for finding one case: more than one, since one case may have to be left out.
 const FEW: &str = "3";
 
 impl Csapi {
-    /// Whether cases can be searched for: the credentials, the role, the parent, the support plan.
+    /// Checks that cases can be searched for: the credentials, the role, the parent, the support plan.
     pub(super) async fn check_search(&self) -> Check {
         let parent = &self.settings.parent;
         let what = format!("{NAME}: search cases of {parent}");
@@ -28,7 +28,7 @@ impl Csapi {
         Check { what, result }
     }
 
-    /// Whether the configured classification can be given to new cases.
+    /// Checks that new cases can be given the configured classification.
     pub(super) async fn check_classification(&self) -> Check {
         let what = format!("{NAME}: classification of new cases");
         let Some(wanted) = self.settings.classification_id.as_deref() else {
@@ -59,14 +59,14 @@ impl Csapi {
         Check { what, result }
     }
 
-    /// Whether a search finds any case at all.
+    /// Reports if a search finds any case at all.
     pub(super) async fn has_cases(&self) -> Result<bool, ApiError> {
-        // So many pages, all empty: whatever that is, it is not an empty list.
+        // `PAGES` pages that are all empty, with more to follow, are not an empty list.
         Ok(self.first_case(|_| Some(()), Some(())).await?.is_some())
     }
 
-    /// The first case of a search for all of them that `take` wants. Pages are small, and only as many are read as it takes to
-    /// find one; `endless` if that takes too many.
+    /// Returns the first result of `take` among all cases. Pages are small, and reading stops at the first match. Returns `endless` if
+    /// there are more than `PAGES` pages without a match.
     pub(super) async fn first_case<T>(
         &self,
         take: impl Fn(&Value) -> Option<T> + Send,
@@ -101,7 +101,7 @@ impl Csapi {
                  cloudsupport.googleapis.com --project=PROJECT`, and wait a few minutes"
                     .to_owned()
             }
-            // Google's documentation, "Set the quota project": what it says to a person's own credentials.
+            // This is what Google answers to a person's own credentials (Google's documentation, "Set the quota project").
             (ApiErrorKind::Unauthorized, Some(403)) if error.message.contains("quota project") => {
                 "these are a person's credentials, not the service account's: docs/deploy.md says how to check as the \
                  service account"
@@ -138,7 +138,7 @@ impl Csapi {
     }
 }
 
-/// Gives the service account a role on `organizations/1` or `projects/p`.
+/// Returns the command that grants the service account a role on `organizations/1` or `projects/p`.
 fn grant_command(parent: &str, role: &str) -> String {
     let (collection, id) = parent.split_once('/').unwrap_or(("organizations", parent));
     format!("gcloud {collection} add-iam-policy-binding {id} --member=serviceAccount:EMAIL --role={role}")

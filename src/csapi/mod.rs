@@ -1,13 +1,14 @@
-//! The Cloud Support API v2 as a [`CaseSystem`].
+//! The Cloud Support API v2 (CSAPI) as a [`CaseSystem`].
 //!
 //! ```text
-//! mod.rs     settings, what CSAPI can do, the calls
+//! mod.rs     settings, capabilities, the calls
 //! wire.rs    JSON in and out
-//! check.rs   what `casebridge check` tries
+//! check.rs   the tests behind `casebridge check`
 //! ```
 //!
-//! Facts come from the discovery document, revision 20260927. What it leaves open (the order of lists, what a closed case
-//! takes, limits, lags) is not assumed either way; where a number is needed anyway, its constant says why it is that one.
+//! Facts come from the discovery document, revision 20260927. It leaves some points open: the order of lists, which changes a closed case
+//! accepts, limits, index lag. The code assumes nothing about them; where it needs a number anyway, the constant's comment gives the
+//! reason.
 
 mod check;
 mod wire;
@@ -28,57 +29,59 @@ use crate::cases::{
 use crate::entities::{CompanyCaseId, GoogleCaseName, Priority, Side};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
-/// What people call it, in errors and metrics: the name to give its [`Upstream`].
+/// Name of the system in errors and metrics; also the name to give its [`Upstream`].
 pub const NAME: &str = "CSAPI";
 
-/// Asked for everywhere. The documented maximum of attachments, and what the documented design asks of the others.
+/// Page size of every list request. For attachments it is the documented maximum; for the others, the number that the documented design
+/// asks for.
 const PAGE_SIZE: u32 = 100;
 
-/// More pages than any list has: 200,000 things. A server that names one new page after another for ever is stopped here,
-/// some seven minutes in at the default rate limit.
+/// Maximum number of pages of one list: 200,000 items, more than any list has. It stops a server that names new pages without end, after
+/// about seven minutes at the default rate limit.
 const MAX_PAGES: usize = 2_000;
 
 /// `Comment.body`: "Maximum of 12800 characters".
 const COMMENT_LIMIT: usize = 12_800;
 
-/// Not documented for `Case.description`. The one text limit that CSAPI documents is a safe assumption: what goes beyond it becomes
-/// comments, while a case whose description were too long could never be created.
+/// Maximum length of a description. `Case.description` has no documented limit, so the only text limit that CSAPI documents is used. Text
+/// beyond it becomes comments, while a case whose description is too long could never be created.
 const DESCRIPTION_LIMIT: usize = COMMENT_LIMIT;
 
-/// Not documented for `Case.displayName`, a "short summary". 255 is what issue trackers commonly give a title (Jira's summary);
-/// a title cut to it says as much, while one that were too long would keep its case from being created.
+/// Maximum length of a title. `Case.displayName`, a "short summary", has no documented limit. 255 is what issue trackers commonly allow
+/// (Jira's summary). A shortened title still says enough, while one that is too long would keep the case from being created.
 const TITLE_LIMIT: usize = 255;
 
-/// Not documented. Searches are eventually consistent; two minutes are twice the time between two polls, and well within the
-/// shortest tolerance for an outage.
+/// Assumed index lag of searches, which are eventually consistent; no figure is documented. Two minutes are twice the poll interval, and
+/// well below the shortest tolerance for an outage.
 const SEARCH_LAG: Duration = Duration::minutes(2);
 
-/// Paths of files: `media.download` of the discovery document, and what Google's other media downloads are redirected to.
+/// Paths of file downloads: `media.download` of the discovery document, and the path to which Google redirects its other media downloads.
 const DOWNLOADS: &[&str] = &["/v2/", "/download/"];
 
-/// How the connector uses CSAPI.
+/// Settings of the CSAPI client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CsapiSettings {
-    /// `organizations/123`: its cases and those of every project under it. `projects/p`: that project's only.
+    /// Scope of the connector: `organizations/123` covers its cases and those of every project below it; `projects/p` covers that project
+    /// only.
     pub parent: String,
-    /// The classification of cases created from the CRM. Without one, creating fails.
+    /// Classification of cases created from the CRM. Required for creating a case.
     pub classification_id: Option<String>,
-    /// Time zone of cases created from the CRM: `+00:00` or an IANA name. Empty: not sent.
+    /// Time zone of cases created from the CRM: `+00:00` or an IANA name. Not sent if empty.
     pub time_zone: String,
-    /// Language of cases created from the CRM, BCP 47. Empty: not sent.
+    /// Language of cases created from the CRM, BCP 47. Not sent if empty.
     pub language_code: String,
-    /// Who gets Google's mails about cases created from the CRM.
+    /// Email addresses that get Google's mails about cases created from the CRM.
     pub subscribers: Vec<String>,
-    /// Whether cases created from the CRM are tests, which no agent looks at.
+    /// Marks cases created from the CRM as test cases, which no agent looks at.
     pub test_cases: bool,
 }
 
-/// CSAPI.
+/// Client of CSAPI.
 ///
-/// - Comments and attachments that cannot be identified are logged and left out: they could be neither carried nor
-///   recognised. Lists are read to the end whatever `since` says, since their order is not documented.
-/// - `by_connector` is never known: CSAPI names the service account of a comment, but never tells the connector its own.
-/// - Setting a priority sends nothing else: `updateMask` is always given, since without it CSAPI clears what is left out.
+/// - Comments and attachments without a valid ID are logged and skipped: they could be neither carried nor recognised later.
+/// - Lists are read to the end even if `since` is given, because their order is not documented.
+/// - `by_connector` is always `None`: CSAPI names the service account of a comment, but offers no way to learn the connector's own.
+/// - Setting a priority always sends `updateMask`: without it, CSAPI clears the fields that are left out.
 pub struct Csapi {
     settings: CsapiSettings,
     upstream: Arc<Upstream>,
@@ -86,9 +89,9 @@ pub struct Csapi {
 }
 
 impl Csapi {
-    /// CSAPI for the cases of `settings.parent`. Errors if that is not the name of an organisation or a project.
+    /// Creates a client for the cases of `settings.parent`. Fails unless that is the name of an organisation or a project.
     pub fn new(settings: CsapiSettings, upstream: Arc<Upstream>) -> Result<Self, ApiError> {
-        // A parent is sound if a case of it would be.
+        // A parent is valid if the name of a case below it would be.
         if GoogleCaseName::parse(&format!("{}/cases/1", settings.parent)).is_err() {
             let message = format!(
                 "google.parent is {:?}: expected organizations/NUMBER or projects/ID",
@@ -96,12 +99,13 @@ impl Csapi {
             );
             return Err(upstream.error(ApiErrorKind::Refused, "set up", message));
         }
-        // From the first try: the last one may begin so much later, and goes on until nobody waits for it or Google ends it.
+        // `write_settles` counts from the first attempt: the last one may start up to `longest_pause` later, and may take effect until its
+        // timeout.
         let capabilities = Capabilities {
             name: "Google Cloud Customer Care",
             reopen: false,
-            // Not documented. Trying shows a refusal as an error that somebody sees; not trying would leave a comment behind
-            // without a word, and R19 wants the comments of a closed pair carried.
+            // Not documented. If CSAPI refuses the comment, the error is visible to operators. Not trying would drop the comment silently,
+            // and R19 (status) wants the comments of a closed pair carried.
             comment_when_closed: true,
             internal_comments: false,
             comment_limit: TextLimit::code_points(COMMENT_LIMIT),
@@ -110,7 +114,7 @@ impl Csapi {
             control_characters: false,
             search_lag: SEARCH_LAG,
             write_settles: upstream.write_settles(),
-            // `google-datetime` may be finer; microseconds are what the stores keep.
+            // `google-datetime` may be finer; the stores keep microseconds.
             time_resolution: Duration::microseconds(1),
             idempotency_keys: false,
             stored_filename: filename,
@@ -118,13 +122,14 @@ impl Csapi {
         Ok(Self { settings, upstream, capabilities })
     }
 
-    /// Checks the name of a case before it becomes part of a URL.
+    /// Validates the name of a case before it becomes part of a URL.
     fn name(&self, id: &str) -> Result<GoogleCaseName, ApiError> {
         GoogleCaseName::parse(id)
             .map_err(|error| self.upstream.error(ApiErrorKind::Refused, "name of a case", error.to_string()))
     }
 
-    /// Reads a list to the end (`R6`), handing each item to `take` before the next page is read.
+    /// Reads a list to the end (`R6`: a watermark moves only after a complete read) and passes each item to `take` before the next page is
+    /// read.
     async fn each(
         &self,
         path: &str,
@@ -148,7 +153,7 @@ impl Csapi {
                     call = call.query("pageToken", token);
                 }
                 match self.upstream.read_page(call, &mut listing).await {
-                    // A page of a hundred huge cases can be more than is read into memory; one of them never is.
+                    // A page of a hundred huge cases can exceed the limit on answers in memory; a single case never does.
                     Err(error) if error.kind == ApiErrorKind::Unreadable && size > 1 => size /= 10,
                     outcome => break outcome?,
                 }
@@ -166,7 +171,7 @@ impl Csapi {
         Err(unreadable(format!("more than {MAX_PAGES} pages")))
     }
 
-    /// All cases that a query finds, each once, the newest version of it.
+    /// Returns all cases that match a query: each case once, in its newest version.
     async fn search(&self, query: &str) -> Result<Sweep, ApiError> {
         let path = format!("/v2/{}/cases:search", self.settings.parent);
         let mut cases: HashMap<String, Found> = HashMap::new();
@@ -176,11 +181,12 @@ impl Csapi {
             Err(odd) => skipped.push(odd.to_string()),
         })
         .await?;
-        // Google answers no search to a caller that it does not know.
+        // Google refuses searches of an unknown caller, so a successful search proves that the caller was identified.
         Ok(Sweep { cases: cases.into_values().collect(), skipped, identified: true })
     }
 
-    /// Like [`search`](Self::search) for a text; oldest case first. The search finds more than the text: compare.
+    /// Searches for a text and returns the matches, oldest case first. Matches may not contain the exact text, so the caller has to
+    /// compare.
     async fn search_text(&self, text: &str) -> Result<Vec<Found>, ApiError> {
         let Sweep { mut cases, skipped, identified: _ } = self.search(&quoted(text)).await?;
         for what in skipped {
@@ -192,7 +198,7 @@ impl Csapi {
         Ok(cases)
     }
 
-    /// A list that hangs on a case, to the end; oldest first.
+    /// Reads all items of a collection of a case (comments, attachments) and returns them oldest first.
     async fn items<T>(
         &self,
         case: &GoogleCaseName,
@@ -215,7 +221,7 @@ impl Csapi {
         })
         .await?;
         items.sort_by(|a, b| order(a).cmp(&order(b)));
-        // A list that grows while it is read can show the same thing on two pages.
+        // A list that grows while it is read can show the same item on two pages.
         items.dedup_by(|a, b| order(a) == order(b));
         Ok(items)
     }
@@ -224,7 +230,7 @@ impl Csapi {
         self.items(case, "comments", wire::comment, |comment| (comment.created_at, &comment.id)).await
     }
 
-    /// An answer to a write that cannot be read: it may have happened (`R13`).
+    /// Makes the error for an answer to a write that cannot be read: the write may have happened (`R13`: unknown write outcome).
     fn unreadable(&self, call: &str, odd: &wire::Odd) -> ApiError {
         self.upstream.error(ApiErrorKind::Unreadable, call, odd.to_string())
     }
@@ -248,13 +254,13 @@ impl CaseSystem for Csapi {
         self.upstream.latest_skew()
     }
 
-    /// Nothing to ask: CSAPI answers 401 to a caller that it does not know, to every call, and has no call that names the caller
-    /// (discovery document, revision 20260927).
+    /// Does nothing: CSAPI answers 401 to every call of an unknown caller, and has no call that names the caller (discovery document,
+    /// revision 20260927).
     async fn identify(&self) -> Result<(), ApiError> {
         Ok(())
     }
 
-    /// From a search without a query. A page may be empty although there are more, so that one call may become several.
+    /// Returns any case from a search without a query. A page may be empty although more follow, so this may take several calls.
     async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
         let except = except.map(number);
         let take = |case: &Value| {
@@ -269,7 +275,7 @@ impl CaseSystem for Csapi {
         let name = wire::named(reference, &self.settings.parent, Some(api))
             .map_err(|message| self.upstream.error(ApiErrorKind::Refused, "find a case", message))?;
         let case = self.get(name.as_str()).await?;
-        // A number alone says nothing of the parent; the answer does.
+        // A bare number does not tell the case's parent; the answer does.
         let own_name = |scope: &str| GoogleCaseName::parse(&format!("{scope}/cases/{}", name.number())).ok();
         Ok(case.map(|case| match case.scope.as_deref().and_then(own_name) {
             Some(own_name) => Case { id: own_name.into(), ..case },
@@ -277,7 +283,7 @@ impl CaseSystem for Csapi {
         }))
     }
 
-    /// Not documented: the first refusal tells.
+    /// Returns `None`: the limit is not documented, so the first refused upload shows it.
     async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
         Ok(None)
     }
@@ -293,8 +299,8 @@ impl CaseSystem for Csapi {
         let mut answer: Value = match self.upstream.read(Call::get(&path)).await {
             Ok(answer) => answer,
             Err(error) if error.kind == ApiErrorKind::NotFound => {
-                // "It does not exist" ends a pair (R20), and a wrong base_url or a gateway in between says so of everything.
-                // Who answers a search is CSAPI.
+                // "Not found" ends a pair (R20: leaving), but a wrong base_url or a gateway in between answers 404 to everything. A
+                // successful search proves that CSAPI itself answered.
                 return match self.has_cases().await {
                     Ok(_) => Ok(None),
                     Err(search) if search.kind == ApiErrorKind::NotFound => {
@@ -309,7 +315,7 @@ impl CaseSystem for Csapi {
             }
             Err(error) => return Err(error),
         };
-        // What was asked for needs no name in the answer.
+        // An answer without a name is accepted: the caller knows which case it asked for.
         if let Some(fields) = answer.as_object_mut() {
             fields.entry("name").or_insert_with(|| json!(name.as_str()));
         }
@@ -322,15 +328,15 @@ impl CaseSystem for Csapi {
         }
     }
 
-    /// First by the first line of the description, which the connector writes; then by the comment that says with which
-    /// company case a case syncs. A case that names the company case's system comes before one that names none (`R31`). Of several
-    /// the oldest, so that every search decides alike.
+    /// Searches first by the first line of the description, which the connector writes, then by the comment that names the company case
+    /// that a Google case syncs with. Prefers a case that names the company case's system over one that names none (`R31`: an ID is valid
+    /// only in its own system). Of several, takes the oldest, so that every search gives the same answer.
     async fn find_counterpart(
         &self,
         counterpart: &str,
         home: Option<&str>,
     ) -> Result<Option<Case>, ApiError> {
-        // Also what keeps the query sound: an ID holds no quotes.
+        // The check also protects the query: a valid ID holds no quotes.
         let counterpart = CompanyCaseId::parse(counterpart).map_err(|error| {
             self.upstream.error(ApiErrorKind::Refused, "search for a company case", error.to_string())
         })?;
@@ -350,7 +356,7 @@ impl CaseSystem for Csapi {
             return self.get(&id).await;
         }
         for case in self.search_text(&markers::now_syncing_search(counterpart)).await? {
-            // A description that names another company case outweighs a comment.
+            // If the description names another company case, it takes precedence over a comment.
             if case.counterpart.is_some() {
                 continue;
             }
@@ -381,12 +387,12 @@ impl CaseSystem for Csapi {
         wire::case(&answer).map_err(|odd| self.unreadable(&label, &odd))
     }
 
-    /// Nothing to do: a Google case has no field for it, and its description names its counterpart.
+    /// Does nothing: a Google case has no field for it, and its description names its counterpart.
     async fn link(&self, _id: &str, _counterpart: &str) -> Result<(), ApiError> {
         Ok(())
     }
 
-    /// All of them: the order is not documented, so no page tells that older ones are all that is left.
+    /// Returns all comments: the order is not documented, so no page shows that only older ones follow.
     async fn comments(&self, id: &str, _since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
         self.comments_of(&self.name(id)?).await
     }
@@ -432,7 +438,7 @@ impl CaseSystem for Csapi {
             .header(CONTENT_TYPE, content_type(attachment.media_type.as_deref()))
             .body(Body::Stream(attachment.content, attachment.size));
         let answer: Value = self.upstream.write(call).await.map_err(|error| {
-            // The request itself is always the same; what 400 can refuse is this file, by name, type or size.
+            // The request itself is always the same, so a 400 is about this file: its name, type or size.
             let unacceptable = error.kind == ApiErrorKind::Refused && error.status == Some(400);
             ApiError { kind: if unacceptable { ApiErrorKind::Unacceptable } else { error.kind }, ..error }
         })?;
@@ -448,7 +454,8 @@ impl CaseSystem for Csapi {
         self.upstream.write_only(call).await
     }
 
-    /// What CSAPI says to closing a closed case is not documented; if it refuses, a look at the case decides.
+    /// Closes the case. CSAPI's answer for a case that is closed already is not documented, so after a refusal the case is read: closed
+    /// counts as success.
     async fn close(&self, id: &str) -> Result<(), ApiError> {
         let call = Call::post(format!("/v2/{}:close", self.name(id)?), json!({}));
         let Err(error) = self.upstream.write_only(call).await else { return Ok(()) };
@@ -461,7 +468,7 @@ impl CaseSystem for Csapi {
         Err(error)
     }
 
-    /// CSAPI has no such method: `close` is the only change of state (`R19`).
+    /// Always fails: CSAPI has no such method; `close` is the only change of state (`R19`: status).
     async fn reopen(&self, id: &str) -> Result<(), ApiError> {
         let message = "CSAPI cannot reopen a case; ask Google's support to, or open a new one";
         Err(self.upstream.error(ApiErrorKind::Unsupported, &format!("reopen {id}"), message))
@@ -474,7 +481,7 @@ impl CaseSystem for Csapi {
     }
 }
 
-/// Two names with one number are one case (`R9`).
+/// Keeps the newest version of each case. The key is the number: two names with the same number are one case (`R9`: one mapping per case).
 fn keep_newest(cases: &mut HashMap<String, Found>, case: Found) {
     let key = number(&case.id).to_owned();
     if cases.get(&key).is_none_or(|known| known.updated_at < case.updated_at) {
@@ -486,13 +493,13 @@ fn number(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// A text as CSAPI's query language quotes it.
+/// Quotes a text for CSAPI's query language.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A file name that CSAPI takes: never empty, since it is a required field, and without control characters, which nobody says it
-/// holds. It travels percent-encoded, so nothing else in it can do harm.
+/// Makes a file name that CSAPI accepts: not empty, since the field is required, and without control characters, whose support is not
+/// documented. The name is sent percent-encoded, so no other character can do harm.
 fn filename(name: &str) -> String {
     if name.is_empty() {
         return "unnamed".to_owned();
@@ -500,8 +507,8 @@ fn filename(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '_' } else { c }).collect()
 }
 
-/// The media type, if it is one. A `multipart` type would be taken for the upload's own framing (the discovery document
-/// announces multipart uploads at the same address).
+/// Returns the media type if it is valid, else `application/octet-stream`. A `multipart` type would be mistaken for the upload's own
+/// framing (the discovery document announces multipart uploads at the same address).
 fn content_type(media_type: Option<&str>) -> HeaderValue {
     let sound = media_type.filter(|media_type| {
         let essence = media_type.split(';').next().unwrap_or_default().trim();

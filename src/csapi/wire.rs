@@ -1,7 +1,8 @@
-//! CSAPI's JSON, read with the expectation that any field may be missing or odd (`R6`).
+//! CSAPI's JSON. Any field may be missing or odd (`R6`).
 //!
-//! Only what identifies a thing has to be there. A field of the wrong type counts as missing. Proto3 JSON leaves out what
-//! has its default value, so a missing `state` is one that Google does not know, not a closed case.
+//! Only the field that identifies an item is required. A field of the wrong type counts as missing. Proto3 JSON leaves out default values,
+//! so
+//! a missing `state` means a state that Google does not know, not a closed case.
 
 use chrono::{DateTime, Utc};
 use reqwest::Url;
@@ -13,24 +14,24 @@ use crate::cases::{Attachment, Case, Closing, Comment, NewCase, Visibility};
 use crate::clock::to_micros;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading};
 
-/// What Google's agents are called when CSAPI masks their names.
+/// Author name for Google's agents where CSAPI masks their names.
 const GOOGLE_SUPPORT: &str = "Google Support";
 
-/// The priority of a case whose company case has none that is known: CSAPI demands one (discovery document, revision
-/// 20260927, `cases.create`). The third of five: neither an alarm nor out of sight.
+/// Priority of a Google case whose company case has no known priority. CSAPI requires one (discovery document, revision 20260927,
+/// `cases.create`). The third of five: neither an alarm nor out of sight.
 const DEFAULT_PRIORITY: Priority = Priority::P2;
 
 /// Host of the console, and the beginning of the path of a case there.
 const CONSOLE: &str = "console.cloud.google.com";
 const CONSOLE_CASE: &str = "/support/cases/detail/v2/";
 
-/// The title of a case whose company case has none: CSAPI demands one as well.
+/// Title of a Google case whose company case has none. CSAPI requires one as well.
 const NO_TITLE: &str = "(no title)";
 
-/// The longest ID of a comment or an attachment that is believed, in bytes; Google's have 15 to 18.
+/// Maximum length of a comment's or attachment's ID, in bytes. Google's have 15 to 18.
 const MAX_ID: usize = 256;
 
-/// Why something in an answer was not understood. Holds names at most, never a text of the case.
+/// Reason why a part of an answer was not understood. Holds names at most, never a text of the case.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Odd(String);
@@ -44,13 +45,13 @@ impl Odd {
 /// A page of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
-    /// What it holds, each not yet understood.
+    /// Items of the page, not parsed yet.
     pub(super) items: Vec<Value>,
-    /// How to get the next page; `None` on the last one, and only there: pages may be short or empty.
+    /// Token of the next page. `None` only on the last page: pages before it may be short or empty.
     pub(super) next: Option<String>,
 }
 
-/// Reads a page whose items stand under `key`.
+/// Reads a page whose items are in the field `key`.
 pub(super) fn page(answer: Value, key: &str) -> Result<Page, Odd> {
     let Value::Object(mut answer) = answer else { return Err(Odd::new("a page is not a JSON object")) };
     let items = match answer.remove(key) {
@@ -61,13 +62,13 @@ pub(super) fn page(answer: Value, key: &str) -> Result<Page, Odd> {
     let next = match answer.remove("nextPageToken") {
         None | Some(Value::Null) => None,
         Some(Value::String(token)) => Some(token).filter(|token| !token.is_empty()),
-        // To stop here would pass for having seen everything.
+        // Treating it as the last page would look like a complete list.
         Some(_) => return Err(Odd::new("'nextPageToken' of a page is not a text")),
     };
     Ok(Page { items, next })
 }
 
-/// Reads a case. Only its name has to be there.
+/// Reads a case. Only its name is required.
 pub(super) fn case(value: &Value) -> Result<Case, Odd> {
     let fields = object(value, "case")?;
     let name = text(fields, "name").ok_or_else(|| Odd::new("a case without a name"))?;
@@ -82,12 +83,12 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
         counterpart_address: named.and_then(|company| company.address).map(str::to_owned),
         priority: priority(text(fields, "priority")),
         closed,
-        // There is one state for all of it, and no word of how: solved, withdrawn, a duplicate.
+        // `CLOSED` is the only such state; it does not tell whether the case was solved, withdrawn or a duplicate.
         closing: closed.then_some(Closing::Closed),
         merged_into: None,
         created_at: time(fields, "createTime"),
         updated_at: time(fields, "updateTime"),
-        // `creator` names an account, and nothing tells the connector which one is its own.
+        // `creator` names an account, but nothing tells the connector which account is its own.
         by_connector: None,
         address: Some(console_address(&name)),
         scope: Some(parent(&name).to_owned()),
@@ -97,21 +98,21 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
     })
 }
 
-/// The organisation or project that a case's name begins with.
+/// Returns the organisation or project at the beginning of a case's name.
 fn parent(name: &GoogleCaseName) -> &str {
     name.as_str().split_once("/cases/").map_or("", |(parent, _)| parent)
 }
 
-/// Page of the case in Google Cloud's console. The form is not documented; it is what the console itself shows, in links that people
-/// have published (2023 to 2026): `/support/cases/detail/v2/NUMBER?project=ID` and `?organizationId=NUMBER`.
+/// Returns the address of the case's page in Google Cloud's console. The form is not documented; it is the one that the console itself
+/// shows, in links that people have published (2023 to 2026): `/support/cases/detail/v2/NUMBER?project=ID` and `?organizationId=NUMBER`.
 fn console_address(name: &GoogleCaseName) -> String {
     let (kind, id) = parent(name).split_once('/').unwrap_or_default();
     let parameter = if kind == "organizations" { "organizationId" } else { "project" };
     format!("https://{CONSOLE}{CONSOLE_CASE}{}?{parameter}={id}", name.number())
 }
 
-/// The name of the case that a person means: its full name, its number alone, or an address of it, of the console or of the API at
-/// `api`. A number is that of a case of `parent`. The error says what can be understood.
+/// Parses a reference to a case as a person types it: its full name, its number, or its address in the console or in the API at `api`. A
+/// bare number refers to a case of `parent`. The error lists the accepted forms.
 pub(super) fn named(reference: &str, parent: &str, api: Option<&Url>) -> Result<GoogleCaseName, String> {
     let reference = reference.trim();
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -174,14 +175,14 @@ pub(super) fn attachment(value: &Value, case: &GoogleCaseName) -> Result<Attachm
     })
 }
 
-/// The ID of a classification and what it is called.
+/// Returns the ID and the display name of a classification.
 pub(super) fn classification(value: &Value) -> Option<(&str, &str)> {
     let fields = value.as_object()?;
     Some((text(fields, "id")?, text(fields, "displayName").unwrap_or_default()))
 }
 
-/// The body of `cases.create`. `contactEmail` is left out: it "must not be set" but with Workforce Identity (discovery
-/// document, revision 20260927).
+/// Builds the body of `cases.create`. `contactEmail` is left out: it "must not be set" except with Workforce Identity (discovery document,
+/// revision 20260927).
 pub(super) fn new_case(case: &NewCase, classification_id: &str, settings: &CsapiSettings) -> Value {
     let mut body = json!({
         "displayName": if case.title.trim().is_empty() { NO_TITLE } else { &case.title },
@@ -204,16 +205,16 @@ pub(super) fn new_case(case: &NewCase, classification_id: &str, settings: &Csapi
     body
 }
 
-/// Whether the last part of a comment's or an attachment's name can stand in a URL as it is, and stays within its path
-/// segment there. No colon: what follows one is the name of a method.
+/// Reports if the last part of a comment's or attachment's name can be put into a URL unescaped without leaving its path segment. Colons
+/// are not allowed: a colon starts the name of a method.
 pub(super) fn is_item_id(id: &str) -> bool {
     (1..=MAX_ID).contains(&id.len())
         && !id.starts_with('.')
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~=+-".contains(&byte))
 }
 
-/// The last part of a name `{case}/{collection}/{id}`. The case's parent is not looked at: an organisation and a project may
-/// name the same case (`R9`).
+/// Returns the last part of a name `{case}/{collection}/{id}`. The case's parent is not compared: an organisation and a project may name
+/// the same case (`R9`: one mapping per case).
 fn item_id(fields: &Map<String, Value>, case: &GoogleCaseName, collection: &str) -> Result<String, Odd> {
     let name =
         text(fields, "name").ok_or_else(|| Odd::new(format!("one of the {collection} has no name")))?;
@@ -231,20 +232,21 @@ fn item_id(fields: &Map<String, Value>, case: &GoogleCaseName, collection: &str)
     }
 }
 
-/// Whom to name as the author: the display name; for Google's agents, whose names CSAPI masks, the team; an account's
-/// name only where there is nothing better.
+/// Returns the author to show: the display name; the team for Google's agents whose names CSAPI masks; the account's name if there is
+/// nothing better.
 fn author(fields: &Map<String, Value>) -> String {
     let Some(creator) = fields.get("creator").and_then(Value::as_object) else { return String::new() };
     let part = |name| text(creator, name).map(str::trim).filter(|text| !text.is_empty());
     let display_name = part("displayName");
     if creator.get("googleSupport").and_then(Value::as_bool) == Some(true) {
-        // An agent's email is masked as well, so it names nobody.
+        // An agent's email is masked as well, so it identifies no person.
         return display_name.filter(|name| !is_masked(name)).unwrap_or(GOOGLE_SUPPORT).to_owned();
     }
     display_name.or_else(|| part("username")).or_else(|| part("email")).unwrap_or_default().to_owned()
 }
 
-/// How names are masked is not documented. Asterisks, and whatever has neither letter nor digit, tell nobody anything.
+/// Reports if a name is masked. The form of masking is not documented: a name with an asterisk, or without any letter or digit, counts as
+/// masked.
 fn is_masked(name: &str) -> bool {
     name.contains('*') || !name.chars().any(char::is_alphanumeric)
 }
@@ -263,7 +265,7 @@ fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>, Od
     value.as_object().ok_or_else(|| Odd::new(format!("a {what} that is not a JSON object")))
 }
 
-/// A text that is there and not empty.
+/// Returns a text field if it is present and not empty.
 fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     fields.get(name)?.as_str().filter(|text| !text.is_empty())
 }
@@ -273,7 +275,7 @@ fn time(fields: &Map<String, Value>, name: &str) -> Option<DateTime<Utc>> {
     Some(to_micros(time.with_timezone(&Utc)))
 }
 
-/// `sizeBytes` is an int64, which proto3 JSON writes as a text of digits; a number is understood as well.
+/// Reads `sizeBytes`, an int64, which proto3 JSON writes as a string of digits; a number is accepted as well.
 fn size(fields: &Map<String, Value>) -> Option<u64> {
     match fields.get("sizeBytes")? {
         Value::String(digits) => digits.parse().ok(),
@@ -290,7 +292,7 @@ mod tests {
         GoogleCaseName::parse("organizations/1/cases/2").unwrap()
     }
 
-    /// The name of a case, and nothing more.
+    /// A case with a name and no other field.
     fn bare() -> Case {
         Case {
             id: "organizations/1/cases/2".to_owned(),

@@ -1,4 +1,4 @@
-//! What a request proves itself with. Values are marked sensitive, so that no log prints them.
+//! Credentials of requests. Values are marked sensitive, so that no log prints them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock as _, SystemClock};
 
-/// How long what was found after a refusal holds, before another refusal makes a new search.
+/// Time for which the result of a search for a new token provider is kept, before another refusal starts a new search.
 const FIND_AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// Nothing that checks a certificate or a token works then.
+/// Error text for a clock before 1970: no check of a certificate or a token works then.
 pub(super) const BEFORE_1970: &str =
     "this machine's clock is before 1970: set it, for example with `timedatectl set-ntp true`";
 
 /// Gives each request its credentials.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// The header to send; `None` sends none. The error says what to do about it.
+    /// Returns the header to send; `None` sends none. The error text says how to fix the problem.
     async fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>, String>;
 
-    /// The upstream answered 401 to what was given last: read it anew, if it can have changed. Returns whether another
-    /// attempt may help.
+    /// Reads the credentials anew, if they can have changed, after the upstream answered 401 to them. Returns true if another attempt may
+    /// help.
     async fn refresh(&self) -> bool {
         false
     }
 }
 
-/// For an emulator or a sandbox.
+/// No credentials, for an emulator or a sandbox.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoCredentials;
 
@@ -44,7 +44,7 @@ impl Credentials for NoCredentials {
     }
 }
 
-/// A header that stays the same.
+/// A header with a fixed value.
 #[derive(Clone)]
 pub struct HeaderCredentials {
     name: HeaderName,
@@ -52,7 +52,7 @@ pub struct HeaderCredentials {
 }
 
 impl HeaderCredentials {
-    /// Sends `name: value`. Errors if the value cannot stand in a header.
+    /// Creates credentials that send `name: value`. Fails if the value is not valid in a header.
     pub fn new(name: HeaderName, value: &str) -> Result<Self, String> {
         let mut value = HeaderValue::from_str(value)
             .map_err(|_| "the credentials hold characters that cannot stand in a header".to_owned())?;
@@ -68,12 +68,12 @@ impl Credentials for HeaderCredentials {
     }
 }
 
-/// `Authorization: Bearer …`.
+/// Creates the header `Authorization: Bearer …`.
 pub fn bearer(token: &str) -> Result<HeaderCredentials, String> {
     HeaderCredentials::new(AUTHORIZATION, &format!("Bearer {token}"))
 }
 
-/// `Authorization: Basic …`.
+/// Creates the header `Authorization: Basic …`.
 pub fn basic(user: &str, password: &str) -> Result<HeaderCredentials, String> {
     HeaderCredentials::new(AUTHORIZATION, &format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
 }
@@ -82,7 +82,7 @@ pub fn basic(user: &str, password: &str) -> Result<HeaderCredentials, String> {
 pub type FindProvider =
     Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn gcp_auth::TokenProvider>, String>> + Send + Sync>;
 
-/// Google's tokens, by whatever way the environment offers: key file, gcloud, metadata server.
+/// Google's tokens, from any source that the environment offers: key file, gcloud, metadata server.
 pub struct GoogleCredentials {
     scopes: &'static [&'static str],
     find: Option<FindProvider>,
@@ -91,23 +91,23 @@ pub struct GoogleCredentials {
 
 struct Current {
     provider: Arc<dyn gcp_auth::TokenProvider>,
-    /// When it was last looked for anew, and whether one was found.
+    /// Time of the last search for a new provider, and true if one was found.
     found: Option<(Instant, bool)>,
 }
 
 impl GoogleCredentials {
-    /// The one scope that every API of Google Cloud takes.
+    /// OAuth scope that every API of Google Cloud accepts.
     pub const CLOUD_PLATFORM: &'static [&'static str] = &["https://www.googleapis.com/auth/cloud-platform"];
 
-    /// Tokens from `provider`, which caches them and renews them before they expire.
+    /// Uses the tokens of `provider`, which caches them and renews them before they expire.
     #[must_use]
     pub fn new(provider: Arc<dyn gcp_auth::TokenProvider>) -> Self {
         let current = Mutex::new(Current { provider, found: None });
         Self { scopes: Self::CLOUD_PLATFORM, find: None, current }
     }
 
-    /// The same, with a new provider whenever a token is refused: one whose clock was set back takes a token that has expired for
-    /// good (`R36`), and a key file may have been replaced.
+    /// Also searches for a new provider whenever a token is refused. After a clock was set back, the old provider keeps taking an expired
+    /// token for valid (`R36`: clock skew); or a key file may have been replaced.
     #[must_use]
     pub fn found_again(self, find: FindProvider) -> Self {
         Self { find: Some(find), ..self }
@@ -118,7 +118,7 @@ impl GoogleCredentials {
 impl Credentials for GoogleCredentials {
     async fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>, String> {
         if SystemClock.now() < DateTime::UNIX_EPOCH {
-            // `gcp_auth` panics then.
+            // `gcp_auth` panics on such a clock.
             return Err(format!("no token for Google Cloud: {BEFORE_1970}"));
         }
         let provider = Arc::clone(&self.current.lock().await.provider);
@@ -137,7 +137,7 @@ impl Credentials for GoogleCredentials {
     async fn refresh(&self) -> bool {
         let Some(find) = &self.find else { return false };
         let mut current = self.current.lock().await;
-        // Several calls may be refused at once: the first one looks, the others hear what it found.
+        // Several calls may be refused at once: the first one searches, the others reuse its result.
         if let Some((at, found)) = current.found
             && at.elapsed() < FIND_AGAIN_AFTER
         {

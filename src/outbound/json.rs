@@ -1,4 +1,4 @@
-//! JSON as upstreams send it, which is not always JSON as it should be (`R25`).
+//! JSON as upstreams send it, which is not always valid (`R25`: odd content is content).
 
 use std::fmt;
 
@@ -6,12 +6,11 @@ use serde::Deserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// What is nested more deeply is read as null. The parser's own limit is 128.
+/// Maximum nesting depth; deeper values are read as null. The parser's own limit is 128.
 const DEEPEST: usize = 100;
 
-/// Parses an answer. One odd thing in one case must not make a whole page unreadable: bytes that are not UTF-8 and escapes of
-/// lone surrogates become U+FFFD, what is nested more deeply than anything that is looked at becomes null, and a
-/// byte order mark is skipped.
+/// Parses an answer leniently, so that one odd value in one case does not make a whole page unreadable. Invalid UTF-8 and escapes of lone
+/// surrogates become U+FFFD. Values nested more deeply than any code reads become null. A byte order mark is skipped.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     if let Ok(value) = serde_json::from_slice(body) {
         return Ok(value);
@@ -22,12 +21,12 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> 
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
-    // The parser's error tells the place, so it is the one to return.
+    // Return the first parser's error, which gives the position.
     shallow(&text).and_then(serde_json::from_value).map_err(|_| error)
 }
 
-/// How many values the text can hold at most: each one beyond the first is behind a comma or begins a list or an object. A
-/// value takes some sixty bytes of memory, and as few as two of a text.
+/// Upper bound of the number of JSON values in the text: each one beyond the first follows a comma or begins a list or an object. A value
+/// takes some sixty bytes of memory, but as few as two bytes of text.
 pub(super) fn most_values(text: &[u8]) -> usize {
     let (mut count, mut quoted, mut escaped) = (1, false, false);
     for byte in text {
@@ -42,7 +41,7 @@ pub(super) fn most_values(text: &[u8]) -> usize {
     count
 }
 
-/// The value without what is nested too deeply.
+/// Parses a text and drops values that are nested too deeply.
 fn shallow(text: &str) -> Result<Value, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_str(text);
     let value = Shallow(DEEPEST).deserialize(&mut parser)?;
@@ -50,7 +49,7 @@ fn shallow(text: &str) -> Result<Value, serde_json::Error> {
     Ok(value)
 }
 
-/// Reads a value, so many levels of it.
+/// Deserializer of a value down to a number of levels.
 struct Shallow(usize);
 
 impl<'de> DeserializeSeed<'de> for Shallow {
@@ -58,7 +57,7 @@ impl<'de> DeserializeSeed<'de> for Shallow {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         if self.0 == 0 {
-            // Skipping does not recurse, so its depth has no limit.
+            // Skipping does not recurse, so any depth is safe.
             return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Value::Null);
         }
         deserializer.deserialize_any(self)
@@ -132,7 +131,7 @@ fn replace_lone_surrogates(text: &str) -> String {
                 continue;
             }
             (Some(_), _) => 6,
-            // Another escape: the backslash and the character after it, whatever its width.
+            // Another escape: take the backslash and the character after it, whatever its width.
             (None, _) => rest.char_indices().nth(2).map_or(rest.len(), |(index, _)| index),
         };
         result.push_str(&rest[..taken]);
@@ -142,7 +141,7 @@ fn replace_lone_surrogates(text: &str) -> String {
     result
 }
 
-/// The UTF-16 unit of the `\uXXXX` escape that the text begins with.
+/// Returns the UTF-16 unit of the `\uXXXX` escape at the beginning of the text.
 fn unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {

@@ -1,8 +1,10 @@
-//! How every client talks to its upstream: timeouts, retries, rate limit, credentials, sizes (`R21`).
+//! The HTTP layer of every client: timeouts, retries, rate limit, credentials, size limits (`R21`: manners towards an upstream).
 //!
-//! An [`Upstream`] knows HTTP and what may be tried again; it knows nothing of cases. No request goes to an address that
-//! an answer names, but for a download's redirects to hosts that are allowed for, and those carry no credentials. What comes
-//! in place of a file is judged here as well, for all systems alike: [`Announced`].
+//! An [`Upstream`] knows HTTP and the retry rules; it knows nothing of cases. No request goes to an address taken from an answer, except
+//! for a
+//! download's redirects to allowed hosts, and those carry no credentials. [`Announced`] detects an answer that is not the requested file,
+//! for
+//! all systems alike.
 
 mod credentials;
 mod json;
@@ -20,15 +22,15 @@ pub use upstream::{
     UpstreamSettings, read_capped,
 };
 
-/// Installs the one TLS crypto provider of the program, unless it is there: a client cannot be built without.
+/// Installs the program's TLS crypto provider, which every client needs. Does nothing if it is installed already.
 pub fn install_tls() {
-    // An error says that somebody was faster, with the same one.
+    // An error means that another thread installed the same provider first.
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 
-/// What every client of the program begins with: it follows no redirect by itself, and neither asks for packed answers nor
-/// unpacks any, whatever the libraries beside it switch on in `reqwest`: a few bytes could become gigabytes, and the announced
-/// length would no longer be that of the content (`R17`).
+/// Returns the base configuration of every HTTP client of the program. It follows no redirect, and neither requests nor decompresses
+/// compressed answers, whatever features other crates enable in `reqwest`: a few bytes could become gigabytes, and the announced length
+/// would no longer be that of the content (`R17`: files).
 pub fn http_client() -> reqwest::ClientBuilder {
     install_tls();
     reqwest::Client::builder()

@@ -7,31 +7,31 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{AGE, DATE, HeaderMap};
 
-/// Number of answers that the median is taken of.
+/// Number of answers in the median.
 const KEPT: usize = 15;
-/// Number of successive answers that have to agree with each other, and not with the median, to replace it.
+/// Number of successive answers that replace the median if they agree with each other but not with it.
 const JUMP: usize = 3;
-/// A difference beyond this is a clock that nobody sets: Google takes a signed request for a token that is a few minutes off, and
-/// NTP keeps clocks within a fraction of a second.
+/// Difference beyond which a clock counts as wrong. Google still accepts a signed token request that is a few minutes off, and NTP keeps
+/// clocks within a fraction of a second.
 pub(super) const APART: TimeDelta = TimeDelta::minutes(1);
 
-/// Difference that one answer shows.
+/// Difference measured from one answer.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     /// Their time minus ours.
     skew: TimeDelta,
-    /// Largest error of that.
+    /// Largest error of the difference.
     error: TimeDelta,
 }
 
 impl Sample {
-    /// Difference according to an answer that arrived at `now` after `round_trip`. `Date` has whole seconds, cut, so its middle
-    /// is half a second later; the answer was dated in the middle of the round trip, give or take half of it.
+    /// Measures the difference from an answer that arrived at `now` after `round_trip`. `Date` is cut to whole seconds, so its middle is
+    /// half a second later. The answer was dated in the middle of the round trip, give or take half of it.
     fn new(date: DateTime<Utc>, now: DateTime<Utc>, round_trip: TimeDelta) -> Self {
         let error = TimeDelta::milliseconds(500) + round_trip / 2;
-        // Between any two times that chrono has lie fewer milliseconds than an i64 holds.
+        // No overflow: the milliseconds between any two chrono times fit an i64.
         let skew = (date - now) + error;
-        // What may be none is none: no search needs a second more or less.
+        // A difference within the error counts as zero: no search needs a second more or less.
         let skew = if skew.abs() <= error { TimeDelta::zero() } else { skew };
         Self { skew, error }
     }
@@ -41,30 +41,29 @@ impl Sample {
     }
 }
 
-/// Change that somebody has to be told of.
+/// Change to be logged for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
-    /// The clocks are further apart than [`APART`], for the first time since they were not.
+    /// The clocks are now further apart than [`APART`].
     Apart(TimeDelta),
-    /// They are not any more.
+    /// The clocks agree again.
     Together(TimeDelta),
 }
 
-/// Running median of the newest answers. A jump of either clock takes over within [`JUMP`] answers; a single answer that is
-/// wrong changes nothing.
+/// Running median of the newest answers. It follows a jump of either clock within [`JUMP`] answers; a single wrong answer changes nothing.
 #[derive(Debug, Default)]
 pub(super) struct Skew(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// The newest comes last.
+    /// Newest sample last.
     samples: VecDeque<Sample>,
     told: bool,
 }
 
 impl Skew {
-    /// Takes an answer's `Date` into account. Returns the new median, and what is new about it. `None` if the answer has no date,
-    /// or comes out of a cache (`Age`), where the date is that of the first answer (RFC 9111, 4.2.3).
+    /// Adds an answer's `Date`. Returns the new median, and a change to be logged. `None` if the answer has no date or comes from a cache
+    /// (`Age`), where the date is that of the first answer (RFC 9111, 4.2.3).
     pub(super) fn measure(
         &self,
         headers: &HeaderMap,
@@ -118,7 +117,7 @@ impl State {
         self.median_of(self.samples.len())
     }
 
-    /// Median of so many of the oldest. Of an even number, the lower of the two in the middle.
+    /// Median of the `oldest` oldest samples. Of an even number, the lower of the two in the middle.
     fn median_of(&self, oldest: usize) -> Option<Sample> {
         let mut sorted: Vec<Sample> = self.samples.iter().take(oldest).copied().collect();
         sorted.sort_by_key(|sample| sample.skew);
@@ -126,7 +125,7 @@ impl State {
     }
 }
 
-/// `Date` of an answer.
+/// Returns the `Date` of an answer.
 pub(super) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     let date = headers.get(DATE)?.to_str().ok()?;
     Some(DateTime::<Utc>::from(httpdate::parse_http_date(date).ok()?))
@@ -147,13 +146,13 @@ mod tests {
         HeaderMap::from_iter([(DATE, HeaderValue::from_str(&date).unwrap())])
     }
 
-    /// Answers of a system whose clock is so many seconds ahead; returns the median after each, in whole seconds.
+    /// Feeds answers of a system whose clock is `seconds` ahead; returns the median after each, in whole seconds.
     fn medians(skew: &Skew, seconds: &[i64]) -> Vec<i64> {
         let now = at("2026-03-01T12:00:00.400Z");
         let measure = |ahead: &i64| {
             let answer = headers(now + TimeDelta::seconds(*ahead));
             let (median, _) = skew.measure(&answer, now, Duration::from_millis(80)).unwrap();
-            // To the next whole one.
+            // Rounds to the nearest whole second.
             (median + TimeDelta::milliseconds(500)).num_milliseconds().div_euclid(1_000)
         };
         seconds.iter().map(measure).collect()
@@ -175,7 +174,7 @@ mod tests {
     #[test]
     fn one_answer_shows_the_difference_to_half_a_second_and_half_the_round_trip() {
         for (ours, theirs, round_trip, expected) in [
-            // Theirs may have been 12:00:00.0 to 12:00:01.0.
+            // Their time may have been 12:00:00.0 to 12:00:01.0.
             ("2026-03-01T12:00:00.000Z", "2026-03-01T12:00:00Z", 0, 0),
             ("2026-03-01T12:00:00.999Z", "2026-03-01T12:00:00Z", 0, 0),
             ("2026-03-01T12:00:01.001Z", "2026-03-01T12:00:00Z", 0, -501),
@@ -206,7 +205,7 @@ mod tests {
         assert_eq!(skew.latest().unwrap().num_seconds(), 3_600);
         assert_eq!(medians(&skew, &[-7_200, 3_600, -7_200, -7_200]), [3_600; 4]);
         assert_eq!(medians(&skew, &[-7_200]), [-7_200]);
-        // Three that are odd in three ways.
+        // Three outliers that do not agree with each other.
         assert_eq!(medians(&skew, &[60, 6_000, 600_000]), [-7_200; 3]);
         assert_eq!(skew.latest().unwrap().num_seconds(), 600_000);
     }

@@ -1,4 +1,4 @@
-//! Content on its way, in constant memory: watched for silence, and whole or not at all (`R17`).
+//! Content in transfer, in constant memory: with a limit on silence, and complete or failed (`R17`: files).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,20 +12,20 @@ use tokio::time::Instant;
 use super::upstream::chain;
 use crate::cases::{ApiError, ApiErrorKind, Attachment, ByteStream, Download, shorten};
 
-/// What is known of content that is being sent.
+/// Progress of content that is being sent.
 #[derive(Debug)]
 struct Progress {
-    /// When the last piece went out.
+    /// Time at which the last piece went out.
     at: Instant,
-    /// Whether that was the last one: from then on, the upstream may have all of it.
+    /// True once the last piece went out: from then on, the upstream may have the complete content.
     whole: bool,
-    /// Why there will be no more.
+    /// Reason why the content ended early.
     failure: Option<String>,
 }
 
 impl Progress {
     fn new(announced: Option<u64>) -> Self {
-        // Of a body of no bytes, the request's head is all there is.
+        // A request without content is complete with its head.
         Self { at: Instant::now(), whole: announced == Some(0), failure: None }
     }
 }
@@ -35,14 +35,14 @@ impl Progress {
 pub(super) struct Sending(Arc<Mutex<Progress>>);
 
 impl Sending {
-    /// A body out of a stream, broken off if the stream fails or is not as long as announced.
+    /// Makes a body from a stream. The body is cut off if the stream fails or its length differs from the announced one.
     pub(super) fn of_stream(content: ByteStream, announced: Option<u64>) -> (Self, reqwest::Body) {
         let sending = Self(Arc::new(Mutex::new(Progress::new(announced))));
         let body = reqwest::Body::wrap_stream(sending.clone().whole(content, announced));
         (sending, body)
     }
 
-    /// The same for the body that a request has already; its announced length is in the headers.
+    /// Wraps the existing body of a request in the same way; its announced length is in the headers.
     pub(super) fn of_request(request: &mut Request) -> Option<Self> {
         let body = request.body_mut().take()?;
         let announced = request
@@ -55,7 +55,7 @@ impl Sending {
         Some(sending)
     }
 
-    /// Waits for what sends the content, but not through a silence of `longest`; `None` after one.
+    /// Waits for `send`, which sends the content. Returns `None` once no piece went out for `longest`.
     pub(super) async fn watch<T>(&self, longest: Duration, send: impl Future<Output = T>) -> Option<T> {
         let mut send = std::pin::pin!(send);
         loop {
@@ -63,18 +63,19 @@ impl Sending {
             match tokio::time::timeout_at(deadline, &mut send).await {
                 Ok(outcome) => return Some(outcome),
                 Err(_) if self.progress(|progress| progress.at) + longest <= Instant::now() => return None,
-                // Something went out meanwhile.
+                // A piece went out meanwhile.
                 Err(_) => {}
             }
         }
     }
 
-    /// Why the content did not come to its end, if it failed.
+    /// Reason why the content ended early, if it did.
     pub(super) fn failure(&self) -> Option<String> {
         self.progress(|progress| progress.failure.clone())
     }
 
-    /// Whether the upstream may have all of it. If not, the request never came to its end, and nobody takes it for whole.
+    /// True if the upstream may have the complete content. If not, the request never came to its end, so the upstream cannot take it for
+    /// complete.
     pub(super) fn is_whole(&self) -> bool {
         self.progress(|progress| progress.whole)
     }
@@ -83,8 +84,8 @@ impl Sending {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The content, one piece behind: the last one is let go only when it is certain that it is the last, and that all of them
-    /// are as long as announced. Otherwise a server that has received what `Content-Length` says would take it for whole.
+    /// Passes the content on, one piece late. The last piece is released only once it is known to be the last and the total length is the
+    /// announced one. Otherwise a server that has received as many bytes as `Content-Length` announces would take the content for complete.
     fn whole<E>(
         self,
         content: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
@@ -146,7 +147,7 @@ impl Sending {
     }
 }
 
-/// What went wrong first: the error of the system that the content comes from, if there is one among the causes.
+/// Describes the first cause of an error: the error of the system that the content comes from, if it is among the causes.
 fn origin(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     loop {
@@ -160,24 +161,23 @@ fn origin(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// What a system's listing announced of a file, and what its own answers must agree with (`R34`).
+/// Description of a file from a system's listing, which the download must agree with (`R34`: other content in place of a file).
 #[derive(Debug, Clone)]
 pub struct Announced<'a> {
-    /// What errors call it: `GET attachment 7 of issue 10001`. The path may hold a name or a token.
+    /// Description of the call in errors: `GET attachment 7 of issue 10001`. Not the path, which may hold a name or a token.
     pub call: String,
-    /// Its name.
+    /// Name of the file.
     pub filename: &'a str,
-    /// Its media type, if the listing says.
+    /// Media type, if the listing gives one.
     pub media_type: Option<&'a str>,
-    /// Its size in bytes, if the listing says.
+    /// Size in bytes, if the listing gives one.
     pub size: Option<u64>,
-    /// Beginnings of the paths, below the base URL, under which the system hands out files: a redirect to any other path of its
-    /// own is none to a file.
+    /// Prefixes of the system's download paths, below the base URL. A redirect to any other path of the system is not one to a file.
     pub paths: &'a [&'a str],
 }
 
 impl<'a> Announced<'a> {
-    /// What `attachment` says.
+    /// Takes the description from `attachment`.
     #[must_use]
     pub fn of(attachment: &'a Attachment, call: String, paths: &'a [&'a str]) -> Self {
         Self {
@@ -189,14 +189,14 @@ impl<'a> Announced<'a> {
         }
     }
 
-    /// Whether the file may be a page.
+    /// Reports if the file itself may be an HTML page.
     fn may_be_html(&self) -> bool {
         let name = self.filename.trim_end().to_ascii_lowercase();
         self.media_type.is_some_and(is_html)
             || [".htm", ".html", ".xhtml", ".xht"].iter().any(|ending| name.ends_with(ending))
     }
 
-    /// Why an answer with this head is not the file, if its head tells.
+    /// Reason why an answer is not the file, as far as its head shows.
     pub(super) fn complaint(&self, response: &Response) -> Option<String> {
         let kind = media_type(response);
         if kind.is_some_and(is_html) && !self.may_be_html() {
@@ -210,7 +210,7 @@ impl<'a> Announced<'a> {
         }
     }
 
-    /// Why content that begins like this is not the file, where the answer gives no media type.
+    /// Reason why the content is not the file, judged by its first bytes, where the answer gives no media type.
     fn complaint_of_beginning(&self, beginning: &[u8]) -> Option<String> {
         (begins_a_page(beginning) && !self.may_be_html()).then(|| self.a_page_came())
     }
@@ -227,24 +227,24 @@ impl<'a> Announced<'a> {
     }
 }
 
-/// What to do about content of another size.
+/// Advice for content of another size.
 const OTHER_SIZE: &str =
     "what is sent is not the file, or it was changed meanwhile; open it as the connector's user";
 
-/// How much of the beginning of an answer without a media type is looked at, in bytes.
+/// Number of bytes that are examined at the beginning of an answer without a media type.
 const BEGINNING: usize = 64;
 
 fn media_type(response: &Response) -> Option<&str> {
     response.headers().get(CONTENT_TYPE)?.to_str().ok().map(str::trim).filter(|kind| !kind.is_empty())
 }
 
-/// Whether a media type is one of pages.
+/// Reports if a media type is HTML.
 fn is_html(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     ["text/html", "application/xhtml+xml"].iter().any(|html| essence.eq_ignore_ascii_case(html))
 }
 
-/// Whether content begins as a page does, after white space and a byte order mark.
+/// Reports if content begins like an HTML page, after white space and a byte order mark.
 fn begins_a_page(content: &[u8]) -> bool {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content).trim_ascii_start();
     ["<!doctype html", "<html"].iter().any(|tag| {
@@ -252,16 +252,16 @@ fn begins_a_page(content: &[u8]) -> bool {
     })
 }
 
-/// Whether the end of a body can be told from a connection that broke: not where the end of the connection is the end of the
-/// body (RFC 9112, 6.3).
+/// Reports if the end of a body can be distinguished from a broken connection. Not so where the body ends with the connection (RFC 9112,
+/// 6.3).
 fn says_its_end(response: &Response) -> bool {
     response.version() >= reqwest::Version::HTTP_2
         || response.content_length().is_some()
         || response.headers().contains_key(TRANSFER_ENCODING)
 }
 
-/// An answer's body as a download: ends with an error if it breaks off, falls silent for longer than `longest`, or is not as
-/// long as announced. `failed` makes the error.
+/// Turns an answer's body into a download. It ends with an error if it breaks off, sends nothing for `longest`, or has another length than
+/// announced. `failed` makes the error.
 pub(super) async fn arriving(
     response: Response,
     longest: Duration,
@@ -270,7 +270,8 @@ pub(super) async fn arriving(
 ) -> Result<Download, ApiError> {
     let own = response.content_length();
     let (size, kind) = (announced.size.or(own), media_type(&response).is_some());
-    // One whose length is announced, or whose end is not marked, broke off if it is shorter.
+    // The kind of error for a download that is too short. If the answer announced its own length or does not mark its end, the connection
+    // broke.
     let short = if own.is_none() && says_its_end(&response) {
         ApiErrorKind::WrongContent
     } else {
@@ -279,7 +280,7 @@ pub(super) async fn arriving(
     let mut pieces = Box::pin(response.bytes_stream());
     let mut begun = Vec::new();
     if !kind {
-        // Until it is certain how it begins; whatever ends it is found again below.
+        // Read until there are enough bytes to judge. An error or a timeout here shows up again below.
         let mut beginning = Vec::new();
         while beginning.len() < BEGINNING {
             let Ok(Some(piece)) = tokio::time::timeout(longest, pieces.next()).await else { break };

@@ -1,4 +1,4 @@
-//! One upstream: requests with their timeouts, retries and rate limit.
+//! Requests to one upstream, with timeouts, retries and rate limit.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -29,34 +29,35 @@ use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download, shorten};
 use crate::clock::{Clock as _, SharedClock, SystemClock};
 use crate::telemetry::{CallLabels, Metrics, UpstreamLabels};
 
-/// The largest answer that is read into memory, in bytes. A page of cases fits many times over; downloads are streamed.
+/// Maximum size of an answer that is read into memory, in bytes. Far more than a page of cases; downloads are streamed.
 pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
-/// The most values that an answer may hold. A page of a hundred cases has some ten thousand; a million take some 60 MB.
+/// Maximum number of JSON values in an answer. A page of a hundred cases has some ten thousand; a million take some 60 MB.
 const MAX_VALUES: usize = 1_000_000;
-/// What a listing may bring, all its pages together, in bytes and values, however little of it is kept: a hundred thousand
-/// cases, or the comments of one case for ever.
+/// Maximum size of all pages of a listing together, in bytes and in values, however little of it is kept. Large enough for a hundred
+/// thousand cases, or for the comments of any one case.
 const MAX_LISTING: usize = 256 * 1024 * 1024;
 const MAX_LISTING_VALUES: usize = 4 * MAX_VALUES;
-/// How much of a refusal is read, in bytes.
+/// Number of bytes that are read of a refusal's body.
 const MAX_REFUSAL: usize = 64 * 1024;
-/// How long an upstream is waited for that is asked for nothing but its time.
+/// Timeout of the HEAD request that reads `Date`, for the clock-skew check.
 const TIME_ASKED: Duration = Duration::from_secs(5);
-/// What is shorter is no secret, and would be found in any text.
+/// Minimum length of a text that is masked as a secret. A shorter one is no secret, and would be found in any text.
 const SHORTEST_SECRET: usize = 4;
-/// How many redirects a download follows.
+/// Maximum number of redirects that a download follows.
 const MAX_REDIRECTS: usize = 3;
-/// How long a connection may lie idle before it is closed. Servers close theirs after 5 seconds (Apache) to minutes, and a
-/// write that meets the closing is a write whose answer is lost (R13); calls of one task follow each other closely.
+/// Time after which an idle connection is closed. Servers close theirs after 5 seconds (Apache) to minutes, and the answer to a write that
+/// meets a closing connection is lost (R13: unknown write outcome). The calls of one task follow each other closely, so little reuse is
+/// lost.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
-/// How often, and how far apart, a call is tried within one task.
+/// Number of attempts for a call within one task, and the backoff between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Tries in all; 1 never repeats.
+    /// Number of attempts in all; 1 means no retry.
     pub attempts: u32,
-    /// The longest first pause; each further one may be twice as long. Each is drawn between half of that and all of it.
+    /// Upper bound of the first pause; it doubles with each attempt. The pause is drawn at random between half of the bound and all of it.
     pub first_pause: Duration,
-    /// The longest pause, also for a `Retry-After`: what asks for more is left to the queue.
+    /// Longest pause, also for a `Retry-After`: if the upstream asks for more, the retry is left to the queue.
     pub longest_pause: Duration,
 }
 
@@ -66,25 +67,25 @@ impl Default for RetryPolicy {
     }
 }
 
-/// How to reach an upstream.
+/// Settings of the connection to an upstream.
 pub struct UpstreamSettings {
-    /// What people call it.
+    /// Name of the upstream in errors, logs and metrics.
     pub name: &'static str,
-    /// Where it is; a path here comes before every call's.
+    /// URL of the upstream; its path is put before every call's path.
     pub base_url: Url,
-    /// Client-side rate limit; ten seconds' worth of it may go at once.
+    /// Client-side rate limit; a burst of ten seconds' worth is allowed.
     pub requests_per_minute: NonZeroU32,
-    /// For a whole call, but for streamed content: there it is the longest silence.
+    /// Timeout of a whole call. For streamed content, the longest time without any data.
     pub timeout: Duration,
-    /// Retries within a task.
+    /// Retry policy within a task.
     pub retry: RetryPolicy,
-    /// Hosts that a download may be redirected to besides the upstream's own: `host`, `host:port` or `.domain` for a whole
-    /// domain. They get no credentials.
+    /// Hosts besides the upstream's own that a download may be redirected to: `host`, `host:port`, or `.domain` for a whole domain. They
+    /// get no credentials.
     pub download_hosts: Vec<String>,
 }
 
-/// Looks at the headers of an answer. If they show that it is for somebody else than the connector's user, it returns why, and what
-/// to do (`R26`).
+/// Reads the headers of an answer. If they show that the answer is for another user than the connector's, returns the reason and the remedy
+/// (`R26`: empty answers need proof).
 pub type Stranger = fn(&HeaderMap) -> Option<String>;
 
 /// Finds the explanation in the JSON of a refusal, in the error format of one system.
@@ -93,24 +94,25 @@ pub type ErrorText = fn(&serde_json::Value) -> Option<String>;
 /// Peculiarities of one system's answers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Dialect {
-    /// Set where headers tell who the answer is for: one for somebody else than the connector's user is treated like a 401 (`R26`).
+    /// Set where headers tell which user the answer is for. An answer for another user than the connector's is treated like a 401 (`R26`:
+    /// empty answers need proof).
     pub stranger: Option<Stranger>,
-    /// Set where refusals have an error format of their own. The common ones (`message`, `error.message`) are known.
+    /// Set where refusals have their own error format. The common ones (`message`, `error.message`) need no setting.
     pub error_text: Option<ErrorText>,
 }
 
 /// A request's body.
 #[derive(Default)]
 pub enum Body {
-    /// None.
+    /// No body.
     #[default]
     Empty,
     /// JSON.
     Json(serde_json::Value),
-    /// A stream, with its length in bytes if that is known. Sent once: never repeated. If it fails, or is not as long as
-    /// announced, the request is broken off before its end, so that the upstream keeps nothing (`R17`).
+    /// Stream, with its length in bytes if known. Never sent again. If the stream fails or its length differs from the announced one, the
+    /// request is cut off before its end, so that the upstream keeps nothing (`R17`: files).
     Stream(ByteStream, Option<u64>),
-    /// A form with files. Sent once: never repeated. Broken off like a stream.
+    /// Form with files. Never sent again. Cut off like a stream.
     Multipart(reqwest::multipart::Form),
 }
 
@@ -124,25 +126,25 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call to `path`, which is percent-encoded already and begins with `/`.
+    /// Creates a call to `path`, which must be percent-encoded already and begin with `/`.
     #[must_use]
     pub fn new(method: Method, path: impl Into<String>) -> Self {
         Self { method, path: path.into(), query: Vec::new(), headers: Vec::new(), body: Body::Empty }
     }
 
-    /// `GET path`.
+    /// Creates a call `GET path`.
     #[must_use]
     pub fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
     }
 
-    /// `POST path` with JSON.
+    /// Creates a call `POST path` with a JSON body.
     #[must_use]
     pub fn post(path: impl Into<String>, body: serde_json::Value) -> Self {
         Self::new(Method::POST, path).body(Body::Json(body))
     }
 
-    /// Adds a query parameter; it is encoded here.
+    /// Adds a query parameter, which is percent-encoded when the call is sent.
     #[must_use]
     pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));
@@ -163,12 +165,12 @@ impl Call {
         self
     }
 
-    /// `GET /path`, without the query, which may hold content.
+    /// Returns the method and path, such as `GET /path`. Leaves out the query, which may hold content.
     fn label(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 
-    /// The same call again, if its body can be sent again.
+    /// Copies the call for a retry. `None` if its body cannot be sent again.
     fn again(&self) -> Option<Self> {
         let body = match &self.body {
             Body::Empty => Body::Empty,
@@ -185,47 +187,46 @@ impl Call {
     }
 }
 
-/// Whether a call changes something.
+/// Effect of a call on the upstream; it decides about retries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Read,
     Write,
-    /// Creates something under a name that the caller chose: doing it twice is doing it once.
+    /// Creates something under a name that the caller chose, so the call is idempotent.
     NamedCreation,
 }
 
-/// What became of a creation under a chosen name.
+/// Outcome of a creation under a chosen name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
-    /// It was created.
+    /// The item was created.
     New,
-    /// The name is taken, maybe by an earlier try of the same call.
+    /// The name is taken, maybe by an earlier attempt of the same call.
     Existed,
 }
 
-/// A listing that is read page by page: what all its pages brought so far. An upstream that names one new page after another
-/// comes to an end here.
+/// Total size of the pages read so far of one listing. Ends a listing whose upstream names new pages without end.
 #[derive(Debug, Default)]
 pub struct Listing {
     bytes: usize,
     values: usize,
 }
 
-/// A failed try.
+/// A failed attempt.
 struct Failure {
     error: ApiError,
-    /// The pause that the upstream asked for.
+    /// Pause that the upstream asked for.
     retry_after: Option<Duration>,
-    /// The answer was for somebody else ([`Stranger`]).
+    /// The answer was for another user ([`Stranger`]).
     stranger: bool,
 }
 
-/// A whole answer.
+/// An answer with its complete body.
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
-    /// How many values it can hold at most, if it is JSON.
+    /// Upper bound of the number of JSON values in the body.
     values: usize,
 }
 
@@ -248,7 +249,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// An upstream. Errors if the TLS stack cannot be set up.
+    /// Creates an upstream. Fails if the TLS stack cannot be set up.
     pub fn new(
         settings: UpstreamSettings,
         credentials: Arc<dyn Credentials>,
@@ -259,8 +260,8 @@ impl Upstream {
             ApiError::new(ApiErrorKind::NotApplied, settings.name, "set up", chain(&error))
         })?;
         let minute = settings.requests_per_minute;
-        // Without a burst of its own, the quota would let a whole minute's worth go at once, and as much again within the
-        // minute. Ten seconds' worth: a task's few calls do not wait, and no minute sees more than 7/6 of the limit.
+        // Without a burst limit, the quota would allow a whole minute's worth at once, and as much again within the same minute. With ten
+        // seconds' worth, a task's few calls do not wait, and no minute sees more than 7/6 of the limit.
         let burst = NonZeroU32::new(minute.get() / 6).unwrap_or(NonZeroU32::MIN);
         let limiter = RateLimiter::direct(Quota::per_minute(minute).allow_burst(burst));
         let skew = Skew::default();
@@ -273,59 +274,59 @@ impl Upstream {
         Self { dialect, ..self }
     }
 
-    /// Where it is.
+    /// URL of the upstream.
     #[must_use]
     pub const fn base_url(&self) -> &Url {
         &self.settings.base_url
     }
 
-    /// What people call it.
+    /// Name of the upstream in errors, logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.settings.name
     }
 
-    /// How long a call may take; for streamed content, the longest silence.
+    /// Timeout of a call; for streamed content, the longest time without any data.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.settings.timeout
     }
 
-    /// How long after it was begun a write without an answer may still take effect (`R13`): the last try begins within the
-    /// longest pause, and what an upstream has not done by the time we gave up waiting for, it is taken not to do any more.
-    /// Waits for the rate limit come on top; they are short where the limit fits the load.
+    /// In-flight window: time since the first attempt within which a write without an answer may still take effect (`R13`: unknown write
+    /// outcome). The last attempt starts within the longest pause. A write that the upstream has not applied when the call times out is
+    /// taken as never applied. Waits for the rate limit are not included; they are short where the limit fits the load.
     #[must_use]
     pub fn write_settles(&self) -> chrono::Duration {
         let settles = self.settings.retry.longest_pause + self.settings.timeout;
         chrono::Duration::from_std(settles).unwrap_or(chrono::Duration::hours(1))
     }
 
-    /// Difference between its clock and ours, theirs minus ours, as the `Date` of its newest answers shows it (`R36`): a running
-    /// median, which a jump of either clock replaces within three answers. Zero where it may be none. `None` before the first
-    /// answer that has a date.
+    /// Difference between the upstream's clock and ours, theirs minus ours, measured from the `Date` of its newest answers (`R36`: clock
+    /// skew). It is a running median, which follows a jump of either clock within three answers. Zero if the difference is within the
+    /// measuring error. `None` before the first answer with a date.
     #[must_use]
     pub fn clock_skew(&self) -> Option<TimeDelta> {
         self.skew.median()
     }
 
-    /// The same according to the newest answer alone: says at once that a clock may have jumped, and is wrong more often.
+    /// Difference between the clocks according to the newest answer alone. Shows a jump of a clock at once, but is wrong more often.
     #[must_use]
     pub fn latest_skew(&self) -> Option<TimeDelta> {
         self.skew.latest()
     }
 
-    /// An error of this upstream that has no HTTP answer behind it.
+    /// Makes an error of this upstream for a failure without an HTTP answer.
     #[must_use]
     pub fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {
         ApiError::new(kind, self.settings.name, call, message)
     }
 
-    /// Reads JSON; tried again while that may help.
+    /// Reads JSON, with retries.
     pub async fn read<T: DeserializeOwned>(&self, call: Call) -> Result<T, ApiError> {
         self.json(call, Effect::Read).await
     }
 
-    /// Reads the next page of a listing, as [`read`](Self::read) does; an error where the listing is larger than any is.
+    /// Reads the next page of a listing, like [`read`](Self::read). Fails if the listing exceeds the size of any real one.
     pub async fn read_page<T: DeserializeOwned>(
         &self,
         call: Call,
@@ -334,7 +335,7 @@ impl Upstream {
         self.read_page_with_headers(call, listing).await.map(|(page, _)| page)
     }
 
-    /// The same with the answer's headers, where they say whether there is more.
+    /// Like [`read_page`](Self::read_page), but also returns the answer's headers, for systems whose headers tell if more pages follow.
     pub async fn read_page_with_headers<T: DeserializeOwned>(
         &self,
         call: Call,
@@ -355,19 +356,18 @@ impl Upstream {
         Ok((page, answer.headers))
     }
 
-    /// Changes something and reads JSON. Tried again only where it is certain that nothing happened.
+    /// Sends a write and reads the JSON answer. Retried only if the write certainly did not happen.
     pub async fn write<T: DeserializeOwned>(&self, call: Call) -> Result<T, ApiError> {
         self.json(call, Effect::Write).await
     }
 
-    /// Changes something; whatever a successful answer says is dropped. Tried again only where it is certain that nothing
-    /// happened.
+    /// Sends a write and ignores the content of a successful answer. Retried only if the write certainly did not happen.
     pub async fn write_only(&self, call: Call) -> Result<(), ApiError> {
         self.persist(call, Effect::Write, |call| Box::pin(self.once_unread(call, Effect::Write))).await
     }
 
-    /// Creates something under a name that the call itself chooses, so that it may be tried again even where an earlier try
-    /// may have worked; 409 says that it did, or that somebody else was first.
+    /// Creates something under a name that the call itself chooses. Idempotent, so it is retried even if an earlier attempt may have
+    /// worked. A 409 means that an earlier attempt did work, or that another client was first.
     pub async fn create_named(&self, call: Call) -> Result<Created, ApiError> {
         match self
             .persist(call, Effect::NamedCreation, |call| {
@@ -383,18 +383,18 @@ impl Upstream {
         }
     }
 
-    /// Changes something and returns the path in the answer's `Location`: where what was made stands. `None` if there is none.
-    /// Tried again only where it is certain that nothing happened.
+    /// Sends a write and returns the path in the answer's `Location`, which is the address of the new item. `None` if there is none.
+    /// Retried only if the write certainly did not happen.
     pub async fn write_located(&self, call: Call) -> Result<Option<String>, ApiError> {
         self.persist(call, Effect::Write, |call| Box::pin(self.once_located(call))).await
     }
 
-    /// Opens a file for streaming, following redirects to hosts that are allowed for, without credentials there. Opening is
-    /// tried again while that may help; once content arrives, whoever reads it decides.
+    /// Opens a file for streaming. Follows redirects to allowed hosts, without credentials there. Opening is retried; once content arrives,
+    /// the reader decides about another attempt.
     ///
-    /// What comes in place of the file is [`ApiErrorKind::WrongContent`] (`R34`): a page where none was announced, a redirect to a
-    /// path of the system's own that is no download, an answer of another size. One that breaks off before its own end is
-    /// [`ApiErrorKind::Uncertain`], the same as for any other call.
+    /// An answer that is not the file is [`ApiErrorKind::WrongContent`] (`R34`: other content in place of a file): a page where none was
+    /// announced, a redirect to a path of the system's own that is no download, an answer of another size. A download that breaks off
+    /// before its own end is [`ApiErrorKind::Uncertain`], like any other call.
     pub async fn download(&self, call: Call, announced: Announced<'_>) -> Result<Download, ApiError> {
         let name = self.settings.name;
         let opened = self.persist(call, Effect::Read, |call| Box::pin(self.once_following(call, &announced)));
@@ -434,7 +434,7 @@ impl Upstream {
         })
     }
 
-    /// Tries until it succeeds, cannot succeed, or the tries are used up (`R21`).
+    /// Repeats a call until it succeeds, cannot succeed, or the attempts are used up (`R21`: manners towards an upstream).
     async fn persist<'a, T>(
         &'a self,
         mut call: Call,
@@ -460,7 +460,7 @@ impl Upstream {
             };
             let unknown = failure.error.status == Some(401) || failure.stranger;
             let may_help = unknown && !refreshed && {
-                // Even if this call cannot be sent again: the next one gets the new credentials.
+                // Refresh even if this call cannot be sent again: the next call gets the new credentials.
                 refreshed = true;
                 self.credentials.refresh().await
             };
@@ -488,7 +488,7 @@ impl Upstream {
                 policy.first_pause.saturating_mul(1 << (attempt - 1).min(16)).min(policy.longest_pause);
             let pause = ceiling.mul_f64(rand::rng().random_range(0.5..=1.0)).max(asked);
             if effect == Effect::Write && began.elapsed() + pause > policy.longest_pause {
-                // A later try would outlive the time within which a write settles.
+                // A later attempt would exceed the in-flight window.
                 return Err(failure.error);
             }
             tokio::time::sleep(pause).await;
@@ -496,14 +496,14 @@ impl Upstream {
         }
     }
 
-    /// One try, with the whole answer.
+    /// Makes one attempt and reads the whole answer.
     async fn once_whole(&self, call: Call, effect: Effect) -> Result<Answer, Failure> {
         let label = call.label();
         let response = self.plain(&label, self.accepted(call, effect).await?)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = self.within(read_capped(response, MAX_ANSWER)).await.map_err(|broken| {
             let kind = match broken {
-                // A connection that broke in the middle of an answer: as uncertain as one that broke before.
+                // A connection that breaks within an answer is as uncertain as one that breaks before it.
                 Broken::Off(_) => ApiErrorKind::Uncertain,
                 Broken::TooLarge(_) => ApiErrorKind::Unreadable,
             };
@@ -513,13 +513,13 @@ impl Upstream {
         Ok(Answer { status, headers, values: json::most_values(&body), body })
     }
 
-    /// One try of a write whose answer does not matter.
+    /// Makes one attempt of a write whose answer is not needed.
     async fn once_unread(&self, call: Call, effect: Effect) -> Result<(), Failure> {
         let label = call.label();
         let response = self.accepted(call, effect).await?;
         self.no_page(&label, &response)?;
         let status = response.status();
-        // Read, so that the connection can be used again; that this fails changes nothing.
+        // Read the body so that the connection can be reused. A failure to read it changes nothing.
         let read = self.within(read_capped(response, MAX_REFUSAL)).await.unwrap_or_default();
         if is_nothing_or_object(&read) {
             return Ok(());
@@ -538,7 +538,7 @@ impl Upstream {
         Ok(path.map(|url| url.path().to_owned()))
     }
 
-    /// Makes sure that a success whose body is not read is the API's: who has to sign in first is shown a page, with 200.
+    /// Rejects a successful answer that is an HTML page instead of the API's: a sign-in page comes with status 200.
     fn no_page(&self, label: &str, response: &Response) -> Result<(), ApiError> {
         let kind =
             response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -550,7 +550,7 @@ impl Upstream {
         Err(ApiError { status: Some(response.status().as_u16()), ..error })
     }
 
-    /// One try of a download, with its redirects.
+    /// Makes one attempt of a download and follows its redirects.
     async fn once_following(&self, call: Call, announced: &Announced<'_>) -> Result<Response, Failure> {
         let label = call.label();
         let mut at = self.url(&call)?;
@@ -590,7 +590,7 @@ impl Upstream {
         }
     }
 
-    /// The answer, unless it is packed: nobody asked for that.
+    /// Returns the answer unless it is compressed: the client never requests compression.
     fn plain(&self, label: &str, response: Response) -> Result<Response, ApiError> {
         match response.headers().get(CONTENT_ENCODING) {
             Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
@@ -605,7 +605,7 @@ impl Upstream {
         }
     }
 
-    /// One exchange that has to end with a success.
+    /// Makes one exchange and fails unless the answer is a success.
     async fn accepted(&self, call: Call, effect: Effect) -> Result<Response, Failure> {
         let label = call.label();
         let response = self.exchange(call, false).await?;
@@ -617,10 +617,11 @@ impl Upstream {
         }
     }
 
-    /// Makes sure that an answer is for the connector's user (`R26`). A write that succeeded as somebody else's may have happened.
+    /// Rejects an answer for another user than the connector's (`R26`: empty answers need proof). A write that succeeded as
+    /// another user is uncertain: it may have happened.
     fn recognised(&self, label: &str, response: &Response, effect: Effect) -> Result<(), Failure> {
         let status = response.status();
-        // Who is busy or broken says nothing of who asked, and a 401 says it itself.
+        // A busy or broken server's answer tells nothing of the user, and a 401 is handled as such.
         if status.is_server_error()
             || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS)
         {
@@ -639,7 +640,7 @@ impl Upstream {
         Err(Failure { error: self.error(kind, label, message), retry_after: None, stranger: true })
     }
 
-    /// One exchange, to the head of the answer, whatever it says. `streamed`: the answer's body may take any time.
+    /// Makes one exchange and returns at the head of the answer, whatever its status. With `streamed`, the answer's body may take any time.
     async fn exchange(&self, call: Call, streamed: bool) -> Result<Response, Failure> {
         let label = call.label();
         let timeout = self.settings.timeout;
@@ -676,7 +677,7 @@ impl Upstream {
         } else if streamed {
             tokio::time::timeout(timeout, self.http.execute(request)).await.ok()
         } else {
-            // Until the answer's last byte.
+            // The timeout includes the answer's last byte.
             *request.timeout_mut() = Some(timeout);
             Some(self.http.execute(request).await)
         };
@@ -694,7 +695,7 @@ impl Upstream {
         self.metrics.upstream_calls.get_or_create(&labels).inc();
         let failure = match outcome {
             Some(Ok(response)) => {
-                // An upload takes as long as it takes, and is dated at its end, or before.
+                // An upload takes as long as it takes, and its answer may be dated at its end or before, so it is not measured.
                 if sending.is_none() {
                     self.measure_skew(response.headers(), asked.elapsed());
                 }
@@ -709,7 +710,7 @@ impl Upstream {
         Err(ApiError { kind, message, ..failure }.into())
     }
 
-    /// Something that must not take longer than the timeout.
+    /// Runs a future under the timeout of the upstream.
     async fn within<T>(&self, what: impl Future<Output = Result<T, Broken>>) -> Result<T, Broken> {
         match tokio::time::timeout(self.settings.timeout, what).await {
             Ok(outcome) => outcome,
@@ -717,7 +718,7 @@ impl Upstream {
         }
     }
 
-    /// The upstream fell silent.
+    /// Makes the error for an upstream that sent nothing within the timeout.
     fn silence(&self, label: &str) -> ApiError {
         let message = format!("timed out: nothing for {}", humantime::format_duration(self.settings.timeout));
         self.error(ApiErrorKind::Uncertain, label, message)
@@ -735,7 +736,7 @@ impl Upstream {
         Ok(url)
     }
 
-    /// Refuses to begin with TLS before 1970, where rustls panics (rustls-pki-types 1.16, `UnixTime::now`).
+    /// Refuses to start TLS before 1970, where rustls panics (rustls-pki-types 1.16, `UnixTime::now`).
     fn may_be_called(&self, label: &str, url: &Url) -> Result<(), ApiError> {
         if url.scheme() == "https" && SystemClock.now() < DateTime::UNIX_EPOCH {
             return Err(self.error(ApiErrorKind::NotApplied, label, BEFORE_1970));
@@ -757,15 +758,15 @@ impl Upstream {
         }
     }
 
-    /// Asks the upstream for its time, without credentials: whoever issues tokens refuses them to a clock that is off, and does
-    /// not say so where it can be read.
+    /// Reads the upstream's time without credentials, after asking for credentials failed. Token issuers refuse a client whose clock is
+    /// off, without a readable reason; this finds that cause.
     async fn ask_for_time(&self) -> Option<String> {
         self.may_be_called("HEAD /", &self.settings.base_url).ok()?;
         let asked = self.http.head(self.settings.base_url.clone()).timeout(TIME_ASKED).send();
         self.clocks_apart(asked.await.ok()?.headers())
     }
 
-    /// Takes an answer's date into account, and warns once while the clocks are apart (`R36`).
+    /// Adds an answer's date to the skew measurement, and logs one warning when the clocks drift apart (`R36`: clock skew).
     fn measure_skew(&self, headers: &HeaderMap, round_trip: Duration) {
         let Some((skew, news)) = self.skew.measure(headers, self.clock.now(), round_trip) else { return };
         let name = self.settings.name;
@@ -788,7 +789,7 @@ impl Upstream {
         }
     }
 
-    /// What is to be said if our clock and the upstream's, which dates its answer, are apart.
+    /// Returns a hint for an error message if our clock and the upstream's differ, according to the date of its answer.
     fn clocks_apart(&self, headers: &HeaderMap) -> Option<String> {
         let skew = skew::date(headers)? - self.clock.now();
         (skew.abs() > skew::APART).then(|| {
@@ -801,8 +802,8 @@ impl Upstream {
         })
     }
 
-    /// Where a download is redirected to, if that is allowed: on the upstream itself, only to a path that is one of a file
-    /// (`R34`): whoever is not signed on is sent to where that is done, and what comes from there is no file.
+    /// Returns the target of a download's redirect if it is allowed. On the upstream itself, only download paths are allowed (`R34`: other
+    /// content in place of a file): a client that is not signed on is redirected to a sign-on page, which is no file.
     fn redirect_target(
         &self,
         label: &str,
@@ -815,7 +816,7 @@ impl Upstream {
         let mut target = location
             .and_then(|location| from.join(location).ok())
             .ok_or_else(|| refused("a redirect without a usable Location".to_owned()))?;
-        // Whatever credentials an answer puts into an address are not ours to send; without a host this cannot fail usefully.
+        // Credentials in a redirect's address must not be sent. The calls fail only for a URL without a host, which is rejected below.
         let _ = (target.set_username(""), target.set_password(None));
         let downgraded = from.scheme() == "https" && target.scheme() != "https";
         let host = target.host_str().unwrap_or_default();
@@ -849,7 +850,7 @@ impl Upstream {
         }
     }
 
-    /// Whether an address of the upstream's own leads to one of these paths below its base URL.
+    /// Reports if an address of the upstream itself is below its base URL and on one of the given paths.
     fn is_below(&self, target: &Url, paths: &[&str]) -> bool {
         let base = self.settings.base_url.path().trim_end_matches('/');
         target
@@ -858,7 +859,7 @@ impl Upstream {
             .is_some_and(|path| paths.iter().any(|beginning| path.starts_with(beginning)))
     }
 
-    /// What a call that got no answer means.
+    /// Makes the error for a call that got no answer.
     fn transport(&self, label: &str, error: &reqwest::Error) -> ApiError {
         let kind = if error.is_connect() {
             ApiErrorKind::NotApplied
@@ -870,7 +871,7 @@ impl Upstream {
         self.error(kind, label, chain(error))
     }
 
-    /// What an answer that is no success means.
+    /// Makes the failure for an answer that is no success.
     async fn refusal(&self, label: &str, response: Response, effect: Effect) -> Failure {
         let status = response.status();
         let retry_after = self.retry_after(response.headers());
@@ -879,9 +880,9 @@ impl Upstream {
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiErrorKind::Unauthorized,
             StatusCode::NOT_FOUND | StatusCode::GONE => ApiErrorKind::NotFound,
-            // The name is taken, and will be.
+            // The name is taken, and stays so.
             StatusCode::CONFLICT if effect == Effect::NamedCreation => ApiErrorKind::Refused,
-            // 409: two writes met, and this one lost.
+            // 409: two writes collided, and this one lost.
             StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT => ApiErrorKind::NotApplied,
             StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE if effect != Effect::Read => {
                 ApiErrorKind::Unacceptable
@@ -916,17 +917,17 @@ impl Upstream {
     fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
         let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
         if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-            // More seconds than fit is a long time as well.
+            // Too many digits for a `u64` means a long time as well.
             return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let until = DateTime::<Utc>::from(httpdate::parse_http_date(value).ok()?);
-        // By the clock that it was written by, if the answer says what that one showed (`R36`).
+        // By the upstream's clock, which wrote the date, if the answer shows it (`R36`: clock skew).
         let now = skew::date(headers).unwrap_or_else(|| self.clock.now());
         Some((until - now).to_std().unwrap_or_default())
     }
 
-    /// An upstream's own words as they may stand in an error: one short line, without what we proved ourselves with, should
-    /// they repeat it.
+    /// Prepares an upstream's message for an error text: one short line, with the connector's own secrets masked in case the message
+    /// repeats them.
     pub async fn presentable(&self, words: &str) -> String {
         let header = tokio::time::timeout(self.settings.timeout, self.credentials.header()).await;
         match header {
@@ -936,20 +937,20 @@ impl Upstream {
     }
 }
 
-/// How our clock stands to one that is so far ahead of it: `6m behind`.
+/// Describes our clock relative to one that is ahead of it by `skew`: `6m behind`.
 fn apart(skew: TimeDelta) -> String {
     let direction = if skew > TimeDelta::zero() { "behind" } else { "ahead of" };
     let apart = humantime::format_duration(Duration::from_secs(skew.num_seconds().unsigned_abs()));
     format!("{apart} {direction}")
 }
 
-/// A text without the secrets of a header, whole or decoded.
+/// Masks the secrets of a header in a text, both as they are and decoded.
 fn without_secrets(text: &str, header: &HeaderValue) -> String {
     let Ok(value) = header.to_str() else { return text.to_owned() };
     let secret = value.split_once(' ').map_or(value, |(_, secret)| secret).trim();
     let decoded = STANDARD.decode(secret).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let password = decoded.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, password)| password);
-    // The longest first: the others are pieces of it.
+    // The longest first: the others are parts of it.
     [Some(secret), decoded.as_deref(), password]
         .into_iter()
         .flatten()
@@ -962,10 +963,10 @@ fn client(settings: &UpstreamSettings) -> Result<reqwest::Client, reqwest::Error
     let host = settings.base_url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let is_here =
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    // A proxy in the environment is for the way out: what runs on this machine, a sandbox or an emulator, is not behind it.
+    // A proxy in the environment is for outgoing traffic. Services on this machine, such as a sandbox or an emulator, are not behind it.
     let builder = if is_here { builder.no_proxy() } else { builder };
     builder
-        // Well before any other timeout: a connection that never came about is a call that certainly did not happen.
+        // Well below any other timeout: if no connection was made, the call certainly did not happen.
         .connect_timeout(Duration::from_secs(10).min(settings.timeout / 2))
         .pool_idle_timeout(IDLE_CONNECTION)
         .build()
@@ -977,26 +978,26 @@ fn same_origin(a: &Url, b: &Url) -> bool {
         && a.port_or_known_default() == b.port_or_known_default()
 }
 
-/// `name=value` with everything escaped that is not a letter or a digit: a space is `%20`, which every server understands,
-/// where `+` is a matter of taste.
+/// Formats `name=value` with everything escaped except unreserved characters. A space becomes `%20`, which every server understands, unlike
+/// `+`.
 fn encoded(name: &str, value: &str) -> String {
-    /// Unreserved characters (RFC 3986, 2.3) stay as they are.
+    /// Unreserved characters (RFC 3986, 2.3) stay unescaped.
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     format!("{}={}", utf8_percent_encode(name, ESCAPED), utf8_percent_encode(value, ESCAPED))
 }
 
-/// Why an answer's body was not read to its end.
+/// Reason why an answer's body was not read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
-    /// The connection ended.
+    /// The body ended early, or reading it timed out.
     #[error("the answer broke off: {0}")]
     Off(String),
-    /// It is longer than so many bytes.
+    /// The body exceeds the limit, in bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
 }
 
-/// Reads an answer's body, if it is not longer than so many bytes.
+/// Reads an answer's body of at most `limit` bytes.
 pub async fn read_capped(response: Response, limit: usize) -> Result<Bytes, Broken> {
     let mut body = BytesMut::new();
     let mut chunks = response.bytes_stream();
@@ -1023,13 +1024,13 @@ fn upstream_message(body: &[u8], error_text: Option<ErrorText>) -> String {
     found.unwrap_or_else(|| "no message that can be read".to_owned())
 }
 
-/// Whether a body is what an API says of a change that was made, if it says anything.
+/// Reports if a body is empty or a JSON object, as an API's answer to a write is.
 fn is_nothing_or_object(body: &[u8]) -> bool {
     body.trim_ascii().is_empty()
         || serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(body).is_ok()
 }
 
-/// An error with its causes, without the URL, whose query could hold content.
+/// Describes an error with its causes, without the URL, whose query could hold content.
 pub(super) fn chain(error: &reqwest::Error) -> String {
     use std::error::Error as _;
     let what = if error.is_timeout() {

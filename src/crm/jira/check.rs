@@ -1,5 +1,5 @@
-//! `casebridge check`: everything that the service needs of Jira, tried without changing anything. Each failure ends with
-//! what to do about it, and where.
+//! `casebridge check` for Jira: tries everything that the service needs, without changing anything. Each failure ends with advice on how to
+//! fix it, and where.
 
 use futures_util::TryStreamExt as _;
 
@@ -14,18 +14,18 @@ use super::wire::{
 use super::{NAME, PriorityWords, jql};
 use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
 
-/// The largest file that is downloaded to see whether that works, in bytes.
+/// Largest file that a check downloads, in bytes.
 const SMALL: u64 = 1024 * 1024;
-/// Number of issues whose comments are looked at, and of comments on each.
+/// Number of issues whose comments are examined, and of comments on each.
 const LOOKED_AT: usize = 5;
-/// Largest difference between Jira's clock and the dates of its answers.
+/// Largest accepted difference between Jira's clock and the dates of its answers.
 const CLOCKS_APART: chrono::Duration = chrono::Duration::minutes(1);
 
-/// A right that the connector's user needs in the project, by Jira's key and by what people call it.
+/// Right that the connector's user needs in the project: Jira's key and the name for people.
 type Right = (&'static str, &'static str);
 
-/// The rights that what is needed takes. In Service Management, only agents write comments that customers see: others' are
-/// internal, whatever they ask for ("Create comment", Customer request, developer.atlassian.com).
+/// Returns the rights that `needs` requires. In Service Management, only an agent's comments are visible to customers: other users' are
+/// internal, whatever they request ("Create comment", Customer request, developer.atlassian.com).
 fn rights(needs: Needs, service_management: bool) -> Vec<Right> {
     let public = service_management && needs.visibility == Visibility::Public;
     [
@@ -42,7 +42,7 @@ fn rights(needs: Needs, service_management: bool) -> Vec<Right> {
     .collect()
 }
 
-/// What a check found: what holds, or what is wrong and what to do.
+/// Result of a check: a confirmation, or the problem and its remedy.
 type Finding = Result<String, String>;
 
 pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
@@ -88,7 +88,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
 struct Report(Vec<Check>);
 
 impl Report {
-    /// Adds a line; returns whether it holds.
+    /// Adds a line; returns true if the check succeeded.
     fn add(&mut self, what: &str, result: Finding) -> bool {
         let holds = result.is_ok();
         self.0.push(Check { what: format!("{NAME}: {what}"), result });
@@ -102,7 +102,7 @@ fn found(report: &mut Report, name: &str, field: Result<CustomField, String>) ->
     field.ok()
 }
 
-/// A failed call, and what to do.
+/// Combines the error of a failed call with advice.
 fn failed(error: &ApiError, advice: &str) -> String {
     format!("{error}; {advice}")
 }
@@ -147,12 +147,13 @@ async fn project(client: &Client) -> Finding {
     }
 }
 
-/// Tells whether the project may have customers. One that is not known for its kind may.
+/// Reports if the project may have customers. True if its type is unknown.
 async fn serves_customers(client: &Client) -> bool {
     client.service_management().await.unwrap_or_default() != Some(false)
 }
 
-/// Jira dates its answers, and searches are counted from there (`R36`): a server in front of it may date them by a clock of its own.
+/// Compares Jira's own time with the dates of its answers, which searches are counted from (`R36`: clock skew). A proxy in front of Jira
+/// may date answers by another clock.
 async fn clock(client: &Client) -> Finding {
     let (server_time, date) =
         client.times().await.map_err(|error| failed(&error, "Jira's time cannot be read"))?;
@@ -198,7 +199,7 @@ fn lacking(rights: &[Right], answer: &Permissions) -> Vec<&'static str> {
         .collect()
 }
 
-/// Issue type, and what is on its create screen.
+/// Checks the issue type and the fields on its create screen.
 async fn create_screen(
     report: &mut Report,
     client: &Client,
@@ -260,7 +261,7 @@ fn on_screen<'a>(screen: &'a CreateScreen, id: &str) -> Option<&'a ScreenField> 
     screen.values.iter().find(|field| field.field_id.as_deref().or(field.key.as_deref()) == Some(id))
 }
 
-/// Both custom fields have to be there, and nothing else may be demanded.
+/// Checks that both custom fields are on the screen and that no other field is required.
 fn on_create_screen(settings: &JiraSettings, screen: &CreateScreen, ours: &[&CustomField]) -> Finding {
     let absent: Vec<&str> = ours
         .iter()
@@ -388,8 +389,7 @@ async fn search(client: &Client, flag: &CustomField) -> Finding {
     }
 }
 
-/// What only an issue can show: the edit screen and the workflow. Looks at the newest ones of the project, one that is open and
-/// one that is closed.
+/// Runs the checks that need an issue: the edit screen and the workflow. Uses the newest issues of the project, an open and a closed one.
 async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomField>], needs: Needs) {
     let settings = client.settings();
     let query = jql::newest(&settings.project);
@@ -432,7 +432,7 @@ async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomFiel
     workflow(report, client, "opening again", closed, opening).await;
 }
 
-/// Says by which marker comments tell who may read them, as seen on the newest issues (`R29`).
+/// Reports the marker by which comments show their visibility, as seen on the newest issues (`R29`: private until shown to be public).
 async fn markers(client: &Client, issues: &[Issue]) -> Finding {
     let kind = client.service_management().await.map_err(|error| {
         failed(&error, "it cannot be read whether the project is one of Service Management")
@@ -475,7 +475,7 @@ async fn markers(client: &Client, issues: &[Issue]) -> Finding {
     Ok(format!("{what}; a comment that does not tell counts as internal{unknown}"))
 }
 
-/// Downloads the smallest file of the newest issues, if there is a small one (`R34`).
+/// Downloads the smallest file of the newest issues, if there is a small one (`R34`: other content in place of a file).
 async fn download(client: &Client, issues: &[Issue]) -> Finding {
     let small = |file: &Attachment| file.size.is_some_and(|size| (1..=SMALL).contains(&size));
     let file = issues
@@ -525,7 +525,7 @@ async fn download(client: &Client, issues: &[Issue]) -> Finding {
     }
 }
 
-/// What people call an issue.
+/// Returns the key of an issue, or its ID.
 fn shown(issue: &Issue) -> &str {
     issue.key.as_deref().unwrap_or(&issue.id)
 }
@@ -534,7 +534,7 @@ fn way(transition: &Transition) -> String {
     format!("{:?} to {:?}", transition.name, transition.to.name)
 }
 
-/// One way through the workflow, as an issue shows it.
+/// Checks one transition of the workflow on an issue.
 async fn workflow(
     report: &mut Report,
     client: &Client,

@@ -1,4 +1,4 @@
-//! Jira's REST API, version 2: one function for each call, and what is remembered between calls.
+//! Jira's REST API, version 2: one function for each call, and the caches between calls.
 //!
 //! Sources: "The Jira Cloud platform REST API", version 2, developer.atlassian.com; "Jira Data Center REST API", version 9,
 //! docs.atlassian.com.
@@ -25,11 +25,11 @@ use super::{identity, jql};
 use crate::cases::{ApiError, ApiErrorKind, Attachment, Download};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
-/// Issues on a page of a search, as documented for the poll.
+/// Number of issues on a page of a search, as documented for the poll.
 const SEARCH_PAGE: usize = 100;
-/// Comments on a page, as documented for the sync.
+/// Number of comments on a page, as documented for the sync.
 const COMMENT_PAGE: usize = 50;
-/// More pages than any listing has: one that goes on beyond is going round in circles.
+/// Maximum number of pages of a listing, more than any real one has: a longer one repeats itself.
 const MOST_PAGES: usize = 10_000;
 
 /// Lifetime of a cached project of an issue: the issue may be moved.
@@ -37,13 +37,13 @@ const PROJECT_AGE: Duration = Duration::from_mins(10);
 /// Number of issues whose project is cached.
 const MOST_REMEMBERED: usize = 10_000;
 
-/// Paths of Jira's own that files come from: a redirect to any other leads to no file (`R34`).
+/// Paths of Jira that files come from: a redirect to any other path leads to no file (`R34`: other content in place of a file).
 const DOWNLOADS: [&str; 2] = ["/rest/api/2/attachment/", "/secure/attachment/"];
 
-/// What may stand in a path as it is.
+/// Characters that are escaped in a path segment: all except unreserved ones.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// One part of a path.
+/// Escapes one segment of a path.
 pub(super) fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
@@ -57,7 +57,7 @@ pub(super) struct Client {
     projects: SyncMutex<Projects>,
 }
 
-/// Cached facts about projects. All of them can be asked for again.
+/// Cached facts about projects, all of which can be read again.
 #[derive(Debug, Default)]
 struct Projects {
     /// Key of an issue's project and the time it was read, by the issue's ID.
@@ -69,7 +69,7 @@ struct Projects {
 /// Result of a search.
 pub(super) struct Found<T> {
     pub(super) items: Vec<T>,
-    /// Every page was answered to a user that Jira knows (`R26`).
+    /// True if every page was for a user that Jira knows (`R26`: empty answers need proof).
     pub(super) identified: bool,
     /// Time of the first page, by Jira's clock.
     pub(super) answered_at: Option<DateTime<Utc>>,
@@ -101,12 +101,12 @@ impl Client {
         self.upstream.base_url()
     }
 
-    /// Difference between Jira's clock and ours, theirs minus ours (`R36`).
+    /// Difference between Jira's clock and ours, theirs minus ours (`R36`: clock skew).
     pub(super) fn clock_skew(&self) -> Option<chrono::Duration> {
         self.upstream.clock_skew()
     }
 
-    /// The same, from its newest answer alone.
+    /// Difference between the clocks according to the newest answer alone.
     pub(super) fn latest_skew(&self) -> Option<chrono::Duration> {
         self.upstream.latest_skew()
     }
@@ -123,14 +123,14 @@ impl Client {
         self.upstream.error(kind, call, message)
     }
 
-    /// An answer with something in it that was not understood.
+    /// Makes the error for an answer that was not understood.
     pub(super) fn unreadable(&self, call: &str, error: &wire::WireError) -> ApiError {
         self.error(ApiErrorKind::Unreadable, call, error.to_string())
     }
 
-    // What is remembered.
+    // Caches.
 
-    /// The custom fields; asked for once.
+    /// Returns the custom fields; cached.
     pub(super) async fn fields(&self) -> Result<Arc<Fields>, ApiError> {
         let mut known = self.fields.lock().await;
         if let Some(fields) = known.as_ref() {
@@ -147,8 +147,8 @@ impl Client {
             .map_err(|problem| self.error(ApiErrorKind::Refused, "GET /rest/api/2/field", problem))
     }
 
-    /// Does something with the custom fields; if Jira refuses it, and the fields turn out to be others than remembered (one
-    /// was deleted and made again), once more with those.
+    /// Runs `act` with the custom fields. If Jira answers 400 and the cached fields are stale (one was deleted and created again), runs it
+    /// once more with the new ones.
     pub(super) async fn with_fields<T, F>(&self, act: impl Fn(Arc<Fields>) -> F) -> Result<T, ApiError>
     where
         F: Future<Output = Result<T, ApiError>>,
@@ -167,7 +167,7 @@ impl Client {
         act(now).await
     }
 
-    /// The connector's own user; asked for once.
+    /// Returns the connector's own user; cached.
     pub(super) async fn me(&self) -> Result<Arc<User>, ApiError> {
         let mut known = self.me.lock().await;
         if let Some(me) = known.as_ref() {
@@ -178,19 +178,19 @@ impl Client {
         Ok(me)
     }
 
-    /// Asks who the connector's user is, and remembers it.
+    /// Reads the connector's own user and refreshes the cache.
     pub(super) async fn identify(&self) -> Result<Arc<User>, ApiError> {
         let me = Arc::new(self.myself().await?);
         *self.me.lock().await = Some(Arc::clone(&me));
         Ok(me)
     }
 
-    /// Tells whether the configured project is one of Jira Service Management, if that is known.
+    /// Reports if the configured project is one of Jira Service Management. `None` if it is not known yet.
     pub(super) fn known_service_management(&self) -> Option<bool> {
         self.service_management.get().copied()
     }
 
-    /// Tells whether the configured project is one of Jira Service Management; asks once. `None` if Jira does not tell.
+    /// Reports if the configured project is one of Jira Service Management; cached. `None` if Jira does not tell.
     pub(super) async fn service_management(&self) -> Result<Option<bool>, ApiError> {
         match self.known_service_management() {
             Some(known) => Ok(Some(known)),
@@ -198,7 +198,8 @@ impl Client {
         }
     }
 
-    /// Tells whether an issue lies in a project of Jira Service Management. `None` if Jira does not tell: that is no `false` (`R29`).
+    /// Reports if an issue is in a project of Jira Service Management. `None` if Jira does not tell, which must not count as `false`
+    /// (`R29`: private until shown to be public).
     pub(super) async fn service_management_of(&self, id: &str) -> Result<Option<bool>, ApiError> {
         let known = self.projects().of_issues.get(id).cloned();
         let project = match known {
@@ -226,7 +227,7 @@ impl Client {
             Some(is) => Some(is),
             None => match self.project(project).await {
                 Ok(found) => found.is_service_management(),
-                // It is not shown, and so says nothing.
+                // The project is not shown, so its type stays unknown.
                 Err(error) if matches!(error.status, Some(403 | 404)) => None,
                 Err(error) => return Err(error),
             },
@@ -234,11 +235,11 @@ impl Client {
         if let Some(is) = is {
             self.remember_kind(project, is);
         }
-        // What the configuration says of its own project is the best guess for one that says nothing itself.
+        // For a project of unknown type, the configuration of the connector's own project is the best guess.
         Ok(is.or(self.settings.service_management))
     }
 
-    /// Caches the project of an issue that was read with it.
+    /// Caches the project that was read with an issue.
     pub(super) fn remember_project(&self, issue: &Issue) {
         let Ok(Some(project)) = issue.project() else { return };
         let kind = project.is_service_management();
@@ -255,7 +256,7 @@ impl Client {
 
     fn remember_kind(&self, project: &str, is: bool) {
         if project.eq_ignore_ascii_case(&self.settings.project) {
-            // The first to know is right.
+            // The first value stays.
             let _ = self.service_management.set(is);
         }
         self.projects().service_management.insert(project.to_owned(), is);
@@ -275,7 +276,7 @@ impl Client {
         self.upstream.read(Call::get("/rest/api/2/field")).await
     }
 
-    /// Jira's own time, and the date of the answer that tells it.
+    /// Reads Jira's own time, and the date of the answer that holds it.
     pub(super) async fn times(&self) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), ApiError> {
         let call = Call::get("/rest/api/2/serverInfo");
         let mut listing = Listing::default();
@@ -323,7 +324,7 @@ impl Client {
         self.upstream.read(Call::get("/rest/api/2/attachment/meta")).await
     }
 
-    /// An issue with these fields.
+    /// Reads an issue with these fields.
     pub(super) async fn issue(&self, id: &str, fields: &str) -> Result<Issue, ApiError> {
         let path = issue_path(id);
         let value: Value = self.upstream.read(Call::get(path.as_str()).query("fields", fields)).await?;
@@ -336,7 +337,7 @@ impl Client {
         Ok(answer.transitions)
     }
 
-    /// The first page of a search, with so many issues at most.
+    /// Reads the first page of a search, with at most `most` issues.
     pub(super) async fn search_some(
         &self,
         query: &str,
@@ -348,8 +349,8 @@ impl Client {
         Ok(page.items)
     }
 
-    /// What `read` makes of each issue that a search finds, as it was met last. Where pages are counted, `query` must not have
-    /// an order of its own: it gets one in which changes move to the end.
+    /// Returns the results of `read` for all issues of a query, each issue in its last seen version. `query` must have no order of its own:
+    /// where pages have offsets, it gets one in which changed issues move to the end.
     pub(super) async fn search_all<T: Send>(
         &self,
         query: &str,
@@ -364,7 +365,7 @@ impl Client {
         }
     }
 
-    /// Cloud: pages lead to each other by tokens. A page may be short or empty (`R6`).
+    /// Cloud: each page has the token of the next. A page may be short or empty (`R6`: a watermark moves only after a complete read).
     async fn search_linked<T: Send>(
         &self,
         query: &str,
@@ -392,7 +393,7 @@ impl Client {
         Err(self.endless(self.search_path()))
     }
 
-    /// Data Center: pages are counted.
+    /// Data Center: pages have offsets.
     async fn search_counted<T: Send>(
         &self,
         query: &str,
@@ -436,7 +437,8 @@ impl Client {
         self.upstream.read_page_with_headers(call, listing).await
     }
 
-    /// Cloud has no `search` any more, and Data Center no `search/jql` (changelog CHANGE-2046, developer.atlassian.com).
+    /// Path of the search. Cloud no longer has `search`, and Data Center has no `search/jql` (changelog CHANGE-2046,
+    /// developer.atlassian.com).
     const fn search_path(&self) -> &'static str {
         match self.settings.deployment {
             Deployment::Cloud => "/rest/api/2/search/jql",
@@ -444,13 +446,13 @@ impl Client {
         }
     }
 
-    /// The newest comments of an issue, so many at most.
+    /// Reads the newest comments of an issue, at most `most`.
     pub(super) async fn some_comments(&self, id: &str, most: usize) -> Result<Vec<Value>, ApiError> {
         let page: wire::Page = self.upstream.read(comment_page(&comment_path(id), 0, most)).await?;
         Ok(page.items)
     }
 
-    /// The comments of an issue, the newest first, until `enough` says that no more are needed; each once.
+    /// Reads the comments of an issue, newest first, each once, until `enough` returns true.
     pub(super) async fn comments(
         &self,
         id: &str,
@@ -484,8 +486,7 @@ impl Client {
         self.error(ApiErrorKind::Unreadable, &format!("GET {path}"), message)
     }
 
-    /// Opens an attachment's content. Cloud serves it by ID and redirects to another host; Data Center serves it under
-    /// ID and name.
+    /// Opens an attachment's content. Cloud serves it by ID and redirects to another host; Data Center serves it by ID and name.
     pub(super) async fn content(&self, attachment: &Attachment, call: String) -> Result<Download, ApiError> {
         let announced = Announced::of(attachment, call, &DOWNLOADS);
         self.upstream.download(Call::get(self.content_path(attachment)), announced).await
@@ -495,8 +496,8 @@ impl Client {
         let id = segment(&attachment.id);
         match self.settings.deployment {
             Deployment::Cloud => format!("/rest/api/2/attachment/content/{id}"),
-            // Data Center goes by the ID, and wants some name behind it (`ViewAttachmentServlet` in its public sources). One that
-            // is no part of a path, as `..` or `a/b`, would lead elsewhere.
+            // Data Center uses the ID and ignores the name behind it, but requires one (`ViewAttachmentServlet` in its public sources). A
+            // name that is not one path segment, such as `..` or `a/b`, would lead elsewhere.
             Deployment::DataCenter => {
                 format!("/secure/attachment/{id}/{}", segment(&stored_filename(&attachment.filename)))
             }
@@ -522,7 +523,7 @@ impl Client {
         self.upstream.write_only(Call::post(format!("{}/transitions", issue_path(id)), body)).await
     }
 
-    /// Uploads a file. Jira takes uploads only with this header, against forged forms ("Add attachment").
+    /// Uploads a file. Jira accepts uploads only with this header, as a protection against forged forms ("Add attachment").
     pub(super) async fn upload(
         &self,
         id: &str,
@@ -535,14 +536,14 @@ impl Client {
     }
 }
 
-/// Where a page of a search begins.
+/// Position of a page in a search.
 enum Position {
     Start,
     Token(String),
     Offset(usize),
 }
 
-/// Pages of a search so far.
+/// Pages of a search that were read so far.
 struct Pages<T> {
     found: Vec<(String, T)>,
     identified: bool,
@@ -580,8 +581,8 @@ pub(super) fn comment_path(id: &str) -> String {
     format!("{}/comment", issue_path(id))
 }
 
-/// A page of comments, the newest first. Their properties are asked for: on Data Center nothing else says which are internal
-/// (`R29`).
+/// Builds the call for a page of comments, newest first. It expands the properties: on Data Center, only they show which comments are
+/// internal (`R29`: private until shown to be public).
 fn comment_page(path: &str, start: usize, most: usize) -> Call {
     Call::get(path)
         .query("orderBy", "-created")
@@ -590,7 +591,7 @@ fn comment_page(path: &str, start: usize, most: usize) -> Call {
         .query("expand", "properties")
 }
 
-/// The IDs of things on a page; what has none is known by its text.
+/// Returns the IDs of the items on a page; an item without an ID is identified by its JSON.
 fn ids(values: &[Value]) -> Vec<String> {
     values.iter().map(known_by).collect()
 }
@@ -603,7 +604,7 @@ fn known_by(value: &Value) -> String {
     }
 }
 
-/// Each thing once, as it was met last.
+/// Deduplicates items by ID and keeps the last version of each.
 fn last_of_each<T>(things: Vec<(String, T)>) -> Vec<T> {
     let mut seen = HashSet::new();
     let mut kept: Vec<T> =

@@ -1,19 +1,20 @@
-//! Reads from the names of resolutions, statuses and transitions how an issue is closed (`R32`). Jira has no field for it.
+//! Derives the way in which an issue was closed from the names of resolutions, statuses and transitions (`R32`: closed is not solved). Jira
+//! has no field for it.
 //!
-//! The names are free, and translated: the words below are those that Jira, its templates and Service Management start out with in
-//! English, the language that the connector's user should have. Other names are configured.
+//! The names are free, and translated. The words below are the English ones that Jira, its templates and Service Management start with; the
+//! connector's user should have English as its language. Other names are configured.
 
 use super::settings::JiraSettings;
 use crate::cases::Closing;
 
-/// Beginnings of words that say that the work was not done.
+/// Prefixes of words that mean that the work was not done.
 const CANCELLED: [&str; 9] =
     ["cancel", "reject", "declin", "withdr", "abandon", "dismiss", "discard", "invalid", "obsolete"];
-/// Phrases that say the same. `won’t do` is written with either apostrophe.
+/// Phrases with the same meaning. `won’t do` is written with either apostrophe.
 const NOT_TO_BE_DONE: [&str; 6] = ["won't", "wont", "will not", "not planned", "not a bug", "not an issue"];
-/// Beginning of the words that say that another case has the work.
+/// Prefix of words that mean that another case has the work.
 const DUPLICATE: &str = "duplicat";
-/// Words that say that the work was done, of resolutions and statuses as of transitions.
+/// Words in resolutions, statuses and transitions that mean that the work was done.
 const SOLVED: [&str; 13] = [
     "done",
     "fix",
@@ -29,10 +30,10 @@ const SOLVED: [&str; 13] = [
     "implemented",
     "delivered",
 ];
-/// Words that turn such a word into its contrary.
+/// Words that reverse the meaning of such a word.
 const NEGATIONS: [&str; 6] = ["not", "no", "never", "cannot", "can't", "partially"];
 
-/// Reads a name: it says `Solved`, `Cancelled`, `Duplicate` or nothing.
+/// Derives `Solved`, `Cancelled` or `Duplicate` from a name; `None` if the name does not tell.
 pub(super) fn says(name: &str, settings: &JiraSettings) -> Option<Closing> {
     let name = name.trim().to_lowercase().replace('\u{2019}', "'");
     let configured = |names: &[String]| names.iter().any(|known| known.trim().to_lowercase() == name);
@@ -61,8 +62,8 @@ pub(super) fn says(name: &str, settings: &JiraSettings) -> Option<Closing> {
     }
 }
 
-/// Reads resolution and status of a closed issue. Either may say that it was not solved: a team-managed project
-/// sets the resolution *Done* in every status of the category "done", *Cancelled* too.
+/// Derives the way of closing from the resolution and the status of a closed issue. Either may show that it was not solved: a team-managed
+/// project sets the resolution *Done* in every status of the category "done", even *Cancelled*.
 pub(super) fn of(resolution: Option<&str>, status: Option<&str>, settings: &JiraSettings) -> Closing {
     let said: Vec<Closing> =
         [resolution, status].into_iter().flatten().filter_map(|name| says(name, settings)).collect();

@@ -1,29 +1,29 @@
-//! What an installation calls things: custom fields have names for people and IDs for the API.
+//! Finds the custom fields of an installation: people know them by name, the API by ID.
 
 use serde_json::{Value, json};
 
 use super::settings::JiraSettings;
 use super::wire;
 
-/// What a custom field holds.
+/// Kind of value that a custom field holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FieldKind {
-    /// Checkboxes or a list of several choices.
+    /// Checkboxes or a multiple-choice list.
     Options,
-    /// A list of which one is chosen, or radio buttons.
+    /// Single-choice list or radio buttons.
     Option,
     /// Text.
     Text,
-    /// Something that the adapter has no use for: the type's name.
+    /// Any other type, which the adapter cannot use; holds the type's name.
     Other(String),
 }
 
 /// A custom field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CustomField {
-    /// `customfield_10050`.
+    /// ID for the API: `customfield_10050`.
     pub(super) id: String,
-    /// What people call it.
+    /// Name for people.
     pub(super) name: String,
     pub(super) kind: FieldKind,
 }
@@ -40,7 +40,7 @@ impl CustomField {
         Self { id: field.id.clone(), name: field.name.clone(), kind }
     }
 
-    /// How JQL names it, whatever its name may be: `cf[10050]`.
+    /// Returns the name for JQL, independent of the field's own name: `cf[10050]`.
     pub(super) fn clause(&self) -> String {
         format!("cf[{}]", self.id.strip_prefix(PREFIX).unwrap_or(&self.id))
     }
@@ -52,7 +52,7 @@ impl CustomField {
         }
     }
 
-    /// The value that makes it hold `word`.
+    /// Returns the JSON that sets the field to `word`.
     pub(super) fn value(&self, word: &str) -> Value {
         match self.kind {
             FieldKind::Options => json!([{ "value": word }]),
@@ -64,7 +64,7 @@ impl CustomField {
 
 const PREFIX: &str = "customfield_";
 
-/// The two custom fields that the connector lives by.
+/// The two custom fields that the connector uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fields {
     /// `synchronizeWithGoogleCloudSupport`.
@@ -74,13 +74,13 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Finds them among the fields that Jira has. The error says what to do.
+    /// Finds both fields among Jira's fields. The error says what to do.
     pub(super) fn find(settings: &JiraSettings, fields: &[wire::Field]) -> Result<Self, String> {
         Ok(Self { flag: flag_field(settings, fields)?, google_name: google_name_field(settings, fields)? })
     }
 }
 
-/// The flag, if it is of a kind that can hold one.
+/// Finds the flag field and checks that it is of a usable kind.
 pub(super) fn flag_field(settings: &JiraSettings, fields: &[wire::Field]) -> Result<CustomField, String> {
     let field = find("company.jira.flag_field", &settings.flag_field, "Checkboxes", fields)?;
     match &field.kind {
@@ -93,7 +93,7 @@ pub(super) fn flag_field(settings: &JiraSettings, fields: &[wire::Field]) -> Res
     }
 }
 
-/// The field for the Google case's name, if it holds text.
+/// Finds the field for the Google case's name and checks that it holds text.
 pub(super) fn google_name_field(
     settings: &JiraSettings,
     fields: &[wire::Field],

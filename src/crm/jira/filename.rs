@@ -1,15 +1,15 @@
-//! The names that files get in Jira (`R25`).
+//! Names of files in Jira (`R25`: odd content is content).
 
 use crate::cases::utf16_units;
 
-/// The longest name, in UTF-16 units: the width of the column that Jira keeps it in.
+/// Maximum length of a name, in UTF-16 units: the width of Jira's column.
 const LONGEST: usize = 255;
 
-/// The longest ending (`.tar.gz`) that is kept when a name has to be cut, in characters.
+/// Maximum length of an extension (`.tar.gz`) that is kept when a name is cut, in characters.
 const LONGEST_ENDING: usize = 20;
 
-/// The name under which Jira keeps a file of that name: what cannot stand in a multipart header or a path is replaced, what
-/// is too long is cut in the middle, so that the ending stays. Names that are sound stay as they are.
+/// Returns the name under which Jira keeps a file. Characters that are not valid in a multipart header or a path are replaced. A name that
+/// is too long is cut in the middle, so that the extension stays. A valid name stays as it is.
 #[must_use]
 pub fn stored_filename(name: &str) -> String {
     let readable: String = name

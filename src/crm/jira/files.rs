@@ -1,15 +1,15 @@
-//! Finds the files that belong to internal comments (`R29`).
+//! Finds the files that belong to internal comments (`R29`: private until shown to be public).
 //!
-//! Jira's platform API says of a file neither who may see it nor which comment it came with: files are the issue's. Service
-//! Management has both, but only for customer requests and with an API of its own ("Request", developer.atlassian.com), and most
-//! issues that the connector deals with are none. What does show is the comment's text: the editors of both deployments write a
-//! reference there, `[^notes.txt]` or `!picture.png|thumbnail!` ("Text Formatting Notation", Jira's help). That every file which is
-//! added with a comment is referred to in its text is assumed.
+//! In Jira's platform API, files belong to the issue: neither their visibility nor their comment is shown. Service Management shows both,
+//! but only for customer requests and with an API of its own ("Request", developer.atlassian.com); most issues that the connector works
+//! with are no such requests. The comment's text does show its files: the editors of both deployments write a reference there,
+//! `[^notes.txt]` or `!picture.png|thumbnail!` ("Text Formatting Notation", Jira's help). It is an assumption that the text refers to every
+//! file that was added with a comment.
 
 use crate::cases::{Attachment, Visibility};
 
-/// Makes those files internal that internal comments refer to, and no public one does. Of several files of the same name it cannot be
-/// told which is meant: all of them are internal if any internal comment names them.
+/// Marks files as internal that an internal comment refers to, unless a public one refers to them too. Several files of the same name
+/// cannot be distinguished: all of them are internal if any internal comment names them.
 pub(super) fn hide(files: &mut [Attachment], comments: &[(&str, Visibility)]) {
     let named = |name: &str, by: Visibility| {
         comments.iter().any(|(text, visibility)| *visibility == by && refers_to(text, name))
@@ -29,7 +29,7 @@ pub(super) fn hide(files: &mut [Attachment], comments: &[(&str, Visibility)]) {
     }
 }
 
-/// Tells whether a text in wiki notation refers to a file of that name.
+/// Reports if a text in wiki notation refers to a file of this name.
 fn refers_to(text: &str, name: &str) -> bool {
     let follows = |opening: &str, closing: [char; 2]| {
         text.match_indices(opening).any(|(at, _)| {

@@ -1,22 +1,22 @@
-//! Reads from the headers of an answer for whom it is (`R26`).
+//! Derives from an answer's headers which user it is for (`R26`: empty answers need proof).
 //!
-//! Sources: `LoginReason` of Seraph, Jira's login filter (docs.atlassian.com, apidocs of atlassian-seraph 2.6); "Special headers"
-//! of the Jira Cloud platform REST API (`X-AAccountId`). `X-AUSERNAME` is not documented: Data Center sends it with every answer,
-//! and field reports agree on `anonymous` for a caller that it does not know. That Cloud answers a search made with an expired
-//! token with 200, no issues and `AUTHENTICATED_FAILED` is reported by several clients (jira.js 418, raycast/extensions 27550).
+//! Sources: `LoginReason` of Seraph, Jira's login filter (docs.atlassian.com, apidocs of atlassian-seraph 2.6); "Special headers" of the
+//! Jira Cloud platform REST API (`X-AAccountId`). `X-AUSERNAME` is not documented: Data Center sends it with every answer, and field
+//! reports agree on `anonymous` for an unknown caller. Several clients report that Cloud answers a search with an expired token with 200,
+//! no issues and `AUTHENTICATED_FAILED` (jira.js 418, raycast/extensions 27550).
 
 use reqwest::header::HeaderMap;
 
-/// Result of the login, on both deployments.
+/// Header with the result of the login, on both deployments.
 const LOGIN_REASON: &str = "x-seraph-loginreason";
-/// Account ID of the user that the answer is for, on Cloud.
+/// Header with the account ID of the user that the answer is for, on Cloud.
 const CLOUD_USER: &str = "x-aaccountid";
-/// Name of the user that the answer is for, on Data Center.
+/// Header with the name of the user that the answer is for, on Data Center.
 const DATA_CENTER_USER: &str = "x-ausername";
-/// Its value if there is none.
+/// Value of that header for an unknown caller.
 const NOBODY: &str = "anonymous";
 
-/// Says why an answer is for somebody else than the connector's user, if its headers show that, and what to do.
+/// Returns the reason and the remedy if the headers show that an answer is for another user than the connector's.
 #[must_use]
 pub(super) fn stranger(headers: &HeaderMap) -> Option<String> {
     let reasons: Vec<&str> = values(headers, LOGIN_REASON).collect();
@@ -42,14 +42,14 @@ pub(super) fn stranger(headers: &HeaderMap) -> Option<String> {
     ))
 }
 
-/// Tells whether the headers prove that the answer is for a user that Jira knows.
+/// Reports if the headers prove that the answer is for a user that Jira knows.
 pub(super) fn is_known(headers: &HeaderMap) -> bool {
     let named = |header| values(headers, header).any(|user| !user.eq_ignore_ascii_case(NOBODY));
     let signed_in = values(headers, LOGIN_REASON).any(|reason| reason.eq_ignore_ascii_case("OK"));
     stranger(headers).is_none() && (named(CLOUD_USER) || named(DATA_CENTER_USER) || signed_in)
 }
 
-/// Values of a header, one or several in each of its lines. `OUT, OK` has been seen.
+/// Returns the values of a header; each of its lines may have several. `OUT, OK` has been seen.
 fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)

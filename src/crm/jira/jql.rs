@@ -1,39 +1,39 @@
-//! The queries that the adapter asks.
+//! JQL queries of the adapter.
 
 use chrono::{DateTime, Duration, Utc};
 
 use super::discovery::CustomField;
 
-/// How much further back a query looks than it is asked to: JQL's periods are whole minutes, and time passes on the way.
+/// Extra time that a query looks back: JQL's periods are whole minutes, and time passes until Jira counts.
 const MARGIN: Duration = Duration::minutes(2);
 
-/// How far a clock on the wall can be behind UTC.
+/// Largest time by which a local clock is behind UTC.
 const WESTERNMOST: Duration = Duration::hours(12);
 
-/// How a query says "since".
+/// Form of a start time in a query.
 ///
-/// A written time is read in the time zone of the user that asks ("JQL fields", support.atlassian.com), and only the name of
-/// that zone can be asked for. A period before now is the same moment in every zone, by Jira's clock.
+/// Jira reads a written time in the time zone of the requesting user ("JQL fields", support.atlassian.com), and offers only the name of
+/// that zone. A period before now is the same moment in every zone, by Jira's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Since {
-    /// `"-35m"`: so many minutes before now, by Jira's clock (`R36`).
+    /// `"-35m"`: number of minutes before now, by Jira's clock (`R36`: clock skew).
     Minutes(i64),
-    /// `"2026-11-24 13:00"`, so early that it is early enough in every time zone: for servers that know only this form.
+    /// `"2026-11-24 13:00"`, early enough for every time zone. For servers that accept only this form.
     WallClock(DateTime<Utc>),
 }
 
-/// Number of minutes that a query has to look back at `now`, by Jira's clock, to reach `since`, and some more.
+/// Returns the number of minutes that a query has to look back at `now`, by Jira's clock, to reach `since` with some margin.
 pub(super) fn minutes_back(now: DateTime<Utc>, since: DateTime<Utc>) -> i64 {
-    // No issue is older; and between any two times lie fewer minutes than an i64 holds.
+    // No issue is older than 1970. No overflow: the minutes between any two times fit an i64.
     (now - since.max(DateTime::UNIX_EPOCH) + MARGIN).num_minutes().max(0) + 1
 }
 
-/// Tells whether such a query, answered at `now` by Jira's clock, has reached `since`.
+/// Reports if a query for `minutes`, answered at `now` by Jira's clock, has reached `since`.
 pub(super) fn reaches(now: DateTime<Utc>, minutes: i64, since: DateTime<Utc>) -> bool {
     (now - since.max(DateTime::UNIX_EPOCH)).num_minutes() < minutes
 }
 
-/// Cases that take part and were updated since then.
+/// Query for flagged cases that were updated since `since`.
 pub(super) fn updated(flag: &CustomField, value: &str, since: Since) -> String {
     let moment = match since {
         Since::Minutes(minutes) => format!("-{minutes}m"),
@@ -45,12 +45,12 @@ pub(super) fn updated(flag: &CustomField, value: &str, since: Since) -> String {
     format!("{} AND updated >= {}", flag_is(flag, value), quoted(&moment))
 }
 
-/// What is appended where pages are counted rather than linked: what changes meanwhile moves to the end.
+/// Order for pages with offsets: issues that change meanwhile move to the end.
 pub(super) const OLDEST_FIRST: &str = " ORDER BY updated ASC, key ASC";
 
-/// Cases whose Google-name field may hold this Google case. Text is searched by words, and which characters part words
-/// depends on the version, so the whole name is asked for as well as the number alone (`R9`); what comes back has to be
-/// compared.
+/// Query for cases whose Google-name field may hold this Google case. Jira searches text by words, and the characters that separate words
+/// depend on the version. So the query asks for the whole name and for the number alone (`R9`: one mapping per case), and the results have
+/// to be compared.
 pub(super) fn counterpart(field: &CustomField, name: &str, number: &str) -> String {
     let clause = field.clause();
     let phrase = quoted(&format!("\"{}\"", words(name)));
@@ -58,12 +58,12 @@ pub(super) fn counterpart(field: &CustomField, name: &str, number: &str) -> Stri
     format!("{clause} ~ {phrase} OR {clause} ~ {number}")
 }
 
-/// Cases of a project and cases that take part, the newest first: all that the connector works with.
+/// Query for all cases that the connector works with, newest first: those of a project, and flagged ones.
 pub(super) fn within_scope(project: &str, flag: &CustomField, value: &str) -> String {
     format!("project = {} OR {} ORDER BY created DESC", quoted(project), flag_is(flag, value))
 }
 
-/// The cases of a project, the newest first.
+/// Query for the cases of a project, newest first.
 pub(super) fn newest(project: &str) -> String {
     format!("project = {} ORDER BY created DESC", quoted(project))
 }
@@ -73,7 +73,7 @@ fn flag_is(flag: &CustomField, value: &str) -> String {
     format!("{} {operator} {}", flag.clause(), quoted(value))
 }
 
-/// A string of JQL.
+/// Quotes a JQL string.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
@@ -87,7 +87,7 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Without what has a meaning in a text search.
+/// Replaces characters that have a meaning in a text search by spaces.
 fn words(text: &str) -> String {
     text.chars().map(|c| if c == '"' || c == '\\' { ' ' } else { c }).collect()
 }

@@ -1,34 +1,37 @@
-//! Plain text in Jira's wiki notation, and back (`R25`).
+//! Plain text in Jira's wiki notation, and back (`R25`: odd content is content).
 //!
-//! Bodies of REST API version 2 are wiki markup. A stranger's text must come out as it was typed: no macro, link, mention,
-//! picture, heading, list, table or emphasis. [`escape`] sees to that and leaves alone what Jira would leave alone, so
-//! that the source stays readable too; [`unescape`] undoes it exactly, since the connector knows its own comments by their
-//! text (`R13`).
+//! Bodies of REST API version 2 are wiki markup. Text from the other system must look as it was typed: no macro, link, mention, picture,
+//! heading, list, table or emphasis. [`escape`] ensures that, and leaves alone the characters that have no meaning where they are, so that
+//! the source stays readable too. [`unescape`] is its exact inverse, since the connector recognises its own comments by their text (`R13`:
+//! unknown write outcome).
 //!
-//! Two facts decide how. A backslash makes one of `ESCAPABLE` plain unless another backslash stands before it, and is
-//! itself plain before anything else (Atlassian's public sources: `BackslashEscapeRendererComponent` of the wiki renderer
-//! and `escape.ts` of `@atlaskit/editor-wikimarkup-transformer`, which Cloud uses). And HTML entities are understood by
-//! Data Center (`HtmlEscaper`) but not by Cloud. So what no backslash can escape is broken up by a word joiner, which is
-//! invisible and which neither gives a meaning.
+//! Two facts decide the method:
+//!
+//! - A backslash makes one of `ESCAPABLE` plain unless another backslash precedes it, and is itself plain before anything else (Atlassian's
+//!   public sources: `BackslashEscapeRendererComponent` of the wiki renderer and `escape.ts` of `@atlaskit/editor-wikimarkup-transformer`,
+//!   which Cloud uses).
+//! - Data Center understands HTML entities (`HtmlEscaper`), Cloud does not.
+//!
+//! So sequences that a backslash cannot escape are broken up by a word joiner, which is invisible and has no meaning to either.
 
 use crate::cases::utf16_units;
 
-/// What a backslash escapes.
+/// Characters that a backslash escapes.
 const ESCAPABLE: &str = "-#*_+?^~|%{}[]()!@";
 
-/// U+2060 WORD JOINER: takes no room, and is no word character, blank or sign to either renderer.
+/// U+2060 WORD JOINER: has no width, and is no word character, blank or sign to either renderer.
 const JOINER: char = '\u{2060}';
 
-/// What signs in round brackets turn into pictures ("Text Formatting Notation", Jira's help).
+/// Character sequences that become pictures after an opening round bracket ("Text Formatting Notation", Jira's help).
 const SIGNS: [&str; 18] = [
     "y)", "n)", "i)", "/)", "x)", "!)", "+)", "-)", "?)", "on)", "off)", "*)", "*r)", "*g)", "*b)", "*y)",
     "flag)", "flagoff)",
 ];
 
-/// How far a bracket is looked into, in characters, before it is escaped to be on the safe side.
+/// Number of characters that are examined within a bracket; a longer one is escaped to be safe.
 const LONGEST_BRACKET: usize = 250;
 
-/// Plain text as wiki markup that shows it. `unescape(&escape(x)) == x` for every `x`.
+/// Escapes plain text as wiki markup that shows it. `unescape(&escape(x)) == x` for every `x`.
 #[must_use]
 pub fn escape(plain: &str) -> String {
     let mut wiki = String::with_capacity(plain.len() + plain.len() / 8);
@@ -55,7 +58,7 @@ pub fn escape(plain: &str) -> String {
     wiki
 }
 
-/// The plain text that [`escape`] made a wiki text of; of a text that a person wrote, what its escapes stand for.
+/// Converts wiki markup from [`escape`] to the original plain text. In a text by a person, it resolves the escapes.
 #[must_use]
 pub fn unescape(wiki: &str) -> String {
     let mut plain = String::with_capacity(wiki.len());
@@ -81,9 +84,9 @@ pub fn unescape(wiki: &str) -> String {
     plain
 }
 
-/// The plain text of what a person wrote on Cloud. There people write documents, not wiki markup, and version 2 of the
-/// API puts them into wiki markup without escaping backslashes: only what it escapes itself is undone
-/// (`encoder/nodes/text.ts` of `@atlaskit/editor-wikimarkup-transformer`).
+/// Converts a text that a person wrote on Cloud to plain text. People write documents there, not wiki markup, and version 2 of the API
+/// converts these to wiki markup without escaping backslashes. So only the escapes that the API adds are removed (`encoder/nodes/text.ts`
+/// of `@atlaskit/editor-wikimarkup-transformer`).
 #[must_use]
 pub fn uncover(wiki: &str) -> String {
     let mut plain = String::with_capacity(wiki.len());
@@ -106,8 +109,8 @@ pub fn uncover(wiki: &str) -> String {
     plain
 }
 
-/// What a plain text counts once it is escaped, in UTF-16 units: never less than that, and never decreasing when text is
-/// appended, so it takes every character that may need an escape for one that does.
+/// Measures a plain text as escaped, in UTF-16 units. It is an upper bound, and never decreases when text is appended: a character that may
+/// need an escape counts as if it did.
 #[must_use]
 pub fn escaped_units(plain: &str) -> usize {
     let mut place = Place::default();
@@ -125,11 +128,11 @@ pub fn escaped_units(plain: &str) -> usize {
     utf16_units(plain) + escapes
 }
 
-/// Where in the text a character stands.
+/// Position of a character in the text.
 struct Place {
-    /// The character before it.
+    /// Character before it.
     before: Option<char>,
-    /// Whether only blanks stand before it on its line.
+    /// True if only blanks precede it on its line.
     line_start: bool,
 }
 
@@ -146,8 +149,8 @@ impl Place {
         self.before = Some(c);
     }
 
-    /// Whether one of [`ESCAPABLE`] with `rest` behind it would mean something. Only what opens is escaped: what closes
-    /// means nothing without it.
+    /// Reports if `c`, one of [`ESCAPABLE`], has a meaning before `rest`. Only opening characters are escaped: a closing one has no meaning
+    /// alone.
     fn gives_meaning(&self, c: char, rest: &str) -> bool {
         let next = rest.chars().next();
         let after_word = self.before.is_some_and(|before| before.is_ascii_alphanumeric());
@@ -174,8 +177,8 @@ impl Place {
         }
     }
 
-    /// Whether a joiner has to follow `c`, so that it means nothing together with what comes after it. One that is there
-    /// already is told from one of ours by adding another.
+    /// Reports if a joiner has to follow `c`, so that `c` and the next characters have no meaning together. A joiner that the text has
+    /// already gets another one, to distinguish it from ours.
     fn needs_joiner(&self, c: char, rest: &str) -> bool {
         if !matches!(c, '\\' | '&' | 'h' | 'b' | ':') {
             return false;
@@ -200,7 +203,8 @@ impl Place {
     }
 }
 
-/// Whether what follows a `[` is no link, mention or file: words and a closing bracket, or none on this line.
+/// Reports if a `[` before `rest` begins no link, mention or file: it is followed by words and a closing bracket, or by no closing bracket
+/// on this line.
 fn is_plain_bracket(rest: &str) -> bool {
     let is_host = rest.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www."));
     let mut blank = false;
@@ -220,7 +224,7 @@ fn is_plain_bracket(rest: &str) -> bool {
     true
 }
 
-/// Whether the text is the rest of an HTML entity, as Data Center's renderer recognises them.
+/// Reports if the text is the rest of an HTML entity, as Data Center's renderer recognises it.
 fn is_entity(rest: &str) -> bool {
     let Some(end) = rest.bytes().take(9).position(|byte| byte == b';') else { return false };
     let name = rest.as_bytes().get(..end).unwrap_or_default();
@@ -231,8 +235,8 @@ fn is_entity(rest: &str) -> bool {
             .all(|(index, byte)| byte.is_ascii_alphanumeric() || (index == 0 && *byte == b'#'))
 }
 
-/// The web address that the text begins with, where both renderers make a link of exactly that and so look for no markup
-/// in it: an address with escapes in it would show them.
+/// Returns the web address at the beginning of the text, if both renderers make a link of exactly that. They look for no markup within a
+/// link, so escapes in it would be visible.
 fn address(text: &str, before: Option<char>) -> Option<&str> {
     let scheme = ["https://", "http://"].into_iter().find(|scheme| text.starts_with(scheme))?;
     let stands_alone = before
@@ -240,7 +244,7 @@ fn address(text: &str, before: Option<char>) -> Option<&str> {
     let of_address = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~/?:@#&=%+$,;".contains(byte);
     let body = &text.as_bytes()[scheme.len()..];
     let length = body.iter().take_while(|byte| of_address(byte)).count();
-    // What stands last must be part of the link to both.
+    // The last character must be part of the link for both renderers.
     let end = body[..length].iter().rposition(|byte| byte.is_ascii_alphanumeric() || *byte == b'/')?;
     let begins_well = body.first().is_some_and(u8::is_ascii_alphanumeric);
     (stands_alone && begins_well).then(|| &text[..=scheme.len() + end])
@@ -308,7 +312,7 @@ mod tests {
         }
     }
 
-    /// Texts made of what has a meaning somewhere.
+    /// Texts made of character sequences that have a meaning in some place.
     fn ugly() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             "[-#*_+?^~|%{}\\[\\]()!@\\\\&;:.,'\"/ ]",

@@ -1,20 +1,20 @@
 //! Jira, Cloud and Data Center, as the company's side.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! | --- | --- |
 //! | `settings` | the `[company.jira]` section |
-//! | `client` | the calls of the REST API, and what is remembered between them |
+//! | `client` | the calls of the REST API, and its caches |
 //! | `wire` | Jira's JSON |
 //! | `jql` | the queries |
-//! | `paging` | how to read a list by offsets while it changes |
-//! | `identity` | for which user an answer is |
-//! | `reference` | which issue a person means |
-//! | `closing` | how an issue was closed |
-//! | `files` | which files belong to internal comments |
+//! | `paging` | reading a list by offsets while it changes |
+//! | `identity` | the user that an answer is for |
+//! | `reference` | references to issues as people type them |
+//! | `closing` | ways in which an issue was closed |
+//! | `files` | files that belong to internal comments |
 //! | `markup` | plain text in wiki notation |
-//! | `filename` | the names of files |
-//! | `discovery` | which custom field is which |
-//! | `transitions` | how to close and to open again |
+//! | `filename` | names of files |
+//! | `discovery` | the custom fields, found by name |
+//! | `transitions` | the transitions that close and reopen |
 //! | `check` | `casebridge check` |
 
 mod check;
@@ -58,16 +58,16 @@ pub use self::filename::stored_filename;
 use self::identity::stranger;
 pub use self::settings::{Deployment, JiraSettings};
 
-/// What people call the system.
+/// Name of the system in errors and texts.
 pub const NAME: &str = "Jira";
 
-/// The longest summary, in UTF-16 units: the width of its column.
+/// Maximum length of a summary, in UTF-16 units: the width of its column.
 const SUMMARY_LIMIT: usize = 255;
-/// The longest comment and description, in UTF-16 units: Jira's default `jira.text.field.character.limit`, and Cloud's.
+/// Maximum length of a comment or description, in UTF-16 units: Jira's default `jira.text.field.character.limit`, and Cloud's.
 const TEXT_LIMIT: usize = 32_767;
-/// How long the attachment limit is believed.
+/// Lifetime of the cached attachment limit.
 const LIMIT_AGE: Duration = Duration::minutes(10);
-/// Time by which a comment may be older than a file that it refers to, since it can be edited afterwards.
+/// Maximum time by which a comment may be older than a file that it refers to, since a comment can be edited later.
 const EDITED_LATER: Duration = Duration::hours(1);
 
 /// Jira as the company's CRM.
@@ -75,20 +75,20 @@ pub struct Jira {
     client: Client,
     priorities: PriorityWords,
     clock: SharedClock,
-    /// Its address, without a slash at its end.
+    /// URL of Jira, without a slash at its end.
     home: String,
-    /// As long as it is not known that comments cannot be internal: the property that makes them so does no harm.
+    /// Used unless the project is known to have no internal comments. The property that marks a comment as internal does no harm elsewhere.
     with_internal: Capabilities,
     without_internal: Capabilities,
-    /// The attachment limit, and when it was read.
+    /// Cached attachment limit, with the time at which it was read.
     attachment_limit: Mutex<Option<(DateTime<Utc>, Option<u64>)>>,
-    /// This Jira refused a period in a query and took a written time.
+    /// True if this Jira refused a period in a query and accepted a written time.
     periods_refused: AtomicBool,
 }
 
 impl Jira {
-    /// Jira behind `upstream`, whose credentials are [`JiraSettings::credentials`] and whose download hosts are
-    /// [`JiraSettings::allowed_download_hosts`]. Nothing is asked of Jira yet.
+    /// Creates the adapter behind `upstream`, whose credentials are [`JiraSettings::credentials`] and whose download hosts are
+    /// [`JiraSettings::allowed_download_hosts`]. Makes no call yet.
     #[must_use]
     pub fn new(
         settings: JiraSettings,
@@ -116,12 +116,13 @@ impl Jira {
         self.client.settings()
     }
 
-    /// The fields that a case is made of.
+    /// Names of the fields that are read for a case.
     fn case_fields(fields: &Fields) -> String {
         format!("summary,description,project,archiveddate,{}", Self::found_fields(fields))
     }
 
-    /// Those of them that a search asks for. It finds no archived issues.
+    /// Names of the fields that a search reads, a subset of [`case_fields`](Self::case_fields). It needs no `archiveddate`, since searches
+    /// find no archived issues.
     fn found_fields(fields: &Fields) -> String {
         format!(
             "priority,status,resolution,creator,created,updated,{},{}",
@@ -161,12 +162,12 @@ impl Jira {
         })
     }
 
-    /// Address under which people see an issue.
+    /// Returns the address of an issue's page.
     fn address(&self, key: &str) -> String {
         format!("{}/browse/{key}", self.home)
     }
 
-    /// A body as plain text. On Data Center people write wiki markup, as the connector does; on Cloud they do not.
+    /// Converts a body to plain text. On Data Center, people write wiki markup, as the connector does; on Cloud they do not.
     fn plain(&self, body: &str, by_connector: bool) -> String {
         match self.settings().deployment {
             Deployment::Cloud if !by_connector => markup::uncover(body),
@@ -186,7 +187,7 @@ impl Jira {
         }
     }
 
-    /// The comments of an issue as Jira has them, back to `since`, each with who may read it (`R29`).
+    /// Reads the comments of an issue, back to `since`, each with its visibility (`R29`: private until shown to be public).
     async fn listed_comments(
         &self,
         id: &str,
@@ -203,7 +204,7 @@ impl Jira {
                 }
             }
         }
-        // A comment without a marker is public only where there are no customers: in a project of which that is known.
+        // A comment without a marker is public only in a project that is known to have no customers.
         let unmarked = if comments.iter().any(|comment| comment.marker == Marker::Absent)
             && self.client.service_management_of(id).await? == Some(false)
         {
@@ -222,14 +223,14 @@ impl Jira {
         Ok(comments.into_iter().map(with_visibility).collect())
     }
 
-    /// Jira's present time, as far as it is known. What it lacks, a search makes up for: its answer is dated.
+    /// Current time by Jira's clock, as far as it is known. If it is wrong, the date of a search's answer shows it.
     fn jiras_now(&self) -> DateTime<Utc> {
         let now = self.clock.now();
         self.latest_skew().and_then(|skew| now.checked_add_signed(skew)).unwrap_or(now)
     }
 
-    /// Searches by a period, which Jira counts from its own clock (`R36`). The answer is dated by that clock: if it shows that the
-    /// period was counted from another time and is too short, the search is made again.
+    /// Searches by a period, which Jira counts from its own clock (`R36`: clock skew). The answer's date shows that clock: if the period
+    /// turns out too short, the search is repeated.
     async fn search_period(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
         let minutes = jql::minutes_back(self.jiras_now(), since);
         let (sweep, answered_at) = self.search_form(since, Since::Minutes(minutes)).await?;
@@ -242,7 +243,7 @@ impl Jira {
         }
     }
 
-    /// Returns what was updated since then as well as when Jira answered.
+    /// Returns the flagged issues that were updated since `since`, and the time of Jira's answer.
     async fn search_form(
         &self,
         since: DateTime<Utc>,
@@ -251,7 +252,7 @@ impl Jira {
         self.client
             .with_fields(|fields| async move {
                 let query = jql::updated(&fields.flag, &self.settings().flag_value, form);
-                // Flagged by their own word, not the index's.
+                // Check the issue's own values, since the index may be stale.
                 let takes_part =
                     |case: &Case| case.synchronize && case.updated_at.is_none_or(|updated| updated >= since);
                 self.found(&query, &fields, takes_part).await
@@ -259,7 +260,7 @@ impl Jira {
             .await
     }
 
-    /// The cases among what a search finds that are to be kept, and what could not be understood; when Jira answered.
+    /// Searches and returns the cases for which `keep` is true, the problems with unreadable issues, and the time of Jira's answer.
     async fn found(
         &self,
         query: &str,
@@ -277,8 +278,8 @@ impl Jira {
         Ok((sweep, found.answered_at))
     }
 
-    /// Makes an issue of `fields`; what its create screen or its project lacks is left out: the priority comes back to be
-    /// set afterwards, the component is reported. Jira answers 400 before it does anything, so trying again is safe.
+    /// Creates an issue. Fields that its create screen or project lacks are left out: the priority is returned, to be set afterwards; a
+    /// missing component is logged. Jira answers 400 before it changes anything, so another attempt is safe.
     async fn create_issue(
         &self,
         mut fields: Map<String, Value>,
@@ -315,12 +316,12 @@ impl Jira {
         }
     }
 
-    /// A 404 counts only from a Jira that knows us: a wrong address and lost credentials look the same.
+    /// Checks that Jira knows the connector. Only then does a 404 count: a wrong address and lost credentials look the same.
     async fn confirm_missing(&self) -> Result<(), ApiError> {
         self.client.myself().await.map(drop).map_err(|error| self.advised(error))
     }
 
-    /// An error that says which credentials to look at, if it is about them.
+    /// Adds advice on which credentials to check, if the error is about credentials.
     fn advised(&self, error: ApiError) -> ApiError {
         if error.kind != ApiErrorKind::Unauthorized || error.message.contains("company.jira.") {
             return error;
@@ -352,13 +353,13 @@ impl CaseSystem for Jira {
         let mut known = self.attachment_limit.lock().await;
         let now = self.clock.now();
         if let Some((read_at, limit)) = *known
-            // A clock that was set back makes it no younger.
+            // A value from the future, after the clock was set back, does not count as fresh.
             && (Duration::zero()..LIMIT_AGE).contains(&(now - read_at))
         {
             return Ok(limit);
         }
         let meta = self.client.attachment_meta().await?;
-        // Switched off altogether: nothing is small enough.
+        // Attachments are disabled: no file is small enough.
         let limit = if meta.enabled == Some(false) { Some(0) } else { meta.upload_limit };
         *known = Some((now, limit));
         Ok(limit)
@@ -400,7 +401,7 @@ impl CaseSystem for Jira {
                 .filter_map(|value| wire::Issue::read(value).ok())
                 .map(|issue| issue.id)
                 .find(|id| Some(id.as_str()) != except)),
-            // A project that is not shown does not exist for a query: whoever asks for another case than one is shown none.
+            // For a query, a hidden project does not exist. With `except`, this means that no other case is shown.
             Err(error) if error.status == Some(400) && except.is_some() => Ok(None),
             Err(error) if error.status == Some(400) => {
                 let message = format!(
@@ -460,7 +461,7 @@ impl CaseSystem for Jira {
         let wanted = GoogleCaseName::parse(counterpart).ok();
         let number = wanted.as_ref().map_or(counterpart, GoogleCaseName::number);
         let is_same = |found: &str| match (&wanted, GoogleCaseName::parse(found)) {
-            // R9: one number is one case, whatever its parent.
+            // R9 (one mapping per case): names with the same number are one case, whatever the parent.
             (Some(wanted), Ok(found)) => wanted.number() == found.number(),
             _ => found == counterpart,
         };
@@ -475,7 +476,7 @@ impl CaseSystem for Jira {
         for problem in &found.skipped {
             tracing::warn!(problem, "an issue cannot be understood");
         }
-        // The oldest, should there be several: every search comes to the same one.
+        // Of several, take the oldest, so that every search gives the same answer.
         match found.cases.into_iter().min_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id))) {
             Some(oldest) => self.get(&oldest.id).await,
             None => Ok(None),
@@ -512,13 +513,13 @@ impl CaseSystem for Jira {
         if !later.is_empty()
             && let Err(error) = self.client.edit(&created.id, Value::Object(later)).await
         {
-            // The case exists. Its priority is the project's default, or what was asked for, as is read below.
+            // The case exists. Its priority is the project's default or the requested one; it is read below.
             refused = true;
             tracing::warn!(issue = %created.id, %error, "an issue was created, but its priority was not set");
         }
         match self.get(&created.id).await {
             Ok(Some(case)) => Ok(case),
-            // It was created all the same.
+            // The issue exists although it cannot be read.
             Ok(None) | Err(_) => Ok(Case {
                 id: created.id,
                 title: summary(&case.title),
@@ -583,7 +584,7 @@ impl CaseSystem for Jira {
                 }
             }
         }
-        // Comments are read only where there is a file that may belong to one: a person's that is new.
+        // Comments are read only if a file may belong to one: a new file that the connector did not add.
         let is_new = |file: &&Attachment| {
             file.by_connector != Some(true)
                 && since.is_none_or(|since| file.created_at.is_none_or(|created| created >= since))
@@ -604,8 +605,8 @@ impl CaseSystem for Jira {
 
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
         let mut body = json!({ "body": markup::escape(&comment.body) });
-        // Where it is not known whether there are customers, the property does no harm; its lack would show an internal comment to
-        // them, and would leave open whether a public one is public.
+        // Send the property unless the project is known to have no customers. It does no harm elsewhere. Without it, customers would see an
+        // internal comment, and the visibility of a public one would be unknown.
         if self.client.service_management_of(id).await.unwrap_or_default() != Some(false) {
             let internal = comment.visibility == Visibility::Internal;
             body["properties"] = json!([{ "key": INTERNAL_PROPERTY, "value": { "internal": internal } }]);
@@ -615,7 +616,7 @@ impl CaseSystem for Jira {
     }
 
     async fn download(&self, id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
-        // The path holds the file's name, which is content: errors name the ID instead.
+        // The path holds the file's name, which is content, so errors name the ID instead.
         let call = format!("GET attachment {} of issue {id}", attachment.id);
         self.client.content(attachment, call).await
     }
@@ -650,7 +651,7 @@ impl CaseSystem for Jira {
     async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
         let word = self.priorities.word(priority);
         match self.client.edit(id, json!({ "priority": { "name": word } })).await {
-            // The connector may not edit this issue: that is about the issue, and no news of the credentials.
+            // The connector may not edit this issue. This is about the issue and not about the credentials.
             Err(error) if error.status == Some(403) => Err(ApiError { kind: ApiErrorKind::Refused, ..error }),
             done => done,
         }
@@ -705,7 +706,7 @@ impl Jira {
         self.client.issue(id, "status").await?.is_done().map_err(|error| self.not_read(id, &error))
     }
 
-    /// Makes a transition. Refused because somebody was faster, it has succeeded.
+    /// Makes a transition. A refusal counts as success if another user has made the transition meanwhile.
     async fn go(
         &self,
         id: &str,
@@ -728,8 +729,8 @@ impl Jira {
 }
 
 fn capabilities(deployment: Deployment, write_settles: Duration) -> Capabilities {
-    // Cloud's search is eventually consistent and promises no bound (changelog CHANGE-2046); Data Center's index follows
-    // within seconds, on the other nodes of a cluster too.
+    // Cloud's search is eventually consistent and promises no bound (changelog CHANGE-2046). Data Center's index lag is a few seconds, on
+    // the other nodes of a cluster too.
     let (search_lag, time_resolution) = match deployment {
         Deployment::Cloud => (Duration::seconds(120), Duration::milliseconds(1)),
         // Some of its databases keep whole seconds.
@@ -743,7 +744,7 @@ fn capabilities(deployment: Deployment, write_settles: Duration) -> Capabilities
         comment_limit: TextLimit { max: TEXT_LIMIT, measure: markup::escaped_units },
         title_limit: TextLimit::utf16_units(SUMMARY_LIMIT),
         description_limit: TextLimit { max: TEXT_LIMIT, measure: markup::escaped_units },
-        // XML 1.0, in which Jira exports and indexes, has no room for them.
+        // Jira exports and indexes in XML 1.0, which has no room for them.
         control_characters: false,
         search_lag,
         write_settles,
@@ -753,7 +754,7 @@ fn capabilities(deployment: Deployment, write_settles: Duration) -> Capabilities
     }
 }
 
-/// One line that Jira takes as a summary.
+/// Turns a title into one line that Jira accepts as a summary.
 fn summary(title: &str) -> String {
     let line = title.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = line.collect::<Vec<_>>().join(" ");
@@ -766,8 +767,8 @@ fn by_id_or_name(wanted: &str) -> Value {
     if is_id { json!({ "id": wanted }) } else { json!({ "name": wanted }) }
 }
 
-/// Whether comments, read from the newest, certainly go back beyond `since`: the last is older, and nothing in the order of
-/// all of them says that the server sorts otherwise.
+/// Reports if comments, read newest first, certainly go back beyond `since`: they are sorted newest first and the last one is older.
+/// Unsorted comments show that the server uses another order.
 fn reaches(found: &[Value], since: DateTime<Utc>) -> bool {
     let times: Option<Vec<DateTime<Utc>>> =
         found.iter().map(|value| wire::Comment::read(value).ok()?.created).collect();
@@ -776,7 +777,7 @@ fn reaches(found: &[Value], since: DateTime<Utc>) -> bool {
     })
 }
 
-/// Whether a media type can stand in a header: `type/subtype` of ASCII, with parameters or without.
+/// Reports if a media type is valid in a header: `type/subtype` in ASCII, with or without parameters.
 fn is_media_type(text: &str) -> bool {
     let sound = text.len() <= 200 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     sound && Part::text("").mime_str(text).is_ok()

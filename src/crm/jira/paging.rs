@@ -1,22 +1,22 @@
-//! Reading a list by offsets while it changes.
+//! Reads a list by offsets while it changes.
 //!
-//! When something leaves the part that was read, what follows moves up, and an offset skips it. So every page begins with
-//! the last few of the page before: if its first is not one of those, the reader goes back.
+//! If an item leaves the part that was read, the following items move up, and the next offset skips one. So every page overlaps the last
+//! few items of the page before. If its first item is not one of those, the reader goes back.
 
 use std::collections::BTreeSet;
 
-/// How many of the page before a page begins with.
+/// Number of items by which a page overlaps the page before.
 const OVERLAP: usize = 5;
-/// So many pages in a row with nothing new on them, and the list goes in a circle. Going back brings some, not so many.
+/// Number of pages in a row without a new item that mean that the list repeats itself. Going back causes some, but not that many.
 const STUCK: u32 = 200;
 
-/// Where a reader of such a list stands.
+/// Position of a reader in such a list.
 #[derive(Debug)]
 pub(super) struct Paging {
     start: usize,
-    /// How many of the page before the next page should begin with.
+    /// Number of items of the page before that the next page should begin with.
     overlap: usize,
-    /// How far to go back from a page that does not.
+    /// Number of items to go back if it does not.
     back: usize,
     seen: BTreeSet<String>,
     empty_pages: u32,
@@ -28,22 +28,22 @@ impl Paging {
         Self { start: 0, overlap: 0, back: OVERLAP, seen: BTreeSet::new(), empty_pages: 0, stale_pages: 0 }
     }
 
-    /// The offset to ask for.
+    /// Offset to request.
     pub(super) const fn start(&self) -> usize {
         self.start
     }
 
-    /// Whether no page has brought anything new for long.
+    /// True if many pages in a row brought no new item.
     pub(super) const fn is_stuck(&self) -> bool {
         self.stale_pages >= STUCK
     }
 
-    /// Takes in a page: the IDs on it, in order, and how many there are in all, if the answer tells. Returns whether there
-    /// is more to ask for.
+    /// Adds a page: the IDs on it, in order, and the total number of items, if the answer gives it. Returns true if there is another page
+    /// to request.
     pub(super) fn take(&mut self, ids: &[String], total: Option<usize>) -> bool {
         if ids.is_empty() {
             self.empty_pages += 1;
-            // The second one was reached from a page that joined on: this is the end, whatever the total says.
+            // A second empty page follows a page that overlapped: this is the end, whatever the total is.
             if self.start == 0 || self.empty_pages > 1 {
                 return false;
             }
@@ -62,7 +62,7 @@ impl Paging {
         self.stale_pages = if self.seen.len() > known { 0 } else { self.stale_pages + 1 };
         let more_than_overlap = ids.len() > self.overlap;
         let end = self.start + ids.len();
-        // A page of one cannot overlap and move on.
+        // A page of one item cannot overlap and advance too.
         self.overlap = OVERLAP.min(ids.len() / 2);
         self.back = OVERLAP;
         self.start = end - self.overlap;
@@ -74,7 +74,7 @@ impl Paging {
 mod tests {
     use super::*;
 
-    /// Reads `list` in pages of `size`; before page N, `change(N, list)`.
+    /// Reads `list` in pages of `size`; calls `change(N, list)` before page N.
     fn read(
         mut list: Vec<u32>,
         size: usize,

@@ -1,12 +1,12 @@
-//! Reads the name of an issue as a person gives it (`R31`): its ID, its key, or its address as it is copied out of a browser.
+//! Parses a reference to an issue as a person types it (`R31`: an ID is valid only in its own system): its ID, its key, or its address from
+//! a browser.
 
 use reqwest::Url;
 
-/// The ID or the key in `reference`. An address has to be one of this Jira. The error says what is expected.
+/// Returns the ID or the key in `reference`. An address has to be one of this Jira. The error says which forms are accepted.
 ///
-/// Forms of addresses, as Jira's pages have them: `/browse/SUP-1`, `/projects/SUP/issues/SUP-1`,
-/// `/projects/SUP/queues/custom/3/SUP-1`, `/servicedesk/customer/portal/2/SUP-1`, `…/boards/4?selectedIssue=SUP-1`,
-/// `/rest/api/2/issue/10001`.
+/// Forms of addresses on Jira's pages: `/browse/SUP-1`, `/projects/SUP/issues/SUP-1`, `/projects/SUP/queues/custom/3/SUP-1`,
+/// `/servicedesk/customer/portal/2/SUP-1`, `…/boards/4?selectedIssue=SUP-1`, `/rest/api/2/issue/10001`.
 pub(super) fn issue(reference: &str, home: &Url) -> Result<String, String> {
     let reference = reference.trim();
     if !reference.contains("://") {
@@ -20,7 +20,7 @@ pub(super) fn issue(reference: &str, home: &Url) -> Result<String, String> {
     let here = |url: &Url| (url.host_str().map(str::to_lowercase), url.port_or_known_default());
     let prefix = home.path().trim_end_matches('/');
     let path = address.path().strip_prefix(prefix).filter(|path| path.is_empty() || path.starts_with('/'));
-    // `http` leads to `https` in most places; what differs then is the port that nobody writes.
+    // `http` usually redirects to `https`: only the default ports differ then, which are not written.
     let same_host = here(&address).0 == here(home).0
         && (here(&address).1 == here(home).1 || (address.port().is_none() && home.port().is_none()));
     let (true, Some(path)) = (same_host, path) else {
@@ -43,7 +43,7 @@ fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Tells whether it looks like `SUP-1`. An administrator of Data Center may allow other letters in the keys of projects.
+/// Reports if a text looks like `SUP-1`. An administrator of Data Center may allow other letters in the keys of projects.
 fn is_key(text: &str) -> bool {
     text.rsplit_once('-').is_some_and(|(project, number)| {
         is_id(number)
@@ -52,7 +52,7 @@ fn is_key(text: &str) -> bool {
     })
 }
 
-/// Key of the project in the key of an issue.
+/// Returns the key of the project from the key of an issue.
 pub(super) fn project(key: &str) -> Option<&str> {
     is_key(key).then(|| key.rsplit_once('-')).flatten().map(|(project, _)| project)
 }

@@ -11,7 +11,7 @@ use crate::clock::SharedClock;
 use crate::crm::{CrmKind, PriorityWords};
 use crate::outbound::{Credentials, Dialect, Upstream, basic, bearer};
 
-/// Which Jira it is.
+/// Kind of Jira installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deployment {
@@ -22,49 +22,48 @@ pub enum Deployment {
     DataCenter,
 }
 
-/// The settings of the Jira adapter: the `[company.jira]` section.
+/// Settings of the Jira adapter: the `[company.jira]` section.
 ///
-/// `api_token` and `personal_access_token` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets: whoever
-/// reads the configuration resolves them and hands the value to [`CrmKind::credentials`].
+/// `api_token` and `personal_access_token` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets. The code that reads the
+/// configuration resolves them and passes the value to [`CrmKind::credentials`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JiraSettings {
-    /// Cloud or Data Center: their searches and their credentials differ.
+    /// Cloud or Data Center: they differ in searches and credentials.
     pub deployment: Deployment,
     /// Key of the project that new cases are created in: `SUP`.
     pub project: String,
     /// Issue type of new cases, by name or ID.
     pub issue_type: String,
-    /// Cloud: the e-mail address of the connector's user.
+    /// Cloud: email address of the connector's user.
     pub email: Option<String>,
     /// Cloud: reference to the secret that holds the user's API token.
     pub api_token: Option<String>,
     /// Data Center: reference to the secret that holds the user's personal access token.
     pub personal_access_token: Option<String>,
-    /// The component that new cases carry.
+    /// Component of new cases.
     pub component: String,
-    /// The custom field that says that a case takes part, by name or by ID (`customfield_10050`).
+    /// Custom field that makes a case take part in the sync, by name or by ID (`customfield_10050`).
     pub flag_field: String,
-    /// What stands in that field when a case takes part: the option's name. Jira has no boolean field.
+    /// Value of that field if the case takes part: the option's name. Jira has no boolean field.
     pub flag_value: String,
-    /// The custom text field for the Google case's name, by name or by ID.
+    /// Custom text field for the Google case's name, by name or by ID.
     pub google_name_field: String,
-    /// The transition that closes a case, by name or ID. Without it: the one to a status of the category "done" that says
-    /// that the case was solved, else the only one that does not say the contrary (`R32`).
+    /// Transition that closes a case, by name or ID. Default: a transition to a status of the category "done" that means solved, else the
+    /// only one that does not mean the contrary (`R32`: closed is not solved).
     pub close_transition: Option<String>,
-    /// The resolution of closed cases, by name. Without it: `Done` or another that says solved, where the transition's screen has
-    /// one.
+    /// Resolution of closed cases, by name. Default: `Done` or another one that means solved, if the transition's screen has one.
     pub resolution: Option<String>,
-    /// Names of resolutions and statuses that say that a case was solved, besides *Done*, *Fixed*, *Resolved* and the like
-    /// (`R32`).
+    /// Names of resolutions and statuses that mean solved, besides *Done*, *Fixed*, *Resolved* and similar ones (`R32`: closed is not
+    /// solved).
     pub solved_names: Vec<String>,
-    /// Those that say that it was cancelled, besides *Won't Do*, *Cancelled*, *Declined*, *Rejected* and the like.
+    /// Names that mean cancelled, besides *Won't Do*, *Cancelled*, *Declined*, *Rejected* and similar ones.
     pub cancelled_names: Vec<String>,
-    /// Those that say that it is a duplicate, besides names with the word *duplicate*.
+    /// Names that mean duplicate, besides names with the word *duplicate*.
     pub duplicate_names: Vec<String>,
-    /// The transition that opens a case again, by name or ID. Without it: the first to a status of another category.
+    /// Transition that reopens a case, by name or ID. Default: the first to a status of another category.
     pub reopen_transition: Option<String>,
-    /// Whether the project is one of Jira Service Management, where comments can be internal. Without it, Jira is asked.
+    /// True if the project is one of Jira Service Management, where comments can be internal. If absent, the connector asks Jira.
     pub service_management: Option<bool>,
     /// Hosts besides Jira's own that attachments may be downloaded from: `host`, `host:port` or `.domain`.
     pub download_hosts: Vec<String>,
@@ -157,7 +156,7 @@ impl CrmKind for JiraSettings {
         })
     }
 
-    // Cloud keeps files on hosts of its own, to which the answer redirects ("Get attachment content", Jira Cloud REST API v2).
+    // Cloud keeps files on separate hosts, to which the answer redirects ("Get attachment content", Jira Cloud REST API v2).
     fn allowed_download_hosts(&self) -> Vec<String> {
         let own: &[&str] = match self.deployment {
             Deployment::Cloud => &[".atlassian.com", ".atl-paas.net"],

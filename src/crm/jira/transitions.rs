@@ -1,4 +1,5 @@
-//! Chooses the transition that closes a case or opens it again, and the fields that its screen demands (`R19`, `R32`).
+//! Chooses the transition that closes or reopens a case, and the fields that its screen requires (`R19`: status, `R32`: closed is not
+//! solved).
 
 use serde_json::{Map, Value, json};
 
@@ -7,15 +8,15 @@ use super::settings::JiraSettings;
 use super::wire::{Named, ScreenField, Transition};
 use crate::cases::Closing;
 
-/// The resolution that Jira itself starts out with.
+/// Jira's own default resolution.
 const USUAL_RESOLUTION: &str = "Done";
 
-/// Key of the configuration that names the closing transition.
+/// Configuration key of the closing transition.
 const CLOSE: &str = "company.jira.close_transition";
 
-/// The transition that closes: the configured one; else the one to a status of the category "done" that says that the case was
-/// solved, by its name, by its status, or by the resolutions of its screen; else the only one that does not say the contrary
-/// (`R32`). The error names what there is.
+/// Chooses the transition that closes a case. The configured one comes first. Then comes a transition to a status of the category "done"
+/// that means solved, by its name, its status or the resolutions on its screen. Then the only one that does not mean the contrary (`R32`:
+/// closed is not solved). The error lists the available transitions.
 pub(super) fn closing<'a>(
     transitions: &'a [Transition],
     settings: &JiraSettings,
@@ -60,7 +61,7 @@ fn solving<'a>(transitions: &'a [Transition], settings: &JiraSettings) -> Result
     }
 }
 
-/// Tells whether a resolution that says solved can be chosen on the transition's screen.
+/// Reports if a resolution that means solved can be chosen on the transition's screen.
 fn offers_solved(transition: &Transition, settings: &JiraSettings) -> bool {
     transition.fields.get("resolution").is_some_and(|screen| {
         screen.allowed_values.iter().any(|value| match settings.resolution.as_deref() {
@@ -70,7 +71,7 @@ fn offers_solved(transition: &Transition, settings: &JiraSettings) -> bool {
     })
 }
 
-/// The transition that opens again: the configured one, or else the first to a status of another category than "done".
+/// Chooses the transition that reopens a case: the configured one, or else the first to a status of another category than "done".
 pub(super) fn opening<'a>(
     transitions: &'a [Transition],
     configured: Option<&str>,
@@ -119,7 +120,7 @@ fn choose<'a>(
     }
 }
 
-/// What can be done from here, for people.
+/// Lists the available transitions for an error text.
 fn listed(transitions: &[Transition]) -> String {
     if transitions.is_empty() {
         return "and the connector's user may make none at all (does it hold \"Transition issues\"?)"
@@ -132,8 +133,8 @@ fn listed(transitions: &[Transition]) -> String {
     format!("there are {}", names.join(", "))
 }
 
-/// Fields to send with a transition: the resolution, where the screen demands it, or has it and the case is closed. The error names
-/// what else the screen demands.
+/// Returns the fields to send with a transition. The resolution is sent if the screen requires it, or if the screen has it and the
+/// transition closes the case. The error lists other fields that the screen requires.
 pub(super) fn fields(transition: &Transition, settings: &JiraSettings) -> Result<Map<String, Value>, String> {
     let mut fields = Map::new();
     if let Some(screen) = transition.fields.get("resolution")

@@ -1,11 +1,11 @@
-//! Jira's JSON, REST API version 2, read so that any field may be missing: a field that is absent or null is the default, one
-//! of another type than documented makes the thing unreadable.
+//! Jira's JSON, REST API version 2. Any field may be missing: an absent or null field gets its default. A field of another type than
+//! documented makes the item unreadable.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// Why something in an answer was not understood. Names the place, never the content.
+/// Reason why a part of an answer was not understood. Names the place, never the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place} is not {expected}")]
 pub(super) struct WireError {
@@ -41,33 +41,33 @@ impl Issue {
         Ok(Self { id, key, fields })
     }
 
-    /// What a search calls an issue that it could not read: the ID, as far as there is one.
+    /// Describes an issue that could not be read by its ID, if it has one.
     pub(super) fn label(value: &Value) -> String {
         let id = value.as_object().and_then(id_of).unwrap_or_else(|| "without an ID".to_owned());
         format!("issue {}", crate::cases::shorten(&id))
     }
 
-    /// A field of text; empty and absent are the same.
+    /// Reads a text field; `None` if it is absent or null.
     pub(super) fn text(&self, field: &str) -> Result<Option<String>, WireError> {
         text(&self.fields, field)
     }
 
-    /// A field that is a time.
+    /// Reads a field that is a time.
     pub(super) fn time(&self, field: &str) -> Result<Option<DateTime<Utc>>, WireError> {
         time(&self.fields, field)
     }
 
-    /// The `name` of a field that is an object: priority, status.
+    /// Reads the `name` of a field that is an object: priority, status.
     pub(super) fn name(&self, field: &str) -> Result<Option<String>, WireError> {
         object(&self.fields, field)?.map_or(Ok(None), |value| text(value, "name"))
     }
 
-    /// A field that is a user: creator.
+    /// Reads a field that is a user: creator.
     pub(super) fn user(&self, field: &str) -> Result<Option<User>, WireError> {
         User::read(&self.fields, field)
     }
 
-    /// The project that it lies in, as far as it was asked for.
+    /// Reads the project of the issue, if it was requested.
     pub(super) fn project(&self) -> Result<Option<Project>, WireError> {
         match self.fields.get("project") {
             None | Some(Value::Null) => Ok(None),
@@ -77,21 +77,21 @@ impl Issue {
         }
     }
 
-    /// Tells whether it is archived: read-only, and found by no search. Data Center shows since when (8.1, "Archiving API",
-    /// developer.atlassian.com; the field's name as in its answers); whether Cloud does, its reference does not say.
+    /// True if the issue is archived: read-only, and not found by searches. Data Center shows the date of archiving (8.1, "Archiving API",
+    /// developer.atlassian.com; the field's name as in its answers). Cloud's reference does not mention it.
     pub(super) fn is_archived(&self) -> bool {
         self.fields.get("archiveddate").is_some_and(|date| !date.is_null())
     }
 
-    /// Whether the status is of the category `done`; an absent status is not.
+    /// True if the status is of the category `done`. False if there is no status.
     pub(super) fn is_done(&self) -> Result<bool, WireError> {
         let Some(status) = object(&self.fields, "status")? else { return Ok(false) };
         let Some(category) = object(status, "statusCategory")? else { return Ok(false) };
         Ok(text(category, "key")?.as_deref() == Some(DONE))
     }
 
-    /// Whether a field of options or of text holds `wanted`, compared without case: checkboxes (a list of options), a
-    /// list of choices (an option), a line of text.
+    /// Reports if a field has the value `wanted`, compared without case: checkboxes (a list of options), a choice (an option), or a line of
+    /// text.
     pub(super) fn holds(&self, field: &str, wanted: &str) -> bool {
         fn word(value: &Value) -> Option<&str> {
             value.as_str().or_else(|| value.get("value")?.as_str())
@@ -106,7 +106,7 @@ impl Issue {
         }
     }
 
-    /// The attachments, each read alone; what cannot be read is an error of its own.
+    /// Reads the attachments, each on its own; one that cannot be read is an error of its own.
     pub(super) fn attachments(&self) -> Result<Vec<Result<Attachment, WireError>>, WireError> {
         match self.fields.get("attachment") {
             None | Some(Value::Null) => Ok(Vec::new()),
@@ -116,10 +116,10 @@ impl Issue {
     }
 }
 
-/// Key of the status category of everything that is finished.
+/// Key of the category of all statuses that mean finished.
 pub(super) const DONE: &str = "done";
 
-/// Who did something. Cloud identifies people by `accountId`, Data Center by `name` and `key`.
+/// User, such as an author. Cloud identifies users by `accountId`, Data Center by `name` and `key`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct User {
@@ -138,17 +138,17 @@ impl User {
         }
     }
 
-    /// Tells whether it has any ID.
+    /// True if the user has any ID.
     pub(super) fn is_somebody(&self) -> bool {
         self.account_id.is_some() || self.name.is_some() || self.key.is_some()
     }
 
-    /// What people call the user; empty if Jira hides it.
+    /// Returns the name to show; empty if Jira hides it.
     pub(super) fn shown(&self) -> String {
         self.display_name.clone().or_else(|| self.name.clone()).unwrap_or_default()
     }
 
-    /// Whether both are one; `None` if nothing tells.
+    /// Reports if both are the same user. `None` if no ID is common to both.
     pub(super) fn is(&self, other: &Self) -> Option<bool> {
         let same = |a: &Option<String>, b: &Option<String>| Some(a.as_ref()? == b.as_ref()?);
         same(&self.account_id, &other.account_id)
@@ -167,23 +167,23 @@ pub(super) struct Comment {
     pub(super) marker: Marker,
 }
 
-/// Confidentiality marker of a comment (`R29`).
+/// Marker of a comment's visibility (`R29`: private until shown to be public).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Marker {
-    /// Customers too.
+    /// Visible to customers too.
     Public,
-    /// Kept from customers, restricted to a role or a group, or not understood.
+    /// Hidden from customers, restricted to a role or a group, or not understood.
     Internal,
-    /// There is no marker.
+    /// The comment has no marker.
     Absent,
 }
 
-/// The property that keeps a comment of Jira Service Management from customers, or says that it does not.
+/// Key of the property that tells if a comment of Jira Service Management is hidden from customers.
 pub(super) const INTERNAL_PROPERTY: &str = "sd.public.comment";
 
 impl Marker {
-    /// Reads what there is. Cloud has `jsdPublic` on every comment. Data Center leaves it out, and shows the property where
-    /// properties are expanded. Where both are there, either keeps the comment in.
+    /// Reads the marker from the field and the property. Cloud has `jsdPublic` on every comment. Data Center leaves it out, and shows the
+    /// property where properties are expanded. If both are there, either can make the comment internal.
     fn read(comment: &Map<String, Value>) -> Self {
         let restricted = comment.get("visibility").is_some_and(|visibility| !visibility.is_null());
         let told = [Self::of_field(comment), Self::of_property(comment)];
@@ -196,7 +196,7 @@ impl Marker {
         }
     }
 
-    /// `jsdPublic`.
+    /// Reads the marker from `jsdPublic`.
     pub(super) fn of_field(comment: &Map<String, Value>) -> Self {
         match comment.get("jsdPublic") {
             None | Some(Value::Null) => Self::Absent,
@@ -204,7 +204,7 @@ impl Marker {
         }
     }
 
-    /// `sd.public.comment`. Its value is `{"internal": true}`; the boolean has been seen as a text.
+    /// Reads the marker from `sd.public.comment`. Its value is `{"internal": true}`; the boolean has been seen as a string.
     pub(super) fn of_property(comment: &Map<String, Value>) -> Self {
         let properties = match comment.get("properties") {
             None | Some(Value::Null) => return Self::Absent,
@@ -267,22 +267,22 @@ impl Attachment {
     }
 }
 
-/// A page of a listing. Without its items it is none: an answer of something else is not taken for an empty page.
+/// A page of a listing. The items are required, so that an answer of another kind is not taken for an empty page.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Page {
     /// Issues of a search, or comments of an issue.
     #[serde(alias = "issues", alias = "comments")]
     pub(super) items: Vec<Value>,
-    /// How many there are in all; Data Center's searches and comments tell.
+    /// Total number of items, in Data Center's searches and in comments.
     pub(super) total: Option<usize>,
-    /// Cloud's searches: where the next page begins.
+    /// Token of the next page, in Cloud's searches.
     pub(super) next_page_token: Option<String>,
-    /// Cloud's searches: whether this is the last page.
+    /// True on the last page, in Cloud's searches.
     pub(super) is_last: Option<bool>,
 }
 
-/// A field of Jira, as `field` lists them.
+/// A field of Jira, as `field` lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Field {
@@ -292,7 +292,7 @@ pub(super) struct Field {
     pub(super) schema: Schema,
 }
 
-/// What a field holds.
+/// Type of a field's value.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Schema {
@@ -302,7 +302,7 @@ pub(super) struct Schema {
     pub(super) custom: Option<String>,
 }
 
-/// A transition that is open to an issue.
+/// A transition that is available for an issue.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Transition {
@@ -314,7 +314,7 @@ pub(super) struct Transition {
     pub(super) fields: std::collections::BTreeMap<String, ScreenField>,
 }
 
-/// Where a transition leads.
+/// Target status of a transition.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Status {
@@ -323,7 +323,7 @@ pub(super) struct Status {
     pub(super) status_category: StatusCategory,
 }
 
-/// `new`, `indeterminate` or `done`.
+/// Category of a status: `new`, `indeterminate` or `done`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct StatusCategory {
@@ -349,7 +349,7 @@ pub(super) struct ScreenField {
     pub(super) allowed_values: Vec<Named>,
 }
 
-/// Something with a name: a priority, a resolution, an option, an issue type, a component.
+/// An item with a name: a priority, a resolution, an option, an issue type, a component.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Named {
@@ -359,25 +359,25 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// The name, of an option too.
+    /// Returns the name, or the value if it is an option.
     pub(super) fn shown(&self) -> &str {
         self.name.as_deref().or(self.value.as_deref()).unwrap_or_default()
     }
 
-    /// Whether `wanted` is its name, compared without case, or its ID.
+    /// Reports if `wanted` is the item's ID, or its name, compared without case.
     pub(super) fn is(&self, wanted: &str) -> bool {
         self.id == wanted || self.shown().to_lowercase() == wanted.to_lowercase()
     }
 }
 
-/// `transitions`
+/// Answer of `transitions`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Transitions {
     pub(super) transitions: Vec<Transition>,
 }
 
-/// `attachment/meta`
+/// Answer of `attachment/meta`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct AttachmentMeta {
@@ -385,7 +385,7 @@ pub(super) struct AttachmentMeta {
     pub(super) upload_limit: Option<u64>,
 }
 
-/// What `POST issue` and `POST comment` answer, as far as it matters.
+/// Answer of `POST issue` and `POST comment`, as far as it is needed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Created {
@@ -395,7 +395,7 @@ pub(super) struct Created {
     pub(super) at: Option<String>,
 }
 
-/// `project/{key}`
+/// Answer of `project/{key}`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(clippy::struct_field_names, reason = "as Jira names it")]
@@ -406,20 +406,20 @@ pub(super) struct Project {
 }
 
 impl Project {
-    /// Tells whether it is one of Jira Service Management. `None` if it does not say its type.
+    /// Reports if it is a project of Jira Service Management. `None` if the answer has no type.
     pub(super) fn is_service_management(&self) -> Option<bool> {
         self.project_type_key.as_deref().map(|kind| kind == "service_desk")
     }
 }
 
-/// `serverInfo`
+/// Answer of `serverInfo`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ServerInfo {
     pub(super) server_time: Option<String>,
 }
 
-/// `issue/createmeta/{project}/issuetypes`: Cloud says `issueTypes`, Data Center `values`.
+/// Answer of `issue/createmeta/{project}/issuetypes`: Cloud has `issueTypes`, Data Center `values`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct IssueTypes {
@@ -427,7 +427,7 @@ pub(super) struct IssueTypes {
     pub(super) values: Vec<Named>,
 }
 
-/// `issue/createmeta/{project}/issuetypes/{type}`: Cloud says `fields`, Data Center `values`.
+/// Answer of `issue/createmeta/{project}/issuetypes/{type}`: Cloud has `fields`, Data Center `values`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct CreateScreen {
@@ -436,28 +436,28 @@ pub(super) struct CreateScreen {
     pub(super) total: Option<usize>,
 }
 
-/// `issue/{id}/editmeta`
+/// Answer of `issue/{id}/editmeta`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct EditScreen {
     pub(super) fields: std::collections::BTreeMap<String, ScreenField>,
 }
 
-/// `mypermissions`
+/// Answer of `mypermissions`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Permissions {
     pub(super) permissions: std::collections::BTreeMap<String, Permission>,
 }
 
-/// One of them.
+/// A single permission.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Permission {
     pub(super) have_permission: bool,
 }
 
-/// Jira's times: `2026-11-24T13:00:00.000+0000`, an offset without a colon.
+/// Parses Jira's times: `2026-11-24T13:00:00.000+0000`, with an offset without a colon.
 pub(super) fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z")
         .or_else(|_| DateTime::parse_from_rfc3339(text))
@@ -465,7 +465,7 @@ pub(super) fn parse_time(text: &str) -> Option<DateTime<Utc>> {
         .map(|time| time.with_timezone(&Utc))
 }
 
-/// Null is the default.
+/// Reads null as the default.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -557,7 +557,7 @@ mod tests {
         })
     }
 
-    /// Everything that a case needs of an issue.
+    /// Reads every field that a case needs of an issue.
     fn read_all(value: &Value) -> Result<(), WireError> {
         let issue = Issue::read(value)?;
         for field in ["summary", "description"] {
@@ -575,7 +575,7 @@ mod tests {
         Ok(())
     }
 
-    /// The JSON pointers of everything in a value.
+    /// Collects the JSON pointers of all values in a value.
     fn places(value: &Value, at: &str, found: &mut Vec<String>) {
         let mut each = |key: &str, inner: &Value| {
             let place = format!("{at}/{key}");

@@ -1,5 +1,5 @@
-//! `casebridge check`: everything that the service needs of Request Tracker, tried without changing anything. Each failure ends
-//! with what to do about it, and where.
+//! `casebridge check` for Request Tracker: tries everything that the service needs, without changing anything. Each failure ends with
+//! advice on how to fix it, and where.
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
@@ -13,12 +13,12 @@ use crate::crm::CrmKind as _;
 
 type Finding = Result<String, String>;
 
-/// The largest file that is downloaded to see whether files can be, in bytes.
+/// Largest file that a check downloads, in bytes.
 const LARGEST_TRIED: u64 = 1024 * 1024;
-/// How many of the newest tickets are looked at for a file: a search for files without a bound would take a large database minutes.
+/// Number of the newest tickets that are searched for a file: an unlimited search would take minutes in a large database.
 const NEWEST_TICKETS: u64 = 500;
 
-/// A right that only a ticket shows, with the link that its answer has then: what writing takes.
+/// Returns the link in a ticket's answer that shows the right to write, and the name of that right.
 const fn to_write(visibility: Visibility) -> (&'static str, &'static str) {
     match visibility {
         Visibility::Internal => ("comment", "CommentOnTicket"),
@@ -45,7 +45,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     if !add(format!("queue {}", settings.queue), found) {
         return checks;
     }
-    // It is there: otherwise this line is not reached.
+    // Always present: without a queue, the function has returned above.
     let queue = queue.unwrap_or_default();
     if needs.creation {
         add("right to create tickets".to_owned(), may_create(&queue, settings));
@@ -116,7 +116,7 @@ async fn user(client: &Client) -> Finding {
     client.identify().await.map(|()| client.settings().user.clone()).map_err(|error| error.to_string())
 }
 
-/// The search of every poll.
+/// Runs the search of every poll.
 async fn search(client: &Client) -> Finding {
     let settings = client.settings();
     let query = format!(
@@ -135,7 +135,7 @@ async fn search(client: &Client) -> Finding {
     }
 }
 
-/// Whether a ticket that takes part, or may, has a status that its lifecycle calls inactive and the configuration does not know.
+/// Checks that no ticket in scope has a status that its lifecycle calls inactive but the configuration does not list.
 async fn statuses(client: &Client) -> Finding {
     let settings = client.settings();
     let known: Vec<String> =
@@ -163,7 +163,8 @@ async fn statuses(client: &Client) -> Finding {
     ))
 }
 
-/// What the newest entries of a ticket's history are: by it, the connector knows what is internal (`R29`).
+/// Checks the types of the newest entries of a ticket's history, which show the connector what is internal (`R29`: private until shown to
+/// be public).
 async fn markers(client: &Client, ticket: &Result<Option<Value>, String>) -> Finding {
     let Some(id) =
         ticket.as_ref().map_err(Clone::clone)?.as_ref().and_then(|ticket| wire::text(ticket, "id"))
@@ -189,7 +190,7 @@ async fn markers(client: &Client, ticket: &Result<Option<Value>, String>) -> Fin
     ))
 }
 
-/// The ticket with the greater ID.
+/// Returns the greater ID of the two tickets.
 fn newer<'a>(
     one: &'a Result<Option<Value>, String>,
     other: &'a Result<Option<Value>, String>,
@@ -200,7 +201,7 @@ fn newer<'a>(
     id(one).max(id(other))
 }
 
-/// Downloads one small file, if the newest tickets have one (`R34`).
+/// Downloads one small file, if the newest tickets have one (`R34`: other content in place of a file).
 async fn file(client: &Client, newest: Option<u64>) -> Finding {
     let untried = || Ok("the newest tickets of the queue have no small file: not tried".to_owned());
     let Some(newest) = newest else { return untried() };
@@ -223,7 +224,7 @@ async fn file(client: &Client, newest: Option<u64>) -> Finding {
     let Some((size, id, part)) = smallest.filter(|(size, _, _)| *size <= LARGEST_TRIED) else {
         return untried();
     };
-    // Text is converted on its way.
+    // Text is converted in transfer, so its size is not compared.
     let is_text = wire::text(part, "ContentType").is_some_and(|kind| kind.starts_with("text/"));
     let call = format!("GET attachment {id}");
     let received = async {
@@ -259,8 +260,8 @@ fn may_create(queue: &Value, settings: &RequestTrackerSettings) -> Finding {
     }
 }
 
-/// The custom field; `None` if only its place on the queue can be seen: a right that was granted on a queue shows a field on
-/// its tickets, and not by itself.
+/// Reads a custom field. `None` if only its place on the queue is visible: a right that was granted on a queue shows a field on its
+/// tickets, but not the field itself.
 async fn field(client: &Client, queue: &Value, key: &str, name: &str) -> Result<Option<Value>, String> {
     let id = client::field_of(queue, name).ok_or_else(|| {
         format!(
@@ -274,7 +275,7 @@ async fn field(client: &Client, queue: &Value, key: &str, name: &str) -> Result<
     }
 }
 
-/// What is said of a field of which no more can be seen.
+/// Result for a field of which only the place is visible.
 const ON_QUEUE: &str =
     "on the queue; its type and values show only if SeeCustomField is granted on the field itself: not tried";
 
@@ -317,7 +318,7 @@ fn is_text(field: Option<&Value>, settings: &RequestTrackerSettings) -> Finding 
     }
 }
 
-/// The queue's newest ticket that is closed, or that is not; `None` if there is none.
+/// Returns the queue's newest ticket that is closed, or not closed; `None` if there is none.
 async fn newest(client: &Client, closed: bool) -> Result<Option<Value>, String> {
     let settings = client.settings();
     let advice = "grant ShowTicket on the queue";
@@ -334,7 +335,7 @@ async fn newest(client: &Client, closed: bool) -> Result<Option<Value>, String> 
 
 const NO_TICKET: &str = "the queue has no such ticket yet that the connector's user may see: not tried";
 
-/// What may be done with a ticket shows on one.
+/// Checks the right to write, which only the answer of a ticket shows.
 fn on_a_ticket(
     ticket: &Result<Option<Value>, String>,
     visibility: Visibility,
@@ -351,7 +352,7 @@ fn on_a_ticket(
     }
 }
 
-/// Whether a ticket may go to a status: its answer names the ways that its lifecycle offers to the user.
+/// Checks that a ticket can change to a status: its answer lists the transitions that its lifecycle offers to the user.
 fn leads_to(
     ticket: &Result<Option<Value>, String>,
     status: &str,

@@ -13,33 +13,33 @@ use super::wire::{self, Page};
 use crate::cases::{ApiError, ApiErrorKind, Download, shorten};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
-/// Things on a page: the most that Request Tracker gives (`RT::REST2`, "Paging").
+/// Number of items on a page: the maximum of Request Tracker (`RT::REST2`, "Paging").
 pub(super) const PAGE: usize = 100;
-/// More pages than any listing has.
+/// Maximum number of pages of a listing, more than any real one has.
 const MOST_PAGES: usize = 10_000;
-/// How many empty pages end a listing. Of history and attachments, what the user may not see is taken off a page after it
-/// was cut, so that one may be empty before the end.
+/// Number of empty pages that end a listing. In histories and attachments, hidden items are removed after a page was cut, so a page may be
+/// empty before the end.
 const EMPTY_PAGES: usize = 2;
 
-/// The same for a search whose total is not told: see [`Page::total`].
+/// Number of empty pages that end a search without a total: see [`Page::total`].
 const EMPTY_SEARCH_PAGES: usize = 5;
 
-/// How many pages in a row may bring nothing new: each stands for a hundred things that were added while the one before was read.
+/// Maximum number of pages in a row without a new item. Each means that a hundred items were added while the page before was read.
 const STALE_PAGES: usize = 10;
 
-/// Tickets on the first page of a listing that is read from its newest end: enough for what happens within a minute, at a fifth of
-/// the work of a whole page.
+/// Number of tickets on the first page of a listing that is read newest first: enough for the changes of a minute, at a fifth of the cost
+/// of a whole page.
 const FIRST_PAGE: usize = 20;
 
-/// Of a ticket that a search finds: no text.
+/// Fields of a ticket that a search reads: no texts.
 const TICKET_FIELDS: &str = "Status,Priority,CustomFields,Created,LastUpdated,EffectiveId,Creator,Queue";
-/// Makes a search find tickets that were merged into others as well: Request Tracker leaves them out unless a query looks at
-/// `EffectiveId` (`RT::Tickets`, `_sql_looking_at`).
+/// Condition that makes a search find merged tickets too: Request Tracker leaves them out unless a query uses `EffectiveId` (`RT::Tickets`,
+/// `_sql_looking_at`).
 pub(super) const MERGED_TOO: &str = "EffectiveId > 0";
 const PART_FIELDS: &str = "Filename,ContentType,ContentLength,TransactionId,Created";
 const TEXT_FIELDS: &str = "Filename,ContentType,Content,TransactionId,Created";
 
-/// What may stand in a path as it is.
+/// Characters that are escaped in a path segment: all except unreserved ones.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 fn segment(text: &str) -> String {
@@ -60,7 +60,7 @@ impl Client {
         &self.settings
     }
 
-    /// Address of its web pages, without a slash at its end.
+    /// Address of the web pages, without a slash at its end.
     pub(super) fn home(&self) -> &str {
         self.upstream.base_url().as_str().trim_end_matches('/')
     }
@@ -73,7 +73,7 @@ impl Client {
         self.upstream.error(kind, call, message)
     }
 
-    /// What Request Tracker says, as it may stand in an error.
+    /// Prepares Request Tracker's message for an error text.
     pub(super) async fn presentable(&self, words: &str) -> String {
         self.upstream.presentable(words).await
     }
@@ -84,8 +84,9 @@ impl Client {
         self.upstream.read(Call::get("/REST/2.0/rt")).await
     }
 
-    /// Proves that the token is the configured user's (`R26`). The user whose token it is sees of itself what it sees of others only
-    /// as an administrator (`RT::REST2::Resource::User`); nobody anonymous is answered at all (`RT::REST2::Middleware::Auth`).
+    /// Checks that the token is the configured user's (`R26`: empty answers need proof). A user sees its
+    /// own record in full, and those of others only as an administrator (`RT::REST2::Resource::User`). Anonymous callers are refused
+    /// (`RT::REST2::Middleware::Auth`).
     pub(super) async fn identify(&self) -> Result<(), ApiError> {
         let name = self.settings.user.trim();
         let call = Call::get(format!("/REST/2.0/user/{}", segment(name)));
@@ -118,12 +119,12 @@ impl Client {
         self.upstream.read(Call::get(path)).await
     }
 
-    /// A field by its ID.
+    /// Reads a custom field by its ID.
     pub(super) async fn custom_field(&self, id: &str) -> Result<Value, ApiError> {
         self.upstream.read(Call::get(format!("/REST/2.0/customfield/{}", segment(id)))).await
     }
 
-    /// Whether both custom fields are on the queue: a query that names an unknown field finds nothing, without a word.
+    /// Checks that both custom fields are on the queue: a query with an unknown field finds nothing, without an error.
     pub(super) async fn fields_exist(&self) -> Result<(), ApiError> {
         let queue = self.queue().await?;
         for (key, name) in [
@@ -141,7 +142,7 @@ impl Client {
         Ok(())
     }
 
-    /// The ticket, or the one that it was merged into.
+    /// Reads a ticket, or the one that it was merged into.
     pub(super) async fn ticket(&self, id: &str) -> Result<Value, ApiError> {
         if !is_id(id) {
             let message = "a ticket's ID is a number";
@@ -160,7 +161,7 @@ impl Client {
         })
     }
 
-    /// What a ticket that was merged into another holds itself; `None` if it may not be seen.
+    /// Reads a merged ticket's own fields. `None` if it is hidden.
     pub(super) async fn merged(&self, id: &str) -> Result<Option<Value>, ApiError> {
         let call = tickets(&format!("id = {id} AND {MERGED_TOO}"), PAGE, 1)
             .query("fields", format!("Subject,{TICKET_FIELDS}"));
@@ -168,8 +169,8 @@ impl Client {
         Ok(page.items.into_iter().find(|ticket| wire::text(ticket, "id").as_deref() == Some(id)))
     }
 
-    /// A page of a search. Where Request Tracker says how many tickets there are, it has to show them: more than it shows is what a
-    /// right is missing for (`R26`).
+    /// Reads a page of a search. If Request Tracker gives the total, the page must show all of its tickets: a missing ticket means that a
+    /// right is missing (`R26`: empty answers need proof).
     async fn page_of_tickets(
         &self,
         with: impl Fn() -> Call + Send,
@@ -180,7 +181,7 @@ impl Client {
         if !page.hides(number, per_page) {
             return Ok(page);
         }
-        // Rows and total are two queries to its database: between them, a ticket may have come.
+        // Rows and total come from two queries of its database: a ticket may have been added between them.
         let page: Page = self.upstream.read_page(with(), listing).await?;
         if !page.hides(number, per_page) {
             return Ok(page);
@@ -193,8 +194,8 @@ impl Client {
         Err(self.error(ApiErrorKind::Unauthorized, "GET tickets", message))
     }
 
-    /// What `read` makes of each ticket that a query finds, each once. Pages go by ID and not by number: tickets that leave or
-    /// join meanwhile do not move the rest. Until a page is empty: pages may be short.
+    /// Returns the results of `read` for all tickets of a query, each once. Pages go by ID and not by number, so that tickets that leave or
+    /// join meanwhile do not move the rest. The search ends at an empty page, since pages may be short.
     pub(super) async fn search_all<T: Send>(
         &self,
         query: &str,
@@ -228,12 +229,12 @@ impl Client {
         Err(self.endless("GET tickets"))
     }
 
-    /// What `read` makes of each ticket that a query finds, each once, from the one that was updated last to the first page that
-    /// ends with one that `is_old`.
+    /// Returns the results of `read` for the tickets of a query, each once: from the most recently updated one to the first page that ends
+    /// with a ticket for which `is_old` is true.
     ///
-    /// No time stands in the query. Request Tracker reads one in its user's zone, and reads a period wrong: "3700 seconds ago" is the
-    /// year 3700, and for some hours after summer time begins, "60 seconds ago" lies an hour ahead (`RT::Date`,
-    /// `ParseByTimeParseDate`; measured with RT 5.0.3). Its answers have its own times, in UTC.
+    /// The query has no time. Request Tracker reads a time in its user's zone, and misreads periods: "3700 seconds ago" is the year 3700,
+    /// and for some hours after summer time begins, "60 seconds ago" is an hour ahead (`RT::Date`, `ParseByTimeParseDate`; measured with RT
+    /// 5.0.3). Its answers have times in UTC.
     pub(super) async fn search_newest_first<T: Send>(
         &self,
         query: &str,
@@ -268,7 +269,7 @@ impl Client {
                 return Err(self.error(ApiErrorKind::Unreadable, "GET tickets", message));
             }
             let total = page.total();
-            // What left the listing meanwhile moved the rest towards its beginning, where it was read already.
+            // Tickets that left the listing moved the rest towards its beginning, to pages that were read already.
             let lost = match (known_total, total) {
                 (Some(before), Some(now)) => {
                     usize::try_from(before.saturating_sub(now)).unwrap_or(usize::MAX)
@@ -294,7 +295,7 @@ impl Client {
         Err(self.endless("GET tickets"))
     }
 
-    /// The transactions that created these tickets.
+    /// Reads the transactions that created these tickets.
     pub(super) async fn creations(&self, tickets: &[&str]) -> Result<Vec<Value>, ApiError> {
         if tickets.is_empty() {
             return Ok(Vec::new());
@@ -309,7 +310,7 @@ impl Client {
         Ok(page.items)
     }
 
-    /// The parts without a file name of these transactions, with their contents.
+    /// Reads the parts without a file name of these transactions, with their contents.
     pub(super) async fn texts_of(&self, transactions: &[&str]) -> Result<Vec<Value>, ApiError> {
         if transactions.is_empty() {
             return Ok(Vec::new());
@@ -322,13 +323,13 @@ impl Client {
         self.parts_at("/REST/2.0/attachments", Some(Value::Array(query).to_string()), TEXT_FIELDS, None).await
     }
 
-    /// The parts of one transaction.
+    /// Reads the parts of one transaction.
     pub(super) async fn parts_of(&self, transaction: &str) -> Result<Vec<Value>, ApiError> {
         let path = format!("/REST/2.0/transaction/{transaction}/attachments");
         self.parts_at(&path, None, PART_FIELDS, None).await
     }
 
-    /// The parts of a ticket's messages that have no file name, with their contents, back to `since`.
+    /// Reads the parts of a ticket's messages that have no file name, with their contents, back to `since`.
     pub(super) async fn texts(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Value>, ApiError> {
         let query = json!([no_file_name()]).to_string();
         self.parts_at(
@@ -340,7 +341,7 @@ impl Client {
         .await
     }
 
-    /// The parts of a ticket's messages, without their contents, back to `since`.
+    /// Reads the parts of a ticket's messages, without their contents, back to `since`.
     pub(super) async fn parts(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Value>, ApiError> {
         self.parts_at(&format!("/REST/2.0/ticket/{}/attachments", segment(id)), None, PART_FIELDS, since)
             .await
@@ -363,7 +364,7 @@ impl Client {
         .await
     }
 
-    /// The transactions of a ticket, back to `since`.
+    /// Reads the transactions of a ticket, back to `since`.
     pub(super) async fn history(
         &self,
         id: &str,
@@ -376,8 +377,8 @@ impl Client {
         .await
     }
 
-    /// A listing from its newest end, each thing once, until it is older than `since`. What is added meanwhile moves the
-    /// rest to later pages: it is met twice, not missed.
+    /// Reads a listing newest first, each item once, until items are older than `since`. Items that are added meanwhile move the rest to
+    /// later pages, where it is seen twice, but not missed.
     async fn newest_first(
         &self,
         path: &str,
@@ -421,7 +422,7 @@ impl Client {
 
     /// Opens the JSON that holds an attachment's content.
     pub(super) async fn content(&self, id: &str) -> Result<Download, ApiError> {
-        // JSON that holds the file, of whatever kind and size that is.
+        // The expected answer is JSON that holds the file, of any type and size.
         let announced = Announced {
             call: format!("GET attachment {}", shorten(id)),
             filename: "",
@@ -432,7 +433,7 @@ impl Client {
         self.upstream.download(Call::get(format!("/REST/2.0/attachment/{}", segment(id))), announced).await
     }
 
-    /// Tickets of the queue that the connector made and that name no Google case, newest first, at most a page.
+    /// Reads the queue's tickets that the connector created and that name no Google case, newest first, at most one page.
     pub(super) async fn nameless(&self) -> Result<Vec<Value>, ApiError> {
         let settings = &self.settings;
         let query = format!(
@@ -449,14 +450,14 @@ impl Client {
         Ok(page.items)
     }
 
-    /// The newest ticket that a query finds, as the page that it stands on. An error if there is one and it is not shown.
+    /// Reads a page with the newest ticket of a query. Fails if there is one but it is hidden.
     pub(super) async fn newest(&self, query: &str) -> Result<Page, ApiError> {
         let call =
             || tickets(query, 1, 1).query("fields", "Status").query("orderby", "id").query("order", "DESC");
         self.page_of_tickets(call, (1, 1), &mut Listing::default()).await
     }
 
-    /// Whether an attachment is there, as the ticket's own listing has it.
+    /// Reports if the ticket's own listing has an attachment.
     pub(super) async fn is_listed(&self, ticket: &str, attachment: &str) -> Result<bool, ApiError> {
         let call = Call::get(format!("/REST/2.0/ticket/{}/attachments", segment(ticket)))
             .query("query", json!([{ "field": "id", "value": attachment }]).to_string());
@@ -466,7 +467,7 @@ impl Client {
 
     // Writing.
 
-    /// Makes a ticket; its ID.
+    /// Creates a ticket and returns its ID.
     pub(super) async fn create(&self, ticket: Value) -> Result<String, ApiError> {
         let made: Value = self.upstream.write(Call::post("/REST/2.0/ticket", ticket)).await?;
         wire::text(&made, "id")
@@ -474,7 +475,7 @@ impl Client {
             .ok_or_else(|| self.error(ApiErrorKind::Unreadable, "POST ticket", "the answer names no ticket"))
     }
 
-    /// Changes a ticket; what Request Tracker says about it.
+    /// Updates a ticket and returns Request Tracker's messages about it.
     pub(super) async fn change(&self, id: &str, fields: Value) -> Result<Vec<String>, ApiError> {
         let call =
             Call::new(Method::PUT, format!("/REST/2.0/ticket/{}", segment(id))).body(Body::Json(fields));
@@ -483,7 +484,7 @@ impl Client {
         Ok(said.filter_map(Value::as_str).map(str::to_owned).collect())
     }
 
-    /// Adds to a ticket, `comment` or `correspond`; where what was added stands.
+    /// Adds a `comment` or a `correspond` to a ticket; returns the path of the new item.
     pub(super) async fn write(
         &self,
         id: &str,
@@ -507,7 +508,7 @@ impl Client {
     }
 }
 
-/// A page of a search for tickets.
+/// Builds the call for a page of a search for tickets.
 fn tickets(query: &str, per_page: usize, number: usize) -> Call {
     Call::get("/REST/2.0/tickets")
         .query("query", query)
@@ -515,19 +516,19 @@ fn tickets(query: &str, per_page: usize, number: usize) -> Call {
         .query("page", number.to_string())
 }
 
-/// Whether tickets stand in the order of their updates, newest first.
+/// Reports if tickets are sorted by their updates, newest first.
 fn is_descending(tickets: &[Value]) -> bool {
     let times: Vec<DateTime<Utc>> =
         tickets.iter().filter_map(|ticket| wire::time(ticket, "LastUpdated")).collect();
     times.is_sorted_by(|one, next| one >= next)
 }
 
-/// Whether a text is the ID of a ticket, written as Request Tracker writes it.
+/// Reports if a text is the ID of a ticket in Request Tracker's form.
 pub(super) fn is_id(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A value in a query.
+/// Quotes a value for a query.
 pub(super) fn quoted(value: &str) -> String {
     format!("'{}'", value.trim().replace('\\', "\\\\").replace('\'', "\\'"))
 }
@@ -536,7 +537,7 @@ fn no_file_name() -> Value {
     json!({"field": "Filename", "operator": "IS", "value": "NULL"})
 }
 
-/// The ID of a custom field that tickets of a queue have.
+/// Returns the ID of a custom field of a queue's tickets.
 pub(super) fn field_of(queue: &Value, name: &str) -> Option<String> {
     let fields = queue.get("TicketCustomFields").and_then(Value::as_array);
     let wanted = name.trim().to_lowercase();

@@ -1,6 +1,6 @@
-//! An attachment's content out of the JSON that Request Tracker wraps it in, in constant memory.
+//! Extracts an attachment's content from the JSON that Request Tracker wraps it in, in constant memory.
 //!
-//! REST 2 has no other way: `GET /attachment/{id}` answers one object whose `Content` is the content in base64.
+//! REST 2 has no other way: `GET /attachment/{id}` returns one object whose `Content` is the content in base64.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,15 +9,15 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::cases::{ApiError, ApiErrorKind, ByteStream};
 
-/// The longest key that is looked at.
+/// Number of bytes of a key that are compared.
 const LONGEST_KEY: usize = 32;
 
-/// Where in the object the reader is.
+/// Position of the reader in the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// Between strings.
     Outside,
-    /// In a string; `key`: one that may be a key of the object.
+    /// In a string; with `key`, one that may be a key of the object.
     Text { key: bool },
     /// In the string of the content.
     Content,
@@ -29,23 +29,23 @@ struct Reader {
     place: Place,
     escaped: bool,
     depth: u32,
-    /// A value is to come: a colon was read.
+    /// True after a colon: a value follows.
     value: bool,
     key: Vec<u8>,
     /// Characters of base64 that do not make a group yet.
     group: Vec<u8>,
     found: bool,
     ended: bool,
-    /// The first thing in the answer was read: it is an object.
+    /// True once the first character was read and was that of an object.
     begun: bool,
 }
 
-/// Why an answer has no content.
+/// Reason why an answer has no content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Problem {
-    /// It did not come whole.
+    /// The answer is incomplete.
     Broken(&'static str),
-    /// It is something else (`R34`).
+    /// The answer is something else (`R34`: other content in place of a file).
     Other(&'static str),
 }
 
@@ -64,7 +64,7 @@ impl Reader {
         }
     }
 
-    /// Takes in a piece; what of the content is in it.
+    /// Reads a piece and returns the part of the content that is in it.
     fn take(&mut self, piece: &[u8]) -> Result<Bytes, Problem> {
         for &byte in piece {
             if !self.begun && !byte.is_ascii_whitespace() {
@@ -119,7 +119,7 @@ impl Reader {
             }
             b':' => {
                 self.value = true;
-                // Null counts as found, and is no content.
+                // Null counts as found, with empty content.
                 self.found |= self.depth == 1 && self.key == b"Content";
             }
             b',' => self.value = false,
@@ -139,7 +139,7 @@ impl Reader {
         }
     }
 
-    /// Whether all of it has come.
+    /// Checks that the answer was complete.
     fn finish(&self) -> Result<(), Problem> {
         if !self.ended {
             Err(Problem::Broken("the answer broke off"))
@@ -153,8 +153,9 @@ impl Reader {
     }
 }
 
-/// The content of the attachment in an answer that is `json`. `size`: what the system announced, if that can be relied on.
-/// Ends with an error if the answer is not whole (`R17`), is something else, or the content is not as long as announced (`R34`).
+/// Extracts the content of an attachment from the answer `json`. `size` is the announced size, if it is reliable. The stream ends with an
+/// error if the answer is incomplete (`R17`: files), is something else, or the content is not as long as announced (`R34`: other content in
+/// place of a file).
 pub(super) fn content(json: ByteStream, size: Option<u64>, call: String) -> ByteStream {
     let failed = move |problem: Problem| {
         let (kind, message) = match problem {

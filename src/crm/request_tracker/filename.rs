@@ -1,14 +1,14 @@
-//! The names that files get in Request Tracker (`R25`).
+//! Names of files in Request Tracker (`R25`: odd content is content).
 
-/// The longest name, in bytes of UTF-8: the width of the column `Attachments.Filename` counts characters, but what is written
-/// is cut by bytes (`DBIx::SearchBuilder::Record`, `TruncateValue`), ending and all.
+/// Maximum length of a name, in bytes of UTF-8. The width of the column `Attachments.Filename` counts characters, but the written name is
+/// cut by bytes, with its extension (`DBIx::SearchBuilder::Record`, `TruncateValue`).
 const LONGEST: usize = 255;
-/// The longest ending (`.tar.gz`) that is kept when a name has to be cut, in bytes.
+/// Maximum length of an extension (`.tar.gz`) that is kept when a name is cut, in bytes.
 const LONGEST_ENDING: usize = 20;
 
-/// The name under which Request Tracker keeps a file of that name: what would end a quoted header, what it takes for a path
-/// or for an encoded word (RFC 2047), a name that Perl takes for false, and one that means a folder, are changed; what is too long is cut in the
-/// middle, so that the ending stays. Names that are sound stay as they are.
+/// Returns the name under which Request Tracker keeps a file. Replaced are characters that would end a quoted header or look like a path,
+/// encoded words (RFC 2047), a name that is false in Perl, and a name that means a folder. A name that is too long is cut in the middle, so
+/// that the extension stays. A valid name stays as it is.
 #[must_use]
 pub fn stored_filename(name: &str) -> String {
     let readable: String = name

@@ -1,8 +1,8 @@
-//! What people write in Request Tracker's editor is HTML; what is carried is plain text.
+//! Converts HTML from Request Tracker's editor to plain text.
 
-/// A piece of HTML as the plain text that a person would type instead: paragraphs, lists, quotations and preformatted text keep
-/// their shape, a link is followed by its target, an image is its description, and entities are what they stand for. All else
-/// goes; what is no tag stays as it is. Takes time in proportion to the length, whatever the text is.
+/// Converts HTML to the plain text that a person would type instead. Paragraphs, lists, quotations and preformatted text keep their shape.
+/// A link is followed by its target, an image is replaced by its description, and entities by their characters. Other tags are dropped;
+/// text that only looks like a tag stays. Takes time in proportion to the length, for any text.
 pub(super) fn to_text(html: &str) -> String {
     let mut reader = Reader { rest: html, out: Out::default(), next_end: None };
     while let Some(at) = reader.rest.find(['<', '&']) {
@@ -19,13 +19,13 @@ pub(super) fn to_text(html: &str) -> String {
     reader.out.finish()
 }
 
-/// How far a tag is searched for an end outside quotation marks, in bytes; what is longer ends at the first `>`.
+/// Number of bytes within which the end of a tag is searched outside quotation marks; a longer tag ends at its first `>`.
 const LONGEST_QUOTED_TAG: usize = 1024;
 
-/// How deep quotations and lists are shown to be.
+/// Maximum depth at which quotations and lists are shown.
 const DEEPEST: usize = 10;
 
-/// What is to stand between what was written and what comes next.
+/// Gap between the text so far and the next text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Gap {
     #[default]
@@ -34,18 +34,18 @@ enum Gap {
     Paragraph,
 }
 
-/// The text, line by line.
+/// The output, line by line.
 #[derive(Debug, Default)]
 struct Out {
     done: String,
     line: String,
     gap: Gap,
-    /// How deep in quotations, and in preformatted text.
+    /// Depth of quotations; the next field is that of preformatted text.
     quotes: usize,
     preformatted: usize,
-    /// The lists around, innermost last: the number of the last item of a numbered one.
+    /// Enclosing lists, innermost last: the number of the last item, if the list is numbered.
     lists: Vec<Option<u32>>,
-    /// The target of the link around, and what it shows.
+    /// Target of the enclosing link, and the text that the link shows so far.
     link: Option<(String, String)>,
 }
 
@@ -64,7 +64,7 @@ impl Out {
         self.line.clear();
     }
 
-    /// Asks for a gap before what comes next.
+    /// Requests a gap before the next text.
     fn gap(&mut self, gap: Gap) {
         self.gap = self.gap.max(gap);
     }
@@ -80,7 +80,7 @@ impl Out {
         }
     }
 
-    /// Changes how deep in quotations the next lines are: those before stay as they are.
+    /// Changes the quotation depth of the next lines; the lines before keep theirs.
     fn quote(&mut self, opens: bool) {
         if !self.line.is_empty() {
             self.end_line();
@@ -89,7 +89,7 @@ impl Out {
         self.gap(Gap::Paragraph);
     }
 
-    /// Text as it stands between tags: outside preformatted text, white space is one space.
+    /// Adds text between tags. Outside preformatted text, white space becomes one space.
     fn text(&mut self, text: &str) {
         for c in text.chars() {
             match c {
@@ -130,7 +130,7 @@ impl Out {
         self.line.push_str(&mark);
     }
 
-    /// The end of a link: its target, unless that is what it shows.
+    /// Ends a link: adds its target, unless the link's text shows it.
     fn end_link(&mut self) {
         let Some((target, shown)) = self.link.take() else { return };
         let plain = target.strip_prefix("mailto:").unwrap_or(&target);
@@ -157,12 +157,12 @@ impl Out {
 struct Reader<'a> {
     rest: &'a str,
     out: Out,
-    /// Where the first `>` stood when it was last looked for: bytes that were left then. `Some(0)`: there is none.
+    /// Cached position of the next `>`, as the number of bytes from it to the end of the text. `Some(0)` if there is none.
     next_end: Option<usize>,
 }
 
 impl Reader<'_> {
-    /// Reads what begins with `<`.
+    /// Reads markup that begins with `<`.
     fn tag(&mut self) {
         let html = self.rest;
         if let Some(comment) = html.strip_prefix("<!--") {
@@ -208,7 +208,7 @@ impl Reader<'_> {
             }
             ("li", false) => out.item(),
             ("p" | "table" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6", _) => {
-                // In an item, the first paragraph stands behind the item's mark.
+                // In an item, the first paragraph follows the item's mark on the same line.
                 let in_item = !out.lists.is_empty() && (out.line.ends_with("- ") || out.line.ends_with(". "));
                 out.gap(if in_item && !closing { Gap::None } else { Gap::Paragraph });
             }
@@ -225,7 +225,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Where the tag that `rest` begins with ends.
+    /// Finds the end of the tag at the beginning of `rest`.
     fn end_of_tag(&mut self) -> Option<usize> {
         let html = self.rest;
         let mut quote = None;
@@ -237,7 +237,7 @@ impl Reader<'_> {
                 _ => {}
             }
         }
-        // Found once for all tags before it.
+        // The search result serves all tags before that position.
         let is_behind = |left: &usize| *left <= html.len();
         let left =
             self.next_end.filter(is_behind).unwrap_or_else(|| html.find('>').map_or(0, |at| html.len() - at));
@@ -245,7 +245,7 @@ impl Reader<'_> {
         (left > 0).then(|| html.len() - left)
     }
 
-    /// Reads what begins with `&`.
+    /// Reads text that begins with `&`.
     fn entity(&mut self) {
         let read = entity(self.rest);
         let (c, length) = read.unwrap_or(('&', 1));
@@ -254,7 +254,7 @@ impl Reader<'_> {
     }
 }
 
-/// What follows the element of that name, whose content is no text.
+/// Returns the text after the end of an element whose content is not shown.
 fn after_element<'a>(html: &'a str, name: &str) -> &'a str {
     let ends = html.match_indices("</").find(|(at, _)| {
         html.as_bytes()
@@ -265,7 +265,7 @@ fn after_element<'a>(html: &'a str, name: &str) -> &'a str {
     rest.find('>').map_or("", |end| &rest[end + 1..])
 }
 
-/// The value of an attribute in the inside of a tag.
+/// Returns the value of an attribute of a tag.
 fn attribute(tag: &str, wanted: &str) -> Option<String> {
     let mut rest = tag.split_once(|c: char| c.is_ascii_whitespace())?.1;
     loop {
@@ -302,14 +302,14 @@ fn decoded(value: &str) -> String {
     text
 }
 
-/// The names of U+00A0 to U+00FF, in order (HTML 4.01, "Character entity references").
+/// Entity names of U+00A0 to U+00FF, in order (HTML 4.01, "Character entity references").
 const LATIN_1: &str = "nbsp iexcl cent pound curren yen brvbar sect uml copy ordf laquo not shy reg macr deg plusmn sup2 sup3 \
     acute micro para middot cedil sup1 ordm raquo frac14 frac12 frac34 iquest Agrave Aacute Acirc Atilde Auml Aring AElig \
     Ccedil Egrave Eacute Ecirc Euml Igrave Iacute Icirc Iuml ETH Ntilde Ograve Oacute Ocirc Otilde Ouml times Oslash Ugrave \
     Uacute Ucirc Uuml Yacute THORN szlig agrave aacute acirc atilde auml aring aelig ccedil egrave eacute ecirc euml igrave \
     iacute icirc iuml eth ntilde ograve oacute ocirc otilde ouml divide oslash ugrave uacute ucirc uuml yacute thorn yuml";
 
-/// The character that the beginning of `html`, which is `&`, stands for, and the length of what was read.
+/// Decodes the entity at the beginning of `html`; returns its character and its length.
 fn entity(html: &str) -> Option<(char, usize)> {
     let end = html.bytes().take(12).position(|byte| byte == b';')?;
     let c = match html.get(1..end)? {

@@ -1,13 +1,13 @@
 //! Request Tracker 5 as the company's side, over REST 2.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! | --- | --- |
 //! | `settings` | the `[company.request-tracker]` section |
 //! | `client` | the calls of the REST API |
 //! | `wire` | Request Tracker's JSON |
-//! | `html` | what people write in its editor, as plain text |
+//! | `html` | HTML from its editor as plain text |
 //! | `download` | content out of the JSON that it comes in |
-//! | `filename` | the names of files |
+//! | `filename` | names of files |
 //! | `check` | `casebridge check` |
 //!
 //! Sources: `RT::REST2` and `RT::Query`, documentation of RT 5.0; measured against RT 5.0.3 of Debian 12.
@@ -42,23 +42,23 @@ use crate::outbound::Upstream;
 pub use self::filename::stored_filename;
 pub use self::settings::RequestTrackerSettings;
 
-/// What people call the system.
+/// Name of the system in errors and texts.
 pub const NAME: &str = "Request Tracker";
 
-/// The longest subject, in bytes of UTF-8: the width of the column `Tickets.Subject` counts characters, but what is written is
-/// cut by bytes (`DBIx::SearchBuilder::Record`, `TruncateValue`).
+/// Maximum length of a subject, in bytes of UTF-8. The width of the column `Tickets.Subject` counts characters, but the written text is cut
+/// by bytes (`DBIx::SearchBuilder::Record`, `TruncateValue`).
 const SUBJECT_LIMIT: usize = 200;
-/// The longest text, in bytes. Well below `$MaxInlineBody` (25 KiB in `RT_Config.pm` of RT 5.0, and anybody may set less), beyond
-/// which a ticket's page shows no text.
+/// Maximum length of a text, in bytes. Well below `$MaxInlineBody` (25 KiB in `RT_Config.pm` of RT 5.0; an installation may set less),
+/// beyond which a ticket's page shows no text.
 const TEXT_LIMIT: usize = 12_000;
-/// What Request Tracker keeps of a file that it drops.
+/// Text that Request Tracker keeps in place of a file that it drops.
 const DROPPED: &str = "Large attachment dropped";
-/// The status of tickets that were deleted: they remain, and are found no more.
+/// Status of deleted tickets: they remain, but searches do not find them.
 const DELETED: &str = "deleted";
-/// How often the searches of this process tell of a merged ticket that has not been updated: more than once, since a poll may fail
-/// after its search.
+/// Number of searches of this process that report a merged ticket that has not been updated. More than one, since a poll may fail after its
+/// search.
 const TELLINGS: u8 = 3;
-/// How many merged tickets are remembered as told. Beyond that they are told again, which changes nothing.
+/// Number of merged tickets whose reports are counted. Beyond that, they are reported again, which changes nothing.
 const MOST_TOLD: usize = 1_000;
 
 /// Request Tracker as the company's CRM.
@@ -66,16 +66,16 @@ pub struct RequestTracker {
     client: Client,
     priorities: PriorityWords,
     capabilities: Capabilities,
-    /// Merged tickets, by ID: how often a search has told of each.
+    /// Number of searches that have reported each merged ticket, by ID.
     told: Mutex<BTreeMap<String, u8>>,
-    /// An upload of ours that was made and is not shown: its transaction.
+    /// Transaction of an upload of the connector that was made but is not shown to it.
     unseen: Mutex<Option<String>>,
 }
 
 impl RequestTracker {
-    /// Request Tracker behind `upstream`, whose base is the web address of Request Tracker (without `/REST/2.0`) and whose
-    /// credentials are [`RequestTrackerSettings::credentials`]. The words of `priorities` have to be numbers:
-    /// [`RequestTrackerSettings::priority_problems`]. Nothing is asked yet.
+    /// Creates the adapter behind `upstream`, whose base is the web address of Request Tracker (without `/REST/2.0`) and whose credentials
+    /// are [`RequestTrackerSettings::credentials`]. The words of `priorities` have to be numbers:
+    /// [`RequestTrackerSettings::priority_problems`]. Makes no call yet.
     #[must_use]
     pub fn new(settings: RequestTrackerSettings, priorities: PriorityWords, upstream: Upstream) -> Self {
         let capabilities = Capabilities {
@@ -88,7 +88,7 @@ impl RequestTracker {
             description_limit: TextLimit::utf8_bytes(TEXT_LIMIT),
             // Not every database that it runs on has room for NUL.
             control_characters: false,
-            // Searches go to the database.
+            // Searches go to the database, so there is no index lag.
             search_lag: Duration::zero(),
             write_settles: upstream.write_settles(),
             time_resolution: Duration::seconds(1),
@@ -103,7 +103,7 @@ impl RequestTracker {
         self.client.settings()
     }
 
-    /// A ticket without its description. `None` if it was deleted.
+    /// Converts a ticket to a case without its description. `None` if it was deleted.
     fn case(&self, ticket: &Value) -> Result<Option<Case>, String> {
         let settings = self.settings();
         let id = wire::text(ticket, "id").ok_or("a ticket without an ID")?;
@@ -116,7 +116,7 @@ impl RequestTracker {
         let flagged = wire::custom_field(ticket, &settings.flag_field).unwrap_or_default();
         let google = wire::custom_field(ticket, &settings.google_name_field).unwrap_or_default();
         let google = google.first().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-        // A merged ticket keeps its status and its fields, and everybody is shown the one that it was merged into.
+        // A merged ticket keeps its status and its fields, but people are shown the ticket that it was merged into.
         let merged_into = wire::text(ticket, "EffectiveId").filter(|effective| *effective != id);
         let closing = if merged_into.is_some() { Some(Closing::Merged) } else { settings.closing(&status) };
         Ok(Some(Case {
@@ -139,12 +139,12 @@ impl RequestTracker {
         }))
     }
 
-    /// Address under which people see a ticket.
+    /// Returns the address of a ticket's page.
     fn address(&self, id: &str) -> String {
         format!("{}/Ticket/Display.html?id={id}", self.client.home())
     }
 
-    /// The custom field that a ticket does not show, if it is one of the two.
+    /// Returns the name of a custom field, one of the two, that a ticket does not show.
     fn hidden_field(&self, ticket: &Value) -> Option<&str> {
         let settings = self.settings();
         [&settings.flag_field, &settings.google_name_field]
@@ -153,8 +153,8 @@ impl RequestTracker {
             .map(String::as_str)
     }
 
-    /// What a priority stands for: the configured number that is nearest, the greater of two (`R18`). Request Tracker raises
-    /// priorities by itself as a ticket gets older, so that what lies between is nothing unusual.
+    /// Maps a priority to the nearest configured number, of two the greater (`R18`: priority). Values in between are normal: Request
+    /// Tracker itself raises priorities as a ticket gets older.
     fn priority(&self, number: Option<&str>) -> PriorityReading {
         let Some(text) = number else { return PriorityReading::Unset };
         let Ok(number) = text.trim().parse::<i64>() else { return PriorityReading::Unknown(text.to_owned()) };
@@ -169,7 +169,7 @@ impl RequestTracker {
         )
     }
 
-    /// Gives the cases their descriptions: the texts of the transactions that created them.
+    /// Adds the descriptions to cases: the texts of the transactions that created them.
     async fn describe(&self, mut cases: Vec<Case>) -> Result<Vec<Case>, ApiError> {
         for some in cases.chunks_mut(client::PAGE) {
             let ids: Vec<&str> = some.iter().map(|case| case.id.as_str()).collect();
@@ -196,7 +196,7 @@ impl RequestTracker {
         Ok(cases)
     }
 
-    /// The cases among what a search finds that are to be kept, and what could not be understood.
+    /// Searches and returns the cases for which `keep` is true, and the problems with unreadable tickets.
     async fn found(
         &self,
         query: &str,
@@ -210,7 +210,7 @@ impl RequestTracker {
         Ok(self.client.search_all(query, read).await?.into_iter().flatten().collect())
     }
 
-    /// What the search for updates makes of a ticket that it finds.
+    /// Classifies a ticket from the search for updates.
     fn row(&self, ticket: &Value, since: DateTime<Utc>) -> Row {
         let mut case = match self.case(ticket) {
             Ok(Some(case)) => case,
@@ -219,8 +219,8 @@ impl RequestTracker {
         };
         let is_old = case.updated_at.is_some_and(|updated| updated < since);
         if let Some(into) = case.merged_into.take() {
-            // Merging changes the time of the ticket that stays, not of the one that goes: told with another time, it counts as
-            // changed. Whatever it claims is the matter of whoever gets it.
+            // A merge changes the time of the surviving ticket, not of the merged one. With a later time, the merged ticket counts as
+            // changed. Its counterpart is cleared: it is read when the case itself is read.
             case.updated_at =
                 case.updated_at.map(|at| at.checked_add_signed(Duration::seconds(1)).unwrap_or(at));
             case.counterpart = None;
@@ -229,7 +229,7 @@ impl RequestTracker {
         if is_old {
             return Row::Nothing;
         }
-        // It was found by the flag: if it does not show it, a right is missing, or the field is not on its queue.
+        // It was found by the flag. If it does not show the flag, a right is missing, or the field is not on its queue.
         match self.hidden_field(ticket) {
             Some(field) => Row::Hidden(format!(
                 "ticket {} does not show the custom field {field}: put it on its queue and grant the connector's user SeeCustomField",
@@ -240,7 +240,7 @@ impl RequestTracker {
         }
     }
 
-    /// How often a search has told of a merged ticket before; counts this time.
+    /// Returns the number of searches that reported a merged ticket before, and counts this one.
     fn told_before(&self, id: &str) -> u8 {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= MOST_TOLD && !told.contains_key(id) {
@@ -252,12 +252,12 @@ impl RequestTracker {
         before
     }
 
-    /// The ticket; an error if there is none.
+    /// Reads a ticket. Fails if it does not exist, was deleted or was merged.
     async fn ticket(&self, id: &str) -> Result<Value, ApiError> {
         let ticket = self.client.ticket(id).await?;
         let failed = |kind, problem: String| self.client.error(kind, &format!("GET ticket {id}"), problem);
         match (self.case(&ticket), wire::text(&ticket, "id")) {
-            // What is written to a ticket that was merged arrives on the one that it was merged into.
+            // Writes to a merged ticket would go to the one that it was merged into.
             (Ok(Some(case)), Some(answered)) if answered != id => {
                 Err(failed(ApiErrorKind::NotFound, format!("the ticket was merged into ticket {}", case.id)))
             }
@@ -267,7 +267,7 @@ impl RequestTracker {
         }
     }
 
-    /// A ticket that was merged: `survivor` is the answer to its ID. `None` if nothing is left of either.
+    /// Reads a merged ticket. `survivor` is the answer to its ID. `None` if the surviving ticket was deleted.
     async fn merged(&self, id: &str, survivor: &Value) -> Result<Option<Case>, ApiError> {
         let unreadable =
             |problem| self.client.error(ApiErrorKind::Unreadable, &format!("GET ticket {id}"), problem);
@@ -290,7 +290,7 @@ impl RequestTracker {
         wire::text(ticket, "Status").is_some_and(|status| self.settings().is_closed(&status))
     }
 
-    /// Changes a ticket and looks whether it holds: what Request Tracker refuses, it answers with 200 and a sentence.
+    /// Updates a ticket and verifies the result: Request Tracker answers a refused change with 200 and a sentence.
     async fn change(
         &self,
         id: &str,
@@ -323,7 +323,7 @@ impl RequestTracker {
         user.to_lowercase() == self.settings().user.trim().to_lowercase()
     }
 
-    /// The transactions of a ticket that were made at or after `since`, by ID.
+    /// Reads the transactions of a ticket that were made at or after `since`, by ID.
     async fn transactions(
         &self,
         id: &str,
@@ -341,8 +341,8 @@ impl RequestTracker {
         wire::text(transaction, "Creator").map(|user| self.is_ours(&user))
     }
 
-    /// Who may read what a transaction holds (`R29`); `None` if it is no message of anybody's, but a mail that was sent, or a note of
-    /// Request Tracker's own. What does not say what it is counts as internal.
+    /// Returns the visibility of a transaction (`R29`: private until shown to be public). `None` if it is no message of a person, but a
+    /// mail that was sent or a note of Request Tracker itself. A transaction without a type is internal.
     fn visibility(transaction: &Value) -> Option<Visibility> {
         match wire::text(transaction, "Type").as_deref() {
             Some("Correspond" | "Create") => Some(Visibility::Public),
@@ -351,7 +351,7 @@ impl RequestTracker {
         }
     }
 
-    /// Writes onto a ticket, as a comment or to the requestor; the ID of the transaction that it became.
+    /// Adds a comment or a reply to a ticket. Returns the ID of the new transaction.
     async fn write(
         &self,
         id: &str,
@@ -363,7 +363,7 @@ impl RequestTracker {
         if self.is_closed(&ticket)
             && let Some(status) = wire::text(&ticket, "Status")
         {
-            // A reply opens a closed ticket (scrip "On Correspond Open Inactive Tickets"): a copy must not.
+            // A reply reopens a closed ticket (scrip "On Correspond Open Inactive Tickets"); a copied comment must not.
             body.insert("Status".to_owned(), Value::String(status));
         }
         let how = match visibility {
@@ -408,7 +408,7 @@ impl CaseSystem for RequestTracker {
         self.client.identify().await
     }
 
-    /// Of the queue that new cases are made in: what is shown of another proves nothing of that one.
+    /// Searches the queue of new cases only: a case of another queue proves nothing about this one.
     async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
         let mut query = format!("Queue = {}", quoted(&self.settings().queue));
         if let Some(except) = except.filter(|id| client::is_id(id)) {
@@ -418,7 +418,7 @@ impl CaseSystem for RequestTracker {
         Ok(newest.items.first().and_then(|ticket| wire::text(ticket, "id")))
     }
 
-    /// `5`, `#5`, or the address of one of its pages: `…/Ticket/Display.html?id=5`, `…/SelfService/Display.html?id=5`,
+    /// Finds a ticket by `5`, `#5`, or the address of one of its pages: `…/Ticket/Display.html?id=5`, `…/SelfService/Display.html?id=5`,
     /// `…/REST/2.0/ticket/5`.
     async fn resolve(&self, reference: &str) -> Result<Option<Case>, ApiError> {
         match named(reference, self.client.home()) {
@@ -434,14 +434,14 @@ impl CaseSystem for RequestTracker {
             settings.flag_field.trim(),
             settings.flag_value.trim()
         );
-        // Whole seconds: what was updated later within the same second has the same time.
+        // Times are whole seconds: a later update within the same second has the same time.
         let since = since
             .checked_sub_signed(Duration::nanoseconds(i64::from(since.timestamp_subsec_nanos())))
             .unwrap_or(since);
         let is_old =
             |ticket: &Value| wire::time(ticket, "LastUpdated").is_some_and(|updated| updated < since);
         let rows = self.client.search_newest_first(&query, is_old, |ticket| self.row(ticket, since)).await?;
-        // A query that names a field which is not there, or not to be seen, finds nothing, without a word.
+        // A query with a field that does not exist or is hidden finds nothing, without an error.
         if rows.is_empty() || rows.iter().any(|row| matches!(row, Row::Hidden(_))) {
             self.client.fields_exist().await?;
         }
@@ -463,8 +463,8 @@ impl CaseSystem for RequestTracker {
                 Row::Nothing => {}
             }
         }
-        // A ticket that took in another one comes a poll later: until then, the pair of the other can be handed to it (R32), which would
-        // else get a Google case of its own.
+        // A ticket that another one was merged into is reported one poll later. Until then, it can take over the merged ticket's pair (R32:
+        // closed is not solved); otherwise it would get a Google case of its own.
         sweep.cases.retain(|case| !survivors.contains(&case.id));
         Ok(sweep)
     }
@@ -483,14 +483,15 @@ impl CaseSystem for RequestTracker {
             |problem| self.client.error(ApiErrorKind::Unreadable, &format!("GET ticket {id}"), problem);
         match wire::text(&ticket, "id") {
             Some(answered) if answered == id => {}
-            // A ticket that was merged answers with the one that it was merged into.
+            // The ID of a merged ticket returns the ticket that it was merged into.
             Some(_) => return self.merged(id, &ticket).await,
-            // No ticket at all, which is not to be taken for one that is gone.
+            // The answer is no ticket, which does not mean that the ticket is gone.
             None => return Err(unreadable("the answer is no ticket".to_owned())),
         }
         let Some(case) = self.case(&ticket).map_err(unreadable)? else { return Ok(None) };
         if let Some(field) = self.hidden_field(&ticket) {
-            // Without a right, a field is left out, and looks like one that is empty (R26). On another queue, it may really not be there.
+            // Without a right, a field is left out, and looks empty (R26: empty answers need proof). On another queue, it may really not
+            // exist.
             self.client.fields_exist().await?;
             let queue = self.settings().queue.trim().to_lowercase();
             if case.scope.as_ref().is_some_and(|scope| scope.to_lowercase() == queue) {
@@ -518,7 +519,7 @@ impl CaseSystem for RequestTracker {
             self.settings().google_name_field.trim(),
             wanted.number()
         );
-        // R9: one number is one case, whatever its parent.
+        // R9 (one mapping per case): names with the same number are one case, whatever the parent.
         let same = |case: &Case| {
             case.counterpart
                 .as_deref()
@@ -529,7 +530,7 @@ impl CaseSystem for RequestTracker {
         for skipped in &sweep.skipped {
             tracing::warn!(problem = %skipped, "a ticket cannot be understood");
         }
-        // The oldest, should there be several: every search comes to the same one.
+        // Of several, take the oldest, so that every search gives the same answer.
         let number = |case: &Found| case.id.parse::<u64>().unwrap_or(u64::MAX);
         match sweep.cases.into_iter().min_by_key(number) {
             Some(oldest) => self.get(&oldest.id).await,
@@ -539,7 +540,7 @@ impl CaseSystem for RequestTracker {
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
         let settings = self.settings();
-        // A field that is not on the queue is dropped without a word, and the ticket would be made again and again.
+        // A field that is not on the queue is dropped silently, and the ticket would be created again and again.
         self.client.fields_exist().await?;
         let mut body = json!({
             "Queue": settings.queue.trim(),
@@ -608,7 +609,7 @@ impl CaseSystem for RequestTracker {
             let by_connector = self.by_connector(found);
             let cut = cut.get(&id);
             if cut.is_some() && by_connector == Some(true) {
-                // What is left of an upload that counts as refused: no file of anybody's.
+                // The rest of an upload that counts as refused is not a file to carry.
                 continue;
             }
             let told = wire::text(part, "ContentLength").and_then(|size| size.parse().ok());
@@ -616,7 +617,7 @@ impl CaseSystem for RequestTracker {
                 id,
                 filename,
                 media_type: wire::text(part, "ContentType").filter(|kind| !kind.is_empty()),
-                // Of a file that was cut, the length is told that it had before.
+                // For a file that was cut, Request Tracker lists the original length.
                 size: cut.copied().or(told),
                 author: wire::person(found, "Creator"),
                 created_at: wire::time(part, "Created"),
@@ -628,11 +629,11 @@ impl CaseSystem for RequestTracker {
     }
 
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
-        // Perl takes "0" for nothing.
+        // Perl treats "0" as empty.
         let body = if comment.body == "0" { "0\n" } else { comment.body.as_str() };
         let content = Map::from_iter([
             ("Content".to_owned(), json!(body)),
-            // Plain: nothing of it is interpreted.
+            // Plain text is not interpreted.
             ("ContentType".to_owned(), json!("text/plain")),
         ]);
         let Some(transaction) = self.write(id, comment.visibility, content, None).await? else {
@@ -653,7 +654,7 @@ impl CaseSystem for RequestTracker {
             Ok(download) => download.content,
             Err(error) => return Err(self.gone_or(error, id, &attachment.id).await),
         };
-        // Text is converted to UTF-8 on its way, so that its length may be another.
+        // Text is converted to UTF-8 in transfer, so its length may change.
         let is_text = attachment.media_type.as_deref().is_some_and(|kind| kind.starts_with("text/"));
         let size = attachment.size.filter(|_| !is_text);
         let call = format!("GET attachment {} of ticket {id}", attachment.id);
@@ -677,7 +678,7 @@ impl CaseSystem for RequestTracker {
         let kind = kept_type(attachment.media_type.as_deref());
         let mut body = Map::new();
         let form = if attachment.size == Some(0) {
-            // An uploaded file without content is refused; in JSON, base64 of nothing but padding is content enough.
+            // An uploaded file without content is refused. In JSON, base64 of only padding counts as content.
             let file = json!({ "FileName": name, "FileType": kind, "FileContent": "=" });
             body.insert("Attachments".to_owned(), json!([file]));
             None
@@ -690,7 +691,7 @@ impl CaseSystem for RequestTracker {
             let part = part.mime_str(kind).map_err(|_| {
                 self.client.error(ApiErrorKind::Refused, &call, "the media type cannot stand in a header")
             })?;
-            // Names go as they are: Request Tracker does not know the encoded form of RFC 5987 here.
+            // Names are sent unencoded: Request Tracker does not understand the form of RFC 5987 here.
             Some(Form::new().percent_encode_noop().part("Attachments", part.file_name(name.clone())))
         };
         body.insert("NoContent".to_owned(), json!(1));
@@ -699,7 +700,7 @@ impl CaseSystem for RequestTracker {
         let transaction =
             transaction.ok_or_else(|| unknown("the answer does not say what the file became"))?;
         let parts = self.client.parts_of(&transaction).await.map_err(|error| ApiError {
-            // It may be there all the same.
+            // The file may have been stored.
             kind: ApiErrorKind::Uncertain,
             ..error
         })?;
@@ -714,7 +715,7 @@ impl CaseSystem for RequestTracker {
             });
         };
         let created_at = wire::time(stored, "Created");
-        // The file is there, whatever becomes of this call.
+        // The file is stored, even if this call fails.
         let history = self
             .client
             .history(id, created_at)
@@ -751,7 +752,7 @@ impl CaseSystem for RequestTracker {
         }
         let body = json!({ "Status": self.settings().reopen_status.trim() });
         match self.change(id, body, |ticket| !self.is_closed(ticket)).await {
-            // The lifecycle has no such way.
+            // The lifecycle has no such transition.
             Err(error) if error.kind == ApiErrorKind::Refused => {
                 Err(ApiError { kind: ApiErrorKind::Unsupported, ..error })
             }
@@ -765,8 +766,8 @@ impl CaseSystem for RequestTracker {
 }
 
 impl RequestTracker {
-    /// What a failed download means. Of an attachment that does not exist, Request Tracker 5.0 makes an error of its own, 500, and not
-    /// 404 (measured; `RT::REST2::Resource::Record`, `forbidden`, asks a transaction that there is none of).
+    /// Explains a failed download. For an attachment that does not exist, Request Tracker 5.0 answers 500, an error of its own, and not 404
+    /// (measured; `RT::REST2::Resource::Record`, `forbidden`, uses a transaction that does not exist).
     async fn gone_or(&self, error: ApiError, ticket: &str, attachment: &str) -> ApiError {
         if error.status != Some(500) || !matches!(self.client.is_listed(ticket, attachment).await, Ok(false))
         {
@@ -776,8 +777,8 @@ impl RequestTracker {
         ApiError { kind: ApiErrorKind::NotFound, message, ..error }
     }
 
-    /// Makes sure that an internal file of ours is shown to us, if an earlier one was not: it could not be known for ours, and would
-    /// be attached again at every try.
+    /// Checks that the connector may see its own internal files, if an earlier one was not shown. Such a file could not be recognised as
+    /// the connector's, and would be attached again at every attempt.
     async fn sees_its_uploads(&self, call: &str) -> Result<(), ApiError> {
         let unseen = self.unseen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(transaction) = unseen else { return Ok(()) };
@@ -794,8 +795,8 @@ impl RequestTracker {
         }
     }
 
-    /// A ticket that an earlier try made and could not write the Google case's name onto (a right was missing): nothing but
-    /// its text tells what it is for. Without it, each try would make one more.
+    /// Finds a ticket that an earlier attempt created without the Google case's name (a right was missing). Only its title and
+    /// description identify it. Without this lookup, each attempt would create another ticket.
     async fn left_over(&self, case: &NewCase) -> Result<Option<String>, ApiError> {
         let mut nameless = Vec::new();
         for ticket in self.client.nameless().await? {
@@ -808,8 +809,7 @@ impl RequestTracker {
         Ok(described.into_iter().find(|found| found.description == case.description).map(|found| found.id))
     }
 
-    /// Sees to it that a ticket that was made carries the flag and the Google case's name: what of them was dropped shows only
-    /// when it is read again.
+    /// Ensures that a new ticket has the flag and the Google case's name. Dropped values show only when the ticket is read again.
     async fn complete(&self, id: &str, case: &NewCase) -> Result<Case, ApiError> {
         let settings = self.settings();
         let uncertain = |message: String| {
@@ -820,7 +820,7 @@ impl RequestTracker {
             )
         };
         let made = match self.get(id).await {
-            // It is certain that it was made, and under which ID: made again, it would be there twice.
+            // The ticket was certainly created, and its ID is known. Another attempt would create a second one.
             Err(error) if error.status == Some(403) => return Ok(self.unseen_case(id, case)),
             made => made.map_err(|error| uncertain(format!("cannot be read: {error}")))?,
         };
@@ -828,7 +828,7 @@ impl RequestTracker {
         if made.counterpart.as_deref() == Some(case.counterpart.as_str()) && made.synchronize {
             return Ok(made);
         }
-        // Once more, with words about why not.
+        // Set them once more: this time, the answer gives a reason.
         let fields = json!({ "CustomFields": {
             settings.flag_field.trim(): settings.flag_value.trim(),
             settings.google_name_field.trim(): case.counterpart,
@@ -842,7 +842,7 @@ impl RequestTracker {
         self.get(id).await?.ok_or_else(|| uncertain("is not there".to_owned()))
     }
 
-    /// A ticket that was made and may not be seen.
+    /// Builds the case of a new ticket that the connector may not read.
     fn unseen_case(&self, id: &str, case: &NewCase) -> Case {
         Case {
             id: id.to_owned(),
@@ -864,7 +864,7 @@ impl RequestTracker {
         }
     }
 
-    /// The number of a level.
+    /// Returns the number for a level.
     fn number(&self, priority: Priority) -> Result<i64, ApiError> {
         let word = self.priorities.word(priority);
         settings::number(word).ok_or_else(|| {
@@ -873,7 +873,7 @@ impl RequestTracker {
         })
     }
 
-    /// Whether a ticket carries the flag and this counterpart.
+    /// Reports if a ticket has the flag and this counterpart.
     fn carries(&self, ticket: &Value, counterpart: &str) -> bool {
         self.case(ticket)
             .ok()
@@ -882,27 +882,27 @@ impl RequestTracker {
     }
 }
 
-/// What the search for updates makes of a ticket.
+/// Result of the search for updates for one ticket.
 #[derive(Debug)]
 enum Row {
-    /// It takes part.
+    /// The ticket takes part.
     Case(Found),
-    /// It was merged into another; `is_old`: it was last updated before what was asked for, but may have been merged since.
+    /// The ticket was merged into another. `is_old`: its last update is before the requested time, but the merge may be later.
     Merged { case: Found, into: String, is_old: bool },
-    /// It does not show what it was found by; why.
+    /// The ticket does not show the field that it was found by; holds the reason.
     Hidden(String),
-    /// It cannot be understood; why.
+    /// The ticket cannot be understood; holds the reason.
     Unreadable(String),
-    /// It takes no part, or was not updated since.
+    /// The ticket does not take part, or was not updated since.
     Nothing,
 }
 
-/// Why an internal file is not shown, and what to do.
+/// Explains why an internal file is not shown, with the remedy.
 fn blind(error: &ApiError) -> String {
     format!("{}; grant the connector's user ShowTicketComments on every queue that takes part", error.message)
 }
 
-/// The ID of the ticket that a person means (`R31`). Errors say what is wrong with it.
+/// Parses a reference to a ticket as a person types it (`R31`: an ID is valid only in its own system). The error says what is wrong.
 fn named(reference: &str, home: &str) -> Result<String, String> {
     let expected = "expected a ticket's number (5 or #5) or the address of its page";
     let number = |text: &str| -> Option<String> {
@@ -929,8 +929,8 @@ fn named(reference: &str, home: &str) -> Result<String, String> {
     queried.or_else(last).ok_or_else(|| format!("the address names no ticket: {expected}"))
 }
 
-/// The texts among parts of messages, one for each transaction, in the order of the transactions: the plain ones, or, where
-/// there is none, what the HTML says.
+/// Collects the texts from parts of messages, one for each transaction, in the order of the transactions: the plain text or, if there is
+/// none, the HTML as text.
 fn texts(parts: &[Value]) -> Vec<(String, String)> {
     let mut plain: BTreeMap<(u64, String), Vec<(u64, String)>> = BTreeMap::new();
     let mut rich = plain.clone();
@@ -963,7 +963,7 @@ fn texts(parts: &[Value]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The name of a part that is a file; `None` for texts, for what holds other parts, and for what is empty and has no name.
+/// Returns the file name of a part. `None` for texts, for containers of other parts, and for parts without a name and content.
 fn file_name(part: &Value) -> Option<String> {
     let name = wire::text(part, "Filename").unwrap_or_default();
     if !name.trim().is_empty() {
@@ -975,9 +975,9 @@ fn file_name(part: &Value) -> Option<String> {
     is_file.then(|| "unnamed".to_owned())
 }
 
-/// The files that Request Tracker cut or dropped, by ID, each with the length that it kept (`$TruncateLongAttachments`,
-/// `$DropLongAttachments`). It says so in the ticket's history alone, in a transaction that follows the file's and bears its
-/// name (`RT::Record`, `_EncodeLOB`); the length that it tells of the file is what it was sent.
+/// Returns the files that Request Tracker cut or dropped, by ID, each with the length that it kept (`$TruncateLongAttachments`,
+/// `$DropLongAttachments`). Only the ticket's history shows that: a transaction that follows the file's and has its name (`RT::Record`,
+/// `_EncodeLOB`). The length that Request Tracker lists for the file is the original one.
 fn cut_files<'a>(parts: &[Value], transactions: impl Iterator<Item = &'a Value>) -> BTreeMap<String, u64> {
     let number = |value: &Value, field: &str| wire::text(value, field)?.parse::<u64>().ok();
     let mut cut = BTreeMap::new();
@@ -988,7 +988,7 @@ fn cut_files<'a>(parts: &[Value], transactions: impl Iterator<Item = &'a Value>)
             _ => continue,
         };
         let (Some(at), Some(name)) = (number(note, "id"), wire::text(note, "Data")) else { continue };
-        // A dropped file gets an ending; a name that is too long for it is cut.
+        // A dropped file gets an extension; a name that is too long for it is cut.
         let is_it = |part: &&Value| {
             let found = wire::text(part, "Filename").unwrap_or_default();
             let same_name = found == name
@@ -1008,8 +1008,8 @@ fn cut_files<'a>(parts: &[Value], transactions: impl Iterator<Item = &'a Value>)
     cut
 }
 
-/// The media type under which a file is kept. Text would be converted to UTF-8 and so arrive as other bytes, messages would be
-/// taken apart, and what a browser runs should not be offered as such: all of these go as plain bytes.
+/// Returns the media type under which a file is stored. Text would be converted to UTF-8 and so change its bytes, messages would be taken
+/// apart, and content that a browser runs should not be offered as such. All of these are sent as plain bytes.
 fn kept_type(media_type: Option<&str>) -> &str {
     const BYTES: &str = "application/octet-stream";
     let Some(kind) = media_type else { return BYTES };

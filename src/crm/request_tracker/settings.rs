@@ -12,33 +12,32 @@ use crate::crm::{CrmKind, PriorityWords};
 use crate::entities::Priority;
 use crate::outbound::{Credentials, HeaderCredentials, Upstream};
 
-/// The settings of the Request Tracker adapter: the `[company.request-tracker]` section.
+/// Settings of the Request Tracker adapter: the `[company.request-tracker]` section.
 ///
-/// `token` is a reference to a secret (`env:NAME`, `file:PATH`, …), never the secret: whoever reads the configuration
-/// resolves it and hands the value to [`CrmKind::credentials`].
+/// `token` is a reference to a secret (`env:NAME`, `file:PATH`, …), never the secret. The code that reads the configuration resolves it and
+/// passes the value to [`CrmKind::credentials`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequestTrackerSettings {
     /// Name of the queue that new cases are created in.
     pub queue: String,
-    /// Name of the connector's user: by it the adapter knows its own comments.
+    /// Name of the connector's user, which identifies the adapter's own comments.
     pub user: String,
     /// Reference to the secret that holds the user's authentication token.
     pub token: Option<String>,
-    /// Name of the custom field that says that a case takes part.
+    /// Name of the custom field that makes a case take part in the sync.
     pub flag_field: String,
-    /// What stands in that field when a case takes part. Request Tracker has no boolean field.
+    /// Value of that field if the case takes part. Request Tracker has no boolean field.
     pub flag_value: String,
     /// Name of the custom field for the Google case's name.
     pub google_name_field: String,
-    /// The status of cases that are closed.
+    /// Status of closed cases.
     pub close_status: String,
-    /// The status of cases that are opened again.
+    /// Status of reopened cases.
     pub reopen_status: String,
-    /// The statuses that count as closed: those that the queue's lifecycle calls inactive.
+    /// Statuses that count as closed: those that the queue's lifecycle calls inactive.
     pub closed_statuses: Vec<String>,
-    /// The largest attachment, in bytes: `$MaxAttachmentSize`, where Request Tracker cuts or drops what is larger. REST does
-    /// not tell.
+    /// Largest attachment, in bytes: `$MaxAttachmentSize`, beyond which Request Tracker cuts or drops files. REST does not show it.
     pub attachment_limit: Option<u64>,
 }
 
@@ -60,14 +59,14 @@ impl Default for RequestTrackerSettings {
 }
 
 impl RequestTrackerSettings {
-    /// Whether a ticket of that status is closed. Compared without case, as Request Tracker does.
+    /// Reports if a status counts as closed. Compared without case, as in Request Tracker.
     pub(super) fn is_closed(&self, status: &str) -> bool {
         let status = status.to_lowercase();
         self.closed_statuses.iter().any(|closed| closed.trim().to_lowercase() == status)
     }
 
-    /// How a ticket of that status was closed (`R32`); `None` if it is open. The names are those of the lifecycles that RT comes
-    /// with, and of common others; what a status of a lifecycle of one's own means, nobody says.
+    /// Returns the way in which a ticket with this status was closed (`R32`: closed is not solved); `None` if it is open. The names are
+    /// those of RT's own lifecycles and common others; the meaning of a custom lifecycle's status is unknown.
     ///
     /// Source: `%Lifecycles`, `RT_Config.pm` of RT 5.0.
     pub(super) fn closing(&self, status: &str) -> Option<Closing> {
@@ -165,7 +164,7 @@ impl CrmKind for RequestTrackerSettings {
     }
 }
 
-/// A word that is a priority of Request Tracker.
+/// Parses a word that is a priority of Request Tracker.
 pub(super) fn number(word: &str) -> Option<i64> {
     word.trim().parse().ok().filter(|number| (0..=100).contains(number))
 }

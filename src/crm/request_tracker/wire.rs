@@ -1,10 +1,10 @@
-//! Request Tracker's JSON, REST 2, read so that any field may be missing.
+//! Request Tracker's JSON, REST 2. Any field may be missing.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A page of a listing. Without its items it is none: an answer of something else is not taken for an empty page.
+/// A page of a listing. The items are required, so that an answer of another kind is not taken for an empty page.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
     pub(super) items: Vec<Value>,
@@ -13,14 +13,14 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// How many things the listing has that the user may see. Null where Request Tracker does not count them: in histories and
-    /// listings of attachments, and in searches where `$UseSQLForACLChecks` is off and rows are taken off pages that were cut
-    /// before (`CurrentUserCanSeeAll` in `RT::SearchBuilder` and `RT::Tickets`).
+    /// Number of items in the listing that the user may see. `None` where Request Tracker does not count them: in histories and listings of
+    /// attachments, and in searches if `$UseSQLForACLChecks` is off and hidden rows are removed after a page was cut
+    /// (`CurrentUserCanSeeAll` in `RT::SearchBuilder` and `RT::Tickets`).
     pub(super) fn total(&self) -> Option<u64> {
         self.total.as_u64()
     }
 
-    /// Whether there is more on this page than it shows.
+    /// True if the page shows fewer items than the total leaves for it.
     pub(super) fn hides(&self, number: usize, per_page: usize) -> bool {
         let before = (number as u64).saturating_sub(1).saturating_mul(per_page as u64);
         let rest = self.total().unwrap_or_default().saturating_sub(before);
@@ -28,7 +28,7 @@ impl Page {
     }
 }
 
-/// A field of text, whatever it is written as: identifiers and numbers come as both, references as objects with an `id`.
+/// Reads a field as text. Identifiers and numbers come as strings or numbers, references as objects with an `id`.
 pub(super) fn text(value: &Value, field: &str) -> Option<String> {
     let found = match value.get(field)? {
         Value::Object(reference) => reference.get("id")?,
@@ -41,14 +41,14 @@ pub(super) fn text(value: &Value, field: &str) -> Option<String> {
     }
 }
 
-/// A time. What was never set is the beginning of 1970.
+/// Reads a time. A time that was never set is the beginning of 1970.
 pub(super) fn time(value: &Value, field: &str) -> Option<DateTime<Utc>> {
     let time = DateTime::parse_from_rfc3339(&text(value, field)?).ok()?.with_timezone(&Utc);
     (time.timestamp() > 0).then_some(time)
 }
 
-/// The values of a custom field, by its name. `None` if the answer does not have the field: it is not on the ticket's queue, or may not
-/// be seen. A field without a value is there, with no values.
+/// Returns the values of a custom field, by its name. `None` if the answer does not have the field: it is not on the ticket's queue, or is
+/// hidden. A field without a value has an empty list.
 pub(super) fn custom_field<'a>(value: &'a Value, name: &str) -> Option<Vec<&'a str>> {
     let fields = value.get("CustomFields").and_then(Value::as_array);
     let field = fields.into_iter().flatten().find(|field| {
@@ -59,13 +59,13 @@ pub(super) fn custom_field<'a>(value: &'a Value, name: &str) -> Option<Vec<&'a s
     Some(values.into_iter().flatten().filter_map(Value::as_str).collect())
 }
 
-/// The name of a thing in a field that is expanded with `Name`; its ID where the name may not be seen.
+/// Returns the name of an item in a field that is expanded with `Name`; its ID if the name is hidden.
 pub(super) fn name(value: &Value, field: &str) -> Option<String> {
     let name = value.get(field).and_then(|thing| thing.get("Name")).and_then(Value::as_str).map(str::trim);
     name.filter(|name| !name.is_empty()).map(str::to_owned).or_else(|| text(value, field))
 }
 
-/// What people call the user in a field that is expanded with `RealName`.
+/// Returns the name of the user in a field that is expanded with `RealName`; the ID if there is none.
 pub(super) fn person(value: &Value, field: &str) -> String {
     let user = value.get(field);
     let real = user.and_then(|user| user.get("RealName")).and_then(Value::as_str).map(str::trim);

@@ -1,36 +1,37 @@
-//! What people call a case: its `sys_id`, its number, or its address as they copy it out of their browser (`R31`).
+//! References to cases as people type them: a `sys_id`, a number, or an address from a browser (`R31`: an ID is valid only in its own
+//! system).
 //!
-//! Sources: "Navigate to a record or module using a URL" and its examples, product documentation (`nav_to.do?uri=`,
-//! `incident.do?sys_id=`, `incident.do?sysparm_query=number=`); the addresses of the workspaces, `…/record/incident/SYS_ID`, as its
-//! page on links in e-mails has them; those of *Next Experience*, `now/nav/ui/classic/params/target/…`, and of portals,
-//! `…?table=incident&sys_id=…`, as instances show them.
+//! Sources: "Navigate to a record or module using a URL" and its examples, product documentation (`nav_to.do?uri=`, `incident.do?sys_id=`,
+//! `incident.do?sysparm_query=number=`); the addresses of the workspaces, `…/record/incident/SYS_ID`, as its page on links in emails has
+//! them; those of *Next Experience*, `now/nav/ui/classic/params/target/…`, and of portals, `…?table=incident&sys_id=…`, as instances show
+//! them.
 
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
 use super::wire::is_sys_id;
 
-/// How often an address may hold another one, encoded: `target/incident.do%3Fsys_id%3D…`, and that in a link of a mail.
+/// Maximum number of addresses that are nested in one another by encoding: `target/incident.do%3Fsys_id%3D…`, and that in a link of a mail.
 const DEEPEST: usize = 4;
-/// Signs that a number has at the most: the length of `task.number`.
+/// Maximum length of a number, in characters: the length of `task.number`.
 const LONGEST_NUMBER: usize = 40;
 
-/// A case as somebody named it.
+/// A reference to a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reference {
-    /// By `sys_id`, in lower case, as ServiceNow writes it.
+    /// `sys_id` in lower case, as ServiceNow writes it.
     Id(String),
-    /// By number, in upper case, as its prefix is written.
+    /// Number in upper case, as its prefix is written.
     Number(String),
 }
 
-/// The address of a record: "Opens the incident record with the sys_id" (Examples of navigating by URL, product documentation).
+/// Returns the address of a record: "Opens the incident record with the sys_id" (Examples of navigating by URL, product documentation).
 pub(super) fn of(home: &str, table: &str, id: &str) -> String {
     format!("{home}/{table}.do?sys_id={id}")
 }
 
 impl Reference {
-    /// Reads a reference to a record of `table` of the instance at `home`. Errors say what is wrong with it.
+    /// Parses a reference to a record of `table` on the instance at `home`. The error says what is wrong.
     pub(super) fn read(text: &str, home: &str, table: &str) -> Result<Self, String> {
         let text = text.trim();
         if let Some(record) = Self::bare(text) {
@@ -47,7 +48,7 @@ impl Reference {
                 address.host_str().unwrap_or("no host")
             ));
         }
-        // Addresses within the address come out one after the other.
+        // Decodes nested addresses one by one.
         let mut within = text.to_owned();
         for _ in 0..DEEPEST {
             let found = in_address(&within);
@@ -69,7 +70,7 @@ impl Reference {
         Err(format!("it is no address of a record: copy that of a form, {home}/{table}.do?sys_id=…"))
     }
 
-    /// A `sys_id` or a number, and nothing else.
+    /// Parses a text that is only a `sys_id` or a number.
     fn bare(text: &str) -> Option<Self> {
         if is_sys_id(text) {
             return Some(Self::Id(text.to_ascii_lowercase()));
@@ -81,7 +82,7 @@ impl Reference {
     }
 }
 
-/// The table and the record that an address names.
+/// Returns the table and the record that an address names.
 fn in_address(text: &str) -> Option<(String, Reference)> {
     let parts: Vec<&str> = text.split(['/', '?', '&', '=', '#', '^']).collect();
     let value = |name: &str| parts.windows(2).find(|pair| pair[0] == name).map(|pair| pair[1]);

@@ -1,5 +1,5 @@
-//! `casebridge check`: everything that the service needs of ServiceNow, tried without changing anything. Each failure ends with
-//! what to do about it, and where.
+//! `casebridge check` for ServiceNow: tries everything that the service needs, without changing anything. Each failure ends with advice on
+//! how to fix it, and where.
 
 use super::client::{COMMENTS, Client, Column, WORK_NOTES};
 use super::query::Query;
@@ -11,12 +11,12 @@ use crate::crm::CrmKind as _;
 use crate::entities::Priority;
 use futures_util::StreamExt as _;
 
-/// The largest file that is downloaded to try it, in bytes.
+/// Largest file that a check downloads, in bytes.
 const SMALL: u64 = 256 * 1024;
-/// How many files are tried until one is handed out.
+/// Number of files that are tried until a download succeeds.
 const TRIES: usize = 3;
 
-/// What a check found: what holds, or what is wrong and what to do.
+/// Result of a check: a confirmation, or the problem and its remedy.
 type Finding = Result<String, String>;
 
 pub(super) async fn all(
@@ -89,12 +89,12 @@ pub(super) async fn all(
     report
 }
 
-/// What is said of the dictionary where it cannot be read.
+/// Note for results without the dictionary.
 const NO_DICTIONARY: &str = "the user may not read sys_dictionary: not looked up";
 
-/// Whether the two columns are of types that can hold what they are for.
+/// Checks that the types of the two custom columns fit their use.
 async fn types(client: &Client) -> Finding {
-    /// Shorter than the longest name of a Google case.
+    /// Length that is too short for the longest name of a Google case.
     const SHORT: u64 = 100;
     let settings = client.settings();
     let (flag, name) = (settings.flag_field.as_str(), settings.google_name_field.as_str());
@@ -131,7 +131,7 @@ async fn types(client: &Client) -> Finding {
     ))
 }
 
-/// Whether no text is longer than its column: ServiceNow cuts it without a word.
+/// Checks that no text is longer than its column, since ServiceNow cuts it silently.
 async fn lengths(client: &Client) -> Finding {
     let settings = client.settings();
     let ours = [
@@ -155,7 +155,7 @@ async fn lengths(client: &Client) -> Finding {
     if long.is_empty() { Ok("fit into their columns".to_owned()) } else { Err(long.join("; ")) }
 }
 
-/// Whether the columns exist that are written besides: those that do not, ServiceNow leaves out without a word.
+/// Checks that additionally written columns exist, since ServiceNow silently ignores others.
 async fn written(client: &Client, columns: &[&str], key: &str) -> Finding {
     if columns.is_empty() {
         return Ok("none".to_owned());
@@ -199,7 +199,7 @@ fn credentials(error: &ApiError) -> String {
     }
 }
 
-/// Who we are, as far as ServiceNow tells.
+/// Checks the connector's user, as far as ServiceNow shows it.
 async fn user(client: &Client) -> Finding {
     let configured = client.settings().user.as_deref().map(str::trim);
     if let (Some(user), Ok(me)) = (configured, client.myself().await)
@@ -242,7 +242,7 @@ async fn search(client: &Client) -> Finding {
     }
 }
 
-/// Whether polls find what was updated: by a time that is written out.
+/// Checks that polls find updated records by a written time.
 async fn times(client: &Client) -> Finding {
     match client.reads_times().await {
         Ok(Some(true)) => Ok("a record is found by its own time of update, in UTC".to_owned()),
@@ -257,7 +257,7 @@ async fn times(client: &Client) -> Finding {
     }
 }
 
-/// Whether every code that says that a case was not solved is read so.
+/// Checks that every code that means not solved is read as such.
 async fn closings(client: &Client) -> Finding {
     let settings = client.settings();
     let mut known = Vec::new();
@@ -305,11 +305,11 @@ async fn journals(client: &Client, visibility: Visibility) -> Finding {
     }
 }
 
-/// Whether a column offers a value.
+/// Checks that a column offers a value.
 async fn choice(client: &Client, column: &str, value: &str, key: &str) -> Finding {
     let choices = match client.choices(column).await {
         Ok(choices) if !choices.is_empty() => choices,
-        // Neither needed nor usual: it only makes mistakes known early.
+        // The lookup is neither needed nor usually allowed; it only reveals mistakes early.
         Ok(_) | Err(_) => return Ok(format!("{value:?} (the user may not read sys_choice: not looked up)")),
     };
     if let Some(label) = choices.get(value) {
@@ -362,7 +362,7 @@ async fn files(client: &Client, clock: &SharedClock) -> Finding {
              vain: set company.servicenow.attachment_limit_mib to {theirs}"
         )),
         Ok(Some(_)) => Ok(format!("{tried}; up to {limit} MiB (company.servicenow.attachment_limit_mib)")),
-        // Neither needed nor usual: it only makes a mistake known early.
+        // The lookup is neither needed nor usually allowed; it only reveals a mistake early.
         Ok(None) | Err(_) => Ok(format!(
             "{tried}; up to {limit} MiB (company.servicenow.attachment_limit_mib; the user may not read sys_properties: not \
              compared)"
@@ -370,7 +370,7 @@ async fn files(client: &Client, clock: &SharedClock) -> Finding {
     }
 }
 
-/// Downloads one small file, if there is one (`R34`).
+/// Downloads one small file, if there is one (`R34`: other content in place of a file).
 async fn download(client: &Client) -> Finding {
     let files = client.small_files().await.map_err(|error| error.to_string())?;
     let size =
@@ -391,7 +391,7 @@ async fn download(client: &Client) -> Finding {
     }
 }
 
-/// Reads a file to its end, which is an error if it is another one than was listed.
+/// Reads a file to its end. Fails if it is not the listed file.
 async fn whole(client: &Client, file: &Attachment) -> Result<(), String> {
     let call = format!("GET attachment {}", file.id);
     let mut opened = client.content(file, call).await.map_err(|error| error.to_string())?;

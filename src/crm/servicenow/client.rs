@@ -1,4 +1,4 @@
-//! ServiceNow's REST API: one function for each call, and what is remembered between calls.
+//! ServiceNow's REST API: one function for each call, and the caches between calls.
 //!
 //! Sources: "Table API" and "Attachment API" in the REST API reference, product documentation.
 
@@ -16,47 +16,47 @@ use super::wire::{Answer, Record, is_sys_id};
 use crate::cases::{ApiError, ApiErrorKind, Attachment, ByteStream, Download};
 use crate::outbound::{self, Announced, Body, Call, Upstream};
 
-/// Cases on a page, as documented for the poll.
+/// Number of cases on a page, as documented for the poll.
 const CASE_PAGE: usize = 100;
-/// Comments on a page, as documented for the sync.
+/// Number of comments on a page, as documented for the sync.
 const COMMENT_PAGE: usize = 50;
-/// Files on a page: what a page of attachments has by default.
+/// Number of files on a page: the default for attachments.
 const FILE_PAGE: usize = 1_000;
-/// How many records of a page come again with the next one: what was taken out of a listing meanwhile moves the rest of it
-/// forward, past the place where the next page begins.
+/// Number of records that the next page repeats. If records leave the listing meanwhile, the rest moves forward, and a page without overlap
+/// would skip some.
 const OVERLAP: usize = 10;
-/// More pages than any listing has.
+/// Maximum number of pages of a listing, more than any real one has.
 const MOST_PAGES: usize = 10_000;
-/// So many pages in a row that hold records, and none that is new, and the listing goes in a circle.
+/// Number of pages in a row with records but no new one that mean that the listing repeats itself.
 const STALE_PAGES: usize = 20;
-/// How many records are asked for by their IDs at once: their IDs make an address of some 2,000 signs.
+/// Maximum number of IDs in one query: they make an address of some 2,000 characters.
 const MOST_IDS: usize = 50;
-/// How many users' names are remembered.
+/// Number of users whose names are cached.
 const MOST_NAMES: usize = 5_000;
-/// How many records are looked at for one that the user sees, or for a small file.
+/// Number of records that are searched for one that the user sees, or for a small file.
 const FEW: usize = 20;
 
-/// The two journals.
+/// Columns of the two journals.
 pub(super) const COMMENTS: &str = "comments";
 pub(super) const WORK_NOTES: &str = "work_notes";
 
-/// What a listing held.
+/// Content of a listing.
 #[derive(Debug)]
 pub(super) struct Listing<T = Record> {
-    /// What could be read, in order, each record once.
+    /// Records that could be read, in order, each once.
     pub(super) records: Vec<T>,
-    /// What could not be read.
+    /// Problems with records that could not be read.
     pub(super) skipped: Vec<String>,
-    /// How many records there are for those who may read them all, if ServiceNow says.
+    /// Number of records that a user with all rights would see, if ServiceNow gives it.
     pub(super) total: Option<usize>,
-    /// How many of the records on its pages were kept back (`R26`).
+    /// Number of records that were hidden on the pages read (`R26`: empty answers need proof).
     ///
-    /// Rights are looked at after a page was cut ("This limit is applied before ACL evaluation", Table API, `sysparm_limit`), and
-    /// `X-Total-Count` is of the query. A page with fewer records than the count leaves for it lacks those that an access rule
-    /// hides. Rules that change the query itself (before-query business rules, domain separation) are not seen here: "Filtering
-    /// the data is transparent" (Before Query business rules, product documentation).
+    /// ServiceNow applies rights after it cuts a page ("This limit is applied before ACL evaluation", Table API, `sysparm_limit`), and
+    /// `X-Total-Count` is the count of the query. So a page with fewer records than the count leaves for it lacks the records that an
+    /// access rule hides. Rules that change the query itself (before-query business rules, domain separation) are not detected here:
+    /// "Filtering the data is transparent" (Before Query business rules, product documentation).
     pub(super) hidden: usize,
-    /// Whether every answer was given to somebody who is signed in: [`LOGGED_IN`].
+    /// True if every answer was for a signed-in user: [`LOGGED_IN`].
     pub(super) identified: bool,
 }
 
@@ -67,24 +67,24 @@ impl<T> Default for Listing<T> {
 }
 
 impl<T> Listing<T> {
-    /// Whether there are records of which the user may read none.
+    /// True if there are records but the user may read none of them.
     pub(super) fn is_withheld(&self) -> bool {
         self.records.is_empty() && self.hidden > 0
     }
 
-    /// The same with what was made of the records.
+    /// Replaces the records and keeps the rest.
     fn with<U>(self, records: Vec<U>) -> Listing<U> {
         let Self { skipped, total, hidden, identified, .. } = self;
         Listing { records, skipped, total, hidden, identified }
     }
 }
 
-/// A column, as the dictionary has it.
+/// A column, according to the dictionary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Column {
-    /// `boolean`, `string`, …
+    /// Type: `boolean`, `string`, …
     pub(super) kind: String,
-    /// In characters.
+    /// Maximum length, in characters.
     pub(super) length: u64,
     pub(super) read_only: bool,
 }
@@ -94,7 +94,7 @@ pub(super) struct Client {
     settings: ServiceNowSettings,
     me: Mutex<Option<String>>,
     names: Mutex<HashMap<String, String>>,
-    /// That the columns of the two custom fields are there, and take what is written into them; else what is wrong.
+    /// Cached result of the check that both custom columns exist and can be written; the error otherwise.
     columns: Mutex<Option<Result<(), ApiError>>>,
 }
 
@@ -111,7 +111,7 @@ impl Client {
         &self.settings
     }
 
-    /// The instance's address, without a slash at its end.
+    /// Address of the instance, without a slash at its end.
     pub(super) fn home(&self) -> &str {
         self.upstream.base_url().as_str().trim_end_matches('/')
     }
@@ -124,7 +124,7 @@ impl Client {
         self.upstream.error(kind, call, message)
     }
 
-    /// Where a record is; whatever has no ID of the right form does not exist.
+    /// Returns the path of a record. An ID of another form is not found.
     pub(super) fn path(&self, id: &str) -> Result<String, ApiError> {
         let table = &self.settings.table;
         if is_sys_id(id) {
@@ -134,14 +134,14 @@ impl Client {
         Err(self.error(ApiErrorKind::NotFound, &call, "the ID is no sys_id, and so no record's"))
     }
 
-    /// The columns that are read of a case.
+    /// Names of the columns that are read for a case.
     fn columns_read(&self) -> String {
         format!("number,short_description,description,{}", self.columns_found())
     }
 
-    /// Those of them that a search asks for.
+    /// Names of the columns that a search reads, a subset of [`columns_read`](Self::columns_read).
     fn columns_found(&self) -> String {
-        // Those that the table lacks are left out of the answer.
+        // Columns that the table lacks are left out of the answer.
         format!(
             "sys_id,state,active,priority,close_code,resolution_code,duplicate_of,sys_domain,sys_created_by,sys_created_on,\
              sys_updated_on,{},{}",
@@ -151,7 +151,7 @@ impl Client {
 
     // Reading.
 
-    /// Who we are, by `user_name`: as configured, else as ServiceNow says; asked for once.
+    /// Returns the `user_name` of the connector's user: as configured, else from ServiceNow; cached.
     pub(super) async fn me(&self) -> Result<String, ApiError> {
         if let Some(user) = &self.settings.user {
             return Ok(user.trim().to_owned());
@@ -165,7 +165,7 @@ impl Client {
         Ok(me)
     }
 
-    /// Who we are, as ServiceNow says.
+    /// Reads the `user_name` of the connector's user from ServiceNow.
     pub(super) async fn myself(&self) -> Result<String, ApiError> {
         let (name, _) = self.asked_who_we_are().await?;
         name.ok_or_else(|| {
@@ -175,7 +175,7 @@ impl Client {
         })
     }
 
-    /// Makes sure, with one call, that ServiceNow knows us as the connector's user (`R26`).
+    /// Checks with one call that ServiceNow knows the connector as its configured user (`R26`: empty answers need proof).
     pub(super) async fn identify(&self) -> Result<(), ApiError> {
         let unknown = |message: String| self.error(ApiErrorKind::Unauthorized, WHO_CALL, message);
         let configured = self.settings.user.as_deref().map(str::trim);
@@ -186,7 +186,7 @@ impl Client {
             ((Some(me), _), Some(user)) if me.to_lowercase() != user.to_lowercase() => Err(unknown(format!(
                 "the credentials are those of {me}, and company.servicenow.user is {user:?}: correct whichever is wrong"
             ))),
-            // Of whoever may not read its own record, it will do that it is signed in, with the credentials of the configured user.
+            // A configured user that may not read its own record is accepted if the answer is for a signed-in user.
             ((Some(_), _), _) | ((None, Some(true)), Some(_)) => Ok(()),
             ((None, _), _) => Err(unknown(format!(
                 "ServiceNow does not tell who the connector's user is: {SIGN_IN}; if they are right, let it read its own record \
@@ -195,7 +195,7 @@ impl Client {
         }
     }
 
-    /// The asking user's `user_name`, if it may read it, and whether it is signed in, if ServiceNow says.
+    /// Reads the `user_name` of the requesting user, if it may read it, and whether it is signed in, if ServiceNow tells.
     async fn asked_who_we_are(&self) -> Result<(Option<String>, Option<bool>), ApiError> {
         let query = Query::default().and("sys_id=javascript:gs.getUserID()");
         let mut one = outbound::Listing::default();
@@ -205,13 +205,13 @@ impl Client {
             [Value::Object(user)] => {
                 user.get("user_name").and_then(Value::as_str).filter(|name| !name.is_empty())
             }
-            // None: the user may not read its own record. Several: the condition was not understood.
+            // None: the user may not read its own record. Several: ServiceNow ignored the condition.
             _ => None,
         };
         Ok((name.map(str::to_owned), is_logged_in(&headers)))
     }
 
-    /// The display names of users, by their `user_name`; those that cannot be read are left out.
+    /// Returns the display names of users by their `user_name`; cached. Names that cannot be read are left out.
     pub(super) async fn names(&self, users: BTreeSet<&str>) -> HashMap<String, String> {
         let mut known = self.names.lock().await;
         if known.len() > MOST_NAMES {
@@ -233,12 +233,12 @@ impl Client {
             for user in found {
                 let text = |name| user.get(name).and_then(Value::as_str).map(str::trim).unwrap_or_default();
                 let (login, name) = (text("user_name"), text("name"));
-                // Whatever was found: the condition may have been ignored.
+                // Checks each user, since ServiceNow may have ignored the condition.
                 if some.contains(&login) && !name.is_empty() {
                     known.insert(login.to_owned(), name.to_owned());
                 }
             }
-            // Nobody's user: asked for once all the same.
+            // Caches unknown users too, under their `user_name`, so that they are not looked up again.
             for user in some {
                 known.entry((*user).to_owned()).or_insert_with(|| (*user).to_owned());
             }
@@ -246,8 +246,8 @@ impl Client {
         users.into_iter().filter_map(|user| Some((user.to_owned(), known.get(user)?.clone()))).collect()
     }
 
-    /// Makes sure, once, that the columns of the two custom fields are there: ServiceNow leaves out what it does not know, in
-    /// answers, in queries and in what is written, and says nothing.
+    /// Checks that both custom columns exist; a success is cached. ServiceNow silently ignores unknown columns in answers, queries and
+    /// writes.
     pub(super) async fn columns(&self) -> Result<(), ApiError> {
         let mut known = self.columns.lock().await;
         if let Some(known) = known.as_ref() {
@@ -261,12 +261,12 @@ impl Client {
         Ok(())
     }
 
-    /// Notes that what is written into the columns does not arrive, so that no further case is made that nobody would find again.
+    /// Records that writes to the columns have no effect, so that no further case is created that could not be found again.
     pub(super) async fn columns_are_not_writable(&self, error: ApiError) {
         *self.columns.lock().await = Some(Err(error));
     }
 
-    /// Whether a record has the columns of the two custom fields.
+    /// Checks that a record has both custom columns.
     pub(super) fn has_columns(&self, record: &Record) -> Result<(), ApiError> {
         let table = &self.settings.table;
         for (key, column) in [
@@ -302,15 +302,15 @@ impl Client {
         Record::read(answer.result).map_err(|error| self.error(ApiErrorKind::Unreadable, label, error))
     }
 
-    /// What `read` makes of each case that a query finds, in no particular order. An error if some of them are hidden: what is not
-    /// shown is not taken for nothing (`R26`).
+    /// Returns the results of `read` for all cases of a query, in no particular order. Fails if any of them are hidden, since hidden cases
+    /// must not count as absent (`R26`: empty answers need proof).
     pub(super) async fn search<T: Send>(
         &self,
         query: Query,
         read: impl Fn(&Record) -> T + Send + Sync,
     ) -> Result<Listing<T>, ApiError> {
         let path = format!("/api/now/table/{}", self.settings.table);
-        // By what never changes: an update moves no record then. What comes in meanwhile only makes others come twice.
+        // Sort by a column that never changes, so that an update moves no record. New records only make others appear twice.
         let query = query.order_by("sys_id");
         let read = |record| self.has_columns(&record).map(|()| read(&record));
         let columns = self.columns_found();
@@ -325,7 +325,7 @@ impl Client {
         Ok(found.with(records))
     }
 
-    /// An error if something of a listing was kept back.
+    /// Fails if records of a listing were hidden.
     fn all_shown<T>(&self, found: &Listing<T>, path: &str, advice: &str) -> Result<(), ApiError> {
         if found.hidden == 0 {
             return Ok(());
@@ -338,7 +338,7 @@ impl Client {
         Err(self.error(ApiErrorKind::Unauthorized, &format!("GET {path}"), message))
     }
 
-    /// ID of one of the cases that were updated last and that the user sees, but not `except`.
+    /// Returns the ID of one of the most recently updated cases that the user sees, other than `except`.
     pub(super) async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
         let path = format!("/api/now/table/{}", self.settings.table);
         let others = match except.filter(|id| is_sys_id(id)) {
@@ -355,19 +355,19 @@ impl Client {
         Ok(found.records.iter().map(|record| record.id().to_owned()).find(|id| Some(id.as_str()) != except))
     }
 
-    /// IDs of the cases of that number: there is one, but nothing forbids several.
+    /// Returns the IDs of the cases with a number. Usually there is one, but several are possible.
     pub(super) async fn numbered(&self, number: &str) -> Result<BTreeSet<String>, ApiError> {
         let path = format!("/api/now/table/{}", self.settings.table);
         let query = Query::default().equals("number", number);
         let found = self.listing(&path, &query, Some("sys_id,number"), CASE_PAGE, |_| false).await?;
         self.all_shown(&found, &path, "give it a role that reads them")?;
-        // Whatever was found.
+        // Checks each record, since ServiceNow may have ignored the condition.
         let same = |record: &&Record| record.text("number").is_some_and(|it| it.eq_ignore_ascii_case(number));
         Ok(found.records.iter().filter(same).map(|record| record.id().to_owned()).collect())
     }
 
-    /// Whether a time that is written out in a search is read as UTC, or at least as no later: the newest record has to be among
-    /// those that were updated at its own time or later. `None`: no record is shown.
+    /// Reports if ServiceNow reads a written time in a search as UTC, or at least as no later: a search for records updated at or after
+    /// the newest record's own time has to find that record. `None` if no record is shown.
     pub(super) async fn reads_times(&self) -> Result<Option<bool>, ApiError> {
         let path = format!("/api/now/table/{}", self.settings.table);
         let fields = Some("sys_id,sys_updated_on");
@@ -383,19 +383,19 @@ impl Client {
         Ok(Some(found.records.iter().any(|found| found.id() == record.id())))
     }
 
-    /// A few of the cases that a query finds, to see whether it works.
+    /// Reads one of the cases of a query, to check that the query works.
     pub(super) async fn search_some(&self, query: Query) -> Result<Listing, ApiError> {
         let path = format!("/api/now/table/{}", self.settings.table);
         self.listing(&path, &query, Some(&self.columns_read()), 1, |_| true).await
     }
 
-    /// One page of the cases that a query finds, with how many of them are hidden.
+    /// Reads one page of the cases of a query, with the number of hidden ones.
     pub(super) async fn search_page(&self, query: Query) -> Result<Listing, ApiError> {
         let path = format!("/api/now/table/{}", self.settings.table);
         self.listing(&path, &query, Some(&self.columns_found()), CASE_PAGE, |_| true).await
     }
 
-    /// What `read` makes of the flagged ones among the cases of these IDs.
+    /// Returns the results of `read` for the flagged cases among these IDs.
     pub(super) async fn flagged<T: Send>(
         &self,
         ids: &[&str],
@@ -413,7 +413,7 @@ impl Client {
         Ok(all)
     }
 
-    /// The entries of a case's journals, newest first, back to `since` at least.
+    /// Reads the entries of a case's journals, newest first, at least back to `since`.
     pub(super) async fn journal(
         &self,
         id: &str,
@@ -437,7 +437,7 @@ impl Client {
         Ok(found.records.into_iter().filter(|entry| entry.text("element_id") == Some(id)).collect())
     }
 
-    /// Whether the user may read the newest entry of a journal; `None`: there is none yet.
+    /// Reports if the user may read the newest entry of a journal. `None` if there is no entry yet.
     pub(super) async fn reads_journals(&self) -> Result<Option<bool>, ApiError> {
         let query =
             Query::default().equals("name", &self.settings.table).one_of("element", &[COMMENTS, WORK_NOTES]);
@@ -446,7 +446,7 @@ impl Client {
         Ok(if found.is_withheld() { Some(false) } else { (!found.records.is_empty()).then_some(true) })
     }
 
-    /// The attachments of a case, newest first, back to `since` at least.
+    /// Reads the attachments of a case, newest first, at least back to `since`.
     pub(super) async fn files(
         &self,
         id: &str,
@@ -463,17 +463,17 @@ impl Client {
         Ok(found.records.into_iter().filter(|file| file.text("table_sys_id") == Some(id)).collect())
     }
 
-    /// When the newest attachment that the user sees was added to a case. Hidden ones are told by [`files`](Self::files).
+    /// Returns the time of the newest attachment of a case that the user sees. Hidden attachments are reported by [`files`](Self::files).
     pub(super) async fn newest_file(&self, id: &str) -> Result<Option<DateTime<Utc>>, ApiError> {
         let found = self.listing(FILES, &files_of(&self.settings.table, id), None, 1, |_| true).await?;
         let newest = found.records.iter().find(|file| file.text("table_sys_id") == Some(id));
         Ok(newest.and_then(|file| file.time("sys_created_on")))
     }
 
-    /// When files were added to cases since then, by the case: the last one of each.
+    /// Returns the cases to which files were added since `since`, each with the time of its newest file.
     ///
-    /// Files of all records of the table are asked for, of those too that the user need not see: so some may be hidden. That the
-    /// user sees none of several means that it may read no files.
+    /// The query covers the files of all records of the table, also of records that the user need not see, so some may be hidden. If the
+    /// user sees none of several, it lacks the right to read files.
     pub(super) async fn recent_files(
         &self,
         since: DateTime<Utc>,
@@ -497,8 +497,8 @@ impl Client {
         Ok(found.with(newest.into_iter().collect()))
     }
 
-    /// Files among the newest ones of the table's records that the user sees, the smallest first; an error if there are files and
-    /// it sees none of these.
+    /// Returns those of the table's newest files that the user sees, the smallest first. Fails if there are files and all of these are
+    /// hidden.
     pub(super) async fn small_files(&self) -> Result<Vec<Record>, ApiError> {
         let table = self.settings.table.as_str();
         let query = Query::default().equals("table_name", table).order_by_desc("sys_created_on");
@@ -514,7 +514,8 @@ impl Client {
         Ok(files)
     }
 
-    /// What the scanner made of a file: `available`, `pending`, …; `None` if nobody scans, or the column cannot be read.
+    /// Returns the virus scanner's state of a file: `available`, `pending` or another. `None` if files are not scanned or the column cannot
+    /// be read.
     ///
     /// Source: "states of an attachment" (KB0785328, Now Support). The Attachment API does not show the column.
     pub(super) async fn file_state(&self, id: &str) -> Result<Option<String>, ApiError> {
@@ -524,9 +525,9 @@ impl Client {
         Ok(file.text("state").map(str::to_owned))
     }
 
-    /// The values that a column of the table offers, with their labels; empty if they cannot be read.
+    /// Returns the values that a column offers, with their labels; empty if they cannot be read.
     pub(super) async fn choices(&self, column: &str) -> Result<BTreeMap<String, String>, ApiError> {
-        // A table that extends task takes over its choices where it has none of its own.
+        // A table that extends `task` inherits its choices where it has none of its own.
         for table in [self.settings.table.as_str(), "task"] {
             let query =
                 Query::default().equals("name", table).equals("element", column).equals("inactive", "false");
@@ -549,10 +550,10 @@ impl Client {
         Ok(BTreeMap::new())
     }
 
-    /// What the dictionary says of columns of the table, by name; empty if it cannot be read.
+    /// Returns the dictionary's entries for columns of the table, by name; empty if they cannot be read.
     ///
-    /// Source: "System dictionary" (`sys_dictionary`), product documentation. A column of a table that this one extends is filed
-    /// under that one's name.
+    /// Source: "System dictionary" (`sys_dictionary`), product documentation. An inherited column is listed under the name of the table
+    /// that it comes from.
     pub(super) async fn dictionary(&self, columns: &[&str]) -> Result<BTreeMap<String, Column>, ApiError> {
         let tables = [self.settings.table.as_str(), "task"];
         let query =
@@ -563,7 +564,7 @@ impl Client {
         let mut known: BTreeMap<String, Column> = BTreeMap::new();
         for entry in &found.records {
             let (Some(table), Some(element)) = (entry.text("name"), entry.text("element")) else { continue };
-            // Whatever was found: the condition may have been ignored.
+            // Checks each entry, since ServiceNow may have ignored a condition.
             if !tables.contains(&table) || !columns.contains(&element) {
                 continue;
             }
@@ -572,7 +573,7 @@ impl Client {
                 length: entry.number("max_length").unwrap_or_default(),
                 read_only: entry.is("read_only"),
             };
-            // The table's own entry counts before that of the table which it extends.
+            // The table's own entry takes precedence over that of the table it extends.
             if table == self.settings.table || !known.contains_key(element) {
                 known.insert(element.to_owned(), column);
             }
@@ -580,7 +581,7 @@ impl Client {
         Ok(known)
     }
 
-    /// Which of these columns the newest record does not show; `None`: there is no record.
+    /// Returns those of the columns that the newest record does not show. `None` if there is no record.
     pub(super) async fn absent_columns<'a>(
         &self,
         columns: &[&'a str],
@@ -593,7 +594,7 @@ impl Client {
         Ok(found.records.first().map(absent))
     }
 
-    /// `com.glide.attachment.max_size`; `None` if it is not set or cannot be read.
+    /// Reads the property `com.glide.attachment.max_size`. `None` if it is not set or cannot be read.
     pub(super) async fn largest_file_mib(&self) -> Result<Option<u64>, ApiError> {
         const PROPERTY: &str = "com.glide.attachment.max_size";
         let query = Query::default().equals("name", PROPERTY);
@@ -604,7 +605,7 @@ impl Client {
         Ok(property.and_then(|property| property.number("value")))
     }
 
-    /// Reads a listing until it ends or `enough` has come.
+    /// Reads a listing until it ends or `enough` returns true.
     async fn listing(
         &self,
         path: &str,
@@ -616,7 +617,7 @@ impl Client {
         self.listing_of(path, query, fields, page, |record| record, enough).await
     }
 
-    /// The same of what `read` makes of each record.
+    /// Reads a listing like [`listing`](Self::listing), and applies `read` to each record.
     async fn listing_of<T: Send>(
         &self,
         path: &str,
@@ -633,11 +634,11 @@ impl Client {
         for _ in 0..MOST_PAGES {
             let (mut items, mut headers) = self.page(path, query, fields, page, offset, &mut size).await?;
             if lacking(&items, &headers, page, offset) > 0 {
-                // The rows and the count are of one answer, but not of one moment: a record that moved between them is no hidden one.
+                // Rows and count come in one answer but not from one moment: a record that changed between them is not hidden.
                 (items, headers) = self.page(path, query, fields, page, offset, &mut size).await?;
             }
             let (count, known) = (items.len(), seen.len());
-            // Those on the overlap of two pages are counted twice: it says how much is hidden, not exactly how many.
+            // A hidden record on the overlap of two pages counts twice, so the number is not exact.
             all.hidden += lacking(&items, &headers, page, offset);
             all.identified &= is_logged_in(&headers) == Some(true);
             for item in items {
@@ -650,7 +651,7 @@ impl Client {
             let total = total(&headers);
             let before = all.total.or(total);
             all.total = total.or(all.total);
-            // Never by a page's length: records that the user may not see are taken out after it was cut.
+            // A page's length does not tell, because hidden records are removed after the page was cut.
             let more = match total {
                 Some(total) => offset + page < total,
                 None => has_next(&headers) || count == page,
@@ -669,7 +670,7 @@ impl Client {
         Err(self.error(ApiErrorKind::Unreadable, &format!("GET {path}"), "the listing does not end"))
     }
 
-    /// One page of a listing, and the headers that say whether there is another.
+    /// Reads one page of a listing, with the headers that tell if there is another.
     async fn page(
         &self,
         path: &str,
@@ -724,7 +725,7 @@ impl Client {
         self.write(Method::POST, path, fields, "company.servicenow.new_fields").await
     }
 
-    /// Changes a case; how it is afterwards.
+    /// Updates a case and returns its new values.
     pub(super) async fn update(&self, id: &str, fields: Map<String, Value>) -> Result<Record, ApiError> {
         let path = self.path(id)?;
         self.write(Method::PATCH, path, fields, "company.servicenow.close_fields").await
@@ -740,12 +741,12 @@ impl Client {
         let label = format!("{method} {path}");
         let call = values(Call::new(method, path))
             .query("sysparm_fields", self.columns_read())
-            // Display values would be read in the user's language and time zone.
+            // Display values would depend on the user's language and time zone.
             .query("sysparm_input_display_value", "false")
             .body(Body::Json(Value::Object(fields)));
         let answer: Answer<Value> = self.upstream.write(call).await.map_err(|error: ApiError| {
             if is_data_policy(&error) {
-                // 403 as well, but no matter of rights.
+                // The status is 403 as well, but no right is missing.
                 let message = format!("{}; give a value for each in {key}", error.message);
                 return ApiError { kind: ApiErrorKind::Refused, message, ..error };
             }
@@ -763,7 +764,7 @@ impl Client {
         size: Option<u64>,
         content: ByteStream,
     ) -> Result<Record, ApiError> {
-        // For the error of an ID that cannot be one.
+        // Fails if the ID is not valid.
         self.path(id)?;
         let path = format!("{FILES}/file");
         let call = Call::new(Method::POST, &path)
@@ -774,7 +775,7 @@ impl Client {
             .body(Body::Stream(content, size));
         let answer: Answer<Value> = match self.upstream.write(call).await {
             Ok(answer) => answer,
-            // The request itself is always the same; what is refused is this file: its size, its type or its name.
+            // The request itself is always the same, so the refusal is about this file: its size, type or name.
             Err(error) if error.kind == ApiErrorKind::Refused => {
                 return Err(ApiError { kind: ApiErrorKind::Unacceptable, ..error });
             }
@@ -785,22 +786,23 @@ impl Client {
     }
 }
 
-/// The Attachment API.
+/// Path of the Attachment API.
 const FILES: &str = "/api/now/attachment";
-/// The call that tells who we are.
+/// The call that shows the connector's user.
 const WHO_CALL: &str = "GET /api/now/table/sys_user";
-/// The `user_name` that everything is done under that nobody signed in for.
+/// `user_name` that ServiceNow uses for calls without a sign-in.
 const GUEST: &str = "guest";
-/// What to do if ServiceNow takes us for somebody else.
+/// Advice if ServiceNow takes the connector for another user.
 const SIGN_IN: &str = "check the credentials (company.servicenow.user and company.servicenow.password, or oauth_token, or api_key), and \
                        that the user is active and not locked out";
-/// Says in every answer whether the asking user is signed in; `false` is an error of every call ([`stranger`]). Source: the example of `GlideHTTPResponse.getAllHeaders` in the product
-/// documentation, which is an answer of the Table API; what it means is told nowhere, and assumed.
+/// Header that tells in every answer if the requesting user is signed in; `false` is an error of every call ([`stranger`]). Source: the
+/// example of `GlideHTTPResponse.getAllHeaders` in the product documentation, which is an answer of the Table API. Its meaning is not
+/// documented, but assumed.
 const LOGGED_IN: &str = "x-is-logged-in";
 
-/// What an answer's headers show if it is for somebody who is not signed in (`R26`): why, and what to do. A table that is among the
-/// *Public Pages* is answered to anybody, with 200 and without what its access rules hide ("REST API security", product
-/// documentation).
+/// Returns the reason and the remedy if an answer's headers show that the user is not signed in (`R26`: empty answers need proof).
+/// ServiceNow answers a query of a table among the *Public Pages* to any caller, with 200 and without the records that access rules hide
+/// ("REST API security", product documentation).
 #[must_use]
 pub(super) fn stranger(headers: &HeaderMap) -> Option<String> {
     (is_logged_in(headers) == Some(false)).then(|| {
@@ -808,7 +810,7 @@ pub(super) fn stranger(headers: &HeaderMap) -> Option<String> {
     })
 }
 
-/// Whether the asking user is signed in, if ServiceNow says.
+/// Reports if the requesting user is signed in, if ServiceNow tells.
 fn is_logged_in(headers: &HeaderMap) -> Option<bool> {
     match headers.get(LOGGED_IN)?.to_str().ok()?.trim() {
         "true" => Some(true),
@@ -817,7 +819,7 @@ fn is_logged_in(headers: &HeaderMap) -> Option<bool> {
     }
 }
 
-/// How many records a page lacks of those that the count leaves for it.
+/// Returns the number of records that a page lacks compared with the total count.
 fn lacking(items: &[Value], headers: &HeaderMap, page: usize, offset: usize) -> usize {
     let there = total(headers).map_or(0, |total| total.saturating_sub(offset).min(page));
     there.saturating_sub(items.len())
@@ -831,7 +833,7 @@ fn files_of(table: &str, id: &str) -> Query {
         .order_by_desc("sys_id")
 }
 
-/// Values as the database has them, not as they are shown to somebody; references without addresses.
+/// Requests values as they are in the database, not display values, and references without addresses.
 fn values(call: Call) -> Call {
     call.query("sysparm_display_value", "false").query("sysparm_exclude_reference_link", "true")
 }
@@ -840,20 +842,20 @@ fn total(headers: &HeaderMap) -> Option<usize> {
     headers.get("x-total-count")?.to_str().ok()?.trim().parse().ok()
 }
 
-/// Whether the `Link` header (RFC 8288) names a next page.
+/// Reports if the `Link` header (RFC 8288) names a next page.
 fn has_next(headers: &HeaderMap) -> bool {
     let links = headers.get_all(LINK).iter().filter_map(|link| link.to_str().ok());
     links.flat_map(|link| link.split(';')).any(|part| part.trim_start().starts_with("rel=\"next\""))
 }
 
-/// Whether a write was refused because something mandatory is missing: `Data Policy Exception: The following fields are
-/// mandatory: …`, with 403.
+/// Reports if a write was refused because a mandatory field is missing: `Data Policy Exception: The following fields are mandatory: …`,
+/// with 403.
 pub(super) fn is_data_policy(error: &ApiError) -> bool {
     error.status == Some(403) && error.message.contains("Data Policy")
 }
 
-/// Whether records, read from the newest, certainly go back beyond `since`: the last is older, and nothing in the order of
-/// all of them says that the server sorts otherwise.
+/// Reports if records, read newest first, certainly go back beyond `since`: they are sorted newest first and the last one is older.
+/// Unsorted records show that the server uses another order.
 fn reaches(found: &[Record], since: DateTime<Utc>) -> bool {
     let times: Option<Vec<DateTime<Utc>>> =
         found.iter().map(|record| record.time("sys_created_on")).collect();

@@ -1,25 +1,24 @@
 //! ServiceNow as the company's side: incidents, customer service cases, or another table of that kind.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! | --- | --- |
 //! | `settings` | the `[company.servicenow]` section |
-//! | `client` | the calls of the REST API, and what is remembered between them |
+//! | `client` | the calls of the REST API, and its caches |
 //! | `query` | encoded queries |
 //! | `wire` | ServiceNow's JSON |
 //! | `text` | plain text in a journal |
-//! | `address` | what people call a case: number, `sys_id`, address |
+//! | `address` | references to cases as people type them: number, `sys_id`, address |
 //! | `check` | `casebridge check` |
 //!
-//! What is particular to ServiceNow:
+//! Particular to ServiceNow:
 //!
-//! - It is silent about what it does not understand: an unknown column is left out of a query (which then finds everything), out
-//!   of an answer and out of what is written. So every record is compared with what was asked, and every write with what it was
-//!   to do.
-//! - Comments are entries of two journals: `comments`, which the caller sees, and `work_notes`. They are written as columns of the
-//!   record and read from `sys_journal_field`; what a comment became has to be looked up.
-//! - A new file need not make its record updated: polls look for both.
-//! - Records that an access rule hides are missing in an answer and counted in its `X-Total-Count`: what is hidden is an error, and
-//!   not an empty answer (`R26`).
+//! - It ignores unknown columns silently: in a query (which then finds everything), in an answer and in a write. So every record is
+//!   compared with the query, and every write is verified.
+//! - Comments are entries of two journals: `comments`, which the caller sees, and `work_notes`. They are written as columns of the record
+//!   and read from `sys_journal_field`, so the entry of a new comment has to be looked up.
+//! - A new file need not update its record: polls search for both.
+//! - Records that an access rule hides are missing in an answer but counted in its `X-Total-Count`. Hidden records are an error, not an
+//!   empty answer (`R26`: empty answers need proof).
 
 mod address;
 mod check;
@@ -41,7 +40,7 @@ use self::query::Query;
 use self::wire::{Record, is_sys_id};
 use super::PriorityWords;
 use super::content::{media_type, one_line};
-// The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
+// Jira's rules for file names are the strictest of all CRMs; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Download,
@@ -55,10 +54,11 @@ use crate::outbound::Upstream;
 use self::client::stranger;
 pub use self::settings::{ImpactAndUrgency, ServiceNowSettings};
 
-/// What people call the system.
+/// Name of the system in errors and texts.
 pub const NAME: &str = "ServiceNow";
 
-/// Shorter than any column for comments, in bytes: what is shorter still was not cut, but is another comment.
+/// Minimum length of an entry that may be a comment that was cut, in bytes. No comment column is shorter, so a shorter entry is another
+/// comment.
 const SHORTEST_COLUMN: usize = 250;
 
 /// ServiceNow as the company's CRM.
@@ -70,9 +70,9 @@ pub struct ServiceNow {
 }
 
 impl ServiceNow {
-    /// ServiceNow behind `upstream`, whose base is the instance's address and whose credentials are
+    /// Creates the adapter behind `upstream`, whose base is the instance's address and whose credentials are
     /// [`ServiceNowSettings::credentials`]. The words of `priorities` have to be values of priorities:
-    /// [`ServiceNowSettings::priority_problems`]. Nothing is asked yet.
+    /// [`ServiceNowSettings::priority_problems`]. Makes no call yet.
     #[must_use]
     pub fn new(
         settings: ServiceNowSettings,
@@ -85,16 +85,16 @@ impl ServiceNow {
         let settings = client.settings();
         let capabilities = Capabilities {
             name: NAME,
-            // True of Resolved. Closed and Canceled are final in the base system, which `reopen` finds out.
+            // True for Resolved. Closed and Canceled are final in the base system; `reopen` reports that.
             reopen: true,
             comment_when_closed: true,
             internal_comments: true,
             comment_limit: TextLimit { max: settings.comment_limit, measure: text::encoded_units },
             title_limit: TextLimit { max: settings.title_limit, measure: utf16_units },
             description_limit: TextLimit { max: settings.description_limit, measure: utf16_units },
-            // Answers come as XML too, which has no room for them.
+            // Answers also come as XML, which has no room for them.
             control_characters: false,
-            // Queries go to the database.
+            // Queries go to the database, so there is no index lag.
             search_lag: Duration::zero(),
             write_settles: client.write_settles(),
             time_resolution: Duration::seconds(1),
@@ -108,8 +108,8 @@ impl ServiceNow {
         self.client.settings()
     }
 
-    /// A record as a case. `me`: the connector's user; `files`: when the last file was added, which counts as an update: it need not
-    /// be one to ServiceNow.
+    /// Converts a record to a case. `me` is the connector's user. `files` is the time of the newest file: it counts as an update, which it
+    /// need not be to ServiceNow.
     fn case(&self, record: &Record, me: &str, files: Option<DateTime<Utc>>) -> Case {
         let settings = self.settings();
         let closed = self.is_closed(record);
@@ -121,7 +121,7 @@ impl ServiceNow {
             priority: self.priorities.read(record.text("priority")),
             closed,
             closing: closed.then(|| self.closing(record)),
-            // ServiceNow merges no records: a duplicate stays what it is.
+            // ServiceNow merges no records: a duplicate remains a record of its own.
             merged_into: None,
             created_at: record.time("sys_created_on"),
             updated_at: record.time("sys_updated_on").max(files),
@@ -130,7 +130,7 @@ impl ServiceNow {
             by_connector: record.text("sys_created_by").map(|user| is_same_user(user, me)),
             address: Some(address::of(self.client.home(), &settings.table, record.id())),
             scope: Some(match record.text("sys_domain") {
-                // Where domains are separated, rights are given by domain.
+                // Where domains are separated, rights are granted by domain.
                 Some(domain) => format!("{}/{domain}", settings.table),
                 None => settings.table.clone(),
             }),
@@ -138,7 +138,7 @@ impl ServiceNow {
         }
     }
 
-    /// How a closed record was closed (`R32`).
+    /// Returns the way in which a closed record was closed (`R32`: closed is not solved).
     fn closing(&self, record: &Record) -> Closing {
         let code = record.text("close_code").or_else(|| record.text("resolution_code"));
         let is_duplicate = record.text("duplicate_of").is_some();
@@ -154,7 +154,7 @@ impl ServiceNow {
             || (record.has("active") && !record.is("active"))
     }
 
-    /// The fields that make a priority.
+    /// Returns the fields that set a priority.
     fn priority_fields(&self, priority: Priority) -> Result<Map<String, Value>, ApiError> {
         let word = self.priorities.word(priority);
         let table = self.settings().impact_and_urgency();
@@ -173,8 +173,8 @@ impl ServiceNow {
         ]))
     }
 
-    /// Changes a case, and looks whether it holds: what a user may not write, and columns that there are not, ServiceNow leaves
-    /// out and answers 200.
+    /// Updates a case and verifies the result: ServiceNow answers 200 even if it ignores fields that do not exist or that the user may not
+    /// write.
     async fn change(
         &self,
         id: &str,
@@ -199,7 +199,8 @@ impl ServiceNow {
         Ok(Some(is_same_user(user, &self.client.me().await?)))
     }
 
-    /// Why a file's content is refused, and for how long (`R33`).
+    /// Explains why a file's content is refused, and chooses the kind of error by whether that may pass (`R33`: permanent refusals are
+    /// explained once).
     async fn blocked(&self, attachment: &Attachment, refused: ApiError) -> ApiError {
         let (kind, why) = match self.client.file_state(&attachment.id).await.ok().flatten().as_deref() {
             Some("pending") => (
@@ -216,7 +217,7 @@ impl ServiceNow {
         ApiError { kind, message, ..refused }
     }
 
-    /// The case that a number stands for.
+    /// Finds the case with a number.
     async fn numbered(&self, number: &str) -> Result<Option<Case>, ApiError> {
         let found = self.client.numbered(number).await?;
         let mut ids = found.iter();
@@ -237,7 +238,7 @@ impl ServiceNow {
         }
     }
 
-    /// What people call the users that made these records, by `user_name`.
+    /// Returns a function for the display names of the users who created these records.
     async fn authors(&self, records: &[Record]) -> impl Fn(&Record) -> String + use<> {
         let users: BTreeSet<&str> =
             records.iter().filter_map(|record| record.text("sys_created_by")).collect();
@@ -248,9 +249,9 @@ impl ServiceNow {
         }
     }
 
-    /// The entry that a comment of ours became.
+    /// Finds the journal entry of a comment that the connector just added.
     async fn entry(&self, id: &str, column: &str, text: &str, call: &str) -> Result<Written, ApiError> {
-        // The comment is there, whatever becomes of the look at it.
+        // The comment was added, even if the lookup fails.
         let lost = |error: ApiError| ApiError { kind: ApiErrorKind::Uncertain, ..error };
         let me = self.client.me().await.map_err(lost)?.to_lowercase();
         let journal = self.client.journal(id, Some(self.clock.now())).await.map_err(lost)?;
@@ -261,7 +262,7 @@ impl ServiceNow {
             (entry.text("element") == Some(column) && author == me).then_some((entry, value))
         });
         let found = ours.clone().find(|(_, value)| value == sent).or_else(|| {
-            // A column that is shorter than configured cuts what it is given.
+            // A column that is shorter than configured cuts the text.
             let cut = ours.find(|(_, value)| value.len() >= SHORTEST_COLUMN && sent.starts_with(value))?;
             tracing::warn!(
                 case = id,
@@ -287,7 +288,7 @@ impl ServiceNow {
         match self.client.record(id).await {
             Ok(record) => Ok(Some(record)),
             Err(error) if error.kind == ApiErrorKind::NotFound => {
-                // A 404 counts only from an instance that has the table: a wrong address looks the same.
+                // A 404 counts only if the instance has the table: a wrong address answers the same.
                 self.client.search_some(Query::default()).await?;
                 Ok(None)
             }
@@ -295,13 +296,14 @@ impl ServiceNow {
         }
     }
 
-    /// What was updated since then. Without `files`, records whose files alone are new are left out.
+    /// Returns the flagged records that were updated since `since`. Without `files`, records of which only the files are new are left out.
     async fn sweep(&self, since: DateTime<Utc>, files: bool) -> Result<Sweep, ApiError> {
         let me = self.client.me().await?;
         let flagged = Query::default().equals(&self.settings().flag_field, "true");
         let read = |record: &Record| Found::from(&self.case(record, &me, None));
         let mut found = self.client.search(flagged.since("sys_updated_on", since), read).await?;
-        // What is found has to have the same time of update in both kinds of search, or it would count as changed.
+        // A record must have the same update time in both kinds of search, or it would count as changed. So the files are read too, unless
+        // nothing was found.
         if !files && found.records.is_empty() && found.skipped.is_empty() {
             return Ok(Sweep { identified: found.identified, ..Sweep::default() });
         }
@@ -315,12 +317,12 @@ impl ServiceNow {
         identified &= others.identified;
         found.records.extend(others.records);
         found.skipped.extend(others.skipped);
-        // Whole seconds: what was updated later within the same second has the same time. Counted from our own time: the record's
-        // may be the last one that there is.
+        // Times are whole seconds: a later update within the same second has the same time. The second is subtracted from `since`, because
+        // adding it to the record's time could overflow.
         let since = since.checked_sub_signed(Duration::seconds(1)).unwrap_or(since);
         found.records.retain_mut(|case| {
             case.updated_at = case.updated_at.max(files.get(&case.id).copied());
-            // Whatever was found.
+            // Checks each record again, since ServiceNow may have ignored a condition.
             case.synchronize && case.updated_at.is_none_or(|at| at > since)
         });
         Ok(Sweep { cases: found.records, skipped: found.skipped, identified })
@@ -337,7 +339,7 @@ impl CaseSystem for ServiceNow {
         &self.capabilities
     }
 
-    /// REST does not tell it but to administrators.
+    /// Returns the configured limit: REST shows it to administrators only.
     async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
         Ok(Some(self.settings().attachment_limit_mib.saturating_mul(1024 * 1024)))
     }
@@ -378,7 +380,7 @@ impl CaseSystem for ServiceNow {
         self.sweep(since, true).await
     }
 
-    /// A new file leaves the time of its record as it was (assumed): files are searched for on their own.
+    /// True: a new file does not change the update time of its record (an assumption), so files have a search of their own.
     fn searches_twice(&self) -> bool {
         true
     }
@@ -405,7 +407,7 @@ impl CaseSystem for ServiceNow {
         let column = self.settings().google_name_field.clone();
         let wanted = GoogleCaseName::parse(counterpart).ok();
         let query = match &wanted {
-            // R9: one number is one case, whatever its parent.
+            // R9 (one mapping per case): names with the same number are one case, whatever the parent.
             Some(name) => Query::default().ends_with(&column, &format!("/{}", name.number())),
             None => Query::default().equals(&column, counterpart),
         };
@@ -414,7 +416,7 @@ impl CaseSystem for ServiceNow {
             _ => name == counterpart,
         };
         let me = self.client.me().await?;
-        // One that the connector created first: a stranger's claim may be older (R38).
+        // Cases that the connector created come first: another user's claim may be older (R38: a claim is not a proof).
         let read = |record: &Record| {
             let is_same = self.counterpart(record).is_some_and(is_same);
             let is_claim = !record.text("sys_created_by").is_some_and(|user| is_same_user(user, &me));
@@ -428,7 +430,7 @@ impl CaseSystem for ServiceNow {
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
-        // Before anything is made: a case whose name was left out could never be found again (R13).
+        // Before anything is created: a case without the Google case's name could never be found again (R13: unknown write outcome).
         self.client.columns().await?;
         let me = self.client.me().await?;
         let settings = self.settings();
@@ -477,7 +479,7 @@ impl CaseSystem for ServiceNow {
     }
 
     async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
-        // For the error of an ID that cannot be one.
+        // Fails if the ID is not valid.
         self.client.path(id)?;
         let journal = self.client.journal(id, since).await?;
         if journal.is_empty() {
@@ -489,7 +491,7 @@ impl CaseSystem for ServiceNow {
         for entry in &journal {
             let visibility = match entry.text("element") {
                 Some(COMMENTS) => Visibility::Public,
-                // Work notes; another journal of the table's; or a column that the user may not read (R29).
+                // Work notes, another journal of the table, or a column that the user may not read (R29: private until shown to be public).
                 Some(_) | None => Visibility::Internal,
             };
             comments.push(Comment {
@@ -504,8 +506,8 @@ impl CaseSystem for ServiceNow {
         Ok(comments)
     }
 
-    /// Files hang on the record itself, those too that come with a work note: whoever sees the record sees them, and no column says
-    /// otherwise. Assumed of the base system.
+    /// Returns all files as public. Files belong to the record itself, even those added with a work note. Users who see the record see its
+    /// files, and no column restricts that. This is assumed of the base system.
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
         self.client.path(id)?;
         let files = self.client.files(id, since).await?;
@@ -578,7 +580,7 @@ impl CaseSystem for ServiceNow {
         Err(self.client.error(ApiErrorKind::Refused, &format!("PATCH {}", self.client.path(id)?), message))
     }
 
-    /// Resolves it: ServiceNow closes resolved records itself, after days.
+    /// Resolves the record; ServiceNow itself closes resolved records after days.
     async fn close(&self, id: &str) -> Result<(), ApiError> {
         if self.is_closed(&self.client.record(id).await?) {
             return Ok(());
@@ -623,7 +625,7 @@ impl CaseSystem for ServiceNow {
     }
 }
 
-/// Whether two `user_name`s are the same user's.
+/// Reports if two `user_name`s are the same user's.
 fn is_same_user(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }

@@ -1,45 +1,47 @@
 //! Encoded queries: `field=value^other=value^ORDERBYsys_id`.
 //!
-//! Two traps. There is no way to write a `^` within a value, so that a stranger's value could add conditions of its own; here
-//! only what cannot hold one is put into a query. And "if part of a query is invalid, such as an invalid field name, the
-//! instance ignores the invalid part" (Table API, `sysparm_query`, product documentation): it then answers with records that
-//! nobody asked for. So whoever reads an answer compares every record with what was asked.
+//! Two traps:
+//!
+//! - A value cannot contain a `^`, so a foreign value could add conditions. Only values without one are put into a query.
+//! - "If part of a query is invalid, such as an invalid field name, the instance ignores the invalid part" (Table API, `sysparm_query`,
+//!   product documentation). It then returns records that do not match. So the code that reads an answer compares every record with the
+//!   query.
 
 use chrono::{DateTime, Datelike as _, Utc};
 
-/// An encoded query that is being put together.
+/// Builder of an encoded query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Query(String);
 
 impl Query {
-    /// `field=value`; the value up to its first `^` or line break, with `STARTSWITH` if there is one: then more is found, and
-    /// compared afterwards.
+    /// Adds `field=value`. If the value has a `^` or a line break, adds `fieldSTARTSWITH` with the part before it: that finds more records,
+    /// which the caller compares.
     pub(super) fn equals(self, field: &str, value: &str) -> Self {
         let safe = value.split(['^', '\n', '\r']).next().unwrap_or_default();
         let operator = if safe.len() == value.len() { "=" } else { "STARTSWITH" };
         self.and(&format!("{field}{operator}{safe}"))
     }
 
-    /// `fieldENDSWITHvalue`. The value must hold no `^`.
+    /// Adds `fieldENDSWITHvalue`. The value must hold no `^`.
     pub(super) fn ends_with(self, field: &str, value: &str) -> Self {
         self.and(&format!("{field}ENDSWITH{value}"))
     }
 
-    /// `fieldINa,b,c`; values that hold a `^` or a comma are left out.
+    /// Adds `fieldINa,b,c`. Values with a `^`, a comma or a line break are left out.
     pub(super) fn one_of(self, field: &str, values: &[&str]) -> Self {
         let sound: Vec<&str> =
             values.iter().copied().filter(|value| !value.contains(['^', ',', '\n', '\r'])).collect();
         self.and(&format!("{field}IN{}", sound.join(",")))
     }
 
-    /// `field>=2026-11-24 13:00:00`: then or later, by the instance's clock, whatever ours says (`R36`).
+    /// Adds `field>=2026-11-24 13:00:00`: at this time or later, by the instance's clock (`R36`: clock skew).
     ///
-    /// A time that is written out is UTC, one that `gs.dateGenerate` makes is in the user's zone ("SOAP web service and time zones
-    /// examples", a ServiceNow employee's article in the Community: "If you pass the information as TEXT (not inside javascript),
-    /// it's considered as UTC"); the Table API's own pages say it of values, not of queries. `casebridge check` tries it. A period
-    /// (`RELATIVEGT@minute@ago@5`) would need no zone, but counts from the instance's clock, of which we know only what we measured.
+    /// A written time is UTC, while `gs.dateGenerate` makes one in the user's zone ("SOAP web service and time zones examples", a
+    /// ServiceNow employee's article in the Community: "If you pass the information as TEXT (not inside javascript), it's considered as
+    /// UTC"). The Table API's own pages say so of values, not of queries; `casebridge check` tests it. A period (`RELATIVEGT@minute@ago@5`)
+    /// would need no zone, but counts from the instance's clock, of which only the measured skew is known.
     pub(super) fn since(self, field: &str, time: DateTime<Utc>) -> Self {
-        // Four digits for the year: no record is older or newer.
+        // The year must have four digits; no record is older or newer.
         let year = time.year().clamp(1970, 9999);
         let time = if year == time.year() {
             time.format("%Y-%m-%d %H:%M:%S").to_string()
@@ -49,17 +51,17 @@ impl Query {
         self.and(&format!("{field}>={time}"))
     }
 
-    /// Ascending.
+    /// Sorts by a field, ascending.
     pub(super) fn order_by(self, field: &str) -> Self {
         self.and(&format!("ORDERBY{field}"))
     }
 
-    /// Descending.
+    /// Sorts by a field, descending.
     pub(super) fn order_by_desc(self, field: &str) -> Self {
         self.and(&format!("ORDERBYDESC{field}"))
     }
 
-    /// A condition as it is. It must hold nothing of a stranger's.
+    /// Adds a condition as it is. It must hold no foreign text.
     pub(super) fn and(mut self, condition: &str) -> Self {
         if !self.0.is_empty() {
             self.0.push('^');

@@ -14,12 +14,12 @@ use crate::crm::{CrmKind, PriorityWords};
 use crate::entities::Priority;
 use crate::outbound::{Credentials, Dialect, HeaderCredentials, Upstream, basic, bearer};
 
-/// The table that the documented design is about.
+/// Table of the documented design.
 const INCIDENT: &str = "incident";
-/// Cases of Customer Service Management.
+/// Table of the cases of Customer Service Management.
 const CUSTOMER_CASE: &str = "sn_customerservice_case";
 
-/// Impact and urgency, as numbers: 1 is the most.
+/// Impact and urgency, as numbers: 1 is the highest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImpactAndUrgency {
@@ -29,56 +29,56 @@ pub struct ImpactAndUrgency {
     pub urgency: u8,
 }
 
-/// The settings of the ServiceNow adapter: the `[company.servicenow]` section.
+/// Settings of the ServiceNow adapter: the `[company.servicenow]` section.
 ///
-/// `password`, `oauth_token` and `api_key` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets: whoever reads
-/// the configuration resolves them and hands the value to [`CrmKind::credentials`].
+/// `password`, `oauth_token` and `api_key` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets. The code that reads the
+/// configuration resolves them and passes the value to [`CrmKind::credentials`].
 ///
-/// What is absent and depends on the table has the defaults of ServiceNow's own `incident` and `sn_customerservice_case`; for
-/// any other table it has to be given.
+/// Absent settings that depend on the table get the defaults of ServiceNow's own `incident` and `sn_customerservice_case`; for any other
+/// table they are required.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServiceNowSettings {
-    /// The table whose records are the cases.
+    /// Table whose records are the cases.
     pub table: String,
-    /// The connector's user, by its `user_name`: by it the adapter knows what it wrote itself.
+    /// The connector's user, by its `user_name`, which identifies the adapter's own comments and files.
     pub user: Option<String>,
     /// Reference to the secret that holds the user's password, for basic authentication.
     pub password: Option<String>,
-    /// Reference to the secret that holds an OAuth access token; instead of `password`.
+    /// Reference to the secret that holds an OAuth access token; replaces `password`.
     pub oauth_token: Option<String>,
-    /// Reference to the secret that holds a REST API key; instead of `password`.
+    /// Reference to the secret that holds a REST API key; replaces `password`.
     pub api_key: Option<String>,
-    /// The true/false column that says that a case takes part.
+    /// True/false column that makes a case take part in the sync.
     pub flag_field: String,
-    /// The column for the Google case's name.
+    /// Column for the Google case's name.
     pub google_name_field: String,
-    /// The states that count as closed, by value. A record with `active` = false is closed whatever its state.
+    /// States that count as closed, by value. A record with `active` = false is closed in any state.
     pub closed_states: Option<Vec<String>>,
-    /// Those of them that mean that the case was called off, by value.
+    /// Those of the closed states that mean cancelled, by value.
     pub cancelled_states: Option<Vec<String>>,
-    /// The values of `close_code` or `resolution_code` that mean the same.
+    /// Values of `close_code` or `resolution_code` that mean cancelled.
     pub cancelled_codes: Option<Vec<String>>,
-    /// The values of `close_code` or `resolution_code` that mean that the case is a duplicate of another.
+    /// Values of `close_code` or `resolution_code` that mean that the case is a duplicate of another.
     pub duplicate_codes: Option<Vec<String>>,
-    /// The state that closes a case, by value.
+    /// State that closes a case, by value.
     pub close_state: Option<String>,
-    /// The state that a case is opened again with, by value.
+    /// State that reopens a case, by value.
     pub reopen_state: Option<String>,
-    /// What is set besides the state when a case is closed: `close_code`, `close_notes` and whatever else is mandatory.
+    /// Fields to set besides the state when a case is closed: `close_code`, `close_notes` and any other mandatory field.
     pub close_fields: Option<BTreeMap<String, String>>,
-    /// What is set besides when a case is created: `caller_id`, `assignment_group`, `category`, …
+    /// Fields to set additionally when a case is created: `caller_id`, `assignment_group`, `category`, …
     pub new_fields: BTreeMap<String, String>,
-    /// Where ServiceNow computes the priority: the impact and urgency that make each priority, by the priority's value. Empty:
-    /// `priority` is set as it is.
+    /// Impact and urgency for each priority, by the priority's value, for tables where ServiceNow computes the priority. If empty,
+    /// `priority` is set directly.
     pub impact_and_urgency: Option<BTreeMap<String, ImpactAndUrgency>>,
-    /// The longest comment, in characters: the length of the columns `comments` and `work_notes`.
+    /// Longest comment, in characters: the length of the columns `comments` and `work_notes`.
     pub comment_limit: usize,
-    /// The longest description, in characters.
+    /// Longest description, in characters.
     pub description_limit: usize,
-    /// The longest short description, in characters.
+    /// Longest short description, in characters.
     pub title_limit: usize,
-    /// The largest attachment, in MiB: `com.glide.attachment.max_size`, which REST does not tell.
+    /// Largest attachment, in MiB: `com.glide.attachment.max_size`, which REST does not show.
     pub attachment_limit_mib: u64,
 }
 
@@ -104,7 +104,7 @@ impl Default for ServiceNowSettings {
             // "Multi-line text fields have a default character limit of 4000" (Journal field type, product documentation).
             comment_limit: 4_000,
             description_limit: 4_000,
-            // The length of task.short_description in the base system.
+            // Length of task.short_description in the base system.
             title_limit: 160,
             // "com.glide.attachment.max_size, 1024MB by default" (Attachment API, product documentation).
             attachment_limit_mib: 1_024,
@@ -113,7 +113,7 @@ impl Default for ServiceNowSettings {
 }
 
 impl ServiceNowSettings {
-    /// The states that count as closed.
+    /// Returns the states that count as closed.
     pub(super) fn closed_states(&self) -> Vec<&str> {
         match (&self.closed_states, self.table.as_str()) {
             (Some(states), _) => states.iter().map(String::as_str).collect(),
@@ -125,8 +125,8 @@ impl ServiceNowSettings {
         }
     }
 
-    /// The states that mean that a case was called off: "found to be a duplicate incident, an unnecessary incident, or not an incident
-    /// at all" (Life cycle of an Incident, product documentation).
+    /// Returns the states that mean that a case was cancelled: "found to be a duplicate incident, an unnecessary incident, or not an
+    /// incident at all" (Life cycle of an Incident, product documentation).
     fn cancelled_states(&self) -> Vec<&str> {
         match (&self.cancelled_states, self.table.as_str()) {
             (Some(states), _) => states.iter().map(|state| state.trim()).collect(),
@@ -136,8 +136,8 @@ impl ServiceNowSettings {
         }
     }
 
-    /// The states that mean that a case was solved, unless its code says otherwise: Resolved, and Closed, which follows it ("after it
-    /// is in the Resolved state for a specific duration"; "The customer accepts the solution", Case states).
+    /// Returns the states that mean solved, unless the code says otherwise: Resolved, and Closed, which follows it ("after it is in the
+    /// Resolved state for a specific duration"; "The customer accepts the solution", Case states).
     fn solved_states(&self) -> Vec<&str> {
         match self.table.as_str() {
             INCIDENT => vec!["6", "7", self.close_state()],
@@ -146,7 +146,8 @@ impl ServiceNowSettings {
         }
     }
 
-    /// How a closed record was closed (`R32`), by its state, its code and whether it names the record that it is a duplicate of.
+    /// Returns the way in which a record was closed (`R32`: closed is not solved): from its state and its code.
+    /// `is_duplicate` is true if the record names the one that it duplicates.
     pub(super) fn closing(&self, state: &str, code: Option<&str>, is_duplicate: bool) -> Closing {
         if self.cancelled_states().contains(&state) {
             return Closing::Cancelled;
@@ -161,7 +162,7 @@ impl ServiceNowSettings {
         }
     }
 
-    /// What a code says of how a case was closed; `None`: nothing but that it was.
+    /// Returns the way of closing that a code means. `None` if the code only means that the case was closed.
     pub(super) fn meaning(&self, code: &str) -> Option<Closing> {
         let is_among = |codes: &Option<Vec<String>>| {
             let codes = codes.iter().flatten();
@@ -173,7 +174,7 @@ impl ServiceNowSettings {
         if is_among(&self.duplicate_codes) {
             return Some(Closing::Duplicate);
         }
-        // A list that is given is the whole list.
+        // A configured list replaces the built-in words.
         match word(code) {
             Some(Closing::Cancelled) if self.cancelled_codes.is_some() => None,
             Some(Closing::Duplicate) if self.duplicate_codes.is_some() => None,
@@ -181,12 +182,12 @@ impl ServiceNowSettings {
         }
     }
 
-    /// The state that closes a case: Resolved, which can be opened again.
+    /// Returns the state that closes a case. Default: Resolved, which can be reopened.
     pub(super) fn close_state(&self) -> &str {
         self.by_table(self.close_state.as_deref(), "6", "6")
     }
 
-    /// The state that a case is opened again with: In Progress, Open.
+    /// Returns the state that reopens a case. Default: In Progress or Open.
     pub(super) fn reopen_state(&self) -> &str {
         self.by_table(self.reopen_state.as_deref(), "2", "10")
     }
@@ -200,7 +201,7 @@ impl ServiceNowSettings {
         }
     }
 
-    /// What is set besides the state when a case is closed.
+    /// Returns the fields to set besides the state when a case is closed.
     pub(super) fn close_fields(&self) -> BTreeMap<&str, &str> {
         const NOTES: &str = "The case was closed in Google Cloud support.";
         match (&self.close_fields, self.table.as_str()) {
@@ -212,10 +213,10 @@ impl ServiceNowSettings {
         }
     }
 
-    /// The impact and urgency that make each priority; empty: the priority is set as it is.
+    /// Returns the impact and urgency for each priority; if empty, the priority is set directly.
     ///
-    /// Source of the incident's: the base system's lookup rules ("Incident priority", product documentation): 1 and 1 make 1, 1
-    /// and 2 make 2, 2 and 2 make 3, 2 and 3 make 4, 3 and 3 make 5.
+    /// Source of the incident's: the base system's lookup rules ("Incident priority", product documentation): 1 and 1 make 1, 1 and 2 make
+    /// 2, 2 and 2 make 3, 2 and 3 make 4, 3 and 3 make 5.
     pub(super) fn impact_and_urgency(&self) -> BTreeMap<String, ImpactAndUrgency> {
         match (&self.impact_and_urgency, self.table.as_str()) {
             (Some(table), _) => table.clone(),
@@ -229,7 +230,7 @@ impl ServiceNowSettings {
         }
     }
 
-    /// Whether a record of that state is closed.
+    /// Reports if a state counts as closed.
     pub(super) fn is_closed(&self, state: &str) -> bool {
         self.closed_states().iter().any(|closed| closed.trim() == state)
     }
@@ -309,7 +310,7 @@ impl CrmKind for ServiceNowSettings {
             "company.servicenow.reopen_state must not be one of company.servicenow.closed_states".to_owned(),
         );
         for (key, value, least) in [
-            // A marker and a few words.
+            // Room for a marker and a few words.
             ("comment_limit", self.comment_limit, 500),
             ("description_limit", self.description_limit, 500),
             ("title_limit", self.title_limit, 40),
@@ -375,8 +376,8 @@ impl CrmKind for ServiceNowSettings {
     }
 }
 
-/// What the words of a code, or of its label, say of how a case was closed: "Duplicate", "No resolution provided" (codes of the base
-/// system, "OOB incident close codes", ServiceNow Community), "Not Solved (Too Costly)" (older ones), "Void/Cancelled/Duplicate Case".
+/// Derives the way of closing from the words of a code or of its label: "Duplicate", "No resolution provided" (codes of the base system,
+/// "OOB incident close codes", ServiceNow Community), "Not Solved (Too Costly)" (older ones), "Void/Cancelled/Duplicate Case".
 pub(super) fn word(code: &str) -> Option<Closing> {
     let lower = code.to_lowercase();
     let words: Vec<&str> =
@@ -391,7 +392,7 @@ pub(super) fn word(code: &str) -> Option<Closing> {
     words.iter().any(|word| word.starts_with("duplicate")).then_some(Closing::Duplicate)
 }
 
-/// Whether a text can be the name of a table or a column.
+/// Reports if a text is a valid name of a table or a column.
 fn is_name(text: &str) -> bool {
     let sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     (1..=80).contains(&text.len()) && text.bytes().all(sign)
@@ -470,7 +471,7 @@ mod tests {
             ("8", None, false, Cancelled),
             ("8", Some("Solution provided"), true, Cancelled),
             ("6", Some("Avoided"), false, Solved),
-            // Inactive, and no state that is known.
+            // Inactive, in a state that is not known as closed.
             ("2", None, false, Closed),
         ] {
             assert_eq!(

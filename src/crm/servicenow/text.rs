@@ -1,18 +1,18 @@
-//! Plain text in a journal field, and back (`R25`).
+//! Plain text in a journal field, and back (`R25`: odd content is content).
 //!
-//! A journal shows what it holds as text, but for two things:
+//! A journal shows its content as text, with two exceptions:
 //!
-//! - "Journal fields can render text enclosed within code tags as HTML": `[code]…[/code]`, unless an administrator forbids it
-//!   ("Render journal field entries as HTML", product documentation). A stranger's text would become a page's markup.
-//! - `@[…]` mentions a user, who is notified; it works for texts that come over REST too ("@mentions through API",
-//!   ServiceNow Community: `@[sys_id:user_name]`).
+//! - "Journal fields can render text enclosed within code tags as HTML": `[code]…[/code]`, unless an administrator forbids it ("Render
+//!   journal field entries as HTML", product documentation). Text from the other system would become markup of a page.
+//! - `@[…]` mentions a user, who is notified; this also works for texts that come over REST ("@mentions through API", ServiceNow Community:
+//!   `@[sys_id:user_name]`).
 //!
-//! A word joiner, which nobody sees, parts the signs that begin either.
+//! An invisible word joiner separates the characters that begin either.
 
-/// U+2060 WORD JOINER: takes no room, and makes neither a tag nor a mention.
+/// U+2060 WORD JOINER: has no width, and is part of neither a tag nor a mention.
 const JOINER: char = '\u{2060}';
 
-/// What a text is stored as. `decode(&encode(x)) == x` for every `x`.
+/// Encodes a text for storing. `decode(&encode(x)) == x` for every `x`.
 #[must_use]
 pub fn encode(plain: &str) -> String {
     let mut text = String::with_capacity(plain.len() + plain.len() / 16);
@@ -25,7 +25,7 @@ pub fn encode(plain: &str) -> String {
     text
 }
 
-/// The text that [`encode`] stored; any other text as it is.
+/// Decodes a text from [`encode`]; any other text stays as it is.
 #[must_use]
 pub fn decode(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
@@ -42,14 +42,14 @@ pub fn decode(text: &str) -> String {
     plain
 }
 
-/// What a plain text counts once it is encoded, in UTF-16 units, which is never less than in characters. Never decreases when
-/// text is appended: every sign that may need a joiner counts as if it did.
+/// Measures a plain text as encoded, in UTF-16 units, which is never less than in characters. It never decreases when text is appended:
+/// every character that may need a joiner counts as if it did.
 #[must_use]
 pub fn encoded_units(plain: &str) -> usize {
     plain.chars().map(|c| c.len_utf16() + usize::from(matches!(c, '[' | '@'))).sum()
 }
 
-/// Whether `c` before `rest` begins a tag or a mention, or is kept from it by joiners.
+/// Reports if `c` before `rest` begins a tag or a mention, or would without the joiners at the beginning of `rest`.
 fn begins(c: char, rest: &str) -> bool {
     let rest = rest.trim_start_matches(JOINER);
     match c {

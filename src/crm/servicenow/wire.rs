@@ -1,4 +1,4 @@
-//! ServiceNow's JSON, read so that any field may be missing. Every value is text: `"6"`, `"true"`, `""` for nothing.
+//! ServiceNow's JSON. Any field may be missing. Every value is a string: `"6"`, `"true"`, `""` for no value.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::cases::{Attachment, Visibility};
 
-/// `{"result": …}`.
+/// Envelope of every answer: `{"result": …}`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Answer<T> {
     pub(super) result: T,
@@ -17,7 +17,7 @@ pub(super) struct Answer<T> {
 pub(super) struct Record(Value);
 
 impl Record {
-    /// A record out of an answer. Errors, with what it is, if it has no ID.
+    /// Reads a record from an answer. Without an ID, the error describes the record.
     pub(super) fn read(value: Value) -> Result<Self, String> {
         let record = Self(value);
         match record.text("sys_id") {
@@ -29,17 +29,17 @@ impl Record {
         }
     }
 
-    /// The ID that never changes.
+    /// Returns the `sys_id`, which never changes.
     pub(super) fn id(&self) -> &str {
         self.text("sys_id").unwrap_or_default()
     }
 
-    /// Whether the record has a column of that name, and the user may read it: others are left out.
+    /// True if the record has a column of that name and the user may read it; other columns are left out of answers.
     pub(super) fn has(&self, column: &str) -> bool {
         self.0.get(column).is_some()
     }
 
-    /// The value of a column; `None` if it is empty.
+    /// Returns the value of a column; `None` if it is empty.
     pub(super) fn text(&self, column: &str) -> Option<&str> {
         let value = match self.0.get(column)? {
             // A reference, or a value with its display value.
@@ -49,18 +49,18 @@ impl Record {
         value.as_str().filter(|text| !text.is_empty())
     }
 
-    /// A true/false column.
+    /// Reads a true/false column.
     pub(super) fn is(&self, column: &str) -> bool {
         self.text(column).is_some_and(|text| text == "true" || text == "1")
     }
 
-    /// A time: UTC, whole seconds, without a zone ("Date fields: the database value is in UTC format", Table API).
+    /// Reads a time: UTC, whole seconds, without a zone ("Date fields: the database value is in UTC format", Table API).
     pub(super) fn time(&self, column: &str) -> Option<DateTime<Utc>> {
         let time = NaiveDateTime::parse_from_str(self.text(column)?, "%Y-%m-%d %H:%M:%S").ok()?;
         Some(time.and_utc())
     }
 
-    /// A record of `sys_attachment` as an attachment, of somebody whose name is not known. No column says who sees it.
+    /// Converts a record of `sys_attachment` to an attachment without an author. No column restricts its visibility.
     pub(super) fn attachment(&self) -> Attachment {
         Attachment {
             id: self.id().to_owned(),
@@ -74,18 +74,18 @@ impl Record {
         }
     }
 
-    /// A number.
+    /// Reads a number.
     pub(super) fn number(&self, column: &str) -> Option<u64> {
         self.text(column)?.parse().ok()
     }
 }
 
-/// Whether a text is a `sys_id`: 32 hexadecimal digits.
+/// Reports if a text is a `sys_id`: 32 hexadecimal digits.
 pub(super) fn is_sys_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Returns why an operation failed. ServiceNow says in `message` that an operation failed, and in `detail` why:
+/// Returns the reason why an operation failed. ServiceNow's `message` only says that it failed; `detail` has the reason:
 /// `{"error": {"message": "Operation Failed", "detail": "Data Policy Exception: …"}, "status": "failure"}`.
 pub(super) fn error_text(value: &Value) -> Option<String> {
     let part =

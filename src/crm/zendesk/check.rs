@@ -1,5 +1,5 @@
-//! `casebridge check`: everything that the service needs of Zendesk, tried without changing anything. Each failure ends with
-//! what to do about it, and where.
+//! `casebridge check` for Zendesk: tries everything that the service needs, without changing anything. Each failure ends with advice on how
+//! to fix it, and where.
 
 use chrono::Duration;
 
@@ -8,10 +8,10 @@ use super::wire::{Attachment, Comment, Field, User};
 use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
 use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
 
-/// The largest file that a check downloads, in bytes.
+/// Largest file that a check downloads, in bytes.
 const SMALL: u64 = 1024 * 1024;
 
-/// What a check found: what holds, or what is wrong and what to do.
+/// Result of a check: a confirmation, or the problem and its remedy.
 type Finding = Result<String, String>;
 
 pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
@@ -71,7 +71,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
 fn credentials(client: &Client, error: &ApiError) -> String {
     let keys = client.keys();
     match error.kind {
-        // An answer of 200 that names nobody: what to do is said already.
+        // The answer was 200 without a user; the message has the advice already.
         ApiErrorKind::Unauthorized if error.status.is_none() => error.to_string(),
         ApiErrorKind::Unauthorized => format!(
             "{error}; check {keys}, and that token access is switched on (Admin Center, Apps and integrations, APIs)"
@@ -103,7 +103,7 @@ fn role(me: &User) -> Finding {
                 None if me.restricted_agent => "the tickets that its role allows".to_owned(),
                 None => return Ok(format!("{role} who sees all tickets")),
             };
-            // Searches, exports and lists leave the others out without a word ("Ticket access", *Creating custom roles*).
+            // Searches, exports and lists leave the other tickets out silently ("Ticket access", *Creating custom roles*).
             Ok(format!(
                 "{role} who sees {kept_to} only: the others are left out without a word, and a ticket that is moved out of them \
                  counts as gone; give the connector's user access to all tickets (Admin Center, People, Team members), unless \
@@ -113,7 +113,7 @@ fn role(me: &User) -> Finding {
     }
 }
 
-/// Looks for any ticket at all (`R26`).
+/// Checks if any ticket is shown at all (`R26`: empty answers need proof).
 async fn tickets(client: &Client) -> Finding {
     match client.some_tickets().await {
         Ok(shown) if shown.is_empty() => {
@@ -125,7 +125,7 @@ async fn tickets(client: &Client) -> Finding {
     }
 }
 
-/// Comments of some flagged tickets, with the ticket that they are on.
+/// Comments of some flagged tickets, each with its ticket.
 type Sample = Vec<(u64, Vec<Comment>)>;
 
 async fn sample(client: &Client) -> Result<Sample, String> {
@@ -146,7 +146,7 @@ async fn sample(client: &Client) -> Result<Sample, String> {
         .map_err(|error| format!("{error}; the connector's user has to be an agent who may read tickets"))
 }
 
-/// Says which marker of confidentiality was seen (`R29`).
+/// Checks that comments have the marker of visibility (`R29`: private until shown to be public).
 fn markers(sample: &Sample) -> Finding {
     let comments = || sample.iter().flat_map(|(_, comments)| comments);
     let silent = comments().filter(|comment| comment.public.is_none()).count();
@@ -168,7 +168,7 @@ fn small_files(comments: &[Comment]) -> impl Iterator<Item = &Attachment> {
         .filter(|file| !file.deleted && !file.withheld && file.size.is_some_and(|size| size <= SMALL))
 }
 
-/// Downloads one small file (`R34`).
+/// Downloads one small file (`R34`: other content in place of a file).
 async fn download(client: &Client, sample: &Sample) -> Finding {
     let smallest = sample
         .iter()
@@ -210,7 +210,7 @@ fn comments(client: &Client, me: &User, needs: Needs) -> Finding {
     ))
 }
 
-/// Fields that a ticket cannot be solved without.
+/// Checks that no field is required to solve a ticket without a configured value.
 fn solving(client: &Client, fields: &[Field]) -> Finding {
     let set = &client.settings().solve_fields;
     let lacking: Vec<String> = fields
@@ -229,7 +229,7 @@ fn solving(client: &Client, fields: &[Field]) -> Finding {
     ))
 }
 
-/// Whether files of the configured size are taken.
+/// Checks that the account accepts files of the configured size.
 async fn attachments(client: &Client) -> Finding {
     const MIB: u64 = 1024 * 1024;
     let ours = client.settings().attachment_limit_mib;
@@ -240,7 +240,7 @@ async fn attachments(client: &Client) -> Finding {
             (limit / MIB).max(1)
         )),
         Ok(Some(_)) => Ok(format!("up to {ours} MiB (company.zendesk.attachment_limit_mib)")),
-        // Neither needed nor sure to be allowed: it only makes a mistake known early.
+        // The call is not needed and may be forbidden; it only reveals a mistake early.
         Ok(None) | Err(_) => Ok(format!(
             "up to {ours} MiB (company.zendesk.attachment_limit_mib; the account's own limit cannot be read: not compared)"
         )),

@@ -1,4 +1,4 @@
-//! Zendesk's REST API: one function for each call, and what is remembered between calls.
+//! Zendesk's REST API: one function for each call, and the caches between calls.
 //!
 //! Sources: the API reference at developer.zendesk.com: tickets, ticket comments, ticket attachments, search, incremental exports,
 //! ticket fields, users, "Idempotency" and "Rate limits".
@@ -22,48 +22,48 @@ use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
 use crate::clock::SharedClock;
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
-/// Tickets on a page of a search, as documented for the poll.
+/// Number of tickets on a page of a search, as documented for the poll.
 const SEARCH_PAGE: &str = "100";
-/// Comments on a page, as documented for the sync.
+/// Number of comments on a page, as documented for the sync.
 const COMMENT_PAGE: &str = "50";
-/// Tickets on a page of an export: the most that it gives.
+/// Number of tickets on a page of an export: the maximum.
 const EXPORT_PAGE: &str = "1000";
-/// Number of the last comments that are read for the ticket that theirs was merged into.
+/// Number of last comments that are searched for the target of a merge.
 const LAST_COMMENTS: &str = "20";
-/// Beginnings of the paths of files. A caller that has to sign in first is redirected to other paths of the same host, and so is one
-/// that asks for a file with malware.
+/// Path prefixes of files. A caller that has to sign in first is redirected to other paths of the same host, and so is one that asks for a
+/// file with malware.
 pub(super) const DOWNLOADS: [&str; 1] = ["/attachments/"];
 /// Time for which the names of the account's own statuses are cached.
 const STATUSES_AGE: Duration = Duration::hours(1);
-/// Number of tickets that a check reads, to find a small file.
+/// Number of flagged tickets that a check reads to find a small file.
 const LOOKED_AT: &str = "5";
 /// Number of merged tickets for which the connector's own part is cached.
 const MOST_ABSORBED: usize = 1_000;
-/// More pages than any listing has: one that goes on beyond is going round in circles.
+/// Maximum number of pages of a listing, more than any real one has: a longer one repeats itself.
 const MOST_PAGES: usize = 2_000;
-/// The longest idempotency key, in bytes.
+/// Maximum length of an idempotency key, in bytes.
 const LONGEST_KEY: usize = 255;
-/// The checkbox and the text field.
+/// Types of the two custom fields: a checkbox and a text field.
 const CHECKBOX: &str = "checkbox";
 const TEXTS: [&str; 2] = ["text", "textarea"];
 
-/// What is said of every change to a closed ticket.
+/// Error text for any change to a closed ticket.
 pub(super) const FINAL: &str = "the ticket is closed, which is final in Zendesk";
 
-/// The two custom fields, by ID.
+/// IDs of the two custom fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fields {
     pub(super) flag: u64,
     pub(super) google_name: u64,
 }
 
-/// The comments of a ticket, and who wrote them.
+/// Comments of a ticket, and the names of their authors.
 pub(super) struct Comments {
-    /// What could be read.
+    /// The comments that could be read.
     pub(super) newest_first: Vec<Comment>,
-    /// Display names.
+    /// Display names by user.
     pub(super) names: HashMap<u64, String>,
-    /// The first comment of all, if the listing went back to it.
+    /// ID of the ticket's first comment, if the listing went back to it.
     pub(super) first: Option<u64>,
 }
 
@@ -94,7 +94,7 @@ pub(super) struct Client {
     statuses: Mutex<Statuses>,
     /// The connector's part of tickets that were merged into others. They are closed, so it never changes.
     own_parts: Mutex<HashMap<u64, Arc<OwnPart>>>,
-    /// From when on the export has not been read since it refused.
+    /// Start of the time range that has not been exported, since an export was refused. `None` if none is missing.
     unexported: Mutex<Option<DateTime<Utc>>>,
 }
 
@@ -116,12 +116,12 @@ impl Client {
         }
     }
 
-    /// The configured address, without a slash at its end.
+    /// Configured address, without a slash at its end.
     pub(super) fn home(&self) -> &str {
         &self.home
     }
 
-    /// The same as an address.
+    /// Configured address as a URL.
     pub(super) fn base_url(&self) -> &url::Url {
         self.upstream.base_url()
     }
@@ -130,13 +130,13 @@ impl Client {
         &self.settings
     }
 
-    /// The present moment by Zendesk's clock, as far as its answers tell (`R36`).
+    /// Current time by Zendesk's clock, as far as its answers show it (`R36`: clock skew).
     pub(super) fn now(&self) -> DateTime<Utc> {
         let ours = self.clock.now();
         self.upstream.clock_skew().and_then(|skew| ours.checked_add_signed(skew)).unwrap_or(ours)
     }
 
-    /// The client below.
+    /// Upstream that all calls use.
     pub(super) fn upstream(&self) -> &Upstream {
         &self.upstream
     }
@@ -149,12 +149,12 @@ impl Client {
         self.upstream.error(kind, call, message)
     }
 
-    /// An answer with something in it that was not understood.
+    /// Makes the error for an answer that was not understood.
     pub(super) fn unreadable(&self, call: &str, error: &wire::WireError) -> ApiError {
         self.error(ApiErrorKind::Unreadable, call, error.to_string())
     }
 
-    /// The number of a ticket; whatever else is asked for does not exist.
+    /// Parses the number of a ticket. Any other text is not found.
     pub(super) fn number(&self, id: &str) -> Result<u64, ApiError> {
         let missing = || {
             let message = "the ID is no number, and so no ticket's";
@@ -166,9 +166,9 @@ impl Client {
         id.parse().map_err(|_| missing())
     }
 
-    // What is remembered.
+    // Caches.
 
-    /// The custom fields; asked for once.
+    /// Returns the custom fields; cached.
     pub(super) async fn fields(&self) -> Result<Fields, ApiError> {
         let mut known = self.fields.lock().await;
         if let Some(fields) = *known {
@@ -184,7 +184,7 @@ impl Client {
         Ok(fields)
     }
 
-    /// The connector's own user; asked for once, and again by [`identify`](Self::identify).
+    /// Returns the connector's own user; cached until [`identify`](Self::identify) reads it again.
     pub(super) async fn me(&self) -> Result<Arc<User>, ApiError> {
         let mut known = self.me.lock().await;
         if let Some(me) = known.as_ref() {
@@ -195,7 +195,7 @@ impl Client {
         Ok(me)
     }
 
-    /// Proves that Zendesk knows the connector as an agent (`R26`).
+    /// Checks that Zendesk knows the connector as an agent (`R26`: empty answers need proof), and refreshes the cached user.
     pub(super) async fn identify(&self) -> Result<(), ApiError> {
         let me = self.myself().await?;
         if me.is_end_user() {
@@ -206,12 +206,12 @@ impl Client {
             );
             return Err(self.error(ApiErrorKind::Unauthorized, "GET /api/v2/users/me", message));
         }
-        // Other credentials may be another user's, or the user may have other rights.
+        // After a change, the credentials may be another user's, or the user may have other rights.
         *self.me.lock().await = Some(Arc::new(me));
         Ok(())
     }
 
-    /// Name of one of the account's own statuses; `None` if it has no such status, or none at all.
+    /// Returns the name of one of the account's own statuses. `None` if it has no such status, or none at all.
     pub(super) async fn status_name(&self, id: u64) -> Result<Option<String>, ApiError> {
         let mut statuses = self.statuses.lock().await;
         let now = self.clock.now();
@@ -223,7 +223,7 @@ impl Client {
                     let named = page.items.into_iter().filter_map(read);
                     statuses.names = named.map(|status| (status.id, status.agent_label)).collect();
                 }
-                // An account without statuses of its own.
+                // The account has no statuses of its own.
                 Err(error) if error.is_for_good() => statuses.names.clear(),
                 Err(error) => return Err(error),
             }
@@ -234,7 +234,7 @@ impl Client {
 
     // Reading.
 
-    /// Who we are. To credentials that it does not know Zendesk answers 200, and nobody.
+    /// Reads the connector's own user. To unknown credentials, Zendesk answers 200 with a user without an ID.
     pub(super) async fn myself(&self) -> Result<User, ApiError> {
         #[derive(serde::Deserialize)]
         struct Answer {
@@ -253,7 +253,7 @@ impl Client {
         Ok(answer.user)
     }
 
-    /// The configuration's keys for credentials.
+    /// Names of the configuration's keys for credentials.
     pub(super) fn keys(&self) -> &'static str {
         if self.settings.oauth_token.is_some() {
             "company.zendesk.oauth_token"
@@ -269,7 +269,7 @@ impl Client {
         Ok(found.0.into_iter().flatten().collect())
     }
 
-    /// The largest file that the account takes, in bytes, if it says.
+    /// Reads the largest file size that the account accepts, in bytes, if it is given.
     ///
     /// Source: "Account settings", `limits.attachment_size`, developer.zendesk.com.
     pub(super) async fn largest_file(&self) -> Result<Option<u64>, ApiError> {
@@ -287,7 +287,7 @@ impl Client {
         Ticket::read(&answer.ticket).map_err(|error| self.unreadable(&format!("GET {path}"), &error))
     }
 
-    /// The first comment of a ticket, which is its description.
+    /// Reads the first comment of a ticket, which is its description.
     pub(super) async fn first_comment(&self, id: u64) -> Result<Option<Comment>, ApiError> {
         let path = format!("/api/v2/tickets/{id}/comments");
         let call = Call::get(&path).query("sort", "created_at").query("page[size]", "1");
@@ -296,7 +296,7 @@ impl Client {
         comment.map_err(|error| self.unreadable(&format!("GET {path}"), &error))
     }
 
-    /// The ticket that this one was merged into, as the last of its comments say (`R32`).
+    /// Returns the ticket that this one was merged into, according to its last comments (`R32`: closed is not solved).
     pub(super) async fn merged_into(&self, id: u64) -> Result<Option<u64>, ApiError> {
         let call = Call::get(format!("/api/v2/tickets/{id}/comments"))
             .query("sort", "-created_at")
@@ -311,7 +311,7 @@ impl Client {
         Ok(closing::merged_into(id, &comments, is_staff))
     }
 
-    /// Returns the connector's part of a ticket that was merged into another one; nothing, if that ticket is not shown.
+    /// Returns the connector's part of a ticket that was merged into another one; cached. Empty if that ticket is not shown.
     pub(super) async fn own_part(&self, id: u64) -> Result<Arc<OwnPart>, ApiError> {
         let mut known = self.own_parts.lock().await;
         if let Some(part) = known.get(&id) {
@@ -340,14 +340,14 @@ impl Client {
         Ok(part)
     }
 
-    /// The comments, newest first, back to `since` at least.
+    /// Reads the comments, newest first, at least back to `since`.
     pub(super) async fn comments(&self, id: u64, since: Option<DateTime<Utc>>) -> Result<Comments, ApiError> {
         let path = format!("/api/v2/tickets/{id}/comments");
         let query = [
             ("sort", "-created_at"),
             ("page[size]", COMMENT_PAGE),
             ("include", "users"),
-            // Pictures in a text are attachments too.
+            // Inline images are attachments too.
             ("include_inline_images", "true"),
         ];
         let enough = |found: &[Value]| since.is_some_and(|since| reaches(found, since));
@@ -361,7 +361,7 @@ impl Client {
                 }
             }
         }
-        // By what is there even of a comment that cannot be understood: the one after it is not the first.
+        // Includes comments that were not understood: the one after such a comment is not the first.
         let place = |value: &Value| {
             let at = value.get("created_at").and_then(Value::as_str).unwrap_or_default().to_owned();
             (at, value.get("id").and_then(Value::as_u64).unwrap_or_default())
@@ -370,7 +370,7 @@ impl Client {
         Ok(Comments { newest_first: comments, names, first })
     }
 
-    /// What `read` makes of each ticket that a query finds. As late as the search index.
+    /// Returns the results of `read` for all tickets of a query. Subject to index lag.
     pub(super) async fn search<T: Send>(
         &self,
         query: &str,
@@ -380,21 +380,21 @@ impl Client {
         Ok(self.listing("/api/v2/search/export", &query, read, |_| false).await?.0)
     }
 
-    /// The first page of a search, to see whether it works.
+    /// Reads the first page of a search, to check that searching works. Returns the number of tickets on it.
     pub(super) async fn search_some(&self, query: &str) -> Result<usize, ApiError> {
         let query = [("query", query), ("filter[type]", "ticket"), ("page[size]", "1")];
         Ok(self.listing("/api/v2/search/export", &query, |_| (), |_| true).await?.0.len())
     }
 
-    /// Numbers of some tickets, the first of all that Zendesk shows, flagged or not.
+    /// Returns the numbers of the first tickets that Zendesk lists, flagged or not.
     pub(super) async fn some_tickets(&self) -> Result<Vec<u64>, ApiError> {
-        // Another one than the one that is not wanted.
+        // Two, because the caller may have to leave one out.
         let call = Call::get("/api/v2/tickets").query("page[size]", "2");
         let page: Page = self.upstream.read(call).await?;
         Ok(page.items.iter().filter_map(|value| value.get("id")?.as_u64()).collect())
     }
 
-    /// Numbers of some flagged tickets, those with files first, if there are any.
+    /// Returns the numbers of some flagged tickets; if any of them have files, only those.
     pub(super) async fn some_flagged(&self, flag: u64) -> Result<Vec<u64>, ApiError> {
         // "has_attachment" ("Zendesk Support search reference", support.zendesk.com).
         for query in
@@ -410,7 +410,7 @@ impl Client {
         Ok(Vec::new())
     }
 
-    /// What `read` makes of each ticket with an `external_id`: not searched for, so never late.
+    /// Returns the results of `read` for all tickets with an `external_id`. Not a search, so not subject to index lag.
     pub(super) async fn with_external_id<T: Send>(
         &self,
         external_id: &str,
@@ -420,8 +420,8 @@ impl Client {
         Ok(self.listing("/api/v2/tickets", &query, read, |_| false).await?.0)
     }
 
-    /// What `read` makes of each ticket that changed from `start` on, oldest change first, but for those of the last minute;
-    /// and whether so many pages held them all.
+    /// Returns the results of `read` for all tickets that changed since `start`, oldest change first, except those of the last minute; and
+    /// true if `pages` pages held them all.
     pub(super) async fn export<T: Send>(
         &self,
         start: DateTime<Utc>,
@@ -442,20 +442,19 @@ impl Client {
         Ok((found, false))
     }
 
-    /// The start of the next export that was wanted from `start` on: earlier, if one before it was refused, but not before
-    /// `earliest`.
+    /// Returns the start of the next export. It is `start`, or earlier if an export before was refused, but not before `earliest`.
     pub(super) async fn export_start(&self, start: DateTime<Utc>, earliest: DateTime<Utc>) -> DateTime<Utc> {
         let unexported = *self.unexported.lock().await;
         unexported.map_or(start, |from| from.min(start)).max(earliest)
     }
 
-    /// Notes that an export was refused, or none was since then.
+    /// Records the start of an export that was refused; `None` after one that succeeded.
     pub(super) async fn note_export(&self, refused_from: Option<DateTime<Utc>>) {
         *self.unexported.lock().await = refused_from;
     }
 
-    /// Reads a listing by cursor until it ends or `enough` has come. Returns what `read` makes of the items, the names of the
-    /// users that came with them, and whether that is all.
+    /// Reads a listing by cursor until it ends or `enough` returns true. Returns the results of `read`, the names of the users that came
+    /// with the items, and true if the listing ended.
     async fn listing<T: Send>(
         &self,
         path: &str,
@@ -506,7 +505,7 @@ impl Client {
         Attachment::read(&answer.attachment).map_err(|error| self.unreadable(&format!("GET {path}"), &error))
     }
 
-    /// Opens the content of a file, which has to be what was announced.
+    /// Opens the content of a file, which has to agree with `announced`.
     pub(super) async fn open(
         &self,
         file: &Attachment,
@@ -528,7 +527,7 @@ impl Client {
         self.content(address, Announced { size, ..announced }).await
     }
 
-    /// Downloads a file and forgets it. Returns its size in bytes.
+    /// Downloads a file and drops the content. Returns its size in bytes.
     pub(super) async fn read_whole(&self, file: &Attachment, ticket: u64) -> Result<u64, ApiError> {
         let announced = Announced {
             call: download_call(&file.id.to_string(), &ticket.to_string()),
@@ -545,12 +544,12 @@ impl Client {
         Ok(size)
     }
 
-    /// Opens the content of an attachment. Of the address that Zendesk names, only the path is used: requests with our
-    /// credentials go to the configured address alone.
+    /// Opens the content of an attachment. Only the path of the address from Zendesk is used: requests with the connector's credentials go
+    /// to the configured address only.
     async fn content(&self, address: &str, announced: Announced<'_>) -> Result<Download, ApiError> {
         let odd = |message: &str| self.error(ApiErrorKind::Unreadable, "GET attachment", message);
         let url = url::Url::parse(address).map_err(|_| odd("content_url is no address"))?;
-        // Of other schemes, a path keeps what an https address would resolve: `..` behind a backslash.
+        // For other schemes, the parser keeps parts of a path that it resolves in an https address: `..` behind a backslash.
         if !matches!(url.scheme(), "http" | "https") || !url.path().starts_with(DOWNLOADS[0]) {
             return Err(odd("content_url does not lead to an attachment"));
         }
@@ -563,8 +562,8 @@ impl Client {
 
     // Writing.
 
-    /// Creates a ticket. `key` says that a second request with it is the same one: Zendesk then answers with the ticket of the
-    /// first, so that one without an answer can be sent again (`R13`).
+    /// Creates a ticket. `key` makes the creation idempotent: Zendesk answers a second request with the ticket of the first one. So a
+    /// request without an answer is sent once more (`R13`: unknown write outcome).
     pub(super) async fn create(&self, ticket: Value, key: &str) -> Result<Changed, ApiError> {
         let body = json!({ "ticket": ticket });
         let call = || {
@@ -577,19 +576,19 @@ impl Client {
         }
     }
 
-    /// A key for the same creation that no other request had, and that the next try of this one has again.
+    /// Derives a new key for the same creation. No other request used it, and the next attempt of this creation derives it again.
     pub(super) fn fresh_key(key: &str, ticket: &Value) -> String {
         let hash = hex::encode(Sha256::digest(ticket.to_string()));
         format!("{key}-{}", &hash[..16])
     }
 
-    /// Changes a ticket; counted against what Zendesk allows.
+    /// Updates a ticket; counted against Zendesk's limit.
     pub(super) async fn update(&self, id: u64, ticket: Value) -> Result<Changed, ApiError> {
         self.pace(id)?;
         self.paced_update(id, ticket).await
     }
 
-    /// Counts an update of a ticket, and refuses one too many.
+    /// Counts an update of a ticket. Fails if it exceeds the limit.
     pub(super) fn pace(&self, id: u64) -> Result<(), ApiError> {
         self.pacing.take(id, self.clock.now()).map_err(|next| {
             let message = format!(
@@ -602,7 +601,7 @@ impl Client {
         })
     }
 
-    /// The same for an update that is counted already.
+    /// Updates a ticket; the update must have been counted already.
     pub(super) async fn paced_update(&self, id: u64, ticket: Value) -> Result<Changed, ApiError> {
         let call = Call::new(Method::PUT, format!("/api/v2/tickets/{id}"))
             .body(Body::Json(json!({ "ticket": ticket })));
@@ -623,7 +622,7 @@ impl Client {
         Err(self.error(ApiErrorKind::Unreadable, &format!("PUT /api/v2/tickets/{id}"), message))
     }
 
-    /// Sends a file, which then waits for its comment.
+    /// Uploads a file, which Zendesk keeps until a comment refers to it, for an hour at most.
     pub(super) async fn upload(
         &self,
         filename: &str,
@@ -637,11 +636,11 @@ impl Client {
             .body(Body::Stream(content, size));
         match self.upstream.write::<wire::UploadAnswer>(call).await {
             Ok(answer) => Ok(answer.upload),
-            // The request itself is always the same; what is refused is this file: its size, its type or its name.
+            // The request itself is always the same, so the refusal is about this file: its size, type or name.
             Err(error) if matches!(error.status, Some(400 | 413 | 415 | 422)) => {
                 Err(ApiError { kind: ApiErrorKind::Unacceptable, ..error })
             }
-            // What has no comment leaves nothing behind, whether it arrived or not.
+            // An upload without a comment leaves nothing behind, even if it arrived.
             Err(error) if error.may_have_happened() => {
                 Err(ApiError { kind: ApiErrorKind::NotApplied, ..error })
             }
@@ -649,40 +648,40 @@ impl Client {
         }
     }
 
-    /// Takes back a file that waits for its comment. It would be gone after an hour anyway.
+    /// Deletes an upload that no comment refers to. Zendesk would delete it after an hour anyway.
     pub(super) async fn forget_upload(&self, token: &str) {
         if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
             return;
         }
         let call = Call::new(Method::DELETE, format!("/api/v2/uploads/{token}"));
         if let Err(error) = self.upstream.write_only(call).await {
-            // Without the call, which holds the token.
+            // The call is not logged, since it holds the token.
             tracing::debug!(status = error.status, "an upload without a comment was not taken back");
         }
     }
 }
 
-/// Name of a download in errors. Its address would show a token.
+/// Describes a download in errors. Its address would reveal a token.
 pub(super) fn download_call(attachment: &str, ticket: &str) -> String {
     format!("GET attachment {} of ticket {ticket}", crate::cases::shorten(attachment))
 }
 
-/// Says whether a creation was refused because its key was used for another one within two hours, by anybody: the same key with
-/// other parameters is answered with 400 ("Idempotency", reference of the Ticketing API). Zendesk's own client for Java knows that
-/// answer by its `error`, `IdempotentRequestError`; of that, only the description is in the message.
+/// Reports if a creation was refused because its key was used for another creation within two hours, by any caller: a known key with other
+/// parameters is answered with 400 ("Idempotency", reference of the Ticketing API). Zendesk's own client for Java recognises that answer by
+/// its `error`, `IdempotentRequestError`; the message here holds only the description.
 pub(super) fn is_key_taken(error: &ApiError) -> bool {
     let message = error.message.to_ascii_lowercase();
     error.status == Some(400)
         && (message.contains("idempoten") || message.contains("request parameters don't match"))
 }
 
-/// Whether a ticket was refused because it is closed: `Status: closed prevents ticket update`.
+/// Reports if an update was refused because the ticket is closed: `Status: closed prevents ticket update`.
 pub(super) fn is_about_closed(error: &ApiError) -> bool {
     error.status == Some(422)
         && (error.message.contains("closed prevents") || error.message.starts_with(FINAL))
 }
 
-/// An idempotency key as a header: itself, if it can be one.
+/// Returns an idempotency key as a header value, or its hash if the key is not valid there.
 fn header_value(key: &str) -> HeaderValue {
     HeaderValue::from_str(key)
         .ok()
@@ -693,8 +692,8 @@ fn header_value(key: &str) -> HeaderValue {
         })
 }
 
-/// Whether comments, read from the newest, certainly go back beyond `since`: the last is older, and nothing in the order of
-/// all of them says that the server sorts otherwise.
+/// Reports if comments, read newest first, certainly go back beyond `since`: they are sorted newest first and the last one is older.
+/// Unsorted comments show that the server uses another order.
 fn reaches(found: &[Value], since: DateTime<Utc>) -> bool {
     let times: Option<Vec<DateTime<Utc>>> =
         found.iter().map(|value| Comment::read(value).ok()?.created_at).collect();
@@ -703,12 +702,12 @@ fn reaches(found: &[Value], since: DateTime<Utc>) -> bool {
     })
 }
 
-/// The checkbox, among all fields; else what to do.
+/// Finds the checkbox among all fields. The error says what to do.
 pub(super) fn flag_field<'a>(settings: &ZendeskSettings, fields: &'a [Field]) -> Result<&'a Field, String> {
     field("flag_field", &settings.flag_field, fields, "Checkbox", &[CHECKBOX])
 }
 
-/// The text field for the Google case's name, among all fields; else what to do.
+/// Finds the text field for the Google case's name among all fields. The error says what to do.
 pub(super) fn google_name_field<'a>(
     settings: &ZendeskSettings,
     fields: &'a [Field],

@@ -1,33 +1,35 @@
-//! Ways in which a ticket was closed (`R32`), and the comments that a merge leaves on the two tickets.
+//! Ways in which a ticket was closed (`R32`: closed is not solved), and the comments that a merge leaves on the two tickets.
 //!
-//! Sources: "Merging tickets" (support.zendesk.com): the ticket that is merged is closed and gets the tag `closed_by_merge`, and both
-//! tickets get a comment that names the other; "Merge Tickets into Target Ticket" (developer.zendesk.com): comments are private
-//! unless asked for otherwise, and the target's has the attachments of the one that was closed. The words of these comments are
-//! those of the agents' workspace in English, as exports of tickets show them. An agent may change them, and another language has
-//! others: there the comment is known by `via`, or by being the last one on the ticket, which a merge closes.
+//! Sources: "Merging tickets" (support.zendesk.com): the merged ticket is closed and gets the tag `closed_by_merge`, and both tickets get a
+//! comment that names the other. "Merge Tickets into Target Ticket" (developer.zendesk.com): the comments are private by default, and the
+//! target's has the attachments of the closed ticket.
+//!
+//! The comments are recognised by the texts of the agents' workspace in English, as exports of tickets show them. An agent may change them,
+//! and other languages have other texts. Such a comment is recognised by `via`, or as the last comment on the ticket, which the merge
+//! closed.
 
 use super::wire::{Comment, Ticket};
 use crate::cases::Closing;
 
-/// Words of the comment on the ticket that was closed; the number of the other one follows.
+/// Text in the comment on the closed ticket; the number of the target ticket follows.
 const INTO_OTHER: &str = "closed and merged into request #";
-/// Words of the comment on the ticket that is left.
+/// Text in the comment on the target ticket.
 const INTO_THIS: &str = "closed and merged into this request";
-/// Words between that and the last comment of the ticket that was closed.
+/// Text before the quoted last comment of the closed ticket.
 const LAST_COMMENT: &str = "Last comment in request #";
 
-/// Beginnings of words in the name of a status that say that the work was not done.
+/// Prefixes of words in the name of a status that mean that the work was not done.
 const CANCELLED: [&str; 8] =
     ["cancel", "reject", "declin", "withdr", "abandon", "dismiss", "invalid", "obsolete"];
-/// Phrases that say the same.
+/// Phrases with the same meaning.
 const NOT_DONE: [&str; 4] = ["won't", "wont ", "will not", "not planned"];
-/// Beginning of the words that say that another case has the work.
+/// Prefix of words that mean that another case has the work.
 const DUPLICATE: &str = "duplicat";
 
 /// Returns the way in which a ticket was closed; `None` if it is open. `status` is the name of its custom status.
 ///
-/// `closed` says no more than that a ticket is final. Zendesk closes solved tickets by an automation ("About the Support default
-/// automations"), so that one without the tag of a merge was solved before is assumed.
+/// `closed` only says that a ticket is final. Zendesk closes solved tickets by an automation ("About the Support default automations"), so
+/// a closed ticket without the tag of a merge is assumed to have been solved before.
 pub(super) fn of(ticket: &Ticket, status: Option<&str>) -> Option<Closing> {
     if !ticket.is_done() {
         return None;
@@ -35,7 +37,7 @@ pub(super) fn of(ticket: &Ticket, status: Option<&str>) -> Option<Closing> {
     Some(if ticket.is_merged() { Closing::Merged } else { says(status.unwrap_or_default()) })
 }
 
-/// Reads the name of a status of the category "solved".
+/// Derives the way of closing from the name of a status of the category "solved".
 fn says(name: &str) -> Closing {
     let name = name.trim().to_lowercase().replace('\u{2019}', "'");
     let mut words = name.split(|c: char| !c.is_alphanumeric() && c != '\'');
@@ -50,8 +52,8 @@ fn says(name: &str) -> Closing {
     }
 }
 
-/// The ticket that this one was merged into, by its last comments, newest first. `is_staff` says of an author whether that is one
-/// of the house: a customer may write numbers too.
+/// Returns the ticket that this one was merged into, according to its last comments, newest first. `is_staff` reports if a comment's author
+/// is staff: a customer may write numbers too.
 pub(super) fn merged_into(
     ticket: u64,
     newest_first: &[Comment],
@@ -63,44 +65,44 @@ pub(super) fn merged_into(
             return None;
         }
         let named = match text.to_ascii_lowercase().find(INTO_OTHER) {
-            // The rest of the text is what a person added.
+            // The rest of the text may be an agent's own words.
             Some(start) => numbers(text.get(start..).unwrap_or_default()).into_iter().take(1).collect(),
             None if comment.via.merge || at == 0 => numbers(text),
             None => Vec::new(),
         };
         let others: Vec<u64> =
             named.into_iter().filter(|named| *named != ticket && !comment.via.from.contains(named)).collect();
-        // Of several numbers, nobody can say which is meant.
+        // With several numbers it is unknown which one is meant.
         let first = *others.first()?;
         others.iter().all(|other| *other == first).then_some(first)
     })
 }
 
-/// Says whether a comment tells that its own ticket was merged into another one.
+/// Reports if a comment is about the merge of its own ticket into another one.
 pub(super) fn is_farewell(comment: &Comment) -> bool {
     let says_so = text(comment).to_ascii_lowercase();
     says_so.contains(INTO_OTHER) || (comment.via.merge && !says_so.contains(INTO_THIS))
 }
 
-/// Contents of a comment that tells of tickets that were merged into the one it stands on.
+/// Contents of a comment about tickets that were merged into its own ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Absorbed {
-    /// Those tickets.
+    /// The merged tickets.
     pub(super) from: Vec<u64>,
-    /// The last comment of one of them, which was written there and not here.
+    /// Last comment of one of them, which was written there and not here.
     pub(super) quoted: Option<Quoted>,
 }
 
-/// A comment that another one quotes.
+/// A comment that another comment quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Quoted {
-    /// Its beginning in the text, in bytes.
+    /// Offset of the quotation in the text, in bytes.
     pub(super) at: usize,
-    /// The ticket that it was written on.
+    /// Ticket that the quoted comment was written on.
     pub(super) ticket: Option<u64>,
 }
 
-/// Reads a comment that tells of a ticket that was merged into this one. `None`: it is another comment.
+/// Reads a comment about tickets that were merged into this one. `None` if it is another comment.
 pub(super) fn absorbed(ticket: u64, comment: &Comment, text: &str) -> Option<Absorbed> {
     let (head, rest) = text.find(LAST_COMMENT).map_or((text, ""), |at| text.split_at(at));
     let low = head.trim_start().to_ascii_lowercase();
@@ -109,7 +111,7 @@ pub(super) fn absorbed(ticket: u64, comment: &Comment, text: &str) -> Option<Abs
         return None;
     }
     let mut from = comment.via.from.clone();
-    // `Request #3 "Disk #2" was …` is one, `Requests #3, #4 were …` are several.
+    // `Request #3 "Disk #2" was …` is about one ticket, `Requests #3, #4 were …` about several.
     let several = low.starts_with("requests");
     let numbers = numbers(head).into_iter().take(if says_so && !several { 1 } else { usize::MAX });
     from.extend(numbers.filter(|other| *other != ticket));
@@ -123,12 +125,12 @@ pub(super) fn absorbed(ticket: u64, comment: &Comment, text: &str) -> Option<Abs
     Some(Absorbed { from, quoted })
 }
 
-/// A comment's text, by which a merge is recognised.
+/// Returns the text by which a merge is recognised.
 fn text(comment: &Comment) -> &str {
     comment.plain_body.as_deref().or(comment.body.as_deref()).unwrap_or_default()
 }
 
-/// The numbers after `#`, in order.
+/// Returns the numbers after `#`, in order.
 fn numbers(text: &str) -> Vec<u64> {
     text.split('#')
         .skip(1)

@@ -1,25 +1,26 @@
 //! Zendesk Support as the company's side.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! | --- | --- |
 //! | `settings` | the `[company.zendesk]` section |
-//! | `client` | the calls of the REST API, and what is remembered between them |
+//! | `client` | the calls of the REST API, and its caches |
 //! | `wire` | Zendesk's JSON |
 //! | `text` | plain text as a comment's HTML |
-//! | `closing` | how a ticket was closed, and what a merge leaves |
-//! | `reference` | which ticket a person means |
-//! | `pacing` | how often a ticket may be updated |
+//! | `closing` | ways in which a ticket was closed, and the comments that a merge leaves |
+//! | `reference` | references to tickets as people type them |
+//! | `pacing` | limit on updates of a ticket |
 //! | `check` | `casebridge check` |
 //!
-//! What is particular to Zendesk:
+//! Particular to Zendesk:
 //!
-//! - The first comment is the description, and is no comment to the core. It may be an internal note; what is internal stays.
-//! - There is no call that adds a comment or a file: both are updates of the ticket. A file rides on a comment that only says so; that
-//!   carrier is known by its author and its text, and is never listed, so that it is not carried back even if the answer to
+//! - The first comment is the description; the core does not see it as a comment. It may be an internal note, whose text is not passed on
+//!   by default.
+//! - There is no call that adds a comment or a file: both are updates of the ticket. A file is attached to a carrier comment that only
+//!   announces it. The carrier is recognised by its author and text and never listed, so that it is not copied back even if the answer to
 //!   its creation was lost.
-//! - `solved` can be opened again, `closed` is final. Closing a case means solving it.
-//! - A ticket that is merged into another one is closed, with a tag. On the ticket that is left, one comment of the agent who
-//!   merged quotes its last comment and has its files. What of that the connector wrote itself is carried nowhere.
+//! - A `solved` ticket can be reopened, `closed` is final. Closing a case means solving the ticket.
+//! - A ticket that is merged into another one is closed and tagged. On the target ticket, one comment by the merging agent quotes the
+//!   merged ticket's last comment and has that ticket's files. Any part of it that the connector wrote is not carried anywhere.
 
 mod check;
 mod client;
@@ -42,7 +43,7 @@ use self::closing::Quoted;
 use self::wire::{AddedComment, Changed, Ticket, User};
 use super::PriorityWords;
 use super::content::{media_type, one_line};
-// The strictest rules for names of files that any CRM has; here they keep names readable in a listing.
+// Jira's rules for file names are the strictest of all CRMs; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::markers::COMPANY_DESCRIPTION_HEADER;
 use crate::cases::{
@@ -56,52 +57,53 @@ use crate::outbound::{Announced, Upstream};
 
 pub use self::settings::ZendeskSettings;
 
-/// What people call the system.
+/// Name of the system in errors and texts.
 pub const NAME: &str = "Zendesk";
 
-/// The priorities that a ticket can have, besides none (reference of tickets).
+/// Priorities that a ticket can have, besides none (reference of tickets).
 pub const PRIORITIES: [&str; 4] = ["urgent", "high", "normal", "low"];
 
-/// The longest comment, in bytes: 64 KB, less the frame that Zendesk puts around every comment's HTML. An assumption: known in the
-/// field, and not in the reference of ticket comments. A comment that is refused all the same fails and says so.
+/// Maximum length of a comment, in bytes: 64 KB, less the frame that Zendesk puts around every comment's HTML. An assumption: it is known
+/// from practice, and not in the reference of ticket comments. A longer comment that is refused fails with an error.
 const COMMENT_LIMIT: usize = 65_535 - 100;
-/// The longest subject, in characters: what the agents' workspace takes.
+/// Maximum length of a subject, in characters: the limit of the agents' workspace.
 const SUBJECT_LIMIT: usize = 150;
-/// How late the search may be: new tickets may take up to a few minutes to be indexed (reference of the Search API). That five
-/// are enough, and that changes are as late as new tickets, is an assumption.
+/// Assumed index lag of the search. New tickets may take up to a few minutes to be indexed (reference of the Search API). It is an
+/// assumption that five minutes are enough, and that changes take as long as new tickets.
 const SEARCH_LAG: Duration = Duration::minutes(5);
-/// How late an `external_id` is found: it is not searched for, but databases have replicas.
+/// Assumed lag of a lookup by `external_id`. It does not use the search index, but databases have replicas.
 const LOOKUP_LAG: Duration = Duration::seconds(30);
-/// How far back a poll reads the export, which makes up for a search that is late.
+/// Time span of the export that a poll reads, to make up for a search that is late.
 const EXPORT_REACH: Duration = Duration::hours(1);
-/// Time that an export leaves out, and refuses to start in: the last minute; and as much again for a clock that was not measured well.
+/// Minimum time between the start of an export and now. Zendesk leaves the last minute out and refuses to start in it; the second minute
+/// allows for an imprecise clock.
 const EXPORT_DELAY: Duration = Duration::minutes(2);
-/// How many pages of an export a poll reads: 10,000 tickets, and what Zendesk allows in a minute.
+/// Maximum number of export pages that a poll reads: 10,000 tickets, and as many calls as Zendesk allows in a minute.
 const EXPORT_PAGES: usize = 10;
-/// How often a change that met another one is tried.
+/// Number of attempts for an update that collides with another one.
 const LINK_TRIES: u32 = 3;
-/// What the `external_id` of a ticket begins with that mirrors a Google case; its number follows (`R9`).
+/// Prefix of the `external_id` of a ticket that mirrors a Google case; the case's number follows (`R9`: one mapping per case).
 const EXTERNAL_ID_PREFIX: &str = "google-cloud-support-case-";
-/// The text of the comment that a file rides on; the file's name follows.
+/// Text of the carrier comment of a file; the file's name follows.
 const CARRIER: &str = "[File copied by casebridge]";
-/// Beginnings of what the connector writes on tickets. In the comment that tells of a merge, it is quoted as the last comment of
-/// the ticket that was merged.
+/// Prefixes of the texts that the connector writes on tickets. They identify its own comment where the comment about a merge quotes the
+/// merged ticket's last comment.
 const OWN_WORDS: [&str; 5] =
     ["[Google Comment ", "[Google Description ", "[Google Attachment ", COMPANY_DESCRIPTION_HEADER, CARRIER];
-/// What the description of a ticket is called whose first comment is an internal note.
+/// Replacement for the description of a ticket whose first comment is an internal note.
 const INTERNAL_DESCRIPTION: &str =
     "(The first comment of the ticket is an internal note and is not passed on.)";
 
-/// Fields and user that every ticket is read with.
+/// Custom fields and connector user, which are needed to read any ticket.
 struct Known {
     fields: Fields,
     me: Arc<User>,
 }
 
-/// A ticket that mirrors a Google case. The first of several is the connector's own, and of those the oldest.
+/// A ticket that mirrors a Google case. In sort order, the connector's own tickets come first, the oldest before the others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Mirror {
-    /// Not made by the connector, as far as Zendesk says.
+    /// True unless the connector made the ticket, according to Zendesk.
     is_theirs: bool,
     created_at: Option<DateTime<Utc>>,
     id: u64,
@@ -115,8 +117,8 @@ pub struct Zendesk {
 }
 
 impl Zendesk {
-    /// Zendesk behind `upstream`, whose credentials are [`ZendeskSettings::credentials`] and whose download hosts are
-    /// [`ZendeskSettings::allowed_download_hosts`]. Nothing is asked of Zendesk yet.
+    /// Creates the adapter behind `upstream`, whose credentials are [`ZendeskSettings::credentials`] and whose download hosts are
+    /// [`ZendeskSettings::allowed_download_hosts`]. Makes no call yet.
     #[must_use]
     pub fn new(
         settings: ZendeskSettings,
@@ -131,20 +133,20 @@ impl Zendesk {
         let capabilities = Capabilities {
             name: NAME,
             reopen: true,
-            // True of `solved`. Of `closed` no capability speaks: there every change is refused, in words that say so.
+            // True for `solved`. A `closed` ticket refuses every change, with a clear error; no capability describes that.
             comment_when_closed: true,
             internal_comments: true,
             comment_limit: limit,
             title_limit: TextLimit { max: SUBJECT_LIMIT, measure: text::parted_characters },
             description_limit: limit,
-            // Not documented either way; what HTML has no room for is not relied on.
+            // Not documented either way, so nothing depends on characters that HTML has no room for.
             control_characters: false,
             search_lag,
-            // A creation without an answer is sent once more.
+            // Twice, because a creation without an answer is sent once more.
             write_settles: client.write_settles() * 2,
             time_resolution: Duration::seconds(1),
-            // The creation of a ticket carries one, and the adapter repeats it by that; "Idempotency" documents nothing for
-            // updates, and so for comments.
+            // `create` sends a key and repeats the creation with it. "Idempotency" documents nothing for updates, and so nothing for
+            // comments.
             idempotency_keys: false,
             stored_filename,
         };
@@ -155,7 +157,7 @@ impl Zendesk {
         self.client.settings()
     }
 
-    /// A ticket as a case, without how it was closed; `description` is what the first comment says.
+    /// Converts a ticket to a case, without the way in which it was closed. `description` is the first comment's text.
     fn case(&self, ticket: &Ticket, known: &Known, description: String) -> Case {
         Case {
             id: ticket.id.to_string(),
@@ -177,12 +179,12 @@ impl Zendesk {
         }
     }
 
-    /// Returns what every ticket is read with; asked for once.
+    /// Returns the cached custom fields and connector user.
     async fn known(&self) -> Result<Known, ApiError> {
         Ok(Known { fields: self.client.fields().await?, me: self.client.me().await? })
     }
 
-    /// Returns the way in which a ticket was closed, and the ticket that it was merged into (`R32`).
+    /// Returns the way in which a ticket was closed, and the ticket that it was merged into (`R32`: closed is not solved).
     async fn closing(&self, ticket: &Ticket) -> Result<(Option<Closing>, Option<String>), ApiError> {
         let name = match ticket.custom_status_id {
             Some(id) if ticket.is_done() => self.client.status_name(id).await?,
@@ -203,7 +205,8 @@ impl Zendesk {
         Ok((closing, into.map(|into| into.to_string())))
     }
 
-    /// The first comment's text: as it was sent, if we wrote it; withheld, unless it is said to be public (`R29`).
+    /// Returns the first comment's text: as it was sent, if the connector wrote it; withheld, unless it is marked public (`R29`: private
+    /// until shown to be public).
     async fn description(&self, ticket: &Ticket, me: &User) -> Result<String, ApiError> {
         let own = ticket.description.as_deref().filter(|text| !text.is_empty());
         let first = self.client.first_comment(ticket.id).await?;
@@ -216,21 +219,22 @@ impl Zendesk {
         })
     }
 
-    /// A ticket that a search or an export found, if it was updated since; or why it cannot be understood.
+    /// Reads a ticket from a search or an export. `None` if it was not updated since `since` or is deleted; an error if it is not
+    /// understood.
     fn found(&self, value: &Value, known: &Known, since: DateTime<Utc>) -> Option<Result<Found, String>> {
         let ticket = match Ticket::read(value) {
             Ok(ticket) => ticket,
             Err(error) => return Some(Err(format!("{}: {error}", Ticket::label(value)))),
         };
-        // Its times are cut down to the second.
+        // Zendesk cuts times to whole seconds.
         let recent = ticket.updated_at.is_none_or(|at| at > since - Duration::seconds(1));
-        // Exports tell of deleted tickets too.
+        // Exports include deleted tickets.
         let deleted = ticket.status.as_deref() == Some("deleted");
         let case = || self.case(&ticket, known, String::new());
         (recent && !deleted).then(|| Ok(Found::from(&case())))
     }
 
-    /// A ticket that mirrors a Google case: by the custom field or, where that is empty, by `external_id`.
+    /// Reads a ticket and returns it if it mirrors the Google case: by the custom field or, where that is empty, by `external_id`.
     fn mirror(&self, value: &Value, known: &Known, counterpart: &str) -> Option<Mirror> {
         let ticket = match Ticket::read(value) {
             Ok(ticket) => ticket,
@@ -241,7 +245,7 @@ impl Zendesk {
         };
         let is_same = match ticket.line(known.fields.google_name) {
             Some(name) => match (GoogleCaseName::parse(counterpart), GoogleCaseName::parse(name)) {
-                // R9: one number is one case, whatever its parent.
+                // R9 (one mapping per case): names with the same number are one case, whatever the parent.
                 (Ok(wanted), Ok(found)) => wanted.number() == found.number(),
                 _ => name == counterpart,
             },
@@ -251,7 +255,7 @@ impl Zendesk {
         is_same.then_some(Mirror { is_theirs, created_at: ticket.created_at, id: ticket.id })
     }
 
-    /// The tickets that mirror a Google case and are found by `external_id`.
+    /// Returns the tickets that mirror a Google case, looked up by `external_id`.
     async fn mirrors_by_external_id(
         &self,
         counterpart: &str,
@@ -265,18 +269,18 @@ impl Zendesk {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// The tickets that mirror a Google case and are found by the custom field, which people may have filled in.
+    /// Returns the tickets that mirror a Google case, searched by the custom field, which people may have filled in.
     async fn mirrors_by_search(&self, counterpart: &str, known: &Known) -> Result<Vec<Mirror>, ApiError> {
         let wanted = GoogleCaseName::parse(counterpart).ok();
         let number = wanted.as_ref().map_or(counterpart, GoogleCaseName::number);
-        // Text is searched by words, so what comes back has to be compared; the number stands in every name of the case.
+        // Zendesk searches text by words, so the results have to be compared. The number is part of every name of the case.
         let query = format!("custom_field_{}:\"{}\"", known.fields.google_name, words(number));
         let read = |value: Value| self.mirror(&value, known, counterpart);
         Ok(self.client.search(&query, read).await?.into_iter().flatten().collect())
     }
 
-    /// The ticket that the connector itself made for a Google case by an earlier request, if it is shown (`R13`, `R31`): a ticket of
-    /// somebody else that names the same case is not it.
+    /// Returns the ticket that an earlier request of the connector made for a Google case, if it is shown (`R13`: unknown write outcome,
+    /// `R31`: an ID is valid only in its own system). A ticket of another author that names the same case does not count.
     async fn left_behind(&self, counterpart: &str, known: &Known) -> Result<Option<Case>, ApiError> {
         let mut found = self.mirrors_by_external_id(counterpart, known).await?;
         if !self.settings().use_external_id {
@@ -288,7 +292,7 @@ impl Zendesk {
         }
     }
 
-    /// What a new ticket is made of.
+    /// Builds the JSON of a new ticket.
     fn new_ticket(&self, case: &NewCase, fields: Fields) -> Value {
         let settings = self.settings();
         let public = settings.description_visibility == Visibility::Public;
@@ -324,7 +328,7 @@ impl Zendesk {
         Value::Object(ticket)
     }
 
-    /// Zendesk's words are in lower case.
+    /// Returns the word for a priority, in lower case as Zendesk has it.
     fn word(&self, priority: Priority) -> String {
         self.priorities.word(priority).to_lowercase()
     }
@@ -340,8 +344,7 @@ impl Zendesk {
     async fn shown_ticket(&self, number: u64) -> Result<Option<Ticket>, ApiError> {
         match self.client.ticket(number).await {
             Ok(ticket) => Ok(Some(ticket)),
-            // What a role may not see is answered with either, and both count only from a Zendesk that knows us: a wrong
-            // address looks the same.
+            // A role without access gets either status. Both count only if Zendesk knows the connector: a wrong address answers the same.
             Err(error) if error.kind == ApiErrorKind::NotFound || error.status == Some(403) => {
                 self.client.identify().await?;
                 Ok(None)
@@ -350,7 +353,7 @@ impl Zendesk {
         }
     }
 
-    /// What was updated since then: by a search, and by the export as well.
+    /// Returns the flagged tickets that were updated since `since`, from a search and, with `export`, from the export too.
     async fn sweep(&self, since: DateTime<Utc>, export: bool) -> Result<Sweep, ApiError> {
         let known = self.known().await?;
         let query = format!(
@@ -401,7 +404,7 @@ impl CaseSystem for Zendesk {
         self.client.identify().await
     }
 
-    /// From the list of tickets, which does without the index. It leaves out what is archived: closed for months.
+    /// Uses the list of tickets, which does not depend on the index. The list leaves out archived tickets, which were closed months ago.
     async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
         let shown = self.client.some_tickets().await?;
         Ok(shown.into_iter().map(|id| id.to_string()).find(|id| Some(id.as_str()) != except))
@@ -421,21 +424,22 @@ impl CaseSystem for Zendesk {
         &self.capabilities
     }
 
-    /// Zendesk has no call that tells it.
+    /// Returns the configured limit: Zendesk has no call that reports it.
     async fn attachment_limit(&self) -> Result<Option<u64>, ApiError> {
         Ok(Some(self.settings().attachment_limit_mib.saturating_mul(1024 * 1024)))
     }
 
-    /// By a search, which reaches back as far as it is asked to and may be late, and by an export of the last hour, which misses
-    /// nothing but the last minute: what one poll misses of it, the next one finds, since polls overlap (`R6`).
+    /// Combines a search, which reaches back as far as asked but may be late, with an export of the last hour, which is complete except for
+    /// the last minute. The next poll finds changes of that minute, since polls overlap (`R6`: a watermark moves last).
     ///
-    /// Both are for agents and administrators only ("Allowed for", reference), and nobody is answered 401: an answer proves that
-    /// Zendesk knows the connector (`R26`). What a restricted agent may not see they leave out without a word.
+    /// Both calls are for agents and administrators only ("Allowed for", reference), and an anonymous caller gets 401, so an answer proves
+    /// that Zendesk knows the connector (`R26`: empty answers need proof). Tickets that a restricted agent may not see are left out
+    /// silently.
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
         self.sweep(since, self.searches_twice()).await
     }
 
-    /// The export is exact, but a minute late; the search shows most changes at once.
+    /// True if the export is used: it is exact, but a minute late, while the search shows most changes at once.
     fn searches_twice(&self) -> bool {
         self.settings().use_incremental_export
     }
@@ -454,7 +458,7 @@ impl CaseSystem for Zendesk {
             Ok::<_, ApiError>(Case { closing, merged_into, ..self.case(&ticket, &known, description) })
         };
         match rest.await {
-            // It was deleted a moment ago.
+            // The ticket was deleted meanwhile.
             Err(error) if error.kind == ApiErrorKind::NotFound => Ok(None),
             case => case.map(Some),
         }
@@ -465,8 +469,8 @@ impl CaseSystem for Zendesk {
         Ok(self.shown_ticket(number).await?.is_some())
     }
 
-    /// By `external_id`, which is found at once, and by a search for the custom field, which people may have filled in. A ticket
-    /// that the connector made comes before one that somebody else made, however old that is.
+    /// Finds by `external_id`, which is immediate, and by a search for the custom field, which people may have filled in. A ticket that the
+    /// connector made takes precedence over any other, even an older one.
     async fn find_counterpart(
         &self,
         counterpart: &str,
@@ -476,7 +480,7 @@ impl CaseSystem for Zendesk {
         let mut found = self.mirrors_by_external_id(counterpart, &known).await?;
         found.extend(self.mirrors_by_search(counterpart, &known).await?);
         match found.into_iter().min() {
-            // Read again: the index may be late.
+            // Read it again: the index may be stale.
             Some(first) => self.get(&first.id.to_string()).await,
             None => Ok(None),
         }
@@ -488,8 +492,8 @@ impl CaseSystem for Zendesk {
         let changed = match self.client.create(ticket.clone(), &case.idempotency_key).await {
             Ok(changed) => changed,
             Err(error) if matches!(error.status, Some(400 | 409 | 422)) => {
-                // The same key with another body: of this case, if its title was changed since the try whose answer was lost;
-                // or of another installation's.
+                // The key was used with another body: for this case, if its title changed after an attempt whose answer was lost; or by
+                // another installation.
                 let taken = is_key_taken(&error);
                 match self.left_behind(&case.counterpart, &known).await {
                     Ok(Some(earlier)) => return Ok(earlier),
@@ -497,7 +501,7 @@ impl CaseSystem for Zendesk {
                         let key = Client::fresh_key(&case.idempotency_key, &ticket);
                         self.client.create(ticket, &key).await?
                     }
-                    // Nothing is known of what the first request left.
+                    // It is unknown if the first request created a ticket.
                     Err(unseen) if taken => {
                         return Err(ApiError { kind: ApiErrorKind::NotApplied, ..unseen });
                     }
@@ -511,7 +515,7 @@ impl CaseSystem for Zendesk {
         Ok(Case { title: one_line(&case.title), ..self.case(&ticket, &known, case.description.clone()) })
     }
 
-    /// The custom field always; `external_id` only where it is empty: somebody else's stays.
+    /// Sets the custom field. Sets `external_id` only if it is empty, so as not to replace another program's value.
     async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
         let number = self.client.number(id)?;
         let fields = self.client.fields().await?;
@@ -531,7 +535,7 @@ impl CaseSystem for Zendesk {
                 return Ok(());
             }
             if let Some(stamp) = ticket.updated_stamp {
-                // So that nobody's `external_id` of this moment is overwritten ("Protecting against ticket update
+                // Protects an `external_id` that is set at the same moment from being overwritten ("Protecting against ticket update
                 // collisions").
                 changes.insert("safe_update".to_owned(), json!(true));
                 changes.insert("updated_stamp".to_owned(), json!(stamp));
@@ -552,7 +556,7 @@ impl CaseSystem for Zendesk {
             let ours = comment.author_id.is_some() && comment.author_id == me;
             let mut text = body(comment, ours);
             let is_carrier = ours && !comment.attachments.is_empty() && text.starts_with(CARRIER);
-            // A file without a word is carried as a file.
+            // A file without text is carried as a file only.
             let is_silent = !comment.attachments.is_empty() && text.trim().is_empty();
             if found.first == Some(comment.id) || is_carrier || is_silent {
                 continue;
@@ -561,7 +565,7 @@ impl CaseSystem for Zendesk {
                 closing::absorbed(number, comment, &text).and_then(|absorbed| absorbed.quoted)
                 && self.is_ours(&quoted, &text).await?
             {
-                // What came from Google does not go back to it.
+                // Text that came from Google does not go back to it.
                 text.truncate(quoted.at);
             }
             comments.push(Comment {
@@ -576,8 +580,8 @@ impl CaseSystem for Zendesk {
         Ok(comments)
     }
 
-    /// Those of all comments, the first one's included: they are as visible as their comment. Of a ticket that was merged into this
-    /// one, those that the connector put there are left out: they came from Google.
+    /// Returns the files of all comments, the first one's included; a file is as visible as its comment. Of a ticket that was merged into
+    /// this one, files that the connector put there are left out: they came from Google.
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
         let me = self.client.me().await?.id;
         let number = self.client.number(id)?;
@@ -616,10 +620,10 @@ impl CaseSystem for Zendesk {
         self.client.open(&known, Announced::of(attachment, call, &client::DOWNLOADS)).await
     }
 
-    /// First the file, which waits for an hour at most; then the comment that it rides on. Without the comment nothing is left.
+    /// Uploads the file, which Zendesk keeps for an hour at most, then adds its carrier comment. Without the comment nothing is left.
     async fn upload(&self, id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
         let number = self.client.number(id)?;
-        // Before anything is sent: a closed or unknown ticket takes nothing, and an update too many would waste the upload.
+        // Before anything is sent: a closed or unknown ticket refuses changes, and an update beyond the limit would waste the upload.
         if self.client.ticket(number).await?.is_closed() {
             let error = self.final_error(number, "PUT");
             return Err(ApiError { kind: ApiErrorKind::Refused, ..error });
@@ -659,7 +663,7 @@ impl CaseSystem for Zendesk {
         if kept.eq_ignore_ascii_case(&word) {
             return Ok(());
         }
-        // Whoever does so does it again: a trigger runs within the update ("About triggers and how they work").
+        // Setting it again would not help: a trigger runs within the update ("About triggers and how they work").
         let message = format!(
             "Zendesk keeps the priority {kept} where {word} was set: a trigger sets another one, or the connector's user may not \
              change this field"
@@ -668,7 +672,7 @@ impl CaseSystem for Zendesk {
         Err(self.client.error(ApiErrorKind::Refused, &call, message))
     }
 
-    /// Solves it: Zendesk closes solved tickets itself, after days.
+    /// Solves the ticket; Zendesk itself closes solved tickets after days.
     async fn close(&self, id: &str) -> Result<(), ApiError> {
         let number = self.client.number(id)?;
         let ticket = self.client.ticket(number).await?;
@@ -678,7 +682,7 @@ impl CaseSystem for Zendesk {
         let mut changes = Map::new();
         changes.insert("status".to_owned(), json!("solved"));
         if ticket.assignee_id.is_none() {
-            // A ticket cannot be solved by nobody.
+            // A ticket cannot be solved without an assignee.
             let solver = match self.settings().solver_id {
                 Some(solver) => Some(solver),
                 None => self.client.me().await?.id,
@@ -693,7 +697,7 @@ impl CaseSystem for Zendesk {
             changes.insert("custom_fields".to_owned(), fields.collect());
         }
         match self.client.update(number, Value::Object(changes)).await {
-            // Somebody was faster.
+            // The ticket was closed meanwhile.
             Err(error) if is_about_closed(&error) => Ok(()),
             Err(error) if error.status == Some(422) => {
                 let message = format!(
@@ -727,8 +731,8 @@ impl CaseSystem for Zendesk {
 }
 
 impl Zendesk {
-    /// Reads the export of the last hour. A refusal for now stops nothing: all programs of an account share its ten calls a minute.
-    /// The next poll asks again for the same time.
+    /// Reads the export of the last hour. A temporary refusal does not fail the poll, since all programs of an account share ten calls a
+    /// minute. The next poll then starts at the same time again.
     async fn exported<T: Send>(
         &self,
         since: DateTime<Utc>,
@@ -768,8 +772,8 @@ impl Zendesk {
         }
     }
 
-    /// Says whether the connector wrote the comment that the one about a merge quotes. The other ticket tells; its words do, where that
-    /// one is not shown.
+    /// Reports if the connector wrote the comment that the comment about a merge quotes. Decided by the quotation's first words or, failing
+    /// that, by the author of the merged ticket's last comment.
     async fn is_ours(&self, quoted: &Quoted, text: &str) -> Result<bool, ApiError> {
         let words = text.get(quoted.at..).unwrap_or_default();
         if OWN_WORDS.iter().any(|own| words.starts_with(own)) {
@@ -781,7 +785,7 @@ impl Zendesk {
         }
     }
 
-    /// Returns the connector's part of the tickets that a comment says were merged into this one.
+    /// Returns the connector's part of each ticket that, according to a comment, was merged into this one.
     async fn moved_along(&self, ticket: u64, comment: &wire::Comment) -> Result<Vec<Arc<OwnPart>>, ApiError> {
         if comment.attachments.is_empty() {
             return Ok(Vec::new());
@@ -796,17 +800,17 @@ impl Zendesk {
         Ok(moved)
     }
 
-    /// The comment that came with a change.
+    /// Returns the comment that an update added.
     fn added(&self, ticket: u64, changed: &Changed) -> Result<AddedComment, ApiError> {
         changed.comment().ok_or_else(|| {
-            // Of a comment that it takes for blank Zendesk makes none, and says nothing.
+            // Zendesk silently adds no comment if it takes the text for blank.
             let call = format!("PUT /api/v2/tickets/{ticket}");
             self.client.error(ApiErrorKind::Unreadable, &call, "the answer tells of no new comment")
         })
     }
 }
 
-/// What identifies the ticket of a Google case, whatever the case's parent (`R9`).
+/// Returns the `external_id` of the ticket of a Google case, the same for any parent of the case (`R9`: one mapping per case).
 fn external_id(counterpart: &str) -> String {
     match GoogleCaseName::parse(counterpart) {
         Ok(name) => format!("{EXTERNAL_ID_PREFIX}{}", name.number()),
@@ -814,16 +818,16 @@ fn external_id(counterpart: &str) -> String {
     }
 }
 
-/// Without what has a meaning in a search.
+/// Replaces characters that have a meaning in a search by spaces.
 fn words(text: &str) -> String {
     text.chars().map(|c| if c == '"' || c == '\\' || c.is_control() { ' ' } else { c }).collect()
 }
 
-/// A comment's text: as it was sent, if we wrote it; else the plain text that Zendesk makes of it.
+/// Returns a comment's text: as it was sent, if the connector wrote it; else Zendesk's plain text.
 fn body(comment: &wire::Comment, ours: bool) -> String {
     match (&comment.html_body, &comment.plain_body, &comment.body) {
         (Some(html), ..) if ours => text::decode(html),
-        // It writes hard spaces as entities there.
+        // Zendesk writes hard spaces as entities in plain text.
         (_, Some(plain), _) => plain.replace("&nbsp;", " "),
         (_, None, Some(body)) => body.clone(),
         (Some(html), None, None) => text::decode(html),
@@ -853,18 +857,19 @@ fn author(comment: &wire::Comment, comments: &Comments) -> String {
     comment.author_id.and_then(|author| comments.names.get(&author).cloned()).unwrap_or_default()
 }
 
-/// Internal, unless it is said to be public (`R29`).
+/// Internal, unless the comment is marked public (`R29`: private until shown to be public).
 fn visibility(comment: &wire::Comment) -> Visibility {
     if comment.public == Some(true) { Visibility::Public } else { Visibility::Internal }
 }
 
-/// Says whether a file is one of those.
+/// Reports if a file is among those that the connector put on a merged ticket.
 fn is_among(moved: &[Arc<OwnPart>], attachment: &wire::Attachment) -> bool {
     let file = (attachment.file_name.clone(), attachment.size);
     moved.iter().any(|part| part.files.contains(&file))
 }
 
-/// Group or organization that the right to read a ticket hangs on (`R26`); `None` if the connector's user sees all tickets.
+/// Group or organization that access to a ticket depends on (`R26`: empty answers need proof). `None` if the connector's user sees all
+/// tickets.
 fn scope(me: &User, ticket: &Ticket) -> Option<String> {
     let named =
         |what: &str, id: Option<u64>| id.map_or_else(|| format!("no {what}"), |id| format!("{what} {id}"));
@@ -876,7 +881,7 @@ fn scope(me: &User, ticket: &Ticket) -> Option<String> {
     }
 }
 
-/// A time so much earlier; the beginning of the calendar is the beginning of it.
+/// Subtracts a duration from a time, down to the earliest time that chrono has.
 fn minus(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     at.checked_sub_signed(by).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }

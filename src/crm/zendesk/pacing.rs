@@ -1,17 +1,17 @@
-//! No more updates of one ticket than Zendesk takes from one user in ten minutes.
+//! Pacing: limits the updates of one ticket to the number that Zendesk takes from one user in ten minutes.
 //!
-//! Zendesk refuses the thirty-first with 429 and a `Retry-After` of up to ten minutes, for which no task can wait. So an update
-//! that would be too many is not sent: the sync has failed, what it did so far is saved, and the queue tries again later.
+//! Zendesk refuses the thirty-first with 429 and a `Retry-After` of up to ten minutes, too long for a task to wait. So an update beyond the
+//! limit is not sent: the sync fails, its progress so far is saved, and the queue retries later.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 
-/// What the limit is counted over.
+/// Period that the limit applies to.
 const PERIOD: Duration = Duration::minutes(10);
 
-/// The updates of the last ten minutes, by ticket.
+/// Times of the updates of the last ten minutes, by ticket.
 #[derive(Debug)]
 pub(super) struct Pacing {
     limit: usize,
@@ -23,12 +23,12 @@ impl Pacing {
         Self { limit, updates: Mutex::default() }
     }
 
-    /// Counts an update, or says when the next one is allowed.
+    /// Counts an update. If the limit is reached, returns the time at which the next one is allowed.
     pub(super) fn take(&self, ticket: u64, now: DateTime<Utc>) -> Result<(), DateTime<Utc>> {
         let mut all = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
-        // So that tickets that nobody writes to any more are forgotten.
+        // Drops tickets without recent updates.
         all.retain(|_, updates| {
-            // What lies ahead was counted by a clock that ran ahead: it could block the ticket for years (R36).
+            // A time in the future was taken from a clock that ran ahead, and could block the ticket for years (R36: clock skew).
             updates.retain(|at| *at <= now && *at + PERIOD > now);
             !updates.is_empty()
         });

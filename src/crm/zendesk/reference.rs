@@ -1,8 +1,10 @@
-//! Reads the reference to a ticket that a person gives (`R31`): its number, or its address as it is copied out of a browser.
+//! Parses a reference to a ticket as a person types it (`R31`: an ID is valid only in its own system): its number, or its address from a
+//! browser.
 
 use reqwest::Url;
 
-/// Number of the ticket that `reference` means. An address has to be one of this Zendesk. The error says what is expected.
+/// Returns the number of the ticket that `reference` means. An address has to be one of this Zendesk. The error says which forms are
+/// accepted.
 ///
 /// Forms of addresses: `/agent/tickets/123`, and `/agent/#/tickets/123` of older workspaces; `/hc/requests/123` and
 /// `/hc/en-us/requests/123` of the help center; `/tickets/123` and `/requests/123`, which lead to those; `/api/v2/tickets/123.json`.
@@ -17,7 +19,7 @@ pub(super) fn ticket(reference: &str, home: &Url) -> Result<u64, String> {
     let place = |url: &Url| (url.host_str().map(str::to_lowercase), url.port_or_known_default());
     let prefix = home.path().trim_end_matches('/');
     let path = address.path().strip_prefix(prefix).filter(|path| path.is_empty() || path.starts_with('/'));
-    // `http` leads to `https`; what differs then is the port that nobody writes.
+    // `http` redirects to `https`: only the default ports differ then, which are not written.
     let same_host = place(&address).0 == place(home).0
         && (place(&address).1 == place(home).1 || (address.port().is_none() && home.port().is_none()));
     let (true, Some(path)) = (same_host, path) else {

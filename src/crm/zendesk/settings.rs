@@ -13,48 +13,47 @@ use crate::clock::SharedClock;
 use crate::crm::{CrmKind, PriorityWords};
 use crate::outbound::{Credentials, Dialect, Upstream, basic, bearer};
 
-/// The settings of the Zendesk adapter: the `[company.zendesk]` section.
+/// Settings of the Zendesk adapter: the `[company.zendesk]` section.
 ///
-/// `api_token` and `oauth_token` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets: whoever reads the
-/// configuration resolves them and hands the value to [`CrmKind::credentials`].
+/// `api_token` and `oauth_token` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets. The code that reads the
+/// configuration resolves them and passes the value to [`CrmKind::credentials`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ZendeskSettings {
-    /// The e-mail address of the connector's agent, for an API token.
+    /// Email address of the connector's agent, for an API token.
     pub email: Option<String>,
     /// Reference to the secret that holds an API token.
     pub api_token: Option<String>,
-    /// Reference to the secret that holds an OAuth access token; instead of `email` and `api_token`.
+    /// Reference to the secret that holds an OAuth access token; replaces `email` and `api_token`.
     pub oauth_token: Option<String>,
-    /// The checkbox field that says that a case takes part, by title or by ID.
+    /// Checkbox field that makes a case take part in the sync, by title or by ID.
     pub flag_field: String,
-    /// The text field for the Google case's name, by title or by ID.
+    /// Text field for the Google case's name, by title or by ID.
     pub google_name_field: String,
-    /// Whether tickets made for Google cases carry the Google case in `external_id` too, by which Zendesk finds them at once.
-    /// Switch it off if something else uses that field.
+    /// True if tickets made for Google cases also have the Google case in `external_id`, by which Zendesk finds them at once. Switch it off
+    /// if another program uses that field.
     pub use_external_id: bool,
-    /// Whether polls also read the incremental export, which misses nothing, where the search may be late. Takes an
-    /// administrator.
+    /// True if polls also read the incremental export, which is complete where the search may be late. Requires an administrator.
     pub use_incremental_export: bool,
-    /// Who sees the description of a ticket made for a Google case.
+    /// Visibility of the description of a ticket made for a Google case.
     pub description_visibility: Visibility,
-    /// Whether the description of a ticket goes to Google even if it is an internal note.
+    /// True if the description of a ticket goes to Google even if it is an internal note.
     pub carry_internal_description: bool,
-    /// The tags that new tickets carry.
+    /// Tags of new tickets.
     pub tags: Vec<String>,
-    /// The group that new tickets are given to.
+    /// Group that new tickets are assigned to.
     pub group_id: Option<u64>,
-    /// The brand of new tickets.
+    /// Brand of new tickets.
     pub brand_id: Option<u64>,
-    /// The form of new tickets.
+    /// Form of new tickets.
     pub ticket_form_id: Option<u64>,
-    /// Who becomes the assignee of a ticket that has none when it is solved; without it, the connector's agent.
+    /// Assignee to set when a ticket without one is solved. Default: the connector's agent.
     pub solver_id: Option<u64>,
-    /// Custom fields that are set when a ticket is solved, by ID: those that are required for it.
+    /// Custom fields to set when a ticket is solved, by ID: those that are required for it.
     pub solve_fields: BTreeMap<String, Value>,
-    /// How many updates of one ticket the connector allows itself in ten minutes.
+    /// Maximum number of updates of one ticket that the connector makes in ten minutes.
     pub updates_per_ticket: usize,
-    /// The largest attachment, in MiB.
+    /// Largest attachment, in MiB.
     pub attachment_limit_mib: u64,
     /// Hosts besides Zendesk's own that attachments may be downloaded from: `host`, `host:port` or `.domain`.
     pub download_hosts: Vec<String>,
@@ -78,11 +77,11 @@ impl Default for ZendeskSettings {
             ticket_form_id: None,
             solver_id: None,
             solve_fields: BTreeMap::new(),
-            // "30 updates per 10 minutes per user per ticket" (Rate limits, developer.zendesk.com), less two for whoever
-            // uses the same agent by hand.
+            // "30 updates per 10 minutes per user per ticket" (Rate limits, developer.zendesk.com), less two for a person who uses the same
+            // agent.
             updates_per_ticket: 28,
-            // An assumption, known in the field: the reference of ticket attachments does not say. A larger file that is
-            // refused becomes a comment as well.
+            // An assumption, known from practice: the reference of ticket attachments gives no limit. A file that Zendesk refuses
+            // nevertheless becomes a comment as well.
             attachment_limit_mib: 50,
             download_hosts: Vec::new(),
         }
@@ -148,7 +147,7 @@ impl CrmKind for ZendeskSettings {
         })
     }
 
-    // Zendesk keeps files on a domain of its own, to which `content_url` redirects.
+    // Zendesk keeps files on a separate domain, to which `content_url` redirects.
     fn allowed_download_hosts(&self) -> Vec<String> {
         [".zdusercontent.com".to_owned()].into_iter().chain(self.download_hosts.iter().cloned()).collect()
     }

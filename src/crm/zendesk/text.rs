@@ -1,18 +1,17 @@
-//! Plain text as the HTML of a comment, and back (`R25`).
+//! Plain text as the HTML of a comment, and back (`R25`: odd content is content).
 //!
-//! Of the two forms that Zendesk takes, `body` is read as Markdown and `html_body` is not ("Bodies", reference of ticket
-//! comments): so a stranger's text goes out as HTML in which everything is escaped. One thing is left that HTML does not
-//! protect from: Liquid. Zendesk replaces `{{…}}` and runs `{%…%}` in what agents write ("Using Liquid markup to customize
-//! comments and email notifications", support.zendesk.com), and could so be made to tell a requester's data. A word joiner,
-//! which nobody sees, parts those brackets.
+//! Zendesk takes a comment in two forms: `body` is read as Markdown, `html_body` is not ("Bodies", reference of ticket comments). So text
+//! from the other system is sent as HTML with everything escaped. HTML does not protect from Liquid: Zendesk replaces `{{…}}` and runs
+//! `{%…%}` in agents' comments ("Using Liquid markup to customize comments and email notifications", support.zendesk.com), which could
+//! reveal a requester's data. An invisible word joiner separates those brackets.
 
-/// U+2060 WORD JOINER: takes no room, and has no meaning to Liquid.
+/// U+2060 WORD JOINER: has no width, and no meaning in Liquid.
 const JOINER: char = '\u{2060}';
 
-/// U+00A0 NO-BREAK SPACE, by which HTML shows more than one space in a row.
+/// U+00A0 NO-BREAK SPACE, which HTML needs to show several spaces in a row.
 const HARD_SPACE: char = '\u{a0}';
 
-/// Plain text as HTML that shows it. `decode(&encode(x)) == x` for every `x` whose lines end in `\n`.
+/// Encodes plain text as HTML that shows it. `decode(&encode(x)) == x` for every `x` whose lines end in `\n`.
 #[must_use]
 pub fn encode(plain: &str) -> String {
     let mut html = String::with_capacity(plain.len() + plain.len() / 8);
@@ -26,7 +25,7 @@ pub fn encode(plain: &str) -> String {
             '>' => html.push_str("&gt;"),
             '"' => html.push_str("&quot;"),
             '\n' => html.push_str("<br>"),
-            // A space that HTML would not show, unless what follows would make the sign mean a typed one.
+            // HTML would not show this space. A joiner after it would make it decode as a typed hard space, so it stays as it is then.
             ' ' if matches!(before, Some(' ' | '\n')) && !rest.starts_with(JOINER) => html.push_str("&nbsp;"),
             HARD_SPACE => html.extend(["&nbsp;", "\u{2060}"]),
             '{' if opens(rest) => html.extend(['{', JOINER]),
@@ -37,7 +36,7 @@ pub fn encode(plain: &str) -> String {
     html
 }
 
-/// The plain text that [`encode`] made HTML of; of other HTML, its text.
+/// Decodes HTML from [`encode`] to the original plain text; other HTML to its text.
 #[must_use]
 pub fn decode(html: &str) -> String {
     let mut plain = String::with_capacity(html.len());
@@ -57,7 +56,7 @@ pub fn decode(html: &str) -> String {
                 plain.push(decoded);
                 rest = &rest[length..];
                 if decoded == HARD_SPACE {
-                    // One that was typed is marked; the others stand for spaces.
+                    // A typed hard space is marked by a joiner; the others represent spaces.
                     if let Some(after) = rest.strip_prefix(JOINER) {
                         rest = after;
                     } else {
@@ -66,10 +65,10 @@ pub fn decode(html: &str) -> String {
                     }
                 }
             }
-            // HTML has its own sign for the end of a line.
+            // HTML marks line ends with tags; line breaks in the source have no meaning.
             '\n' | '\r' => rest = &rest[1..],
             HARD_SPACE => {
-                // The same as the entity, should Zendesk have written it out.
+                // Same as the entity, in case Zendesk replaced the entity by the character.
                 rest = &rest[c.len_utf8()..];
                 if let Some(after) = rest.strip_prefix(JOINER) {
                     plain.push(HARD_SPACE);
@@ -87,7 +86,7 @@ pub fn decode(html: &str) -> String {
     join(&plain)
 }
 
-/// A line of plain text for a field that is no HTML: only Liquid is kept out.
+/// Protects a line from Liquid, for a field that is not HTML.
 #[must_use]
 pub fn part(plain: &str) -> String {
     let mut parted = String::with_capacity(plain.len());
@@ -118,8 +117,8 @@ pub fn join(parted: &str) -> String {
     plain
 }
 
-/// What a plain text counts once it is encoded, in bytes of UTF-8: never less than that, and never decreasing when text is
-/// appended, so it takes every character that may need a longer form for one that does.
+/// Measures a plain text as encoded, in UTF-8 bytes. It is an upper bound, and never decreases when text is appended: a character that may
+/// need a longer form counts as if it did.
 #[must_use]
 pub fn encoded_bytes(plain: &str) -> usize {
     let mut before = '\n';
@@ -140,18 +139,18 @@ pub fn encoded_bytes(plain: &str) -> usize {
     bytes
 }
 
-/// The same for a line that [`part`] makes, in characters.
+/// Measures a line after [`part`], in characters; an upper bound as well.
 #[must_use]
 pub fn parted_characters(plain: &str) -> usize {
     plain.chars().map(|c| if c == '{' { 2 } else { 1 }).sum()
 }
 
-/// Whether a `{` before `rest` would open something in Liquid, or is kept from it by a joiner that was typed.
+/// Reports if a `{` before `rest` would open a tag in Liquid, or would without the joiners at the beginning of `rest`.
 fn opens(rest: &str) -> bool {
     rest.trim_start_matches(JOINER).starts_with(['{', '%'])
 }
 
-/// The character that an entity stands for, and the entity's length; `&` alone if it is none.
+/// Returns the character that an entity represents, and the entity's length; `&` alone if it is no entity.
 fn entity(text: &str) -> (char, usize) {
     let Some(end) = text.find(';').filter(|end| *end <= 10) else { return ('&', 1) };
     let decoded = match &text[1..end] {

@@ -1,5 +1,5 @@
-//! Zendesk's JSON, read so that any field may be missing: a field that is absent or null is the default, one of another type than
-//! documented makes the thing unreadable.
+//! Zendesk's JSON. Any field may be missing: an absent or null field gets its default. A field of another type than documented makes the
+//! item unreadable.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// Why something in an answer was not understood. Names the place, never the content.
+/// Reason why a part of an answer was not understood. Names the place, never the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place} is not {expected}")]
 pub(super) struct WireError {
@@ -26,20 +26,20 @@ impl WireError {
 pub(super) struct Ticket {
     pub(super) id: u64,
     pub(super) subject: Option<String>,
-    /// The text of the first comment.
+    /// Text of the first comment.
     pub(super) description: Option<String>,
     pub(super) status: Option<String>,
     pub(super) priority: Option<String>,
     pub(super) external_id: Option<String>,
     pub(super) assignee_id: Option<u64>,
-    /// User that made it; the author of the first comment.
+    /// User who created the ticket; the author of the first comment.
     pub(super) submitter_id: Option<u64>,
     pub(super) group_id: Option<u64>,
     pub(super) organization_id: Option<u64>,
     /// One of the account's own statuses; `status` is its category.
     pub(super) custom_status_id: Option<u64>,
     pub(super) created_at: Option<DateTime<Utc>>,
-    /// As it was written, for `updated_stamp`.
+    /// `updated_at` as the server wrote it, for `updated_stamp`.
     pub(super) updated_stamp: Option<String>,
     pub(super) updated_at: Option<DateTime<Utc>>,
     tags: Vec<String>,
@@ -87,7 +87,7 @@ impl Ticket {
         })
     }
 
-    /// What a search calls a ticket that it could not read: the ID, as far as there is one.
+    /// Describes a ticket that could not be read by its ID, if it has one.
     pub(super) fn label(value: &Value) -> String {
         match value.get("id").and_then(Value::as_u64) {
             Some(id) => format!("ticket {id}"),
@@ -95,23 +95,23 @@ impl Ticket {
         }
     }
 
-    /// Solved or closed: finished. Custom statuses have one of the documented ones as their category.
+    /// True if the ticket is solved or closed. Custom statuses have one of the documented ones as their category.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.status.as_deref(), Some("solved" | "closed"))
     }
 
-    /// Closed: final.
+    /// True if the ticket is closed, which is final.
     pub(super) fn is_closed(&self) -> bool {
         self.status.as_deref() == Some("closed")
     }
 
-    /// Says whether it was merged into another ticket. Merging closes a ticket at once; a ticket that is open again, or a follow-up
-    /// ticket, may have the tag from before.
+    /// True if the ticket was merged into another one. A merge closes a ticket at once; a ticket that was reopened, or a follow-up ticket,
+    /// may still have the tag.
     pub(super) fn is_merged(&self) -> bool {
         self.is_closed() && self.tags.iter().any(|tag| tag == CLOSED_BY_MERGE)
     }
 
-    /// Whether a checkbox is on.
+    /// True if a checkbox field is on.
     pub(super) fn is_checked(&self, field: u64) -> bool {
         match self.custom_fields.get(&field) {
             Some(Value::Bool(on)) => *on,
@@ -120,7 +120,7 @@ impl Ticket {
         }
     }
 
-    /// A custom field of text, without blanks around it; empty and absent are the same.
+    /// Returns a text field, trimmed. `None` if it is empty or absent.
     pub(super) fn line(&self, field: u64) -> Option<&str> {
         self.custom_fields.get(&field)?.as_str().map(str::trim).filter(|text| !text.is_empty())
     }
@@ -134,11 +134,11 @@ pub(super) struct Comment {
     pub(super) body: Option<String>,
     pub(super) html_body: Option<String>,
     pub(super) plain_body: Option<String>,
-    /// The requester sees it (`R29`). `None`: the marker is absent or unknown.
+    /// True if the requester sees the comment (`R29`: private until shown to be public). `None` if the marker is absent or unknown.
     pub(super) public: Option<bool>,
     pub(super) via: Via,
     pub(super) created_at: Option<DateTime<Utc>>,
-    /// Each read alone; what cannot be read is an error of its own.
+    /// Each is read on its own; one that cannot be read is an error of its own.
     pub(super) attachments: Vec<Result<Attachment, WireError>>,
 }
 
@@ -165,18 +165,18 @@ impl Comment {
     }
 }
 
-/// Origin of a comment, as far as merging goes.
+/// Origin of a comment, as far as it concerns merges.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Via {
-    /// It tells of a merge.
+    /// True if the comment is about a merge.
     pub(super) merge: bool,
-    /// Tickets that it says it comes from.
+    /// Tickets that the comment comes from, according to Zendesk.
     pub(super) from: Vec<u64>,
 }
 
 impl Via {
-    /// "Via types" has `merge`, number 19, as a channel. In exports of tickets, the relation of the source says so instead
-    /// (`source.rel`), and `source.from.ticket_ids` which tickets; neither is in "Via object reference" (developer.zendesk.com).
+    /// Reads the origin. "Via types" lists `merge`, number 19, as a channel. In exports of tickets, `source.rel` says so instead, and
+    /// `source.from.ticket_ids` lists the tickets; neither is in "Via object reference" (developer.zendesk.com).
     fn read(via: Option<&Value>) -> Self {
         const NUMBER: u64 = 19;
         let Some(via) = via else { return Self::default() };
@@ -197,9 +197,9 @@ pub(super) struct Attachment {
     pub(super) content_type: Option<String>,
     pub(super) content_url: Option<String>,
     pub(super) size: Option<u64>,
-    /// Redacted: only the name is left, and that is another one.
+    /// Redacted: only a placeholder name is left.
     pub(super) deleted: bool,
-    /// Zendesk found malware and does not hand it out.
+    /// Zendesk found malware and refuses to deliver the file.
     pub(super) withheld: bool,
 }
 
@@ -221,7 +221,7 @@ impl Attachment {
     }
 }
 
-/// What a changed or created ticket answers with.
+/// Answer to the update or creation of a ticket.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Changed {
     pub(super) ticket: Value,
@@ -229,17 +229,17 @@ pub(super) struct Changed {
     audit: Option<Value>,
 }
 
-/// The comment that came with a change.
+/// Comment that an update added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AddedComment {
     pub(super) id: u64,
     pub(super) created_at: Option<DateTime<Utc>>,
-    /// The IDs of what hangs on it.
+    /// IDs of the attachments of the comment.
     pub(super) attachments: Vec<u64>,
 }
 
 impl Changed {
-    /// The comment that came with the change, if one did.
+    /// Returns the comment that the update added, if it did.
     pub(super) fn comment(&self) -> Option<AddedComment> {
         let audit = self.audit.as_ref()?.as_object()?;
         let events = audit.get("events")?.as_array()?;
@@ -255,8 +255,7 @@ impl Changed {
     }
 }
 
-/// A page of a listing, a search or an export. Without its items it is none: an answer of something else is not taken for an
-/// empty page.
+/// A page of a listing, a search or an export. The items are required, so that an answer of another kind is not taken for an empty page.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
     #[serde(
@@ -271,13 +270,13 @@ pub(super) struct Page {
     pub(super) users: Vec<User>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) meta: Meta,
-    /// Incremental exports.
+    /// Cursor of the next page (incremental exports).
     pub(super) after_cursor: Option<String>,
-    /// Incremental exports: whether this is the last page.
+    /// True on the last page (incremental exports).
     pub(super) end_of_stream: Option<bool>,
 }
 
-/// Where a listing's next page begins.
+/// Position of a listing's next page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Meta {
@@ -290,7 +289,7 @@ pub(super) struct Meta {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct User {
-    /// Absent: nobody. Zendesk answers so, with 200, to credentials that it does not know.
+    /// Absent for unknown credentials, which Zendesk answers with 200.
     pub(super) id: Option<u64>,
     #[serde(deserialize_with = "or_default")]
     pub(super) name: String,
@@ -298,10 +297,10 @@ pub(super) struct User {
     pub(super) role: String,
     #[serde(deserialize_with = "or_default")]
     pub(super) only_private_comments: bool,
-    /// A role or a restriction keeps tickets from the agent.
+    /// True if a role or a restriction hides tickets from the agent.
     #[serde(deserialize_with = "or_default")]
     pub(super) restricted_agent: bool,
-    /// Which tickets the agent sees; absent: all.
+    /// Restriction of the tickets that the agent sees; absent if the agent sees all.
     pub(super) ticket_restriction: Option<String>,
 }
 
@@ -313,7 +312,7 @@ impl User {
         self.role == END_USER
     }
 
-    /// Says whether it is one of the house: a role that Zendesk knows, and not a customer's.
+    /// True if the user is staff: has a known role other than a customer's.
     pub(super) fn is_staff(&self) -> bool {
         matches!(self.role.as_str(), "agent" | "admin")
     }
@@ -324,7 +323,7 @@ impl User {
 #[serde(default)]
 pub(super) struct CustomStatus {
     pub(super) id: u64,
-    /// As agents see it.
+    /// Name as agents see it.
     #[serde(deserialize_with = "or_default")]
     pub(super) agent_label: String,
 }
@@ -339,19 +338,19 @@ pub(super) struct Field {
     #[serde(deserialize_with = "or_default")]
     pub(super) title: String,
     pub(super) active: Option<bool>,
-    /// Required to solve a ticket.
+    /// True if the field is required to solve a ticket.
     #[serde(deserialize_with = "or_default")]
     pub(super) required: bool,
     pub(super) removable: Option<bool>,
 }
 
-/// `uploads`
+/// Answer to an upload, `uploads`.
 #[derive(Debug, Deserialize)]
 pub(super) struct UploadAnswer {
     pub(super) upload: Upload,
 }
 
-/// A file that waits for its comment.
+/// An uploaded file that no comment refers to yet.
 #[derive(Debug, Deserialize)]
 pub(super) struct Upload {
     pub(super) token: String,
@@ -359,7 +358,7 @@ pub(super) struct Upload {
     pub(super) attachment: Option<Value>,
 }
 
-/// Null is the default.
+/// Reads null as the default.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -386,7 +385,7 @@ fn time(object: &Map<String, Value>, field: &str) -> Result<Option<DateTime<Utc>
     }
 }
 
-/// Returns why a record is not valid. Zendesk says in `description` only that a record is not valid, and in `details` why:
+/// Returns the reasons why a record is not valid. Zendesk's `description` only says that a record is not valid; `details` has the reasons:
 /// `{"status": [{"description": "Status: closed prevents ticket update"}]}`.
 pub(super) fn error_text(value: &Value) -> Option<String> {
     let details = value.get("details")?.as_object()?;
