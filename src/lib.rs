@@ -1,6 +1,6 @@
 //! Keeps Google Cloud support cases and a company's service desk in step, both ways.
 //!
-//! The modules in reading order; `ARCHITECTURE.md` has the map, `docs/design.md` the contract (rules `R1` to `R39`).
+//! Modules in reading order. `ARCHITECTURE.md` has the map, `docs/design.md` the contract (rules `R1` to `R39`).
 
 pub use casebridge_core::{cases, clock, entities, sync};
 #[cfg(feature = "sandbox")]

@@ -1,6 +1,6 @@
-//! The command line: configuration, then real parts, then work.
+//! Command line: reads the configuration, builds the real parts, then does the work.
 //!
-//! The only place that constructs real parts; everything else takes what it is given.
+//! Real parts are constructed only in this binary, in `cli/parts.rs`; all other code takes the parts that it is given.
 
 mod cli;
 

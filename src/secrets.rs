@@ -1,5 +1,5 @@
-//! Secret Manager, over its REST API: reads versions of secrets, at the start and again when an upstream no longer accepts
-//! what it was given.
+//! Client of Secret Manager's REST API. Reads versions of secrets at the start, and again when an upstream no longer accepts the
+//! credentials.
 
 use std::sync::Arc;
 
@@ -16,28 +16,28 @@ use crate::clock::SharedClock;
 use crate::config::{Secret, SecretError, SecretRef};
 use crate::outbound::{Call, Credentials, Upstream};
 
-/// An upstream that refuses everything makes no secret be read more often than this.
+/// Minimum time between two reads of a secret, for an upstream that refuses every call.
 const READ_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(10);
 
-/// Where secrets are kept.
+/// Client of Google's Secret Manager.
 pub struct SecretManager {
     upstream: Upstream,
 }
 
 impl SecretManager {
-    /// What people call it.
+    /// Name of the service in errors and logs.
     pub const NAME: &'static str = "Secret Manager";
-    /// Where it is.
+    /// URL of the service.
     pub const BASE_URL: &'static str = "https://secretmanager.googleapis.com";
 
-    /// The Secret Manager at `upstream`, whose credentials hold `roles/secretmanager.secretAccessor`.
+    /// Creates a client that calls `upstream`, whose credentials need `roles/secretmanager.secretAccessor`.
     #[must_use]
     pub fn new(upstream: Upstream) -> Self {
         Self { upstream }
     }
 
-    /// The value of a version, `projects/P/secrets/S/versions/V`; white space at its end is not part of it. Errors say which
-    /// command helps.
+    /// Returns the value of a version, `projects/P/secrets/S/versions/V`, without white space at its end. Errors name the command that
+    /// helps.
     pub async fn access(&self, version: &str) -> Result<Secret, SecretError> {
         let failed = |reason: String| SecretError::SecretManager(format!("{version}: {reason}"));
         let call = Call::get(format!("/v1/{version}:access"));
@@ -46,7 +46,7 @@ impl SecretManager {
         let bytes = STANDARD
             .decode(&answer.payload.data)
             .map_err(|_| failed("the value is not valid base64".to_owned()))?;
-        // An int64 stands in JSON as a text (discovery document, `SecretPayload.dataCrc32c`).
+        // JSON holds an int64 as a text (discovery document, `SecretPayload.dataCrc32c`).
         if let Some(sum) = &answer.payload.checksum
             && sum.parse() != Ok(u64::from(crc32c(&bytes)))
         {
@@ -60,7 +60,7 @@ impl SecretManager {
     }
 }
 
-/// The answer of `projects.secrets.versions.access`.
+/// Answer of `projects.secrets.versions.access`.
 #[derive(Deserialize)]
 struct Answer {
     payload: Payload,
@@ -73,9 +73,9 @@ struct Payload {
     checksum: Option<String>,
 }
 
-/// What went wrong, and what to do about it.
+/// Returns the error with its remedy.
 fn advice(version: &str, error: &ApiError) -> String {
-    // Checked when the configuration was read: projects/P/secrets/S/versions/V.
+    // The form projects/P/secrets/S/versions/V was checked when the configuration was read.
     let mut parts = version.split('/').skip(1).step_by(2);
     let (project, secret) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let advice = match error.status {
@@ -103,7 +103,7 @@ fn advice(version: &str, error: &ApiError) -> String {
     format!("{error}; {advice}")
 }
 
-/// CRC-32C (Castagnoli, reflected; RFC 3720, appendix B.4). Values are short: no table is worth it.
+/// Computes CRC-32C (Castagnoli, reflected; RFC 3720, appendix B.4). Values are short, so no lookup table is used.
 fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0x82F6_3B78 & (sum & 1).wrapping_neg()))
@@ -111,8 +111,8 @@ fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 impl SecretRef {
-    /// Reads the secret, wherever it is kept. `manager` is asked only for what Secret Manager keeps; without one, that is an
-    /// error.
+    /// Reads the secret from the place that it names. `manager` is used only for a secret in Secret Manager; such a secret is an error
+    /// without it.
     pub async fn resolve(&self, manager: Option<&SecretManager>) -> Result<Secret, SecretError> {
         match (self, manager) {
             (Self::SecretManager(version), Some(manager)) => manager.access(version).await,
@@ -124,11 +124,11 @@ impl SecretRef {
     }
 }
 
-/// Makes credentials from a secret's value.
+/// Function that makes credentials from a secret's value.
 pub type MakeCredentials = Box<dyn Fn(&Secret) -> Result<Arc<dyn Credentials>, String> + Send + Sync>;
 
-/// Credentials made from a secret. When the upstream answers 401 the secret is read again, wherever it is kept: a secret that
-/// was changed takes effect without a restart.
+/// Credentials made from a secret. When the upstream answers 401 the secret is read again from its place, so that a changed secret takes
+/// effect without a restart.
 pub struct SecretCredentials {
     reference: SecretRef,
     manager: Option<Arc<SecretManager>>,
@@ -140,7 +140,7 @@ pub struct SecretCredentials {
 struct Current {
     value: Secret,
     credentials: Arc<dyn Credentials>,
-    /// When it was read again, and whether it had changed.
+    /// Time of the last re-read, and true if the value had changed.
     read_again: Option<(DateTime<Utc>, bool)>,
 }
 
@@ -158,7 +158,7 @@ impl SecretCredentials {
         Ok(Self { reference, manager, make, clock, current })
     }
 
-    /// Reads the secret again; whether it is another one now.
+    /// Reads the secret again. Returns true if its value has changed.
     async fn read_again(&self, current: &mut Current) -> Result<bool, SecretError> {
         let value = self.reference.resolve(self.manager.as_deref()).await?;
         if value == current.value {
@@ -180,9 +180,9 @@ impl Credentials for SecretCredentials {
     async fn refresh(&self) -> bool {
         let mut current = self.current.lock().await;
         let now = self.clock.now();
-        // Several calls may be refused at once: the first one reads, the others hear what it found.
+        // Several calls may be refused at once: the first one reads, the others get the cached result.
         if let Some((at, changed)) = current.read_again
-            // Before, if the clock was set back.
+            // `now` is before `at` if the clock was set back; then the cached result is not used.
             && (at..at + READ_AGAIN_AFTER).contains(&now)
         {
             return changed;

@@ -49,7 +49,7 @@ pub struct CallLabels {
 pub struct CarriedLabels {
     /// `case`, `comment`, `attachment`, `priority`, `status`
     pub kind: &'static str,
-    /// The side it was carried to.
+    /// Side that it was carried to.
     pub to: &'static str,
 }
 
@@ -67,7 +67,7 @@ pub struct UpstreamLabels {
     pub upstream: &'static str,
 }
 
-/// Everything that `GET /metrics` shows. One for each service; nothing is global.
+/// All metrics that `GET /metrics` shows. Each service has its own; nothing is global.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -77,25 +77,26 @@ pub struct Metrics {
     pub task_seconds: Family<TaskLabels, Histogram>,
     /// HTTP calls to the upstreams.
     pub upstream_calls: Family<CallLabels, Counter>,
-    /// Seconds by which each upstream's clock is ahead of ours, by its last answers (`R36`).
+    /// Seconds by which each upstream's clock is ahead of ours, by its last answers (`R36`: clock skew).
     pub clock_skew_seconds: Family<UpstreamLabels, Gauge>,
-    /// Things carried.
+    /// Cases, comments, attachments, priorities and statuses carried.
     pub carried: Family<CarriedLabels, Counter>,
     /// Seconds from the creation of a comment or an attachment to its arrival on the other side.
     pub propagation_seconds: Family<SideLabels, Histogram>,
-    /// Mappings with something waiting, as of the last look of `detect-outages`.
+    /// Mappings with a dirty side, as of the last run of `detect-outages`.
     pub waiting_mappings: Gauge,
-    /// Age in seconds of the oldest thing waiting, as of the last look of `detect-outages`.
+    /// Age in seconds of the oldest dirty mark, as of the last run of `detect-outages`.
     pub oldest_waiting_seconds: Gauge,
-    /// Mappings in an outage, as of the last look of `detect-outages`.
+    /// Mappings in an outage, as of the last run of `detect-outages`.
     pub outages: Gauge,
-    /// Seconds since each side's last complete poll, as of this answer.
+    /// Seconds since each side's last complete poll, as of the latest answer to `GET /metrics`.
     pub poll_age_seconds: Family<SideLabels, Gauge>,
     /// Cases that a poll could not understand.
     pub skipped_cases: Family<SideLabels, Counter>,
-    /// Changes that only a sweep found: the polling window is too short for the index (`R27`).
+    /// Changes that only a sweep found: the polling window is too short for the index lag (`R27`: sweeps).
     pub late_changes: Family<SideLabels, Counter>,
-    /// Cases that name a counterpart which they cannot have, as of the last look of `detect-outages` (`R31`, `R38`).
+    /// Cases that name a counterpart which they cannot have, as of the last run of `detect-outages` (`R31`: an ID is valid only in its own
+    /// system; `R38`: a claim is not a proof).
     pub conflicts: Gauge,
 }
 
@@ -170,13 +171,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// New metrics, all zero.
+    /// Creates metrics that are all zero.
     #[must_use]
     pub fn shared() -> Arc<Self> {
         Arc::default()
     }
 
-    /// The text that Prometheus reads (OpenMetrics 1.0).
+    /// Returns the text that Prometheus reads (OpenMetrics 1.0).
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();

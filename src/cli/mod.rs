@@ -1,4 +1,4 @@
-//! The commands. Exit codes: 0 good, 1 failed, 2 usage or configuration.
+//! Commands of the program. Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.
 
 mod parts;
 #[cfg(feature = "sandbox")]
@@ -22,7 +22,7 @@ const USAGE: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(version = telemetry::RELEASE, about)]
 struct Cli {
-    /// The configuration; `casebridge.toml` if it exists. Each key can be overridden: `CASEBRIDGE_GOOGLE__PARENT=…`
+    /// Configuration file; `casebridge.toml` if it exists. Each key can be overridden: `CASEBRIDGE_GOOGLE__PARENT=…`
     #[arg(long, global = true, env = "CASEBRIDGE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -33,12 +33,12 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Configured(Configured),
-    /// Runs the service with everything embedded, against a sandbox CSAPI and a sandbox CRM, to watch cases travel.
+    /// Runs the service with all parts embedded, against a sandbox CSAPI and a sandbox CRM, to watch cases travel.
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Args),
 }
 
-/// Commands that go by the configuration.
+/// Commands that use the configuration.
 #[derive(Debug, Subcommand)]
 enum Configured {
     /// Runs the service.
@@ -51,7 +51,7 @@ enum Configured {
     },
     /// Syncs one case now, and prints what was carried.
     Sync {
-        /// Where the case is that is to be carried to the other side.
+        /// Side of the case; its content is carried to the other side.
         side: SideArg,
         /// `organizations/1/cases/2`, or the CRM's ID.
         case: String,
@@ -61,14 +61,14 @@ enum Configured {
     },
     /// Polls one side now.
     Poll {
-        /// Which side.
+        /// Side to poll.
         side: SideArg,
     },
-    /// Looks for outages now.
+    /// Checks for outages now.
     DetectOutages,
     /// Deletes the mappings of cases that were closed long ago, now.
     Cleanup,
-    /// Shows what is mapped, how old each side is, what is waiting.
+    /// Lists the mappings with the age of each side and what is waiting.
     Mappings {
         /// Prints JSON, one mapping a line.
         #[arg(long)]
@@ -91,7 +91,7 @@ impl From<SideArg> for Side {
     }
 }
 
-/// Runs the command that the arguments ask for.
+/// Runs the command that the arguments name.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
@@ -107,7 +107,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Runs a command to its end. It returns false if something went wrong that it has told of already.
+/// Runs a command to completion. The command returns false if it failed and has already reported why.
 fn block_on(platform: Platform, command: impl Future<Output = anyhow::Result<bool>>) -> ExitCode {
     telemetry::init(platform);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -118,7 +118,7 @@ fn block_on(platform: Platform, command: impl Future<Output = anyhow::Result<boo
         }
     };
     let outcome = runtime.block_on(command);
-    // A store's thread that hangs must not keep the process.
+    // A store's thread that hangs must not keep the process alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Real parts, from the configuration.
+//! Builds the real parts of the service from the configuration.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -26,19 +26,19 @@ use casebridge::tasks::Deps;
 use casebridge::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
-/// Far below what Cloud Tasks takes (500 a second and queue), far above what polls need.
+/// Rate limit for Cloud Tasks: far below its quota (500 a second and queue), far above the need of the polls.
 const CLOUD_TASKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).unwrap();
-/// A few secrets at the start, and one now and then.
+/// Rate limit for Secret Manager, which is read a few times at the start and rarely afterwards.
 const SECRETS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
 
-/// Everything that the commands work with.
+/// Parts that the commands work with.
 pub(super) struct Parts {
     pub(super) deps: Arc<Deps>,
     pub(super) admin_token: Option<Secret>,
     pub(super) internal_token: Secret,
-    /// The embedded queue and cron, to be run by `serve`.
+    /// Embedded queue and cron, which `serve` runs.
     pub(super) embedded: Option<(Arc<EmbeddedQueue>, Option<Arc<EmbeddedCron>>)>,
-    /// Cancelled when running tasks have to end at once.
+    /// Cancelled when running tasks have to stop at once.
     pub(super) stop: CancellationToken,
 }
 
@@ -73,7 +73,7 @@ impl Parts {
     }
 }
 
-/// Google's tokens, found once.
+/// Google credentials, looked up at first use and then cached.
 #[derive(Default)]
 struct Google(tokio::sync::OnceCell<Arc<GoogleCredentials>>);
 
@@ -97,7 +97,7 @@ impl Google {
     }
 }
 
-/// Where the service listens.
+/// Returns the address that the service listens on.
 pub(super) fn listen_address(config: &Config) -> anyhow::Result<SocketAddr> {
     let port = match std::env::var("PORT") {
         Ok(port) => Some(port.parse::<u16>().context("PORT must be a port number")?),
@@ -110,8 +110,7 @@ pub(super) fn listen_address(config: &Config) -> anyhow::Result<SocketAddr> {
     })
 }
 
-/// Reads secrets, from Secret Manager as well. That is set up only for what it keeps: elsewhere it takes no credentials for
-/// Google Cloud.
+/// Reads secrets. A client of Secret Manager is set up only for a secret that is kept there, since it needs credentials for Google Cloud.
 struct Secrets<'a> {
     google: &'a Google,
     clock: &'a SharedClock,
@@ -140,7 +139,7 @@ impl Secrets<'_> {
         Ok(reference.resolve(manager.as_deref()).await?)
     }
 
-    /// Credentials that follow the secret: it is read again when it is refused.
+    /// Makes credentials from a secret; the secret is read again when the upstream refuses the credentials.
     async fn credentials(
         &self,
         reference: SecretRef,
@@ -250,7 +249,7 @@ async fn company_cases(config: &Config, secrets: &Secrets<'_>) -> anyhow::Result
     Ok(crm.connect(company.priorities.clone(), upstream, clock))
 }
 
-/// An upstream that redirects no downloads. A pause is never longer than a call may take.
+/// Makes the settings of an upstream without download redirects. A retry pause is at most as long as a call's timeout.
 fn upstream_settings(
     name: &'static str,
     base_url: url::Url,

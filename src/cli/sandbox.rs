@@ -1,4 +1,4 @@
-//! `casebridge sandbox`: the service with everything embedded, and both systems beside it.
+//! `casebridge sandbox`: runs the service with all parts embedded, and sandboxes of both systems beside it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,21 +20,21 @@ use super::serve::{cancel_on_signal, serve};
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The service's port; the sandbox CSAPI gets the next one, the sandbox CRM the one after.
+    /// Port of the service; the sandbox CSAPI gets the next one, the sandbox CRM the one after.
     #[arg(long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..=65533))]
     port: u16,
     /// CRM on the company's side.
     #[arg(long, value_enum, default_value_t = CrmArg::Jira)]
     crm: CrmArg,
-    /// Where to keep the state; without it, a temporary folder.
+    /// Folder for the state; without it, a temporary folder.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Leaves the polls to you.
+    /// Runs no cron: polls run only when you start them.
     #[arg(long)]
     no_cron: bool,
 }
 
-/// A CRM that there is a sandbox of.
+/// CRM for which there is a sandbox.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum CrmArg {
     Jira,
@@ -43,7 +43,7 @@ enum CrmArg {
 }
 
 impl CrmArg {
-    /// As the configuration names it.
+    /// Returns the name that the configuration uses.
     fn name(self) -> &'static str {
         match self {
             Self::Jira => "jira",
@@ -52,7 +52,7 @@ impl CrmArg {
         }
     }
 
-    /// What people call it.
+    /// Returns the product name for people.
     fn label(self) -> &'static str {
         match self {
             Self::Jira => "Jira",
@@ -63,14 +63,14 @@ impl CrmArg {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<bool> {
-    // Held until the end: the folder goes with it.
+    // Held until the end, since the temporary folder is deleted on drop.
     let temporary = if args.data.is_none() { Some(Temporary::new()?) } else { None };
     let data = args
         .data
         .clone()
         .or_else(|| temporary.as_ref().map(|temporary| temporary.0.clone()))
         .unwrap_or_default();
-    // What is mapped to one CRM's cases makes no sense beside another.
+    // A mapping names cases of one CRM, so each CRM has its own folder.
     let data = match args.crm {
         CrmArg::Jira => data,
         CrmArg::Zendesk | CrmArg::Servicenow => data.join(format!("with-{}", args.crm.name())),
@@ -97,17 +97,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// A sandbox CRM, with a few cases in it.
+/// Sandbox CRM with a few sample cases.
 struct SandboxCrm {
     router: Router,
-    /// The host that files lie on, where that is another one: on a port that the system picks.
+    /// File host of the CRM, if it is separate; it listens on a port that the system picks.
     content: Option<(TcpListener, Router)>,
-    /// What the configuration says of it besides its address: `[company]`, with the kind's own section, and `[priorities]`.
+    /// Part of the configuration about the CRM, without its address: `[company]` with the kind's own section, and `[priorities]`.
     configuration: toml::Table,
 }
 
 impl SandboxCrm {
-    /// A CRM of that kind, which keeps its state in a folder of its own.
+    /// Opens a CRM of that kind, which keeps its state in its own folder.
     async fn open(kind: CrmArg, clock: SharedClock, data: &Path) -> anyhow::Result<Self> {
         let dir = data.join(kind.name());
         match kind {
@@ -131,7 +131,7 @@ impl SandboxCrm {
             CrmArg::Zendesk => {
                 let zendesk = SandboxZendesk::with_data_dir(clock, SandboxZendeskSettings::default(), &dir)?;
                 zendesk.seed_samples()?;
-                // So does Zendesk.
+                // Zendesk keeps files on another host as well.
                 let files = listen(0).await?;
                 let address = files.local_addr()?.to_string();
                 zendesk.set_content_base(&format!("http://{address}"));
@@ -190,7 +190,7 @@ async fn serve_until(listener: TcpListener, router: Router, shutdown: Cancellati
     }
 }
 
-/// The whole configuration: `crm` is what it says of the CRM.
+/// Returns the whole configuration as TOML; `crm` is the part about the CRM.
 fn configuration(args: &Args, data: &Path, crm: toml::Table) -> String {
     let mut table = toml::toml! {
         [sync]
@@ -220,7 +220,7 @@ fn configuration(args: &Args, data: &Path, crm: toml::Table) -> String {
     table.to_string()
 }
 
-/// Sets a key, in sections that are made if need be.
+/// Sets a key; creates missing sections.
 fn set(table: &mut toml::Table, path: &[&str], value: toml::Value) {
     match path {
         [] => {}
@@ -264,7 +264,7 @@ fn print_where(args: &Args, data: &Path) {
     println!("Stop with Ctrl-C.\n");
 }
 
-/// A folder that goes when the sandbox does.
+/// Temporary folder that is deleted on drop.
 struct Temporary(std::path::PathBuf);
 
 impl Temporary {

@@ -1,4 +1,4 @@
-//! `casebridge serve`: the service, until it is told to stop.
+//! `casebridge serve`: runs the service until it is stopped.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use tokio_util::task::TaskTracker;
 
 use super::parts::{Parts, listen_address};
 
-/// How long running tasks get after SIGTERM. App Engine gives about 30 s in all.
+/// Time that running tasks get to finish after SIGTERM. App Engine gives about 30 s in all.
 const GRACE: Duration = Duration::from_secs(25);
-/// How long tasks that were cut short get to give their leases back.
+/// Lease-release timeout: time that tasks which were cut short get to release their leases.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<bool> {
@@ -24,7 +24,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Serves until `shutdown` is cancelled: then no new work, running tasks get 25 s, leases are given back.
+/// Serves until `shutdown` is cancelled. Then no new work starts, running tasks get 25 s to finish, and leases are released.
 pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let address = listen_address(config)?;
     let parts = Parts::build(config).await?;
@@ -59,13 +59,13 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
         parts.stop.cancel();
         let _ = tokio::time::timeout(LAST_WORDS, running.wait()).await;
     }
-    // A connection that is kept open must not keep the process.
+    // A connection that is kept open must not keep the process alive.
     let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// SIGTERM from the platform, SIGINT from a terminal.
+/// Cancels `shutdown` on SIGTERM (from the platform) or SIGINT (from a terminal).
 pub(super) async fn cancel_on_signal(shutdown: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };

@@ -1,4 +1,4 @@
-//! Commands that do one thing and end.
+//! Commands that do one piece of work and exit.
 
 use casebridge::cases::Check;
 use casebridge::config::{Config, QueueConfig};
@@ -8,7 +8,7 @@ use casebridge::tasks::{self, Caller, Mode, Outcome, Task};
 
 use super::parts::Parts;
 
-/// Runs one task, without HTTP.
+/// Runs one task without HTTP.
 pub(super) async fn task(config: &Config, task: Task, dry_run: bool) -> anyhow::Result<bool> {
     let parts = Parts::build(config).await?;
     let mode = if dry_run { Mode::DryRun } else { Mode::Act };
@@ -17,7 +17,7 @@ pub(super) async fn task(config: &Config, task: Task, dry_run: bool) -> anyhow::
     Ok(report.outcome == Outcome::Done)
 }
 
-/// Tries everything that the service needs.
+/// Checks every connection and permission that the service needs.
 pub(super) async fn check(config: &Config, json: bool) -> anyhow::Result<bool> {
     let parts = Parts::build(config).await?;
     let mut checks = tasks::check(&parts.deps).await;
@@ -26,7 +26,7 @@ pub(super) async fn check(config: &Config, json: bool) -> anyhow::Result<bool> {
         let result = Ok(format!("embedded, in {}{cron}", path.display()));
         checks.insert(1, Check { what: "queues".to_owned(), result });
     }
-    // Which store it is stands in the configuration, which the service's own check does not see.
+    // Only the configuration names the store; the service's own check does not see it.
     if let Some(store) = checks.first_mut() {
         store.what = format!("store: {}", config.store.url);
     }
@@ -44,7 +44,7 @@ pub(super) async fn check(config: &Config, json: bool) -> anyhow::Result<bool> {
     Ok(good)
 }
 
-/// What a person has to know of a mapping beside how old it is.
+/// Returns the remarks on a mapping for people: missing cases, conflicts, given up changes and the last error.
 fn remarks(mapping: &CaseMapping) -> String {
     let missing = Side::BOTH.into_iter().filter_map(|side| {
         let since = mapping.state.missing[side]?.since.format("%F %T");
@@ -57,7 +57,7 @@ fn remarks(mapping: &CaseMapping) -> String {
     missing.chain(conflict).chain(given_up).chain(error).collect()
 }
 
-/// Shows what is mapped.
+/// Lists the mappings.
 pub(super) async fn mappings(config: &Config, json: bool) -> anyhow::Result<bool> {
     let parts = Parts::build(config).await?;
     let store = &parts.deps.store;

@@ -1,4 +1,5 @@
-//! The configuration: one struct for each section, read once, checked whole; every error is reported at once, with its key.
+//! Configuration of the service: one struct for each section, read once and checked as a whole. All errors are reported at once, each with
+//! its key.
 //!
 //! Each key may be overridden by an environment variable: `CASEBRIDGE_` + section + `__` + key, in capitals.
 
@@ -22,57 +23,57 @@ use crate::tasks::TaskSettings;
 use reader::Reader;
 pub use secret::{Secret, SecretError, SecretRef};
 
-/// Where the service runs.
+/// Platform that the service runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Platform {
-    /// Anywhere but App Engine: `X-AppEngine-*` headers prove nothing (`R5`).
+    /// Any platform but App Engine: `X-AppEngine-*` headers prove nothing (`R5`: callers).
     Local,
-    /// App Engine strips those headers from outside requests, so they prove the caller; logs are JSON.
+    /// App Engine, which strips those headers from outside requests, so they prove the caller. Logs are JSON.
     AppEngine,
 }
 
 /// `[server]`
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Where the service runs.
+    /// Platform that the service runs on.
     pub platform: Platform,
-    /// Address and port; `None`: `PORT`, or 8080, on the interfaces that the platform needs.
+    /// Address and port to listen on. `None`: `PORT`, or 8080, on the interfaces that the platform needs.
     pub listen: Option<std::net::SocketAddr>,
-    /// What a person's curl sends as a bearer token.
+    /// Reference to the bearer token that people send.
     pub admin_token: Option<SecretRef>,
 }
 
 /// `[google]`
 #[derive(Debug, Clone)]
 pub struct GoogleConfig {
-    /// What CSAPI is asked for.
+    /// Settings of the CSAPI client.
     pub csapi: CsapiSettings,
-    /// Where CSAPI is.
+    /// URL of CSAPI.
     pub base_url: url::Url,
-    /// Whether credentials are sent: not to a sandbox.
+    /// True if credentials are sent; a sandbox needs none.
     pub authenticate: bool,
-    /// How long a case goes on being checked after an update.
+    /// Polling window: time before the watermark that a poll searches again, since a search index is late.
     pub polling_window: Duration,
     /// Client-side rate limit.
     pub requests_per_minute: NonZeroU32,
-    /// For a whole call; for streamed content, the longest silence.
+    /// Timeout of a whole call. For streamed content, the longest time without any data.
     pub timeout: StdDuration,
 }
 
 /// `[company]`
 #[derive(Debug, Clone)]
 pub struct CompanyConfig {
-    /// Which CRM, with its kind's own section, `[company.jira]`.
+    /// Kind of CRM, with the settings of its own section, such as `[company.jira]`.
     pub crm: CrmSettings,
-    /// Where it is.
+    /// URL of the CRM.
     pub base_url: url::Url,
-    /// How long a case goes on being checked after an update.
+    /// Polling window: time before the watermark that a poll searches again, since a search index is late.
     pub polling_window: Duration,
     /// Client-side rate limit.
     pub requests_per_minute: NonZeroU32,
-    /// For a whole call; for streamed content, the longest silence.
+    /// Timeout of a whole call. For streamed content, the longest time without any data.
     pub timeout: StdDuration,
-    /// The CRM's words for P0 to P4, from `[priorities]`.
+    /// The CRM's names for P0 to P4, from `[priorities]`.
     pub priorities: PriorityWords,
 }
 
@@ -86,31 +87,31 @@ pub struct StoreConfig {
 /// `[queue]`
 #[derive(Debug, Clone)]
 pub enum QueueConfig {
-    /// In this process.
+    /// Embedded queue in this process.
     Embedded {
-        /// Its database; beside the store's if that is SQLite.
+        /// Database file of the queue; the store's own file by default if that is SQLite.
         path: PathBuf,
-        /// Whether `cron.yaml` runs too.
+        /// True if the jobs of `cron.yaml` run too.
         cron: bool,
-        /// Another `queue.yaml` than the one that is built in.
+        /// Path of a `queue.yaml` that replaces the built-in one.
         queue_yaml: Option<PathBuf>,
-        /// Another `cron.yaml` than the one that is built in.
+        /// Path of a `cron.yaml` that replaces the built-in one.
         cron_yaml: Option<PathBuf>,
     },
     /// Cloud Tasks.
     CloudTasks {
-        /// Where it is.
+        /// URL of Cloud Tasks.
         base_url: url::Url,
         /// Google Cloud project.
         project: String,
-        /// Region, as `europe-west1`.
+        /// Region, such as `europe-west1`.
         location: String,
-        /// Whether credentials are sent: not to a stand-in.
+        /// True if credentials are sent; an emulator needs none.
         authenticate: bool,
     },
 }
 
-/// Everything.
+/// Whole configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[server]`
@@ -127,7 +128,7 @@ pub struct Config {
     pub queue: QueueConfig,
 }
 
-/// Everything that is wrong with a configuration.
+/// All errors of a configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration cannot be used:\n{}", .0.iter().map(|error| format!("  - {error}")).collect::<Vec<_>>().join("\n"))]
 pub struct ConfigErrors(pub Vec<String>);
@@ -165,14 +166,14 @@ impl Config {
     }
 }
 
-/// Only the place: the parser's own message quotes the line, which may hold a secret.
+/// Returns the line and message of a syntax error, without the line's text, which may hold a secret.
 fn toml_error(text: &str, error: &toml::de::Error) -> String {
     let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
     format!("line {line} is not valid TOML: {}", error.message())
 }
 
 fn read(r: &mut Reader) -> Option<Config> {
-    // Everything is read before anything is missed, so that all errors are reported at once.
+    // All sections are read before a missing one ends the function, so that all errors are reported at once.
     let server = read_server(r);
     let google = read_google(r);
     let company = read_company(r);
@@ -282,7 +283,7 @@ fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
 
 fn read_crm(r: &mut Reader, kind: &str) -> Option<CrmSettings> {
     let section = format!("company.{kind}");
-    // One key alone may be too little, but its type is then not what is wrong.
+    // A table with this one key may be incomplete, but that is not a type error.
     let table = r.subtable(&section, |alone| CrmSettings::takes(kind, alone));
     let settings = match CrmSettings::read(kind, table) {
         Ok(settings) => settings,
@@ -293,7 +294,7 @@ fn read_crm(r: &mut Reader, kind: &str) -> Option<CrmSettings> {
             return None;
         }
     };
-    // Not the value: it may be the secret itself, put here by mistake.
+    // The message does not show the value, which may be the secret itself, put here by mistake.
     if let Some(Err(error)) = settings.secret_reference().map(str::parse::<SecretRef>) {
         r.error(format!("{section}: the secret: expected {error}"));
         return None;
@@ -356,7 +357,7 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
     })
 }
 
-/// `status.close_on`: the ways of closing a company case that close its Google case (`R32`).
+/// Reads `status.close_on`: the ways of closing a company case that close its Google case (`R32`: closed is not solved).
 fn read_close_on(r: &mut Reader) -> ClosingSet {
     let chosen = r.choices("status.close_on", &Closing::ALL.map(|closing| (closing.name(), closing)));
     if chosen.is_empty() { ClosingSet::default() } else { chosen.into_iter().collect() }
@@ -375,7 +376,7 @@ fn read_queue(r: &mut Reader, store: &str) -> Option<QueueConfig> {
     )?;
     match kind {
         Kind::Embedded => {
-            // Beside the store, if that is a file: one folder then holds everything.
+            // The store's own file if it is a SQLite file, so that one file holds everything.
             let default = store.strip_prefix("sqlite:").unwrap_or("casebridge-queue.db").to_owned();
             let path = PathBuf::from(r.string_or("queue.path", &default));
             let cron = r.bool_or("queue.cron", true);

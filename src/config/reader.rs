@@ -1,4 +1,4 @@
-//! Reads typed values out of a TOML table and the environment, and collects what is wrong with them.
+//! Reads typed values from a TOML table and the environment, and collects all errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -13,9 +13,9 @@ use crate::cases::shorten;
 const PREFIX: &str = "CASEBRIDGE_";
 
 pub(super) struct Reader {
-    /// By dotted key.
+    /// Values by dotted key.
     values: BTreeMap<String, Value>,
-    /// How a person knows each key: as it stands in the file, or by its variable.
+    /// Environment variable that set each overridden key, for error messages.
     origins: BTreeMap<String, String>,
     used: BTreeSet<String>,
     errors: Vec<String>,
@@ -31,7 +31,7 @@ impl Reader {
             else {
                 continue;
             };
-            // A section's name may have a hyphen in the file, which a variable's cannot: COMPANY__REQUEST_TRACKER__QUEUE.
+            // A section's name may have a hyphen in the file, which is not possible in a variable: COMPANY__REQUEST_TRACKER__QUEUE.
             let key = match key.split_once("__") {
                 Some((subsection, key)) => {
                     format!("{}.{}", subsection.replace('_', "-"), key.replace("__", "."))
@@ -39,7 +39,7 @@ impl Reader {
                 None => key.to_owned(),
             };
             let wanted = format!("{section}.{key}").to_lowercase();
-            // Levels like P0 are capitals in the file.
+            // Priority levels such as P0 are in capitals in the file.
             let key = wanted
                 .split('.')
                 .map(|part| match part.as_bytes() {
@@ -54,7 +54,7 @@ impl Reader {
         Self { values, origins, used: BTreeSet::new(), errors: Vec::new() }
     }
 
-    /// All errors, those of keys that nobody asked for included.
+    /// Returns all errors, including one for each key that was never read.
     pub(super) fn finish(mut self) -> Vec<String> {
         for key in self.values.keys() {
             if !self.used.contains(key) {
@@ -105,7 +105,7 @@ impl Reader {
     pub(super) fn strings(&mut self, key: &str) -> Vec<String> {
         match self.take(key) {
             None => Vec::new(),
-            // From the environment: separated by commas.
+            // A value from the environment is a list separated by commas.
             Some(Value::String(text)) => {
                 text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
             }
@@ -153,7 +153,7 @@ impl Reader {
         };
         let duration =
             humantime::parse_duration(&text).ok().and_then(|duration| Duration::from_std(duration).ok());
-        // Longer ones would leave the calendar when they are added to a date.
+        // A longer duration could leave the range of dates when it is added to one.
         let duration =
             duration.filter(|duration| *duration > Duration::zero() && *duration <= Duration::days(3660));
         if duration.is_none() {
@@ -175,7 +175,7 @@ impl Reader {
         chosen
     }
 
-    /// A list of which each entry is one of `choices`. One that is not is an error, and is left out.
+    /// Reads a list whose entries are each one of `choices`. Other entries are reported as an error and left out.
     pub(super) fn choices<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Vec<T> {
         let texts = self.strings(key);
         let chosen: Vec<T> = texts.iter().filter_map(|text| named(choices, text)).collect();
@@ -206,7 +206,7 @@ impl Reader {
                 && url.password().is_none()
         });
         match url {
-            // Credentials would cross the network in clear: plain HTTP is for this machine only.
+            // Credentials would cross the network unencrypted: plain HTTP is accepted for this machine only.
             Some(url) if url.scheme() == "http" && !is_loopback(&url) => {
                 self.wrong(key, "https (http is for addresses of this machine only)");
                 None
@@ -223,7 +223,7 @@ impl Reader {
         let text = self.string(key)?;
         match text.parse() {
             Ok(secret) => Some(secret),
-            // Not the value: it may be the secret itself, put here by mistake.
+            // The message does not show the value, which may be the secret itself, put here by mistake.
             Err(error) => {
                 self.wrong(key, &error);
                 None
@@ -231,8 +231,8 @@ impl Reader {
         }
     }
 
-    /// A whole section, for a part that reads its own. What comes from the environment has no type: `fits` says whether that
-    /// part takes a table with this one key.
+    /// Reads a whole section for a part that parses its own. Values from the environment are untyped texts: `fits` reports if that part
+    /// accepts a table with this one key.
     pub(super) fn subtable(&mut self, section: &str, fits: impl Fn(toml::Table) -> bool) -> toml::Table {
         let prefix = format!("{section}.");
         let keys: Vec<String> = self.values.keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
@@ -254,14 +254,14 @@ impl Reader {
         table
     }
 
-    /// Leaves a section alone: what would read it is not known.
+    /// Marks all keys of a section as read. Used when the CRM that would read them is unknown.
     pub(super) fn ignore(&mut self, section: &str) {
         let prefix = format!("{section}.");
         self.used.extend(self.values.keys().filter(|key| key.starts_with(&prefix)).cloned());
     }
 }
 
-/// What a text of the environment may stand for: itself, a truth value, a number, a list separated by commas.
+/// Returns the possible values of a text from the environment: the text itself, a boolean, a number, a list separated by commas.
 fn readings(text: &str) -> impl Iterator<Item = Value> {
     let list = text.split(',').map(|part| Value::String(part.trim().to_owned())).collect();
     [
@@ -274,12 +274,12 @@ fn readings(text: &str) -> impl Iterator<Item = Value> {
     .flatten()
 }
 
-/// The choice of that name.
+/// Returns the choice with that name.
 fn named<T: Copy>(choices: &[(&str, T)], name: &str) -> Option<T> {
     choices.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice)
 }
 
-/// The names of `choices`, quoted.
+/// Returns the names of `choices`, quoted.
 fn names_of<T>(choices: &[(&str, T)]) -> Vec<String> {
     choices.iter().map(|(name, _)| format!("{name:?}")).collect()
 }
@@ -297,7 +297,7 @@ fn flatten(prefix: &str, table: toml::Table, into: &mut BTreeMap<String, Value>)
     for (key, value) in table {
         let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
         match value {
-            // In a CRM's section, an empty table says something: none of these. An empty section says nothing.
+            // In a CRM's section, an empty table has a meaning: no entries. An empty section has none.
             Value::Table(table) if table.is_empty() && is_of_a_crm(&key) => {
                 into.insert(key, Value::Table(table));
             }
@@ -309,7 +309,7 @@ fn flatten(prefix: &str, table: toml::Table, into: &mut BTreeMap<String, Value>)
     }
 }
 
-/// Whether a dotted key stands in a CRM's section: `company.servicenow.impact_and_urgency`.
+/// True if a dotted key belongs to a CRM's section: `company.servicenow.impact_and_urgency`.
 fn is_of_a_crm(key: &str) -> bool {
     key.strip_prefix("company.").is_some_and(|key| key.contains('.'))
 }

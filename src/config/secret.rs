@@ -1,4 +1,4 @@
-//! Secrets: named in the configuration, never written there.
+//! Secrets: the configuration names their place, and never holds their value.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use subtle::ConstantTimeEq as _;
 
-/// Where a secret is kept.
+/// Place where a secret is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretRef {
     /// `env:NAME`: an environment variable.
@@ -17,7 +17,8 @@ pub enum SecretRef {
     SecretManager(String),
 }
 
-/// A secret's value. No `Debug`, `Display` or `Serialize` shows it, and `==` takes the same time wherever two of them differ.
+/// Value of a secret. `Debug` hides it, it has no `Display` and no `Serialize`, and `==` takes the same time wherever two values of one
+/// length differ.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -36,7 +37,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The value, for the one place that needs it.
+    /// Returns the value, for the one place that needs it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -49,7 +50,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why a secret could not be had.
+/// Reason why a secret could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The variable is not set, or empty.
@@ -58,15 +59,15 @@ pub enum SecretError {
     /// The file cannot be read.
     #[error("the file {path} cannot be read: {reason}")]
     File {
-        /// Which file.
+        /// Path of the file.
         path: String,
-        /// Why not.
+        /// Reason why it cannot be read.
         reason: String,
     },
-    /// Secret Manager did not give it.
+    /// Secret Manager did not return the secret.
     #[error("Secret Manager: {0}")]
     SecretManager(String),
-    /// Its value cannot be used for what it is for.
+    /// No credentials can be made from the value.
     #[error("{0}")]
     Unusable(String),
 }
@@ -98,7 +99,7 @@ fn is_version(name: &str) -> bool {
 }
 
 impl SecretRef {
-    /// Reads a secret that is on this machine. What Secret Manager keeps is not: [`SecretRef::resolve`] reads that.
+    /// Reads a secret that is on this machine. Fails for a secret in Secret Manager, which [`SecretRef::resolve`] reads.
     pub fn read_local(&self) -> Result<Secret, SecretError> {
         match self {
             Self::Environment(name) => match std::env::var(name) {

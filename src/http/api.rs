@@ -1,4 +1,5 @@
-//! The entities, for people and dashboards: with effective stamps, what is waiting, and the last error. No content.
+//! Read-only views of the entities for people and dashboards, with effective stamps, dirty sides and the last error. They show no content
+//! of cases.
 
 use std::collections::HashMap;
 
@@ -15,7 +16,7 @@ use crate::store::{MappingFilter, StoreError};
 
 const MAX_PAGE: usize = 200;
 
-/// A mapping as people see it.
+/// Returns a mapping as JSON for people.
 #[must_use]
 pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Value {
     let side = |side: Side| {
@@ -61,7 +62,7 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
     })
 }
 
-/// Something that was refused for good, as people see it.
+/// Returns a refused change as JSON for people.
 fn refusal(refusal: &Refusal) -> Value {
     json!({
         "side": refusal.side,
@@ -123,7 +124,7 @@ pub(super) async fn global(State(service): State<Service>) -> Result<Json<Value>
     })))
 }
 
-/// What the polls of a side know, as people see it.
+/// Returns the state that the polls of one side keep between runs, as JSON for people.
 fn memory(memory: &PollMemory) -> Value {
     json!({
         "shown_until": memory.shown_until,

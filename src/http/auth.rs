@@ -1,4 +1,4 @@
-//! Who calls (`R5`).
+//! Authentication and authorisation of callers (`R5`: callers).
 
 use std::net::SocketAddr;
 
@@ -10,21 +10,21 @@ use super::{Access, Problem, bearer};
 use crate::config::{Platform, Secret};
 use crate::tasks::Caller;
 
-/// A caller who proved who they are.
+/// Caller whose identity is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
-    /// A person.
+    /// Person with the admin token, or at this machine where no token is configured.
     Person,
-    /// A queue.
+    /// Queue that delivers a task.
     Queue,
-    /// Cron.
+    /// Cron job.
     Cron,
-    /// A health check, or anybody: only for open routes.
+    /// Any caller, such as a health check. Accepted for open routes only.
     Anybody,
 }
 
 impl Identity {
-    /// As which a task sees them.
+    /// Returns the kind of caller that the tasks distinguish.
     #[must_use]
     pub const fn caller(self) -> Caller {
         match self {
@@ -34,21 +34,22 @@ impl Identity {
     }
 }
 
-/// What proofs are taken.
+/// Accepted proofs of identity, and the peer of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Proof<'a> {
-    /// Where the service runs.
+    /// Platform that the service runs on.
     pub platform: Platform,
-    /// A person's token.
+    /// Admin token that people send, if one is configured.
     pub admin_token: Option<&'a Secret>,
-    /// The embedded queue's and cron's.
+    /// Token that the embedded queue and cron send.
     pub internal_token: &'a Secret,
-    /// Where the connection comes from. On App Engine a local proxy: it proves nothing there.
+    /// Address of the peer. On App Engine the peer is a local proxy, so its address proves nothing there.
     pub peer: Option<SocketAddr>,
 }
 
 impl Proof<'_> {
-    /// The caller, if they may use a route of that access; else 401 without a proof, 403 with the wrong one.
+    /// Identifies the caller and checks that it may use a route with this access. Returns 401 if no proof is sent or the proof is wrong,
+    /// 403 if the identified caller may not use the route.
     pub fn identity(&self, headers: &HeaderMap, access: Access) -> Result<Identity, Problem> {
         if access == Access::Open {
             return Ok(Identity::Anybody);
@@ -71,7 +72,7 @@ impl Proof<'_> {
         let is_cron = || headers.get("x-appengine-cron").is_some_and(|value| value == "true");
         let is_queue = || headers.contains_key("x-appengine-queuename");
         if self.platform == Platform::AppEngine {
-            // The platform strips these from requests that come from outside.
+            // App Engine strips these headers from requests that come from outside.
             if is_cron() {
                 return Ok(Identity::Cron);
             }
@@ -96,8 +97,8 @@ impl Proof<'_> {
         Err(unauthorized("send the admin token: Authorization: Bearer …"))
     }
 
-    /// Somebody at this very machine, where no token is configured. Not a page in a browser, which could be anybody's, and
-    /// not what a proxy passes on.
+    /// True if the caller is a person at this machine and no admin token is configured. Excludes pages in a browser, which may come from
+    /// any site, and requests that a proxy passes on.
     fn is_local_person(&self, headers: &HeaderMap) -> bool {
         let passed_on = ["origin", "forwarded", "x-forwarded-for", "sec-fetch-site"].iter().any(|name| {
             headers.contains_key(*name) && headers.get(*name).is_none_or(|value| value != "none")
@@ -119,7 +120,7 @@ fn unauthorized(detail: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "The caller did not prove who they are").detail(detail.to_owned())
 }
 
-/// Compares in constant time; hashed first, so that the length does not show either.
+/// Compares in constant time. Both sides are hashed first, so that the length does not show either.
 fn same(token: &str, expected: &Secret) -> bool {
     let expected = expected.reveal();
     !expected.is_empty() && bool::from(Sha256::digest(token).ct_eq(&Sha256::digest(expected)))

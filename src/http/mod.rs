@@ -1,4 +1,4 @@
-//! The service's own HTTP interface: one table of routes, each with who may call it (`R5`).
+//! HTTP interface of the service: one table of routes, each with the callers that may use it (`R5`: callers).
 
 mod api;
 mod auth;
@@ -40,20 +40,21 @@ pub use serve::{Limits, serve};
 pub use shared::SHARED_FOR;
 pub use status::status;
 
-/// The largest body of a task request, in bytes.
+/// Maximum size of a task request's body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
-/// How long a body may take to arrive.
+/// Timeout for the arrival of a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Polls older than this make `GET /healthz/sync` fail (`R24`).
+/// Age of a poll above which `GET /healthz/sync` fails (`R24`: health of the polls).
 const POLL_TOO_OLD: chrono::Duration = chrono::Duration::minutes(10);
-/// So does one that lies further ahead than this: this machine's clock is behind, or was ahead then, and what a poll looks at
-/// depends on it (`R36`). Less may be the difference between two machines that share a store.
+/// Time in the future beyond which a poll makes `GET /healthz/sync` fail. This machine's clock is then behind, or was ahead during the
+/// poll, and the search period of a poll depends on it (`R36`: clock skew). Smaller differences may occur between two machines that share a
+/// store.
 const POLL_AHEAD: chrono::Duration = chrono::Duration::minutes(1);
 
-/// Who may call a route.
+/// Callers that may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody: health checks tell nothing of a case.
+    /// All callers: health checks show nothing of a case.
     Open,
     /// People with the admin token.
     People,
@@ -63,32 +64,32 @@ pub enum Access {
     Cron,
 }
 
-/// What a route does.
+/// Handlers of the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
     /// `POST`: runs a task.
     RunTask,
     /// `GET`: queues a task (`R1`).
     QueueTask,
-    /// `GET`: the process answers.
+    /// `GET`: succeeds if the process answers.
     Healthz,
-    /// `GET`: configuration and store are ready.
+    /// `GET`: succeeds if configuration and store are ready.
     Readyz,
-    /// `GET`: the polls are young (`R24`).
+    /// `GET`: succeeds if the polls are recent (`R24`: health of the polls).
     HealthzSync,
-    /// `GET`: the mappings, paged.
+    /// `GET`: lists the mappings, paged.
     Mappings,
-    /// `GET`: one mapping.
+    /// `GET`: shows one mapping.
     Mapping,
-    /// `GET`: the watermarks.
+    /// `GET`: shows the watermarks.
     Global,
-    /// `GET`: whether everything is there that the service needs, as it finds it with its own credentials.
+    /// `GET`: checks every connection and permission that the service needs, with the service's own credentials.
     Check,
-    /// `GET`: for Prometheus.
+    /// `GET`: metrics for Prometheus.
     Metrics,
 }
 
-/// Every route there is; [`router`] is made from it, so none can lack its access.
+/// All routes. [`router`] is built from this table, so that no route lacks its access.
 pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::RunTask, "/tasks/{task}", Access::Tasks),
     (Endpoint::QueueTask, "/cron/{task}", Access::Cron),
@@ -102,29 +103,29 @@ pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::Metrics, "/metrics", Access::People),
 ];
 
-/// What the handlers share.
+/// State that the handlers share.
 #[derive(Clone)]
 pub struct Service {
-    /// What the tasks work with.
+    /// Systems, store, queue and settings for the tasks.
     pub deps: Arc<Deps>,
-    /// Whether `X-AppEngine-*` headers prove anything.
+    /// Platform that the service runs on; it decides if `X-AppEngine-*` headers prove anything.
     pub platform: Platform,
-    /// What a person proves themselves with.
+    /// Token that proves that the caller is a person with access.
     pub admin_token: Option<Secret>,
-    /// What the embedded queue and cron prove themselves with.
+    /// Token that proves that the caller is the embedded queue or cron.
     pub internal_token: Secret,
-    /// The tasks that run now: a graceful shutdown waits for them.
+    /// Tasks that are running; a graceful shutdown waits for them.
     pub running: TaskTracker,
 }
 
-/// What the open routes read of the store: whether it can be used, and the watermarks, if they can be read.
+/// Cached readings of the store for the open routes: if the store can be used, and the watermarks if they can be read.
 #[derive(Debug, Default)]
 struct Open {
     ready: Shared<bool>,
     global: Shared<Option<Global>>,
 }
 
-/// The service's router. It needs the peer's address: [`serve()`] tells it.
+/// Builds the service's router. It needs the peer's address, which [`serve()`] supplies.
 pub fn router(service: Service) -> Router {
     let mut router = Router::new();
     for (endpoint, path, access) in ROUTES {
@@ -159,12 +160,12 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    // The panic itself is logged by the hook; its text could quote content.
+    // The panic itself is logged by the hook. Its text could quote content, so it is not in the answer.
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The service failed").into_response()
 }
 
-/// Ties what a request logs to its trace, and logs what was refused. What succeeds or fails says so itself: a task's run is
-/// one event.
+/// Ties the log lines of a request to its trace, and logs refused requests. Other outcomes are logged where they occur: a task's run is one
+/// event.
 async fn logged(request: Request, next: Next) -> Response {
     let span = request_span(request.method(), request.uri().path(), request.headers());
     let began = Instant::now();
@@ -190,7 +191,7 @@ async fn logged(request: Request, next: Next) -> Response {
     .await
 }
 
-/// Lets a request through if its caller proves who they are and may do this; nothing is done otherwise (`R5`).
+/// Lets a request through if its caller proves an identity that may use the route; otherwise nothing is done (`R5`: callers).
 async fn authorize(
     State((service, access)): State<(Service, Access)>,
     mut request: Request,
@@ -229,7 +230,7 @@ async fn run_task(
     let caller = identity.caller();
     let body = match read_body(body).await {
         Ok(body) => body,
-        // R4: it would be too large on every retry, and a sync's queue retries for ever.
+        // R4 (status codes): the body would be too large on every retry, and a sync's queue retries for ever.
         Err(BodyError::TooLarge) if caller == Caller::Queue => {
             let reason = format!("at most {MAX_BODY} bytes are read");
             return Ok(status::malformed(&service.deps.metrics, kind, caller, reason));
@@ -238,11 +239,11 @@ async fn run_task(
     };
     let task = match Task::parse(kind, &body) {
         Ok(task) => task,
-        // R4: a queue must not repeat what can never succeed.
+        // R4 (status codes): a queue must not retry a task that can never succeed.
         Err(reason) => return Ok(status::malformed(&service.deps.metrics, kind, caller, reason)),
     };
     let deps = Arc::clone(&service.deps);
-    // On a task of its own: a caller who hangs up does not stop it half-way.
+    // Runs detached: a caller that hangs up does not stop the task half-way.
     let run = async move { tasks::run(&deps, task, caller, Mode::Act).await };
     let run = service.running.spawn(run.in_current_span());
     let report = run.await.map_err(|_| {
@@ -251,7 +252,7 @@ async fn run_task(
     Ok((status(report.outcome, caller), Json(report.to_json())).into_response())
 }
 
-/// Why a body was not read.
+/// Reason why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyError {
     TooLarge,
@@ -318,7 +319,7 @@ async fn readyz(State(service): State<Service>, Extension(open): Extension<Arc<O
     }
 }
 
-/// R24: answers from `Global` alone.
+/// Reports the ages of the polls from `Global` alone (`R24`: health of the polls).
 async fn healthz_sync(State(service): State<Service>, Extension(open): Extension<Arc<Open>>) -> Response {
     let read = async {
         let global = service.deps.store.global().await;
@@ -370,8 +371,8 @@ async fn metrics(State(service): State<Service>) -> Response {
     ([(header::CONTENT_TYPE, content_type)], service.deps.metrics.render()).into_response()
 }
 
-/// What `casebridge check` tries, with the credentials, the environment and the network of the service itself. 200 if all
-/// holds, else 500: `curl --fail-with-body` tells.
+/// Runs the checks of `casebridge check` with the credentials, the environment and the network of the service itself. Answers 200 if all
+/// checks succeed, else 500, which `curl --fail-with-body` reports.
 async fn check(State(service): State<Service>) -> Response {
     let checks = tasks::check(&service.deps).await;
     let good = checks.iter().all(|check| check.result.is_ok());
@@ -379,7 +380,7 @@ async fn check(State(service): State<Service>) -> Response {
     (status, Json(json!({ "ok": good, "checks": checks }))).into_response()
 }
 
-/// A part of the path.
+/// Returns the parameter in the path.
 fn part(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     path.map(|Path(part)| part).map_err(|_| {
         Problem::new(StatusCode::BAD_REQUEST, "The path is not valid")
@@ -387,7 +388,7 @@ fn part(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     })
 }
 
-/// A query parameter that is a number.
+/// Reads a query parameter as a number.
 fn number<T: std::str::FromStr>(
     query: &Query<std::collections::HashMap<String, String>>,
     name: &str,
@@ -398,7 +399,7 @@ fn number<T: std::str::FromStr>(
     })
 }
 
-/// The bearer token of a request.
+/// Returns the bearer token of a request.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;

@@ -4,7 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// An error for the caller. Holds no content and no secret.
+/// Error for the caller. Holds no content and no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
@@ -13,13 +13,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// An error with that status; the title is the same whenever it occurs.
+    /// Creates an error with that status. The title is the same for each occurrence of the error.
     #[must_use]
     pub fn new(status: StatusCode, title: &'static str) -> Self {
         Self { status, title, detail: None }
     }
 
-    /// Says what was wrong this time, and what to do.
+    /// Adds the cause of this occurrence and the remedy.
     #[must_use]
     pub fn detail(mut self, detail: String) -> Self {
         self.detail = Some(detail);
@@ -29,7 +29,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        // The kind of problem is its title, in the form of a URN: there is no page to link to.
+        // The type of the problem is its title in the form of a URN, since there is no page to link to.
         let kind: String = self.title.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         let mut body = json!({ "type": format!("urn:casebridge:{kind}"), "title": self.title, "status": self.status.as_u16() });
         if let Some(detail) = self.detail {

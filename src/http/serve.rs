@@ -1,4 +1,4 @@
-//! Connections: how many there may be, how long a request's head may take, and how long it may be.
+//! HTTP connections, with limits on their number and on the time and size of a request's head.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -20,47 +20,47 @@ use tower::ServiceExt as _;
 use crate::clock::shows_a_date;
 use crate::config::Platform;
 
-/// How long to wait when no connection can be accepted: all file handles are in use, for the most part.
+/// Pause after a connection could not be accepted, mostly because all file handles are in use.
 const BREATH: Duration = Duration::from_secs(1);
 
-/// How many headers a request may have; one with more is answered with 431.
+/// Maximum number of headers in a request; one with more is answered with 431.
 const MAX_HEADERS: usize = 100;
 
-/// What callers may take of the service.
+/// Limits on the resources that callers may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a request's head may take, from the connection's beginning or the answer before: also the time after which a
-    /// connection on which nothing is asked is closed.
+    /// Timeout of a request's head, counted from the start of the connection or from the answer before. An idle connection is closed after
+    /// the same time.
     pub head: Duration,
-    /// The largest head, in bytes; a larger one is answered with 431.
+    /// Maximum size of a head, in bytes; a larger one is answered with 431.
     pub head_bytes: usize,
-    /// How many connections there are at most; further callers wait until one of them ends.
+    /// Maximum number of connections. Further callers wait until a connection ends.
     pub connections: usize,
 }
 
 impl Limits {
-    /// What is usual there.
+    /// Returns the usual limits for the platform.
     #[must_use]
     pub const fn on(platform: Platform) -> Self {
         let head = match platform {
-            // Longer than the queue's own client keeps an idle connection (90 s), which closes it first.
+            // Longer than the queue's own client keeps an idle connection (90 s), so that the client closes it first.
             Platform::Local => Duration::from_mins(2),
-            // Longer than Google's front ends keep one (600 s: "Backend service keepalive timeout", Cloud Load Balancing): a
-            // request that meets the closing is lost. Nobody else reaches an instance.
+            // Longer than Google's front ends keep an idle connection (600 s: "Backend service keepalive timeout", Cloud Load Balancing): a
+            // request that is sent while the connection closes is lost. Only the front ends can reach an instance.
             Platform::AppEngine => Duration::from_secs(620),
         };
         Self { head, head_bytes: 64 * 1024, connections: 512 }
     }
 }
 
-/// Serves HTTP/1.1 until `stop` is cancelled, and the connections that there are then to the end of what they ask. The router
-/// is told the peer's address ([`ConnectInfo`]).
+/// Serves HTTP/1.1 until `stop` is cancelled, then lets each open connection finish its request. The router gets the peer's address
+/// ([`ConnectInfo`]).
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     loop {
         let next = async {
-            // Never closed.
+            // The semaphore is never closed, so `acquire_owned` does not fail.
             let place = Arc::clone(&room).acquire_owned().await.ok();
             (place, listener.accept().await)
         };
@@ -69,7 +69,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             () = stop.cancelled() => break,
         };
         match accepted {
-            // Nothing can be answered at such a time (R36): the caller tries again, and is served once the clock is right.
+            // No answer can be dated before 1970 (R36: clock skew). The caller retries, and is served once the clock is right.
             Ok(_) if !shows_a_date() => {
                 tracing::warn!("a connection was closed: this machine's clock is before 1970; set it");
                 tokio::time::sleep(BREATH).await;
@@ -83,7 +83,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             }
             Err(error) => {
                 tracing::debug!("a connection could not be accepted: {error}");
-                // One that is gone already says nothing of the next one.
+                // If the caller has already gone, the next connection may still be fine, so there is no pause.
                 if !is_about_the_caller(&error) {
                     tokio::time::sleep(BREATH).await;
                 }
@@ -132,7 +132,7 @@ async fn converse(
     }
 }
 
-/// The request, with who sent it.
+/// Attaches the peer's address to a request.
 fn from<B>(peer: SocketAddr, mut request: Request<B>) -> Request
 where
     B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,

@@ -1,21 +1,21 @@
-//! Answers that everybody may ask for, and that cost a read of the store.
+//! Cached answers of the open routes, which cost a read of the store.
 //!
-//! Health checkers ask twice a minute each, uptime monitors from half a dozen places, and whoever finds the address as often
-//! as they like. What they are told is the same for all, so one reading serves everybody for a while: what an open route costs
-//! is bounded, whoever asks. Nothing is decided by what is kept here.
+//! Health checkers call twice a minute each, uptime monitors call from half a dozen places, and anybody who finds the address may call as
+//! often as they like. The answer is the same for all callers, so one reading is cached for a while. That bounds the cost of an open route,
+//! however many callers there are. No decision is based on the cache.
 
 use chrono::{DateTime, Duration, Utc};
 use tokio::sync::Mutex;
 
-/// How long one reading serves: an open route reads at most four times a minute.
+/// Lifetime of a cached reading. An open route reads the store at most four times a minute.
 pub const SHARED_FOR: Duration = Duration::seconds(15);
 
-/// The latest reading. Whoever asks while one is under way waits for it.
+/// Latest reading. A caller that arrives during a read waits for its result.
 #[derive(Debug, Default)]
 pub(super) struct Shared<T>(Mutex<Option<(DateTime<Utc>, T)>>);
 
 impl<T: Clone> Shared<T> {
-    /// The latest reading if it is young enough, else a new one.
+    /// Returns the cached reading if it is fresh, else takes a new one.
     pub(super) async fn get(&self, now: DateTime<Utc>, read: impl Future<Output = T>) -> T {
         let mut latest = self.0.lock().await;
         if let Some((at, reading)) = &*latest

@@ -1,4 +1,4 @@
-//! The one table that says which status a task answers with (`R4`).
+//! Table of the HTTP status for each outcome of a task (`R4`: status codes).
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -8,8 +8,8 @@ use super::Problem;
 use crate::tasks::{Caller, Outcome, TaskKind, TaskReport};
 use crate::telemetry::Metrics;
 
-/// The status for an outcome. Never 503 or 429, which throttle the queue or mean something else to the platform, and never
-/// an upstream's own.
+/// Returns the status for an outcome. It is never 503 or 429, which throttle the queue or have another meaning for the platform, and never
+/// an upstream's own status.
 #[must_use]
 pub const fn status(outcome: Outcome, caller: Caller) -> StatusCode {
     match (outcome, caller) {
@@ -19,7 +19,7 @@ pub const fn status(outcome: Outcome, caller: Caller) -> StatusCode {
     }
 }
 
-/// A body that is not the task's: a person is told, a queue must not repeat it.
+/// Answers a body that is not valid for the task: a 400 to a person, and an abandoned task to a queue, which must not retry it.
 pub(super) fn malformed(metrics: &Metrics, task: TaskKind, caller: Caller, reason: String) -> Response {
     match caller {
         Caller::Person => {

@@ -1,6 +1,6 @@
-//! Cloud Tasks, over its REST API: one queue for each task, made from `queue.yaml` (`R1`, `R3`).
+//! Client of Cloud Tasks' REST API, with one queue for each task, made from `queue.yaml` (`R1`: one queue per task; `R3`: task names).
 //!
-//! Only creates tasks. Delivering, repeating and giving up is Cloud Tasks' own work, by the policies in `queue.yaml`.
+//! It only creates tasks. Cloud Tasks itself delivers, retries and gives up, by the policies in `queue.yaml`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,40 +16,40 @@ use crate::cases::{ApiError, Check};
 use crate::outbound::{Call, Created, Upstream};
 use crate::queue::TaskKind;
 
-/// What people call it.
+/// Name of the service in errors and logs.
 pub const NAME: &str = "Cloud Tasks";
-/// What Cloud Tasks accepts as a deadline of a task for App Engine (discovery document, `Task.dispatchDeadline`).
+/// Range that Cloud Tasks accepts for the deadline of an App Engine task (discovery document, `Task.dispatchDeadline`).
 const DEADLINES: std::ops::RangeInclusive<Duration> = Duration::from_secs(15)..=Duration::from_secs(86_415);
 
-/// Where the queues are, and how their tasks reach the service.
+/// Location of the queues, and routing of their tasks to the service.
 #[derive(Debug, Clone)]
 pub struct CloudTasksOptions {
     /// Google Cloud project that holds the queues and the App Engine application.
     pub project: String,
-    /// The queues' region, `europe-west1`.
+    /// Region of the queues, `europe-west1`.
     pub location: String,
-    /// App Engine's service that runs this program, as `GAE_SERVICE` says; `None`: the default one. Tasks go to the version
-    /// that gets its traffic, so that a task outlives the version that queued it.
+    /// App Engine service that runs this program, from `GAE_SERVICE`; `None` means the default one. Tasks go to the version that receives
+    /// its traffic, so that a task outlives the version that queued it.
     pub service: Option<String>,
-    /// After this time without an answer Cloud Tasks takes a delivery for failed. Longer than a task may run, or it would
-    /// be delivered again while it still runs.
+    /// Time without an answer after which Cloud Tasks takes a delivery as failed. It must exceed the maximum run time of a task, or the
+    /// task would be delivered again while it still runs.
     pub dispatch_deadline: Duration,
 }
 
-/// The queues in Cloud Tasks.
+/// Task queues in Cloud Tasks.
 pub struct CloudTasksQueue {
     upstream: Arc<Upstream>,
     options: CloudTasksOptions,
 }
 
 impl CloudTasksQueue {
-    /// The queues at `upstream`.
+    /// Creates a client for the queues at `upstream`.
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, options: CloudTasksOptions) -> Self {
         Self { upstream, options }
     }
 
-    /// `projects/P/locations/L/queues/poll-google`
+    /// Returns the full name of a queue: `projects/P/locations/L/queues/poll-google`.
     fn queue_name(&self, kind: TaskKind) -> String {
         format!("projects/{}/locations/{}/queues/{kind}", self.options.project, self.options.location)
     }
@@ -87,7 +87,7 @@ impl CloudTasksQueue {
         )
     }
 
-    /// What went wrong, and what to do about it.
+    /// Returns the error with its remedy.
     fn advice(&self, kind: TaskKind, error: &ApiError) -> String {
         let CloudTasksOptions { project, location, .. } = &self.options;
         let advice = match error.status {
@@ -110,7 +110,7 @@ impl CloudTasksQueue {
                  clock is right"
                     .to_owned(),
             ),
-            // Cloud Tasks says FAILED_PRECONDITION or INVALID_ARGUMENT, and in its own words which it is.
+            // Cloud Tasks answers FAILED_PRECONDITION or INVALID_ARGUMENT; its own message tells which setting is wrong.
             Some(400) => Some(format!(
                 "check queue.project and queue.location: tasks for App Engine need an App Engine application in that \
                  project (`gcloud app describe --project={project}`), and its queues are in its own region"
@@ -124,28 +124,28 @@ impl CloudTasksQueue {
     }
 }
 
-/// What the service account needs to queue tasks.
+/// Role that the service account needs to queue tasks.
 const ROLE: &str = "roles/cloudtasks.enqueuer";
-/// A task for App Engine also takes `appengine.applications.get` (discovery document, `AppEngineHttpRequest`), which the role
-/// above does not hold.
+/// Role for `appengine.applications.get`, which an App Engine task also needs (discovery document, `AppEngineHttpRequest`) and which the
+/// role above does not include.
 const APP_ENGINE_ROLE: &str = "roles/appengine.appViewer";
 
 #[async_trait]
 impl TaskQueue for CloudTasksQueue {
     async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
-        // Every task gets a name before it is sent: one whose answer was lost is then sent again under the same name, and
-        // is queued once. Without a name, each try would queue another one.
+        // Each task has a name before it is sent. If the answer is lost, the retry uses the same name, so the task is queued once. Without
+        // a name, each attempt would queue another task.
         let name = task.name.clone().unwrap_or_else(|| TaskName::random(task.kind));
         let call = Call::post(format!("/v2/{}/tasks", self.queue_name(task.kind)), self.body(&task, &name));
         match self.upstream.create_named(call).await {
             Ok(Created::Existed) if task.name.is_some() => Ok(Enqueued::AlreadyExists),
-            // A random name can only have been taken by an earlier try of this very call.
+            // A random name can be taken only by an earlier attempt of this call.
             Ok(Created::New | Created::Existed) => Ok(Enqueued::New),
             Err(error) => Err(QueueError { task: task.kind, reason: self.advice(task.kind, &error) }),
         }
     }
 
-    /// Looks at each of the six queues, for `casebridge check`: it exists and runs.
+    /// Checks that each of the six queues exists and runs, for `casebridge check`.
     async fn check(&self) -> Vec<Check> {
         let mut checks = Vec::with_capacity(TaskKind::ALL.len());
         for kind in TaskKind::ALL {

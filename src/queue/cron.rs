@@ -1,10 +1,9 @@
-//! The embedded cron: calls `GET /cron/{task}` by `cron.yaml`, as App Engine's cron does (`R1`).
+//! Embedded cron: calls `GET /cron/{task}` by `cron.yaml`, as App Engine's cron does (`R1`: cron only queues).
 //!
-//! Jobs run at fixed minutes (see [`Schedule`]), so a restart neither shifts nor doubles them. What is remembered of a job, in
-//! the queue's database, is the last scheduled time that it was done with; it is due when a later one has passed. So
-//! after a sleep of hours, or a time when the process was down, a job runs once, not once for each time it missed. A job that
-//! has never run starts at once if it runs at intervals, and waits for its time of day if it is daily. A run that fails is
-//! logged and not repeated: the task's own retries are the queue's business.
+//! Jobs run at fixed minutes (see [`Schedule`]), so a restart neither shifts nor doubles them. The queue's database keeps the last
+//! completed scheduled time of each job. A job is due when a later scheduled time has passed, so after hours of sleep or downtime it runs
+//! once, not once for each missed time. A job that has never run starts at once if it runs at intervals, and waits for its time of day if
+//! it is daily. A failed run is logged and not retried: the queue retries the task itself.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,30 +21,30 @@ use super::embedded::{DatabaseError, OpenError, blocking, survive};
 use super::target::Target;
 use crate::clock::SharedClock;
 
-/// How long a loop sleeps at most: the machine's clock may have jumped.
+/// Maximum sleep of a loop, since the machine's clock may jump.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How much longer a claim lasts than its call can.
+/// Time that a claim outlasts the deadline of its call.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// What an [`EmbeddedCron`] is made from.
+/// Settings of an [`EmbeddedCron`].
 #[derive(Clone)]
 pub struct EmbeddedCronOptions {
-    /// The database file; the queue's own.
+    /// Database file, the same as the queue's.
     pub path: PathBuf,
-    /// The jobs.
+    /// Jobs to run.
     pub jobs: CronConfig,
-    /// Where the service listens: `http://127.0.0.1:8080`.
+    /// URL that the service listens on: `http://127.0.0.1:8080`.
     pub target: Url,
-    /// The bearer token by which the service recognises calls as its own.
+    /// Bearer token that identifies the calls as the service's own.
     pub internal_token: String,
-    /// The time.
+    /// Source of the current time.
     pub clock: SharedClock,
-    /// How long a call may take; then it counts as failed.
+    /// Timeout of a call, after which the run counts as failed.
     pub deadline: Duration,
 }
 
 impl EmbeddedCronOptions {
-    /// The options with a deadline of one minute: a job only queues its task.
+    /// Creates options with a deadline of one minute, which is enough since a job only queues its task.
     #[must_use]
     pub fn new(
         path: impl Into<PathBuf>,
@@ -58,7 +57,7 @@ impl EmbeddedCronOptions {
     }
 }
 
-/// Runs the jobs of `cron.yaml`.
+/// Runner of the jobs in `cron.yaml`.
 pub struct EmbeddedCron {
     database: Arc<Database>,
     jobs: CronConfig,
@@ -67,27 +66,27 @@ pub struct EmbeddedCron {
     deadline: Duration,
 }
 
-/// What [`EmbeddedCron::run_due`] did.
+/// Result of [`EmbeddedCron::run_due`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CronReport {
-    /// Jobs that the service has answered 2xx.
+    /// Number of jobs that the service answered with 2xx.
     pub done: u64,
-    /// Jobs that failed; they are not repeated.
+    /// Number of failed jobs; they are not retried.
     pub failed: u64,
-    /// When the next job is due.
+    /// Earliest time at which a job is due next.
     pub next_due: Option<DateTime<Utc>>,
 }
 
-/// What came of one look at one job.
+/// Outcome of one check of one job.
 enum Ran {
-    /// It was not due, or somebody else is at it.
+    /// The job was not due, or another process has claimed it.
     Nothing,
     Done,
     Failed,
 }
 
 impl EmbeddedCron {
-    /// Opens cron. Nothing runs before [`EmbeddedCron::run`] or [`EmbeddedCron::run_due`].
+    /// Opens the database and the client. No job runs before [`EmbeddedCron::run`] or [`EmbeddedCron::run_due`].
     pub fn open(options: EmbeddedCronOptions) -> Result<Self, OpenError> {
         let EmbeddedCronOptions { path, jobs, target, internal_token, clock, deadline } = options;
         let database = Arc::new(Database::open(&path)?);
@@ -95,9 +94,8 @@ impl EmbeddedCron {
         Ok(Self { database, jobs, target, clock, deadline })
     }
 
-    /// Runs the jobs as they fall due, until `shutdown` is cancelled. Each job has a loop of its own, so that one that is
-    /// slow holds up no other and never overlaps itself. A call under way at the end is broken off, and made again by
-    /// whoever runs next.
+    /// Runs the jobs as they fall due, until `shutdown` is cancelled. Each job has its own loop, so that a slow job delays no other and
+    /// never overlaps itself. A call in progress at shutdown is aborted, and repeated by the next process that runs cron.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let loops = self.jobs.iter().map(|job| self.run_job(job, &shutdown));
         join_all(loops).await;
@@ -111,7 +109,7 @@ impl EmbeddedCron {
                     let next = self.next_due(job).await?;
                     Ok((next - self.clock.now()).to_std().unwrap_or(Duration::ZERO).min(LOOK_EVERY))
                 };
-                // `None`: it panicked. The log says where; the next look may do better.
+                // `None`: the check panicked. The panic is logged with its place; the next check may succeed.
                 let sleep = match survive(look).await {
                     None => LOOK_EVERY,
                     Some(Ok(sleep)) => sleep,
@@ -126,8 +124,8 @@ impl EmbeddedCron {
         shutdown.run_until_cancelled(work).await;
     }
 
-    /// Runs every job that is due by the clock, once, and returns when all have ended. It never sleeps, so that a clock that is
-    /// moved by hand can bring days to pass at once: set it to [`CronReport::next_due`] and call again.
+    /// Runs each job that is due by the clock once, and returns when all have ended. It never sleeps, so a test can let days pass at once:
+    /// set the clock to [`CronReport::next_due`] and call again.
     pub async fn run_due(&self) -> Result<CronReport, DatabaseError> {
         let mut report = CronReport::default();
         for ran in join_all(self.jobs.iter().map(|job| self.run_if_due(job))).await {
@@ -181,24 +179,24 @@ impl EmbeddedCron {
         Ok(Ran::Done)
     }
 
-    /// When to look at the job next.
+    /// Returns the time of the next check of the job.
     async fn next_due(&self, job: &CronJob) -> Result<DateTime<Utc>, DatabaseError> {
         let (kind, now) = (job.kind, self.clock.now());
         let done_at = blocking(&self.database, move |database| database.cron_done_at(kind)).await?;
         Ok(match due(job.schedule, done_at, now) {
-            // Somebody else is at it, and may die over it.
+            // Another process has claimed the job, and may crash before it completes.
             Due::Yes => now + TimeDelta::seconds(1),
             Due::No | Due::NotYet => job.schedule.next_after(now),
         })
     }
 }
 
-/// Whether a job is to run.
+/// Decision about running a job.
 #[derive(Debug, PartialEq, Eq)]
 enum Due {
     Yes,
     No,
-    /// It is new, and its first time is still to come.
+    /// The job is new, and its first time is in the future.
     NotYet,
 }
 
@@ -207,8 +205,8 @@ fn due(schedule: Schedule, done_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -
         (None, Schedule::Every(_)) => Due::Yes,
         (None, Schedule::Daily(_)) => Due::NotYet,
         (Some(done), _) if done < schedule.last_at(now) => Due::Yes,
-        // Later than the next time: noted by a clock that ran ahead. A clock that was set back by a moment is no reason to
-        // run twice.
+        // Later than the next time: written by a clock that ran ahead. A clock that was set back by less than one period must not cause a
+        // second run.
         (Some(done), _) if done > schedule.next_after(now) => Due::Yes,
         (Some(_), _) => Due::No,
     }

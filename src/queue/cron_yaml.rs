@@ -1,7 +1,7 @@
-//! Reads `cron.yaml`: when each scheduled task is queued (`R1`).
+//! Reader of `cron.yaml`: the schedule of each scheduled task (`R1`: cron only queues).
 //!
-//! It accepts the schedules `every N minutes`, `every N mins`, `every N hours` and `every day HH:MM`, which Google's parser
-//! accepts too, and refuses whatever that one refuses. The plural is right: `every 1 minutes`.
+//! It accepts the schedules `every N minutes`, `every N mins`, `every N hours` and `every day HH:MM`, which Google's parser accepts too,
+//! and refuses each schedule that Google's parser refuses. The plural is required: `every 1 minutes`.
 
 use std::path::Path;
 
@@ -11,27 +11,27 @@ use serde_json::Value;
 use super::yaml::{Problems, Section, Source, YamlFileError, shown, text};
 use crate::queue::TaskKind;
 
-/// The `cron.yaml` that is part of the program.
+/// Built-in `cron.yaml`.
 const BUILT_IN: &str = include_str!("../../cron.yaml");
 
-/// What a schedule may be.
+/// Accepted forms of a schedule, for error messages.
 const SCHEDULES: &str = "write 'every N minutes', 'every N hours' (N from 1, and always the plural: 'every 1 minutes') \
                          or 'every day HH:MM' (UTC)";
-/// The longest interval, 31 days.
+/// Longest interval, 31 days.
 const MAX_INTERVAL_MINUTES: u32 = 31 * 24 * 60;
 
-/// When a job runs.
+/// Schedule of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schedule {
-    /// At every whole multiple of this many minutes since the Unix epoch, from 1: `every 5 minutes` is at :00, :05, :10 …,
-    /// whenever the program was started. App Engine promises the distance only, not the minute.
+    /// At every whole multiple of this many minutes since the Unix epoch, from 1: `every 5 minutes` is at :00, :05, :10 …, independent of
+    /// the program's start. App Engine guarantees the interval only, not the minute.
     Every(u32),
     /// Once a day at this time, UTC.
     Daily(NaiveTime),
 }
 
 impl Schedule {
-    /// Reads a schedule as it is written in `cron.yaml`. The error says what to write instead.
+    /// Parses a schedule of `cron.yaml`. The error tells which forms are accepted.
     pub fn parse(text: &str) -> Result<Self, String> {
         let lower = text.to_lowercase();
         let words: Vec<&str> = lower.split_whitespace().collect();
@@ -43,7 +43,7 @@ impl Schedule {
         parsed.ok_or_else(|| format!("is not a schedule: {SCHEDULES}"))
     }
 
-    /// The latest time it should have run, up to and including `now`.
+    /// Returns the latest scheduled time up to and including `now`.
     #[must_use]
     pub fn last_at(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
@@ -57,7 +57,7 @@ impl Schedule {
         }
     }
 
-    /// The first time it is to run after `now`.
+    /// Returns the first scheduled time after `now`.
     #[must_use]
     pub fn next_after(self, now: DateTime<Utc>) -> DateTime<Utc> {
         self.last_at(now) + TimeDelta::microseconds(self.period_micros())
@@ -82,7 +82,7 @@ fn interval(number: &str, unit: &str) -> Option<u32> {
     (1..=MAX_INTERVAL_MINUTES).contains(&minutes).then_some(minutes)
 }
 
-/// `03:30`, or `3:30` as Google's parser allows.
+/// Parses `03:30`, or `3:30` as Google's parser allows.
 fn time_of_day(time: &str) -> Option<NaiveTime> {
     let (hour, minute) = time.split_once(':')?;
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -93,19 +93,19 @@ fn time_of_day(time: &str) -> Option<NaiveTime> {
     }
 }
 
-/// One job: `GET /cron/{task}`, by a schedule.
+/// Job that calls `GET /cron/{task}` by a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CronJob {
-    /// The task that it queues.
+    /// Task that the job queues.
     pub kind: TaskKind,
-    /// What the console shows; may be empty.
+    /// Description for the console; may be empty.
     pub description: String,
-    /// When it runs.
+    /// Schedule of the job.
     pub schedule: Schedule,
 }
 
 impl CronJob {
-    /// The path that is called: `/cron/poll-google`.
+    /// Returns the path to call: `/cron/poll-google`.
     #[must_use]
     pub fn url(&self) -> String {
         cron_url(self.kind)
@@ -116,18 +116,18 @@ fn cron_url(kind: TaskKind) -> String {
     format!("/cron/{kind}")
 }
 
-/// The jobs, one for each scheduled task.
+/// Jobs, one for each scheduled task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CronConfig(Vec<CronJob>);
 
 impl CronConfig {
-    /// The jobs of the file at `path`; `None`: of the file that is part of the program.
+    /// Reads the jobs from the file at `path`, or from the built-in file if `None`.
     pub fn load(path: Option<&Path>) -> Result<Self, YamlFileError> {
         let (file, text) = path.map_or(Source::BuiltIn("cron.yaml", BUILT_IN), Source::File).read()?;
         Self::parse(&file, &text)
     }
 
-    /// The jobs that `text` describes; `file` names it in errors. All errors are reported at once.
+    /// Reads the jobs from `text`; `file` names it in errors. All errors are reported at once.
     pub fn parse(file: &str, text: &str) -> Result<Self, YamlFileError> {
         let mut problems = Problems::default();
         let mut jobs = Vec::new();
@@ -152,13 +152,13 @@ impl CronConfig {
         problems.finish(file, Some(Self(jobs)))
     }
 
-    /// The jobs, in the file's order.
+    /// Returns the jobs in the file's order.
     pub fn iter(&self) -> impl Iterator<Item = &CronJob> {
         self.0.iter()
     }
 }
 
-/// Reads one entry. `None`: it is no scheduled task's job. The inner `None`: it is, but something in it is wrong.
+/// Reads one entry. Returns `None` if the entry is not the job of a scheduled task, and an inner `None` if it is but has errors.
 fn cron_job(index: usize, entry: Value, problems: &mut Problems) -> Option<(TaskKind, Option<CronJob>)> {
     let mut section = Section::new(format!("job number {}", index + 1), entry, problems)?;
     let url = section.require("url", problems, text)?;
@@ -180,7 +180,7 @@ fn cron_job(index: usize, entry: Value, problems: &mut Problems) -> Option<(Task
         Some("UTC" | "Etc/UTC" | "GMT") => Ok(()),
         _ => Err("is not supported: schedules are in UTC; convert the time and remove this key".to_owned()),
     });
-    // Which App Engine service is called; the embedded cron has only one place to call.
+    // The App Engine service to call; the embedded cron has only one target, so the value is ignored.
     section.take("target", problems, text);
     for key in ["retry_parameters", "attempt_deadline"] {
         if section.take_raw(key).is_some() {
@@ -249,7 +249,7 @@ mod tests {
         for (text, expected) in good {
             assert_eq!(Schedule::parse(text), Ok(expected), "{text}");
         }
-        // Google's parser refuses all of these, but for the last five, which say more than this program can do.
+        // Google's parser refuses all of these except the last five, which are valid but not supported here.
         let bad = [
             "",
             "every minute",

@@ -1,10 +1,10 @@
-//! The embedded queue: what Cloud Tasks does for the service, in the service's own process, with SQLite as its memory.
+//! Embedded queue: does the work of Cloud Tasks inside the service's own process, with SQLite as its store.
 //!
-//! It runs the same `queue.yaml`: names that are used once (`R3`), rates, concurrency, retries and their end (`R2`); it
-//! delivers over HTTP with the same headers, at least once. A task is on the disk when [`TaskQueue::enqueue`] returns. A
-//! task is claimed before it is delivered, and the claim is renewed while the delivery lasts: when the process dies, the
-//! claim runs out after half a minute and the task is delivered again, by whoever looks first. So several processes may
-//! share one file, and no task is delivered by two of them at the same moment.
+//! It follows the same `queue.yaml`: names that deduplicate (`R3`: task names), rates, concurrency, retries and their limits (`R2`: a limit
+//! must not stand alone). It delivers at least once, over HTTP with the same headers. A task is on disk when [`TaskQueue::enqueue`]
+//! returns. A task is claimed before it is delivered, and the claim is renewed during the delivery. If the process dies, the claim expires
+//! after half a minute, and the next process that looks for tasks delivers the task again. So several processes may share one file, and no
+//! two of them deliver a task at the same time.
 //!
 //! Unlike Cloud Tasks it keeps a record of the tasks that it gave up: [`EmbeddedQueue::dead_letters`].
 
@@ -35,40 +35,40 @@ use super::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use crate::clock::SharedClock;
 use crate::queue::TaskKind;
 
-/// A claim that was not renewed for this long is void.
+/// Lease of a claim: a claim that was not renewed for this long is void.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
-/// How often a claim is renewed while its delivery lasts.
+/// Interval at which a claim is renewed during its delivery.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
-/// How long the loop sleeps at most: another process may have queued something, or the machine's clock may have jumped.
+/// Maximum sleep of the loop, since another process may queue a task, or the machine's clock may jump.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long the loop sleeps at least when it has found nothing.
+/// Minimum poll interval: shortest sleep of the loop after it found no task.
 const BREATHE: Duration = Duration::from_millis(10);
-/// How often names that are free again are forgotten.
+/// Interval at which expired names are deleted.
 const PRUNE_EVERY: TimeDelta = TimeDelta::hours(1);
-/// A task is at most 100 KB (Cloud Tasks v2 discovery document, `tasks.create`).
+/// Maximum size of a task's body; a task is at most 100 KB (Cloud Tasks v2 discovery document, `tasks.create`).
 const MAX_BODY_BYTES: usize = 100 * 1024;
 
-/// What an [`EmbeddedQueue`] is made from.
+/// Settings of an [`EmbeddedQueue`].
 #[derive(Clone)]
 pub struct EmbeddedQueueOptions {
-    /// The database file; made if it does not exist, but its folder must. The store may use the same file.
+    /// Database file. It is created if missing, but its folder must exist. The store may use the same file.
     pub path: PathBuf,
-    /// The six queues.
+    /// Settings of the six queues.
     pub queues: QueueConfig,
-    /// Where the service listens: `http://127.0.0.1:8080`. Tasks go to `/tasks/{task}` there.
+    /// URL that the service listens on: `http://127.0.0.1:8080`. Tasks go to `/tasks/{task}` there.
     pub target: Url,
-    /// The bearer token by which the service recognises deliveries as its own.
+    /// Bearer token that identifies deliveries as the service's own.
     pub internal_token: String,
-    /// The time.
+    /// Source of the current time.
     pub clock: SharedClock,
-    /// How long a delivery may take; then it counts as failed. Cloud Tasks' default is 10 minutes.
+    /// Timeout of a delivery, after which it counts as failed. Cloud Tasks' default is 10 minutes.
     pub deadline: Duration,
-    /// How long [`EmbeddedQueue::run`] waits for deliveries under way when it is told to stop.
+    /// Time that [`EmbeddedQueue::run`] waits for running deliveries at shutdown.
     pub grace: Duration,
 }
 
 impl EmbeddedQueueOptions {
-    /// The options with a deadline of 10 minutes and a grace of 25 seconds, a little less than App Engine gives.
+    /// Creates options with a deadline of 10 minutes and a grace of 25 seconds, a little less than App Engine gives.
     #[must_use]
     pub fn new(
         path: impl Into<PathBuf>,
@@ -82,10 +82,10 @@ impl EmbeddedQueueOptions {
     }
 }
 
-/// Why the queue, or cron, could not be opened.
+/// Error of opening the queue or cron.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Its database cannot be used.
+    /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The service cannot be called.
@@ -93,7 +93,7 @@ pub enum OpenError {
     Target(#[from] TargetError),
 }
 
-/// The queues of all six tasks.
+/// Queues of all six tasks.
 pub struct EmbeddedQueue {
     database: Arc<Database>,
     queues: QueueConfig,
@@ -102,58 +102,58 @@ pub struct EmbeddedQueue {
     deadline: Duration,
     grace: Duration,
     claimant: Claimant,
-    /// The tasks that this process is delivering.
+    /// IDs of the tasks that this process is delivering.
     in_flight: Arc<Mutex<HashSet<i64>>>,
     next_prune: Mutex<DateTime<Utc>>,
     wake: Notify,
 }
 
-/// A task that was given up: its policy allows no further attempt (`R2`).
+/// Task that was given up, since its policy allows no further attempt (`R2`: a limit must not stand alone).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Which task.
+    /// Kind of the task.
     pub kind: TaskKind,
-    /// Its name.
+    /// Name of the task.
     pub name: String,
-    /// The body of its request: IDs only. Empty: it had none.
+    /// Body of the request: IDs only. Empty if there was none.
     pub body: String,
-    /// How often it was attempted.
+    /// Number of attempts.
     pub attempts: u32,
-    /// The status of the last answer; `None`: there was none.
+    /// Status of the last answer; `None` without an answer.
     pub last_status: Option<u16>,
-    /// Why the last attempt failed, in words.
+    /// Reason of the last failure, in words.
     pub last_failure: String,
-    /// When it was queued.
+    /// Time at which it was queued.
     pub created_at: DateTime<Utc>,
-    /// When it was given up.
+    /// Time at which it was given up.
     pub given_up_at: DateTime<Utc>,
 }
 
-/// What waits in one queue.
+/// Number and age of the tasks in one queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// The queue.
+    /// Kind of the queue's tasks.
     pub kind: TaskKind,
-    /// All its tasks.
+    /// Number of all tasks in the queue.
     pub tasks: u32,
-    /// Those that are being delivered now.
+    /// Number of tasks that are being delivered now.
     pub in_flight: u32,
-    /// Those that were attempted at least once.
+    /// Number of tasks that were attempted at least once.
     pub attempted: u32,
-    /// When the oldest was queued.
+    /// Time at which the oldest task was queued.
     pub oldest: Option<DateTime<Utc>>,
 }
 
-/// What [`EmbeddedQueue::run_due`] did.
+/// Result of [`EmbeddedQueue::run_due`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RunReport {
-    /// Tasks that are done.
+    /// Number of completed tasks.
     pub done: u64,
-    /// Attempts that failed, and whose tasks will be tried again.
+    /// Number of failed attempts whose tasks will be retried.
     pub retried: u64,
-    /// Tasks that were given up.
+    /// Number of tasks that were given up.
     pub given_up: u64,
-    /// When there may be more to deliver; `None`: nothing waits.
+    /// Earliest time at which a task may be due; `None` if the queues are empty.
     pub next_due: Option<DateTime<Utc>>,
 }
 
@@ -179,7 +179,7 @@ impl TaskQueue for EmbeddedQueue {
 }
 
 impl EmbeddedQueue {
-    /// Opens the queue. Nothing is delivered before [`EmbeddedQueue::run`] or [`EmbeddedQueue::run_due`].
+    /// Opens the database and the client. No task is delivered before [`EmbeddedQueue::run`] or [`EmbeddedQueue::run_due`].
     pub fn open(options: EmbeddedQueueOptions) -> Result<Self, OpenError> {
         let EmbeddedQueueOptions { path, queues, target, internal_token, clock, deadline, grace } = options;
         let now = clock.now();
@@ -199,12 +199,12 @@ impl EmbeddedQueue {
 
     /// Delivers tasks as they fall due, until `shutdown` is cancelled.
     ///
-    /// Then it dispatches nothing more, waits for the deliveries under way as long as the grace lasts, and gives the rest
-    /// back, so that whoever runs next delivers them again.
+    /// Then it starts no more deliveries and waits for the running ones for at most the grace time. It releases the claims of the rest, so
+    /// that the next process delivers them again.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut deliveries = JoinSet::new();
         while !shutdown.is_cancelled() {
-            // `None`: it panicked. The log says where; the next look may do better.
+            // `None`: the search panicked. The panic is logged with its place; the next search may succeed.
             let sleep = match survive(self.look()).await {
                 None => LOOK_EVERY,
                 Some(Ok((claims, sleep))) => {
@@ -245,10 +245,9 @@ impl EmbeddedQueue {
         }
     }
 
-    /// Delivers everything that is due by the clock, and what that queues in turn, and returns when nothing is.
+    /// Delivers all tasks that are due by the clock, including those that the deliveries queue, and returns when none is left.
     ///
-    /// It never sleeps, so that a clock that is moved by hand can bring days to pass at once: set it to
-    /// [`RunReport::next_due`] and call again.
+    /// It never sleeps, so a test can let days pass at once: set the clock to [`RunReport::next_due`] and call again.
     pub async fn run_due(&self) -> Result<RunReport, DatabaseError> {
         let mut report = RunReport::default();
         let mut deliveries = FuturesUnordered::new();
@@ -273,23 +272,23 @@ impl EmbeddedQueue {
         }
     }
 
-    /// The tasks that were given up, the latest first; 1,000 are kept.
+    /// Returns the tasks that were given up, the latest first. The latest 1,000 are kept.
     pub async fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, DatabaseError> {
         self.in_database(move |database| database.dead_letters(limit)).await
     }
 
-    /// What waits in each of the six queues, in the order of [`TaskKind::ALL`].
+    /// Returns the depth of each of the six queues, in the order of [`TaskKind::ALL`].
     pub async fn depth(&self) -> Result<Vec<QueueDepth>, DatabaseError> {
         let now = self.clock.now();
         self.in_database(move |database| database.depth(now)).await
     }
 
-    /// Claims what is to be delivered now, and reports what is not to be delivered ever.
+    /// Claims the tasks to be delivered now. Logs and returns those that were given up.
     async fn claim(&self) -> Result<Claims, DatabaseError> {
         let now = self.clock.now();
         let prune = {
             let mut next_prune = self.next_prune.lock().unwrap_or_else(PoisonError::into_inner);
-            // One that lies further ahead than its own length was set by a clock that ran ahead.
+            // A time further ahead than the interval itself was set by a clock that ran ahead.
             let due = *next_prune <= now || *next_prune > now + PRUNE_EVERY;
             if due {
                 *next_prune = now + PRUNE_EVERY;
@@ -311,14 +310,14 @@ impl EmbeddedQueue {
         Ok(claims)
     }
 
-    /// Claims, and says how long to sleep if nothing was found.
+    /// Claims tasks. Also returns the time to sleep if none was found.
     async fn look(&self) -> Result<(Claims, Duration), DatabaseError> {
         let claims = self.claim().await?;
         let sleep = self.sleep_until(claims.next);
         Ok((claims, sleep))
     }
 
-    /// How long to sleep when nothing is due before `next`.
+    /// Returns the time to sleep when nothing is due before `next`.
     fn sleep_until(&self, next: Option<DateTime<Utc>>) -> Duration {
         next.map_or(LOOK_EVERY, |next| {
             let wait = (next - self.clock.now()).to_std().unwrap_or(Duration::ZERO);
@@ -330,7 +329,7 @@ impl EmbeddedQueue {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with the database where it may block.
+    /// Runs database work on a blocking thread.
     async fn in_database<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, DatabaseError> + Send + 'static,
@@ -339,13 +338,13 @@ impl EmbeddedQueue {
     }
 }
 
-/// Waits for something that must not end the loop that it is a part of. `None`: it panicked, which the log tells.
+/// Awaits a part of a loop without letting its panic end the loop. `None`: it panicked, and the panic hook has logged it.
 pub(super) async fn survive<T>(part: impl Future<Output = T>) -> Option<T> {
-    // What is half done is in the database, which rolls back; nothing else is shared but by locks that are never poisoned.
+    // Unwind-safe: an unfinished transaction is rolled back, and the other shared state is behind locks that recover from poisoning.
     std::panic::AssertUnwindSafe(part).catch_unwind().await.ok()
 }
 
-/// Does something with a database where it may block.
+/// Runs work with a database on a blocking thread.
 pub(super) async fn blocking<T: Send + 'static>(
     database: &Arc<Database>,
     work: impl FnOnce(&Database) -> Result<T, DatabaseError> + Send + 'static,
@@ -353,13 +352,13 @@ pub(super) async fn blocking<T: Send + 'static>(
     let held = Arc::clone(database);
     match tokio::task::spawn_blocking(move || work(&held)).await {
         Ok(result) => result,
-        // Whoever asked goes on: a loop that dies of one bug is a queue that does not come back.
+        // The panic becomes an error for the caller, so that one bug does not end a loop and with it the queue.
         Err(error) if error.is_panic() => Err(DatabaseError::Panicked { path: database.path().to_owned() }),
         Err(_) => Err(DatabaseError::ShuttingDown { path: database.path().to_owned() }),
     }
 }
 
-/// One attempt at one task; while it exists, its claim is renewed.
+/// One attempt at one task. Its claim is renewed while it exists.
 struct Delivery<Q: Deref<Target = EmbeddedQueue>> {
     queue: Q,
     task: ClaimedTask,
@@ -377,7 +376,7 @@ impl<Q: Deref<Target = EmbeddedQueue>> Delivery<Q> {
         Self { queue, task }
     }
 
-    /// Delivers the task and decides what becomes of it. `None`: that could not be noted, and the task is delivered again.
+    /// Delivers the task and records the verdict. `None`: the verdict could not be stored, so the task is delivered again.
     async fn run(self) -> Option<Verdict> {
         let (queue, task): (&EmbeddedQueue, _) = (&self.queue, &self.task);
         let settings = *queue.queues.get(task.kind);
@@ -449,7 +448,7 @@ impl<Q: Deref<Target = EmbeddedQueue>> Delivery<Q> {
     }
 }
 
-/// The headers of a delivery, as App Engine's task handlers get them (Cloud Tasks, "Create App Engine task handlers").
+/// Returns the headers of a delivery, as App Engine's task handlers get them (Cloud Tasks, "Create App Engine task handlers").
 fn headers(task: &ClaimedTask) -> Vec<(&'static str, String)> {
     let due = task.due_at;
     let mut headers = vec![
@@ -478,7 +477,7 @@ fn log_panic(error: Option<tokio::task::JoinError>) {
     }
 }
 
-/// A name that nobody else has.
+/// Returns a unique name.
 fn random_name() -> String {
     hex::encode(rand::random::<[u8; 16]>())
 }

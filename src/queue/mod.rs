@@ -1,6 +1,6 @@
-//! Where tasks wait: the trait that both queues implement, and the names of tasks (`R3`).
+//! Task queues: the trait that both queues implement, and the names of tasks (`R3`: task names).
 //!
-//! A queue delivers a task at least once, as `POST /tasks/{task}`, and repeats it by the policy in `queue.yaml`.
+//! A queue delivers a task at least once, as `POST /tasks/{task}`, and retries it by the policy in `queue.yaml`.
 
 pub mod cloud_tasks;
 pub mod cron;
@@ -23,26 +23,26 @@ use sha2::{Digest, Sha256};
 
 use crate::cases::Check;
 
-/// A task to be queued. It goes to the queue that bears its kind's name.
+/// Task to be queued. It goes to the queue that has its kind's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedTask {
-    /// Which task.
+    /// Kind of the task.
     pub kind: TaskKind,
-    /// The JSON body of the request; IDs only (`R3`).
+    /// JSON body of the request; IDs only (`R3`: a body is a hint).
     pub body: serde_json::Value,
-    /// A name that is used once in about nine days; `None` lets the queue choose one.
+    /// Name that deduplicates the task; it stays blocked for about nine days. `None` lets the queue choose a unique one.
     pub name: Option<TaskName>,
-    /// Not to be delivered before this time.
+    /// Earliest time of delivery.
     pub not_before: Option<DateTime<Utc>>,
 }
 
-/// A task's name: the hash first, since sequential names slow Cloud Tasks down (`R3`).
+/// Name of a task. It begins with a hash, since sequential names slow Cloud Tasks down (`R3`: task names).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TaskName(String);
 
 impl TaskName {
-    /// The name for a task on a case, queued for `reason` (a poll's time slot, or the case's update time). `home` is the address of the
-    /// company's system: another desk's connector may use the same queues (`R31`).
+    /// Makes the name for a task on a case, queued for `reason` (a poll's time slot, or the case's update time). `home` is the address of
+    /// the company's system: the connector of another service desk may use the same queues (`R31`: an ID is valid only in its own system).
     #[must_use]
     pub fn new(kind: TaskKind, home: Option<&str>, case: &str, reason: &str) -> Self {
         let mut hash = Sha256::new();
@@ -54,45 +54,45 @@ impl TaskName {
         Self(format!("{hash}-{}", kind.name()))
     }
 
-    /// A name that nothing else has: 128 random bits, for a task that no other can stand for.
+    /// Makes a unique name from 128 random bits, for a task that must not be deduplicated.
     #[must_use]
     pub fn random(kind: TaskKind) -> Self {
         Self(format!("{}-{}", hex::encode(rand::random::<[u8; 16]>()), kind.name()))
     }
 
-    /// The name as it stands in a URL: letters, digits and hyphens.
+    /// Returns the name in the form that a URL needs: letters, digits and hyphens.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// What became of a task that was to be queued.
+/// Outcome of queueing a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enqueued {
-    /// It is queued.
+    /// The task is queued.
     New,
-    /// Its name was used already, now or lately: somebody queued it before (`R3`). This is a success.
+    /// The name is blocked by a task that was queued before (`R3`: task names). This is a success.
     AlreadyExists,
 }
 
-/// Why a task could not be queued. The caller fails and is repeated.
+/// Error of queueing a task. The caller fails and is retried.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot queue {task}: {reason}")]
 pub struct QueueError {
-    /// The task's kind.
+    /// Kind of the task.
     pub task: TaskKind,
-    /// What went wrong, and what to do about it.
+    /// Reason of the failure, and the remedy.
     pub reason: String,
 }
 
-/// A queue for each of the six tasks.
+/// Six queues, one for each task.
 #[async_trait]
 pub trait TaskQueue: Send + Sync {
     /// Queues a task. When this returns, the task is durable.
     async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError>;
 
-    /// Looks at what the queues need of others, for `casebridge check`. A queue that needs nobody has nothing to look at.
+    /// Checks the services that the queues depend on, for `casebridge check`. Empty if there are none.
     async fn check(&self) -> Vec<Check> {
         Vec::new()
     }

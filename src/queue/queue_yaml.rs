@@ -1,7 +1,8 @@
-//! Reads `queue.yaml`: one queue for each task (`R1`), with its rate, its concurrency and its retry policy (`R2`).
+//! Reader of `queue.yaml`: one queue for each task (`R1`: one queue per task), with its rate, its concurrency and its retry policy (`R2`: a
+//! limit must not stand alone).
 //!
-//! It accepts what App Engine accepts, as far as it means something here, and refuses what App Engine would let through
-//! to nobody's good: a task without a queue, a queue without a task, a scheduled queue that runs two requests at once.
+//! It accepts the keys that App Engine accepts, as far as they have a meaning here. It refuses harmful files that App Engine would accept:
+//! a task without a queue, a queue without a task, a scheduled queue that runs two requests at once.
 
 use std::path::Path;
 
@@ -12,49 +13,49 @@ use super::retry::RetryPolicy;
 use super::yaml::{Problems, Section, Source, YamlFileError, shown, text, whole};
 use crate::queue::TaskKind;
 
-/// The `queue.yaml` that is part of the program.
+/// Built-in `queue.yaml`.
 const BUILT_IN: &str = include_str!("../../queue.yaml");
 
-/// Dispatches per second and queue, at most (Cloud Tasks quotas; the Google Cloud SDK enforces it on deployment).
+/// Maximum dispatches per second and queue (Cloud Tasks quotas; the Google Cloud SDK enforces it on deployment).
 const MAX_RATE_PER_SECOND: f64 = 500.0;
-/// The Google Cloud SDK's limit on deployment.
+/// Maximum bucket size, which the Google Cloud SDK enforces on deployment.
 const MAX_BUCKET_SIZE: u32 = 500;
-/// `RateLimits.maxConcurrentDispatches`, Cloud Tasks v2 discovery document.
+/// Maximum of `RateLimits.maxConcurrentDispatches`, Cloud Tasks v2 discovery document.
 const MAX_CONCURRENT_REQUESTS: u32 = 5_000;
-/// What `bucket_size` is where it is left out (queue.yaml reference).
+/// Default of `bucket_size` (queue.yaml reference).
 const DEFAULT_BUCKET_SIZE: u32 = 5;
-/// What `max_concurrent_requests` is where it is left out (Google Cloud SDK).
+/// Default of `max_concurrent_requests` (Google Cloud SDK).
 const DEFAULT_CONCURRENT_REQUESTS: u32 = 1_000;
-/// Longer than any sensible age or backoff, and short enough for all arithmetic on times.
+/// Upper bound for ages and backoffs: longer than any sensible one, and short enough for all arithmetic on times.
 const LONGEST_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
 
-/// The settings of one queue.
+/// Settings of one queue.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QueueSettings {
-    /// The task that waits in it; its name is the queue's.
+    /// Task that the queue holds; its name is the queue's.
     pub kind: TaskKind,
-    /// Dispatches per second in the long run, first attempts and retries alike; above 0.
+    /// Maximum dispatches per second in the long run, first attempts and retries alike; above 0.
     pub rate_per_second: f64,
-    /// How many dispatches an idle queue can make at once.
+    /// Number of dispatches that an idle queue can make at once.
     pub bucket_size: u32,
-    /// How many requests it has under way at once.
+    /// Maximum number of concurrent requests.
     pub max_concurrent_requests: u32,
-    /// What becomes of a task that fails.
+    /// Retry policy for failed tasks.
     pub retry: RetryPolicy,
 }
 
-/// The six queues.
+/// Settings of the six queues.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueConfig([QueueSettings; TaskKind::ALL.len()]);
 
 impl QueueConfig {
-    /// The queues of the file at `path`; `None`: of the file that is part of the program.
+    /// Reads the queues from the file at `path`, or from the built-in file if `None`.
     pub fn load(path: Option<&Path>) -> Result<Self, YamlFileError> {
         let (file, text) = path.map_or(Source::BuiltIn("queue.yaml", BUILT_IN), Source::File).read()?;
         Self::parse(&file, &text)
     }
 
-    /// The queues that `text` describes; `file` names it in errors. All errors are reported at once.
+    /// Reads the queues from `text`; `file` names it in errors. All errors are reported at once.
     pub fn parse(file: &str, text: &str) -> Result<Self, YamlFileError> {
         let mut problems = Problems::default();
         let mut found: [Option<Option<QueueSettings>>; TaskKind::ALL.len()] = [None; TaskKind::ALL.len()];
@@ -78,19 +79,19 @@ impl QueueConfig {
         problems.finish(file, complete.and_then(|queues| queues.try_into().ok().map(Self)))
     }
 
-    /// The queue of a task.
+    /// Returns the queue of a task.
     #[must_use]
     pub fn get(&self, kind: TaskKind) -> &QueueSettings {
         &self.0[position(kind)]
     }
 
-    /// All six, in the order of [`TaskKind::ALL`].
+    /// Returns the six queues in the order of [`TaskKind::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = &QueueSettings> {
         self.0.iter()
     }
 }
 
-/// Where a task stands in [`TaskKind::ALL`].
+/// Index of a task in [`TaskKind::ALL`].
 const fn position(kind: TaskKind) -> usize {
     match kind {
         TaskKind::PollGoogle => 0,
@@ -102,7 +103,7 @@ const fn position(kind: TaskKind) -> usize {
     }
 }
 
-/// Reads one entry. `None`: it is nobody's queue. The inner `None`: it is, but something in it is wrong.
+/// Reads one entry. Returns `None` if the entry is not the queue of a known task, and an inner `None` if it is but has errors.
 fn queue(index: usize, entry: Value, problems: &mut Problems) -> Option<(TaskKind, Option<QueueSettings>)> {
     let mut section = Section::new(format!("queue number {}", index + 1), entry, problems)?;
     let name = section.require("name", problems, text)?;
@@ -133,7 +134,7 @@ fn queue(index: usize, entry: Value, problems: &mut Problems) -> Option<(TaskKin
         Some("push") => Ok(()),
         _ => Err("is not supported; only push queues are".to_owned()),
     });
-    // Which App Engine service the tasks go to; the embedded queue has only one place to deliver to.
+    // The App Engine service that the tasks go to; the embedded queue has only one target, so the value is ignored.
     section.take("target", problems, text);
     section.finish(problems);
 
@@ -161,7 +162,7 @@ fn retry_parameters(place: String, value: Value, problems: &mut Problems) -> Opt
     }
     section.finish(problems);
 
-    // Where only one of the two is given, the other's default gives way to it (App Engine's own reader does the same).
+    // If only one of the two is given, the default of the other is adapted to it (App Engine's own reader does the same).
     let default = RetryPolicy::DEFAULT;
     let (min_backoff, max_backoff) = match (min, max) {
         (Some(min), Some(max)) => (min, max),
@@ -207,7 +208,7 @@ fn age(value: &Value) -> Result<TimeDelta, String> {
     to_delta(seconds).ok_or_else(|| SHAPE.to_owned())
 }
 
-/// Reads a number of seconds, whole or not.
+/// Reads a number of seconds, which may have a fraction.
 fn seconds(value: &Value) -> Result<TimeDelta, String> {
     value
         .as_f64()
@@ -218,12 +219,12 @@ fn seconds(value: &Value) -> Result<TimeDelta, String> {
 
 fn to_delta(seconds: f64) -> Option<TimeDelta> {
     let delta = std::time::Duration::try_from_secs_f64(seconds).ok()?;
-    // Whole microseconds, as the clock has them.
+    // Whole microseconds, the clock's resolution.
     TimeDelta::try_seconds(i64::try_from(delta.as_secs()).ok()?)?
         .checked_add(&TimeDelta::microseconds(i64::from(delta.subsec_micros())))
 }
 
-/// A number as the two readers of Google's accept it: digits, and a fraction if need be. No sign, no exponent.
+/// Parses a number in the form that both of Google's readers accept: digits, with an optional fraction. No sign, no exponent.
 fn decimal(number: &str) -> Option<f64> {
     let plain = number.chars().all(|c| c.is_ascii_digit() || c == '.');
     if plain && number.starts_with(|c: char| c.is_ascii_digit()) {
@@ -251,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// The built-in file with one text replaced.
+    /// Returns the built-in file with one text replaced.
     fn with(replace: &str, by: &str) -> String {
         assert!(BUILT_IN.contains(replace), "the test replaces something that is not there: {replace}");
         BUILT_IN.replacen(replace, by, 1)

@@ -1,29 +1,29 @@
-//! When a failed task is tried again, and when it is given up: the arithmetic of `retry_parameters` (`R2`).
+//! Retry policy of a queue: the arithmetic of `retry_parameters` (`R2`: a limit must not stand alone).
 //!
-//! Pure: no clock, no queue. Both the embedded queue and the test that holds `queue.yaml` to the documented policies use it.
+//! Pure: no clock and no queue. Used by the embedded queue and by the test that holds `queue.yaml` to the documented policies.
 
 use chrono::TimeDelta;
 
-/// The `retry_parameters` of one queue.
+/// Values of the `retry_parameters` of one queue.
 ///
-/// Sources: Cloud Tasks v2 discovery document, `RetryConfig`; App Engine's queue.yaml reference, `retry_parameters`; what
-/// holds where a parameter is left out is what `gcloud app deploy queue.yaml` sets then (Google Cloud SDK).
+/// Sources: Cloud Tasks v2 discovery document, `RetryConfig`; App Engine's queue.yaml reference, `retry_parameters`. The defaults are those
+/// that `gcloud app deploy queue.yaml` sets for missing parameters (Google Cloud SDK).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// How often a task is retried, the first attempt not counted; `None`: no limit.
+    /// Maximum number of retries, without the first attempt; `None`: no limit.
     pub task_retry_limit: Option<u32>,
-    /// How long after its first attempt a task is retried, whole seconds; `None`: no limit.
+    /// Time since the first attempt in which a task is retried, in whole seconds; `None`: no limit.
     pub task_age_limit: Option<TimeDelta>,
-    /// Before the first retry.
+    /// Pause before the first retry.
     pub min_backoff: TimeDelta,
-    /// The longest time between two attempts.
+    /// Longest pause between two attempts.
     pub max_backoff: TimeDelta,
-    /// How often the backoff doubles; after that it grows by the same amount each time.
+    /// Number of times that the backoff doubles; after that it grows by the same amount each time.
     pub max_doublings: u32,
 }
 
 impl RetryPolicy {
-    /// What holds for a queue that has no `retry_parameters`: retried for ever, from 0.1 seconds up to an hour.
+    /// Policy of a queue without `retry_parameters`: retries for ever, with a backoff from 0.1 seconds up to an hour.
     pub const DEFAULT: Self = Self {
         task_retry_limit: None,
         task_age_limit: None,
@@ -32,10 +32,10 @@ impl RetryPolicy {
         max_doublings: 16,
     };
 
-    /// Whether a task that has failed may be tried once more (`R2`).
+    /// True if a failed task may be retried (`R2`: a limit must not stand alone).
     ///
-    /// `retry` is the number of the retry in question, from 1; `age` is the time since the first attempt began.
-    /// Where both limits are given the task ends only when *both* are passed; where one is given, that one decides.
+    /// `retry` is the number of the retry in question, from 1; `age` is the time since the start of the first attempt. If both limits are
+    /// set, the task ends only when *both* are exceeded; if one is set, that one decides.
     #[must_use]
     pub fn may_retry(&self, retry: u32, age: TimeDelta) -> bool {
         let within_count = self.task_retry_limit.map(|limit| retry <= limit);
@@ -47,10 +47,10 @@ impl RetryPolicy {
         }
     }
 
-    /// The time between a failure and the retry of this number, from 1.
+    /// Returns the backoff before the retry with this number, from 1.
     ///
-    /// It starts at `min_backoff`, doubles `max_doublings` times, then grows by the last doubled value each time, and
-    /// stays at `max_backoff` once it gets there: 10, 20, 40, 80, 160, 240, 300, 300 … for 10, 300 and 3 doublings.
+    /// It starts at `min_backoff`, doubles `max_doublings` times, then grows by the last doubled value each time, and stays at
+    /// `max_backoff` once it gets there: 10, 20, 40, 80, 160, 240, 300, 300 … for 10, 300 and 3 doublings.
     #[must_use]
     pub fn backoff(&self, retry: u32) -> TimeDelta {
         let retry = retry.max(1);
@@ -63,9 +63,9 @@ impl RetryPolicy {
         TimeDelta::microseconds(backoff.min(micros(self.max_backoff)))
     }
 
-    /// When each attempt begins, counted from the first, for a task that always fails after `each_takes`.
+    /// Returns the start of each attempt, counted from the first, for a task that always fails after `each_takes`.
     ///
-    /// Ends with the last attempt before the task is given up; endless where the policy says for ever.
+    /// Ends with the last attempt before the task is given up; endless if the policy retries for ever.
     pub fn attempts(&self, each_takes: TimeDelta) -> impl Iterator<Item = TimeDelta> + '_ {
         let mut retry = 0;
         std::iter::successors(Some(TimeDelta::zero()), move |began| {
@@ -131,8 +131,8 @@ mod tests {
             assert_eq!(got, expected, "limits {count:?} and {age_limit:?}: retry {retry} at {age} s");
         };
         check(Some(2), Some(60), 1, 0, true);
-        check(Some(2), Some(60), 3, 60, true); // the age alone keeps it
-        check(Some(2), Some(60), 2, 61, true); // the count alone keeps it
+        check(Some(2), Some(60), 3, 60, true); // within the age limit
+        check(Some(2), Some(60), 2, 61, true); // within the count limit
         check(Some(2), Some(60), 3, 61, false);
         check(Some(2), None, 2, 1_000_000, true);
         check(Some(2), None, 3, 0, false);

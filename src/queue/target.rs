@@ -1,4 +1,4 @@
-//! How the embedded queue and cron call the service: over HTTP, as App Engine would.
+//! HTTP client with which the embedded queue and cron call the service, as App Engine would.
 
 use std::time::Duration;
 
@@ -7,44 +7,45 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, InvalidHeaderVal
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-/// An answer's body is read up to here, so that the connection can be used again, and thrown away.
+/// Maximum number of bytes of an answer's body that are read and dropped, so that the connection can be reused.
 const DRAINED_BYTES: usize = 64 * 1024;
 
-/// Why the service cannot be called at all.
+/// Error that prevents any call to the service.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// The internal token holds characters that no header can.
+    /// The internal token holds characters that are not allowed in a header.
     #[error("the internal token cannot be sent in a header: use visible ASCII characters only")]
     Token(#[from] InvalidHeaderValue),
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be built.
     #[error("the HTTP client for the queue's own deliveries cannot be made")]
     Client(#[from] reqwest::Error),
 }
 
-/// The service, as the queue sees it.
+/// The service as the target of calls.
 pub(super) struct Target {
     client: reqwest::Client,
     base: String,
     bearer: HeaderValue,
 }
 
-/// How a call ended.
+/// Outcome of a call.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// The status; `None`: there was no answer.
+    /// HTTP status; `None` without an answer.
     pub(super) status: Option<u16>,
-    /// Why it was no success, in a few words of ASCII; `None`: it was one (2xx).
+    /// Reason of the failure, in a few words of ASCII; `None` for a success (2xx).
     pub(super) failure: Option<String>,
-    /// How long the service asks to be left alone.
+    /// Pause that the service asks for.
     pub(super) retry_after: Option<TimeDelta>,
 }
 
 impl Target {
-    /// `base` is where the service listens, `http://127.0.0.1:8080`; `token` proves that the call comes from inside.
+    /// Creates a client. `base` is the URL that the service listens on, `http://127.0.0.1:8080`; `token` proves that a call comes from the
+    /// service itself.
     pub(super) fn new(base: &Url, token: &str) -> Result<Self, TargetError> {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))?;
         bearer.set_sensitive(true);
-        // Like Cloud Tasks and cron it follows no redirect: the service answers for itself.
+        // Follows no redirect, like Cloud Tasks and App Engine's cron: the service answers for itself.
         let client = crate::outbound::http_client().no_proxy().build()?;
         Ok(Self { client, base: base.as_str().trim_end_matches('/').to_owned(), bearer })
     }
@@ -110,7 +111,7 @@ fn no_answer(error: &reqwest::Error) -> &'static str {
     }
 }
 
-/// Reads a `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3). One that cannot be read is ignored.
+/// Reads a `Retry-After` in seconds or as a date (RFC 9110, 10.2.3). An unreadable one is ignored.
 fn retry_after(value: &HeaderValue, now: DateTime<Utc>) -> Option<TimeDelta> {
     let value = value.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<u32>() {

@@ -15,14 +15,14 @@ pub enum TaskKind {
     SyncGoogleCase,
     /// Carries one company case to Google.
     SyncCompanyCase,
-    /// Says on both sides that a case no longer syncs, or syncs again.
+    /// Posts a comment on both sides when a case no longer syncs, and when it syncs again.
     DetectOutages,
     /// Deletes the mappings of cases that were closed long ago.
     Cleanup,
 }
 
 impl TaskKind {
-    /// All of them, in the order of the documented design.
+    /// All kinds, in the order of the documented design.
     pub const ALL: [Self; 6] = [
         Self::PollGoogle,
         Self::PollCompany,
@@ -32,7 +32,7 @@ impl TaskKind {
         Self::DetectOutages,
     ];
 
-    /// Its name, which is also its queue's name and the last part of its path (`R1`).
+    /// Returns the name, which is also the name of the queue and the last part of the path (`R1`: one queue per task).
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -45,13 +45,13 @@ impl TaskKind {
         }
     }
 
-    /// Where `POST` does the work: `/tasks/poll-google`.
+    /// Returns the path whose `POST` runs the task: `/tasks/poll-google`.
     #[must_use]
     pub fn path(self) -> String {
         format!("/tasks/{}", self.name())
     }
 
-    /// Whether cron queues it; the other two are queued by the polls.
+    /// True if cron queues the task; the other two are queued by the polls.
     #[must_use]
     pub const fn is_scheduled(self) -> bool {
         match self {
@@ -60,7 +60,7 @@ impl TaskKind {
         }
     }
 
-    /// The task of that name.
+    /// Returns the kind with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -73,7 +73,7 @@ impl fmt::Display for TaskKind {
     }
 }
 
-/// The body of `POST /tasks/sync-google-case`. A hint: the task reads everything again (`R3`).
+/// Body of `POST /tasks/sync-google-case`. It is only a hint: the task reads everything again (`R3`: a body is a hint).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SyncGoogleCase {
@@ -81,7 +81,7 @@ pub struct SyncGoogleCase {
     pub case_name: String,
 }
 
-/// The body of `POST /tasks/sync-company-case`. A hint: the task reads everything again (`R3`).
+/// Body of `POST /tasks/sync-company-case`. It is only a hint: the task reads everything again (`R3`: a body is a hint).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SyncCompanyCase {

@@ -1,16 +1,16 @@
-//! What the readers of `queue.yaml` and `cron.yaml` share: they report everything that is wrong at once, each with its place.
+//! Common parts of the readers of `queue.yaml` and `cron.yaml`. They report all errors of a file at once, each with its place.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-/// A `queue.yaml` or `cron.yaml` that cannot be used.
+/// Errors of a `queue.yaml` or `cron.yaml` that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct YamlFileError {
-    /// The file, as it was named to the reader.
+    /// Name of the file as given to the reader.
     pub file: String,
-    /// Everything that is wrong with it; never empty.
+    /// All errors of the file; never empty.
     pub problems: Vec<Problem>,
 }
 
@@ -25,12 +25,12 @@ impl fmt::Display for YamlFileError {
     }
 }
 
-/// One thing that is wrong with a file.
+/// One error in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: `queue cleanup: retry_parameters.max_doublings`. Empty: the file as a whole.
+    /// Place of the error: `queue cleanup: retry_parameters.max_doublings`. Empty for the file as a whole.
     pub place: String,
-    /// What, and what to do about it.
+    /// Description of the error, and the remedy.
     pub what: String,
 }
 
@@ -44,16 +44,16 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where the text of a file comes from.
+/// Source of a file's text.
 pub(super) enum Source<'a> {
-    /// The file that is part of the program.
+    /// File that is part of the program.
     BuiltIn(&'static str, &'static str),
-    /// A file that the configuration names.
+    /// File that the configuration names.
     File(&'a Path),
 }
 
 impl Source<'_> {
-    /// The file's name for messages, and its text.
+    /// Returns the file's name for messages, and its text.
     pub(super) fn read(&self) -> Result<(String, String), YamlFileError> {
         match self {
             Self::BuiltIn(name, text) => Ok(((*name).to_owned(), (*text).to_owned())),
@@ -74,17 +74,17 @@ impl Source<'_> {
     }
 }
 
-/// The problems found so far.
+/// Errors found so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Notes a problem.
+    /// Adds an error.
     pub(super) fn add(&mut self, place: impl Into<String>, what: impl Into<String>) {
         self.0.push(Problem { place: place.into(), what: what.into() });
     }
 
-    /// The result: `value` if there was no problem at all.
+    /// Returns `value` if there was no error, else all errors.
     pub(super) fn finish<T>(self, file: &str, value: Option<T>) -> Result<T, YamlFileError> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
@@ -92,9 +92,9 @@ impl Problems {
         }
     }
 
-    /// The list of entries under the file's only key, `root`; notes why it is not there.
+    /// Returns the list of entries under `root`, which must be the file's only key. Adds an error if the list is missing.
     pub(super) fn entries(&mut self, text: &str, root: &str) -> Option<Vec<Value>> {
-        // The text that is read is a file's whole content, so a budget on its size would come too late.
+        // The whole file is already in memory, so a size budget for the parser would come too late.
         let value: Value = match serde_saphyr::from_str(text) {
             Ok(value) => value,
             Err(error) => {
@@ -124,14 +124,14 @@ impl Problems {
     }
 }
 
-/// A mapping whose keys are taken one by one, so that those which are left at the end are unknown.
+/// Mapping whose keys are taken one by one, so that the keys left at the end are unknown ones.
 pub(super) struct Section {
     place: String,
     map: Map<String, Value>,
 }
 
 impl Section {
-    /// A mapping at `place`; notes when it is something else.
+    /// Creates a section at `place`. Adds an error if the value is not a mapping.
     pub(super) fn new(place: String, value: Value, problems: &mut Problems) -> Option<Self> {
         if let Value::Object(map) = value {
             Some(Self { place, map })
@@ -146,17 +146,17 @@ impl Section {
         self.place = place;
     }
 
-    /// Where `key` stands.
+    /// Returns the place of `key` for messages.
     pub(super) fn place_of(&self, key: &str) -> String {
         format!("{}: {key}", self.place)
     }
 
-    /// The value of a key as it is.
+    /// Takes the raw value of a key.
     pub(super) fn take_raw(&mut self, key: &str) -> Option<Value> {
         self.map.remove(key).filter(|value| !value.is_null())
     }
 
-    /// The value of a key that may be left out, read by `read`; notes what is wrong with it.
+    /// Takes the value of an optional key and parses it with `read`. Adds an error if that fails.
     pub(super) fn take<T>(
         &mut self,
         key: &str,
@@ -173,7 +173,7 @@ impl Section {
         }
     }
 
-    /// The value of a key that must be there.
+    /// Takes the value of a required key.
     pub(super) fn require<T>(
         &mut self,
         key: &str,
@@ -188,7 +188,7 @@ impl Section {
         self.take(key, problems, read)
     }
 
-    /// Notes the keys that nobody has taken.
+    /// Adds an error for each key that was not taken.
     pub(super) fn finish(self, problems: &mut Problems) {
         for key in self.map.keys() {
             problems.add(
@@ -204,7 +204,7 @@ pub(super) fn text(value: &Value) -> Result<String, String> {
     value.as_str().map(str::to_owned).ok_or_else(|| "is not a text".to_owned())
 }
 
-/// Reads a whole number of at least `min` and at most `max`.
+/// Returns a reader of whole numbers of at least `min` and at most `max`.
 pub(super) fn whole(min: u32, max: u32) -> impl FnOnce(&Value) -> Result<u32, String> {
     move |value| {
         let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
@@ -214,7 +214,7 @@ pub(super) fn whole(min: u32, max: u32) -> impl FnOnce(&Value) -> Result<u32, St
     }
 }
 
-/// A key or a value as a message shows it: short, and on one line.
+/// Formats a key or a value for a message: short, and on one line.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut short: String = text.chars().take(LONGEST).collect();

@@ -1,4 +1,4 @@
-//! The store in Firestore, Datastore mode, over its REST API.
+//! Store in Firestore in Datastore mode, over its REST API.
 //!
 //! | kind | key | holds |
 //! | --- | --- | --- |
@@ -6,11 +6,10 @@
 //! | `CaseMappingKey` | `google:NUMBER`, `company:ID` | `mapping`: the ID of the one mapping that holds this case (`R9`) |
 //! | `Global` | `1` | `google_last_polled_at`, `company_last_polled_at`, `google_poll_memory`, `company_poll_memory` |
 //!
-//! Every change is one transaction that reads what it depends on. It runs in a task of its own, so that it is committed
-//! or rolled back even if whoever asked for it goes away: an open transaction holds locks that make others wait.
-//! Contention is waited out with growing, random pauses; within this process nobody contends, since those who want the
-//! same entities take turns. `revision` is drawn anew for each write: it tells whether a commit whose answer was lost
-//! has happened (`R13`).
+//! Each change is one transaction that reads all that it depends on. It runs in a detached task, so that it is committed or rolled back
+//! even if the caller goes away: an open transaction holds locks that block others. Under contention it retries with exponential backoff
+//! and jitter. Within this process, writers of the same entities take turns, which avoids contention. `revision` is drawn anew for each
+//! write. It shows if a commit whose answer was lost has happened (`R13`: unknown write outcome).
 //!
 //! Only the properties that are searched for are indexed, and no query needs a composite index: there is no `index.yaml`.
 
@@ -46,13 +45,13 @@ use wire::{
     QueryAnswer, all_of, compare, entity, property, to_failure,
 };
 
-/// For one call, retries not included.
+/// Timeout of one call, without retries.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// For the end of a transaction that came to nothing.
+/// Timeout of a rollback.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many keys one lookup takes (Datastore's documentation, "Limits").
+/// Maximum number of keys in one lookup (Datastore's documentation, "Limits").
 const LOOKUP: usize = 1000;
-/// How many groups the entities fall into whose writers take turns.
+/// Number of locks for writers. Each entity belongs to one of them, by its hash.
 const TURNS: usize = 64;
 
 const MAPPINGS: &str = "CaseMapping";
@@ -60,15 +59,15 @@ const GLOBAL: &str = "Global";
 const VERSION: &str = "version";
 const REVISION: &str = "revision";
 
-/// Keeps everything in a Firestore database in Datastore mode.
+/// Store that keeps all data in a Firestore database in Datastore mode.
 pub struct DatastoreStore(Arc<Client>);
 
 impl DatastoreStore {
-    /// A store in that database. Does not connect yet. `credentials` are not used with an emulator. Errors if the TLS
-    /// stack cannot be set up.
+    /// Creates a store in that database. Does not connect yet. `credentials` are not used with an emulator. Fails if the TLS stack cannot
+    /// be set up.
     pub fn new(at: DatabaseLocation, credentials: Arc<dyn Credentials>) -> Result<Self, StoreError> {
         let builder = http_client();
-        // A proxy in the environment is for the way out: an emulator is not behind it.
+        // A proxy in the environment is for outbound traffic; an emulator is not behind it.
         let builder = if at.emulator.is_some() { builder.no_proxy() } else { builder };
         let http =
             builder.connect_timeout(TIMEOUT / 2).timeout(TIMEOUT).build().map_err(|error| {
@@ -84,13 +83,13 @@ impl DatastoreStore {
         })))
     }
 
-    /// What has been read, written and deleted since it was made.
+    /// Returns the number of operations since the store was created.
     #[must_use]
     pub fn operation_counts(&self) -> OperationCounts {
         self.0.counters.counts()
     }
 
-    /// Runs it to its end, whether or not anybody waits for it.
+    /// Detached run: runs the work to completion even if the caller's future is dropped.
     async fn to_its_end<T: Send + 'static, F>(
         &self,
         work: impl FnOnce(Arc<Client>) -> F,
@@ -127,7 +126,7 @@ impl Store for DatastoreStore {
     }
 
     async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
-        // Datastore assigns positive numbers, and takes no zero.
+        // Datastore assigns positive numbers, and accepts no zero.
         if id.0 <= 0 {
             return Ok(None);
         }
@@ -173,18 +172,18 @@ impl Store for DatastoreStore {
     }
 }
 
-/// What the store's tasks share.
+/// State that the store's tasks share.
 struct Client {
     target: Target,
     credentials: Arc<dyn Credentials>,
     http: reqwest::Client,
     counters: OperationCounters,
-    /// [`Store::check`] has seen that it may write.
+    /// True once [`Store::check`] has found that the store may write.
     may_write: AtomicBool,
     turns: [Mutex<()>; TURNS],
 }
 
-/// A call failed, or what it found decides the matter.
+/// Failure of a call, or an error of the store that follows from the data read.
 enum Failure {
     Api(ApiFailure),
     Store(StoreError),
@@ -202,15 +201,15 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// How a transaction is to end.
+/// End of a transaction.
 enum End<T> {
-    /// Nothing is to be changed.
+    /// No change is needed.
     RollBack(T),
     Commit(Vec<serde_json::Value>, T),
 }
 
 impl Client {
-    /// One call, once.
+    /// Makes one call, without retries.
     async fn call<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -224,7 +223,7 @@ impl Client {
         let mut request = self.http.post(format!("{base}/v1/projects/{project}:{method}"));
         if database != DEFAULT_DATABASE {
             body["databaseId"] = json!(database);
-            // By which Google finds the server that has it.
+            // Google routes the request to the server of the database by this header.
             request = request
                 .header("x-goog-request-params", format!("project_id={project}&database_id={database}"));
         }
@@ -245,7 +244,7 @@ impl Client {
         if !status.is_success() {
             return Err(to_failure(status, &body));
         }
-        // An answer that cannot be read is as good as none: only where it broke is told, for it can quote content.
+        // An answer that cannot be read counts as no answer. The error gives only the position, since the text can quote content.
         serde_json::from_slice(&body).map_err(|error| {
             ApiFailure::unreachable(format!(
                 "its answer to {method} is not the expected JSON, line {} column {}",
@@ -255,7 +254,7 @@ impl Client {
         })
     }
 
-    /// A read outside of a transaction, repeated while that may help.
+    /// Calls a read method outside of a transaction, with retries.
     async fn persist<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -294,7 +293,7 @@ impl Client {
         self.key(GLOBAL, Identity::Id(Global::ID.to_string()))
     }
 
-    /// The entities with these keys, in their order.
+    /// Returns the entities with these keys, in the same order.
     async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Entity>>, StoreError> {
         let mut found = HashMap::new();
         for chunk in keys.chunks(LOOKUP) {
@@ -303,7 +302,7 @@ impl Client {
                 let answer: LookupAnswer = self.persist("lookup", &json!({ "keys": wanted })).await?;
                 let left = self.found(answer, &mut found);
                 if left.len() >= wanted.len() {
-                    // It would go on like this for ever.
+                    // Without progress the loop would never end.
                     let message = "a lookup put off everything that was asked for".to_owned();
                     return Err(StoreError::Unavailable(message));
                 }
@@ -317,7 +316,7 @@ impl Client {
         Ok(self.read(std::slice::from_ref(key)).await?.pop().flatten())
     }
 
-    /// Takes down what a lookup found; returns the keys that it left for another one.
+    /// Stores the entities that a lookup found; returns the keys that it deferred.
     fn found(&self, answer: LookupAnswer, found: &mut HashMap<Vec<PathElement>, Entity>) -> Vec<Key> {
         self.counters.read(answer.found.len() + answer.missing.len());
         for Found { entity } in answer.found {
@@ -326,7 +325,7 @@ impl Client {
         answer.deferred
     }
 
-    /// What a query finds, up to `limit`.
+    /// Returns the results of a query, up to `limit`.
     async fn query(
         &self,
         mut query: serde_json::Value,
@@ -340,7 +339,7 @@ impl Client {
             }
             let answer: QueryAnswer = self.persist("runQuery", &json!({ "query": query })).await?;
             let batch = answer.batch;
-            // A query for keys is billed as one read, whatever it finds.
+            // A query for keys only is billed as one read, independent of the number of results.
             self.counters.read(if keys_only { 1 } else { batch.entity_results.len().max(1) });
             let progressed = !batch.entity_results.is_empty();
             entities.extend(batch.entity_results.into_iter().map(|found| found.entity));
@@ -360,8 +359,7 @@ impl Client {
         self.query(query, Some(1)).await?.first().map(to_mapping).transpose()
     }
 
-    /// A page of the mappings that an equality on one property lets through; that property's own index is in the order
-    /// of the keys.
+    /// Returns a page of the mappings that match an equality on one property, whose own index is in the order of the keys.
     async fn list_by_id(
         &self,
         condition: Option<serde_json::Value>,
@@ -382,15 +380,15 @@ impl Client {
         if let Some(filter) = all_of(condition.into_iter().chain(after).collect()) {
             query["filter"] = filter;
         }
-        // One more than asked for tells whether there is another page.
+        // Reads one entity more than the limit to find out if there is another page.
         let entities = self.query(query, Some(limit.saturating_add(1))).await?;
         let mappings = entities.iter().take(limit).map(to_mapping).collect::<Result<Vec<_>, _>>()?;
         let next = mappings.last().filter(|_| entities.len() > limit).map(|mapping| mapping.id);
         Ok(MappingPage { mappings, next })
     }
 
-    /// A page of the mappings that were resolved before a time. An index of times is not in the order of the keys, so
-    /// all their keys are read (which is billed as one read), sorted here, and a page of them fetched.
+    /// Returns a page of the mappings that were resolved before a time. An index of times is not in the order of the keys, so all keys are
+    /// read (which is billed as one read) and sorted here, and then one page of mappings is fetched.
     async fn list_resolved(
         &self,
         before: DateTime<Utc>,
@@ -402,7 +400,7 @@ impl Client {
             "projection": [{ "property": { "name": "__key__" } }],
             "filter": all_of(vec![
                 compare("resolvedAt", "LESS_THAN", &Property::Time(exclusive(before))),
-                // Nothing sorts before every time, and would pass as well.
+                // Null sorts before all times, and would match as well.
                 compare("resolvedAt", "GREATER_THAN_OR_EQUAL", &Property::Time(cut_time(DateTime::<Utc>::MIN_UTC))),
             ]),
             "order": [{ "property": { "name": "resolvedAt" }, "direction": "ASCENDING" }],
@@ -418,12 +416,12 @@ impl Client {
         for entity in self.read(&keys).await?.iter().flatten() {
             mappings.push(to_mapping(entity)?);
         }
-        // Somebody may have reopened one since.
+        // A mapping may have been reopened since the query.
         mappings.retain(|mapping| passes(MappingFilter::ResolvedBefore(before), mapping));
         Ok(MappingPage { mappings, next })
     }
 
-    /// Waits until nobody else in this process writes one of these entities.
+    /// Waits until no other task in this process writes one of these entities.
     async fn turn(&self, entities: impl IntoIterator<Item = &Key>) -> Vec<MutexGuard<'_, ()>> {
         let groups: BTreeSet<usize> = entities
             .into_iter()
@@ -434,7 +432,7 @@ impl Client {
             })
             .collect();
         let mut guards = Vec::with_capacity(groups.len());
-        // In ascending order, so that no two wait for each other.
+        // In ascending order, to avoid deadlocks.
         for group in groups {
             guards.push(self.turns[group].lock().await);
         }
@@ -471,7 +469,7 @@ impl Client {
         mapping.version = 1;
         let change = Change::to(self, mapping)?;
         let _turn = self.turn(&change.case_keys).await;
-        // Nobody holds them, as a rule; if somebody does, the insertion fails, and then they are read.
+        // Usually no mapping holds these cases. If one does, the insertion fails, and then they are read.
         let mut mutations = vec![json!({ "insert": change.entity })];
         mutations
             .extend(change.case_keys.iter().map(|key| json!({ "insert": holder(key, change.mapping.id) })));
@@ -528,7 +526,7 @@ impl Client {
 
     async fn check_writing(&self) -> Result<(), StoreError> {
         if !self.may_write.load(Ordering::Relaxed) {
-            // Deleting what is not there needs the same permission as any other change. Once is enough: it costs.
+            // Deleting a missing entity needs the same permission as any other change. It is billed, so it is done only once.
             let nothing = self.key(CaseKey::KIND, Identity::Name("check".to_owned()));
             let transaction = json!({ "singleUseTransaction": { "readWrite": {} } });
             self.commit(vec![json!({ "delete": nothing })], transaction)
@@ -539,7 +537,7 @@ impl Client {
         Ok(())
     }
 
-    /// Does all of the mutations or none, once, in that transaction.
+    /// Applies all of the mutations or none in that transaction, without retries.
     async fn commit(
         &self,
         mutations: Vec<serde_json::Value>,
@@ -555,10 +553,10 @@ impl Client {
     }
 }
 
-/// A mapping that is to be stored.
+/// Mapping that is to be stored.
 struct Change {
     mapping: CaseMapping,
-    /// The cases that it holds, and their entities.
+    /// Cases that the mapping holds, and their entities.
     keys: Vec<CaseKey>,
     case_keys: Vec<Key>,
     key: Key,
@@ -567,7 +565,7 @@ struct Change {
 }
 
 impl Change {
-    /// To the mapping as it is given, with its new version.
+    /// Prepares a change to `mapping`, which has its new version already.
     fn to(client: &Client, mapping: CaseMapping) -> Result<Self, StoreError> {
         let record = Record::of(&mapping)?;
         let keys = record.keys();
@@ -584,7 +582,7 @@ impl Change {
     }
 }
 
-/// A transaction; it begins with its first read.
+/// Transaction; it begins with its first read.
 struct Transaction<'a> {
     client: &'a Client,
     /// `None` before it began and after it ended.
@@ -592,8 +590,8 @@ struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    /// Its ID. It is begun by a call of its own: if the first lookup begins it, the Firestore emulator makes its commit
-    /// wait for its own locks, until it is aborted (Cloud SDK 528).
+    /// Returns the ID of the transaction, and begins it if necessary. It needs a separate call: if the first lookup begins the transaction,
+    /// the Firestore emulator makes its commit wait for its own locks until it is aborted (Cloud SDK 528).
     async fn begun(&mut self) -> Result<String, ApiFailure> {
         if let Some(id) = &self.id {
             return Ok(id.clone());
@@ -603,7 +601,7 @@ impl Transaction<'_> {
         Ok(self.id.insert(begun.transaction).clone())
     }
 
-    /// The entities with these keys, in their order.
+    /// Returns the entities with these keys, in the same order.
     async fn read(&mut self, keys: &[Key]) -> Result<Vec<Option<Entity>>, ApiFailure> {
         let id = self.begun().await?;
         let mut found = HashMap::new();
@@ -620,8 +618,8 @@ impl Transaction<'_> {
         Ok(self.read(std::slice::from_ref(key)).await?.pop().flatten())
     }
 
-    /// The mapping that a key names, if it is still there and still holds that case. If not, somebody deleted it by
-    /// hand, and the key may be taken over.
+    /// Returns the mapping that a key names, if it still exists and still holds that case. Otherwise a person deleted or changed it, and
+    /// another mapping may take the key over.
     async fn living(&mut self, key: &CaseKey, holder: MappingId) -> Result<Option<Entity>, ApiFailure> {
         let stored = self.read_one(&self.client.mapping_key(holder)).await?;
         Ok(stored.filter(|stored| keys_of(stored).contains(key)))
@@ -634,7 +632,7 @@ impl Transaction<'_> {
         last_polled_at: Option<DateTime<Utc>>,
         memory: &PollMemory,
     ) -> Result<End<()>, Failure> {
-        // An entity is written as a whole: the other side's properties are read and kept.
+        // An entity is written as a whole, so the other side's properties are read and kept.
         let stored = self.read_one(key).await?;
         let mut global = stored.as_ref().map(to_global).transpose()?.unwrap_or_default();
         global.set_poll(side, last_polled_at, memory.clone());
@@ -650,7 +648,7 @@ impl Transaction<'_> {
         let mut wanted = vec![change.key.clone()];
         wanted.extend(change.case_keys.iter().cloned());
         let mut read = self.read(&wanted).await?.into_iter();
-        // R13: it may have happened all the same.
+        // R13 (unknown write outcome): the first commit may have happened although it got no answer.
         if let Some(stored) = read.next().flatten() {
             if is_of(&stored, change.revision) {
                 return Ok(End::RollBack(Created::New(change.mapping.clone())));
@@ -666,7 +664,7 @@ impl Transaction<'_> {
             }
         }
         let mut mutations = vec![json!({ "insert": change.entity })];
-        // Whoever held them is gone: somebody deleted it by hand.
+        // The mappings that held these cases were deleted or changed by a person, so their keys are taken over.
         mutations
             .extend(change.case_keys.iter().map(|key| json!({ "upsert": holder(key, change.mapping.id) })));
         Ok(End::Commit(mutations, Created::New(change.mapping.clone())))
@@ -677,7 +675,7 @@ impl Transaction<'_> {
         let Some(stored) = self.read_one(&change.key).await? else {
             return Err(StoreError::Gone(id).into());
         };
-        // R13: it may be this very write, whose answer was lost.
+        // R13 (unknown write outcome): the stored mapping may come from this very write, whose answer was lost.
         if is_of(&stored, change.revision) {
             return Ok(End::RollBack(change.mapping.clone()));
         }
@@ -721,7 +719,7 @@ impl Transaction<'_> {
         Ok(End::Commit(mutations.collect(), ()))
     }
 
-    /// Commits it or rolls it back, and waits if it is to be tried again: then there is no outcome yet.
+    /// Commits or rolls back the transaction. If a retry may help, waits for the backoff and returns `None`.
     async fn end<T>(
         mut self,
         end: Result<End<T>, Failure>,
@@ -748,11 +746,11 @@ impl Transaction<'_> {
         persistence.or_give_up(&self.client.target, &failure).await.err().map(Err)
     }
 
-    /// Ends it, unless it never began.
+    /// Rolls back the transaction, if it has begun.
     async fn roll_back(&mut self) {
         if let Some(id) = self.id.take() {
             let call = self.client.call::<serde::de::IgnoredAny>("rollback", json!({ "transaction": id }));
-            // If it fails, the transaction ends by itself before long; nothing was changed either way.
+            // If the rollback fails, the transaction times out soon; nothing was changed either way.
             let _ = tokio::time::timeout(ROLLBACK_TIMEOUT, call).await;
         }
     }
@@ -769,7 +767,7 @@ fn holder(key: &Key, id: MappingId) -> serde_json::Value {
     entity(key, [(CaseKey::HOLDER, Property::Integer(id.0))])
 }
 
-/// The cases that a stored mapping holds, readable or not.
+/// Returns the cases that a stored mapping holds, even if the rest of it cannot be read.
 fn keys_of(entity: &Entity) -> Vec<CaseKey> {
     let text = |name| property(entity, name).ok().and_then(|property| String::try_from(property).ok());
     let google = text("googleCaseNumber").map(CaseKey::Google);
@@ -777,7 +775,7 @@ fn keys_of(entity: &Entity) -> Vec<CaseKey> {
     google.into_iter().chain(company).collect()
 }
 
-/// Whether it was written by the write that drew this number.
+/// True if the entity was written by the write with this revision.
 fn is_of(entity: &Entity, revision: i64) -> bool {
     property(entity, REVISION) == Ok(Property::Integer(revision))
 }

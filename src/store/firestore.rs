@@ -1,4 +1,4 @@
-//! The store in Firestore, Native mode.
+//! Store in Firestore in Native mode.
 //!
 //! | collection | document ID | holds |
 //! | --- | --- | --- |
@@ -6,19 +6,17 @@
 //! | `CaseMappingKey` | `google:NUMBER`, `company:ID` | `mapping`: the ID of the one mapping that holds this case (`R9`) |
 //! | `Global` | `1` | `google_last_polled_at`, `company_last_polled_at`, `google_poll_memory`, `company_poll_memory` |
 //!
-//! Every change is one commit whose preconditions name what was read before it (`exists`, `updateTime`), so it happens
-//! as a whole, and only on what was seen; no lock is held between two calls. A mapping's version is its document's
-//! update time in microseconds. Contention is waited out with growing, random pauses. `revision` is drawn anew for each
-//! write: it tells whether a write whose answer was lost has happened (`R13`), and makes each write a change, without
-//! which Firestore would leave the update time as it was.
+//! Each change is one atomic commit with preconditions on all documents that it depends on (`exists`, `updateTime`), so it applies only if
+//! they are unchanged since they were read. No lock is held between two calls. A mapping's version is its document's update time in
+//! microseconds. Under contention a change is retried with exponential backoff and jitter. `revision` is drawn anew for each write. It
+//! shows if a write whose answer was lost has happened (`R13`: unknown write outcome), and makes each write a change: without a change,
+//! Firestore would keep the old update time.
 //!
-//! IDs are random, since documents with sequential names end up on one server (Firestore's documentation, "Best
-//! practices"). They have 16 digits each, so that the order of the names is that of the numbers, and stay below 2^53,
-//! so that JavaScript holds them.
+//! IDs are random, since documents with sequential names end up on one server (Firestore's documentation, "Best practices"). They all have
+//! 16 digits, so that names sort like numbers, and stay below 2^53, so that JavaScript can hold them.
 //!
-//! No query needs a composite index. `firestore.indexes.json` takes the properties that nobody searches for out of the
-//! single-field indexes, which makes writes cheaper and faster; everything works without. `docs/stores.md` has the
-//! command that deploys it.
+//! No query needs a composite index. `firestore.indexes.json` excludes the properties that are never searched for from the single-field
+//! indexes, which makes writes cheaper and faster; everything works without it. `docs/stores.md` has the command that deploys it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -63,29 +61,29 @@ use super::google_cloud::{
 use super::record::{CaseKey, Property, Record, cut, cut_time, exclusive, passes, read_memory, write_memory};
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 
-/// What IDs are drawn from.
+/// Range of the random IDs.
 const IDS: RangeInclusive<i64> = 1_000_000_000_000_000..=8_999_999_999_999_999;
 
-/// For one call, retries not included.
+/// Timeout of one call, without retries.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const MAPPINGS: &str = "CaseMapping";
 const GLOBAL: &str = "Global";
 const REVISION: &str = "revision";
 
-/// Keeps everything in a Firestore database in Native mode. It connects when it is first used, and again whenever the
-/// connection breaks.
+/// Store that keeps all data in a Firestore database in Native mode. It connects at its first use, and reconnects when the connection
+/// breaks.
 pub struct FirestoreStore {
     target: Target,
     credentials: Arc<dyn Credentials>,
     db: OnceCell<FirestoreDb>,
     counters: OperationCounters,
-    /// [`Store::check`] has seen that it may write.
+    /// True once [`Store::check`] has found that the store may write.
     may_write: AtomicBool,
 }
 
 impl FirestoreStore {
-    /// A store in that database. Does not connect yet. `credentials` are not used with an emulator.
+    /// Creates a store in that database. Does not connect yet. `credentials` are not used with an emulator.
     #[must_use]
     pub fn new(at: DatabaseLocation, credentials: Arc<dyn Credentials>) -> Self {
         Self {
@@ -97,7 +95,7 @@ impl FirestoreStore {
         }
     }
 
-    /// What has been read, written and deleted since it was made.
+    /// Returns the number of operations since the store was created.
     #[must_use]
     pub fn operation_counts(&self) -> OperationCounts {
         self.counters.counts()
@@ -117,7 +115,7 @@ impl FirestoreStore {
             .get_or_try_init(|| async {
                 let at = &self.target.at;
                 let (url, source) = match &at.emulator {
-                    // What the emulator takes for an administrator (Firebase's documentation, "Emulator Suite").
+                    // Token that the emulator accepts as an administrator's (Firebase's documentation, "Emulator Suite").
                     Some(host) => {
                         (format!("http://{host}"), Source::Fixed(HeaderValue::from_static("Bearer owner")))
                     }
@@ -132,7 +130,7 @@ impl FirestoreStore {
             .map_err(|error| ApiFailure::unreachable(chain(&error)))
     }
 
-    /// One call, once.
+    /// Makes one call, without retries.
     async fn call<R, T>(
         &self,
         request: R,
@@ -143,7 +141,7 @@ impl FirestoreStore {
     ) -> Result<T, ApiFailure> {
         let exchange = async {
             if self.target.at.emulator.is_none() {
-                // Asked for here as well, so that a refusal is told from an error of the service. It is cached.
+                // Requested here as well, to distinguish missing credentials from an error of the service. The token is cached.
                 self.credentials.header().await.map_err(ApiFailure::no_credentials)?;
             }
             let client = self.db().await?.client().get();
@@ -156,7 +154,7 @@ impl FirestoreStore {
             .unwrap_or_else(|_| Err(ApiFailure::unreachable(format!("no answer in {} s", TIMEOUT.as_secs()))))
     }
 
-    /// The documents with these names, in their order.
+    /// Returns the documents with these names, in the same order.
     async fn read(&self, names: Vec<String>) -> Result<Vec<Option<Document>>, StoreError> {
         let mut outage = Backoff::outage();
         let mut found: HashMap<String, Document> = loop {
@@ -217,7 +215,7 @@ impl FirestoreStore {
         }
     }
 
-    /// Does all of the writes or none, once; returns when they happened.
+    /// Applies all of the writes or none, without retries. Returns the update time of the first document.
     async fn commit(&self, writes: Vec<Write>) -> Result<Option<Timestamp>, ApiFailure> {
         let deletes = writes
             .iter()
@@ -229,11 +227,11 @@ impl FirestoreStore {
             .call(request, async |mut client, request| Ok(client.commit(request).await?.into_inner()))
             .await?;
         self.counters.written(updates, deletes);
-        // The first write is the one that somebody asks about.
+        // Callers need the update time of the first write only.
         Ok(response.write_results.into_iter().next().and_then(|result| result.update_time))
     }
 
-    /// Who holds these cases, as far as anybody does.
+    /// Returns the current holder of each of these cases that has one.
     async fn holders(&self, keys: &[CaseKey]) -> Result<HashMap<CaseKey, Holder>, StoreError> {
         let names = keys.iter().map(|key| self.name(CaseKey::KIND, key.name())).collect();
         let mut holders = HashMap::new();
@@ -254,14 +252,14 @@ impl FirestoreStore {
         Ok(holders)
     }
 
-    /// The mapping that a key names, if it is still there and still holds that case. If not, somebody deleted it by
-    /// hand, and the key may be taken over.
+    /// Returns the mapping that a key names, if it still exists and still holds that case. Otherwise a person deleted or changed it, and
+    /// another mapping may take the key over.
     async fn living(&self, key: &CaseKey, holder: &Holder) -> Result<Option<Document>, StoreError> {
         let document = self.read_one(MAPPINGS, holder.mapping).await?;
         Ok(document.filter(|document| holds(document, key)))
     }
 
-    /// Makes the mapping the key's holder, provided that it is still as it was seen.
+    /// Writes the mapping as the key's holder, if the key is unchanged since it was read.
     fn take(&self, key: &CaseKey, seen: Option<&Holder>, id: MappingId) -> Write {
         let fields = HashMap::from([(CaseKey::HOLDER.to_owned(), to_value(Property::Integer(id.0)))]);
         let document = Document { name: self.name(CaseKey::KIND, key.name()), fields, ..Document::default() };
@@ -291,8 +289,7 @@ impl FirestoreStore {
         self.query(query).await?.first().map(to_mapping).transpose()
     }
 
-    /// A page of the mappings that a filter on one property lets through; that property's own index is in the order of
-    /// the IDs.
+    /// Returns a page of the mappings that match a filter on one property, whose own index is in the order of the IDs.
     async fn list_by_id(
         &self,
         condition: Option<Filter>,
@@ -311,7 +308,7 @@ impl FirestoreStore {
             r#where: condition,
             order_by: vec![ascending("__name__")],
             start_at,
-            // One more than asked for tells whether there is another page.
+            // Reads one document more than the limit to find out if there is another page.
             limit: Some(i32::try_from(limit).unwrap_or(i32::MAX).saturating_add(1)),
             ..from(MAPPINGS)
         };
@@ -321,9 +318,9 @@ impl FirestoreStore {
         Ok(MappingPage { mappings, next })
     }
 
-    /// A page of the mappings that were resolved before a time. An index of times is not in the order of the IDs, so
-    /// all their IDs are read, sorted here, and a page of them fetched. Cleanup, which asks for this, deletes what it
-    /// finds: what is left to read is about a day's worth.
+    /// Returns a page of the mappings that were resolved before a time. An index of times is not in the order of the IDs, so all IDs are
+    /// read and sorted here, and then one page of mappings is fetched. The only caller, cleanup, deletes the mappings that it finds, so
+    /// about a day's worth is left to read.
     async fn list_resolved(
         &self,
         before: DateTime<Utc>,
@@ -350,7 +347,7 @@ impl FirestoreStore {
         if !ids.is_empty() {
             let names = ids.iter().map(|id| self.name(MAPPINGS, id)).collect();
             for document in self.read(names).await?.iter().flatten() {
-                // Somebody may have reopened it since.
+                // A mapping may have been reopened since the query.
                 mappings.push(to_mapping(document)?);
             }
             mappings.retain(|mapping| passes(MappingFilter::ResolvedBefore(before), mapping));
@@ -377,7 +374,7 @@ impl Store for FirestoreStore {
         ];
         let mut persistence = Persistence::new();
         loop {
-            // Only this side's properties: whatever the other side's poll writes meanwhile stays.
+            // Writes only this side's properties, so that concurrent writes of the other side's poll are kept.
             let field_paths = properties.iter().map(|(name, _)| name.clone()).collect();
             let document = Document {
                 name: self.name(GLOBAL, Global::ID),
@@ -399,7 +396,7 @@ impl Store for FirestoreStore {
         let keys = record.keys();
         let revision = rand::rng().random();
         mapping.id = MappingId(rand::rng().random_range(IDS));
-        // Nobody holds them, as a rule; if somebody does, the commit fails, and then they are read.
+        // Usually no mapping holds these cases. If one does, the commit fails, and then they are read.
         let mut holders = HashMap::new();
         let mut persistence = Persistence::new();
         loop {
@@ -412,7 +409,7 @@ impl Store for FirestoreStore {
                 }
                 Err(failure) => persistence.or_give_up(&self.target, &failure).await?,
             }
-            // R13: it may have happened all the same.
+            // R13 (unknown write outcome): the commit may have happened although it failed.
             if let Some(document) = self.read_one(MAPPINGS, mapping.id).await? {
                 if is_of(&document, revision) {
                     return to_mapping(&document).map(Created::New);
@@ -453,7 +450,7 @@ impl Store for FirestoreStore {
         loop {
             let Some(stored) = self.read_one(MAPPINGS, id).await? else { return Err(StoreError::Gone(id)) };
             if to_version(stored.update_time) != mapping.version {
-                // R13: it may be this very write, whose answer was lost.
+                // R13 (unknown write outcome): the stored mapping may come from this very write, whose answer was lost.
                 if !is_of(&stored, revision) {
                     return Err(StoreError::Conflict(id));
                 }
@@ -501,7 +498,7 @@ impl Store for FirestoreStore {
             if to_version(stored.update_time) != mapping.version {
                 return Err(StoreError::Conflict(id));
             }
-            // While the mapping holds its cases nobody can take their keys over, so these need no precondition.
+            // While the mapping holds its cases no other mapping can take their keys over, so these deletions need no precondition.
             let mut writes = vec![delete(self.name(MAPPINGS, id), stored.update_time)];
             writes.extend(
                 keys_of(&stored).iter().map(|key| delete(self.name(CaseKey::KIND, key.name()), None)),
@@ -533,7 +530,7 @@ impl Store for FirestoreStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.global().await?;
         if !self.may_write.load(Ordering::Relaxed) {
-            // Deleting what is not there needs the same permission as any other change. Once is enough: it costs.
+            // Deleting a missing document needs the same permission as any other change. It is billed, so it is done only once.
             let nothing = delete(self.name(CaseKey::KIND, "check"), None);
             self.commit(vec![nothing]).await.map_err(|failure| self.target.explain(&failure))?;
             self.may_write.store(true, Ordering::Relaxed);
@@ -542,7 +539,7 @@ impl Store for FirestoreStore {
     }
 }
 
-/// Connects. The URL is given in any case, so that the environment has no say here.
+/// Connects. The URL is always set, so that variables in the environment have no effect.
 async fn connect(at: &DatabaseLocation, url: String, source: Source) -> FirestoreResult<FirestoreDb> {
     let options = FirestoreDbOptions::new(at.project.clone())
         .with_database_id(at.database.clone())
@@ -550,7 +547,7 @@ async fn connect(at: &DatabaseLocation, url: String, source: Source) -> Firestor
     FirestoreDb::with_options_auth(options, SdkCredentials::from(AuthorizationHeaders::new(source))).await
 }
 
-/// Who holds a case, as it was last seen.
+/// Holder of a case, as it was last read.
 #[derive(Debug, Clone)]
 struct Holder {
     mapping: MappingId,
@@ -585,7 +582,7 @@ where
         .await
 }
 
-/// A write of a document that was last updated at `seen`; `None`: that is not there yet.
+/// Makes a write of a document that was last updated at `seen`. `None`: the document must not exist yet.
 fn update(document: Document, seen: Option<Timestamp>) -> Write {
     let condition = match seen {
         Some(time) => precondition::ConditionType::UpdateTime(time),
@@ -598,12 +595,12 @@ fn update(document: Document, seen: Option<Timestamp>) -> Write {
     }
 }
 
-/// Writes a document in whatever state it is, or makes it.
+/// Makes a write that creates or replaces a document without a precondition.
 fn upsert(document: Document) -> Write {
     Write { operation: Some(write::Operation::Update(document)), ..Write::default() }
 }
 
-/// Deletes a document that was last updated at `seen`; `None`: in whatever state it is.
+/// Makes a deletion of a document that was last updated at `seen`. `None`: without a precondition.
 fn delete(name: String, seen: Option<Timestamp>) -> Write {
     Write {
         operation: Some(write::Operation::Delete(name)),
@@ -662,7 +659,7 @@ fn to_value(property: Property) -> Value {
     }
 }
 
-/// What is not there counts as nothing: a person may have removed it.
+/// Reads a property of a document. A missing one counts as null, since a person may have removed it.
 fn property(document: &Document, name: &str) -> Result<Property, String> {
     match document.fields.get(name).and_then(|value| value.value_type.as_ref()) {
         None | Some(ValueType::NullValue(_)) => Ok(Property::Null),
@@ -689,7 +686,7 @@ fn property(document: &Document, name: &str) -> Result<Property, String> {
     }
 }
 
-/// The cases that a stored mapping holds, readable or not.
+/// Returns the cases that a stored mapping holds, even if the rest of it cannot be read.
 fn keys_of(document: &Document) -> Vec<CaseKey> {
     let text = |name| property(document, name).ok().and_then(|property| String::try_from(property).ok());
     let google = text("googleCaseNumber").map(CaseKey::Google);
@@ -701,7 +698,7 @@ fn holds(document: &Document, key: &CaseKey) -> bool {
     keys_of(document).contains(key)
 }
 
-/// Whether it was written by the write that drew this number.
+/// True if the document was written by the write with this revision.
 fn is_of(document: &Document, revision: i64) -> bool {
     property(document, REVISION) == Ok(Property::Integer(revision))
 }
@@ -740,7 +737,7 @@ fn to_global(document: &Document) -> Result<Global, StoreError> {
     Ok(global)
 }
 
-/// A document's update time in microseconds: that is how finely Firestore keeps it.
+/// Converts a document's update time to microseconds, which is Firestore's resolution.
 fn to_version(time: Option<Timestamp>) -> u64 {
     let time = time.unwrap_or_default();
     let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1000));
@@ -776,16 +773,16 @@ fn to_failure(status: &tonic::Status) -> ApiFailure {
     ApiFailure { code, reason, message: status.message().to_owned() }
 }
 
-/// Where the header comes from.
+/// Source of the authorization header.
 enum Source {
     Fixed(HeaderValue),
     Ask(Arc<dyn Credentials>),
 }
 
-/// Gives the client the header that all other clients send as well.
+/// Adapter that gives the client the same authorization header that all other clients send.
 struct AuthorizationHeaders {
     source: Source,
-    /// The last one, and the tag that it goes by.
+    /// Last header, with its entity tag.
     last: Mutex<Option<(HeaderValue, EntityTag)>>,
 }
 
@@ -854,7 +851,7 @@ mod tests {
     use crate::entities::FirstSeen;
     use crate::store::record::SEARCHED;
 
-    /// `firestore.indexes.json` has to follow what is stored and what is searched for.
+    /// `firestore.indexes.json` must list exactly the stored properties that are never searched for.
     #[test]
     fn every_property_is_either_searched_for_or_taken_out_of_the_indexes() {
         let file: serde_json::Value =
@@ -876,7 +873,7 @@ mod tests {
         assert_eq!(exempt(GLOBAL), Side::BOTH.into_iter().flat_map(of_polls).collect());
     }
 
-    /// With the crate's features as they are, and whether or not a crypto provider is installed.
+    /// Works with the crate's current features, with or without an installed crypto provider.
     #[tokio::test]
     async fn the_real_service_is_spoken_to_over_tls() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

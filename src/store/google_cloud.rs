@@ -1,5 +1,5 @@
-//! What the two stores on Google Cloud share: where a database is, what its errors mean to a person, how contention is
-//! waited out, and what was counted.
+//! Common parts of the two stores on Google Cloud: location of a database, error messages with remedies, backoff under contention, and
+//! operation counts.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::entities::Side;
 
 use super::StoreError;
 
-/// The API that a store speaks.
+/// API of a store on Google Cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GoogleDatabase {
     /// Firestore in Native mode.
@@ -21,7 +21,7 @@ pub enum GoogleDatabase {
 }
 
 impl GoogleDatabase {
-    /// What the URL of a store begins with.
+    /// Returns the scheme of the store's URL.
     #[must_use]
     pub const fn scheme(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl GoogleDatabase {
         }
     }
 
-    /// The environment variable that names an emulator to use instead, as `HOST:PORT`.
+    /// Returns the environment variable that names an emulator to use instead, as `HOST:PORT`.
     #[must_use]
     pub const fn emulator_variable(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl GoogleDatabase {
         }
     }
 
-    /// What such a database is made with: gcloud takes it as `--type`.
+    /// Returns the mode of such a database, for gcloud's `--type`.
     const fn mode(self) -> &'static str {
         match self {
             Self::Firestore => "firestore-native",
@@ -62,21 +62,21 @@ impl GoogleDatabase {
     }
 }
 
-/// The database that the API uses if none is named.
+/// ID of the database that the API uses if none is named.
 pub const DEFAULT_DATABASE: &str = "(default)";
 
-/// Where a database is.
+/// Location of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseLocation {
-    /// The project's ID.
+    /// ID of the project.
     pub project: String,
-    /// The database's ID; [`DEFAULT_DATABASE`] unless one is named.
+    /// ID of the database; [`DEFAULT_DATABASE`] unless one is named.
     pub database: String,
     /// `HOST:PORT` of an emulator; `None` for the real service.
     pub emulator: Option<String>,
 }
 
-/// A database and the API that it is spoken to with: what errors are explained by.
+/// Database and its API, for error messages.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) api: GoogleDatabase,
@@ -89,10 +89,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// What a failed call said: the canonical codes of Google's APIs (google.rpc.Code), as far as they make a difference.
+/// Error codes of a failed call: the canonical codes of Google's APIs (google.rpc.Code), as far as they make a difference here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
-    /// Contention, or a transaction that is over.
+    /// Contention, or a transaction that has ended.
     Aborted,
     AlreadyExists,
     FailedPrecondition,
@@ -103,13 +103,13 @@ pub(super) enum Code {
     Unauthenticated,
     /// Not a code of Google's: there is no token to send.
     NoCredentials,
-    /// Not reached, no answer in time, or a failure on the other side: whether it happened is not known.
+    /// Not reached, no answer in time, or a failure on the other side: the outcome of a write is unknown.
     Unavailable,
     Other,
 }
 
 impl Code {
-    /// By the name that REST uses.
+    /// Returns the code with this name in the REST API.
     pub(super) fn from_name(name: &str) -> Self {
         match name {
             "ABORTED" => Self::Aborted,
@@ -126,29 +126,29 @@ impl Code {
     }
 }
 
-/// A call that failed.
+/// Failure of a call.
 #[derive(Debug, Clone)]
 pub(super) struct ApiFailure {
     pub(super) code: Code,
-    /// The reason that stands in the error's details, such as `SERVICE_DISABLED`; empty if there is none.
+    /// Reason in the error's details, such as `SERVICE_DISABLED`; empty if there is none.
     pub(super) reason: String,
     pub(super) message: String,
 }
 
 impl ApiFailure {
-    /// The service was not reached, or did not answer.
+    /// Makes the failure for a service that was not reached, or did not answer.
     pub(super) fn unreachable(message: impl fmt::Display) -> Self {
         Self { code: Code::Unavailable, reason: String::new(), message: message.to_string() }
     }
 
-    /// There is no token; the message says what to do.
+    /// Makes the failure for a missing token. The message names the remedy.
     pub(super) const fn no_credentials(message: String) -> Self {
         Self { code: Code::NoCredentials, reason: String::new(), message }
     }
 }
 
 impl Target {
-    /// The failure with what a person can do about it.
+    /// Adds the remedy to a failure.
     pub(super) fn explain(&self, failure: &ApiFailure) -> StoreError {
         StoreError::Unavailable(format!("{self}: {}", self.advice(failure)))
     }
@@ -182,7 +182,7 @@ impl Target {
                 | Code::Other => format!("the emulator at {host} refused: {message}"),
             };
         }
-        // Google's wording of these is not documented; that of the code is.
+        // Google documents the codes but not the wording of these messages, so both are checked.
         let lower = message.to_lowercase();
         let is_clock =
             ["invalid jwt", "reasonable timeframe", "issued in the future", "token used too early"]
@@ -243,7 +243,7 @@ impl Target {
     }
 }
 
-/// How many operations a store has done, as Google bills them: entities read, written and deleted.
+/// Number of operations of a store, as Google bills them: entities read, written and deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OperationCounts {
     /// Entities read; a lookup or a query that finds nothing counts as one.
@@ -257,7 +257,7 @@ pub struct OperationCounts {
 impl std::ops::Sub for OperationCounts {
     type Output = Self;
 
-    /// What was done between `earlier` and this.
+    /// Returns the operations between `earlier` and `self`.
     fn sub(self, earlier: Self) -> Self {
         Self {
             reads: self.reads.saturating_sub(earlier.reads),
@@ -267,7 +267,7 @@ impl std::ops::Sub for OperationCounts {
     }
 }
 
-/// Counts as a store goes.
+/// Running counters of a store's operations.
 #[derive(Debug, Default)]
 pub(super) struct OperationCounters {
     reads: AtomicU64,
@@ -294,7 +294,8 @@ impl OperationCounters {
     }
 }
 
-/// Pauses between the attempts of one operation: longer each time, and never the same for two that collided.
+/// Backoff between the attempts of one operation: exponential, with random jitter, so that two operations that collided wait for different
+/// times.
 #[derive(Debug)]
 pub(super) struct Backoff {
     attempts_left: u32,
@@ -302,17 +303,17 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// For contention: somebody else is being served meanwhile, so it is worth staying with it.
+    /// Creates the backoff for contention. Another writer makes progress meanwhile, so many attempts are worthwhile.
     pub(super) const fn contention() -> Self {
         Self { attempts_left: 12, longest: Duration::from_millis(50) }
     }
 
-    /// For a service that does not answer: the task is repeated anyway.
+    /// Creates the backoff for a service that does not answer. Few attempts, since the task is retried anyway.
     pub(super) const fn outage() -> Self {
         Self { attempts_left: 2, longest: Duration::from_millis(200) }
     }
 
-    /// Waits before another attempt; `false` at once if there is to be none.
+    /// Waits before another attempt; returns `false` at once if no attempt is left.
     pub(super) async fn pause(&mut self) -> bool {
         const LIMIT: Duration = Duration::from_secs(2);
         if self.attempts_left == 0 {
@@ -326,7 +327,7 @@ impl Backoff {
     }
 }
 
-/// How long one operation stays with it.
+/// Retry budget of one operation.
 pub(super) struct Persistence {
     contention: Backoff,
     outage: Backoff,
@@ -337,16 +338,17 @@ impl Persistence {
         Self { contention: Backoff::contention(), outage: Backoff::outage() }
     }
 
-    /// Waits if reading again and trying again may help; else the error.
+    /// Waits if reading again and retrying may help; otherwise returns the error.
     pub(super) async fn or_give_up(
         &mut self,
         target: &Target,
         failure: &ApiFailure,
     ) -> Result<(), StoreError> {
         let again = match failure.code {
-            // Another commit was under way, or was faster.
+            // Another commit was in progress, or was faster.
             Code::Aborted | Code::AlreadyExists => self.contention.pause().await,
-            // A write's precondition did not hold. Datastore's have none: there it is a matter of the database.
+            // In Firestore the precondition of a write did not hold. Datastore's writes have none, so there the database itself is the
+            // problem.
             Code::FailedPrecondition | Code::NotFound => {
                 target.api == GoogleDatabase::Firestore && self.contention.pause().await
             }
@@ -362,7 +364,7 @@ impl Persistence {
     }
 }
 
-/// The property of `Global` that holds that side's watermark.
+/// Returns the property of `Global` with that side's watermark.
 pub(super) const fn watermark(side: Side) -> &'static str {
     match side {
         Side::Google => "google_last_polled_at",
@@ -370,7 +372,7 @@ pub(super) const fn watermark(side: Side) -> &'static str {
     }
 }
 
-/// The property of `Global` that holds what that side's polls remember, as JSON.
+/// Returns the property of `Global` with that side's poll memory, as JSON.
 pub(super) const fn poll_memory(side: Side) -> &'static str {
     match side {
         Side::Google => "google_poll_memory",
@@ -378,7 +380,7 @@ pub(super) const fn poll_memory(side: Side) -> &'static str {
     }
 }
 
-/// The error and what caused it.
+/// Joins the messages of an error and its causes.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)

@@ -1,7 +1,7 @@
-//! Where the entities are kept: the trait that every store implements.
+//! Storage of the entities: the trait that each store implements.
 //!
-//! Its operations are the ones that make one mapping per case (`R9`) and one sync at a time (`R12`) possible on any
-//! backend: unique creation and compare-and-swap. One contract suite (`tests/it/contract/store.rs`) holds them all.
+//! Its unique creation and compare-and-swap ensure one mapping per case (`R9`: one mapping per case) and one sync of a case at a time
+//! (`R12`: lease) on each backend. One contract suite (`tests/it/contract/store.rs`) tests all stores.
 
 mod datastore;
 mod firestore;
@@ -21,68 +21,68 @@ pub use google_cloud::{DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase, Opera
 pub use sqlite::SqliteStore;
 pub use url::{StoreUrl, StoreUrlError, open};
 
-/// Why a store did not do what it was asked to.
+/// Error of a store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Somebody changed the mapping since it was read: read it again.
+    /// The mapping was changed since it was read: read it again.
     #[error("mapping {0} was changed by somebody else")]
     Conflict(MappingId),
     /// The mapping no longer exists.
     #[error("mapping {0} no longer exists")]
     Gone(MappingId),
-    /// Another mapping already holds that Google case or that company case (`R9`).
+    /// Another mapping already holds that Google case or that company case (`R9`: one mapping per case).
     #[error("the case is already mapped by mapping {existing}")]
     Duplicate {
-        /// The mapping that holds it.
+        /// ID of the mapping that holds the case.
         existing: MappingId,
     },
-    /// The store did not answer or refused; a later try may succeed.
+    /// The store did not answer or refused; a later attempt may succeed.
     #[error("the store failed: {0}")]
     Unavailable(String),
-    /// What is stored cannot be read; a person has to look.
+    /// The stored data cannot be read; a person must repair it.
     #[error("stored data cannot be read: {0}")]
     Corrupt(String),
 }
 
-/// What became of a mapping that was to be created.
+/// Outcome of creating a mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
-    /// It is stored, with its ID.
+    /// The mapping is stored, with its ID.
     New(CaseMapping),
-    /// One of its cases was mapped already; nothing was stored.
+    /// One of its cases was already mapped; nothing was stored.
     Existing(CaseMapping),
 }
 
-/// Which mappings to list.
+/// Filter for a list of mappings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MappingFilter {
-    /// Every mapping. For people; no task scans all.
+    /// All mappings. For people; no task scans all.
     All,
-    /// Those with [`CaseMapping::needs_watching`].
+    /// Mappings with [`CaseMapping::needs_watching`].
     NeedsWatching,
-    /// Those that are not resolved.
+    /// Mappings that are not resolved.
     Open,
-    /// Those with `resolvedAt` before this time.
+    /// Mappings with `resolvedAt` before this time.
     ResolvedBefore(DateTime<Utc>),
 }
 
-/// A page of mappings, by ascending ID.
+/// Page of mappings, by ascending ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MappingPage {
-    /// At most as many as were asked for.
+    /// Mappings of the page, at most as many as the limit.
     pub mappings: Vec<CaseMapping>,
-    /// Pass it as `after` to get the next page; `None` at the end.
+    /// Position for `after` to get the next page; `None` at the end.
     pub next: Option<MappingId>,
 }
 
-/// Keeps [`CaseMapping`]s and [`Global`]. Times are kept to the microsecond.
+/// Storage of [`CaseMapping`]s and of [`Global`]. Times are kept to the microsecond.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// The one `Global`; its default before the first poll.
+    /// Returns the only `Global`, or its default before the first poll.
     async fn global(&self) -> Result<Global, StoreError>;
 
-    /// Replaces that side's watermark and what its polls remember, leaving the other side's alone. The last one to write wins: polls
-    /// of one side do not overlap, and repeating a poll is harmless.
+    /// Replaces the watermark and the poll memory of one side, and leaves the other side's alone. The last writer wins: polls of one side
+    /// do not overlap, and a poll is idempotent.
     async fn set_poll(
         &self,
         side: Side,
@@ -90,28 +90,28 @@ pub trait Store: Send + Sync {
         memory: &PollMemory,
     ) -> Result<(), StoreError>;
 
-    /// Stores a new mapping under a new ID, unless one of its cases is mapped already (`R9`): then the mapping that
-    /// holds it is returned (the Google case's first). The given `id` and `version` are ignored.
+    /// Stores a new mapping under a new ID. If one of its cases is already mapped, stores nothing and returns the mapping that holds it,
+    /// the Google case's first (`R9`: one mapping per case). Ignores the given `id` and `version`.
     async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError>;
 
-    /// The mapping with that ID.
+    /// Returns the mapping with that ID.
     async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError>;
 
-    /// The mapping of that Google case, by its number (`R9`).
+    /// Returns the mapping of that Google case, found by its number (`R9`: one mapping per case).
     async fn find_by_google(&self, name: &GoogleCaseName) -> Result<Option<CaseMapping>, StoreError>;
 
-    /// The mapping of that company case.
+    /// Returns the mapping of that company case.
     async fn find_by_company(&self, id: &CompanyCaseId) -> Result<Option<CaseMapping>, StoreError>;
 
-    /// Compare-and-swap: replaces the mapping if its stored version is still `mapping.version`, and returns it with its
-    /// new version. Errors: `Conflict`, `Gone`, and `Duplicate` if an ID that it gained is held by another.
+    /// Compare-and-swap: replaces the mapping if its stored version is still `mapping.version`, and returns it with its new version.
+    /// Errors: `Conflict`, `Gone`, and `Duplicate` if another mapping holds a case that it gained.
     async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError>;
 
-    /// Deletes the mapping if its stored version is still `mapping.version`; both its cases may be mapped again.
-    /// Deleting what is gone already succeeds.
+    /// Deletes the mapping if its stored version is still `mapping.version`. Both its cases may be mapped again. Idempotent: succeeds if
+    /// the mapping is already deleted.
     async fn delete(&self, mapping: &CaseMapping) -> Result<(), StoreError>;
 
-    /// A page of mappings with an ID greater than `after`.
+    /// Returns a page of the mappings with an ID greater than `after`.
     async fn list(
         &self,
         filter: MappingFilter,
@@ -119,14 +119,14 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<MappingPage, StoreError>;
 
-    /// Whether the store can be reached and used, for `/readyz` and `casebridge check`; the error says what to do.
+    /// Checks that the store can be reached and used, for `/readyz` and `casebridge check`. The error names the remedy.
     async fn check(&self) -> Result<(), StoreError>;
 }
 
-/// Changes a mapping, whatever others change meanwhile: reads it again and repeats on a conflict.
+/// Changes a mapping by compare-and-swap; on a conflict it reads the mapping again and retries.
 ///
-/// `change` may refuse by returning `false`, given what is there now; then nothing is stored and `None` is returned.
-/// `mapping` is the caller's newest copy: the first attempt costs no read.
+/// `change` gets the current mapping and may refuse by returning `false`; then nothing is stored and `None` is returned. `mapping` is the
+/// caller's newest copy, so the first attempt needs no read.
 pub async fn modify(
     store: &dyn Store,
     mut mapping: CaseMapping,

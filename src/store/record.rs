@@ -1,5 +1,5 @@
-//! How a [`CaseMapping`] is stored, the same in every backend: the documented properties each on their own, under their
-//! documented names; the rest, which nobody searches for, as one JSON text.
+//! Stored form of a [`CaseMapping`], the same in each backend. Each documented property is stored by itself under its documented name. The
+//! rest, which is never searched for, is one JSON text.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -11,15 +11,14 @@ use crate::entities::{
 
 use super::{MappingFilter, StoreError};
 
-/// What [`Details`] looks like. Raised when an older program must not touch what a newer one wrote; a field that may
-/// be absent does not need that.
+/// Format version of [`Details`]. Raised when an older program must not touch data of a newer one. A new optional field does not need that.
 const FORMAT: u32 = 1;
 
-/// A mapping's properties, but for its ID and its version, which are each backend's business.
+/// Properties of a mapping, without its ID and version, which each backend keeps in its own way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) google_case_name: Option<String>,
-    /// Derived: what makes the Google case unique (`R9`).
+    /// Derived: number that makes the Google case unique (`R9`: one mapping per case).
     pub(super) google_case_number: Option<String>,
     pub(super) company_case_id: Option<String>,
     pub(super) new_content_at: DateTime<Utc>,
@@ -29,13 +28,13 @@ pub(super) struct Record {
     pub(super) outage_comment_sent_to_google: bool,
     pub(super) outage_comment_sent_to_company: bool,
     pub(super) priority: Option<i64>,
-    /// Derived: [`CaseMapping::needs_watching`].
+    /// Derived from [`CaseMapping::needs_watching`].
     pub(super) needs_watching: bool,
-    /// [`Details`] as JSON.
+    /// JSON of [`Details`].
     pub(super) details: String,
 }
 
-/// What part 2 of the contract added.
+/// Fields that part 2 of the contract added.
 #[derive(Debug, Serialize, Deserialize)]
 struct Details {
     format: u32,
@@ -77,7 +76,7 @@ const fn one() -> u32 {
     1
 }
 
-/// One value for each side; the first records had one for both.
+/// Reads one value for each side; the first records had one value for both.
 fn each_or_both<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sides<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -91,17 +90,17 @@ fn each_or_both<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sides<bool
     })
 }
 
-/// Read before [`Details`], so that a newer format is named as such.
+/// Format of the details. It is read before [`Details`], so that the error for a newer format can say so.
 #[derive(Deserialize)]
 struct Format {
     format: u32,
 }
 
 impl Record {
-    /// What to store for `mapping`, whose times must have been [`cut`]. Errors only if JSON cannot hold it.
+    /// Makes the record for `mapping`, whose times must have been [`cut`]. Fails only if JSON cannot hold it.
     pub(super) fn of(mapping: &CaseMapping) -> Result<Self, StoreError> {
         let needs_watching = mapping.needs_watching();
-        // Taken apart without `..`, so that a new field cannot be forgotten here.
+        // Destructured without `..`, so that a new field cannot be forgotten here.
         let CaseMapping {
             id,
             google_case_name,
@@ -171,7 +170,7 @@ impl Record {
         })
     }
 
-    /// The mapping that was stored. Errors with `Corrupt`, naming the mapping and the property.
+    /// Restores the mapping. Fails with `Corrupt`, which names the mapping and the property.
     pub(super) fn into_mapping(self, id: MappingId, version: u64) -> Result<CaseMapping, StoreError> {
         let corrupt = |property: &str, reason: &dyn std::fmt::Display| {
             StoreError::Corrupt(format!("mapping {id}, property {property}: {reason}"))
@@ -199,7 +198,7 @@ impl Record {
             .transpose()?;
         let mut state = details.state;
         if !state.part_3 {
-            // Version 0.1 kept one base for both: what a complete sync had left on both sides (R18, R19).
+            // Version 0.1 kept one base for both sides: the values that a complete sync had left on both (R18: priority; R19: status).
             let complete = details.linked_at.is_some()
                 && !details.recovering
                 && self.google_updates_synced_at.is_some()
@@ -249,13 +248,13 @@ impl Record {
     }
 }
 
-/// What the polls of a side remember, as it is stored. Errors only if JSON cannot hold it.
+/// Serialises the poll memory of a side. Fails only if JSON cannot hold it.
 pub(super) fn write_memory(memory: &PollMemory) -> Result<String, StoreError> {
     serde_json::to_string(memory)
         .map_err(|error| StoreError::Corrupt(format!("Global cannot be written as JSON: {error}")))
 }
 
-/// What was stored by [`write_memory`]; nothing in a database of version 0.1.
+/// Reads the text of [`write_memory`]. `None`, as in a database of version 0.1, gives the default.
 pub(super) fn read_memory(stored: Option<&str>, side: Side) -> Result<PollMemory, StoreError> {
     stored.map_or_else(
         || Ok(PollMemory::default()),
@@ -266,7 +265,7 @@ pub(super) fn read_memory(stored: Option<&str>, side: Side) -> Result<PollMemory
     )
 }
 
-/// The value of one property, for the backends that keep properties by name.
+/// Value of one property, for the backends that keep properties by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Property {
     Null,
@@ -350,11 +349,11 @@ impl Property {
     }
 }
 
-/// The properties that are searched for; no other needs an index.
+/// Properties that queries search for; no other needs an index.
 pub(super) const SEARCHED: [&str; 4] = ["googleCaseNumber", "companyCaseID", "resolvedAt", "needsWatching"];
 
 impl Record {
-    /// The properties by name.
+    /// Returns the properties by name.
     pub(super) fn into_properties(self) -> Vec<(&'static str, Property)> {
         vec![
             ("googleCaseName", self.google_case_name.into()),
@@ -372,7 +371,7 @@ impl Record {
         ]
     }
 
-    /// The record of these properties; `property` gives the one of that name, or says why it cannot.
+    /// Builds the record from properties. `property` returns the property with that name, or an error.
     pub(super) fn from_properties(
         id: MappingId,
         property: impl Fn(&str) -> Result<Property, String>,
@@ -403,7 +402,7 @@ impl Record {
         })
     }
 
-    /// What must be unique to this mapping (`R9`), the Google case first.
+    /// Returns the cases that no other mapping may hold (`R9`: one mapping per case), the Google case first.
     pub(super) fn keys(&self) -> Vec<CaseKey> {
         let google = self.google_case_number.clone().map(CaseKey::Google);
         let company = self.company_case_id.clone().map(CaseKey::Company);
@@ -411,23 +410,23 @@ impl Record {
     }
 }
 
-/// A case that one mapping at most may hold (`R9`), for the backends that keep that as entities of their own: their
-/// atomic creation is what makes it unique.
+/// Case that at most one mapping may hold (`R9`: one mapping per case). Some backends store it as a separate entity, whose atomic creation
+/// ensures uniqueness.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum CaseKey {
-    /// A Google case, by its number.
+    /// Google case, by its number.
     Google(String),
-    /// A company case, by its ID.
+    /// Company case, by its ID.
     Company(String),
 }
 
 impl CaseKey {
-    /// The kind, or collection, of these entities.
+    /// Kind, or collection, of these entities.
     pub(super) const KIND: &'static str = "CaseMappingKey";
-    /// Their one property: the mapping's ID.
+    /// Only property of these entities: the mapping's ID.
     pub(super) const HOLDER: &'static str = "mapping";
 
-    /// The key's own name. The prefix keeps it clear of names that stores reserve, such as `__x__`.
+    /// Returns the name of the key. The prefix avoids names that stores reserve, such as `__x__`.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Google(number) => format!("google:{number}"),
@@ -435,7 +434,7 @@ impl CaseKey {
         }
     }
 
-    /// The mapping's property that holds it.
+    /// Returns the property of the mapping that holds the case.
     pub(super) const fn property(&self) -> &'static str {
         match self {
             Self::Google(_) => "googleCaseNumber",
@@ -443,7 +442,7 @@ impl CaseKey {
         }
     }
 
-    /// The case's number or ID.
+    /// Returns the case's number or ID.
     pub(super) fn value(&self) -> &str {
         match self {
             Self::Google(value) | Self::Company(value) => value,
@@ -451,8 +450,8 @@ impl CaseKey {
     }
 }
 
-/// The mapping with every time as all stores keep it: whole microseconds, in the years 1 to 9999. Earlier and later
-/// times become the first and the last of these.
+/// Cuts the times of a mapping to the range that all stores can keep: whole microseconds, in the years 1 to 9999. Earlier and later times
+/// become the first and the last of these.
 pub(super) fn cut(mut mapping: CaseMapping) -> CaseMapping {
     mapping.new_content_at = cut_time(mapping.new_content_at);
     mapping.created_at = cut_time(mapping.created_at);
@@ -497,7 +496,7 @@ pub(super) fn cut(mut mapping: CaseMapping) -> CaseMapping {
     mapping
 }
 
-/// See [`cut`].
+/// Cuts one time; see [`cut`].
 pub(super) fn cut_time(time: DateTime<Utc>) -> DateTime<Utc> {
     let midnight = |year, month, day| {
         NaiveDate::from_ymd_opt(year, month, day)
@@ -509,13 +508,13 @@ pub(super) fn cut_time(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros().clamp(first, last)).unwrap_or(time)
 }
 
-/// The first whole microsecond that is not before `time`.
+/// Rounds `time` up to a whole microsecond.
 pub(super) fn exclusive(time: DateTime<Utc>) -> DateTime<Utc> {
     let cut = cut_time(time);
     if cut < time { cut + chrono::Duration::microseconds(1) } else { cut }
 }
 
-/// Whether the filter lets the mapping through.
+/// True if the filter includes the mapping.
 pub(super) fn passes(filter: MappingFilter, mapping: &CaseMapping) -> bool {
     match filter {
         MappingFilter::All => true,

@@ -1,9 +1,9 @@
-//! The embedded store: one SQLite file, which several processes may open.
+//! Embedded store: one SQLite file, which several processes may open.
 //!
-//! All work is done by one thread that owns the connection, so no caller blocks the runtime. What waits while a commit
-//! is being written goes into the next one together, each operation in a savepoint of its own: many operations share
-//! one flush to the disk. An answer is given only once its commit is durable: with a write-ahead log and
-//! `synchronous = FULL` that holds through `kill -9` and loss of power (SQLite's documentation, "PRAGMA synchronous").
+//! One thread owns the connection and does all work, so no caller blocks the runtime. Operations that arrive while a commit is being
+//! written share the next commit, each in its own savepoint: many operations share one flush to the disk. A caller gets its answer only
+//! when its commit is durable. With a write-ahead log and `synchronous = FULL` a commit survives `kill -9` and loss of power (SQLite's
+//! documentation, "PRAGMA synchronous").
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -22,35 +22,35 @@ use crate::entities::{
 use super::record::{Record, cut, cut_time, read_memory, write_memory};
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 
-/// The changes of the schema, oldest first: number 1 makes it. Only ever appended to.
+/// Migrations of the schema, oldest first; number 1 creates it. Only ever appended to.
 const MIGRATIONS: &[&str] = &[include_str!("sqlite/schema-1.sql"), include_str!("sqlite/schema-2.sql")];
 
-/// How long to wait for another process that is writing.
+/// Maximum time to wait for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many operations may share a commit.
+/// Maximum number of operations in one commit.
 const BATCH: usize = 64;
 
 const COLUMNS: &str = "ID, googleCaseName, googleCaseNumber, companyCaseID, newContentAt, resolvedAt, \
      companyUpdatesSyncedAt, googleUpdatesSyncedAt, outageCommentSentToGoogle, outageCommentSentToCompany, priority, \
      needsWatching, details, version";
 
-/// Keeps everything in one SQLite database.
+/// Store that keeps all data in one SQLite database.
 ///
-/// It uses the tables `CaseMapping`, `Global` and `store_schema` only; others in the same file are left alone, and
-/// so is `PRAGMA user_version`. Dropping it waits for what is under way and closes the file.
+/// It uses the tables `CaseMapping`, `Global` and `store_schema` only. It leaves other tables in the same file alone, and also `PRAGMA
+/// user_version`. Dropping it waits for running work and closes the file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    /// `None` only while it is being dropped.
+    /// `None` only while the store is being dropped.
     jobs: Option<mpsc::Sender<Job>>,
     worker: Option<JoinHandle<()>>,
     place: Place,
 }
 
 impl SqliteStore {
-    /// Opens the file, makes it if there is none, and brings its tables up to date. Blocks for as long as that takes:
-    /// up to some seconds if another process is writing. Errors: the file cannot be made or written, is not a database,
-    /// is damaged, or was written by a newer version of this program.
+    /// Opens the file, creates it if it is missing, and migrates its tables. Blocks until that is done, up to some seconds if another
+    /// process is writing. Fails if the file cannot be created or written, is not a database, is damaged, or was written by a newer version
+    /// of this program.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let place = Place::File(path.to_owned());
         if let Some(parent) =
@@ -65,7 +65,7 @@ impl SqliteStore {
         Self::start(connection, place)
     }
 
-    /// A store that is gone when it is dropped.
+    /// Creates a store in memory, which is lost when it is dropped.
     pub fn in_memory() -> Result<Self, StoreError> {
         let connection = Connection::open_in_memory().map_err(|error| Place::Memory.explain(&error))?;
         Self::start(connection, Place::Memory)
@@ -99,7 +99,7 @@ impl SqliteStore {
         self.run(Access::Write, work).await
     }
 
-    /// Has the worker run it, and returns its outcome once it is durable.
+    /// Runs the work on the worker thread and returns its outcome once it is durable.
     async fn run<T: Send + 'static>(
         &self,
         access: Access,
@@ -110,7 +110,7 @@ impl SqliteStore {
         let run: RunJob = Box::new(move |transaction| match transaction.map(work) {
             Ok(Ok(value)) => {
                 let answer: Answer = Box::new(move |committed| {
-                    // Nobody listens if the caller's future was dropped; the work is done all the same.
+                    // The send fails if the caller's future was dropped; the work is done all the same.
                     let _ = sender.send(committed.map(|()| value));
                 });
                 (Outcome::Keep, answer)
@@ -141,7 +141,7 @@ impl Drop for SqliteStore {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(worker) = self.worker.take() {
-            // It panics on nothing; if it did, there is nobody to tell.
+            // A panic is caught in the worker; if one ends it after all, there is no caller to report it to.
             let _ = worker.join();
         }
     }
@@ -315,9 +315,9 @@ impl Store for SqliteStore {
     ) -> Result<MappingPage, StoreError> {
         self.read(move |db| {
             let after = after.map_or(i64::MIN, |id| id.0);
-            // One more than asked for tells whether there is another page.
+            // Reads one row more than the limit to find out if there is another page.
             let count = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-            // The unused third parameter is bound all the same, so that each filter takes the same ones.
+            // The third parameter is bound even where it is unused, so that all filters take the same parameters.
             let (condition, time) = match filter {
                 MappingFilter::All => ("?3 IS NULL", None),
                 MappingFilter::NeedsWatching => ("needsWatching = 1 AND ?3 IS NULL", None),
@@ -342,7 +342,7 @@ impl Store for SqliteStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         let place = self.place.clone();
-        // A write transaction that writes nothing: it shows whether the file can be written.
+        // An empty write transaction shows if the file can be written.
         self.write(move |db| {
             let version = schema_version(db)?;
             refuse_newer(version, MIGRATIONS.len(), &place)?;
@@ -352,7 +352,7 @@ impl Store for SqliteStore {
     }
 }
 
-/// Where the database is, for messages.
+/// Location of the database, for messages.
 #[derive(Debug, Clone)]
 enum Place {
     File(PathBuf),
@@ -369,7 +369,7 @@ impl std::fmt::Display for Place {
 }
 
 impl Place {
-    /// The error with what a person can do about it.
+    /// Adds the remedy to an error.
     fn explain(&self, error: &rusqlite::Error) -> StoreError {
         let code = error.sqlite_error_code();
         match code {
@@ -396,13 +396,13 @@ impl Place {
             Some(ErrorCode::SystemIoFailure) => StoreError::Unavailable(format!(
                 "{self}: reading or writing failed ({error}): look at the disk"
             )),
-            // SQLite's codes are not ours: any other is passed on as it is.
+            // Any other SQLite error is passed on unchanged.
             Some(_) | None => StoreError::Unavailable(format!("{self}: {error}")),
         }
     }
 }
 
-/// Why an operation came to nothing: an answer of its own, or SQLite's.
+/// Reason why an operation failed: an error of the store, or of SQLite.
 enum Failure {
     Store(StoreError),
     Sqlite(rusqlite::Error),
@@ -420,23 +420,23 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
-/// Whether an operation needs the write lock.
+/// Access that an operation needs; a write takes the write lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     Read,
     Write,
 }
 
-/// What becomes of the changes of an operation.
+/// Decision about the changes of an operation.
 enum Outcome {
     Keep,
-    /// With SQLite's error, if it was one.
+    /// Undone, with SQLite's error if there was one.
     Undo(Option<rusqlite::Error>),
 }
 
-/// Tells the caller, given whether the commit succeeded.
+/// Function that sends the answer to the caller, given the result of the commit.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// Does the work, or hears why no transaction could be begun.
+/// Function that does the work, or gets the reason why no transaction could be started.
 type RunJob = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (Outcome, Answer) + Send>;
 
 struct Job {
@@ -444,7 +444,7 @@ struct Job {
     run: RunJob,
 }
 
-/// The worker: takes what waits, until the store is dropped.
+/// Worker: runs the operations in batches until the store is dropped.
 fn work(connection: &Connection, place: &Place, queue: &mpsc::Receiver<Job>) {
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
@@ -454,7 +454,7 @@ fn work(connection: &Connection, place: &Place, queue: &mpsc::Receiver<Job>) {
                 Err(mpsc::TryRecvError::Empty | mpsc::TryRecvError::Disconnected) => break,
             }
         }
-        // Whoever waits for a job of it hears that it failed; a thread that died would be a store that does not come back.
+        // After a panic the callers of the batch get an error, and the thread goes on: without it the store would never recover.
         let run = std::panic::AssertUnwindSafe(|| run_batch(connection, place, batch));
         if std::panic::catch_unwind(run).is_err() && !connection.is_autocommit() {
             let _ = connection.execute_batch("ROLLBACK");
@@ -464,7 +464,7 @@ fn work(connection: &Connection, place: &Place, queue: &mpsc::Receiver<Job>) {
 
 /// Runs the operations in one transaction, each in a savepoint, and answers after the commit.
 fn run_batch(connection: &Connection, place: &Place, batch: Vec<Job>) {
-    // A write lock from the start: a lock that is taken half-way fails at once if somebody else wrote meanwhile.
+    // Takes the write lock at the start: taking it later fails at once if another process wrote meanwhile.
     let begin = if batch.iter().any(|job| job.access == Access::Write) { "BEGIN IMMEDIATE" } else { "BEGIN" };
     let mut answers = Vec::with_capacity(batch.len());
     let mut broken = connection.execute_batch(begin).err();
@@ -481,8 +481,8 @@ fn run_batch(connection: &Connection, place: &Place, batch: Vec<Job>) {
         answers.push(answer);
         broken = match outcome {
             Outcome::Keep => connection.execute_batch("RELEASE job").err(),
-            // A full disk and the like end the whole transaction: there is nothing left to go back to, and all that were
-            // to be committed together fail.
+            // A full disk and similar errors end the whole transaction. There is no savepoint left to return to, so all operations of the
+            // batch fail.
             Outcome::Undo(Some(error)) if connection.is_autocommit() => Some(error),
             Outcome::Undo(_) => connection.execute_batch("ROLLBACK TO job; RELEASE job").err(),
         };
@@ -492,7 +492,7 @@ fn run_batch(connection: &Connection, place: &Place, batch: Vec<Job>) {
         Some(error) => Err(error),
     };
     if committed.is_err() && !connection.is_autocommit() {
-        // If even that fails, the next `BEGIN` says so.
+        // If the rollback fails too, the next `BEGIN` reports it.
         let _ = connection.execute_batch("ROLLBACK");
     }
     for answer in answers {
@@ -503,7 +503,7 @@ fn run_batch(connection: &Connection, place: &Place, batch: Vec<Job>) {
     }
 }
 
-/// Sets what has to be set on each connection.
+/// Applies the settings that each connection needs.
 fn configure(connection: &Connection, place: &Place) -> Result<(), StoreError> {
     let explain = |error: rusqlite::Error| place.explain(&error);
     connection.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
@@ -517,12 +517,11 @@ fn configure(connection: &Connection, place: &Place) -> Result<(), StoreError> {
         }
         Place::File(_) | Place::Memory => {}
     }
-    // FULL flushes the log at each commit. On macOS only a full flush reaches the disk; elsewhere that setting does
-    // nothing.
+    // FULL flushes the log at each commit. On macOS only `fullfsync` reaches the disk; elsewhere that setting has no effect.
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;").map_err(explain)
 }
 
-/// The number of the last migration that was applied; 0 before the first.
+/// Returns the number of the last applied migration; 0 before the first.
 fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT coalesce(max(version), 0) FROM store_schema", [], |row| row.get(0))
 }
@@ -537,7 +536,7 @@ fn refuse_newer(version: i64, known: usize, place: &Place) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Applies the migrations that are missing, all or none. Safe in several processes at once.
+/// Applies all missing migrations or none. Safe in several processes at once.
 fn migrate(connection: &mut Connection, place: &Place, migrations: &[&str]) -> Result<(), StoreError> {
     let explain = |error: rusqlite::Error| place.explain(&error);
     let transaction =
@@ -586,7 +585,7 @@ fn find(
     rows.next()?.map(to_mapping).transpose()
 }
 
-/// The mapping that holds one of the record's cases, the Google case's first.
+/// Returns the mapping that holds one of the record's cases, the Google case's first.
 fn holder(db: &Connection, record: &Record) -> Result<Option<CaseMapping>, Failure> {
     if let Some(number) = &record.google_case_number
         && let Some(existing) = find(db, "googleCaseNumber = ?1", number)?
@@ -599,7 +598,7 @@ fn holder(db: &Connection, record: &Record) -> Result<Option<CaseMapping>, Failu
     }
 }
 
-/// The mapping but `id` that holds one of the record's cases, the Google case's first.
+/// Returns the mapping other than `id` that holds one of the record's cases, the Google case's first.
 fn other_holder(db: &Connection, record: &Record, id: MappingId) -> Result<Option<MappingId>, Failure> {
     for (condition, key) in [
         ("googleCaseNumber = ?1", &record.google_case_number),
@@ -631,11 +630,11 @@ fn to_version(version: i64, id: MappingId) -> Result<u64, StoreError> {
         .map_err(|_| StoreError::Corrupt(format!("mapping {id}, property version: {version} is negative")))
 }
 
-/// Reads a row of [`COLUMNS`].
+/// Converts a row of [`COLUMNS`].
 fn to_mapping(row: &Row<'_>) -> Result<CaseMapping, Failure> {
     let id = MappingId(row.get("ID")?);
     let name = format_args!("mapping {id}").to_string();
-    // A value of the wrong type, or text that is not UTF-8, is what is stored, not what SQLite did.
+    // A value of the wrong type, or text that is not UTF-8, is corrupt data, not a failure of SQLite.
     macro_rules! column {
         ($column:literal) => {
             row.get($column).map_err(|error| {
@@ -667,7 +666,7 @@ fn micros(time: Option<DateTime<Utc>>) -> Option<i64> {
     time.map(|time| time.timestamp_micros())
 }
 
-/// The smallest whole microsecond that is not before `time`: what is stored is before the one iff before the other.
+/// Rounds `time` up to a whole microsecond: a stored time is before the result exactly if it is before `time`.
 fn exclusive_micros(time: DateTime<Utc>) -> i64 {
     let micros = time.timestamp_micros();
     if time.timestamp_subsec_nanos().is_multiple_of(1000) { micros } else { micros.saturating_add(1) }
@@ -730,7 +729,7 @@ mod tests {
                 .unwrap();
             assert_eq!(rows, [(1, 2)]);
         }
-        // An older program refuses it, and changes nothing.
+        // An older program refuses the file and changes nothing.
         let error = migrate(&mut db, &place, &[one]).unwrap_err();
         assert!(
             matches!(&error, StoreError::Corrupt(reason) if reason.contains("newer casebridge")),
@@ -764,7 +763,7 @@ mod tests {
             }
         }
         assert_eq!(store.list(MappingFilter::All, None, 1000).await.unwrap().mappings.len(), stored);
-        // It goes on as soon as there is room.
+        // The store works again as soon as there is room.
         limit(100_000).await.unwrap();
         store.create(of_google(1000)).await.unwrap();
     }

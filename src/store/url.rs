@@ -1,4 +1,4 @@
-//! `store.url`: which store, and where.
+//! Address of a store: `store.url`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,23 +10,23 @@ use crate::outbound::{Credentials, NoCredentials};
 use super::google_cloud::{DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase};
 use super::{DatastoreStore, FirestoreStore, SqliteStore, Store, StoreError};
 
-/// A store's address, checked: `sqlite:PATH`, `firestore:PROJECT[/DATABASE]` or `datastore:PROJECT[/DATABASE]`.
+/// Parsed address of a store: `sqlite:PATH`, `firestore:PROJECT[/DATABASE]` or `datastore:PROJECT[/DATABASE]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
-    /// A file.
+    /// SQLite file.
     Sqlite(PathBuf),
-    /// A database on Google Cloud.
+    /// Database on Google Cloud.
     Google {
-        /// The mode it is in.
+        /// API and mode of the database.
         api: GoogleDatabase,
-        /// The project's ID.
+        /// ID of the project.
         project: String,
-        /// The database's ID.
+        /// ID of the database.
         database: String,
     },
 }
 
-/// Why a text is not the address of a store.
+/// Error of a text that is not the address of a store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{url:?} is not the address of a store: {reason}")]
 pub struct StoreUrlError {
@@ -87,7 +87,7 @@ impl fmt::Display for StoreUrl {
 }
 
 impl StoreUrl {
-    /// Whether [`open`] needs credentials for it: not for a file, nor for an emulator that the environment names.
+    /// True if [`open`] needs credentials: false for a file, and for an emulator that the environment names.
     #[must_use]
     pub fn needs_credentials(&self) -> bool {
         match self {
@@ -97,9 +97,9 @@ impl StoreUrl {
     }
 }
 
-/// Opens the store at that address: [`StoreUrl`] says which there are. A file is opened at once; a database on Google
-/// Cloud is first reached when it is first used, or by [`Store::check`]. `FIRESTORE_EMULATOR_HOST` or
-/// `DATASTORE_EMULATOR_HOST` takes the place of the real service, except on Google's own platforms, where it is refused.
+/// Opens the store at that address; [`StoreUrl`] lists the forms. A file is opened at once. A database on Google Cloud is first contacted
+/// at its first use, or by [`Store::check`]. `FIRESTORE_EMULATOR_HOST` or `DATASTORE_EMULATOR_HOST` replaces the real service, except on
+/// Google's own platforms, where it is refused.
 pub async fn open(
     url: &str,
     credentials: Option<Arc<dyn Credentials>>,
@@ -139,13 +139,13 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// `HOST:PORT` of the emulator that the environment names.
+/// Returns `HOST:PORT` of the emulator that the environment names.
 fn emulator(api: GoogleDatabase, environment: impl Fn(&str) -> Option<String>) -> Option<String> {
     let host = environment(api.emulator_variable())?;
     Some(host.strip_prefix("http://").unwrap_or(&host).trim_end_matches('/').to_owned())
 }
 
-/// Where the database is, given the environment.
+/// Returns the location of the database, given the environment.
 fn locate(
     api: GoogleDatabase,
     project: String,
@@ -155,7 +155,7 @@ fn locate(
     let emulator = emulator(api, &environment);
     if let Some(host) = &emulator {
         let variable = api.emulator_variable();
-        // What App Engine's two environments, and Cloud Run and Functions, set by their runtime contracts.
+        // Variables that the runtime contracts define: of both App Engine environments, and of Cloud Run and Functions.
         if let Some(platform) =
             ["GAE_SERVICE", "K_SERVICE"].into_iter().find(|name| environment(name).is_some())
         {
@@ -229,7 +229,7 @@ mod tests {
             (&[], Ok(None)),
             (&[("FIRESTORE_EMULATOR_HOST", "localhost:8080")], Ok(Some("localhost:8080"))),
             (&[("FIRESTORE_EMULATOR_HOST", "http://[::1]:8080/")], Ok(Some("[::1]:8080"))),
-            // That of the other API is none of its business.
+            // The variable of the other API is ignored.
             (&[("DATASTORE_EMULATOR_HOST", "localhost:8081")], Ok(None)),
             (
                 &[("FIRESTORE_EMULATOR_HOST", "localhost:8080"), ("GAE_SERVICE", "default")],

@@ -1,7 +1,7 @@
-//! Logs: one JSON object a line as Cloud Logging reads it, or text for a person in a terminal. Both go to standard error,
-//! so that what a command prints stays its own.
+//! Logs: one JSON object per line for Cloud Logging, or text for a person in a terminal. Both go to standard error, so that standard output
+//! holds only the output of a command.
 //!
-//! Nothing here looks at requests or answers: a line holds what an event says, and events hold no bodies and no secrets.
+//! This module never sees requests or answers. A line holds the fields of its event, and events hold no bodies and no secrets.
 
 use std::fmt;
 use std::io::Write as _;
@@ -20,30 +20,29 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Platform;
 
-/// The longest text in a line, in characters: an entry may have 256 KiB (Cloud Logging, "Quotas and limits").
+/// Maximum length of a text in a line, in characters. A log entry may have 256 KiB (Cloud Logging, "Quotas and limits").
 const MAX_TEXT: usize = 16 * 1024;
-/// The variable that says how much is logged, as `info` or `info,casebridge::queue=debug`.
+/// Environment variable with the log filter, such as `info` or `info,casebridge::queue=debug`.
 const FILTER_VARIABLE: &str = "RUST_LOG";
-/// A field that holds a JSON object: its members can be searched for when it is not a text.
+/// Field that holds a JSON object. It is logged as an object, so that its members can be searched for.
 const JSON_FIELD: &str = "task.result";
-/// Error Reporting takes a log entry that bears this type for an error that somebody must see ("Format error messages in a
-/// log").
+/// Type that makes Error Reporting show a log entry as an error that a person must see ("Format error messages in a log").
 const REPORTED_ERROR: &str =
     "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent";
 
-/// Whose lines these are.
+/// Source of the log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSource {
-    /// Google Cloud project, which a trace's full name begins with.
+    /// Google Cloud project, which begins the full name of a trace.
     pub project: Option<String>,
-    /// App Engine's service: `default`.
+    /// App Engine's name of the service, such as `default`.
     pub service: String,
     /// App Engine's version of that service, or the program's.
     pub version: String,
 }
 
 impl LogSource {
-    /// From what App Engine sets for every instance ("The flexible environment: environment variables").
+    /// Reads the variables that App Engine sets for each instance ("The flexible environment: environment variables").
     #[must_use]
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name| variable(name).filter(|value| !value.is_empty());
@@ -55,8 +54,8 @@ impl LogSource {
     }
 }
 
-/// Sets the program's logs up: JSON on App Engine, text elsewhere. To be called once, first thing; a second call changes
-/// nothing. `RUST_LOG` says how much is logged; `info` if it says nothing.
+/// Sets up the program's logs: JSON on App Engine, text elsewhere. Call it once, before anything else; a second call changes nothing.
+/// `RUST_LOG` sets the filter; the default is `info`.
 pub fn init(platform: Platform) {
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_default();
     let (filter, misread) =
@@ -90,9 +89,9 @@ pub fn init(platform: Platform) {
     }
 }
 
-/// Whether an event may be logged, whatever `RUST_LOG` asks for. Libraries say in their finer levels what goes over the
-/// wire, headers and tokens with it: that is not for any log. `gcp_auth` warns with the whole body of an answer that should
-/// have held a token; what matters of it is in the error that the call then ends with.
+/// True if an event may be logged, independent of `RUST_LOG`. Libraries log the data on the wire at their finer levels, including headers
+/// and tokens, which must not appear in any log. `gcp_auth` logs a warning with the whole body of an answer that should have held a token;
+/// the error of the failed call has the relevant part.
 pub fn is_loggable(metadata: &Metadata<'_>) -> bool {
     if metadata.target().starts_with("gcp_auth") {
         return *metadata.level() == Level::ERROR;
@@ -101,7 +100,8 @@ pub fn is_loggable(metadata: &Metadata<'_>) -> bool {
     ours || *metadata.level() <= Level::INFO
 }
 
-/// A panic's text could quote content, and its default report is many lines: one line says where it was.
+/// Installs a panic hook that logs one line with the place of the panic. The panic's text could quote content, and the default report has
+/// many lines.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let (file, line) = panic.location().map_or(("", 0), |place| (place.file(), place.line()));
@@ -123,8 +123,8 @@ fn log_panic(file: &str, line: u32, backtrace: Option<&str>) {
     );
 }
 
-/// A layer that writes each event as one JSON object on one line, with the fields that Cloud Logging gives a meaning to
-/// (Cloud Logging, "Structured logging"; `LogEntry`).
+/// Layer that writes each event as one JSON object on one line, with the fields that Cloud Logging interprets (Cloud Logging, "Structured
+/// logging"; `LogEntry`).
 #[derive(Debug)]
 pub struct CloudLogging<W> {
     source: LogSource,
@@ -133,7 +133,7 @@ pub struct CloudLogging<W> {
 }
 
 impl<W> CloudLogging<W> {
-    /// Lines of `source`, timed by `clock`, to `writer`.
+    /// Creates a layer that writes lines of `source`, timed by `clock`, to `writer`.
     pub fn new(source: LogSource, clock: SharedClock, writer: W) -> Self {
         Self { source, clock, writer }
     }
@@ -181,7 +181,8 @@ impl<W> CloudLogging<W> {
             put("@type", REPORTED_ERROR.into());
             put("serviceContext", json!({ "service": self.source.service, "version": self.source.version }));
             let mut context = Map::new();
-            // An error without a stack trace is grouped by this place: for a panic, where it was, not where it was logged.
+            // Error Reporting groups an error without a stack trace by this place. For a panic it is the place of the panic, not of the log
+            // call.
             let mut reported = place("filePath", "lineNumber", "functionName");
             for (theirs, ours) in [("filePath", "panic.file"), ("lineNumber", "panic.line")] {
                 if let Some(value) = fields.get(ours) {
@@ -205,7 +206,7 @@ impl<W> CloudLogging<W> {
         if let Some(request) = request {
             put("httpRequest", Value::Object(request));
         }
-        // Last, so that no field can pass for one of the above.
+        // Added last, so that no field can replace one of the above.
         for (name, value) in fields {
             entry.entry(name).or_insert(value);
         }
@@ -225,18 +226,18 @@ fn severity(level: Level) -> &'static str {
     }
 }
 
-/// What log-based metrics and alerts go by: which task, how it ended, which queue, which case.
+/// Returns the labels for log-based metrics and alerts: task, outcome, upstream, queue and case.
 fn labels(fields: &Map<String, Value>) -> Map<String, Value> {
     let is_label = |name: &str| {
         matches!(name, "task" | "outcome" | "upstream" | "queue.name" | "queue.task")
             || name.starts_with("case.")
     };
     let chosen = fields.iter().filter(|(name, _)| is_label(name));
-    // A label is a text, whatever the field was.
+    // A label must be a text, so fields of other types are left out.
     chosen.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.into()))).collect()
 }
 
-/// The fields of the request as `HttpRequest` of `LogEntry` names them.
+/// Takes the fields of the request out of `fields`, named as in `HttpRequest` of `LogEntry`.
 fn request(fields: &mut Map<String, Value>) -> Option<Map<String, Value>> {
     let mut request = Map::new();
     for (ours, theirs) in
@@ -275,7 +276,7 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
-        // The innermost says it last.
+        // Inner spans come last and override outer ones.
         for span in
             context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root)
         {
@@ -287,12 +288,12 @@ where
         let metadata = event.metadata();
         let mut line = Value::Object(self.entry(metadata, fields.0)).to_string();
         line.push('\n');
-        // One write, so that lines of two threads do not mix. There is nowhere to report that a log cannot be written.
+        // Written in one call, so that lines of two threads do not mix. A failure is ignored, since it cannot be logged.
         drop(self.writer.make_writer_for(metadata).write_all(line.as_bytes()));
     }
 }
 
-/// The fields of a span or an event, as JSON.
+/// Fields of a span or an event, as JSON.
 #[derive(Debug, Default)]
 struct Fields(Map<String, Value>);
 
@@ -384,7 +385,7 @@ mod tests {
         }
     }
 
-    /// What is written while `work` runs, each line parsed.
+    /// Returns the lines that are logged while `work` runs, parsed.
     fn logged(project: Option<&str>, work: impl FnOnce()) -> Vec<Value> {
         let lines = Lines::default();
         let source = LogSource {
@@ -500,7 +501,7 @@ mod tests {
         assert!(lines[1].get("@type").is_none() && lines[1].get("context").is_none());
     }
 
-    /// Else all panics of the program would be one error.
+    /// With one place for all panics, Error Reporting would group them as one error.
     #[test]
     fn a_panic_is_reported_where_it_was() {
         let lines = logged(None, || log_panic("src/sync/plan.rs", 7, None));

@@ -1,26 +1,26 @@
-//! The trace that a request belongs to, and the span that carries it to every line that the request logs.
+//! Trace context of a request, and the span that adds it to every log line of the request.
 
 use axum::http::{HeaderMap, Method};
 use tracing::Span;
 use tracing::field::Empty;
 
-/// The longest path and header value that is logged, in characters.
+/// Maximum length of a logged path or header value, in characters.
 const MAX_VALUE: usize = 200;
 
-/// A trace as a request's headers name it.
+/// Trace context from the headers of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     /// 32 hexadecimal digits.
     pub trace_id: String,
     /// 16 hexadecimal digits: the caller's span.
     pub span_id: Option<String>,
-    /// Whether the trace is kept.
+    /// True if the caller records the trace.
     pub sampled: bool,
 }
 
 impl TraceContext {
-    /// Reads `traceparent` (W3C Trace Context, version 00), else `X-Cloud-Trace-Context` (Cloud Trace,
-    /// `TRACE_ID/SPAN_ID;o=OPTIONS`). What is not well formed is ignored: a trace is a convenience.
+    /// Reads `traceparent` (W3C Trace Context, version 00), else `X-Cloud-Trace-Context` (Cloud Trace, `TRACE_ID/SPAN_ID;o=OPTIONS`).
+    /// Ignores a malformed header, since a trace is only a convenience.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -46,7 +46,7 @@ impl TraceContext {
     fn from_cloud_trace(value: &str) -> Option<Self> {
         let (ids, options) = value.trim().split_once(';').unwrap_or((value.trim(), ""));
         let (trace, span) = ids.split_once('/').map_or((ids, None), |(trace, span)| (trace, Some(span)));
-        // Cloud Trace writes its spans in decimal; logs name them as everybody does.
+        // Cloud Trace writes span IDs in decimal; logs use hexadecimal.
         let span = span.and_then(|span| span.parse::<u64>().ok()).filter(|span| *span != 0);
         Self::new(trace, span.map(|span| format!("{span:016x}")), options == "o=1")
     }
@@ -64,8 +64,8 @@ fn is_id(text: &str, digits: usize) -> bool {
     is_hex(text, digits) && text.bytes().any(|b| b != b'0')
 }
 
-/// The span of one request to the service. Its fields stand in every line that is logged within it: method, path, trace,
-/// and which delivery of which task it is. Never the query, never a body.
+/// Creates the span of one request to the service. Its fields appear in every log line within it: method, path, trace, and the queue, name
+/// and retry count of a task's delivery. It holds no query and no body.
 pub fn request_span(method: &Method, path: &str, headers: &HeaderMap) -> Span {
     let path = path.chars().take(MAX_VALUE).collect::<String>();
     let span = tracing::info_span!(
@@ -86,8 +86,8 @@ pub fn request_span(method: &Method, path: &str, headers: &HeaderMap) -> Span {
         }
         span.record("trace.sampled", trace.sampled);
     }
-    // Sent by Cloud Tasks and by the embedded queue. Anybody can send them where the platform does not strip them; in a
-    // log line they decide nothing.
+    // Sent by Cloud Tasks and by the embedded queue. Any caller can send them where the platform does not strip them, but nothing depends
+    // on them in a log line.
     for (field, header) in [
         ("queue.name", "x-appengine-queuename"),
         ("queue.task", "x-appengine-taskname"),

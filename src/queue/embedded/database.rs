@@ -1,8 +1,7 @@
-//! The embedded queue's tables in SQLite: tasks, the names that are used up, dead letters, rates, and cron's last runs.
+//! SQLite tables of the embedded queue: tasks, blocked names, dead letters, rates, and cron's last runs.
 //!
-//! The tables may share a file with others: they all begin with `queue_`, and their version is kept in one of them, not in the
-//! file's `user_version`. Every change is one transaction that takes the write lock first, so several processes may
-//! use one file.
+//! The tables may share a file with others: their names all begin with `queue_`, and their version is kept in one of them, not in the
+//! file's `user_version`. Each change is one transaction that takes the write lock first, so several processes may use one file.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -17,20 +16,20 @@ use crate::queue::TaskKind;
 use crate::queue::queue_yaml::{QueueConfig, QueueSettings};
 use crate::queue::{Enqueued, QueuedTask};
 
-/// How long a name stays blocked after its task is gone: 9 days where the queue came from `queue.yaml` (Cloud Tasks v2
-/// discovery document, `Task.name`).
+/// Time for which a name stays blocked after its task is gone: 9 days for queues made from `queue.yaml` (Cloud Tasks v2 discovery document,
+/// `Task.name`).
 const NAME_BLOCKED_FOR: TimeDelta = TimeDelta::days(9);
-/// How far back the clock may be set without anybody taking notice. Processes that share the file read the time, and then wait
-/// for each other: what one of them writes may be this much later than what the other one takes for now.
+/// Tolerance below which a clock does not count as set back. Processes that share the file read the time and then wait for each other, so
+/// one may write a time that is this much later than the current time of another.
 pub(super) const SET_BACK: TimeDelta = TimeDelta::seconds(30);
-/// How many dead letters are kept, the latest ones.
+/// Number of dead letters that are kept, the latest ones.
 const DEAD_LETTERS_KEPT: u32 = 1_000;
-/// How long a process waits for another's transaction.
+/// Maximum time that a process waits for another's transaction.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// The latest version of the tables.
+/// Latest version of the tables.
 const LATEST: u32 = 2;
-/// How the tables come to be: number `n` of this list leads from version `n` to `n + 1`.
+/// Migrations of the tables: number `n` of this list leads from version `n` to `n + 1`.
 const MIGRATIONS: [&str; LATEST as usize] = [
     "
     -- Times are microseconds since the Unix epoch.
@@ -102,15 +101,15 @@ const MIGRATIONS: [&str; LATEST as usize] = [
 ",
 ];
 
-/// Why the queue's database did not do what it should. The caller fails and is repeated.
+/// Error of the queue's database. The caller fails and is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// SQLite says no: a full disk, a missing directory, a file that is no database, a lock that is never given up.
+    /// SQLite failed: a full disk, a missing directory, a file that is no database, a lock that is never released.
     #[error("the queue's database {path}: {source}")]
     Sqlite {
-        /// The file.
+        /// Path of the database.
         path: PathBuf,
-        /// What SQLite says.
+        /// Error of SQLite.
         source: rusqlite::Error,
     },
     /// The file was written by a later version of this program.
@@ -119,28 +118,28 @@ pub enum DatabaseError {
          use the newer program, or another file"
     )]
     TooNew {
-        /// The file.
+        /// Path of the database.
         path: PathBuf,
-        /// The version of its tables.
+        /// Version of the tables in the file.
         found: u32,
-        /// The latest version that this program knows.
+        /// Latest version that this program knows.
         known: u32,
     },
-    /// The program has a bug.
+    /// The work with the database panicked, because of a bug.
     #[error("the queue's database {path}: a bug; the log says where")]
     Panicked {
-        /// The file.
+        /// Path of the database.
         path: PathBuf,
     },
     /// The program is shutting down.
     #[error("the queue's database {path}: the program is shutting down")]
     ShuttingDown {
-        /// The file.
+        /// Path of the database.
         path: PathBuf,
     },
 }
 
-/// A task that this process is to deliver now.
+/// Task that this process has to deliver now.
 #[derive(Debug, Clone)]
 pub(super) struct ClaimedTask {
     pub(super) id: i64,
@@ -148,60 +147,60 @@ pub(super) struct ClaimedTask {
     pub(super) name: String,
     pub(super) body: String,
     pub(super) due_at: DateTime<Utc>,
-    /// Attempts begun, this one included.
+    /// Number of attempts started, including this one.
     pub(super) dispatches: u32,
-    /// Attempts that the handler has answered.
+    /// Number of attempts that the handler has answered.
     pub(super) responses: u32,
     pub(super) last_status: Option<u16>,
     pub(super) last_failure: Option<String>,
 }
 
-/// What a look at the queues has found.
+/// Result of a search for due tasks.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    /// To be delivered now.
+    /// Tasks to deliver now.
     pub(super) tasks: Vec<ClaimedTask>,
-    /// Tasks whose last attempt was never finished and that get no other.
+    /// Tasks that were given up after their last attempt was interrupted.
     pub(super) given_up: Vec<DeadLetter>,
-    /// When there may be more to deliver, unless something is queued or finished before.
+    /// Time of the next search, unless a task is queued or finished before.
     pub(super) next: Option<DateTime<Utc>>,
 }
 
-/// How an attempt ended.
+/// Outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The handler answered 2xx.
     Done,
-    /// It did not.
+    /// The handler answered otherwise, or not at all.
     Failed {
-        /// Its status; `None`: there was no answer.
+        /// HTTP status; `None` without an answer.
         status: Option<u16>,
-        /// The failure in words, for the dead letter and the next attempt's header.
+        /// Failure in words, for the dead letter and for the header of the next attempt.
         failure: String,
-        /// What its `Retry-After` said.
+        /// Pause that `Retry-After` asks for.
         retry_after: Option<TimeDelta>,
     },
 }
 
-/// What becomes of a task after an attempt.
+/// Decision about a task after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is done and gone.
+    /// The task is done and removed.
     Done,
-    /// It is tried again then.
+    /// The task is retried at this time.
     Retry(DateTime<Utc>),
-    /// It is a dead letter now.
+    /// The task was given up and is a dead letter now.
     GivenUp(DeadLetter),
-    /// Somebody else took it over meanwhile; this attempt no longer counts.
+    /// Another process took the task over meanwhile; this attempt no longer counts.
     Superseded,
 }
 
-/// Who claims tasks, and for how long.
+/// Owner of claims, and their lease.
 #[derive(Debug, Clone)]
 pub(super) struct Claimant {
-    /// Different for each process, and for each queue within it.
+    /// Name that is unique for each process, and for each queue within it.
     pub(super) name: String,
-    /// A claim that has not been renewed for this long is void.
+    /// Time after which a claim that was not renewed is void.
     pub(super) lease: TimeDelta,
 }
 
@@ -213,13 +212,13 @@ pub(in crate::queue) struct Database {
 }
 
 impl Database {
-    /// Opens the file, which is made if need be, and brings its tables up to date.
+    /// Opens the file, creates it if it is missing, and migrates its tables.
     pub(in crate::queue) fn open(path: &Path) -> Result<Self, DatabaseError> {
         let sqlite = |source| DatabaseError::Sqlite { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(sqlite)?;
         use_write_ahead_log(&connection).map_err(sqlite)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
-        // With WAL, NORMAL may lose the last transactions when the power fails: a task that `enqueue` has promised to keep.
+        // With WAL, NORMAL may lose the last transactions in a power failure, and `enqueue` promises that its task is durable.
         connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
         match migrate(&mut connection).map_err(sqlite)? {
             LATEST => Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) }),
@@ -227,13 +226,13 @@ impl Database {
         }
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub(in crate::queue) fn path(&self) -> &Path {
         &self.path
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        // A panic between two statements rolled its transaction back: the connection is as good as before.
+        // A panic between two statements rolled its transaction back, so the connection can still be used.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -255,7 +254,7 @@ impl Database {
         result.map_err(|source| DatabaseError::Sqlite { path: self.path.clone(), source })
     }
 
-    /// Queues a task. When this returns, it is on the disk.
+    /// Queues a task. When this returns, the task is on disk.
     pub(super) fn enqueue(
         &self,
         task: &QueuedTask,
@@ -287,9 +286,9 @@ impl Database {
         })
     }
 
-    /// Claims whatever is due and allowed by rate and concurrency.
+    /// Claims the tasks that are due and that rate and concurrency allow.
     ///
-    /// `mine` are the tasks that this process is delivering already: their claims are renewed.
+    /// `mine` are the tasks that this process is already delivering; their claims are renewed.
     pub(super) fn claim(
         &self,
         queues: &QueueConfig,
@@ -297,7 +296,7 @@ impl Database {
         mine: &HashSet<i64>,
         now: DateTime<Utc>,
     ) -> Result<Claims, DatabaseError> {
-        // Most looks find nothing; they need not keep others from writing.
+        // Most searches find nothing, so a read comes first: it does not block writers.
         let (any_due, any_ahead): (bool, bool) = self.read(|connection| {
             connection
                 .prepare_cached(
@@ -340,7 +339,7 @@ impl Database {
         })
     }
 
-    /// Says that this process is still delivering the task.
+    /// Renews the claim of a task that this process is still delivering.
     pub(super) fn renew(
         &self,
         id: i64,
@@ -350,7 +349,7 @@ impl Database {
         self.write(|tx| renew(tx, id, claimant, now))
     }
 
-    /// Gives back every claim of this process, so that others need not wait for the lease to run out.
+    /// Releases all claims of this process, so that other processes need not wait for the lease to expire.
     pub(super) fn release_all(&self, claimant: &Claimant) -> Result<usize, DatabaseError> {
         self.write(|tx| {
             tx.execute(
@@ -360,7 +359,7 @@ impl Database {
         })
     }
 
-    /// Notes how an attempt has ended, and decides what becomes of the task.
+    /// Records the outcome of an attempt and decides about the task.
     pub(super) fn finish(
         &self,
         queue: &QueueSettings,
@@ -370,7 +369,7 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<Verdict, DatabaseError> {
         self.write(|tx| match outcome {
-            // A success counts whoever holds the task by now: the work is done.
+            // A success counts even if another process holds the task now: the work is done.
             Outcome::Done => {
                 remove(tx, task.id, task.kind, &task.name, now)?;
                 Ok(Verdict::Done)
@@ -381,7 +380,7 @@ impl Database {
                     bucket.throttle(now, *retry_after);
                     store_bucket(tx, queue.kind, &bucket)?;
                 }
-                // A 503 is the platform's answer, not the handler's, so it is no execution (Cloud Tasks, "Create App Engine
+                // A 503 is the platform's answer, not the handler's, so it does not count as an execution (Cloud Tasks, "Create App Engine
                 // task handlers": X-AppEngine-TaskExecutionCount).
                 let responses = u32::from(status.is_some_and(|status| status != 503));
                 let held = tx
@@ -400,7 +399,7 @@ impl Database {
         })
     }
 
-    /// Forgets names that are free again.
+    /// Deletes names that are no longer blocked.
     pub(super) fn prune(&self, now: DateTime<Utc>) -> Result<(), DatabaseError> {
         self.write(|tx| {
             tx.execute(
@@ -411,7 +410,7 @@ impl Database {
         })
     }
 
-    /// The latest dead letters, the latest first.
+    /// Returns the latest dead letters, the latest first.
     pub(super) fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, DatabaseError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
@@ -434,7 +433,7 @@ impl Database {
         })
     }
 
-    /// What waits in each queue.
+    /// Returns the depth of each queue.
     pub(super) fn depth(&self, now: DateTime<Utc>) -> Result<Vec<QueueDepth>, DatabaseError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
@@ -459,7 +458,7 @@ impl Database {
         })
     }
 
-    /// The scheduled time that a cron job was last done with.
+    /// Returns the last scheduled time for which a cron job was completed.
     pub(in crate::queue) fn cron_done_at(
         &self,
         job: TaskKind,
@@ -473,7 +472,7 @@ impl Database {
         })
     }
 
-    /// Notes a scheduled time as done, and that nobody is busy with the job.
+    /// Records a scheduled time as completed and releases the claim of the job.
     pub(in crate::queue) fn cron_done(&self, job: TaskKind, at: DateTime<Utc>) -> Result<(), DatabaseError> {
         self.write(|tx| {
             tx.prepare_cached(
@@ -485,7 +484,7 @@ impl Database {
         })
     }
 
-    /// Claims the run of a job at a scheduled time, if `done_at` still is the last one that was done and nobody is busy with it.
+    /// Claims the run of a job. Fails if `done_at` is no longer the last completed time, or if another process has a valid claim.
     pub(in crate::queue) fn cron_claim(
         &self,
         job: TaskKind,
@@ -507,10 +506,10 @@ impl Database {
     }
 }
 
-/// Turns the write-ahead log on, in a file that others may be opening at the same moment.
+/// Turns on the write-ahead log, in a file that other processes may be opening at the same moment.
 ///
-/// Two connections that both turn it on can each hold the lock that the other is waiting for, and SQLite's own waiting
-/// would keep it for all of its time. So each lets go after a moment and tries again.
+/// Two connections that both turn it on can each hold the lock that the other needs, and with a long busy timeout SQLite would wait for all
+/// of it. So each attempt has a short timeout and is retried after a random pause.
 fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
     const MOMENT: std::time::Duration = std::time::Duration::from_millis(20);
     connection.busy_timeout(MOMENT)?;
@@ -530,7 +529,7 @@ fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Brings the tables up to date and returns their version.
+/// Migrates the tables and returns their version.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<u32> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute_batch("CREATE TABLE IF NOT EXISTS queue_version (version INTEGER NOT NULL) STRICT")?;
@@ -550,17 +549,17 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<u32> {
     Ok(reached)
 }
 
-/// No claim can last longer than this; one that does was made by a clock that ran ahead.
+/// Returns the latest possible end of a claim. A later one was set by a clock that ran ahead.
 fn furthest(claimant: &Claimant, now: DateTime<Utc>) -> DateTime<Utc> {
     now + claimant.lease + claimant.lease
 }
 
-/// No name can stay blocked beyond this; one that does was used while the clock ran ahead.
+/// Returns the latest possible end of a name's block. A later one was set by a clock that ran ahead.
 fn blocked_at_most(now: DateTime<Utc>) -> DateTime<Utc> {
     now + NAME_BLOCKED_FOR + SET_BACK
 }
 
-/// Makes due whatever waits for a time that was set while the clock ran ahead (`R36`): an hour's backoff could last ten years.
+/// Makes tasks due whose wait was set while the clock ran ahead (`R36`: clock skew). Otherwise an hour's backoff could last ten years.
 fn end_waits_from_ahead(tx: &Transaction<'_>, now: DateTime<Utc>) -> rusqlite::Result<usize> {
     tx.execute(
         "UPDATE queue_tasks SET due_at = min(due_at, ?1), due_set_at = ?1 WHERE due_set_at > ?2",
@@ -604,7 +603,7 @@ fn claim_from(
     let mut taken = 0;
     for (id, abandoned) in due.into_iter().filter(|(id, _)| !mine.contains(id)) {
         if abandoned {
-            // Its process died, or was held up for longer than the lease: an attempt that nobody has answered.
+            // The process died, or was delayed for longer than the lease: the attempt got no answer.
             tx.prepare_cached(
                 "UPDATE queue_tasks SET claimed_by = NULL, claimed_until = NULL, last_status = NULL,
                                         last_failure = 'the attempt was interrupted' WHERE id = ?1",
@@ -617,7 +616,7 @@ fn claim_from(
             }
         }
         tx.prepare_cached(
-            // A first attempt that lies ahead was made by a clock that ran ahead; its age counts from here.
+            // A first attempt in the future was recorded by a clock that ran ahead; the task's age then counts from now.
             "UPDATE queue_tasks SET claimed_by = ?1, claimed_until = ?2, dispatches = dispatches + 1,
                                     first_attempt_at = min(coalesce(first_attempt_at, ?3), ?3) WHERE id = ?4",
         )?
@@ -629,7 +628,7 @@ fn claim_from(
     store_bucket(tx, queue.kind, &bucket)
 }
 
-/// How many of the queue's tasks are under way, in whatever process.
+/// Returns the number of the queue's tasks that are being delivered, in all processes.
 fn running(
     connection: &Connection,
     queue: &QueueSettings,
@@ -643,7 +642,7 @@ fn running(
         .query_row(params![queue.kind.name(), micros(now), micros(furthest(claimant, now))], |row| row.get(0))
 }
 
-/// When the queue may have something to deliver, later than now, if nothing changes before.
+/// Returns the next time, later than now, at which the queue may have a task to deliver if nothing changes before.
 fn next_in(
     connection: &Connection,
     queue: &QueueSettings,
@@ -651,7 +650,7 @@ fn next_in(
     now: DateTime<Utc>,
 ) -> rusqlite::Result<Option<DateTime<Utc>>> {
     let furthest_micros = micros(furthest(claimant, now));
-    // Somebody else's claim that runs out both makes its task due and makes room. One's own are finished before.
+    // When another process's claim expires, its task becomes due and a slot becomes free. Claims of this process end before they expire.
     let claim_ends = connection
         .prepare_cached(
             "SELECT min(claimed_until) FROM queue_tasks
@@ -676,7 +675,7 @@ fn next_in(
     Ok(earlier(claim_ends, ready))
 }
 
-/// A task, and what its policy goes by.
+/// Task with the times that its policy needs.
 struct Loaded {
     claimed: ClaimedTask,
     created_at: DateTime<Utc>,
@@ -710,7 +709,7 @@ fn load(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Loaded> {
 
 fn may_retry(queue: &QueueSettings, task: &Loaded, now: DateTime<Utc>) -> bool {
     let age = now - task.first_attempt_at.unwrap_or(now);
-    // After the n-th attempt the next one is retry number n.
+    // After attempt number n, the next one is retry number n.
     queue.retry.may_retry(task.claimed.dispatches, age)
 }
 
@@ -782,7 +781,7 @@ fn remove(
     Ok(())
 }
 
-/// The queue's rate as of now.
+/// Returns the queue's bucket, refilled up to now.
 fn bucket(connection: &Connection, queue: &QueueSettings, now: DateTime<Utc>) -> rusqlite::Result<Bucket> {
     let stored = connection
         .prepare_cached(

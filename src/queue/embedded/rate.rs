@@ -1,46 +1,46 @@
-//! How fast a queue dispatches: a token bucket, and what a throttling answer does to it. Pure.
+//! Rate limit of a queue: a token bucket that throttling answers slow down. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::database::SET_BACK;
 use crate::queue::queue_yaml::QueueSettings;
 
-/// How long a throttling answer slows a queue down.
+/// Time for which a throttling answer slows a queue down.
 const SLOW_FOR: TimeDelta = TimeDelta::seconds(60);
-/// Each further throttling answer halves the rate once more, this often.
+/// Maximum number of times that throttling answers halve the rate.
 const MOST_HALVINGS: u32 = 6;
-/// A burst of throttling answers, to requests that were under way together, halves the rate once.
+/// Time within which throttling answers count as one burst. A burst, from requests that ran together, halves the rate once.
 const ONE_BURST: TimeDelta = TimeDelta::seconds(1);
-/// The longest pause that a `Retry-After` can ask for.
+/// Longest pause that a `Retry-After` can ask for.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
-/// Sums of fractions come out a little below a whole token.
+/// Tolerance for sums of fractions, which come out a little below a whole token.
 const ROUNDING: f64 = 1e-6;
 
-/// The state of one queue's rate. It is stored, so that it holds across processes and restarts.
+/// State of one queue's rate limit. It is stored, so that it holds across processes and restarts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Bucket {
-    /// How many dispatches may be made at once.
+    /// Number of dispatches that may be made at once.
     pub(super) tokens: f64,
-    /// When `tokens` was right.
+    /// Time for which `tokens` is valid.
     pub(super) at: DateTime<Utc>,
-    /// How often the rate is halved, until `slow_until`.
+    /// Number of times that the rate is halved, until `slow_until`.
     pub(super) halvings: u32,
-    /// When the queue is back at its own rate.
+    /// Time at which the queue returns to its own rate.
     pub(super) slow_until: DateTime<Utc>,
-    /// Nothing is dispatched before this.
+    /// Time before which nothing is dispatched.
     pub(super) paused_until: DateTime<Utc>,
 }
 
 impl Bucket {
-    /// The bucket of a queue that has been idle for long.
+    /// Creates the bucket of a queue that has been idle for long.
     pub(super) fn full(queue: &QueueSettings, now: DateTime<Utc>) -> Self {
         let past = now - SLOW_FOR - SLOW_FOR;
         let tokens = f64::from(queue.bucket_size);
         Self { tokens, at: now, halvings: 0, slow_until: past, paused_until: past }
     }
 
-    /// Brings the state up to `now`. A clock that was set back adds nothing and takes nothing, and ends the limits that it has
-    /// set while it ran ahead (`R36`).
+    /// Brings the state up to `now`. If the clock was set back, tokens are neither added nor removed, and limits that were set while it ran
+    /// ahead end (`R36`: clock skew).
     pub(super) fn refill(&mut self, queue: &QueueSettings, now: DateTime<Utc>) {
         let was_ahead = self.at > now + SET_BACK;
         if was_ahead || self.slow_until > now + SLOW_FOR {
@@ -71,7 +71,7 @@ impl Bucket {
         queue.rate_per_second / f64::from(1_u32 << self.halvings.min(MOST_HALVINGS))
     }
 
-    /// How many dispatches may be made at `now`; call [`Bucket::refill`] first.
+    /// Returns the number of dispatches that may be made at `now`; call [`Bucket::refill`] first.
     pub(super) fn available(&self, now: DateTime<Utc>) -> u32 {
         if now < self.paused_until {
             return 0;
@@ -91,10 +91,10 @@ impl Bucket {
         self.tokens = (self.tokens - f64::from(dispatches)).max(0.0);
     }
 
-    /// When the next dispatch may be made, `now` or later; call [`Bucket::refill`] first.
+    /// Returns the time of the next possible dispatch, `now` or later; call [`Bucket::refill`] first.
     pub(super) fn ready_at(&self, queue: &QueueSettings, now: DateTime<Utc>) -> DateTime<Utc> {
         let wait = |rate: f64| {
-            // Not a microsecond late for a fraction that is off in its last digit.
+            // Corrects for rounding, so that an error in the last digit does not add a microsecond.
             let micros = ((1.0 - self.tokens) / rate * 1e6 - ROUNDING).ceil().max(0.0);
             #[expect(
                 clippy::cast_possible_truncation,
@@ -113,7 +113,7 @@ impl Bucket {
 
     /// Slows the queue down after a 503 or a 429, and pauses it for as long as `Retry-After` asks.
     ///
-    /// Cloud Tasks throttles a queue for a while after such an answer, and considers `Retry-After`; it does not say by how
+    /// Cloud Tasks throttles a queue for a while after such an answer, and considers `Retry-After`; its documentation does not say by how
     /// much (Cloud Tasks v2 discovery document, `AppEngineHttpRequest` and `HttpRequest`).
     pub(super) fn throttle(&mut self, now: DateTime<Utc>, retry_after: Option<TimeDelta>) {
         let slow_since = self.slow_until - SLOW_FOR;
@@ -149,7 +149,7 @@ mod tests {
         "2026-01-01T00:00:00Z".parse().unwrap()
     }
 
-    /// Dispatches as fast as the bucket allows from `from` on, and says how many in that time.
+    /// Dispatches as fast as the bucket allows from `from` on, and returns the number of dispatches within that time.
     fn dispatched(bucket: &mut Bucket, queue: &QueueSettings, from: DateTime<Utc>, within: TimeDelta) -> u32 {
         let mut now = from;
         let mut total = 0;
@@ -223,7 +223,7 @@ mod tests {
         later.refill(&queue, after);
         assert_eq!(later.halvings, 0);
 
-        // Answers that keep coming go on halving it, down to a 64th.
+        // Further answers halve the rate again, down to a 64th.
         let mut now = start();
         for _ in 0..20 {
             now += TimeDelta::seconds(2);

@@ -1,4 +1,4 @@
-//! Datastore's API as JSON: keys, entities, filters and answers (REST reference of Datastore, v1).
+//! JSON of Datastore's API: keys, entities, filters and answers (REST reference of Datastore, v1).
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ pub(super) struct PathElement {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Identity {
-    /// A number, as text: JSON's own lose the last digits.
+    /// A number as text: JSON numbers would lose the last digits.
     Id(String),
     Name(String),
 }
@@ -126,7 +126,7 @@ pub(super) fn entity<'a>(
     json!({ "key": key, "properties": properties })
 }
 
-/// What is not there counts as nothing: a person may have removed it.
+/// Reads a property of an entity. A missing one counts as null, since a person may have removed it.
 pub(super) fn property(entity: &Entity, name: &str) -> Result<Property, String> {
     let Some(value) = entity.properties.get(name) else { return Ok(Property::Null) };
     if let Some(value) = value.get("stringValue").and_then(serde_json::Value::as_str) {
@@ -151,8 +151,8 @@ pub(super) fn property(entity: &Entity, name: &str) -> Result<Property, String> 
     }
 }
 
-/// What an answer that is no success means. Google's own errors have a name and details; what stands in front of its
-/// services may answer otherwise.
+/// Interprets an answer that is no success. Google's own errors have a name and details; a proxy in front of its services may answer in
+/// another form.
 pub(super) fn to_failure(status: reqwest::StatusCode, body: &[u8]) -> ApiFailure {
     #[derive(Deserialize)]
     struct Answer {
@@ -183,7 +183,7 @@ pub(super) fn to_failure(status: reqwest::StatusCode, body: &[u8]) -> ApiFailure
             .iter()
             .any(|sign| error.message.contains(sign));
     let code = match Code::from_name(&error.status) {
-        // The same as contention: begin again.
+        // An expired transaction is treated like contention: start again.
         Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound if expired => Code::Aborted,
         code => code,
     };
