@@ -174,10 +174,29 @@ impl SecretCredentials {
 impl Credentials for SecretCredentials {
     async fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>, String> {
         let credentials = Arc::clone(&self.current.lock().await.credentials);
-        credentials.header().await
+        match credentials.header().await {
+            // A token endpoint that refuses the secret: it may have been replaced.
+            Err(error) if self.read_again_if_due().await => {
+                let credentials = Arc::clone(&self.current.lock().await.credentials);
+                credentials.header().await.map_err(|_| error)
+            }
+            answer => answer,
+        }
     }
 
     async fn refresh(&self) -> bool {
+        if self.read_again_if_due().await {
+            return true;
+        }
+        // The same secret may give another access token.
+        let credentials = Arc::clone(&self.current.lock().await.credentials);
+        credentials.refresh().await
+    }
+}
+
+impl SecretCredentials {
+    /// Reads the secret again after it was refused, unless that was done a moment ago. Returns true if it had changed.
+    async fn read_again_if_due(&self) -> bool {
         let mut current = self.current.lock().await;
         let now = self.clock.now();
         // Several calls may be refused at once: the first one reads, the others get the cached result.

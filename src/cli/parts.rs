@@ -229,8 +229,8 @@ async fn company_cases(config: &Config, secrets: &Secrets<'_>) -> anyhow::Result
         Some(reference) => {
             let key = "the secret in the CRM's section of the configuration";
             let reference = reference.parse().map_err(|error| anyhow!("{key}: expected {error}"))?;
-            let settings = crm.clone();
-            let make: MakeCredentials = Box::new(move |secret| settings.credentials(secret.reveal()));
+            let (settings, site) = (crm.clone(), company.base_url.clone());
+            let make: MakeCredentials = Box::new(move |secret| settings.credentials(secret.reveal(), &site));
             secrets.credentials(reference, make).await.context(key)?
         }
         None => Arc::new(NoCredentials),

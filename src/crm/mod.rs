@@ -14,6 +14,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use reqwest::Url;
 use serde::de::DeserializeOwned;
 
 use self::jira::JiraSettings;
@@ -42,7 +43,8 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     fn secret_reference(&self) -> Option<&str>;
 
     /// Makes credentials from the secret of [`secret_reference`](Self::secret_reference). Fails if they are not valid in a header.
-    fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String>;
+    /// `site` is `company.base_url`.
+    fn credentials(&self, secret: &str, site: &Url) -> Result<Arc<dyn Credentials>, String>;
 
     /// Hosts besides the CRM's own that attachments are downloaded from.
     fn allowed_download_hosts(&self) -> Vec<String> {

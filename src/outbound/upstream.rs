@@ -959,17 +959,19 @@ fn without_secrets(text: &str, header: &HeaderValue) -> String {
 }
 
 fn client(settings: &UpstreamSettings) -> Result<reqwest::Client, reqwest::Error> {
-    let builder = super::http_client();
-    let host = settings.base_url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here =
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    // A proxy in the environment is for outgoing traffic. Services on this machine, such as a sandbox or an emulator, are not behind it.
-    let builder = if is_here { builder.no_proxy() } else { builder };
-    builder
-        // Well below any other timeout: if no connection was made, the call certainly did not happen.
+    with_proxy_for(super::http_client(), &settings.base_url)
+        // Well before any other timeout: a connection that never came about is a call that certainly did not happen.
         .connect_timeout(Duration::from_secs(10).min(settings.timeout / 2))
         .pool_idle_timeout(IDLE_CONNECTION)
         .build()
+}
+
+/// Uses the proxy of the environment, unless `url` is on this machine: a sandbox or an emulator is not behind it.
+pub(super) fn with_proxy_for(builder: reqwest::ClientBuilder, url: &Url) -> reqwest::ClientBuilder {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here =
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    if is_here { builder.no_proxy() } else { builder }
 }
 
 fn same_origin(a: &Url, b: &Url) -> bool {

@@ -35,15 +35,33 @@ fn ways() -> Vec<(&'static str, Kind, Arc<dyn Credentials>)> {
     let jira = JiraSettings { email: some("bot@example.com"), ..JiraSettings::default() };
     let data_center = JiraSettings { deployment: Deployment::DataCenter, ..JiraSettings::default() };
     let zendesk = ZendeskSettings { email: some("bot@example.com"), ..ZendeskSettings::default() };
-    let servicenow = |settings: ServiceNowSettings| settings.credentials(CRM).unwrap();
+    let servicenow = |settings: ServiceNowSettings| {
+        settings.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap()
+    };
     let plain = ServiceNowSettings::default;
     let tracker =
         RequestTrackerSettings { user: "casebridge".to_owned(), ..RequestTrackerSettings::default() };
     vec![
-        ("Jira's API token", Kind::JiraCloud, jira.credentials(CRM).unwrap()),
-        ("Jira's personal access token", Kind::JiraDataCenter, data_center.credentials(CRM).unwrap()),
-        ("Zendesk's API token", Kind::Zendesk, zendesk.credentials(CRM).unwrap()),
-        ("Zendesk's OAuth token", Kind::Zendesk, ZendeskSettings::default().credentials(CRM).unwrap()),
+        (
+            "Jira's API token",
+            Kind::JiraCloud,
+            jira.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap(),
+        ),
+        (
+            "Jira's personal access token",
+            Kind::JiraDataCenter,
+            data_center.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap(),
+        ),
+        (
+            "Zendesk's API token",
+            Kind::Zendesk,
+            zendesk.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap(),
+        ),
+        (
+            "Zendesk's OAuth token",
+            Kind::Zendesk,
+            ZendeskSettings::default().credentials(CRM, &"http://localhost".parse().unwrap()).unwrap(),
+        ),
         (
             "ServiceNow's password",
             Kind::ServiceNow,
@@ -59,7 +77,11 @@ fn ways() -> Vec<(&'static str, Kind, Arc<dyn Credentials>)> {
             Kind::ServiceNow,
             servicenow(ServiceNowSettings { oauth_token: some("env:X"), ..plain() }),
         ),
-        ("Request Tracker's token", Kind::RequestTracker, tracker.credentials(CRM).unwrap()),
+        (
+            "Request Tracker's token",
+            Kind::RequestTracker,
+            tracker.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap(),
+        ),
     ]
 }
 
@@ -181,7 +203,7 @@ async fn no_secret_is_told_whatever_the_upstreams_repeat() {
 async fn a_refusal_that_looks_like_a_success_tells_no_secret_either() {
     let settings =
         RequestTrackerSettings { user: "casebridge".to_owned(), ..RequestTrackerSettings::default() };
-    let credentials = settings.credentials(CRM).unwrap();
+    let credentials = settings.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap();
     let header = header_of(&credentials).await;
     let subject = open_with(Kind::RequestTracker, clock(), credentials).await;
     let said = json!([format!("Priority: {header} may not"), format!("{}{CRM}", "a".repeat(440))]);

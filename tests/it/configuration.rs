@@ -185,6 +185,10 @@ fn an_example_in_the_sample_is_understood() {
                 let section = key.section.as_str();
                 vec![(section, "email = \"a@b.example\""), (section, "api_token = \"env:OTHER\"")]
             }
+            "client_id" | "client_secret" => {
+                let section = key.section.as_str();
+                vec![(section, "client_id = \"other\""), (section, "client_secret = \"env:OTHER\"")]
+            }
             "password" => vec![("company.servicenow", "user = \"casebridge\"")],
             "personal_access_token" => vec![("company.jira", "deployment = \"data-center\"")],
             _ if key.cloud_tasks => CLOUD_TASKS.to_vec(),

@@ -26,6 +26,7 @@ mod jira_scenarios;
 mod logs;
 mod main_job_table;
 mod newcomers;
+mod oauth;
 mod outbound;
 mod planner;
 mod queue_contract;

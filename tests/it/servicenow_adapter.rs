@@ -116,13 +116,15 @@ async fn start_with(
             ours.api_key = Some("env:SECRET".to_owned());
             Some(key.clone())
         }
+        // tests/it/oauth.rs
+        SandboxServiceNowAuth::OauthClient(_) => unreachable!("no test here asks for it"),
     };
     change(&mut ours);
     assert_eq!(ours.problems(), Vec::<String>::new());
     let table = if ours.table == CUSTOMER_CASE { CUSTOMER_CASE } else { INCIDENT };
     let credentials = secret.map_or_else(
         || Arc::new(NoCredentials) as Arc<dyn Credentials>,
-        |secret| ours.credentials(&secret).unwrap(),
+        |secret| ours.credentials(&secret, &"http://localhost".parse().unwrap()).unwrap(),
     );
     let adapter = connect(ours, &base, credentials, &clock);
     Running { servicenow, adapter, table, clock, server }

@@ -229,7 +229,7 @@ impl Server {
     ) -> RequestTracker {
         assert_eq!(settings.problems(), Vec::<String>::new());
         let words = PriorityWords::new(NUMBERS.map(|number| number.to_string())).unwrap();
-        assert_eq!(RequestTrackerSettings::priority_problems(&words), Vec::<String>::new());
+        assert_eq!(settings.priority_problems(&words), Vec::<String>::new());
         let upstream = UpstreamSettings {
             name: NAME,
             base_url: format!("http://127.0.0.1:{}{path}", self.port).parse().unwrap(),
@@ -242,7 +242,7 @@ impl Server {
             },
             download_hosts: Vec::new(),
         };
-        let credentials = settings.credentials(&slot.token).unwrap();
+        let credentials = settings.credentials(&slot.token, &"http://localhost".parse().unwrap()).unwrap();
         let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
         RequestTracker::new(settings, words, upstream)
     }

@@ -7,6 +7,7 @@ mod blobs;
 pub mod csapi;
 pub mod faults;
 pub mod jira;
+pub mod oauth;
 pub mod page;
 pub mod servicenow;
 pub mod zendesk;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use reqwest::Url;
 use serde::Deserialize;
 
 use super::Jira;
@@ -148,7 +149,7 @@ impl CrmKind for JiraSettings {
     }
 
     // Sources: "Basic auth for REST APIs", developer.atlassian.com; "Using Personal Access Tokens", confluence.atlassian.com.
-    fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+    fn credentials(&self, secret: &str, _site: &Url) -> Result<Arc<dyn Credentials>, String> {
         let secret = secret.trim();
         Ok(match self.deployment {
             Deployment::Cloud => Arc::new(basic(self.email.as_deref().unwrap_or_default().trim(), secret)?),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use reqwest::Url;
 use reqwest::header::AUTHORIZATION;
 use serde::Deserialize;
 
@@ -150,7 +151,7 @@ impl CrmKind for RequestTrackerSettings {
     }
 
     // Source: "Authentication Tokens", RT 5 documentation, `RT::REST2`.
-    fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+    fn credentials(&self, secret: &str, _site: &Url) -> Result<Arc<dyn Credentials>, String> {
         Ok(Arc::new(HeaderCredentials::new(AUTHORIZATION, &format!("token {}", secret.trim()))?))
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use reqwest::Url;
 use reqwest::header::HeaderName;
 use serde::Deserialize;
 
@@ -12,7 +13,10 @@ use crate::cases::{CaseSystem, Closing};
 use crate::clock::SharedClock;
 use crate::crm::{CrmKind, PriorityWords};
 use crate::entities::Priority;
-use crate::outbound::{Credentials, Dialect, HeaderCredentials, Upstream, basic, bearer};
+use crate::outbound::{
+    Credentials, Dialect, HeaderCredentials, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
+    client_credentials,
+};
 
 /// Table of the documented design.
 const INCIDENT: &str = "incident";
@@ -49,6 +53,10 @@ pub struct ServiceNowSettings {
     pub oauth_token: Option<String>,
     /// Reference to the secret that holds a REST API key; replaces `password`.
     pub api_key: Option<String>,
+    /// ID of an OAuth application, whose access tokens the connector requests itself; with `client_secret`.
+    pub client_id: Option<String>,
+    /// Reference to the secret of that OAuth application.
+    pub client_secret: Option<String>,
     /// True/false column that makes a case take part in the sync.
     pub flag_field: String,
     /// Column for the Google case's name.
@@ -90,6 +98,8 @@ impl Default for ServiceNowSettings {
             password: None,
             oauth_token: None,
             api_key: None,
+            client_id: None,
+            client_secret: None,
             flag_field: "u_synchronize_with_google_cloud_support".to_owned(),
             google_name_field: "u_google_case_name".to_owned(),
             closed_states: None,
@@ -265,10 +275,15 @@ impl CrmKind for ServiceNowSettings {
         for (name, _) in fields {
             demand(is_name(name), format!("company.servicenow: {name:?} is no name of a column"));
         }
-        let secrets = [&self.password, &self.oauth_token, &self.api_key];
+        let secrets = [&self.password, &self.oauth_token, &self.api_key, &self.client_secret];
         demand(
             secrets.iter().filter(|secret| secret.is_some()).count() <= 1,
-            "company.servicenow.password, oauth_token and api_key exclude each other: give one of them"
+            "company.servicenow.client_secret, password, oauth_token and api_key exclude each other: give one of them"
+                .to_owned(),
+        );
+        demand(
+            self.client_id.is_some() == self.client_secret.is_some(),
+            "company.servicenow.client_id and company.servicenow.client_secret belong together: give both"
                 .to_owned(),
         );
         demand(
@@ -347,12 +362,17 @@ impl CrmKind for ServiceNowSettings {
     }
 
     fn secret_reference(&self) -> Option<&str> {
-        self.password.as_deref().or(self.oauth_token.as_deref()).or(self.api_key.as_deref())
+        [&self.client_secret, &self.password, &self.oauth_token, &self.api_key]
+            .into_iter()
+            .find_map(Option::as_deref)
     }
 
     // Sources: "REST API security" (basic authentication, OAuth) and "REST API keys" (`x-sn-apikey`), product documentation.
-    fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+    fn credentials(&self, secret: &str, site: &Url) -> Result<Arc<dyn Credentials>, String> {
         let secret = secret.trim();
+        if let Some(client_id) = &self.client_id {
+            return client_credentials(token_endpoint(site)?, client_id, secret);
+        }
         Ok(match (&self.user, &self.password) {
             (Some(user), Some(_)) => Arc::new(basic(user.trim(), secret)?),
             _ if self.api_key.is_some() => {
@@ -396,6 +416,21 @@ pub(super) fn word(code: &str) -> Option<Closing> {
 fn is_name(text: &str) -> bool {
     let sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     (1..=80).contains(&text.len()) && text.bytes().all(sign)
+}
+
+/// Token endpoint of an instance. The lifetime is the application's own (1,800 s by default).
+///
+/// Source: "OAuth 2.0 credentials: client credentials grant", product documentation (since Washington DC).
+fn token_endpoint(site: &Url) -> Result<TokenEndpoint, String> {
+    let url = site.join("/oauth_token.do").map_err(|error| error.to_string())?;
+    Ok(TokenEndpoint {
+        url,
+        request: TokenRequest::Form,
+        scope: None,
+        expires_in: None,
+        advice: "check company.servicenow.client_id and client_secret, that the application is active and has an OAuth \
+                 Application User, and that glide.oauth.inbound.client.credential.grant_type.enabled is true",
+    })
 }
 
 #[cfg(test)]

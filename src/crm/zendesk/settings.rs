@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,7 +12,9 @@ use super::wire::error_text;
 use crate::cases::{CaseSystem, Visibility};
 use crate::clock::SharedClock;
 use crate::crm::{CrmKind, PriorityWords};
-use crate::outbound::{Credentials, Dialect, Upstream, basic, bearer};
+use crate::outbound::{
+    Credentials, Dialect, TokenEndpoint, TokenRequest, Upstream, basic, bearer, client_credentials,
+};
 
 /// Settings of the Zendesk adapter: the `[company.zendesk]` section.
 ///
@@ -26,6 +29,10 @@ pub struct ZendeskSettings {
     pub api_token: Option<String>,
     /// Reference to the secret that holds an OAuth access token; replaces `email` and `api_token`.
     pub oauth_token: Option<String>,
+    /// Unique identifier of an OAuth client, whose access tokens the connector requests itself; with `client_secret`.
+    pub client_id: Option<String>,
+    /// Reference to the secret of that OAuth client.
+    pub client_secret: Option<String>,
     /// Checkbox field that makes a case take part in the sync, by title or by ID.
     pub flag_field: String,
     /// Text field for the Google case's name, by title or by ID.
@@ -65,6 +72,8 @@ impl Default for ZendeskSettings {
             email: None,
             api_token: None,
             oauth_token: None,
+            client_id: None,
+            client_secret: None,
             flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
             google_name_field: "custom_field_google_name".to_owned(),
             use_external_id: true,
@@ -107,13 +116,20 @@ impl CrmKind for ZendeskSettings {
         }
         demand(
             self.email.is_some() == self.api_token.is_some(),
-            "company.zendesk.email and company.zendesk.api_token belong together: give both, or oauth_token, or none \
-             for a sandbox"
+            "company.zendesk.email and company.zendesk.api_token belong together: give both, or client_id and \
+             client_secret, or none for a sandbox"
                 .to_owned(),
         );
         demand(
-            self.oauth_token.is_none() || self.api_token.is_none(),
-            "company.zendesk.oauth_token and api_token exclude each other: give one of them".to_owned(),
+            self.client_id.is_some() == self.client_secret.is_some(),
+            "company.zendesk.client_id and company.zendesk.client_secret belong together: give both"
+                .to_owned(),
+        );
+        let ways = [&self.oauth_token, &self.api_token, &self.client_secret];
+        demand(
+            ways.into_iter().flatten().count() <= 1,
+            "company.zendesk.client_secret, oauth_token and api_token exclude each other: give one of them"
+                .to_owned(),
         );
         demand(
             self.updates_per_ticket > 0,
@@ -135,12 +151,15 @@ impl CrmKind for ZendeskSettings {
     }
 
     fn secret_reference(&self) -> Option<&str> {
-        self.api_token.as_deref().or(self.oauth_token.as_deref())
+        self.client_secret.as_deref().or(self.api_token.as_deref()).or(self.oauth_token.as_deref())
     }
 
     // Source: "Security and authentication", developer.zendesk.com: `{email}/token:{api_token}`, or a bearer token.
-    fn credentials(&self, secret: &str) -> Result<Arc<dyn Credentials>, String> {
+    fn credentials(&self, secret: &str, site: &Url) -> Result<Arc<dyn Credentials>, String> {
         let secret = secret.trim();
+        if let Some(client_id) = &self.client_id {
+            return client_credentials(token_endpoint(site)?, client_id, secret);
+        }
         Ok(match &self.email {
             Some(email) => Arc::new(basic(&format!("{}/token", email.trim()), secret)?),
             None => Arc::new(bearer(secret)?),
@@ -164,6 +183,21 @@ impl CrmKind for ZendeskSettings {
     ) -> Arc<dyn CaseSystem> {
         Arc::new(Zendesk::new(self.clone(), priorities, upstream, clock))
     }
+}
+
+/// Token endpoint of an account. The longest lifetime that may be asked for is just under two days; an hour limits the damage of a leak.
+///
+/// Source: "OAuth Tokens for Grant Types", developer.zendesk.com (November 2026).
+fn token_endpoint(site: &Url) -> Result<TokenEndpoint, String> {
+    let url = site.join("/oauth/tokens").map_err(|error| error.to_string())?;
+    Ok(TokenEndpoint {
+        url,
+        request: TokenRequest::Json,
+        scope: Some("read write"),
+        expires_in: Some(3_600),
+        advice: "check company.zendesk.client_id (the client's unique identifier) and client_secret, and that the client is a \
+                 confidential one (Admin Center > Apps and integrations > APIs > OAuth clients)",
+    })
 }
 
 #[cfg(test)]

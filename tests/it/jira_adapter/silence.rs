@@ -164,7 +164,9 @@ async fn a_secret_that_was_replaced_is_read_again_when_an_answer_is_for_somebody
     let reference: SecretRef = format!("file:{}", file.display()).parse().unwrap();
     let make = {
         let settings = settings.clone();
-        move |secret: &casebridge::config::Secret| settings.credentials(secret.reveal())
+        move |secret: &casebridge::config::Secret| {
+            settings.credentials(secret.reveal(), &"http://localhost".parse().unwrap())
+        }
     };
     let credentials =
         SecretCredentials::read(reference, None, Box::new(make), crm.clock.clone()).await.unwrap();

@@ -104,6 +104,7 @@ pub(super) fn router(servicenow: &SandboxServiceNow) -> Router {
         .nest("/api/now", api.clone())
         .nest("/api/now/v1", api.clone())
         .nest("/api/now/v2", api)
+        .route("/oauth_token.do", post(issue_token))
         .merge(pages::routes())
         .fallback(unknown)
         .with_state(servicenow.clone())
@@ -163,6 +164,26 @@ async fn limited(servicenow: SandboxServiceNow, is_let_in: bool, request: Reques
     answer
 }
 
+/// Issues an access token (OAuth, product documentation). The request is a form. A client that is unknown gets 401.
+async fn issue_token(Shared(servicenow): Shared<SandboxServiceNow>, body: String) -> Response {
+    let asked: std::collections::HashMap<_, _> =
+        url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+    let text = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
+    let denied = || {
+        let body = json!({ "error_description": "access_denied", "error": "server_error" });
+        (StatusCode::UNAUTHORIZED, Json(body)).into_response()
+    };
+    if text("grant_type") != "client_credentials" {
+        return denied();
+    }
+    let SandboxServiceNowAuth::OauthClient(client) = &servicenow.settings().auth else { return denied() };
+    let Some(token) = client.issue(text("client_id"), text("client_secret")) else { return denied() };
+    Json(json!({
+        "access_token": token, "scope": "useraccount", "token_type": "Bearer", "expires_in": client.lifetime_seconds(),
+    }))
+    .into_response()
+}
+
 fn is_let_in(auth: &SandboxServiceNowAuth, headers: &HeaderMap) -> bool {
     let (name, wanted) = match auth {
         SandboxServiceNowAuth::Anyone => return true,
@@ -170,6 +191,10 @@ fn is_let_in(auth: &SandboxServiceNowAuth, headers: &HeaderMap) -> bool {
             ("authorization", format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
         }
         SandboxServiceNowAuth::Bearer { token } => ("authorization", format!("Bearer {token}")),
+        SandboxServiceNowAuth::OauthClient(client) => {
+            let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+            return client.accepts(sent);
+        }
         SandboxServiceNowAuth::ApiKey { key } => ("x-sn-apikey", key.clone()),
     };
     headers.get(name).is_some_and(|sent| bool::from(sent.as_bytes().ct_eq(wanted.as_bytes())))

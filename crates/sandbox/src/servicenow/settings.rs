@@ -1,5 +1,7 @@
 //! Settings of a sandbox ServiceNow: the differences between instances, their properties and their roles.
 
+use crate::oauth::OauthClient;
+
 /// Credentials that are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SandboxServiceNowAuth {
@@ -17,6 +19,8 @@ pub enum SandboxServiceNowAuth {
         /// The access token.
         token: String,
     },
+    /// `Authorization: Bearer` with a token that `POST /oauth_token.do` issued to this client.
+    OauthClient(OauthClient),
     /// `x-sn-apikey` with a REST API key.
     ApiKey {
         /// The key.

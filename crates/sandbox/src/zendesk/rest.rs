@@ -111,6 +111,7 @@ pub(super) fn router(zendesk: &SandboxZendesk) -> Router {
         .layer(middleware::from_fn_with_state(zendesk.clone(), gate));
     let inner = Router::new()
         .nest("/api/v2", api)
+        .route("/oauth/tokens", post(issue_token))
         .merge(files::routes())
         .merge(pages::routes())
         .fallback(unknown)
@@ -190,6 +191,42 @@ async fn gate(Shared(zendesk): Shared<SandboxZendesk>, mut request: Request, nex
     answer
 }
 
+/// Issues an access token (OAuth Tokens for Grant Types, developer.zendesk.com). The request is JSON. A lifetime that is asked for must be
+/// between 5 minutes and 2 days; the sandbox's own may be shorter.
+async fn issue_token(
+    Shared(zendesk): Shared<SandboxZendesk>,
+    Json(asked): Json<serde_json::Value>,
+) -> Response {
+    let text = |name: &str| asked.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let refused = |status: StatusCode, error: &str, description: &str| {
+        (status, Json(json!({ "error": error, "error_description": description }))).into_response()
+    };
+    if text("grant_type") != "client_credentials" {
+        let description = "The authorization grant type is not supported by the authorization server.";
+        return refused(StatusCode::BAD_REQUEST, "unsupported_grant_type", description);
+    }
+    let expires_in = asked.get("expires_in").and_then(serde_json::Value::as_u64);
+    if expires_in.is_some_and(|seconds| !(301..172_800).contains(&seconds)) {
+        return refused(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "expires_in must be between 300 and 172800.",
+        );
+    }
+    let unknown = || {
+        let description = "Client authentication failed due to unknown client, no client authentication included, \
+                           or unsupported authentication method.";
+        refused(StatusCode::UNAUTHORIZED, "invalid_client", description)
+    };
+    let SandboxZendeskAuth::OauthClient(client) = &zendesk.settings().auth else { return unknown() };
+    let Some(token) = client.issue(text("client_id"), text("client_secret")) else { return unknown() };
+    let scope = if text("scope").is_empty() { "read" } else { text("scope") };
+    Json(json!({
+        "access_token": token, "token_type": "bearer", "scope": scope, "expires_in": client.lifetime_seconds(),
+    }))
+    .into_response()
+}
+
 fn is_let_in(auth: &SandboxZendeskAuth, headers: &HeaderMap) -> bool {
     let wanted = match auth {
         SandboxZendeskAuth::Anyone => return true,
@@ -197,6 +234,10 @@ fn is_let_in(auth: &SandboxZendeskAuth, headers: &HeaderMap) -> bool {
             format!("Basic {}", BASE64_STANDARD.encode(format!("{email}/token:{token}")))
         }
         SandboxZendeskAuth::Bearer { token } => format!("Bearer {token}"),
+        SandboxZendeskAuth::OauthClient(client) => {
+            let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+            return client.accepts(sent);
+        }
     };
     headers
         .get(header::AUTHORIZATION)

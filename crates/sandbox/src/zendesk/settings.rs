@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::oauth::OauthClient;
+
 /// Credentials that are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SandboxZendeskAuth {
@@ -19,6 +21,8 @@ pub enum SandboxZendeskAuth {
         /// The access token.
         token: String,
     },
+    /// `Authorization: Bearer` with a token that `POST /oauth/tokens` issued to this client.
+    OauthClient(OauthClient),
 }
 
 /// Settings of a [`super::SandboxZendesk`]; start from [`Default`].
