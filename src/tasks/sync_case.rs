@@ -246,7 +246,9 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
         {
             return Ok(done);
         }
-        if !ours.synchronize && !is_merged(&ours) {
+        // One that was merged may hand over its pair, if it has one.
+        let hands_over = is_merged(&ours) && session.mapping.is_linked();
+        if !ours.synchronize && !hands_over {
             return paused(session, request, &[Side::Company]).await;
         }
     }

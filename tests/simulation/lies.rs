@@ -4534,3 +4534,65 @@ fn what_was_on_its_way_to_a_merged_case_is_carried_to_the_other() {
         ],
     });
 }
+
+/// A company case lost its flag before it had a counterpart, and was merged into another. It was not paused, since it might hand over its
+/// pair, and got a counterpart.
+#[test]
+fn an_unflagged_case_that_was_merged_gets_no_counterpart() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 116146,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 49,
+                lag: 60,
+                resolution: 60,
+                limit: 700,
+                control_characters: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                unholdable: Some(1),
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 107,
+                lag: 20,
+                stale: 20,
+                skew: -35,
+                limit: 700,
+                renames_files: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            deadline: 183,
+            lease: 243,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 33882,
+                what: Trouble { part: Queue, trouble: Down, seconds: 378 },
+                salt: 10875958120700257338,
+            },
+            Step {
+                at: 105292,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 10323426853112417018,
+            },
+            Step { at: 121677, what: Cron(PollCompany), salt: 11551513540576482455 },
+            Step { at: 126376, what: Person(Unflag { case: 0 }), salt: 1645992967082411133 },
+            Step {
+                at: 210307,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 17918567393281445265,
+            },
+            Step { at: 599157, what: Person(Merge { case: 0, into: 1 }), salt: 5997652761808513317 },
+        ],
+    });
+}
