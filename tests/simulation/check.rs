@@ -330,8 +330,14 @@ fn copied_comment(
     // The copy of a comment that was edited since is not known by its text, when that is all there is to go by.
     let recovering = world.shelf.of(side, id).is_some_and(|mapping| mapping.recovering);
     let unknown = recovering && !note.earlier.is_empty();
-    // Nor is it known whether one arrived that was on its way to a case that was merged: what is there is not read any more (R32).
-    if note.carried && !unknown && !note.merged_under_way && !deleted_unseen(world, side, id) {
+    // Nor is it known what an earlier pair had copied, whose mapping was cleaned up, when another pair goes on with its case (R14, R32).
+    let by_earlier_pair = world.systems[side].cards.values().any(|card| {
+        let is_forgotten = key(&card.id) != key(id) && world.shelf.of(side, &card.id).is_none();
+        is_forgotten && card.tally.copies.contains_key(&format!("comment {source}"))
+    });
+    // Nor whether one arrived that was on its way to a case that was merged: what is there is not read any more (R32).
+    let elsewhere = by_earlier_pair || note.merged_under_way;
+    if note.carried && !unknown && !elsewhere && !deleted_unseen(world, side, id) {
         world.violate(format!("part {part} of comment {source} comes after all of it had arrived (R14)"));
     }
     if note.internal && from == Company && !world.setting.carry_internal {

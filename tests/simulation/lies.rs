@@ -4596,3 +4596,77 @@ fn an_unflagged_case_that_was_merged_gets_no_counterpart() {
         ],
     });
 }
+
+/// A pair was cleaned up. Another one, whose company case was merged into its own, went on with that, and carried its comments to a Google
+/// case that has none of them: they counted as copied twice. (A mistake of the check.)
+#[test]
+fn what_an_earlier_pair_had_copied_is_carried_by_a_pair_that_goes_on() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 114137,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 97,
+                stale: 20,
+                resolution: 1,
+                skew: -42,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 66,
+                stale: 5,
+                resolution: 60,
+                skew: 15,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                four_priorities: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            twice: 25,
+            deadline: 104,
+            lease: 164,
+            host: 52,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 252945,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Odd }),
+                salt: 16904268125821961675,
+            },
+            Step {
+                at: 362562,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Short }),
+                salt: 9074660456434969728,
+            },
+            Step {
+                at: 400601,
+                what: Person(Comment { case: 1, side: Company, words: Long, internal: false }),
+                salt: 11404846562655515064,
+            },
+            Step { at: 481693, what: Cron(PollCompany), salt: 2950120614200497301 },
+            Step { at: 1263811, what: Person(Close { case: 1, side: Company }), salt: 6244039410538539533 },
+            Step { at: 1441317, what: Cron(PollCompany), salt: 9384173389605718936 },
+            Step { at: 2679900188, what: Cron(PollGoogle), salt: 12425457873456059236 },
+            Step { at: 2679901444, what: Cron(PollCompany), salt: 16209807272446407030 },
+            Step { at: 2680380000, what: Cron(Cleanup), salt: 1287503472393308460 },
+            Step {
+                at: 2682792490,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 16865520740481082018,
+            },
+            Step { at: 2682901206, what: Cron(PollCompany), salt: 15298146523344775252 },
+            Step { at: 2688750458, what: Person(Merge { case: 2, into: 1 }), salt: 13570742236237296437 },
+        ],
+    });
+}
