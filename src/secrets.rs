@@ -127,8 +127,8 @@ impl SecretRef {
 /// Function that makes credentials from a secret's value.
 pub type MakeCredentials = Box<dyn Fn(&Secret) -> Result<Arc<dyn Credentials>, String> + Send + Sync>;
 
-/// Credentials made from a secret. When the upstream answers 401 the secret is read again from its place, so that a changed secret takes
-/// effect without a restart.
+/// Credentials made from a secret. When the upstream answers 401, or a token endpoint refuses the secret, the secret is read again from its
+/// place, so that a changed secret takes effect without a restart.
 pub struct SecretCredentials {
     reference: SecretRef,
     manager: Option<Arc<SecretManager>>,

@@ -49,7 +49,7 @@ enum Configured {
         #[arg(long)]
         json: bool,
     },
-    /// Syncs one case now, and prints what was carried.
+    /// Syncs one case now, and prints the items that were carried.
     Sync {
         /// Side of the case; its content is carried to the other side.
         side: SideArg,
@@ -68,7 +68,7 @@ enum Configured {
     DetectOutages,
     /// Deletes the mappings of cases that were closed long ago, now.
     Cleanup,
-    /// Lists the mappings with the age of each side and what is waiting.
+    /// Lists the mappings, with the age of each side and the sides that wait to be carried.
     Mappings {
         /// Prints JSON, one mapping a line.
         #[arg(long)]

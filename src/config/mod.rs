@@ -73,7 +73,7 @@ pub struct CompanyConfig {
     pub requests_per_minute: NonZeroU32,
     /// Timeout of a whole call. For streamed content, the longest time without any data.
     pub timeout: StdDuration,
-    /// The CRM's names for P0 to P4, from `[priorities]`.
+    /// Names of P0 to P4 in the CRM, from `[priorities]`.
     pub priorities: PriorityWords,
 }
 

@@ -21,7 +21,7 @@ pub enum TargetError {
     Client(#[from] reqwest::Error),
 }
 
-/// The service as the target of calls.
+/// Service as the target of calls.
 pub(super) struct Target {
     client: reqwest::Client,
     base: String,

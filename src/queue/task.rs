@@ -85,6 +85,6 @@ pub struct SyncGoogleCase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SyncCompanyCase {
-    /// The CRM's ID of the company case.
+    /// ID of the company case in the CRM.
     pub case_id: String,
 }

@@ -1,4 +1,4 @@
-//! Whether a case gets a mapping, and which (`R9`, `R10`).
+//! Admission of cases: decides if a case gets a mapping, and which one (`R9`: one mapping per case; `R10`: knowing one's own cases).
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -8,32 +8,32 @@ use crate::cases::{ApiError, Found, markers};
 use crate::entities::{CaseMapping, CompanyCaseId, Conflict, FirstSeen, GoogleCaseName, Side, Waiting};
 use crate::store::{Created, StoreError, modify};
 
-/// How far the times of one system may be apart that were read one after the other.
+/// Tolerance for times of one system that were read one after the other.
 const CLOCKS_APART: Duration = Duration::minutes(10);
 
-/// What became of a case that has no mapping yet.
+/// Outcome of the admission of a case that had no mapping.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// A new mapping.
+    /// A new mapping was stored.
     New(CaseMapping),
-    /// The case completes a mapping that was waiting for it, or somebody was faster.
+    /// The case completes a mapping that was waiting for it, or another process mapped it first.
     Existing(CaseMapping),
-    /// It takes no part; why.
+    /// The case takes no part, for this reason.
     Refused(String),
 }
 
-/// What is to become of a case that has no mapping yet, before anything is done about it.
+/// Decision about a case that has no mapping yet, before anything is changed.
 #[derive(Debug)]
 pub(super) enum Decision {
-    /// This mapping is to be stored.
+    /// Store this new mapping.
     New(CaseMapping),
-    /// It completes this mapping, which waits for it.
+    /// Add the case to this mapping, which waits for it.
     Completes(CaseMapping),
-    /// It takes no part; why.
+    /// The case takes no part, for this reason.
     Refused(String),
 }
 
-/// Why a case could be neither admitted nor refused: try again.
+/// Error that leaves the admission of a case undecided; it may succeed later.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdmissionError {
     #[error(transparent)]
@@ -42,7 +42,7 @@ pub(super) enum AdmissionError {
     Api(#[from] ApiError),
 }
 
-/// The name of a case of that side, checked.
+/// Parses the name of a case of that side.
 pub(super) fn name_of(side: Side, case: &Found) -> Result<FirstSeen, String> {
     match side {
         Side::Google => GoogleCaseName::parse(&case.id).map(FirstSeen::Google),
@@ -51,7 +51,7 @@ pub(super) fn name_of(side: Side, case: &Found) -> Result<FirstSeen, String> {
     .map_err(|error| error.to_string())
 }
 
-/// The mapping of that case.
+/// Returns the mapping of that case.
 pub(super) async fn find(deps: &Deps, case: &FirstSeen) -> Result<Option<CaseMapping>, StoreError> {
     match case {
         FirstSeen::Google(name) => deps.store.find_by_google(name).await,
@@ -59,7 +59,7 @@ pub(super) async fn find(deps: &Deps, case: &FirstSeen) -> Result<Option<CaseMap
     }
 }
 
-/// Gives a case without a mapping one, if it takes part. `max_age` is `None` where a person asks.
+/// Maps a case that has no mapping, if it takes part. `max_age` is `None` if a person asks.
 pub(super) async fn admit(
     deps: &Deps,
     name: FirstSeen,
@@ -74,14 +74,14 @@ pub(super) async fn admit(
     }
 }
 
-/// How long ago a case was created, by its system's clock. A case from the future of that clock is older than it says, since the clock was set
-/// back: then ours has to do (`R36`).
+/// Returns the time since a case was created, by its system's clock. If the creation lies in the future of that clock, the clock was set
+/// back, so ours is used instead (`R36`: clock skew).
 fn age(created: DateTime<Utc>, theirs: DateTime<Utc>, ours: DateTime<Utc>) -> Duration {
     let age = theirs - created;
     if age < -CLOCKS_APART { ours - created } else { age }
 }
 
-/// Decides whether a case without a mapping is to have one, and changes nothing.
+/// Decides if a case without a mapping gets one, and changes nothing.
 pub(super) async fn decide(
     deps: &Deps,
     name: &FirstSeen,
@@ -128,7 +128,7 @@ pub(super) async fn decide(
             return Ok(Decision::New(mapping));
         }
     }
-    // A company case that was closed before anybody saw it: nobody at Google needs to hear of it.
+    // A company case that was closed before the connector saw it needs no Google case.
     if side == Side::Company && case.closed {
         return Ok(Decision::Refused("it was closed before it was ever synchronised".to_owned()));
     }
@@ -149,28 +149,29 @@ pub(super) fn set_name(mapping: &mut CaseMapping, name: &FirstSeen) {
     }
 }
 
-/// Address that a Google case names in its description, if that is not the configured CRM's (`R31`): it is that desk's case.
+/// Returns the address that a Google case names in its description, if it is not the configured CRM's (`R31`: an ID is valid only in its
+/// own system). The case then belongs to another service desk.
 fn desk_of_another<'a>(deps: &Deps, case: &'a Found) -> Option<&'a str> {
     let (address, home) = (case.counterpart_address.as_deref()?, deps.home()?);
     (!markers::is_within(address, home)).then_some(address)
 }
 
-/// What is made of the counterpart that a case names. Whoever may edit the case can write a name there, and case numbers can be guessed
-/// before they exist, so the name alone proves nothing (`R38`).
+/// Result of checking the counterpart that a case names. Anybody who may edit the case can write a name there, and case numbers can be
+/// guessed before they exist, so the name alone proves nothing (`R38`: a claim is not a proof).
 pub(super) enum Claim {
-    /// It names none that counts.
+    /// The case names no counterpart that counts.
     None,
-    /// Its counterpart has a mapping that waits for this case.
+    /// The counterpart has a mapping that waits for this case.
     Waits(Box<CaseMapping>),
     /// Both cases name each other, and neither has a mapping.
     Unmapped(FirstSeen),
-    /// It may be what the sync of its counterpart has created, and only that sync can tell.
+    /// The sync of the counterpart may have created the case, and only that sync can tell.
     Undecided,
-    /// It names a case that it cannot have; what is wrong and what to do.
+    /// The case names a counterpart that it cannot have. Holds the problem and the remedy.
     Conflict(String),
 }
 
-/// Looks at the counterpart that a case names.
+/// Checks the counterpart that a case names.
 pub(super) async fn claim(deps: &Deps, name: &FirstSeen, case: &Found) -> Result<Claim, AdmissionError> {
     let Some(claimed) = case.counterpart.as_deref() else { return Ok(Claim::None) };
     match name {
@@ -182,7 +183,7 @@ pub(super) async fn claim(deps: &Deps, name: &FirstSeen, case: &Found) -> Result
     }
 }
 
-/// A Google case names a company case of ours, in the first line of its description.
+/// Checks a Google case that names a company case of ours in the first line of its description.
 async fn claim_of_google(
     deps: &Deps,
     google: &GoogleCaseName,
@@ -194,7 +195,8 @@ async fn claim_of_google(
         return Ok(Claim::None);
     }
     let waits = mapping.filter(|mapping| mapping.state.conflict.is_none());
-    // A record of our own: its creation was begun (R13). A case of version 0.1 does not say of which desk's case it is.
+    // The write-ahead record shows that the connector started the creation (R13: unknown write outcome). A case of version 0.1 names no
+    // service desk.
     let begun = waits.as_ref().is_some_and(|mapping| mapping.pending_creation.is_some());
     let ours = case.by_connector == Some(true) || (begun && case.counterpart_address.is_some());
     if let Some(mapping) = waits.clone().filter(|_| ours && case.by_connector != Some(false)) {
@@ -205,8 +207,8 @@ async fn claim_of_google(
         other.as_ref().is_some_and(|other| other.synchronize && names_google(other, google.as_str()));
     Ok(match waits {
         Some(mapping) if names_us => Claim::Waits(Box::new(mapping)),
-        // Version 0.1 named no desk: whether it is this desk's case, its text tells. It may be the only thing that ever will: the company case
-        // may be paused.
+        // Version 0.1 named no service desk, so the text decides if the case belongs to this one. There may never be another way to decide
+        // it, since the company case may be paused.
         Some(_) if begun && case.counterpart_address.is_none() => {
             let google = deps.systems[Side::Google].get(google.as_str()).await?;
             match (other, google) {
@@ -219,7 +221,7 @@ async fn claim_of_google(
     })
 }
 
-/// A company case names a Google case, in `custom_field_google_name`.
+/// Checks a company case that names a Google case in `custom_field_google_name`.
 async fn claim_of_company(
     deps: &Deps,
     company: &CompanyCaseId,
@@ -247,7 +249,7 @@ async fn claim_of_company(
         }
         Some(mapping) => {
             let other = mapping.company_case_id.as_ref().map_or("", CompanyCaseId::as_str);
-            // Version 0.1 kept the key that a person gave it: the same case under another name.
+            // Version 0.1 stored the key that a person gave it: this may be the same case under another name.
             let known = deps.systems[Side::Company].get(other).await?;
             if known.is_some_and(|known| known.id == company.as_str()) {
                 return Ok(Claim::Waits(Box::new(mapping)));
@@ -265,7 +267,7 @@ async fn claim_of_company(
     ))
 }
 
-/// Whether a search at Google finds that case as the one that names this company case.
+/// True if a search at Google for the case that names this company case finds that Google case.
 async fn google_names_company(
     deps: &Deps,
     google: &GoogleCaseName,
@@ -276,7 +278,7 @@ async fn google_names_company(
     Ok(number.is_some_and(|found| found.number() == google.number()))
 }
 
-/// Completes a mapping that waits for this case: it is the counterpart that a sync created without learning its ID.
+/// Completes a mapping that waits for this case, usually the counterpart that a sync created without learning its ID.
 pub(super) async fn complete(
     deps: &Deps,
     mapping: CaseMapping,
@@ -288,7 +290,7 @@ pub(super) async fn complete(
     let id = mapping.id;
     let completed = modify(deps.store.as_ref(), mapping, |mapping| {
         if mapping.has(side) {
-            // The same case under the key that a person gave to version 0.1.
+            // The same case, which version 0.1 stored under the key that a person gave it.
             let corrected = mapping.case_id(side) != Some(case.id.as_str());
             set_name(mapping, name);
             return corrected;
@@ -320,7 +322,7 @@ mod tests {
         let at = |day: i64| DateTime::UNIX_EPOCH + Duration::days(20_000 + day);
         for (created, theirs, ours, days) in [
             (0, 40, 40, 40),
-            // Ours is years ahead: theirs says when it was created.
+            // Ours is years ahead, so theirs gives the age.
             (0, 1, 4_000, 1),
             // Theirs was set back by years.
             (0, -4_000, 40, 40),

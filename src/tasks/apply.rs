@@ -1,5 +1,5 @@
-//! Applies a plan, action by action (`R11`). Each write is recorded before it begins and again when its outcome is known (`R13`). A refusal
-//! for good is explained once and delays nothing else (`R33`).
+//! Applies a plan, action by action (`R11`: plan, then act). Each write is recorded before it is sent and again when its outcome is known
+//! (`R13`: unknown write outcome). A final refusal is explained once and delays nothing else (`R33`: final refusals).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,43 +16,43 @@ use crate::entities::{
 };
 use crate::sync::{Action, Blocked, CommentToWrite, Plan, texts};
 
-/// How often something has to be refused before it is given up (`R33`).
+/// Minimum number of refusals before an action is given up (`R33`: final refusals).
 const TRIES: u32 = 3;
 
-/// Outcome of carrying out a plan.
+/// Outcome of applying a plan.
 #[derive(Debug, Default)]
 pub(super) struct CarriedOut {
-    /// What failed and is to be tried again.
+    /// Failures that will be retried.
     pub(super) failures: Vec<String>,
-    /// Something was left undone since a case takes nothing for now (`R33`).
+    /// True if actions were skipped because a case refuses them for now (`R33`: final refusals).
     pub(super) held: bool,
 }
 
-/// What is made of an action that failed.
+/// Decision about an action that failed.
 enum Verdict {
-    /// It is tried again.
+    /// Retry the action.
     Again,
-    /// It is not tried again as it is, and that is no failure: explained, or remembered.
+    /// Do not retry the action as it is. This is no failure: the refusal is explained, or recorded.
     Settled,
-    /// Its case takes nothing any more.
+    /// The case of the action is read-only.
     Held,
 }
 
 impl Session<'_> {
-    /// Carries the plan out. What does not depend on an action that failed is done all the same.
+    /// Applies the plan. Skips only the actions that depend on one that failed.
     pub(super) async fn apply(&mut self, plan: Plan) -> Result<CarriedOut, SyncError> {
         let mut done = CarriedOut { failures: plan.waits, held: false };
-        // A case is not closed over something that may still be on its way.
+        // A case is not closed while content for it may still arrive.
         let mut blocked = Blocked::new(!done.failures.is_empty());
         for action in plan.actions {
             if action.is_blocked(&blocked) {
-                // What a case that could not be opened does not take stays behind, as it does where none can be opened.
+                // Content for a case that could not be reopened is held, as in a system that cannot reopen cases.
                 done.held |= action.is_content();
                 continue;
             }
             if action.writes_to().is_some_and(|side| self.is_left_alone(side)) {
                 done.held = true;
-                // What comes after it is not done either: a pair is not resolved by a closing that was left for tomorrow.
+                // Dependent actions are skipped too: a pair is not resolved while its closing is postponed.
                 action.block(&mut blocked, true);
                 continue;
             }
@@ -60,7 +60,7 @@ impl Session<'_> {
             if let (Action::Reopen { side }, Err(SyncError::Api(error))) = (&action, &outcome)
                 && error.kind == ApiErrorKind::Unsupported
             {
-                // A system that can reopen cases, with a workflow that cannot: no retry changes that (R19).
+                // The system can reopen cases, but this case's workflow cannot. No retry changes that (R19: status).
                 blocked.stays_closed(*side, self.deps.systems[*side].capabilities().comment_when_closed);
                 outcome = self.tell_cannot_reopen(*side).await;
             }
@@ -81,13 +81,13 @@ impl Session<'_> {
         Ok(done)
     }
 
-    /// Whether that side's case takes nothing, and it is not yet time to try again (`R33`).
+    /// True if that side's case is read-only, and the next attempt is not due yet (`R33`: final refusals).
     fn is_left_alone(&self, side: Side) -> bool {
         self.mapping.state.is_left_alone(side, self.deps.clock.now())
     }
 
-    /// Whether a system said no to one thing for good (`R33`). One that does not show a case of the pair says nothing about what is on it:
-    /// the next sync finds that it is missing (`R28`).
+    /// True if a system refused an action for good (`R33`: final refusals). A 404 counts only if the system shows both cases of the pair;
+    /// otherwise the next sync finds that a case is missing (`R28`: missing is not gone).
     async fn is_refusal(&self, error: &ApiError) -> bool {
         if error.kind != ApiErrorKind::NotFound {
             return error.is_for_good();
@@ -101,8 +101,8 @@ impl Session<'_> {
         true
     }
 
-    /// Whether a case that takes no content while it is closed was closed since it was read: then that is what it refused (`R19`), and the next
-    /// sync leaves the content where it is.
+    /// True if the case was closed since it was read, and takes no content while it is closed. The closing is then the cause of the refusal
+    /// (`R19`: status), and the next sync holds the content back.
     async fn was_closed_meanwhile(&self, action: &Action) -> bool {
         let Some(side) = action.writes_to().filter(|_| action.writes_content()) else { return false };
         let system = &self.deps.systems[side];
@@ -111,7 +111,7 @@ impl Session<'_> {
             && matches!(system.get(id).await, Ok(Some(case)) if case.closed)
     }
 
-    /// Forgets what was refused before, now that it was done.
+    /// Deletes the record of an earlier refusal after the action succeeded.
     async fn forget_refusal(&mut self, action: &Action) -> Result<(), SyncError> {
         let (Some(side), Some(what)) = (action.writes_to(), action.refusable()) else { return Ok(()) };
         let state = &self.mapping.state;
@@ -127,8 +127,8 @@ impl Session<'_> {
         .await
     }
 
-    /// Notes that a case that took nothing takes something again. What it did not take until now waits until a sync has carried it, and not
-    /// until the next day (`R7`).
+    /// Records that a read-only case takes writes again. Marks the other side as dirty, so that the content held back is carried by the
+    /// next sync and not only at the next daily attempt (`R7`: dirty sides).
     async fn takes_again(&mut self, side: Side) -> Result<(), SyncError> {
         let (global, started) = (self.deps.store.global().await?, self.started);
         self.save(|mapping| {
@@ -138,8 +138,8 @@ impl Session<'_> {
         .await
     }
 
-    /// Decides what becomes of an action that failed (`R33`): what was refused for good, often enough and for long enough, is explained
-    /// once and holds up nothing any more.
+    /// Decides about an action that failed (`R33`: final refusals). An action that was refused for good, often enough and for long enough,
+    /// is explained once and then holds up nothing.
     async fn judge(
         &mut self,
         action: &Action,
@@ -149,7 +149,8 @@ impl Session<'_> {
         let (Some(side), Some(what)) = (action.writes_to(), action.refusable()) else {
             return Ok(Verdict::Again);
         };
-        // A source that lists a file and does not hand it out refuses it, whatever it says; credentials are another matter.
+        // A source that lists a file but does not return it counts as a refusal, with any error except "not applied" and invalid
+        // credentials.
         let withheld = matches!(action, Action::Attach { .. })
             && std::mem::take(&mut self.source_failed)
             && error.kind != ApiErrorKind::NotApplied
@@ -192,7 +193,7 @@ impl Session<'_> {
             return Ok(Verdict::Again);
         }
         match self.explain_refusal(action, side, error).await {
-            // It takes something again after all, and refuses this on its own account.
+            // The case takes writes again, and refuses only this action.
             Ok(()) if is_read_only => self.takes_again(side).await?,
             Ok(()) => {}
             Err(SyncError::Api(refused)) if self.is_refusal(&refused).await => {
@@ -200,12 +201,12 @@ impl Session<'_> {
                     self.note_read_only(side, now).await?;
                     return Ok(Verdict::Held);
                 }
-                // Not even the explanation is taken: the case takes nothing.
+                // The explanation is refused too, so the case is read-only.
                 if action.is_explained_where_refused() {
                     self.become_read_only(side, since, now, &refused).await?;
                     return Ok(Verdict::Held);
                 }
-                // It is the other case that does not take it: nobody can be told, and nothing waits for that.
+                // The other case refuses the explanation. There is no place left for it, and nothing waits for that.
                 if matches!(action, Action::Reopen { .. }) {
                     self.save(|mapping| mapping.reopen_refused[side.other()] = true).await?;
                 }
@@ -227,7 +228,7 @@ impl Session<'_> {
         Ok(Verdict::Settled)
     }
 
-    /// Remembers a priority that a side does not take (`R30`): the other side keeps its own.
+    /// Records a priority that a side refuses (`R30`: merge base). The other side keeps its own.
     async fn remember_unheld(
         &mut self,
         side: Side,
@@ -256,7 +257,7 @@ impl Session<'_> {
         .await
     }
 
-    /// Notes that a case takes nothing any more, and says so on the other one, once (`R33`).
+    /// Records that a case is read-only, and posts a notice about it on the other case once (`R33`: final refusals).
     async fn become_read_only(
         &mut self,
         side: Side,
@@ -277,7 +278,7 @@ impl Session<'_> {
         }
     }
 
-    /// Explains on the case what was refused, once. The comment stands for what was to be carried, where that was an item.
+    /// Posts an explanation of the refusal, once. If an item was refused, the comment takes the place of its copy.
     async fn explain_refusal(
         &mut self,
         action: &Action,
@@ -305,7 +306,7 @@ impl Session<'_> {
                     let body = texts::given_up(what, &error.message);
                     self.notice(side.other(), Notice::GivenUp, body).await
                 }
-                // Its own words are not explained in other words.
+                // The connector's own texts need no explanation.
                 Source::Attachment { .. } | Source::Notice(_) => Ok(()),
             },
             Action::Attach { attachment, visibility, .. } => {
@@ -331,7 +332,7 @@ impl Session<'_> {
         }
     }
 
-    /// Adds a notice of the connector's own.
+    /// Posts a notice of the connector.
     pub(super) async fn notice(&mut self, side: Side, notice: Notice, body: String) -> Result<(), SyncError> {
         let comment = CommentToWrite::notice(side, notice, body, &self.deps.settings.rules);
         self.comment(&comment).await
@@ -344,7 +345,7 @@ impl Session<'_> {
         }
     }
 
-    /// Says, once, on the case that was reopened that the one of `side` stays closed (`R19`).
+    /// Posts a notice, once, on the reopened case: the case of `side` stays closed (`R19`: status).
     async fn tell_cannot_reopen(&mut self, side: Side) -> Result<(), SyncError> {
         let name = self.name_for_other_side(side);
         let comment = CommentToWrite::cannot_reopen(side.other(), &name, &self.deps.settings.rules);
@@ -370,8 +371,8 @@ impl Session<'_> {
             }
             Action::SetPriority { side, priority } => {
                 let id = self.case_id(*side)?;
-                // Saved first, so that it is known for the connector's own if no answer comes. What was told to a side is no base before
-                // the side was read with it (R30); how urgent the case is, it tells all the same.
+                // Saved first, so that the change is known as the connector's own if no answer comes. The value becomes the merge base only
+                // after the side was read with it (R30: merge base), but it counts for the urgency of the case at once.
                 self.save(|mapping| {
                     mapping.priority = Some(*priority);
                     mapping.state.told_priority[*side] = Some(*priority);
@@ -423,8 +424,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Closes a case or opens it again. That this begins is saved first: if no answer comes, what is found there the next time
-    /// may be the connector's own doing, and no person's (`R13`, `R19`).
+    /// Closes or reopens a case. The write-ahead record is saved first: without an answer, the status found by the next sync may be the
+    /// connector's own change and not a person's (`R13`: unknown write outcome; `R19`: status).
     async fn set_closed(&mut self, side: Side, closed: bool) -> Result<(), SyncError> {
         let id = self.case_id(side)?;
         let earlier = self.mapping.pending_status;
@@ -443,7 +444,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Adds a comment and remembers what it became.
+    /// Adds a comment and records its ID.
     pub(super) async fn comment(&mut self, comment: &CommentToWrite) -> Result<(), SyncError> {
         let id = self.case_id(comment.side)?;
         self.begin(Pending {
@@ -505,8 +506,8 @@ impl Session<'_> {
         }
         let download = match self.deps.systems[from].download(&from_case, attachment).await {
             Ok(download) => download,
-            // Deleted since it was listed, if it is not listed any more: there is nothing to copy (R39). While it is, or while all of
-            // the case is gone or may not be read, it is not over.
+            // If the file is no longer listed, it was deleted since the listing, and there is nothing to copy (R39: a file may be listed
+            // and not returned). The sync fails if the file is still listed, or if the whole case is missing or unreadable.
             Err(error) if error.kind == ApiErrorKind::NotFound => {
                 let exists = self.deps.systems[from].get(&from_case).await?.is_some();
                 let listed = self.deps.systems[from].attachments(&from_case, None).await?;
@@ -551,7 +552,7 @@ impl Session<'_> {
         let settled = self.settle(to, &source, outcome);
         let source_failure = source_failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let (Err(_), Some(error)) = (&settled, source_failure) {
-            // The upload was broken off since its source broke off.
+            // The upload was cut off because the download from its source failed.
             self.source_failed = true;
             return Err(error.into());
         }
@@ -580,7 +581,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Says in a comment what cannot be copied (`R17`).
+    /// Posts a comment that explains why a file cannot be copied (`R17`: files).
     async fn explain(
         &mut self,
         to: Side,
@@ -603,7 +604,7 @@ impl Session<'_> {
     }
 }
 
-/// Content that leaves the error that it ends with, if it does, where it can be read afterwards.
+/// Wraps a stream so that the error that it ends with, if any, can be read afterwards.
 fn watched(content: ByteStream) -> (ByteStream, Arc<Mutex<Option<ApiError>>>) {
     let failure = Arc::new(Mutex::new(None));
     let left = Arc::clone(&failure);
@@ -613,8 +614,8 @@ fn watched(content: ByteStream) -> (ByteStream, Arc<Mutex<Option<ApiError>>>) {
     (Box::pin(content), failure)
 }
 
-/// The comments of a case, written at or after `since`, that may be what a write without an answer left (`R13`). A list may go
-/// back further than it was asked to, and the same notice may have been given before: what is older is not looked at.
+/// Returns the comments of a case, written at or after `since`, that may come from a write without an answer (`R13`: unknown write
+/// outcome). A listing may go back further than `since`, and the same notice may have been posted before, so older comments are left out.
 pub(super) async fn outcomes(
     system: &dyn CaseSystem,
     case: &str,

@@ -1,10 +1,10 @@
-//! Whether everything is there that the tasks work with: what `casebridge check` and `GET /api/check` try. No task; changes nothing.
+//! Checks of everything that the tasks depend on, for `casebridge check` and `GET /api/check`. It is not a task, and changes nothing.
 
 use super::Deps;
 use crate::cases::Check;
 use crate::entities::Side;
 
-/// Tries the store, the queues, and both systems. The first line is the store's.
+/// Checks the store, the queues and both systems. The first result is the store's.
 pub async fn check(deps: &Deps) -> Vec<Check> {
     let store = deps.store.check().await;
     let mut checks = vec![Check {

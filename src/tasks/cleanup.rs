@@ -24,9 +24,10 @@ async fn sweep(deps: &Deps) -> Result<(usize, usize), StoreError> {
     loop {
         let page = deps.store.list(MappingFilter::ResolvedBefore(before), after, PAGE).await?;
         for mapping in page.mappings {
-            // What still waits would be lost with its mapping.
+            // Changes that are not carried yet would be lost with the mapping.
             let quiet = mapping.gone.is_some() || is_quiet(deps, &global, &mapping).await;
-            // By now, the systems have answered, and said what time they have: a host whose clock is years ahead forgets nothing (R36).
+            // By now the systems have answered, so their time is known: a host whose clock is years ahead deletes nothing (R36: clock
+            // skew).
             let kept_until =
                 mapping.resolved_at.and_then(|at| at.checked_add_signed(deps.settings.retention));
             if !quiet || kept_until.is_none_or(|until| until > earliest_now(deps)) {
@@ -35,7 +36,7 @@ async fn sweep(deps: &Deps) -> Result<(usize, usize), StoreError> {
             }
             match deps.store.delete(&mapping).await {
                 Ok(()) => deleted += 1,
-                // Somebody works on it: tomorrow is another day.
+                // Another task works on the mapping; the next day's cleanup deletes it.
                 Err(StoreError::Conflict(_)) => kept += 1,
                 Err(error) => return Err(error),
             }
@@ -47,14 +48,14 @@ async fn sweep(deps: &Deps) -> Result<(usize, usize), StoreError> {
     }
 }
 
-/// The earliest of the times that our clock and both systems' have.
+/// Returns the earliest of our time and both systems' times.
 fn earliest_now(deps: &Deps) -> DateTime<Utc> {
     let clocks = deps.clocks();
     clocks.now.min(clocks.of(Side::Google)).min(clocks.of(Side::Company))
 }
 
-/// Whether nothing waits, noticed by a poll or not: the polls may have been down for as long as the service was, and somebody
-/// may have written on the case, or opened it again, a moment ago. What cannot be found out today may be tomorrow.
+/// True if no change waits to be carried, found by a poll or not: the polls may have been down with the service, and a person may just have
+/// written on the case or reopened it. False if that cannot be found out today; cleanup tries again tomorrow.
 async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
     for side in Side::BOTH {
         if mapping.waiting[side].is_some() {
@@ -66,16 +67,17 @@ async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
         let Some(id) = mapping.case_id(side) else { continue };
         let case = match deps.systems[side].get(id).await {
             Ok(Some(case)) => case,
-            // It was deleted, or a right to read it is missing, and then somebody may write on it (R26).
+            // The case was deleted; or a right to read it is missing, and then people may still write on it (R26: empty answers need
+            // proof).
             Ok(None) if is_long_resolved(deps, mapping) => continue,
             Ok(None) | Err(_) => return false,
         };
-        // A sync carried it as it is, unless it was hidden when it changed (R27).
+        // A sync carried the case in this state, unless the case was hidden when it changed (R27: sweeps).
         if mapping.carried_updated_at[side].is_some_and(|known| case.updated_at != Some(known)) {
             return false;
         }
-        // A poll has seen it, and so has every check until it left the window: what a sync alone has seen may have been listed
-        // late.
+        // A poll has found the update, and checks followed until the case left the polling window. An update that only a sync has read may
+        // be listed late.
         let clocks = deps.clocks();
         let polled = global.last_polled_at(side).map(|polled| clocks.in_time_of(side, polled));
         let polled = global.memory[side].shown_until.or(polled);
@@ -87,7 +89,7 @@ async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
     true
 }
 
-/// Whether a pair was resolved twice as long ago as mappings are kept: a case that was not shown then need not be waited for any longer.
+/// True if a pair was resolved twice as long ago as mappings are kept. Cleanup then waits no longer for a case that is not shown.
 fn is_long_resolved(deps: &Deps, mapping: &CaseMapping) -> bool {
     let kept = deps.settings.retention;
     mapping.resolved_at.is_some_and(|at| earliest_now(deps) - at >= kept + kept)

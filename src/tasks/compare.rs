@@ -1,4 +1,4 @@
-//! Tells a copy from a person's file of the same name and size, by what is in them (`R13`).
+//! Tells a copy from a person's file of the same name and size by comparing their content (`R13`: unknown write outcome).
 
 use futures_util::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
@@ -8,11 +8,11 @@ use crate::cases::{ApiError, ApiErrorKind, Attachment};
 use crate::entities::{Side, Sides};
 use crate::sync::{Lookalike, Strangers};
 
-/// Larger files of the same name and the same size to the byte are taken for the same: to read them through again and again
-/// could take longer than a task has.
+/// Maximum size of a file that is compared. Larger files with the same name and exactly the same size are taken for the same: reading them
+/// again in each sync could take longer than a task may run.
 const LARGEST_COMPARED: u64 = 16 << 20;
 
-/// Reads both files of each lookalike, and notes which differ. `ids` are the pair's cases.
+/// Reads both files of each attachment match, and returns the matches that differ. `ids` are the pair's cases.
 pub(super) async fn strangers(
     deps: &Deps,
     ids: Sides<&str>,
@@ -28,7 +28,7 @@ pub(super) async fn strangers(
             digest(deps, found.side, ids[found.side], found.candidate),
             digest(deps, found.side.other(), ids[found.side.other()], found.original),
         )?;
-        // What cannot be read at all is judged by its name and size.
+        // If a file cannot be read at all, its name and size decide.
         if candidate.is_some() && original.is_some() && candidate != original {
             strangers.note(found);
         }
@@ -36,7 +36,7 @@ pub(super) async fn strangers(
     Ok(strangers)
 }
 
-/// What is in a file; `None` if its system does not give it out, now or later.
+/// Returns the digest of a file's content; `None` if its system will never return the content.
 async fn digest(
     deps: &Deps,
     side: Side,

@@ -1,4 +1,4 @@
-//! `detect-outages`: says on both sides that a case no longer syncs, or syncs again.
+//! `detect-outages`: posts a comment on both sides when a case no longer syncs, and when it syncs again.
 
 use chrono::{DateTime, Duration, Utc};
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use crate::sync::texts;
 
 const PAGE: usize = 200;
 
-/// What one look found.
+/// Findings of one run.
 #[derive(Debug, Default)]
 struct Findings {
     looked_at: usize,
@@ -24,9 +24,9 @@ struct Findings {
     resumed: usize,
     requeued: usize,
     waiting: i64,
-    /// Cases that name a counterpart which they cannot have.
+    /// Number of cases that name a counterpart which they cannot have.
     conflicts: usize,
-    /// Cases that are not found, in an outage already or not yet (`R28`).
+    /// Number of cases that are not found, in an outage or not yet (`R28`: missing is not gone).
     missing: usize,
     failures: Vec<String>,
 }
@@ -72,7 +72,7 @@ fn report(findings: &Findings) -> TaskReport {
 async fn look(deps: &Deps) -> Result<Findings, StoreError> {
     let now = deps.clock.now();
     let global = deps.store.global().await?;
-    // Before anything else: with much to tell, the time may not suffice for the rest.
+    // Done first: with many notices to post, the deadline may not leave time for it.
     let backlog = scheduler::queue_backlog(deps, &global, now).await?;
     deps.metrics.waiting_mappings.set(backlog.waiting);
     deps.metrics.oldest_waiting_seconds.set(backlog.oldest.num_seconds());
@@ -83,7 +83,7 @@ async fn look(deps: &Deps) -> Result<Findings, StoreError> {
         ..Findings::default()
     };
     let mut seen = HashSet::new();
-    // R8: while both polls are on time, a mapping with nothing waiting and no flag cannot be late.
+    // R8 (idle cases): while both polls are on time, a mapping without a dirty side and without a flag cannot be late.
     let smallest = deps.settings.tolerances.smallest();
     let on_time = Side::BOTH
         .into_iter()
@@ -112,30 +112,31 @@ async fn look(deps: &Deps) -> Result<Findings, StoreError> {
     Ok(findings)
 }
 
-/// Whether a poll that old is on time. One that lies in the future was stamped by a clock that was ahead, and proves nothing (`R36`).
+/// True if a poll of that age is on time. A poll in the future was stamped by a clock that was ahead, and proves nothing (`R36`: clock
+/// skew).
 fn is_recent(age: Duration, limit: Duration) -> bool {
     age <= limit && age >= -Duration::minutes(1)
 }
 
-/// How long a mapping has been out of step, if that is longer than is tolerated.
+/// Health of a mapping. An outage holds the time for which the mapping has been out of step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Health {
     Healthy,
-    /// Not linked yet, and not for long.
+    /// Not linked yet, but within the tolerance since its creation.
     RecentlyAdded,
     Outage(Duration),
 }
 
 fn health(deps: &Deps, global: &Global, mapping: &CaseMapping, now: DateTime<Utc>) -> Health {
     let tolerance = deps.settings.tolerances.tolerance(mapping.priority, mapping.new_content_at, now);
-    // R22: a stamp that is null counts from the mapping's creation.
+    // R22 (recently added cases): a null stamp counts from the mapping's creation.
     let stamp = |side| mapping.synced_at(side, global).unwrap_or(mapping.created_at).min(now);
     let oldest = stamp(Side::Google).min(stamp(Side::Company));
     if !mapping.is_linked() {
         let age = now - mapping.created_at;
         return if age > tolerance { Health::Outage(now - oldest) } else { Health::RecentlyAdded };
     }
-    // R23: the duration is the time since the older of the two.
+    // R23 (durations): the duration is the time since the older of the two stamps.
     if now > oldest + tolerance { Health::Outage(now - oldest) } else { Health::Healthy }
 }
 
@@ -146,16 +147,16 @@ async fn examine(
     now: DateTime<Utc>,
     findings: &mut Findings,
 ) {
-    // Nobody expects it to be in step; it is counted, and its company case was told.
+    // A case in conflict is not expected to sync. It is only counted; its company case has a notice.
     if mapping.state.conflict.is_some() {
         findings.conflicts += 1;
         return;
     }
-    // R20: a pair that is paused, or that has ended, is in no outage.
+    // R20 (leaving): a pair that is paused, or that has ended, is in no outage.
     if mapping.paused || mapping.gone.is_some() {
         return;
     }
-    // By the time now: what others began since this task did lies in the future of its beginning.
+    // Uses the current time: relative to the start of this task, times that other tasks have written since would lie in the future.
     let mapping = match brought_back(deps, mapping, deps.clock.now()).await {
         Ok(mapping) => mapping,
         Err(error) => {
@@ -163,7 +164,7 @@ async fn examine(
             return;
         }
     };
-    // R28: while a case is missing nothing is said to anybody but the operator.
+    // R28 (missing is not gone): while a case is missing only the operator learns of it, and no notice is posted.
     if Side::BOTH.into_iter().any(|side| mapping.state.missing[side].is_some()) {
         findings.missing += 1;
         if matches!(health(deps, global, &mapping, now), Health::Outage(_)) {
@@ -174,18 +175,18 @@ async fn examine(
     let (notice, body) = match health(deps, global, &mapping, now) {
         Health::RecentlyAdded => return,
         Health::Outage(duration) => {
-            // Nobody is asked about a case on which all is said: with many of them, the others would never be looked at.
+            // Skip the lookup once both notices are posted: with many outages the lookups would use up the deadline.
             let to_be_told =
                 Side::BOTH.into_iter().any(|side| mapping.has(side) && !mapping.outage_comment_sent_to(side));
             let company = if to_be_told { look_at_company(deps, &mapping).await } else { Company::Unknown };
             if company == Company::Unflagged {
-                // R20: nobody has noticed yet that the pair is paused; its sync will.
+                // R20 (leaving): the flag is gone, but the pair is not paused yet. Its sync will pause it.
                 return;
             }
             let name = mapping.case_id(mapping.origin).unwrap_or_default().to_owned();
             findings.outages.push(name);
             if company == Company::Missing {
-                // R28: nor that it is missing, and it may have lost its flag before.
+                // R28 (missing is not gone): the case is missing, but not marked so yet. It may have lost its flag before.
                 findings.missing += 1;
                 return;
             }
@@ -194,7 +195,7 @@ async fn examine(
         Health::Healthy => (Notice::Resumed, texts::RESUMED.to_owned()),
     };
     let sent = notice == Notice::Outage;
-    // The pair may have gone on with another company case since, which nobody has looked at (R32).
+    // The pair may have continued with another company case since, which this run has not checked (R32: closed is not solved).
     let company = mapping.company_case_id.clone();
     let still = |mapping: &CaseMapping, side: Side| {
         let health = health(deps, global, mapping, now);
@@ -206,7 +207,7 @@ async fn examine(
     };
     let mut mapping = mapping;
     for side in Side::BOTH {
-        // Each of the four is tried on its own: the failure of one hinders no other.
+        // Each of the four notices is tried on its own: the failure of one affects no other.
         match settled(deps, mapping.clone(), side).await {
             Ok(settled) => mapping = settled,
             Err(error) => {
@@ -226,7 +227,7 @@ async fn examine(
     }
 }
 
-/// The mapping without times that lie in the future (`R36`): left there, an outage would not be seen before they have come.
+/// Moves times in the future back to now (`R36`: clock skew). Otherwise an outage would not be noticed until those times have come.
 async fn brought_back(
     deps: &Deps,
     mapping: CaseMapping,
@@ -253,8 +254,8 @@ enum TellError {
     UnderWay(Side),
 }
 
-/// Finds out what became of a notice whose answer was lost (`R13`). Without it, an outage comment could stand for ever, and
-/// nobody would say that syncing has resumed.
+/// Finds out the outcome of a notice whose answer was lost (`R13`: unknown write outcome). Otherwise an outage comment could remain for
+/// ever without the notice that syncing has resumed.
 async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMapping, TellError> {
     let (Some(pending), Some(case)) = (mapping.pending_outage_notice(side).cloned(), mapping.case_id(side))
     else {
@@ -263,14 +264,16 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
     let system = &deps.systems[side];
     let begun = pending.attempted_at - longest(deps);
     let mut since = deps.clocks().in_time_of(side, begun) - deps.settings.windows[side];
-    // Its clock may have been set since, and what was not forgotten is told apart by the ledger (R14, R36).
+    // The system's clock may have been set since then, so the search goes back as far as the ledger, which excludes older notices by ID
+    // (R14: copies are known by ID; R36: clock skew).
     if let Some(until) = mapping.state.forgotten_until[side].filter(|_| !mapping.recovering) {
         since = since.min(until);
     }
-    // A case that is not found now says nothing about what stands on it (R28).
+    // A case that is not found now is an error here, since nothing is known about its comments (R28: missing is not gone).
     let doubt = deps.clock_doubt(side);
     let comments = outcomes(system.as_ref(), case, &pending, Some(since)).await?;
-    // How far to look back is not known before some more answers, and an older notice in the same words would look like it (R36).
+    // Until some more answers confirm the clock, the horizon is uncertain, and an older notice with the same text could be taken for this
+    // one (R36: clock skew).
     if let Some(doubt) = doubt.or_else(|| deps.clock_doubt(side)) {
         return Err(TellError::Doubt(doubt));
     }
@@ -284,19 +287,19 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
     Ok(settle(deps, mapping, &pending, entry).await?)
 }
 
-/// How long a run of this task takes at the most.
+/// Returns the maximum run time of this task.
 fn longest(deps: &Deps) -> Duration {
     Duration::from_std(deps.settings.deadline).unwrap_or_else(|_| Duration::days(1))
 }
 
-/// The company case, as far as it decides whether anybody is told of an outage.
+/// State of the company case, as far as it decides about notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Company {
-    /// It lost its flag, which no poll shows.
+    /// The case lost its flag, which no poll shows.
     Unflagged,
-    /// It is not found.
+    /// The case is not found.
     Missing,
-    /// It is flagged, or there is none, or it cannot be asked for, which is an outage.
+    /// The case is flagged, or there is none, or it cannot be read, which is an outage.
     Unknown,
 }
 
@@ -309,9 +312,10 @@ async fn look_at_company(deps: &Deps, mapping: &CaseMapping) -> Company {
     }
 }
 
-/// Adds a notice and sets or clears the flag; `false` if that is no longer to be done, or cannot be.
+/// Posts a notice and sets or clears the flag. Returns `false` if the notice is no longer needed, or cannot be posted.
 ///
-/// The claim (a pending write, by compare-and-swap) keeps a second run from saying it too, and a sync from carrying it.
+/// The claim, a pending write that is saved by compare-and-swap, keeps a second run from posting the notice too, and a sync from carrying
+/// it.
 async fn tell(
     deps: &Deps,
     mapping: &CaseMapping,
@@ -322,7 +326,7 @@ async fn tell(
 ) -> Result<bool, TellError> {
     let system = &deps.systems[side];
     let case = mapping.case_id(side).unwrap_or_default();
-    // Its own sync tries that once a day (R33); and what was refused for good is said again tomorrow.
+    // A sync tries a read-only case once a day (R33: final refusals). A notice that was given up is tried again after a day.
     let refusable = Refusable::Item(Source::Notice(notice));
     let refused = mapping.state.refusal(side, &refusable);
     if mapping.state.read_only[side].is_some()
@@ -332,7 +336,7 @@ async fn tell(
     {
         return Ok(false);
     }
-    // The flag as well: when it was looked at, the company may not have answered (R20).
+    // Checks the flag again: at the first check the company's system may not have answered (R20: leaving).
     let takes_it = system
         .get(case)
         .await?
@@ -349,8 +353,8 @@ async fn tell(
         digest: Some(texts::digest(body)),
         size: None,
         source_at: None,
-        // No lease says until when it may be sent, if this run is cut short or dies: its deadline does. It may have to wait
-        // long for its turn.
+        // No lease limits the time in which the notice may be sent if this run is cut short or dies, so its deadline does. The call may
+        // wait long for the rate limit.
         attempted_at: now + longest(deps),
         parts: None,
     };
@@ -420,7 +424,7 @@ fn notice_entry(side: Side, source: Source, id: &str, written_at: Option<DateTim
     }
 }
 
-/// The outcome of a notice is known: the claim is dropped; if it was written, it is recorded and the flag set or cleared.
+/// Records the outcome of a notice. Removes the claim; if the notice was written, adds it to the ledger and sets or clears the flag.
 async fn settle(
     deps: &Deps,
     mapping: CaseMapping,

@@ -1,6 +1,6 @@
-//! The six tasks, one file each, and the one table that names them.
+//! Six tasks, one file each, and the one table that names them.
 //!
-//! A task's payload is a hint: it reads everything again and is idempotent, so push, poll, retry and curl are one path.
+//! A task's payload is only a hint: the task reads everything again and is idempotent, so push, poll, retry and curl use the same path.
 
 mod admission;
 mod apply;
@@ -38,25 +38,25 @@ pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use check::check;
 pub use report::{CarriedItem, Outcome, TaskReport};
 
-/// Who asked for a task.
+/// Caller that asked for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
-    /// A queue: what can never succeed is not to be repeated (`R4`).
+    /// Queue: a task that can never succeed must not be retried (`R4`: status codes).
     Queue,
-    /// A person: may ask for the sync of a case that no poll would pick up.
+    /// Person, who may ask for the sync of a case that no poll would pick up.
     Person,
 }
 
-/// Whether a task does what it plans.
+/// Effect of a task's run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// It does.
+    /// Applies the plan.
     Act,
-    /// It says what it would do, and changes nothing.
+    /// Computes and returns the plan; writes nothing.
     DryRun,
 }
 
-/// A task to be run.
+/// Task to be run, with its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// `poll-google`
@@ -74,7 +74,7 @@ pub enum Task {
 }
 
 impl Task {
-    /// Its kind.
+    /// Returns the kind of the task.
     #[must_use]
     pub const fn kind(&self) -> TaskKind {
         match self {
@@ -87,7 +87,7 @@ impl Task {
         }
     }
 
-    /// The task of that kind with that request body. Errors say what the body should be; they do not quote it.
+    /// Parses the request body of a task of that kind. Errors describe the expected body; they do not quote the given one.
     pub fn parse(kind: TaskKind, body: &[u8]) -> Result<Self, String> {
         fn case<T: serde::de::DeserializeOwned>(body: &[u8], example: &str) -> Result<T, String> {
             serde_json::from_slice(body).map_err(|error| {
@@ -111,41 +111,41 @@ impl Task {
     }
 }
 
-/// What the configuration says about the tasks.
+/// Settings of the tasks.
 #[derive(Debug, Clone)]
 pub struct TaskSettings {
-    /// What is kept in step, and how.
+    /// Rules for the content that is kept in step.
     pub rules: Rules,
-    /// How long a case goes on being checked after an update, for each side.
+    /// Polling window of each side: time before the watermark that a poll searches again, since a search index is late.
     pub windows: Sides<Duration>,
-    /// A case older than this, by its creation, gets no mapping from a poll.
+    /// Age of a case, by its creation, above which it gets no mapping from a poll.
     pub max_case_age: Duration,
-    /// A mapping lives this long after its case was resolved.
+    /// Time that a mapping is kept after its case was resolved.
     pub retention: Duration,
-    /// How late a case may be.
+    /// Tolerated delay of a case.
     pub tolerances: ToleranceTable,
-    /// The longest that one task may run; shorter than `lease` (`R12`).
+    /// Maximum run time of a task; shorter than `lease` (`R12`: lease).
     pub deadline: StdDuration,
-    /// For how long a sync keeps other syncs of the case out, unless it gives the case back earlier.
+    /// Lifetime of a lease: it keeps other syncs of the case out for this time, unless it is released earlier.
     pub lease: Duration,
-    /// How many syncs the upstreams' rate limits let through in a minute: no more are queued (`R21`).
+    /// Number of syncs per minute that the upstreams' rate limits allow; no more are queued (`R21`: pacing).
     pub syncs_per_minute: u32,
-    /// How long a linked case has to be missing before its pair ends (`R28`).
+    /// Time that a linked case must be missing before its pair ends (`R28`: missing is not gone).
     pub missing_grace: Duration,
-    /// How long something that is refused for good is tried before it is explained and given up (`R33`).
+    /// Time for which a finally refused write is retried before it is explained and given up (`R33`: final refusals).
     pub give_up_after: Duration,
-    /// Whether a company case that merely names a Google case is adopted (`R38`).
+    /// True if a company case that merely names a Google case is adopted (`R38`: a claim is not a proof).
     pub adopt_claims: bool,
 }
 
 impl TaskSettings {
-    /// How many calls a sync makes to one upstream, a little more than were measured: a check makes three, the
-    /// creation of a counterpart about eight.
+    /// Number of calls that a sync makes to one upstream, a little more than measured: a check makes three, the creation of a counterpart
+    /// about eight.
     const CALLS_PER_SYNC: u32 = 5;
-    /// What `queue.yaml` lets through: two queues of 20 a second.
+    /// Upper bound of the syncs per minute, somewhat below the limit in `queue.yaml`: two queues of 20 a second.
     const MOST_SYNCS_PER_MINUTE: u32 = 2_000;
 
-    /// How many syncs these rate limits let through in a minute.
+    /// Returns the number of syncs per minute that these rate limits allow.
     #[must_use]
     pub fn pace(requests_per_minute: Sides<NonZeroU32>) -> u32 {
         let calls = requests_per_minute.google.min(requests_per_minute.company).get();
@@ -153,37 +153,37 @@ impl TaskSettings {
     }
 }
 
-/// How far the newest answer may be from those before it, until it is asked again what time a system has (`R36`).
+/// Difference between the newest answer's clock skew and the usual one, above which the system's time is in doubt (`R36`: clock skew).
 const CLOCK_DOUBT: Duration = Duration::minutes(1);
 
-/// Everything that the tasks work with.
+/// Parts that the tasks work with.
 pub struct Deps {
-    /// Time.
+    /// Source of the current time.
     pub clock: SharedClock,
-    /// Where the entities are kept.
+    /// Store of the entities.
     pub store: Arc<dyn Store>,
-    /// Where tasks wait.
+    /// Queues of the tasks.
     pub queue: Arc<dyn TaskQueue>,
-    /// CSAPI and the CRM.
+    /// Case systems: CSAPI and the CRM.
     pub systems: Sides<Arc<dyn CaseSystem>>,
-    /// The configuration.
+    /// Settings of the tasks.
     pub settings: TaskSettings,
-    /// Counts.
+    /// Metrics of the service.
     pub metrics: Arc<Metrics>,
-    /// Cancelled when running tasks have to end at once: they give their leases back.
+    /// Cancelled when running tasks have to stop at once; they release their leases.
     pub stop: CancellationToken,
 }
 
 impl Deps {
-    /// Address of the company's system (`R31`).
+    /// Returns the address of the company's system (`R31`: an ID is valid only in its own system).
     fn home(&self) -> Option<&str> {
         self.systems[Side::Company].home()
     }
 
-    /// The systems' clocks, beside ours (`R36`).
+    /// Returns the systems' clocks, beside ours (`R36`: clock skew).
     fn clocks(&self) -> Clocks {
-        // The earlier of both: a clock that has jumped shows in the newest answer first, and a horizon that is too early costs a longer
-        // list, where one that is too late loses something.
+        // Uses the smaller skew: a jump of a clock shows in the newest answer first. A horizon that is too early costs a longer list, one
+        // that is too late loses content.
         let skew = |side: Side| {
             let system = &self.systems[side];
             system.clock_skew().into_iter().chain(system.latest_skew()).min().unwrap_or_default()
@@ -194,8 +194,8 @@ impl Deps {
         }
     }
 
-    /// Why it is not known now what time a system has: its newest answer and those before it do not agree, since its clock or ours was
-    /// set a moment ago. A few answers more decide it (`R36`).
+    /// Returns the reason why a system's time is in doubt: its newest answer and the earlier ones differ, since its clock or ours was just
+    /// set. A few more answers decide it (`R36`: clock skew).
     fn clock_doubt(&self, side: Side) -> Option<String> {
         let system = &self.systems[side];
         let (usual, latest) = (system.clock_skew()?, system.latest_skew()?);
@@ -216,7 +216,7 @@ impl Deps {
     }
 }
 
-/// Runs a task to its end or to its deadline, logs one event and counts it.
+/// Runs a task until it ends or reaches its deadline, logs one event and counts it.
 pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskReport {
     let kind = task.kind();
     let started = deps.clock.now();
@@ -269,7 +269,8 @@ fn recorded(deps: &Deps, mut report: TaskReport, started: DateTime<Utc>) -> Task
     report
 }
 
-/// The task with the case's own ID in the place of what a person calls it: its key, its number or its address (`R31`).
+/// Replaces the reference that a person gives for a case (its key, number or address) by the case's own ID (`R31`: an ID is valid only in
+/// its own system).
 async fn named(deps: &Deps, task: Task) -> Result<Task, Box<TaskReport>> {
     let kind = task.kind();
     let (side, reference) = match &task {
@@ -303,7 +304,7 @@ async fn named(deps: &Deps, task: Task) -> Result<Task, Box<TaskReport>> {
     }
 }
 
-/// A name for one run of a task: 128 random bits.
+/// Returns a unique name for one run of a task: 128 random bits.
 fn run_name() -> String {
     hex::encode(rand::random::<[u8; 16]>())
 }

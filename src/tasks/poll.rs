@@ -1,4 +1,4 @@
-//! What the two polls have in common (`R6` to `R8`).
+//! Common part of the two polls (`R6`: a watermark moves last; `R7`: dirty sides; `R8`: idle cases).
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use futures_util::{StreamExt as _, stream};
@@ -12,14 +12,14 @@ use crate::entities::{CaseMapping, Global, PollMemory, Side};
 use crate::store::{StoreError, modify};
 use crate::telemetry::SideLabels;
 
-/// Polls within one slot queue the routine check of a case once.
+/// Length of a time slot. Polls within one slot queue the routine check of a case once.
 const SLOT_SECONDS: i64 = 15;
-/// How many cases are taken in at a time: a store far away takes its time for each.
+/// Number of cases that are processed concurrently, since a remote store takes time for each.
 const AT_ONCE: usize = 8;
-/// This long before a case leaves the window it is checked in any case.
+/// Time before a case leaves the polling window, in which each poll checks it.
 const LAST_LOOK: Duration = Duration::minutes(2);
 
-/// Why a poll stopped half-way; it is simply repeated.
+/// Error of processing one case. The other cases are still processed, but the watermark does not move, so the poll is retried.
 #[derive(Debug, thiserror::Error)]
 enum PollError {
     #[error(transparent)]
@@ -34,7 +34,7 @@ struct Counts {
     completed: usize,
     changed: usize,
     refused: usize,
-    /// Changes that only a sweep found (`R27`).
+    /// Number of changes that only a sweep found (`R27`: sweeps).
     late: usize,
     conflicts: Vec<String>,
     skipped: Vec<String>,
@@ -53,7 +53,7 @@ impl Counts {
 }
 
 pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
-    // R6: "now" is read before the search.
+    // R6 (a watermark moves last): the time is read before the search.
     let started = deps.clock.now();
     let global = match deps.store.global().await {
         Ok(global) => global,
@@ -87,7 +87,7 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     taken.record(deps, side, task);
     let report = |report: TaskReport| taken.report(report, look.since, found, queued);
     if let Some(first) = taken.failures.first() {
-        // One case that cannot be handled does not hold up the others, but the watermark stays where it was.
+        // A case that failed does not hold up the others, but the watermark does not move.
         let detail =
             format!("{} of {found} cases could not be handled; the first: {first}", taken.failures.len());
         return report(TaskReport::failed(task, detail));
@@ -97,7 +97,7 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
         Ok(proven) => proven,
         Err(doubt) => {
             if let Doubt::Unseen { reason, since } = &doubt {
-                // The first poll that is shown it again looks back to before (R26).
+                // The first poll that is shown the case again looks back to before that time (R26: empty answers need proof).
                 let until = plus(*since, theirs - started);
                 memory.shown_until = memory.shown_until.map(|shown| shown.min(until));
                 memory.doubt = Some(reason.clone());
@@ -112,7 +112,7 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     if proven {
         memory.shown_until = Some(theirs);
     } else {
-        // The next one begins where this one did, also after the first of all.
+        // The next poll starts where this one did, also after the very first poll.
         memory.shown_until.get_or_insert(look.since);
     }
     look.note(&mut memory, started);
@@ -120,7 +120,7 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
         return report(TaskReport::failed(task, error.to_string()));
     }
     let mut done = report(TaskReport::new(task, super::Outcome::Done));
-    // R24: without a support plan that allows the API, CSAPI answers with empty lists, not errors.
+    // R24 (health of the polls): without a support plan that includes the API, CSAPI answers with empty lists, not with errors.
     if !shown.found && theirs - look.since >= Duration::days(1) {
         done.detail = Some(match side {
             Side::Google => {
@@ -134,8 +134,8 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     done
 }
 
-/// Searches from the horizon, and once more if the answer shows that the clocks are not as they were taken to be (`R36`). Returns the
-/// horizon, what was found, and the system's time when the poll began.
+/// Searches from the horizon, and once more if the answer shows that the clocks differ from the assumption (`R36`: clock skew). Returns the
+/// horizon, the cases found, and the system's time at the start of the poll.
 async fn search(
     deps: &Deps,
     side: Side,
@@ -173,17 +173,17 @@ async fn search(
     Ok((look, sweep, plus(started, skew)))
 }
 
-/// All that came of what a search found.
+/// Result of processing the cases of a search.
 #[derive(Default)]
 struct Processed {
     counts: Counts,
     candidates: Vec<Candidate>,
     failures: Vec<String>,
-    /// How many syncs there is no room for in the queue yet, the least urgent.
+    /// Number of syncs for which the queue has no room yet, the least urgent ones.
     left: usize,
-    /// Open linked cases that were shown, one for each scope.
+    /// Open linked cases that the search showed; one for each scope becomes a canary.
     shown: Vec<Found>,
-    /// The longest that the index kept a change back.
+    /// Longest index lag of the changes found.
     index_lag: Option<Duration>,
 }
 
@@ -227,7 +227,7 @@ impl Processed {
     }
 }
 
-/// Maps what takes part, notes what is new, and chooses the syncs that there is room for.
+/// Maps the cases that take part, marks dirty sides, and chooses the syncs for which there is room.
 async fn process_found_cases(
     deps: &Deps,
     side: Side,
@@ -243,7 +243,7 @@ async fn process_found_cases(
     let mut checks = Vec::new();
     let leaves_by = theirs - deps.settings.windows[side] + LAST_LOOK;
     let taking_in = |case: Found| async move {
-        // What the lists of such a case showed late is found now, or never: the next poll may not see it any more.
+        // The next poll may no longer find such a case, so this is the last check for content that its lists show late.
         let leaves = case.updated_at.is_some_and(|updated| updated <= leaves_by);
         let taken = process_found_case(deps, side, &case, global, (look, started, theirs)).await;
         (taken.map_err(|error| format!("case {}: {error}", case.id)), case, leaves)
@@ -264,7 +264,7 @@ async fn process_found_cases(
         }
         match taken.candidate {
             Some(candidate) if candidate.urgency == Urgency::Check => {
-                // Towards a side that is down, nothing is checked that can wait; and nothing that only a sweep looked at.
+                // Skips a check that can wait if the other side is down, and any check of a case that only a sweep found.
                 let checked = (leaves || !other_is_down) && !taken.is_old;
                 checks.extend(Some(candidate).filter(|_| checked));
             }
@@ -279,19 +279,19 @@ async fn process_found_cases(
     all
 }
 
-/// What came of one case.
+/// Result of processing one case.
 #[derive(Default)]
 struct Taken {
     counts: Counts,
     candidate: Option<Candidate>,
-    /// It is linked and open, so that its system has to show it.
+    /// True if the case is linked and open, so that its system has to show it.
     is_canary: bool,
-    /// It was last updated before what a poll looks at every minute.
+    /// True if the case was last updated before the usual polling window.
     is_old: bool,
     index_lag: Option<Duration>,
 }
 
-/// Maps a case if it takes part, notes what is new, and says which sync it needs.
+/// Maps a case if it takes part, marks its side as dirty if it changed, and chooses the sync that it needs.
 async fn process_found_case(
     deps: &Deps,
     side: Side,
@@ -330,7 +330,7 @@ async fn process_found_case(
             }
         },
     };
-    // What a sync could not yet take for the mark of what it carried is no sign of a late index.
+    // The last sync may have been unable to record an update time; the case then looks changed, which is no sign of an index lag.
     let is_telling = !is_known || mapping.carried_updated_at[side].is_some();
     let mapping = mark_dirty(deps, side, case, mapping, (global, started), counts).await?;
     if is_telling && (!is_known || counts.changed > 0) {
@@ -340,23 +340,23 @@ async fn process_found_case(
     taken.is_canary = mapping.is_linked() && mapping.is_open() && mapping.gone.is_none() && !case.closed;
     let slot = || format!("slot {}", started.timestamp().div_euclid(SLOT_SECONDS));
     let (urgency, reason) = match &mapping.waiting[side] {
-        // The same news is queued once an hour at the most: a task that is being retried is not joined by another each
-        // minute, and one that was lost is replaced. A pair that was paused is another matter: the sync that found its flag
-        // gone ended well, and its name is used up, but the flag is back.
+        // The same change is queued at most once an hour: a task that is being retried is not duplicated each minute, and a lost task is
+        // replaced. A paused pair is different. The sync that found its flag gone ended well and used up its name, but now the flag is
+        // back, so the name depends on the time slot.
         Some(waiting) if !(mapping.paused && side == Side::Company) => {
             (Urgency::of(waiting, &mapping), reason_for_changes(waiting, started))
         }
         Some(waiting) => (Urgency::of(waiting, &mapping), slot()),
         None => (Urgency::Check, slot()),
     };
-    // Nothing is to be checked on a case that is not synchronised.
+    // A case in conflict needs no check while it is unchanged.
     let is_idle_conflict = mapping.state.conflict.is_some() && mapping.waiting[side].is_none();
     let case = mapping.case_id(side).filter(|_| !is_idle_conflict).map(str::to_owned);
     taken.candidate = case.map(|case| Candidate { urgency, case, side, reason });
     Ok(taken)
 }
 
-/// Remembers that something waits on that side, if the case changed since it was last carried (`R7`).
+/// Marks the side as dirty if the case changed since it was last carried (`R7`: dirty sides).
 async fn mark_dirty(
     deps: &Deps,
     side: Side,
@@ -370,7 +370,7 @@ async fn mark_dirty(
             mapping.carried_updated_at[side],
             mapping.waiting[side].and_then(|waiting| waiting.case_updated_at),
         ];
-        // A pair that has ended, and whose case is shown again (R28).
+        // A pair that has ended, but whose case is shown again (R28: missing is not gone).
         let is_back = mapping.gone == Some(side) && mapping.state.merged_into.is_none();
         let is_noted = mapping.waiting[side].is_some();
         case.updated_at.is_some() && !known.contains(&case.updated_at) || (is_back && !is_noted)
@@ -383,7 +383,7 @@ async fn mark_dirty(
         if !is_change(mapping) {
             return false;
         }
-        // Not since now: if the poll was late, so is the case.
+        // `wait` dates the mark back to when the side was last in step: if the poll was late, so is the case.
         mapping.wait(side, global, started).case_updated_at = case.updated_at;
         mapping.new_content_at = mapping.new_content_at.max(started);
         true

@@ -1,4 +1,4 @@
-//! What a task says when it is done.
+//! Result of a task, for its caller, the log and the metrics.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use serde_json::{Map, Value, json};
 use super::TaskKind;
 use crate::telemetry::{Metrics, TaskLabels};
 
-/// How a task ended. `http` turns it into a status, by one table (`R4`).
+/// Outcome of a task. `http` maps it to a status, by one table (`R4`: status codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done, or nothing was to be done.
+    /// The work is done, or there was none.
     Done,
-    /// `detect-outages` found one.
+    /// `detect-outages` found an outage.
     Outage,
-    /// It can never succeed: an unknown case, a mapping that is gone.
+    /// The task can never succeed: an unknown case, a deleted mapping.
     Abandoned,
-    /// It failed in a way that may pass.
+    /// The task failed in a way that may pass.
     Failed,
 }
 
 impl Outcome {
-    /// `done`, `outage`, `abandoned`, `failed`
+    /// Returns the name: `done`, `outage`, `abandoned` or `failed`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,64 +34,64 @@ impl Outcome {
     }
 }
 
-/// One thing that a sync carried.
+/// Item that a sync carried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CarriedItem {
     /// `case`, `comment`, `attachment`, `priority`, `status`, `notice`
     pub kind: &'static str,
-    /// The side it was carried to.
+    /// Side that it was carried to.
     pub to: &'static str,
-    /// What it is on its own side: an ID, a priority, `closed`.
+    /// Original on its own side: an ID, a priority, `closed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// What it became: an ID.
+    /// ID of the copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<String>,
 }
 
-/// A task's result. Holds IDs and counts, never content.
+/// Result of a task. Holds IDs and counts, never content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskReport {
-    /// Which task.
+    /// Kind of the task.
     pub task: TaskKind,
-    /// How it ended.
+    /// Outcome of the run.
     pub outcome: Outcome,
-    /// What went wrong, or what is worth knowing.
+    /// Reason of a failure, or a remark.
     pub detail: Option<String>,
     /// Counts and lists, by name.
     pub fields: Map<String, Value>,
-    /// How long it took.
+    /// Duration of the run.
     pub duration: Duration,
 }
 
 impl TaskReport {
-    /// A result without details.
+    /// Creates a result without details.
     #[must_use]
     pub fn new(task: TaskKind, outcome: Outcome) -> Self {
         Self { task, outcome, detail: None, fields: Map::new(), duration: Duration::ZERO }
     }
 
-    /// A failure that may pass.
+    /// Creates the result of a failure that may pass.
     #[must_use]
     pub fn failed(task: TaskKind, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..Self::new(task, Outcome::Failed) }
     }
 
-    /// A failure that will not pass.
+    /// Creates the result of a failure that will not pass.
     #[must_use]
     pub fn abandoned(task: TaskKind, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..Self::new(task, Outcome::Abandoned) }
     }
 
-    /// Adds a count, an ID or a list.
+    /// Adds a count, an ID or a list under this name.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
-        // Counts, IDs and lists of them always are JSON.
+        // Counts, IDs and lists of them can always be serialised.
         self.fields.insert(name.to_owned(), serde_json::to_value(value).unwrap_or(Value::Null));
         self
     }
 
-    /// The JSON object that the endpoint answers with.
+    /// Returns the JSON object that the endpoint answers with.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut object = Map::new();
@@ -108,7 +108,7 @@ impl TaskReport {
         Value::Object(object)
     }
 
-    /// Counts a run, and logs the one event that it has.
+    /// Counts the run in the metrics, and logs its one event.
     pub(crate) fn record(&self, metrics: &Metrics) {
         let labels = TaskLabels { task: self.task.name(), outcome: self.outcome.name() };
         metrics.tasks.get_or_create(&labels).inc();

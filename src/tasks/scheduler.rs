@@ -1,8 +1,8 @@
-//! Scheduler of the syncs: priority with aging, the most urgent first, at a pace that the upstreams' rate limits allow (`R21`). A fresh
-//! urgent case is among the first however much waits, and none starves.
+//! Scheduler of the syncs: priority with aging, the most urgent first, at a pace within the upstreams' rate limits (`R21`: pacing). A fresh
+//! urgent case is among the first, however large the backlog is, and no case starves.
 //!
-//! What waits is in the store (`R7`); a queue holds only what the upstreams' rate limits let it carry in the next minutes.
-//! A queue delivers by time, not by urgency, Cloud Tasks as well as the embedded one: so urgency becomes a time here.
+//! The backlog is in the store (`R7`: dirty sides). A queue holds only as many syncs as the upstreams' rate limits allow in the next
+//! minutes. Cloud Tasks and the embedded queue deliver by time and not by urgency, so the scheduler converts urgency into a delivery time.
 
 use std::collections::BinaryHeap;
 
@@ -16,34 +16,34 @@ use crate::store::{MappingFilter, StoreError};
 /// Number of mappings that are read at a time.
 const PAGE: usize = 200;
 
-/// A level of priority is worth so much waiting: a P4 that has waited for four hours longer comes before a P0. So no case
+/// Aging: waiting time that makes up for one level of priority. A P4 that has waited four hours longer comes before a P0, so no case
 /// starves.
 const LEVEL: Duration = Duration::hours(1);
-/// A case whose last sync failed comes later: its task is most likely in the queue still, and is repeated there.
+/// Delay for a case whose last sync failed: its task is most likely still in the queue, which retries it.
 const FAILED: Duration = Duration::hours(6);
-/// For how long a queue is filled ahead, in minutes: what waits is looked at every five, and that may be a little late.
+/// Time for which a queue is filled ahead, in minutes. The backlog is scheduled every five minutes, and that may be a little late.
 const AHEAD: usize = 6;
-/// A side whose poll has not ended well for so long is taken to be down.
+/// Time without a complete poll after which a side counts as down.
 const SILENT: Duration = Duration::minutes(5);
-/// How many syncs are queued at a time towards a side that is down. Each goes on being repeated, and what is repeated when the
-/// side is up again comes before what is new.
+/// Number of syncs that are queued at a time towards a side that is down. Each is retried, and when the side is up again the retries come
+/// before new syncs.
 const PROBES: usize = 2;
 
-/// How many syncs a minute can carry.
+/// Number of syncs per minute that a share of the rate limits allows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace(usize);
 
-/// How urgent a sync is; the least comes first.
+/// Urgency of a sync; the smallest comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Urgency {
-    /// Something waits to be carried.
+    /// The side is dirty. The time is the start of waiting, later for a lower priority and after a failure.
     Changes(DateTime<Utc>),
-    /// Nothing is known to wait: a recently updated case is checked all the same, for what arrives out of order.
+    /// No change is known, but a recently updated case is checked for content that arrives out of order.
     Check,
 }
 
 impl Urgency {
-    /// That of something that waits on a mapping.
+    /// Returns the urgency of a dirty side of a mapping.
     pub(super) fn of(waiting: &Waiting, mapping: &CaseMapping) -> Self {
         let level = mapping.priority.unwrap_or(Priority::P4).level();
         let failed = if mapping.last_error.is_some() { FAILED } else { Duration::zero() };
@@ -51,26 +51,26 @@ impl Urgency {
     }
 }
 
-/// A sync that could be queued. Compared by its urgency.
+/// Sync that could be queued, ordered by urgency.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate {
     pub(super) urgency: Urgency,
-    /// The case, on the side that it is to be carried from.
+    /// ID of the case, on the side that it is carried from.
     pub(super) case: String,
     pub(super) side: Side,
-    /// What it is queued for: a part of the task's name (`R3`).
+    /// Reason for the sync, a part of the task's name (`R3`: task names).
     pub(super) reason: String,
 }
 
-/// Whether a side that was last polled then is down, as far as anybody knows.
+/// True if a side counts as down, given the time of its last complete poll. A side that was never polled does not.
 pub(super) fn is_down(last_polled_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     last_polled_at.is_some_and(|polled| now - polled > SILENT)
 }
 
-/// The most urgent of many candidates, in memory for those few.
+/// Top-k selection: keeps only the most urgent of many candidates in memory.
 pub(super) struct MostUrgent {
     room: usize,
-    /// The least urgent on top.
+    /// Heap with the least urgent on top.
     chosen: BinaryHeap<Candidate>,
     offered: usize,
 }
@@ -88,12 +88,12 @@ impl MostUrgent {
         }
     }
 
-    /// How many there was no room for.
+    /// Number of candidates for which there was no room.
     pub(super) fn left(&self) -> usize {
         self.offered - self.chosen.len()
     }
 
-    /// The most urgent first.
+    /// Returns the selection, the most urgent first.
     pub(super) fn into_sorted(self) -> Vec<Candidate> {
         self.chosen.into_sorted_vec()
     }
@@ -106,28 +106,28 @@ impl Pace {
         )
     }
 
-    /// A poll's share of what the upstreams let through: a quarter. There are two polls.
+    /// Returns the share of one poll in the rate limits: a quarter, since there are two polls.
     pub(super) fn of_poll(syncs_per_minute: u32) -> Self {
         Self::of(syncs_per_minute, 1)
     }
 
-    /// The share of what waits in the store: half. With the polls' that is everything and no more, so that nothing that is
-    /// due waits for long; and what a poll leaves waits in the store.
+    /// Returns the share of the backlog: half. With those of the polls it makes up the whole, so that no due sync waits for long. Syncs for
+    /// which a poll has no room stay in the backlog.
     pub(super) fn of_backlog(syncs_per_minute: u32) -> Self {
         Self::of(syncs_per_minute, 2)
     }
 
-    /// How many are delivered without delay.
+    /// Number of syncs that are delivered without delay.
     fn at_once(self) -> usize {
         (self.0 / 2).max(16)
     }
 
-    /// How many may be queued ahead.
+    /// Number of syncs that may be queued ahead.
     pub(super) fn ahead(self) -> usize {
         self.at_once().saturating_add(self.0.saturating_mul(AHEAD))
     }
 
-    /// Not before when the one of that rank, from 0, is to be delivered; `None`: at once.
+    /// Returns the earliest delivery time of the sync with this rank, counted from 0. `None`: at once.
     pub(super) fn turn(self, rank: usize, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let behind = rank.checked_sub(self.at_once())? + 1;
         let seconds = 60 * i64::try_from(behind / self.0).unwrap_or(i64::MAX / 100);
@@ -135,12 +135,12 @@ impl Pace {
         Some(now + Duration::seconds(seconds) + Duration::microseconds(i64::try_from(rest).unwrap_or(0)))
     }
 
-    /// How many checks there is room for in a minute beside so much news. Never none, however much news there is.
+    /// Number of checks per minute beside this many changes. At least one, however many changes there are.
     fn checks(self, news: usize) -> usize {
         self.0.saturating_sub(news).max(self.0 / 5).max(1)
     }
 
-    /// The checks whose turn it is in this minute, if there is not room for all of them: each in its time.
+    /// Chooses the checks for this minute. If there is not room for all, they take turns from minute to minute.
     pub(super) fn checks_of(
         self,
         mut checks: Vec<Candidate>,
@@ -158,13 +158,13 @@ impl Pace {
         checks
     }
 
-    /// How much news may be queued towards a side: little, if it is down.
+    /// Number of changes that may be queued towards a side: only a few if it is down.
     pub(super) fn room(self, is_down: bool) -> usize {
         if is_down { PROBES } else { self.ahead() }
     }
 }
 
-/// Queues syncs, the first of them at once and the others at the pace that the upstreams allow. How many are new.
+/// Queues syncs, the first ones at once and the others paced by the rate limits. Returns the number of new tasks.
 pub(super) async fn queue_in_turn(
     deps: &Deps,
     pace: Pace,
@@ -183,20 +183,20 @@ pub(super) async fn queue_in_turn(
     queued
 }
 
-/// All that waits in the store.
+/// Result of scheduling the backlog.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    /// How many mappings wait.
+    /// Number of dirty mappings.
     pub(super) waiting: i64,
-    /// For how long the oldest has.
+    /// Age of the oldest dirty mark.
     pub(super) oldest: Duration,
-    /// How many syncs were queued.
+    /// Number of syncs that were queued.
     pub(super) queued: usize,
     pub(super) failures: Vec<String>,
 }
 
-/// Queues the most urgent of all that waits: what the polls had no room for, and what was detected long ago and whose task
-/// was lost. At most one an hour for the same news.
+/// Queues the most urgent syncs of the backlog: those for which the polls had no room, and those whose task was lost. At most one per hour
+/// for the same change.
 pub(super) async fn queue_backlog(
     deps: &Deps,
     global: &Global,
@@ -216,7 +216,8 @@ pub(super) async fn queue_backlog(
                     let reason = reason_for_changes(waiting, now);
                     chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
                 }
-                // What the other case did not take is tried once a day (R33). One sync for each time that it was tried.
+                // A read-only case is tried once a day (R33: final refusals). The reason names the last attempt, so that each attempt gets
+                // one sync.
                 let state = &mapping.state;
                 if let (Some(read_only), Some(case)) =
                     (&state.read_only[side.other()], mapping.case_id(*side))
@@ -252,7 +253,7 @@ pub(super) fn reason_for_changes(waiting: &Waiting, now: DateTime<Utc>) -> Strin
     format!("news {updated} since {since} hour {}", now.timestamp().div_euclid(3600))
 }
 
-/// Queues the sync of a mapping's case on that side, if it is known there.
+/// Queues the sync of a mapping's case on that side, if the case is known.
 pub(super) async fn queue_sync(
     deps: &Deps,
     side: Side,
@@ -285,7 +286,7 @@ async fn queue_case(
     deps.queue.enqueue(QueuedTask { kind, body, name, not_before }).await
 }
 
-/// Queues the sync of everything that waits on a mapping.
+/// Queues the syncs of all dirty sides of a mapping.
 pub(super) async fn queue_waiting(
     deps: &Deps,
     mapping: &CaseMapping,
@@ -385,7 +386,7 @@ mod tests {
         let slow = Pace::of_poll(0);
         assert_eq!(slow.turn(15, now()), None);
         assert_eq!(slow.turn(16, now()), Some(now() + Duration::minutes(1)));
-        // However fast, nothing overflows.
+        // However high the rate, nothing overflows.
         assert_eq!(Pace::of_backlog(u32::MAX).turn(1_000_000, now()), None);
     }
 

@@ -1,4 +1,5 @@
-//! Work of one task on one mapping: its lease, and the saves that write ahead of each change and record what it became (`R12`, `R13`).
+//! Work of one task on one mapping: its lease, and the saves that write ahead of each change and record its outcome (`R12`: lease; `R13`:
+//! unknown write outcome).
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
@@ -11,22 +12,22 @@ use crate::entities::{CaseMapping, Entry, Lease, Pending, Side, Sides, Source, W
 use crate::store::{StoreError, modify};
 use crate::telemetry::{CarriedLabels, SideLabels};
 
-/// Why a sync stopped before its plan was done.
+/// Reason why a sync stopped before its plan was done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SyncError {
-    /// It can never succeed.
+    /// The sync can never succeed.
     #[error("{0}")]
     Abandoned(String),
-    /// Somebody else works on the case (`R12`).
+    /// Another task works on the case (`R12`: lease).
     #[error("another sync of this case is under way")]
     Busy,
     /// The mapping was changed between reading it and taking the lease: read everything again.
     #[error("the mapping was changed meanwhile")]
     Raced,
-    /// The lease expired, or was taken over, in the middle.
+    /// The lease expired, or was taken over, during the sync.
     #[error("the lease on the case was lost")]
     LeaseLost,
-    /// It failed in a way that may pass.
+    /// The sync failed in a way that may pass.
     #[error("{0}")]
     Failed(String),
     #[error(transparent)]
@@ -35,15 +36,15 @@ pub(super) enum SyncError {
     Api(#[from] ApiError),
 }
 
-/// What was done since the mapping was last saved. Saved with whatever is saved next: a process that dies before that finds
-/// the pending write and looks for what it left (`R13`).
+/// Outcomes of writes since the mapping was last saved. They are saved together with the next change. If the process dies before that, the
+/// next sync finds the write-ahead record and searches for the write (`R13`: unknown write outcome).
 #[derive(Debug, Default, Clone)]
 pub(super) struct Progress {
     pub(super) entries: Vec<Entry>,
     /// Older notices that were found again.
     pub(super) recognised: Vec<Entry>,
     pub(super) settled: Vec<(Side, Source)>,
-    /// Writes that got no answer, and until when they may have been sent.
+    /// Writes without an answer, each with the latest time at which it may have been sent.
     pub(super) unanswered: Vec<(Side, Source, DateTime<Utc>)>,
 }
 
@@ -70,16 +71,16 @@ impl Progress {
 /// Work on one mapping by one run of a task.
 pub(super) struct Session<'a> {
     pub(super) deps: &'a Deps,
-    /// The newest copy.
+    /// Newest copy of the mapping.
     pub(super) mapping: CaseMapping,
-    /// What waited when the mapping was read, before the cases were (`R7`).
+    /// Dirty marks when the mapping was read, which was before the cases were read (`R7`: dirty sides).
     pub(super) waited: Sides<Option<Waiting>>,
     pub(super) started: DateTime<Utc>,
     pub(super) carried: Vec<CarriedItem>,
     holder: &'a str,
     leased: bool,
     pub(super) progress: Progress,
-    /// The last attachment failed at its source, not where it was to be written.
+    /// True if the last attachment failed at its source, not at its target.
     pub(super) source_failed: bool,
 }
 
@@ -87,10 +88,10 @@ impl<'a> Session<'a> {
     pub(super) fn new(deps: &'a Deps, mapping: CaseMapping, started: DateTime<Utc>, holder: &'a str) -> Self {
         let waited = mapping.waiting;
         let mut mapping = mapping;
-        // By the time now: what others began since this task did lies in the future of its beginning.
+        // Uses the current time: relative to the start of this task, times that other tasks have written since would lie in the future.
         mapping.bring_back(deps.clock.now(), deps.settings.lease);
         if let Some(lease) = mapping.lease.as_ref().filter(|lease| lease.holder != holder) {
-            // Whoever held it died, and sent nothing after it expired.
+            // The former holder died. Its pending writes may have been sent until its lease expired, but not later.
             let last = lease.expires_at.min(started);
             mapping.sent_no_later_than(last);
         }
@@ -107,8 +108,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Takes the lease, if the mapping is still as it was read (`R12`): then everything read since is still good to act on,
-    /// because whoever writes to a case takes the lease first.
+    /// Takes the lease, if the mapping is unchanged since it was read (`R12`: lease). Everything that was read since then is still valid,
+    /// because each sync takes the lease before it writes to a case.
     pub(super) async fn take_lease(&mut self) -> Result<(), SyncError> {
         if self.leased {
             return Ok(());
@@ -129,15 +130,15 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Makes sure that what was read is still good to act on: the lease is taken, or taken anew, over the mapping as it
-    /// was before the cases were read. Without that, a notice that `detect-outages` claimed and wrote meanwhile, for which
-    /// it needs no lease, would be taken for a person's comment.
+    /// Confirms that the data which was read is still valid, by taking or renewing the lease on the mapping as it was before the cases were
+    /// read. `detect-outages` needs no lease, so without this check a notice that it claimed and wrote meanwhile would be taken for a
+    /// person's comment.
     pub(super) async fn confirm_lease(&mut self) -> Result<(), SyncError> {
         self.leased = false;
         self.take_lease().await
     }
 
-    /// Gives the lease back, if it is held, and changes nothing else.
+    /// Releases the lease, if it is held, and changes nothing else.
     pub(super) async fn release(&mut self) -> Result<(), StoreError> {
         let holder = self.holder;
         modify(self.deps.store.as_ref(), self.mapping.clone(), |mapping| {
@@ -151,7 +152,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Saves a change together with the progress made, as long as the lease is held.
+    /// Saves a change together with the progress. Fails with `LeaseLost` if the lease is no longer held.
     pub(super) async fn save(
         &mut self,
         mut change: impl FnMut(&mut CaseMapping) + Send,
@@ -171,7 +172,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Saves a change without the lease, if nobody changed the mapping since it was read.
+    /// Saves a change without the lease. Fails with `Raced` if the mapping was changed since it was read.
     pub(super) async fn save_unleased(
         &mut self,
         change: impl FnOnce(&mut CaseMapping),
@@ -188,7 +189,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Saves with or without the lease, whichever holds.
+    /// Saves a change and releases the lease; without a lease, saves it only if the mapping is unchanged.
     pub(super) async fn save_either(
         &mut self,
         mut change: impl FnMut(&mut CaseMapping) + Send,
@@ -204,7 +205,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Remembers why the sync failed and gives the lease back. That something waits is remembered too (`R7`).
+    /// Saves the reason of the failure, marks the side as dirty (`R7`: dirty sides) and releases the lease.
     pub(super) async fn fail(&mut self, side: Side, reason: &str) -> Result<(), SyncError> {
         let started = self.started;
         let progress = std::mem::take(&mut self.progress);
@@ -224,7 +225,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Name of that side's case in texts on the other side (`R31`), as far as it is known without reading it.
+    /// Returns the name of that side's case for texts on the other side (`R31`: an ID is valid only in its own system), as far as it is
+    /// known without reading the case.
     pub(super) fn name_for_other_side(&self, side: Side) -> String {
         let id = self.mapping.case_id(side).unwrap_or_default();
         match side {
@@ -238,7 +240,7 @@ impl<'a> Session<'a> {
         id.ok_or_else(|| SyncError::Failed(format!("the {side} case is not known yet")))
     }
 
-    /// Remembers that a write begins (`R13`).
+    /// Saves the write-ahead record of a write (`R13`: unknown write outcome).
     pub(super) async fn begin(&mut self, pending: Pending) -> Result<(), SyncError> {
         self.save(|mapping| {
             mapping
@@ -249,7 +251,7 @@ impl<'a> Session<'a> {
         .await
     }
 
-    /// A write that certainly did not happen is no longer pending; one that may have stays.
+    /// Notes the outcome of a write. The write stays pending only if it failed and may have happened.
     pub(super) fn settle<T>(
         &mut self,
         side: Side,
@@ -264,12 +266,12 @@ impl<'a> Session<'a> {
         Ok(outcome?)
     }
 
-    /// The same write has the same key; another text has another.
+    /// Returns the idempotency key of a write: the same for the same write, another for another text.
     pub(super) fn key(&self, side: Side, source: &Source, content: &[u8]) -> String {
         self.key_of(&format!("{side} {source:?}"), content)
     }
 
-    /// Idempotency key of a write for this pair: see [`key_of`].
+    /// Returns the idempotency key of a write for this pair: see [`key_of`].
     pub(super) fn key_of(&self, what: &str, content: &[u8]) -> String {
         key_of(self.deps, &self.mapping, what, content)
     }
@@ -297,8 +299,9 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Idempotency key of a write for a pair. It names the pair by what nobody else has (`R31`): the case that it began with, the address of
-/// the company's system, and when the mapping was made, so that a database that was begun anew makes other keys.
+/// Returns the idempotency key of a write for a pair. It is made of values that are unique to the pair (`R31`: an ID is valid only in its
+/// own system): the case that it began with, the address of the company's system, and the mapping's creation time, so that a new database
+/// makes other keys.
 pub(super) fn key_of(deps: &Deps, mapping: &CaseMapping, what: &str, content: &[u8]) -> String {
     let made_at = mapping.created_at.timestamp_micros().to_string();
     let case = mapping.case_id(mapping.origin).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! How far back a poll looks (`R6`, `R27`, `R36`), and what proves that it would have been shown what is there (`R26`).
+//! Horizon of a poll (`R6`: a watermark moves last; `R27`: sweeps; `R36`: clock skew), and the proof that its system shows all cases that
+//! it has to show (`R26`: empty answers need proof).
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -8,48 +9,48 @@ use crate::cases::{ApiError, ApiErrorKind, Found};
 use crate::entities::{Canary, CaseMapping, CompanyCaseId, GoogleCaseName, IndexLag, PollMemory, Side};
 use crate::store::{MappingFilter, StoreError, modify};
 
-/// How far the first poll ever looks back (`R6`).
+/// Time that the very first poll looks back (`R6`: a watermark moves last).
 const FIRST_LOOK: Duration = Duration::days(30);
-/// How often a poll looks over the last day (`R27`).
+/// Interval of the sweeps over the last day (`R27`: sweeps).
 const SWEEP_DAY_EVERY: Duration = Duration::hours(1);
-/// How often a poll looks over the whole of `max_case_age` (`R27`).
+/// Interval of the sweeps over the whole of `max_case_age` (`R27`: sweeps).
 const SWEEP_ALL_EVERY: Duration = Duration::days(1);
-/// How long a proof of sight, or of identity, is good for. Every proof is a call: with both sides' this is one in seven minutes.
+/// Lifetime of a proof of sight, or of identity. Each proof is a call: for both sides together this makes one in seven minutes.
 const PROOF_AGE: Duration = Duration::minutes(15);
-/// How often a poll makes both searches of a system that takes two: the polls of an idle minute make two calls on the mean.
+/// Interval of the second search of a system that takes two. The polls of an idle minute then make two calls on average.
 const SECOND_SEARCH_EVERY: Duration = Duration::minutes(4);
-/// When it is made in any minute, having been missed in those that are its own.
+/// Time after which an overdue second search is made in any minute, since it was missed in the side's own minutes.
 const SECOND_SEARCH_OVERDUE: Duration = Duration::minutes(6);
-/// The most that a poll looks back further since a clock seems to have been set back. A sweep looks over what is older (R27).
+/// Maximum time that a poll looks back further because a clock seems to have been set back. A sweep covers the time before (R27: sweeps).
 const SET_BACK_AT_MOST: Duration = Duration::days(1);
-/// How far a clock may be corrected without the search being made again.
+/// Maximum correction of a clock for which the search is not repeated.
 const CORRECTION: Duration = Duration::minutes(1);
-/// The most scopes that a canary is kept for.
+/// Maximum number of scopes with a canary.
 const MOST_SCOPES: usize = 64;
-/// How many open mappings are looked at to find another canary.
+/// Number of open mappings that are read to find another canary.
 const CANDIDATES: usize = 200;
-/// A change that is found so long after the poll that should have found it was shown late by the index.
+/// Age of a change, relative to the last poll, above which it counts as shown late by the index.
 const SHOWN_LATE: Duration = Duration::seconds(10);
-/// For how long the longest lag of an index is remembered.
+/// Lifetime of the longest index lag.
 const LAG_AGE: Duration = Duration::days(1);
 
 /// Horizon of a poll. All times are the searched system's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Look {
-    /// Beginning of the search.
+    /// Start of the search.
     pub(super) since: DateTime<Utc>,
-    /// What was updated before this is found by a sweep only.
+    /// Start of the usual polling window. Earlier updates are found only by a poll that looks back further.
     pub(super) recent: DateTime<Utc>,
-    /// Up to when everything was shown, as far as earlier polls know.
+    /// Time up to which all changes were shown to earlier polls.
     shown_until: Option<DateTime<Utc>>,
     sweeps_day: bool,
     sweeps_all: bool,
-    /// Whether both searches are made, where a system takes two.
+    /// True if both searches are made, for a system that takes two.
     pub(super) second: bool,
 }
 
 impl Look {
-    /// The horizon of a poll that begins at `now`, by our clock. `skew` is how far the system's clock is ahead.
+    /// Computes the horizon of a poll that starts at `now`, by our clock. `skew` is the time by which the system's clock is ahead.
     pub(super) fn new(
         memory: &PollMemory,
         last_polled_at: Option<DateTime<Utc>>,
@@ -58,10 +59,11 @@ impl Look {
         max_case_age: Duration,
     ) -> Self {
         let theirs = plus(now, skew);
-        // A watermark that lies in the future was set by a clock that was ahead (R36).
+        // A watermark in the future was set by a clock that was ahead (R36: clock skew).
         let polled_at = |at: DateTime<Utc>| plus(at.min(now), skew);
-        // What was written since the last poll may have times from before it: their clock was set back, and the last poll counts as of the
-        // time that their clock would have had then (R36). Ours that was set ahead looks the same, so this goes back a day at the most.
+        // If the system's clock was set back, changes since the last poll may have times before it. The last poll therefore counts at the
+        // time that the system's clock, as it is now, would have shown then (R36: clock skew). A jump of our own clock ahead looks the
+        // same, so this goes back a day at most.
         let in_their_time = last_polled_at.into_iter().chain(memory.seen_at).min().map(polled_at);
         let as_polled = in_their_time.map_or(theirs, |at| at.max(minus(theirs, SET_BACK_AT_MOST)));
         let shown_until = memory
@@ -87,7 +89,7 @@ impl Look {
         let sweeps_day = sweeps_all || is_due(memory.swept_day_at, SWEEP_DAY_EVERY);
         let mut since = recent;
         if sweeps_day {
-            // After a pause, from before the last sweep: what was hidden then, no other will find.
+            // After a pause the sweep starts before the last one: a change that was hidden then is found by no other sweep.
             let swept = memory.swept_day_at.map_or(theirs, |at| plus(at, skew).min(theirs));
             since = since.min(minus(swept, Duration::days(1)));
         }
@@ -97,8 +99,8 @@ impl Look {
         Self { since, recent, shown_until, sweeps_day, sweeps_all, second: true }
     }
 
-    /// The horizon of a system that takes two searches: the second is made in some polls only, and looks back to the last time that it was
-    /// made.
+    /// Adapts the horizon for a system that takes two searches. The second search is made in some polls only, and looks back to its last
+    /// time.
     pub(super) fn of_two_searches(
         mut self,
         memory: &PollMemory,
@@ -115,23 +117,23 @@ impl Look {
         if let (true, Some(last)) = (self.second, last) {
             let last = plus(last, skew);
             self.since = self.since.min(minus(last, window));
-            // What the second search alone finds was not shown late by an index.
+            // A change that only the second search finds was not shown late by an index.
             self.shown_until = self.shown_until.map(|until| until.min(last));
         }
         self
     }
 
-    /// Whether this looks back so much further than `other` that the search has to be made again.
+    /// True if this horizon is so much earlier than `other` that the search has to be repeated.
     pub(super) fn reaches_beyond(&self, other: &Self) -> bool {
         plus(self.since, CORRECTION) < other.since
     }
 
-    /// Whether a change was found only because this poll looked further back than the last one would have.
+    /// True if a change is older than the usual polling window, so that a poll finds it only by looking back further.
     pub(super) fn is_late(&self, updated_at: Option<DateTime<Utc>>) -> bool {
         updated_at.is_some_and(|at| at < self.recent)
     }
 
-    /// How long the index kept a change back that the last poll should have found; `None` if it did not.
+    /// Returns the index lag of a change that the last poll should have found; `None` if there was no lag.
     pub(super) fn index_lag(
         &self,
         updated_at: Option<DateTime<Utc>>,
@@ -141,7 +143,7 @@ impl Look {
         (at < minus(until, SHOWN_LATE)).then(|| theirs - at)
     }
 
-    /// Notes which sweeps were made.
+    /// Records the sweeps and the second search that were made.
     pub(super) fn note(&self, memory: &mut PollMemory, now: DateTime<Utc>) {
         if self.sweeps_day {
             memory.swept_day_at = Some(now);
@@ -155,12 +157,12 @@ impl Look {
     }
 }
 
-/// Whether it is this side's minute for calls beside its search. Each side has every other minute, so that no minute has two such calls.
+/// True if it is this side's minute for calls beside its search. The sides alternate, so that no minute has two such calls.
 fn has_turn(side: Side, now: DateTime<Utc>) -> bool {
     now.timestamp().div_euclid(60).rem_euclid(2) == i64::from(side == Side::Google)
 }
 
-/// A time so much later; the end of the calendar is the end of it.
+/// Adds a duration to a time, up to the end of the calendar.
 pub(super) fn plus(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     at.checked_add_signed(by).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
@@ -169,7 +171,7 @@ fn minus(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     at.checked_sub_signed(by).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
-/// Remembers the longest lag of the index within a day (`R27`).
+/// Records the longest index lag within a day (`R27`: sweeps).
 pub(super) fn note_index_lag(memory: &mut PollMemory, lag: Duration, now: DateTime<Utc>) {
     let seconds = lag.num_seconds();
     let known = memory.index_lag.filter(|known| now - known.at < LAG_AGE && known.at <= now);
@@ -178,7 +180,7 @@ pub(super) fn note_index_lag(memory: &mut PollMemory, lag: Duration, now: DateTi
     }
 }
 
-/// Notes that a linked, open case was shown: it can be the canary of its scope.
+/// Records that a linked, open case was shown, so that it can be the canary of its scope.
 pub(super) fn note_shown(memory: &mut PollMemory, side: Side, case: &Found, now: DateTime<Utc>) {
     let scope = case.scope.clone().or_else(|| scope_in_name(side, &case.id)).unwrap_or_default();
     if memory.canaries.len() < MOST_SCOPES || memory.canaries.contains_key(&scope) {
@@ -186,35 +188,35 @@ pub(super) fn note_shown(memory: &mut PollMemory, side: Side, case: &Found, now:
     }
 }
 
-/// Why a poll cannot believe what it was shown.
+/// Reason why a poll cannot trust the result of its search.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Doubt {
-    /// The system does not show what it has to show; since when, by our clock, that may be so.
+    /// The system does not show a case that it has to show; `since` is the time, by our clock, from which that may be so.
     #[error("{reason}")]
     Unseen { reason: String, since: DateTime<Utc> },
-    /// It could not be asked.
+    /// The system could not be asked.
     #[error(transparent)]
     Api(#[from] ApiError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What a search brought, as far as its proof is concerned.
+/// Facts about the result of a search that its proof depends on.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about one answer")]
 pub(super) struct Shown {
-    /// It found something.
+    /// True if the search found a case.
     pub(super) found: bool,
-    /// It found something that was updated within the usual window of a poll.
+    /// True if the search found a case that was updated within the usual polling window.
     pub(super) is_recent: bool,
-    /// It took a second search: this minute has had its third call.
+    /// True if a second search was made: this minute has had its third call.
     pub(super) second: bool,
-    /// Its answers showed that the system knows the connector as itself.
+    /// True if the answers showed that the system recognises the connector's user.
     pub(super) identified: bool,
 }
 
-/// Makes sure that the system would have shown what is there, with one call at most where all is well (`R26`). Returns whether this poll
-/// has a proof: an empty answer without one is believed for now, but the next poll looks back over its time again.
+/// Makes sure that the system shows all cases that it has to show, usually with one call at most (`R26`: empty answers need proof). Returns
+/// true if this poll has a proof. An empty answer without a proof is accepted for now, but the next poll searches the same time again.
 pub(super) async fn prove(
     deps: &Deps,
     side: Side,
@@ -223,7 +225,7 @@ pub(super) async fn prove(
     now: DateTime<Utc>,
 ) -> Result<bool, Doubt> {
     let emptied = !shown.found && memory.found_last;
-    // What only a sweep found does not make the usual silence after it suspicious.
+    // A result of a sweep alone does not make the usual empty answer after it suspicious.
     memory.found_last = shown.is_recent;
     if shown.identified {
         memory.identified_at = Some(now);
@@ -232,7 +234,7 @@ pub(super) async fn prove(
         memory.seen_at = Some(now);
     }
     let is_stale = |at: Option<DateTime<Utc>>| at.is_none_or(|at| at > now || now - at >= PROOF_AGE);
-    // Where nothing was ever shown, that is asked for as often as any other proof.
+    // If no case was ever shown, a proof is requested at the usual interval.
     let is_unknown = memory.seen_at.is_none() && is_stale(memory.probed_at);
     let must = emptied || memory.doubt.is_some() || is_unknown;
     if !must && (shown.second || !has_turn(side, now)) {
@@ -270,11 +272,11 @@ pub(super) async fn prove(
     if sees {
         memory.seen_at = Some(now);
     }
-    // A proof that was asked for since an answer was doubtful says nothing about that answer: the next one is believed.
+    // A proof that was requested because an answer was doubtful does not vouch for that answer. The next answer is trusted.
     Ok((sees && !must) || shown.found)
 }
 
-/// Chooses an open linked case as a canary, where no poll has found one yet.
+/// Chooses an open linked case as a canary, if no poll has found one yet.
 async fn choose_canary(deps: &Deps, side: Side, memory: &mut PollMemory) -> Result<(), Doubt> {
     let page = deps.store.list(MappingFilter::Open, None, CANDIDATES).await?;
     let chosen = page.mappings.iter().rev().find(|mapping| is_candidate(mapping, side));
@@ -282,7 +284,7 @@ async fn choose_canary(deps: &Deps, side: Side, memory: &mut PollMemory) -> Resu
         && let Some(case) = mapping.case_id(side)
     {
         let scope = scope_of(mapping, side);
-        // It was seen when it was last carried.
+        // The case was last seen when it was last carried.
         let seen_at = mapping.stored_synced_at(side).unwrap_or(mapping.created_at);
         memory.canaries.insert(scope, Canary { case: case.to_owned(), seen_at });
     }
@@ -294,7 +296,7 @@ fn scope_of(mapping: &CaseMapping, side: Side) -> String {
     known.or_else(|| scope_in_name(side, mapping.case_id(side)?)).unwrap_or_default()
 }
 
-/// Whether a mapping's case of that side has to be shown by its system.
+/// True if the system has to show the mapping's case of that side.
 fn is_candidate(mapping: &CaseMapping, side: Side) -> bool {
     mapping.is_linked()
         && mapping.is_open()
@@ -302,8 +304,8 @@ fn is_candidate(mapping: &CaseMapping, side: Side) -> bool {
         && (side == Side::Google || !mapping.paused)
 }
 
-/// Reads a canary. If it is not shown, another open linked case of its scope, or any case of that scope, may prove that it is only this
-/// one that is missing (`R28`).
+/// Reads a canary. If it is not shown, another open linked case of its scope, or any case of that scope, may prove that only this one is
+/// missing (`R28`: missing is not gone).
 async fn see_canary(
     deps: &Deps,
     side: Side,
@@ -348,10 +350,10 @@ async fn see_canary(
             }
             Ok(())
         }
-        // Nothing in that scope has to be shown any more.
+        // No case of that scope has to be shown any more.
         (None, false) => Ok(()),
         (None, true) => {
-            // Kept, so that it is asked for until it is shown; its own sync finds out whether it is gone.
+            // Keeps the canary, so that it is read until it is shown. Its own sync finds out if it is gone.
             memory.canaries.insert(scope.to_owned(), canary.clone());
             if let Some(mapping) = mapping {
                 look_after(deps, side, mapping, now).await?;
@@ -371,7 +373,7 @@ async fn see_canary(
     }
 }
 
-/// Why a case is not shown; `None` if it is.
+/// Returns the reason why a case is not shown; `None` if it is.
 async fn unseen(deps: &Deps, side: Side, case: &str) -> Result<Option<String>, Doubt> {
     match deps.systems[side].shows(case).await {
         Ok(true) => Ok(None),
@@ -383,7 +385,7 @@ async fn unseen(deps: &Deps, side: Side, case: &str) -> Result<Option<String>, D
     }
 }
 
-/// Another case of the same scope, if the system shows one.
+/// Returns another case of the same scope, if the system shows one.
 async fn another_of_scope(deps: &Deps, side: Side, scope: &str, but: &str) -> Result<Option<String>, Doubt> {
     let Some(id) = deps.systems[side].any_case(Some(but)).await? else { return Ok(None) };
     let case = deps.systems[side].get(&id).await?;
@@ -391,7 +393,7 @@ async fn another_of_scope(deps: &Deps, side: Side, scope: &str, but: &str) -> Re
     Ok(found.filter(|found| found == scope).map(|_| id))
 }
 
-/// Has the sync of a case that is missing look at it: no poll will.
+/// Marks a missing case as dirty, so that its sync looks at it: no poll will find it.
 async fn look_after(deps: &Deps, side: Side, mapping: CaseMapping, now: DateTime<Utc>) -> Result<(), Doubt> {
     let global = deps.store.global().await?;
     modify(deps.store.as_ref(), mapping, |mapping| {
@@ -439,20 +441,20 @@ mod tests {
         let day = |memory: PollMemory| memory;
         for (memory, last, now, skew, since) in [
             (day(swept(100, 90, 90)), Some(100), 101, 0, 95),
-            // What was shown counts in their time, wherever our clock is.
+            // The watermark counts in their time, independent of our clock.
             (day(swept(100, 90, 90)), Some(100), 101, 3, 95),
-            // Ours was set ahead by two hours, or theirs back: they are looked over.
+            // Ours was set ahead by two hours, or theirs back: those two hours are searched again.
             (swept(100, 200, 200), Some(100), 221, -120, 95 - 120),
             // Theirs was set back by four years, ten minutes ago.
             (swept(100, 105, 105), Some(100), 110, -2_000_000, 95 - 2_000_000),
             // Ours was set ahead by as much: a day is enough.
             (swept(100, 2_000_100, 2_000_100), Some(100), 2_000_110, -2_000_000, 110 - 5 - 24 * 60),
-            // It was ahead, and is right again.
+            // Ours was ahead, and is right again.
             (swept(220, 100, 100), Some(220), 101, 0, 96),
         ] {
             assert_eq!(look(&memory, last, now, skew).since, at(since), "{memory:?} {now} {skew}");
         }
-        // A database of version 0.1: our own watermark, turned into their time, and everything looked over once.
+        // A database of version 0.1: our own watermark is converted to their time, and one full sweep is made.
         let old = look(&PollMemory::default(), Some(100), 101, -15);
         assert_eq!((old.recent, old.since), (at(100 - 15) - WINDOW, at(101 - 15) - AGE));
         let ahead = look(&PollMemory::default(), Some(500), 101, 0);
@@ -466,7 +468,7 @@ mod tests {
             // From before the last sweep.
             (100, 100, 160, at(100) - Duration::days(1)),
             (1500, 100, 1540, at(1540) - AGE),
-            // Swept in the future: by a clock that was ahead.
+            // Swept in the future, by a clock that was ahead.
             (5000, 100, 160, at(160) - Duration::days(1)),
             (100, 5000, 101, at(101) - AGE),
         ] {
@@ -483,12 +485,12 @@ mod tests {
             (Some(100), 101, false, window(100)),
             (Some(100), 103, false, window(102)),
             (Some(100), 104, true, window(100)),
-            // Its own minutes were missed.
+            // Not the company's minute: made only when it is overdue.
             (Some(100), 105, false, window(104)),
             (Some(99), 105, true, window(99)),
-            // Long missed: as far back as the last one.
+            // Long overdue: looks back to the last time.
             (Some(10), 105, true, window(10)),
-            // Never made, and made by a clock that was ahead.
+            // Never made, or made by a clock that was ahead.
             (None, 101, true, window(100)),
             (Some(500), 101, true, window(100)),
         ] {

@@ -1,4 +1,4 @@
-//! What the two syncs have in common: read both sides and the mapping, plan, act (`R11` to `R20`).
+//! Common part of the two syncs: read both sides and the mapping, plan, apply (`R11` to `R20`).
 
 use std::collections::BTreeSet;
 
@@ -22,29 +22,30 @@ use crate::sync::{
     lookalikes, plan, texts,
 };
 
-/// How often a sync begins anew because somebody changed the mapping while it read the cases.
+/// Maximum number of attempts of a sync if the mapping is changed while it reads the cases.
 const TRIES: u32 = 3;
-/// Reads of a missing case that follow each other more closely than this count once (`R28`).
+/// Minimum time between two reads of a missing case for both to count (`R28`: missing is not gone).
 const READS_APART: Duration = Duration::minutes(5);
-/// How often a case has to be missing before its pair ends.
+/// Number of reads that must not find a case before its pair ends.
 const READS: u32 = 3;
-/// Pairs of a side that go missing within this time of each other are no people's doing, if they are several (`R28`).
+/// Time within which several missing cases of one side are taken for a lost right or an outage, and not for deletions (`R28`: missing is
+/// not gone).
 const TOGETHER: Duration = Duration::hours(1);
-/// So many pairs are several.
+/// Number of pairs that count as several.
 const SEVERAL: usize = 3;
 
-/// How many mappings are read at a time.
+/// Number of mappings that are read at a time.
 const PAGE: usize = 200;
-/// Times at least this precise tell two changes apart.
+/// Resolution of times that is fine enough to tell two changes apart.
 const PRECISE: Duration = Duration::milliseconds(10);
-/// How far a system's clock may be behind ours.
+/// Tolerance for the difference between a system's clock and ours.
 const CLOCKS_APART: Duration = Duration::minutes(1);
 
-/// The sync of one case.
+/// Request for the sync of one case.
 pub(super) struct Request<'a> {
-    /// The case to carry to the other side.
+    /// Case to carry to the other side.
     pub(super) case: FirstSeen,
-    /// Unique for this run.
+    /// Name that is unique for this run.
     pub(super) holder: &'a str,
     pub(super) caller: Caller,
     pub(super) mode: Mode,
@@ -63,7 +64,7 @@ impl Request<'_> {
     }
 }
 
-/// How a sync ended well.
+/// Outcome of a successful sync.
 enum Done {
     /// Everything was carried, or nothing was to be carried.
     Carried,
@@ -71,11 +72,11 @@ enum Done {
     Paused,
     /// One of the cases no longer exists.
     Gone(Side),
-    /// The pair goes on with the company case that its own was merged into.
+    /// The pair continues with the company case that its own was merged into.
     HandedOver(CompanyCaseId),
-    /// The company case names a counterpart that it cannot have; what is wrong.
+    /// The company case names a counterpart that it cannot have. Holds the problem.
     Conflict(String),
-    /// What would be done (`Mode::DryRun`).
+    /// Descriptions of the planned actions (`Mode::DryRun`).
     Planned(Vec<String>),
 }
 
@@ -96,7 +97,7 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
     failed(task, &SyncError::Raced, request)
 }
 
-/// Remembers a failure, and reports.
+/// Saves the reason of a failure, and makes the report.
 async fn conclude(
     mut session: Session<'_>,
     outcome: Result<Done, SyncError>,
@@ -150,7 +151,7 @@ fn with_detail(mut report: TaskReport, detail: &str) -> TaskReport {
 }
 
 fn name_pair(report: TaskReport, mapping: &CaseMapping) -> TaskReport {
-    // What is only a preview has no ID.
+    // A preview is not stored and has no ID.
     let stored = (mapping.id != MappingId(0)).then_some(mapping.id);
     report
         .with("mapping", stored)
@@ -171,7 +172,7 @@ fn failed(task: TaskKind, error: &SyncError, request: &Request<'_>) -> TaskRepor
     }
 }
 
-/// The case's mapping. Where a person asks, one is made for a case that no poll would pick up.
+/// Returns the case's mapping. If a person asks, creates one for a case that no poll would pick up.
 async fn mapping_of(
     deps: &Deps,
     request: &Request<'_>,
@@ -188,7 +189,7 @@ async fn mapping_of(
     let case =
         case.ok_or_else(|| SyncError::Abandoned("there is no such case, or it may not be read".to_owned()))?;
     let case = Found::from(&case);
-    // The answer's own ID: a person may have given a key, or another name of the case (R31).
+    // Uses the ID in the answer: a person may have given a key, or another name of the case (R31: an ID is valid only in its own system).
     let name = name_of(request.side(), &case).map_err(SyncError::Failed)?;
     if name != request.case
         && let Some(mapping) = find(deps, &name).await?
@@ -204,7 +205,7 @@ async fn mapping_of(
     }
 }
 
-/// The mapping that a case would get, which is stored nowhere.
+/// Returns the mapping that a case would get, without storing it.
 async fn preview(
     deps: &Deps,
     name: FirstSeen,
@@ -295,7 +296,8 @@ async fn compare_and_carry(
     if let Some(doubt) = Side::BOTH.into_iter().find_map(|side| deps.clock_doubt(side)) {
         return Err(SyncError::Failed(doubt));
     }
-    // Before anything is read: what had settled by then is certain to be seen, if it happened (R13).
+    // Taken before the cases are read: a write whose in-flight window has ended by then is visible, if it happened (R13: unknown write
+    // outcome).
     let clocks = deps.clocks();
     let (google, company) = read_pair(session, google, company, clocks).await?;
     let mapping = session.mapping.clone();
@@ -341,7 +343,7 @@ async fn compare_and_carry(
     Ok(Done::Carried)
 }
 
-/// Reads the lists of both cases from their horizons, or whole where copies have to be recognised by their text.
+/// Reads the lists of both cases from their horizons, or completely if copies have to be recognised by their text (relinking).
 async fn read_pair(
     session: &mut Session<'_>,
     google: Case,
@@ -361,7 +363,7 @@ async fn read_pair(
     )
 }
 
-/// Applies a plan of `source`, if there is something to do. Returns the content of `source` that stays behind.
+/// Applies a plan of `source`, if it has any actions. Returns the content of `source` that stays behind.
 async fn apply_plan(
     session: &mut Session<'_>,
     source: Side,
@@ -387,8 +389,9 @@ async fn apply_plan(
     Ok(if held { Remaining::Held } else { Remaining::Nothing })
 }
 
-/// Returns the case's last update if no later change can have the same time. A time to the second, or the minute, may stand for a change
-/// that came after the reading (`R15`): then it does not mark what was carried, and the next poll that sees it counts it as a change.
+/// Returns the case's last update if no later change can have the same time. A time that is precise to the second or minute only may be
+/// shared by a change after the reading (`R15`: one horizon for both). Such a time is not recorded as carried, so the next poll that finds
+/// it counts it as a change.
 fn settled_update(
     deps: &Deps,
     side: Side,
@@ -398,15 +401,15 @@ fn settled_update(
 ) -> Option<DateTime<Utc>> {
     let resolution = deps.capabilities()[side].time_resolution;
     let started = clocks.in_time_of(side, started);
-    // Not added to what a system says, which may be the last time of the calendar. One that lies in the future was written by a clock
-    // that was ahead, and no change that is still to come has it again (R36).
+    // Subtracts from our time instead of adding to the system's, which may be the end of the calendar. A time in the future was written by
+    // a clock that was ahead, and no later change has it again (R36: clock skew).
     let apart = resolution + CLOCKS_APART;
     let over = |at: &DateTime<Utc>| *at <= started - apart || *at > started + apart;
     case.updated_at.filter(|at| resolution < PRECISE || over(at))
 }
 
-/// Queues the sync of the other direction. After a pause under a name of its own: the dirty side may have been queued before, and that task
-/// ended while the pair was paused.
+/// Queues the sync of the other direction. After a pause the task has its own name: the dirty side may have been queued before, and that
+/// task ended while the pair was paused.
 async fn queue_target(session: &Session<'_>, target: Side, was_paused: bool) -> Result<(), SyncError> {
     let (deps, mapping) = (session.deps, &session.mapping);
     let queued = if was_paused {
@@ -418,9 +421,9 @@ async fn queue_target(session: &Session<'_>, target: Side, was_paused: bool) -> 
     queued.map_err(|error| SyncError::Failed(error.to_string()))
 }
 
-/// Prepares for a system whose clock was set while the pair was not looked at: what was written by the other time looks older than what was
-/// carried and forgotten. So all of both cases is read, and copies are recognised by their text (`R14`, `R36`). It shows in times that were
-/// read and have not come yet, and in a change that lies before what a listing would go back to.
+/// Handles a system whose clock was set since the pair was last read. New content may then look older than content that was carried and
+/// dropped from the ledger. So both cases are read completely, and copies are recognised by their text (`R14`: copies are known by ID;
+/// `R36`: clock skew). The signs are a read time in the future, and a change before the horizon of a listing.
 fn look_again_if_set(
     mapping: &mut CaseMapping,
     horizons: Sides<Option<DateTime<Utc>>>,
@@ -429,7 +432,7 @@ fn look_again_if_set(
     windows: Sides<Duration>,
 ) {
     let stamps = Side::BOTH.map(|side| mapping.stored_synced_at(side));
-    // Since then something may have been written that was not carried, by our clock.
+    // Content may have been written since then, by our clock, that was not carried.
     let in_step = stamps.into_iter().min().flatten();
     for side in Side::BOTH {
         let latest = clocks.of(side) + CLOCKS_APART;
@@ -441,12 +444,12 @@ fn look_again_if_set(
             let read_until = &mut state.read_until[read_for][side];
             if read_until.is_some_and(|until| until > latest) {
                 was_set = true;
-                // From the beginning, until a sync has carried everything.
+                // Reads from the beginning, until a sync has carried everything.
                 *read_until = Some(DateTime::UNIX_EPOCH);
             }
         }
         if was_set {
-            // By the clock that goes now, or the one that the last change was written by. What is older was carried, however it reads.
+            // Computed by the current clock, or by the clock of the last change. Older content counts as carried.
             let written_since = in_step.and_then(|in_step| {
                 let latest = updated_at.map_or(clocks.of(side), |at| at.min(clocks.of(side)));
                 latest.checked_sub_signed((clocks.now - in_step).max(Duration::zero()) + windows[side])
@@ -462,9 +465,9 @@ fn look_again_if_set(
 #[derive(Debug, Default)]
 struct Seen {
     updated_at: Sides<Option<DateTime<Utc>>>,
-    /// Up to when each system was read, in its own time.
+    /// Time up to which each system was read, in its own time.
     read_until: Sides<DateTime<Utc>>,
-    /// Both closed or both open; `None` if they differ, or if this sync changed one of them.
+    /// True if both are closed, false if both are open. `None` if they differ, or if this sync changed one of them.
     agreed_closed: Option<bool>,
     scope: Sides<Option<String>>,
     warned: BTreeSet<String>,
@@ -482,9 +485,9 @@ impl Seen {
         }
     }
 
-    /// Whether the mapping knows all of it, so that nothing has to be saved.
+    /// True if the mapping already holds all of it, so that nothing has to be saved.
     fn is_known(&self, state: &PairState) -> bool {
-        // That both are closed is noted with the time of it, by an action.
+        // An action records that both are closed, together with the time.
         let agreed = self.agreed_closed != Some(false) || state.agreed_closed == Some(false);
         agreed
             && self.scope == state.scope
@@ -493,12 +496,12 @@ impl Seen {
     }
 }
 
-/// Project, queue or table of a case (`R26`). A Google case has it in its name.
+/// Returns the project, queue or table of a case (`R26`: empty answers need proof). A Google case has it in its name.
 pub(super) fn scope_of(side: Side, case: &Case) -> Option<String> {
     case.scope.clone().or_else(|| scope_in_name(side, &case.id))
 }
 
-/// The parent in the name of a Google case.
+/// Returns the parent in the name of a Google case.
 pub(super) fn scope_in_name(side: Side, id: &str) -> Option<String> {
     match side {
         Side::Google => id.split_once("/cases/").map(|(parent, _)| parent.to_owned()),
@@ -510,7 +513,7 @@ fn is_merged(case: &Case) -> bool {
     case.closing == Some(Closing::Merged) && case.merged_into.is_some()
 }
 
-/// Logs the warnings of a plan that were not logged before. Returns the codes of all that hold now.
+/// Logs the warnings of a plan that were not logged before. Returns the codes of all current warnings.
 fn warn(mapping: &CaseMapping, plan: &Plan) -> BTreeSet<String> {
     for (_, warning) in plan.warnings.iter().filter(|(code, _)| !mapping.state.warned.contains(code)) {
         tracing::warn!(
@@ -522,7 +525,7 @@ fn warn(mapping: &CaseMapping, plan: &Plan) -> BTreeSet<String> {
     plan.warnings.iter().map(|(code, _)| code.clone()).collect()
 }
 
-/// Puts the ID that the CRM answers with in the place of a key that a person gave to version 0.1 (`R31`).
+/// Replaces a key that a person gave to version 0.1 by the ID in the CRM's answer (`R31`: an ID is valid only in its own system).
 async fn correct_id(session: &mut Session<'_>, case: &Case, mode: Mode) -> Result<(), SyncError> {
     let known = session.mapping.case_id(Side::Company);
     if mode == Mode::DryRun || known.is_none() || known == Some(case.id.as_str()) || is_merged(case) {
@@ -545,10 +548,10 @@ async fn read(
     Ok(Snapshot::new(case, comments, attachments, horizon))
 }
 
-/// A side of which everything was carried is stamped, and nothing waits there any more, unless something new was detected
-/// meanwhile (`R7`). The side that was only read on the way counts as well if it held nothing new. Where something is held
-/// back, nothing waits either, but the stored stamp, and with it the horizon, stays (`R15`). News of the other side waits
-/// from now on: no poll would find what was held back there until just now, when a person opened this side's case again.
+/// Stamps each side that was carried completely and clears its dirty mark, unless a new change was detected meanwhile (`R7`: dirty sides).
+/// A side that was only read on the way counts as well if it had no changes. If content is held back, the dirty mark is cleared too, but
+/// the stored stamp, and with it the horizon, stays (`R15`: one horizon for both). If the other side has changes but no mark, it is marked
+/// as dirty from now on: when a person has reopened this side's case, no poll would find the content that was held back there until then.
 async fn finish(
     session: &mut Session<'_>,
     left: Sides<Remaining>,
@@ -574,10 +577,10 @@ async fn finish(
                 && (left[*side] == Remaining::Held || current.stored_synced_at(*side).is_some())
         });
     if nothing_to_note {
-        // An idle check writes nothing (R8): the effective stamp is the poll's.
+        // An idle check writes nothing (R8: idle cases): the effective stamp is the poll's.
         return Ok(());
     }
-    // As of when each side was in step until now; asked for only where that has to be remembered.
+    // Holds the time up to which each side was in step; read only if a side has to be marked as dirty.
     let global = if found.is_empty() { None } else { Some(session.deps.store.global().await?) };
     session
         .save_either(|mapping| {
@@ -619,7 +622,7 @@ async fn finish(
         .await
 }
 
-/// Finds the counterpart or creates it (`R10`, `R13`).
+/// Finds the counterpart or creates it (`R10`: knowing one's own cases; `R13`: unknown write outcome).
 async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<(), SyncError> {
     let deps = session.deps;
     let target = source.other();
@@ -631,7 +634,7 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
     }
     let now = deps.clock.now();
     if let Some(earlier) = session.mapping.pending_creation {
-        // It may take effect late, and the search may be late to show it.
+        // The earlier attempt may take effect late (in-flight window), and the search may show it late (index lag).
         let lag = index_lag(deps, target, now).await?.max(capabilities.search_lag);
         let visible_by = earlier.attempted_at + capabilities.write_settles + lag;
         if now < visible_by {
@@ -641,8 +644,8 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
                 visible_by.format("%H:%M:%S"),
             )));
         }
-        // Nor is it tried again while a system that shows nothing may hide what the earlier try left (R26).
-        // One that never showed a case may well be empty.
+        // It is not repeated either while the system shows no cases, and so may hide the result of the earlier attempt (R26: empty answers
+        // need proof). A system that never showed a case may really be empty.
         let global = deps.store.global().await?;
         let memory = &global.memory[target];
         let hides = memory.seen_at.is_some() && system.any_case(None).await?.is_none();
@@ -654,7 +657,7 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
                 capabilities.name,
             )));
         }
-        // A proof does not vouch for the search before it.
+        // A proof does not vouch for a search before it, so the search is repeated.
         if let Some(found) = counterpart_in_place(session, source, case).await? {
             return save_link(session, target, &found.id, Linked::Found { created: true }).await;
         }
@@ -665,7 +668,7 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
     session
         .save(|mapping| {
             mapping.pending_creation = Some(PendingCreation { side: target, attempted_at: now });
-            // Known before the creation, so that whoever finds what it left knows that further parts belong to it (R16).
+            // Saved before the creation: a sync that finds the new case then knows that further parts belong to it (R16: long texts).
             mapping.description_parts = parts;
             mapping.state.description_header = Some(header.clone()).filter(|_| parts > 1);
         })
@@ -694,15 +697,16 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
     }
 }
 
-/// How late a system's index was seen to be within the last day (`R27`).
+/// Returns the longest index lag of the last day (`R27`: sweeps).
 async fn index_lag(deps: &Deps, side: Side, now: DateTime<Utc>) -> Result<Duration, SyncError> {
     let global = deps.store.global().await?;
     let lag = global.memory[side].index_lag.filter(|lag| now - lag.at < Duration::days(1));
     Ok(lag.map_or_else(Duration::zero, |lag| Duration::seconds(lag.seconds.clamp(0, 86_400))))
 }
 
-/// The counterpart of a case, if there is one that may be adopted (`R10`, `R13`, `R38`): what the connector created, and what both
-/// sides name. A case that merely names the other is a claim, and no proof.
+/// Returns the counterpart of a case, if there is one that may be adopted (`R10`: knowing one's own cases; `R13`: unknown write outcome).
+/// It must be created by the connector, or both cases must name each other. A case that merely names the other is a claim and proves
+/// nothing (`R38`), so it is adopted only with `sync.adopt_claims`.
 async fn counterpart_in_place(
     session: &Session<'_>,
     source: Side,
@@ -712,7 +716,7 @@ async fn counterpart_in_place(
     let begun = session.mapping.pending_creation.is_some();
     match source {
         Side::Google => {
-            // First the company case that the Google case names: a stranger's claim may be older.
+            // Tries the company case that the Google case names first: another case's claim may be older.
             let named =
                 case.counterpart.as_deref().filter(|_| is_of_home(deps, case.counterpart_address.as_deref()));
             if let Some(named) = named
@@ -734,7 +738,7 @@ async fn counterpart_in_place(
             let Some(found) = found else { return Ok(None) };
             let named = names_google(case, &found.id);
             let adopted = match &found.counterpart_address {
-                // Version 0.1 named no home: such a case is ours if both name each other, or if it says what this one says.
+                // Version 0.1 wrote no address. Such a case is ours if both name each other, or if its text is the same as this one's.
                 None => named || (begun && says_the_same(deps, case, &found)),
                 Some(_) => named || begun || found.by_connector == Some(true),
             };
@@ -743,7 +747,7 @@ async fn counterpart_in_place(
     }
 }
 
-/// Whether a claim is about a case of the configured CRM; one without an address may be.
+/// True if a claim may be about a case of the configured CRM. A claim without an address may be.
 fn is_of_home(deps: &Deps, address: Option<&str>) -> bool {
     match (address, deps.home()) {
         (Some(address), Some(home)) => markers::is_within(address, home),
@@ -751,14 +755,14 @@ fn is_of_home(deps: &Deps, address: Option<&str>) -> bool {
     }
 }
 
-/// Whether a company case names that Google case.
+/// True if a company case names that Google case.
 pub(super) fn names_google(company: &Case, google: &str) -> bool {
     let number = |name: &str| GoogleCaseName::parse(name).ok().map(|name| name.number().to_owned());
     let named = company.counterpart.as_deref().and_then(number);
     named.is_some() && named == number(google)
 }
 
-/// Whether a Google case names that company case of ours, in its description or in a comment.
+/// True if a Google case names that company case of ours, in its description or in a comment.
 async fn google_names(deps: &Deps, google: &Case, company: &str) -> Result<bool, SyncError> {
     if let Some(named) = google.counterpart.as_deref() {
         return Ok(named == company && is_of_home(deps, google.counterpart_address.as_deref()));
@@ -770,7 +774,7 @@ async fn google_names(deps: &Deps, google: &Case, company: &str) -> Result<bool,
         .any(|named| named.id == company && is_of_home(deps, named.address)))
 }
 
-/// Whether a Google case is what version 0.1 made of a company case.
+/// True if a Google case has the text that version 0.1 made from a company case.
 pub(super) fn says_the_same(deps: &Deps, company: &Case, google: &Case) -> bool {
     let header = markers::google_description_header(&markers::CompanyCase {
         id: &company.id,
@@ -782,12 +786,12 @@ pub(super) fn says_the_same(deps: &Deps, company: &Case, google: &Case) -> bool 
     texts::digest(&text.description) == texts::digest(&google.description)
 }
 
-/// How a pair came to be linked.
+/// Origin of the counterpart of a newly linked pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Linked {
-    /// Its counterpart was created just now.
+    /// The counterpart was created by this sync.
     Created,
-    /// Its counterpart was there; `created`: an earlier try of the connector's had begun to create one.
+    /// The counterpart existed. `created`: an earlier attempt of the connector had started to create one.
     Found { created: bool },
 }
 
@@ -822,8 +826,8 @@ async fn save_link(
         .await
 }
 
-/// The company case is not flagged (`R20`). The cases of these sides were found just now: while one counts as missing, others that go missing
-/// are taken for hidden (`R28`).
+/// Pauses the pair, since the company case is not flagged (`R20`: leaving). `found` are the sides whose case was just found: their missing
+/// marks are cleared, since further missing cases would be taken for hidden ones (`R28`: missing is not gone).
 async fn paused(session: &mut Session<'_>, request: &Request<'_>, found: &[Side]) -> Result<Done, SyncError> {
     let was_missing = found.iter().any(|side| session.mapping.state.missing[*side].is_some());
     if request.mode == Mode::Act && (!session.mapping.rests() || was_missing) {
@@ -843,8 +847,8 @@ async fn paused(session: &mut Session<'_>, request: &Request<'_>, found: &[Side]
     Ok(Done::Paused)
 }
 
-/// A case is not found (`R28`): that is noted, and the sync fails. Its pair ends when it has been missing for long enough, and often
-/// enough, while its system showed other cases and no other pairs went missing at the same time.
+/// Records that a case is not found, and fails the sync (`R28`: missing is not gone). The pair ends when the case has been missing for long
+/// enough and often enough, if its system shows other cases and only few pairs went missing at about the same time.
 async fn missing(session: &mut Session<'_>, side: Side, request: &Request<'_>) -> Result<Done, SyncError> {
     let deps = session.deps;
     if session.mapping.gone.is_some() {
@@ -875,14 +879,14 @@ async fn missing(session: &mut Session<'_>, side: Side, request: &Request<'_>) -
         let name = deps.systems[side].capabilities().name;
         return not_yet(format!("{name} shows no other case either, so nothing says that this one is gone"));
     }
-    // Once more: a right that comes back shows the other case before this one is called gone.
+    // Reads the case once more: if a right was just restored, the other case may be shown for that reason, and this one is too.
     if deps.systems[side].get(&case).await?.is_some() {
         return not_yet("it is shown again".to_owned());
     }
     gone(session, side).await
 }
 
-/// Notes that a case was not found now, too. Returns since when, and how often.
+/// Records another read that did not find the case. Returns the time of the first and the number of reads.
 async fn note_missing(session: &mut Session<'_>, side: Side) -> Result<Missing, SyncError> {
     let now = session.started;
     let grace = session.deps.settings.missing_grace;
@@ -916,7 +920,7 @@ async fn missing_together(
 ) -> Result<usize, SyncError> {
     let (mut count, mut after) = (0, None);
     loop {
-        // A missing case is waiting to be carried, so it is among those that need attention.
+        // A missing case has a dirty mark, so this filter includes it.
         let page = deps.store.list(MappingFilter::NeedsWatching, after, PAGE).await?;
         let with_it = |mapping: &&CaseMapping| {
             let missing = mapping.state.missing[side];
@@ -932,11 +936,11 @@ async fn missing_together(
     }
 }
 
-/// A case no longer exists: ends the pair (`R20`, `R28`).
+/// Ends the pair, since a case no longer exists (`R20`: leaving; `R28`: missing is not gone).
 async fn gone(session: &mut Session<'_>, side: Side) -> Result<Done, SyncError> {
     let other = side.other();
     session.take_lease().await?;
-    // While the side that is left is not shown, nobody can be told. If it stays missing as well, nobody is left.
+    // The notice waits while the remaining case is not shown. If that case stays missing too, there is no case left for the notice.
     let left = session.mapping.case_id(other).map(str::to_owned);
     if let Some(left) = left
         && session.deps.systems[other].get(&left).await?.is_none()
@@ -948,14 +952,14 @@ async fn gone(session: &mut Session<'_>, side: Side) -> Result<Done, SyncError> 
         }
     }
     let body = texts::gone(other, &session.name_for_other_side(side));
-    // An earlier try that told it may not have come to an end.
+    // An earlier attempt may have posted the notice without ending the pair.
     let told = session.mapping.state.gone_told
         || tell_if_possible(session, other, Notice::CounterpartGone, body).await?;
     end(session, side, |mapping| mapping.state.gone_told = told).await?;
     Ok(Done::Gone(side))
 }
 
-/// Ends the pair: the case of `side` is no longer there to sync with.
+/// Marks the pair as ended: the case of `side` can no longer be synced with.
 async fn end(
     session: &mut Session<'_>,
     side: Side,
@@ -967,7 +971,8 @@ async fn end(
             mapping.gone = Some(side);
             mapping.resolved_at.get_or_insert(now);
             for side in Side::BOTH {
-                // What a poll has seen is no news to the next sweep. If the pair goes on, all is read since its stamps (R28).
+                // A change that a poll has found must not look new to the next sweep. If the pair resumes, everything since its stamps is
+                // read (R28: missing is not gone).
                 let seen = mapping.waiting[side].take().and_then(|waiting| waiting.case_updated_at);
                 mapping.carried_updated_at[side] = seen.or(mapping.carried_updated_at[side]);
             }
@@ -979,7 +984,7 @@ async fn end(
         .await
 }
 
-/// Says something once on a case, if that is there and takes it. Returns whether it was said, now or by an earlier try.
+/// Posts a notice once on a case, if the case exists and takes it. Returns true if it was posted, now or by an earlier attempt.
 async fn tell_if_possible(
     session: &mut Session<'_>,
     side: Side,
@@ -999,22 +1004,23 @@ async fn tell_if_possible(
     }
     match session.notice(side, notice, body).await {
         Ok(()) => Ok(true),
-        // A case that takes nothing any more cannot be told, and nothing waits for that (R33).
+        // A case that refuses the notice for good gets none, and nothing waits for that (R33: final refusals).
         Err(SyncError::Api(error)) if is_refused(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Whether a case that was read just now refuses a notice for good; one that is not found any more is another matter.
+/// True if a case that was just read refuses a notice for good. A case that is no longer found does not count.
 fn is_refused(error: &ApiError) -> bool {
     error.is_for_good() && error.kind != ApiErrorKind::NotFound
 }
 
-/// Both cases exist again: somebody restored one of them, or a right that was missing (`R28`). What was written in between is carried by
-/// the sync that follows, since no stamp has moved; the side that was told the contrary is told first.
+/// Resumes a pair whose cases both exist again, since a person restored a case or a right (`R28`: missing is not gone). The sync that
+/// follows carries the content written in between, since no stamp has moved. The case that has the notice about the end gets another notice
+/// first.
 async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
     session.take_lease().await?;
-    // One that was told so, and did not end after all, goes on as well.
+    // A pair whose end was announced, but which did not end after all, resumes as well.
     let told = |entry: &&Entry| entry.source == Source::Notice(Notice::CounterpartGone);
     let told_on = session.mapping.ledger.entries().iter().rev().find(told).map(|entry| entry.side);
     let other = session.mapping.gone.map(Side::other).or(told_on);
@@ -1029,7 +1035,7 @@ async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
     let waited = &mut Sides::default();
     session
         .save(|mapping| {
-            // What was written since the pair ended waits, whatever the polls have seen (R7).
+            // Marks both sides as dirty since their stamps, independent of the polls (R7: dirty sides).
             for side in Side::BOTH {
                 let since = mapping.stored_synced_at(side).unwrap_or(mapping.created_at).min(now);
                 mapping.waiting[side] = Some(Waiting { since, case_updated_at: None });
@@ -1048,8 +1054,8 @@ async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
     Ok(())
 }
 
-/// The company case was merged into another (`R32`): the pair goes on with that one, or ends if that one has a pair of its own. `None`:
-/// nothing can be made of it, and it counts as closed.
+/// Handles a company case that was merged into another (`R32`: closed is not solved). The pair continues with that one, or ends if that one
+/// has its own pair. `None`: that one cannot be used, and the case counts as closed.
 async fn merged(
     session: &mut Session<'_>,
     company: &Case,
@@ -1079,7 +1085,7 @@ async fn merged(
             end(session, Side::Company, |mapping| mapping.state.merged_into = Some(into.clone())).await?;
             return Ok(Some(Done::Gone(Side::Company)));
         }
-        // Only just seen, and nothing was done for it yet: it is this pair's.
+        // The mapping of the surviving case is new and has no work done for it, so the case joins this pair.
         deps.store.delete(&other).await?;
     }
     let outcome = if survivor.synchronize { Merged::HandedOver } else { Merged::Unflagged };
@@ -1091,7 +1097,7 @@ async fn merged(
             mapping.linked_at = Some(now);
             mapping.recover();
             mapping.born_open();
-            // What was agreed was agreed with the other case.
+            // The agreed values were agreed with the other case.
             mapping.resolved_at = None;
             mapping.pending_status = mapping.pending_status.filter(|status| status.side != Side::Company);
             mapping.carried_updated_at[Side::Company] = None;
@@ -1108,8 +1114,8 @@ async fn merged(
     Ok(Some(Done::HandedOver(id)))
 }
 
-/// The company case names a counterpart that it cannot have (`R31`, `R38`): that is said once, and looked at again whenever the case
-/// changes. `None`: it no longer does, and the sync goes on.
+/// Handles a company case that names a counterpart which it cannot have (`R31`: an ID is valid only in its own system; `R38`: a claim is
+/// not a proof). Posts a notice once, and checks the claim again at each change. `None`: the conflict is over, and the sync continues.
 async fn conflicting(
     session: &mut Session<'_>,
     ours: &Case,
@@ -1181,8 +1187,8 @@ async fn conflicting(
     Ok(Some(Done::Conflict(reason)))
 }
 
-/// Whether a notice whose answer was lost stands on the case after all (`R13`): then that is recorded, since the pair may go on some
-/// day.
+/// True if a notice whose answer was lost was written after all (`R13`: unknown write outcome). It is then recorded, since the pair may
+/// resume some day.
 async fn told_without_answer(
     session: &mut Session<'_>,
     side: Side,
@@ -1215,7 +1221,7 @@ async fn told_without_answer(
     Ok(false)
 }
 
-/// Gives back the lease of a sync that was cut short.
+/// Releases the lease of a sync that was cut short.
 pub(super) async fn give_back(deps: &Deps, task: &Task, holder: &str) {
     let case = match task {
         Task::SyncGoogleCase(body) => GoogleCaseName::parse(&body.case_name).map(FirstSeen::Google),

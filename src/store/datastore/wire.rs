@@ -33,7 +33,7 @@ pub(super) struct PathElement {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Identity {
-    /// A number as text: JSON numbers would lose the last digits.
+    /// Number as text: JSON numbers would lose the last digits.
     Id(String),
     Name(String),
 }
