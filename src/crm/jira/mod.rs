@@ -87,8 +87,8 @@ pub struct Jira {
 }
 
 impl Jira {
-    /// Creates the adapter behind `upstream`, whose credentials are [`JiraSettings::credentials`] and whose download hosts are
-    /// [`JiraSettings::allowed_download_hosts`]. Makes no call yet.
+    /// Creates the adapter behind `upstream`, whose credentials are [`CrmKind::credentials`](crate::crm::CrmKind::credentials) and whose download hosts are
+    /// [`CrmKind::allowed_download_hosts`](crate::crm::CrmKind::allowed_download_hosts). Makes no call yet.
     #[must_use]
     pub fn new(
         settings: JiraSettings,

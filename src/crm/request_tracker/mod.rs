@@ -74,8 +74,8 @@ pub struct RequestTracker {
 
 impl RequestTracker {
     /// Creates the adapter behind `upstream`, whose base is the web address of Request Tracker (without `/REST/2.0`) and whose credentials
-    /// are [`RequestTrackerSettings::credentials`]. The words of `priorities` have to be numbers:
-    /// [`RequestTrackerSettings::priority_problems`]. Makes no call yet.
+    /// are [`CrmKind::credentials`](crate::crm::CrmKind::credentials). The words of `priorities` have to be numbers:
+    /// [`CrmKind::priority_problems`](crate::crm::CrmKind::priority_problems). Makes no call yet.
     #[must_use]
     pub fn new(settings: RequestTrackerSettings, priorities: PriorityWords, upstream: Upstream) -> Self {
         let capabilities = Capabilities {

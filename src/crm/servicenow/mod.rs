@@ -71,8 +71,8 @@ pub struct ServiceNow {
 
 impl ServiceNow {
     /// Creates the adapter behind `upstream`, whose base is the instance's address and whose credentials are
-    /// [`ServiceNowSettings::credentials`]. The words of `priorities` have to be values of priorities:
-    /// [`ServiceNowSettings::priority_problems`]. Makes no call yet.
+    /// [`CrmKind::credentials`](crate::crm::CrmKind::credentials). The words of `priorities` have to be values of priorities:
+    /// [`CrmKind::priority_problems`](crate::crm::CrmKind::priority_problems). Makes no call yet.
     #[must_use]
     pub fn new(
         settings: ServiceNowSettings,

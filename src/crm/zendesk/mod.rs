@@ -117,8 +117,8 @@ pub struct Zendesk {
 }
 
 impl Zendesk {
-    /// Creates the adapter behind `upstream`, whose credentials are [`ZendeskSettings::credentials`] and whose download hosts are
-    /// [`ZendeskSettings::allowed_download_hosts`]. Makes no call yet.
+    /// Creates the adapter behind `upstream`, whose credentials are [`CrmKind::credentials`](crate::crm::CrmKind::credentials) and whose download hosts are
+    /// [`CrmKind::allowed_download_hosts`](crate::crm::CrmKind::allowed_download_hosts). Makes no call yet.
     #[must_use]
     pub fn new(
         settings: ZendeskSettings,
