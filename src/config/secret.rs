@@ -107,6 +107,10 @@ impl SecretRef {
                 _ => Err(SecretError::Environment(name.clone())),
             },
             Self::File(path) => match std::fs::read_to_string(path) {
+                Ok(value) if value.trim().is_empty() => Err(SecretError::File {
+                    path: path.display().to_string(),
+                    reason: "it is empty".to_owned(),
+                }),
                 Ok(value) => Ok(Secret::new(value.trim_end())),
                 Err(error) => {
                     Err(SecretError::File { path: path.display().to_string(), reason: error.to_string() })

@@ -565,6 +565,17 @@ fn one_tolerance_changes_and_the_others_stay_as_documented() {
 }
 
 #[test]
+fn a_secret_in_an_empty_file_is_an_error_that_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for content in ["", "  \n"] {
+        let file = folder.path().join("token");
+        std::fs::write(&file, content).unwrap();
+        let error = SecretRef::File(file.clone()).read_local().unwrap_err().to_string();
+        assert!(error.contains(&file.display().to_string()) && error.contains("it is empty"), "{error}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     let errors = Config::load(Some(Path::new("/nowhere/casebridge.toml")), std::iter::empty()).unwrap_err();
     assert!(errors.0[0].starts_with("/nowhere/casebridge.toml cannot be read: "), "{errors}");
