@@ -1,21 +1,21 @@
 //! Time as an input: everything that needs "now" takes a [`Clock`].
 //!
-//! `Utc::now` is banned everywhere else (`clippy.toml`), so that a test can move time.
+//! `Utc::now` and `SystemTime::now` are banned in the rest of the program (`clippy.toml`), so that a test can move time.
 
 use std::sync::{Arc, Mutex};
 use std::time::UNIX_EPOCH;
 
 use chrono::{DateTime, Duration, NaiveDate, Timelike as _, Utc};
 
-/// Where the program gets the time from.
+/// Source of the current time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
-    /// The present moment, in whole microseconds: what every supported store keeps. Never before 1900, never after the year 9000,
-    /// whatever the machine's clock says: so nothing that is added to it or taken from it, up to 900 years, leaves the years
-    /// that chrono, the stores and RFC 3339 have (`R36`).
+    /// Returns the current time in whole microseconds, the precision that every supported store keeps. The result lies between the years
+    /// 1900 and 9000, even if the machine's clock shows another year. So adding or subtracting up to 900 years never leaves the range of
+    /// chrono, the stores and RFC 3339 (`R36`: clock skew).
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// A clock that many parts share.
+/// Clock that is shared between components.
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The machine's clock.
@@ -31,32 +31,32 @@ impl Clock for SystemClock {
             Ok(after) => Duration::from_std(after),
             Err(before) => Duration::from_std(before.duration()).map(|before| -before),
         };
-        // What does not fit is clamped like what does.
+        // A time that chrono cannot hold becomes the latest one. `usable` then clamps it.
         let now = since_epoch.ok().and_then(|since| DateTime::UNIX_EPOCH.checked_add_signed(since));
         usable(now.unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 }
 
-/// Whether the machine's clock shows a time that HTTP has: not before 1970. `hyper` formats it whenever a connection of a server does
-/// anything, with `auto_date_header(false)` too, and panics before that (hyper 1.12.0, `common/date.rs`).
+/// Returns true if the machine's clock shows a time that HTTP can express, which is 1970 or later. `hyper` formats the time whenever a
+/// connection of a server does anything, even with `auto_date_header(false)`, and panics before 1970 (hyper 1.12.0, `common/date.rs`).
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "reads the machine's clock")]
 pub fn shows_a_date() -> bool {
     std::time::SystemTime::now() >= UNIX_EPOCH
 }
 
-/// A clock that stands still until it is moved; for tests and simulations.
+/// Clock that stays at one time until it is moved; for tests and simulations.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<DateTime<Utc>>);
 
 impl ManualClock {
-    /// A clock that shows `now`.
+    /// Creates a clock that shows `now`.
     #[must_use]
     pub fn at(now: DateTime<Utc>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(usable(now))))
     }
 
-    /// Moves the clock forward.
+    /// Moves the clock by a duration. The clock stays as it is if chrono cannot hold the result.
     pub fn advance(&self, by: Duration) {
         let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *now = usable(now.checked_add_signed(by).unwrap_or(*now));
@@ -74,14 +74,14 @@ impl Clock for ManualClock {
     }
 }
 
-/// Cuts a time to whole microseconds.
+/// Truncates a time to whole microseconds.
 #[must_use]
 pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    // Rounding to a duration fails after 2262, where nanoseconds since 1970 fit no i64.
+    // chrono's rounding to a duration fails after 2262, since the nanoseconds since 1970 then no longer fit an i64.
     time.with_nanosecond(time.nanosecond() / 1_000 * 1_000).unwrap_or(time)
 }
 
-/// A time as a [`Clock`] may show it.
+/// Clamps a time to the years 1900 to 9000 and truncates it to whole microseconds, as `Clock::now` promises.
 fn usable(time: DateTime<Utc>) -> DateTime<Utc> {
     let year =
         |year| NaiveDate::from_ymd_opt(year, 1, 1).unwrap_or_default().and_time(chrono::NaiveTime::MIN);

@@ -1,4 +1,5 @@
-//! What the connector decides, without I/O: no runtime, no HTTP, no store. The compiler holds that, since this crate depends on none.
+//! Decisions of the connector, without I/O: no runtime, no HTTP, no store. The compiler enforces this, since the crate depends on none of
+//! them.
 //!
 //! `ARCHITECTURE.md` has the map, `docs/design.md` the rules (`R1` to `R39`).
 

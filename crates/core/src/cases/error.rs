@@ -1,32 +1,33 @@
-//! Why a call to one of the systems failed, by what the caller can do about it.
+//! Errors of calls to the systems, classified by the next step that is left to the caller.
 
-/// How much of a call is shown, in characters.
+/// Maximum length of the call in the text of an error, in characters.
 const MAX_CALL: usize = 300;
-/// How much of a message is shown, in characters: an upstream's own words are 500 at most, the rest is advice.
+/// Maximum length of the message in the text of an error, in characters: an upstream's own words are 500 at most, the rest is advice.
 const MAX_MESSAGE: usize = 2_000;
-/// Longest part of a foreign text (an upstream's, the configuration's) that an error repeats, in characters.
+/// Maximum length of a foreign text (from an upstream or the configuration) that an error repeats, in characters.
 const MAX_TEXT: usize = 500;
 
-/// What the caller may do after a failed call.
+/// Class of a failed call, by the next step that is left to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiErrorKind {
-    /// The thing does not exist (or may not be seen: many systems answer 404 for both).
+    /// The item does not exist, or may not be seen: many systems answer 404 for both.
     NotFound,
-    /// The credentials are missing, wrong or lack a right: a person has to act; the call may succeed afterwards.
+    /// The credentials are missing or wrong, or lack a right. A person has to act; the call may succeed afterwards.
     Unauthorized,
-    /// The system understood and refused; the same call will be refused again.
+    /// The system understood the call and refused it. The same call will be refused again.
     Refused,
-    /// This content can never be taken: too large, type not allowed (`R17`).
+    /// The system can never take this content: it is too large, or its type is not allowed (`R17`: files).
     Unacceptable,
     /// The system cannot do this at all.
     Unsupported,
-    /// It is certain that nothing happened; a later try may succeed.
+    /// The call certainly had no effect. A later retry may succeed.
     NotApplied,
-    /// It may have happened (`R13`): look before trying again. For reads: a later try may succeed.
+    /// The call may have had an effect (`R13`: unknown write outcome): search for the effect before a retry. A read may be retried later.
     Uncertain,
-    /// The answer was not understood. A write may have happened.
+    /// The answer was not understood. A write may have had an effect.
     Unreadable,
-    /// What arrived in place of a file is not the file: a page, a placeholder, another size than was announced (`R34`).
+    /// The answer is not the file: a page, a placeholder, or content of another size than was announced (`R34`: other content in place of a
+    /// file).
     WrongContent,
 }
 
@@ -34,20 +35,20 @@ pub enum ApiErrorKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{upstream}: {}: {}{}", one_line(call, MAX_CALL), one_line(message, MAX_MESSAGE), status.map(|status| format!(" (HTTP {status})")).unwrap_or_default())]
 pub struct ApiError {
-    /// What the caller may do next.
+    /// Class of the error, which tells the next step of the caller.
     pub kind: ApiErrorKind,
-    /// Which system: `CSAPI`, `Jira`.
+    /// Name of the system: `CSAPI`, `Jira`.
     pub upstream: &'static str,
-    /// What was asked, without a query that could hold content: `GET /v2/organizations/1/cases/2/comments`.
+    /// Call that failed, without a query that could hold content: `GET /v2/organizations/1/cases/2/comments`.
     pub call: String,
-    /// The upstream's HTTP status, if it answered. Never copied into ours (`R4`).
+    /// HTTP status of the upstream, if it answered. Never copied into our own status (`R4`: status codes).
     pub status: Option<u16>,
-    /// The upstream's own message, shortened, or what went wrong on the way.
+    /// Message of the upstream, shortened, or the failure on the way.
     pub message: String,
 }
 
 impl ApiError {
-    /// An error without an HTTP answer.
+    /// Creates an error without an HTTP answer.
     #[must_use]
     pub fn new(
         kind: ApiErrorKind,
@@ -58,7 +59,7 @@ impl ApiError {
         Self { kind, upstream, call: call.into(), status: None, message: message.into() }
     }
 
-    /// Whether a write that ended so may have taken effect (`R13`).
+    /// Returns true if a write that ended with this error may have taken effect (`R13`: unknown write outcome).
     #[must_use]
     pub const fn may_have_happened(&self) -> bool {
         match self.kind {
@@ -73,8 +74,8 @@ impl ApiError {
         }
     }
 
-    /// Whether the system said no to this one thing: the same call is most likely refused again, while others succeed (`R33`).
-    /// 401 is no such answer: it is about the connector, not about the thing.
+    /// Returns true if the system refused this one call: it most likely refuses the same call again, while others succeed (`R33`: final
+    /// refusals). 401 does not count: it concerns the connector, not the item.
     #[must_use]
     pub fn is_for_good(&self) -> bool {
         match self.kind {
@@ -88,16 +89,16 @@ impl ApiError {
         }
     }
 
-    /// Whether Google refused since the project has not enabled the API: it answers 403 for that as for a missing role, and
-    /// only its message tells ("… has not been used in project … before or it is disabled").
+    /// Returns true if Google refused because the project has not enabled the API. Google answers 403 for that as for a missing role, so
+    /// only the message distinguishes them ("… has not been used in project … before or it is disabled").
     #[must_use]
     pub fn is_disabled_api(&self) -> bool {
         self.message.contains("has not been used in project") || self.message.contains("it is disabled")
     }
 }
 
-/// One line of at most 500 characters, without control characters: safe in a log and in an error. An upstream can make up any text,
-/// the ID of a file or a case too.
+/// Shortens a text to one line of at most 500 characters, without control characters, which is safe in a log and in an error. An upstream
+/// can return any text, even as the ID of a file or a case.
 #[must_use]
 pub fn shorten(text: &str) -> String {
     one_line(text, MAX_TEXT)

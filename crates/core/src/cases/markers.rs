@@ -1,33 +1,34 @@
-//! The texts by which a case says what it mirrors (`R10`), and by which a search finds it after a lost answer (`R13`). Kept word
-//! for word: a person reads them, and a search finds them. What has been copied is known by ID, not by text (`R14`).
+//! Texts by which a case names the case that it mirrors (`R10`: knowing one's own cases), and by which a search finds it after a lost
+//! answer (`R13`: unknown write outcome). They are kept word for word: people read them, and searches look for them. Copies are known by
+//! ID, not by text (`R14`: copies are known by ID).
 //!
-//! A company case is named together with its address, since its ID alone means nothing outside its own system (`R31`). Texts of
-//! version 0.1 name the ID alone.
+//! A company case is named together with its address, since its ID is valid only in its own system (`R31`: an ID is valid only in its own
+//! system). Texts of version 0.1 contain the ID alone.
 
 use std::fmt;
 
 use crate::entities::CompanyCaseId;
 
-/// The first line of the description of a company case that was made from a Google case.
+/// First line of the description of a company case that was created from a Google case.
 pub const COMPANY_DESCRIPTION_HEADER: &str = "CONTENT MIRRORED FROM GOOGLE SUPPORT:";
 
 const GOOGLE_HEADER_START: &str = "CONTENT MIRRORED FROM COMPANY CASE ";
 const GOOGLE_HEADER_END: char = ':';
 const NOW_SYNCING_START: &str = "This case is now syncing with Company Case: ";
 
-/// A company case as texts outside its own system name it: `10003 (SUP-3, https://example.atlassian.net/browse/SUP-3)`.
+/// Name of a company case in texts outside its own system: `10003 (SUP-3, https://example.atlassian.net/browse/SUP-3)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompanyCase<'a> {
-    /// Its ID.
+    /// ID of the case.
     pub id: &'a str,
-    /// What people call it, where that is not the ID.
+    /// Name that people use for the case, if it is not the ID.
     pub key: Option<&'a str>,
-    /// Its address, or that of its system; `None` only in texts of version 0.1.
+    /// Address of the case, or of its system; `None` only in texts of version 0.1.
     pub address: Option<&'a str>,
 }
 
 impl<'a> CompanyCase<'a> {
-    /// Reads what its `Display` wrote. The key is left out, since nothing goes by it.
+    /// Parses a text that `Display` wrote. The key is left out, since nothing depends on it.
     fn parse(text: &'a str) -> Option<Self> {
         let (id, address) = match text.split_once(" (") {
             None => (text, None),
@@ -38,14 +39,15 @@ impl<'a> CompanyCase<'a> {
                 (id, Some(address).filter(|address| is_address && !address.contains(char::is_whitespace)))
             }
         };
-        // Words in brackets without an address are a person's.
+        // Brackets that contain no address were written by a person.
         if CompanyCaseId::parse(id).is_err() || (address.is_none() && text.len() > id.len()) {
             return None;
         }
         Some(Self { id, key: None, address })
     }
 
-    /// Whether this is a case of the system with that address (`R31`); `None` if the text does not say.
+    /// Returns true if the case belongs to the system with that address (`R31`: an ID is valid only in its own system); `None` if the text
+    /// has no address.
     #[must_use]
     pub fn is_of(&self, home: &str) -> Option<bool> {
         self.address.map(|address| is_within(address, home))
@@ -63,7 +65,7 @@ impl fmt::Display for CompanyCase<'_> {
     }
 }
 
-/// Whether an address lies within a system: the same scheme, host and port, and under its path.
+/// Returns true if an address lies within a system: it has the same scheme, host and port, and lies under the path of the system.
 #[must_use]
 pub fn is_within(address: &str, home: &str) -> bool {
     let home = home.trim_end_matches('/');
@@ -71,39 +73,41 @@ pub fn is_within(address: &str, home: &str) -> bool {
     start.eq_ignore_ascii_case(home) && (rest.is_empty() || rest.starts_with(['/', '?', '#']))
 }
 
-/// The first line of the description of a Google case that was made from a company case (`R10`): it names that case.
+/// Returns the first line of the description of a Google case that was created from a company case (`R10`: knowing one's own cases). The
+/// line names the company case.
 #[must_use]
 pub fn google_description_header(company: &CompanyCase<'_>) -> String {
     format!("{GOOGLE_HEADER_START}{company}{GOOGLE_HEADER_END}")
 }
 
-/// The beginning of every [`google_description_header`] of that company case, whatever its system: what a search looks for.
+/// Returns the text to search for a [`google_description_header`]: the beginning of every such header with that company case ID, of
+/// whichever system.
 #[must_use]
 pub fn google_description_search(company_case_id: &str) -> String {
     format!("{GOOGLE_HEADER_START}{company_case_id}")
 }
 
-/// The company case that the first line of a Google case's description names, if the line is exactly a
-/// [`google_description_header`]. White space at its end is not looked at: systems are free to trim it, and to end lines with CR LF.
+/// Returns the company case that the first line of a Google case's description names, if the line is exactly a
+/// [`google_description_header`]. White space at the end of the line is ignored: systems are free to trim it, and to end lines with CR LF.
 #[must_use]
 pub fn company_case_of_description(description: &str) -> Option<CompanyCase<'_>> {
     let line = description.lines().next()?.trim_end();
     CompanyCase::parse(line.strip_prefix(GOOGLE_HEADER_START)?.strip_suffix(GOOGLE_HEADER_END)?)
 }
 
-/// The comment that the Google case of every pair carries.
+/// Returns the comment that the connector adds to the Google case of every pair.
 #[must_use]
 pub fn now_syncing(company: &CompanyCase<'_>) -> String {
     format!("{NOW_SYNCING_START}{company}")
 }
 
-/// The beginning of every [`now_syncing`] of that company case, whatever its system: what a search looks for.
+/// Returns the text to search for a [`now_syncing`]: the beginning of every such comment with that company case ID, of whichever system.
 #[must_use]
 pub fn now_syncing_search(company_case_id: &str) -> String {
     format!("{NOW_SYNCING_START}{company_case_id}")
 }
 
-/// The company case that a comment says its case syncs with, if the whole comment is a [`now_syncing`].
+/// Returns the company case that a comment names as the counterpart, if the whole comment is a [`now_syncing`].
 #[must_use]
 pub fn company_case_of_comment(body: &str) -> Option<CompanyCase<'_>> {
     CompanyCase::parse(body.trim().strip_prefix(NOW_SYNCING_START)?)

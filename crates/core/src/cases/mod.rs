@@ -1,7 +1,7 @@
 //! Cases as both systems have them: the neutral model, and [`CaseSystem`], the trait that CSAPI and every CRM implement.
 //!
-//! The five things that are kept in step are the same on both sides, so there is one trait for both, and the sync is
-//! written once for both directions. What differs between systems is data: [`Capabilities`].
+//! The five things that are kept in step are the same on both sides, so there is one trait for both, and the sync is written once for both
+//! directions. Differences between systems are data: [`Capabilities`].
 
 mod error;
 pub mod markers;
@@ -19,13 +19,13 @@ use crate::entities::{Priority, PriorityReading, Side};
 pub use error::{ApiError, ApiErrorKind, shorten};
 pub use text::{TextLimit, code_points, utf8_bytes, utf16_units};
 
-/// How a case was closed (`R32`).
+/// Way in which a case was closed (`R32`: closed is not solved).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Closing {
-    /// Its problem was solved.
+    /// The problem was solved.
     Solved,
-    /// Closed, and the system says no more.
+    /// Closed, and the system gives no reason.
     Closed,
     /// Cancelled, rejected, declined, withdrawn.
     Cancelled,
@@ -38,11 +38,11 @@ pub enum Closing {
 }
 
 impl Closing {
-    /// All of them.
+    /// All ways to close a case.
     pub const ALL: [Self; 6] =
         [Self::Solved, Self::Closed, Self::Cancelled, Self::Duplicate, Self::Merged, Self::Archived];
 
-    /// `solved`, as in the configuration and in texts.
+    /// Returns the name, such as `solved`, as in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -56,15 +56,15 @@ impl Closing {
     }
 }
 
-/// Some of the ways to close a case: which of them close its counterpart (`R32`).
+/// Set of ways to close a case: those that close its counterpart (`R32`: closed is not solved).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClosingSet(u8);
 
 impl ClosingSet {
-    /// Solved, and closed where the system knows no more: the default.
+    /// Default set: solved, and closed if the system gives no reason.
     pub const SOLVED: Self = Self(1 << Closing::Solved as u8 | 1 << Closing::Closed as u8);
 
-    /// Whether `closing` is among them.
+    /// Returns true if the set contains `closing`.
     #[must_use]
     pub const fn contains(self, closing: Closing) -> bool {
         self.0 & (1 << closing as u8) != 0
@@ -83,182 +83,183 @@ impl FromIterator<Closing> for ClosingSet {
     }
 }
 
-/// A case, as one side shows it. Every field may have been missing in the answer.
+/// Case as one side shows it. Every field may have been missing in the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Case {
-    /// Google: the full name. Company: the ID that never changes.
+    /// ID of the case. Google: the full name. Company: the ID that never changes.
     pub id: String,
-    /// What people call it, where that is not the ID: `SUP-12`.
+    /// Name that people use for the case, if it is not the ID: `SUP-12`.
     pub key: Option<String>,
-    /// One line.
+    /// Title, in one line.
     pub title: String,
-    /// Plain text.
+    /// Description, as plain text.
     pub description: String,
-    /// The priority, through the configured words (`R18`).
+    /// Priority, as the configuration maps the system's words (`R18`: priority).
     pub priority: PriorityReading,
-    /// Whether it is closed (resolved, done).
+    /// True if the case is closed (resolved, done).
     pub closed: bool,
-    /// How it was closed (`R32`); `None` while it is open, and where the system does not say: then it counts as
-    /// [`Closing::Closed`].
+    /// Way in which the case was closed (`R32`: closed is not solved). `None` while it is open, or if the system does not report it; then
+    /// it counts as [`Closing::Closed`].
     pub closing: Option<Closing>,
-    /// ID of the case that it was merged into, if [`Self::closing`] is [`Closing::Merged`] and the system says which.
+    /// ID of the case that it was merged into, if [`Self::closing`] is [`Closing::Merged`] and the system reports it.
     pub merged_into: Option<String>,
-    /// When it was created.
+    /// Time of creation.
     pub created_at: Option<DateTime<Utc>>,
-    /// When it was last updated. To the precision of [`Capabilities::time_resolution`].
+    /// Time of the last update, with the precision of [`Capabilities::time_resolution`].
     pub updated_at: Option<DateTime<Utc>>,
-    /// The counterpart that the case itself names (`R10`): a company case's `custom_field_google_name`, the company case
-    /// in the first line of a Google case's description. Not checked: a claim of whoever may edit the case.
+    /// Counterpart that the case itself names (`R10`: knowing one's own cases). A company case names it in `custom_field_google_name`, a
+    /// Google case in the first line of its description. The name is not verified: it is a claim of anyone who may edit the case.
     pub counterpart: Option<String>,
-    /// Address of the company case in that claim, where it gives one (`R31`): says which system the ID is of. Only on a Google
-    /// case, and `None` on one from before version 0.2.
+    /// Address of the company case in that claim, if the claim has one (`R31`: an ID is valid only in its own system). It tells which
+    /// system the ID belongs to. Only a Google case has it; `None` on a case from before version 0.2.
     pub counterpart_address: Option<String>,
-    /// Whether the connector's own user created it, where the system can tell (`R38`).
+    /// True if the connector's own user created the case; `None` if the system cannot tell (`R38`: a claim is not a proof).
     pub by_connector: Option<bool>,
-    /// Address under which people see it (`R31`).
+    /// Address under which people see the case (`R31`: an ID is valid only in its own system).
     pub address: Option<String>,
-    /// Project, queue or table that it lies in: what rights are given for (`R26`). `None` where the system has only one.
+    /// Project, queue or table that contains the case, and for which rights are given (`R26`: empty answers need proof). `None` if the
+    /// system has only one.
     pub scope: Option<String>,
-    /// Whether it takes part: a company case's `synchronizeWithGoogleCloudSupport`; a Google case always does.
+    /// True if the case takes part in the sync. For a company case, this is `synchronizeWithGoogleCloudSupport`; a Google case always takes
+    /// part.
     pub synchronize: bool,
 }
 
-/// Who may read a comment.
+/// Readers of a comment or an attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Visibility {
-    /// The requester too. What a system without internal comments has.
+    /// The requester may read it too. A system without internal comments has only this.
     Public,
-    /// Colleagues only.
+    /// Only colleagues may read it.
     Internal,
 }
 
-/// A comment.
+/// Comment of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comment {
-    /// Unique within its case; Google: the last part of the name.
+    /// ID, unique within its case. Google: the last part of the name.
     pub id: String,
-    /// The author's display name; empty if the system hides it.
+    /// Display name of the author; empty if the system hides it.
     pub author: String,
-    /// When it was written.
+    /// Time of creation.
     pub created_at: Option<DateTime<Utc>>,
-    /// Plain text: what [`NewComment::body`] was, if the connector wrote it.
+    /// Body, as plain text. If the connector wrote the comment, the body is its [`NewComment::body`].
     pub body: String,
-    /// Who may read it.
+    /// Readers of the comment.
     pub visibility: Visibility,
-    /// Whether the connector's own user wrote it, where the system can tell.
+    /// True if the connector's own user wrote the comment; `None` if the system cannot tell.
     pub by_connector: Option<bool>,
 }
 
-/// An attachment.
+/// Attachment of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
-    /// Unique within its case; Google: the last part of the name.
+    /// ID, unique within its case. Google: the last part of the name.
     pub id: String,
-    /// As its author named it; anything can stand here (`R25`).
+    /// File name that its author gave it. It can be any text (`R25`: odd content is content).
     pub filename: String,
-    /// Media type, if the system says.
+    /// Media type, if the system reports it.
     pub media_type: Option<String>,
-    /// Size in bytes, if the system says.
+    /// Size in bytes, if the system reports it.
     pub size: Option<u64>,
-    /// The author's display name; empty if the system hides it.
+    /// Display name of the author; empty if the system hides it.
     pub author: String,
-    /// When it was added.
+    /// Time of creation.
     pub created_at: Option<DateTime<Utc>>,
-    /// Who may read it: that of the comment it hangs on, where attachments hang on comments.
+    /// Readers of the attachment. In a system whose attachments belong to comments, they are the readers of the comment.
     pub visibility: Visibility,
-    /// Whether the connector's own user added it, where the system can tell.
+    /// True if the connector's own user added the attachment; `None` if the system cannot tell.
     pub by_connector: Option<bool>,
 }
 
-/// A case to be created.
+/// Case to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCase {
-    /// One line, within [`Capabilities::title_limit`].
+    /// Title in one line, within [`Capabilities::title_limit`].
     pub title: String,
-    /// Plain text, within [`Capabilities::description_limit`].
+    /// Description as plain text, within [`Capabilities::description_limit`].
     pub description: String,
-    /// `None`: the system's default.
+    /// Priority; `None` for the default of the system.
     pub priority: Option<Priority>,
-    /// The case that it mirrors: goes into `custom_field_google_name` of a company case. A Google case carries it in the
-    /// description already.
+    /// ID of the case that it mirrors, for `custom_field_google_name` of a company case. A Google case has it in the description already.
     pub counterpart: String,
-    /// Identifies this creation, for systems that know idempotency keys (`R13`).
+    /// Idempotency key of the creation, for systems that support such keys (`R13`: unknown write outcome).
     pub idempotency_key: String,
 }
 
-/// A comment to be added.
+/// Comment to be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewComment {
-    /// Plain text, within [`Capabilities::comment_limit`]. The system's client sees to it that none of it is interpreted.
+    /// Body as plain text, within [`Capabilities::comment_limit`]. The client of the system escapes it, so that none of it is interpreted.
     pub body: String,
-    /// Who may read it, where the system makes a difference.
+    /// Readers of the comment, if the system makes a difference.
     pub visibility: Visibility,
-    /// Identifies this comment, for systems that know idempotency keys (`R13`).
+    /// Idempotency key of the comment, for systems that support such keys (`R13`: unknown write outcome).
     pub idempotency_key: String,
 }
 
-/// Bytes on their way from one system to the other.
+/// Stream of bytes from one system to the other.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, ApiError>> + Send>>;
 
-/// An attachment's content, as it arrives.
+/// Content of an attachment while it is downloaded.
 pub struct Download {
-    /// What the answer announces, in bytes.
+    /// Size that the answer announces, in bytes.
     pub size: Option<u64>,
-    /// The content. Ends with an error if it is shorter than announced (`R17`).
+    /// Content. The stream ends with an error if it is shorter than announced (`R17`: files).
     pub content: ByteStream,
 }
 
-/// An attachment to be added.
+/// Attachment to be added.
 pub struct NewAttachment {
-    /// As its author named it. The client makes it safe for its protocol and its system.
+    /// File name that its author gave it. The client makes it safe for its protocol and its system.
     pub filename: String,
     /// Media type, if known.
     pub media_type: Option<String>,
     /// Size in bytes, if known.
     pub size: Option<u64>,
-    /// The content. If it ends with an error, nothing may be kept of the upload.
+    /// Content. If the stream ends with an error, nothing may be kept of the upload.
     pub content: ByteStream,
-    /// Who may read it, where attachments hang on comments.
+    /// Readers of the attachment, in a system whose attachments belong to comments.
     pub visibility: Visibility,
-    /// Identifies this upload, for systems that know idempotency keys (`R13`).
+    /// Idempotency key of the upload, for systems that support such keys (`R13`: unknown write outcome).
     pub idempotency_key: String,
 }
 
-/// What a write left behind.
+/// Result of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// The ID of the comment or attachment.
+    /// ID of the new comment or attachment.
     pub id: String,
-    /// When it was created, by the system's clock.
+    /// Time of creation, by the system's clock.
     pub created_at: Option<DateTime<Utc>>,
-    /// The comment that came with it, where an attachment has to hang on one: it must not be carried back.
+    /// ID of the comment that was created with an attachment, if the system needs one for it. This comment must not be carried back.
     pub carrier_comment: Option<String>,
 }
 
-/// What a search tells of a case: what decides whether it takes part and whether there is news of it, and neither title nor
-/// description, since ten thousand may be found. Whoever needs those gets the case.
+/// Case as a search returns it: the fields that decide if the case takes part and if it has changed. Title and description are left out,
+/// since a search may find ten thousand cases. A caller that needs them reads the case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
-    /// As [`Case::id`].
+    /// Same as [`Case::id`].
     pub id: String,
-    /// As [`Case::priority`].
+    /// Same as [`Case::priority`].
     pub priority: PriorityReading,
-    /// As [`Case::closed`].
+    /// Same as [`Case::closed`].
     pub closed: bool,
-    /// As [`Case::created_at`].
+    /// Same as [`Case::created_at`].
     pub created_at: Option<DateTime<Utc>>,
-    /// As [`Case::updated_at`].
+    /// Same as [`Case::updated_at`].
     pub updated_at: Option<DateTime<Utc>>,
-    /// As [`Case::counterpart`].
+    /// Same as [`Case::counterpart`].
     pub counterpart: Option<String>,
-    /// As [`Case::counterpart_address`].
+    /// Same as [`Case::counterpart_address`].
     pub counterpart_address: Option<String>,
-    /// As [`Case::by_connector`].
+    /// Same as [`Case::by_connector`].
     pub by_connector: Option<bool>,
-    /// As [`Case::scope`].
+    /// Same as [`Case::scope`].
     pub scope: Option<String>,
-    /// As [`Case::synchronize`].
+    /// Same as [`Case::synchronize`].
     pub synchronize: bool,
 }
 
@@ -279,20 +280,20 @@ impl From<&Case> for Found {
     }
 }
 
-/// What a search for updated cases found.
+/// Result of a search for updated cases.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sweep {
-    /// The cases, each once, in no particular order.
+    /// Cases, each once, in no particular order.
     pub cases: Vec<Found>,
-    /// Cases that could not be understood: what they were and why (`R6`). Never a body.
+    /// Cases that could not be parsed, each described with the reason (`R6`: a watermark moves only after a complete read). Never a body.
     pub skipped: Vec<String>,
-    /// Whether the answers themselves showed that the system knows the connector as itself (`R26`). An answer that shows the
-    /// contrary is an error, not a sweep.
+    /// True if the answers themselves showed that the system recognises the connector's user (`R26`: empty answers need proof). An answer
+    /// that shows the contrary is an error, not a sweep.
     pub identified: bool,
 }
 
 impl FromIterator<Result<Found, String>> for Sweep {
-    /// What was found, and what could not be understood.
+    /// Separates the cases that were parsed from those that could not be.
     fn from_iter<T: IntoIterator<Item = Result<Found, String>>>(found: T) -> Self {
         let mut sweep = Self::default();
         for found in found {
@@ -305,39 +306,40 @@ impl FromIterator<Result<Found, String>> for Sweep {
     }
 }
 
-/// What a system can do: facts of the system, not of a case.
+/// Facts about a system, which do not depend on a case.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about a system")]
 pub struct Capabilities {
-    /// What people call the system: `Jira`.
+    /// Name of the system: `Jira`.
     pub name: &'static str,
-    /// Whether a closed case can be opened again (`R19`).
+    /// True if a closed case can be reopened (`R19`: status).
     pub reopen: bool,
-    /// Whether a closed case takes comments and attachments.
+    /// True if a closed case takes comments and attachments.
     pub comment_when_closed: bool,
-    /// Whether comments can be internal.
+    /// True if comments can be internal.
     pub internal_comments: bool,
-    /// The longest comment (`R16`).
+    /// Maximum length of a comment (`R16`: long texts).
     pub comment_limit: TextLimit,
-    /// The longest title.
+    /// Maximum length of a title.
     pub title_limit: TextLimit,
-    /// The longest description.
+    /// Maximum length of a description.
     pub description_limit: TextLimit,
-    /// Whether control characters (other than tab and line breaks) arrive as they are sent (`R25`).
+    /// True if control characters (other than tab and line breaks) arrive as they are sent (`R25`: odd content is content).
     pub control_characters: bool,
-    /// How late searches may be: a case found by none may yet exist for this long (`R13`).
+    /// Maximum index lag: a case that no search finds may still exist for this long (`R13`: unknown write outcome).
     pub search_lag: Duration,
-    /// How long a write without an answer may still be under way (`R13`).
+    /// In-flight window: time for which a write without an answer may still take effect (`R13`: unknown write outcome).
     pub write_settles: Duration,
-    /// How precise its times are.
+    /// Resolution of the system's times.
     pub time_resolution: Duration,
-    /// Whether writes carry idempotency keys (`R13`).
+    /// True if writes carry idempotency keys (`R13`: unknown write outcome).
     pub idempotency_keys: bool,
-    /// The name under which an attachment of this name is stored (`R25`): by it, the upload is recognised (`R13`).
+    /// Function that returns the name under which an attachment of a given name is stored (`R25`: odd content is content). An upload
+    /// without an answer is recognised by the stored name (`R13`: unknown write outcome).
     pub stored_filename: fn(&str) -> String,
 }
 
-/// What the connector is going to do in a system: a check tries that, and nothing that is switched off.
+/// Operations that the connector needs in a system. `casebridge check` tries them, and nothing that is switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct Needs {
@@ -349,12 +351,12 @@ pub struct Needs {
     pub priority: bool,
     /// Close and reopen cases.
     pub status: bool,
-    /// As what it writes comments and attachments. Comments it always writes, its own if nobody else's.
+    /// Visibility of the comments and attachments that it writes. It always writes comments, if only its own notices.
     pub visibility: Visibility,
 }
 
 impl Needs {
-    /// Everything.
+    /// Returns all operations, with that visibility.
     #[must_use]
     pub const fn all(visibility: Visibility) -> Self {
         Self { creation: true, attachments: true, priority: true, status: true, visibility }
@@ -364,77 +366,78 @@ impl Needs {
 /// One line of `casebridge check`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Check {
-    /// What was tried: `CSAPI: search cases of organizations/1`.
+    /// Operation that was tried: `CSAPI: search cases of organizations/1`.
     pub what: String,
-    /// Whether it holds; the error says what was found and what to do about it.
+    /// Result of the try. The error says what is wrong and what to do about it.
     pub result: Result<String, String>,
 }
 
 /// A system that holds cases. `id` is always a [`Case::id`] of this system.
 ///
-/// Errors tell what the caller may do next: see [`ApiErrorKind`]. Reads are retried inside; writes are not, unless it is
-/// certain that they did not happen (`R21`).
+/// Errors say what the caller may do next: see [`ApiErrorKind`]. The implementation retries reads. It retries a write only if it is certain
+/// that the write did not happen (`R21`: manners towards an upstream).
 #[async_trait]
 pub trait CaseSystem: Send + Sync {
-    /// Which side it is.
+    /// Returns the side of the system.
     fn side(&self) -> Side;
 
-    /// What it can do.
+    /// Returns the facts about the system.
     fn capabilities(&self) -> &Capabilities;
 
-    /// The largest attachment that it takes, in bytes, if it is known.
+    /// Returns the maximum size of an attachment in bytes, if it is known.
     async fn attachment_limit(&self) -> Result<Option<u64>, ApiError>;
 
-    /// Its address, as the configuration gives it, without a slash at its end: what an ID of one of its cases is an ID of
-    /// (`R31`). `None` for Google, whose case numbers are unique in the world.
+    /// Returns the address of the system as configured, without a slash at its end. The IDs of the system's cases are valid only there
+    /// (`R31`: an ID is valid only in its own system). `None` for Google, whose case numbers are unique in the world.
     fn home(&self) -> Option<&str> {
         None
     }
 
-    /// How far its clock is ahead of ours, as measured from its answers (`R36`); negative if it is behind, `None` before the first
-    /// answer.
+    /// Returns the lead of the system's clock over ours, as measured from its answers (`R36`: clock skew). Negative if the clock is behind;
+    /// `None` before the first answer.
     fn clock_skew(&self) -> Option<Duration> {
         None
     }
 
-    /// The same, from its newest answer alone: a clock that jumped shows at once.
+    /// Returns the lead as measured from the newest answer alone, so that a jump of the clock shows at once.
     fn latest_skew(&self) -> Option<Duration> {
         self.clock_skew()
     }
 
-    /// Proves that the system knows the connector as itself, with one call that names its user (`R26`). Errors say what to do.
+    /// Proves that the system recognises the connector's user, with one call that names the user (`R26`: empty answers need proof). Errors
+    /// say what to do.
     async fn identify(&self) -> Result<(), ApiError> {
         Ok(())
     }
 
-    /// ID of any case but `except` that the system shows the connector, flagged or not, however old: proof that it shows something
-    /// (`R26`, `R28`). One call.
+    /// Returns the ID of any case except `except` that the system shows the connector, with or without the flag, however old. It is the
+    /// proof that the system shows cases at all (`R26`: empty answers need proof; `R28`: missing is not gone). Takes one call.
     async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
         let _ = except;
         Ok(None)
     }
 
-    /// The case that a person means by `reference`: its ID, its key or its address (`R31`).
+    /// Returns the case that a person means by `reference`: its ID, its key or its address (`R31`: an ID is valid only in its own system).
     async fn resolve(&self, reference: &str) -> Result<Option<Case>, ApiError> {
         self.get(reference).await
     }
 
-    /// All cases updated after `since` that take part, to the last page (`R6`). May return some that were updated before.
-    /// `since` is in the system's own time (`R36`): the adapter turns it into no other clock's.
-    /// No more than one page is held at a time: of each page, what a [`Found`] holds is taken before the next is read.
+    /// Searches for all cases updated after `since` that take part, to the last page (`R6`: a watermark moves only after a complete read).
+    /// May also return some that were updated before. `since` is in the system's own time (`R36`: clock skew), and the adapter does not
+    /// convert it. Only one page is held at a time: the fields of [`Found`] are taken from each page before the next one is read.
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError>;
 
-    /// Returns true if [`Self::search_updated`] takes a second search, which finds what [`Self::search_first`] does not.
+    /// Returns true if [`Self::search_updated`] makes a second search, which finds cases that [`Self::search_first`] does not find.
     fn searches_twice(&self) -> bool {
         false
     }
 
-    /// Only the first search of [`Self::search_updated`]: one call where nothing is found.
+    /// Makes only the first search of [`Self::search_updated`]: one call if nothing is found.
     async fn search_first(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
         self.search_updated(since).await
     }
 
-    /// The case; `None` if it does not exist. A company case is returned whether it is flagged or not.
+    /// Returns the case; `None` if it does not exist. A company case is returned with or without the flag.
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError>;
 
     /// Returns true if [`Self::get`] would return the case. Takes one call.
@@ -442,24 +445,24 @@ pub trait CaseSystem: Send + Sync {
         Ok(self.get(id).await?.is_some())
     }
 
-    /// Searches for the case that mirrors `counterpart` (`R10`, `R13`). As late as [`Capabilities::search_lag`]. `home` is the
-    /// [`home`](Self::home) of the system that `counterpart` is an ID of (`R31`): a case that names another system is not found; one
-    /// that names none may be, if no other is. Of several, one that the connector's own user created comes first, else the oldest: a
-    /// stranger's claim must not hide the connector's own copy (`R38`).
+    /// Searches for the case that mirrors `counterpart` (`R10`: knowing one's own cases; `R13`: unknown write outcome). The search may be
+    /// late by the index lag, [`Capabilities::search_lag`]. `home` is the [`home`](Self::home) of the system that the ID `counterpart`
+    /// belongs to (`R31`: an ID is valid only in its own system). A case that names another system is not returned. A case that names no
+    /// system may be returned if no other case is found. Of several cases, one that the connector's own user created comes first, otherwise
+    /// the oldest: a stranger's claim must not hide the connector's own copy (`R38`: a claim is not a proof).
     async fn find_counterpart(&self, counterpart: &str, home: Option<&str>)
     -> Result<Option<Case>, ApiError>;
 
-    /// Creates a case that takes part.
+    /// Creates a case that takes part in the sync.
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError>;
 
-    /// Writes the counterpart's name onto the case, where there is a field for it: `custom_field_google_name`. The same
-    /// again changes nothing.
+    /// Writes the counterpart's name onto the case, if there is a field for it: `custom_field_google_name`. Idempotent.
     async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError>;
 
-    /// The comments created at or after `since` (`None`: all); may return older ones. In no particular order.
+    /// Returns the comments created at or after `since` (`None`: all), in no particular order. May also return older ones.
     async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError>;
 
-    /// The attachments added at or after `since` (`None`: all); may return older ones. In no particular order.
+    /// Returns the attachments added at or after `since` (`None`: all), in no particular order. May also return older ones.
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError>;
 
     /// Adds a comment.
@@ -477,9 +480,9 @@ pub trait CaseSystem: Send + Sync {
     /// Closes the case. Closing a closed case succeeds.
     async fn close(&self, id: &str) -> Result<(), ApiError>;
 
-    /// Opens a closed case again; [`ApiErrorKind::Unsupported`] where that cannot be done.
+    /// Reopens a closed case; [`ApiErrorKind::Unsupported`] if the system cannot do that.
     async fn reopen(&self, id: &str) -> Result<(), ApiError>;
 
-    /// Tries everything that the service needs of it, changing nothing.
+    /// Tries all operations of `needs` in the system, and changes nothing.
     async fn check(&self, needs: Needs) -> Vec<Check>;
 }

@@ -1,4 +1,4 @@
-//! `CaseMapping`: what ties a Google case to a company case, and how far their sync has come.
+//! `CaseMapping`: the link between a Google case and a company case, with the progress of their sync.
 
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,48 +8,48 @@ use super::{
     Side, Sides, Source,
 };
 
-/// Something on one side waits to be carried to the other (`R7`).
+/// Dirty mark of a side: it has changes that no sync has carried to the other side yet (`R7`: dirty sides).
 ///
-/// Set by whoever detects it. A sync clears it only if it is still the value that the sync read before it looked at
-/// the case, so clocks play no part in that.
+/// Set by the task that detects a change. A sync clears the mark only if it still has the value that was read before the case was read, so
+/// clocks play no part in that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// As of when the side is not in step: when it last was, before this was first detected.
+    /// Time at which the side was last in step before the change was detected. The side counts as out of step since then.
     pub since: DateTime<Utc>,
-    /// The case's time of last update, as it was when this was last detected.
+    /// Last update time of the case when the change was last detected; `None` if it is not known.
     pub case_updated_at: Option<DateTime<Utc>>,
 }
 
-/// The right to work on a case (`R12`). Taken by compare-and-swap; expires by itself.
+/// Right to work on a pair for a limited time (`R12`: lease). Taken by compare-and-swap; expires by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// Who holds it: unique for each run of a task.
+    /// Holder of the lease: unique for each run of a task.
     pub holder: String,
-    /// Until when.
+    /// Time at which the lease expires.
     pub expires_at: DateTime<Utc>,
 }
 
-/// The creation of the counterpart was begun and its outcome is not known (`R13`).
+/// Write-ahead record of the creation of a counterpart whose outcome is not known yet (`R13`: unknown write outcome).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingCreation {
-    /// Where the counterpart was to be created.
+    /// Side on which the counterpart was to be created.
     pub side: Side,
-    /// When, by our clock.
+    /// Latest time at which the request may have been sent, by our clock.
     pub attempted_at: DateTime<Utc>,
 }
 
-/// A case was to be closed or opened again, and whether it was is not known (`R13`).
+/// Write-ahead record of a closing or reopening whose outcome is not known yet (`R13`: unknown write outcome).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingStatus {
-    /// Whose case.
+    /// Side of the case.
     pub side: Side,
-    /// Whether it was to be closed.
+    /// True if the case was to be closed, false if it was to be reopened.
     pub closed: bool,
-    /// When, by our clock.
+    /// Latest time at which the request may have been sent, by our clock.
     pub attempted_at: DateTime<Utc>,
 }
 
-/// One for each synchronised pair of cases; deleted by cleanup.
+/// Mapping of one synchronised pair of cases. The cleanup task deletes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -64,70 +64,75 @@ pub struct CaseMapping {
     /// ID of the company case; `None` until it is known.
     #[serde(rename = "companyCaseID")]
     pub company_case_id: Option<CompanyCaseId>,
-    /// Last time that new content was detected on either side.
+    /// Last time at which new content was detected on either side.
     #[serde(rename = "newContentAt")]
     pub new_content_at: DateTime<Utc>,
-    /// When the case was resolved; cleanup goes by it. Also the base of the three-way merge of the status (`R19`).
+    /// Time at which the pair was resolved; cleanup counts from it. The merge base of the status is `PairState::agreed_closed` (`R19`:
+    /// status).
     #[serde(rename = "resolvedAt")]
     pub resolved_at: Option<DateTime<Utc>>,
-    /// Last time that everything new in the CRM had been carried to Google. See [`synced_at`](Self::synced_at).
+    /// Last time at which everything new in the CRM had been carried to Google. See [`synced_at`](Self::synced_at).
     #[serde(rename = "companyUpdatesSyncedAt")]
     pub company_updates_synced_at: Option<DateTime<Utc>>,
-    /// Last time that everything new at Google had been carried to the CRM. See [`synced_at`](Self::synced_at).
+    /// Last time at which everything new at Google had been carried to the CRM. See [`synced_at`](Self::synced_at).
     #[serde(rename = "googleUpdatesSyncedAt")]
     pub google_updates_synced_at: Option<DateTime<Utc>>,
-    /// An outage comment stands on the Google case.
+    /// True if the Google case has an outage comment, and no later notice that syncing has resumed.
     #[serde(rename = "outageCommentSentToGoogle")]
     pub outage_comment_sent_to_google: bool,
-    /// An outage comment stands on the company case.
+    /// True if the company case has an outage comment, and no later notice that syncing has resumed.
     #[serde(rename = "outageCommentSentToCompany")]
     pub outage_comment_sent_to_company: bool,
-    /// The priority that both sides last agreed on: the base of the three-way merge (`R18`).
+    /// Priority that the tolerance and the urgency of the pair depend on: at first that of the mapped case, later the one that was last set
+    /// or agreed on. The merge base is `PairState::agreed_priority` (`R18`: priority).
     pub priority: Option<Priority>,
 
-    // What the rules of part 2 need.
-    /// When the mapping was made. A stamp that is null counts from here (`R22`).
+    // State for the rules of part 2 of `docs/design.md`.
+    /// Time of creation of the mapping. A stamp that is null counts from here (`R22`: "recently added" has an end).
     pub created_at: DateTime<Utc>,
-    /// On which side the pair began: the other case was created from it, or adopted.
+    /// Side on which the pair began: the other case was created from this side's case, or adopted.
     pub origin: Side,
-    /// When both IDs became known.
+    /// Time at which both IDs became known.
     pub linked_at: Option<DateTime<Utc>>,
-    /// What waits on each side to be carried (`R7`).
+    /// Dirty mark of each side (`R7`: dirty sides).
     pub waiting: Sides<Option<Waiting>>,
-    /// Each case's time of last update when a sync last carried all of it: a poll that sees another one has found news.
+    /// Last update time of each case when a sync last carried all of it. A poll that finds another value marks the side as dirty.
     pub carried_updated_at: Sides<Option<DateTime<Utc>>>,
-    /// Who works on the case now (`R12`).
+    /// Lease of the task that works on the pair now (`R12`: lease).
     pub lease: Option<Lease>,
-    /// What the connector wrote (`R14`).
+    /// Ledger of the items that the connector wrote (`R14`: copies are known by ID).
     pub ledger: Ledger,
-    /// Writes whose outcome is not known (`R13`).
+    /// Write-ahead records of comments and attachments whose outcome is not known yet (`R13`: unknown write outcome).
     pub pending: Vec<Pending>,
-    /// The creation of the counterpart, if its outcome is not known (`R13`).
+    /// Write-ahead record of the creation of the counterpart, while its outcome is not known (`R13`: unknown write outcome).
     pub pending_creation: Option<PendingCreation>,
-    /// The closing or reopening of one of the cases, if its outcome is not known (`R13`).
+    /// Write-ahead record of the closing or reopening of one case, while its outcome is not known (`R13`: unknown write outcome).
     pub pending_status: Option<PendingStatus>,
-    /// The counterpart existed before this mapping: until the first complete sync, copies are recognised by their text.
+    /// True while relinking: the counterpart existed before this mapping, so copies are recognised by their text until the first complete
+    /// sync. Also true after a system's clock was set; see `PairState::looks_again`.
     pub recovering: bool,
-    /// Into how many parts the description was split when the counterpart's creation was begun; 1 if it was not.
+    /// Number of parts that the description was split into when the creation of the counterpart was begun; 1 if it was not split, or if no
+    /// creation was begun.
     pub description_parts: u32,
-    /// The flag was taken away: nothing is carried until it is back (`R20`).
+    /// True if the flag was removed from the company case: nothing is carried until it is set again (`R20`: leaving).
     pub paused: bool,
-    /// On which side the case no longer exists (`R20`).
+    /// Side whose case no longer exists, which has ended the pair (`R20`: leaving).
     pub gone: Option<Side>,
-    /// On which sides the case was reopened after the pair was closed, in vain, and was told so, once (`R19`).
+    /// True for a side whose case was reopened after the pair was closed, and has the notice that the other case stays closed (`R19`:
+    /// status). The notice is posted once.
     pub reopen_refused: Sides<bool>,
-    /// What went wrong in the last sync, for people; no bodies, no secrets.
+    /// Error of the last sync, for people; no bodies, no secrets.
     pub last_error: Option<String>,
-    /// What the rules of part 3 need.
+    /// State for the rules of part 3 of `docs/design.md`.
     pub state: PairState,
-    /// Counts the changes; compare-and-swap goes by it. The store's business.
+    /// Number of changes so far, for compare-and-swap. Only the store changes it.
     pub version: u64,
 }
 
 impl CaseMapping {
-    /// The mapping that a poll, or a person, makes for a case of `side` first seen at `now`; not stored yet.
+    /// Creates the mapping for a case that a poll, or a person, found at `now`. It is not stored yet.
     ///
-    /// As documented: the side of the case has not been synced and has something waiting, the other is synced as of now.
+    /// As documented, the side of the case has no stamp and is dirty, and the other side counts as synced as of now.
     #[must_use]
     pub fn first_seen(
         case: FirstSeen,
@@ -171,20 +176,20 @@ impl CaseMapping {
             version: 0,
         };
         mapping.move_stored_synced_at(side.other(), now);
-        // Nothing was read for it: its first listing begins at the beginning, whatever clock the stamp is by (R36).
+        // No listing was read for that stamp, so the first one starts at the beginning, whichever clock the stamp is by (R36: clock skew).
         mapping.state.read_until[side.other()] =
             Sides { google: Some(DateTime::UNIX_EPOCH), company: Some(DateTime::UNIX_EPOCH) };
         mapping.waiting[side] = Some(Waiting { since: now, case_updated_at });
         mapping
     }
 
-    /// Whether both IDs are known.
+    /// Returns true if both IDs are known.
     #[must_use]
     pub fn is_linked(&self) -> bool {
         self.google_case_name.is_some() && self.company_case_id.is_some()
     }
 
-    /// Whether the case is known on that side.
+    /// Returns true if the case of that side is known.
     #[must_use]
     pub fn has(&self, side: Side) -> bool {
         match side {
@@ -193,7 +198,7 @@ impl CaseMapping {
         }
     }
 
-    /// The case's name on that side.
+    /// Returns the case's ID on that side: the full name at Google, the ID in the CRM.
     #[must_use]
     pub fn case_id(&self, side: Side) -> Option<&str> {
         match side {
@@ -202,7 +207,8 @@ impl CaseMapping {
         }
     }
 
-    /// The stored stamp: `googleUpdatesSyncedAt` or `companyUpdatesSyncedAt`, when a sync of that side last ended well.
+    /// Returns the stored stamp, `googleUpdatesSyncedAt` or `companyUpdatesSyncedAt`: the last time that a sync had carried everything of
+    /// that side.
     #[must_use]
     pub fn stored_synced_at(&self, side: Side) -> Option<DateTime<Utc>> {
         match side {
@@ -211,7 +217,7 @@ impl CaseMapping {
         }
     }
 
-    /// Moves the stored stamp on to `at`; never back.
+    /// Moves the stored stamp forward to `at`; never back.
     pub fn move_stored_synced_at(&mut self, side: Side, at: DateTime<Utc>) {
         let stamp = self.stored_stamp_mut(side);
         *stamp = (*stamp).max(Some(at));
@@ -224,14 +230,16 @@ impl CaseMapping {
         }
     }
 
-    /// Notes that everything of `side` was carried, with each system read up to `read` in its own time (`R15`, `R36`).
+    /// Records that everything of `side` was carried, with each system read up to `read` in its own time (`R15`: one horizon for both;
+    /// `R36`: clock skew).
     pub fn carried(&mut self, side: Side, at: DateTime<Utc>, read: Sides<DateTime<Utc>>) {
         self.move_stored_synced_at(side, at);
         self.state.read_until[side] = Sides { google: Some(read.google), company: Some(read.company) };
     }
 
-    /// Brings back what lies in the future of the clock that reads it (`R36`): a clock that was ahead is right again. `ahead` is how
-    /// far in the future the end of something that was begun may lie. Returns whether anything was changed.
+    /// Moves times in the future back to `now`, since a clock that was ahead wrote them (`R36`: clock skew). Times up to `ahead` after
+    /// `now` are kept: for an outage notice, the latest time at which it may be sent is recorded in advance. Returns true if anything was
+    /// changed.
     pub fn bring_back(&mut self, now: DateTime<Utc>, ahead: Duration) -> bool {
         let before = self.clone();
         let latest = now + ahead;
@@ -265,11 +273,11 @@ impl CaseMapping {
         *self != before
     }
 
-    /// The effective stamp (`R8`): with nothing waiting, a side was synced as of its last poll; with something waiting, as of its
-    /// last poll before that.
+    /// Returns the effective stamp (`R8`: idle cases). A clean side counts as synced as of its last poll; a dirty side counts as synced as
+    /// of its last poll before the change.
     ///
-    /// A side that was never synced has no stamp, whatever the polls say, while it is not linked, or while it is not known what
-    /// was carried before there was this mapping.
+    /// A side without a stored stamp has no effective stamp while it is dirty, while the pair is not linked, or during relinking: it is not
+    /// known then what was carried before this mapping.
     #[must_use]
     pub fn synced_at(&self, side: Side, global: &Global) -> Option<DateTime<Utc>> {
         let stored = self.stored_synced_at(side);
@@ -282,14 +290,14 @@ impl CaseMapping {
         }
     }
 
-    /// Notes that something waits on a side, of which nothing was known before `now`: it waits since the side was last known
-    /// to be in step. If it is known already, since when stays as it is.
+    /// Marks a side as dirty at `now`, since the time at which it was last known to be in step. An existing mark keeps its time. Returns
+    /// the mark.
     pub fn wait(&mut self, side: Side, global: &Global, now: DateTime<Utc>) -> &mut Waiting {
         let since = self.synced_at(side, global).unwrap_or(now);
         self.waiting[side].get_or_insert(Waiting { since, case_updated_at: None })
     }
 
-    /// Whether the outage comment stands on that side's case.
+    /// Returns true if that side's case has an outage comment, and no later notice that syncing has resumed.
     #[must_use]
     pub fn outage_comment_sent_to(&self, side: Side) -> bool {
         match side {
@@ -298,7 +306,7 @@ impl CaseMapping {
         }
     }
 
-    /// Sets that flag.
+    /// Sets the flag that `outage_comment_sent_to` returns.
     pub fn set_outage_comment_sent_to(&mut self, side: Side, sent: bool) {
         match side {
             Side::Google => self.outage_comment_sent_to_google = sent,
@@ -306,21 +314,22 @@ impl CaseMapping {
         }
     }
 
-    /// The counterpart turned out to exist already: copies are recognised by their text until the first complete sync, and
-    /// nothing is known to have been carried. The stamp that a new mapping gets for the side that has no case yet says that
-    /// there is nothing to carry there, which does not hold for a case that people could write on.
+    /// Starts relinking, since the counterpart turned out to exist already: copies are recognised by their text until the first complete
+    /// sync, and nothing is known to have been carried. The stamps are cleared too. The stamp that a new mapping gets for the side without
+    /// a case means that there is nothing to carry there, which does not hold for a case that people could already write on.
     pub fn recover(&mut self) {
         self.recovering = true;
         self.google_updates_synced_at = None;
         self.company_updates_synced_at = None;
         self.state.read_until = Sides::default();
         self.state.forgotten_until = Sides::default();
-        // A pair that was found has no base: what either side holds may be its default (R30).
+        // A relinked pair has no merge base: the values of either side may be its defaults (R30: merge base).
         self.state.agreed_priority = None;
         self.state.agreed_closed = None;
     }
 
-    /// Forgets what that side's case was told and what it refused: the pair goes on with another one, which knows nothing of it (`R32`).
+    /// Forgets the notices on that side's case and its refusals: the pair continues with another case, which has none of them (`R32`:
+    /// closed is not solved).
     pub fn forget_told(&mut self, side: Side) {
         self.set_outage_comment_sent_to(side, false);
         self.reopen_refused[side] = false;
@@ -334,13 +343,14 @@ impl CaseMapping {
         state.refusals.retain(|refusal| refusal.side != side);
     }
 
-    /// The connector created the counterpart, and created it open: if the other case is closed, a person closed it (`R30`).
+    /// Records that the connector created the counterpart, and created it open. So if the other case is closed, a person closed it (`R30`:
+    /// merge base).
     pub fn born_open(&mut self) {
         self.state.agreed_closed = Some(false);
     }
 
-    /// Records what a write became: it is no longer pending, it is in the ledger, and the flags say whether an outage comment
-    /// stands and whether a reopening was refused, whoever finds that the notice was written.
+    /// Records the result of a write: removes its write-ahead record and adds it to the ledger. Also sets the flags for outage comments,
+    /// refused reopenings and other notices, independent of which task finds that the notice was written.
     pub fn record(&mut self, entry: Entry) {
         let pending = self.pending.len();
         self.pending.retain(|pending| pending.side != entry.side || pending.source != entry.source);
@@ -350,8 +360,9 @@ impl CaseMapping {
         self.ledger.record(entry);
     }
 
-    /// Records a notice that was found again by its text. One in the same words that got no answer is another (`R13`), and what stands on the
-    /// cases of a pair that looks again is known (`R36`).
+    /// Records a notice that was found again by its text. Write-ahead records are kept: one with the same words belongs to another write
+    /// (`R13`: unknown write outcome). The flags are kept if a system's clock was set, since the notices on the cases are known then
+    /// (`R36`: clock skew).
     pub fn recognise(&mut self, entry: Entry) {
         if !self.state.looks_again {
             self.note(&entry);
@@ -359,7 +370,7 @@ impl CaseMapping {
         self.ledger.record(entry);
     }
 
-    /// Notes what something that was not known to be written changes.
+    /// Sets the flags that follow from an entry, unless the ledger already contains it.
     fn note(&mut self, entry: &Entry) {
         if self.ledger.wrote(entry.side, entry.kind, &entry.id) {
             return;
@@ -367,7 +378,7 @@ impl CaseMapping {
         match entry.source {
             Source::Notice(Notice::Outage) => self.set_outage_comment_sent_to(entry.side, true),
             Source::Notice(Notice::Resumed) => self.set_outage_comment_sent_to(entry.side, false),
-            // One that was found with an old pair is of no reopening since.
+            // On an open pair, the notice belongs to an earlier reopening.
             Source::Notice(Notice::CannotReopen) if self.resolved_at.is_some() => {
                 self.reopen_refused[entry.side] = true;
             }
@@ -399,8 +410,9 @@ impl CaseMapping {
         }
     }
 
-    /// Forgets what no listing can reach any more. Not while the outcome of a write is unknown: a notice is given again and
-    /// again in the same words, and an earlier one that was forgotten would look like it (`R13`).
+    /// Removes the ledger entries that no listing can reach any more. Does nothing while the outcome of a write is unknown: notices are
+    /// repeated in the same words, and an earlier one that was forgotten would be taken for the result of that write (`R13`: unknown write
+    /// outcome).
     pub fn forget_before(&mut self, horizons: Sides<Option<DateTime<Utc>>>) {
         if self.pending.is_empty() {
             self.ledger.forget_before(horizons);
@@ -408,15 +420,15 @@ impl CaseMapping {
         }
     }
 
-    /// The notice about an outage, or its end, whose outcome on that side is not known (`R13`).
+    /// Returns the write-ahead record of a notice about an outage, or about its end, on that side (`R13`: unknown write outcome).
     #[must_use]
     pub fn pending_outage_notice(&self, side: Side) -> Option<&Pending> {
         self.pending.iter().find(|pending| pending.side == side && pending.is_about_an_outage())
     }
 
-    /// Whether `detect-outages` has to look at it even while the polls are on time (`R8`): something waits, a flag
-    /// stands, a notice of its own has no outcome yet, a case takes nothing and is tried daily (`R33`), or it was never linked. Stores
-    /// keep this as an indexed property.
+    /// Returns true if `detect-outages` has to check the pair even while the polls are on time (`R8`: idle cases). That is so if a side is
+    /// dirty, if an outage comment is posted, if an outage notice has no outcome yet, if a case is read-only and tried daily (`R33`: final
+    /// refusals), or if the pair was never linked. Stores keep the result as an indexed property.
     #[must_use]
     pub fn needs_watching(&self) -> bool {
         Side::BOTH.into_iter().any(|side| {
@@ -427,15 +439,17 @@ impl CaseMapping {
         }) || !self.is_linked()
     }
 
-    /// Whether it is paused, and no poll has found the company case since, which would mean that its flag is back (`R20`).
+    /// Returns true if the pair is paused and no poll has found the company case since. Polls find only flagged cases, so finding the case
+    /// would mean that its flag is set again (`R20`: leaving).
     #[must_use]
     pub fn rests(&self) -> bool {
         let found = self.waiting[Side::Company].is_some_and(|waiting| waiting.case_updated_at.is_some());
         self.paused && !found
     }
 
-    /// The company case was read at a time when `waited` waited there, and is not flagged: nothing is carried until it is again.
-    /// Both sides then have to be looked at, and no stamp may move meanwhile (`R20`).
+    /// Pauses the pair, since its company case was read without the flag (`R20`: leaving). Nothing is carried until the flag is set again.
+    /// Both sides are marked as dirty: they have to be read then, and no stamp may move meanwhile. `waited` is the dirty mark of the
+    /// company side from before the case was read.
     pub fn pause(&mut self, waited: Option<Waiting>, global: &Global, now: DateTime<Utc>) {
         self.paused = true;
         let unchanged = self.waiting[Side::Company] == waited;
@@ -447,14 +461,14 @@ impl CaseMapping {
         }
     }
 
-    /// Whether it takes part in the documented stamping of "open mappings": not resolved.
+    /// Returns true if the pair is not resolved, and so is one of the "open mappings" of the documented stamping.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.resolved_at.is_none()
     }
 
-    /// Notes that whatever a sync has begun and has no answer to yet was sent no later than `at`: from then on it is waited for
-    /// (`R13`). A write begins before it is sent, and it may have to wait long for its turn.
+    /// Records that all unanswered writes of a sync were sent no later than `at`, so that the in-flight window starts then (`R13`: unknown
+    /// write outcome). A write is recorded before it is sent, and it may have to wait long for its turn.
     pub fn sent_no_later_than(&mut self, at: DateTime<Utc>) {
         for pending in self.pending.iter_mut().filter(|pending| !pending.is_about_an_outage()) {
             pending.attempted_at = pending.attempted_at.max(at);
@@ -467,25 +481,25 @@ impl CaseMapping {
         }
     }
 
-    /// Whether somebody else may work on the case at `now`, where leases are taken for `length`: one that ends later than that was
-    /// taken by a clock that was ahead, and is over (`R36`).
+    /// Returns true if another task may take the lease at `now`. `length` is the lifetime of a lease: one that ends later than that was
+    /// taken by a clock that was ahead, and counts as expired (`R36`: clock skew).
     #[must_use]
     pub fn lease_is_free(&self, now: DateTime<Utc>, length: Duration) -> bool {
         self.lease.as_ref().is_none_or(|lease| lease.expires_at <= now || lease.expires_at > now + length)
     }
 }
 
-/// The case that a mapping begins with.
+/// Case that a mapping begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FirstSeen {
-    /// Seen at Google.
+    /// Case that was found at Google.
     Google(GoogleCaseName),
-    /// Seen in the CRM.
+    /// Case that was found in the CRM.
     Company(CompanyCaseId),
 }
 
 impl FirstSeen {
-    /// The side it was seen on.
+    /// Returns the side on which the case was found.
     #[must_use]
     pub const fn side(&self) -> Side {
         match self {
@@ -546,7 +560,7 @@ mod tests {
         let mut resolved = CaseMapping { resolved_at: Some(at(0)), ..self::mapping() };
         resolved.record(notice(Notice::CannotReopen));
         assert_eq!(resolved.reopen_refused, Sides { google: false, company: true });
-        // One that was found with an old pair, which is open, is of no reopening.
+        // On an open pair, the notice belongs to an earlier reopening.
         let mut open = self::mapping();
         open.record(notice(Notice::CannotReopen));
         assert_eq!(open.reopen_refused, Sides::default());
@@ -564,7 +578,7 @@ mod tests {
         }
         let later = Global { google_last_polled_at: Some(at(80)), ..global };
         assert_eq!(mapping.synced_at(Side::Google, &later), Some(at(50)), "polls change nothing about it");
-        // Of what was never in step, it is only known that it waits now.
+        // A side that was never in step is dirty since now.
         mapping.recover();
         mapping.waiting[Side::Google] = None;
         assert_eq!(mapping.wait(Side::Google, &later, at(90)).since, at(90));

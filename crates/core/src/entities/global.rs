@@ -1,4 +1,4 @@
-//! The one `Global` entity.
+//! `Global`: the one entity that all polls share.
 
 use std::collections::BTreeMap;
 
@@ -7,71 +7,71 @@ use serde::{Deserialize, Serialize};
 
 use super::{Side, Sides};
 
-/// An open linked case that is read to prove that its system still shows it (`R26`).
+/// Open linked case that is read to prove that its system still shows it (`R26`: empty answers need proof).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canary {
     /// ID of the case.
     pub case: String,
-    /// When the system last showed a case of this scope, by our clock.
+    /// Time at which the system last showed a case of this scope, by our clock.
     pub seen_at: DateTime<Utc>,
 }
 
-/// How late a system's search index was seen to be (`R27`).
+/// Measured index lag of a system's search (`R27`: sweeps).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexLag {
-    /// Longest time after which a change was found that an earlier poll should have found, in seconds.
+    /// Longest time after which a poll found a change that an earlier poll should have found, in seconds.
     pub seconds: i64,
-    /// When that was, by our clock.
+    /// Time at which the change was found, by our clock.
     pub at: DateTime<Utc>,
 }
 
-/// What the polls of one side remember between each other. Absent in records of version 0.1.
+/// State that the polls of one side keep between runs. Absent in records of version 0.1.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PollMemory {
-    /// Up to when everything was shown, in the system's own time (`R26`, `R36`): a poll looks back to here, less the window. An empty
-    /// answer moves it only with proof of sight.
+    /// Time up to which the system has shown all changes, in its own time (`R26`: empty answers need proof; `R36`: clock skew). A poll
+    /// searches back to here, less the window. An empty answer moves it only with a proof that the system shows cases.
     pub shown_until: Option<DateTime<Utc>>,
-    /// When the system last named the connector's user, by our clock.
+    /// Time at which the system last named the connector's user, by our clock.
     pub identified_at: Option<DateTime<Utc>>,
-    /// When the system last proved that it shows cases, by our clock.
+    /// Time at which the system last proved that it shows cases, by our clock.
     pub seen_at: Option<DateTime<Utc>>,
-    /// A case for each scope in which cases are mapped (`R26`).
+    /// Canary for each scope in which cases are mapped (`R26`: empty answers need proof).
     pub canaries: BTreeMap<String, Canary>,
-    /// The last poll found a case that was updated within the polling window.
+    /// True if the last poll found a case that was updated within the polling window.
     pub found_last: bool,
-    /// When a poll last made a call beside its search, by our clock.
+    /// Time at which a poll last made a call besides its search, by our clock.
     pub probed_at: Option<DateTime<Utc>>,
     /// Time of the last poll that made both searches, for a system that takes two; by our clock.
     pub searched_twice_at: Option<DateTime<Utc>>,
-    /// When the sweep over the last day was last made, by our clock (`R27`).
+    /// Time of the last sweep over the last day, by our clock (`R27`: sweeps).
     pub swept_day_at: Option<DateTime<Utc>>,
-    /// When the sweep over `max_case_age` was last made, by our clock (`R27`).
+    /// Time of the last sweep over `max_case_age`, by our clock (`R27`: sweeps).
     pub swept_all_at: Option<DateTime<Utc>>,
-    /// How late the index was.
+    /// Longest recent index lag (`R27`: sweeps).
     pub index_lag: Option<IndexLag>,
-    /// How far the system's clock was ahead of ours at the last poll, in seconds (`R36`).
+    /// Lead of the system's clock over ours at the last poll, in seconds (`R36`: clock skew).
     pub skew_seconds: Option<i64>,
-    /// Why the last poll did not believe what it was shown; for people.
+    /// Reason why the last poll did not trust the answers of the system; for people.
     pub doubt: Option<String>,
 }
 
-/// How far the polls have come. Exactly one exists; it is never deleted.
+/// Progress of the polls. Exactly one exists; it is never deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Global {
-    /// When the last complete poll of CSAPI began (`R6`); `None` before the first.
+    /// Time at which the last complete poll of CSAPI began (`R6`: a watermark moves last); `None` before the first.
     pub google_last_polled_at: Option<DateTime<Utc>>,
-    /// When the last complete poll of the CRM began (`R6`); `None` before the first.
+    /// Time at which the last complete poll of the CRM began (`R6`: a watermark moves last); `None` before the first.
     pub company_last_polled_at: Option<DateTime<Utc>>,
-    /// What the polls remember.
+    /// State of the polls of each side.
     pub memory: Sides<PollMemory>,
 }
 
 impl Global {
-    /// Its key in every store.
+    /// Key of the entity in every store.
     pub const ID: i64 = 1;
 
-    /// That side's watermark.
+    /// Returns the watermark of that side.
     #[must_use]
     pub fn last_polled_at(&self, side: Side) -> Option<DateTime<Utc>> {
         match side {
@@ -80,7 +80,7 @@ impl Global {
         }
     }
 
-    /// Replaces what a poll of that side left. The watermark may move back: a clock that was ahead is right again (`R36`).
+    /// Stores the result of a poll of that side. The watermark may move back, if a clock that was ahead is right again (`R36`: clock skew).
     pub fn set_poll(&mut self, side: Side, last_polled_at: Option<DateTime<Utc>>, memory: PollMemory) {
         match side {
             Side::Google => self.google_last_polled_at = last_polled_at,
@@ -89,7 +89,8 @@ impl Global {
         self.memory[side] = memory;
     }
 
-    /// How long ago each side was polled; `None` if it never was (`R24`). Negative if the clock was ahead then (`R36`).
+    /// Returns the time since the last poll of each side; `None` if there was none (`R24`: health of the polls). Negative if the clock was
+    /// ahead at that poll (`R36`: clock skew).
     #[must_use]
     pub fn poll_ages(&self, now: DateTime<Utc>) -> Sides<Option<Duration>> {
         let age = |side| self.last_polled_at(side).map(|at| now - at);

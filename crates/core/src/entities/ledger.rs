@@ -1,4 +1,5 @@
-//! What the connector wrote, by ID (`R14`), and what it is about to write (`R13`).
+//! Ledger of the items that the connector wrote, by ID (`R14`: copies are known by ID), and write-ahead records of the items that it is
+//! about to write (`R13`: unknown write outcome).
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ pub enum ItemKind {
     Attachment,
 }
 
-/// The connector's own words, as opposed to copies.
+/// Kind of comment with the connector's own words, as opposed to copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
@@ -26,25 +27,25 @@ pub enum Notice {
     Outage,
     /// `Syncing has resumed.`
     Resumed,
-    /// The company case was reopened, which CSAPI cannot follow (`R19`); or the CRM cannot follow Google.
+    /// A case was reopened, and the other case stays closed: CSAPI cannot reopen cases, and some CRMs cannot either (`R19`: status).
     CannotReopen,
-    /// The counterpart no longer exists (`R20`).
+    /// The counterpart no longer exists (`R20`: leaving).
     CounterpartGone,
-    /// The counterpart is back after all (`R28`).
+    /// The counterpart is back after all (`R28`: missing is not gone).
     CounterpartBack,
-    /// The company case was closed in a way that leaves the Google case open (`R32`).
+    /// The company case was closed in a way that leaves the Google case open (`R32`: closed is not solved).
     LeftOpen,
-    /// The company case was merged into another (`R32`).
+    /// The company case was merged into another (`R32`: closed is not solved).
     Merged,
-    /// Something could not be carried and is given up (`R33`).
+    /// A change was refused for good and is given up (`R33`: final refusals).
     GivenUp,
-    /// The counterpart takes no changes any more (`R33`).
+    /// The counterpart takes no changes any more (`R33`: final refusals).
     ReadOnly,
-    /// The case names a counterpart that it cannot have (`R31`, `R38`).
+    /// The case names a counterpart that it cannot have (`R31`: an ID is valid only in its own system; `R38`: a claim is not a proof).
     Conflict,
 }
 
-/// What something that the connector writes stands for.
+/// Source of an item that the connector writes: the original that the item copies, or its own notice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -52,63 +53,63 @@ pub enum Source {
     Comment {
         /// The comment's ID on its own side.
         id: String,
-        /// Which part this is.
+        /// Number of the part.
         part: u32,
     },
-    /// An attachment of the other side; written as an attachment, or as a comment that tells why it cannot be.
+    /// An attachment of the other side. It is written as an attachment, or as a comment that explains why it cannot be copied.
     Attachment {
         /// The attachment's ID on its own side.
         id: String,
     },
     /// A further part of a description that was too long for the counterpart's own; parts count from 1.
     Description {
-        /// Which part this is; 2 or more.
+        /// Number of the part; 2 or more.
         part: u32,
     },
-    /// Something that the connector says itself.
+    /// A notice of the connector itself.
     Notice(Notice),
 }
 
-/// One thing that the connector wrote on a case.
+/// Item that the connector wrote on a case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Where it stands.
+    /// Side that the item was written to.
     pub side: Side,
-    /// What it is there.
+    /// Kind of the item on that side.
     pub kind: ItemKind,
-    /// Its ID there.
+    /// ID of the item on that side.
     pub id: String,
-    /// What it stands for.
+    /// Original that the item copies, or the notice that it is.
     pub source: Source,
-    /// When the source was created on its side, if it said so.
+    /// Creation time of the source, by the clock of its side; `None` if the system does not report it.
     pub source_at: Option<DateTime<Utc>>,
-    /// When it was created, by the clock of the side where it stands.
+    /// Creation time of the item, by the clock of the side that it was written to.
     pub written_at: Option<DateTime<Utc>>,
-    /// A copy of a comment: how many parts the whole comment was split into.
+    /// Number of parts that the whole comment was split into; only for the copy of a comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<u32>,
 }
 
-/// A write that was begun and whose outcome is not known yet (`R13`).
+/// Write-ahead record: a write that was begun and whose outcome is not known yet (`R13`: unknown write outcome).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
-    /// Where it was to be written.
+    /// Side that the item is written to.
     pub side: Side,
-    /// As a comment or as an attachment.
+    /// Kind of the item: a comment or an attachment.
     pub kind: ItemKind,
-    /// What it stands for.
+    /// Original that the item copies, or the notice that it is.
     pub source: Source,
-    /// How to recognise it: the first line of a comment, the file name of an attachment.
+    /// Text by which the item is recognised: the first line of a comment, the stored file name of an attachment.
     pub marker: String,
-    /// A comment's whole text, hashed: tells what the connector wrote from what a person wrote under a quoted marker, where
-    /// the system does not say who wrote what.
+    /// Hash of a comment's whole text. It distinguishes the connector's comment from a person's comment under a quoted marker, if the
+    /// system does not name the author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// An attachment's size in bytes.
+    /// Size of an attachment, in bytes.
     pub size: Option<u64>,
-    /// When the source was created on its side.
+    /// Creation time of the source, by the clock of its side.
     pub source_at: Option<DateTime<Utc>>,
-    /// When the write was sent at the latest, by our clock.
+    /// Latest time at which the write may have been sent, by our clock.
     pub attempted_at: DateTime<Utc>,
     /// As [`Entry::parts`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,46 +117,46 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Whether `detect-outages` began it, for which it needs no lease.
+    /// Returns true if `detect-outages` began the write, for which it needs no lease.
     #[must_use]
     pub const fn is_about_an_outage(&self) -> bool {
         matches!(self.source, Source::Notice(Notice::Outage | Notice::Resumed))
     }
 }
 
-/// Everything that the connector wrote on a pair and that a listing can still reach.
+/// All items that the connector wrote on a pair and that a listing can still reach.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ledger(Vec<Entry>);
 
 impl Ledger {
-    /// The entries, oldest record first.
+    /// Returns the entries, oldest record first.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.0
     }
 
-    /// Records something written. The same thing recorded again changes nothing.
+    /// Adds an entry. Idempotent: an item that is already recorded changes nothing.
     pub fn record(&mut self, entry: Entry) {
         if !self.wrote(entry.side, entry.kind, &entry.id) {
             self.0.push(entry);
         }
     }
 
-    /// Whether the connector wrote that item.
+    /// Returns true if the connector wrote that item.
     #[must_use]
     pub fn wrote(&self, side: Side, kind: ItemKind, id: &str) -> bool {
         self.0.iter().any(|entry| entry.side == side && entry.kind == kind && entry.id == id)
     }
 
-    /// Whether `source` has been written on `side`.
+    /// Returns true if `source` has been written on `side`.
     #[must_use]
     pub fn has_copy(&self, side: Side, source: &Source) -> bool {
         self.0.iter().any(|entry| entry.side == side && entry.source == *source)
     }
 
-    /// Whether all parts of that comment have been written on `side`, as it was split then: its author may have another name
-    /// by now, or have edited it, and then it would be split in another way.
+    /// Returns true if all parts of that comment have been written on `side`. The number of parts is the recorded one: since then, the
+    /// author may have been renamed or the comment edited, and it would be split in another way.
     #[must_use]
     pub fn has_whole_comment(&self, side: Side, id: &str) -> bool {
         let of_it = |entry: &&Entry| {
@@ -171,7 +172,7 @@ impl Ledger {
         (1..=parts).all(has)
     }
 
-    /// How many entries there are for each source on each side; for people.
+    /// Returns the number of entries for each side and kind of item; for people.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(Side, ItemKind), usize> {
         let mut counts = BTreeMap::new();
@@ -181,8 +182,8 @@ impl Ledger {
         counts
     }
 
-    /// Forgets what no listing can reach any more: both the source and what was written are older than their side's
-    /// horizon. What has no time is kept.
+    /// Removes entries that no listing can reach any more: both the source and the written item are older than the horizon of their side.
+    /// An entry without a time is kept.
     pub fn forget_before(&mut self, horizons: Sides<Option<DateTime<Utc>>>) {
         self.0.retain(|entry| {
             let reachable = |side: Side, at: Option<DateTime<Utc>>| match (at, horizons[side]) {
@@ -193,8 +194,8 @@ impl Ledger {
                 Source::Comment { .. } | Source::Attachment { .. } => {
                     reachable(entry.side.other(), entry.source_at)
                 }
-                // A part of a description has no listing of its own: it stays as long as the mapping.
-                // "Is now syncing" is said once in a mapping's life.
+                // Kept as long as the mapping: a part of a description has no listing of its own, and "is now syncing" is posted once per
+                // mapping.
                 Source::Description { .. } | Source::Notice(Notice::NowSyncing) => true,
                 Source::Notice(
                     Notice::Outage
@@ -229,7 +230,7 @@ mod tests {
         let comment = |part| Source::Comment { id: "1".to_owned(), part };
         let attachment = Source::Attachment { id: "1".to_owned() };
         let horizons = Sides { google: Some(at(100)), company: Some(at(200)) };
-        // Written on the company's side: the source is held against Google's horizon.
+        // The item is on the company's side, so its source is compared with Google's horizon.
         for (source, source_at, written_at, kept) in [
             (comment(1), Some(99), Some(199), false),
             (comment(1), Some(100), Some(199), true),
@@ -279,7 +280,7 @@ mod tests {
             (vec![entry("5", 1, Some(2))], false),
             (vec![entry("5", 2, Some(2))], false),
             (vec![entry("5", 1, Some(2)), entry("6", 2, Some(2))], true),
-            // Written by a version that did not say.
+            // Written by a version that did not record the number of parts.
             (vec![entry("5", 1, None)], false),
         ] {
             let mut ledger = Ledger::default();

@@ -1,4 +1,4 @@
-//! What the connector remembers: [`CaseMapping`] for each pair of cases and one [`Global`].
+//! Stored state of the connector: one [`CaseMapping`] for each pair of cases, and one [`Global`].
 //!
 //! Plain values: no I/O, no clock, no store. The documented properties keep their documented names.
 

@@ -1,4 +1,4 @@
-//! The names of cases, checked once where they enter.
+//! Names and IDs of cases, checked once where they enter the program.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ impl fmt::Display for MappingId {
     }
 }
 
-/// Why a text is not the name of a case.
+/// Reason why a text is not the name of a case.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not a Google case name.
@@ -31,13 +31,14 @@ pub enum NameError {
 
 /// Full name of a Google case: `organizations/{organization}/cases/{number}` or `projects/{project}/cases/{number}`.
 ///
-/// Two names with one number are one case (`R9`): compare [`number`](Self::number), keep the name first seen.
+/// Two names with the same number denote the same case (`R9`: one mapping per case). Compare the [`number`](Self::number), and keep the
+/// name that was seen first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct GoogleCaseName(String);
 
 impl GoogleCaseName {
-    /// Checks a name. Each part may hold letters, digits and `.:_-` only (the number no colon), so it can stand in a URL as
+    /// Parses a name. Each part may contain only letters, digits and `.:_-` (the number no colon), so that the name can be used in a URL as
     /// it is.
     pub fn parse(name: &str) -> Result<Self, NameError> {
         let refused = || NameError::Google(name.chars().take(200).collect());
@@ -58,13 +59,13 @@ impl GoogleCaseName {
         }
     }
 
-    /// The whole name.
+    /// Returns the whole name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The case's number: its identity, whatever the parent (`R9`).
+    /// Returns the number of the case: its identity, whichever parent the name has (`R9`: one mapping per case).
     #[must_use]
     pub fn number(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
@@ -91,13 +92,13 @@ impl From<GoogleCaseName> for String {
     }
 }
 
-/// The CRM's ID of a case: one that never changes. Text, since some CRMs have no integer IDs.
+/// ID of a case in the CRM, which never changes. It is text, since some CRMs have no integer IDs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CompanyCaseId(String);
 
 impl CompanyCaseId {
-    /// Checks an ID: 1 to 128 characters, letters, digits and `._-` only, which every supported CRM keeps to.
+    /// Parses an ID: 1 to 128 characters, only letters, digits and `._-`. The IDs of every supported CRM have this form.
     pub fn parse(id: &str) -> Result<Self, NameError> {
         let sound = (1..=128).contains(&id.len())
             && !id.starts_with('.')
@@ -105,7 +106,7 @@ impl CompanyCaseId {
         if sound { Ok(Self(id.to_owned())) } else { Err(NameError::Company(id.chars().take(200).collect())) }
     }
 
-    /// The ID.
+    /// Returns the ID.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,5 @@
-//! What part 3 of the contract remembers of a pair, as one serialised struct: a new field is one line, and is absent in older records.
+//! State of a pair for the rules of part 3 of `docs/design.md`, as one serialised struct. A new field takes one line, and is absent in
+//! older records.
 
 use std::collections::BTreeSet;
 
@@ -7,166 +8,172 @@ use serde::{Deserialize, Serialize};
 
 use super::{Priority, Side, Sides, Source};
 
-/// Pause between two tries to write to a read-only case (`R33`).
+/// Pause between two attempts to write to a read-only case (`R33`: final refusals).
 const READ_ONLY_PAUSE: Duration = Duration::days(1);
 
-/// A linked case that its system does not show (`R28`).
+/// Record of a linked case that its system does not show (`R28`: missing is not gone).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// When it was first not found.
+    /// Time at which the case was first not found.
     pub since: DateTime<Utc>,
-    /// Number of reads that did not find it. Reads that follow each other closely count once.
+    /// Number of reads that did not find the case. Reads that follow each other closely count once.
     pub reads: u32,
-    /// When the last of these reads was.
+    /// Time of the last read that counted.
     pub read_at: DateTime<Utc>,
 }
 
-/// What was refused for good while other things succeeded (`R33`).
+/// Write that a system can refuse for good while other writes succeed (`R33`: final refusals).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusable {
-    /// Writing a comment, or a file, that stands for this.
+    /// Writing a comment or a file for this source.
     Item(Source),
     /// Setting the priority.
     Priority,
-    /// Closing.
+    /// Closing the case.
     Close,
-    /// Opening again.
+    /// Reopening the case.
     Reopen,
     /// Writing the Google case's name onto the company case.
     LinkBack,
 }
 
-/// How often, and since when, something was refused (`R33`).
+/// Record of a write that a system refuses (`R33`: final refusals).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// The side that it was to be done on.
+    /// Side that the write goes to.
     pub side: Side,
-    /// What.
+    /// Kind of write.
     pub what: Refusable,
-    /// When it was first refused.
+    /// Time of the first refusal.
     pub since: DateTime<Utc>,
-    /// Number of tries.
+    /// Number of attempts.
     pub tries: u32,
-    /// When it was last tried.
+    /// Time of the last attempt.
     pub tried_at: DateTime<Utc>,
-    /// What the system said; no body, no secret.
+    /// Error of the last attempt; no body, no secret.
     pub reason: String,
-    /// It is given up and explained: no sync tries it again, until what was to be done is something else.
+    /// True if the write is given up and explained: no sync tries it again, until the change to carry is another one.
     #[serde(default)]
     pub given_up: bool,
 }
 
-/// A case that takes no write at all any more (`R33`).
+/// Record of a case that refuses every write (`R33`: final refusals).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadOnly {
-    /// Since when every write was refused.
+    /// Time since which every write was refused.
     pub since: DateTime<Utc>,
-    /// When a write was last tried.
+    /// Time of the last attempt to write.
     pub tried_at: DateTime<Utc>,
-    /// Whether the other side was told.
+    /// True if the other side's case has the notice about it.
     #[serde(default)]
     pub told: bool,
 }
 
-/// Why a case is not synchronised: it names a counterpart that it cannot have (`R31`, `R38`).
+/// Reason why a case is not synchronised: it names a counterpart that it cannot have (`R31`: an ID is valid only in its own system; `R38`:
+/// a claim is not a proof).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
-    /// What is wrong and what to do, for people.
+    /// Problem and remedy, for people.
     pub reason: String,
-    /// Since when.
+    /// Time at which the conflict was found.
     pub since: DateTime<Utc>,
-    /// Whether the company case was told.
+    /// True if the company case has the notice about the conflict.
     #[serde(default)]
     pub told: bool,
 }
 
-/// What is remembered of a pair beside the documented properties.
+/// State of a pair besides the documented properties.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent notes")]
 pub struct PairState {
-    /// Written by a program that knows part 3; a record without it is of version 0.1.
+    /// True if the record was written by a program that knows part 3. Records of version 0.1 do not have the field.
     pub part_3: bool,
-    /// Up to when each system was read by the last complete sync of each side: outer index the side, inner the system, in that
-    /// system's own time (`R15`, `R36`).
+    /// Time up to which each system was read by the last complete sync of each side, in that system's own time (`R15`: one horizon for
+    /// both; `R36`: clock skew). The outer index is the side, the inner one the system.
     #[serde(skip_serializing_if = "is_default")]
     pub read_until: Sides<Sides<Option<DateTime<Utc>>>>,
-    /// Up to when the ledger was forgotten, in each system's own time (`R14`): everything before was carried, and no listing goes back to it.
+    /// Time up to which the ledger was forgotten, in each system's own time (`R14`: copies are known by ID). Everything before was carried.
+    /// No listing goes back further, except while relinking.
     #[serde(skip_serializing_if = "is_default")]
     pub forgotten_until: Sides<Option<DateTime<Utc>>>,
-    /// A system's clock was set back, and copies are recognised by their text until the next complete sync (`R36`): what stands on the
-    /// cases is known all the same.
+    /// True if a system's clock was set, and copies are recognised by their text until the next complete sync (`R36`: clock skew). Unlike
+    /// in a relinked pair, the notices on the cases are known.
     #[serde(skip_serializing_if = "is_default")]
     pub looks_again: bool,
-    /// Priority that both sides have been seen to hold: the base of the three-way merge (`R18`, `R30`).
+    /// Priority that both sides have been seen to hold: the base of the three-way merge (`R18`: priority; `R30`: merge base).
     #[serde(skip_serializing_if = "is_default")]
     pub agreed_priority: Option<Priority>,
-    /// Whether both sides were closed, or both open, when they were last seen to agree: the base of the merge of the status
-    /// (`R19`, `R30`). `None`: never seen.
+    /// Status that both sides were last seen to share: true if both were closed, false if both were open. It is the base of the three-way
+    /// merge of the status (`R19`: status; `R30`: merge base). `None` if they were never seen to agree.
     #[serde(skip_serializing_if = "is_default")]
     pub agreed_closed: Option<bool>,
-    /// Priority that was written to a side and that it was not yet read with: once it is, both sides have held it (`R30`).
+    /// Priority that was written to a side, and with which the side was not read yet. Once it is, both sides have held it (`R30`: merge
+    /// base).
     #[serde(skip_serializing_if = "is_default")]
     pub told_priority: Sides<Option<Priority>>,
-    /// Priority that a side refused to hold (`R30`): not set again until another is to be set.
+    /// Priority that a side refused to hold (`R30`: merge base). It is not set again until another one is to be set.
     #[serde(skip_serializing_if = "is_default")]
     pub unheld_priority: Sides<Option<Priority>>,
-    /// Time at which each side last refused it. It is tried again a day later, since a right may have been missing.
+    /// Time at which each side last refused that priority. It is tried again a day later, since a right may have been missing.
     #[serde(skip_serializing_if = "is_default")]
     pub unheld_at: Sides<Option<DateTime<Utc>>>,
-    /// A case that is not found (`R28`).
+    /// Record of each side's case that is not found (`R28`: missing is not gone).
     #[serde(skip_serializing_if = "is_default")]
     pub missing: Sides<Option<Missing>>,
-    /// The side that is left was told that the pair has ended (`R28`).
+    /// True if the remaining case has the notice that the pair has ended (`R28`: missing is not gone).
     #[serde(skip_serializing_if = "is_default")]
     pub gone_told: bool,
-    /// The pair ended because the company case was merged into this one, which has a pair of its own (`R32`).
+    /// ID of the case that the company case was merged into, if that ended the pair because the other case has a pair of its own (`R32`:
+    /// closed is not solved).
     #[serde(skip_serializing_if = "is_default")]
     pub merged_into: Option<String>,
-    /// Header of the counterpart's description, where more parts follow it (`R16`): they are split by it.
+    /// Header of the counterpart's description, if further parts follow it (`R16`: long texts). The parts are split with room for this
+    /// header.
     #[serde(skip_serializing_if = "is_default")]
     pub description_header: Option<String>,
-    /// Project, queue or table of each case (`R26`).
+    /// Project, queue or table of each case (`R26`: empty answers need proof).
     #[serde(skip_serializing_if = "is_default")]
     pub scope: Sides<Option<String>>,
-    /// What was refused for good (`R33`).
+    /// Refused writes, given up or still tried (`R33`: final refusals).
     #[serde(skip_serializing_if = "is_default")]
     pub refusals: Vec<Refusal>,
-    /// A case that takes nothing any more (`R33`).
+    /// Record of each side's case that refuses every write (`R33`: final refusals).
     #[serde(skip_serializing_if = "is_default")]
     pub read_only: Sides<Option<ReadOnly>>,
-    /// The case names a counterpart that it cannot have (`R31`, `R38`).
+    /// Conflict: the case names a counterpart that it cannot have (`R31`: an ID is valid only in its own system; `R38`: a claim is not a
+    /// proof).
     #[serde(skip_serializing_if = "is_default")]
     pub conflict: Option<Conflict>,
-    /// The Google case was told that the company case was closed in a way that leaves it open (`R32`).
+    /// True if the Google case has the notice that the company case was closed in a way that leaves it open (`R32`: closed is not solved).
     #[serde(skip_serializing_if = "is_default")]
     pub left_open_told: bool,
-    /// Warnings that were logged already, by a short code.
+    /// Short codes of the warnings that were already logged.
     #[serde(skip_serializing_if = "is_default")]
     pub warned: BTreeSet<String>,
 }
 
 impl PairState {
-    /// The state of a new pair.
+    /// Returns the state of a new pair.
     #[must_use]
     pub fn new() -> Self {
         Self { part_3: true, ..Self::default() }
     }
 
-    /// Whether that side's case takes nothing, and it is not yet time to try again (`R33`).
+    /// Returns true if that side's case refuses every write, and the next attempt is not due yet (`R33`: final refusals).
     #[must_use]
     pub fn is_left_alone(&self, side: Side, now: DateTime<Utc>) -> bool {
         self.read_only[side].as_ref().is_some_and(|read_only| now - read_only.tried_at < READ_ONLY_PAUSE)
     }
 
-    /// What was refused for good of that, if anything was (`R33`).
+    /// Returns the record of that refused write, if there is one (`R33`: final refusals).
     #[must_use]
     pub fn refusal(&self, side: Side, what: &Refusable) -> Option<&Refusal> {
         self.refusals.iter().find(|refusal| refusal.side == side && refusal.what == *what)
     }
 
-    /// Whether that was given up and explained (`R33`).
+    /// Returns true if that write was given up and explained (`R33`: final refusals).
     #[must_use]
     pub fn gave_up(&self, side: Side, what: &Refusable) -> bool {
         self.refusal(side, what).is_some_and(|refusal| refusal.given_up)

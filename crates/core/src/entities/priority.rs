@@ -1,4 +1,4 @@
-//! Priority levels, and how a CRM's words stand for them.
+//! Priority levels, and sets of levels that one word of a CRM stands for.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl Priority {
     /// All levels, most urgent first.
     pub const ALL: [Self; 5] = [Self::P0, Self::P1, Self::P2, Self::P3, Self::P4];
 
-    /// 0 to 4.
+    /// Returns the level as a number, 0 to 4.
     #[must_use]
     pub const fn level(self) -> u8 {
         match self {
@@ -32,7 +32,7 @@ impl Priority {
         }
     }
 
-    /// `P0` to `P4`, as CSAPI writes it.
+    /// Returns the name, `P0` to `P4`, as CSAPI writes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Priority {
         }
     }
 
-    /// The level with that name.
+    /// Returns the level with that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|priority| priority.name() == name)
@@ -74,24 +74,24 @@ impl TryFrom<u8> for Priority {
     }
 }
 
-/// Some of the five levels: what one word of a CRM with fewer words than levels may stand for.
+/// Set of levels, such as those that one word of a CRM with fewer words than levels stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PrioritySet(u8);
 
 impl PrioritySet {
-    /// Whether `priority` is among them.
+    /// Returns true if the set contains `priority`.
     #[must_use]
     pub const fn contains(self, priority: Priority) -> bool {
         self.0 & (1 << priority.level()) != 0
     }
 
-    /// Those that are in the other set as well.
+    /// Returns the intersection with the other set.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// The most urgent of them.
+    /// Returns the most urgent level of the set; `None` if the set is empty.
     #[must_use]
     pub fn most_urgent(self) -> Option<Priority> {
         Priority::ALL.into_iter().find(|priority| self.contains(*priority))
@@ -110,26 +110,26 @@ impl FromIterator<Priority> for PrioritySet {
     }
 }
 
-/// What a side says of a case's priority (`R18`).
+/// Priority of a case as its side shows it (`R18`: priority).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PriorityReading {
-    /// A word that the configuration maps; it stands for one level or more. Never empty.
+    /// A word that the configuration maps to one level or more. Never empty.
     Known(PrioritySet),
-    /// A word that the configuration lacks: a warning, and no change.
+    /// A word that the configuration lacks. It causes a warning and no change.
     Unknown(String),
-    /// Nothing: the field is empty or absent.
+    /// No priority: the field is empty or absent.
     #[default]
     Unset,
 }
 
 impl PriorityReading {
-    /// A reading of exactly this level.
+    /// Creates a reading of exactly this level.
     #[must_use]
     pub fn exactly(priority: Priority) -> Self {
         Self::Known(priority.into())
     }
 
-    /// The level, the most urgent if the word stands for several.
+    /// Returns the level: the most urgent one if the word stands for several.
     #[must_use]
     pub fn level(&self) -> Option<Priority> {
         match self {

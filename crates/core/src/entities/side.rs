@@ -16,10 +16,10 @@ pub enum Side {
 }
 
 impl Side {
-    /// Both, Google first.
+    /// Both sides, Google first.
     pub const BOTH: [Self; 2] = [Self::Google, Self::Company];
 
-    /// The system across.
+    /// Returns the other side.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -28,7 +28,7 @@ impl Side {
         }
     }
 
-    /// `google` or `company`, as in property names and logs.
+    /// Returns `google` or `company`, as in property names and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,9 +47,9 @@ impl fmt::Display for Side {
 /// A value for each side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sides<T> {
-    /// Google's.
+    /// Value for Google.
     pub google: T,
-    /// The company's.
+    /// Value for the company.
     pub company: T,
 }
 

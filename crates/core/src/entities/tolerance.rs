@@ -1,4 +1,4 @@
-//! How late a case may be before that is an outage.
+//! Tolerances: time that a case may be out of step before that is an outage.
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -7,11 +7,11 @@ use super::Priority;
 /// The tolerances of one priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tolerance {
-    /// New content less than an hour ago.
+    /// Tolerance if the newest content is less than an hour old.
     pub fresh: Duration,
-    /// New content an hour to a day ago, both included.
+    /// Tolerance if the newest content is an hour to a day old, both included.
     pub default: Duration,
-    /// New content more than a day ago.
+    /// Tolerance if the newest content is more than a day old.
     pub stale: Duration,
 }
 
@@ -32,8 +32,8 @@ impl Default for ToleranceTable {
 }
 
 impl ToleranceTable {
-    /// The tolerance for a case of that priority whose newest content was detected at `new_content_at`.
-    /// A case whose priority is not known is treated as `P4`.
+    /// Returns the tolerance for a case of that priority whose newest content was detected at `new_content_at`. A case without a known
+    /// priority is treated as `P4`.
     #[must_use]
     pub fn tolerance(
         &self,
@@ -52,7 +52,8 @@ impl ToleranceTable {
         }
     }
 
-    /// The smallest tolerance there is: while a poll is younger than this, it can put no idle case into an outage (`R8`).
+    /// Returns the smallest tolerance of the table. While a poll is younger than this, it can put no idle case into an outage (`R8`: idle
+    /// cases).
     #[must_use]
     pub fn smallest(&self) -> Duration {
         self.0.iter().flat_map(|row| [row.fresh, row.default, row.stale]).min().unwrap_or_default()
@@ -75,7 +76,7 @@ mod tests {
             (Duration::days(1), 1),
             (Duration::days(1) + micro, 2),
             (Duration::days(300), 2),
-            // Somebody's clock is ahead.
+            // A clock was ahead when the content was detected.
             (-Duration::minutes(5), 0),
         ];
         for (priority, minutes) in [

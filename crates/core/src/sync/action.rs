@@ -1,5 +1,5 @@
-//! A single step of a plan, and all that is known of each kind of step: the side that it writes to, the steps that wait for it, its
-//! words in a dry run. Another kind of step is added here; `tasks` applies it.
+//! Single step of a plan, with all facts about each kind of step: the side that it writes to, the steps that it blocks, its description in
+//! a dry run. A new kind of step is added here; `tasks` applies it.
 
 use chrono::{DateTime, Utc};
 
@@ -8,100 +8,106 @@ use super::texts;
 use crate::cases::{Attachment, Visibility};
 use crate::entities::{Entry, ItemKind, Notice, Pending, Priority, Refusable, Side, Sides, Source};
 
-/// A comment that the connector is to add.
+/// Comment that the connector is to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommentToWrite {
-    /// Where.
+    /// Side that the comment is written to.
     pub side: Side,
-    /// What it stands for.
+    /// Original that the comment copies, or the notice that it is.
     pub source: Source,
-    /// When that was created, by its own side's clock.
+    /// Creation time of the original, by the clock of its side.
     pub source_at: Option<DateTime<Utc>>,
-    /// All of it. The first line is the marker by which it is recognised (`R13`).
+    /// Complete text. The first line is the marker by which the comment is recognised (`R13`: unknown write outcome).
     pub body: String,
-    /// Who may read it.
+    /// Readers of the comment.
     pub visibility: Visibility,
-    /// A copy of a comment: how many parts the whole comment is split into.
+    /// Number of parts that the whole comment is split into; only for the copy of a comment.
     pub parts: Option<u32>,
 }
 
 impl CommentToWrite {
-    /// Something that the connector says itself.
+    /// Creates a notice of the connector itself.
     #[must_use]
     pub fn notice(side: Side, notice: Notice, body: String, rules: &Rules) -> Self {
         let visibility = rules.visibility_on(side);
         Self { side, source: Source::Notice(notice), source_at: None, body, visibility, parts: None }
     }
 
-    /// Says on `side`, where a case was reopened, that its counterpart stays closed (`R19`).
+    /// Creates the notice on `side`, where a case was reopened, that its counterpart stays closed (`R19`: status).
     #[must_use]
     pub fn cannot_reopen(side: Side, counterpart: &str, rules: &Rules) -> Self {
         Self::notice(side, Notice::CannotReopen, texts::cannot_reopen(side, counterpart), rules)
     }
 }
 
-/// One thing to be done. Those that change a case come in the order in which they are to be done.
+/// Step of a plan. Steps that change a case come in the order in which they are to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// The flag is back (`R20`).
+    /// Resume a paused pair: the company case is flagged again (`R20`: leaving).
     Resume,
-    /// A write whose answer was lost did happen: record it (`R13`).
+    /// Record an item that the connector wrote: a write whose answer was lost did happen, or a copy was found while relinking (`R13`:
+    /// unknown write outcome).
     Adopt(Entry),
-    /// An older notice was found again: record it. A write in the same words without an answer is another (`R13`).
+    /// Record an older notice that was found again while relinking. A write-ahead record with the same words belongs to another write
+    /// (`R13`: unknown write outcome).
     Recognise(Entry),
-    /// A write whose answer was lost did not happen, and what it stood for is not to be written any more.
+    /// Remove the write-ahead record of a write that did not happen and whose source is not to be written any more (`R13`: unknown write
+    /// outcome).
     Forget(Pending),
-    /// Write the Google case's name onto the company case (`R10`).
+    /// Write the Google case's name onto the company case (`R10`: knowing one's own cases).
     LinkBack {
-        /// The company case.
+        /// ID of the company case.
         company_case_id: String,
-        /// The Google case.
+        /// Full name of the Google case.
         google_case_name: String,
     },
     /// Add a comment.
     Comment(CommentToWrite),
-    /// Copy an attachment, or say why that cannot be done (`R17`).
+    /// Copy an attachment, or explain on the side that gets it why that cannot be done (`R17`: files).
     Attach {
         /// The side that gets it.
         to: Side,
-        /// What is copied.
+        /// Attachment to copy.
         attachment: Attachment,
-        /// As what it arrives, where attachments hang on comments.
+        /// Readers of the copy, in a system whose attachments belong to comments.
         visibility: Visibility,
     },
     /// Set the priority of one side.
     SetPriority {
-        /// That side.
+        /// Side of the case.
         side: Side,
-        /// The level.
+        /// Level to set.
         priority: Priority,
     },
-    /// Both sides were read with this priority: it is the base of the next merge (`R18`, `R30`).
+    /// Record that both sides were read with this priority: it is the base of the next merge (`R18`: priority; `R30`: merge base).
     AgreeOnPriority(Priority),
     /// Close the case of one side.
     Close {
-        /// That side.
+        /// Side of the case.
         side: Side,
     },
-    /// Open the case of one side again (`R19`).
+    /// Reopen the case of one side (`R19`: status).
     Reopen {
-        /// That side.
+        /// Side of the case.
         side: Side,
     },
-    /// The pair is closed, as of this time.
+    /// Record that the pair is closed, as of this time.
     Resolve(DateTime<Utc>),
-    /// The pair is open again.
+    /// Record that the pair is open again.
     Unresolve,
-    /// Nothing is left of a closing or reopening whose answer was lost: both cases agree, and it has settled (`R13`).
+    /// Remove the write-ahead record of a closing or reopening whose answer was lost: its outcome is already recorded, or it is not to be
+    /// done any more and its in-flight window is over (`R13`: unknown write outcome).
     ForgetStatus,
-    /// The case on this side was told that the other cannot follow its reopening (`R19`); `None`: that is settled.
+    /// Record that the case on this side has the notice that the other cannot follow its reopening (`R19`: status). `None`: clear that
+    /// record, since both cases are closed again.
     RefusedReopening(Option<Side>),
-    /// The company case is open again: the next closing is told again (`R32`).
+    /// Clear the record of a `Notice::LeftOpen`: the company case is open again, and its next closing gets a new notice (`R32`: closed is
+    /// not solved).
     ForgetLeftOpen,
 }
 
 impl Action {
-    /// The side whose case it writes to; `None` if it only changes what is remembered.
+    /// Returns the side whose case the action writes to; `None` if it only changes the mapping.
     #[must_use]
     pub const fn writes_to(&self) -> Option<Side> {
         match self {
@@ -124,7 +130,7 @@ impl Action {
         }
     }
 
-    /// What is remembered as refused if its system refuses it for good (`R33`).
+    /// Returns the kind of write that is recorded as refused if the system refuses the action for good (`R33`: final refusals).
     #[must_use]
     pub fn refusable(&self) -> Option<Refusable> {
         match self {
@@ -185,7 +191,7 @@ impl Action {
         matches!(self, Self::Close { .. } | Self::Reopen { .. } | Self::Resolve(_) | Self::Unresolve)
     }
 
-    /// True if a final refusal is explained on the case that refused; false if it is explained on its counterpart (`R33`).
+    /// True if a final refusal is explained on the case that refused; false if it is explained on its counterpart (`R33`: final refusals).
     #[must_use]
     pub const fn is_explained_where_refused(&self) -> bool {
         match self {
@@ -223,7 +229,7 @@ impl Action {
         matches!(self, Self::Comment(_) | Self::Attach { .. })
     }
 
-    /// True if the action must be skipped, because one that failed before it has to come first.
+    /// True if the action must be skipped, because an earlier one that has to come first has failed.
     #[must_use]
     pub fn is_blocked(&self, blocked: &Blocked) -> bool {
         match self {
@@ -255,8 +261,9 @@ impl Action {
         }
     }
 
-    /// Adds to `blocked` all that must be skipped since this action failed. A final refusal blocks little: nothing would ever follow. A write
-    /// that may still arrive blocks more: comments keep their order, and a case is not closed before its content has arrived.
+    /// Adds to `blocked` all actions that must be skipped since this one failed. A final refusal blocks little: the blocked actions would
+    /// never be done. A write that may still arrive blocks more: comments keep their order, and a case is not closed before its content has
+    /// arrived.
     pub fn block(&self, blocked: &mut Blocked, is_final: bool) {
         match self {
             Self::Comment(comment) => {
@@ -358,20 +365,21 @@ pub struct Blocked {
 }
 
 impl Blocked {
-    /// Blocks nothing, except closing and reopening if a write is still under way.
+    /// Creates a set that blocks nothing, except closing and reopening if a write has to wait for an earlier one in flight.
     #[must_use]
     pub fn new(is_waiting: bool) -> Self {
         Self { status: is_waiting, ..Self::default() }
     }
 
-    /// Notes that the case of `side` cannot be reopened.
+    /// Blocks the actions that need the case of `side` to be open, since it cannot be reopened: changes of status and, if a closed case
+    /// takes no comments, its content.
     pub fn stays_closed(&mut self, side: Side, takes_comments: bool) {
         self.status = true;
         self.content[side] = !takes_comments;
     }
 }
 
-/// Part 1 of the text that `source` is a part of.
+/// Returns part 1 of the text that `source` is a part of; `None` if it is no part of a text.
 fn first_part(source: &Source) -> Option<Source> {
     match source {
         Source::Comment { id, .. } => Some(Source::Comment { id: id.clone(), part: 1 }),

@@ -1,5 +1,6 @@
-//! Files that look like copies of files of the other side. A name and a size prove nothing: two people attach
-//! `screenshot.png`, and taking the one for a copy of the other would lose it. Their contents decide (`R13`).
+//! Attachment matching: files that look like copies of files of the other side. A name and a size prove nothing: two people attach
+//! `screenshot.png`, and if one file were taken for a copy of the other, it would be lost. So the contents decide (`R13`: unknown write
+//! outcome).
 
 use std::collections::BTreeSet;
 
@@ -7,35 +8,35 @@ use super::plan::Pair;
 use crate::cases::{Attachment, Capabilities};
 use crate::entities::{ItemKind, Side, Sides, Source};
 
-/// Two files that may be one.
+/// Two files, one of which may be a copy of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lookalike<'a> {
-    /// Where the candidate hangs.
+    /// Side of the candidate.
     pub side: Side,
-    /// What may be a copy.
+    /// File that may be a copy.
     pub candidate: &'a Attachment,
-    /// Of what, on the other side.
+    /// File on the other side that may be its original.
     pub original: &'a Attachment,
 }
 
-/// The lookalikes that are not the same file after all, as far as anybody looked.
+/// Known-different files: lookalikes whose contents were compared and differ.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Strangers(BTreeSet<(Side, String, String)>);
 
 impl Strangers {
-    /// Notes that these two differ.
+    /// Records that these two files differ.
     pub fn note(&mut self, found: Lookalike<'_>) {
         self.0.insert((found.side, found.candidate.id.clone(), found.original.id.clone()));
     }
 
-    /// Whether the candidate on `side` is known not to be a copy of that file of the other side.
+    /// Returns true if the candidate on `side` is known not to be a copy of that file of the other side.
     #[must_use]
     pub fn differ(&self, side: Side, candidate: &str, original: &str) -> bool {
         self.0.contains(&(side, candidate.to_owned(), original.to_owned()))
     }
 }
 
-/// Whether a file is what an upload under that name and of that size left, by all that a listing tells.
+/// Returns true if a file may be the result of an upload under that name and of that size, as far as a listing shows.
 #[must_use]
 pub(super) fn looks_like(candidate: &Attachment, stored_name: &str, size: Option<u64>) -> bool {
     candidate.by_connector != Some(false)
@@ -43,8 +44,8 @@ pub(super) fn looks_like(candidate: &Attachment, stored_name: &str, size: Option
         && (candidate.size == size || candidate.size.is_none() || size.is_none())
 }
 
-/// What has to be compared before [`plan`](super::plan()) can tell a copy from a person's file: the uploads whose answers were
-/// lost, and, where a pair was found rather than made, every file.
+/// Returns the files that must be compared before [`plan`](super::plan()) can tell a copy from a person's file: the possible results of
+/// uploads whose answers were lost and, while relinking, all files that look alike.
 #[must_use]
 pub fn lookalikes<'a>(pair: Pair<'a>, facts: Sides<&Capabilities>) -> Vec<Lookalike<'a>> {
     let mapping = pair.mapping;

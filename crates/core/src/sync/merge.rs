@@ -1,30 +1,30 @@
-//! The three-way merge of the priority (`R18`, `R30`).
+//! The three-way merge of the priority (`R18`: priority; `R30`: merge base).
 
 use crate::entities::{Priority, PriorityReading, Side, Sides};
 
-/// A priority on both sides, and what is remembered of it.
+/// Priorities of both sides, with the recorded values that the merge needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Priorities<'a> {
-    /// Value that both sides have been seen to hold; `None` if there is none yet.
+    /// Merge base: value that both sides have been seen to hold; `None` if there is none yet.
     pub base: Option<Priority>,
-    /// Value that was written to each side, and that it was not yet read with.
+    /// Value that was written to each side, and with which the side was not read yet.
     pub told: Sides<Option<Priority>>,
     /// Value that each side refused to hold.
     pub unheld: Sides<Option<Priority>>,
-    /// What Google's case says.
+    /// Priority of the Google case.
     pub google: &'a PriorityReading,
-    /// What the company case says.
+    /// Priority of the company case.
     pub company: &'a PriorityReading,
 }
 
-/// What a merge of priorities asks for.
+/// Result of a merge of priorities.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PriorityMerge {
-    /// Set this priority on these sides.
+    /// Priorities to set, each with its side.
     pub set: Vec<(Side, Priority)>,
-    /// Both sides hold this: it is the base from now on.
+    /// Priority that both sides hold, or have held: it is the base from now on.
     pub agree: Option<Priority>,
-    /// What a person should know, once; with a short code that stays the same as long as it is the same warning.
+    /// Warning for a person, given once; with a short code that stays the same as long as it is the same warning.
     pub warning: Option<(String, String)>,
 }
 
@@ -34,11 +34,11 @@ impl PriorityMerge {
     }
 }
 
-/// Merges the priorities of both sides, as a sync of `source` may: what only the other side changed is left to the other sync. The
-/// side that differs from the base has changed; if both have, or if there is no base, the more urgent one wins on both.
+/// Merges the priorities of both sides in a sync of `source`. A change that only the other side made is left to the other side's sync. The
+/// side that differs from the base has changed. If both have, or if there is no base, the more urgent priority wins on both.
 ///
-/// A side without a priority, or with one that is not understood, decides nothing; and nothing is written to Google's for it. What
-/// was set is no base until the side that it was written to has been read with it; then both sides have held it (`R30`).
+/// A side without a priority, or with an unknown one, decides nothing, and Google's priority is not changed then. A value that was set
+/// becomes the base only after the side that it was written to has been read with it: then both sides have held it (`R30`: merge base).
 #[must_use]
 pub fn merge_priority(source: Side, priorities: Priorities<'_>) -> PriorityMerge {
     let Priorities { base, told, unheld, google, company } = priorities;
@@ -83,7 +83,7 @@ pub fn merge_priority(source: Side, priorities: Priorities<'_>) -> PriorityMerge
     if let Some(shared) = google_set.and(company_set).most_urgent() {
         return PriorityMerge { agree: Some(shared), ..PriorityMerge::default() };
     }
-    // The other side held it when it was written, and has changed since.
+    // A side that holds the value that was written to it: the other side held the value at that time, and has changed since.
     let held = |side: Side| told[side].filter(|told| sets[side].contains(*told));
     let held = held(source).or_else(|| held(source.other()));
     let base = held.or(base);
@@ -115,7 +115,7 @@ mod tests {
     use PriorityReading::Unset;
     use Side::{Company, Google};
 
-    /// The priorities to set, and what both sides agree on.
+    /// Priorities to set, and the priority that both sides agree on.
     type Expected = (&'static [(Side, Priority)], Option<Priority>);
 
     const NOTHING: Expected = (&[], None);
@@ -143,19 +143,19 @@ mod tests {
             (merged.set, merged.agree)
         };
         let told = Sides { google: Some(P3), company: None };
-        // The company's P3 was carried to Google; then the company's was set back. Google's is nobody's choice.
+        // The company's P3 was carried to Google, and then the company's was set back. No person chose Google's value.
         assert_eq!(merge(Company, told, &p3, &p0), (vec![(Google, P0)], Some(P3)));
         assert_eq!(merge(Google, told, &p3, &p0), (Vec::new(), Some(P3)));
-        // It was written, and did not arrive.
+        // The value was written, and did not arrive.
         assert_eq!(merge(Company, told, &p0, &p3), (vec![(Google, P3)], None));
-        // Without that, it is Google's own.
+        // Without a written value, Google's value is its own.
         assert_eq!(merge(Google, Sides::default(), &p3, &p0), (vec![(Company, P3)], None));
     }
 
     #[test]
     fn priorities_are_merged_three_ways() {
         let p = |level| known(&[level]);
-        // base, Google's, the company's → what a sync of Google does, what a sync of the company does
+        // base, Google's priority, the company's priority → result of a sync of Google, result of a sync of the company
         let cases: [(Option<Priority>, PriorityReading, PriorityReading, Expected, Expected); 17] = [
             (Some(P2), p(P2), p(P2), NOTHING, NOTHING),
             // One side changed: its own sync carries it.
@@ -164,14 +164,14 @@ mod tests {
             // Both changed: the more urgent one wins on both.
             (Some(P2), p(P1), p(P0), (&[(Google, P0)], None), (&[(Google, P0)], None)),
             (Some(P2), p(P3), p(P4), (&[(Company, P3)], None), (&[(Company, P3)], None)),
-            // What was set is a base once both were read with it.
+            // A value that was set becomes the base once both sides were read with it.
             (Some(P2), p(P4), p(P4), (&[], Some(P4)), (&[], Some(P4))),
             (None, p(P4), p(P4), (&[], Some(P4)), (&[], Some(P4))),
-            // No base: nothing is lowered, whichever side is looked at.
+            // No base: nothing is lowered, whichever side is synced.
             (None, p(P3), p(P1), (&[(Google, P1)], None), (&[(Google, P1)], None)),
             (None, p(P0), p(P2), (&[(Company, P0)], None), (&[(Company, P0)], None)),
             (None, p(P3), Unset, (&[(Company, P3)], None), NOTHING),
-            // A side without a priority has changed nothing, and nothing is written to Google's.
+            // A side without a priority has changed nothing, and Google's priority is not written for it.
             (Some(P2), Unset, p(P3), NOTHING, NOTHING),
             (None, Unset, p(P2), NOTHING, NOTHING),
             (None, Unset, Unset, NOTHING, NOTHING),

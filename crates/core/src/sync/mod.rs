@@ -1,7 +1,7 @@
-//! The pure planner: Google's side, the company's side and the mapping in, a list of actions out (`R11`).
+//! The pure planner: Google's side, the company's side and the mapping in, a list of actions out (`R11`: plan, then act).
 //!
-//! No I/O and no clock: the same input gives the same plan. [`plan`](fn@plan) compares a linked pair, [`counterpart_of`] says what
-//! the counterpart of a single case looks like. Carrying the plan out is the tasks' business.
+//! No I/O and no clock: the same input gives the same plan. [`plan`](fn@plan) compares a linked pair, [`counterpart_of`] builds the
+//! counterpart of a single case. The tasks apply the plan.
 
 mod action;
 mod lookalikes;

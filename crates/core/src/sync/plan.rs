@@ -1,4 +1,4 @@
-//! Compares a linked pair with its mapping, and says what is to be done (`R11`).
+//! Planner: compares a linked pair with its mapping, and returns the actions to do (`R11`: plan, then act).
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -15,37 +15,37 @@ use crate::entities::{
     Sides, Source,
 };
 
-/// Which of the five things are kept in step.
+/// Switches for the five things that are kept in step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "the five documented switches")]
 pub struct Switches {
-    /// Counterparts are created.
+    /// True if counterparts are created.
     pub creation: bool,
-    /// Comments are copied.
+    /// True if comments are copied.
     pub comments: bool,
-    /// Attachments are copied.
+    /// True if attachments are copied.
     pub attachments: bool,
-    /// Priorities are merged.
+    /// True if priorities are merged.
     pub priority: bool,
-    /// Closing and reopening are carried.
+    /// True if closing and reopening are carried.
     pub status: bool,
 }
 
-/// What the configuration says about every pair.
+/// Rules of the configuration that hold for every pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// What is kept in step.
+    /// Switches for the things that are kept in step.
     pub switches: Switches,
-    /// Whether internal comments of the CRM go to Google. Off unless a person decides otherwise.
+    /// True if internal comments of the CRM are copied to Google. False unless a person decides otherwise.
     pub carry_internal_comments: bool,
-    /// As what Google's comments, and the connector's own, arrive in the CRM.
+    /// Visibility in the CRM of Google's comments and of the connector's own.
     pub comment_visibility: Visibility,
-    /// Ways of closing a company case that close its Google case (`R32`).
+    /// Ways of closing a company case that close its Google case (`R32`: closed is not solved).
     pub close_on: ClosingSet,
 }
 
 impl Rules {
-    /// As what the connector writes on that side: Google knows no internal comments.
+    /// Returns the visibility of the items that the connector writes on that side. Google has no internal comments.
     #[must_use]
     pub const fn visibility_on(self, side: Side) -> Visibility {
         match side {
@@ -54,33 +54,33 @@ impl Rules {
         }
     }
 
-    /// What is going to be done on that side, for its check.
+    /// Returns the operations that are needed on that side, for `casebridge check`.
     #[must_use]
     pub const fn needs(self, side: Side) -> Needs {
         let Switches { creation, comments: _, attachments, priority, status } = self.switches;
         Needs { creation, attachments, priority, status, visibility: self.visibility_on(side) }
     }
 
-    /// Whether something of that visibility stays on its side.
+    /// Returns true if an item of that visibility must stay on its side.
     fn is_private(self, side: Side, visibility: Visibility) -> bool {
         side == Side::Company && visibility == Visibility::Internal && !self.carry_internal_comments
     }
 }
 
-/// A linked pair, read.
+/// Linked pair as a sync has read it.
 #[derive(Debug, Clone, Copy)]
 pub struct Pair<'a> {
-    /// The mapping, read before the cases were.
+    /// Mapping, read before the cases were.
     pub mapping: &'a CaseMapping,
     /// The Google case.
     pub google: &'a Snapshot,
     /// The company case.
     pub company: &'a Snapshot,
-    /// Which files only look like copies.
+    /// Files that are known to only look like copies.
     pub strangers: &'a Strangers,
-    /// Clocks as of when the reading began.
+    /// Clocks at the time at which the reading began.
     pub clocks: Clocks,
-    /// Address of the company's system (`R31`).
+    /// Address of the company's system (`R31`: an ID is valid only in its own system).
     pub home: Option<&'a str>,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// Name of that side's case in texts on the other side (`R31`).
+    /// Returns the name of that side's case in texts on the other side (`R31`: an ID is valid only in its own system).
     fn name(&self, side: Side) -> String {
         match side {
             Side::Google => self.mapping.case_id(side).unwrap_or_default().to_owned(),
@@ -101,22 +101,23 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// What is to be done.
+/// Result of the planner.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// In order.
+    /// Actions to do, in order.
     pub actions: Vec<Action>,
-    /// What has to wait for the outcome of an earlier write (`R13`); the sync fails and is repeated.
+    /// Descriptions of writes that have to wait for the outcome of an earlier write (`R13`: unknown write outcome). The sync fails and is
+    /// repeated.
     pub waits: Vec<String>,
-    /// What a person should know, once: with a short code that is the same as long as the warning is. Never content.
+    /// Warnings for a person, each given once; with a short code that stays the same as long as the warning does. Never content.
     pub warnings: Vec<(String, String)>,
-    /// Something stays behind because the other side's case is closed and takes no more. Nothing is to be done about it
-    /// now, but the horizon must not pass it: the case may be opened again (`R15`, `R19`).
+    /// True if content stays behind because the other side's case is closed and takes no more. Nothing is to be done about it now, but the
+    /// horizon must not pass it: the case may be reopened (`R15`: one horizon for both; `R19`: status).
     pub held: bool,
 }
 
 impl Plan {
-    /// Whether nothing is to be done, now or later.
+    /// Returns true if nothing is to be done, now or later.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty() && self.waits.is_empty()
@@ -144,7 +145,8 @@ impl Plan {
     }
 }
 
-/// What a sync of `source` has to do for this pair. Empty if both sides are equal, or the company case is not flagged (`R20`).
+/// Returns the plan for a sync of `source` on this pair. It is empty if both sides are equal, or if the company case is not flagged (`R20`:
+/// leaving).
 #[must_use]
 pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilities>) -> Plan {
     if !pair.company.case.synchronize {
@@ -165,22 +167,23 @@ pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilit
 pub enum Remaining {
     /// Nothing.
     Nothing,
-    /// Only what the other side's case, which is closed, does not take.
+    /// Only content that the other side's case does not take for now, since it is closed or refuses every write.
     Held,
     /// Changes that the side's own sync has to carry.
     Changes,
 }
 
-/// What `side` holds that a sync of `side` would carry. Used to stamp a side that was read on the way (`R8`).
+/// Reports the content of `side` that a sync of `side` would still carry. Used to stamp a side that the sync of the other side has read
+/// (`R8`: idle cases).
 #[must_use]
 pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilities>) -> Remaining {
     let mut planner = Planner::new(pair, rules, facts);
     planner.adopt();
     planner.plan = Plan::default();
     planner.carry(side);
-    // What only notes how both sides are is done by either sync.
+    // A record of the priority that both sides hold is no change of `side`: the sync of either side makes it.
     planner.plan.actions.retain(|action| !matches!(action, Action::AgreeOnPriority(_)));
-    // What goes to a case that takes nothing for now is no news: its sync would do as little (R33).
+    // Writes to a case that refuses every write for now are no change: the sync of `side` would skip them as well (R33: final refusals).
     let is_possible = |action: &Action| {
         let side = action.writes_to();
         side.is_none_or(|side| !pair.mapping.state.is_left_alone(side, pair.clocks.now))
@@ -199,7 +202,7 @@ pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabili
 /// Counterpart to be created for a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counterpart {
-    /// The case; its idempotency key is the caller's business.
+    /// The new case. The caller sets its idempotency key.
     pub case: NewCase,
     /// Number of parts that its description is split into.
     pub parts: u32,
@@ -207,7 +210,8 @@ pub struct Counterpart {
     pub header: String,
 }
 
-/// The counterpart of a case of `from`. `home` is the address of the company's system (`R31`).
+/// Returns the counterpart to create for a case of `from`. `home` is the address of the company's system (`R31`: an ID is valid only in its
+/// own system).
 #[must_use]
 pub fn counterpart_of(from: Side, case: &Case, home: Option<&str>, target: &Capabilities) -> Counterpart {
     let header = texts::description_header(from, case, home);
@@ -223,18 +227,18 @@ pub fn counterpart_of(from: Side, case: &Case, home: Option<&str>, target: &Capa
     Counterpart { case, parts, header }
 }
 
-/// Pause before a priority that a side refused is set there again (`R30`).
+/// Pause before a priority that a side refused is set there again (`R30`: merge base).
 const UNHELD_AGE: Duration = Duration::days(1);
-/// How far the clocks of two systems and ours may be apart when it is asked what came first.
+/// Maximum difference between the clocks of both systems and ours, for the decision which event came first.
 const CLOCKS_APART: Duration = Duration::minutes(10);
 
 struct Planner<'a> {
     pair: Pair<'a>,
     rules: &'a Rules,
     facts: Sides<&'a Capabilities>,
-    /// The mapping's ledger, with what this plan adopts.
+    /// Ledger of the mapping, with the entries that this plan adopts.
     ledger: Ledger,
-    /// The mapping's pending writes, without what this plan adopts.
+    /// Write-ahead records of the mapping, without those that this plan adopts or forgets.
     pending: Vec<Pending>,
     plan: Plan,
 }
@@ -246,8 +250,8 @@ impl<'a> Planner<'a> {
         Self { pair, rules, facts, ledger, pending, plan: Plan::default() }
     }
 
-    /// Finds what earlier writes left behind: first those whose answer was lost, then, if the pair was found rather than
-    /// made, everything that reads like a copy (`R13`).
+    /// Finds the results of earlier writes: first of those whose answer was lost, then, while relinking, all items that read like a copy
+    /// (`R13`: unknown write outcome).
     fn adopt(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
             if let Some(entry) = self.outcome_of(&pending) {
@@ -273,13 +277,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The closing or reopening without an answer, if its case is as it would have left it.
+    /// Returns the closing or reopening without an answer, if its case has the status that it would have left.
     fn status_left_behind(&self) -> Option<PendingStatus> {
         let pending = self.pair.mapping.pending_status;
         pending.filter(|pending| self.pair.snapshot(pending.side).case.closed == pending.closed)
     }
 
-    /// When the case of that side was closed, as far as it says.
+    /// Returns the time at which the case of that side was closed, as far as it is known: its last update, otherwise now.
     fn closed_at(&self, side: Side) -> DateTime<Utc> {
         self.pair.snapshot(side).case.updated_at.unwrap_or(self.pair.clocks.now)
     }
@@ -289,7 +293,7 @@ impl<'a> Planner<'a> {
         self.plan.actions.push(Action::Adopt(entry));
     }
 
-    /// What a pending write left on its side, if it can be seen there.
+    /// Returns the item that a pending write left on its side, if it can be seen there.
     fn outcome_of(&self, pending: &Pending) -> Option<Entry> {
         let snapshot = self.pair.snapshot(pending.side);
         let (id, written_at) = match pending.kind {
@@ -301,7 +305,7 @@ impl<'a> Planner<'a> {
                 (&comment.id, comment.created_at)
             }
             ItemKind::Attachment => {
-                // Where a person's cannot be told from it, the newest is the likeliest.
+                // If a person's file cannot be told from it, the newest is the likeliest.
                 let attachment = snapshot.attachments.iter().rev().find(|attachment| {
                     self.may_be_outcome_of(pending, attachment)
                         && !self.ledger.wrote(pending.side, ItemKind::Attachment, &attachment.id)
@@ -320,7 +324,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// Whether a file may be what a pending upload left.
+    /// Returns true if a file may be the result of a pending upload.
     fn may_be_outcome_of(&self, pending: &Pending, candidate: &Attachment) -> bool {
         let Source::Attachment { id: original } = &pending.source else { return false };
         pending.kind == ItemKind::Attachment
@@ -328,18 +332,19 @@ impl<'a> Planner<'a> {
             && !self.pair.strangers.differ(pending.side, &candidate.id, original)
     }
 
-    /// Whether a pending write has settled without effect, and there is no reason any more to write it.
+    /// Returns true if a pending write whose result was not found can be forgotten: its in-flight window is over, and there is no reason
+    /// any more to write it.
     fn is_obsolete(&self, pending: &Pending) -> bool {
         let sources = self.pair.snapshot(pending.side.other());
         let exists = match &pending.source {
             Source::Comment { id, .. } => sources.comments.iter().any(|comment| comment.id == *id),
             Source::Attachment { id } => sources.attachments.iter().any(|attachment| attachment.id == *id),
-            // It is of no use any more once both cases are open, or closed, again.
+            // The notice is of no use any more once both cases are open, or both are closed, again.
             Source::Notice(Notice::CannotReopen) => {
                 let closed = |side: Side| self.pair.snapshot(side).case.closed;
                 !closed(pending.side) && closed(pending.side.other())
             }
-            // Said again by whoever said it, if there still is a reason to.
+            // The task that posts such a notice posts it again, if there still is a reason to.
             Source::Notice(
                 Notice::CounterpartGone
                 | Notice::CounterpartBack
@@ -357,7 +362,7 @@ impl<'a> Planner<'a> {
         !exists && self.pair.clocks.now >= pending.attempted_at + self.facts[pending.side].write_settles
     }
 
-    /// Recognises copies and notices on `side` by their text: the pair existed before this mapping.
+    /// Recognises copies and notices on `side` by their text, since the pair existed before this mapping (relinking).
     #[expect(clippy::single_match_else, reason = "two cases of one question")]
     fn recover(&mut self, side: Side) {
         let from = side.other();
@@ -369,8 +374,9 @@ impl<'a> Planner<'a> {
         for candidate in &candidates.comments {
             let Some(copied) = texts::copied_part(from, &candidate.body) else { continue };
             let original = sources.comments.iter().find(|comment| comment.id == copied.id);
-            // Where the system does not say who wrote it, a person may have quoted the header. Of what was deleted since, it is
-            // all there is to go by, if the pair is older than its mapping, whosever clock goes.
+            // If the system does not name the author, a person may have quoted the header, so the text below it must be a piece of the
+            // original. If the original was deleted, the header is all there is. Then it counts if the comment and both cases are older
+            // than the mapping by their systems' clocks. An unknown time counts as older.
             let is_copy = candidate.by_connector == Some(true)
                 || match original {
                     Some(original) => {
@@ -411,7 +417,7 @@ impl<'a> Planner<'a> {
             }
             let source = Source::Attachment { id: attachment.id.clone() };
             if self.ledger.has_copy(side, &source) {
-                // Another file of its name and size is a person's, and nobody has compared them.
+                // Another file of that name and size is a person's. `lookalikes` does not compare it.
                 continue;
             }
             let stored_name = (self.facts[side].stored_filename)(&attachment.filename);
@@ -445,7 +451,7 @@ impl<'a> Planner<'a> {
             {
                 let entry = comment_entry(side, comment, Source::Notice(notice), None);
                 if notice == Notice::NowSyncing {
-                    // It is said once.
+                    // This notice is posted once per mapping.
                     self.record(entry);
                 } else {
                     self.ledger.record(entry.clone());
@@ -455,7 +461,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The company case names its Google case, and the Google case says with which company case it syncs (`R10`).
+    /// Links the cases: the company case names its Google case, and a comment on the Google case names the company case (`R10`: knowing
+    /// one's own cases).
     fn link_back(&mut self) {
         let mapping = self.pair.mapping;
         let (Some(google), Some(company)) = (&mapping.google_case_name, &mapping.company_case_id) else {
@@ -477,7 +484,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Everything that goes from `source` to the other side.
+    /// Plans everything that goes from `source` to the other side.
     fn carry(&mut self, source: Side) {
         let target = source.other();
         let status = self.status(source);
@@ -521,7 +528,7 @@ impl<'a> Planner<'a> {
         self.plan.actions.extend(status.rest);
     }
 
-    /// Whether that side's case takes comments and attachments, open or closed as it is now.
+    /// Returns true if that side's case takes comments and attachments in its current status.
     fn takes_comments(&self, side: Side) -> bool {
         !self.pair.snapshot(side).case.closed || self.facts[side].comment_when_closed
     }
@@ -568,7 +575,7 @@ impl<'a> Planner<'a> {
         !trial.plan.is_empty()
     }
 
-    /// Whether a comment is one of a person's that the other side may see.
+    /// Returns true if a person wrote the comment, the other side may see it, and it is not known to have been carried and forgotten.
     fn is_to_be_carried(&self, side: Side, comment: &Comment) -> bool {
         let private = self.rules.is_private(side, comment.visibility);
         let is_over = self.is_over(side, comment.created_at);
@@ -580,12 +587,13 @@ impl<'a> Planner<'a> {
         !private && !is_over && !is_ours
     }
 
-    /// Whether the connector wrote a comment on the case that this pair began with for an earlier pair, whose mapping was cleaned up or lost
-    /// (`R14`). Where the system does not say who wrote it, the text tells: a notice, word for word, or a copy by the author of one.
+    /// Returns true if the connector wrote a comment for an earlier pair, whose mapping was cleaned up or lost (`R14`: copies are known by
+    /// ID), on the case that this pair began with. If the system does not name the author, the text decides: a notice, word for word, or a
+    /// copy by the author of a notice.
     fn is_of_earlier_pair(&self, side: Side, comment: &Comment) -> bool {
         let mapping = self.pair.mapping;
         let mapped_at = mapping.created_at - CLOCKS_APART;
-        // Whosever clock goes: either may have been set since.
+        // Takes the later of both clocks' times, since either clock may have been set meanwhile.
         let mapped_at = mapped_at.max(self.pair.clocks.in_time_of(side, mapped_at));
         let is_older = |comment: &Comment| {
             comment.by_connector != Some(false) && comment.created_at.is_some_and(|at| at < mapped_at)
@@ -602,8 +610,8 @@ impl<'a> Planner<'a> {
             && (is_notice(comment) || (has_header() && is_by_connector()))
     }
 
-    /// Whether something so old was carried, or is the connector's own, and was forgotten (`R14`): it is listed again only to recognise by
-    /// their text what on the other side are its copies.
+    /// Returns true if an item of that age was carried, or is the connector's own, and was forgotten (`R14`: copies are known by ID). While
+    /// relinking, it is listed again, but only to recognise its copies on the other side by their text.
     fn is_over(&self, side: Side, at: Option<DateTime<Utc>>) -> bool {
         at.is_some() && at < self.pair.mapping.state.forgotten_until[side]
     }
@@ -611,7 +619,7 @@ impl<'a> Planner<'a> {
     fn description_parts(&mut self, source: Side) {
         let target = source.other();
         let case = &self.pair.snapshot(source).case;
-        // Version 0.1 kept no header: it was the ID alone.
+        // Version 0.1 stored no header. Its header named a company case by the ID alone.
         let header = self.pair.mapping.state.description_header.clone().unwrap_or_else(|| match source {
             Side::Google => markers::COMPANY_DESCRIPTION_HEADER.to_owned(),
             Side::Company => {
@@ -620,7 +628,7 @@ impl<'a> Planner<'a> {
             }
         });
         let text = texts::mirrored(source, &header, &case.title, &case.description, self.facts[target]);
-        // Someone may have edited it since: what was announced in the first part is what follows.
+        // The description may have been edited since. The number of parts stays the one that was recorded when the counterpart was created.
         let parts = usize::try_from(self.pair.mapping.description_parts).unwrap_or(usize::MAX);
         let bodies: Vec<String> = text.further.into_iter().take(parts - 1).collect();
         self.comment_parts_of(target, case.created_at, bodies, |part| Source::Description { part: part + 1 });
@@ -641,7 +649,8 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// Plans a comment unless it stands there. Returns `false` if it has to wait for the outcome of an earlier try.
+    /// Plans a comment, unless it was already written or is given up. Returns `false` if it has to wait for the outcome of an earlier
+    /// attempt.
     fn comment(
         &mut self,
         side: Side,
@@ -690,18 +699,18 @@ impl<'a> Planner<'a> {
         self.plan.actions.push(Action::Attach { to, attachment: attachment.clone(), visibility });
     }
 
-    /// Whether this was refused for good, explained, and is not tried any more (`R33`).
+    /// Returns true if this write was refused for good and explained, and is not tried any more (`R33`: final refusals).
     fn gave_up(&self, side: Side, what: &Refusable) -> bool {
         self.pair.mapping.state.gave_up(side, what)
     }
 
-    /// Whether an earlier try to write this may still be under way.
+    /// Returns true if an earlier attempt to write this may still take effect; then the plan waits for it.
     fn has_to_wait(&mut self, side: Side, source: &Source) -> bool {
         let earlier = self.pending.iter().find(|pending| pending.side == side && pending.source == *source);
         earlier.map(|pending| pending.attempted_at).is_some_and(|at| self.waits_for(side, at))
     }
 
-    /// Whether a write to that side, attempted at that time, may still take effect: then the plan waits for it.
+    /// Returns true if a write to that side, attempted at that time, is still within the in-flight window; then the plan waits for it.
     fn waits_for(&mut self, side: Side, attempted_at: DateTime<Utc>) -> bool {
         let settled_at = attempted_at + self.facts[side].write_settles;
         let waits = self.pair.clocks.now < settled_at;
@@ -715,15 +724,16 @@ impl<'a> Planner<'a> {
         waits
     }
 
-    /// Whether the case of that side is closed in a way that closes the other (`R32`).
+    /// Returns true if the case of that side is closed in a way that closes the other (`R32`: closed is not solved).
     fn is_closed(&self, side: Side) -> bool {
         let case = &self.pair.snapshot(side).case;
         let closes = |closing: Closing| side == Side::Google || self.rules.close_on.contains(closing);
         case.closed && closes(case.closing.unwrap_or(Closing::Closed))
     }
 
-    /// The three-way merge of the status (`R19`). The base is how both were last seen to agree (`R30`); without one, the open case wins. But
-    /// a case that is as a write without an answer would have left it was not changed by a person (`R13`).
+    /// Merges the status of both sides, three ways (`R19`: status). The base is the status that both were last seen to share (`R30`: merge
+    /// base); without one, the open case wins. If a case has the status that a write without an answer would have left, no person changed
+    /// it, and that status is the base (`R13`: unknown write outcome).
     fn status(&mut self, source: Side) -> StatusActions {
         let target = source.other();
         let (ours, theirs) = (&self.pair.snapshot(source).case, &self.pair.snapshot(target).case);
@@ -736,7 +746,8 @@ impl<'a> Planner<'a> {
         if let Some(begun) = mapping.pending_status.filter(|_| done.is_none()) {
             let agreed = (ours.closed, theirs.closed) == (base == Some(true), base == Some(true));
             let what = if begun.closed { Refusable::Close } else { Refusable::Reopen };
-            // It is not tried again if there is no reason to any more, or if it was given up.
+            // The write-ahead record is removed once the in-flight window is over, if the change is not tried again: because both cases
+            // agree with the base already, or because it was given up.
             if (agreed || self.gave_up(begun.side, &what)) && !self.waits_for(begun.side, begun.attempted_at)
             {
                 actions.rest.push(Action::ForgetStatus);
@@ -759,17 +770,17 @@ impl<'a> Planner<'a> {
             (Some(true), false, false) => actions.rest.push(Action::Unresolve),
             (None, false, false) if refused => actions.rest.push(Action::Unresolve),
             (Some(true), true, true) if refused => actions.rest.push(Action::RefusedReopening(None)),
-            // Without a base, nothing closes a case that is open (R30): it counts as reopened.
+            // Without a base, an open case is never closed (R30: merge base): it counts as reopened.
             (Some(true) | None, false, true) if carried && (base.is_some() || self.is_closed(target)) => {
                 let notice = Source::Notice(Notice::CannotReopen);
-                // Of which reopening a notice is that stands on a pair that was found, nobody knows.
+                // In a relinked pair, the reopening that a notice belongs to is unknown. The notice is taken for that of this reopening.
                 let stands = base.is_none() && self.ledger.has_copy(source, &notice);
                 if mapping.reopen_refused[source] {
-                    // It was told.
+                    // The notice was posted.
                 } else if stands || self.just_adopted(source, Notice::CannotReopen) {
                     actions.rest.push(Action::RefusedReopening(Some(source)));
                 } else if self.has_to_wait(source, &notice) {
-                    // It may have been told.
+                    // The notice may have been posted.
                 } else if self.facts[target].reopen && !self.gave_up(target, &Refusable::Reopen) {
                     actions.reopen = vec![Action::Reopen { side: target }, Action::Unresolve];
                 } else {
@@ -783,7 +794,8 @@ impl<'a> Planner<'a> {
         actions
     }
 
-    /// Says on the Google case, once for each closing, that the company case was closed in a way that does not close it (`R32`).
+    /// Plans the notice on the Google case, once for each closing, that the company case was closed in a way that does not close it (`R32`:
+    /// closed is not solved).
     fn left_open(&mut self) {
         let company = &self.pair.company.case;
         let told =
@@ -804,14 +816,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether this plan found a notice on that side that an earlier sync wrote without learning that it did.
+    /// Returns true if this plan found a notice on that side that an earlier sync wrote without a record that it did.
     fn just_adopted(&self, side: Side, notice: Notice) -> bool {
         let adopted = |action: &Action| matches!(action, Action::Adopt(entry) | Action::Recognise(entry) if entry.side == side && entry.source == Source::Notice(notice));
         self.plan.actions.iter().any(adopted)
     }
 }
 
-/// What a merge of the status asks for, by when it is to be done.
+/// Result of a merge of the status: the actions that reopen a case, and the rest, which comes last.
 #[derive(Debug, Default)]
 struct StatusActions {
     reopen: Vec<Action>,

@@ -1,4 +1,4 @@
-//! One side of a pair, as far back as the sync looks (`R15`).
+//! State of one side of a pair, back to the horizon of the sync (`R15`: one horizon for both).
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -17,7 +17,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Sorts what the listings returned, drops repetitions and what is older than `horizon`. What has no time is kept, first.
+    /// Sorts the results of the listings, deduplicates them, and drops items that are older than `horizon`. Items without a time are kept
+    /// and come first.
     #[must_use]
     pub fn new(
         case: Case,
@@ -36,46 +37,47 @@ impl Snapshot {
     }
 }
 
-/// Oldest first; what has the same time by ID, where a shorter number is the smaller one.
+/// Returns the sort key: oldest first, items of the same time by ID, where a shorter number is the smaller one.
 fn order(at: Option<DateTime<Utc>>, id: &str) -> (Option<DateTime<Utc>>, usize, &str) {
     (at, id.len(), id)
 }
 
-/// The two systems' clocks, as a sync reads them (`R36`).
+/// The two systems' clocks, as a sync reads them (`R36`: clock skew).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clocks {
     /// Time by our clock.
     pub now: DateTime<Utc>,
-    /// How far each system's clock is ahead of ours.
+    /// Lead of each system's clock over ours.
     pub skew: Sides<Duration>,
 }
 
 impl Clocks {
-    /// The system's own time.
+    /// Returns the current time by the system's own clock.
     #[must_use]
     pub fn of(&self, side: Side) -> DateTime<Utc> {
         self.in_time_of(side, self.now)
     }
 
-    /// The same moment, with the earlier reading of each system's clock: one that jumps shows in the newer answers first (`R36`).
+    /// Returns the same moment, with the earlier reading of each system's clock: a clock that jumps shows it in the newer answers first
+    /// (`R36`: clock skew).
     #[must_use]
     pub fn or_earlier(self, other: Self) -> Self {
         let earlier = |side: Side| self.skew[side].min(other.skew[side]);
         Self { skew: Sides { google: earlier(Side::Google), company: earlier(Side::Company) }, ..self }
     }
 
-    /// A time by our clock as the system's clock has it. A time out of the calendar stays as it is.
+    /// Converts a time by our clock to the system's clock. A time that leaves the range of the calendar stays as it is.
     #[must_use]
     pub fn in_time_of(&self, side: Side, ours: DateTime<Utc>) -> DateTime<Utc> {
         ours.checked_add_signed(self.skew[side]).unwrap_or(ours)
     }
 }
 
-/// Beginning of each system's listing, in its own time: the *earlier* of the times up to which it was read for either side, less its
-/// window (`R15`); `None`: the beginning of the case. Never later than that system's now, less the window (`R36`), and never before what
-/// the ledger has forgotten (`R14`).
+/// Returns the beginning of each system's listing, in its own time: the *earlier* of the times up to which it was read for either side,
+/// less its window (`R15`: one horizon for both). `None` is the beginning of the case. It is never later than that system's current time
+/// less the window (`R36`: clock skew), and never before the time up to which the ledger was forgotten (`R14`: copies are known by ID).
 ///
-/// The effective stamps do not count: a poll vouches for what it saw, and an unflagged case is not seen.
+/// The effective stamps do not count: a poll vouches only for the cases that it saw, and it does not see an unflagged case.
 #[must_use]
 pub fn horizons(
     mapping: &CaseMapping,
@@ -84,7 +86,7 @@ pub fn horizons(
 ) -> Sides<Option<DateTime<Utc>>> {
     let horizon = |system: Side| {
         let read_until = |side: Side| {
-            // A record of version 0.1 has our own clock's time alone.
+            // A record of version 0.1 has only the time of our own clock.
             let ours = mapping.stored_synced_at(side)?;
             Some(mapping.state.read_until[side][system].unwrap_or_else(|| clocks.in_time_of(system, ours)))
         };
@@ -146,13 +148,13 @@ mod tests {
         // Nothing was read yet.
         mapping.google_updates_synced_at = Some(at(100));
         assert_eq!(horizons(&mapping, windows, clocks(200)), Sides::default());
-        // A record of version 0.1: our stamps, turned into each system's time.
+        // A record of version 0.1: our stamps, converted to each system's time.
         mapping.state.read_until = Sides::default();
         mapping.google_updates_synced_at = Some(at(100));
         mapping.company_updates_synced_at = Some(at(120));
         let expected = Sides { google: Some(at(100 - 6 - 30)), company: Some(at(100 + 15 - 5)) };
         assert_eq!(horizons(&mapping, windows, clocks(200)), expected);
-        // What was read counts in the time it was read in, whatever our clock shows now.
+        // Read times count in the time of the system that was read, whatever our clock shows now.
         for side in Side::BOTH {
             mapping.carried(side, at(130), Sides { google: at(124), company: at(145) });
         }
@@ -160,7 +162,7 @@ mod tests {
         for now in [130, 200, 100_000] {
             assert_eq!(horizons(&mapping, windows, clocks(now)), expected, "{now}");
         }
-        // A time that has not come yet was written by a clock that was ahead.
+        // A time in the future was written by a clock that was ahead.
         let expected = Sides { google: Some(at(110 - 6 - 30)), company: Some(at(110 + 15 - 5)) };
         assert_eq!(horizons(&mapping, windows, clocks(110)), expected);
     }
@@ -177,7 +179,7 @@ mod tests {
             mapping.carried(side, at(200), Sides { google: at(200), company: at(200) });
         }
         mapping.forget_before(horizons(&mapping, windows, clocks(0)));
-        // The clock is measured anew with every answer, and never twice to the same second.
+        // The skew is measured again with every answer, and is never exactly the same.
         for google in [-20, 0, 20] {
             let expected = Sides { google: Some(at(170)), company: Some(at(195)) };
             assert_eq!(horizons(&mapping, windows, clocks(google)), expected, "{google}");

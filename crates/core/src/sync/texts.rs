@@ -1,4 +1,4 @@
-//! What the connector writes: copies with their headers, split where they are too long (`R16`), and its own notices.
+//! Texts that the connector writes: copies with their headers, split if they are too long (`R16`: long texts), and its own notices.
 
 use sha2::{Digest as _, Sha256};
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
@@ -9,23 +9,23 @@ use crate::entities::{ItemKind, Notice, Pending, Side};
 
 /// First words of the outage comment; the duration follows.
 pub const OUTAGE_PREFIX: &str = "This case has not synced properly in ";
-/// The comment after an outage.
+/// Comment after an outage.
 pub const RESUMED: &str = "Syncing has resumed.";
 /// First words of the comment on a case whose counterpart was deleted.
 pub const GONE_PREFIX: &str = "This case no longer syncs: ";
-/// First words of the comment on a case that was reopened where the other side cannot follow.
+/// First words of the comment on a case that was reopened while the other case stays closed.
 pub const CANNOT_REOPEN_PREFIX: &str = "This case was reopened, but ";
 
 /// First words of the comment on a case whose counterpart is back after all.
 pub const BACK_PREFIX: &str = "This case syncs again: ";
 /// First words of the comment on a company case that names a Google case which is not its own.
 pub const CONFLICT_PREFIX: &str = "This case is not synchronised with Google: ";
-/// First words of the comment about something that is given up.
+/// First words of the comment about a change that is given up.
 pub const GIVEN_UP_PREFIX: &str = "This case could not be kept in step: ";
 /// First words of the comment on a case whose counterpart takes no changes any more.
 pub const READ_ONLY_PREFIX: &str = "Nothing that is written here arrives any more: ";
 
-/// How much of an author's name stands in the header of a copy, as its target counts.
+/// Maximum length of an author's name in the header of a copy, as its target counts.
 const AUTHOR_ROOM: usize = 100;
 const CANNOT_REOPEN_END: &str = " open a new case.";
 const GONE_END: &str = " no longer exists, or may no longer be read.";
@@ -39,12 +39,12 @@ const MERGED_UNFLAGGED_END: &str =
 const MERGED_AWAY_END: &str = ", which has a Google case of its own.";
 const NOT_COPIED: &str = "This comment could not be copied: ";
 const FOUND_IN: &str = ". It can be found in ";
-/// How much of a reason stands in a comment, in characters.
+/// Maximum length of a reason in a comment, in characters.
 const REASON_ROOM: usize = 500;
 /// Units of time with their lengths in seconds.
 const UNITS: [(&str, i64); 4] = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
 
-/// How people call a side, in texts.
+/// Returns the name of a side in texts.
 #[must_use]
 pub const fn side_name(side: Side) -> &'static str {
     match side {
@@ -53,13 +53,13 @@ pub const fn side_name(side: Side) -> &'static str {
     }
 }
 
-/// `This case has not synced properly in 2 hours 5 minutes.`
+/// Returns the outage comment: `This case has not synced properly in 2 hours 5 minutes.`
 #[must_use]
 pub fn outage(since_sync: chrono::Duration) -> String {
     format!("{OUTAGE_PREFIX}{}.", duration_words(since_sync))
 }
 
-/// A duration in words, two units at most: `2 hours 5 minutes` (`R23`).
+/// Returns a duration in words, two units at most: `2 hours 5 minutes` (`R23`: durations).
 #[must_use]
 pub fn duration_words(duration: chrono::Duration) -> String {
     let seconds = duration.num_seconds().max(0);
@@ -73,7 +73,7 @@ pub fn duration_words(duration: chrono::Duration) -> String {
         if count > 0 || (first && is_last_unit) {
             words.push(format!("{count} {unit}{}", if count == 1 { "" } else { "s" }));
         }
-        // Two neighbouring units: after the first one that counts, the next one is the last that may follow.
+        // Two neighbouring units at most: after the first one that counts, only the next one may follow.
         if words.len() == 2 || (!first && count == 0) {
             break;
         }
@@ -81,7 +81,7 @@ pub fn duration_words(duration: chrono::Duration) -> String {
     words.join(" ")
 }
 
-/// What a person reads on a company case that was reopened while its Google case stays closed (`R19`), or the reverse.
+/// Returns the notice on a case that was reopened while its counterpart stays closed (`R19`: status).
 #[must_use]
 pub fn cannot_reopen(on: Side, counterpart: &str) -> String {
     match on {
@@ -96,7 +96,7 @@ pub fn cannot_reopen(on: Side, counterpart: &str) -> String {
     }
 }
 
-/// What a person reads on the case that is left (`R20`).
+/// Returns the notice on the remaining case that its counterpart no longer exists (`R20`: leaving).
 #[must_use]
 pub fn gone(on: Side, counterpart: &str) -> String {
     match on {
@@ -109,13 +109,13 @@ pub fn gone(on: Side, counterpart: &str) -> String {
     }
 }
 
-/// Notice on the side that was told that its counterpart is gone (`R28`).
+/// Returns the notice that the counterpart is back, for the case with the notice that it was gone (`R28`: missing is not gone).
 #[must_use]
 pub fn back(on: Side, counterpart: &str) -> String {
     format!("{BACK_PREFIX}{}{BACK_END}", case_name(on.other(), counterpart))
 }
 
-/// Notice on the Google case when the company case was closed in a way that does not close it (`R32`).
+/// Returns the notice on the Google case that the company case was closed in a way that does not close it (`R32`: closed is not solved).
 #[must_use]
 pub fn left_open(counterpart: &str, closing: Closing) -> String {
     let words = match closing {
@@ -129,18 +129,18 @@ pub fn left_open(counterpart: &str, closing: Closing) -> String {
     format!("Company Case {counterpart} was closed{LEFT_OPEN_MIDDLE}{words}{LEFT_OPEN_END}")
 }
 
-/// Outcome for a pair whose company case was merged into another (`R32`).
+/// Outcome for a pair whose company case was merged into another (`R32`: closed is not solved).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merged {
-    /// The pair goes on with the case that is left.
+    /// The pair continues with the case that is left.
     HandedOver,
-    /// The same, once that case is flagged.
+    /// The pair continues with the case that is left, once that is flagged.
     Unflagged,
-    /// That case has a pair of its own: this one has ended.
+    /// The pair has ended: the case that is left has a pair of its own.
     Ended,
 }
 
-/// Notice on the Google case when the company case was merged into another (`R32`).
+/// Returns the notice on the Google case that the company case was merged into another (`R32`: closed is not solved).
 #[must_use]
 pub fn merged(from: &str, into: &str, outcome: Merged) -> String {
     let (start, end) = match outcome {
@@ -151,20 +151,21 @@ pub fn merged(from: &str, into: &str, outcome: Merged) -> String {
     format!("{start}Company Case {from}{MERGED_MIDDLE}{into}{end}")
 }
 
-/// Notice about something that was refused for good and is not tried any more (`R33`): `what` is a whole clause.
+/// Returns the notice about a change that was refused for good and is not tried any more (`R33`: final refusals). `what` is a whole clause.
 #[must_use]
 pub fn given_up(what: &str, reason: &str) -> String {
     format!("{GIVEN_UP_PREFIX}{what}: {}.", reason_of(reason))
 }
 
-/// Notice on the side whose counterpart takes no changes any more (`R33`).
+/// Returns the notice on the case whose counterpart takes no changes any more (`R33`: final refusals).
 #[must_use]
 pub fn read_only(on: Side, counterpart: &str, reason: &str) -> String {
     let name = case_name(on.other(), counterpart);
     format!("{READ_ONLY_PREFIX}{name} takes no more changes: {}.", reason_of(reason))
 }
 
-/// Notice on a company case that names a counterpart which it cannot have (`R31`, `R38`).
+/// Returns the notice on a company case that names a counterpart which it cannot have (`R31`: an ID is valid only in its own system; `R38`:
+/// a claim is not a proof).
 #[must_use]
 pub fn conflict(reason: &str) -> String {
     format!("{CONFLICT_PREFIX}{}.", reason_of(reason))
@@ -181,7 +182,7 @@ fn reason_of(reason: &str) -> String {
     cut(&one_line(reason, "no reason given"), REASON_ROOM).trim_end_matches('.').to_owned()
 }
 
-/// The copy that stands for a comment which its target refuses (`R33`).
+/// Returns the comment that takes the place of a copy which the target refuses (`R33`: final refusals).
 #[must_use]
 pub fn comment_refused(
     from: Side,
@@ -201,14 +202,15 @@ pub fn comment_refused(
     )
 }
 
-/// Whether what stands under the header of a copy is the end of a [`comment_refused`].
+/// Returns true if the text under the header of a copy is the end of a [`comment_refused`].
 #[must_use]
 pub fn is_explanation(text: &str) -> bool {
     let text = text.trim();
     text.starts_with(NOT_COPIED) && text.contains(FOUND_IN) && !text.contains('\n')
 }
 
-/// Which of the connector's notices a comment is, by its whole text; for recovery only (`R13`).
+/// Recognises a notice of the connector by the whole text of a comment. Used only while relinking (`R13`: unknown write outcome), and for
+/// comments of an earlier pair (`R14`: copies are known by ID).
 #[must_use]
 pub fn recognise_notice(body: &str) -> Option<Notice> {
     let body = body.trim();
@@ -257,7 +259,7 @@ pub fn recognise_notice(body: &str) -> Option<Notice> {
     }
 }
 
-/// The comments that a comment of `from` becomes on the other side: one, or numbered parts.
+/// Returns the comments that a comment of `from` becomes on the other side: one, or numbered parts.
 #[must_use]
 pub fn comment_parts(from: Side, comment: &Comment, target: &Capabilities) -> Vec<String> {
     let limit = target.comment_limit;
@@ -268,7 +270,7 @@ pub fn comment_parts(from: Side, comment: &Comment, target: &Capabilities) -> Ve
         let number = if parts > 1 { format!(" ({part}/{parts})") } else { String::new() };
         format!("[{} Comment {} by {author}{number}]", side_name(from), comment.id)
     };
-    // Whoever is called something else tomorrow must not have the rest of a comment cut at other places.
+    // Splits as if the author's name had its maximum length, so that a rename does not move the split points.
     let longest = "x".repeat(AUTHOR_ROOM);
     let cut = |author: &str| split_within(&body, limit, |part, parts| header(author, part, parts));
     let with_headers = |bodies: Vec<&str>| {
@@ -279,17 +281,17 @@ pub fn comment_parts(from: Side, comment: &Comment, target: &Capabilities) -> Ve
             .collect::<Vec<_>>()
     };
     let parts = with_headers(cut(&longest));
-    // Where a name counts for more than the sum of its characters, it has to be cut by.
+    // If the name counts for more within a comment than the sum of its characters, the parts do not fit, and the actual name decides.
     if parts.iter().all(|part| limit.holds(part)) { parts } else { with_headers(cut(&author)) }
 }
 
-/// What of a text arrives on a system: all of it, made holdable.
+/// Returns the text that arrives on a system: all of it, with the characters replaced that the system cannot hold.
 #[must_use]
 pub fn carried(body: &str, target: &Capabilities) -> String {
     holdable(body, target)
 }
 
-/// The comment that stands for an attachment which the target can never take (`R17`).
+/// Returns the comment that takes the place of an attachment which the target can never take (`R17`: files).
 #[must_use]
 pub fn attachment_refused(
     from: Side,
@@ -308,7 +310,7 @@ pub fn attachment_refused(
     )
 }
 
-/// First line of [`attachment_refused`].
+/// Returns the first line of an [`attachment_refused`].
 #[must_use]
 pub fn attachment_marker(from: Side, id: &str, author: &str) -> String {
     format!("[{} Attachment {id} by {}]", side_name(from), self::author(author))
@@ -317,21 +319,22 @@ pub fn attachment_marker(from: Side, id: &str, author: &str) -> String {
 /// Title, description and further parts of the counterpart of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirroredText {
-    /// Within the target's title limit.
+    /// Title, within the target's title limit.
     pub title: String,
-    /// Begins with the header; within the target's description limit.
+    /// Description: begins with the header, and is within the target's description limit.
     pub description: String,
-    /// What did not fit, as comments with a header of their own.
+    /// Rest of the description, as comments with a header of their own.
     pub further: Vec<String>,
 }
 
-/// Name of a company case in texts outside its own system (`R31`). `home` stands for its address where it has none.
+/// Returns the name of a company case in texts outside its own system (`R31`: an ID is valid only in its own system). `home` takes the
+/// place of the address of a case without one.
 #[must_use]
 pub fn company_name<'a>(case: &'a Case, home: Option<&'a str>) -> CompanyCase<'a> {
     CompanyCase { id: &case.id, key: case.key.as_deref(), address: case.address.as_deref().or(home) }
 }
 
-/// First line of the description of the counterpart of a case of `from`.
+/// Returns the first line of the description of the counterpart of a case of `from`.
 #[must_use]
 pub fn description_header(from: Side, case: &Case, home: Option<&str>) -> String {
     match from {
@@ -340,7 +343,7 @@ pub fn description_header(from: Side, case: &Case, home: Option<&str>) -> String
     }
 }
 
-/// Title and texts on the other side of a case of `from`, under this header.
+/// Returns title and texts on the other side of a case of `from`, under this header.
 #[must_use]
 pub fn mirrored(
     from: Side,
@@ -367,19 +370,20 @@ pub fn mirrored(
     MirroredText { title, description: format!("{header}\n{first}"), further }
 }
 
-/// The first line of what the connector writes: by it, a write whose answer was lost is recognised.
+/// Returns the first line of a text. A write whose answer was lost is recognised by it.
 #[must_use]
 pub fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// Whether `text` begins with the line `marker`. Systems may trim and change line ends.
+/// Returns true if `text` begins with the line `marker`. White space around the line is ignored, since systems may trim texts and change
+/// line ends.
 #[must_use]
 pub fn begins_with(text: &str, marker: &str) -> bool {
     first_line(text.trim_start()).trim() == marker.trim()
 }
 
-/// A hash of a text that stays the same whatever a system does to its white space.
+/// Returns a hash of a text that does not depend on its white space, since systems may change that.
 #[must_use]
 pub fn digest(text: &str) -> String {
     let mut hash = Sha256::new();
@@ -389,7 +393,7 @@ pub fn digest(text: &str) -> String {
     hex::encode(&hash.finalize()[..16])
 }
 
-/// Whether a comment is what a write without an answer left behind (`R13`).
+/// Returns true if a comment is the result of a write without an answer (`R13`: unknown write outcome).
 #[must_use]
 pub fn is_outcome_of(pending: &Pending, comment: &Comment) -> bool {
     let by_text = || pending.digest.as_ref().is_none_or(|digest| *digest == self::digest(&comment.body));
@@ -398,20 +402,20 @@ pub fn is_outcome_of(pending: &Pending, comment: &Comment) -> bool {
         && comment.by_connector.unwrap_or_else(by_text)
 }
 
-/// What a text says by its header that it is a copy of.
+/// Original of a copy, as the header of the copy names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copied<'a> {
-    /// The comment.
+    /// ID of the comment that was copied.
     pub id: &'a str,
-    /// Which part of it.
+    /// Number of the part.
     pub part: u32,
-    /// Of how many.
+    /// Number of parts of the whole comment.
     pub parts: u32,
-    /// What stands under the header.
+    /// Text under the header.
     pub text: &'a str,
 }
 
-/// Which comment of `from` a text says that it is a copy of.
+/// Returns the comment of `from` that a text names in its header as its original.
 #[must_use]
 pub fn copied_part(from: Side, body: &str) -> Option<Copied<'_>> {
     let body = body.trim_start();
@@ -422,8 +426,8 @@ pub fn copied_part(from: Side, body: &str) -> Option<Copied<'_>> {
     Some(Copied { id, part, parts, text: &body[header.len()..] })
 }
 
-/// Whether a text begins like what the connector writes for something of `from`: a copy, a part of a description, or why a file could not be
-/// copied.
+/// Returns true if a text begins with a header that the connector writes for an item of `from`: a copy, a part of a description, or the
+/// explanation why a file could not be copied.
 #[must_use]
 pub fn has_header_of(from: Side, body: &str) -> bool {
     let header = first_line(body.trim_start()).trim_end();
@@ -432,7 +436,7 @@ pub fn has_header_of(from: Side, body: &str) -> bool {
     header.ends_with(']') && rest.is_some_and(|rest| kinds.iter().any(|kind| rest.starts_with(kind)))
 }
 
-/// Author in the header of a copy.
+/// Returns the author in the header of a copy.
 #[must_use]
 pub fn copied_author(body: &str) -> Option<&str> {
     let header = first_line(body.trim_start()).trim_end().strip_suffix(']')?;
@@ -443,7 +447,7 @@ pub fn copied_author(body: &str) -> Option<&str> {
     Some(author.rsplit_once(" (").filter(|(_, end)| is_number(end)).map_or(author, |(author, _)| author))
 }
 
-/// Which part of a description a text says that it is.
+/// Returns the number of the part of a description that a text contains, by its header; `None` if it is no such part.
 #[must_use]
 pub fn description_part(from: Side, body: &str) -> Option<u32> {
     let rest = first_line(body.trim_start())
@@ -453,7 +457,7 @@ pub fn description_part(from: Side, body: &str) -> Option<u32> {
     Some(part).filter(|part| *part > 1)
 }
 
-/// `2` and `3` of `… (2/3)`; `1` and `1` of anything else.
+/// Returns `2` and `3` for `… (2/3)`, and `1` and `1` for anything else.
 fn part_number(header: &str) -> (u32, u32) {
     let number = || {
         let (_, number) = header.strip_suffix(')')?.rsplit_once(" (")?;
@@ -464,15 +468,15 @@ fn part_number(header: &str) -> (u32, u32) {
     number().unwrap_or((1, 1))
 }
 
-/// Whether `part` is a piece of `whole`, whatever a system did to its white space.
+/// Returns true if `part` is a piece of `whole`. White space is ignored, since systems may change it.
 #[must_use]
 pub fn is_piece_of(part: &str, whole: &str) -> bool {
     let squeeze = |text: &str| text.split_whitespace().collect::<String>();
     squeeze(whole).contains(&squeeze(part))
 }
 
-/// Splits a text so that each part with its header fits, at line or word boundaries where there are any. The parts, put
-/// together without their headers, are the text.
+/// Splits a text so that each part with its header fits, at line or word boundaries if there are any. The parts, put together without their
+/// headers, are the text.
 #[must_use]
 pub fn split(text: &str, limit: TextLimit, header: impl Fn(usize, usize) -> String) -> Vec<String> {
     let bodies = split_within(text, limit, &header);
@@ -480,12 +484,12 @@ pub fn split(text: &str, limit: TextLimit, header: impl Fn(usize, usize) -> Stri
     bodies.iter().enumerate().map(|(index, body)| format!("{}\n{body}", header(index + 1, parts))).collect()
 }
 
-/// The bodies of the parts that [`split`] makes.
+/// Returns the bodies of the parts that [`split`] makes.
 fn split_within(text: &str, limit: TextLimit, header: impl Fn(usize, usize) -> String) -> Vec<&str> {
     if limit.holds(&format!("{}\n{text}", header(1, 1))) {
         return vec![text];
     }
-    // The number of parts stands in each header: try with room for one digit, two, three …
+    // Each header contains the number of parts: reserves room for one digit, then two, then three …
     let mut bodies = Vec::new();
     for digits in 1..=9 {
         let most = 10_usize.pow(digits) - 1;
@@ -504,7 +508,7 @@ fn split_within(text: &str, limit: TextLimit, header: impl Fn(usize, usize) -> S
     bodies
 }
 
-/// The longest beginning of `text` that fits behind `header`, at a good place to cut; at least one character.
+/// Returns the longest beginning of `text` that fits behind `header` and ends at a good place to cut; at least one character.
 fn take<'a>(text: &'a str, limit: TextLimit, header: &str) -> &'a str {
     let fits = |end: usize| limit.holds(&format!("{header}\n{}", &text[..end]));
     if fits(text.len()) {
@@ -513,9 +517,9 @@ fn take<'a>(text: &'a str, limit: TextLimit, header: &str) -> &'a str {
     // No measure counts less than one for a character, so no more than `max` characters can fit.
     let window = text.char_indices().nth(limit.max + 1).map_or(text.len(), |(index, _)| index);
     let end = longest(text, window, fits).max(text.ceil_char_boundary(1));
-    // One grapheme longer than the limit is cut between its characters.
+    // A grapheme that is longer than the limit is cut between its characters.
     let end = grapheme_end(text, end).unwrap_or(end);
-    // The end of a line, else of a word, unless that leaves more than half of the room empty.
+    // Cuts at the end of a line, else of a word, unless that leaves more than half of the room empty.
     let places = || {
         let ends = text[..end].char_indices().rev().map(|(index, c)| (index + c.len_utf8(), c));
         ends.take_while(|(place, _)| *place > end / 2)
@@ -526,7 +530,7 @@ fn take<'a>(text: &'a str, limit: TextLimit, header: &str) -> &'a str {
     &text[..line.or_else(word).unwrap_or(end)]
 }
 
-/// The end of the longest beginning of `text` for which `fits` holds; it does not for the one that ends at `beyond`.
+/// Returns the end of the longest beginning of `text` for which `fits` holds. It must not hold for the beginning that ends at `beyond`.
 fn longest(text: &str, mut beyond: usize, fits: impl Fn(usize) -> bool) -> usize {
     let mut fitting = 0_usize;
     loop {
@@ -539,7 +543,7 @@ fn longest(text: &str, mut beyond: usize, fits: impl Fn(usize) -> bool) -> usize
     }
 }
 
-/// The last place at or before `at`, but for the beginning, where no grapheme is cut.
+/// Returns the last grapheme boundary at or before `at`, except the beginning of the text.
 fn grapheme_end(text: &str, at: usize) -> Option<usize> {
     let mut cursor = GraphemeCursor::new(at, text.len(), true);
     if cursor.is_boundary(text, 0) == Ok(true) {
@@ -548,7 +552,7 @@ fn grapheme_end(text: &str, at: usize) -> Option<usize> {
     cursor.prev_boundary(text, 0).ok().flatten().filter(|place| *place > 0)
 }
 
-/// What the target can hold: control characters become visible pictures where it cannot (`R25`).
+/// Replaces the characters that the target cannot hold: control characters become visible pictures (`R25`: odd content is content).
 fn holdable(text: &str, target: &Capabilities) -> String {
     if target.control_characters {
         return text.to_owned();
@@ -566,19 +570,20 @@ fn holdable(text: &str, target: &Capabilities) -> String {
         .collect()
 }
 
-/// An author's name as it stands in a header: short enough to leave room for what follows.
+/// Returns an author's name for a header, short enough to leave room for the rest of the header.
 fn author(name: &str) -> String {
     cut(&one_line(name, "unknown"), 100)
 }
 
-/// Folds white space and drops square brackets' power to end a header early.
+/// Joins a text into one line, so that a name cannot end the first line of a copy early: white space and control characters become single
+/// spaces. Returns `empty` if nothing is left.
 fn one_line(text: &str, empty: &str) -> String {
     let line = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = line.collect::<Vec<_>>().join(" ");
     if line.is_empty() { empty.to_owned() } else { line }
 }
 
-/// At most `max` characters, with an ellipsis where something was left out.
+/// Cuts a text to at most `max` characters, with an ellipsis in the place of the rest.
 fn cut(text: &str, max: usize) -> String {
     cut_to(text, TextLimit::code_points(max))
 }
@@ -707,7 +712,7 @@ mod tests {
         let parts = comment_parts(
             Side::Google,
             &comment("3", "Ada Lovelace", "Hello"),
-            // There is always room for a long name.
+            // The limit leaves room for a long name.
             &capabilities(TextLimit::code_points(AUTHOR_ROOM + 100)),
         );
         assert_eq!(parts, ["[Google Comment 3 by Ada Lovelace]\nHello"]);
@@ -868,7 +873,7 @@ mod tests {
                 prop_assert!(limit.holds(part));
                 prop_assert!(first_line(part).starts_with("[Google Comment 12 by "));
                 prop_assert!(first_line(part).ends_with(']'));
-                // As a system may give it back: trimmed, with other line ends.
+                // A system may return the text trimmed, with other line ends.
                 let returned = part.replace('\n', "\r\n");
                 prop_assert!(begins_with(returned.trim(), first_line(part)));
             }
