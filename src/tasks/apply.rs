@@ -165,8 +165,7 @@ impl Session<'_> {
         }
         let is_read_only = self.mapping.state.read_only[side].is_some() && !withheld;
         if is_read_only && !action.is_explained_by_copy() {
-            self.note_read_only(side, now).await?;
-            return Ok(Verdict::Held);
+            return self.note_read_only(side, now).await;
         }
         let earlier = self.mapping.state.refusal(side, &what).cloned();
         let refusal = Refusal {
@@ -187,8 +186,7 @@ impl Session<'_> {
         .await?;
         if !over {
             if is_read_only {
-                self.note_read_only(side, now).await?;
-                return Ok(Verdict::Held);
+                return self.note_read_only(side, now).await;
             }
             return Ok(Verdict::Again);
         }
@@ -198,8 +196,7 @@ impl Session<'_> {
             Ok(()) => {}
             Err(SyncError::Api(refused)) if self.is_refusal(&refused).await => {
                 if is_read_only {
-                    self.note_read_only(side, now).await?;
-                    return Ok(Verdict::Held);
+                    return self.note_read_only(side, now).await;
                 }
                 // The explanation is refused too, so the case is read-only.
                 if action.is_explained_where_refused() {
@@ -248,13 +245,15 @@ impl Session<'_> {
         .await
     }
 
-    async fn note_read_only(&mut self, side: Side, now: DateTime<Utc>) -> Result<(), SyncError> {
+    /// Records another attempt on a read-only case, which still refuses.
+    async fn note_read_only(&mut self, side: Side, now: DateTime<Utc>) -> Result<Verdict, SyncError> {
         self.save(|mapping| {
             if let Some(read_only) = &mut mapping.state.read_only[side] {
                 read_only.tried_at = now;
             }
         })
-        .await
+        .await?;
+        Ok(Verdict::Held)
     }
 
     /// Records that a case is read-only, and posts a notice about it on the other case once (`R33`: final refusals).

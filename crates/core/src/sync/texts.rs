@@ -419,21 +419,24 @@ pub struct Copied<'a> {
 #[must_use]
 pub fn copied_part(from: Side, body: &str) -> Option<Copied<'_>> {
     let body = body.trim_start();
-    let header = first_line(body);
-    let rest = header.strip_prefix(&format!("[{} Comment ", side_name(from)))?;
-    let (id, author) = rest.trim_end().strip_suffix(']')?.split_once(" by ")?;
+    let (id, author) = header_of(from, body)?.strip_prefix(" Comment ")?.split_once(" by ")?;
     let (part, parts) = part_number(author);
-    Some(Copied { id, part, parts, text: &body[header.len()..] })
+    Some(Copied { id, part, parts, text: &body[first_line(body).len()..] })
+}
+
+/// Returns the content of the brackets in the first line of a text, after the name of `from`: ` Comment 5 by Jane` for
+/// `[Google Comment 5 by Jane]`. `None` if the text has no such header.
+fn header_of(from: Side, body: &str) -> Option<&str> {
+    let header = first_line(body.trim_start()).trim_end();
+    header.strip_prefix('[')?.strip_prefix(side_name(from))?.strip_suffix(']')
 }
 
 /// Returns true if a text begins with a header that the connector writes for an item of `from`: a copy, a part of a description, or the
 /// explanation why a file could not be copied.
 #[must_use]
 pub fn has_header_of(from: Side, body: &str) -> bool {
-    let header = first_line(body.trim_start()).trim_end();
     let kinds = [" Comment ", " Attachment ", " Description"];
-    let rest = header.strip_prefix('[').and_then(|rest| rest.strip_prefix(side_name(from)));
-    header.ends_with(']') && rest.is_some_and(|rest| kinds.iter().any(|kind| rest.starts_with(kind)))
+    header_of(from, body).is_some_and(|header| kinds.iter().any(|kind| header.starts_with(kind)))
 }
 
 /// Returns the author in the header of a copy.
@@ -450,10 +453,7 @@ pub fn copied_author(body: &str) -> Option<&str> {
 /// Returns the number of the part of a description that a text contains, by its header; `None` if it is no such part.
 #[must_use]
 pub fn description_part(from: Side, body: &str) -> Option<u32> {
-    let rest = first_line(body.trim_start())
-        .trim_end()
-        .strip_prefix(&format!("[{} Description", side_name(from)))?;
-    let (part, _) = part_number(rest.strip_suffix(']')?);
+    let (part, _) = part_number(header_of(from, body)?.strip_prefix(" Description")?);
     Some(part).filter(|part| *part > 1)
 }
 
