@@ -17,7 +17,7 @@ pub use credentials::{
     Credentials, FindProvider, GoogleCredentials, HeaderCredentials, NoCredentials, basic, bearer,
 };
 pub use json::decode;
-pub use oauth::{ClientCredentials, TokenEndpoint, TokenRequest, client_credentials};
+pub use oauth::{ClientCredentials, TokenEndpoint, TokenRequest};
 pub use streaming::Announced;
 pub use upstream::{
     Body, Broken, Call, Created, Dialect, ErrorText, Listing, MAX_ANSWER, RetryPolicy, Stranger, Upstream,

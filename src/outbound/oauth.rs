@@ -1,6 +1,5 @@
 //! OAuth 2.0 client credentials (RFC 6749, section 4.4): access tokens that the connector requests itself, and renews before they expire.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -232,15 +231,6 @@ impl Credentials for ClientCredentials {
         current.token = None;
         self.renew(&mut current).await.is_ok()
     }
-}
-
-/// Makes credentials of an OAuth client, for a section of the configuration.
-pub fn client_credentials(
-    endpoint: TokenEndpoint,
-    client_id: &str,
-    client_secret: &str,
-) -> Result<Arc<dyn Credentials>, String> {
-    Ok(Arc::new(ClientCredentials::new(endpoint, client_id, client_secret)?))
 }
 
 #[cfg(test)]

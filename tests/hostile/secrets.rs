@@ -29,38 +29,32 @@ const ADMIN: &str = "adm1n-7f3a9c-secret";
 const GOOGLE: &str = "ya29.g00gle-5e1d-secret";
 const CRM: &str = "crm-8b2e4f6a-secret";
 
+fn site() -> reqwest::Url {
+    "http://localhost".parse().unwrap()
+}
+
 /// Each way in which a CRM is told who calls: what it is, and the CRM.
 fn ways() -> Vec<(&'static str, Kind, Arc<dyn Credentials>)> {
     let some = |text: &str| Some(text.to_owned());
     let jira = JiraSettings { email: some("bot@example.com"), ..JiraSettings::default() };
     let data_center = JiraSettings { deployment: Deployment::DataCenter, ..JiraSettings::default() };
     let zendesk = ZendeskSettings { email: some("bot@example.com"), ..ZendeskSettings::default() };
-    let servicenow = |settings: ServiceNowSettings| {
-        settings.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap()
-    };
+    let servicenow = |settings: ServiceNowSettings| settings.credentials(CRM, &site()).unwrap();
     let plain = ServiceNowSettings::default;
     let tracker =
         RequestTrackerSettings { user: "casebridge".to_owned(), ..RequestTrackerSettings::default() };
     vec![
-        (
-            "Jira's API token",
-            Kind::JiraCloud,
-            jira.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap(),
-        ),
+        ("Jira's API token", Kind::JiraCloud, jira.credentials(CRM, &site()).unwrap()),
         (
             "Jira's personal access token",
             Kind::JiraDataCenter,
-            data_center.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap(),
+            data_center.credentials(CRM, &site()).unwrap(),
         ),
-        (
-            "Zendesk's API token",
-            Kind::Zendesk,
-            zendesk.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap(),
-        ),
+        ("Zendesk's API token", Kind::Zendesk, zendesk.credentials(CRM, &site()).unwrap()),
         (
             "Zendesk's OAuth token",
             Kind::Zendesk,
-            ZendeskSettings::default().credentials(CRM, &"http://localhost".parse().unwrap()).unwrap(),
+            ZendeskSettings::default().credentials(CRM, &site()).unwrap(),
         ),
         (
             "ServiceNow's password",
@@ -77,11 +71,7 @@ fn ways() -> Vec<(&'static str, Kind, Arc<dyn Credentials>)> {
             Kind::ServiceNow,
             servicenow(ServiceNowSettings { oauth_token: some("env:X"), ..plain() }),
         ),
-        (
-            "Request Tracker's token",
-            Kind::RequestTracker,
-            tracker.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap(),
-        ),
+        ("Request Tracker's token", Kind::RequestTracker, tracker.credentials(CRM, &site()).unwrap()),
     ]
 }
 
@@ -203,7 +193,7 @@ async fn no_secret_is_told_whatever_the_upstreams_repeat() {
 async fn a_refusal_that_looks_like_a_success_tells_no_secret_either() {
     let settings =
         RequestTrackerSettings { user: "casebridge".to_owned(), ..RequestTrackerSettings::default() };
-    let credentials = settings.credentials(CRM, &"http://localhost".parse().unwrap()).unwrap();
+    let credentials = settings.credentials(CRM, &site()).unwrap();
     let header = header_of(&credentials).await;
     let subject = open_with(Kind::RequestTracker, clock(), credentials).await;
     let said = json!([format!("Priority: {header} may not"), format!("{}{CRM}", "a".repeat(440))]);

@@ -197,7 +197,7 @@ async fn start_with(
     assert_eq!(ours.problems(), Vec::<String>::new());
     let credentials = secret.map_or_else(
         || Arc::new(NoCredentials) as Arc<dyn Credentials>,
-        |secret| ours.credentials(&secret, &"http://localhost".parse().unwrap()).unwrap(),
+        |secret| ours.credentials(&secret, &base.parse().unwrap()).unwrap(),
     );
     let adapter = connect(ours, words, &base, credentials, &clock);
     Running { jira, adapter, clock, servers: vec![server, media_server] }

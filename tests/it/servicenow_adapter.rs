@@ -124,7 +124,7 @@ async fn start_with(
     let table = if ours.table == CUSTOMER_CASE { CUSTOMER_CASE } else { INCIDENT };
     let credentials = secret.map_or_else(
         || Arc::new(NoCredentials) as Arc<dyn Credentials>,
-        |secret| ours.credentials(&secret, &"http://localhost".parse().unwrap()).unwrap(),
+        |secret| ours.credentials(&secret, &base.parse().unwrap()).unwrap(),
     );
     let adapter = connect(ours, &base, credentials, &clock);
     Running { servicenow, adapter, table, clock, server }

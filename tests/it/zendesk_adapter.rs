@@ -126,7 +126,7 @@ async fn start(settings: SandboxZendeskSettings, change: impl FnOnce(&mut Zendes
     assert_eq!(ours.problems(), Vec::<String>::new());
     let credentials = secret.map_or_else(
         || Arc::new(NoCredentials) as Arc<dyn Credentials>,
-        |secret| ours.credentials(&secret, &"http://localhost".parse().unwrap()).unwrap(),
+        |secret| ours.credentials(&secret, &base.parse().unwrap()).unwrap(),
     );
     let adapter = connect(ours, &base, credentials, &clock);
     Running { zendesk, adapter, clock, servers: vec![server, content_server] }
@@ -600,12 +600,8 @@ async fn nobody_is_not_taken_for_somebody() {
     );
     let (base, server) = serve(crm.zendesk.router()).await;
     let ours = ZendeskSettings { oauth_token: Some("env:T".to_owned()), ..ZendeskSettings::default() };
-    let stranger = connect(
-        ours.clone(),
-        &base,
-        ours.credentials("wrong", &"http://localhost".parse().unwrap()).unwrap(),
-        &crm.clock,
-    );
+    let stranger =
+        connect(ours.clone(), &base, ours.credentials("wrong", &base.parse().unwrap()).unwrap(), &crm.clock);
     let checks = stranger.check(Needs::all(Visibility::Internal)).await;
     assert_eq!(checks.len(), 1, "{checks:?}");
     assert!(line(&checks, "credentials").as_ref().unwrap_err().contains("does not know these credentials"));

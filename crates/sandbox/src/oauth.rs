@@ -10,13 +10,13 @@ use subtle::ConstantTimeEq as _;
 #[derive(Debug, Clone)]
 pub struct OauthClient {
     id: String,
-    secret: Arc<Mutex<String>>,
     lifetime: Duration,
-    state: Arc<Mutex<Tokens>>,
+    state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
-struct Tokens {
+#[derive(Debug)]
+struct State {
+    secret: String,
     issued: HashMap<String, Instant>,
     count: usize,
 }
@@ -33,56 +33,52 @@ impl OauthClient {
     /// Creates a client whose tokens expire after `lifetime`.
     #[must_use]
     pub fn new(id: &str, secret: &str, lifetime: Duration) -> Self {
-        Self {
-            id: id.to_owned(),
-            secret: Arc::new(Mutex::new(secret.to_owned())),
-            lifetime,
-            state: Arc::default(),
-        }
+        let state = State { secret: secret.to_owned(), issued: HashMap::new(), count: 0 };
+        Self { id: id.to_owned(), lifetime, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Replaces the client's secret. Tokens that were issued stay valid.
     pub fn rotate(&self, secret: &str) {
-        secret.clone_into(&mut self.secret.lock().unwrap_or_else(PoisonError::into_inner));
+        secret.clone_into(&mut self.state().secret);
     }
 
     /// Ends all tokens at once: the next call gets 401.
     pub fn revoke(&self) {
-        self.tokens().issued.clear();
+        self.state().issued.clear();
     }
 
     /// Number of tokens issued so far.
     #[must_use]
     pub fn issued(&self) -> usize {
-        self.tokens().count
+        self.state().count
     }
 
     /// Lifetime of a token, in seconds.
-    pub(crate) fn lifetime_seconds(&self) -> f64 {
-        self.lifetime.as_secs_f64()
+    pub(crate) fn lifetime_seconds(&self) -> u64 {
+        self.lifetime.as_secs()
     }
 
     /// Issues a token. `None` if the client is another, or its secret is wrong.
     pub(crate) fn issue(&self, id: &str, secret: &str) -> Option<String> {
-        let known = self.secret.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let matches = id.as_bytes().ct_eq(self.id.as_bytes()) & secret.as_bytes().ct_eq(known.as_bytes());
+        let mut state = self.state();
+        let matches =
+            id.as_bytes().ct_eq(self.id.as_bytes()) & secret.as_bytes().ct_eq(state.secret.as_bytes());
         if !bool::from(matches) {
             return None;
         }
         let token = hex::encode(rand::random::<[u8; 24]>());
-        let mut tokens = self.tokens();
-        tokens.count += 1;
-        tokens.issued.insert(token.clone(), Instant::now());
+        state.count += 1;
+        state.issued.insert(token.clone(), Instant::now());
         Some(token)
     }
 
     /// True if `authorization` holds a valid token.
     pub(crate) fn accepts(&self, authorization: Option<&str>) -> bool {
         let Some(token) = authorization.and_then(|value| value.strip_prefix("Bearer ")) else { return false };
-        self.tokens().issued.get(token).is_some_and(|issued| issued.elapsed() < self.lifetime)
+        self.state().issued.get(token).is_some_and(|issued| issued.elapsed() < self.lifetime)
     }
 
-    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

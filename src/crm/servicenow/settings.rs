@@ -14,8 +14,8 @@ use crate::clock::SharedClock;
 use crate::crm::{CrmKind, PriorityWords};
 use crate::entities::Priority;
 use crate::outbound::{
-    Credentials, Dialect, HeaderCredentials, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
-    client_credentials,
+    ClientCredentials, Credentials, Dialect, HeaderCredentials, TokenEndpoint, TokenRequest, Upstream, basic,
+    bearer,
 };
 
 /// Table of the documented design.
@@ -371,7 +371,7 @@ impl CrmKind for ServiceNowSettings {
     fn credentials(&self, secret: &str, site: &Url) -> Result<Arc<dyn Credentials>, String> {
         let secret = secret.trim();
         if let Some(client_id) = &self.client_id {
-            return client_credentials(token_endpoint(site)?, client_id, secret);
+            return Ok(Arc::new(ClientCredentials::new(token_endpoint(site)?, client_id, secret)?));
         }
         Ok(match (&self.user, &self.password) {
             (Some(user), Some(_)) => Arc::new(basic(user.trim(), secret)?),

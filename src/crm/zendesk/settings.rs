@@ -13,7 +13,7 @@ use crate::cases::{CaseSystem, Visibility};
 use crate::clock::SharedClock;
 use crate::crm::{CrmKind, PriorityWords};
 use crate::outbound::{
-    Credentials, Dialect, TokenEndpoint, TokenRequest, Upstream, basic, bearer, client_credentials,
+    ClientCredentials, Credentials, Dialect, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
 };
 
 /// Settings of the Zendesk adapter: the `[company.zendesk]` section.
@@ -158,7 +158,7 @@ impl CrmKind for ZendeskSettings {
     fn credentials(&self, secret: &str, site: &Url) -> Result<Arc<dyn Credentials>, String> {
         let secret = secret.trim();
         if let Some(client_id) = &self.client_id {
-            return client_credentials(token_endpoint(site)?, client_id, secret);
+            return Ok(Arc::new(ClientCredentials::new(token_endpoint(site)?, client_id, secret)?));
         }
         Ok(match &self.email {
             Some(email) => Arc::new(basic(&format!("{}/token", email.trim()), secret)?),
