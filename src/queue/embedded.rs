@@ -247,7 +247,7 @@ impl EmbeddedQueue {
 
     /// Delivers all tasks that are due by the clock, including those that the deliveries queue, and returns when none is left.
     ///
-    /// It never sleeps, so a test can let days pass at once: set the clock to [`RunReport::next_due`] and call again.
+    /// Never sleeps, so a test can let days pass at once: set the clock to [`RunReport::next_due`] and call again.
     pub async fn run_due(&self) -> Result<RunReport, DatabaseError> {
         let mut report = RunReport::default();
         let mut deliveries = FuturesUnordered::new();

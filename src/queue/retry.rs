@@ -49,7 +49,7 @@ impl RetryPolicy {
 
     /// Returns the backoff before the retry with this number, from 1.
     ///
-    /// It starts at `min_backoff`, doubles `max_doublings` times, then grows by the last doubled value each time, and stays at
+    /// Starts at `min_backoff`, doubles `max_doublings` times, then grows by the last doubled value each time, and stays at
     /// `max_backoff` once it gets there: 10, 20, 40, 80, 160, 240, 300, 300 … for 10, 300 and 3 doublings.
     #[must_use]
     pub fn backoff(&self, retry: u32) -> TimeDelta {

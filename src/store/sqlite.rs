@@ -37,7 +37,7 @@ const COLUMNS: &str = "ID, googleCaseName, googleCaseNumber, companyCaseID, newC
 
 /// Store that keeps all data in one SQLite database.
 ///
-/// It uses the tables `CaseMapping`, `Global` and `store_schema` only. It leaves other tables in the same file alone, and also `PRAGMA
+/// Uses the tables `CaseMapping`, `Global` and `store_schema` only. Leaves other tables in the same file alone, and also `PRAGMA
 /// user_version`. Dropping it waits for running work and closes the file.
 #[derive(Debug)]
 pub struct SqliteStore {

@@ -1088,7 +1088,7 @@ fn hidden_until(world: &World, side: Side, card: &Card) -> Ms {
 /// than this.
 const SEEN_LONGER: Ms = 5 * 60_000;
 
-/// How long the rounds take in which nothing may be written.
+/// Duration of the idle rounds, in which nothing may be written.
 const IDLE_ROUNDS: Duration = Duration::minutes(6);
 
 /// For how long the sweeps of a day find a case: each looks back a day from the one before, and one is made every hour (R27).

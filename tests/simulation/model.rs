@@ -55,7 +55,7 @@ pub(crate) struct Note {
     pub(crate) unknowable: bool,
     /// It was explained that it could not be copied.
     pub(crate) given_up: bool,
-    /// It was on its way to a company case that was merged into another.
+    /// True if a sync was copying it to a company case when that case was merged into another.
     pub(crate) merged_under_way: bool,
 }
 
