@@ -13,6 +13,7 @@ pub mod http;
 pub mod outbound;
 pub mod queue;
 pub mod secrets;
+mod sqlite;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

@@ -8,7 +8,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -18,15 +17,13 @@ use tokio::sync::oneshot;
 use crate::entities::{
     CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Side, Sides,
 };
+use crate::sqlite;
 
 use super::record::{Record, cut, cut_time, read_memory, write_memory};
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 
 /// Migrations of the schema, oldest first; number 1 creates it. Only ever appended to.
 const MIGRATIONS: &[&str] = &[include_str!("sqlite/schema-1.sql"), include_str!("sqlite/schema-2.sql")];
-
-/// Maximum time to wait for another process that is writing.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum number of operations in one commit.
 const BATCH: usize = 64;
@@ -382,7 +379,7 @@ impl Place {
             )),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Unavailable(format!(
                 "{self}: another process has been writing for more than {} s ({error}): see what holds the file open",
-                BUSY_TIMEOUT.as_secs()
+                sqlite::BUSY_TIMEOUT.as_secs()
             )),
             Some(ErrorCode::DiskFull) => StoreError::Unavailable(format!(
                 "{self}: the disk is full ({error}): make room; nothing was stored"
@@ -505,20 +502,13 @@ fn run_batch(connection: &Connection, place: &Place, batch: Vec<Job>) {
 
 /// Applies the settings that each connection needs.
 fn configure(connection: &Connection, place: &Place) -> Result<(), StoreError> {
-    let explain = |error: rusqlite::Error| place.explain(&error);
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
-    let mode: String =
-        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(explain)?;
+    let mode = sqlite::configure(connection).map_err(|error| place.explain(&error))?;
     match place {
-        Place::File(_) if mode != "wal" => {
-            return Err(StoreError::Unavailable(format!(
-                "{place}: this file system cannot hold a write-ahead log (journal mode {mode}): use a local disk"
-            )));
-        }
-        Place::File(_) | Place::Memory => {}
+        Place::File(_) if mode != "wal" => Err(StoreError::Unavailable(format!(
+            "{place}: this file system cannot hold a write-ahead log (journal mode {mode}): use a local disk"
+        ))),
+        Place::File(_) | Place::Memory => Ok(()),
     }
-    // FULL flushes the log at each commit. On macOS only `fullfsync` reaches the disk; elsewhere that setting has no effect.
-    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;").map_err(explain)
 }
 
 /// Returns the number of the last applied migration; 0 before the first.

@@ -24,8 +24,6 @@ const NAME_BLOCKED_FOR: TimeDelta = TimeDelta::days(9);
 pub(super) const SET_BACK: TimeDelta = TimeDelta::seconds(30);
 /// Number of dead letters that are kept, the latest ones.
 const DEAD_LETTERS_KEPT: u32 = 1_000;
-/// Maximum time that a process waits for another's transaction.
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Latest version of the tables.
 const LATEST: u32 = 2;
@@ -216,10 +214,8 @@ impl Database {
     pub(in crate::queue) fn open(path: &Path) -> Result<Self, DatabaseError> {
         let sqlite = |source| DatabaseError::Sqlite { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(sqlite)?;
-        use_write_ahead_log(&connection).map_err(sqlite)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
-        // With WAL, NORMAL may lose the last transactions in a power failure, and `enqueue` promises that its task is durable.
-        connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+        // `enqueue` promises that its task is durable.
+        crate::sqlite::configure(&connection).map_err(sqlite)?;
         match migrate(&mut connection).map_err(sqlite)? {
             LATEST => Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) }),
             found => Err(DatabaseError::TooNew { path: path.to_owned(), found, known: LATEST }),
@@ -503,29 +499,6 @@ impl Database {
                 .execute(params![micros(now + lease), job.name(), done_at.map(micros), micros(now)])?;
             Ok(claimed > 0)
         })
-    }
-}
-
-/// Turns on the write-ahead log, in a file that other processes may be opening at the same moment.
-///
-/// Two connections that both turn it on can each hold the lock that the other needs, and with a long busy timeout SQLite would wait for all
-/// of it. So each attempt has a short timeout and is retried after a random pause.
-fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
-    const MOMENT: std::time::Duration = std::time::Duration::from_millis(20);
-    connection.busy_timeout(MOMENT)?;
-    let mut waited = std::time::Duration::ZERO;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error)
-                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
-                    && waited < BUSY_TIMEOUT =>
-            {
-                let pause = MOMENT.mul_f64(rand::random::<f64>());
-                std::thread::sleep(pause);
-                waited += MOMENT + pause;
-            }
-            ended => return ended,
-        }
     }
 }
 
