@@ -440,15 +440,15 @@ fn look_again_if_set(
         let mut was_set = updated_at.is_some_and(|at| horizons[side].is_some_and(|horizon| at < horizon));
         let state = &mut mapping.state;
         was_set |= state.forgotten_until[side].is_some_and(|until| until > latest);
-        for read_for in Side::BOTH {
-            let read_until = &mut state.read_until[read_for][side];
-            if read_until.is_some_and(|until| until > latest) {
-                was_set = true;
-                // Reads from the beginning, until a sync has carried everything.
-                *read_until = Some(DateTime::UNIX_EPOCH);
-            }
-        }
+        was_set |= Side::BOTH
+            .into_iter()
+            .any(|read_for| state.read_until[read_for][side].is_some_and(|until| until > latest));
         if was_set {
+            // Reads from the beginning, until the sync of each side has carried everything: the first of them changes a case, so that the
+            // second no longer notices.
+            for read_for in Side::BOTH {
+                state.read_until[read_for][side] = Some(DateTime::UNIX_EPOCH);
+            }
             // Computed by the current clock, or by the clock of the last change. Older content counts as carried.
             let written_since = in_step.and_then(|in_step| {
                 let latest = updated_at.map_or(clocks.of(side), |at| at.min(clocks.of(side)));

@@ -998,6 +998,10 @@ pub(crate) fn stamps(world: &mut World) {
         }
         for (side, card, target) in [(Google, google, company), (Company, company, google)] {
             let traits = world.traits(side);
+            // A case that was last changed by a clock that was behind shows in no poll, with all that was written on it before.
+            if card.backdated == Some(card.updated) {
+                continue;
+            }
             // What a closed case does not take stays behind; so does what an archived one does not.
             if mapping.state.read_only[side.other()].is_some() {
                 continue;

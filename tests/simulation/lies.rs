@@ -4670,3 +4670,145 @@ fn what_an_earlier_pair_had_copied_is_carried_by_a_pair_that_goes_on() {
         ],
     });
 }
+
+/// Google's clock was set back by four hours, and a comment was written. The sync of the company case noticed and read everything, and its
+/// own copy changed Google's case, so that the sync of that one no longer noticed: the comment was out of its reach.
+#[test]
+fn what_a_clock_that_was_set_back_hides_is_read_by_both_syncs() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 99190,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 68,
+                lag: 20,
+                resolution: 60,
+                skew: -18000,
+                control_characters: true,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                settles: 46,
+                resolution: 60,
+                skew: 10,
+                limit: 400,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            deadline: 209,
+            lease: 269,
+            missing_grace: 20,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 121476,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 14912131353194609153,
+            },
+            Step { at: 121783, what: Cron(PollCompany), salt: 10602727127446329829 },
+            Step {
+                at: 316416,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(10), seconds: 282 },
+                salt: 14331301965858575026,
+            },
+            Step {
+                at: 330577,
+                what: Trouble { part: GoogleApi, trouble: Unreadable(47), seconds: 138 },
+                salt: 2055927560885741728,
+            },
+            Step { at: 360340, what: Cron(PollGoogle), salt: 3500769240526581093 },
+            Step {
+                at: 403204,
+                what: Person(Comment { case: 0, side: Google, words: Odd, internal: false }),
+                salt: 5811139691876588618,
+            },
+            Step { at: 2678881413, what: Cron(PollCompany), salt: 5494622230787707976 },
+            Step {
+                at: 2678915962,
+                what: Clock { whose: Of(Google), ahead: -14430, seconds: None },
+                salt: 1252226978561665959,
+            },
+            Step {
+                at: 2678918569,
+                what: Person(Attach { case: 0, side: Company, file: Plain, internal: false }),
+                salt: 5248952453528488573,
+            },
+            Step {
+                at: 2679038558,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 3613578562688421804,
+            },
+            Step { at: 5357460000, what: Cron(Cleanup), salt: 17533568272595875103 },
+        ],
+    });
+}
+
+/// A comment was written, and then another by a clock that was four days behind, so that no poll showed the case. It was to be known all
+/// the same. (A mistake of the check.)
+#[test]
+fn what_stands_on_a_case_that_a_clock_hid_need_not_be_known() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 123302,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 95,
+                lag: 60,
+                resolution: 1,
+                control_characters: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 79,
+                resolution: 1,
+                skew: -18,
+                limit: 400,
+                renames_files: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            clock_offset: 2484,
+            deadline: 235,
+            lease: 295,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 30810,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Long }),
+                salt: 1135690637049336693,
+            },
+            Step {
+                at: 79866,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Short }),
+                salt: 3269147520063194478,
+            },
+            Step { at: 120736, what: Cron(PollCompany), salt: 15459283078093760726 },
+            Step {
+                at: 206798,
+                what: Person(Comment { case: 1, side: Company, words: Long, internal: false }),
+                salt: 10406800931836666725,
+            },
+            Step {
+                at: 219549,
+                what: Clock { whose: Of(Company), ahead: -345600, seconds: Some(420) },
+                salt: 16962511366747448263,
+            },
+            Step {
+                at: 234857,
+                what: Person(Comment { case: 1, side: Company, words: Short, internal: false }),
+                salt: 2792855516570418181,
+            },
+        ],
+    });
+}
