@@ -38,10 +38,10 @@ docs:
 
 # Whether what comes in as a dependency may, and has no known weakness. The second takes the network: the RustSec database.
 deny:
-    cargo deny check -D warnings bans licenses sources
+    PATH="$PWD/target/cargo-deny/bin:$PATH" cargo deny check -D warnings bans licenses sources
 
 advisories:
-    cargo deny check -D warnings advisories
+    PATH="$PWD/target/cargo-deny/bin:$PATH" cargo deny check -D warnings advisories
 
 # Hostile input, CASES of each kind: `just fuzz 20000`.
 fuzz CASES="4096":

