@@ -20,8 +20,8 @@ pub use json::decode;
 pub use oauth::{ClientCredentials, TokenEndpoint, TokenRequest};
 pub use streaming::Announced;
 pub use upstream::{
-    Body, Broken, Call, Created, Dialect, ErrorText, Listing, MAX_ANSWER, RetryPolicy, Stranger, Upstream,
-    UpstreamSettings, read_capped,
+    Body, Broken, Call, Created, Dialect, ErrorText, Gateway, Listing, MAX_ANSWER, RetryPolicy, Stranger,
+    Upstream, UpstreamSettings, read_capped,
 };
 
 /// Installs the program's TLS crypto provider, which every client needs. Does nothing if it is installed already.

@@ -18,6 +18,7 @@ use reqwest::header::{
 };
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
@@ -90,6 +91,17 @@ pub type Stranger = fn(&HeaderMap) -> Option<String>;
 
 /// Finds the explanation in the JSON of a refusal, in the error format of one system.
 pub type ErrorText = fn(&serde_json::Value) -> Option<String>;
+
+/// A gateway in front of an API: the calls go to `{base}/{ID}`, and the system's own address says which ID that is.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    /// URL of the gateway, without the ID.
+    pub base: Url,
+    /// URL at the system's own address that is asked for the ID, once and without credentials.
+    pub lookup: Url,
+    /// Member of the answer that holds the ID.
+    pub member: &'static str,
+}
 
 /// Peculiarities of one system's answers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -246,6 +258,9 @@ pub struct Upstream {
     metrics: Arc<Metrics>,
     skew: Skew,
     dialect: Dialect,
+    gateway: Option<Gateway>,
+    /// Address of the API behind the gateway, once it is known.
+    behind_gateway: OnceCell<Url>,
 }
 
 impl Upstream {
@@ -264,8 +279,18 @@ impl Upstream {
         // seconds' worth, a task's few calls do not wait, and no minute sees more than 7/6 of the limit.
         let burst = NonZeroU32::new(minute.get() / 6).unwrap_or(NonZeroU32::MIN);
         let limiter = RateLimiter::direct(Quota::per_minute(minute).allow_burst(burst));
-        let skew = Skew::default();
-        Ok(Self { settings, http, limiter, credentials, clock, metrics, skew, dialect: Dialect::default() })
+        Ok(Self {
+            settings,
+            http,
+            limiter,
+            credentials,
+            clock,
+            metrics,
+            skew: Skew::default(),
+            dialect: Dialect::default(),
+            gateway: None,
+            behind_gateway: OnceCell::new(),
+        })
     }
 
     /// Sets the peculiarities of the system's answers.
@@ -274,7 +299,13 @@ impl Upstream {
         Self { dialect, ..self }
     }
 
-    /// URL of the upstream.
+    /// Sends all calls through a gateway; `None` sends them to the system's own address.
+    #[must_use]
+    pub fn through(self, gateway: Option<Gateway>) -> Self {
+        Self { gateway, ..self }
+    }
+
+    /// URL of the system itself, which people open; not that of its gateway.
     #[must_use]
     pub const fn base_url(&self) -> &Url {
         &self.settings.base_url
@@ -533,7 +564,7 @@ impl Upstream {
         let response = self.accepted(call, Effect::Write).await?;
         self.no_page(&label, &response)?;
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        let path = location.and_then(|location| self.settings.base_url.join(location).ok());
+        let path = location.and_then(|location| self.api().join(location).ok());
         drop(self.within(read_capped(response, MAX_REFUSAL)).await);
         Ok(path.map(|url| url.path().to_owned()))
     }
@@ -553,6 +584,7 @@ impl Upstream {
     /// Makes one attempt of a download and follows its redirects.
     async fn once_following(&self, call: Call, announced: &Announced<'_>) -> Result<Response, Failure> {
         let label = call.label();
+        self.find_api(&label).await?;
         let mut at = self.url(&call)?;
         let mut response = self.exchange(call, true).await?;
         for _ in 0..MAX_REDIRECTS {
@@ -562,7 +594,7 @@ impl Upstream {
             at = self.redirect_target(&label, &at, &response, announced.paths)?;
             self.may_be_called(&label, &at)?;
             let mut request = self.http.get(at.clone());
-            if same_origin(&at, &self.settings.base_url) {
+            if same_origin(&at, self.api()) {
                 self.limiter.until_ready().await;
                 if let Some((name, value)) = self.authorization(&label).await? {
                     request = request.header(name, value);
@@ -574,7 +606,7 @@ impl Upstream {
             };
         }
         if !response.status().is_success() {
-            if same_origin(&at, &self.settings.base_url) && !response.status().is_redirection() {
+            if same_origin(&at, self.api()) && !response.status().is_redirection() {
                 self.recognised(&label, &response, Effect::Read)?;
             }
             return Err(self.refusal(&label, response, Effect::Read).await);
@@ -645,6 +677,7 @@ impl Upstream {
         let label = call.label();
         let timeout = self.settings.timeout;
         self.limiter.until_ready().await;
+        self.find_api(&label).await?;
         let url = self.url(&call)?;
         self.may_be_called(&label, &url)?;
         let authorization = self.authorization(&label).await?;
@@ -724,8 +757,41 @@ impl Upstream {
         self.error(ApiErrorKind::Uncertain, label, message)
     }
 
+    /// Address of the API: behind the gateway, if there is one and [`find_api`](Self::find_api) has asked for it.
+    fn api(&self) -> &Url {
+        self.behind_gateway.get().unwrap_or(&self.settings.base_url)
+    }
+
+    /// Asks for the address behind the gateway, if there is one and it is not known yet. All calls that wait share one request.
+    async fn find_api(&self, label: &str) -> Result<(), ApiError> {
+        let Some(gateway) = &self.gateway else { return Ok(()) };
+        self.behind_gateway.get_or_try_init(|| self.ask_for_id(label, gateway)).await.map(drop)
+    }
+
+    async fn ask_for_id(&self, label: &str, gateway: &Gateway) -> Result<Url, ApiError> {
+        let failed = |why: String| {
+            let message = format!("no {} from {}: {why}; check base_url", gateway.member, gateway.lookup);
+            self.error(ApiErrorKind::NotApplied, label, message)
+        };
+        self.may_be_called(label, &gateway.lookup)?;
+        let request = self.http.get(gateway.lookup.clone()).timeout(self.settings.timeout).send();
+        let response = request.await.map_err(|error| failed(chain(&error)))?;
+        if !response.status().is_success() {
+            return Err(failed(format!("it answered {}", response.status().as_u16())));
+        }
+        let body = read_capped(response, MAX_REFUSAL).await.map_err(|broken| failed(broken.to_string()))?;
+        let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let id = answer[gateway.member].as_str().unwrap_or_default();
+        let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let base = gateway.base.as_str().trim_end_matches('/');
+        match Url::parse(&format!("{base}/{id}")) {
+            Ok(url) if is_id => Ok(url),
+            Ok(_) | Err(_) => Err(failed("the answer names none".to_owned())),
+        }
+    }
+
     fn url(&self, call: &Call) -> Result<Url, ApiError> {
-        let base = self.settings.base_url.as_str().trim_end_matches('/');
+        let base = self.api().as_str().trim_end_matches('/');
         let mut url = Url::parse(&format!("{base}{}", call.path)).map_err(|error| {
             self.error(ApiErrorKind::Refused, &call.label(), format!("the address is not valid: {error}"))
         })?;
@@ -822,7 +888,7 @@ impl Upstream {
         let host = target.host_str().unwrap_or_default();
         let with_port =
             target.port_or_known_default().map(|port| format!("{host}:{port}")).unwrap_or_default();
-        let is_ours = same_origin(&target, &self.settings.base_url);
+        let is_ours = same_origin(&target, self.api());
         if is_ours && !self.is_below(&target, paths) {
             let message = format!(
                 "the download is redirected to {}, which is no download but most likely a page to sign on: see that the connector's \
@@ -852,7 +918,7 @@ impl Upstream {
 
     /// Reports if an address of the upstream itself is below its base URL and on one of the given paths.
     fn is_below(&self, target: &Url, paths: &[&str]) -> bool {
-        let base = self.settings.base_url.path().trim_end_matches('/');
+        let base = self.api().path().trim_end_matches('/');
         target
             .path()
             .strip_prefix(base)

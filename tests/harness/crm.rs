@@ -1,12 +1,16 @@
 //! CRM in the table of scenarios: its properties as data, and the way to open one.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
 use casebridge::cases::{Capabilities, CaseSystem};
 use casebridge::clock::SharedClock;
+use casebridge::crm::CrmKind;
 use casebridge::entities::Priority;
+use casebridge::outbound::{Credentials, NoCredentials};
+use casebridge::sandbox::oauth::OauthClient;
 use chrono::Duration;
 
 use super::backend::Backend;
@@ -42,11 +46,37 @@ pub(crate) struct Setup {
     pub(crate) attachment_limit: Option<u64>,
     /// True if a closed case cannot be reopened.
     pub(crate) closing_is_final: bool,
+    /// OAuth client whose access tokens are the only accepted credentials; `None` accepts anybody.
+    pub(crate) tokens: Option<OauthClient>,
+}
+
+/// Secret of [`Setup::tokens`], a client with the ID `casebridge`.
+pub(crate) const CLIENT_SECRET: &str = "the-secret-of-the-client";
+
+impl Setup {
+    /// Returns the credentials that the adapter needs, once its settings name the OAuth client.
+    pub(crate) fn credentials(&self, ours: &impl CrmKind, address: SocketAddr) -> Arc<dyn Credentials> {
+        let site = format!("http://{address}").parse().unwrap();
+        match &self.tokens {
+            Some(_) => ours.credentials(CLIENT_SECRET, &site).unwrap(),
+            None => Arc::new(NoCredentials),
+        }
+    }
+
+    /// Returns the settings `client_id` and `client_secret`.
+    pub(crate) fn client(&self) -> (Option<String>, Option<String>) {
+        self.tokens.as_ref().map(|_| ("casebridge".to_owned(), "env:X".to_owned())).unzip()
+    }
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { timeout: StdDuration::from_secs(10), attachment_limit: None, closing_is_final: false }
+        Self {
+            timeout: StdDuration::from_secs(10),
+            attachment_limit: None,
+            closing_is_final: false,
+            tokens: None,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use casebridge::crm::jira::{Jira, JiraSettings, markup};
 use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
 use casebridge::sandbox::jira::{
-    IssueView, MarkupKind, NewIssue, SandboxJira, SandboxJiraSettings, would_render,
+    IssueView, MarkupKind, NewIssue, SandboxJira, SandboxJiraAuth, SandboxJiraSettings, would_render,
 };
 use chrono::{DateTime, Duration, Utc};
 
@@ -79,13 +79,22 @@ impl JiraDesk {
         ours: JiraSettings,
         setup: &Setup,
     ) -> (SandboxJira, Company) {
+        let (mut settings, mut ours) = (settings, ours);
+        if let Some(client) = &setup.tokens {
+            settings.auth = SandboxJiraAuth::OauthClient(client.clone());
+        }
         let jira = SandboxJira::new(clock.clone(), settings);
         let address = serve(jira.router()).await;
+        (ours.client_id, ours.client_secret) = setup.client();
+        ours.token_url = Some(format!("http://{address}/oauth/token"));
+        ours.gateway_url = format!("http://{address}/ex/jira");
         // Faults of Jira apply to its media host as well.
         let media = jira.faults().wrap(jira.media_router(), |_, _| String::new());
         let media_address: SocketAddr = serve(media).await;
         jira.set_media_base(&format!("http://{media_address}"));
-        let upstream = upstream("Jira", address, vec![media_address.to_string()], setup.timeout, clock);
+        let credentials = setup.credentials(&ours, address);
+        let hosts = vec![media_address.to_string()];
+        let upstream = upstream("Jira", address, hosts, setup.timeout, clock, credentials);
         let system = Arc::new(Jira::new(ours, words(), upstream, clock.clone()));
         (jira.clone(), Company { desk: Arc::new(Self { jira }), system })
     }

@@ -27,7 +27,7 @@ use casebridge::config::{Platform, Secret};
 use casebridge::csapi::{Csapi, CsapiSettings};
 use casebridge::entities::{CaseMapping, Sides, ToleranceTable};
 use casebridge::http::{Limits, Service, router};
-use casebridge::outbound::{NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
+use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
 use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
@@ -170,7 +170,14 @@ impl World {
                 subscribers: Vec::new(),
                 test_cases: false,
             },
-            Arc::new(upstream("CSAPI", csapi_address, Vec::new(), options.setup.timeout, &clock)),
+            Arc::new(upstream(
+                "CSAPI",
+                csapi_address,
+                Vec::new(),
+                options.setup.timeout,
+                &clock,
+                Arc::new(NoCredentials),
+            )),
         )
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -513,6 +520,7 @@ pub(crate) fn upstream(
     download_hosts: Vec<String>,
     timeout: StdDuration,
     clock: &SharedClock,
+    credentials: Arc<dyn Credentials>,
 ) -> Upstream {
     let settings = UpstreamSettings {
         name,
@@ -526,7 +534,7 @@ pub(crate) fn upstream(
         },
         download_hosts,
     };
-    Upstream::new(settings, Arc::new(NoCredentials), clock.clone(), Metrics::shared()).unwrap()
+    Upstream::new(settings, credentials, clock.clone(), Metrics::shared()).unwrap()
 }
 
 /// Serves a router on a free port; returns the address.

@@ -1,11 +1,13 @@
 //! Properties of Request Tracker. The code that runs it is in `tests/request_tracker`: it is the real one, and must be installed.
 
+use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use casebridge::cases::CaseSystem as _;
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::request_tracker::{NAME, RequestTracker, RequestTrackerSettings};
+use casebridge::outbound::NoCredentials;
 use chrono::{DateTime, Duration, Utc};
 
 use super::crm::Description;
@@ -14,7 +16,9 @@ use super::upstream;
 /// Returns the properties, from an adapter that makes no calls.
 pub(crate) fn description() -> Description {
     let clock: SharedClock = ManualClock::at(DateTime::<Utc>::UNIX_EPOCH);
-    let upstream = upstream(NAME, ([127, 0, 0, 1], 9).into(), Vec::new(), StdDuration::from_secs(10), &clock);
+    let nobody = Arc::new(NoCredentials);
+    let upstream =
+        upstream(NAME, ([127, 0, 0, 1], 9).into(), Vec::new(), StdDuration::from_secs(10), &clock, nobody);
     let words = PriorityWords::new(["100", "75", "50", "25", "0"].map(str::to_owned)).unwrap();
     let adapter = RequestTracker::new(RequestTrackerSettings::default(), words, upstream);
     Description {

@@ -10,7 +10,7 @@ use casebridge::crm::servicenow::{ServiceNow, ServiceNowSettings, text};
 use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
 use casebridge::sandbox::servicenow::{
-    EntryView, NewRecord, RecordView, SandboxServiceNow, SandboxServiceNowSettings,
+    EntryView, NewRecord, RecordView, SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowSettings,
 };
 use chrono::{DateTime, Duration, Utc};
 
@@ -74,9 +74,14 @@ impl ServiceNowDesk {
             settings.attachment_limit = limit;
             ours.attachment_limit_mib = limit.div_ceil(1024 * 1024);
         }
+        if let Some(client) = &setup.tokens {
+            settings.auth = SandboxServiceNowAuth::OauthClient(client.clone());
+        }
+        (ours.client_id, ours.client_secret) = setup.client();
         let servicenow = SandboxServiceNow::new(clock.clone(), settings);
         let address = serve(servicenow.router()).await;
-        let upstream = upstream("ServiceNow", address, Vec::new(), setup.timeout, clock);
+        let credentials = setup.credentials(&ours, address);
+        let upstream = upstream("ServiceNow", address, Vec::new(), setup.timeout, clock, credentials);
         let system = Arc::new(ServiceNow::new(ours, words(), upstream, clock.clone()));
         let desk = Arc::new(Self { servicenow: servicenow.clone() });
         (servicenow, Company { desk, system })

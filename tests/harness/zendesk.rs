@@ -9,7 +9,9 @@ use casebridge::crm::PriorityWords;
 use casebridge::crm::zendesk::{Zendesk, ZendeskSettings, text};
 use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
-use casebridge::sandbox::zendesk::{NewTicket, SandboxZendesk, SandboxZendeskSettings, TicketView};
+use casebridge::sandbox::zendesk::{
+    NewTicket, SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings, TicketView,
+};
 use chrono::{DateTime, Duration, Utc};
 
 use super::crm::{Company, Crm, Description, Setup};
@@ -70,13 +72,19 @@ impl ZendeskDesk {
             settings.attachment_limit = limit;
             ours.attachment_limit_mib = limit.div_ceil(1024 * 1024);
         }
+        if let Some(client) = &setup.tokens {
+            settings.auth = SandboxZendeskAuth::OauthClient(client.clone());
+        }
+        (ours.client_id, ours.client_secret) = setup.client();
         let zendesk = SandboxZendesk::new(clock.clone(), settings);
         let address = serve(zendesk.router()).await;
         // Faults of Zendesk apply to its content host as well.
         let content = zendesk.faults().wrap(zendesk.content_router(), |_, _| String::new());
         let content_address = serve(content).await;
         zendesk.set_content_base(&format!("http://{content_address}"));
-        let upstream = upstream("Zendesk", address, vec![content_address.to_string()], setup.timeout, clock);
+        let credentials = setup.credentials(&ours, address);
+        let hosts = vec![content_address.to_string()];
+        let upstream = upstream("Zendesk", address, hosts, setup.timeout, clock, credentials);
         let system = Arc::new(Zendesk::new(ours, words(), upstream, clock.clone()));
         let desk = Arc::new(Self { zendesk: zendesk.clone() });
         (zendesk, Company { desk, system })

@@ -192,6 +192,7 @@ async fn start_with(
             ours.personal_access_token = Some("env:TOKEN".to_owned());
             Some(token.clone())
         }
+        other => panic!("tests/it/oauth.rs is for {other:?}"),
     };
     change(&mut ours);
     assert_eq!(ours.problems(), Vec::<String>::new());

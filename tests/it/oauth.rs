@@ -6,10 +6,12 @@ use std::time::Duration;
 use casebridge::cases::{ApiErrorKind, CaseSystem};
 use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
 use casebridge::config::Secret;
+use casebridge::crm::jira::JiraSettings;
 use casebridge::crm::servicenow::ServiceNowSettings;
 use casebridge::crm::zendesk::ZendeskSettings;
 use casebridge::crm::{CrmKind, CrmSettings, PriorityWords};
 use casebridge::outbound::{Credentials, RetryPolicy, Upstream, UpstreamSettings};
+use casebridge::sandbox::jira::{NewIssue, SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
 use casebridge::sandbox::oauth::OauthClient;
 use casebridge::sandbox::servicenow::{SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowSettings};
 use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings};
@@ -20,14 +22,21 @@ use crate::harness::serve;
 use crate::scripted::{Say, Scripted};
 
 const SECRET: &str = "the-secret-of-the-client";
-/// Valid as an ID in both systems, but of no case.
+/// Valid as an ID in all systems, but of no case.
 const NO_CASE: &str = "00000000000000000000000000000001";
+/// Systems with OAuth clients; Jira in both deployments.
+const KINDS: [&str; 4] = ["zendesk", "servicenow", "jira", "jira-data-center"];
 
 /// A sandbox that takes the tokens of one client only.
 async fn sandbox(kind: &str, lifetime: Duration) -> (String, OauthClient) {
     let client = OauthClient::new("casebridge", SECRET, lifetime);
     let clock: SharedClock = Arc::new(SystemClock);
-    let address = if kind == "zendesk" {
+    let address = if kind.starts_with("jira") {
+        let own =
+            if kind == "jira" { SandboxJiraSettings::default() } else { SandboxJiraSettings::data_center() };
+        let auth = SandboxJiraAuth::OauthClient(client.clone());
+        serve(SandboxJira::new(clock, SandboxJiraSettings { auth, ..own }).router()).await
+    } else if kind == "zendesk" {
         let auth = SandboxZendeskAuth::OauthClient(client.clone());
         let settings = SandboxZendeskSettings { auth, ..SandboxZendeskSettings::default() };
         serve(SandboxZendesk::new(clock, settings).router()).await
@@ -39,9 +48,18 @@ async fn sandbox(kind: &str, lifetime: Duration) -> (String, OauthClient) {
     (format!("http://{address}"), client)
 }
 
-fn settings(kind: &str) -> CrmSettings {
-    let section = "client_id = \"casebridge\"\nclient_secret = \"env:X\"";
-    CrmSettings::read(kind, section.parse().unwrap()).unwrap()
+/// Settings for a sandbox at `site`, which stands for Atlassian's token endpoint and gateway as well.
+fn settings(kind: &str, site: &str) -> CrmSettings {
+    let own = match kind {
+        "jira" => {
+            format!("project = \"SUP\"\ntoken_url = \"{site}/oauth/token\"\ngateway_url = \"{site}/ex/jira\"")
+        }
+        "jira-data-center" => "project = \"SUP\"\ndeployment = \"data-center\"".to_owned(),
+        _ => String::new(),
+    };
+    let section = format!("client_id = \"casebridge\"\nclient_secret = \"env:X\"\n{own}");
+    let name = kind.trim_end_matches("-data-center");
+    CrmSettings::read(name, section.parse().unwrap()).unwrap()
 }
 
 fn system(settings: &CrmSettings, site: &str, credentials: Arc<dyn Credentials>) -> Arc<dyn CaseSystem> {
@@ -64,14 +82,14 @@ fn system(settings: &CrmSettings, site: &str, credentials: Arc<dyn Credentials>)
 }
 
 fn connected(kind: &str, site: &str) -> Arc<dyn CaseSystem> {
-    let settings = settings(kind);
+    let settings = settings(kind, site);
     let credentials = settings.credentials(SECRET, &site.parse().unwrap()).unwrap();
     system(&settings, site, credentials)
 }
 
 #[tokio::test]
 async fn a_token_is_requested_once_for_all_who_wait_and_renewed_before_it_expires() {
-    for kind in ["zendesk", "servicenow"] {
+    for kind in KINDS {
         let (site, client) = sandbox(kind, Duration::from_secs(2)).await;
         let system = connected(kind, &site);
         let calls = (0..20).map(|_| system.get(NO_CASE));
@@ -91,7 +109,7 @@ async fn a_token_is_requested_once_for_all_who_wait_and_renewed_before_it_expire
 
 #[tokio::test]
 async fn a_token_that_is_revoked_is_replaced_within_the_call() {
-    for kind in ["zendesk", "servicenow"] {
+    for kind in KINDS {
         let (site, client) = sandbox(kind, Duration::from_hours(1)).await;
         let system = connected(kind, &site);
         system.get(NO_CASE).await.unwrap();
@@ -108,10 +126,10 @@ async fn a_token_that_is_revoked_is_replaced_within_the_call() {
 async fn a_secret_that_was_rotated_is_read_again_when_the_endpoint_refuses_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
-    for kind in ["zendesk", "servicenow"] {
+    for kind in KINDS {
         std::fs::write(&file, SECRET).unwrap();
         let (site, client) = sandbox(kind, Duration::from_hours(1)).await;
-        let settings = settings(kind);
+        let settings = settings(kind, &site);
         let (own, at) = (settings.clone(), site.parse().unwrap());
         let make = Box::new(move |secret: &Secret| own.credentials(secret.reveal(), &at));
         let reference = format!("file:{}", file.display()).parse().unwrap();
@@ -129,9 +147,11 @@ async fn a_refused_client_is_told_what_to_check_and_never_its_secret() {
     for (kind, status, setting) in [
         ("zendesk", "401 (invalid_client)", "company.zendesk.client_id"),
         ("servicenow", "401 (server_error)", "glide.oauth.inbound.client.credential.grant_type.enabled"),
+        ("jira", "401 (access_denied)", "service account"),
+        ("jira-data-center", "401 (access_denied)", "the scope WRITE"),
     ] {
         let (site, _client) = sandbox(kind, Duration::from_hours(1)).await;
-        let settings = settings(kind);
+        let settings = settings(kind, &site);
         let credentials = settings.credentials("wr0ng-secret", &site.parse().unwrap()).unwrap();
         let error = system(&settings, &site, credentials).get(NO_CASE).await.unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Unauthorized);
@@ -153,7 +173,8 @@ async fn no_answer_but_a_token_is_taken_for_one() {
         [(200, page), (200, "{}"), (200, odd), (200, broken), (302, ""), (503, page), (400, &quoting)]
     {
         let server = Scripted::answers(vec![Say::status(status, "", body)]).await;
-        for settings in [settings("zendesk"), settings("servicenow")] {
+        for kind in KINDS {
+            let settings = settings(kind, server.url.as_str().trim_end_matches('/'));
             let credentials = settings.credentials(SECRET, &server.url).unwrap();
             let error = credentials.header().await.unwrap_err();
             assert!(!error.contains(SECRET) && !error.contains("Sign in"), "{status} {body}: {error}");
@@ -175,6 +196,67 @@ fn a_client_needs_both_its_id_and_its_secret_and_no_other_way() {
         let twice = problems(kind, "client_id = \"x\"\nclient_secret = \"env:A\"\noauth_token = \"env:B\"");
         assert!(twice.contains("exclude each other"), "{twice}");
     }
+    let jira = problems("jira", "project = \"SUP\"\nclient_id = \"x\"\napi_token = \"env:B\"");
+    assert!(jira.contains("company.jira.client_secret"), "{jira}");
+    let section = "project = \"SUP\"\nclient_id = \"x\"\nclient_secret = \"env:A\"\nemail = \"a@b.example\"\napi_token = \"env:B\"";
+    assert!(problems("jira", section).contains("excludes api_token"));
+    let section = "project = \"SUP\"\ndeployment = \"data-center\"\nuse_gateway = true";
+    assert!(problems("jira", section).contains("use_gateway are for Cloud"));
+    assert_eq!(JiraSettings::default().secret_reference(), None);
     assert_eq!(ZendeskSettings::default().secret_reference(), None);
     assert_eq!(ServiceNowSettings::default().secret_reference(), None);
+}
+
+/// Jira Cloud takes the token of a service account at Atlassian's gateway only, and people open the site.
+#[tokio::test]
+async fn a_use_gateway_goes_through_the_gateway_and_links_lead_to_the_site() {
+    let auth =
+        SandboxJiraAuth::ScopedToken { email: "bot@example.com".to_owned(), token: "t0ken".to_owned() };
+    let jira = SandboxJira::new(
+        Arc::new(SystemClock),
+        SandboxJiraSettings { auth, ..SandboxJiraSettings::default() },
+    );
+    let site = format!("http://{}", serve(jira.router()).await);
+    let issue = jira.create_issue(NewIssue::flagged("Disk is slow")).unwrap();
+    for (scoped, found) in [(true, true), (false, false)] {
+        let section = format!(
+            "project = \"SUP\"\nemail = \"bot@example.com\"\napi_token = \"env:X\"\nuse_gateway = {scoped}\n\
+             gateway_url = \"{site}/ex/jira\""
+        );
+        let settings = CrmSettings::read("jira", section.parse().unwrap()).unwrap();
+        let credentials = settings.credentials("t0ken", &site.parse().unwrap()).unwrap();
+        let case = system(&settings, &site, credentials).get(&issue).await;
+        assert_eq!(case.is_ok(), found, "{case:?}");
+        if let Ok(case) = case {
+            let case = case.unwrap();
+            assert_eq!(case.address.as_deref(), Some(format!("{site}/browse/SUP-1").as_str()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_names_no_cloud_id_is_an_error_that_says_so() {
+    for (status, body, reason) in [
+        (404, "no such site", "it answered 404"),
+        (200, "{}", "the answer names none"),
+        (200, r#"{"cloudId":"../../other"}"#, "the answer names none"),
+        (200, r#"{"cloudId":""}"#, "the answer names none"),
+    ] {
+        let server = Scripted::answers(vec![Say::status(status, "", body)]).await;
+        let site = server.url.as_str().trim_end_matches('/');
+        let section = format!(
+            "project = \"SUP\"\nemail = \"bot@example.com\"\napi_token = \"env:X\"\nuse_gateway = true\n\
+             gateway_url = \"{site}/ex/jira\""
+        );
+        let settings = CrmSettings::read("jira", section.parse().unwrap()).unwrap();
+        let credentials = settings.credentials("t0ken", &server.url).unwrap();
+        let error = system(&settings, site, credentials).get(NO_CASE).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::NotApplied);
+        let text = error.to_string();
+        for part in ["cloudId", "/_edge/tenant_info", reason, "base_url"] {
+            assert!(text.contains(part), "{part:?} is missing in {text}");
+        }
+        let is_secret = |(name, _): &(String, String)| name == "authorization";
+        assert!(!server.asked().iter().flat_map(|asked| &asked.headers).any(is_secret));
+    }
 }

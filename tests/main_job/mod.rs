@@ -7,6 +7,7 @@
 
 pub(crate) mod content;
 pub(crate) mod creation;
+pub(crate) mod credentials;
 pub(crate) mod leaving;
 pub(crate) mod outages;
 pub(crate) mod privacy;
@@ -85,6 +86,7 @@ macro_rules! scenarios {
             silence::clocks_that_are_apart_hide_nothing [Faults, ClockInHand];
             silence::a_clock_of_ours_that_jumps_hides_nothing [Faults, ClockInHand];
             silence::an_idle_minute_costs_two_calls_on_the_mean_and_three_at_most [Faults, ClockInHand];
+            credentials::comments_and_files_arrive_across_three_expiries_of_the_access_token [Setups];
         }
     };
 }

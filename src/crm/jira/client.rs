@@ -113,10 +113,7 @@ impl Client {
 
     /// Returns the keys of the configuration that hold the credentials.
     pub(super) fn credential_keys(&self) -> &'static str {
-        match self.settings.deployment {
-            Deployment::Cloud => "company.jira.email and company.jira.api_token",
-            Deployment::DataCenter => "company.jira.personal_access_token",
-        }
+        self.settings.credential_keys()
     }
 
     pub(super) fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {

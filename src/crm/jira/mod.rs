@@ -96,7 +96,8 @@ impl Jira {
         upstream: Upstream,
         clock: SharedClock,
     ) -> Self {
-        let upstream = upstream.speaking(settings.dialect());
+        let gateway = settings.gateway(upstream.base_url());
+        let upstream = upstream.speaking(settings.dialect()).through(gateway);
         let with_internal = capabilities(settings.deployment, upstream.write_settles());
         let without_internal = Capabilities { internal_comments: false, ..with_internal.clone() };
         let home = upstream.base_url().as_str().trim_end_matches('/').to_owned();

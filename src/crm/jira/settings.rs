@@ -10,7 +10,18 @@ use super::wire::error_text;
 use crate::cases::CaseSystem;
 use crate::clock::SharedClock;
 use crate::crm::{CrmKind, PriorityWords};
-use crate::outbound::{Credentials, Dialect, Upstream, basic, bearer};
+use crate::outbound::{
+    ClientCredentials, Credentials, Dialect, Gateway, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
+};
+
+/// Atlassian's gateway: the only address that takes the tokens of service accounts. The site's cloud ID comes after it.
+///
+/// Source: "401 Unauthorized error when service account accesses Jira or Confluence API", support.atlassian.com (November 2026).
+const GATEWAY: &str = "https://api.atlassian.com/ex/jira";
+/// Token endpoint of Cloud.
+///
+/// Source: "Create OAuth 2.0 credential for service accounts", support.atlassian.com (November 2026).
+const CLOUD_TOKENS: &str = "https://auth.atlassian.com/oauth/token";
 
 /// Kind of Jira installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -25,7 +36,7 @@ pub enum Deployment {
 
 /// Settings of the Jira adapter: the `[company.jira]` section.
 ///
-/// `api_token` and `personal_access_token` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets. The code that reads the
+/// `client_secret`, `api_token` and `personal_access_token` are references to secrets (`env:NAME`, `file:PATH`, …), never secrets. The code that reads the
 /// configuration resolves them and passes the value to [`CrmKind::credentials`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -36,10 +47,21 @@ pub struct JiraSettings {
     pub project: String,
     /// Issue type of new cases, by name or ID.
     pub issue_type: String,
+    /// Client ID of a service account's OAuth credential.
+    pub client_id: Option<String>,
+    /// Reference to the secret that holds the client's secret. The connector requests its access tokens with it.
+    pub client_secret: Option<String>,
+    /// URL that issues access tokens. Default: Atlassian's for Cloud, `/rest/oauth2/latest/token` at the site for Data Center.
+    pub token_url: Option<String>,
     /// Cloud: email address of the connector's user.
     pub email: Option<String>,
     /// Cloud: reference to the secret that holds the user's API token.
     pub api_token: Option<String>,
+    /// Cloud: true if calls go through Atlassian's gateway, the only one that takes an API token with scopes, as each of a service
+    /// account's has. With `client_id` they always do.
+    pub use_gateway: bool,
+    /// Cloud: address of that gateway.
+    pub gateway_url: String,
     /// Data Center: reference to the secret that holds the user's personal access token.
     pub personal_access_token: Option<String>,
     /// Component of new cases.
@@ -76,8 +98,13 @@ impl Default for JiraSettings {
             deployment: Deployment::default(),
             project: String::new(),
             issue_type: "Task".to_owned(),
+            client_id: None,
+            client_secret: None,
+            token_url: None,
             email: None,
             api_token: None,
+            use_gateway: false,
+            gateway_url: GATEWAY.to_owned(),
             personal_access_token: None,
             component: "Google Cloud".to_owned(),
             flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
@@ -92,6 +119,58 @@ impl Default for JiraSettings {
             service_management: None,
             download_hosts: Vec::new(),
         }
+    }
+}
+
+impl JiraSettings {
+    /// Gateway that the calls go through; `None` if they go to the site.
+    pub(super) fn gateway(&self, site: &Url) -> Option<Gateway> {
+        if self.deployment == Deployment::DataCenter || !(self.use_gateway || self.client_id.is_some()) {
+            return None;
+        }
+        // `problems` has refused an address that is none.
+        let base = Url::parse(&self.gateway_url).ok()?;
+        let lookup = site.join("/_edge/tenant_info").ok()?;
+        Some(Gateway { base, lookup, member: "cloudId" })
+    }
+
+    /// Keys of the configuration that hold the credentials.
+    pub(super) fn credential_keys(&self) -> &'static str {
+        match self.deployment {
+            _ if self.client_id.is_some() => "company.jira.client_id and company.jira.client_secret",
+            Deployment::Cloud => "company.jira.email and company.jira.api_token",
+            Deployment::DataCenter => "company.jira.personal_access_token",
+        }
+    }
+
+    fn token_endpoint(&self, site: &Url) -> Result<TokenEndpoint, String> {
+        let url = match (&self.token_url, self.deployment) {
+            (Some(url), _) => Url::parse(url),
+            (None, Deployment::Cloud) => Url::parse(CLOUD_TOKENS),
+            (None, Deployment::DataCenter) => {
+                Url::parse(&format!("{}/rest/oauth2/latest/token", site.as_str().trim_end_matches('/')))
+            }
+        };
+        let url = url.map_err(|error| error.to_string())?;
+        Ok(match self.deployment {
+            Deployment::Cloud => TokenEndpoint {
+                url,
+                request: TokenRequest::Json,
+                scope: None,
+                expires_in: None,
+                advice: "check company.jira.client_id and client_secret: they belong to an OAuth 2.0 credential of a service account \
+                         (admin.atlassian.com > Directory > Service accounts)",
+            },
+            // Source: "Service accounts overview", confluence.atlassian.com/enterprise (November 2026): the scope must be named.
+            Deployment::DataCenter => TokenEndpoint {
+                url,
+                request: TokenRequest::Form,
+                scope: Some("WRITE"),
+                expires_in: None,
+                advice: "check company.jira.client_id and client_secret, that the service account has the scope WRITE, and that this Jira \
+                         has service accounts",
+            },
+        })
     }
 }
 
@@ -122,6 +201,22 @@ impl CrmKind for JiraSettings {
         ] {
             demand(!value.trim().is_empty(), &format!("company.jira.{name} must not be empty"));
         }
+        for (name, url) in [("token_url", self.token_url.as_ref()), ("gateway_url", Some(&self.gateway_url))]
+        {
+            let sound = url.is_none_or(|url| {
+                Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
+            });
+            demand(sound, &format!("company.jira.{name} is no address: give one that begins with https://"));
+        }
+        demand(
+            self.client_id.is_some() == self.client_secret.is_some(),
+            "company.jira.client_id and company.jira.client_secret belong together: give both",
+        );
+        let ways = [&self.client_secret, &self.api_token, &self.personal_access_token];
+        demand(
+            self.client_secret.is_none() || ways.into_iter().flatten().count() == 1,
+            "company.jira.client_secret excludes api_token and personal_access_token: give one of them",
+        );
         match self.deployment {
             Deployment::Cloud => {
                 demand(
@@ -134,23 +229,28 @@ impl CrmKind for JiraSettings {
                 );
             }
             Deployment::DataCenter => demand(
-                self.email.is_none() && self.api_token.is_none(),
-                "company.jira.email and api_token are for Cloud: give personal_access_token, or set deployment = \"cloud\"",
+                self.email.is_none() && self.api_token.is_none() && !self.use_gateway,
+                "company.jira.email, api_token and use_gateway are for Cloud: give client_id and client_secret or \
+                 personal_access_token, or set deployment = \"cloud\"",
             ),
         }
         problems
     }
 
     fn secret_reference(&self) -> Option<&str> {
-        match self.deployment {
-            Deployment::Cloud => self.api_token.as_deref(),
-            Deployment::DataCenter => self.personal_access_token.as_deref(),
-        }
+        let others = match self.deployment {
+            Deployment::Cloud => &self.api_token,
+            Deployment::DataCenter => &self.personal_access_token,
+        };
+        self.client_secret.as_deref().or(others.as_deref())
     }
 
     // Sources: "Basic auth for REST APIs", developer.atlassian.com; "Using Personal Access Tokens", confluence.atlassian.com.
-    fn credentials(&self, secret: &str, _site: &Url) -> Result<Arc<dyn Credentials>, String> {
+    fn credentials(&self, secret: &str, site: &Url) -> Result<Arc<dyn Credentials>, String> {
         let secret = secret.trim();
+        if let Some(client_id) = &self.client_id {
+            return Ok(Arc::new(ClientCredentials::new(self.token_endpoint(site)?, client_id, secret)?));
+        }
         Ok(match self.deployment {
             Deployment::Cloud => Arc::new(basic(self.email.as_deref().unwrap_or_default().trim(), secret)?),
             Deployment::DataCenter => Arc::new(bearer(secret)?),

@@ -14,6 +14,7 @@ mod blobs;
 mod catalog;
 mod error;
 mod fields;
+mod gateway;
 mod jql;
 mod manners;
 mod markup;
@@ -40,6 +41,7 @@ use serde_json::json;
 use self::blobs::Blobs;
 pub use self::catalog::{FLAG_FIELD, GOOGLE_NAME_FIELD};
 use self::error::error_body;
+pub use self::gateway::CLOUD_ID;
 pub use self::manners::{InPlaceOfContent, Manners};
 pub use self::markup::{Markup, MarkupKind, would_render};
 pub use self::settings::{

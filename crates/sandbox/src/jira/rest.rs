@@ -22,7 +22,7 @@ use super::fields::{self, Reader, Screen, check_comment, id_or, properties};
 use super::settings::{Deployment, ResolutionOnClosing, SandboxJiraAuth, SandboxJiraSettings};
 use super::state::{Issue, State};
 use super::wire::{Place, Selection, Version, Wire};
-use super::{SandboxJira, attachments, pages, search};
+use super::{SandboxJira, attachments, gateway, pages, search};
 
 /// Maximum size of a JSON body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -93,16 +93,20 @@ impl Api {
 }
 
 pub(super) fn router(jira: &SandboxJira) -> Router {
-    let mut router = Router::new().nest(Version::Two.path(), versioned(jira, Version::Two));
-    router = match jira.0.settings.deployment {
-        Deployment::Cloud => router
-            .nest(Version::Three.path(), versioned(jira, Version::Three))
-            .merge(attachments::login_router()),
-        Deployment::DataCenter => router
-            .nest("/rest/api/latest", versioned(jira, Version::Two))
-            .merge(attachments::secure_router(jira)),
+    let files = match jira.0.settings.deployment {
+        Deployment::Cloud => attachments::login_router(),
+        Deployment::DataCenter => attachments::secure_router(jira),
     };
-    router.merge(pages::routes(jira)).fallback(unknown)
+    api(jira).merge(files).merge(gateway::router(jira)).merge(pages::routes(jira)).fallback(unknown)
+}
+
+/// Routes of the REST API in the versions that the deployment has.
+pub(super) fn api(jira: &SandboxJira) -> Router {
+    let router = Router::new().nest(Version::Two.path(), versioned(jira, Version::Two));
+    match jira.0.settings.deployment {
+        Deployment::Cloud => router.nest(Version::Three.path(), versioned(jira, Version::Three)),
+        Deployment::DataCenter => router.nest("/rest/api/latest", versioned(jira, Version::Two)),
+    }
 }
 
 fn versioned(jira: &SandboxJira, version: Version) -> Router {
@@ -176,10 +180,13 @@ enum Caller {
 }
 
 impl Caller {
-    fn of(api: &Api, headers: &HeaderMap) -> Self {
+    fn of(api: &Api, request: &Request) -> Self {
         let manners = api.jira.manners();
         let auth = api.jira.0.auth.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match (manners.expired_credentials, is_let_in(&auth, headers), manners.visitors) {
+        let in_place = !auth.needs_gateway(api.settings().deployment)
+            || request.extensions().get::<gateway::ThroughGateway>().is_some();
+        let is_let_in = in_place && is_let_in(&auth, request.headers());
+        match (manners.expired_credentials, is_let_in, manners.visitors) {
             (false, true, _) => Self::Known,
             (true, ..) | (false, false, true) => Self::Visitor,
             (false, false, false) => Self::Refused,
@@ -210,7 +217,7 @@ impl Caller {
 }
 
 pub(super) async fn authenticate(Shared(api): Shared<Api>, request: Request, next: Next) -> Response {
-    let caller = Caller::of(&api, request.headers());
+    let caller = Caller::of(&api, &request);
     let answer = match caller {
         Caller::Known => next.run(request).await,
         Caller::Visitor => to_visitor(&api, request.uri().path()),
@@ -220,7 +227,7 @@ pub(super) async fn authenticate(Shared(api): Shared<Api>, request: Request, nex
 }
 
 async fn name_caller(Shared(api): Shared<Api>, request: Request, next: Next) -> Response {
-    let caller = Caller::of(&api, request.headers());
+    let caller = Caller::of(&api, &request);
     caller.name(&api, next.run(request).await)
 }
 
@@ -252,7 +259,11 @@ fn to_visitor(api: &Api, path: &str) -> Response {
 fn is_let_in(auth: &SandboxJiraAuth, headers: &HeaderMap) -> bool {
     let wanted = match auth {
         SandboxJiraAuth::Anyone => return true,
-        SandboxJiraAuth::Basic { email, token } => {
+        SandboxJiraAuth::OauthClient(client) => {
+            let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+            return client.accepts(sent);
+        }
+        SandboxJiraAuth::Basic { email, token } | SandboxJiraAuth::ScopedToken { email, token } => {
             format!("Basic {}", BASE64_STANDARD.encode(format!("{email}:{token}")))
         }
         SandboxJiraAuth::Bearer { token } => format!("Bearer {token}"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::oauth::OauthClient;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, Offset as _, Utc, Weekday};
 
 /// Product that the sandbox simulates.
@@ -52,6 +53,23 @@ pub enum SandboxJiraAuth {
         /// The personal access token.
         token: String,
     },
+    /// `Authorization: Bearer` with a token that was issued to this client: by `POST /oauth/token` on Cloud, which takes it through the
+    /// gateway only; by `POST /rest/oauth2/latest/token` on Data Center.
+    OauthClient(OauthClient),
+    /// `Authorization: Basic` with a service account's e-mail address and API token. Cloud takes it through the gateway only.
+    ScopedToken {
+        /// The service account's e-mail address.
+        email: String,
+        /// The API token with scopes.
+        token: String,
+    },
+}
+
+impl SandboxJiraAuth {
+    /// True if only Atlassian's gateway takes these credentials.
+    pub(super) const fn needs_gateway(&self, deployment: Deployment) -> bool {
+        matches!((self, deployment), (Self::OauthClient(_) | Self::ScopedToken { .. }, Deployment::Cloud))
+    }
 }
 
 /// Handling of the bytes of uploads.
