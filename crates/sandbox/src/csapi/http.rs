@@ -179,7 +179,6 @@ impl Parameters {
 async fn answer(sandbox: &SandboxCsapi, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let no_such_method = || ApiError::new(Code::NotFound, "Method not found.");
     if let Some(path) = path.strip_prefix("/upload/v2/") {
         return match Target::parse(path) {
             Some(Target::Attachments(case)) if parts.method == Method::POST => {
@@ -189,110 +188,123 @@ async fn answer(sandbox: &SandboxCsapi, request: Request) -> Result<Response, Ap
         };
     }
     let target = path.strip_prefix("/v2/").and_then(Target::parse).ok_or_else(no_such_method)?;
+    let call = Call::read(&parts, body).await?;
+    let known = known_parameters(&call.method, &target).ok_or_else(no_such_method)?;
+    let parameters = Parameters::read(&call.query, known)?;
+    if let Target::Download(case, id) = &target {
+        return if parameters.alt == "media" {
+            download(sandbox, case, id, &parts.headers).await
+        } else {
+            Err(ApiError::invalid("A download needs ?alt=media."))
+        };
+    }
+    let value = execute(sandbox, &call, target, &parameters)?;
+    in_format(&parameters.alt, &value)
+}
 
-    let mut method = parts.method.clone();
-    let mut query = parts.uri.query().unwrap_or_default().to_owned();
-    let mut body = axum::body::to_bytes(body, LARGEST_BODY).await.map_err(|_| {
-        ApiError::invalid(format!("Request payload size exceeds the limit: {LARGEST_BODY} bytes."))
-    })?;
-    // Google's clients send a query that is too long for a URL as the body of a POST.
-    if let Some(overridden) = parts.headers.get("x-http-method-override") {
-        method = Method::from_bytes(overridden.as_bytes())
+fn no_such_method() -> ApiError {
+    ApiError::new(Code::NotFound, "Method not found.")
+}
+
+/// Call of a method, as it is meant: a POST may stand for a GET.
+struct Call {
+    method: Method,
+    query: String,
+    body: bytes::Bytes,
+}
+
+impl Call {
+    async fn read(parts: &Parts, body: Body) -> Result<Self, ApiError> {
+        let method = parts.method.clone();
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        let body = axum::body::to_bytes(body, LARGEST_BODY).await.map_err(|_| {
+            ApiError::invalid(format!("Request payload size exceeds the limit: {LARGEST_BODY} bytes."))
+        })?;
+        // Google's clients send a query that is too long for a URL as the body of a POST.
+        let Some(overridden) = parts.headers.get("x-http-method-override") else {
+            return Ok(Self { method, query, body });
+        };
+        let method = Method::from_bytes(overridden.as_bytes())
             .map_err(|_| ApiError::invalid("X-HTTP-Method-Override is not a method."))?;
         if method == Method::GET {
-            query = String::from_utf8_lossy(&body).into_owned();
-            body = bytes::Bytes::new();
+            let query = String::from_utf8_lossy(&body).into_owned();
+            return Ok(Self { method, query, body: bytes::Bytes::new() });
         }
+        Ok(Self { method, query, body })
     }
+}
 
-    let read = |known: &[&str]| Parameters::read(&query, known);
-    let paged = ["pageSize", "pageToken"];
-    let (parameters, value) = match (&method, target) {
-        (&Method::GET, Target::Classifications) => {
-            let parameters = read(&["query", "pageSize", "pageToken"])?;
-            let value = sandbox.search_classifications(&parameters)?;
-            (parameters, value)
-        }
-        (&Method::GET, Target::Search(parent)) => {
-            let parameters = read(&["query", "pageSize", "pageToken"])?;
-            let value = sandbox.list_cases(&parent, &parameters, Dialect::Search)?;
-            (parameters, value)
-        }
-        (&Method::GET, Target::Cases(parent)) => {
-            let parameters = read(&["filter", "pageSize", "pageToken"])?;
-            let value = sandbox.list_cases(&parent, &parameters, Dialect::List)?;
-            (parameters, value)
-        }
-        (&Method::POST, Target::Cases(parent)) => {
-            let parameters = read(&[])?;
-            let value = sandbox.create(&parent, &body, parameters.alt.as_str())?;
-            (parameters, value)
-        }
-        (&Method::GET, Target::Case(case)) => {
-            let parameters = read(&[])?;
-            let value = sandbox.show(&case, parameters.alt.as_str())?;
-            (parameters, value)
-        }
+/// Returns the query parameters of a method, besides those that all have; `None` if there is no such method.
+fn known_parameters(method: &Method, target: &Target) -> Option<&'static [&'static str]> {
+    Some(match (method, target) {
+        (&Method::GET, Target::Classifications | Target::Search(_)) => &["query", "pageSize", "pageToken"],
+        (&Method::GET, Target::Cases(_)) => &["filter", "pageSize", "pageToken"],
+        (&Method::GET, Target::Comments(_) | Target::Attachments(_)) => &["pageSize", "pageToken"],
+        (&Method::PATCH, Target::Case(_)) => &["updateMask"],
+        (
+            &Method::POST,
+            Target::Cases(_)
+            | Target::Close(_)
+            | Target::Escalate(_)
+            | Target::Comments(_)
+            | Target::Attachments(_),
+        )
+        | (
+            &Method::GET,
+            Target::Case(_) | Target::Comment(..) | Target::Attachment(..) | Target::Download(..),
+        ) => &[],
+        _ => return None,
+    })
+}
+
+/// Executes a method that answers with a JSON object.
+fn execute(
+    sandbox: &SandboxCsapi,
+    call: &Call,
+    target: Target,
+    parameters: &Parameters,
+) -> Result<Value, ApiError> {
+    let (body, alt) = (&call.body, parameters.alt.as_str());
+    match (&call.method, target) {
+        (&Method::GET, Target::Classifications) => sandbox.search_classifications(parameters),
+        (&Method::GET, Target::Search(parent)) => sandbox.list_cases(&parent, parameters, Dialect::Search),
+        (&Method::GET, Target::Cases(parent)) => sandbox.list_cases(&parent, parameters, Dialect::List),
+        (&Method::POST, Target::Cases(parent)) => sandbox.create(&parent, body, alt),
+        (&Method::GET, Target::Case(case)) => sandbox.show(&case, alt),
         (&Method::PATCH, Target::Case(case)) => {
-            let parameters = read(&["updateMask"])?;
-            sandbox.patch(&case, parameters.text("updateMask"), &body)?;
-            let value = sandbox.show(&case, parameters.alt.as_str())?;
-            (parameters, value)
+            sandbox.patch(&case, parameters.text("updateMask"), body)?;
+            sandbox.show(&case, alt)
         }
         (&Method::POST, Target::Close(case)) => {
-            let parameters = read(&[])?;
-            Input::parse(&body, "close_case_request", &[])?;
+            Input::parse(body, "close_case_request", &[])?;
             sandbox.close_by_api(&case)?;
-            let value = sandbox.show(&case, parameters.alt.as_str())?;
-            (parameters, value)
+            sandbox.show(&case, alt)
         }
         (&Method::POST, Target::Escalate(case)) => {
-            let parameters = read(&[])?;
-            sandbox.escalate(&case, &body)?;
-            let value = sandbox.show(&case, parameters.alt.as_str())?;
-            (parameters, value)
+            sandbox.escalate(&case, body)?;
+            sandbox.show(&case, alt)
         }
-        (&Method::GET, Target::Comments(case)) => {
-            let parameters = read(&paged)?;
-            let value = sandbox.list_comments(&case, &parameters)?;
-            (parameters, value)
-        }
-        (&Method::POST, Target::Comments(case)) => {
-            let parameters = read(&[])?;
-            let value = sandbox.create_comment(&case, &body)?;
-            (parameters, value)
-        }
-        (&Method::GET, Target::Comment(case, id)) => {
-            let parameters = read(&[])?;
-            let value = sandbox.with_case(&case, |record, name, _| {
-                let comment = record.comments.iter().find(|comment| comment.id == id);
-                comment.map(|comment| wire::comment(comment, name)).ok_or_else(ApiError::not_found)
-            })??;
-            (parameters, value)
-        }
-        (&Method::GET, Target::Attachments(case)) => {
-            let parameters = read(&paged)?;
-            let value = sandbox.list_attachments(&case, &parameters)?;
-            (parameters, value)
-        }
+        (&Method::GET, Target::Comments(case)) => sandbox.list_comments(&case, parameters),
+        (&Method::POST, Target::Comments(case)) => sandbox.create_comment(&case, body),
+        (&Method::GET, Target::Comment(case, id)) => sandbox.with_case(&case, |record, name, _| {
+            let comment = record.comments.iter().find(|comment| comment.id == id);
+            comment.map(|comment| wire::comment(comment, name)).ok_or_else(ApiError::not_found)
+        })?,
+        (&Method::GET, Target::Attachments(case)) => sandbox.list_attachments(&case, parameters),
         (&Method::POST, Target::Attachments(_)) => {
-            return Err(ApiError::invalid("An attachment needs its file: upload it to /upload/v2/."));
+            Err(ApiError::invalid("An attachment needs its file: upload it to /upload/v2/."))
         }
         (&Method::GET, Target::Attachment(case, id)) => {
-            let parameters = read(&[])?;
             let (attachment, name) = sandbox.attachment(&case, &id)?;
-            (parameters, wire::attachment(&attachment, &name))
+            Ok(wire::attachment(&attachment, &name))
         }
-        (&Method::GET, Target::Download(case, id)) => {
-            return if read(&[])?.alt == "media" {
-                download(sandbox, &case, &id, &parts.headers).await
-            } else {
-                Err(ApiError::invalid("A download needs ?alt=media."))
-            };
-        }
-        _ => return Err(no_such_method()),
-    };
-    match parameters.alt.split(';').next() {
+        _ => Err(no_such_method()),
+    }
+}
+
+/// Answers in the format that was asked for: JSON is the only one.
+fn in_format(alt: &str, value: &Value) -> Result<Response, ApiError> {
+    match alt.split(';').next() {
         None | Some("" | "json") => {
             Ok(([(header::CONTENT_TYPE, wire::JSON)], value.to_string()).into_response())
         }
