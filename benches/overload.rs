@@ -11,16 +11,12 @@
     reason = "a benchmark fails by panicking, in its support code as well as in itself"
 )]
 
-#[path = "../tests/service/mod.rs"]
-#[expect(dead_code, reason = "some of it serves the suites of the process and of crashes only")]
-mod service;
-
 use std::time::{Duration, Instant};
 
 use casebridge::sandbox::csapi::{Author, NewCase, Priority};
 use serde_json::Value;
 
-use service::{Process, Systems, client, free_port, post, serve};
+use casebridge_testkit::service::{Process, Systems, client, free_port, post, serve};
 
 const MINUTE: Duration = Duration::from_mins(1);
 

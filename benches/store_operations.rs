@@ -3,13 +3,9 @@
 //! out on any machine, in any profile.
 //!
 //! `cargo bench --bench store_operations` prints the tables of docs/costs.md; with `-- --check` it checks that they are still
-//! there. By default a store over SQLite is counted (`tests/harness/billed.rs`, compared with `FirestoreStore` by `tests/gcloud`); with
+//! there. By default a store over SQLite is counted (`crates/testkit/src/harness/billed.rs`, compared with `FirestoreStore` by `tests/gcloud`); with
 //! `FIRESTORE_EMULATOR_HOST` set it is Firestore's own, in that emulator.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that fails has nothing to say")]
-
-#[path = "../tests/harness/mod.rs"]
-#[expect(dead_code, reason = "it serves whole scenarios, too")]
-mod harness;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -29,10 +25,10 @@ use casebridge::store::{
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
-use harness::backend::{Backend, Delivery, Embedded};
-use harness::billed::Billed;
-use harness::jira::JiraKind;
-use harness::{Options, World, idle};
+use casebridge_testkit::harness::backend::{Backend, Delivery, Embedded};
+use casebridge_testkit::harness::billed::Billed;
+use casebridge_testkit::harness::jira::JiraKind;
+use casebridge_testkit::harness::{Options, World, idle};
 
 /// Numbers of open mappings of an idle connector, one measurement each.
 const OPEN: [usize; 4] = [0, 100, 1_000, 10_000];

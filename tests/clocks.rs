@@ -8,9 +8,6 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
-#[expect(dead_code, reason = "some of it serves the suites of crashes and of overload only")]
-mod service;
-
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use service::{BINARY, Process, Systems, client, free_port, until};
+use casebridge_testkit::service::{Process, Systems, binary, client, free_port, until};
 
 /// Debian's place for the library that `faketime` loads, by machine.
 fn library() -> String {
@@ -33,7 +30,7 @@ fn library() -> String {
 ///
 /// The library itself and not the command: the process that is killed is then the service.
 fn serve_at(config: &Path, time: &str) -> (Process, Arc<Mutex<String>>) {
-    let mut child = Command::new(BINARY)
+    let mut child = Command::new(binary())
         .args(["--config", config.to_str().unwrap(), "serve"])
         .env("RUST_LOG", "info")
         .env("LD_PRELOAD", library())

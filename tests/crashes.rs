@@ -12,12 +12,6 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
-#[path = "simulation/dice.rs"]
-#[expect(dead_code, reason = "some of it serves the simulation only")]
-mod dice;
-#[expect(dead_code, reason = "some of it serves the suites of the process and of overload only")]
-mod service;
-
 #[path = "crashes/compare.rs"]
 mod compare;
 #[path = "crashes/people.rs"]
@@ -30,10 +24,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dice::Dice;
+use casebridge_testkit::dice::Dice;
+use casebridge_testkit::service::{Process, Systems, client, free_port, post, serve};
 use people::People;
 use serde_json::Value;
-use service::{Process, Systems, client, free_port, post, serve};
 
 /// How long both sides may take to agree once all is well: a creation without an answer is looked for during two minutes, a
 /// dead instance's tasks are delivered again after half a minute, and failed tasks wait for their next attempt.

@@ -8,20 +8,6 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
-#[path = "harness/mod.rs"]
-#[expect(dead_code, reason = "some of it serves other CRMs and backends")]
-mod harness;
-#[path = "main_job/mod.rs"]
-#[expect(dead_code, reason = "the table of all CRMs is printed by another suite")]
-mod main_job;
-#[path = "it/queue_contract.rs"]
-#[expect(dead_code, reason = "some of it serves the embedded queue's own suite only")]
-mod queue_contract;
-#[expect(dead_code, reason = "some of it serves the suites of the process alone")]
-mod service;
-#[path = "it/contract/store.rs"]
-mod store;
-
 #[path = "gcloud/backend.rs"]
 mod backend;
 #[path = "gcloud/cloud_tasks.rs"]

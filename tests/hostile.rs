@@ -8,13 +8,6 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
-#[path = "harness/mod.rs"]
-#[allow(dead_code, reason = "some of it serves whole scenarios")]
-mod harness;
-#[path = "it/scripted.rs"]
-#[allow(dead_code, reason = "some of it serves the clients' own suites")]
-mod scripted;
-
 #[path = "hostile/addresses.rs"]
 mod addresses;
 #[path = "hostile/answers.rs"]

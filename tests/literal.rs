@@ -22,11 +22,6 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
-#[path = "simulation/dice.rs"]
-#[expect(dead_code, reason = "some of it serves the simulation only")]
-mod dice;
-#[expect(dead_code, reason = "some of it serves the suite of overload only")]
-mod memory;
 #[path = "literal/reference.rs"]
 mod reference;
 
@@ -39,8 +34,8 @@ use casebridge::store::MappingFilter;
 use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Task, TaskReport};
 use chrono::{DateTime, Duration, Utc};
 
-use dice::Dice;
-use memory::{Desk, Line, connector, settings};
+use casebridge_testkit::dice::Dice;
+use casebridge_testkit::memory::{Desk, Line, connector, settings};
 use reference::Connector;
 
 /// The real core, and the systems that it works on.

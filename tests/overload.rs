@@ -7,8 +7,6 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
-mod memory;
-
 use std::sync::Arc;
 
 use casebridge::clock::{Clock as _, ManualClock};
@@ -21,7 +19,7 @@ use casebridge::store::MappingFilter;
 use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Task, TaskSettings};
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 
-use memory::{Desk, Line, connector, settings};
+use casebridge_testkit::memory::{Desk, Line, connector, settings};
 
 const CASES: u32 = 10_000;
 /// What the upstreams let through in a minute.
@@ -90,7 +88,7 @@ impl World {
         let mut mapping = CaseMapping::first_seen(name, Some(priority), Some(now), now);
         mapping.company_case_id = Some(CompanyCaseId::parse(&company).unwrap());
         mapping.linked_at = Some(now);
-        mapping.waiting = Sides::default();
+        mapping.dirty = Sides::default();
         mapping.carried_updated_at = Sides { google: Some(now), company: Some(now) };
         mapping.move_stored_synced_at(Side::Google, now);
         mapping.record(Entry {

@@ -6,9 +6,6 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
-#[expect(dead_code, reason = "some of it serves the suites of crashes and of overload only")]
-mod service;
-
 #[path = "process/listing.rs"]
 mod listing;
 
@@ -22,8 +19,10 @@ use casebridge::sandbox::csapi::{Author, synthetic_sha256};
 use casebridge::sandbox::jira::{KeepUploads, NewIssue, SandboxJiraSettings};
 use serde_json::Value;
 
+use casebridge_testkit::service::{
+    Process, Systems, binary, client, free_port, post, serve, serve_with, until,
+};
 use listing::Listing;
-use service::{BINARY, Process, Systems, client, free_port, post, serve, serve_with, until};
 
 /// How often each comment arrived, by its text.
 fn copies(texts: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
@@ -156,7 +155,7 @@ async fn on_sigterm_a_running_sync_ends_well_and_the_lease_is_given_back() {
     service.signal("-TERM");
     let status = service.0.wait().unwrap();
     assert!(status.success(), "{status}");
-    let output = Command::new(BINARY)
+    let output = Command::new(binary())
         .args(["--config", config.to_str().unwrap(), "mappings", "--json"])
         .output()
         .unwrap();
@@ -283,7 +282,8 @@ fn a_wrong_configuration_is_refused_with_every_key_at_once() {
     let config = folder.path().join("casebridge.toml");
     std::fs::write(&config, "[google]\npolling_window = \"soon\"\n[company]\nkind = \"abacus\"\nbase_url = \"ftp://x\"\n[sink]\nx = 1\n")
         .unwrap();
-    let output = Command::new(BINARY).args(["--config", config.to_str().unwrap(), "check"]).output().unwrap();
+    let output =
+        Command::new(binary()).args(["--config", config.to_str().unwrap(), "check"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let errors = String::from_utf8(output.stderr).unwrap();
     for key in ["google.parent", "google.polling_window", "company.kind", "company.base_url", "sink.x"] {
@@ -306,7 +306,7 @@ fn three_free_ports() -> u16 {
 async fn the_sandbox_shows_cases_travelling(kind: &str, name: &str) {
     let (http, port) = (client(), three_free_ports());
     let folder = tempfile::tempdir().unwrap();
-    let child = Command::new(BINARY)
+    let child = Command::new(binary())
         .args(["sandbox", "--crm", kind, "--port", &port.to_string(), "--data"])
         .arg(folder.path())
         .stdout(Stdio::piped())

@@ -8,16 +8,6 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
-#[path = "it/contract/crm.rs"]
-mod crm;
-#[path = "harness/mod.rs"]
-#[allow(dead_code, reason = "some of it serves the other CRMs only")]
-mod harness;
-
-#[path = "main_job/mod.rs"]
-#[allow(dead_code, reason = "the table of all CRMs is printed by another suite")]
-mod main_job;
-
 #[path = "request_tracker/check.rs"]
 mod check;
 #[path = "request_tracker/contract.rs"]

@@ -15,7 +15,7 @@ use super::parts::{Parts, listen_address};
 /// Time that running tasks get to finish after SIGTERM. App Engine gives about 30 s in all.
 const GRACE: Duration = Duration::from_secs(25);
 /// Lease-release timeout: time that tasks which were cut short get to release their leases.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+const LEASE_RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<bool> {
     let shutdown = CancellationToken::new();
@@ -57,7 +57,7 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
     };
     if tokio::time::timeout(GRACE, ended).await.is_err() {
         parts.stop.cancel();
-        let _ = tokio::time::timeout(LAST_WORDS, running.wait()).await;
+        let _ = tokio::time::timeout(LEASE_RELEASE_TIMEOUT, running.wait()).await;
     }
     // A connection that is kept open must not keep the process alive.
     let _ = tokio::time::timeout(Duration::from_secs(1), served).await;

@@ -77,7 +77,7 @@ pub(super) async fn mappings(config: &Config, json: bool) -> anyhow::Result<bool
             };
             let waiting: Vec<&str> = Side::BOTH
                 .into_iter()
-                .filter(|side| mapping.waiting[*side].is_some())
+                .filter(|side| mapping.dirty[*side].is_some())
                 .map(Side::name)
                 .collect();
             println!(

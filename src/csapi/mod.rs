@@ -99,7 +99,7 @@ impl Csapi {
             );
             return Err(upstream.error(ApiErrorKind::Refused, "set up", message));
         }
-        // `write_settles` counts from the first attempt: the last one may start up to `longest_pause` later, and may take effect until its
+        // `in_flight_window` counts from the first attempt: the last one may start up to `longest_pause` later, and may take effect until its
         // timeout.
         let capabilities = Capabilities {
             name: "Google Cloud Customer Care",
@@ -112,8 +112,8 @@ impl Csapi {
             title_limit: TextLimit::code_points(TITLE_LIMIT),
             description_limit: TextLimit::code_points(DESCRIPTION_LIMIT),
             control_characters: false,
-            search_lag: SEARCH_LAG,
-            write_settles: upstream.write_settles(),
+            index_lag: SEARCH_LAG,
+            in_flight_window: upstream.in_flight_window(),
             // `google-datetime` may be finer; the stores keep microseconds.
             time_resolution: Duration::microseconds(1),
             idempotency_keys: false,

@@ -22,7 +22,7 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
     let side = |side: Side| {
         json!({
             "synced_at": mapping.synced_at(side, global),
-            "waiting_since": mapping.waiting[side].map(|waiting| waiting.since),
+            "waiting_since": mapping.dirty[side].map(|waiting| waiting.since),
         })
     };
     json!({

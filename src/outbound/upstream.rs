@@ -327,7 +327,7 @@ impl Upstream {
     /// outcome). The last attempt starts within the longest pause. A write that the upstream has not applied when the call times out is
     /// taken as never applied. Waits for the rate limit are not included; they are short where the limit fits the load.
     #[must_use]
-    pub fn write_settles(&self) -> chrono::Duration {
+    pub fn in_flight_window(&self) -> chrono::Duration {
         let settles = self.settings.retry.longest_pause + self.settings.timeout;
         chrono::Duration::from_std(settles).unwrap_or(chrono::Duration::hours(1))
     }

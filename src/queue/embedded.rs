@@ -42,7 +42,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// Maximum sleep of the loop, since another process may queue a task, or the machine's clock may jump.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Minimum poll interval: shortest sleep of the loop after it found no task.
-const BREATHE: Duration = Duration::from_millis(10);
+const MIN_PAUSE: Duration = Duration::from_millis(10);
 /// Interval at which expired names are deleted.
 const PRUNE_EVERY: TimeDelta = TimeDelta::hours(1);
 /// Maximum size of a task's body; a task is at most 100 KB (Cloud Tasks v2 discovery document, `tasks.create`).
@@ -321,7 +321,7 @@ impl EmbeddedQueue {
     fn sleep_until(&self, next: Option<DateTime<Utc>>) -> Duration {
         next.map_or(LOOK_EVERY, |next| {
             let wait = (next - self.clock.now()).to_std().unwrap_or(Duration::ZERO);
-            wait.clamp(BREATHE, LOOK_EVERY)
+            wait.clamp(MIN_PAUSE, LOOK_EVERY)
         })
     }
 

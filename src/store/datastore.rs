@@ -90,7 +90,7 @@ impl DatastoreStore {
     }
 
     /// Detached run: runs the work to completion even if the caller's future is dropped.
-    async fn to_its_end<T: Send + 'static, F>(
+    async fn detached<T: Send + 'static, F>(
         &self,
         work: impl FnOnce(Arc<Client>) -> F,
     ) -> Result<T, StoreError>
@@ -117,12 +117,12 @@ impl Store for DatastoreStore {
         memory: &PollMemory,
     ) -> Result<(), StoreError> {
         let (at, memory) = (last_polled_at.map(cut_time), memory.clone());
-        self.to_its_end(async move |client: Arc<Client>| client.set_poll(side, at, &memory).await).await
+        self.detached(async move |client: Arc<Client>| client.set_poll(side, at, &memory).await).await
     }
 
     async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
         let mapping = cut(mapping);
-        self.to_its_end(async move |client: Arc<Client>| client.create(mapping).await).await
+        self.detached(async move |client: Arc<Client>| client.create(mapping).await).await
     }
 
     async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
@@ -143,12 +143,12 @@ impl Store for DatastoreStore {
 
     async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
         let mapping = cut(mapping.clone());
-        self.to_its_end(async move |client: Arc<Client>| client.update(mapping).await).await
+        self.detached(async move |client: Arc<Client>| client.update(mapping).await).await
     }
 
     async fn delete(&self, mapping: &CaseMapping) -> Result<(), StoreError> {
         let (id, version) = (mapping.id, mapping.version);
-        self.to_its_end(async move |client: Arc<Client>| client.delete(id, version).await).await
+        self.detached(async move |client: Arc<Client>| client.delete(id, version).await).await
     }
 
     async fn list(

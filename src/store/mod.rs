@@ -1,7 +1,7 @@
 //! Storage of the entities: the trait that each store implements.
 //!
 //! Its unique creation and compare-and-swap ensure one mapping per case (`R9`: one mapping per case) and one sync of a case at a time
-//! (`R12`: lease) on each backend. One contract suite (`tests/it/contract/store.rs`) tests all stores.
+//! (`R12`: lease) on each backend. One contract suite (`crates/testkit/src/contract/store.rs`) tests all stores.
 
 mod datastore;
 mod firestore;
@@ -58,7 +58,7 @@ pub enum Created {
 pub enum MappingFilter {
     /// All mappings. For people; no task scans all.
     All,
-    /// Mappings with [`CaseMapping::needs_watching`].
+    /// Mappings with [`CaseMapping::needs_attention`].
     NeedsWatching,
     /// Mappings that are not resolved.
     Open,

@@ -5,8 +5,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::entities::{
-    CaseMapping, CompanyCaseId, GoogleCaseName, Lease, Ledger, MappingId, PairState, Pending,
-    PendingCreation, PendingStatus, PollMemory, Priority, Side, Sides, Waiting,
+    CaseMapping, CompanyCaseId, Dirty, GoogleCaseName, Lease, Ledger, MappingId, PairState, Pending,
+    PendingCreation, PendingStatus, PollMemory, Priority, Side, Sides,
 };
 
 use super::{MappingFilter, StoreError};
@@ -28,8 +28,8 @@ pub(super) struct Record {
     pub(super) outage_comment_sent_to_google: bool,
     pub(super) outage_comment_sent_to_company: bool,
     pub(super) priority: Option<i64>,
-    /// Derived from [`CaseMapping::needs_watching`].
-    pub(super) needs_watching: bool,
+    /// Derived from [`CaseMapping::needs_attention`].
+    pub(super) needs_attention: bool,
     /// JSON of [`Details`].
     pub(super) details: String,
 }
@@ -42,8 +42,8 @@ struct Details {
     origin: Side,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     linked_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    waiting: Sides<Option<Waiting>>,
+    #[serde(default, rename = "waiting")]
+    dirty: Sides<Option<Dirty>>,
     #[serde(default)]
     carried_updated_at: Sides<Option<DateTime<Utc>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,8 +56,8 @@ struct Details {
     pending_creation: Option<PendingCreation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pending_status: Option<PendingStatus>,
-    #[serde(default)]
-    recovering: bool,
+    #[serde(default, rename = "recovering")]
+    relinking: bool,
     #[serde(default = "one")]
     description_parts: u32,
     #[serde(default)]
@@ -99,7 +99,7 @@ struct Format {
 impl Record {
     /// Makes the record for `mapping`, whose times must have been [`cut`]. Fails only if JSON cannot hold it.
     pub(super) fn of(mapping: &CaseMapping) -> Result<Self, StoreError> {
-        let needs_watching = mapping.needs_watching();
+        let needs_attention = mapping.needs_attention();
         // Destructured without `..`, so that a new field cannot be forgotten here.
         let CaseMapping {
             id,
@@ -115,14 +115,14 @@ impl Record {
             created_at,
             origin,
             linked_at,
-            waiting,
+            dirty,
             carried_updated_at,
             lease,
             ledger,
             pending,
             pending_creation,
             pending_status,
-            recovering,
+            relinking,
             description_parts,
             paused,
             gone,
@@ -136,14 +136,14 @@ impl Record {
             created_at,
             origin,
             linked_at,
-            waiting,
+            dirty,
             carried_updated_at,
             lease,
             ledger,
             pending,
             pending_creation,
             pending_status,
-            recovering,
+            relinking,
             description_parts,
             paused,
             gone,
@@ -165,7 +165,7 @@ impl Record {
             outage_comment_sent_to_google,
             outage_comment_sent_to_company,
             priority: priority.map(|priority| i64::from(priority.level())),
-            needs_watching,
+            needs_attention,
             details,
         })
     }
@@ -200,7 +200,7 @@ impl Record {
         if !state.part_3 {
             // Version 0.1 kept one base for both sides: the values that a complete sync had left on both (R18: priority; R19: status).
             let complete = details.linked_at.is_some()
-                && !details.recovering
+                && !details.relinking
                 && self.google_updates_synced_at.is_some()
                 && self.company_updates_synced_at.is_some();
             state.agreed_priority = priority.filter(|_| complete);
@@ -229,14 +229,14 @@ impl Record {
             created_at: details.created_at,
             origin: details.origin,
             linked_at: details.linked_at,
-            waiting: details.waiting,
+            dirty: details.dirty,
             carried_updated_at: details.carried_updated_at,
             lease: details.lease,
             ledger: details.ledger,
             pending: details.pending,
             pending_creation: details.pending_creation,
             pending_status: details.pending_status,
-            recovering: details.recovering,
+            relinking: details.relinking,
             description_parts: details.description_parts,
             paused: details.paused,
             gone: details.gone,
@@ -366,7 +366,7 @@ impl Record {
             ("outageCommentSentToGoogle", self.outage_comment_sent_to_google.into()),
             ("outageCommentSentToCompany", self.outage_comment_sent_to_company.into()),
             ("priority", self.priority.into()),
-            ("needsWatching", self.needs_watching.into()),
+            ("needsWatching", self.needs_attention.into()),
             ("details", self.details.into()),
         ]
     }
@@ -397,7 +397,7 @@ impl Record {
             outage_comment_sent_to_google: read(id, "outageCommentSentToGoogle", property)?,
             outage_comment_sent_to_company: read(id, "outageCommentSentToCompany", property)?,
             priority: read(id, "priority", property)?,
-            needs_watching: read(id, "needsWatching", property)?,
+            needs_attention: read(id, "needsWatching", property)?,
             details: read(id, "details", property)?,
         })
     }
@@ -465,7 +465,7 @@ pub(super) fn cut(mut mapping: CaseMapping) -> CaseMapping {
     ] {
         *time = time.map(cut_time);
     }
-    for waiting in [&mut mapping.waiting.google, &mut mapping.waiting.company].into_iter().flatten() {
+    for waiting in [&mut mapping.dirty.google, &mut mapping.dirty.company].into_iter().flatten() {
         waiting.since = cut_time(waiting.since);
         waiting.case_updated_at = waiting.case_updated_at.map(cut_time);
     }
@@ -518,7 +518,7 @@ pub(super) fn exclusive(time: DateTime<Utc>) -> DateTime<Utc> {
 pub(super) fn passes(filter: MappingFilter, mapping: &CaseMapping) -> bool {
     match filter {
         MappingFilter::All => true,
-        MappingFilter::NeedsWatching => mapping.needs_watching(),
+        MappingFilter::NeedsWatching => mapping.needs_attention(),
         MappingFilter::Open => mapping.is_open(),
         MappingFilter::ResolvedBefore(time) => mapping.resolved_at.is_some_and(|at| at < time),
     }

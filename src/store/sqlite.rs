@@ -225,7 +225,7 @@ impl Store for SqliteStore {
                 ":outageCommentSentToGoogle": record.outage_comment_sent_to_google,
                 ":outageCommentSentToCompany": record.outage_comment_sent_to_company,
                 ":priority": record.priority,
-                ":needsWatching": record.needs_watching,
+                ":needsWatching": record.needs_attention,
                 ":details": record.details,
             })?;
             mapping.id = MappingId(db.last_insert_rowid());
@@ -281,7 +281,7 @@ impl Store for SqliteStore {
                 ":outageCommentSentToGoogle": record.outage_comment_sent_to_google,
                 ":outageCommentSentToCompany": record.outage_comment_sent_to_company,
                 ":priority": record.priority,
-                ":needsWatching": record.needs_watching,
+                ":needsWatching": record.needs_attention,
                 ":details": record.details,
                 ":version": i64::try_from(mapping.version).map_err(|_| StoreError::Conflict(id))?,
                 ":ID": id.0,
@@ -645,7 +645,7 @@ fn to_mapping(row: &Row<'_>) -> Result<CaseMapping, Failure> {
         outage_comment_sent_to_google: column!("outageCommentSentToGoogle"),
         outage_comment_sent_to_company: column!("outageCommentSentToCompany"),
         priority: column!("priority"),
-        needs_watching: column!("needsWatching"),
+        needs_attention: column!("needsWatching"),
         details: column!("details"),
     };
     let version = to_version(column!("version"), id)?;

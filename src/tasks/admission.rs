@@ -5,7 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::Deps;
 use super::sync_case::{names_google, says_the_same};
 use crate::cases::{ApiError, Found, markers};
-use crate::entities::{CaseMapping, CompanyCaseId, Conflict, FirstSeen, GoogleCaseName, Side, Waiting};
+use crate::entities::{CaseMapping, CompanyCaseId, Conflict, Dirty, FirstSeen, GoogleCaseName, Side};
 use crate::store::{Created, StoreError, modify};
 
 /// Tolerance for times of one system that were read one after the other.
@@ -302,7 +302,7 @@ pub(super) async fn complete(
         if created {
             mapping.born_open();
         }
-        mapping.waiting[side].get_or_insert(Waiting { since: now, case_updated_at: case.updated_at });
+        mapping.dirty[side].get_or_insert(Dirty { since: now, case_updated_at: case.updated_at });
         true
     })
     .await?;

@@ -8,8 +8,8 @@ use futures_util::TryStreamExt as _;
 
 use super::session::{Session, SyncError};
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, ByteStream, CaseSystem, Comment, NewAttachment, NewComment,
-    Visibility,
+    ApiError, ApiErrorKind, Attachment, ByteStream, CaseSystem, Comment, Download, NewAttachment, NewComment,
+    Visibility, Written,
 };
 use crate::entities::{
     Entry, ItemKind, Notice, Pending, PendingStatus, Priority, ReadOnly, Refusal, Side, Sides, Source,
@@ -485,6 +485,7 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Copies a file, or posts a comment that explains why it cannot be copied (`R17`: files).
     async fn attach(
         &mut self,
         to: Side,
@@ -492,7 +493,7 @@ impl Session<'_> {
         visibility: Visibility,
     ) -> Result<(), SyncError> {
         let from = to.other();
-        let (from_case, to_case) = (self.case_id(from)?, self.case_id(to)?);
+        let from_name = self.name_for_other_side(from);
         let limit = self.deps.systems[to].attachment_limit().await?;
         let too_large = |size: Option<u64>| match (size, limit) {
             (Some(size), Some(limit)) if size > limit => {
@@ -501,30 +502,62 @@ impl Session<'_> {
             _ => None,
         };
         if let Some(reason) = too_large(attachment.size) {
-            return self.explain(to, &self.name_for_other_side(from), attachment, &reason, visibility).await;
+            return self.explain(to, &from_name, attachment, &reason, visibility).await;
         }
-        let download = match self.deps.systems[from].download(&from_case, attachment).await {
-            Ok(download) => download,
-            // If the file is no longer listed, it was deleted since the listing, and there is nothing to copy (R39: a file may be listed
-            // and not returned). The sync fails if the file is still listed, or if the whole case is missing or unreadable.
+        let Some(mut download) = self.open_file(from, attachment).await? else { return Ok(()) };
+        download.size = attachment.size.or(download.size);
+        if let Some(reason) = too_large(download.size) {
+            return self.explain(to, &from_name, attachment, &reason, visibility).await;
+        }
+        match self.upload(to, attachment, download, visibility).await {
+            Ok(written) => {
+                self.note_file(to, attachment, written);
+                Ok(())
+            }
+            Err(SyncError::Api(error)) if error.kind == ApiErrorKind::Unacceptable && !self.source_failed => {
+                self.explain(to, &from_name, attachment, &error.message, visibility).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a file for reading. `None` if it was deleted since the listing, so that there is nothing to copy.
+    ///
+    /// The sync fails if the file is still listed, or if the whole case is missing or unreadable (`R39`: a file may be listed and not
+    /// returned).
+    async fn open_file(
+        &mut self,
+        from: Side,
+        attachment: &Attachment,
+    ) -> Result<Option<Download>, SyncError> {
+        let (system, case) = (&self.deps.systems[from], self.case_id(from)?);
+        match system.download(&case, attachment).await {
+            Ok(download) => Ok(Some(download)),
             Err(error) if error.kind == ApiErrorKind::NotFound => {
-                let exists = self.deps.systems[from].get(&from_case).await?.is_some();
-                let listed = self.deps.systems[from].attachments(&from_case, None).await?;
+                let exists = system.get(&case).await?.is_some();
+                let listed = system.attachments(&case, None).await?;
                 if exists && !listed.iter().any(|listed| listed.id == attachment.id) {
-                    return Ok(());
+                    return Ok(None);
                 }
                 self.source_failed = exists;
-                return Err(error.into());
+                Err(error.into())
             }
             Err(error) => {
                 self.source_failed = true;
-                return Err(error.into());
+                Err(error.into())
             }
-        };
-        let size = attachment.size.or(download.size);
-        if let Some(reason) = too_large(size) {
-            return self.explain(to, &self.name_for_other_side(from), attachment, &reason, visibility).await;
         }
+    }
+
+    /// Uploads a file while it is downloaded.
+    async fn upload(
+        &mut self,
+        to: Side,
+        attachment: &Attachment,
+        download: Download,
+        visibility: Visibility,
+    ) -> Result<Written, SyncError> {
+        let case = self.case_id(to)?;
         let source = Source::Attachment { id: attachment.id.clone() };
         self.begin(Pending {
             side: to,
@@ -532,7 +565,7 @@ impl Session<'_> {
             source: source.clone(),
             marker: (self.deps.systems[to].capabilities().stored_filename)(&attachment.filename),
             digest: None,
-            size,
+            size: download.size,
             source_at: attachment.created_at,
             attempted_at: self.deps.clock.now(),
             parts: None,
@@ -542,12 +575,12 @@ impl Session<'_> {
         let new = NewAttachment {
             filename: attachment.filename.clone(),
             media_type: attachment.media_type.clone(),
-            size,
+            size: download.size,
             content,
             visibility,
             idempotency_key: self.key(to, &source, attachment.filename.as_bytes()),
         };
-        let outcome = self.deps.systems[to].upload(&to_case, new).await;
+        let outcome = self.deps.systems[to].upload(&case, new).await;
         let settled = self.settle(to, &source, outcome);
         let source_failure = source_failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let (Err(_), Some(error)) = (&settled, source_failure) {
@@ -555,21 +588,18 @@ impl Session<'_> {
             self.source_failed = true;
             return Err(error.into());
         }
-        let written = match settled {
-            Err(SyncError::Api(error)) if error.kind == ApiErrorKind::Unacceptable => {
-                return self
-                    .explain(to, &self.name_for_other_side(from), attachment, &error.message, visibility)
-                    .await;
-            }
-            outcome => outcome?,
-        };
+        settled
+    }
+
+    /// Records a file that was copied, and the comment that carries it where a system has one for each file.
+    fn note_file(&mut self, to: Side, attachment: &Attachment, written: Written) {
         let carrier = written.carrier_comment.map(|id| (ItemKind::Comment, id));
         for (kind, id) in [(ItemKind::Attachment, written.id.clone())].into_iter().chain(carrier) {
             self.progress.entries.push(Entry {
                 side: to,
                 kind,
                 id,
-                source: source.clone(),
+                source: Source::Attachment { id: attachment.id.clone() },
                 source_at: attachment.created_at,
                 written_at: written.created_at,
                 parts: None,
@@ -577,7 +607,6 @@ impl Session<'_> {
         }
         self.note("attachment", to, Some(attachment.id.clone()), Some(written.id));
         self.propagated(to, attachment.created_at);
-        Ok(())
     }
 
     /// Posts a comment that explains why a file cannot be copied (`R17`: files).

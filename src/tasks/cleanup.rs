@@ -58,7 +58,7 @@ fn earliest_now(deps: &Deps) -> DateTime<Utc> {
 /// written on the case or reopened it. False if that cannot be found out today; cleanup tries again tomorrow.
 async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
     for side in Side::BOTH {
-        if mapping.waiting[side].is_some() {
+        if mapping.dirty[side].is_some() {
             return false;
         }
         if deps.clock_doubt(side).is_some() {

@@ -6,19 +6,19 @@ use sha2::{Digest as _, Sha256};
 use super::Deps;
 use crate::cases::{ApiError, ApiErrorKind, Attachment};
 use crate::entities::{Side, Sides};
-use crate::sync::{Lookalike, Strangers};
+use crate::sync::{KnownDifferent, Lookalike};
 
 /// Maximum size of a file that is compared. Larger files with the same name and exactly the same size are taken for the same: reading them
 /// again in each sync could take longer than a task may run.
 const LARGEST_COMPARED: u64 = 16 << 20;
 
 /// Reads both files of each attachment match, and returns the matches that differ. `ids` are the pair's cases.
-pub(super) async fn strangers(
+pub(super) async fn known_different(
     deps: &Deps,
     ids: Sides<&str>,
     lookalikes: Vec<Lookalike<'_>>,
-) -> Result<Strangers, ApiError> {
-    let mut strangers = Strangers::default();
+) -> Result<KnownDifferent, ApiError> {
+    let mut known_different = KnownDifferent::default();
     for found in lookalikes {
         let small = |attachment: &Attachment| attachment.size.is_none_or(|size| size <= LARGEST_COMPARED);
         if !small(found.candidate) || !small(found.original) {
@@ -30,10 +30,10 @@ pub(super) async fn strangers(
         )?;
         // If a file cannot be read at all, its name and size decide.
         if candidate.is_some() && original.is_some() && candidate != original {
-            strangers.note(found);
+            known_different.note(found);
         }
     }
-    Ok(strangers)
+    Ok(known_different)
 }
 
 /// Returns the digest of a file's content; `None` if its system will never return the content.

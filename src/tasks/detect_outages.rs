@@ -266,7 +266,7 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
     let mut since = deps.clocks().in_time_of(side, begun) - deps.settings.windows[side];
     // The system's clock may have been set since then, so the search goes back as far as the ledger, which excludes older notices by ID
     // (R14: copies are known by ID; R36: clock skew).
-    if let Some(until) = mapping.state.forgotten_until[side].filter(|_| !mapping.recovering) {
+    if let Some(until) = mapping.state.forgotten_until[side].filter(|_| !mapping.relinking) {
         since = since.min(until);
     }
     // A case that is not found now is an error here, since nothing is known about its comments (R28: missing is not gone).
@@ -281,7 +281,7 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
         .iter()
         .find(|comment| !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id))
         .map(|found| notice_entry(side, pending.source.clone(), &found.id, found.created_at));
-    if entry.is_none() && deps.clock.now() < pending.attempted_at + system.capabilities().write_settles {
+    if entry.is_none() && deps.clock.now() < pending.attempted_at + system.capabilities().in_flight_window {
         return Err(TellError::UnderWay(side));
     }
     Ok(settle(deps, mapping, &pending, entry).await?)
@@ -324,24 +324,7 @@ async fn tell(
     body: &str,
     still: impl Fn(&CaseMapping) -> bool + Send + Sync,
 ) -> Result<bool, TellError> {
-    let system = &deps.systems[side];
-    let case = mapping.case_id(side).unwrap_or_default();
-    // A sync tries a read-only case once a day (R33: final refusals). A notice that was given up is tried again after a day.
-    let refusable = Refusable::Item(Source::Notice(notice));
-    let refused = mapping.state.refusal(side, &refusable);
-    if mapping.state.read_only[side].is_some()
-        || refused.is_some_and(|refusal| {
-            refusal.given_up && deps.clock.now() - refusal.tried_at < Duration::days(1)
-        })
-    {
-        return Ok(false);
-    }
-    // Checks the flag again: at the first check the company's system may not have answered (R20: leaving).
-    let takes_it = system
-        .get(case)
-        .await?
-        .is_some_and(|case| case.synchronize && (!case.closed || system.capabilities().comment_when_closed));
-    if !takes_it {
+    if !may_be_told(deps, mapping, side, notice).await? {
         return Ok(false);
     }
     let now = deps.clock.now();
@@ -367,41 +350,25 @@ async fn tell(
     })
     .await?;
     let Some(claimed) = claimed else { return Ok(false) };
-    let visibility = deps.settings.rules.visibility_on(side);
     let what = format!("{side} {notice:?} {}", now.timestamp_micros());
-    let idempotency_key = key_of(deps, mapping, &what, body.as_bytes());
-    let new = NewComment { body: body.to_owned(), visibility, idempotency_key };
-    match system.add_comment(case, &new).await {
+    let new = NewComment {
+        body: body.to_owned(),
+        visibility: deps.settings.rules.visibility_on(side),
+        idempotency_key: key_of(deps, mapping, &what, body.as_bytes()),
+    };
+    let case = mapping.case_id(side).unwrap_or_default();
+    match deps.systems[side].add_comment(case, &new).await {
         Ok(written) => {
             let entry = notice_entry(side, claim.source.clone(), &written.id, written.created_at);
             settle(deps, claimed, &claim, Some(entry)).await?;
             Ok(true)
         }
         Err(error) if error.is_for_good() => {
-            tracing::warn!(
-                case.google_name = mapping.case_id(Side::Google),
-                case.company_id = mapping.case_id(Side::Company),
-                "the {side} case does not take a notice: {error}"
-            );
-            let earlier = mapping.state.refusal(side, &refusable);
-            let since = earlier.map_or(now, |earlier| earlier.since.min(now));
-            let refusal = Refusal {
-                side,
-                what: refusable,
-                since,
-                tries: earlier.map_or(0, |earlier| earlier.tries) + 1,
-                tried_at: now,
-                reason: error.to_string(),
-                given_up: now - since >= deps.settings.give_up_after,
-            };
-            modify(deps.store.as_ref(), claimed, |mapping| {
-                mapping.pending.retain(|pending| *pending != claim);
-                mapping.state.refusals.retain(|known| known.side != side || known.what != refusal.what);
-                mapping.state.refusals.push(refusal.clone());
-                true
-            })
-            .await?;
-            if refusal.given_up { Ok(false) } else { Err(error.into()) }
+            if note_refusal(deps, claimed, &claim, notice, &error).await? {
+                Ok(false)
+            } else {
+                Err(error.into())
+            }
         }
         Err(error) => {
             if !error.may_have_happened() {
@@ -410,6 +377,65 @@ async fn tell(
             Err(error.into())
         }
     }
+}
+
+/// True if a notice may be posted on the case now.
+async fn may_be_told(
+    deps: &Deps,
+    mapping: &CaseMapping,
+    side: Side,
+    notice: Notice,
+) -> Result<bool, ApiError> {
+    // A sync tries a read-only case once a day (R33: final refusals). A notice that was given up is tried again after a day.
+    let rests = mapping
+        .state
+        .refusal(side, &Refusable::Item(Source::Notice(notice)))
+        .is_some_and(|refusal| refusal.given_up && deps.clock.now() - refusal.tried_at < Duration::days(1));
+    if rests || mapping.state.read_only[side].is_some() {
+        return Ok(false);
+    }
+    // Checks the flag again: at the first check the company's system may not have answered (R20: leaving).
+    let system = &deps.systems[side];
+    let case = system.get(mapping.case_id(side).unwrap_or_default()).await?;
+    Ok(case
+        .is_some_and(|case| case.synchronize && (!case.closed || system.capabilities().comment_when_closed)))
+}
+
+/// Removes the claim of a notice that was refused for good, and counts the refusal. Returns true if the notice is given up.
+async fn note_refusal(
+    deps: &Deps,
+    claimed: CaseMapping,
+    claim: &Pending,
+    notice: Notice,
+    error: &ApiError,
+) -> Result<bool, StoreError> {
+    let side = claim.side;
+    tracing::warn!(
+        case.google_name = claimed.case_id(Side::Google),
+        case.company_id = claimed.case_id(Side::Company),
+        "the {side} case does not take a notice: {error}"
+    );
+    let now = deps.clock.now();
+    let what = Refusable::Item(Source::Notice(notice));
+    let earlier = claimed.state.refusal(side, &what);
+    let since = earlier.map_or(now, |earlier| earlier.since.min(now));
+    let refusal = Refusal {
+        side,
+        what,
+        since,
+        tries: earlier.map_or(0, |earlier| earlier.tries) + 1,
+        tried_at: now,
+        reason: error.to_string(),
+        given_up: now - since >= deps.settings.give_up_after,
+    };
+    modify(deps.store.as_ref(), claimed, |mapping| {
+        mapping.pending.retain(|pending| pending != claim);
+        mapping.state.refusals.retain(|known| known.side != side || known.what != refusal.what);
+        mapping.state.refusals.push(refusal.clone());
+        true
+    })
+    .await?;
+    Ok(refusal.given_up)
 }
 
 fn notice_entry(side: Side, source: Source, id: &str, written_at: Option<DateTime<Utc>>) -> Entry {

@@ -339,7 +339,7 @@ async fn process_found_case(
     }
     taken.is_canary = mapping.is_linked() && mapping.is_open() && mapping.gone.is_none() && !case.closed;
     let slot = || format!("slot {}", started.timestamp().div_euclid(SLOT_SECONDS));
-    let (urgency, reason) = match &mapping.waiting[side] {
+    let (urgency, reason) = match &mapping.dirty[side] {
         // The same change is queued at most once an hour: a task that is being retried is not duplicated each minute, and a lost task is
         // replaced. A paused pair is different. The sync that found its flag gone ended well and used up its name, but now the flag is
         // back, so the name depends on the time slot.
@@ -350,7 +350,7 @@ async fn process_found_case(
         None => (Urgency::Check, slot()),
     };
     // A case in conflict needs no check while it is unchanged.
-    let is_idle_conflict = mapping.state.conflict.is_some() && mapping.waiting[side].is_none();
+    let is_idle_conflict = mapping.state.conflict.is_some() && mapping.dirty[side].is_none();
     let case = mapping.case_id(side).filter(|_| !is_idle_conflict).map(str::to_owned);
     taken.candidate = case.map(|case| Candidate { urgency, case, side, reason });
     Ok(taken)
@@ -368,11 +368,11 @@ async fn mark_dirty(
     let is_change = |mapping: &CaseMapping| {
         let known = [
             mapping.carried_updated_at[side],
-            mapping.waiting[side].and_then(|waiting| waiting.case_updated_at),
+            mapping.dirty[side].and_then(|waiting| waiting.case_updated_at),
         ];
         // A pair that has ended, but whose case is shown again (R28: missing is not gone).
         let is_back = mapping.gone == Some(side) && mapping.state.merged_into.is_none();
-        let is_noted = mapping.waiting[side].is_some();
+        let is_noted = mapping.dirty[side].is_some();
         case.updated_at.is_some() && !known.contains(&case.updated_at) || (is_back && !is_noted)
     };
     if !is_change(&mapping) {

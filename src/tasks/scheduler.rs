@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
-use crate::entities::{CaseMapping, Global, Priority, Side, Waiting};
+use crate::entities::{CaseMapping, Dirty, Global, Priority, Side};
 use crate::queue::{Enqueued, QueueError, QueuedTask, SyncCompanyCase, SyncGoogleCase, TaskKind, TaskName};
 use crate::store::{MappingFilter, StoreError};
 
@@ -44,7 +44,7 @@ pub(super) enum Urgency {
 
 impl Urgency {
     /// Returns the urgency of a dirty side of a mapping.
-    pub(super) fn of(waiting: &Waiting, mapping: &CaseMapping) -> Self {
+    pub(super) fn of(waiting: &Dirty, mapping: &CaseMapping) -> Self {
         let level = mapping.priority.unwrap_or(Priority::P4).level();
         let failed = if mapping.last_error.is_some() { FAILED } else { Duration::zero() };
         Self::Changes(waiting.since + LEVEL * i32::from(level) + failed)
@@ -209,9 +209,10 @@ pub(super) async fn queue_backlog(
     let mut after = None;
     loop {
         let found = deps.store.list(MappingFilter::NeedsWatching, after, PAGE).await?;
-        for mapping in found.mappings.iter().filter(|mapping| !mapping.rests() && mapping.gone.is_none()) {
+        for mapping in found.mappings.iter().filter(|mapping| !mapping.is_dormant() && mapping.gone.is_none())
+        {
             for (side, chosen) in &mut chosen {
-                if let (Some(waiting), Some(case)) = (&mapping.waiting[*side], mapping.case_id(*side)) {
+                if let (Some(waiting), Some(case)) = (&mapping.dirty[*side], mapping.case_id(*side)) {
                     let urgency = Urgency::of(waiting, mapping);
                     let reason = reason_for_changes(waiting, now);
                     chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
@@ -228,7 +229,7 @@ pub(super) async fn queue_backlog(
                     chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
                 }
             }
-            let waiting = Side::BOTH.into_iter().filter_map(|side| mapping.waiting[side]);
+            let waiting = Side::BOTH.into_iter().filter_map(|side| mapping.dirty[side]);
             if let Some(since) = waiting.map(|waiting| waiting.since).min() {
                 backlog.waiting += 1;
                 backlog.oldest = backlog.oldest.max(now - since);
@@ -247,7 +248,7 @@ pub(super) async fn queue_backlog(
     Ok(backlog)
 }
 
-pub(super) fn reason_for_changes(waiting: &Waiting, now: DateTime<Utc>) -> String {
+pub(super) fn reason_for_changes(waiting: &Dirty, now: DateTime<Utc>) -> String {
     let since = waiting.since.timestamp_micros();
     let updated = waiting.case_updated_at.map_or(since, |at| at.timestamp_micros());
     format!("news {updated} since {since} hour {}", now.timestamp().div_euclid(3600))
@@ -294,7 +295,7 @@ pub(super) async fn queue_waiting(
 ) -> Result<usize, QueueError> {
     let mut queued = 0;
     for side in Side::BOTH {
-        if let Some(waiting) = &mapping.waiting[side]
+        if let Some(waiting) = &mapping.dirty[side]
             && queue_sync(deps, side, mapping, &reason_for_changes(waiting, now)).await?
                 == Some(Enqueued::New)
         {
@@ -319,7 +320,7 @@ mod tests {
     }
 
     fn news(level: Priority, minutes_ago: i64) -> Urgency {
-        let waiting = Waiting { since: now() - Duration::minutes(minutes_ago), case_updated_at: None };
+        let waiting = Dirty { since: now() - Duration::minutes(minutes_ago), case_updated_at: None };
         Urgency::of(&waiting, &mapping(level))
     }
 
@@ -369,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_case_that_failed_comes_later() {
-        let waiting = Waiting { since: now(), case_updated_at: None };
+        let waiting = Dirty { since: now(), case_updated_at: None };
         let failed = CaseMapping { last_error: Some("no".to_owned()), ..mapping(Priority::P0) };
         assert!(Urgency::of(&waiting, &failed) > news(Priority::P4, 0));
         assert!(Urgency::of(&waiting, &failed) < Urgency::Check);

@@ -8,7 +8,7 @@ use super::Deps;
 use super::report::CarriedItem;
 use crate::cases::ApiError;
 use crate::cases::markers::CompanyCase;
-use crate::entities::{CaseMapping, Entry, Lease, Pending, Side, Sides, Source, Waiting};
+use crate::entities::{CaseMapping, Dirty, Entry, Lease, Pending, Side, Sides, Source};
 use crate::store::{StoreError, modify};
 use crate::telemetry::{CarriedLabels, SideLabels};
 
@@ -74,7 +74,7 @@ pub(super) struct Session<'a> {
     /// Newest copy of the mapping.
     pub(super) mapping: CaseMapping,
     /// Dirty marks when the mapping was read, which was before the cases were read (`R7`: dirty sides).
-    pub(super) waited: Sides<Option<Waiting>>,
+    pub(super) waited: Sides<Option<Dirty>>,
     pub(super) started: DateTime<Utc>,
     pub(super) carried: Vec<CarriedItem>,
     holder: &'a str,
@@ -86,7 +86,7 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(super) fn new(deps: &'a Deps, mapping: CaseMapping, started: DateTime<Utc>, holder: &'a str) -> Self {
-        let waited = mapping.waiting;
+        let waited = mapping.dirty;
         let mut mapping = mapping;
         // Uses the current time: relative to the start of this task, times that other tasks have written since would lie in the future.
         mapping.bring_back(deps.clock.now(), deps.settings.lease);

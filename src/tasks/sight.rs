@@ -397,7 +397,7 @@ async fn another_of_scope(deps: &Deps, side: Side, scope: &str, but: &str) -> Re
 async fn look_after(deps: &Deps, side: Side, mapping: CaseMapping, now: DateTime<Utc>) -> Result<(), Doubt> {
     let global = deps.store.global().await?;
     modify(deps.store.as_ref(), mapping, |mapping| {
-        let known = mapping.waiting[side].is_some();
+        let known = mapping.dirty[side].is_some();
         mapping.wait(side, &global, now);
         !known
     })

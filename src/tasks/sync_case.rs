@@ -12,13 +12,13 @@ use super::session::{Session, SyncError};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
 use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Found, markers};
 use crate::entities::{
-    CaseMapping, CompanyCaseId, Conflict, Entry, FirstSeen, GoogleCaseName, ItemKind, MappingId, Missing,
-    Notice, PairState, PendingCreation, Refusable, Refusal, Side, Sides, Source, Waiting,
+    CaseMapping, CompanyCaseId, Conflict, Dirty, Entry, FirstSeen, GoogleCaseName, ItemKind, MappingId,
+    Missing, Notice, PairState, PendingCreation, Refusable, Refusal, Side, Sides, Source,
 };
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts::Merged;
 use crate::sync::{
-    Clocks, Counterpart, Pair, Plan, Remaining, Snapshot, Strangers, counterpart_of, horizons, left_on,
+    Clocks, Counterpart, KnownDifferent, Pair, Plan, Remaining, Snapshot, counterpart_of, horizons, left_on,
     lookalikes, plan, texts,
 };
 
@@ -301,18 +301,18 @@ async fn compare_and_carry(
     let clocks = deps.clocks();
     let (google, company) = read_pair(session, google, company, clocks).await?;
     let mapping = session.mapping.clone();
-    let unchecked = Strangers::default();
+    let unchecked = KnownDifferent::default();
     let pair = Pair {
         mapping: &mapping,
         google: &google,
         company: &company,
-        strangers: &unchecked,
+        known_different: &unchecked,
         clocks,
         home: deps.home(),
     };
     let ids = Sides { google: google.case.id.as_str(), company: company.case.id.as_str() };
-    let strangers = compare::strangers(deps, ids, lookalikes(pair, deps.capabilities())).await?;
-    let pair = Pair { strangers: &strangers, ..pair };
+    let known_different = compare::known_different(deps, ids, lookalikes(pair, deps.capabilities())).await?;
+    let pair = Pair { known_different: &known_different, ..pair };
     let plan = plan(source, pair, &deps.settings.rules, deps.capabilities());
     if request.mode == Mode::DryRun {
         return Ok(Done::Planned(plan.describe()));
@@ -354,7 +354,7 @@ async fn read_pair(
     let mut horizons = horizons(&session.mapping, deps.settings.windows, clocks);
     let cases = Sides { google: &google, company: &company };
     look_again_if_set(&mut session.mapping, horizons, cases, clocks, deps.settings.windows);
-    if session.mapping.recovering {
+    if session.mapping.relinking {
         horizons = Sides::default();
     }
     tokio::try_join!(
@@ -455,8 +455,8 @@ fn look_again_if_set(
                 latest.checked_sub_signed((clocks.now - in_step).max(Duration::zero()) + windows[side])
             });
             state.forgotten_until[side] = state.forgotten_until[side].min(written_since);
-            state.looks_again |= !mapping.recovering;
-            mapping.recovering = true;
+            state.looks_again |= !mapping.relinking;
+            mapping.relinking = true;
         }
     }
 }
@@ -564,15 +564,15 @@ async fn finish(
     let current = &session.mapping;
     let found: Vec<Side> = Side::BOTH
         .into_iter()
-        .filter(|side| left[*side] == Remaining::Changes && current.waiting[*side].is_none())
+        .filter(|side| left[*side] == Remaining::Changes && current.dirty[*side].is_none())
         .collect();
     let nothing_to_note = current.lease.is_none()
         && found.is_empty()
-        && !current.recovering
+        && !current.relinking
         && current.last_error.is_none()
         && seen.is_known(&current.state)
         && sides.iter().all(|side| {
-            current.waiting[*side].is_none()
+            current.dirty[*side].is_none()
                 && current.carried_updated_at[*side] == seen.updated_at[*side]
                 && (left[*side] == Remaining::Held || current.stored_synced_at(*side).is_some())
         });
@@ -586,7 +586,7 @@ async fn finish(
         .save_either(|mapping| {
             if let Some(global) = &global {
                 for side in &found {
-                    if mapping.waiting[*side].is_none() {
+                    if mapping.dirty[*side].is_none() {
                         mapping.wait(*side, global, started).case_updated_at = seen.updated_at[*side];
                     }
                 }
@@ -597,8 +597,8 @@ async fn finish(
                     mapping.carried(*side, started, seen.read_until);
                 }
                 mapping.carried_updated_at[*side] = seen.updated_at[*side];
-                if mapping.waiting[*side] == waited[*side] {
-                    mapping.waiting[*side] = None;
+                if mapping.dirty[*side] == waited[*side] {
+                    mapping.dirty[*side] = None;
                 }
             }
             if seen.agreed_closed == Some(false) {
@@ -613,7 +613,7 @@ async fn finish(
             mapping.state.scope = seen.scope.clone();
             mapping.state.warned.clone_from(&seen.warned);
             mapping.state.missing = Sides::default();
-            mapping.recovering = false;
+            mapping.relinking = false;
             mapping.state.looks_again = false;
             mapping.last_error = None;
             let reached = horizons(mapping, windows, clocks);
@@ -635,8 +635,8 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
     let now = deps.clock.now();
     if let Some(earlier) = session.mapping.pending_creation {
         // The earlier attempt may take effect late (in-flight window), and the search may show it late (index lag).
-        let lag = index_lag(deps, target, now).await?.max(capabilities.search_lag);
-        let visible_by = earlier.attempted_at + capabilities.write_settles + lag;
+        let lag = index_lag(deps, target, now).await?.max(capabilities.index_lag);
+        let visible_by = earlier.attempted_at + capabilities.in_flight_window + lag;
         if now < visible_by {
             return Err(SyncError::Failed(format!(
                 "creating the counterpart timed out at {}; searching for it until {} before trying again",
@@ -830,7 +830,7 @@ async fn save_link(
 /// marks are cleared, since further missing cases would be taken for hidden ones (`R28`: missing is not gone).
 async fn paused(session: &mut Session<'_>, request: &Request<'_>, found: &[Side]) -> Result<Done, SyncError> {
     let was_missing = found.iter().any(|side| session.mapping.state.missing[*side].is_some());
-    if request.mode == Mode::Act && (!session.mapping.rests() || was_missing) {
+    if request.mode == Mode::Act && (!session.mapping.is_dormant() || was_missing) {
         let (now, global) = (session.started, session.deps.store.global().await?);
         let waited = session.waited[Side::Company];
         session
@@ -973,7 +973,7 @@ async fn end(
             for side in Side::BOTH {
                 // A change that a poll has found must not look new to the next sweep. If the pair resumes, everything since its stamps is
                 // read (R28: missing is not gone).
-                let seen = mapping.waiting[side].take().and_then(|waiting| waiting.case_updated_at);
+                let seen = mapping.dirty[side].take().and_then(|waiting| waiting.case_updated_at);
                 mapping.carried_updated_at[side] = seen.or(mapping.carried_updated_at[side]);
             }
             mapping.pending_creation = None;
@@ -1038,9 +1038,9 @@ async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
             // Marks both sides as dirty since their stamps, independent of the polls (R7: dirty sides).
             for side in Side::BOTH {
                 let since = mapping.stored_synced_at(side).unwrap_or(mapping.created_at).min(now);
-                mapping.waiting[side] = Some(Waiting { since, case_updated_at: None });
+                mapping.dirty[side] = Some(Dirty { since, case_updated_at: None });
             }
-            *waited = mapping.waiting;
+            *waited = mapping.dirty;
             mapping.gone = None;
             if mapping.state.agreed_closed != Some(true) {
                 mapping.resolved_at = None;
@@ -1104,7 +1104,7 @@ async fn merged(
             mapping.pending.retain(|pending| pending.side != Side::Company);
             mapping.forget_told(Side::Company);
             for side in Side::BOTH {
-                mapping.waiting[side].get_or_insert(Waiting { since: now, case_updated_at: None });
+                mapping.dirty[side].get_or_insert(Dirty { since: now, case_updated_at: None });
             }
         })
         .await?;
@@ -1178,8 +1178,8 @@ async fn conflicting(
                 conflict.told = true;
             }
             mapping.carried_updated_at[Side::Company] = ours.updated_at;
-            if mapping.waiting[Side::Company] == waited {
-                mapping.waiting[Side::Company] = None;
+            if mapping.dirty[Side::Company] == waited {
+                mapping.dirty[Side::Company] = None;
             }
             mapping.last_error = None;
         })
@@ -1215,7 +1215,7 @@ async fn told_without_answer(
         session.save(|mapping| mapping.record(entry.clone())).await?;
         return Ok(true);
     }
-    if session.deps.clock.now() < pending.attempted_at + system.capabilities().write_settles {
+    if session.deps.clock.now() < pending.attempted_at + system.capabilities().in_flight_window {
         return Err(SyncError::Failed("a notice that got no answer may still be under way".to_owned()));
     }
     Ok(false)

@@ -6,7 +6,7 @@ use casebridge::entities::Side;
 use casebridge::sandbox::csapi::{Author, State};
 
 use crate::people::{Added, Made, People, WORDS, content, file_name, number_in};
-use crate::service::Systems;
+use casebridge_testkit::service::Systems;
 
 const OUTAGE: &str = "This case has not synced properly in ";
 const RESUMED: &str = "Syncing has resumed.";

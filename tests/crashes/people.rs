@@ -7,9 +7,9 @@ use casebridge::entities::Side;
 use casebridge::sandbox::csapi::{Author, Priority, State};
 use casebridge::sandbox::jira::NewIssue;
 
-use crate::dice::Dice;
 use crate::pause;
-use crate::service::Systems;
+use casebridge_testkit::dice::Dice;
+use casebridge_testkit::service::Systems;
 
 /// How many cases people make.
 const CASES: usize = 16;

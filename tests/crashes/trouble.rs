@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use casebridge::sandbox::faults::{Effect, Fault, Faults};
 
-use crate::dice::Dice;
 use crate::pause;
-use crate::service::Systems;
+use casebridge_testkit::dice::Dice;
+use casebridge_testkit::service::Systems;
 
 /// How many faults a system has at once.
 const AT_ONCE: usize = 3;

@@ -13,8 +13,8 @@ use casebridge::store::{DEFAULT_DATABASE, DatabaseLocation, DatastoreStore, Fire
 use chrono::{DateTime, Utc};
 
 use crate::emulator::{Kind, new_project, shared};
-use crate::harness::backend::{Backend, Delivery};
 use crate::task_queue::TaskQueueFront;
+use casebridge_testkit::harness::backend::{Backend, Delivery};
 
 /// A database of its own in an emulator that all share, and a task queue of its own.
 pub(crate) struct GoogleCloud {

@@ -10,8 +10,8 @@ use casebridge::tasks::TaskKind;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use crate::queue_contract::{self as contract, QueueUnderTest, Service, named, task};
 use crate::task_queue::TaskQueueFront;
+use casebridge_testkit::contract::queue::{self as contract, QueueUnderTest, Service, named, task};
 
 /// Our client, Google's queue, and a service; their time stands still until it is moved.
 struct CloudTasks {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::emulator::{Emulator, Kind, new_project, shared};
 use crate::http;
 use crate::relay::Relay;
-use crate::store::{
+use casebridge_testkit::contract::store::{
     self, PersistentUnderTest, StoreUnderTest, company, create, google, now, of_company, of_google,
     store_contract,
 };

@@ -13,13 +13,13 @@ use casebridge::store::{
 use serde_json::json;
 
 use crate::emulator::{Emulator, Kind, new_project, shared};
-use crate::harness::billed::Billed;
 use crate::http;
 use crate::relay::Relay;
-use crate::store::{
+use casebridge_testkit::contract::store::{
     self, PersistentUnderTest, StoreUnderTest, company, create, google, now, of_company, of_google,
     store_contract,
 };
+use casebridge_testkit::harness::billed::Billed;
 
 mod contract {
     use super::{Place, store, store_contract};
@@ -181,7 +181,7 @@ async fn operations_are_counted_as_they_are_billed() {
     check("further check", counts(1, 0, 0));
 }
 
-/// What `tests/harness/billed.rs` counts over any other store: the benchmark and tests without an emulator go by it.
+/// What `crates/testkit/src/harness/billed.rs` counts over any other store: the benchmark and tests without an emulator go by it.
 #[tokio::test]
 async fn what_is_counted_over_another_store_is_what_firestore_bills() {
     let place = Place::new();

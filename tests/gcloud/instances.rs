@@ -15,12 +15,12 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use url::Url;
 
 use crate::emulator::{Emulator, Kind, new_project, shared};
-use crate::harness::copies;
-use crate::harness::desk::{Desk as _, NewCompanyCase};
-use crate::harness::jira::JiraDesk;
 use crate::relay::Relay;
-use crate::service::{BINARY, Process, Systems, free_port};
 use crate::task_queue::{LOCATION, PROJECT, TaskQueueFront};
+use casebridge_testkit::harness::copies;
+use casebridge_testkit::harness::desk::{Desk as _, NewCompanyCase};
+use casebridge_testkit::harness::jira::JiraDesk;
+use casebridge_testkit::service::{Process, Systems, binary, free_port};
 
 /// Only so that a failure ends.
 const LIMIT: Duration = Duration::from_mins(4);
@@ -123,7 +123,7 @@ impl App {
 
     fn command(&self, log: &str) -> Command {
         let log = File::options().create(true).append(true).open(self.folder.path().join(log)).unwrap();
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         command
             .arg("--config")
             .arg(self.folder.path().join("casebridge.toml"))

@@ -8,22 +8,22 @@ use casebridge::clock::SharedClock;
 
 use crate::backend::GoogleCloud;
 use crate::emulator::Kind;
-use crate::harness::backend::Backend;
-use crate::harness::crm::{Company, Crm, Description, Setup};
-use crate::harness::jira::JiraKind;
+use casebridge_testkit::harness::backend::Backend;
+use casebridge_testkit::harness::crm::{Company, Crm, Description, Setup};
+use casebridge_testkit::harness::jira::JiraKind;
 
 mod firestore {
     use super::{JiraOn, Kind};
-    use crate::main_job::{main_job_over, tests_of};
+    use casebridge_testkit::main_job::{main_job_over, tests_of};
 
     main_job_over!(&JiraOn(Kind::FirestoreNative));
 }
 
 /// What a mode of the database can have a say in: what happens at the same moment, what is unique, what is deleted, what is written
-/// although nobody hears of it. The rest is the same code over the same promises, which `tests/it/contract/store.rs` holds.
+/// although nobody hears of it. The rest is the same code over the same promises, which `crates/testkit/src/contract/store.rs` holds.
 mod datastore_mode {
     use super::{JiraOn, Kind};
-    use crate::main_job::{content, creation, leaving, outages, travel};
+    use casebridge_testkit::main_job::{content, creation, leaving, outages, travel};
 
     macro_rules! tests_of {
         ($($module:ident::$name:ident)*) => {$(

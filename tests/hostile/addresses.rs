@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use casebridge::outbound::bearer;
 
-use crate::scripted::{Say, Scripted};
 use crate::subjects::{Kind, clock, open_with};
+use casebridge_testkit::scripted::{Say, Scripted};
 
 const TOKEN: &str = "ours-alone";
 

@@ -207,7 +207,10 @@ async fn a_lookup_that_is_put_off_for_ever_comes_to_an_end() {
         "partitionId": { "projectId": "p" }, "path": [{ "kind": "CaseMapping", "id": "1" }],
     }] });
     let server =
-        crate::scripted::Scripted::answers(vec![crate::scripted::Say::json(&put_off.to_string())]).await;
+        casebridge_testkit::scripted::Scripted::answers(vec![casebridge_testkit::scripted::Say::json(
+            &put_off.to_string(),
+        )])
+        .await;
     let at = DatabaseLocation {
         project: "p".to_owned(),
         database: DEFAULT_DATABASE.to_owned(),

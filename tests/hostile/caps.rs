@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::connector::Connector;
-use crate::scripted::{Say, Scripted};
 use crate::subjects::{Kind, over};
+use casebridge_testkit::scripted::{Say, Scripted};
 
 fn upstream(url: &reqwest::Url, timeout: Duration) -> Upstream {
     let settings = UpstreamSettings {

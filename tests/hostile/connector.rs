@@ -104,7 +104,7 @@ impl Connector {
             deps,
             platform: Platform::Local,
             admin_token: admin_token.map(Secret::new),
-            internal_token: Secret::new(crate::harness::INTERNAL_TOKEN),
+            internal_token: Secret::new(casebridge_testkit::harness::INTERNAL_TOKEN),
             running: TaskTracker::new(),
         });
         Self { google, company, router, metrics, clock, queue, _folder: folder }

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::connector::{Connector, ask};
 use crate::subjects::Kind;
-use crate::{cases, harness, panics, run};
+use crate::{cases, panics, run};
+use casebridge_testkit::harness;
 
 /// A request, as far as `http` lets one be made.
 #[derive(Debug, Clone)]

@@ -20,10 +20,10 @@ use casebridge::outbound::{Credentials, bearer};
 use serde_json::json;
 
 use crate::connector::Connector;
-use crate::harness::INTERNAL_TOKEN;
-use crate::harness::log::Log;
 use crate::spoil::{How, Spoil};
 use crate::subjects::{Kind, clock, open_with};
+use casebridge_testkit::harness::INTERNAL_TOKEN;
+use casebridge_testkit::harness::log::Log;
 
 const ADMIN: &str = "adm1n-7f3a9c-secret";
 const GOOGLE: &str = "ya29.g00gle-5e1d-secret";

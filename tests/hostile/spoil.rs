@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::scripted::{Asked, Say, Scripted};
+use casebridge_testkit::scripted::{Asked, Say, Scripted};
 
 /// What is done to an answer.
 #[derive(Debug, Clone)]

@@ -27,8 +27,8 @@ use chrono::{Duration, TimeZone as _, Utc};
 use futures_util::{StreamExt as _, stream};
 
 use crate::request_tracker;
-use crate::scripted::Scripted;
 use crate::spoil::{self, Spoiler};
+use casebridge_testkit::scripted::Scripted;
 
 pub(crate) const GOOGLE_CASE: &str = "organizations/123/cases/77";
 /// How long one call to a system may take; a client's call may be several.
@@ -131,7 +131,7 @@ pub(crate) async fn open_with(kind: Kind, clock: SharedClock, credentials: Arc<d
     let (case, router, elsewhere) = system(kind, &clock);
     let hosts = match elsewhere {
         Some(elsewhere) => {
-            let address = crate::harness::serve(elsewhere.router).await;
+            let address = casebridge_testkit::harness::serve(elsewhere.router).await;
             (elsewhere.is_at)(&format!("http://{address}"));
             vec![address.to_string()]
         }

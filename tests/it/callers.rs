@@ -9,9 +9,9 @@ use chrono::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::desk::NewCompanyCase;
-use crate::harness::jira::JiraKind;
-use crate::harness::{INTERNAL_TOKEN, World};
+use casebridge_testkit::harness::desk::NewCompanyCase;
+use casebridge_testkit::harness::jira::JiraKind;
+use casebridge_testkit::harness::{INTERNAL_TOKEN, World};
 
 const ADMIN: &str = "the-admin-token";
 

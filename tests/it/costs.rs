@@ -7,10 +7,10 @@ use casebridge::http::SHARED_FOR;
 use casebridge::store::{OperationCounts, SqliteStore};
 use chrono::Duration;
 
-use crate::harness::backend::Embedded;
-use crate::harness::billed::Billed;
-use crate::harness::jira::JiraKind;
-use crate::harness::{Options, World, idle};
+use casebridge_testkit::harness::backend::Embedded;
+use casebridge_testkit::harness::billed::Billed;
+use casebridge_testkit::harness::jira::JiraKind;
+use casebridge_testkit::harness::{Options, World, idle};
 
 async fn world() -> (World, Arc<Billed>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();

@@ -31,7 +31,7 @@ use reqwest::Url;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::scripted::{Asked, Say, Scripted};
+use casebridge_testkit::scripted::{Asked, Say, Scripted};
 
 const ORGANIZATION: &str = "organizations/123";
 const CASE: &str = "organizations/1/cases/2";
@@ -190,8 +190,8 @@ async fn contract(csapi: &dyn CaseSystem, begin: DateTime<Utc>) {
     let now = csapi.get(id).await.unwrap().unwrap();
     assert_eq!((&now.description, now.created_at), (&created.description, created.created_at));
 
-    // A search may lag by `search_lag`.
-    let deadline = tokio::time::Instant::now() + csapi.capabilities().search_lag.to_std().unwrap();
+    // A search may lag by `index_lag`.
+    let deadline = tokio::time::Instant::now() + csapi.capabilities().index_lag.to_std().unwrap();
     loop {
         let sweep = csapi.search_updated(begin - TimeDelta::hours(1)).await.unwrap();
         let found = csapi.find_counterpart(&counterpart, None).await.unwrap();

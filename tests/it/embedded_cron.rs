@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::queue_contract::{Reply, Service};
+use casebridge_testkit::contract::queue::{Reply, Service};
 
 struct Test {
     service: Service,

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::queue_contract::{self as contract, QueueUnderTest, Reply, Service, named, task};
+use casebridge_testkit::contract::queue::{self as contract, QueueUnderTest, Reply, Service, named, task};
 
 /// Embedded queue on a file of its own, with a clock that stands still until it is moved.
 struct Embedded {

@@ -25,7 +25,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::harness::log::Log;
+use casebridge_testkit::harness::log::Log;
 
 const KEY: &str = include_str!("../fixtures/google/key-for-tests-only.pem");
 const EMAIL: &str = "connector@p.iam.gserviceaccount.com";

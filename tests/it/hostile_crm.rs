@@ -24,7 +24,7 @@ use casebridge::telemetry::Metrics;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::scripted::{Asked, Say, Scripted};
+use casebridge_testkit::scripted::{Asked, Say, Scripted};
 
 /// Kind of CRM in the configuration: its section, its words for priorities, and the ID of a case.
 struct Kind {

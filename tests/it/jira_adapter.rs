@@ -24,8 +24,8 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 
-use crate::contract::crm::{self as suite, CrmUnderTest, crm_contract};
-use crate::harness::jira::interpreted;
+use casebridge_testkit::contract::crm::{self as suite, CrmUnderTest, crm_contract};
+use casebridge_testkit::harness::jira::interpreted;
 
 mod silence;
 
@@ -316,7 +316,7 @@ async fn what_people_write_is_carried_as_it_is_but_for_escapes() {
 #[tokio::test]
 async fn a_case_is_found_once_the_index_has_caught_up() {
     let crm = cloud().await;
-    let lag = crm.adapter.capabilities().search_lag;
+    let lag = crm.adapter.capabilities().index_lag;
     crm.jira.faults().set_search_lag(lag);
     let since = crm.clock.now();
     let case = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap();

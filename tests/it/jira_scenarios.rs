@@ -10,9 +10,9 @@ use casebridge::tasks::{self, Caller, Mode, SyncCompanyCase, SyncGoogleCase, Tas
 use chrono::Duration;
 use serde_json::json;
 
-use crate::harness::crm::{Crm as _, Setup};
-use crate::harness::jira::{JiraDesk, JiraKind};
-use crate::harness::{Options, Time, World};
+use casebridge_testkit::harness::crm::{Crm as _, Setup};
+use casebridge_testkit::harness::jira::{JiraDesk, JiraKind};
+use casebridge_testkit::harness::{Options, Time, World};
 
 /// Starts a connector in front of a Jira with these settings.
 async fn world(settings: SandboxJiraSettings) -> (World, SandboxJira) {

@@ -19,8 +19,8 @@ use casebridge::tasks::{Outcome, TaskKind};
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
-use crate::harness::log::Log;
-use crate::harness::serve;
+use casebridge_testkit::harness::log::Log;
+use casebridge_testkit::harness::serve;
 
 const ADMIN: &str = "the-admin-token-of-this-test";
 const TITLE: &str = "title-that-nobody-logs";

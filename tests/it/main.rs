@@ -5,15 +5,9 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
-#[path = "../harness/mod.rs"]
-mod harness;
-#[path = "../main_job/mod.rs"]
-mod main_job;
-
 mod architecture;
 mod callers;
 mod configuration;
-mod contract;
 mod costs;
 mod csapi_client;
 mod deploy_files;
@@ -29,13 +23,12 @@ mod newcomers;
 mod oauth;
 mod outbound;
 mod planner;
-mod queue_contract;
 mod sandbox_csapi;
 mod sandbox_jira;
 mod sandbox_servicenow;
 mod sandbox_zendesk;
-mod scripted;
 mod servicenow_adapter;
+mod sqlite_store;
 mod tolerances;
 mod zendesk_adapter;
 mod zendesk_scenarios;

@@ -1,29 +1,29 @@
 //! Main job over every CRM that a test can start without an installation; `tests/request_tracker.rs` has the other one.
 
-use crate::harness::crm::{Crm as _, Description};
-use crate::harness::jira::JiraKind;
-use crate::harness::request_tracker;
-use crate::harness::servicenow::ServiceNowKind;
-use crate::harness::zendesk::ZendeskKind;
-use crate::main_job::matrix;
+use casebridge_testkit::harness::crm::{Crm as _, Description};
+use casebridge_testkit::harness::jira::JiraKind;
+use casebridge_testkit::harness::request_tracker;
+use casebridge_testkit::harness::servicenow::ServiceNowKind;
+use casebridge_testkit::harness::zendesk::ZendeskKind;
+use casebridge_testkit::main_job::matrix;
 
 mod jira {
-    use crate::harness::jira::JiraKind;
-    use crate::main_job::{main_job_over, tests_of};
+    use casebridge_testkit::harness::jira::JiraKind;
+    use casebridge_testkit::main_job::{main_job_over, tests_of};
 
     main_job_over!(&JiraKind);
 }
 
 mod zendesk {
-    use crate::harness::zendesk::ZendeskKind;
-    use crate::main_job::{main_job_over, tests_of};
+    use casebridge_testkit::harness::zendesk::ZendeskKind;
+    use casebridge_testkit::main_job::{main_job_over, tests_of};
 
     main_job_over!(&ZendeskKind);
 }
 
 mod servicenow {
-    use crate::harness::servicenow::ServiceNowKind;
-    use crate::main_job::{main_job_over, tests_of};
+    use casebridge_testkit::harness::servicenow::ServiceNowKind;
+    use casebridge_testkit::main_job::{main_job_over, tests_of};
 
     main_job_over!(&ServiceNowKind);
 }

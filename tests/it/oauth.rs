@@ -18,8 +18,8 @@ use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskAuth, SandboxZe
 use casebridge::secrets::SecretCredentials;
 use casebridge::telemetry::Metrics;
 
-use crate::harness::serve;
-use crate::scripted::{Say, Scripted};
+use casebridge_testkit::harness::serve;
+use casebridge_testkit::scripted::{Say, Scripted};
 
 const SECRET: &str = "the-secret-of-the-client";
 /// Valid as an ID in all systems, but of no case.

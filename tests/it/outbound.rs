@@ -30,9 +30,9 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::log::Log;
-use crate::harness::serve;
-use crate::scripted::{Say, Scripted};
+use casebridge_testkit::harness::log::Log;
+use casebridge_testkit::harness::serve;
+use casebridge_testkit::scripted::{Say, Scripted};
 
 const NOT_JSON: &str = "<html>secret content</html>";
 

@@ -8,7 +8,7 @@ use casebridge::entities::{
     Priority, PriorityReading, Side, Sides, Source,
 };
 use casebridge::sync::{
-    Action, Clocks, Pair, Plan, Remaining, Rules, Snapshot, Strangers, Switches, left_on, plan, texts,
+    Action, Clocks, KnownDifferent, Pair, Plan, Remaining, Rules, Snapshot, Switches, left_on, plan, texts,
 };
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
@@ -33,8 +33,8 @@ fn capabilities(name: &'static str) -> Capabilities {
         title_limit: TextLimit::code_points(250),
         description_limit: TextLimit::code_points(12_800),
         control_characters: true,
-        search_lag: Duration::minutes(1),
-        write_settles: Duration::minutes(2),
+        index_lag: Duration::minutes(1),
+        in_flight_window: Duration::minutes(2),
         time_resolution: Duration::seconds(1),
         idempotency_keys: false,
         stored_filename: str::to_owned,
@@ -56,7 +56,7 @@ struct World {
     company: Snapshot,
     facts: Sides<Capabilities>,
     rules: Rules,
-    strangers: Strangers,
+    known_different: KnownDifferent,
     now: DateTime<Utc>,
     written: u32,
 }
@@ -98,7 +98,7 @@ impl World {
             company: Snapshot { case: case(COMPANY, Some(GOOGLE)), comments: vec![], attachments: vec![] },
             facts: Sides { google: capabilities("CSAPI"), company: capabilities("CRM") },
             rules: RULES,
-            strangers: Strangers::default(),
+            known_different: KnownDifferent::default(),
             now: at(100),
             written: 1_000,
         }
@@ -109,7 +109,7 @@ impl World {
             mapping: &self.mapping,
             google: &self.google,
             company: &self.company,
-            strangers: &self.strangers,
+            known_different: &self.known_different,
             clocks: Clocks {
                 now: self.now,
                 skew: Sides { google: Duration::zero(), company: Duration::zero() },
@@ -264,7 +264,7 @@ impl World {
                 self.carry_out(&plan);
             }
         }
-        self.mapping.recovering = false;
+        self.mapping.relinking = false;
     }
 }
 
@@ -728,7 +728,7 @@ fn a_pair_that_was_found_adopts_what_reads_like_a_copy() {
     }
     let fresh = World::new().mapping;
     world.mapping = CaseMapping {
-        recovering: true,
+        relinking: true,
         ledger: casebridge::entities::Ledger::default(),
         created_at: at(200),
         ..fresh

@@ -26,8 +26,8 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::stream;
 use serde_json::{Value, json};
 
-use crate::contract::crm::{self as suite, CrmUnderTest, crm_contract};
-use crate::harness::servicenow::interpreted;
+use casebridge_testkit::contract::crm::{self as suite, CrmUnderTest, crm_contract};
+use casebridge_testkit::harness::servicenow::interpreted;
 
 mod incidents {
     use super::{crm_contract, incidents, suite};

@@ -12,20 +12,20 @@ use casebridge::store::{Created, MappingFilter, SqliteStore, Store, StoreError};
 use chrono::Duration;
 use rusqlite::Connection;
 
-use super::store::{
-    self, PersistentUnderTest, StoreUnderTest, create, now, of_company, of_google, store_contract,
+use casebridge_testkit::contract::store::{
+    self as suite, PersistentUnderTest, StoreUnderTest, create, now, of_company, of_google, store_contract,
 };
 
 mod file {
-    use super::{File, store, store_contract};
+    use super::{File, store_contract, suite};
 
-    store_contract!(persistent store, async { File::new() });
+    store_contract!(persistent suite, async { File::new() });
 }
 
 mod memory {
-    use super::{Memory, store, store_contract};
+    use super::{Memory, store_contract, suite};
 
-    store_contract!(store, async { Memory::new() });
+    store_contract!(suite, async { Memory::new() });
 }
 
 /// Store in a file in a directory of its own.
@@ -255,7 +255,7 @@ async fn a_file_of_the_first_schema_is_read() {
     let file = File::new();
     Connection::open(file.path())
         .unwrap()
-        .execute_batch(include_str!("../../fixtures/store/schema-1.sql"))
+        .execute_batch(include_str!("../fixtures/store/schema-1.sql"))
         .unwrap();
     for _ in 0..2 {
         let store = SqliteStore::open(&file.path()).unwrap();

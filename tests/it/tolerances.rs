@@ -4,8 +4,8 @@ use casebridge::entities::{Priority, Side};
 use chrono::Duration;
 use serde_json::json;
 
-use crate::harness::World;
-use crate::harness::jira::JiraKind;
+use casebridge_testkit::harness::World;
+use casebridge_testkit::harness::jira::JiraKind;
 
 /// Documented tolerances by priority, in minutes: while content is fresh, by default, and once it is stale.
 const TOLERANCES: [(Priority, [i64; 3]); 5] = [

@@ -26,8 +26,8 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::{TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::contract::crm::{self as suite, CrmUnderTest, crm_contract};
-use crate::harness::zendesk::is_interpreted;
+use casebridge_testkit::contract::crm::{self as suite, CrmUnderTest, crm_contract};
+use casebridge_testkit::harness::zendesk::is_interpreted;
 
 mod usual {
     use super::{crm_contract, suite, usual};

@@ -9,9 +9,9 @@ use casebridge::sandbox::zendesk::{
 use chrono::Duration;
 use serde_json::json;
 
-use crate::harness::crm::{Crm as _, Setup};
-use crate::harness::zendesk::{ZendeskDesk, ZendeskKind};
-use crate::harness::{Options, Time, World};
+use casebridge_testkit::harness::crm::{Crm as _, Setup};
+use casebridge_testkit::harness::zendesk::{ZendeskDesk, ZendeskKind};
+use casebridge_testkit::harness::{Options, Time, World};
 
 async fn world(comment_visibility: Visibility) -> (World, SandboxZendesk) {
     let description = ZendeskKind.description().await;

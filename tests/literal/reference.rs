@@ -10,7 +10,7 @@ use casebridge::entities::{Priority, Side, Sides};
 use casebridge::sync::texts::duration_words;
 use chrono::{DateTime, Duration, Utc};
 
-use crate::memory::Desk;
+use casebridge_testkit::memory::Desk;
 
 const POLLING_WINDOW: Duration = Duration::minutes(30);
 

@@ -36,7 +36,7 @@ impl Listing {
     pub(crate) async fn start() -> Self {
         let counts = Arc::<Counts>::default();
         let router = Router::new().fallback(answer).with_state(Arc::clone(&counts));
-        Self { address: crate::service::listen(router).await, counts }
+        Self { address: casebridge_testkit::service::listen(router).await, counts }
     }
 
     /// So many cases are found from now on.

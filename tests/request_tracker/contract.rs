@@ -13,8 +13,8 @@ use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 
-use crate::crm::{self as suite, CrmUnderTest, crm_contract};
 use crate::server::{Person, Server, Slot};
+use casebridge_testkit::contract::crm::{self as suite, CrmUnderTest, crm_contract};
 
 crm_contract!(suite, running());
 

@@ -10,11 +10,11 @@ use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
 use serde_json::{Value, json};
 
-use crate::harness::crm::{Company, Crm, Description, Setup};
-use crate::harness::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
-use crate::harness::request_tracker::description;
-use crate::main_job::{main_job_over, tests_of};
 use crate::server::{NUMBERS, Person, Server, Slot};
+use casebridge_testkit::harness::crm::{Company, Crm, Description, Setup};
+use casebridge_testkit::harness::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
+use casebridge_testkit::harness::request_tracker::description;
+use casebridge_testkit::main_job::{main_job_over, tests_of};
 
 main_job_over!(&RequestTrackerKind);
 

@@ -11,9 +11,9 @@ use casebridge::tasks::{Outcome, Task, TaskKind};
 use chrono::Duration;
 use serde_json::json;
 
-use crate::harness::ugly::UGLY;
 use crate::server::Server;
 use crate::world::{LateClock, World, rules};
+use casebridge_testkit::harness::ugly::UGLY;
 
 fn sync_google(case: &str) -> Task {
     Task::parse(TaskKind::SyncGoogleCase, json!({ "case_name": case }).to_string().as_bytes()).unwrap()

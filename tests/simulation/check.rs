@@ -328,8 +328,8 @@ fn copied_comment(
         world.seen.count("connector", "explains a comment");
     }
     // The copy of a comment that was edited since is not known by its text, when that is all there is to go by.
-    let recovering = world.shelf.of(side, id).is_some_and(|mapping| mapping.recovering);
-    let unknown = recovering && !note.earlier.is_empty();
+    let relinking = world.shelf.of(side, id).is_some_and(|mapping| mapping.relinking);
+    let unknown = relinking && !note.earlier.is_empty();
     // Nor is it known what an earlier pair had copied, whose mapping was cleaned up, when another pair goes on with its case (R14, R32).
     let by_earlier_pair = world.systems[side].cards.values().any(|card| {
         let is_forgotten = key(&card.id) != key(id) && world.shelf.of(side, &card.id).is_none();
@@ -940,7 +940,7 @@ fn out_of_reach(world: &mut World, mapping: &CaseMapping) {
         let read = Side::BOTH.map(|read_for| mapping.state.read_until[read_for][side]);
         read.into_iter().chain([mapping.state.forgotten_until[side]]).any(|until| until > Some(latest))
     };
-    if mapping.gone.is_some() || mapping.recovering || Side::BOTH.into_iter().any(unread) {
+    if mapping.gone.is_some() || mapping.relinking || Side::BOTH.into_iter().any(unread) {
         return;
     }
     // Likewise of a case that was changed at a time before the horizon.
@@ -1028,7 +1028,7 @@ pub(crate) fn stamps(world: &mut World) {
             let stamp_of = |side: Side| mapping.synced_at(side, &world.shelf.global);
             let synced = |at: Ms| {
                 // The sync that found the case open again notes that the rest waits, too, as of that side's last poll.
-                let known = mapping.waiting[side].is_some();
+                let known = mapping.dirty[side].is_some();
                 let of_both = stamp_of(side).min(stamp_of(side.other()));
                 match at < due {
                     true if known => mapping.stored_synced_at(side),
@@ -1047,10 +1047,10 @@ pub(crate) fn stamps(world: &mut World) {
             // found.
             let hid = hidden_until(world, side, card).max(world.mute_until[side]);
             let unknown = |at: Ms| at < hid || traits.stale > 0 || !target.refuses.is_empty();
-            let found = |at: Ms| unknown(at) && mapping.waiting[side].is_some();
+            let found = |at: Ms| unknown(at) && mapping.dirty[side].is_some();
             // Nor can it be known that a case was opened, while that is hidden; nor since when it is open, once it is found.
             let hid_across = hidden_until(world, side.other(), target).max(world.mute_until[side.other()]);
-            let opened_unseen = target.status_changed < hid_across && mapping.waiting[side.other()].is_some();
+            let opened_unseen = target.status_changed < hid_across && mapping.dirty[side.other()].is_some();
             let across = |at: Ms| at < opened && (opened_unseen || was_hidden(world, side.other(), target));
             let passed =
                 passed.filter(|(_, at, _)| !was_hidden(world, side, card) && !found(*at) && !across(*at));
@@ -1261,7 +1261,7 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         if takes && let Some((what, ..)) = missing(world, side, card).next() {
             return Some(format!("{what} of {side} case {} was never carried", card.id));
         }
-        if let Some(waiting) = mapping.waiting[side] {
+        if let Some(waiting) = mapping.dirty[side] {
             return Some(format!("something waits on the {side} side since {}", waiting.since));
         }
         let takes_notices =
@@ -1288,8 +1288,8 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     if let Some(pending) = &mapping.pending_status {
         return Some(format!("a change of status is pending: {pending:?}"));
     }
-    if mapping.recovering || mapping.pending_creation.is_some() {
-        return Some("it is still recovering".to_owned());
+    if mapping.relinking || mapping.pending_creation.is_some() {
+        return Some("it is still relinking".to_owned());
     }
     if let Some(error) = &mapping.last_error {
         return Some(format!("its last sync failed: {error}"));

@@ -1,9 +1,9 @@
 //! What trouble does to a call.
 
-use crate::dice::Dice;
 use crate::history::{Ms, Part, Trouble};
 use crate::world::World;
 use casebridge::cases::ApiErrorKind;
+use casebridge_testkit::dice::Dice;
 
 /// Trouble that hits a part for a while.
 #[derive(Debug, Clone, Copy)]

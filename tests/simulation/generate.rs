@@ -1,10 +1,10 @@
 //! From a seed to a history.
 
-use crate::dice::Dice;
 use crate::history::{
     Blur, Cleanup, Clock, Closing, Company, Deed, DetectOutages, FileKind, Google, History, Lie, Ms, Part,
     PollCompany, PollGoogle, Refused, Setting, Side, Step, Traits, Trouble, What, Withheld, Words,
 };
+use casebridge_testkit::dice::Dice;
 
 pub(crate) const MINUTE: Ms = 60_000;
 pub(crate) const DAY: Ms = 86_400_000;

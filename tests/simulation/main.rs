@@ -20,7 +20,6 @@
 
 mod check;
 mod coverage;
-mod dice;
 mod explore;
 mod faults;
 mod generate;

@@ -10,11 +10,11 @@ use casebridge::entities::{Priority, PriorityReading};
 use chrono::{DateTime, Utc};
 
 use crate::check;
-use crate::dice::{Dice, hash};
 use crate::generate::DAY;
 use crate::history::{Blur, Company, Google, Ms, Refused, Side, Traits, Trouble, Withheld};
 use crate::mutation;
 use crate::world::{World, real};
+use casebridge_testkit::dice::{Dice, hash};
 
 /// Address of the company's system.
 pub(crate) const HOME: &str = "https://desk.example";

@@ -267,7 +267,7 @@ pub(crate) fn listed(world: &Shared, side: Side, case: &str, mut comments: Vec<C
 pub(crate) fn polled(world: &mut World, side: Side, at: DateTime<Utc>) {
     if world.mutation == Some(M::EverythingStamped) {
         let open = world.shelf.mappings.values_mut();
-        for mapping in open.filter(|mapping| mapping.is_open() && mapping.waiting == Sides::default()) {
+        for mapping in open.filter(|mapping| mapping.is_open() && mapping.dirty == Sides::default()) {
             mapping.move_stored_synced_at(side, at);
             mapping.version += 1;
             world.writes += 1;
@@ -278,7 +278,7 @@ pub(crate) fn polled(world: &mut World, side: Side, at: DateTime<Utc>) {
 /// What the store is given.
 pub(crate) fn stored(world: &Shared, mut mapping: CaseMapping) -> CaseMapping {
     match world.lock().mutation {
-        Some(M::WaitingForgotten) => mapping.waiting = Sides::default(),
+        Some(M::WaitingForgotten) => mapping.dirty = Sides::default(),
         Some(M::PendingForgotten) => {
             mapping.pending.clear();
             mapping.pending_creation = None;

@@ -5,13 +5,13 @@ use casebridge::entities::Priority;
 use casebridge::sync::texts;
 
 use crate::check;
-use crate::dice::Dice;
 use crate::faults::Window;
 use crate::history::{
     Clock, Company, Deed, FileKind, Google, Lie, Ms, Part, Refused, Side, Trouble, What, Words,
 };
 use crate::model::{BANNED, BLOCKED, HOME, Note, OTHER_HOME, Writer, key};
 use crate::world::{NEVER, World, WrongClock};
+use casebridge_testkit::dice::Dice;
 
 const MINUTE: Ms = 60_000;
 

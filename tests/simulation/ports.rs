@@ -19,12 +19,12 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 
 use crate::check;
-use crate::dice::{Dice, hash};
 use crate::faults::{Course, Fate, TIMEOUT, breaks_off, course};
 use crate::history::{Company, Google, Ms, Part, Side, TaskKind};
 use crate::model::{FILE_LIMIT, HOME, error, key, stored_under_other_name};
 use crate::mutation;
 use crate::world::{Event, Shared, World, real};
+use casebridge_testkit::dice::{Dice, hash};
 
 /// A call that is under way.
 struct Journey {
@@ -160,8 +160,8 @@ impl SystemPort {
             title_limit: TextLimit::code_points(60),
             description_limit: TextLimit::code_points(traits.limit),
             control_characters: traits.control_characters,
-            search_lag: Duration::seconds(traits.lag),
-            write_settles: Duration::seconds(traits.settles),
+            index_lag: Duration::seconds(traits.lag),
+            in_flight_window: Duration::seconds(traits.settles),
             time_resolution: Duration::seconds(traits.resolution),
             idempotency_keys: traits.idempotent,
             stored_filename: if traits.renames_files { stored_under_other_name } else { str::to_owned },
@@ -565,7 +565,7 @@ impl Store for StorePort {
         self.read(move |world| {
             let matches = |mapping: &&CaseMapping| match filter {
                 MappingFilter::All => true,
-                MappingFilter::NeedsWatching => mapping.needs_watching(),
+                MappingFilter::NeedsWatching => mapping.needs_attention(),
                 MappingFilter::Open => mapping.is_open(),
                 MappingFilter::ResolvedBefore(time) => mapping.resolved_at.is_some_and(|at| at < time),
             };
@@ -609,7 +609,7 @@ fn changes(before: &CaseMapping, after: &CaseMapping) -> impl Iterator<Item = &'
         ("gone", before.gone.is_none() && after.gone.is_some()),
         ("resolved", before.is_open() && !after.is_open()),
         ("opened again", !before.is_open() && after.is_open()),
-        ("recovering", !before.recovering && after.recovering),
+        ("relinking", !before.relinking && after.relinking),
         ("missing", before.state.missing == Sides::default() && after.state.missing != Sides::default()),
         (
             "found after all",
@@ -658,7 +658,7 @@ fn describe(mapping: &CaseMapping) -> String {
         mapping.resolved_at.map_or_else(String::new, |_| "resolved ".to_owned()),
         if mapping.paused { "paused " } else { "" },
         mapping.gone.map_or_else(String::new, |side| format!("gone {side} ")),
-        if mapping.recovering { "recovering " } else { "" },
+        if mapping.relinking { "relinking " } else { "" },
         mapping.last_error.as_deref().map(|error| format!("({error})")).unwrap_or_default(),
     )
 }

@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check;
 use crate::coverage::Coverage;
-use crate::dice::Dice;
 use crate::history::{
     Company, DetectOutages, Google, History, Ms, PollCompany, PollGoogle, Setting, Side, TaskKind, What,
 };
@@ -26,6 +25,7 @@ use crate::model::key;
 use crate::mutation::Mutation;
 use crate::ports::{QueuePort, StorePort, SystemPort, Ticket};
 use crate::world::{Event, RunFacts, RunId, Shared, World, panic_text};
+use casebridge_testkit::dice::Dice;
 
 /// The polling windows: the documented ones.
 pub(crate) const WINDOWS: Sides<Duration> =

@@ -13,12 +13,12 @@ use casebridge::entities::Sides;
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 
 use crate::coverage::Coverage;
-use crate::dice::{Dice, hash};
 use crate::faults::Window;
 use crate::history::{Clock, Company, Google, Ms, Part, Setting, Side, Trouble};
 use crate::model::System;
 use crate::mutation::Mutation;
 use crate::ports::{Queue, Shelf};
+use casebridge_testkit::dice::{Dice, hash};
 
 pub(crate) type RunId = usize;
 

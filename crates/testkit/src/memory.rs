@@ -19,17 +19,17 @@ use chrono::{DateTime, Duration, Utc};
 use tokio_util::sync::CancellationToken;
 
 /// A system in memory.
-pub(crate) struct Desk {
+pub struct Desk {
     side: Side,
     facts: Capabilities,
     clock: Arc<ManualClock>,
     cases: Mutex<BTreeMap<String, (Case, Vec<Comment>)>>,
     /// Whether every call fails.
-    pub(crate) down: Mutex<bool>,
+    pub down: Mutex<bool>,
 }
 
 impl Desk {
-    pub(crate) fn new(side: Side, clock: Arc<ManualClock>) -> Arc<Self> {
+    pub fn new(side: Side, clock: Arc<ManualClock>) -> Arc<Self> {
         let facts = Capabilities {
             name: side.name(),
             reopen: true,
@@ -39,8 +39,8 @@ impl Desk {
             title_limit: TextLimit::code_points(250),
             description_limit: TextLimit::code_points(12_800),
             control_characters: true,
-            search_lag: Duration::minutes(1),
-            write_settles: Duration::minutes(1),
+            index_lag: Duration::minutes(1),
+            in_flight_window: Duration::minutes(1),
             time_resolution: Duration::zero(),
             idempotency_keys: false,
             stored_filename: str::to_owned,
@@ -48,11 +48,11 @@ impl Desk {
         Arc::new(Self { side, facts, clock, cases: Mutex::default(), down: Mutex::new(false) })
     }
 
-    pub(crate) fn held(&self) -> MutexGuard<'_, BTreeMap<String, (Case, Vec<Comment>)>> {
+    pub fn held(&self) -> MutexGuard<'_, BTreeMap<String, (Case, Vec<Comment>)>> {
         self.cases.lock().unwrap()
     }
 
-    pub(crate) fn opens(&self, id: String, counterpart: Option<String>, priority: Priority) {
+    pub fn opens(&self, id: String, counterpart: Option<String>, priority: Priority) {
         let now = self.clock.now();
         let case = Case {
             id: id.clone(),
@@ -70,7 +70,7 @@ impl Desk {
         self.held().insert(id, (case, Vec::new()));
     }
 
-    pub(crate) fn says(&self, id: &str, body: &str, by_connector: bool) -> Written {
+    pub fn says(&self, id: &str, body: &str, by_connector: bool) -> Written {
         let now = self.clock.now();
         let mut held = self.held();
         let (case, comments) = held.get_mut(id).unwrap();
@@ -204,34 +204,34 @@ impl CaseSystem for Desk {
 }
 
 /// A queue that uses each name once, and delivers by time.
-pub(crate) struct Line(Arc<ManualClock>, Mutex<Waiting>);
+pub struct Line(Arc<ManualClock>, Mutex<Waiting>);
 
 #[derive(Default)]
-pub(crate) struct Waiting {
+pub struct Waiting {
     names: HashSet<String>,
     tasks: BTreeMap<(DateTime<Utc>, usize), QueuedTask>,
     queued: usize,
 }
 
 impl Line {
-    pub(crate) fn new(clock: Arc<ManualClock>) -> Arc<Self> {
+    pub fn new(clock: Arc<ManualClock>) -> Arc<Self> {
         Arc::new(Self(clock, Mutex::default()))
     }
 
-    pub(crate) fn put(&self, at: DateTime<Utc>, task: QueuedTask) {
+    pub fn put(&self, at: DateTime<Utc>, task: QueuedTask) {
         let mut line = self.1.lock().unwrap();
         line.queued += 1;
         let place = (at, line.queued);
         line.tasks.insert(place, task);
     }
 
-    pub(crate) fn next_due(&self, now: DateTime<Utc>) -> Option<QueuedTask> {
+    pub fn next_due(&self, now: DateTime<Utc>) -> Option<QueuedTask> {
         let mut line = self.1.lock().unwrap();
         let first = line.tasks.first_entry().filter(|entry| entry.key().0 <= now)?;
         Some(first.remove())
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.1.lock().unwrap().tasks.len()
     }
 }
@@ -249,7 +249,7 @@ impl TaskQueue for Line {
 }
 
 /// The connector between two systems, with nothing stored yet.
-pub(crate) fn connector(
+pub fn connector(
     clock: &Arc<ManualClock>,
     systems: Sides<Arc<Desk>>,
     line: &Arc<Line>,
@@ -270,7 +270,7 @@ pub(crate) fn connector(
 }
 
 /// Everything is carried; both windows are half an hour.
-pub(crate) fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettings {
+pub fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettings {
     let switches =
         Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
     TaskSettings {

@@ -11,72 +11,72 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Request that the server got.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Asked {
+pub struct Asked {
     /// Method, for example `GET`.
-    pub(crate) method: String,
+    pub method: String,
     /// Path and query, as sent on the wire.
-    pub(crate) target: String,
+    pub target: String,
     /// Headers, with names in lower case.
-    pub(crate) headers: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
     /// Body, without any chunked framing.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
     /// True if the request arrived completely.
-    pub(crate) complete: bool,
+    pub complete: bool,
 }
 
 impl Asked {
     /// Returns a header's value.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns the body as JSON.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// Answer: pieces of bytes, each after a pause; then the connection is closed.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Say(Vec<(Duration, Vec<u8>)>);
+pub struct Say(Vec<(Duration, Vec<u8>)>);
 
 impl Say {
     /// Closes the connection without an answer.
-    pub(crate) fn nothing() -> Self {
+    pub fn nothing() -> Self {
         Self::default()
     }
 
     /// Sends these bytes.
-    pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self::nothing().then(Duration::ZERO, bytes)
     }
 
     /// Sends a whole answer.
-    pub(crate) fn status(status: u16, headers: &str, body: &str) -> Self {
+    pub fn status(status: u16, headers: &str, body: &str) -> Self {
         Self::raw(format!("{}content-length: {}\r\n\r\n{body}", Self::head(status, headers), body.len()))
     }
 
     /// Sends 200 with JSON.
-    pub(crate) fn json(body: &str) -> Self {
+    pub fn json(body: &str) -> Self {
         Self::status(200, "content-type: application/json\r\n", body)
     }
 
     /// Sends more bytes after a pause.
-    pub(crate) fn then(mut self, pause: Duration, bytes: impl Into<Vec<u8>>) -> Self {
+    pub fn then(mut self, pause: Duration, bytes: impl Into<Vec<u8>>) -> Self {
         self.0.push((pause, bytes.into()));
         self
     }
 
     /// Returns the head of an answer without the empty line at its end.
-    pub(crate) fn head(status: u16, headers: &str) -> String {
+    pub fn head(status: u16, headers: &str) -> String {
         format!("HTTP/1.1 {status} Status\r\nconnection: close\r\n{headers}")
     }
 }
 
 /// Running server, which ends with the test.
-pub(crate) struct Scripted {
+pub struct Scripted {
     /// URL of the server.
-    pub(crate) url: Url,
+    pub url: Url,
     asked: Arc<Mutex<Vec<Asked>>>,
     begun: Arc<AtomicUsize>,
     ended: Arc<AtomicUsize>,
@@ -84,7 +84,7 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     /// Starts a server that computes its answer from the request; the number counts requests from 0.
-    pub(crate) async fn new(say: impl Fn(usize, &Asked) -> Say + Send + Sync + 'static) -> Self {
+    pub async fn new(say: impl Fn(usize, &Asked) -> Say + Send + Sync + 'static) -> Self {
         Self::thinking(move |number, asked| {
             let say = say(number, &asked);
             Box::pin(async { say })
@@ -93,7 +93,7 @@ impl Scripted {
     }
 
     /// Starts a server that computes its answer asynchronously.
-    pub(crate) async fn thinking(
+    pub async fn thinking(
         say: impl Fn(usize, Asked) -> BoxFuture<'static, Say> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -117,7 +117,7 @@ impl Scripted {
     }
 
     /// Waits until at least one connection was made and all have ended.
-    pub(crate) async fn quiet(&self) {
+    pub async fn quiet(&self) {
         loop {
             let ended = self.ended.load(Ordering::SeqCst);
             if ended > 0 && ended == self.begun.load(Ordering::SeqCst) {
@@ -128,12 +128,12 @@ impl Scripted {
     }
 
     /// Starts a server that sends these answers in order, and repeats the last one.
-    pub(crate) async fn answers(answers: Vec<Say>) -> Self {
+    pub async fn answers(answers: Vec<Say>) -> Self {
         Self::new(move |number, _| answers[number.min(answers.len() - 1)].clone()).await
     }
 
     /// Returns the requests so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,25 +17,29 @@ use casebridge::sandbox::jira::{SandboxJira, SandboxJiraSettings};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_casebridge");
+/// Returns the program, which cargo builds beside the test or benchmark that runs.
+pub fn binary() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.parent().and_then(Path::parent).unwrap().join(format!("casebridge{}", std::env::consts::EXE_SUFFIX))
+}
 
 /// Kills its process when it goes.
-pub(crate) struct Process(pub(crate) Child);
+pub struct Process(pub Child);
 
 impl Process {
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         // SIGKILL, as `kill -9` sends it.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
     /// A line of `/proc/PID/status`, in bytes: `VmRSS:`, `VmHWM:`.
-    pub(crate) fn memory(&self, name: &str) -> u64 {
+    pub fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         let kibibytes: u64 = line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
@@ -51,7 +55,7 @@ impl Drop for Process {
 
 /// What reaches a system, seen from outside.
 #[derive(Clone, Default)]
-pub(crate) struct Meter(Arc<Counts>);
+pub struct Meter(Arc<Counts>);
 
 #[derive(Default)]
 struct Counts {
@@ -75,22 +79,22 @@ impl Meter {
     }
 
     /// When each call arrived.
-    pub(crate) fn calls(&self) -> Vec<Instant> {
+    pub fn calls(&self) -> Vec<Instant> {
         self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many calls were no `GET`. Not each of them changes something: a search may be a `POST`.
-    pub(crate) fn writes(&self) -> usize {
+    pub fn writes(&self) -> usize {
         self.0.writes.load(Ordering::Relaxed)
     }
 
     /// How many calls have no answer yet.
-    pub(crate) fn under_way(&self) -> usize {
+    pub fn under_way(&self) -> usize {
         self.0.under_way.load(Ordering::Relaxed)
     }
 
     /// The most calls that arrived within any span of that length.
-    pub(crate) fn most_within(&self, span: Duration) -> usize {
+    pub fn most_within(&self, span: Duration) -> usize {
         let mut calls = self.calls();
         calls.sort();
         let mut first = 0;
@@ -120,16 +124,16 @@ async fn count(State(meter): State<Meter>, request: Request, next: Next) -> Resp
 }
 
 /// Both systems, in this process.
-pub(crate) struct Systems {
-    pub(crate) csapi: SandboxCsapi,
-    pub(crate) jira: SandboxJira,
-    pub(crate) at_csapi: Meter,
-    pub(crate) at_jira: Meter,
+pub struct Systems {
+    pub csapi: SandboxCsapi,
+    pub jira: SandboxJira,
+    pub at_csapi: Meter,
+    pub at_jira: Meter,
     csapi_address: SocketAddr,
     jira_address: SocketAddr,
 }
 
-pub(crate) async fn listen(router: axum::Router) -> SocketAddr {
+pub async fn listen(router: axum::Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -137,11 +141,11 @@ pub(crate) async fn listen(router: axum::Router) -> SocketAddr {
 }
 
 impl Systems {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::with(SandboxJiraSettings::default()).await
     }
 
-    pub(crate) async fn with(settings: SandboxJiraSettings) -> Self {
+    pub async fn with(settings: SandboxJiraSettings) -> Self {
         let csapi = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
         let jira = SandboxJira::new(Arc::new(SystemClock), settings);
         let (at_csapi, at_jira) = (Meter::default(), Meter::default());
@@ -151,7 +155,7 @@ impl Systems {
     }
 
     /// A configuration without a word on queues and tolerances, so that sections can be added at its end.
-    pub(crate) fn configuration(&self, folder: &Path, port: u16) -> String {
+    pub fn configuration(&self, folder: &Path, port: u16) -> String {
         format!(
             r#"
 [server]
@@ -182,11 +186,11 @@ url = "sqlite:{}"
         )
     }
 
-    pub(crate) fn google_case(&self) -> String {
+    pub fn google_case(&self) -> String {
         self.google_case_of("A case", Priority::P2)
     }
 
-    pub(crate) fn google_case_of(&self, title: &str, priority: Priority) -> String {
+    pub fn google_case_of(&self, title: &str, priority: Priority) -> String {
         let case = NewCase {
             parent: "organizations/123".to_owned(),
             display_name: title.to_owned(),
@@ -198,18 +202,18 @@ url = "sqlite:{}"
     }
 }
 
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Starts the service and waits until it listens.
-pub(crate) fn serve(config: &Path) -> Process {
+pub fn serve(config: &Path) -> Process {
     serve_with(config, &[])
 }
 
 /// The same with these variables in its environment.
-pub(crate) fn serve_with(config: &Path, environment: &[(&str, &str)]) -> Process {
-    let mut child = Command::new(BINARY)
+pub fn serve_with(config: &Path, environment: &[(&str, &str)]) -> Process {
+    let mut child = Command::new(binary())
         .args(["--config", config.to_str().unwrap(), "serve"])
         .env("RUST_LOG", "info")
         .envs(environment.iter().copied())
@@ -225,18 +229,18 @@ pub(crate) fn serve_with(config: &Path, environment: &[(&str, &str)]) -> Process
     process
 }
 
-pub(crate) fn client() -> reqwest::Client {
+pub fn client() -> reqwest::Client {
     casebridge::outbound::install_tls();
     reqwest::Client::new()
 }
 
-pub(crate) async fn post(http: &reqwest::Client, port: u16, task: &str) -> Option<Value> {
+pub async fn post(http: &reqwest::Client, port: u16, task: &str) -> Option<Value> {
     let response = http.post(format!("http://127.0.0.1:{port}/tasks/{task}")).send().await.ok()?;
     response.json().await.ok()
 }
 
 /// Waits for something that happens by itself; the limit is only there so that a failure ends.
-pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let limit = Instant::now() + Duration::from_mins(2);
     while !holds() {
         assert!(Instant::now() < limit, "never: {what}");

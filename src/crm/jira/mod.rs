@@ -98,7 +98,7 @@ impl Jira {
     ) -> Self {
         let gateway = settings.gateway(upstream.base_url());
         let upstream = upstream.speaking(settings.dialect()).through(gateway);
-        let with_internal = capabilities(settings.deployment, upstream.write_settles());
+        let with_internal = capabilities(settings.deployment, upstream.in_flight_window());
         let without_internal = Capabilities { internal_comments: false, ..with_internal.clone() };
         let home = upstream.base_url().as_str().trim_end_matches('/').to_owned();
         Self {
@@ -729,10 +729,10 @@ impl Jira {
     }
 }
 
-fn capabilities(deployment: Deployment, write_settles: Duration) -> Capabilities {
+fn capabilities(deployment: Deployment, in_flight_window: Duration) -> Capabilities {
     // Cloud's search is eventually consistent and promises no bound (changelog CHANGE-2046). Data Center's index lag is a few seconds, on
     // the other nodes of a cluster too.
-    let (search_lag, time_resolution) = match deployment {
+    let (index_lag, time_resolution) = match deployment {
         Deployment::Cloud => (Duration::seconds(120), Duration::milliseconds(1)),
         // Some of its databases keep whole seconds.
         Deployment::DataCenter => (Duration::seconds(30), Duration::seconds(1)),
@@ -747,8 +747,8 @@ fn capabilities(deployment: Deployment, write_settles: Duration) -> Capabilities
         description_limit: TextLimit { max: TEXT_LIMIT, measure: markup::escaped_units },
         // Jira exports and indexes in XML 1.0, which has no room for them.
         control_characters: false,
-        search_lag,
-        write_settles,
+        index_lag,
+        in_flight_window,
         time_resolution,
         idempotency_keys: false,
         stored_filename,

@@ -89,8 +89,8 @@ impl RequestTracker {
             // Not every database that it runs on has room for NUL.
             control_characters: false,
             // Searches go to the database, so there is no index lag.
-            search_lag: Duration::zero(),
-            write_settles: upstream.write_settles(),
+            index_lag: Duration::zero(),
+            in_flight_window: upstream.in_flight_window(),
             time_resolution: Duration::seconds(1),
             idempotency_keys: false,
             stored_filename,

@@ -116,8 +116,8 @@ impl Client {
         self.upstream.base_url().as_str().trim_end_matches('/')
     }
 
-    pub(super) fn write_settles(&self) -> Duration {
-        self.upstream.write_settles()
+    pub(super) fn in_flight_window(&self) -> Duration {
+        self.upstream.in_flight_window()
     }
 
     pub(super) fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {

@@ -95,8 +95,8 @@ impl ServiceNow {
             // Answers also come as XML, which has no room for them.
             control_characters: false,
             // Queries go to the database, so there is no index lag.
-            search_lag: Duration::zero(),
-            write_settles: client.write_settles(),
+            index_lag: Duration::zero(),
+            in_flight_window: client.in_flight_window(),
             time_resolution: Duration::seconds(1),
             idempotency_keys: false,
             stored_filename,

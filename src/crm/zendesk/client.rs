@@ -141,8 +141,8 @@ impl Client {
         &self.upstream
     }
 
-    pub(super) fn write_settles(&self) -> chrono::Duration {
-        self.upstream.write_settles()
+    pub(super) fn in_flight_window(&self) -> chrono::Duration {
+        self.upstream.in_flight_window()
     }
 
     pub(super) fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {

@@ -126,7 +126,7 @@ impl Zendesk {
         upstream: Upstream,
         clock: SharedClock,
     ) -> Self {
-        let search_lag = if settings.use_external_id { LOOKUP_LAG } else { SEARCH_LAG };
+        let index_lag = if settings.use_external_id { LOOKUP_LAG } else { SEARCH_LAG };
         let upstream = upstream.speaking(settings.dialect());
         let client = Client::new(settings, upstream, clock);
         let limit = TextLimit { max: COMMENT_LIMIT, measure: text::encoded_bytes };
@@ -141,9 +141,9 @@ impl Zendesk {
             description_limit: limit,
             // Not documented either way, so nothing depends on characters that HTML has no room for.
             control_characters: false,
-            search_lag,
+            index_lag,
             // Twice, because a creation without an answer is sent once more.
-            write_settles: client.write_settles() * 2,
+            in_flight_window: client.in_flight_window() * 2,
             time_resolution: Duration::seconds(1),
             // `create` sends a key and repeats the creation with it. "Idempotency" documents nothing for updates, and so nothing for
             // comments.

@@ -327,9 +327,9 @@ pub struct Capabilities {
     /// True if control characters (other than tab and line breaks) arrive as they are sent (`R25`: odd content is content).
     pub control_characters: bool,
     /// Maximum index lag: a case that no search finds may still exist for this long (`R13`: unknown write outcome).
-    pub search_lag: Duration,
+    pub index_lag: Duration,
     /// In-flight window: time for which a write without an answer may still take effect (`R13`: unknown write outcome).
-    pub write_settles: Duration,
+    pub in_flight_window: Duration,
     /// Resolution of the system's times.
     pub time_resolution: Duration,
     /// True if writes carry idempotency keys (`R13`: unknown write outcome).
@@ -446,7 +446,7 @@ pub trait CaseSystem: Send + Sync {
     }
 
     /// Searches for the case that mirrors `counterpart` (`R10`: knowing one's own cases; `R13`: unknown write outcome). The search may be
-    /// late by the index lag, [`Capabilities::search_lag`]. `home` is the [`home`](Self::home) of the system that the ID `counterpart`
+    /// late by the index lag, [`Capabilities::index_lag`]. `home` is the [`home`](Self::home) of the system that the ID `counterpart`
     /// belongs to (`R31`: an ID is valid only in its own system). A case that names another system is not returned. A case that names no
     /// system may be returned if no other case is found. Of several cases, one that the connector's own user created comes first, otherwise
     /// the oldest: a stranger's claim must not hide the connector's own copy (`R38`: a claim is not a proof).

@@ -13,7 +13,7 @@ use super::{
 /// Set by the task that detects a change. A sync clears the mark only if it still has the value that was read before the case was read, so
 /// clocks play no part in that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
+pub struct Dirty {
     /// Time at which the side was last in step before the change was detected. The side counts as out of step since then.
     pub since: DateTime<Utc>,
     /// Last update time of the case when the change was last detected; `None` if it is not known.
@@ -95,7 +95,7 @@ pub struct CaseMapping {
     /// Time at which both IDs became known.
     pub linked_at: Option<DateTime<Utc>>,
     /// Dirty mark of each side (`R7`: dirty sides).
-    pub waiting: Sides<Option<Waiting>>,
+    pub dirty: Sides<Option<Dirty>>,
     /// Last update time of each case when a sync last carried all of it. A poll that finds another value marks the side as dirty.
     pub carried_updated_at: Sides<Option<DateTime<Utc>>>,
     /// Lease of the task that works on the pair now (`R12`: lease).
@@ -110,7 +110,7 @@ pub struct CaseMapping {
     pub pending_status: Option<PendingStatus>,
     /// True while relinking: the counterpart existed before this mapping, so copies are recognised by their text until the first complete
     /// sync. Also true after a system's clock was set; see `PairState::looks_again`.
-    pub recovering: bool,
+    pub relinking: bool,
     /// Number of parts that the description was split into when the creation of the counterpart was begun; 1 if it was not split, or if no
     /// creation was begun.
     pub description_parts: u32,
@@ -159,14 +159,14 @@ impl CaseMapping {
             created_at: now,
             origin: side,
             linked_at: None,
-            waiting: Sides::default(),
+            dirty: Sides::default(),
             carried_updated_at: Sides::default(),
             lease: None,
             ledger: Ledger::default(),
             pending: Vec::new(),
             pending_creation: None,
             pending_status: None,
-            recovering: false,
+            relinking: false,
             description_parts: 1,
             paused: false,
             gone: None,
@@ -179,7 +179,7 @@ impl CaseMapping {
         // No listing was read for that stamp, so the first one starts at the beginning, whichever clock the stamp is by (R36: clock skew).
         mapping.state.read_until[side.other()] =
             Sides { google: Some(DateTime::UNIX_EPOCH), company: Some(DateTime::UNIX_EPOCH) };
-        mapping.waiting[side] = Some(Waiting { since: now, case_updated_at });
+        mapping.dirty[side] = Some(Dirty { since: now, case_updated_at });
         mapping
     }
 
@@ -250,7 +250,7 @@ impl CaseMapping {
         };
         for side in Side::BOTH {
             self.stored_stamp_mut(side).iter_mut().for_each(back);
-            self.waiting[side].iter_mut().for_each(|waiting| back(&mut waiting.since));
+            self.dirty[side].iter_mut().for_each(|waiting| back(&mut waiting.since));
             self.state.missing[side].iter_mut().for_each(|missing| {
                 back(&mut missing.since);
                 back(&mut missing.read_at);
@@ -281,8 +281,8 @@ impl CaseMapping {
     #[must_use]
     pub fn synced_at(&self, side: Side, global: &Global) -> Option<DateTime<Utc>> {
         let stored = self.stored_synced_at(side);
-        match self.waiting[side] {
-            None if stored.is_some() || (self.is_linked() && !self.recovering) => {
+        match self.dirty[side] {
+            None if stored.is_some() || (self.is_linked() && !self.relinking) => {
                 stored.max(global.last_polled_at(side))
             }
             Some(waiting) if stored.is_some() => stored.max(Some(waiting.since)),
@@ -292,9 +292,9 @@ impl CaseMapping {
 
     /// Marks a side as dirty at `now`, since the time at which it was last known to be in step. An existing mark keeps its time. Returns
     /// the mark.
-    pub fn wait(&mut self, side: Side, global: &Global, now: DateTime<Utc>) -> &mut Waiting {
+    pub fn wait(&mut self, side: Side, global: &Global, now: DateTime<Utc>) -> &mut Dirty {
         let since = self.synced_at(side, global).unwrap_or(now);
-        self.waiting[side].get_or_insert(Waiting { since, case_updated_at: None })
+        self.dirty[side].get_or_insert(Dirty { since, case_updated_at: None })
     }
 
     /// Returns true if that side's case has an outage comment, and no later notice that syncing has resumed.
@@ -318,7 +318,7 @@ impl CaseMapping {
     /// sync, and nothing is known to have been carried. The stamps are cleared too. The stamp that a new mapping gets for the side without
     /// a case means that there is nothing to carry there, which does not hold for a case that people could already write on.
     pub fn recover(&mut self) {
-        self.recovering = true;
+        self.relinking = true;
         self.google_updates_synced_at = None;
         self.company_updates_synced_at = None;
         self.state.read_until = Sides::default();
@@ -382,7 +382,7 @@ impl CaseMapping {
             Source::Notice(Notice::CannotReopen) if self.resolved_at.is_some() => {
                 self.reopen_refused[entry.side] = true;
             }
-            Source::Notice(Notice::CounterpartGone) if self.is_linked() && !self.recovering => {
+            Source::Notice(Notice::CounterpartGone) if self.is_linked() && !self.relinking => {
                 self.state.gone_told = true;
             }
             Source::Notice(Notice::CounterpartBack) => self.state.gone_told = false,
@@ -430,9 +430,9 @@ impl CaseMapping {
     /// dirty, if an outage comment is posted, if an outage notice has no outcome yet, if a case is read-only and tried daily (`R33`: final
     /// refusals), or if the pair was never linked. Stores keep the result as an indexed property.
     #[must_use]
-    pub fn needs_watching(&self) -> bool {
+    pub fn needs_attention(&self) -> bool {
         Side::BOTH.into_iter().any(|side| {
-            self.waiting[side].is_some()
+            self.dirty[side].is_some()
                 || self.outage_comment_sent_to(side)
                 || self.pending_outage_notice(side).is_some()
                 || self.state.read_only[side].is_some()
@@ -442,21 +442,21 @@ impl CaseMapping {
     /// Returns true if the pair is paused and no poll has found the company case since. Polls find only flagged cases, so finding the case
     /// would mean that its flag is set again (`R20`: leaving).
     #[must_use]
-    pub fn rests(&self) -> bool {
-        let found = self.waiting[Side::Company].is_some_and(|waiting| waiting.case_updated_at.is_some());
+    pub fn is_dormant(&self) -> bool {
+        let found = self.dirty[Side::Company].is_some_and(|waiting| waiting.case_updated_at.is_some());
         self.paused && !found
     }
 
     /// Pauses the pair, since its company case was read without the flag (`R20`: leaving). Nothing is carried until the flag is set again.
     /// Both sides are marked as dirty: they have to be read then, and no stamp may move meanwhile. `waited` is the dirty mark of the
     /// company side from before the case was read.
-    pub fn pause(&mut self, waited: Option<Waiting>, global: &Global, now: DateTime<Utc>) {
+    pub fn pause(&mut self, waited: Option<Dirty>, global: &Global, now: DateTime<Utc>) {
         self.paused = true;
-        let unchanged = self.waiting[Side::Company] == waited;
+        let unchanged = self.dirty[Side::Company] == waited;
         for side in Side::BOTH {
             self.wait(side, global, now);
         }
-        if let Some(waiting) = self.waiting[Side::Company].as_mut().filter(|_| unchanged) {
+        if let Some(waiting) = self.dirty[Side::Company].as_mut().filter(|_| unchanged) {
             waiting.case_updated_at = None;
         }
     }
@@ -570,7 +570,7 @@ mod tests {
     fn what_is_found_to_wait_does_so_since_its_side_was_last_in_step() {
         let global = Global { google_last_polled_at: Some(at(50)), ..Global::default() };
         let mut mapping = mapping();
-        mapping.waiting[Side::Google] = None;
+        mapping.dirty[Side::Google] = None;
         mapping.move_stored_synced_at(Side::Google, at(10));
         for (now, since) in [(60, 50), (70, 50)] {
             assert_eq!(mapping.wait(Side::Google, &global, at(now)).since, at(since));
@@ -580,7 +580,7 @@ mod tests {
         assert_eq!(mapping.synced_at(Side::Google, &later), Some(at(50)), "polls change nothing about it");
         // A side that was never in step is dirty since now.
         mapping.recover();
-        mapping.waiting[Side::Google] = None;
+        mapping.dirty[Side::Google] = None;
         assert_eq!(mapping.wait(Side::Google, &later, at(90)).since, at(90));
         assert_eq!(mapping.synced_at(Side::Google, &later), None);
     }

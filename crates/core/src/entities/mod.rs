@@ -11,7 +11,7 @@ mod priority;
 mod side;
 mod tolerance;
 
-pub use case_mapping::{CaseMapping, FirstSeen, Lease, PendingCreation, PendingStatus, Waiting};
+pub use case_mapping::{CaseMapping, Dirty, FirstSeen, Lease, PendingCreation, PendingStatus};
 pub use global::{Canary, Global, IndexLag, PollMemory};
 pub use ledger::{Entry, ItemKind, Ledger, Notice, Pending, Source};
 pub use names::{CompanyCaseId, GoogleCaseName, MappingId, NameError};

@@ -21,9 +21,9 @@ pub struct Lookalike<'a> {
 
 /// Known-different files: lookalikes whose contents were compared and differ.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Strangers(BTreeSet<(Side, String, String)>);
+pub struct KnownDifferent(BTreeSet<(Side, String, String)>);
 
-impl Strangers {
+impl KnownDifferent {
     /// Records that these two files differ.
     pub fn note(&mut self, found: Lookalike<'_>) {
         self.0.insert((found.side, found.candidate.id.clone(), found.original.id.clone()));
@@ -59,7 +59,7 @@ pub fn lookalikes<'a>(pair: Pair<'a>, facts: Sides<&Capabilities>) -> Vec<Lookal
             .collect();
         for original in &pair.snapshot(side.other()).attachments {
             let source = Source::Attachment { id: original.id.clone() };
-            let sought = mapping.recovering
+            let sought = mapping.relinking
                 || mapping.pending.iter().any(|pending| {
                     pending.side == side && pending.kind == ItemKind::Attachment && pending.source == source
                 });

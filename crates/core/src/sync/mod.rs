@@ -4,14 +4,14 @@
 //! counterpart of a single case. The tasks apply the plan.
 
 mod action;
-mod lookalikes;
+mod attachment_matching;
 mod merge;
 mod plan;
 mod snapshot;
 pub mod texts;
 
 pub use action::{Action, Blocked, CommentToWrite};
-pub use lookalikes::{Lookalike, Strangers, lookalikes};
+pub use attachment_matching::{KnownDifferent, Lookalike, lookalikes};
 pub use merge::{Priorities, PriorityMerge, merge_priority};
 pub use plan::{Counterpart, Pair, Plan, Remaining, Rules, Switches, counterpart_of, left_on, plan};
 pub use snapshot::{Clocks, Snapshot, horizons};

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::action::{Action, CommentToWrite};
-use super::lookalikes::{Strangers, looks_like};
+use super::attachment_matching::{KnownDifferent, looks_like};
 use super::merge::{Priorities, merge_priority};
 use super::snapshot::{Clocks, Snapshot};
 use super::texts;
@@ -77,7 +77,7 @@ pub struct Pair<'a> {
     /// The company case.
     pub company: &'a Snapshot,
     /// Files that are known to only look like copies.
-    pub strangers: &'a Strangers,
+    pub known_different: &'a KnownDifferent,
     /// Clocks at the time at which the reading began.
     pub clocks: Clocks,
     /// Address of the company's system (`R31`: an ID is valid only in its own system).
@@ -262,7 +262,7 @@ impl<'a> Planner<'a> {
                 self.pending.push(pending);
             }
         }
-        if self.pair.mapping.recovering {
+        if self.pair.mapping.relinking {
             for side in Side::BOTH {
                 self.recover(side);
             }
@@ -329,7 +329,7 @@ impl<'a> Planner<'a> {
         let Source::Attachment { id: original } = &pending.source else { return false };
         pending.kind == ItemKind::Attachment
             && looks_like(candidate, &pending.marker, pending.size)
-            && !self.pair.strangers.differ(pending.side, &candidate.id, original)
+            && !self.pair.known_different.differ(pending.side, &candidate.id, original)
     }
 
     /// Returns true if a pending write whose result was not found can be forgotten: its in-flight window is over, and there is no reason
@@ -359,7 +359,7 @@ impl<'a> Planner<'a> {
             Source::Description { .. }
             | Source::Notice(Notice::NowSyncing | Notice::Outage | Notice::Resumed) => true,
         };
-        !exists && self.pair.clocks.now >= pending.attempted_at + self.facts[pending.side].write_settles
+        !exists && self.pair.clocks.now >= pending.attempted_at + self.facts[pending.side].in_flight_window
     }
 
     /// Recognises copies and notices on `side` by their text, since the pair existed before this mapping (relinking).
@@ -424,7 +424,7 @@ impl<'a> Planner<'a> {
             let copy = candidates.attachments.iter().find(|candidate| {
                 looks_like(candidate, &stored_name, attachment.size)
                     && !self.ledger.wrote(side, ItemKind::Attachment, &candidate.id)
-                    && !self.pair.strangers.differ(side, &candidate.id, &attachment.id)
+                    && !self.pair.known_different.differ(side, &candidate.id, &attachment.id)
             });
             let marker = texts::attachment_marker(from, &attachment.id, &attachment.author);
             let explanation = candidates.comments.iter().find(|candidate| {
@@ -712,7 +712,7 @@ impl<'a> Planner<'a> {
 
     /// Returns true if a write to that side, attempted at that time, is still within the in-flight window; then the plan waits for it.
     fn waits_for(&mut self, side: Side, attempted_at: DateTime<Utc>) -> bool {
-        let settled_at = attempted_at + self.facts[side].write_settles;
+        let settled_at = attempted_at + self.facts[side].in_flight_window;
         let waits = self.pair.clocks.now < settled_at;
         if waits {
             self.plan.waits.push(format!(

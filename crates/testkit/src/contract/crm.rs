@@ -17,7 +17,7 @@ use crate::harness::ugly::{UGLY, holdable};
 
 /// Empty CRM, the adapter in front of it, and the people who work with it.
 #[async_trait]
-pub(crate) trait CrmUnderTest: Send + Sync + 'static {
+pub trait CrmUnderTest: Send + Sync + 'static {
     /// Returns the adapter.
     fn system(&self) -> &dyn CaseSystem;
 
@@ -69,9 +69,10 @@ pub(crate) trait CrmUnderTest: Send + Sync + 'static {
 }
 
 /// Makes one test of each function of the suite: `crm_contract!(module of the suite, CRM under test)`.
+#[macro_export]
 macro_rules! crm_contract {
     ($suite:ident, $crm:expr) => {
-        crm_contract! { @tests $suite, $crm;
+        $crate::crm_contract! { @tests $suite, $crm;
             a_created_case_takes_part_and_is_what_was_asked_for
             a_created_case_is_found_by_its_google_name_whatever_the_parent
             the_oldest_of_several_counterparts_is_found
@@ -108,7 +109,7 @@ macro_rules! crm_contract {
         )*
     };
 }
-pub(crate) use crm_contract;
+pub use crate::crm_contract;
 
 /// File names that are hard to copy, such as people use (`R25`).
 const UGLY_NAMES: [&str; 14] = [
@@ -196,7 +197,7 @@ fn stands_for(reading: &PriorityReading, priority: Priority) -> bool {
 
 // ---------------------------------------------------------------- cases
 
-pub(crate) async fn a_created_case_takes_part_and_is_what_was_asked_for(crm: &dyn CrmUnderTest) {
+pub async fn a_created_case_takes_part_and_is_what_was_asked_for(crm: &dyn CrmUnderTest) {
     assert_eq!(crm.system().side(), Side::Company);
     for priority in [None, Some(Priority::P0), Some(Priority::P2)] {
         let number = priority.map_or(9, Priority::level);
@@ -215,7 +216,7 @@ pub(crate) async fn a_created_case_takes_part_and_is_what_was_asked_for(crm: &dy
     }
 }
 
-pub(crate) async fn a_created_case_is_found_by_its_google_name_whatever_the_parent(crm: &dyn CrmUnderTest) {
+pub async fn a_created_case_is_found_by_its_google_name_whatever_the_parent(crm: &dyn CrmUnderTest) {
     let find =
         async |name: &str| crm.system().find_counterpart(name, None).await.unwrap().map(|case| case.id);
     assert_eq!(find("organizations/1/cases/51234456").await, None);
@@ -235,7 +236,7 @@ pub(crate) async fn a_created_case_is_found_by_its_google_name_whatever_the_pare
     }
 }
 
-pub(crate) async fn the_oldest_of_several_counterparts_is_found(crm: &dyn CrmUnderTest) {
+pub async fn the_oldest_of_several_counterparts_is_found(crm: &dyn CrmUnderTest) {
     let first = created(crm, 77).await;
     crm.tick().await;
     let clone = crm.person_creates("a clone", "", true).await;
@@ -245,7 +246,7 @@ pub(crate) async fn the_oldest_of_several_counterparts_is_found(crm: &dyn CrmUnd
     assert_eq!(found.map(|case| case.id), Some(first.id));
 }
 
-pub(crate) async fn linking_writes_the_google_name_and_again_changes_nothing(crm: &dyn CrmUnderTest) {
+pub async fn linking_writes_the_google_name_and_again_changes_nothing(crm: &dyn CrmUnderTest) {
     let id = crm.person_creates("by a person", "d", true).await;
     assert_eq!(got(crm, &id).await.counterpart, None);
     crm.system().link(&id, "organizations/1/cases/5").await.unwrap();
@@ -256,9 +257,7 @@ pub(crate) async fn linking_writes_the_google_name_and_again_changes_nothing(crm
     assert_eq!(got(crm, &id).await, linked);
 }
 
-pub(crate) async fn a_case_that_does_not_exist_is_none_and_one_without_the_flag_is_a_case(
-    crm: &dyn CrmUnderTest,
-) {
+pub async fn a_case_that_does_not_exist_is_none_and_one_without_the_flag_is_a_case(crm: &dyn CrmUnderTest) {
     assert_eq!(crm.system().get(&crm.unknown_case()).await.unwrap(), None);
     let id = crm.person_creates("unflagged", "plain", false).await;
     let case = got(crm, &id).await;
@@ -269,7 +268,7 @@ pub(crate) async fn a_case_that_does_not_exist_is_none_and_one_without_the_flag_
 
 // ---------------------------------------------------------------- searches
 
-pub(crate) async fn a_search_finds_what_was_updated_and_is_flagged(crm: &dyn CrmUnderTest) {
+pub async fn a_search_finds_what_was_updated_and_is_flagged(crm: &dyn CrmUnderTest) {
     let resolution = crm.system().capabilities().time_resolution;
     let old = crm.person_creates("old", "", true).await;
     crm.tick().await;
@@ -292,7 +291,7 @@ pub(crate) async fn a_search_finds_what_was_updated_and_is_flagged(crm: &dyn Crm
     assert_eq!(found(crm, crm.now() + chrono::Duration::hours(1)).await, BTreeSet::new());
 }
 
-pub(crate) async fn a_search_goes_to_the_last_page(crm: &dyn CrmUnderTest) {
+pub async fn a_search_goes_to_the_last_page(crm: &dyn CrmUnderTest) {
     let since = crm.now() - chrono::Duration::minutes(1);
     let mut made = BTreeSet::new();
     for number in 0..crm.more_cases_than_a_page() {
@@ -302,7 +301,7 @@ pub(crate) async fn a_search_goes_to_the_last_page(crm: &dyn CrmUnderTest) {
     assert_eq!(found(crm, since).await, made);
 }
 
-pub(crate) async fn everything_that_is_carried_makes_a_case_updated(crm: &dyn CrmUnderTest) {
+pub async fn everything_that_is_carried_makes_a_case_updated(crm: &dyn CrmUnderTest) {
     let id = crm.person_creates("one", "", true).await;
     for change in ["comment", "attachment", "priority", "closing"] {
         crm.tick().await;
@@ -321,7 +320,7 @@ pub(crate) async fn everything_that_is_carried_makes_a_case_updated(crm: &dyn Cr
     assert!(got(crm, &id).await.closed);
 }
 
-pub(crate) async fn a_flag_that_is_taken_away_takes_the_case_out_of_searches(crm: &dyn CrmUnderTest) {
+pub async fn a_flag_that_is_taken_away_takes_the_case_out_of_searches(crm: &dyn CrmUnderTest) {
     let since = crm.now() - chrono::Duration::minutes(1);
     let id = crm.person_creates("on and off", "", true).await;
     for flagged in [true, false, true] {
@@ -334,7 +333,7 @@ pub(crate) async fn a_flag_that_is_taken_away_takes_the_case_out_of_searches(crm
 
 // ---------------------------------------------------------------- comments
 
-pub(crate) async fn comments_tell_who_wrote_them(crm: &dyn CrmUnderTest) {
+pub async fn comments_tell_who_wrote_them(crm: &dyn CrmUnderTest) {
     let id = created(crm, 1).await.id;
     let theirs = crm.person_comments(&id, "from a person", Visibility::Public).await;
     let ours = say(crm, &id, "from us").await;
@@ -351,7 +350,7 @@ pub(crate) async fn comments_tell_who_wrote_them(crm: &dyn CrmUnderTest) {
     assert_eq!(read.created_at, ours.created_at);
 }
 
-pub(crate) async fn comments_go_back_to_since_and_to_the_beginning(crm: &dyn CrmUnderTest) {
+pub async fn comments_go_back_to_since_and_to_the_beginning(crm: &dyn CrmUnderTest) {
     let id = crm.person_creates("talkative", "", true).await;
     let mut all = Vec::new();
     for number in 0..crm.more_comments_than_a_page() {
@@ -383,7 +382,7 @@ pub(crate) async fn comments_go_back_to_since_and_to_the_beginning(crm: &dyn Crm
     assert!(ids(Some(crm.now())).await.len() < all.len(), "it stops once it has gone far enough");
 }
 
-pub(crate) async fn ugly_texts_come_back_as_they_were_and_are_never_interpreted(crm: &dyn CrmUnderTest) {
+pub async fn ugly_texts_come_back_as_they_were_and_are_never_interpreted(crm: &dyn CrmUnderTest) {
     let id = created(crm, 1).await.id;
     for text in UGLY {
         // The core writes a copied text after a header.
@@ -394,7 +393,7 @@ pub(crate) async fn ugly_texts_come_back_as_they_were_and_are_never_interpreted(
     assert_eq!(crm.interpreted(&id).await, Vec::<String>::new());
 }
 
-pub(crate) async fn ugly_titles_and_descriptions_come_back(crm: &dyn CrmUnderTest) {
+pub async fn ugly_titles_and_descriptions_come_back(crm: &dyn CrmUnderTest) {
     for (number, text) in UGLY.into_iter().enumerate() {
         let text = holdable(text, crm.system().capabilities());
         let title = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -409,7 +408,7 @@ pub(crate) async fn ugly_titles_and_descriptions_come_back(crm: &dyn CrmUnderTes
     }
 }
 
-pub(crate) async fn the_longest_texts_are_taken(crm: &dyn CrmUnderTest) {
+pub async fn the_longest_texts_are_taken(crm: &dyn CrmUnderTest) {
     let capabilities = crm.system().capabilities();
     let longest = |limit: casebridge::cases::TextLimit, piece: &str| {
         let most = limit.max.min(1_000_000);
@@ -434,7 +433,7 @@ pub(crate) async fn the_longest_texts_are_taken(crm: &dyn CrmUnderTest) {
     assert!((&made.title, &made.description) == (&new.title, &new.description));
 }
 
-pub(crate) async fn internal_comments_stay_internal(crm: &dyn CrmUnderTest) {
+pub async fn internal_comments_stay_internal(crm: &dyn CrmUnderTest) {
     let id = created(crm, 1).await.id;
     let system = crm.system();
     let ours = system.add_comment(&id, &comment("among us", Visibility::Internal)).await.unwrap();
@@ -458,7 +457,7 @@ async fn attachment_of(crm: &dyn CrmUnderTest, case: &str, id: &str) -> Attachme
         .unwrap_or_else(|| panic!("there is no attachment {id}"))
 }
 
-pub(crate) async fn an_attachment_arrives_whole(crm: &dyn CrmUnderTest) {
+pub async fn an_attachment_arrives_whole(crm: &dyn CrmUnderTest) {
     let id = created(crm, 1).await.id;
     let content: Vec<u8> = (0..300_000_u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
     for (name, content) in [("large.bin", content.as_slice()), ("small.txt", b"abc"), ("empty.txt", b"")] {
@@ -477,7 +476,7 @@ pub(crate) async fn an_attachment_arrives_whole(crm: &dyn CrmUnderTest) {
     assert_eq!(crm.kept(&id, &written.id).await.as_deref(), Some(b"of unknown size".as_slice()));
 }
 
-pub(crate) async fn ugly_file_names_become_what_was_foretold(crm: &dyn CrmUnderTest) {
+pub async fn ugly_file_names_become_what_was_foretold(crm: &dyn CrmUnderTest) {
     let id = created(crm, 1).await.id;
     let long = format!("{}.log", "\u{e4}".repeat(300));
     let stored = crm.system().capabilities().stored_filename;
@@ -498,7 +497,7 @@ pub(crate) async fn ugly_file_names_become_what_was_foretold(crm: &dyn CrmUnderT
     }
 }
 
-pub(crate) async fn an_attachment_is_downloaded_whole(crm: &dyn CrmUnderTest) {
+pub async fn an_attachment_is_downloaded_whole(crm: &dyn CrmUnderTest) {
     let id = crm.person_creates("with files", "", true).await;
     let content: Vec<u8> = (0..1_000_003_u32).map(|n| (n % 253).to_le_bytes()[0]).collect();
     for (name, content) in [("screen shot (1).png", content.as_slice()), ("\u{e4}/b.txt", b"abc"), ("0", b"")]
@@ -514,7 +513,7 @@ pub(crate) async fn an_attachment_is_downloaded_whole(crm: &dyn CrmUnderTest) {
     }
 }
 
-pub(crate) async fn an_upload_that_breaks_off_leaves_nothing(crm: &dyn CrmUnderTest) {
+pub async fn an_upload_that_breaks_off_leaves_nothing(crm: &dyn CrmUnderTest) {
     let id = created(crm, 1).await.id;
     let before = crm.system().attachments(&id, None).await.unwrap();
     let broken = || ApiError::new(ApiErrorKind::Uncertain, "CSAPI", "GET media", "the download broke off");
@@ -529,7 +528,7 @@ pub(crate) async fn an_upload_that_breaks_off_leaves_nothing(crm: &dyn CrmUnderT
     }
 }
 
-pub(crate) async fn an_attachment_beyond_the_limit_is_unacceptable(crm: &dyn CrmUnderTest) {
+pub async fn an_attachment_beyond_the_limit_is_unacceptable(crm: &dyn CrmUnderTest) {
     let id = created(crm, 1).await.id;
     let Some(limit) = crm.system().attachment_limit().await.unwrap() else { return };
     if limit > 64 * 1024 * 1024 {
@@ -554,7 +553,7 @@ pub(crate) async fn an_attachment_beyond_the_limit_is_unacceptable(crm: &dyn Crm
 
 // ---------------------------------------------------------------- priority and status
 
-pub(crate) async fn every_priority_can_be_set_and_read(crm: &dyn CrmUnderTest) {
+pub async fn every_priority_can_be_set_and_read(crm: &dyn CrmUnderTest) {
     let id = created(crm, 1).await.id;
     for priority in Priority::ALL.into_iter().rev() {
         crm.system().set_priority(&id, priority).await.unwrap();
@@ -565,7 +564,7 @@ pub(crate) async fn every_priority_can_be_set_and_read(crm: &dyn CrmUnderTest) {
     assert!(stands_for(&got(crm, &id).await.priority, Priority::P3));
 }
 
-pub(crate) async fn closing_closes_and_again_succeeds(crm: &dyn CrmUnderTest) {
+pub async fn closing_closes_and_again_succeeds(crm: &dyn CrmUnderTest) {
     let system = crm.system();
     let id = created(crm, 1).await.id;
     system.close(&id).await.unwrap();
@@ -586,7 +585,7 @@ pub(crate) async fn closing_closes_and_again_succeeds(crm: &dyn CrmUnderTest) {
     system.close(&theirs).await.unwrap();
 }
 
-pub(crate) async fn reopening_reopens_or_says_that_it_cannot(crm: &dyn CrmUnderTest) {
+pub async fn reopening_reopens_or_says_that_it_cannot(crm: &dyn CrmUnderTest) {
     let id = created(crm, 1).await.id;
     crm.system().reopen(&id).await.expect("opening an open case succeeds");
     crm.system().close(&id).await.unwrap();
@@ -601,7 +600,7 @@ pub(crate) async fn reopening_reopens_or_says_that_it_cannot(crm: &dyn CrmUnderT
 
 // ---------------------------------------------------------------- missing cases
 
-pub(crate) async fn what_belongs_to_no_case_is_not_found(crm: &dyn CrmUnderTest) {
+pub async fn what_belongs_to_no_case_is_not_found(crm: &dyn CrmUnderTest) {
     let (system, id) = (crm.system(), crm.unknown_case());
     let errors = [
         ("comments", system.comments(&id, None).await.err()),
@@ -618,7 +617,7 @@ pub(crate) async fn what_belongs_to_no_case_is_not_found(crm: &dyn CrmUnderTest)
     }
 }
 
-pub(crate) async fn a_working_crm_passes_its_check(crm: &dyn CrmUnderTest) {
+pub async fn a_working_crm_passes_its_check(crm: &dyn CrmUnderTest) {
     for with_a_case in [false, true] {
         if with_a_case {
             created(crm, 1).await;

@@ -24,7 +24,7 @@ use url::Url;
 
 /// Queue, the service that it delivers to, and its clock.
 #[async_trait]
-pub(crate) trait QueueUnderTest: Send + Sync {
+pub trait QueueUnderTest: Send + Sync {
     /// Returns the queue.
     fn queue(&self) -> &dyn TaskQueue;
     /// Returns the service that it delivers to.
@@ -37,45 +37,45 @@ pub(crate) trait QueueUnderTest: Send + Sync {
 
 /// Request that the service has got.
 #[derive(Debug, Clone)]
-pub(crate) struct Received {
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    pub(crate) headers: HashMap<String, String>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) at: DateTime<Utc>,
+pub struct Received {
+    pub method: Method,
+    pub path: String,
+    pub headers: HashMap<String, String>,
+    pub body: Vec<u8>,
+    pub at: DateTime<Utc>,
 }
 
 impl Received {
     /// Returns a header's value; `name` is in lower case.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// Answer of the service.
 #[derive(Clone, Default)]
-pub(crate) struct Reply {
+pub struct Reply {
     status: StatusCode,
     headers: Vec<(&'static str, String)>,
     gate: Option<Arc<Semaphore>>,
 }
 
 impl Reply {
-    pub(crate) fn status(status: u16) -> Self {
+    pub fn status(status: u16) -> Self {
         Self { status: StatusCode::from_u16(status).unwrap(), ..Self::default() }
     }
 
-    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
     /// Delays the answer until the gate has a permit.
-    pub(crate) fn behind(mut self, gate: &Arc<Semaphore>) -> Self {
+    pub fn behind(mut self, gate: &Arc<Semaphore>) -> Self {
         self.gate = Some(Arc::clone(gate));
         self
     }
@@ -84,7 +84,7 @@ impl Reply {
 type Handler = Arc<dyn Fn(&Received) -> Reply + Send + Sync>;
 
 /// Service that records its requests and answers as a test says.
-pub(crate) struct Service {
+pub struct Service {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -116,7 +116,7 @@ impl Drop for Running {
 
 impl Service {
     /// Starts the service on a free port; it answers 200 to everything.
-    pub(crate) async fn start(clock: SharedClock) -> Self {
+    pub async fn start(clock: SharedClock) -> Self {
         let shared = Arc::new(Shared {
             clock,
             received: Mutex::default(),
@@ -132,38 +132,38 @@ impl Service {
         Self { address, shared }
     }
 
-    pub(crate) fn url(&self) -> Url {
+    pub fn url(&self) -> Url {
         Url::parse(&format!("http://{}", self.address)).unwrap()
     }
 
     /// Sets the handler that answers from now on.
-    pub(crate) fn answer(&self, handler: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
+    pub fn answer(&self, handler: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
         *self.shared.handler.lock().unwrap() = Arc::new(handler);
     }
 
     /// Answers with these statuses, one after the other, and then with 200.
-    pub(crate) fn answer_with(&self, replies: impl IntoIterator<Item = Reply>) {
+    pub fn answer_with(&self, replies: impl IntoIterator<Item = Reply>) {
         let replies: Mutex<std::collections::VecDeque<Reply>> = Mutex::new(replies.into_iter().collect());
         self.answer(move |_| replies.lock().unwrap().pop_front().unwrap_or_else(|| Reply::status(200)));
     }
 
     /// Returns all requests so far, in order.
-    pub(crate) fn received(&self) -> Vec<Received> {
+    pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().unwrap().clone()
     }
 
     /// Returns the time of each request, in seconds after `start`.
-    pub(crate) fn seconds_since(&self, start: DateTime<Utc>) -> Vec<i64> {
+    pub fn seconds_since(&self, start: DateTime<Utc>) -> Vec<i64> {
         self.received().iter().map(|received| (received.at - start).num_seconds()).collect()
     }
 
     /// Returns the maximum number of requests that were in progress at the same moment.
-    pub(crate) fn most_running(&self) -> usize {
+    pub fn most_running(&self) -> usize {
         self.shared.most_running.load(Ordering::SeqCst)
     }
 
     /// Waits until this many requests have arrived; fails after ten seconds.
-    pub(crate) async fn wait_for(&self, count: usize) {
+    pub async fn wait_for(&self, count: usize) {
         let arrived = async {
             while self.received().len() < count {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -207,18 +207,18 @@ async fn answer(
 }
 
 /// Returns a task with its number in the body.
-pub(crate) fn task(kind: TaskKind, number: u32) -> QueuedTask {
+pub fn task(kind: TaskKind, number: u32) -> QueuedTask {
     QueuedTask { kind, body: json!({ "case_id": number.to_string() }), name: None, not_before: None }
 }
 
 /// Returns the same task with a name of its own.
-pub(crate) fn named(kind: TaskKind, number: u32) -> QueuedTask {
+pub fn named(kind: TaskKind, number: u32) -> QueuedTask {
     let name = TaskName::new(kind, None, &number.to_string(), "2026-01-01T00:00:00Z");
     QueuedTask { name: Some(name), ..task(kind, number) }
 }
 
 /// A task is a `POST` to its own path, with its body, its queue, its name and its counts.
-pub(crate) async fn a_task_is_delivered_with_its_body_and_headers(test: &impl QueueUnderTest) {
+pub async fn a_task_is_delivered_with_its_body_and_headers(test: &impl QueueUnderTest) {
     let start = test.now();
     let queued = named(TaskKind::SyncGoogleCase, 7);
     let name = queued.name.clone().unwrap();
@@ -241,7 +241,7 @@ pub(crate) async fn a_task_is_delivered_with_its_body_and_headers(test: &impl Qu
 }
 
 /// Tasks of every kind arrive, each on its own path.
-pub(crate) async fn every_kind_of_task_arrives(test: &impl QueueUnderTest) {
+pub async fn every_kind_of_task_arrives(test: &impl QueueUnderTest) {
     for kind in TaskKind::ALL {
         assert_eq!(test.queue().enqueue(task(kind, 1)).await.unwrap(), Enqueued::New);
     }
@@ -254,7 +254,7 @@ pub(crate) async fn every_kind_of_task_arrives(test: &impl QueueUnderTest) {
 }
 
 /// A name can be used for one task only, while the task waits and after it is done. Each queue has its own names.
-pub(crate) async fn a_name_is_used_once(test: &impl QueueUnderTest) {
+pub async fn a_name_is_used_once(test: &impl QueueUnderTest) {
     let queue = test.queue();
     let queued = named(TaskKind::SyncGoogleCase, 1);
     assert_eq!(queue.enqueue(queued.clone()).await.unwrap(), Enqueued::New);
@@ -270,7 +270,7 @@ pub(crate) async fn a_name_is_used_once(test: &impl QueueUnderTest) {
 }
 
 /// Tasks without a name are never deduplicated.
-pub(crate) async fn tasks_without_a_name_all_arrive(test: &impl QueueUnderTest) {
+pub async fn tasks_without_a_name_all_arrive(test: &impl QueueUnderTest) {
     for _ in 0..5 {
         assert_eq!(test.queue().enqueue(task(TaskKind::SyncCompanyCase, 1)).await.unwrap(), Enqueued::New);
     }
@@ -284,7 +284,7 @@ pub(crate) async fn tasks_without_a_name_all_arrive(test: &impl QueueUnderTest) 
 }
 
 /// A task with a time waits for it.
-pub(crate) async fn a_task_waits_for_its_time(test: &impl QueueUnderTest) {
+pub async fn a_task_waits_for_its_time(test: &impl QueueUnderTest) {
     let start = test.now();
     let later =
         QueuedTask { not_before: Some(start + TimeDelta::seconds(90)), ..task(TaskKind::SyncGoogleCase, 1) };
@@ -296,7 +296,7 @@ pub(crate) async fn a_task_waits_for_its_time(test: &impl QueueUnderTest) {
 }
 
 /// A task is retried after any answer but 2xx, with growing delays and counts, and no redirect is followed; 2xx ends it.
-pub(crate) async fn a_failed_task_is_tried_again_until_it_succeeds(test: &impl QueueUnderTest) {
+pub async fn a_failed_task_is_tried_again_until_it_succeeds(test: &impl QueueUnderTest) {
     let start = test.now();
     test.service().answer_with([
         Reply::status(500),
@@ -322,7 +322,7 @@ pub(crate) async fn a_failed_task_is_tried_again_until_it_succeeds(test: &impl Q
 }
 
 /// A poll that keeps failing is tried a few times within the first minute, and not after that.
-pub(crate) async fn a_poll_expires_within_its_minute(test: &impl QueueUnderTest) {
+pub async fn a_poll_expires_within_its_minute(test: &impl QueueUnderTest) {
     let start = test.now();
     test.service().answer(|_| Reply::status(500));
     test.queue().enqueue(named(TaskKind::PollGoogle, 1)).await.unwrap();
@@ -333,7 +333,7 @@ pub(crate) async fn a_poll_expires_within_its_minute(test: &impl QueueUnderTest)
 }
 
 /// A sync that keeps failing is retried without end, with a delay that grows up to a limit, and arrives when it can.
-pub(crate) async fn a_sync_is_tried_for_ever(test: &impl QueueUnderTest) {
+pub async fn a_sync_is_tried_for_ever(test: &impl QueueUnderTest) {
     test.service().answer(|_| Reply::status(500));
     test.queue().enqueue(named(TaskKind::SyncCompanyCase, 1)).await.unwrap();
     test.pass(TimeDelta::hours(30)).await;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use casebridge::entities::{
-    Canary, CaseMapping, CompanyCaseId, Entry, FirstSeen, Global, GoogleCaseName, IndexLag, ItemKind, Lease,
-    MappingId, Notice, Pending, PendingCreation, PendingStatus, PollMemory, Priority, Side, Sides, Source,
-    Waiting,
+    Canary, CaseMapping, CompanyCaseId, Dirty, Entry, FirstSeen, Global, GoogleCaseName, IndexLag, ItemKind,
+    Lease, MappingId, Notice, Pending, PendingCreation, PendingStatus, PollMemory, Priority, Side, Sides,
+    Source,
 };
 use casebridge::store::{Created, MappingFilter, Store, StoreError, modify};
 use chrono::{DateTime, Duration, Utc};
@@ -15,7 +15,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 /// Place for data that is empty at first, and the stores that share it.
 #[async_trait]
-pub(crate) trait StoreUnderTest: Send + Sync + 'static {
+pub trait StoreUnderTest: Send + Sync + 'static {
     /// Opens another store on the same data, as another instance of the program would do. If the data cannot be shared, it returns the
     /// same store again.
     async fn open(&self) -> Arc<dyn Store>;
@@ -23,23 +23,24 @@ pub(crate) trait StoreUnderTest: Send + Sync + 'static {
 
 /// Place that outlives its stores and can be reached without them.
 #[async_trait]
-pub(crate) trait PersistentUnderTest: StoreUnderTest {
+pub trait PersistentUnderTest: StoreUnderTest {
     /// Makes the stored data of a mapping unreadable.
     async fn spoil(&self, id: MappingId);
 }
 
 /// Makes one test of each function of the suite: `store_contract!(module of the suite, place under test)`, with
 /// `persistent` in front for a [`PersistentUnderTest`].
+#[macro_export]
 macro_rules! store_contract {
     (persistent $suite:ident, $place:expr) => {
-        store_contract! { $suite, $place }
-        store_contract! { @tests $suite, $place;
+        $crate::store_contract! { $suite, $place }
+        $crate::store_contract! { @tests $suite, $place;
             what_was_stored_is_there_after_reopening
             what_cannot_be_read_is_an_error
         }
     };
     ($suite:ident, $place:expr) => {
-        store_contract! { @tests $suite, $place;
+        $crate::store_contract! { @tests $suite, $place;
             sixteen_creations_of_one_google_case_make_one_mapping
             sixteen_creations_of_one_company_case_make_one_mapping
             creations_that_share_one_of_their_cases_never_share_a_mapping
@@ -78,29 +79,29 @@ macro_rules! store_contract {
         )*
     };
 }
-pub(crate) use store_contract;
+pub use crate::store_contract;
 
 const TASKS: usize = 16;
 /// Number of mappings that every filter is tested on: more than fit into a few batches of Firestore's answers.
 const MANY: usize = 2_500;
 
-pub(crate) fn time(text: &str) -> DateTime<Utc> {
+pub fn time(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-pub(crate) fn now() -> DateTime<Utc> {
+pub fn now() -> DateTime<Utc> {
     time("2026-03-01T12:00:00.123456Z")
 }
 
-pub(crate) fn google(parent: &str, number: usize) -> GoogleCaseName {
+pub fn google(parent: &str, number: usize) -> GoogleCaseName {
     GoogleCaseName::parse(&format!("{parent}/cases/{number}")).unwrap()
 }
 
-pub(crate) fn company(id: usize) -> CompanyCaseId {
+pub fn company(id: usize) -> CompanyCaseId {
     CompanyCaseId::parse(&id.to_string()).unwrap()
 }
 
-pub(crate) fn of_google(number: usize) -> CaseMapping {
+pub fn of_google(number: usize) -> CaseMapping {
     CaseMapping::first_seen(
         FirstSeen::Google(google("organizations/1", number)),
         Some(Priority::P2),
@@ -109,7 +110,7 @@ pub(crate) fn of_google(number: usize) -> CaseMapping {
     )
 }
 
-pub(crate) fn of_company(id: usize) -> CaseMapping {
+pub fn of_company(id: usize) -> CaseMapping {
     CaseMapping::first_seen(FirstSeen::Company(company(id)), None, Some(now()), now())
 }
 
@@ -121,7 +122,7 @@ fn linked(number: usize, id: usize) -> CaseMapping {
 }
 
 /// Stores a mapping that must be new.
-pub(crate) async fn create(store: &dyn Store, mapping: CaseMapping) -> CaseMapping {
+pub async fn create(store: &dyn Store, mapping: CaseMapping) -> CaseMapping {
     match store.create(mapping).await.unwrap() {
         Created::New(mapping) => mapping,
         Created::Existing(mapping) => panic!("exists: {mapping:?}"),
@@ -185,7 +186,7 @@ fn one_is_new(outcomes: Vec<Result<Created, StoreError>>) -> CaseMapping {
 }
 
 // R9 (one mapping for a case)
-pub(crate) async fn sixteen_creations_of_one_google_case_make_one_mapping(place: &dyn StoreUnderTest) {
+pub async fn sixteen_creations_of_one_google_case_make_one_mapping(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     for round in 0..4 {
         let outcomes = at_once(place, |store, task| {
@@ -204,7 +205,7 @@ pub(crate) async fn sixteen_creations_of_one_google_case_make_one_mapping(place:
 }
 
 // R9 (one mapping for a case)
-pub(crate) async fn sixteen_creations_of_one_company_case_make_one_mapping(place: &dyn StoreUnderTest) {
+pub async fn sixteen_creations_of_one_company_case_make_one_mapping(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     for round in 0..4 {
         let outcomes =
@@ -216,9 +217,7 @@ pub(crate) async fn sixteen_creations_of_one_company_case_make_one_mapping(place
 }
 
 // R9 (one mapping for a case)
-pub(crate) async fn creations_that_share_one_of_their_cases_never_share_a_mapping(
-    place: &dyn StoreUnderTest,
-) {
+pub async fn creations_that_share_one_of_their_cases_never_share_a_mapping(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let outcomes = at_once(place, |store, task| async move {
         (task, store.create(linked(task % 4, 100 + task / 4)).await.unwrap())
@@ -238,7 +237,7 @@ pub(crate) async fn creations_that_share_one_of_their_cases_never_share_a_mappin
 }
 
 // R9 (one mapping for a case)
-pub(crate) async fn an_existing_mapping_is_the_google_cases_first(place: &dyn StoreUnderTest) {
+pub async fn an_existing_mapping_is_the_google_cases_first(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let of_google = create(&*store, of_google(1)).await;
     let of_company = create(&*store, of_company(1)).await;
@@ -251,7 +250,7 @@ pub(crate) async fn an_existing_mapping_is_the_google_cases_first(place: &dyn St
     assert_eq!(store.find_by_company(&company(2)).await.unwrap(), None);
 }
 
-pub(crate) async fn what_create_and_update_return_is_what_is_stored(place: &dyn StoreUnderTest) {
+pub async fn what_create_and_update_return_is_what_is_stored(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mut given = of_google(1);
     given.id = MappingId(42);
@@ -261,7 +260,7 @@ pub(crate) async fn what_create_and_update_return_is_what_is_stored(place: &dyn 
     assert_eq!(store.get(created.id).await.unwrap().as_ref(), Some(&created));
     let mut changed = created.clone();
     changed.company_case_id = Some(company(1));
-    changed.waiting.google = None;
+    changed.dirty.google = None;
     changed.last_error = Some("the CRM did not answer".to_owned());
     let updated = store.update(&changed).await.unwrap();
     assert_ne!(updated.version, created.version);
@@ -279,7 +278,7 @@ pub(crate) async fn what_create_and_update_return_is_what_is_stored(place: &dyn 
 }
 
 // R12 (one sync of a case at a time)
-pub(crate) async fn the_slower_of_two_updates_conflicts(place: &dyn StoreUnderTest) {
+pub async fn the_slower_of_two_updates_conflicts(place: &dyn StoreUnderTest) {
     let (one, other) = (place.open().await, place.open().await);
     let mapping = create(&*one, of_google(1)).await;
     let mut faster = other.get(mapping.id).await.unwrap().unwrap();
@@ -297,7 +296,7 @@ pub(crate) async fn the_slower_of_two_updates_conflicts(place: &dyn StoreUnderTe
 }
 
 // R12 (one sync of a case at a time)
-pub(crate) async fn of_sixteen_updates_of_one_version_one_wins(place: &dyn StoreUnderTest) {
+pub async fn of_sixteen_updates_of_one_version_one_wins(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mapping = create(&*store, of_google(1)).await;
     let outcomes = at_once(place, |store, task| {
@@ -345,7 +344,7 @@ async fn try_to_lease(
 }
 
 // R12 (one sync of a case at a time)
-pub(crate) async fn a_lease_is_taken_by_one(place: &dyn StoreUnderTest) {
+pub async fn a_lease_is_taken_by_one(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mapping = create(&*store, of_google(1)).await;
     let taken = try_to_lease(place, &mapping, now()).await;
@@ -355,7 +354,7 @@ pub(crate) async fn a_lease_is_taken_by_one(place: &dyn StoreUnderTest) {
 
 /// The lease's holder died: until the last microsecond nobody else gets the lease, and then exactly one task takes it over.
 // R12 (one sync of a case at a time)
-pub(crate) async fn a_lease_that_has_run_out_is_taken_over_by_one(place: &dyn StoreUnderTest) {
+pub async fn a_lease_that_has_run_out_is_taken_over_by_one(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mapping = create(&*store, of_google(1)).await;
     let first = try_to_lease(place, &mapping, now()).await.pop().unwrap();
@@ -372,7 +371,7 @@ pub(crate) async fn a_lease_that_has_run_out_is_taken_over_by_one(place: &dyn St
     assert!(matches!(store.update(&first).await, Err(StoreError::Conflict(_))));
 }
 
-pub(crate) async fn modify_under_contention_loses_nothing(place: &dyn StoreUnderTest) {
+pub async fn modify_under_contention_loses_nothing(place: &dyn StoreUnderTest) {
     const ROUNDS: usize = 3;
     let store = place.open().await;
     let mapping = create(&*store, of_google(1)).await;
@@ -405,7 +404,7 @@ pub(crate) async fn modify_under_contention_loses_nothing(place: &dyn StoreUnder
     assert_eq!(ids.len(), ROUNDS * TASKS);
 }
 
-pub(crate) async fn modify_may_refuse_and_may_find_the_mapping_gone(place: &dyn StoreUnderTest) {
+pub async fn modify_may_refuse_and_may_find_the_mapping_gone(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let stale = create(&*store, of_google(1)).await;
     let mut current = stale.clone();
@@ -423,7 +422,7 @@ pub(crate) async fn modify_may_refuse_and_may_find_the_mapping_gone(place: &dyn 
 }
 
 // R9 (one mapping for a case)
-pub(crate) async fn a_case_that_is_mapped_cannot_be_gained(place: &dyn StoreUnderTest) {
+pub async fn a_case_that_is_mapped_cannot_be_gained(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let of_google = create(&*store, of_google(1)).await;
     let of_company = create(&*store, of_company(1)).await;
@@ -447,7 +446,7 @@ pub(crate) async fn a_case_that_is_mapped_cannot_be_gained(place: &dyn StoreUnde
 }
 
 // R9 (one mapping for a case)
-pub(crate) async fn of_sixteen_mappings_that_gain_one_case_one_wins(place: &dyn StoreUnderTest) {
+pub async fn of_sixteen_mappings_that_gain_one_case_one_wins(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mut mappings = Vec::new();
     for number in 0..TASKS {
@@ -476,7 +475,7 @@ pub(crate) async fn of_sixteen_mappings_that_gain_one_case_one_wins(place: &dyn 
     assert_eq!(holders.iter().filter(|mapping| mapping.company_case_id.is_some()).count(), 1);
 }
 
-pub(crate) async fn a_case_that_is_given_up_may_be_mapped_again(place: &dyn StoreUnderTest) {
+pub async fn a_case_that_is_given_up_may_be_mapped_again(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mut mapping = create(&*store, linked(1, 1)).await;
     mapping.company_case_id = None;
@@ -488,7 +487,7 @@ pub(crate) async fn a_case_that_is_given_up_may_be_mapped_again(place: &dyn Stor
     create(&*store, linked(1, 1)).await;
 }
 
-pub(crate) async fn deleting_frees_both_cases(place: &dyn StoreUnderTest) {
+pub async fn deleting_frees_both_cases(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     for _ in 0..2 {
         let mapping = create(&*store, linked(1, 1)).await;
@@ -502,7 +501,7 @@ pub(crate) async fn deleting_frees_both_cases(place: &dyn StoreUnderTest) {
     create(&*store, of_company(1)).await;
 }
 
-pub(crate) async fn deleting_goes_by_version(place: &dyn StoreUnderTest) {
+pub async fn deleting_goes_by_version(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let stale = create(&*store, linked(1, 1)).await;
     let mut current = stale.clone();
@@ -517,7 +516,7 @@ pub(crate) async fn deleting_goes_by_version(place: &dyn StoreUnderTest) {
     store.delete(&stale).await.unwrap();
 }
 
-pub(crate) async fn an_id_is_not_given_out_again(place: &dyn StoreUnderTest) {
+pub async fn an_id_is_not_given_out_again(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mut ids = HashSet::new();
     for _ in 0..5 {
@@ -528,7 +527,7 @@ pub(crate) async fn an_id_is_not_given_out_again(place: &dyn StoreUnderTest) {
 }
 
 // R6 (a watermark moves last), R36 (two clocks)
-pub(crate) async fn a_poll_is_kept_as_it_is_and_leaves_the_other_side_alone(place: &dyn StoreUnderTest) {
+pub async fn a_poll_is_kept_as_it_is_and_leaves_the_other_side_alone(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     assert_eq!(store.global().await.unwrap(), Global::default());
     let minute = |minute| now() + Duration::minutes(minute);
@@ -570,7 +569,7 @@ fn memory(at: DateTime<Utc>) -> PollMemory {
 }
 
 // R6 (a watermark moves last)
-pub(crate) async fn watermarks_hold_under_concurrency(place: &dyn StoreUnderTest) {
+pub async fn watermarks_hold_under_concurrency(place: &dyn StoreUnderTest) {
     at_once(place, |store, task| async move {
         // One writer for each side, as the queues guarantee: neither loses the other's writes.
         if task > 1 {
@@ -611,26 +610,26 @@ async fn create_many(
     created
 }
 
-pub(crate) async fn ten_thousand_mappings_are_paged(place: &dyn StoreUnderTest) {
+pub async fn ten_thousand_mappings_are_paged(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let created = create_many(&store, 10_000, |number| {
         let mut mapping = of_google(number);
         if number % 50 != 0 {
             // This mapping is not dirty, has no notices, and has both its cases.
             mapping.company_case_id = Some(company(number));
-            mapping.waiting = Sides::default();
+            mapping.dirty = Sides::default();
         }
         mapping
     })
     .await;
     let ids = |mappings: &[CaseMapping]| mappings.iter().map(|mapping| mapping.id).collect::<Vec<_>>();
     assert_eq!(ids(&all(&*store, MappingFilter::All, 1000).await), ids(&created));
-    let watched: Vec<_> = created.into_iter().filter(CaseMapping::needs_watching).collect();
+    let watched: Vec<_> = created.into_iter().filter(CaseMapping::needs_attention).collect();
     assert_eq!(watched.len(), 200);
     assert_eq!(all(&*store, MappingFilter::NeedsWatching, 100).await, watched);
 }
 
-pub(crate) async fn lists_filter_and_page(place: &dyn StoreUnderTest) {
+pub async fn lists_filter_and_page(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let resolved_at = |number: usize| now() + Duration::minutes(i64::try_from(number).unwrap());
     let empty = store.list(MappingFilter::All, None, 10).await.unwrap();
@@ -638,9 +637,9 @@ pub(crate) async fn lists_filter_and_page(place: &dyn StoreUnderTest) {
     let expected = create_many(&store, MANY, |number| {
         let mut mapping = linked(number, number);
         // One in 50 needs attention, for one of three reasons; half are resolved.
-        mapping.waiting = Sides::default();
+        mapping.dirty = Sides::default();
         match number % 150 {
-            0 => mapping.waiting.company = Some(Waiting { since: now(), case_updated_at: None }),
+            0 => mapping.dirty.company = Some(Dirty { since: now(), case_updated_at: None }),
             50 => mapping.outage_comment_sent_to_google = true,
             100 => mapping.company_case_id = None,
             _ => {}
@@ -660,8 +659,8 @@ pub(crate) async fn lists_filter_and_page(place: &dyn StoreUnderTest) {
     };
     check(MappingFilter::All, 1000, &|_| true).await;
     check(MappingFilter::All, MANY * 2, &|_| true).await;
-    check(MappingFilter::NeedsWatching, 7, &CaseMapping::needs_watching).await;
-    check(MappingFilter::NeedsWatching, 1, &CaseMapping::needs_watching).await;
+    check(MappingFilter::NeedsWatching, 7, &CaseMapping::needs_attention).await;
+    check(MappingFilter::NeedsWatching, 1, &CaseMapping::needs_attention).await;
     check(MappingFilter::Open, 300, &CaseMapping::is_open).await;
     let resolved =
         |at| move |mapping: &CaseMapping| mapping.resolved_at.is_some_and(|resolved| resolved < at);
@@ -684,7 +683,7 @@ pub(crate) async fn lists_filter_and_page(place: &dyn StoreUnderTest) {
 }
 
 /// Deletes while paging, as cleanup does.
-pub(crate) async fn a_list_may_be_emptied_while_it_is_paged(place: &dyn StoreUnderTest) {
+pub async fn a_list_may_be_emptied_while_it_is_paged(place: &dyn StoreUnderTest) {
     const RESOLVED: usize = 25;
     let store = place.open().await;
     for number in 0..RESOLVED + 5 {
@@ -710,7 +709,7 @@ pub(crate) async fn a_list_may_be_emptied_while_it_is_paged(place: &dyn StoreUnd
     assert_eq!(all(&*store, MappingFilter::All, 100).await.len(), 5);
 }
 
-pub(crate) async fn times_are_kept_to_the_microsecond(place: &dyn StoreUnderTest) {
+pub async fn times_are_kept_to_the_microsecond(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     for (number, (given, kept)) in [
         ("2026-03-01T12:00:00.000001Z", "2026-03-01T12:00:00.000001Z"),
@@ -762,8 +761,8 @@ fn with_every_field(number: usize, at: DateTime<Utc>) -> CaseMapping {
     mapping.created_at = at;
     mapping.origin = Side::Company;
     mapping.linked_at = Some(at);
-    let waiting = Some(Waiting { since: at, case_updated_at: Some(at) });
-    mapping.waiting = Sides { google: waiting, company: waiting };
+    let waiting = Some(Dirty { since: at, case_updated_at: Some(at) });
+    mapping.dirty = Sides { google: waiting, company: waiting };
     mapping.carried_updated_at = Sides { google: Some(at), company: Some(at) };
     mapping.lease = Some(Lease { holder: "run 1".to_owned(), expires_at: at });
     let sources = [
@@ -803,7 +802,7 @@ fn with_every_field(number: usize, at: DateTime<Utc>) -> CaseMapping {
     }
     mapping.pending_creation = Some(PendingCreation { side: Side::Company, attempted_at: at });
     mapping.pending_status = Some(PendingStatus { side: Side::Google, closed: true, attempted_at: at });
-    mapping.recovering = true;
+    mapping.relinking = true;
     mapping.description_parts = u32::MAX;
     mapping.paused = true;
     mapping.gone = Some(Side::Google);
@@ -812,14 +811,14 @@ fn with_every_field(number: usize, at: DateTime<Utc>) -> CaseMapping {
     mapping
 }
 
-pub(crate) async fn every_field_comes_back(place: &dyn StoreUnderTest) {
+pub async fn every_field_comes_back(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mut bare = of_company(1);
     bare.company_case_id = None;
     bare.priority = None;
     bare.google_updates_synced_at = None;
     bare.company_updates_synced_at = None;
-    bare.waiting = Sides::default();
+    bare.dirty = Sides::default();
     let mut cases = vec![bare, of_google(2), of_company(3), with_every_field(4, now())];
     // Change each boolean and each option alone, so that mixed-up fields are noticed.
     let changes: [fn(&mut CaseMapping); 16] = [
@@ -828,13 +827,13 @@ pub(crate) async fn every_field_comes_back(place: &dyn StoreUnderTest) {
         |mapping| mapping.google_updates_synced_at = None,
         |mapping| mapping.outage_comment_sent_to_google = false,
         |mapping| mapping.outage_comment_sent_to_company = false,
-        |mapping| mapping.waiting.google = None,
-        |mapping| mapping.waiting.company = Some(Waiting { since: now(), case_updated_at: None }),
+        |mapping| mapping.dirty.google = None,
+        |mapping| mapping.dirty.company = Some(Dirty { since: now(), case_updated_at: None }),
         |mapping| mapping.carried_updated_at.company = None,
         |mapping| mapping.lease = None,
         |mapping| mapping.pending_creation = None,
         |mapping| mapping.pending_status = None,
-        |mapping| mapping.recovering = false,
+        |mapping| mapping.relinking = false,
         |mapping| mapping.paused = false,
         |mapping| mapping.gone = Some(Side::Company),
         |mapping| mapping.reopen_refused.google = false,
@@ -860,7 +859,7 @@ pub(crate) async fn every_field_comes_back(place: &dyn StoreUnderTest) {
 }
 
 // R25 (odd content is content)
-pub(crate) async fn text_comes_back_as_it_was(place: &dyn StoreUnderTest) {
+pub async fn text_comes_back_as_it_was(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mut mapping = of_google(1);
     for (index, text) in [
@@ -925,7 +924,7 @@ pub(crate) async fn text_comes_back_as_it_was(place: &dyn StoreUnderTest) {
     }
 }
 
-pub(crate) async fn a_mapping_may_be_large(place: &dyn StoreUnderTest) {
+pub async fn a_mapping_may_be_large(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     let mut mapping = of_google(1);
     for item in 0..3000 {
@@ -945,7 +944,7 @@ pub(crate) async fn a_mapping_may_be_large(place: &dyn StoreUnderTest) {
     assert_eq!(store.get(created.id).await.unwrap(), Some(updated));
 }
 
-pub(crate) async fn what_was_stored_is_there_after_reopening(place: &dyn PersistentUnderTest) {
+pub async fn what_was_stored_is_there_after_reopening(place: &dyn PersistentUnderTest) {
     let store = place.open().await;
     let kept = create(&*store, with_every_field(1, now())).await;
     let deleted = create(&*store, linked(2, 2)).await;
@@ -959,7 +958,7 @@ pub(crate) async fn what_was_stored_is_there_after_reopening(place: &dyn Persist
     create(&*store, linked(2, 2)).await;
 }
 
-pub(crate) async fn what_cannot_be_read_is_an_error(place: &dyn PersistentUnderTest) {
+pub async fn what_cannot_be_read_is_an_error(place: &dyn PersistentUnderTest) {
     let store = place.open().await;
     let sound = create(&*store, linked(1, 1)).await;
     let spoilt = create(&*store, linked(2, 2)).await;
@@ -980,7 +979,7 @@ pub(crate) async fn what_cannot_be_read_is_an_error(place: &dyn PersistentUnderT
     store.update(&sound).await.unwrap();
 }
 
-pub(crate) async fn a_working_store_passes_its_check(place: &dyn StoreUnderTest) {
+pub async fn a_working_store_passes_its_check(place: &dyn StoreUnderTest) {
     let store = place.open().await;
     store.check().await.unwrap();
     create(&*store, of_google(1)).await;

@@ -18,7 +18,7 @@ use super::INTERNAL_TOKEN;
 
 /// Database and queue for one [`super::World`].
 #[async_trait]
-pub(crate) trait Backend: Send + Sync {
+pub trait Backend: Send + Sync {
     /// Opens a store on the database: one for each instance of the service.
     async fn store(&self, clock: &SharedClock) -> Arc<dyn Store>;
 
@@ -34,7 +34,7 @@ pub(crate) trait Backend: Send + Sync {
 
 /// Queue whose tasks run when the test says so.
 #[async_trait]
-pub(crate) trait Delivery: Send + Sync {
+pub trait Delivery: Send + Sync {
     /// Returns the queue, for the service to fill.
     fn queue(&self) -> Arc<dyn TaskQueue>;
 
@@ -43,18 +43,18 @@ pub(crate) trait Delivery: Send + Sync {
 }
 
 /// Embedded queue and, unless another store is given, SQLite, in a folder of their own.
-pub(crate) struct Embedded {
+pub struct Embedded {
     folder: tempfile::TempDir,
     store: Option<Arc<dyn Store>>,
 }
 
 impl Embedded {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), store: None }
     }
 
     /// Uses this store in place of SQLite.
-    pub(crate) fn with_store(store: Arc<dyn Store>) -> Self {
+    pub fn with_store(store: Arc<dyn Store>) -> Self {
         Self { store: Some(store), ..Self::new() }
     }
 }
@@ -95,10 +95,10 @@ impl Delivery for EmbeddedDelivery {
 
 /// SQLite, and a queue that delivers every task at once, without deduplicating by name. It is for CRMs with a clock of their own, where a
 /// test cannot wait for the pauses in `queue.yaml`.
-pub(crate) struct AtOnce(tempfile::TempDir);
+pub struct AtOnce(tempfile::TempDir);
 
 impl AtOnce {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 }

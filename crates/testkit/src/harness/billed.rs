@@ -12,7 +12,7 @@ use casebridge::store::{Created, MappingFilter, MappingPage, OperationCounts, St
 use chrono::{DateTime, Utc};
 
 /// Store that counts the operations on the store behind it.
-pub(crate) struct Billed {
+pub struct Billed {
     store: Arc<dyn Store>,
     reads: AtomicU64,
     writes: AtomicU64,
@@ -21,7 +21,7 @@ pub(crate) struct Billed {
 }
 
 impl Billed {
-    pub(crate) fn over(store: Arc<dyn Store>) -> Self {
+    pub fn over(store: Arc<dyn Store>) -> Self {
         Self {
             store,
             reads: AtomicU64::new(0),
@@ -32,7 +32,7 @@ impl Billed {
     }
 
     /// Returns the counts since this store was made.
-    pub(crate) fn counts(&self) -> OperationCounts {
+    pub fn counts(&self) -> OperationCounts {
         OperationCounts {
             reads: self.reads.load(Ordering::Relaxed),
             writes: self.writes.load(Ordering::Relaxed),

@@ -18,7 +18,7 @@ use super::desk::Desk;
 
 /// Kind of CRM, which opens a new, empty one on each call.
 #[async_trait]
-pub(crate) trait Crm: Send + Sync {
+pub trait Crm: Send + Sync {
     /// Returns the properties of the CRM. Needs no running CRM.
     async fn description(&self) -> Description;
 
@@ -32,30 +32,30 @@ pub(crate) trait Crm: Send + Sync {
 }
 
 /// Running CRM: the people who work with it, and the adapter in front of it.
-pub(crate) struct Company {
-    pub(crate) desk: Arc<dyn Desk>,
-    pub(crate) system: Arc<dyn CaseSystem>,
+pub struct Company {
+    pub desk: Arc<dyn Desk>,
+    pub system: Arc<dyn CaseSystem>,
 }
 
 /// Setup of a CRM.
 #[derive(Debug, Clone)]
-pub(crate) struct Setup {
+pub struct Setup {
     /// Timeout of a call to either system.
-    pub(crate) timeout: StdDuration,
+    pub timeout: StdDuration,
     /// Maximum size of a file, in bytes; `None` for the CRM's own limit.
-    pub(crate) attachment_limit: Option<u64>,
+    pub attachment_limit: Option<u64>,
     /// True if a closed case cannot be reopened.
-    pub(crate) closing_is_final: bool,
+    pub closing_is_final: bool,
     /// OAuth client whose access tokens are the only accepted credentials; `None` accepts anybody.
-    pub(crate) tokens: Option<OauthClient>,
+    pub tokens: Option<OauthClient>,
 }
 
 /// Secret of [`Setup::tokens`], a client with the ID `casebridge`.
-pub(crate) const CLIENT_SECRET: &str = "the-secret-of-the-client";
+pub const CLIENT_SECRET: &str = "the-secret-of-the-client";
 
 impl Setup {
     /// Returns the credentials that the adapter needs, once its settings name the OAuth client.
-    pub(crate) fn credentials(&self, ours: &impl CrmKind, address: SocketAddr) -> Arc<dyn Credentials> {
+    pub fn credentials(&self, ours: &impl CrmKind, address: SocketAddr) -> Arc<dyn Credentials> {
         let site = format!("http://{address}").parse().unwrap();
         match &self.tokens {
             Some(_) => ours.credentials(CLIENT_SECRET, &site).unwrap(),
@@ -64,7 +64,7 @@ impl Setup {
     }
 
     /// Returns the settings `client_id` and `client_secret`.
-    pub(crate) fn client(&self) -> (Option<String>, Option<String>) {
+    pub fn client(&self) -> (Option<String>, Option<String>) {
         self.tokens.as_ref().map(|_| ("casebridge".to_owned(), "env:X".to_owned())).unzip()
     }
 }
@@ -83,36 +83,36 @@ impl Default for Setup {
 /// Differences between CRMs that scenarios depend on: the adapter's capabilities, and the abilities of a test on this CRM.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about a CRM")]
-pub(crate) struct Description {
+pub struct Description {
     /// Title of the CRM's column.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Capabilities that the adapter reports.
-    pub(crate) capabilities: Capabilities,
+    pub capabilities: Capabilities,
     /// True if the CRM cannot tell these two levels apart, since it has fewer words than levels.
-    pub(crate) same_priority: fn(Priority, Priority) -> bool,
+    pub same_priority: fn(Priority, Priority) -> bool,
     /// True if a person can give a file this name.
-    pub(crate) takes_file_name: fn(&str) -> bool,
+    pub takes_file_name: fn(&str) -> bool,
     /// Additional time that a burst may take, if the CRM limits the rate of changes.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
     /// True if the test controls the CRM's clock.
-    pub(crate) clock_in_hand: bool,
+    pub clock_in_hand: bool,
     /// True if faults can be injected into its answers.
-    pub(crate) faults: bool,
+    pub faults: bool,
     /// True if it can be set up in unusual ways: see [`Setup`].
-    pub(crate) setups: bool,
+    pub setups: bool,
     /// True if a case can be hidden from the connector for a while.
-    pub(crate) hiding: bool,
+    pub hiding: bool,
     /// True if a case that cannot be reopened accepts comments.
-    pub(crate) sealed_takes_comments: bool,
+    pub sealed_takes_comments: bool,
     /// True if people can delete a comment.
-    pub(crate) deleting_comments: bool,
+    pub deleting_comments: bool,
     /// True if people can delete a file.
-    pub(crate) deleting_files: bool,
+    pub deleting_files: bool,
 }
 
 /// Ability that a scenario depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
+pub enum Need {
     ClockInHand,
     Faults,
     Setups,
@@ -124,7 +124,7 @@ pub(crate) enum Need {
 
 impl Description {
     /// Returns the reason why the CRM does not meet the need; `None` if it does.
-    pub(crate) fn lacks(&self, need: Need) -> Option<&'static str> {
+    pub fn lacks(&self, need: Need) -> Option<&'static str> {
         let (met, reason) = match need {
             Need::ClockInHand => (self.clock_in_hand, "its time cannot be moved"),
             Need::Faults => (self.faults, "its answers cannot be spoiled"),
@@ -138,7 +138,7 @@ impl Description {
     }
 
     /// Returns the reasons why a scenario with these needs does not apply; none if it does.
-    pub(crate) fn lacks_any(&self, needs: &[Need]) -> Vec<&'static str> {
+    pub fn lacks_any(&self, needs: &[Need]) -> Vec<&'static str> {
         needs.iter().filter_map(|need| self.lacks(*need)).collect()
     }
 }

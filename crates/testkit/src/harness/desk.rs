@@ -7,7 +7,7 @@ use casebridge::sandbox::faults::Faults;
 
 /// People who work with a CRM. Cases, comments and files are named by the IDs that the adapter uses.
 #[async_trait]
-pub(crate) trait Desk: Send + Sync {
+pub trait Desk: Send + Sync {
     // ------------------------------------------------------------ actions of people
 
     /// Opens a case; returns its ID.
@@ -89,7 +89,7 @@ pub(crate) trait Desk: Send + Sync {
 
 /// Call of the connector to a CRM, as a target of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Call {
+pub enum Call {
     Create,
     Comment,
     Attach,
@@ -101,18 +101,18 @@ pub(crate) enum Call {
 
 /// Input for a case that a person opens.
 #[derive(Debug, Clone)]
-pub(crate) struct NewCompanyCase {
-    pub(crate) title: String,
-    pub(crate) description: String,
-    pub(crate) priority: Priority,
-    pub(crate) flagged: bool,
+pub struct NewCompanyCase {
+    pub title: String,
+    pub description: String,
+    pub priority: Priority,
+    pub flagged: bool,
     /// Google case's name that a person typed, or that came with a cloned case.
-    pub(crate) google_name: Option<String>,
+    pub google_name: Option<String>,
 }
 
 impl NewCompanyCase {
     /// Returns a case of priority P2, without the flag.
-    pub(crate) fn new(title: &str) -> Self {
+    pub fn new(title: &str) -> Self {
         Self {
             title: title.to_owned(),
             description: format!("About: {title}"),
@@ -123,48 +123,48 @@ impl NewCompanyCase {
     }
 
     /// Returns the same as [`NewCompanyCase::new`], with the flag on.
-    pub(crate) fn flagged(title: &str) -> Self {
+    pub fn flagged(title: &str) -> Self {
         Self { flagged: true, ..Self::new(title) }
     }
 }
 
 /// Case as a person sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CaseView {
-    pub(crate) id: String,
-    pub(crate) title: String,
-    pub(crate) description: String,
-    pub(crate) priority: PriorityReading,
+pub struct CaseView {
+    pub id: String,
+    pub title: String,
+    pub description: String,
+    pub priority: PriorityReading,
     /// State, in the CRM's own word.
-    pub(crate) state: String,
-    pub(crate) closed: bool,
-    pub(crate) flagged: bool,
-    pub(crate) google_name: Option<String>,
+    pub state: String,
+    pub closed: bool,
+    pub flagged: bool,
+    pub google_name: Option<String>,
     /// Comments, oldest first, without the description and without comments that only carry a file.
-    pub(crate) comments: Vec<CommentView>,
+    pub comments: Vec<CommentView>,
     /// Files, oldest first.
-    pub(crate) files: Vec<FileView>,
+    pub files: Vec<FileView>,
 }
 
 impl CaseView {
     /// Returns the comments' texts, oldest first.
-    pub(crate) fn texts(&self) -> Vec<String> {
+    pub fn texts(&self) -> Vec<String> {
         self.comments.iter().map(|comment| comment.text.clone()).collect()
     }
 
     /// Returns the file with that name.
-    pub(crate) fn file(&self, name: &str) -> &FileView {
+    pub fn file(&self, name: &str) -> &FileView {
         let found = self.files.iter().find(|file| file.name == name);
         found.unwrap_or_else(|| panic!("there is no file {name}: {self:#?}"))
     }
 
     /// Returns the files that the connector copied.
-    pub(crate) fn copied_files(&self) -> Vec<&FileView> {
+    pub fn copied_files(&self) -> Vec<&FileView> {
         self.files.iter().filter(|file| file.by_connector).collect()
     }
 
     /// Reports if this level is among the levels that the priority may stand for.
-    pub(crate) fn has_priority(&self, priority: Priority) -> bool {
+    pub fn has_priority(&self, priority: Priority) -> bool {
         match &self.priority {
             PriorityReading::Known(set) => set.contains(priority),
             PriorityReading::Unknown(_) | PriorityReading::Unset => false,
@@ -174,19 +174,19 @@ impl CaseView {
 
 /// Comment as a person reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CommentView {
-    pub(crate) id: String,
-    pub(crate) text: String,
-    pub(crate) visibility: Visibility,
-    pub(crate) by_connector: bool,
+pub struct CommentView {
+    pub id: String,
+    pub text: String,
+    pub visibility: Visibility,
+    pub by_connector: bool,
 }
 
 /// File as a person sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FileView {
-    pub(crate) id: String,
-    pub(crate) name: String,
+pub struct FileView {
+    pub id: String,
+    pub name: String,
     /// Visibility; for a file on a comment, that of the comment.
-    pub(crate) visibility: Visibility,
-    pub(crate) by_connector: bool,
+    pub visibility: Visibility,
+    pub by_connector: bool,
 }

@@ -8,7 +8,7 @@ use super::World;
 
 /// Stores `count` open mappings, each linked and last synced a day ago. Their cases are in neither system, since the connector does not
 /// read a case that did not change.
-pub(crate) async fn open_mappings(world: &World, count: usize) {
+pub async fn open_mappings(world: &World, count: usize) {
     const AT_ONCE: usize = 16;
     let then = world.deps.clock.now() - Duration::days(1);
     let mapping = |number: usize| {
@@ -20,7 +20,7 @@ pub(crate) async fn open_mappings(world: &World, count: usize) {
             linked_at: Some(then),
             google_updates_synced_at: Some(then),
             company_updates_synced_at: Some(then),
-            waiting: Sides::default(),
+            dirty: Sides::default(),
             ..CaseMapping::first_seen(first, Some(Priority::P2), None, then)
         }
     };

@@ -20,7 +20,7 @@ use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
 use super::{serve, upstream};
 
 /// Service management project of Jira Cloud: the kind with all features.
-pub(crate) struct JiraKind;
+pub struct JiraKind;
 
 #[async_trait]
 impl Crm for JiraKind {
@@ -45,7 +45,7 @@ impl Crm for JiraKind {
 }
 
 /// Returns the properties of every sandbox Jira.
-pub(crate) fn describe(capabilities: casebridge::cases::Capabilities) -> Description {
+pub fn describe(capabilities: casebridge::cases::Capabilities) -> Description {
     Description {
         name: "Jira",
         capabilities,
@@ -67,13 +67,13 @@ fn words() -> PriorityWords {
 }
 
 /// People who work with a sandbox Jira.
-pub(crate) struct JiraDesk {
-    pub(crate) jira: SandboxJira,
+pub struct JiraDesk {
+    pub jira: SandboxJira,
 }
 
 impl JiraDesk {
     /// Starts a sandbox Jira with its media host, and an adapter in front of it.
-    pub(crate) async fn start(
+    pub async fn start(
         clock: &SharedClock,
         settings: SandboxJiraSettings,
         ours: JiraSettings,
@@ -138,7 +138,7 @@ fn view(issue: IssueView) -> CaseView {
 }
 
 /// Returns the markup that Jira would render in a text. Nothing in a web address that stands between blanks is reported.
-pub(crate) fn interpreted(text: &str) -> Vec<String> {
+pub fn interpreted(text: &str) -> Vec<String> {
     let mut rest = text;
     let mut without_addresses = String::new();
     while let Some(at) = rest.find("http") {

@@ -14,15 +14,15 @@ use tracing_subscriber::{Layer as _, fmt, registry};
 
 /// Log of a test's thread, as JSON and as text.
 #[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 
     /// Captures the log of this thread until the guard is dropped.
-    pub(crate) fn capture(&self, clock: SharedClock) -> DefaultGuard {
+    pub fn capture(&self, clock: SharedClock) -> DefaultGuard {
         keep_every_callsite();
         let source = LogSource::from_environment(|_| None);
         let json = CloudLogging::new(source, clock, self.clone()).with_filter(filter_fn(is_loggable));

@@ -4,17 +4,17 @@
 //! [`crm::Crm`] is the CRM, [`desk::Desk`] stands for the people who work with it, and [`backend::Backend`] provides the store and
 //! the queue. The test controls the clock, unless the CRM has a clock of its own.
 
-pub(crate) mod backend;
-pub(crate) mod billed;
-pub(crate) mod crm;
-pub(crate) mod desk;
-pub(crate) mod idle;
-pub(crate) mod jira;
-pub(crate) mod log;
-pub(crate) mod request_tracker;
-pub(crate) mod servicenow;
-pub(crate) mod ugly;
-pub(crate) mod zendesk;
+pub mod backend;
+pub mod billed;
+pub mod crm;
+pub mod desk;
+pub mod idle;
+pub mod jira;
+pub mod log;
+pub mod request_tracker;
+pub mod servicenow;
+pub mod ugly;
+pub mod zendesk;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -46,24 +46,24 @@ use self::backend::{AtOnce, Backend, Delivery, Embedded};
 use self::crm::{Company, Crm, Description, Setup};
 use self::desk::{CaseView, Desk, NewCompanyCase};
 
-pub(crate) const INTERNAL_TOKEN: &str = "internal-token-of-the-test";
+pub const INTERNAL_TOKEN: &str = "internal-token-of-the-test";
 /// Admin token, for platforms on which a request from this machine proves nothing.
 const ADMIN_TOKEN: &str = "admin-token-of-the-test";
 
 /// First words of the outage comment, as documented.
-pub(crate) const OUTAGE: &str = "This case has not synced properly in ";
+pub const OUTAGE: &str = "This case has not synced properly in ";
 /// Comment after an outage, as documented.
-pub(crate) const RESUMED: &str = "Syncing has resumed.";
+pub const RESUMED: &str = "Syncing has resumed.";
 
 /// Options of a [`World`].
-pub(crate) struct Options {
-    pub(crate) setup: Setup,
-    pub(crate) rules: Rules,
+pub struct Options {
+    pub setup: Setup,
+    pub rules: Rules,
     /// Store and queue; `None`: the CRM's own, or else SQLite and a queue that suits the CRM's clock.
-    pub(crate) backend: Option<Arc<dyn Backend>>,
+    pub backend: Option<Arc<dyn Backend>>,
     /// CSAPI sandbox of another world, for a second connector on one organisation; `None`: a new, empty one.
-    pub(crate) csapi: Option<SandboxCsapi>,
-    pub(crate) give_up_after: Duration,
+    pub csapi: Option<SandboxCsapi>,
+    pub give_up_after: Duration,
 }
 
 impl Default for Options {
@@ -86,7 +86,7 @@ impl Default for Options {
 }
 
 /// Clock of a [`World`].
-pub(crate) enum Time {
+pub enum Time {
     /// A clock that the test controls: days pass in milliseconds.
     InHand(Arc<ManualClock>),
     /// The machine's clock, for CRMs that have a clock of their own.
@@ -94,7 +94,7 @@ pub(crate) enum Time {
 }
 
 impl Time {
-    pub(crate) fn for_crm(description: &Description) -> Self {
+    pub fn for_crm(description: &Description) -> Self {
         if description.clock_in_hand {
             Self::InHand(ManualClock::at(Utc.with_ymd_and_hms(2026, 11, 24, 9, 0, 0).unwrap()))
         } else {
@@ -102,7 +102,7 @@ impl Time {
         }
     }
 
-    pub(crate) fn clock(&self) -> SharedClock {
+    pub fn clock(&self) -> SharedClock {
         match self {
             Self::InHand(clock) => clock.clone(),
             Self::Machine => Arc::new(SystemClock),
@@ -111,13 +111,13 @@ impl Time {
 }
 
 /// Connector and both systems.
-pub(crate) struct World {
-    pub(crate) csapi: SandboxCsapi,
-    pub(crate) desk: Arc<dyn Desk>,
-    pub(crate) description: Description,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) deps: Arc<Deps>,
-    pub(crate) service: SocketAddr,
+pub struct World {
+    pub csapi: SandboxCsapi,
+    pub desk: Arc<dyn Desk>,
+    pub description: Description,
+    pub store: Arc<dyn Store>,
+    pub deps: Arc<Deps>,
+    pub service: SocketAddr,
     time: Time,
     backend: Arc<dyn Backend>,
     delivery: Arc<dyn Delivery>,
@@ -127,11 +127,11 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn new(crm: &dyn Crm) -> Self {
+    pub async fn new(crm: &dyn Crm) -> Self {
         Self::with(crm, Options::default()).await
     }
 
-    pub(crate) async fn with(crm: &dyn Crm, mut options: Options) -> Self {
+    pub async fn with(crm: &dyn Crm, mut options: Options) -> Self {
         options.backend = options.backend.or_else(|| crm.backend());
         let description = crm.description().await;
         let time = Time::for_crm(&description);
@@ -140,7 +140,7 @@ impl World {
     }
 
     /// Starts a second connector, with a desk and a database of its own, on the same Google organisation.
-    pub(crate) async fn beside(&self, crm: &dyn Crm) -> Self {
+    pub async fn beside(&self, crm: &dyn Crm) -> Self {
         let Time::InHand(clock) = &self.time else {
             panic!("{}: this scenario needs the clock in its hand", self.description.name)
         };
@@ -151,12 +151,7 @@ impl World {
     }
 
     /// Starts a connector in front of a running CRM.
-    pub(crate) async fn around(
-        time: Time,
-        description: Description,
-        company: Company,
-        options: Options,
-    ) -> Self {
+    pub async fn around(time: Time, description: Description, company: Company, options: Options) -> Self {
         let clock = time.clock();
         let csapi = options.csapi.unwrap_or_else(|| SandboxCsapi::new(clock.clone(), "organizations/123"));
         let csapi_address = serve(csapi.router()).await;
@@ -232,7 +227,7 @@ impl World {
     // ------------------------------------------------------------ time
 
     /// Returns the clock. Needs [`crm::Need::ClockInHand`].
-    pub(crate) fn clock(&self) -> &ManualClock {
+    pub fn clock(&self) -> &ManualClock {
         match &self.time {
             Time::InHand(clock) => clock,
             Time::Machine => panic!("{}: this scenario needs the clock in its hand", self.description.name),
@@ -240,7 +235,7 @@ impl World {
     }
 
     /// Runs cron and the queues for a time, each job and task when it is due.
-    pub(crate) async fn run_for(&self, duration: Duration) {
+    pub async fn run_for(&self, duration: Duration) {
         let clock = self.clock();
         let end = clock.now() + duration;
         loop {
@@ -257,7 +252,7 @@ impl World {
 
     /// Lets all changes arrive and settle, if nothing disturbs them. It takes three minutes, and longer only if the CRM's `patience` allows
     /// it and a case is still dirty.
-    pub(crate) async fn settle(&self) {
+    pub async fn settle(&self) {
         match self.time {
             Time::InHand(_) => {
                 self.run_for(Duration::minutes(3)).await;
@@ -276,7 +271,7 @@ impl World {
     }
 
     /// Lets time pass. With the machine's clock, which a test cannot wait for, it settles instead.
-    pub(crate) async fn go_on(&self, duration: Duration) {
+    pub async fn go_on(&self, duration: Duration) {
         match self.time {
             Time::InHand(_) => self.run_for(duration).await,
             Time::Machine => self.settle().await,
@@ -285,12 +280,12 @@ impl World {
 
     async fn something_waits(&self) -> bool {
         self.mappings().await.iter().any(|mapping| {
-            !mapping.paused && (mapping.waiting.google.is_some() || mapping.waiting.company.is_some())
+            !mapping.paused && (mapping.dirty.google.is_some() || mapping.dirty.company.is_some())
         })
     }
 
     /// Runs both polls and the tasks that they queue, now.
-    pub(crate) async fn round(&self) {
+    pub async fn round(&self) {
         for poll in ["poll-google", "poll-company"] {
             self.post(poll, json!({})).await;
         }
@@ -298,7 +293,7 @@ impl World {
     }
 
     /// Asserts that nothing changes any more without an action of people.
-    pub(crate) async fn assert_quiet(&self) {
+    pub async fn assert_quiet(&self) {
         let before = self.everything().await;
         // Longer than either polling window, and into another hour.
         self.go_on(Duration::minutes(65)).await;
@@ -332,7 +327,7 @@ impl World {
     // ------------------------------------------------------------ the service
 
     /// Sends `POST /tasks/{task}`, as a person with curl; returns status and body.
-    pub(crate) async fn post(&self, task: &str, body: Value) -> (u16, Value) {
+    pub async fn post(&self, task: &str, body: Value) -> (u16, Value) {
         let url = format!("http://{}/tasks/{task}", self.service);
         let request = match self.backend.platform() {
             Platform::Local => self.http.post(url),
@@ -344,7 +339,7 @@ impl World {
     }
 
     /// Starts another instance of the service on the same database, for a platform and an admin token; returns its address.
-    pub(crate) async fn another_instance(&self, platform: Platform, admin_token: Option<&str>) -> SocketAddr {
+    pub async fn another_instance(&self, platform: Platform, admin_token: Option<&str>) -> SocketAddr {
         let deps = &self.deps;
         let deps = Arc::new(Deps {
             clock: deps.clock.clone(),
@@ -362,16 +357,16 @@ impl World {
     }
 
     /// Delivers the tasks that are due now, once.
-    pub(crate) async fn deliver(&self) {
+    pub async fn deliver(&self) {
         self.delivery.run_due().await;
     }
 
-    pub(crate) async fn mappings(&self) -> Vec<CaseMapping> {
+    pub async fn mappings(&self) -> Vec<CaseMapping> {
         self.store.list(MappingFilter::All, None, 1000).await.unwrap().mappings
     }
 
     /// Returns the mapping, which must be the only one.
-    pub(crate) async fn mapping(&self) -> CaseMapping {
+    pub async fn mapping(&self) -> CaseMapping {
         let mut mappings = self.mappings().await;
         assert_eq!(mappings.len(), 1, "{mappings:#?}");
         mappings.remove(0)
@@ -380,21 +375,21 @@ impl World {
     // ------------------------------------------------------------ people
 
     /// Creates a Google case and lets it settle with its company case; returns the name and the ID.
-    pub(crate) async fn pair(&self) -> (String, String) {
+    pub async fn pair(&self) -> (String, String) {
         let case = self.google_case("Disk is slow");
         self.settle().await;
         (case, self.mapping().await.company_case_id.unwrap().to_string())
     }
 
     /// Creates a company case and lets it settle with its Google case; returns the name and the ID.
-    pub(crate) async fn pair_from_company(&self) -> (String, String) {
+    pub async fn pair_from_company(&self) -> (String, String) {
         let company = self.company_case("Disk is slow").await;
         self.settle().await;
         (self.mapping().await.google_case_name.unwrap().to_string(), company)
     }
 
     /// Opens a case as a customer in Google's console; returns its name.
-    pub(crate) fn google_case(&self, title: &str) -> String {
+    pub fn google_case(&self, title: &str) -> String {
         let case = NewCase {
             parent: "organizations/123".to_owned(),
             display_name: title.to_owned(),
@@ -406,91 +401,91 @@ impl World {
     }
 
     /// Opens a flagged company case; returns its ID.
-    pub(crate) async fn company_case(&self, title: &str) -> String {
+    pub async fn company_case(&self, title: &str) -> String {
         self.desk.opens(NewCompanyCase::flagged(title)).await
     }
 
-    pub(crate) fn google_says(&self, case: &str, body: &str) -> String {
+    pub fn google_says(&self, case: &str, body: &str) -> String {
         self.csapi.add_comment(case, Author::google("Ada Lovelace"), body).unwrap().id
     }
 
     /// Writes a public comment on a company case; returns its ID.
-    pub(crate) async fn company_says(&self, case: &str, text: &str) -> String {
+    pub async fn company_says(&self, case: &str, text: &str) -> String {
         if let (false, Time::InHand(clock)) = (self.desk.keeps_order_within_a_second(), &self.time) {
             clock.advance(Duration::seconds(1));
         }
         self.desk.says(case, text, Visibility::Public).await
     }
 
-    pub(crate) fn google_attaches(&self, case: &str, name: &str, bytes: &[u8]) -> String {
+    pub fn google_attaches(&self, case: &str, name: &str, bytes: &[u8]) -> String {
         self.csapi.attach(case, Author::customer("Grace Hopper"), name, "text/plain", bytes).unwrap().id
     }
 
     /// Attaches a public file to a company case; returns its ID.
-    pub(crate) async fn company_attaches(&self, case: &str, name: &str, bytes: &[u8]) -> String {
+    pub async fn company_attaches(&self, case: &str, name: &str, bytes: &[u8]) -> String {
         self.desk.attaches(case, name, "text/plain", bytes, Visibility::Public).await
     }
 
     /// Returns the company case's name in texts on the Google case: its ID, its key, its address (`R31`).
-    pub(crate) async fn named(&self, company: &str) -> String {
+    pub async fn named(&self, company: &str) -> String {
         let system = &self.deps.systems.company;
         let case = system.get(company).await.unwrap().unwrap();
         casebridge::sync::texts::company_name(&case, system.home()).to_string()
     }
 
     /// Returns the texts on the Google case, oldest first.
-    pub(crate) fn google_texts(&self, case: &str) -> Vec<String> {
+    pub fn google_texts(&self, case: &str) -> Vec<String> {
         self.csapi.comments(case).unwrap().into_iter().map(|comment| comment.body).collect()
     }
 
     /// Returns the company case, which must exist.
-    pub(crate) async fn company(&self, case: &str) -> CaseView {
+    pub async fn company(&self, case: &str) -> CaseView {
         self.desk.case(case).await.unwrap_or_else(|| panic!("there is no company case {case}"))
     }
 
     /// Returns the comments on the company case as a person reads them, oldest first.
-    pub(crate) async fn company_texts(&self, case: &str) -> Vec<String> {
+    pub async fn company_texts(&self, case: &str) -> Vec<String> {
         self.company(case).await.texts()
     }
 
     /// Returns the texts of the copies of company comments, without their headers.
-    pub(crate) fn copies_at_google(&self, case: &str) -> Vec<String> {
+    pub fn copies_at_google(&self, case: &str) -> Vec<String> {
         copies(self.google_texts(case), "[Company Comment ")
     }
 
     /// Returns the texts of the copies of Google's comments, without their headers.
-    pub(crate) async fn copies_in_crm(&self, case: &str) -> Vec<String> {
+    pub async fn copies_in_crm(&self, case: &str) -> Vec<String> {
         copies(self.company_texts(case).await, "[Google Comment ")
     }
 
     /// Returns the number of cases: at Google, and in the CRM.
-    pub(crate) async fn sizes(&self) -> (usize, usize) {
+    pub async fn sizes(&self) -> (usize, usize) {
         (self.csapi.cases().len(), self.desk.cases().await.len())
     }
 
     // ------------------------------------------------------------ trouble
 
     /// Returns the CRM's faults. Needs [`crm::Need::Faults`].
-    pub(crate) fn company_faults(&self) -> &Faults {
+    pub fn company_faults(&self) -> &Faults {
         let faults = self.desk.faults();
         faults.unwrap_or_else(|| panic!("{}: this scenario needs faults", self.description.name))
     }
 
     /// Adds a fault for requests that perform this call to the CRM.
-    pub(crate) fn trouble(&self, call: desk::Call, fault: Fault) {
+    pub fn trouble(&self, call: desk::Call, fault: Fault) {
         let (method, path) = self.desk.calls(call);
         self.company_faults().add(fault.on(method, path));
     }
 }
 
 /// Returns the texts that are copies, without their headers.
-pub(crate) fn copies(texts: Vec<String>, header: &str) -> Vec<String> {
+pub fn copies(texts: Vec<String>, header: &str) -> Vec<String> {
     let of = |text: String| text.strip_prefix(header)?.split_once('\n').map(|(_, body)| body.to_owned());
     texts.into_iter().filter_map(of).collect()
 }
 
 /// Counts the texts with this beginning.
-pub(crate) fn count(texts: &[String], beginning: &str) -> usize {
+pub fn count(texts: &[String], beginning: &str) -> usize {
     texts.iter().filter(|text| text.starts_with(beginning)).count()
 }
 
@@ -514,7 +509,7 @@ fn run_service(listener: TcpListener, deps: Arc<Deps>, platform: Platform, admin
 }
 
 /// Returns the upstream for a client of a system on loopback.
-pub(crate) fn upstream(
+pub fn upstream(
     name: &'static str,
     address: SocketAddr,
     download_hosts: Vec<String>,
@@ -538,7 +533,7 @@ pub(crate) fn upstream(
 }
 
 /// Serves a router on a free port; returns the address.
-pub(crate) async fn serve(router: axum::Router) -> SocketAddr {
+pub async fn serve(router: axum::Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -14,7 +14,7 @@ use super::crm::Description;
 use super::upstream;
 
 /// Returns the properties, from an adapter that makes no calls.
-pub(crate) fn description() -> Description {
+pub fn description() -> Description {
     let clock: SharedClock = ManualClock::at(DateTime::<Utc>::UNIX_EPOCH);
     let nobody = Arc::new(NoCredentials);
     let upstream =

@@ -22,7 +22,7 @@ use super::{serve, upstream};
 const CONNECTOR: &str = "Casebridge";
 
 /// ServiceNow, with incidents as the cases.
-pub(crate) struct ServiceNowKind;
+pub struct ServiceNowKind;
 
 #[async_trait]
 impl Crm for ServiceNowKind {
@@ -52,18 +52,18 @@ impl Crm for ServiceNowKind {
 }
 
 /// Returns ServiceNow's own five priorities.
-pub(crate) fn words() -> PriorityWords {
+pub fn words() -> PriorityWords {
     PriorityWords::new(["1", "2", "3", "4", "5"].map(str::to_owned)).unwrap()
 }
 
 /// People who work with a sandbox ServiceNow.
-pub(crate) struct ServiceNowDesk {
+pub struct ServiceNowDesk {
     servicenow: SandboxServiceNow,
 }
 
 impl ServiceNowDesk {
     /// Starts a sandbox ServiceNow, and an adapter in front of it.
-    pub(crate) async fn start(
+    pub async fn start(
         clock: &SharedClock,
         settings: SandboxServiceNowSettings,
         setup: &Setup,
@@ -119,7 +119,7 @@ impl ServiceNowDesk {
 }
 
 /// Returns the connector's journal entries whose HTML differs from the escaped text.
-pub(crate) fn interpreted(journal: &[EntryView]) -> Vec<String> {
+pub fn interpreted(journal: &[EntryView]) -> Vec<String> {
     let escaped = |text: &str| {
         text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
     };

@@ -3,7 +3,7 @@
 use casebridge::cases::Capabilities;
 
 /// Texts that are hard to copy, such as people send (`R25`).
-pub(crate) const UGLY: [&str; 34] = [
+pub const UGLY: [&str; 34] = [
     "plain",
     "two\nlines\n\nand a third",
     "  indented,\n\ttabbed",
@@ -41,7 +41,7 @@ pub(crate) const UGLY: [&str; 34] = [
 ];
 
 /// Returns a text as the core changes it before it writes it to a CRM that cannot store all characters.
-pub(crate) fn holdable(text: &str, capabilities: &Capabilities) -> String {
+pub fn holdable(text: &str, capabilities: &Capabilities) -> String {
     if capabilities.control_characters {
         return text.to_owned();
     }

@@ -19,7 +19,7 @@ use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
 use super::{serve, upstream};
 
 /// Zendesk Support, with its usual limits.
-pub(crate) struct ZendeskKind;
+pub struct ZendeskKind;
 
 #[async_trait]
 impl Crm for ZendeskKind {
@@ -55,13 +55,13 @@ fn words() -> PriorityWords {
 }
 
 /// People who work with a sandbox Zendesk.
-pub(crate) struct ZendeskDesk {
+pub struct ZendeskDesk {
     zendesk: SandboxZendesk,
 }
 
 impl ZendeskDesk {
     /// Starts a sandbox Zendesk with its content host, and an adapter in front of it.
-    pub(crate) async fn start(
+    pub async fn start(
         clock: &SharedClock,
         settings: SandboxZendeskSettings,
         setup: &Setup,
@@ -138,7 +138,7 @@ fn visibility(public: bool) -> Visibility {
 
 /// Reports if a comment's HTML has a placeholder, or a tag other than line ends and the frame. A placeholder that was replaced already is
 /// not found; a comparison of the texts finds it.
-pub(crate) fn is_interpreted(html: &str) -> bool {
+pub fn is_interpreted(html: &str) -> bool {
     let inner = html
         .strip_prefix("<div class=\"zd-comment\" dir=\"auto\">")
         .and_then(|html| html.strip_suffix("</div>"))

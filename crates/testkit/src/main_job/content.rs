@@ -16,7 +16,7 @@ fn bodies(texts: Vec<String>, header: &str) -> Vec<String> {
     copies.map(|text| text.split_once('\n').unwrap().1.to_owned()).collect()
 }
 
-pub(crate) async fn texts_of_40_000_characters_and_of_a_megabyte_arrive_whole_on_either_side(crm: &dyn Crm) {
+pub async fn texts_of_40_000_characters_and_of_a_megabyte_arrive_whole_on_either_side(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     let words: String = (0..8_000).map(|number| format!("w{number:03} ")).collect::<Vec<_>>().concat();
@@ -44,7 +44,7 @@ pub(crate) async fn texts_of_40_000_characters_and_of_a_megabyte_arrive_whole_on
     assert!(view.comments.iter().all(|comment| !comment.by_connector || limit.holds(&comment.text)));
 }
 
-pub(crate) async fn a_long_description_goes_on_in_numbered_comments_on_either_side(crm: &dyn Crm) {
+pub async fn a_long_description_goes_on_in_numbered_comments_on_either_side(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let text: String = (0..12_000).map(|number| format!("line {number}\n")).collect::<Vec<_>>().concat();
     let new = NewCompanyCase { description: text.clone(), ..NewCompanyCase::flagged("Long") };
@@ -65,7 +65,7 @@ pub(crate) async fn a_long_description_goes_on_in_numbered_comments_on_either_si
     assert_eq!(world.company(&company).await.comments.len(), 1);
 }
 
-pub(crate) async fn files_of_any_name_arrive_byte_for_byte_under_a_name_a_person_can_follow(crm: &dyn Crm) {
+pub async fn files_of_any_name_arrive_byte_for_byte_under_a_name_a_person_can_follow(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     let names = [
@@ -134,7 +134,7 @@ pub(crate) async fn files_of_any_name_arrive_byte_for_byte_under_a_name_a_person
     }
 }
 
-pub(crate) async fn titles_descriptions_and_authors_cannot_inject_anything(crm: &dyn Crm) {
+pub async fn titles_descriptions_and_authors_cannot_inject_anything(crm: &dyn Crm) {
     let world = World::new(crm).await;
     for (number, ugly) in [
         "h1. {code}<script>alert(1)</script>{code} [~admin] !x.png! *b*",
@@ -168,7 +168,7 @@ pub(crate) async fn titles_descriptions_and_authors_cannot_inject_anything(crm: 
 }
 
 /// A comment as an upstream may put it on the wire: with half of a surrogate pair, escaped.
-pub(crate) async fn lone_surrogates_in_an_answer_arrive_as_replacement_characters(crm: &dyn Crm) {
+pub async fn lone_surrogates_in_an_answer_arrive_as_replacement_characters(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     world.run_for(Duration::hours(1)).await;
@@ -186,7 +186,7 @@ pub(crate) async fn lone_surrogates_in_an_answer_arrive_as_replacement_character
     assert!(texts[0].ends_with("half \u{fffd} of a rocket"), "{texts:?}");
 }
 
-pub(crate) async fn content_that_arrives_short_is_no_upload_and_is_tried_again(crm: &dyn Crm) {
+pub async fn content_that_arrives_short_is_no_upload_and_is_tried_again(crm: &dyn Crm) {
     for effect in [Effect::TruncateBody { bytes: 10 }, Effect::ShortenBody { bytes: 10 }] {
         let world = World::new(crm).await;
         let (case, company) = world.pair().await;
@@ -212,7 +212,7 @@ pub(crate) async fn content_that_arrives_short_is_no_upload_and_is_tried_again(c
     }
 }
 
-pub(crate) async fn what_google_refuses_becomes_one_comment_there(crm: &dyn Crm) {
+pub async fn what_google_refuses_becomes_one_comment_there(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     world.csapi.adjust(|switches| {
@@ -240,7 +240,7 @@ pub(crate) async fn what_google_refuses_becomes_one_comment_there(crm: &dyn Crm)
     assert_eq!((status, &answer["carried"]), (200, &Value::Array(Vec::new())), "{answer}");
 }
 
-pub(crate) async fn files_deleted_by_hand_are_not_made_again_on_either_side(crm: &dyn Crm) {
+pub async fn files_deleted_by_hand_are_not_made_again_on_either_side(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     world.google_says(&case, "original");
@@ -264,7 +264,7 @@ pub(crate) async fn files_deleted_by_hand_are_not_made_again_on_either_side(crm:
     }
 }
 
-pub(crate) async fn a_comment_of_40_000_characters_arrives_whole_in_numbered_parts(crm: &dyn Crm) {
+pub async fn a_comment_of_40_000_characters_arrives_whole_in_numbered_parts(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     let long: String =
@@ -283,7 +283,7 @@ pub(crate) async fn a_comment_of_40_000_characters_arrives_whole_in_numbered_par
     world.assert_quiet().await;
 }
 
-pub(crate) async fn ugly_content_arrives_readable_and_nothing_of_it_is_interpreted(crm: &dyn Crm) {
+pub async fn ugly_content_arrives_readable_and_nothing_of_it_is_interpreted(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     let huge_line = "0123456789abcdef".repeat(2_000);
@@ -322,7 +322,7 @@ pub(crate) async fn ugly_content_arrives_readable_and_nothing_of_it_is_interpret
     world.assert_quiet().await;
 }
 
-pub(crate) async fn a_comment_or_a_file_whose_answer_was_lost_arrives_once(crm: &dyn Crm) {
+pub async fn a_comment_or_a_file_whose_answer_was_lost_arrives_once(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     for effect in [
@@ -352,7 +352,7 @@ pub(crate) async fn a_comment_or_a_file_whose_answer_was_lost_arrives_once(crm: 
     world.assert_quiet().await;
 }
 
-pub(crate) async fn an_attachment_that_the_crm_can_never_take_becomes_one_comment(crm: &dyn Crm) {
+pub async fn an_attachment_that_the_crm_can_never_take_becomes_one_comment(crm: &dyn Crm) {
     // A whole number of MiB, for who counts in those.
     let limit = 1024 * 1024;
     let setup = Setup { attachment_limit: Some(limit as u64), ..Setup::default() };
@@ -374,7 +374,7 @@ pub(crate) async fn an_attachment_that_the_crm_can_never_take_becomes_one_commen
     world.assert_quiet().await;
 }
 
-pub(crate) async fn a_comment_that_quotes_a_marker_is_carried(crm: &dyn Crm) {
+pub async fn a_comment_that_quotes_a_marker_is_carried(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     let id = world.google_says(&case, "the original");
@@ -387,7 +387,7 @@ pub(crate) async fn a_comment_that_quotes_a_marker_is_carried(crm: &dyn Crm) {
     world.assert_quiet().await;
 }
 
-pub(crate) async fn a_copy_that_was_deleted_in_the_crm_is_not_made_again(crm: &dyn Crm) {
+pub async fn a_copy_that_was_deleted_in_the_crm_is_not_made_again(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     let id = world.google_says(&case, "the original");

@@ -12,7 +12,7 @@ use crate::harness::crm::{Crm, Setup};
 use crate::harness::desk::{Call, NewCompanyCase};
 use crate::harness::{INTERNAL_TOKEN, Options, World};
 
-pub(crate) async fn an_answer_that_comes_after_the_timeout_doubles_nothing(crm: &dyn Crm) {
+pub async fn an_answer_that_comes_after_the_timeout_doubles_nothing(crm: &dyn Crm) {
     let setup = Setup { timeout: StdDuration::from_millis(300), ..Setup::default() };
     let world = World::with(crm, Options { setup, ..Options::default() }).await;
     let late = || Fault::always(Effect::LatencyAfter { ms: 600 }).times(1);
@@ -42,9 +42,7 @@ pub(crate) async fn an_answer_that_comes_after_the_timeout_doubles_nothing(crm: 
     assert_eq!(world.sizes().await, (2, 2));
 }
 
-pub(crate) async fn both_polls_meeting_a_half_linked_pair_make_one_mapping_and_no_second_counterpart(
-    crm: &dyn Crm,
-) {
+pub async fn both_polls_meeting_a_half_linked_pair_make_one_mapping_and_no_second_counterpart(crm: &dyn Crm) {
     // Either side's answer to the creation is lost, and with it what the store would have kept of it; and the same again, where
     // a creation may be repeated.
     for from_google in [true, false] {
@@ -83,7 +81,7 @@ pub(crate) async fn both_polls_meeting_a_half_linked_pair_make_one_mapping_and_n
     }
 }
 
-pub(crate) async fn two_instances_on_one_database_double_nothing(crm: &dyn Crm) {
+pub async fn two_instances_on_one_database_double_nothing(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let other = world.another_instance(Platform::Local, None).await;
     let http = reqwest::Client::new();
@@ -116,7 +114,7 @@ pub(crate) async fn two_instances_on_one_database_double_nothing(crm: &dyn Crm) 
     }
 }
 
-pub(crate) async fn a_case_is_one_case_by_its_number_whatever_parent_its_name_has(crm: &dyn Crm) {
+pub async fn a_case_is_one_case_by_its_number_whatever_parent_its_name_has(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let case = world
         .csapi
@@ -144,7 +142,7 @@ pub(crate) async fn a_case_is_one_case_by_its_number_whatever_parent_its_name_ha
     assert_eq!(world.google_texts(&case.name).len(), 2);
 }
 
-pub(crate) async fn a_case_that_cannot_be_understood_does_not_stop_the_sweep(crm: &dyn Crm) {
+pub async fn a_case_that_cannot_be_understood_does_not_stop_the_sweep(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let sound = world.google_case("Sound");
     world.run_for(Duration::minutes(2)).await;
@@ -168,7 +166,7 @@ pub(crate) async fn a_case_that_cannot_be_understood_does_not_stop_the_sweep(crm
     assert_eq!(world.mappings().await.len(), 1);
 }
 
-pub(crate) async fn a_poll_that_dies_half_way_is_repeated_and_misses_nothing(crm: &dyn Crm) {
+pub async fn a_poll_that_dies_half_way_is_repeated_and_misses_nothing(crm: &dyn Crm) {
     let world = World::new(crm).await;
     for number in 0..250 {
         world.company_case(&format!("Case {number}")).await;
@@ -186,7 +184,7 @@ pub(crate) async fn a_poll_that_dies_half_way_is_repeated_and_misses_nothing(crm
     assert_eq!(world.mappings().await.len(), 250);
 }
 
-pub(crate) async fn a_company_case_flagged_later_gets_its_case_with_all_that_was_said_before(crm: &dyn Crm) {
+pub async fn a_company_case_flagged_later_gets_its_case_with_all_that_was_said_before(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let company = world.desk.opens(NewCompanyCase::new("Not yet")).await;
     let said = world.company_says(&company, "Said before the flag.").await;
@@ -204,7 +202,7 @@ pub(crate) async fn a_company_case_flagged_later_gets_its_case_with_all_that_was
     );
 }
 
-pub(crate) async fn a_creation_whose_answer_was_lost_leaves_one_counterpart_on_either_side(crm: &dyn Crm) {
+pub async fn a_creation_whose_answer_was_lost_leaves_one_counterpart_on_either_side(crm: &dyn Crm) {
     for effect in [Effect::ErrorAfter { status: 500 }, Effect::HangUpAfter] {
         let world = World::new(crm).await;
         world.trouble(Call::Create, Fault::always(effect.clone()).times(1));
@@ -225,11 +223,11 @@ pub(crate) async fn a_creation_whose_answer_was_lost_leaves_one_counterpart_on_e
     }
 }
 
-pub(crate) async fn a_creation_whose_answer_was_lost_is_found_though_the_search_is_late(crm: &dyn Crm) {
+pub async fn a_creation_whose_answer_was_lost_is_found_though_the_search_is_late(crm: &dyn Crm) {
     let world = World::new(crm).await;
     world.trouble(Call::Create, Fault::always(Effect::HangUpAfter).times(1));
     // As late as the CRM is taken to be at the most: a CRM that searches its own tables is never late.
-    let lag = Duration::seconds(90).min(world.description.capabilities.search_lag);
+    let lag = Duration::seconds(90).min(world.description.capabilities.index_lag);
     world.company_faults().set_search_lag(lag);
     world.csapi.faults().add(Fault::always(Effect::HangUpAfter).on("POST", "/cases").times(1));
     world.csapi.faults().set_search_lag(Duration::seconds(90));

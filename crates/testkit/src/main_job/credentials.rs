@@ -7,7 +7,7 @@ use casebridge::sandbox::oauth::OauthClient;
 use crate::harness::crm::{CLIENT_SECRET, Crm, Setup};
 use crate::harness::{Options, World};
 
-pub(crate) async fn comments_and_files_arrive_across_three_expiries_of_the_access_token(crm: &dyn Crm) {
+pub async fn comments_and_files_arrive_across_three_expiries_of_the_access_token(crm: &dyn Crm) {
     let lifetime = Duration::from_secs(1);
     let client = OauthClient::new("casebridge", CLIENT_SECRET, lifetime);
     let setup = Setup { tokens: Some(client.clone()), ..Setup::default() };

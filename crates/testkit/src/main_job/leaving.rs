@@ -10,9 +10,7 @@ use crate::harness::crm::{Crm, Setup};
 use crate::harness::desk::{Call, NewCompanyCase};
 use crate::harness::{OUTAGE, Options, World, count};
 
-pub(crate) async fn a_case_reopened_at_google_whose_company_case_cannot_be_reopened_is_no_ping_pong(
-    crm: &dyn Crm,
-) {
+pub async fn a_case_reopened_at_google_whose_company_case_cannot_be_reopened_is_no_ping_pong(crm: &dyn Crm) {
     let setup = Setup { closing_is_final: true, ..Setup::default() };
     let world = World::with(crm, Options { setup, ..Options::default() }).await;
     let (case, company) = world.pair().await;
@@ -47,7 +45,7 @@ pub(crate) async fn a_case_reopened_at_google_whose_company_case_cannot_be_reope
     assert_eq!(world.post("detect-outages", json!({})).await.0, outage);
 }
 
-pub(crate) async fn a_pair_closed_on_both_sides_at_once_is_only_noted(crm: &dyn Crm) {
+pub async fn a_pair_closed_on_both_sides_at_once_is_only_noted(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     world.csapi.close(&case).unwrap();
@@ -59,7 +57,7 @@ pub(crate) async fn a_pair_closed_on_both_sides_at_once_is_only_noted(crm: &dyn 
     assert_eq!((world.google_texts(&case).len(), world.company_texts(&company).await.len()), (1, 0));
 }
 
-pub(crate) async fn a_closing_whose_answer_was_lost_is_repeated_and_done_once(crm: &dyn Crm) {
+pub async fn a_closing_whose_answer_was_lost_is_repeated_and_done_once(crm: &dyn Crm) {
     for effect in [Effect::ErrorAfter { status: 500 }, Effect::HangUpAfter, Effect::HangUpBefore] {
         let world = World::new(crm).await;
         let (case, company) = world.pair().await;
@@ -82,7 +80,7 @@ pub(crate) async fn a_closing_whose_answer_was_lost_is_repeated_and_done_once(cr
     }
 }
 
-pub(crate) async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_in_the_crm(crm: &dyn Crm) {
+pub async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_in_the_crm(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     // Whoever shows this one shows that the other is gone, and not all of them (R28).
@@ -118,9 +116,7 @@ pub(crate) async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_in
     assert_eq!(world.company_texts(&company).await.len(), 4);
 }
 
-pub(crate) async fn cleanup_takes_a_mapping_thirty_days_after_its_case_was_resolved_and_no_sooner(
-    crm: &dyn Crm,
-) {
+pub async fn cleanup_takes_a_mapping_thirty_days_after_its_case_was_resolved_and_no_sooner(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (closed, _) = world.pair().await;
     world.csapi.close(&closed).unwrap();
@@ -141,7 +137,7 @@ pub(crate) async fn cleanup_takes_a_mapping_thirty_days_after_its_case_was_resol
     assert_eq!(world.desk.cases().await.len(), 2, "the cases themselves stay");
 }
 
-pub(crate) async fn a_company_case_hidden_for_a_moment_after_linking_does_not_end_the_pair(crm: &dyn Crm) {
+pub async fn a_company_case_hidden_for_a_moment_after_linking_does_not_end_the_pair(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let case = world.google_case("Disk is slow");
     world.run_for(Duration::minutes(1)).await;
@@ -156,7 +152,7 @@ pub(crate) async fn a_company_case_hidden_for_a_moment_after_linking_does_not_en
     assert_eq!(world.company_texts(&company).await.len(), 1);
 }
 
-pub(crate) async fn a_counterpart_that_was_deleted_ends_the_pair_with_one_comment(crm: &dyn Crm) {
+pub async fn a_counterpart_that_was_deleted_ends_the_pair_with_one_comment(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     // Whoever shows this one shows that the other is gone, and not all of them (R28).
@@ -182,7 +178,7 @@ pub(crate) async fn a_counterpart_that_was_deleted_ends_the_pair_with_one_commen
     assert_eq!(world.desk.cases().await.len(), 1);
 }
 
-pub(crate) async fn after_cleanup_an_update_of_the_old_case_doubles_nothing(crm: &dyn Crm) {
+pub async fn after_cleanup_an_update_of_the_old_case_doubles_nothing(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     world.google_says(&case, "before");

@@ -5,18 +5,22 @@
 //! no kind of CRM; what differs is in the CRM's [`Description`](crate::harness::crm::Description), and what a scenario cannot do
 //! without stands beside it in the table. [`matrix`] prints which runs where, and why not.
 
-pub(crate) mod content;
-pub(crate) mod creation;
-pub(crate) mod credentials;
-pub(crate) mod leaving;
-pub(crate) mod outages;
-pub(crate) mod privacy;
-pub(crate) mod silence;
-pub(crate) mod travel;
+pub mod content;
+pub mod creation;
+pub mod credentials;
+pub mod leaving;
+pub mod outages;
+pub mod privacy;
+pub mod silence;
+pub mod travel;
 
 use crate::harness::crm::{Description, Need};
 
+pub use crate::{main_job_over, tests_of};
+
 /// The table: hands the scenarios, each with its module and its needs, to a macro, behind what that macro is to be told.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! scenarios {
     ($then:ident!($($told:tt)*)) => {
         $then! { ($($told)*)
@@ -90,16 +94,17 @@ macro_rules! scenarios {
         }
     };
 }
-pub(crate) use scenarios;
 
 /// Makes one test of each scenario that this CRM can play: `main_job_over!(&CRM)`.
+#[macro_export]
 macro_rules! main_job_over {
     ($crm:expr) => {
-        $crate::main_job::scenarios! { tests_of!($crm) }
+        $crate::scenarios! { tests_of!($crm) }
     };
 }
-pub(crate) use main_job_over;
 
+#[doc(hidden)]
+#[macro_export]
 macro_rules! tests_of {
     (($crm:expr) $($module:ident::$name:ident [$($need:ident),*];)*) => {$(
         #[tokio::test]
@@ -116,7 +121,6 @@ macro_rules! tests_of {
         }
     )*};
 }
-pub(crate) use tests_of;
 
 macro_rules! rows_of {
     (() $($module:ident::$name:ident [$($need:ident),*];)*) => {
@@ -129,17 +133,17 @@ macro_rules! rows_of {
 }
 
 /// A row of the table.
-pub(crate) struct Scenario {
+pub struct Scenario {
     module: &'static str,
     name: &'static str,
     needs: &'static [Need],
 }
 
 /// The table as data.
-pub(crate) const TABLE: &[Scenario] = scenarios!(rows_of!());
+pub const TABLE: &[Scenario] = scenarios!(rows_of!());
 
 /// Which scenario runs over which of these CRMs, and why not, as a page of Markdown.
-pub(crate) fn matrix(crms: &[Description]) -> String {
+pub fn matrix(crms: &[Description]) -> String {
     use std::fmt::Write as _;
     let mut page = String::new();
     let cell = |scenario: &Scenario, crm: &Description| match crm.lacks_any(scenario.needs).as_slice() {

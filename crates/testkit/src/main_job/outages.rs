@@ -1,6 +1,6 @@
 //! `detect-outages`, and what is left of an outage when it is over (`R7`, `R22`, `R23`).
 
-use casebridge::entities::{PollMemory, Priority, Side, Waiting};
+use casebridge::entities::{Dirty, PollMemory, Priority, Side};
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::store::modify;
 use chrono::{DateTime, Duration, Utc};
@@ -12,7 +12,7 @@ use crate::harness::{OUTAGE, RESUMED, World, count};
 
 impl World {
     /// The pair as it would be if the last content came at `content` and `side` had last been carried at `synced`.
-    pub(crate) async fn be_late(
+    pub async fn be_late(
         &self,
         priority: Priority,
         content: DateTime<Utc>,
@@ -26,8 +26,8 @@ impl World {
         let changed = modify(self.store.as_ref(), self.mapping().await, |mapping| {
             mapping.priority = Some(priority);
             mapping.new_content_at = content;
-            mapping.waiting = casebridge::entities::Sides::default();
-            mapping.waiting[side] = Some(Waiting { since: synced, case_updated_at: None });
+            mapping.dirty = casebridge::entities::Sides::default();
+            mapping.dirty[side] = Some(Dirty { since: synced, case_updated_at: None });
             mapping.google_updates_synced_at = Some(synced);
             mapping.company_updates_synced_at = Some(synced);
             true
@@ -36,13 +36,13 @@ impl World {
     }
 
     /// How often the outage was told at Google and in the CRM, and its end.
-    pub(crate) async fn notices(&self, case: &str, company: &str) -> [usize; 4] {
+    pub async fn notices(&self, case: &str, company: &str) -> [usize; 4] {
         let (google, company) = (self.google_texts(case), self.company_texts(company).await);
         [count(&google, OUTAGE), count(&company, OUTAGE), count(&google, RESUMED), count(&company, RESUMED)]
     }
 }
 
-pub(crate) async fn each_of_the_four_comments_is_tried_on_its_own(crm: &dyn Crm) {
+pub async fn each_of_the_four_comments_is_tried_on_its_own(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     let now = world.deps.clock.now();
@@ -76,7 +76,7 @@ pub(crate) async fn each_of_the_four_comments_is_tried_on_its_own(crm: &dyn Crm)
     assert_eq!(world.notices(&case, &company).await, [1, 1, 1, 1]);
 }
 
-pub(crate) async fn an_outage_comment_whose_answer_was_lost_stands_once_and_is_never_carried(crm: &dyn Crm) {
+pub async fn an_outage_comment_whose_answer_was_lost_stands_once_and_is_never_carried(crm: &dyn Crm) {
     for effect in [Effect::ErrorAfter { status: 500 }, Effect::HangUpAfter] {
         let world = World::new(crm).await;
         let (case, company) = world.pair().await;
@@ -96,7 +96,7 @@ pub(crate) async fn an_outage_comment_whose_answer_was_lost_stands_once_and_is_n
     }
 }
 
-pub(crate) async fn google_down_for_three_hours_loses_nothing_doubles_nothing_and_says_so_once_on_each_side(
+pub async fn google_down_for_three_hours_loses_nothing_doubles_nothing_and_says_so_once_on_each_side(
     crm: &dyn Crm,
 ) {
     let world = World::new(crm).await;
@@ -130,9 +130,7 @@ pub(crate) async fn google_down_for_three_hours_loses_nothing_doubles_nothing_an
     assert_eq!(world.sizes().await, (1, 1));
 }
 
-pub(crate) async fn a_case_that_never_gets_its_counterpart_is_an_outage_told_on_the_side_that_exists(
-    crm: &dyn Crm,
-) {
+pub async fn a_case_that_never_gets_its_counterpart_is_an_outage_told_on_the_side_that_exists(crm: &dyn Crm) {
     let world = World::new(crm).await;
     world.trouble(Call::Create, Fault::always(Effect::ErrorBefore { status: 500, body: None }));
     let case = world.google_case("Disk is slow");
@@ -157,7 +155,7 @@ pub(crate) async fn a_case_that_never_gets_its_counterpart_is_an_outage_told_on_
     assert_eq!(world.post("detect-outages", json!({})).await.0, 200);
 }
 
-pub(crate) async fn a_crm_down_for_three_hours_loses_nothing_doubles_nothing_and_says_so_once_on_each_side(
+pub async fn a_crm_down_for_three_hours_loses_nothing_doubles_nothing_and_says_so_once_on_each_side(
     crm: &dyn Crm,
 ) {
     let world = World::new(crm).await;
@@ -193,7 +191,7 @@ pub(crate) async fn a_crm_down_for_three_hours_loses_nothing_doubles_nothing_and
     world.assert_quiet().await;
 }
 
-pub(crate) async fn a_sync_that_fails_while_both_polls_succeed_is_an_outage_until_it_has_carried_everything(
+pub async fn a_sync_that_fails_while_both_polls_succeed_is_an_outage_until_it_has_carried_everything(
     crm: &dyn Crm,
 ) {
     let world = World::new(crm).await;
@@ -217,7 +215,7 @@ pub(crate) async fn a_sync_that_fails_while_both_polls_succeed_is_an_outage_unti
     world.assert_quiet().await;
 }
 
-pub(crate) async fn an_idle_pair_is_written_to_by_nobody_and_yet_counts_as_synced(crm: &dyn Crm) {
+pub async fn an_idle_pair_is_written_to_by_nobody_and_yet_counts_as_synced(crm: &dyn Crm) {
     let world = World::new(crm).await;
     for number in 0..5 {
         world.google_case(&format!("Idle {number}"));

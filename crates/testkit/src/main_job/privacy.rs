@@ -5,7 +5,7 @@ use casebridge::cases::Visibility;
 use crate::harness::crm::Crm;
 use crate::harness::{Options, World};
 
-pub(crate) async fn what_is_internal_goes_to_google_only_if_configured_and_googles_arrive_as_configured(
+pub async fn what_is_internal_goes_to_google_only_if_configured_and_googles_arrive_as_configured(
     crm: &dyn Crm,
 ) {
     for (carry_internal, comment_visibility) in
@@ -46,7 +46,7 @@ pub(crate) async fn what_is_internal_goes_to_google_only_if_configured_and_googl
     }
 }
 
-pub(crate) async fn unless_configured_otherwise_nothing_that_the_connector_writes_is_public(crm: &dyn Crm) {
+pub async fn unless_configured_otherwise_nothing_that_the_connector_writes_is_public(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     world.google_says(&case, "from Google");

@@ -38,7 +38,7 @@ impl World {
 }
 
 // R26, R28
-pub(crate) async fn a_right_that_was_taken_is_an_outage_and_nothing_is_missed_when_it_is_back(crm: &dyn Crm) {
+pub async fn a_right_that_was_taken_is_an_outage_and_nothing_is_missed_when_it_is_back(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     world.run_for(Duration::minutes(40)).await;
@@ -67,7 +67,7 @@ pub(crate) async fn a_right_that_was_taken_is_an_outage_and_nothing_is_missed_wh
 }
 
 // R27
-pub(crate) async fn what_the_index_hid_for_longer_than_the_window_is_carried_within_the_hour(crm: &dyn Crm) {
+pub async fn what_the_index_hid_for_longer_than_the_window_is_carried_within_the_hour(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     world.run_for(Duration::minutes(70)).await;
@@ -82,7 +82,7 @@ pub(crate) async fn what_the_index_hid_for_longer_than_the_window_is_carried_wit
     assert_eq!(world.carried(&case, &company).await, expected);
     let metrics = world.deps.metrics.render();
     // A CRM that searches its own tables has no index to be late, and one that also tells of changes in order is believed there.
-    let indexed = world.description.capabilities.search_lag > Duration::seconds(30);
+    let indexed = world.description.capabilities.index_lag > Duration::seconds(30);
     let late: Vec<Side> = Side::BOTH.into_iter().filter(|side| *side == Side::Google || indexed).collect();
     for side in late.iter().map(|side| side.name()) {
         let line = metrics
@@ -108,7 +108,7 @@ pub(crate) async fn what_the_index_hid_for_longer_than_the_window_is_carried_wit
 }
 
 // R28
-pub(crate) async fn a_case_that_is_not_found_for_a_while_is_missing_and_nobody_is_told(crm: &dyn Crm) {
+pub async fn a_case_that_is_not_found_for_a_while_is_missing_and_nobody_is_told(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     world.desk.opens(NewCompanyCase::new("Another")).await;
@@ -132,7 +132,7 @@ pub(crate) async fn a_case_that_is_not_found_for_a_while_is_missing_and_nobody_i
 }
 
 // R28
-pub(crate) async fn a_pair_that_ended_goes_on_when_its_case_is_back_and_misses_nothing(crm: &dyn Crm) {
+pub async fn a_pair_that_ended_goes_on_when_its_case_is_back_and_misses_nothing(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     world.desk.opens(NewCompanyCase::new("Another")).await;
@@ -156,7 +156,7 @@ pub(crate) async fn a_pair_that_ended_goes_on_when_its_case_is_back_and_misses_n
 }
 
 // R28
-pub(crate) async fn several_cases_that_go_missing_together_end_no_pair(crm: &dyn Crm) {
+pub async fn several_cases_that_go_missing_together_end_no_pair(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let mut pairs = Vec::new();
     for number in 0..3 {
@@ -186,7 +186,7 @@ pub(crate) async fn several_cases_that_go_missing_together_end_no_pair(crm: &dyn
 }
 
 // R30
-pub(crate) async fn a_pair_that_is_found_again_lowers_no_priority_and_closes_nothing(crm: &dyn Crm) {
+pub async fn a_pair_that_is_found_again_lowers_no_priority_and_closes_nothing(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair_from_company().await;
     world.csapi.set_priority(&case, GooglePriority::P0).unwrap();
@@ -211,9 +211,7 @@ pub(crate) async fn a_pair_that_is_found_again_lowers_no_priority_and_closes_not
 }
 
 // R30
-pub(crate) async fn a_google_case_without_a_known_priority_keeps_what_it_has_and_the_crm_its_default(
-    crm: &dyn Crm,
-) {
+pub async fn a_google_case_without_a_known_priority_keeps_what_it_has_and_the_crm_its_default(crm: &dyn Crm) {
     for shown in ["", "PRIORITY_UNSPECIFIED", "P9"] {
         let world = World::new(crm).await;
         world.csapi.adjust(|switches| switches.shown_priority = Some(shown.to_owned()));
@@ -240,7 +238,7 @@ pub(crate) async fn a_google_case_without_a_known_priority_keeps_what_it_has_and
 }
 
 // R30, R38
-pub(crate) async fn a_case_that_names_a_google_case_is_no_proof_and_lowers_no_priority(crm: &dyn Crm) {
+pub async fn a_case_that_names_a_google_case_is_no_proof_and_lowers_no_priority(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let claim = |name: &str| NewCompanyCase {
         google_name: Some(name.to_owned()),
@@ -273,7 +271,7 @@ pub(crate) async fn a_case_that_names_a_google_case_is_no_proof_and_lowers_no_pr
 }
 
 // R31
-pub(crate) async fn two_desks_on_one_organisation_are_never_linked_and_never_mirrored_across(crm: &dyn Crm) {
+pub async fn two_desks_on_one_organisation_are_never_linked_and_never_mirrored_across(crm: &dyn Crm) {
     let one = World::new(crm).await;
     let other = one.beside(crm).await;
     let run_for = async |minutes: u32| {
@@ -311,7 +309,7 @@ pub(crate) async fn two_desks_on_one_organisation_are_never_linked_and_never_mir
 }
 
 // R31
-pub(crate) async fn a_case_that_is_asked_for_by_what_people_call_it_is_mapped_by_its_id(crm: &dyn Crm) {
+pub async fn a_case_that_is_asked_for_by_what_people_call_it_is_mapped_by_its_id(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let company = world.company_case("Asked for by name").await;
     let system = &world.deps.systems.company;
@@ -334,9 +332,7 @@ pub(crate) async fn a_case_that_is_asked_for_by_what_people_call_it_is_mapped_by
 }
 
 // R32
-pub(crate) async fn a_company_case_that_was_not_solved_leaves_its_google_case_open_and_says_so_once(
-    crm: &dyn Crm,
-) {
+pub async fn a_company_case_that_was_not_solved_leaves_its_google_case_open_and_says_so_once(crm: &dyn Crm) {
     let mut options = Options::default();
     options.rules.close_on = [casebridge::cases::Closing::Archived].into_iter().collect();
     let world = World::with(crm, options).await;
@@ -361,9 +357,7 @@ pub(crate) async fn a_company_case_that_was_not_solved_leaves_its_google_case_op
 }
 
 // R33, R39
-pub(crate) async fn a_file_that_its_source_never_hands_out_is_explained_once_and_holds_up_nothing(
-    crm: &dyn Crm,
-) {
+pub async fn a_file_that_its_source_never_hands_out_is_explained_once_and_holds_up_nothing(crm: &dyn Crm) {
     for status in [403, 404] {
         let options = Options { give_up_after: Duration::hours(2), ..Options::default() };
         let world = World::with(crm, options).await;
@@ -402,7 +396,7 @@ pub(crate) async fn a_file_that_its_source_never_hands_out_is_explained_once_and
 }
 
 // R36
-pub(crate) async fn clocks_that_are_apart_hide_nothing(crm: &dyn Crm) {
+pub async fn clocks_that_are_apart_hide_nothing(crm: &dyn Crm) {
     for (google, company) in [(-6, -6), (-35, 0), (0, -15), (35, 20), (-5_256_000, 0), (0, 5_256_000)] {
         let world = World::new(crm).await;
         world.csapi.faults().set_clock_ahead(Duration::minutes(google));
@@ -423,7 +417,7 @@ pub(crate) async fn clocks_that_are_apart_hide_nothing(crm: &dyn Crm) {
 }
 
 // R36
-pub(crate) async fn a_clock_of_ours_that_jumps_hides_nothing(crm: &dyn Crm) {
+pub async fn a_clock_of_ours_that_jumps_hides_nothing(crm: &dyn Crm) {
     for minutes in [6, 120, -120, 5_256_000, -5_256_000] {
         let world = World::new(crm).await;
         let (case, company) = world.pair().await;
@@ -446,7 +440,7 @@ pub(crate) async fn a_clock_of_ours_that_jumps_hides_nothing(crm: &dyn Crm) {
 }
 
 // R26, R27
-pub(crate) async fn an_idle_minute_costs_two_calls_on_the_mean_and_three_at_most(crm: &dyn Crm) {
+pub async fn an_idle_minute_costs_two_calls_on_the_mean_and_three_at_most(crm: &dyn Crm) {
     const MINUTES: usize = 5 * 60;
     let world = World::new(crm).await;
     world.pair().await;

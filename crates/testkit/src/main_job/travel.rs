@@ -15,7 +15,7 @@ fn at_google(priority: Priority) -> GooglePriority {
     GooglePriority::ALL[usize::from(priority.level())]
 }
 
-pub(crate) async fn a_google_case_is_created_in_the_crm_with_the_documented_fields_and_texts(crm: &dyn Crm) {
+pub async fn a_google_case_is_created_in_the_crm_with_the_documented_fields_and_texts(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let case = world.google_case("Disk is slow");
     let comment = world.google_says(&case, "We are looking into it.");
@@ -49,7 +49,7 @@ pub(crate) async fn a_google_case_is_created_in_the_crm_with_the_documented_fiel
     assert_eq!(world.sizes().await, (1, 1));
 }
 
-pub(crate) async fn a_flagged_company_case_is_created_at_google_with_the_documented_texts_and_an_unflagged_one_is_not(
+pub async fn a_flagged_company_case_is_created_at_google_with_the_documented_texts_and_an_unflagged_one_is_not(
     crm: &dyn Crm,
 ) {
     let world = World::new(crm).await;
@@ -83,7 +83,7 @@ pub(crate) async fn a_flagged_company_case_is_created_at_google_with_the_documen
     assert_eq!(world.sizes().await, (1, 2));
 }
 
-pub(crate) async fn comments_travel_both_ways_in_order_and_none_comes_back(crm: &dyn Crm) {
+pub async fn comments_travel_both_ways_in_order_and_none_comes_back(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     let mut said_at_google = Vec::new();
@@ -104,7 +104,7 @@ pub(crate) async fn comments_travel_both_ways_in_order_and_none_comes_back(crm: 
     world.assert_quiet().await;
 }
 
-pub(crate) async fn attachments_travel_both_ways_byte_for_byte(crm: &dyn Crm) {
+pub async fn attachments_travel_both_ways_byte_for_byte(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     let bytes: Vec<u8> = (0..=255).cycle().take(300_000).collect();
@@ -136,7 +136,7 @@ pub(crate) async fn attachments_travel_both_ways_byte_for_byte(crm: &dyn Crm) {
     world.assert_quiet().await;
 }
 
-pub(crate) async fn a_changed_priority_follows_and_of_two_the_more_urgent_wins(crm: &dyn Crm) {
+pub async fn a_changed_priority_follows_and_of_two_the_more_urgent_wins(crm: &dyn Crm) {
     for (google, in_crm, both) in [
         (Some(Priority::P0), None, Priority::P0),
         (None, Some(Priority::P4), Priority::P4),
@@ -169,9 +169,7 @@ pub(crate) async fn a_changed_priority_follows_and_of_two_the_more_urgent_wins(c
     }
 }
 
-pub(crate) async fn a_case_closed_at_google_is_closed_in_the_crm_and_a_reopened_one_is_reopened(
-    crm: &dyn Crm,
-) {
+pub async fn a_case_closed_at_google_is_closed_in_the_crm_and_a_reopened_one_is_reopened(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     world.csapi.close(&case).unwrap();
@@ -191,7 +189,7 @@ pub(crate) async fn a_case_closed_at_google_is_closed_in_the_crm_and_a_reopened_
     world.assert_quiet().await;
 }
 
-pub(crate) async fn a_company_case_that_is_done_closes_its_google_case_and_a_reopened_one_is_told_once_that_google_cannot_follow(
+pub async fn a_company_case_that_is_done_closes_its_google_case_and_a_reopened_one_is_told_once_that_google_cannot_follow(
     crm: &dyn Crm,
 ) {
     let world = World::new(crm).await;
@@ -216,7 +214,7 @@ pub(crate) async fn a_company_case_that_is_done_closes_its_google_case_and_a_reo
     }
 }
 
-pub(crate) async fn many_syncs_of_one_case_at_the_same_moment_double_nothing(crm: &dyn Crm) {
+pub async fn many_syncs_of_one_case_at_the_same_moment_double_nothing(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair().await;
     for number in 0..10 {
@@ -242,9 +240,7 @@ pub(crate) async fn many_syncs_of_one_case_at_the_same_moment_double_nothing(crm
     world.assert_quiet().await;
 }
 
-pub(crate) async fn while_the_flag_is_away_nothing_is_carried_and_when_it_is_back_nothing_is_missing(
-    crm: &dyn Crm,
-) {
+pub async fn while_the_flag_is_away_nothing_is_carried_and_when_it_is_back_nothing_is_missing(crm: &dyn Crm) {
     for noticed in [true, false] {
         let world = World::new(crm).await;
         let (case, company) = world.pair().await;
@@ -269,7 +265,7 @@ pub(crate) async fn while_the_flag_is_away_nothing_is_carried_and_when_it_is_bac
     }
 }
 
-pub(crate) async fn a_clone_does_not_take_its_originals_google_case(crm: &dyn Crm) {
+pub async fn a_clone_does_not_take_its_originals_google_case(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (case, company) = world.pair_from_company().await;
     let clone = NewCompanyCase { google_name: Some(case.clone()), ..NewCompanyCase::flagged("Disk is slow") };
@@ -305,7 +301,7 @@ pub(crate) async fn a_clone_does_not_take_its_originals_google_case(crm: &dyn Cr
     world.assert_quiet().await;
 }
 
-pub(crate) async fn each_of_the_five_things_can_be_switched_off(crm: &dyn Crm) {
+pub async fn each_of_the_five_things_can_be_switched_off(crm: &dyn Crm) {
     for off in ["creation", "comments", "attachments", "priority", "status"] {
         let mut options = Options::default();
         let switches = &mut options.rules.switches;
