@@ -44,6 +44,14 @@ const MAX_REFUSAL: usize = 64 * 1024;
 const TIME_ASKED: Duration = Duration::from_secs(5);
 /// Minimum length of a text that is masked as a secret. A shorter one is no secret, and would be found in any text.
 const SHORTEST_SECRET: usize = 4;
+/// End of the exhausted rate limit, in two spellings.
+const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+/// See [`X_RATELIMIT_RESET`].
+const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+/// Name of the exhausted rate limit ("Rate limiting", Jira Cloud platform, October 2026).
+const RATELIMIT_REASON: HeaderName = HeaderName::from_static("ratelimit-reason");
+/// Smallest number of seconds that is a time since 1970 and not a pause: thirty years.
+const SOON_AFTER_1970: u64 = 946_684_800;
 /// Maximum number of redirects that a download follows.
 const MAX_REDIRECTS: usize = 3;
 /// Time after which an idle connection is closed. Servers close theirs after 5 seconds (Apache) to minutes, and the answer to a write that
@@ -940,7 +948,8 @@ impl Upstream {
     /// Makes the failure for an answer that is no success.
     async fn refusal(&self, label: &str, response: Response, effect: Effect) -> Failure {
         let status = response.status();
-        let retry_after = self.retry_after(response.headers());
+        let retry_after = self.retry_after(status, response.headers());
+        let limit = exhausted_limit(response.headers());
         let clocks =
             (status == StatusCode::UNAUTHORIZED).then(|| self.clocks_apart(response.headers())).flatten();
         let kind = match status {
@@ -975,21 +984,35 @@ impl Upstream {
             upstream: self.settings.name,
             call: label.to_owned(),
             status: Some(status.as_u16()),
-            message: message + &clocks.unwrap_or_default(),
+            message: message + &limit + &clocks.unwrap_or_default(),
         };
         Failure { error, retry_after, stranger: false }
     }
 
-    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
-        let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-            // Too many digits for a `u64` means a long time as well.
-            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    /// Returns the pause that an answer asks for with `Retry-After`, or with the end of the exhausted rate limit.
+    fn retry_after(&self, status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+        let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+        // By the upstream's clock, which wrote the time, if the answer shows it (`R36`: clock skew).
+        let now = || skew::date(headers).unwrap_or_else(|| self.clock.now());
+        let until = |time: DateTime<Utc>| (time - now()).to_std().unwrap_or_default();
+        if let Some(value) = text(RETRY_AFTER) {
+            return seconds(value).map(Duration::from_secs).or_else(|| {
+                httpdate::parse_http_date(value).ok().map(|time| until(DateTime::<Utc>::from(time)))
+            });
         }
-        let until = DateTime::<Utc>::from(httpdate::parse_http_date(value).ok()?);
-        // By the upstream's clock, which wrote the date, if the answer shows it (`R36`: clock skew).
-        let now = skew::date(headers).unwrap_or_else(|| self.clock.now());
-        Some((until - now).to_std().unwrap_or_default())
+        if status != StatusCode::TOO_MANY_REQUESTS {
+            return None;
+        }
+        // Sources: "Rate limiting", Jira Cloud platform (a time); "Rate limits", developer.zendesk.com (seconds); "Inbound REST API rate
+        // limiting", ServiceNow (seconds since 1970).
+        [X_RATELIMIT_RESET, RATELIMIT_RESET].into_iter().find_map(|name| {
+            let value = text(name)?;
+            match seconds(value) {
+                Some(reset) if reset < SOON_AFTER_1970 => Some(Duration::from_secs(reset)),
+                Some(reset) => DateTime::from_timestamp(i64::try_from(reset).ok()?, 0).map(until),
+                None => DateTime::parse_from_rfc3339(value).ok().map(|time| until(time.to_utc())),
+            }
+        })
     }
 
     /// Prepares an upstream's message for an error text: one short line, with the connector's own secrets masked in case the message
@@ -1008,6 +1031,18 @@ fn apart(skew: TimeDelta) -> String {
     let direction = if skew > TimeDelta::zero() { "behind" } else { "ahead of" };
     let apart = humantime::format_duration(Duration::from_secs(skew.num_seconds().unsigned_abs()));
     format!("{apart} {direction}")
+}
+
+/// Reads a whole number of seconds. Too many digits for a `u64` mean a long time as well.
+fn seconds(value: &str) -> Option<u64> {
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| value.parse().unwrap_or(u64::MAX))
+}
+
+/// Names the rate limit that was exhausted, for an error message, if the answer says which one.
+fn exhausted_limit(headers: &HeaderMap) -> String {
+    let reason = headers.get(RATELIMIT_REASON).and_then(|reason| reason.to_str().ok()).unwrap_or_default();
+    if reason.is_empty() { String::new() } else { format!(" (rate limit: {})", shorten(reason)) }
 }
 
 /// Masks the secrets of a header in a text, both as they are and decoded.

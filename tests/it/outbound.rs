@@ -223,6 +223,29 @@ async fn the_pause_that_an_upstream_asks_for_is_kept_or_left_to_the_queue() {
 }
 
 #[tokio::test]
+async fn without_a_pause_the_end_of_the_rate_limit_is_waited_for_and_its_name_is_told() {
+    let cases = [
+        ("x-ratelimit-reset: 2026-03-01T12:00:10Z", 1),
+        ("x-ratelimit-reset: 2026-03-01T11:00:00Z", 2),
+        ("x-ratelimit-reset: 1772366500", 1),
+        ("ratelimit-reset: 30", 1),
+        ("ratelimit-reset: 0", 2),
+        ("ratelimit-reset: soon", 2),
+    ];
+    for (header, tries) in cases {
+        let headers = format!("{header}\r\nratelimit-reason: jira-per-issue-on-write\r\n");
+        for (status, tries) in [(429, tries), (503, 2)] {
+            let server = Scripted::answers(vec![Say::status(status, &headers, "{}"), Say::json("{}")]).await;
+            let outcome = upstream(&server).read::<Value>(get()).await;
+            assert_eq!(server.asked().len(), tries, "{status} {header}");
+            if let Err(error) = outcome {
+                assert!(error.message.contains("(rate limit: jira-per-issue-on-write)"), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn requests_are_limited_on_our_side() {
     let server = Scripted::answers(vec![Say::json("{}")]).await;
     // The burst is ten seconds' worth, which is two calls; then one call every five seconds.
