@@ -245,6 +245,7 @@ fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
     })
 }
 
+/// Reads the section `company`, and the words in `priorities`. `None` if a value is missing or invalid; the reader holds the errors.
 fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
     let kind = r.required("company.kind", &format!("the CRM: {}", CrmSettings::KINDS.join(" or ")));
     let base_url = r.url("company.base_url", None);

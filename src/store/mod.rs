@@ -81,8 +81,8 @@ pub trait Store: Send + Sync {
     /// Returns the only `Global`, or its default before the first poll.
     async fn global(&self) -> Result<Global, StoreError>;
 
-    /// Replaces the watermark and the poll memory of one side, and leaves the other side's alone. The last writer wins: polls of one side
-    /// do not overlap, and a poll is idempotent.
+    /// Replaces one side's watermark (start of its last complete poll; `None` before the first) and the state that its polls keep between
+    /// runs. The last writer wins: polls of one side do not overlap, and a poll is idempotent.
     async fn set_poll(
         &self,
         side: Side,

@@ -284,7 +284,7 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     compare_and_carry(session, request, google, company).await
 }
 
-/// Reads both sides, plans, applies the plan, and records how far the pair is in step.
+/// Carries the source's changes to the other side, and records the progress. Queues a sync of the other side if that has changes too.
 async fn compare_and_carry(
     session: &mut Session<'_>,
     request: &Request<'_>,
@@ -955,12 +955,12 @@ async fn gone(session: &mut Session<'_>, side: Side) -> Result<Done, SyncError> 
     // An earlier attempt may have posted the notice without ending the pair.
     let told = session.mapping.state.gone_told
         || tell_if_possible(session, other, Notice::CounterpartGone, body).await?;
-    end(session, side, |mapping| mapping.state.gone_told = told).await?;
+    end_pair(session, side, |mapping| mapping.state.gone_told = told).await?;
     Ok(Done::Gone(side))
 }
 
-/// Marks the pair as ended: the case of `side` can no longer be synced with.
-async fn end(
+/// Marks the pair as ended, drops its pending work and releases the lease: `side` has lost its case. Saves `change` along with that.
+async fn end_pair(
     session: &mut Session<'_>,
     side: Side,
     mut change: impl FnMut(&mut CaseMapping) + Send,
@@ -1082,7 +1082,8 @@ async fn merged(
             let body = texts::merged(&from, &name, Merged::Ended);
             tell_if_possible(session, Side::Google, Notice::Merged, body).await?;
             let into = into.to_owned();
-            end(session, Side::Company, |mapping| mapping.state.merged_into = Some(into.clone())).await?;
+            end_pair(session, Side::Company, |mapping| mapping.state.merged_into = Some(into.clone()))
+                .await?;
             return Ok(Some(Done::Gone(Side::Company)));
         }
         // The mapping of the surviving case is new and has no work done for it, so the case joins this pair.

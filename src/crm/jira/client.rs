@@ -402,7 +402,7 @@ impl Client {
         for _ in 0..MOST_PAGES {
             let at = Position::Offset(paging.start());
             let (page, headers) = self.search_page(query, fields, SEARCH_PAGE, &at, &mut listing).await?;
-            let more = paging.take(&ids(&page.items), page.total);
+            let more = paging.advance(&ids(&page.items), page.total);
             found.add(&page.items, &headers, &read);
             if paging.is_stuck() {
                 break;
@@ -461,7 +461,7 @@ impl Client {
         for _ in 0..MOST_PAGES {
             let call = comment_page(&path, paging.start(), COMMENT_PAGE);
             let page: wire::Page = self.upstream.read_page(call, &mut listing).await?;
-            let more = paging.take(&ids(&page.items), page.total);
+            let more = paging.advance(&ids(&page.items), page.total);
             found.extend(page.items);
             if paging.is_stuck() {
                 break;

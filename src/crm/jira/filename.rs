@@ -8,8 +8,8 @@ const LONGEST: usize = 255;
 /// Maximum length of an extension (`.tar.gz`) that is kept when a name is cut, in characters.
 const LONGEST_ENDING: usize = 20;
 
-/// Returns the name under which Jira keeps a file. Characters that are not valid in a multipart header or a path are replaced. A name that
-/// is too long is cut in the middle, so that the extension stays. A valid name stays as it is.
+/// Returns the name that the connector gives a file in Jira. Characters that are not valid in a multipart header or a path are replaced. A
+/// name that is too long is cut in the middle, so that the extension stays. A valid name stays as it is.
 #[must_use]
 pub fn stored_filename(name: &str) -> String {
     let readable: String = name

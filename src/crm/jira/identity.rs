@@ -49,7 +49,7 @@ pub(super) fn is_known(headers: &HeaderMap) -> bool {
     stranger(headers).is_none() && (named(CLOUD_USER) || named(DATA_CENTER_USER) || signed_in)
 }
 
-/// Returns the values of a header; each of its lines may have several. `OUT, OK` has been seen.
+/// Returns the values of a header; each of its lines may have several. `X-Seraph-LoginReason: OUT, OK` has been seen.
 fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)

@@ -387,6 +387,7 @@ impl CaseSystem for Jira {
         Err(self.advised(self.client.error(ApiErrorKind::Unauthorized, "GET /rest/api/2/myself", message)))
     }
 
+    /// Returns the newest case but `except` in the project or with the flag, as proof that Jira shows cases (`R26`: empty answers need proof).
     async fn any_case(&self, except: Option<&str>) -> Result<Option<String>, ApiError> {
         let settings = self.settings();
         let found = self

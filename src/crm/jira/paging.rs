@@ -38,9 +38,9 @@ impl Paging {
         self.stale_pages >= STUCK
     }
 
-    /// Adds a page: the IDs on it, in order, and the total number of items, if the answer gives it. Returns true if there is another page
-    /// to request.
-    pub(super) fn take(&mut self, ids: &[String], total: Option<usize>) -> bool {
+    /// Moves to the offset after a page, or back if the page does not overlap the one before: an item was removed meanwhile. Takes the IDs
+    /// on the page, in order, and the total number of items, if the answer gives it. Returns true if there is another page to request.
+    pub(super) fn advance(&mut self, ids: &[String], total: Option<usize>) -> bool {
         if ids.is_empty() {
             self.empty_pages += 1;
             // A second empty page follows a page that overlapped: this is the end, whatever the total is.
@@ -88,7 +88,7 @@ mod tests {
             let items: Vec<u32> = list.iter().copied().skip(paging.start()).take(size).collect();
             found.extend(&items);
             let ids: Vec<String> = items.iter().map(u32::to_string).collect();
-            if !paging.take(&ids, total(list.len())) {
+            if !paging.advance(&ids, total(list.len())) {
                 return (found, page + 1);
             }
         }

@@ -11,6 +11,7 @@ use super::{NAME, PriorityWords, RequestTracker, download, file_name, wire};
 use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
 use crate::crm::CrmKind as _;
 
+/// Result of a check: a confirmation, or the problem and its remedy.
 type Finding = Result<String, String>;
 
 /// Largest file that a check downloads, in bytes.
@@ -51,7 +52,10 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         add("right to create tickets".to_owned(), may_create(&queue, settings));
     }
     let flag = field(client, &queue, "flag_field", &settings.flag_field).await;
-    add(format!("field {}", settings.flag_field), flag.and_then(|field| has_value(field.as_ref(), settings)));
+    add(
+        format!("field {}", settings.flag_field),
+        flag.and_then(|field| offers_flag_value(field.as_ref(), settings)),
+    );
     let google = field(client, &queue, "google_name_field", &settings.google_name_field).await;
     add(
         format!("field {}", settings.google_name_field),
@@ -279,7 +283,8 @@ async fn field(client: &Client, queue: &Value, key: &str, name: &str) -> Result<
 const ON_QUEUE: &str =
     "on the queue; its type and values show only if SeeCustomField is granted on the field itself: not tried";
 
-fn has_value(field: Option<&Value>, settings: &RequestTrackerSettings) -> Finding {
+/// Checks that the flag field is "Select one value" with the flag's value. `field` is its definition; `None` if only its place is visible.
+fn offers_flag_value(field: Option<&Value>, settings: &RequestTrackerSettings) -> Finding {
     let Some(field) = field else { return Ok(ON_QUEUE.to_owned()) };
     let kind = wire::text(field, "Type").unwrap_or_default();
     if wire::text(field, "MaxValues").as_deref() != Some("1") {

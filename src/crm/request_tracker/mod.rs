@@ -67,7 +67,7 @@ pub struct RequestTracker {
     priorities: PriorityWords,
     capabilities: Capabilities,
     /// Number of searches that have reported each merged ticket, by ID.
-    told: Mutex<BTreeMap<String, u8>>,
+    searches: Mutex<BTreeMap<String, u8>>,
     /// Transaction of an upload of the connector that was made but is not shown to it.
     unseen: Mutex<Option<String>>,
 }
@@ -96,7 +96,7 @@ impl RequestTracker {
             stored_filename,
         };
         let client = Client::new(settings, upstream);
-        Self { client, priorities, capabilities, told: Mutex::default(), unseen: Mutex::default() }
+        Self { client, priorities, capabilities, searches: Mutex::default(), unseen: Mutex::default() }
     }
 
     fn settings(&self) -> &RequestTrackerSettings {
@@ -240,13 +240,13 @@ impl RequestTracker {
         }
     }
 
-    /// Returns the number of searches that reported a merged ticket before, and counts this one.
-    fn told_before(&self, id: &str) -> u8 {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= MOST_TOLD && !told.contains_key(id) {
-            told.clear();
+    /// Counts a search that found a merged ticket, and returns the count before. Drops all counts at [`MOST_TOLD`] tickets.
+    fn count_search(&self, id: &str) -> u8 {
+        let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
+        if searches.len() >= MOST_TOLD && !searches.contains_key(id) {
+            searches.clear();
         }
-        let times = told.entry(id.to_owned()).or_default();
+        let times = searches.entry(id.to_owned()).or_default();
         let before = *times;
         *times = before.saturating_add(1);
         before
@@ -451,7 +451,7 @@ impl CaseSystem for RequestTracker {
             match row {
                 Row::Case(case) => sweep.cases.push(case),
                 Row::Merged { case, into, is_old } => {
-                    let before = self.told_before(&case.id);
+                    let before = self.count_search(&case.id);
                     if before == 0 {
                         survivors.insert(into);
                     }

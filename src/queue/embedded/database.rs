@@ -583,7 +583,7 @@ fn claim_from(
             )?
             .execute(params![id])?;
             let task = load(tx, id)?;
-            if !may_retry(queue, &task, now) {
+            if !has_retries_left(queue, &task, now) {
                 claims.given_up.push(give_up(tx, id, now)?);
                 continue;
             }
@@ -680,7 +680,8 @@ fn load(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Loaded> {
     })
 }
 
-fn may_retry(queue: &QueueSettings, task: &Loaded, now: DateTime<Utc>) -> bool {
+/// True if the limits of count and age leave a retry; both must be exceeded to end (`R2`). The backoff plays no part.
+fn has_retries_left(queue: &QueueSettings, task: &Loaded, now: DateTime<Utc>) -> bool {
     let age = now - task.first_attempt_at.unwrap_or(now);
     // After attempt number n, the next one is retry number n.
     queue.retry.may_retry(task.claimed.dispatches, age)
@@ -693,7 +694,7 @@ fn retry_or_give_up(
     now: DateTime<Utc>,
 ) -> rusqlite::Result<Verdict> {
     let task = load(tx, id)?;
-    if !may_retry(queue, &task, now) {
+    if !has_retries_left(queue, &task, now) {
         return give_up(tx, id, now).map(Verdict::GivenUp);
     }
     let due_at = now + queue.retry.backoff(task.claimed.dispatches);
