@@ -290,9 +290,10 @@ impl Client {
     /// Reads the first comment of a ticket, which is its description.
     pub(super) async fn first_comment(&self, id: u64) -> Result<Option<Comment>, ApiError> {
         let path = format!("/api/v2/tickets/{id}/comments");
-        let call = Call::get(&path).query("sort", "created_at").query("page[size]", "1");
+        // More than one: after the clock was set back, another comment can have an earlier time.
+        let call = Call::get(&path).query("sort", "created_at").query("page[size]", COMMENT_PAGE);
         let page: Page = self.upstream.read(call).await?;
-        let comment = page.items.first().map(Comment::read).transpose();
+        let comment = page.items.iter().min_by_key(|value| number_of(value)).map(Comment::read).transpose();
         comment.map_err(|error| self.unreadable(&format!("GET {path}"), &error))
     }
 
@@ -361,12 +362,7 @@ impl Client {
                 }
             }
         }
-        // Includes comments that were not understood: the one after such a comment is not the first.
-        let place = |value: &Value| {
-            let at = value.get("created_at").and_then(Value::as_str).unwrap_or_default().to_owned();
-            (at, value.get("id").and_then(Value::as_u64).unwrap_or_default())
-        };
-        let first = found.iter().map(place).min().map(|(_, id)| id).filter(|_| complete);
+        let first = found.iter().map(number_of).min().filter(|_| complete);
         Ok(Comments { newest_first: comments, names, first })
     }
 
@@ -753,6 +749,12 @@ fn field<'a>(
         ));
     }
     Ok(found)
+}
+
+/// Returns the number of a comment, also of one that is not understood. Zendesk numbers comments in the order in which they are made
+/// (assumed), so that the lowest is the ticket's description. Times do not tell: a clock may have been set back (`R36`: clock skew).
+fn number_of(comment: &Value) -> u64 {
+    comment.get("id").and_then(Value::as_u64).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -382,6 +382,24 @@ impl Zendesk {
     }
 }
 
+/// Adds the remedy to the error of a search that was refused.
+fn advised(error: ApiError) -> ApiError {
+    if error.kind != ApiErrorKind::Unauthorized || error.message.contains("company.zendesk.") {
+        return error;
+    }
+    let remedy = match error.status {
+        Some(403) => {
+            "the connector's user is an end user, or may not search: make it an agent who sees all tickets (Admin Center, People, \
+             Team members)"
+        }
+        _ => {
+            "the credentials have expired, were revoked or are wrong: check company.zendesk.client_id and client_secret, or the token \
+             (Admin Center, Apps and integrations, APIs)"
+        }
+    };
+    ApiError { message: format!("{}; {remedy}", error.message), ..error }
+}
+
 #[async_trait]
 impl CaseSystem for Zendesk {
     fn side(&self) -> Side {
@@ -436,7 +454,7 @@ impl CaseSystem for Zendesk {
     /// that Zendesk knows the connector (`R26`: empty answers need proof). Tickets that a restricted agent may not see are left out
     /// silently.
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
-        self.sweep(since, self.searches_twice()).await
+        self.sweep(since, self.searches_twice()).await.map_err(advised)
     }
 
     /// True if the export is used: it is exact, but a minute late, while the search shows most changes at once.
@@ -445,7 +463,7 @@ impl CaseSystem for Zendesk {
     }
 
     async fn search_first(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
-        self.sweep(since, false).await
+        self.sweep(since, false).await.map_err(advised)
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
