@@ -11,15 +11,18 @@ use crate::cases::{Attachment, Visibility};
 /// Marks files as internal that an internal comment refers to, unless a public one refers to them too. Several files of the same name
 /// cannot be distinguished: all of them are internal if any internal comment names them.
 pub(super) fn hide(files: &mut [Attachment], comments: &[(&str, Visibility)]) {
-    let named = |name: &str, by: Visibility| {
-        comments.iter().any(|(text, visibility)| *visibility == by && refers_to(text, name))
+    let named = |file: &Attachment, by: Visibility| {
+        comments.iter().any(|(text, visibility)| *visibility == by && refers_to(text, &file.filename))
+    };
+    let suspected = |file: &Attachment| {
+        let internal = comments.iter().filter(|(_, visibility)| *visibility == Visibility::Internal);
+        internal.into_iter().any(|(text, _)| may_refer_to(text, file))
     };
     let internal: Vec<bool> = files
         .iter()
         .map(|file| {
             let alone = files.iter().filter(|other| other.filename == file.filename).count() == 1;
-            named(&file.filename, Visibility::Internal)
-                && !(alone && named(&file.filename, Visibility::Public))
+            suspected(file) && !(alone && named(file, Visibility::Public))
         })
         .collect();
     for (file, internal) in files.iter_mut().zip(internal) {
@@ -37,6 +40,22 @@ fn refers_to(text: &str, name: &str) -> bool {
         })
     };
     !name.is_empty() && (follows("[^", [']', '|']) || follows("!", ['!', '|']) || follows("|^", [']', '|']))
+}
+
+/// Reports if a text may refer to a file: as [`refers_to`], with another case or blanks around the name, or by an address of its content.
+fn may_refer_to(text: &str, file: &Attachment) -> bool {
+    let (text, name) = (text.to_lowercase(), file.filename.trim().to_lowercase());
+    let tidy = text.replace("[^ ", "[^").replace("|^ ", "|^").replace(" ]", "]").replace(" |", "|");
+    let addresses =
+        ["/secure/attachment/", "/secure/thumbnail/", "/attachment/content/", "/attachment/thumbnail/"];
+    let linked = addresses.iter().any(|path| {
+        text.match_indices(path).any(|(at, _)| {
+            text[at + path.len()..]
+                .strip_prefix(file.id.as_str())
+                .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
+        })
+    });
+    linked || refers_to(&text, &name) || refers_to(&tidy, &name)
 }
 
 #[cfg(test)]
@@ -72,6 +91,22 @@ mod tests {
             ("[^]", "", false),
         ] {
             assert_eq!(refers_to(text, name), expected, "{text} {name}");
+        }
+    }
+
+    #[test]
+    fn an_internal_comment_that_may_mean_a_file_hides_it() {
+        for (text, hidden) in [
+            ("for us: [^NOTES.txt]", true),
+            ("for us: [^ notes.txt ]", true),
+            ("for us: [the notes|https://jira.example.com/secure/attachment/17/notes.txt]", true),
+            ("https://site.atlassian.net/rest/api/3/attachment/content/17", true),
+            ("https://jira.example.com/secure/attachment/170/other.txt", false),
+            ("for us: notes.txt", false),
+        ] {
+            let mut files = [file("17", "Notes.txt")];
+            hide(&mut files, &[(text, Visibility::Internal)]);
+            assert_eq!(files[0].visibility == Visibility::Internal, hidden, "{text}");
         }
     }
 
