@@ -98,6 +98,8 @@ pub struct Metrics {
     /// Cases that name a counterpart which they cannot have, as of the last run of `detect-outages` (`R31`: an ID is valid only in its own
     /// system; `R38`: a claim is not a proof).
     pub conflicts: Gauge,
+    /// Cases that take no changes any more, as of the last run of `detect-outages` (`R33`: final refusals).
+    pub read_only_cases: Gauge,
 }
 
 impl Default for Metrics {
@@ -121,6 +123,7 @@ impl Default for Metrics {
             skipped_cases: Family::default(),
             late_changes: Family::default(),
             conflicts: Gauge::default(),
+            read_only_cases: Gauge::default(),
             registry: Registry::default(),
         };
         let build = Info::new([("version", VERSION), ("commit", COMMIT)]);
@@ -165,6 +168,11 @@ impl Default for Metrics {
             "conflicts",
             "Cases that name a counterpart which they cannot have",
             metrics.conflicts.clone(),
+        );
+        registry.register(
+            "read_only_cases",
+            "Cases that take no changes any more",
+            metrics.read_only_cases.clone(),
         );
         Self { registry, ..metrics }
     }

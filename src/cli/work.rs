@@ -50,11 +50,15 @@ fn remarks(mapping: &CaseMapping) -> String {
         let since = mapping.state.missing[side]?.since.format("%F %T");
         Some(format!("  the {side} case is missing since {since}"))
     });
+    let read_only = Side::BOTH.into_iter().filter_map(|side| {
+        let since = mapping.state.read_only[side].as_ref()?.since.format("%F %T");
+        Some(format!("  the {side} case takes no changes since {since}"))
+    });
     let conflict = mapping.state.conflict.iter().map(|conflict| format!("  conflict: {}", conflict.reason));
     let given_up = mapping.state.refusals.iter().filter(|refusal| refusal.given_up);
     let given_up = given_up.map(|refusal| format!("  given up: {}", refusal.reason));
     let error = mapping.last_error.iter().map(|error| format!("  last error: {error}"));
-    missing.chain(conflict).chain(given_up).chain(error).collect()
+    missing.chain(read_only).chain(conflict).chain(given_up).chain(error).collect()
 }
 
 /// Lists the mappings.

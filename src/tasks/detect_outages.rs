@@ -26,6 +26,8 @@ struct Findings {
     waiting: i64,
     /// Number of cases that name a counterpart which they cannot have.
     conflicts: usize,
+    /// Number of cases that take no changes any more (`R33`: final refusals).
+    read_only: usize,
     /// Number of cases that are not found, in an outage or not yet (`R28`: missing is not gone).
     missing: usize,
     failures: Vec<String>,
@@ -37,6 +39,7 @@ pub(super) async fn run(deps: &Deps) -> TaskReport {
         Ok(findings) => {
             deps.metrics.outages.set(i64::try_from(findings.outages.len()).unwrap_or(i64::MAX));
             deps.metrics.conflicts.set(i64::try_from(findings.conflicts).unwrap_or(i64::MAX));
+            deps.metrics.read_only_cases.set(i64::try_from(findings.read_only).unwrap_or(i64::MAX));
             report(&findings)
         }
         Err(error) => TaskReport::failed(task, error.to_string()),
@@ -66,6 +69,7 @@ fn report(findings: &Findings) -> TaskReport {
         .with("waiting", findings.waiting)
         .with("missing", findings.missing)
         .with("conflicts", findings.conflicts)
+        .with("read_only", findings.read_only)
         .with("failures", &findings.failures)
 }
 
@@ -152,6 +156,8 @@ async fn examine(
         findings.conflicts += 1;
         return;
     }
+    let read_only = Side::BOTH.into_iter().filter(|side| mapping.state.read_only[*side].is_some());
+    findings.read_only += read_only.count();
     // R20 (leaving): a pair that is paused, or that has ended, is in no outage.
     if mapping.paused || mapping.gone.is_some() {
         return;

@@ -108,7 +108,17 @@ async fn conclude(
         Ok(done) => {
             let report = TaskReport::new(task, Outcome::Done);
             match done {
-                Done::Carried => report,
+                Done::Carried => match &session.mapping.state.read_only[request.side().other()] {
+                    Some(read_only) => with_detail(
+                        report,
+                        &format!(
+                            "the {} case has taken no changes since {}: it is tried once a day, and whenever a person asks",
+                            request.side().other(),
+                            read_only.since.format("%F %T")
+                        ),
+                    ),
+                    None => report,
+                },
                 Done::Paused => {
                     with_detail(report, "the company case is not flagged for synchronisation: paused")
                 }
@@ -236,6 +246,9 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     let deps = session.deps;
     let source = request.side();
     let target = source.other();
+    if matches!(request.caller, Caller::Person) {
+        session.mapping.state.try_read_only_now(target);
+    }
     let source_id = session.mapping.case_id(source).unwrap_or_else(|| request.id()).to_owned();
     let Some(ours) = deps.systems[source].get(&source_id).await? else {
         return missing(session, source, request).await;

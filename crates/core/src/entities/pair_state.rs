@@ -167,6 +167,13 @@ impl PairState {
         self.read_only[side].as_ref().is_some_and(|read_only| now - read_only.tried_at < READ_ONLY_PAUSE)
     }
 
+    /// Makes the next attempt on a read-only case due now: a person asks for it.
+    pub fn try_read_only_now(&mut self, side: Side) {
+        if let Some(read_only) = &mut self.read_only[side] {
+            read_only.tried_at = DateTime::UNIX_EPOCH;
+        }
+    }
+
     /// Returns the record of that refused write, if there is one (`R33`: final refusals).
     #[must_use]
     pub fn refusal(&self, side: Side, what: &Refusable) -> Option<&Refusal> {
