@@ -25,7 +25,9 @@ pub enum NameError {
     )]
     Google(String),
     /// Not a company case ID.
-    #[error("{0:?} is not the ID of a company case: expected 1 to 128 visible characters")]
+    #[error(
+        "{0:?} is not the ID of a company case: expected 1 to 128 ASCII letters, digits and ._-, not beginning with a dot"
+    )]
     Company(String),
 }
 
@@ -168,5 +170,8 @@ mod tests {
         ] {
             assert_eq!(CompanyCaseId::parse(id).is_ok(), sound, "{id}");
         }
+        // People are told what is allowed: "é" is one visible character as well.
+        let refused = CompanyCaseId::parse("é").unwrap_err().to_string();
+        assert!(refused.contains("1 to 128 ASCII letters, digits and ._-"), "{refused}");
     }
 }
