@@ -67,7 +67,7 @@ proptest! {
 
     /// In each system's own unit, its client's escaping included.
     #[test]
-    fn a_comment_arrives_whole_and_within_the_limits_of_every_system(said in text(), author in "\\PC{0,200}") {
+    fn a_comment_arrives_whole_and_within_the_limits_of_every_system(said in text(), author in "\\PC{0,200}( \\([0-9]{1,2}/[0-9]{1,2}\\))?") {
         for (name, system) in systems() {
             for from in Side::BOTH {
                 let parts = texts::comment_parts(from, &comment("12", &author, &said), &system);

@@ -739,6 +739,23 @@ fn a_pair_that_was_found_adopts_what_reads_like_a_copy() {
     assert_eq!((world.google.attachments.len(), world.company.attachments.len()), (1, 1));
 }
 
+/// The name in the header of a copy may read like the number of a part, as version 0.1 wrote it.
+#[test]
+fn a_copy_by_an_author_who_is_called_like_a_part_is_copied_once() {
+    for by_connector in [Some(true), None] {
+        let mut world = World::new();
+        let mut said = comment("10", 5, "Hello there");
+        "Jane (2/3)".clone_into(&mut said.author);
+        world.google.comments.push(said);
+        let mut copy = comment("20", 6, "[Google Comment 10 by Jane (2/3)]\nHello there");
+        copy.by_connector = by_connector;
+        world.company.comments.push(copy);
+        world.mapping.relinking = true;
+        world.sync(Side::BOTH, 1);
+        assert_eq!((world.google.comments.len(), world.company.comments.len()), (2, 1), "{by_connector:?}");
+    }
+}
+
 /// Generates pairs in any state that people can bring about, with systems of any kind.
 fn worlds() -> impl Strategy<Value = World> {
     let text = prop_oneof![

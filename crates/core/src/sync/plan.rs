@@ -374,17 +374,15 @@ impl<'a> Planner<'a> {
         for candidate in &candidates.comments {
             let Some(copied) = texts::copied_part(from, &candidate.body) else { continue };
             let original = sources.comments.iter().find(|comment| comment.id == copied.id);
+            let carried = original.map(|original| texts::carried(&original.body, self.facts[side]));
+            let copied = copied.as_whole(carried.as_deref());
             // If the system does not name the author, a person may have quoted the header, so the text below it must be a piece of the
             // original. If the original was deleted, the header is all there is. Then it counts if the comment and both cases are older
             // than the mapping by their systems' clocks. An unknown time counts as older.
             let is_copy = candidate.by_connector == Some(true)
-                || match original {
-                    Some(original) => {
-                        texts::is_explanation(copied.text)
-                            || texts::is_piece_of(
-                                copied.text,
-                                &texts::carried(&original.body, self.facts[side]),
-                            )
+                || match &carried {
+                    Some(carried) => {
+                        texts::is_explanation(copied.text) || texts::is_piece_of(copied.text, carried)
                     }
                     None => {
                         let mapped_at = self.pair.mapping.created_at - CLOCKS_APART;

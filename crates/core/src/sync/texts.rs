@@ -195,8 +195,8 @@ pub fn comment_refused(
     let room = TextLimit { max: AUTHOR_ROOM, ..target.comment_limit };
     let author = cut_to(&self::author(author), room);
     format!(
-        "[{} Comment {comment_id} by {author}]\n{NOT_COPIED}{}{FOUND_IN}{}.",
-        side_name(from),
+        "{}\n{NOT_COPIED}{}{FOUND_IN}{}.",
+        comment_header(from, comment_id, &author, 1, 1),
         reason_of(reason),
         case_name(from, case),
     )
@@ -266,10 +266,8 @@ pub fn comment_parts(from: Side, comment: &Comment, target: &Capabilities) -> Ve
     let room = TextLimit { max: AUTHOR_ROOM, ..limit };
     let author = cut_to(&author(&comment.author), room);
     let body = carried(&comment.body, target);
-    let header = |author: &str, part: usize, parts: usize| {
-        let number = if parts > 1 { format!(" ({part}/{parts})") } else { String::new() };
-        format!("[{} Comment {} by {author}{number}]", side_name(from), comment.id)
-    };
+    let header =
+        |author: &str, part: usize, parts: usize| comment_header(from, &comment.id, author, part, parts);
     // Splits as if the author's name had its maximum length, so that a rename does not move the split points.
     let longest = "x".repeat(AUTHOR_ROOM);
     let cut = |author: &str| split_within(&body, limit, |part, parts| header(author, part, parts));
@@ -283,6 +281,14 @@ pub fn comment_parts(from: Side, comment: &Comment, target: &Capabilities) -> Ve
     let parts = with_headers(cut(&longest));
     // If the name counts for more within a comment than the sum of its characters, the parts do not fit, and the actual name decides.
     if parts.iter().all(|part| limit.holds(part)) { parts } else { with_headers(cut(&author)) }
+}
+
+/// Returns the first line of a copy: `[Google Comment 3 by Ada (2/3)]`. The number is left out if there is only one part, unless the author's
+/// name ends like a number and would be read as one.
+fn comment_header(from: Side, id: &str, author: &str, part: usize, parts: usize) -> String {
+    let is_numbered = parts > 1 || numbered(author).is_some();
+    let number = if is_numbered { format!(" ({part}/{parts})") } else { String::new() };
+    format!("[{} Comment {id} by {author}{number}]", side_name(from))
 }
 
 /// Returns the text that arrives on a system: all of it, with the characters replaced that the system cannot hold.
@@ -415,12 +421,26 @@ pub struct Copied<'a> {
     pub text: &'a str,
 }
 
+impl Copied<'_> {
+    /// Returns the copy as one whole part if it explains a refusal, or if its text is all of the original's. In version 0.1 the header of one
+    /// part had no number, and the end of its author's name may read like one.
+    #[must_use]
+    pub fn as_whole(self, original: Option<&str>) -> Self {
+        let is_all = |original: &str| digest(original) == digest(self.text);
+        if is_explanation(self.text) || original.is_some_and(is_all) {
+            Self { part: 1, parts: 1, ..self }
+        } else {
+            self
+        }
+    }
+}
+
 /// Returns the comment of `from` that a text names in its header as its original.
 #[must_use]
 pub fn copied_part(from: Side, body: &str) -> Option<Copied<'_>> {
     let body = body.trim_start();
     let (id, author) = header_of(from, body)?.strip_prefix(" Comment ")?.split_once(" by ")?;
-    let (part, parts) = part_number(author);
+    let (_, part, parts) = numbered(author).unwrap_or((author, 1, 1));
     Some(Copied { id, part, parts, text: &body[first_line(body).len()..] })
 }
 
@@ -444,28 +464,22 @@ pub fn has_header_of(from: Side, body: &str) -> bool {
 pub fn copied_author(body: &str) -> Option<&str> {
     let header = first_line(body.trim_start()).trim_end().strip_suffix(']')?;
     let (_, author) = header.split_once(" by ")?;
-    let is_number = |end: &str| {
-        end.strip_suffix(')').is_some_and(|end| end.bytes().all(|c| c.is_ascii_digit() || c == b'/'))
-    };
-    Some(author.rsplit_once(" (").filter(|(_, end)| is_number(end)).map_or(author, |(author, _)| author))
+    Some(numbered(author).map_or(author, |(author, ..)| author))
 }
 
 /// Returns the number of the part of a description that a text contains, by its header; `None` if it is no such part.
 #[must_use]
 pub fn description_part(from: Side, body: &str) -> Option<u32> {
-    let (part, _) = part_number(header_of(from, body)?.strip_prefix(" Description")?);
+    let (_, part, _) = numbered(header_of(from, body)?.strip_prefix(" Description")?)?;
     Some(part).filter(|part| *part > 1)
 }
 
-/// Returns `2` and `3` for `… (2/3)`, and `1` and `1` for anything else.
-fn part_number(header: &str) -> (u32, u32) {
-    let number = || {
-        let (_, number) = header.strip_suffix(')')?.rsplit_once(" (")?;
-        let (part, parts) = number.split_once('/')?;
-        let (part, parts) = (part.parse::<u32>().ok()?, parts.parse::<u32>().ok()?);
-        (1..=parts).contains(&part).then_some((part, parts))
-    };
-    number().unwrap_or((1, 1))
+/// Splits `Jane (2/3)` into `Jane`, `2` and `3`. `None` if the text does not end with the number of a part.
+fn numbered(header: &str) -> Option<(&str, u32, u32)> {
+    let (name, number) = header.strip_suffix(')')?.rsplit_once(" (")?;
+    let (part, parts) = number.split_once('/')?;
+    let (part, parts) = (part.parse::<u32>().ok()?, parts.parse::<u32>().ok()?);
+    (1..=parts).contains(&part).then_some((name, part, parts))
 }
 
 /// Returns true if `part` is a piece of `whole`. White space is ignored, since systems may change it.
@@ -761,6 +775,28 @@ mod tests {
             );
             assert_eq!(first_line(&parts[0]), expected);
         }
+    }
+
+    #[test]
+    fn an_author_who_is_called_like_a_part_is_one_part() {
+        let target = capabilities(TextLimit::code_points(500));
+        for author in ["Jane (2/3)", "Jane (1/1)", "Jane (2/3) (1/2)", "Jane (3/2)", "Jane (2)", "(2/3)"] {
+            for (body, count) in [("Hello".to_owned(), 1), ("Hello ".repeat(200), 4)] {
+                let parts = comment_parts(Side::Google, &comment("5", author, &body), &target);
+                assert_eq!(u32::try_from(parts.len()).unwrap(), count);
+                for (part, text) in (1..).zip(&parts) {
+                    let copied = copied_part(Side::Google, text).unwrap();
+                    assert_eq!((copied.id, copied.part, copied.parts), ("5", part, count));
+                    assert_eq!(copied_author(text), Some(author));
+                }
+            }
+            let explained = comment_refused(Side::Google, "1", "5", author, "it is too odd", &target);
+            let copied = copied_part(Side::Google, &explained).unwrap();
+            assert_eq!((copied.id, copied.part, copied.parts), ("5", 1, 1));
+            assert!(is_explanation(copied.text));
+        }
+        let plain = comment_parts(Side::Google, &comment("5", "Jane (3/2)", "Hello"), &target);
+        assert_eq!(plain, ["[Google Comment 5 by Jane (3/2)]\nHello"], "no number, so none is added");
     }
 
     #[test]
