@@ -14,6 +14,8 @@ use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts;
 
 const PAGE: usize = 200;
+/// Tolerance for the difference between a system's clock and ours.
+const CLOCKS_APART: Duration = Duration::minutes(1);
 
 /// Findings of one run.
 #[derive(Debug, Default)]
@@ -269,11 +271,16 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
     };
     let system = &deps.systems[side];
     let begun = pending.attempted_at - longest(deps);
-    let mut since = deps.clocks().in_time_of(side, begun) - deps.settings.windows[side];
-    // The system's clock may have been set since then, so the search goes back as far as the ledger, which excludes older notices by ID
-    // (R14: copies are known by ID; R36: clock skew).
+    let clocks = deps.clocks();
+    let mut since = clocks.in_time_of(side, begun) - deps.settings.windows[side];
+    // Either clock may have been set since then, so the search goes back as far as the ledger, which excludes older notices by ID (R14:
+    // copies are known by ID; R36: clock skew). It goes back further only if the system's clock was set back: nothing is forgotten while
+    // a write has no outcome, so a notice from before that is another one.
     if let Some(until) = mapping.state.forgotten_until[side].filter(|_| !mapping.relinking) {
-        since = since.min(until);
+        let latest = clocks.of(side) + CLOCKS_APART;
+        let mut read = Side::BOTH.into_iter().map(|read_for| mapping.state.read_until[read_for][side]);
+        let was_set_back = until > latest || read.any(|read| read.is_some_and(|read| read > latest));
+        since = if was_set_back { since.min(until) } else { until };
     }
     // A case that is not found now is an error here, since nothing is known about its comments (R28: missing is not gone).
     let doubt = deps.clock_doubt(side);
