@@ -843,7 +843,9 @@ async fn save_link(
 /// marks are cleared, since further missing cases would be taken for hidden ones (`R28`: missing is not gone).
 async fn paused(session: &mut Session<'_>, request: &Request<'_>, found: &[Side]) -> Result<Done, SyncError> {
     let was_missing = found.iter().any(|side| session.mapping.state.missing[*side].is_some());
-    if request.mode == Mode::Act && (!session.mapping.is_dormant() || was_missing) {
+    // A pair that has ended needs no pause: nothing is carried, and if it resumes, everything since its stamps is read.
+    let has_ended = session.mapping.gone.is_some();
+    if request.mode == Mode::Act && !has_ended && (!session.mapping.is_dormant() || was_missing) {
         let (now, global) = (session.started, session.deps.store.global().await?);
         let waited = session.waited[Side::Company];
         session

@@ -4951,3 +4951,64 @@ fn an_older_notice_is_not_found_after_the_hosts_clock_was_set_ahead() {
         ],
     });
 }
+
+/// A company case lost its flag, was not found, and its pair ended. It was shown again, and the pair was marked as paused, an hour later, for
+/// nothing: an idle round wrote.
+#[test]
+fn a_pair_that_has_ended_is_not_paused_when_its_case_is_back_without_its_flag() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 64659,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 67,
+                stale: 20,
+                limit: 400,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 60,
+                stale: 5,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                idempotent: true,
+                tells_limit: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            attachments: false,
+            carry_internal: true,
+            clock_offset: 1796,
+            deadline: 60,
+            lease: 120,
+            missing_grace: 20,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 5630660,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 5498759946246908482,
+            },
+            Step { at: 5701850, what: Cron(PollGoogle), salt: 13965217695397238975 },
+            Step { at: 8141367, what: Person(Unflag { case: 0 }), salt: 11461585186456583387 },
+            Step {
+                at: 22005699,
+                what: Lie(Vanish { case: 0, side: Company, minutes: 177 }),
+                salt: 15013905371412952378,
+            },
+            Step { at: 22201041, what: Cron(PollGoogle), salt: 15380530222609496893 },
+            Step { at: 26400900, what: Cron(PollCompany), salt: 2145007735983466597 },
+            Step { at: 26700293, what: Cron(PollGoogle), salt: 2697482280084341909 },
+            Step { at: 27242907, what: Crash { instance: 0, awaits: 7 }, salt: 2954534256804487351 },
+        ],
+    });
+}
