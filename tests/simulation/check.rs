@@ -1105,6 +1105,9 @@ pub(crate) fn disagreement(world: &World) -> Option<String> {
             return Some(format!("the polls of the {side} side are in doubt: {doubt}"));
         }
     }
+    if let Some(canary) = canary_to_be_missed(world) {
+        return Some(format!("the polls have yet to miss {canary}, which was deleted"));
+    }
     for card in world.systems[Company].cards.values() {
         if let Some(text) = claim_disagrees(world, card) {
             return Some(format!("{text} (company case {})", card.id));
@@ -1138,6 +1141,15 @@ pub(crate) fn disagreement(world: &World) -> Option<String> {
         }
     }
     None
+}
+
+/// A case that was deleted, and that a poll is to read within a quarter of an hour, as proof that its system shows what it has (R26).
+fn canary_to_be_missed(world: &World) -> Option<&str> {
+    Side::BOTH.into_iter().find_map(|side| {
+        let canaries = world.shelf.global.memory[side].canaries.values();
+        let mut cards = canaries.filter_map(|canary| world.systems[side].card(&canary.case));
+        cards.find(|card| card.deleted.is_some()).map(|card| card.id.as_str())
+    })
 }
 
 /// A case whose last change was hidden from the polls, and may be found by a sweep that is still to be made (R27). Until then, it is not known

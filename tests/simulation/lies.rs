@@ -5012,3 +5012,82 @@ fn a_pair_that_has_ended_is_not_paused_when_its_case_is_back_without_its_flag() 
         ],
     });
 }
+
+/// A company case was deleted, and both sides counted as idle before a poll had read it, as it does once in a quarter of an hour to see that
+/// its system shows what it has. (A mistake of the check.)
+#[test]
+fn a_canary_that_was_deleted_is_missed_before_both_sides_count_as_idle() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 88770,
+            google: Traits {
+                settles: 116,
+                lag: 60,
+                resolution: 60,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 54,
+                stale: 20,
+                resolution: 60,
+                limit: 700,
+                idempotent: true,
+                four_priorities: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            comments: false,
+            twice: 25,
+            clock_offset: 919,
+            deadline: 91,
+            lease: 151,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 555924,
+                what: Person(Create { side: Google, flagged: false, priority: 3, words: Short }),
+                salt: 511061535355743149,
+            },
+            Step { at: 600978, what: Cron(PollGoogle), salt: 16652067134799520539 },
+            Step { at: 1459915, what: Person(Unflag { case: 0 }), salt: 16678774368907889992 },
+            Step { at: 1500215, what: Cron(PollCompany), salt: 11088385701767468812 },
+            Step {
+                at: 1923735,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Quotation(5) }),
+                salt: 14476852857779680400,
+            },
+            Step { at: 2100534, what: Cron(PollCompany), salt: 6498439295278448811 },
+            Step { at: 3301005, what: Cron(PollGoogle), salt: 882978912366338903 },
+            Step {
+                at: 3514432,
+                what: Trouble { part: CompanyApi, trouble: Unmarked, seconds: 13740 },
+                salt: 2894395859289069049,
+            },
+            Step { at: 5700303, what: Cron(PollCompany), salt: 10664630302149312342 },
+            Step { at: 5701498, what: Cron(PollGoogle), salt: 7895472750956076510 },
+            Step { at: 6300094, what: Cron(PollGoogle), salt: 8836051223074543066 },
+            Step { at: 7501409, what: Cron(PollCompany), salt: 15046643769790384433 },
+            Step { at: 7801466, what: Cron(PollGoogle), salt: 17644899887493277344 },
+            Step {
+                at: 7940781,
+                what: Person(Attach { case: 1, side: Company, file: Namesake, internal: false }),
+                salt: 10413986068313305900,
+            },
+            Step { at: 8100809, what: Cron(PollCompany), salt: 10740960002428266730 },
+            Step {
+                at: 8380811,
+                what: Person(DeleteCase { case: 1, side: Company }),
+                salt: 4428294728374420222,
+            },
+            Step { at: 8401001, what: Cron(DetectOutages), salt: 15181906100863437342 },
+        ],
+    });
+}
