@@ -756,6 +756,39 @@ fn a_copy_by_an_author_who_is_called_like_a_part_is_copied_once() {
     }
 }
 
+/// Where a system does not say who wrote what, the name on a comment that is known by its ID tells, unless a person has it as well.
+#[test]
+fn copies_are_known_by_their_author_when_all_is_read_again() {
+    for shared in [false, true] {
+        let mut world = World::new();
+        let by =
+            |author: &str, item: Comment| Comment { author: author.to_owned(), by_connector: None, ..item };
+        let said = std::mem::take(&mut world.google.comments);
+        world.google.comments = said.into_iter().map(|notice| by("casebridge", notice)).collect();
+        // The original was edited; and a person quotes a header.
+        world.company.comments.push(comment("20", 5, "new words"));
+        world.google.comments.extend([
+            by("casebridge", comment("30", 6, "[Company Comment 20 by Ada]\nolder words")),
+            by("Jane", comment("31", 7, "[Company Comment 99 by Ada]\nquoted")),
+        ]);
+        if shared {
+            world.google.comments.push(by("casebridge", comment("32", 8, "I use this account as well.")));
+        }
+        // Its original was deleted.
+        world.google.attachments.push(Attachment {
+            author: "casebridge".to_owned(),
+            by_connector: None,
+            ..attachment("50", 9, "disk.log")
+        });
+        world.mapping.relinking = true;
+        world.mapping.state.looks_again = true;
+        world.sync(Side::BOTH, 1);
+        let (google, company) = (&world.google, &world.company);
+        let found = (google.comments.len(), company.comments.len(), company.attachments.len());
+        assert_eq!(found, if shared { (5, 4, 1) } else { (3, 2, 0) }, "shared: {shared}");
+    }
+}
+
 /// Generates pairs in any state that people can bring about, with systems of any kind.
 fn worlds() -> impl Strategy<Value = World> {
     let text = prop_oneof![

@@ -4813,6 +4813,154 @@ fn what_stands_on_a_case_that_a_clock_hid_need_not_be_known() {
     });
 }
 
+/// The company's clock was set back, its case was read again, and the copy of a file that was deleted since was carried back, though the system
+/// says that the connector attached it.
+#[test]
+fn a_file_whose_original_was_deleted_is_known_by_its_author_after_a_clock_was_set() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 60122,
+            google: Traits {
+                settles: 48,
+                lag: 60,
+                resolution: 1,
+                skew: -960,
+                limit: 400,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 51,
+                lag: 60,
+                resolution: 60,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                idempotent: true,
+                tells_limit: true,
+                tells_identity: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            twice: 25,
+            deadline: 179,
+            lease: 239,
+            host: -14,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 5446154,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Long }),
+                salt: 1279523451550148360,
+            },
+            Step { at: 11700605, what: Cron(PollCompany), salt: 16852253608714319318 },
+            Step {
+                at: 12237025,
+                what: Person(Attach { case: 0, side: Google, file: OddName, internal: false }),
+                salt: 1590641214366772057,
+            },
+            Step {
+                at: 12318312,
+                what: Person(Attach { case: 0, side: Google, file: OddName, internal: false }),
+                salt: 10296485008303402289,
+            },
+            Step {
+                at: 291085478,
+                what: Person(DeleteOwn { case: 0, side: Google, nth: 3 }),
+                salt: 9897844332698927899,
+            },
+            Step { at: 292381497, what: Cron(PollCompany), salt: 4178778985378397318 },
+            Step { at: 292384843, what: Cron(DetectOutages), salt: 4037456922529116157 },
+            Step {
+                at: 292398330,
+                what: Clock { whose: Of(Company), ahead: -604812, seconds: Some(27060) },
+                salt: 4650332066383892688,
+            },
+            Step { at: 292681357, what: Cron(PollCompany), salt: 9583486517702287550 },
+        ],
+    });
+}
+
+/// Google's clock was set back, its case was read again, and the parts of a comment that was edited since were carried back: their text is
+/// none of the new one's, and Google does not say who wrote them but by name.
+#[test]
+fn a_copy_whose_original_was_edited_is_known_by_its_author_after_a_clock_was_set() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 128855,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 80,
+                lag: 20,
+                stale: 20,
+                resolution: 1,
+                skew: -8,
+                limit: 400,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 50,
+                lag: 20,
+                stale: 20,
+                limit: 400,
+                idempotent: true,
+                tells_limit: true,
+                four_priorities: true,
+                tells_identity: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            deadline: 167,
+            lease: 227,
+            missing_grace: 20,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 1168702,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Odd }),
+                salt: 3029303988294820172,
+            },
+            Step { at: 1200263, what: Cron(PollGoogle), salt: 17639982800662182056 },
+            Step {
+                at: 1682727,
+                what: Person(Comment { case: 0, side: Company, words: Long, internal: false }),
+                salt: 9081837082804325494,
+            },
+            Step { at: 1801842, what: Cron(PollCompany), salt: 7602867622595142374 },
+            Step {
+                at: 5657059,
+                what: Person(Edit { case: 0, nth: 0, words: Short }),
+                salt: 2194693814720954976,
+            },
+            Step { at: 5700268, what: Cron(PollCompany), salt: 14443728107078371726 },
+            Step {
+                at: 7640933,
+                what: Clock { whose: Of(Google), ahead: -604792, seconds: Some(24000) },
+                salt: 18073263998978361378,
+            },
+            Step { at: 8101984, what: Cron(DetectOutages), salt: 5804731270664185423 },
+            Step { at: 8400782, what: Cron(DetectOutages), salt: 8746704963053574135 },
+        ],
+    });
+}
+
 /// The host's clock was set ahead by ten hours while a notice had no answer. It was looked for ten hours further back, where one in the same
 /// words stood that the ledger had forgotten: an outage was told twice.
 #[test]
@@ -4948,6 +5096,79 @@ fn an_older_notice_is_not_found_after_the_hosts_clock_was_set_ahead() {
             },
             Step { at: 14701780, what: Cron(DetectOutages), salt: 11901935019556832986 },
             Step { at: 15000766, what: Cron(PollGoogle), salt: 17976537663231513861 },
+        ],
+    });
+}
+
+/// The company's clock had been ahead for a week, and was right again. Everything was read again, the copy of a comment that was edited since
+/// was not known by its text, and the comment was copied once more.
+#[test]
+fn a_comment_that_was_edited_is_not_copied_again_after_a_clock_was_set() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 125581,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 82,
+                lag: 20,
+                skew: -33,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 52,
+                skew: -300,
+                control_characters: true,
+                tells_limit: true,
+                four_priorities: true,
+                tells_identity: true,
+                scopes: 1,
+                unholdable: Some(0),
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            deadline: 235,
+            lease: 295,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 1324693,
+                what: Clock { whose: Of(Company), ahead: 604773, seconds: Some(8160) },
+                salt: 18098559176598237666,
+            },
+            Step {
+                at: 1648912,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 15307531629077905877,
+            },
+            Step { at: 1800788, what: Cron(PollCompany), salt: 14291690533420391707 },
+            Step {
+                at: 2979540,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 5888104229798610515,
+            },
+            Step {
+                at: 5490496,
+                what: Person(Comment { case: 0, side: Company, words: Odd, internal: false }),
+                salt: 1193275461983233130,
+            },
+            Step { at: 6301336, what: Cron(PollGoogle), salt: 18125744097902487641 },
+            Step {
+                at: 7873971,
+                what: Person(Edit { case: 0, nth: 1, words: Odd }),
+                salt: 17529365228273799080,
+            },
+            Step { at: 8101460, what: Cron(PollGoogle), salt: 8749008024361605268 },
+            Step { at: 8102869, what: Cron(DetectOutages), salt: 11082775507542756097 },
+            Step { at: 181620590, what: Cron(PollGoogle), salt: 15785678341023572423 },
         ],
     });
 }

@@ -58,7 +58,7 @@ pub enum Source {
     },
     /// An attachment of the other side. It is written as an attachment, or as a comment that explains why it cannot be copied.
     Attachment {
-        /// The attachment's ID on its own side.
+        /// The attachment's ID on its own side; empty if the copy was recognised by its author after the original was deleted.
         id: String,
     },
     /// A further part of a description that was too long for the counterpart's own; parts count from 1.

@@ -1,5 +1,7 @@
 //! Planner: compares a linked pair with its mapping, and returns the actions to do (`R11`: plan, then act).
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Duration, Utc};
 
 use super::action::{Action, CommentToWrite};
@@ -457,6 +459,64 @@ impl<'a> Planner<'a> {
                 }
             }
         }
+        self.recover_by_author(side);
+    }
+
+    /// Recognises copies on `side` by their author, where their text does not tell: the original was edited or deleted since. Comments are
+    /// recognised so if the system does not say who wrote them, files also if it says that the connector did.
+    fn recover_by_author(&mut self, side: Side) {
+        let names = self.names_of_connector(side);
+        let Snapshot { comments, attachments, .. } = self.pair.snapshot(side);
+        for comment in comments {
+            let is_ours = comment.by_connector.is_none() && names.contains(comment.author.as_str());
+            if is_ours
+                && !self.ledger.wrote(side, ItemKind::Comment, &comment.id)
+                && let Some(copied) = texts::copied_part(side.other(), &comment.body)
+            {
+                let source = Source::Comment { id: copied.id.to_owned(), part: copied.part };
+                let entry = comment_entry(side, comment, source, None);
+                self.record(Entry { parts: Some(copied.parts), ..entry });
+            }
+        }
+        // A person may use the connector's account. In a relinked pair that is all there is to go by, so such a file counts as a person's.
+        let is_shared = |comment| self.is_persons(side, comment);
+        let is_shared = comments.iter().filter(|comment| comment.by_connector == Some(true)).any(is_shared);
+        let by_connector = self.pair.mapping.state.looks_again && !is_shared;
+        for file in attachments {
+            let is_ours = match file.by_connector {
+                Some(said) => said && by_connector,
+                None => names.contains(file.author.as_str()),
+            };
+            if is_ours && !self.ledger.wrote(side, ItemKind::Attachment, &file.id) {
+                self.record(Entry {
+                    side,
+                    kind: ItemKind::Attachment,
+                    id: file.id.clone(),
+                    source: Source::Attachment { id: String::new() },
+                    source_at: file.created_at,
+                    written_at: file.created_at,
+                    parts: None,
+                });
+            }
+        }
+    }
+
+    /// Returns the names under which only the connector writes on `side`: those of comments that are known by ID to be its own (`R14`: copies
+    /// are known by ID). A name under which a person writes as well is none of them.
+    fn names_of_connector(&self, side: Side) -> BTreeSet<&'a str> {
+        let comments = &self.pair.snapshot(side).comments;
+        let of_people = comments.iter().filter(|comment| self.is_persons(side, comment));
+        let of_people: BTreeSet<&str> = of_people.map(|comment| comment.author.as_str()).collect();
+        let ledger = &self.pair.mapping.ledger;
+        let ours = comments.iter().filter(|comment| ledger.wrote(side, ItemKind::Comment, &comment.id));
+        let names = ours.map(|comment| comment.author.as_str());
+        names.filter(|name| !name.is_empty() && !of_people.contains(name)).collect()
+    }
+
+    /// Returns true if a comment is neither known to be the connector's own nor reads like a copy.
+    fn is_persons(&self, side: Side, comment: &Comment) -> bool {
+        !self.ledger.wrote(side, ItemKind::Comment, &comment.id)
+            && !texts::has_header_of(side.other(), &comment.body)
     }
 
     /// Links the cases: the company case names its Google case, and a comment on the Google case names the company case (`R10`: knowing
