@@ -4961,6 +4961,57 @@ fn a_copy_whose_original_was_edited_is_known_by_its_author_after_a_clock_was_set
     });
 }
 
+/// A pair was cleaned up, and another one went on with its company case, which named the Google case of the earlier one still: the copy of a
+/// comment of that case was carried to the other.
+#[test]
+fn what_an_earlier_pair_wrote_on_a_case_is_not_carried_back_by_the_next() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 93142,
+            google: Traits { settles: 57, resolution: 60, skew: -10, knows_creator: false, ..Traits::BEFORE },
+            company: Traits {
+                settles: 76,
+                lag: 60,
+                resolution: 60,
+                skew: 39,
+                idempotent: true,
+                tells_limit: true,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            deadline: 227,
+            lease: 287,
+            missing_grace: 20,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 76215,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 17666258775247988486,
+            },
+            Step {
+                at: 125528,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: true }),
+                salt: 10387423229718746285,
+            },
+            Step { at: 481306, what: Cron(PollGoogle), salt: 12678862111055004948 },
+            Step { at: 499415, what: Person(Close { case: 0, side: Company }), salt: 16766554264539836924 },
+            Step { at: 541159, what: Cron(PollGoogle), salt: 8641956010759337637 },
+            Step { at: 2679360904, what: Cron(PollGoogle), salt: 2437188972064570368 },
+            Step { at: 2679361642, what: Cron(PollCompany), salt: 9383667879731718228 },
+            Step {
+                at: 2679402093,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 2569826777558903796,
+            },
+            Step { at: 2679420000, what: Cron(Cleanup), salt: 10874360811294668048 },
+            Step { at: 2679420543, what: Cron(PollCompany), salt: 2267303715297123689 },
+            Step { at: 2679574267, what: Person(Merge { case: 1, into: 0 }), salt: 3281836182133773752 },
+        ],
+    });
+}
+
 /// The host's clock was set ahead by ten hours while a notice had no answer. It was looked for ten hours further back, where one in the same
 /// words stood that the ledger had forgotten: an outage was told twice.
 #[test]

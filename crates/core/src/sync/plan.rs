@@ -391,9 +391,10 @@ impl<'a> Planner<'a> {
                         let is_older = |side: Side, at: Option<DateTime<Utc>>| {
                             at < Some(self.pair.clocks.in_time_of(side, mapped_at))
                         };
-                        is_older(side, candidate.created_at)
-                            && is_older(from, sources.case.created_at)
-                            && is_older(side, candidates.case.created_at)
+                        self.is_of_another_pair(side, candidate)
+                            || is_older(side, candidate.created_at)
+                                && is_older(from, sources.case.created_at)
+                                && is_older(side, candidates.case.created_at)
                     }
                 };
             let source = Source::Comment { id: copied.id.to_owned(), part: copied.part };
@@ -517,6 +518,18 @@ impl<'a> Planner<'a> {
     fn is_persons(&self, side: Side, comment: &Comment) -> bool {
         !self.ledger.wrote(side, ItemKind::Comment, &comment.id)
             && !texts::has_header_of(side.other(), &comment.body)
+    }
+
+    /// Returns true if a comment on the company case is from before this pair, and the case still names the Google case of an earlier one:
+    /// that pair's mapping was cleaned up, and this pair continues with its company case (`R32`: closed is not solved).
+    fn is_of_another_pair(&self, side: Side, comment: &Comment) -> bool {
+        let mapping = self.pair.mapping;
+        let number = |name: &GoogleCaseName| name.number().to_owned();
+        let named = self.pair.company.case.counterpart.as_deref();
+        let named = named.and_then(|name| GoogleCaseName::parse(name).ok()).map(|name| number(&name));
+        let names_another = named.is_some() && named != mapping.google_case_name.as_ref().map(number);
+        let linked_at = mapping.linked_at.map(|at| self.pair.clocks.in_time_of(side, at));
+        side == Side::Company && names_another && comment.created_at < linked_at
     }
 
     /// Links the cases: the company case names its Google case, and a comment on the Google case names the company case (`R10`: knowing
