@@ -634,7 +634,7 @@ fn changes(before: &CaseMapping, after: &CaseMapping) -> impl Iterator<Item = &'
 /// What matters of a mapping, for the log.
 fn describe(mapping: &CaseMapping) -> String {
     let time = |at: Option<DateTime<Utc>>| at.map_or("-".to_owned(), |at| at.format("%H:%M:%S").to_string());
-    let wait = |side: Side| mapping.waiting[side].map_or("-".to_owned(), |waiting| time(Some(waiting.since)));
+    let wait = |side: Side| mapping.dirty[side].map_or("-".to_owned(), |waiting| time(Some(waiting.since)));
     let carried = |side: Side| time(mapping.carried_updated_at[side]);
     format!(
         "mapping {} v{}: {} + {}; synced {} {}; waiting {} {}; carried {} {}; lease {:?}; ledger {}; pending {:?}; {}{}{}{}{}",
