@@ -11,6 +11,7 @@ mod json;
 mod oauth;
 mod skew;
 mod streaming;
+mod token;
 mod upstream;
 
 pub use credentials::{
