@@ -12,7 +12,7 @@ use casebridge::config::{Config, Platform, QueueConfig, Secret, SecretRef};
 use casebridge::csapi::{self, Csapi};
 use casebridge::entities::Sides;
 use casebridge::outbound::{
-    Credentials, FindProvider, GoogleCredentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings,
+    Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, find_google,
 };
 use casebridge::queue::TaskQueue;
 use casebridge::queue::cloud_tasks::{self, CloudTasksOptions, CloudTasksQueue};
@@ -75,25 +75,16 @@ impl Parts {
 
 /// Google credentials, looked up at first use and then cached.
 #[derive(Default)]
-struct Google(tokio::sync::OnceCell<Arc<GoogleCredentials>>);
+struct Google(tokio::sync::OnceCell<Arc<dyn Credentials>>);
 
 impl Google {
     async fn credentials(&self, authenticate: bool) -> anyhow::Result<Arc<dyn Credentials>> {
         if !authenticate {
             return Ok(Arc::new(NoCredentials));
         }
-        let find = async || -> Result<_, gcp_auth::Error> {
-            let credentials = GoogleCredentials::new(gcp_auth::provider().await?);
-            let find: FindProvider = Box::new(|| {
-                Box::pin(async { gcp_auth::provider().await.map_err(|error| error.to_string()) })
-            });
-            Ok(Arc::new(credentials.found_again(find)))
-        };
-        let credentials = self.0.get_or_try_init(find).await.context(
-            "no credentials for Google Cloud were found: on a workstation run `gcloud auth application-default login`, \
-             elsewhere attach a service account, or set google.auth = \"none\" for a sandbox",
-        )?;
-        Ok(Arc::clone(credentials) as Arc<dyn Credentials>)
+        let find = || find_google(|name| std::env::var_os(name));
+        let credentials = self.0.get_or_try_init(find).await.map_err(|error| anyhow!(error))?;
+        Ok(Arc::clone(credentials))
     }
 }
 

@@ -82,7 +82,8 @@ pub fn basic(user: &str, password: &str) -> Result<HeaderCredentials, String> {
 pub type FindProvider =
     Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn gcp_auth::TokenProvider>, String>> + Send + Sync>;
 
-/// Google's tokens, from any source that the environment offers: key file, gcloud, metadata server.
+/// Google's tokens from a provider of `gcp_auth`: the metadata server or gcloud. Those from a file are
+/// [`GoogleFile`](super::GoogleFile)'s.
 pub struct GoogleCredentials {
     scopes: &'static [&'static str],
     find: Option<FindProvider>,

@@ -7,6 +7,7 @@
 //! all systems alike.
 
 mod credentials;
+mod google;
 mod json;
 mod oauth;
 mod skew;
@@ -17,6 +18,7 @@ mod upstream;
 pub use credentials::{
     Credentials, FindProvider, GoogleCredentials, HeaderCredentials, NoCredentials, basic, bearer,
 };
+pub use google::{GoogleFile, find_google};
 pub use json::decode;
 pub use oauth::{ClientCredentials, TokenEndpoint, TokenRequest};
 pub use streaming::Announced;

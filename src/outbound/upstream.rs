@@ -1067,12 +1067,19 @@ fn client(settings: &UpstreamSettings) -> Result<reqwest::Client, reqwest::Error
         .build()
 }
 
-/// Uses the proxy of the environment, unless `url` is on this machine: a sandbox or an emulator is not behind it.
+/// Uses the proxy of the environment, unless `url` is on this machine: a sandbox, an emulator or a metadata server is not behind it.
 pub(super) fn with_proxy_for(builder: reqwest::ClientBuilder, url: &Url) -> reqwest::ClientBuilder {
+    if is_on_this_machine(url) { builder.no_proxy() } else { builder }
+}
+
+/// Reports if an address is this machine's, or the machine's own link's: there a cloud has its metadata server (169.254.169.254).
+pub(super) fn is_on_this_machine(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here =
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    if is_here { builder.no_proxy() } else { builder }
+    let is_near = |address: std::net::IpAddr| match address {
+        std::net::IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
+        std::net::IpAddr::V6(address) => address.is_loopback(),
+    };
+    host == "localhost" || host.parse().is_ok_and(is_near)
 }
 
 fn same_origin(a: &Url, b: &Url) -> bool {

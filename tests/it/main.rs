@@ -14,6 +14,7 @@ mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
 mod google_credentials;
+mod google_files;
 mod hostile_crm;
 mod jira_adapter;
 mod jira_scenarios;
