@@ -20,7 +20,8 @@ const AUDIENCE: &str =
     "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/corp";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-const IMPERSONATION: &str = "/v1/projects/-/serviceAccounts/casebridge@p.iam.gserviceaccount.com:generateAccessToken";
+const IMPERSONATION: &str =
+    "/v1/projects/-/serviceAccounts/casebridge@p.iam.gserviceaccount.com:generateAccessToken";
 /// Secrets of the files and tokens, none of which an error or a log may hold.
 const SECRETS: [&str; 5] = ["subj3ct", "cl1ent-s3cret", "r3fresh", "ya29", "MIIEvgIBADAN"];
 
@@ -28,11 +29,17 @@ const SECRETS: [&str; 5] = ["subj3ct", "cl1ent-s3cret", "r3fresh", "ya29", "MIIE
 async fn google(lives: u64) -> Scripted {
     Scripted::new(move |number, asked| match asked.target.as_str() {
         "/sts" | "/token" => Say::json(
-            &json!({ "access_token": format!("ya29.{number}"), "expires_in": lives, "token_type": "Bearer" }).to_string(),
+            &json!({ "access_token": format!("ya29.{number}"), "expires_in": lives, "token_type": "Bearer" })
+                .to_string(),
         ),
         IMPERSONATION => {
-            let end = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now() + Duration::from_secs(lives));
-            Say::json(&json!({ "accessToken": format!("ya29.as-{number}"), "expireTime": end.to_rfc3339() }).to_string())
+            let end = chrono::DateTime::<chrono::Utc>::from(
+                std::time::SystemTime::now() + Duration::from_secs(lives),
+            );
+            Say::json(
+                &json!({ "accessToken": format!("ya29.as-{number}"), "expireTime": end.to_rfc3339() })
+                    .to_string(),
+            )
         }
         "/identity?audience=a" => Say::json(r#"{"value": "subj3ct-of-url"}"#),
         _ => Say::status(404, "", "{}"),
@@ -186,8 +193,11 @@ async fn a_service_account_is_impersonated_with_whatever_token_there_is() {
     let federated = external(&server, json!({ "file": folder.path("subject") }));
     let url = json!(at(&server, IMPERSONATION));
     let federated_too = with(federated.clone(), "service_account_impersonation_url", url);
-    let shorter =
-        with(federated_too.clone(), "service_account_impersonation", json!({ "token_lifetime_seconds": 900 }));
+    let shorter = with(
+        federated_too.clone(),
+        "service_account_impersonation",
+        json!({ "token_lifetime_seconds": 900 }),
+    );
     let delegates = json!(["projects/-/serviceAccounts/between@p.iam.gserviceaccount.com"]);
     for (file, lifetime, delegates) in [
         (federated_too, "3600s", None),
@@ -263,7 +273,8 @@ async fn a_token_is_requested_once_for_all_who_wait_and_renewed_before_it_expire
 #[tokio::test]
 async fn each_request_reads_the_files_again_and_a_refused_token_is_replaced() {
     let (folder, server) = (Folder::new(), google(3600).await);
-    let credentials = folder.open(&external(&server, json!({ "file": folder.path("subject") }))).await.unwrap();
+    let credentials =
+        folder.open(&external(&server, json!({ "file": folder.path("subject") }))).await.unwrap();
     token(&credentials).await;
     folder.write("subject", "subj3ct-two");
     later().await;
@@ -318,7 +329,9 @@ async fn a_refusal_says_which_file_which_endpoint_and_what_to_do_and_no_secret()
     let server = Scripted::new(|number, asked| match asked.target.as_str() {
         // As much of the request as a server may repeat.
         "/sts" => Say::status(400, "", r#"{"error": "invalid_target", "error_description": "subj3ct"}"#),
-        "/token" if number == 0 => Say::status(400, "", r#"{"error": "invalid_grant", "error_description": "r3fresh"}"#),
+        "/token" if number == 0 => {
+            Say::status(400, "", r#"{"error": "invalid_grant", "error_description": "r3fresh"}"#)
+        }
         "/token" if number == 1 => Say::status(401, "", r#"{"error": "cl1ent-s3cret"}"#),
         "/token" => Say::json(r#"{"access_token": "ya29.own", "expires_in": 3600}"#),
         IMPERSONATION => Say::status(
@@ -338,8 +351,20 @@ async fn a_refusal_says_which_file_which_endpoint_and_what_to_do_and_no_secret()
     let page = with(external(&server, json!({ "file": subject })), "token_url", json!(at(&server, "/page")));
     let mut all = String::new();
     for (file, expected) in [
-        (person(&server), vec![format!("{place}/token: it answered 400 (invalid_grant)"), "application-default login".to_owned()]),
-        (key(&server), vec![format!("{place}/token: it answered 401; "), "gcloud iam service-accounts keys list".to_owned()]),
+        (
+            person(&server),
+            vec![
+                format!("{place}/token: it answered 400 (invalid_grant)"),
+                "application-default login".to_owned(),
+            ],
+        ),
+        (
+            key(&server),
+            vec![
+                format!("{place}/token: it answered 401; "),
+                "gcloud iam service-accounts keys list".to_owned(),
+            ],
+        ),
         (
             external(&server, json!({ "file": subject })),
             vec![
@@ -355,7 +380,10 @@ async fn a_refusal_says_which_file_which_endpoint_and_what_to_do_and_no_secret()
                 "roles/iam.serviceAccountTokenCreator".to_owned(),
             ],
         ),
-        (external(&server, json!({ "file": gone })), vec![gone.display().to_string(), "identity provider".to_owned()]),
+        (
+            external(&server, json!({ "file": gone })),
+            vec![gone.display().to_string(), "identity provider".to_owned()],
+        ),
         (external(&server, json!({ "file": folder.path("empty") })), vec!["holds no token".to_owned()]),
         (
             external(&server, json!({ "file": subject, "format": json_format })),
@@ -401,46 +429,76 @@ async fn a_malformed_file_says_what_is_wrong_where_and_what_to_do() {
         (json!({ "type": 5 }), vec!["`type` is no text"]),
         (
             json!({ "type": "external_account" }),
-            vec!["`audience` is missing", "`subject_token_type` is missing", "`credential_source` is missing"],
+            vec![
+                "`audience` is missing",
+                "`subject_token_type` is missing",
+                "`credential_source` is missing",
+            ],
         ),
         (with(federated(), "audience", json!(" ")), vec!["`audience` is empty"]),
-        (with(federated(), "token_url", json!("http://sts.example/v1")), vec!["`token_url` must begin with https://"]),
-        (with(federated(), "token_url", json!("https://me:cl1ent-s3cret@sts.example/v1")), vec!["`token_url` holds a user"]),
+        (
+            with(federated(), "token_url", json!("http://sts.example/v1")),
+            vec!["`token_url` must begin with https://"],
+        ),
+        (
+            with(federated(), "token_url", json!("https://me:cl1ent-s3cret@sts.example/v1")),
+            vec!["`token_url` holds a user"],
+        ),
         (with(federated(), "token_url", json!("sts")), vec!["`token_url` is no address"]),
         (
             with(federated(), "service_account_impersonation_url", json!("https://iam.example/v1/x")),
             vec!["`service_account_impersonation_url` must end like https://iamcredentials.googleapis.com/"],
         ),
-        (seconds, vec!["`service_account_impersonation.token_lifetime_seconds` is no number of seconds from 600"]),
+        (
+            seconds,
+            vec!["`service_account_impersonation.token_lifetime_seconds` is no number of seconds from 600"],
+        ),
         (sourced(json!("subj3ct")), vec!["`credential_source` is no object"]),
         (sourced(json!({})), vec!["`credential_source.file` or `credential_source.url` must stand there"]),
-        (sourced(json!({ "environment_id": "aws1", "url": "http://169.254.169.254/x" })), vec![
-            "`credential_source.environment_id` says that the source is AWS, which is not supported",
-            "name it in `credential_source.file`",
-        ]),
-        (sourced(json!({ "executable": { "command": "/bin/subj3ct" } })), vec![
-            "`credential_source.executable` says that the source is a command, which is not supported",
-            "name it in `credential_source.file`",
-        ]),
+        (
+            sourced(json!({ "environment_id": "aws1", "url": "http://169.254.169.254/x" })),
+            vec![
+                "`credential_source.environment_id` says that the source is AWS, which is not supported",
+                "name it in `credential_source.file`",
+            ],
+        ),
+        (
+            sourced(json!({ "executable": { "command": "/bin/subj3ct" } })),
+            vec![
+                "`credential_source.executable` says that the source is a command, which is not supported",
+                "name it in `credential_source.file`",
+            ],
+        ),
         (sourced(json!({ "certificate": {} })), vec!["a client certificate, which is not supported"]),
-        (sourced(json!({ "file": "x", "format": { "type": "xml" } })), vec!["`credential_source.format.type` must be text or json"]),
-        (sourced(json!({ "file": "x", "format": { "type": "json" } })), vec![
-            "`credential_source.format.subject_token_field_name` is missing",
-        ]),
-        (sourced(json!({ "url": "http://metadata.example/x" })), vec!["`credential_source.url` must begin with https://"]),
-        (sourced(json!({ "url": at(&server, "/x"), "headers": { "a": "subj3ct\n" } })), vec![
-            "`credential_source.headers` holds something that cannot stand in a header",
-        ]),
+        (
+            sourced(json!({ "file": "x", "format": { "type": "xml" } })),
+            vec!["`credential_source.format.type` must be text or json"],
+        ),
+        (
+            sourced(json!({ "file": "x", "format": { "type": "json" } })),
+            vec!["`credential_source.format.subject_token_field_name` is missing"],
+        ),
+        (
+            sourced(json!({ "url": "http://metadata.example/x" })),
+            vec!["`credential_source.url` must begin with https://"],
+        ),
+        (
+            sourced(json!({ "url": at(&server, "/x"), "headers": { "a": "subj3ct\n" } })),
+            vec!["`credential_source.headers` holds something that cannot stand in a header"],
+        ),
         (nested, vec!["`source_credentials.type` is another impersonation", "`delegates`"]),
-        (with(impersonated(&server, json!(null)), "delegates", json!("a")), vec![
-            "`source_credentials` is no object",
-            "`delegates` is no list of texts",
-        ]),
-        (with(key(&server), "private_key", json!("MIIEvgIBADAN")), vec!["`private_key` is no RSA key in PEM"]),
-        (json!({ "type": "authorized_user", "client_secret": "cl1ent-s3cret" }), vec![
-            "`client_id` is missing",
-            "`refresh_token` is missing",
-        ]),
+        (
+            with(impersonated(&server, json!(null)), "delegates", json!("a")),
+            vec!["`source_credentials` is no object", "`delegates` is no list of texts"],
+        ),
+        (
+            with(key(&server), "private_key", json!("MIIEvgIBADAN")),
+            vec!["`private_key` is no RSA key in PEM"],
+        ),
+        (
+            json!({ "type": "authorized_user", "client_secret": "cl1ent-s3cret" }),
+            vec!["`client_id` is missing", "`refresh_token` is missing"],
+        ),
     ] {
         let error = folder.open(&file).await.err().unwrap();
         let name = folder.path("credentials.json").display().to_string();

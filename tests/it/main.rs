@@ -20,6 +20,7 @@ mod jira_adapter;
 mod jira_scenarios;
 mod logs;
 mod main_job_table;
+mod networks;
 mod newcomers;
 mod oauth;
 mod outbound;
