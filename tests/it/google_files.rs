@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use casebridge::outbound::{Credentials, GoogleFile, find_google};
-use casebridge::store::{self, Store};
+use casebridge::store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -42,7 +42,7 @@ struct Network {
 impl Network {
     async fn new() -> Self {
         let clock = Arc::new(SystemClock);
-        let csapi = SandboxCsapi::new(clock.clone());
+        let csapi = SandboxCsapi::new(clock.clone(), "organizations/123");
         let jira = SandboxJira::new(clock, SandboxJiraSettings::default());
         let guarded = csapi.router().layer(middleware::from_fn(
             |request: axum::extract::Request, next: middleware::Next| async move {
