@@ -332,7 +332,8 @@ async fn a_refusal_says_which_file_which_endpoint_and_what_to_do_and_no_secret()
         "/token" if number == 0 => {
             Say::status(400, "", r#"{"error": "invalid_grant", "error_description": "r3fresh"}"#)
         }
-        "/token" if number == 1 => Say::status(401, "", r#"{"error": "cl1ent-s3cret"}"#),
+        // The beginning of the assertion.
+        "/token" if number == 1 => Say::status(401, "", r#"{"error": "eyJhbGciOiJSUzI1NiI"}"#),
         "/token" => Say::json(r#"{"access_token": "ya29.own", "expires_in": 3600}"#),
         IMPERSONATION => Say::status(
             403,
