@@ -238,9 +238,9 @@ async fn a_key_signs_an_assertion_and_a_person_sends_the_refresh_token() {
     assert!(ends - issued == 3600 && (now - 70..now).contains(&issued), "{issued} to {ends}");
     // The signature is the one that `gcp_auth` makes with the same key: RS256 has no randomness.
     let file = folder.path("credentials.json");
-    let signer = gcp_auth::CustomServiceAccount::from_file(&file).unwrap();
+    let account = gcp_auth::CustomServiceAccount::from_file(&file).unwrap();
     let signed = sent["assertion"].as_str().unwrap().rsplit_once('.').unwrap().0;
-    assert_eq!(parts[2], signer.signer().sign(signed.as_bytes()).unwrap());
+    assert_eq!(parts[2], account.signer().sign(signed.as_bytes()).unwrap());
 
     assert_eq!(token(&folder.open(&person(&server)).await.unwrap()).await, "Bearer ya29.1");
     let expected = json!({
