@@ -822,6 +822,54 @@ async fn what_cannot_be_understood_is_skipped_and_what_the_index_got_wrong_is_dr
 }
 
 #[tokio::test]
+async fn what_a_screen_demands_is_named_with_the_key_to_set() {
+    let (jira, server) = scripted(Deployment::Cloud, |path, _| match path {
+        "/rest/api/2/field" => (200, fields("customfield_1")),
+        "/rest/api/2/issue" => {
+            (400, json!({"errorMessages": [], "errors": {"customfield_7": "Impact is required."}}))
+        }
+        "/rest/api/2/issue/1/transitions" => {
+            let cause = json!({"required": true, "name": "Cause", "schema": {"type": "option"}, "allowedValues": [{"id": "1", "value": "Bug"}]});
+            let done = json!({"name": "Done", "statusCategory": {"key": "done"}});
+            (200, json!({"transitions": [{"id": "31", "name": "Done", "to": done, "fields": {"customfield_8": cause}}]}))
+        }
+        _ => (200, json!({"id": "1", "fields": {"status": {"name": "Open", "statusCategory": {"key": "new"}}}})),
+    })
+    .await;
+    let error = jira.create(&new_case("organizations/1/cases/2")).await.unwrap_err();
+    for hint in ["Impact is required", "company.jira.new_fields.customfield_7"] {
+        assert!(error.message.contains(hint), "{error}");
+    }
+    let error = jira.close("1").await.unwrap_err();
+    for hint in ["Cause (customfield_8, option: one of Bug)", "company.jira.close_fields"] {
+        assert!(error.message.contains(hint), "{error}");
+    }
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_team_managed_project_with_fields_of_the_same_name_stops_no_poll() {
+    let (jira, server) = scripted(Deployment::Cloud, |path, query| match path {
+        "/rest/api/2/field" => {
+            let mut all = fields("customfield_1");
+            let mut other = all[0].clone();
+            other["id"] = json!("customfield_5");
+            other["scope"] = json!({"type": "PROJECT", "project": {"id": "10099"}});
+            all.as_array_mut().unwrap().push(other);
+            (200, all)
+        }
+        "/rest/api/2/project/SUP" => (200, json!({"id": "10000", "key": "SUP"})),
+        _ if parameter(query, "jql").contains("cf[1]") => {
+            (200, json!({"issues": [{"id": "1", "fields": {"customfield_1": {"value": "true"}}}]}))
+        }
+        _ => (200, json!({"issues": []})),
+    })
+    .await;
+    assert_eq!(jira.search_updated(noon()).await.unwrap().cases.len(), 1);
+    server.abort();
+}
+
+#[tokio::test]
 async fn a_field_that_was_deleted_and_made_again_is_found_again() {
     let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = Arc::clone(&calls);

@@ -2,6 +2,7 @@
 //! fix it, and where.
 
 use futures_util::TryStreamExt as _;
+use serde_json::{Map, Value};
 
 use super::client::Client;
 use super::discovery::{self, CustomField};
@@ -66,8 +67,17 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     let flag = found(&mut report, &settings.flag_field, discovery::flag_field(settings, &fields));
     let google =
         found(&mut report, &settings.google_name_field, discovery::google_name_field(settings, &fields));
+    let on_create = given(&mut report, "fields of new cases", discovery::on_create(settings, &fields));
+    let on_close = given(&mut report, "fields of closing", discovery::on_close(settings, &fields));
     if needs.creation {
-        create_screen(&mut report, client, flag.as_ref(), google.as_ref()).await;
+        create_screen(&mut report, client, flag.as_ref(), google.as_ref(), &on_create).await;
+        if settings.request_type.is_none()
+            && client.service_management().await.unwrap_or_default() == Some(true)
+        {
+            let word = "none: new cases are on no portal, and in no queue that goes by request types; give one in \
+                        company.jira.request_type";
+            report.add("request type", Ok(word.to_owned()));
+        }
     }
     if needs.creation || needs.priority {
         report.add("priorities", words(client, priorities).await);
@@ -81,7 +91,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     if let Some(flag) = &flag {
         report.add("search for flagged cases", search(client, flag).await);
     }
-    sample(&mut report, client, &[flag.as_ref(), google.as_ref()], needs).await;
+    sample(&mut report, client, &[flag.as_ref(), google.as_ref()], needs, &on_close).await;
     report.0
 }
 
@@ -97,9 +107,32 @@ impl Report {
 }
 
 fn found(report: &mut Report, name: &str, field: Result<CustomField, String>) -> Option<CustomField> {
-    let shown = field.as_ref().map(|field| format!("{} ({})", field.id, field.name));
+    let shown = field.as_ref().map(|field| {
+        let namesakes = match field.namesakes {
+            0 => String::new(),
+            more => format!("; {more} more of that name, of team-managed or of all projects, are left alone"),
+        };
+        format!("{} ({}){namesakes}", field.id, field.name)
+    });
     report.add(&format!("field {name}"), shown.map_err(Clone::clone));
     field.ok()
+}
+
+/// Reports the configured fields of one kind, if there are any or they are wrong.
+fn given(report: &mut Report, what: &str, fields: Result<Map<String, Value>, String>) -> Map<String, Value> {
+    match fields {
+        Ok(fields) => {
+            if !fields.is_empty() {
+                let ids: Vec<&str> = fields.keys().map(String::as_str).collect();
+                report.add(what, Ok(ids.join(", ")));
+            }
+            fields
+        }
+        Err(problem) => {
+            report.add(what, Err(problem));
+            Map::new()
+        }
+    }
 }
 
 /// Combines the error of a failed call with advice.
@@ -205,6 +238,7 @@ async fn create_screen(
     client: &Client,
     flag: Option<&CustomField>,
     google: Option<&CustomField>,
+    given: &Map<String, Value>,
 ) {
     let settings = client.settings();
     let what = format!("issue type {}", settings.issue_type);
@@ -229,7 +263,7 @@ async fn create_screen(
         }
     };
     let ours: Vec<&CustomField> = flag.into_iter().chain(google).collect();
-    report.add("create screen", on_create_screen(settings, &screen, &ours));
+    report.add("create screen", on_create_screen(settings, &screen, &ours, given));
     if let Some(flag) = flag {
         report.add(&format!("flag value {}", settings.flag_value), flag_value(settings, &screen, flag));
     }
@@ -262,7 +296,12 @@ fn on_screen<'a>(screen: &'a CreateScreen, id: &str) -> Option<&'a ScreenField> 
 }
 
 /// Checks that both custom fields are on the screen and that no other field is required.
-fn on_create_screen(settings: &JiraSettings, screen: &CreateScreen, ours: &[&CustomField]) -> Finding {
+fn on_create_screen(
+    settings: &JiraSettings,
+    screen: &CreateScreen,
+    ours: &[&CustomField],
+    given: &Map<String, Value>,
+) -> Finding {
     let absent: Vec<&str> = ours
         .iter()
         .filter(|field| on_screen(screen, &field.id).is_none())
@@ -277,19 +316,19 @@ fn on_create_screen(settings: &JiraSettings, screen: &CreateScreen, ours: &[&Cus
         ));
     }
     let known = ["project", "issuetype", "summary", "description", "priority", "components", "reporter"];
-    let demanded: Vec<&str> = screen
+    let demanded: Vec<String> = screen
         .values
         .iter()
         .filter(|field| field.required && !field.has_default_value)
-        .filter(|field| {
-            let id = field.field_id.as_deref().or(field.key.as_deref()).unwrap_or_default();
-            !known.contains(&id) && !ours.iter().any(|our| our.id == id)
+        .map(|field| (field.field_id.as_deref().or(field.key.as_deref()).unwrap_or_default(), field))
+        .filter(|(id, _)| {
+            !known.contains(id) && !ours.iter().any(|our| our.id == *id) && !given.contains_key(*id)
         })
-        .map(|field| field.name.as_str())
+        .map(|(id, field)| field.described(id))
         .collect();
     if !demanded.is_empty() {
         return Err(format!(
-            "the create screen of issue type {} demands {}: make that optional or give it a default (field configuration), or name \
+            "the create screen of issue type {} demands {}: give it a value in company.jira.new_fields, make that optional or give it a default (field configuration), or name \
              another type in company.jira.issue_type",
             settings.issue_type,
             demanded.join(", ")
@@ -390,7 +429,13 @@ async fn search(client: &Client, flag: &CustomField) -> Finding {
 }
 
 /// Runs the checks that need an issue: the edit screen and the workflow. Uses the newest issues of the project, an open and a closed one.
-async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomField>], needs: Needs) {
+async fn sample(
+    report: &mut Report,
+    client: &Client,
+    ours: &[Option<&CustomField>],
+    needs: Needs,
+    on_close: &Map<String, Value>,
+) {
     let settings = client.settings();
     let query = jql::newest(&settings.project);
     let newest = match client.search_some(&query, "summary,status,attachment", 100).await {
@@ -421,7 +466,7 @@ async fn sample(report: &mut Report, client: &Client, ours: &[Option<&CustomFiel
     }
     let closing = |transitions: &[Transition]| {
         let found = transitions::closing(transitions, settings)?;
-        transitions::fields(found, settings)?;
+        transitions::closing_fields(found, settings, on_close)?;
         Ok(way(found))
     };
     let opening = |transitions: &[Transition]| {
@@ -582,7 +627,12 @@ mod tests {
     use crate::crm::jira::discovery::FieldKind;
 
     fn flag() -> CustomField {
-        CustomField { id: "customfield_1".to_owned(), name: "flag".to_owned(), kind: FieldKind::Options }
+        CustomField {
+            id: "customfield_1".to_owned(),
+            name: "flag".to_owned(),
+            kind: FieldKind::Options,
+            namesakes: 0,
+        }
     }
 
     #[test]
@@ -601,7 +651,7 @@ mod tests {
             ),
         ] {
             let screen: CreateScreen = serde_json::from_value(json!({"fields": fields})).unwrap();
-            let result = on_create_screen(&settings, &screen, &[&flag()]);
+            let result = on_create_screen(&settings, &screen, &[&flag()], &Map::new());
             match expected {
                 Ok(hint) => assert!(result.as_ref().is_ok_and(|text| text.contains(hint)), "{result:?}"),
                 Err(hint) => assert!(result.as_ref().is_err_and(|text| text.contains(hint)), "{result:?}"),

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::discovery::Fields;
+use super::discovery::{self, Fields};
 use super::filename::stored_filename;
 use super::paging::Paging;
 use super::settings::{Deployment, JiraSettings};
@@ -134,6 +134,9 @@ impl Client {
             return Ok(Arc::clone(fields));
         }
         let fields = Arc::new(self.find_fields().await?);
+        for field in [&fields.flag, &fields.google_name].into_iter().filter(|field| field.namesakes > 0) {
+            tracing::warn!(field = %field.id, namesakes = field.namesakes, "team-managed projects have fields of the same name");
+        }
         *known = Some(Arc::clone(&fields));
         Ok(fields)
     }
@@ -270,7 +273,17 @@ impl Client {
     }
 
     pub(super) async fn all_fields(&self) -> Result<Vec<wire::Field>, ApiError> {
-        self.upstream.read(Call::get("/rest/api/2/field")).await
+        let fields: Vec<wire::Field> = self.upstream.read(Call::get("/rest/api/2/field")).await?;
+        if fields.iter().all(|field| field.project().is_none()) {
+            return Ok(fields);
+        }
+        let project = match self.project(&self.settings.project).await {
+            Ok(project) => project.id,
+            // The project is not shown, so none of the fields is known to be its own.
+            Err(error) if matches!(error.status, Some(403 | 404)) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(discovery::nearest(&self.settings, fields, project.as_deref()))
     }
 
     /// Reads Jira's own time, and the date of the answer that holds it.

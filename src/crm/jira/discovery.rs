@@ -1,6 +1,8 @@
 //! Finds the custom fields of an installation: people know them by name, the API by ID.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
 
 use super::settings::JiraSettings;
 use super::wire;
@@ -26,6 +28,8 @@ pub(super) struct CustomField {
     /// Name for people.
     pub(super) name: String,
     pub(super) kind: FieldKind,
+    /// Number of fields of other projects with the same name.
+    pub(super) namesakes: usize,
 }
 
 impl CustomField {
@@ -37,7 +41,7 @@ impl CustomField {
             ("string", _) => FieldKind::Text,
             (kind, _) => FieldKind::Other(schema.custom.clone().unwrap_or_else(|| kind.to_owned())),
         };
-        Self { id: field.id.clone(), name: field.name.clone(), kind }
+        Self { id: field.id.clone(), name: field.name.clone(), kind, namesakes: field.namesakes }
     }
 
     /// Returns the name for JQL, independent of the field's own name: `cf[10050]`.
@@ -71,13 +75,120 @@ pub(super) struct Fields {
     pub(super) flag: CustomField,
     /// `custom_field_google_name`.
     pub(super) google_name: CustomField,
+    /// Values of `new_fields` by ID, with the request type. An error concerns new cases only.
+    pub(super) on_create: Result<Map<String, Value>, String>,
+    /// Values of `close_fields` by ID. An error concerns closing only.
+    pub(super) on_close: Result<Map<String, Value>, String>,
 }
 
 impl Fields {
     /// Finds both fields among Jira's fields. The error says what to do.
     pub(super) fn find(settings: &JiraSettings, fields: &[wire::Field]) -> Result<Self, String> {
-        Ok(Self { flag: flag_field(settings, fields)?, google_name: google_name_field(settings, fields)? })
+        Ok(Self {
+            flag: flag_field(settings, fields)?,
+            google_name: google_name_field(settings, fields)?,
+            on_create: on_create(settings, fields),
+            on_close: on_close(settings, fields),
+        })
     }
+}
+
+/// Type of the field that holds the request type. Its name is free, and its ID differs between sites.
+const REQUEST_TYPE: &str = "com.atlassian.servicedesk:vp-origin";
+
+/// Returns the configured fields of new cases, by ID.
+///
+/// Jira takes the request type as text: "Operation value must be a string" is its answer to an object
+/// (github.com/getsentry/sentry/issues/38179). `POST /rest/servicedeskapi/request` would take only the fields of the request's form.
+pub(super) fn on_create(
+    settings: &JiraSettings,
+    fields: &[wire::Field],
+) -> Result<Map<String, Value>, String> {
+    let mut values = by_id("company.jira.new_fields", &settings.new_fields, fields)?;
+    if let Some(wanted) = &settings.request_type {
+        let field = fields.iter().find(|field| field.schema.custom.as_deref() == Some(REQUEST_TYPE));
+        let field = field.ok_or_else(|| {
+            "company.jira.request_type: this Jira has no field for request types, or does not show it: it is for Jira Service \
+             Management only"
+                .to_owned()
+        })?;
+        values.insert(field.id.clone(), json!(wanted.trim()));
+    }
+    Ok(values)
+}
+
+/// Returns the configured fields of the closing transition, by ID.
+pub(super) fn on_close(
+    settings: &JiraSettings,
+    fields: &[wire::Field],
+) -> Result<Map<String, Value>, String> {
+    by_id("company.jira.close_fields", &settings.close_fields, fields)
+}
+
+fn by_id(
+    key: &str,
+    values: &BTreeMap<String, Value>,
+    fields: &[wire::Field],
+) -> Result<Map<String, Value>, String> {
+    let mut found = Map::new();
+    for (wanted, value) in values {
+        let lower = wanted.trim().to_lowercase();
+        let by = |of: fn(&wire::Field) -> &str| -> Vec<&str> {
+            let same = fields.iter().filter(|field| of(field).to_lowercase() == lower);
+            same.map(|field| field.id.as_str()).collect()
+        };
+        let ids = by(|field| &field.id);
+        let ids = if ids.is_empty() { by(|field| &field.name) } else { ids };
+        match ids.as_slice() {
+            [id] => found.insert((*id).to_owned(), value.clone()),
+            [] => {
+                return Err(format!(
+                    "{key}: Jira has no field {wanted:?}, or the connector's user may not see it: give another's name or ID"
+                ));
+            }
+            several => {
+                return Err(format!(
+                    "{key}: Jira has several fields {wanted:?}: give the ID of the right one ({})",
+                    several.join(", ")
+                ));
+            }
+        };
+    }
+    Ok(found)
+}
+
+/// Leaves out the fields whose name a nearer one has: the project's own comes before that of all projects, and that before those of other
+/// team-managed projects. A field that the configuration names by ID stays.
+pub(super) fn nearest(
+    settings: &JiraSettings,
+    fields: Vec<wire::Field>,
+    project: Option<&str>,
+) -> Vec<wire::Field> {
+    let distance = |field: &wire::Field| match field.project() {
+        Some(id) if Some(id) == project => 0,
+        None => 1,
+        Some(_) => 2,
+    };
+    let mut best: BTreeMap<String, u8> = BTreeMap::new();
+    for field in fields.iter().filter(|field| field.id.starts_with(PREFIX)) {
+        let best = best.entry(field.name.to_lowercase()).or_insert(2);
+        *best = (*best).min(distance(field));
+    }
+    let named_by_id = |id: &String| {
+        [&settings.flag_field, &settings.google_name_field].contains(&id)
+            || settings.new_fields.contains_key(id)
+            || settings.close_fields.contains_key(id)
+    };
+    let stays = |field: &wire::Field| {
+        let best = best.get(&field.name.to_lowercase()).copied().unwrap_or(2);
+        !field.id.starts_with(PREFIX) || distance(field) == best || named_by_id(&field.id)
+    };
+    let (mut kept, left): (Vec<_>, Vec<_>) = fields.into_iter().partition(stays);
+    for field in &mut kept {
+        field.namesakes =
+            left.iter().filter(|other| other.name.to_lowercase() == field.name.to_lowercase()).count();
+    }
+    kept
 }
 
 /// Finds the flag field and checks that it is of a usable kind.
@@ -155,6 +266,64 @@ mod tests {
             {"id": "customfield_6", "name": "odd", "schema": null},
         ]))
         .unwrap()
+    }
+
+    #[test]
+    fn of_fields_with_one_name_the_nearest_is_taken() {
+        let field = |id: &str, project: Option<&str>| {
+            let scope = project.map(|id| json!({"type": "PROJECT", "project": {"id": id}}));
+            json!({"id": id, "name": "Cause", "schema": {"type": "string"}, "scope": scope})
+        };
+        let all = |list: &[(&str, Option<&str>)]| -> Vec<wire::Field> {
+            list.iter().map(|(id, project)| serde_json::from_value(field(id, *project)).unwrap()).collect()
+        };
+        let by_id = JiraSettings { flag_field: "customfield_2".to_owned(), ..JiraSettings::default() };
+        let usual = JiraSettings::default();
+        let (global, own, other) =
+            (("customfield_1", None), ("customfield_2", Some("10")), ("customfield_3", Some("20")));
+        for (settings, fields, expected) in [
+            (&usual, vec![global, other], vec![("customfield_1", 1)]),
+            (&usual, vec![global, own, other], vec![("customfield_2", 2)]),
+            (&usual, vec![other], vec![("customfield_3", 0)]),
+            (
+                &by_id,
+                vec![global, ("customfield_2", Some("20"))],
+                vec![("customfield_1", 0), ("customfield_2", 0)],
+            ),
+        ] {
+            let found = nearest(settings, all(&fields), Some("10"));
+            let found: Vec<(&str, usize)> =
+                found.iter().map(|field| (field.id.as_str(), field.namesakes)).collect();
+            assert_eq!(found, expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn configured_fields_are_found_by_name_or_id() {
+        let request_type = json!({"id": "customfield_9", "name": "Anfragetyp", "schema": {"type": "sd-customerrequesttype", "custom": REQUEST_TYPE}});
+        let mut all = fields();
+        all.push(serde_json::from_value(request_type).unwrap());
+        let with = |name: &str| JiraSettings {
+            new_fields: BTreeMap::from([(name.to_owned(), json!({"value": "x"}))]),
+            request_type: Some("25".to_owned()),
+            ..JiraSettings::default()
+        };
+        for (name, expected) in [
+            ("Count", Ok("customfield_5")),
+            ("CUSTOMFIELD_5", Ok("customfield_5")),
+            ("twice", Err("give the ID of the right one (customfield_3, customfield_4)")),
+            ("nothing", Err("company.jira.new_fields: Jira has no field \"nothing\"")),
+        ] {
+            match (on_create(&with(name), &all), expected) {
+                (Ok(found), Ok(id)) => {
+                    assert_eq!(Value::from(found), json!({id: {"value": "x"}, "customfield_9": "25"}));
+                }
+                (Err(problem), Err(hint)) => assert!(problem.contains(hint), "{problem}"),
+                (found, expected) => panic!("{name}: {found:?} instead of {expected:?}"),
+            }
+        }
+        let problem = on_create(&with("count"), &fields()).unwrap_err();
+        assert!(problem.starts_with("company.jira.request_type"), "{problem}");
     }
 
     #[test]

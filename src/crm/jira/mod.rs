@@ -312,7 +312,7 @@ impl Jira {
                 left_out = true;
             }
             if !left_out {
-                return Err(error);
+                return Err(demanded(error, "company.jira.new_fields", &fields));
             }
         }
     }
@@ -498,12 +498,16 @@ impl CaseSystem for Jira {
                 put("description", json!(markup::escape(&case.description)));
                 put(&fields.flag.id, fields.flag.value(&settings.flag_value));
                 put(&fields.google_name.id, fields.google_name.value(&case.counterpart));
+                let given = fields.on_create.clone().map_err(|problem| {
+                    self.client.error(ApiErrorKind::Refused, "POST /rest/api/2/issue", problem)
+                })?;
                 if !settings.component.trim().is_empty() {
                     put("components", json!([{ "name": settings.component.trim() }]));
                 }
                 if let Some(priority) = case.priority {
                     put("priority", json!({ "name": self.priorities.word(priority) }));
                 }
+                body.extend(given);
                 self.create_issue(body).await
             })
             .await?;
@@ -669,8 +673,10 @@ impl CaseSystem for Jira {
             self.client.error(ApiErrorKind::Refused, &format!("close {}", issue_path(id)), problem)
         };
         let transition = transitions::closing(&transitions, settings).map_err(refused)?;
-        let fields = transitions::fields(transition, settings).map_err(refused)?;
-        self.go(id, &transition.id, fields, true).await
+        let given = self.client.fields().await?.on_close.clone().map_err(refused)?;
+        let fields = transitions::closing_fields(transition, settings, &given).map_err(refused)?;
+        let done = self.go(id, &transition.id, fields.clone(), true).await;
+        done.map_err(|error| demanded(error, "company.jira.close_fields", &fields))
     }
 
     async fn reopen(&self, id: &str) -> Result<(), ApiError> {
@@ -754,6 +760,27 @@ fn capabilities(deployment: Deployment, in_flight_window: Duration) -> Capabilit
         idempotency_keys: false,
         stored_filename,
     }
+}
+
+/// Adds the key that gives a value to each field that a refusal names and that was not sent: `customfield_10070: Impact is required.`
+fn demanded(error: ApiError, key: &str, sent: &Map<String, Value>) -> ApiError {
+    if error.status != Some(400) {
+        return error;
+    }
+    let is_id =
+        |id: &&str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let parts = error.message.split("; ").filter_map(|part| part.split_once(": "));
+    let keys: Vec<String> = parts
+        .map(|(id, _)| id)
+        .filter(is_id)
+        .filter(|id| !sent.contains_key(*id))
+        .map(|id| format!("{key}.{id}"))
+        .collect();
+    if keys.is_empty() {
+        return error;
+    }
+    let message = format!("{}; give what the screen demands a value in {}", error.message, keys.join(", "));
+    ApiError { message, ..error }
 }
 
 /// Turns a title into one line that Jira accepts as a summary.

@@ -1,9 +1,11 @@
 //! The `[company.jira]` section.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reqwest::Url;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Jira;
 use super::wire::error_text;
@@ -72,6 +74,13 @@ pub struct JiraSettings {
     pub flag_value: String,
     /// Custom text field for the Google case's name, by name or by ID.
     pub google_name_field: String,
+    /// Fields to set additionally when a case is created, by name or ID, in Jira's own JSON.
+    pub new_fields: BTreeMap<String, Value>,
+    /// Fields to set with the closing transition, by name or ID, in Jira's own JSON. Those that are not on its screen are left out.
+    pub close_fields: BTreeMap<String, Value>,
+    /// Request type of new cases in Jira Service Management: its ID, or `portalkey/requesttypekey`. Without one, a case is on no portal and
+    /// in no queue that goes by request types.
+    pub request_type: Option<String>,
     /// Transition that closes a case, by name or ID. Default: a transition to a status of the category "done" that means solved, else the
     /// only one that does not mean the contrary (`R32`: closed is not solved).
     pub close_transition: Option<String>,
@@ -110,6 +119,9 @@ impl Default for JiraSettings {
             flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
             flag_value: "true".to_owned(),
             google_name_field: "custom_field_google_name".to_owned(),
+            new_fields: BTreeMap::new(),
+            close_fields: BTreeMap::new(),
+            request_type: None,
             close_transition: None,
             resolution: None,
             solved_names: Vec::new(),
@@ -201,6 +213,23 @@ impl CrmKind for JiraSettings {
         ] {
             demand(!value.trim().is_empty(), &format!("company.jira.{name} must not be empty"));
         }
+        for name in self.new_fields.keys() {
+            let own = ["project", "issuetype", "summary", "description"].contains(&name.as_str())
+                || [&self.flag_field, &self.google_name_field].contains(&name);
+            demand(
+                !own,
+                &format!("company.jira.new_fields.{name} is set by the connector itself: leave it out"),
+            );
+        }
+        // A name would have to be looked up in Service Management's own API.
+        demand(
+            self.request_type.as_ref().is_none_or(|given| {
+                let given = given.trim();
+                !given.is_empty() && (given.contains('/') || given.bytes().all(|byte| byte.is_ascii_digit()))
+            }),
+            "company.jira.request_type is no request type's ID: give the number in the address of its settings, or \
+             portalkey/requesttypekey",
+        );
         for (name, url) in [("token_url", self.token_url.as_ref()), ("gateway_url", Some(&self.gateway_url))]
         {
             let sound = url.is_none_or(|url| {

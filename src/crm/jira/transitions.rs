@@ -133,29 +133,49 @@ fn listed(transitions: &[Transition]) -> String {
     format!("there are {}", names.join(", "))
 }
 
+/// Returns the fields to send with the closing transition: the given ones that its screen has, and those of [`fields`].
+pub(super) fn closing_fields(
+    transition: &Transition,
+    settings: &JiraSettings,
+    given: &Map<String, Value>,
+) -> Result<Map<String, Value>, String> {
+    let given = given.iter().filter(|(id, _)| transition.fields.contains_key(*id));
+    let given = given.map(|(id, value)| (id.clone(), value.clone())).collect();
+    filled(transition, settings, given)
+}
+
 /// Returns the fields to send with a transition. The resolution is sent if the screen requires it, or if the screen has it and the
 /// transition closes the case. The error lists other fields that the screen requires.
 pub(super) fn fields(transition: &Transition, settings: &JiraSettings) -> Result<Map<String, Value>, String> {
-    let mut fields = Map::new();
-    if let Some(screen) = transition.fields.get("resolution")
+    filled(transition, settings, Map::new())
+}
+
+fn filled(
+    transition: &Transition,
+    settings: &JiraSettings,
+    mut fields: Map<String, Value>,
+) -> Result<Map<String, Value>, String> {
+    if !fields.contains_key("resolution")
+        && let Some(screen) = transition.fields.get("resolution")
         && (transition.closes() || screen.required)
         && let Some(chosen) = chosen_resolution(screen, settings)?
     {
         fields.insert("resolution".to_owned(), json!({ "name": chosen }));
     }
-    let unmet: Vec<&str> = transition
+    let unmet: Vec<String> = transition
         .fields
         .iter()
         .filter(|(id, field)| field.required && !field.has_default_value && !fields.contains_key(*id))
-        .map(|(id, field)| if field.name.is_empty() { id.as_str() } else { field.name.as_str() })
+        .map(|(id, field)| field.described(id))
         .collect();
     if unmet.is_empty() {
         Ok(fields)
     } else {
         Err(format!(
-            "the screen of the transition {:?} demands {}: make that optional, or name another transition in the configuration",
+            "the screen of the transition {:?} demands {}: {}make that optional, or name another transition in the configuration",
             transition.name,
-            unmet.join(", ")
+            unmet.join(", "),
+            if transition.closes() { "give it a value in company.jira.close_fields, " } else { "" }
         ))
     }
 }
@@ -271,6 +291,26 @@ mod tests {
         for (resolution, expected) in [(None, true), (Some("Invalid"), true), (Some("Gone"), false)] {
             let found = closing(&ways, &configured(None, resolution));
             assert_eq!(found.is_ok_and(|found| found.id == "Close"), expected, "{resolution:?}");
+        }
+    }
+
+    #[test]
+    fn given_fields_are_sent_where_the_screen_has_them() {
+        let done = json!({"name": "Done", "statusCategory": {"key": "done"}});
+        let cause = json!({"required": true, "name": "Cause", "schema": {"type": "option"}, "allowedValues": [{"id": "1", "value": "Bug"}]});
+        let with = |fields: Value| -> Transition {
+            serde_json::from_value(json!({"id": "1", "name": "Finish", "to": done, "fields": fields}))
+                .unwrap()
+        };
+        let given = Map::from_iter([("c1".to_owned(), json!({"value": "Bug"}))]);
+        let settings = JiraSettings::default();
+        let sent =
+            |fields: Value, given: &Map<String, Value>| closing_fields(&with(fields), &settings, given);
+        assert_eq!(sent(json!({"c1": cause}), &given), Ok(given.clone()));
+        assert_eq!(sent(json!({}), &given), Ok(Map::new()), "it is not on the screen");
+        let problem = sent(json!({"c1": cause}), &Map::new()).unwrap_err();
+        for hint in ["Cause (c1, option: one of Bug)", "company.jira.close_fields"] {
+            assert!(problem.contains(hint), "{problem}");
         }
     }
 

@@ -290,6 +290,25 @@ pub(super) struct Field {
     pub(super) name: String,
     #[serde(deserialize_with = "or_default")]
     pub(super) schema: Schema,
+    /// Project that the field belongs to: a team-managed one. `None` if it is a field of all projects.
+    pub(super) scope: Option<Scope>,
+    /// Number of fields of other projects with the same name, which were left out.
+    #[serde(skip)]
+    pub(super) namesakes: usize,
+}
+
+impl Field {
+    /// ID of the project that the field belongs to.
+    pub(super) fn project(&self) -> Option<&str> {
+        Some(self.scope.as_ref()?.project.as_ref()?.id.as_str())
+    }
+}
+
+/// Scope of a field. Source: "Get fields" (`scope`), Jira Cloud REST API v2, developer.atlassian.com.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Scope {
+    pub(super) project: Option<Named>,
 }
 
 /// Type of a field's value.
@@ -346,7 +365,31 @@ pub(super) struct ScreenField {
     pub(super) required: bool,
     pub(super) has_default_value: bool,
     #[serde(deserialize_with = "or_default")]
+    pub(super) schema: Schema,
+    #[serde(deserialize_with = "or_default")]
     pub(super) allowed_values: Vec<Named>,
+}
+
+/// Largest number of allowed values that a message lists.
+const LISTED: usize = 10;
+
+impl ScreenField {
+    /// Returns name, ID, type and allowed values of a field, for a message.
+    pub(super) fn described(&self, id: &str) -> String {
+        let name = if self.name.is_empty() { id } else { self.name.as_str() };
+        let kind = match (self.schema.kind.as_str(), self.schema.items.as_deref()) {
+            ("", _) => String::new(),
+            ("array", Some(items)) => format!(", a list of {items}"),
+            (kind, _) => format!(", {kind}"),
+        };
+        let shown: Vec<&str> = self.allowed_values.iter().take(LISTED).map(Named::shown).collect();
+        let values = match (shown.is_empty(), self.allowed_values.len().saturating_sub(LISTED)) {
+            (true, _) => String::new(),
+            (false, 0) => format!(": one of {}", shown.join(", ")),
+            (false, more) => format!(": one of {} and {more} more", shown.join(", ")),
+        };
+        format!("{name} ({id}{kind}{values})")
+    }
 }
 
 /// An item with a name: a priority, a resolution, an option, an issue type, a component.
@@ -403,6 +446,7 @@ pub(super) struct Project {
     pub(super) key: Option<String>,
     pub(super) name: Option<String>,
     pub(super) project_type_key: Option<String>,
+    pub(super) id: Option<String>,
 }
 
 impl Project {
