@@ -1,7 +1,8 @@
 //! Configuration of the service: one struct for each section, read once and checked as a whole. All errors are reported at once, each with
 //! its key.
 //!
-//! Each key may be overridden by an environment variable: `CASEBRIDGE_` + section + `__` + key, in capitals.
+//! Each key may be overridden by an environment variable: `CASEBRIDGE_` + section + `__` + key, in capitals. A table is given as JSON, or
+//! entry by entry with `__` + entry behind it.
 
 mod reader;
 mod secret;
@@ -247,6 +248,9 @@ fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
 
 /// Reads the section `company`, and the words in `priorities`. `None` if a value is missing or invalid; the reader holds the errors.
 fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
+    for kind in CrmSettings::KINDS {
+        r.knows(CrmSettings::keys(kind).into_iter().map(|key| format!("company.{kind}.{key}")));
+    }
     let kind = r.required("company.kind", &format!("the CRM: {}", CrmSettings::KINDS.join(" or ")));
     let base_url = r.url("company.base_url", None);
     let polling_window = r.duration("company.polling_window", "5m");

@@ -18,6 +18,10 @@ pub(super) struct Reader {
     /// Environment variable that set each overridden key, for error messages.
     origins: BTreeMap<String, String>,
     used: BTreeSet<String>,
+    /// Keys that the code may read, besides those that it did read.
+    known: BTreeSet<String>,
+    /// Variables with the prefix that name no section.
+    strays: Vec<String>,
     errors: Vec<String>,
 }
 
@@ -25,44 +29,92 @@ impl Reader {
     pub(super) fn new(table: toml::Table, environment: impl Iterator<Item = (String, String)>) -> Self {
         let mut values = BTreeMap::new();
         flatten("", table, &mut values);
-        let mut origins = BTreeMap::new();
+        let (mut given, mut strays) = (BTreeMap::new(), Vec::new());
         for (name, value) in environment {
-            let Some((section, key)) = name.strip_prefix(PREFIX).and_then(|name| name.split_once("__"))
-            else {
+            if !name.starts_with(PREFIX) {
                 continue;
-            };
-            // A section's name may have a hyphen in the file, which is not possible in a variable: COMPANY__REQUEST_TRACKER__QUEUE.
-            let key = match key.split_once("__") {
-                Some((subsection, key)) => {
-                    format!("{}.{}", subsection.replace('_', "-"), key.replace("__", "."))
+            }
+            match key_of(&name) {
+                Some(key) => {
+                    given.insert(key, (name, value));
                 }
-                None => key.to_owned(),
-            };
-            let wanted = format!("{section}.{key}").to_lowercase();
-            // Priority levels such as P0 are in capitals in the file.
-            let key = wanted
-                .split('.')
-                .map(|part| match part.as_bytes() {
-                    [b'p', b'0'..=b'4'] => part.to_uppercase(),
-                    _ => part.to_owned(),
-                })
-                .collect::<Vec<_>>()
-                .join(".");
-            values.insert(key.clone(), Value::String(value));
-            origins.insert(key, name);
+                None => strays.push(name),
+            }
         }
-        Self { values, origins, used: BTreeSet::new(), errors: Vec::new() }
+        let mut origins = BTreeMap::new();
+        // In this order a table comes before its own entries.
+        for (key, (name, value)) in given {
+            let beneath = format!("{key}.");
+            values.retain(|known, _| !known.starts_with(&beneath) || origins.contains_key(known));
+            match object(&value) {
+                Some(table) if !is_of_a_crm(&key) => {
+                    let mut entries = BTreeMap::new();
+                    flatten(&key, table, &mut entries);
+                    origins.extend(entries.keys().map(|key| (key.clone(), name.clone())));
+                    values.extend(entries);
+                }
+                Some(_) | None => {
+                    values.insert(key.clone(), Value::String(value));
+                    origins.insert(key, name);
+                }
+            }
+        }
+        Self { values, origins, used: BTreeSet::new(), known: BTreeSet::new(), strays, errors: Vec::new() }
     }
 
-    /// Returns all errors, including one for each key that was never read.
+    /// Adds keys that may be read, for the search for what a misspelt variable means.
+    pub(super) fn knows(&mut self, keys: impl IntoIterator<Item = String>) {
+        self.known.extend(keys);
+    }
+
+    /// Returns all errors, including one for each key that was never read and one for each variable that almost names a key.
     pub(super) fn finish(mut self) -> Vec<String> {
         for key in self.values.keys() {
-            if !self.used.contains(key) {
-                let name = self.origins.get(key).unwrap_or(key);
-                self.errors.push(format!("{}: there is no such key", shorten(name)));
+            if self.used.contains(key) {
+                continue;
+            }
+            let problem = match self.origins.get(key) {
+                Some(name) => self.no_such(name),
+                None => format!("{}: there is no such key", shorten(key)),
+            };
+            self.errors.push(problem);
+        }
+        // A variable that holds a secret has any name.
+        let secrets: BTreeSet<&str> = self
+            .values
+            .values()
+            .filter_map(Value::as_str)
+            .filter_map(|text| text.strip_prefix("env:"))
+            .collect();
+        for name in &self.strays {
+            if let Some(near) = self.near(name).filter(|_| !secrets.contains(name.as_str())) {
+                self.errors.push(format!(
+                    "{}: there is no such key; did you mean {near}? Two underscores stand between a section and a key",
+                    shorten(name)
+                ));
             }
         }
         self.errors
+    }
+
+    /// Returns the error for a variable that names no key.
+    fn no_such(&self, name: &str) -> String {
+        let near = self.near(name).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        format!("{}: there is no such key{near}", shorten(name))
+    }
+
+    /// Finds the variable of a key that a misspelt one most likely means.
+    fn near(&self, name: &str) -> Option<String> {
+        let wanted = bare(name);
+        self.known
+            .iter()
+            .chain(&self.used)
+            .map(|key| variable(key))
+            .filter(|known| known != name)
+            .map(|known| (distance(&bare(&known), &wanted), known))
+            .filter(|(distance, _)| *distance <= MOST_SLIPS && distance * 4 <= wanted.len())
+            .min()
+            .map(|(_, known)| known)
     }
 
     pub(super) fn error(&mut self, error: impl Into<String>) {
@@ -240,16 +292,32 @@ impl Reader {
         for key in keys {
             let Some(mut value) = self.take(&key) else { continue };
             let name = &key[prefix.len()..];
+            let top = name.split_once('.').map_or(name, |(top, _)| top);
+            if let Some(variable) = self.origins.get(&key)
+                && !self.known.contains(&format!("{prefix}{top}"))
+            {
+                let problem = self.no_such(variable);
+                self.errors.push(problem);
+                continue;
+            }
             if let (Value::String(text), true) = (&value, self.origins.contains_key(&key)) {
                 let alone = |value: &Value| {
                     let mut alone = toml::Table::new();
                     insert(&mut alone, name, value.clone());
                     alone
                 };
-                let typed = readings(text).find(|candidate| fits(alone(candidate)));
-                value = typed.unwrap_or(value);
+                // A place for any value takes JSON: a number is a number there, and a text of digits is in quotes.
+                let takes_any =
+                    fits(alone(&Value::Boolean(true))) && fits(alone(&Value::Table(toml::Table::new())));
+                let typed = if takes_any {
+                    json(text)
+                } else {
+                    readings(text).find(|candidate| fits(alone(candidate)))
+                };
+                // A part of an entry fits nowhere alone.
+                value = typed.or_else(|| json(text)).unwrap_or(value);
             }
-            insert(&mut table, name, value);
+            insert(&mut table, name, without_dates(value));
         }
         table
     }
@@ -261,13 +329,90 @@ impl Reader {
     }
 }
 
-/// Returns the possible values of a text from the environment: the text itself, a boolean, a number, a list separated by commas.
+/// Returns the dotted key that a variable names. `None` if the name has no section.
+fn key_of(name: &str) -> Option<String> {
+    let (section, key) = name.strip_prefix(PREFIX)?.split_once("__")?;
+    // A section's name may have a hyphen in the file, which is not possible in a variable: COMPANY__REQUEST_TRACKER__QUEUE.
+    let key = match key.split_once("__") {
+        Some((subsection, key)) => format!("{}.{}", subsection.replace('_', "-"), key.replace("__", ".")),
+        None => key.to_owned(),
+    };
+    let key = format!("{section}.{key}").to_lowercase();
+    // Priority levels such as P0 are in capitals in the file.
+    let parts = key.split('.').map(|part| match part.as_bytes() {
+        [b'p', b'0'..=b'4'] => part.to_uppercase(),
+        _ => part.to_owned(),
+    });
+    Some(parts.collect::<Vec<_>>().join("."))
+}
+
+/// Returns the variable that sets a key.
+fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").replace('-', "_").to_uppercase())
+}
+
+/// Largest number of letters in which a misspelt name differs from the right one.
+const MOST_SLIPS: usize = 2;
+
+/// Returns a variable's name without what is most often forgotten in it.
+fn bare(name: &str) -> Vec<u8> {
+    name.strip_prefix(PREFIX).unwrap_or(name).bytes().filter(|byte| *byte != b'_').collect()
+}
+
+/// Returns the number of letters to add, leave out or exchange to make one name of the other (Levenshtein).
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (index, letter) in a.iter().enumerate() {
+        let mut diagonal = index;
+        let mut left = index + 1;
+        for (other, cell) in b.iter().zip(row.iter_mut().skip(1)) {
+            let least = (diagonal + usize::from(letter != other)).min(left + 1).min(*cell + 1);
+            diagonal = *cell;
+            *cell = least;
+            left = least;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = index + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Reads a text as JSON. `None` if it is no JSON, or holds a null, which TOML has not.
+fn json(text: &str) -> Option<Value> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    Value::try_from(value).ok()
+}
+
+/// Reads a text as a JSON object.
+fn object(text: &str) -> Option<toml::Table> {
+    match json(text)? {
+        Value::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// Replaces dates by their texts: no CRM has another form of them in JSON.
+fn without_dates(value: Value) -> Value {
+    match value {
+        Value::Datetime(date) => Value::String(date.to_string()),
+        Value::Table(table) => {
+            Value::Table(table.into_iter().map(|(key, value)| (key, without_dates(value))).collect())
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(without_dates).collect()),
+        value @ (Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_)) => value,
+    }
+}
+
+/// Returns the possible values of a text from the environment: the text itself, a boolean, a number, JSON, a list separated by commas.
 fn readings(text: &str) -> impl Iterator<Item = Value> {
-    let list = text.split(',').map(|part| Value::String(part.trim().to_owned())).collect();
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let list = parts.map(|part| Value::String(part.to_owned())).collect();
     [
         Some(Value::String(text.to_owned())),
         text.parse().ok().map(Value::Boolean),
         text.parse().ok().map(Value::Integer),
+        json(text),
         Some(Value::Array(list)),
     ]
     .into_iter()
@@ -297,8 +442,8 @@ fn flatten(prefix: &str, table: toml::Table, into: &mut BTreeMap<String, Value>)
     for (key, value) in table {
         let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
         match value {
-            // In a CRM's section, an empty table has a meaning: no entries. An empty section has none.
-            Value::Table(table) if table.is_empty() && is_of_a_crm(&key) => {
+            // A table in a CRM's section is one value: its names may have dots, and an empty one means no entries.
+            Value::Table(table) if is_of_a_crm(&key) => {
                 into.insert(key, Value::Table(table));
             }
             Value::Table(table) => flatten(&key, table, into),

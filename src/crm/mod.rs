@@ -129,6 +129,14 @@ impl CrmSettings {
         Self::parse(kind, section).is_ok()
     }
 
+    /// Names of the keys of a kind's section, as the parser lists them for a key that it does not know.
+    pub fn keys(kind: &str) -> Vec<String> {
+        let unknown = toml::Table::from_iter([("?".to_owned(), toml::Value::Boolean(true))]);
+        let Some((_, parse)) = TABLE.iter().find(|(name, _)| *name == kind) else { return Vec::new() };
+        let Err(error) = parse(unknown) else { return Vec::new() };
+        error.message().split('`').skip(3).step_by(2).map(str::to_owned).collect()
+    }
+
     fn parse(kind: &str, section: toml::Table) -> Result<Self, String> {
         let Some((_, parse)) = TABLE.iter().find(|(name, _)| *name == kind) else {
             return Err(format!("company.kind: expected {}", Self::KINDS.join(" or ")));

@@ -126,6 +126,23 @@ fn sample_keys() -> Vec<SampleKey> {
     keys
 }
 
+/// Returns other keys that a key depends on.
+fn needed_beside(key: &SampleKey) -> Vec<(&str, &str)> {
+    let section = key.section.as_str();
+    match key.name.as_str() {
+        "email" | "api_token" => {
+            vec![(section, "email = \"a@b.example\""), (section, "api_token = \"env:OTHER\"")]
+        }
+        "client_id" | "client_secret" => {
+            vec![(section, "client_id = \"other\""), (section, "client_secret = \"env:OTHER\"")]
+        }
+        "password" => vec![("company.servicenow", "user = \"casebridge\"")],
+        "personal_access_token" => vec![("company.jira", "deployment = \"data-center\"")],
+        _ if key.cloud_tasks => CLOUD_TASKS.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
 /// Returns every key that the code reads, extracted from the source.
 fn keys_in_code() -> BTreeSet<String> {
     let sections = ["server", "google", "company", "status", "sync", "store", "queue"];
@@ -179,21 +196,7 @@ fn a_default_in_the_sample_changes_nothing_when_its_mark_is_taken_away() {
 #[test]
 fn an_example_in_the_sample_is_understood() {
     for key in sample_keys().iter().filter(|key| key.optional && !key.default) {
-        // Other keys that this key depends on.
-        let mut lines: Vec<(&str, &str)> = match key.name.as_str() {
-            "email" | "api_token" => {
-                let section = key.section.as_str();
-                vec![(section, "email = \"a@b.example\""), (section, "api_token = \"env:OTHER\"")]
-            }
-            "client_id" | "client_secret" => {
-                let section = key.section.as_str();
-                vec![(section, "client_id = \"other\""), (section, "client_secret = \"env:OTHER\"")]
-            }
-            "password" => vec![("company.servicenow", "user = \"casebridge\"")],
-            "personal_access_token" => vec![("company.jira", "deployment = \"data-center\"")],
-            _ if key.cloud_tasks => CLOUD_TASKS.to_vec(),
-            _ => Vec::new(),
-        };
+        let mut lines = needed_beside(key);
         let without = shown(&with_crm(key.crm(), &lines));
         lines.push((&key.section, &key.line));
         let outcome = parse(&with_crm(key.crm(), &lines));
@@ -612,5 +615,148 @@ fn a_secret_of_the_crm_in_clear_text_is_refused_and_not_quoted() {
         let errors = parse(&text).unwrap_err().to_string();
         assert!(errors.contains("company.jira"), "{errors}");
         assert!(!errors.contains("s3cret") && !errors.contains("1234567"), "{errors}");
+    }
+}
+
+/// Returns the variable that sets a key.
+fn variable(key: &str) -> String {
+    format!("CASEBRIDGE_{}", key.replace('.', "__").replace('-', "_").to_uppercase())
+}
+
+/// Returns a value of the file as the text of a variable.
+fn as_text(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(values) => values.iter().map(as_text).collect::<Vec<_>>().join(","),
+        toml::Value::Table(table) => serde_json::to_string(table).unwrap(),
+        other => other.to_string(),
+    }
+}
+
+#[test]
+fn every_key_can_be_set_by_its_variable() {
+    let mut set = 0;
+    for key in sample_keys() {
+        let lines = needed_beside(&key);
+        let mut in_file = lines.clone();
+        in_file.push((&key.section, &key.line));
+        let line: toml::Table = key.line.parse().unwrap();
+        let (name, value) = (variable(&key.full()), as_text(&line[&key.name]));
+        let by_variable = parse_with(&with_crm(key.crm(), &lines), &[(&name, &value)]);
+        let by_variable = by_variable.unwrap_or_else(|errors| panic!("{name}={value}: {errors}"));
+        assert_eq!(format!("{by_variable:#?}"), shown(&with_crm(key.crm(), &in_file)), "{name}={value}");
+        set += 1;
+    }
+    assert!(set > 120, "{set}");
+}
+
+/// Kind of CRM, section, line of the file, and the variables that say the same.
+type TableCase<'a> = (&'a str, &'a str, &'a str, Vec<(String, String)>);
+
+#[test]
+fn a_table_is_given_as_json_or_entry_by_entry() {
+    let impact = "impact_and_urgency = { 1 = { impact = 1, urgency = 2 }, 2 = { impact = 1, urgency = 1 }, 3 = { impact = 2, urgency = 2 }, 4 = { impact = 3, urgency = 2 }, 5 = { impact = 3, urgency = 3 } }";
+    let row = |priority: u8, name: &str, value: &str| {
+        (format!("CASEBRIDGE_COMPANY__SERVICENOW__IMPACT_AND_URGENCY__{priority}{name}"), value.to_owned())
+    };
+    let whole = r#"{"1": {"impact": 1, "urgency": 2}, "2": {"impact": 1, "urgency": 1}, "3": {"impact": 2, "urgency": 2}, "4": {"impact": 3, "urgency": 2}, "5": {"impact": 3, "urgency": 3}}"#;
+    let one = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    let cases: Vec<TableCase<'_>> = vec![
+        (
+            "servicenow",
+            "company.servicenow",
+            impact,
+            one("CASEBRIDGE_COMPANY__SERVICENOW__IMPACT_AND_URGENCY", whole),
+        ),
+        (
+            "servicenow",
+            "company.servicenow",
+            impact,
+            vec![
+                row(1, "__IMPACT", "1"),
+                row(1, "__URGENCY", "2"),
+                row(2, "", r#"{"impact": 1, "urgency": 1}"#),
+                row(3, "", r#"{"impact": 2, "urgency": 2}"#),
+                row(4, "", r#"{"impact": 3, "urgency": 2}"#),
+                row(5, "", r#"{"impact": 3, "urgency": 3}"#),
+            ],
+        ),
+        (
+            "jira",
+            "company.jira",
+            "new_fields = { customfield_7 = { value = \"x\" } }\nclose_fields = { customfield_8 = 3 }",
+            vec![
+                (
+                    "CASEBRIDGE_COMPANY__JIRA__NEW_FIELDS".to_owned(),
+                    r#"{"customfield_7": {"value": "x"}}"#.to_owned(),
+                ),
+                ("CASEBRIDGE_COMPANY__JIRA__CLOSE_FIELDS__CUSTOMFIELD_8".to_owned(), "3".to_owned()),
+            ],
+        ),
+        (
+            "servicenow",
+            "company.servicenow",
+            "new_fields = { caller_id = \"7\" }",
+            one("CASEBRIDGE_COMPANY__SERVICENOW__NEW_FIELDS__CALLER_ID", "7"),
+        ),
+        (
+            "zendesk",
+            "company.zendesk",
+            "solve_fields = { 360 = true, 361 = \"7\", 362 = \"by Google\" }",
+            vec![
+                ("CASEBRIDGE_COMPANY__ZENDESK__SOLVE_FIELDS__360".to_owned(), "true".to_owned()),
+                ("CASEBRIDGE_COMPANY__ZENDESK__SOLVE_FIELDS__361".to_owned(), "\"7\"".to_owned()),
+                ("CASEBRIDGE_COMPANY__ZENDESK__SOLVE_FIELDS__362".to_owned(), "by Google".to_owned()),
+            ],
+        ),
+        (
+            "jira",
+            "outages.tolerance",
+            "P0 = { fresh = \"5m\", stale = \"1h\" }",
+            one("CASEBRIDGE_OUTAGES__TOLERANCE__P0", r#"{"fresh": "5m", "stale": "1h"}"#),
+        ),
+    ];
+    for (crm, section, line, variables) in cases {
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let config = parse_with(&with_crm(crm, &[]), &variables);
+        let config = config.unwrap_or_else(|errors| panic!("{variables:?}: {errors}"));
+        assert_eq!(format!("{config:#?}"), shown(&with_crm(crm, &[(section, line)])), "{variables:?}");
+    }
+    let file = with_crm("zendesk", &[("company.zendesk", "solve_fields = { 1 = \"a\", 2 = \"b\" }")]);
+    for (name, value, expected) in [
+        ("CASEBRIDGE_COMPANY__ZENDESK__SOLVE_FIELDS__2", "c", "solve_fields = { 1 = \"a\", 2 = \"c\" }"),
+        ("CASEBRIDGE_COMPANY__ZENDESK__SOLVE_FIELDS", r#"{"2": "c"}"#, "solve_fields = { 2 = \"c\" }"),
+    ] {
+        let config = parse_with(&file, &[(name, value)]).unwrap();
+        let expected = shown(&with_crm("zendesk", &[("company.zendesk", expected)]));
+        assert_eq!(format!("{config:#?}"), expected, "an entry is added, a table is replaced");
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_an_error_that_names_the_right_one() {
+    for (name, right) in [
+        ("CASEBRIDGE_GOOGLE_PARENT", "CASEBRIDGE_GOOGLE__PARENT"),
+        ("CASEBRIDGE_GOOGEL__PARENT", "CASEBRIDGE_GOOGLE__PARENT"),
+        ("CASEBRIDGE_GOOGLE__PARNET", "CASEBRIDGE_GOOGLE__PARENT"),
+        ("CASEBRIDGE_STORE_URL", "CASEBRIDGE_STORE__URL"),
+        ("CASEBRIDGE_COMPANY_JIRA__PROJECT", "CASEBRIDGE_COMPANY__JIRA__PROJECT"),
+        ("CASEBRIDGE_COMPANY__JIRA_PROJECT", "CASEBRIDGE_COMPANY__JIRA__PROJECT"),
+        ("CASEBRIDGE_COMPANY__JIRA__PROJEKT", "CASEBRIDGE_COMPANY__JIRA__PROJECT"),
+        ("CASEBRIDGE_COMPANY__JIRA__CLOSETRANSITION", "CASEBRIDGE_COMPANY__JIRA__CLOSE_TRANSITION"),
+        ("CASEBRIDGE_OUTAGES__TOLERANCE_P3__STALE", "CASEBRIDGE_OUTAGES__TOLERANCE__P3__STALE"),
+        ("CASEBRIDGE_PRIORITIES_P0", "CASEBRIDGE_PRIORITIES__P0"),
+    ] {
+        let errors = parse_with(LEAST, &[(name, "organizations/1")]).unwrap_err().0;
+        let expected = format!("{name}: there is no such key; did you mean {right}?");
+        assert!(errors.len() == 1 && errors[0].starts_with(&expected), "{errors:?}, expected {expected}");
+    }
+    // These are names of their own: of other programs, and of a secret.
+    let secret = with(&[("server", "admin_token = \"env:CASEBRIDGE_SERVER_ADMIN_TOKEN\"")]);
+    for name in
+        ["CASEBRIDGE_CONFIG", "CASEBRIDGE_SEED", "CASEBRIDGE_ADMIN_TOKEN", "CASEBRIDGE_SERVER_ADMIN_TOKEN"]
+    {
+        assert!(parse_with(&secret, &[(name, "x")]).is_ok(), "{name}");
     }
 }
