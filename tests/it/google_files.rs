@@ -1,5 +1,6 @@
 //! Credentials files of Google Cloud, against a server that plays the token endpoint, the Security Token Service, IAM and an identity
 //! provider: each kind, renewed in time, refused with what to do, and no secret in any error.
+#![allow(clippy::needless_pass_by_value, reason = "a JSON value is written where it is passed")]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::outbound::{Credentials, GoogleFile, find_google};
 use casebridge::store;
 use serde_json::{Value, json};
@@ -33,9 +35,7 @@ async fn google(lives: u64) -> Scripted {
                 .to_string(),
         ),
         IMPERSONATION => {
-            let end = chrono::DateTime::<chrono::Utc>::from(
-                std::time::SystemTime::now() + Duration::from_secs(lives),
-            );
+            let end = SystemClock.now() + Duration::from_secs(lives);
             Say::json(
                 &json!({ "accessToken": format!("ya29.as-{number}"), "expireTime": end.to_rfc3339() })
                     .to_string(),
@@ -234,7 +234,7 @@ async fn a_key_signs_an_assertion_and_a_person_sends_the_refresh_token() {
     assert_eq!(claims["iss"], json!("connector@p.iam.gserviceaccount.com"));
     assert_eq!((&claims["aud"], &claims["scope"]), (&json!(at(&server, "/token")), &json!(SCOPE)));
     let (issued, ends) = (claims["iat"].as_i64().unwrap(), claims["exp"].as_i64().unwrap());
-    let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp();
+    let now = SystemClock.now().timestamp();
     assert!(ends - issued == 3600 && (now - 70..now).contains(&issued), "{issued} to {ends}");
     // The signature is the one that `gcp_auth` makes with the same key: RS256 has no randomness.
     let file = folder.path("credentials.json");

@@ -102,7 +102,7 @@ mod tests {
     }
 
     fn field(kind: FieldKind) -> CustomField {
-        CustomField { id: "customfield_10050".to_owned(), name: "flag".to_owned(), kind }
+        CustomField { id: "customfield_10050".to_owned(), name: "flag".to_owned(), kind, namesakes: 0 }
     }
 
     #[test]
