@@ -685,7 +685,7 @@ async fn what_jira_does_not_offer_is_told_with_what_to_change_and_only_if_it_is_
             "/transitions",
             closing,
             "closing",
-            "demands Root cause: make that optional",
+            "demands Root cause (customfield_1): give it a value in company.jira.close_fields",
             Needs { status: false, ..ALL },
         ),
         (

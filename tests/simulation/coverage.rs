@@ -204,7 +204,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "handed over",
             "resolved",
             "opened again",
-            "recovering",
+            "relinking",
             "with a write pending",
             "with a creation pending",
             "deleted",

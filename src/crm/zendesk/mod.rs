@@ -393,7 +393,7 @@ fn advised(error: ApiError) -> ApiError {
              Team members)"
         }
         _ => {
-            "the credentials have expired, were revoked or are wrong: check company.zendesk.client_id and client_secret, or the token \
+            "the credentials have expired, were revoked or never were valid: check company.zendesk.client_id and client_secret, or the token \
              (Admin Center, Apps and integrations, APIs)"
         }
     };

@@ -120,6 +120,7 @@ pub enum Need {
     InternalComments,
     DeletingComments,
     DeletingFiles,
+    ExpiringTokens,
 }
 
 impl Description {
@@ -132,6 +133,7 @@ impl Description {
             Need::Hiding => (self.hiding, "no case can be hidden for a while"),
             Need::InternalComments => (self.capabilities.internal_comments, "has no internal comments"),
             Need::DeletingComments => (self.deleting_comments, "nobody can delete a comment"),
+            Need::ExpiringTokens => (self.setups, "its tokens do not expire"),
             Need::DeletingFiles => (self.deleting_files, "nobody can delete a file"),
         };
         (!met).then_some(reason)

@@ -1,8 +1,8 @@
 //! The main job, thing by thing: what people do on one side arrives on the other, once, and nothing else happens. Over real
 //! HTTP on loopback, with the real binary's parts.
 //!
-//! One table of scenarios, [`scenarios!`], for every CRM: [`main_job_over!`] makes one test of each for one CRM. A scenario knows
-//! no kind of CRM; what differs is in the CRM's [`Description`](crate::harness::crm::Description), and what a scenario cannot do
+//! One table of scenarios, `scenarios!`, for every CRM: [`main_job_over!`] makes one test of each for one CRM. A scenario knows
+//! no kind of CRM; what differs is in the CRM's [`Description`], and what a scenario cannot do
 //! without stands beside it in the table. [`matrix`] prints which runs where, and why not.
 
 pub mod content;
@@ -90,7 +90,7 @@ macro_rules! scenarios {
             silence::clocks_that_are_apart_hide_nothing [Faults, ClockInHand];
             silence::a_clock_of_ours_that_jumps_hides_nothing [Faults, ClockInHand];
             silence::an_idle_minute_costs_two_calls_on_the_mean_and_three_at_most [Faults, ClockInHand];
-            credentials::comments_and_files_arrive_across_three_expiries_of_the_access_token [Setups];
+            credentials::comments_and_files_arrive_across_three_expiries_of_the_access_token [ExpiringTokens];
         }
     };
 }
