@@ -361,10 +361,7 @@ async fn a_refusal_says_which_file_which_endpoint_and_what_to_do_and_no_secret()
         ),
         (
             key(&server),
-            vec![
-                format!("{place}/token: it answered 401; "),
-                "gcloud iam service-accounts keys list".to_owned(),
-            ],
+            vec![format!("{place}/token: it answered 401; "), "iam service-accounts keys list".to_owned()],
         ),
         (
             external(&server, json!({ "file": subject })),

@@ -82,7 +82,7 @@ async fn asserted(key: &Key) -> Result<Token, String> {
     let assertion = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
     let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &assertion)];
     let advice = format!(
-        "see that this key still exists (`gcloud iam service-accounts keys list --iam-account={}`), that the account is not disabled, and \
+        "see with gcloud's `iam service-accounts keys list` that this key of {} still exists, that the account is not disabled, and \
          that this machine's clock is right",
         key.email
     );
@@ -111,7 +111,7 @@ async fn exchanged(external: &External) -> Result<Token, String> {
     }
     let advice = format!(
         "see that the token from {place} has not expired, that the file's `audience` names an enabled provider, and that the provider's \
-         issuer, audiences and attribute condition fit the token: `gcloud iam workload-identity-pools providers describe`"
+         issuer, audiences and attribute condition fit the token: gcloud's `iam workload-identity-pools providers describe` shows them"
     );
     let mut secrets = vec![subject_token.as_str()];
     secrets.extend(external.client.as_ref().map(|(_, secret)| secret.as_str()));

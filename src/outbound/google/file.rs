@@ -2,10 +2,10 @@
 //!
 //! | `type` | written by |
 //! | --- | --- |
-//! | `external_account` | `gcloud iam workload-identity-pools create-cred-config` (Workload Identity Federation) |
-//! | `impersonated_service_account` | `gcloud auth application-default login --impersonate-service-account` |
-//! | `authorized_user` | `gcloud auth application-default login` |
-//! | `service_account` | `gcloud iam service-accounts keys create` |
+//! | `external_account` | `iam workload-identity-pools create-cred-config` of gcloud (Workload Identity Federation) |
+//! | `impersonated_service_account` | `auth application-default login --impersonate-service-account` |
+//! | `authorized_user` | `auth application-default login` |
+//! | `service_account` | `iam service-accounts keys create` |
 //!
 //! Sources: google.aip.dev/auth/4117 for `external_account`, google.aip.dev/auth/4112 and 4113 for keys and persons; for all four, the fields
 //! that Google's own crate `google-cloud-auth` 1.18 reads (`src/credentials`). A file is read again for each token, so that a file
