@@ -23,8 +23,9 @@ ENV CASEBRIDGE_COMMIT=${COMMIT}
 COPY Cargo.toml Cargo.lock rust-toolchain.toml build.rs ./
 COPY crates/core/Cargo.toml crates/core/Cargo.toml
 COPY crates/sandbox/Cargo.toml crates/sandbox/Cargo.toml
-RUN mkdir -p src tests benches crates/core/src crates/sandbox/src \
-    && touch crates/core/src/lib.rs crates/sandbox/src/lib.rs \
+COPY crates/testkit/Cargo.toml crates/testkit/Cargo.toml
+RUN mkdir -p src tests benches crates/core/src crates/sandbox/src crates/testkit/src \
+    && touch crates/core/src/lib.rs crates/sandbox/src/lib.rs crates/testkit/src/lib.rs \
     && awk '/^\[\[/ { kind = $0 } /^name = / && kind == "[[test]]" { gsub(/"/, "", $3); print "tests/" $3 ".rs" } \
         /^name = / && kind == "[[bench]]" { gsub(/"/, "", $3); print "benches/" $3 ".rs" } /^\[[^\[]/ { kind = "" }' Cargo.toml \
         | xargs -r touch \
