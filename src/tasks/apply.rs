@@ -167,23 +167,10 @@ impl Session<'_> {
         if is_read_only && !action.is_explained_by_copy() {
             return self.note_read_only(side, now).await;
         }
-        let earlier = self.mapping.state.refusal(side, &what).cloned();
-        let refusal = Refusal {
-            side,
-            what: what.clone(),
-            since: earlier.as_ref().map_or(now, |earlier| earlier.since.min(now)),
-            tries: earlier.map_or(0, |earlier| earlier.tries) + 1,
-            tried_at: now,
-            reason: error.to_string(),
-            given_up: false,
-        };
+        let refusal = self.mapping.state.refused_again(side, what.clone(), now, error.to_string());
         let over = refusal.tries >= TRIES && now - refusal.since >= self.deps.settings.give_up_after;
         let since = refusal.since;
-        self.save(|mapping| {
-            mapping.state.refusals.retain(|refusal| refusal.side != side || refusal.what != what);
-            mapping.state.refusals.push(refusal.clone());
-        })
-        .await?;
+        self.save(|mapping| mapping.state.keep_refusal(refusal.clone())).await?;
         if !over {
             if is_read_only {
                 return self.note_read_only(side, now).await;

@@ -7,9 +7,7 @@ use super::apply::outcomes;
 use super::session::key_of;
 use super::{Deps, Outcome, TaskKind, TaskReport, scheduler};
 use crate::cases::{ApiError, NewComment};
-use crate::entities::{
-    CaseMapping, Entry, Global, ItemKind, Notice, Pending, Refusable, Refusal, Side, Source,
-};
+use crate::entities::{CaseMapping, Entry, Global, ItemKind, Notice, Pending, Refusable, Side, Source};
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts;
 
@@ -430,21 +428,11 @@ async fn note_refusal(
     );
     let now = deps.clock.now();
     let what = Refusable::Item(Source::Notice(notice));
-    let earlier = claimed.state.refusal(side, &what);
-    let since = earlier.map_or(now, |earlier| earlier.since.min(now));
-    let refusal = Refusal {
-        side,
-        what,
-        since,
-        tries: earlier.map_or(0, |earlier| earlier.tries) + 1,
-        tried_at: now,
-        reason: error.to_string(),
-        given_up: now - since >= deps.settings.give_up_after,
-    };
+    let mut refusal = claimed.state.refused_again(side, what, now, error.to_string());
+    refusal.given_up = now - refusal.since >= deps.settings.give_up_after;
     modify(deps.store.as_ref(), claimed, |mapping| {
         mapping.pending.retain(|pending| pending != claim);
-        mapping.state.refusals.retain(|known| known.side != side || known.what != refusal.what);
-        mapping.state.refusals.push(refusal.clone());
+        mapping.state.keep_refusal(refusal.clone());
         true
     })
     .await?;

@@ -180,6 +180,27 @@ impl PairState {
         self.refusals.iter().find(|refusal| refusal.side == side && refusal.what == *what)
     }
 
+    /// Returns the record of that write after another refusal at `now`: with the time of the first refusal, and one more attempt.
+    #[must_use]
+    pub fn refused_again(&self, side: Side, what: Refusable, now: DateTime<Utc>, reason: String) -> Refusal {
+        let earlier = self.refusal(side, &what);
+        Refusal {
+            side,
+            since: earlier.map_or(now, |earlier| earlier.since.min(now)),
+            tries: earlier.map_or(0, |earlier| earlier.tries) + 1,
+            tried_at: now,
+            reason,
+            given_up: false,
+            what,
+        }
+    }
+
+    /// Stores the record of a refused write, in place of an earlier one.
+    pub fn keep_refusal(&mut self, refusal: Refusal) {
+        self.refusals.retain(|known| known.side != refusal.side || known.what != refusal.what);
+        self.refusals.push(refusal);
+    }
+
     /// Returns true if that write was given up and explained (`R33`: final refusals).
     #[must_use]
     pub fn gave_up(&self, side: Side, what: &Refusable) -> bool {
