@@ -7,8 +7,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::credentials::Credentials;
-use super::token::{MAX_ANSWER, TIMEOUT, Token, TokenCache, error_code};
-use super::upstream::{chain, read_capped};
+use super::token::{self, Failure, Token, TokenCache};
+use super::upstream::chain;
 use crate::clock::{Clock as _, SystemClock};
 
 /// Encoding of a request for a token.
@@ -60,9 +60,7 @@ struct Asked<'a> {
 impl ClientCredentials {
     /// Creates the credentials of one client. Makes no request yet. Fails if the TLS stack cannot be set up.
     pub fn new(endpoint: TokenEndpoint, client_id: &str, client_secret: &str) -> Result<Self, String> {
-        let builder = super::upstream::with_proxy_for(super::http_client(), &endpoint.url);
-        let http =
-            builder.timeout(TIMEOUT).connect_timeout(TIMEOUT / 2).build().map_err(|error| chain(&error))?;
+        let http = token::client(&endpoint.url).map_err(|error| chain(&error))?;
         let (client_id, client_secret) = (client_id.trim().to_owned(), client_secret.trim().to_owned());
         Ok(Self { endpoint, client_id, client_secret, http, tokens: TokenCache::default() })
     }
@@ -82,37 +80,32 @@ impl ClientCredentials {
             scope: self.endpoint.scope,
             expires_in: self.endpoint.expires_in,
         };
-        let request = self.http.post(url.clone()).header(reqwest::header::ACCEPT, "application/json");
+        let request = self.http.post(url.clone());
         let request = match self.endpoint.request {
             TokenRequest::Json => request.json(&asked),
             TokenRequest::Form => request.form(&asked),
         };
         let begun = Instant::now();
-        let response = request.send().await.map_err(|error| failed(chain(&error)))?;
-        let status = response.status();
-        let body = read_capped(response, MAX_ANSWER).await.map_err(|broken| failed(broken.to_string()))?;
-        if !status.is_success() {
-            return Err(failed(self.refusal(status, &body)));
-        }
-        let unreadable =
-            || failed(format!("the answer is no OAuth token; check the address. {}", self.endpoint.advice));
-        Token::read(&body, begun).ok_or_else(unreadable)
+        let answer = token::ask(request, &[&self.client_secret]).await;
+        let (_, body) = answer.map_err(|failure| failed(format!("{failure}{}", self.advice(&failure))))?;
+        Token::read(&body, begun).ok_or_else(|| {
+            failed(format!("the answer is no OAuth token; check the address. {}", self.endpoint.advice))
+        })
     }
 
-    /// Describes a refusal by its standard error code.
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> String {
-        let code = error_code(body, &[&self.client_secret]);
-        let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
-        let advice = match status {
-            StatusCode::BAD_REQUEST
-            | StatusCode::UNAUTHORIZED
-            | StatusCode::FORBIDDEN
-            | StatusCode::NOT_FOUND => {
-                format!("; {}", self.endpoint.advice)
-            }
-            _ => String::new(),
-        };
-        format!("it answered {}{code}{advice}", status.as_u16())
+    /// Returns the advice for a client that is refused; none for another failure.
+    fn advice(&self, failure: &Failure) -> String {
+        match failure {
+            Failure::Refused {
+                status:
+                    StatusCode::BAD_REQUEST
+                    | StatusCode::UNAUTHORIZED
+                    | StatusCode::FORBIDDEN
+                    | StatusCode::NOT_FOUND,
+                ..
+            } => format!("; {}", self.endpoint.advice),
+            Failure::Refused { .. } | Failure::Unanswered(_) | Failure::Broken(_) => String::new(),
+        }
     }
 }
 

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::RngExt as _;
-use reqwest::header::HeaderValue;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::upstream::{Broken, chain, read_capped, with_proxy_for};
+
 /// Time limit of a request for a token. Calls of the upstream wait for it.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of an endpoint's answer that is read, in bytes.
-pub(super) const MAX_ANSWER: usize = 64 * 1024;
+const MAX_ANSWER: usize = 64 * 1024;
 
 /// Part of a token's lifetime after which it is renewed, at the latest. Each instance draws its own, so that not all renew at once.
 const RENEW_AT: std::ops::RangeInclusive<f64> = 0.7..=0.8;
@@ -48,7 +52,7 @@ impl Token {
         }
         let mut header = HeaderValue::from_str(&format!("Bearer {text}")).ok()?;
         header.set_sensitive(true);
-        let lifetime = if lifetime.is_zero() { DEFAULT_LIFETIME } else { lifetime.min(LONGEST_LIFETIME) };
+        let lifetime = bounded(lifetime);
         let renew_at = begun + lifetime.mul_f64(rand::rng().random_range(RENEW_AT));
         Some(Self { header, issued_at: begun, renew_at, expires_at: begun + lifetime })
     }
@@ -73,15 +77,45 @@ impl Token {
 /// Lifetime that an answer's `expires_in` stands for: seconds, as a number or (ServiceNow in some releases) as a text.
 fn lifetime(expires_in: Option<&serde_json::Value>) -> Duration {
     let seconds = expires_in.and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|lifetime| !lifetime.is_zero())
-        .map_or(DEFAULT_LIFETIME, |lifetime| lifetime.min(LONGEST_LIFETIME))
+    bounded(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default())
+}
+
+/// Limits a lifetime to what is believed; zero means that none is known.
+fn bounded(lifetime: Duration) -> Duration {
+    if lifetime.is_zero() { DEFAULT_LIFETIME } else { lifetime.min(LONGEST_LIFETIME) }
+}
+
+/// Failure of a request for a token. The text names neither the endpoint nor a remedy: the caller knows both.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{}", chain(.0))]
+    Unanswered(reqwest::Error),
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    #[error("it answered {}{}", .status.as_u16(), .code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default())]
+    Refused { status: StatusCode, code: Option<String> },
+}
+
+/// Creates the client for requests to one token endpoint.
+pub(super) fn client(url: &Url) -> Result<Client, reqwest::Error> {
+    with_proxy_for(super::http_client(), url).timeout(TIMEOUT).connect_timeout(TIMEOUT / 2).build()
+}
+
+/// Sends a request for a token, and reads the answer. `secrets` are those of the request, which no error text may hold.
+pub(super) async fn ask(request: RequestBuilder, secrets: &[&str]) -> Result<(HeaderMap, Bytes), Failure> {
+    let sent = request.header(ACCEPT, "application/json").send().await;
+    let response = sent.map_err(Failure::Unanswered)?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = read_capped(response, MAX_ANSWER).await?;
+    if status.is_success() {
+        return Ok((headers, body));
+    }
+    Err(Failure::Refused { status, code: error_code(&body, secrets) })
 }
 
 /// Returns the error code of a refusal: RFC 6749, section 5.2, or the `status` of Google's APIs. Never its description, which could
 /// repeat the request, and no code that is a part of a secret.
-pub(super) fn error_code(body: &[u8], secrets: &[&str]) -> Option<String> {
+fn error_code(body: &[u8], secrets: &[&str]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     let code = body.pointer("/error/status").or_else(|| body.get("error"))?.as_str()?;
     let is_code = !code.is_empty()

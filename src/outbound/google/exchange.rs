@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Client, RequestBuilder, Url};
 use ring::rand::SystemRandom;
 use ring::signature::RSA_PKCS1_SHA256;
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::super::credentials::GoogleCredentials;
 use super::super::skew;
-use super::super::token::{MAX_ANSWER, TIMEOUT, Token, error_code};
-use super::super::upstream::{chain, read_capped, with_proxy_for};
+use super::super::token::{self, Failure, Token};
+use super::super::upstream::chain;
 use super::file::{External, Impersonation, Key, Origin, Subject, User};
 use crate::clock::{Clock as _, SystemClock};
 
@@ -28,14 +28,14 @@ const ASSERTION_SECONDS: i64 = 3_600;
 const DATED_BACK_SECONDS: i64 = 10;
 
 /// Requests a token. The error text names the endpoint and what to do, and holds no secret.
-pub(super) fn token(origin: &Origin) -> BoxFuture<'_, Result<Token, String>> {
+pub(super) fn token_of(origin: &Origin) -> BoxFuture<'_, Result<Token, String>> {
     Box::pin(async move {
         match origin {
             Origin::User(user) => refreshed(user).await,
             Origin::Key(key) => asserted(key).await,
             Origin::External(external) => exchanged(external).await,
             Origin::Impersonated { origin, impersonation } => {
-                let own = token(origin).await?;
+                let own = token_of(origin).await?;
                 impersonated(&own, impersonation).await
             }
         }
@@ -235,19 +235,14 @@ impl Endpoint<'_> {
         request: impl FnOnce(&Client) -> RequestBuilder,
     ) -> Result<(HeaderMap, Bytes), String> {
         let failed = |why: String| format!("{}: {why}", self.place());
-        let builder = with_proxy_for(super::super::http_client(), self.url);
-        let builder = builder.timeout(TIMEOUT).connect_timeout(TIMEOUT / 2);
-        let http = builder.build().map_err(|error| failed(chain(&error)))?;
-        let sent = request(&http).header(ACCEPT, "application/json").send().await;
-        let response = sent.map_err(|error| failed(chain(&error) + advice(&error)))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = read_capped(response, MAX_ANSWER).await.map_err(|broken| failed(broken.to_string()))?;
-        if status.is_success() {
-            return Ok((headers, body));
-        }
-        let code = error_code(&body, self.secrets).map(|code| format!(" ({code})")).unwrap_or_default();
-        let advice = if status.is_client_error() { format!("; {}", self.advice) } else { String::new() };
-        Err(failed(format!("it answered {}{code}{advice}", status.as_u16())))
+        let http = token::client(self.url).map_err(|error| failed(chain(&error)))?;
+        token::ask(request(&http), self.secrets).await.map_err(|failure| match &failure {
+            Failure::Unanswered(error) => failed(failure.to_string() + advice(error)),
+            Failure::Refused { status, .. } if status.is_client_error() => {
+                failed(format!("{failure}; {}", self.advice))
+            }
+            Failure::Refused { .. } | Failure::Broken(_) => failed(failure.to_string()),
+        })
     }
 }
 

@@ -61,7 +61,7 @@ impl GoogleFile {
             return Err(failed(BEFORE_1970.to_owned()));
         }
         let origin = read(&self.path).await.map_err(|error| format!("no token for Google Cloud: {error}"))?;
-        exchange::token(&origin).await.map_err(failed)
+        exchange::token_of(&origin).await.map_err(failed)
     }
 }
 
