@@ -11,18 +11,16 @@ use crate::cases::{Attachment, Visibility};
 /// Marks files as internal that an internal comment refers to, unless a public one refers to them too. Several files of the same name
 /// cannot be distinguished: all of them are internal if any internal comment names them.
 pub(super) fn hide(files: &mut [Attachment], comments: &[(&str, Visibility)]) {
-    let named = |file: &Attachment, by: Visibility| {
-        comments.iter().any(|(text, visibility)| *visibility == by && refers_to(text, &file.filename))
+    let by = |wanted: Visibility| {
+        comments.iter().filter(move |(_, visibility)| *visibility == wanted).map(|(text, _)| *text)
     };
-    let suspected = |file: &Attachment| {
-        let internal = comments.iter().filter(|(_, visibility)| *visibility == Visibility::Internal);
-        internal.into_iter().any(|(text, _)| may_refer_to(text, file))
-    };
+    let loosely: Vec<Loose> = by(Visibility::Internal).map(Loose::new).collect();
     let internal: Vec<bool> = files
         .iter()
         .map(|file| {
             let alone = files.iter().filter(|other| other.filename == file.filename).count() == 1;
-            suspected(file) && !(alone && named(file, Visibility::Public))
+            let is_public = || by(Visibility::Public).any(|text| refers_to(text, &file.filename));
+            loosely.iter().any(|text| text.may_refer_to(file)) && !(alone && is_public())
         })
         .collect();
     for (file, internal) in files.iter_mut().zip(internal) {
@@ -42,20 +40,35 @@ fn refers_to(text: &str, name: &str) -> bool {
     !name.is_empty() && (follows("[^", [']', '|']) || follows("!", ['!', '|']) || follows("|^", [']', '|']))
 }
 
-/// Reports if a text may refer to a file: as [`refers_to`], with another case or blanks around the name, or by an address of its content.
-fn may_refer_to(text: &str, file: &Attachment) -> bool {
-    let (text, name) = (text.to_lowercase(), file.filename.trim().to_lowercase());
-    let tidy = text.replace("[^ ", "[^").replace("|^ ", "|^").replace(" ]", "]").replace(" |", "|");
-    let addresses =
-        ["/secure/attachment/", "/secure/thumbnail/", "/attachment/content/", "/attachment/thumbnail/"];
-    let linked = addresses.iter().any(|path| {
-        text.match_indices(path).any(|(at, _)| {
-            text[at + path.len()..]
-                .strip_prefix(file.id.as_str())
-                .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
-        })
-    });
-    linked || refers_to(&text, &name) || refers_to(&tidy, &name)
+/// Text of a comment, prepared for a search for what may refer to a file.
+struct Loose {
+    lower: String,
+    /// The same without blanks at the ends of references.
+    tidy: String,
+}
+
+impl Loose {
+    fn new(text: &str) -> Self {
+        let lower = text.to_lowercase();
+        let tidy = lower.replace("[^ ", "[^").replace("|^ ", "|^").replace(" ]", "]").replace(" |", "|");
+        Self { lower, tidy }
+    }
+
+    /// Reports if the text may refer to a file: as [`refers_to`], with another case or blanks around the name, or by an address of its
+    /// content.
+    fn may_refer_to(&self, file: &Attachment) -> bool {
+        let name = file.filename.trim().to_lowercase();
+        let addresses =
+            ["/secure/attachment/", "/secure/thumbnail/", "/attachment/content/", "/attachment/thumbnail/"];
+        let is_linked = addresses.iter().any(|path| {
+            self.lower.match_indices(path).any(|(at, _)| {
+                self.lower[at + path.len()..]
+                    .strip_prefix(file.id.as_str())
+                    .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
+            })
+        });
+        is_linked || refers_to(&self.lower, &name) || refers_to(&self.tidy, &name)
+    }
 }
 
 #[cfg(test)]
