@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::{HeaderMap, header};
 use subtle::ConstantTimeEq as _;
 
 /// An OAuth client and its tokens. Copies share the tokens.
@@ -72,9 +73,10 @@ impl OauthClient {
         Some(token)
     }
 
-    /// True if `authorization` holds a valid token.
-    pub(crate) fn accepts(&self, authorization: Option<&str>) -> bool {
-        let Some(token) = authorization.and_then(|value| value.strip_prefix("Bearer ")) else { return false };
+    /// True if the request's headers hold a valid token.
+    pub(crate) fn accepts(&self, headers: &HeaderMap) -> bool {
+        let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some(token) = sent.and_then(|value| value.strip_prefix("Bearer ")) else { return false };
         self.state().issued.get(token).is_some_and(|issued| issued.elapsed() < self.lifetime)
     }
 

@@ -4,7 +4,6 @@
 //! API", support.atlassian.com; "Service accounts overview", confluence.atlassian.com/enterprise (all November 2026).
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
 
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
@@ -58,8 +57,7 @@ fn issue<'a>(jira: &SandboxJira, text: impl Fn(&str) -> &'a str, scope: &str) ->
     if text("grant_type") != "client_credentials" {
         return refused(StatusCode::BAD_REQUEST, "unsupported_grant_type");
     }
-    let auth = jira.0.auth.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let SandboxJiraAuth::OauthClient(client) = auth else {
+    let SandboxJiraAuth::OauthClient(client) = jira.auth() else {
         return refused(StatusCode::UNAUTHORIZED, "access_denied");
     };
     match client.issue(text("client_id"), text("client_secret")) {

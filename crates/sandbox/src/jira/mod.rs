@@ -268,6 +268,11 @@ impl SandboxJira {
         &self.0.settings
     }
 
+    /// Returns the credentials that are accepted now.
+    fn auth(&self) -> SandboxJiraAuth {
+        self.0.auth.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Returns the faults that make it misbehave, and the call log.
     pub fn faults(&self) -> &Faults {
         &self.0.faults

@@ -1,7 +1,6 @@
 //! REST API except searches and attachments: routes, authentication, issues, comments, transitions, and metadata of the installation.
 
 use std::convert::Infallible;
-use std::sync::PoisonError;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State as Shared};
 use axum::http::request::Parts;
@@ -182,7 +181,7 @@ enum Caller {
 impl Caller {
     fn of(api: &Api, request: &Request) -> Self {
         let manners = api.jira.manners();
-        let auth = api.jira.0.auth.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let auth = api.jira.auth();
         let in_place = !auth.needs_gateway(api.settings().deployment)
             || request.extensions().get::<gateway::ThroughGateway>().is_some();
         let is_let_in = in_place && is_let_in(&auth, request.headers());
@@ -259,10 +258,7 @@ fn to_visitor(api: &Api, path: &str) -> Response {
 fn is_let_in(auth: &SandboxJiraAuth, headers: &HeaderMap) -> bool {
     let wanted = match auth {
         SandboxJiraAuth::Anyone => return true,
-        SandboxJiraAuth::OauthClient(client) => {
-            let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-            return client.accepts(sent);
-        }
+        SandboxJiraAuth::OauthClient(client) => return client.accepts(headers),
         SandboxJiraAuth::Basic { email, token } | SandboxJiraAuth::ScopedToken { email, token } => {
             format!("Basic {}", BASE64_STANDARD.encode(format!("{email}:{token}")))
         }

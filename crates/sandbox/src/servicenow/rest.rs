@@ -191,10 +191,7 @@ fn is_let_in(auth: &SandboxServiceNowAuth, headers: &HeaderMap) -> bool {
             ("authorization", format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
         }
         SandboxServiceNowAuth::Bearer { token } => ("authorization", format!("Bearer {token}")),
-        SandboxServiceNowAuth::OauthClient(client) => {
-            let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-            return client.accepts(sent);
-        }
+        SandboxServiceNowAuth::OauthClient(client) => return client.accepts(headers),
         SandboxServiceNowAuth::ApiKey { key } => ("x-sn-apikey", key.clone()),
     };
     headers.get(name).is_some_and(|sent| bool::from(sent.as_bytes().ct_eq(wanted.as_bytes())))

@@ -234,10 +234,7 @@ fn is_let_in(auth: &SandboxZendeskAuth, headers: &HeaderMap) -> bool {
             format!("Basic {}", BASE64_STANDARD.encode(format!("{email}/token:{token}")))
         }
         SandboxZendeskAuth::Bearer { token } => format!("Bearer {token}"),
-        SandboxZendeskAuth::OauthClient(client) => {
-            let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-            return client.accepts(sent);
-        }
+        SandboxZendeskAuth::OauthClient(client) => return client.accepts(headers),
     };
     headers
         .get(header::AUTHORIZATION)
