@@ -181,7 +181,8 @@ async fn operations_are_counted_as_they_are_billed() {
     check("further check", counts(1, 0, 0));
 }
 
-/// What `crates/testkit/src/harness/billed.rs` counts over any other store: the benchmark and tests without an emulator go by it.
+/// Compares the counts of `crates/testkit/src/harness/billed.rs` over another store with those of Firestore: the benchmark and the tests
+/// without an emulator rely on them.
 #[tokio::test]
 async fn what_is_counted_over_another_store_is_what_firestore_bills() {
     let place = Place::new();

@@ -10,15 +10,14 @@ use casebridge::crm::jira::JiraSettings;
 use casebridge::crm::servicenow::ServiceNowSettings;
 use casebridge::crm::zendesk::ZendeskSettings;
 use casebridge::crm::{CrmKind, CrmSettings, PriorityWords};
-use casebridge::outbound::{Credentials, RetryPolicy, Upstream, UpstreamSettings};
+use casebridge::outbound::Credentials;
 use casebridge::sandbox::jira::{NewIssue, SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
 use casebridge::sandbox::oauth::OauthClient;
 use casebridge::sandbox::servicenow::{SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowSettings};
 use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings};
 use casebridge::secrets::SecretCredentials;
-use casebridge::telemetry::Metrics;
 
-use casebridge_testkit::harness::serve;
+use casebridge_testkit::harness::{serve, upstream};
 use casebridge_testkit::scripted::{Say, Scripted};
 
 const SECRET: &str = "the-secret-of-the-client";
@@ -63,20 +62,10 @@ fn settings(kind: &str, site: &str) -> CrmSettings {
 }
 
 fn system(settings: &CrmSettings, site: &str, credentials: Arc<dyn Credentials>) -> Arc<dyn CaseSystem> {
-    let upstream = UpstreamSettings {
-        name: settings.name(),
-        base_url: site.parse().unwrap(),
-        requests_per_minute: 1_000_000.try_into().unwrap(),
-        timeout: Duration::from_secs(5),
-        retry: RetryPolicy {
-            attempts: 2,
-            first_pause: Duration::from_millis(1),
-            longest_pause: Duration::from_secs(1),
-        },
-        download_hosts: Vec::new(),
-    };
     let clock: SharedClock = Arc::new(SystemClock);
-    let upstream = Upstream::new(upstream, credentials, Arc::clone(&clock), Metrics::shared()).unwrap();
+    let address = site.trim_start_matches("http://").parse().unwrap();
+    let upstream =
+        upstream(settings.name(), address, Vec::new(), Duration::from_secs(5), &clock, credentials);
     let words = PriorityWords::new(["1", "2", "3", "4", "5"].map(str::to_owned)).unwrap();
     settings.connect(words, upstream, clock)
 }

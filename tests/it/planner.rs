@@ -756,7 +756,8 @@ fn a_copy_by_an_author_who_is_called_like_a_part_is_copied_once() {
     }
 }
 
-/// Where a system does not say who wrote what, the name on a comment that is known by its ID tells, unless a person has it as well.
+/// Copies are recognised by author if the system does not say who wrote them: by the name on a comment that is known by its ID, unless a
+/// person has that name as well.
 #[test]
 fn copies_are_known_by_their_author_when_all_is_read_again() {
     for shared in [false, true] {

@@ -1,50 +1,28 @@
 //! A whole connector between a sandbox CSAPI and the real Request Tracker: the real tasks, by the machine's clock.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration as StdDuration;
 
-use async_trait::async_trait;
-use casebridge::cases::{CaseSystem, Check, ClosingSet, Visibility};
+use casebridge::cases::CaseSystem;
 use casebridge::clock::{Clock, SharedClock, SystemClock};
 use casebridge::csapi::{Csapi, CsapiSettings};
 use casebridge::entities::{CaseMapping, Sides, ToleranceTable};
 use casebridge::outbound::{NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
-use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::store::{MappingFilter, SqliteStore, Store};
-use casebridge::sync::{Rules, Switches};
+use casebridge::sync::Rules;
 use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Task, TaskReport, TaskSettings};
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use casebridge_testkit::harness::backend::Waiting;
+use casebridge_testkit::harness::{Options, serve};
+
 use crate::server::{Person, Server, Slot};
-
-/// Holds what the polls queue until the test runs it.
-#[derive(Default)]
-struct Waiting(Mutex<VecDeque<QueuedTask>>);
-
-#[async_trait]
-impl TaskQueue for Waiting {
-    async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
-        let mut waiting = self.0.lock().unwrap();
-        if waiting.iter().any(|known| known.kind == task.kind && known.body == task.body) {
-            return Ok(Enqueued::AlreadyExists);
-        }
-        waiting.push_back(task);
-        Ok(Enqueued::New)
-    }
-
-    async fn check(&self) -> Vec<Check> {
-        Vec::new()
-    }
-}
 
 /// A clock that may be behind the machine's, and so behind Request Tracker's, and catches up when it is told to.
 #[derive(Debug, Default)]
@@ -75,14 +53,7 @@ impl Clock for LateClock {
 
 /// What the configuration says unless a test says otherwise: the defaults.
 pub(crate) fn rules() -> Rules {
-    let switches =
-        Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
-    Rules {
-        switches,
-        carry_internal_comments: false,
-        comment_visibility: Visibility::Internal,
-        close_on: ClosingSet::default(),
-    }
+    Options::default().rules
 }
 
 /// The connector and both systems.
@@ -112,10 +83,7 @@ impl World {
     pub(crate) async fn on(server: &Server, rules: Rules, clock: SharedClock) -> Self {
         let slot = server.slot();
         let csapi = SandboxCsapi::new(clock.clone(), "organizations/123");
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let csapi_address: SocketAddr = listener.local_addr().unwrap();
-        let router = csapi.router();
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let csapi_address = serve(csapi.router()).await;
         let metrics = Metrics::shared();
         let upstream = UpstreamSettings {
             name: "CSAPI",
@@ -185,7 +153,7 @@ impl World {
                 failed += 1;
             }
         }
-        let due: Vec<QueuedTask> = self.waiting.0.lock().unwrap().drain(..).collect();
+        let due = self.waiting.take();
         for queued in due {
             let body = serde_json::to_vec(&queued.body).unwrap();
             let task = Task::parse(queued.kind, &body).unwrap();

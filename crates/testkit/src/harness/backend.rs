@@ -115,9 +115,16 @@ impl Backend for AtOnce {
     }
 }
 
-/// Tasks to be delivered, each once.
+/// Tasks to be delivered, each once, when the test takes them.
 #[derive(Default)]
-struct Waiting(Mutex<VecDeque<QueuedTask>>);
+pub struct Waiting(Mutex<VecDeque<QueuedTask>>);
+
+impl Waiting {
+    /// Takes all tasks, the oldest first.
+    pub fn take(&self) -> Vec<QueuedTask> {
+        self.0.lock().unwrap().drain(..).collect()
+    }
+}
 
 #[async_trait]
 impl TaskQueue for Waiting {
@@ -149,8 +156,7 @@ impl Delivery for AtOnceDelivery {
 
     /// Delivers each waiting task once; a failed one waits for the next call.
     async fn run_due(&self) -> Option<DateTime<Utc>> {
-        let due: Vec<QueuedTask> = self.waiting.0.lock().unwrap().drain(..).collect();
-        for task in due {
+        for task in self.waiting.take() {
             let url = format!("http://{}/tasks/{}", self.service, task.kind.name());
             let request = self.http.post(url).bearer_auth(INTERNAL_TOKEN).json(&task.body);
             if !request.send().await.unwrap().status().is_success() {
