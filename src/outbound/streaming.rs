@@ -210,9 +210,20 @@ impl<'a> Announced<'a> {
         }
     }
 
-    /// Reason why the content is not the file, judged by its first bytes, where the answer gives no media type.
-    fn complaint_of_beginning(&self, beginning: &[u8]) -> Option<String> {
-        (begins_a_page(beginning) && !self.may_be_html()).then(|| self.a_page_came())
+    /// True if the file may begin like an HTML page: a page, or a text that may be the source of one, such as `page.txt`.
+    fn may_begin_as_page(&self) -> bool {
+        let is_text = |kind: &str| {
+            let kind = kind.trim_start().to_ascii_lowercase();
+            kind.starts_with("text/") || kind.contains("xml")
+        };
+        self.may_be_html() || self.media_type.is_some_and(is_text)
+    }
+
+    /// Reason why the content is not the file, judged by its first bytes. The media type of an answer is not believed: a sign-on page may
+    /// call itself `application/octet-stream`. If the answer gives none, a text may not begin like a page either.
+    fn complaint_of_beginning(&self, beginning: &[u8], is_typed: bool) -> Option<String> {
+        let may_be = if is_typed { self.may_begin_as_page() } else { self.may_be_html() };
+        (begins_a_page(beginning) && !may_be).then(|| self.a_page_came())
     }
 
     fn a_page_came(&self) -> String {
@@ -231,7 +242,7 @@ impl<'a> Announced<'a> {
 const OTHER_SIZE: &str =
     "what is sent is not the file, or it was changed meanwhile; open it as the connector's user";
 
-/// Number of bytes that are examined at the beginning of an answer without a media type.
+/// Number of bytes that are examined at the beginning of an answer.
 const BEGINNING: usize = 64;
 
 fn media_type(response: &Response) -> Option<&str> {
@@ -269,7 +280,7 @@ pub(super) async fn arriving(
     failed: impl Fn(ApiErrorKind, String) -> ApiError + Send + 'static,
 ) -> Result<Download, ApiError> {
     let own = response.content_length();
-    let (size, kind) = (announced.size.or(own), media_type(&response).is_some());
+    let (size, is_typed) = (announced.size.or(own), media_type(&response).is_some());
     // The kind of error for a download that is too short. If the answer announced its own length or does not mark its end, the connection
     // broke.
     let short = if own.is_none() && says_its_end(&response) {
@@ -279,21 +290,19 @@ pub(super) async fn arriving(
     };
     let mut pieces = Box::pin(response.bytes_stream());
     let mut begun = Vec::new();
-    if !kind {
-        // Read until there are enough bytes to judge. An error or a timeout here shows up again below.
-        let mut beginning = Vec::new();
-        while beginning.len() < BEGINNING {
-            let Ok(Some(piece)) = tokio::time::timeout(longest, pieces.next()).await else { break };
-            let last = piece.is_err();
-            beginning.extend(piece.iter().flatten().take(BEGINNING));
-            begun.push(piece);
-            if last {
-                break;
-            }
+    // Read until there are enough bytes to judge. An error or a timeout here shows up again below.
+    let mut beginning = Vec::new();
+    while beginning.len() < BEGINNING {
+        let Ok(Some(piece)) = tokio::time::timeout(longest, pieces.next()).await else { break };
+        let last = piece.is_err();
+        beginning.extend(piece.iter().flatten().take(BEGINNING));
+        begun.push(piece);
+        if last {
+            break;
         }
-        if let Some(complaint) = announced.complaint_of_beginning(&beginning) {
-            return Err(failed(ApiErrorKind::WrongContent, complaint));
-        }
+    }
+    if let Some(complaint) = announced.complaint_of_beginning(&beginning, is_typed) {
+        return Err(failed(ApiErrorKind::WrongContent, complaint));
     }
     let pieces = Box::pin(stream::iter(begun).chain(pieces));
     let content = stream::unfold(
@@ -375,6 +384,22 @@ mod tests {
         ] {
             let announced = Announced { call: String::new(), filename, media_type, size: None, paths: &[] };
             assert_eq!(announced.may_be_html(), expected, "{filename} {media_type:?}");
+        }
+        // Announced type, whether the answer has a type of its own, and whether a page is refused.
+        for (media_type, is_typed, refused) in [
+            (None, true, true),
+            (Some("image/png"), true, true),
+            (Some("application/octet-stream"), true, true),
+            (Some("text/plain"), true, false),
+            (Some("application/xml"), true, false),
+            (Some("text/plain"), false, true),
+            (Some("text/html"), false, false),
+        ] {
+            let announced =
+                Announced { call: String::new(), filename: "a", media_type, size: None, paths: &[] };
+            let complaint = announced.complaint_of_beginning(b"<!doctype html><p>Sign on", is_typed);
+            assert_eq!(complaint.is_some(), refused, "{media_type:?} {is_typed}");
+            assert_eq!(announced.complaint_of_beginning(b"\x89PNG", is_typed), None);
         }
     }
 }

@@ -229,9 +229,10 @@ async fn claim_of_company(
     case: &Found,
 ) -> Result<Claim, AdmissionError> {
     let conflict = |what: &str| {
+        let field = deps.systems[Side::Company].google_name_field();
         Ok(Claim::Conflict(format!(
-            "company case {company} names a Google case in custom_field_google_name, {what}; clear the field if \
-             it is to have a Google case of its own"
+            "company case {company} names a Google case in {field}, {what}; clear the field if it is to have a Google case \
+             of its own"
         )))
     };
     let Ok(google) = GoogleCaseName::parse(claimed) else {

@@ -370,6 +370,10 @@ impl CaseSystem for Jira {
         Some(&self.home)
     }
 
+    fn google_name_field(&self) -> &str {
+        &self.settings().google_name_field
+    }
+
     fn clock_skew(&self) -> Option<Duration> {
         self.client.clock_skew()
     }

@@ -396,6 +396,10 @@ impl CaseSystem for RequestTracker {
         Some(self.client.home())
     }
 
+    fn google_name_field(&self) -> &str {
+        self.settings().google_name_field.trim()
+    }
+
     fn clock_skew(&self) -> Option<Duration> {
         self.client.upstream().clock_skew()
     }

@@ -348,6 +348,10 @@ impl CaseSystem for ServiceNow {
         Some(self.client.home())
     }
 
+    fn google_name_field(&self) -> &str {
+        &self.settings().google_name_field
+    }
+
     fn clock_skew(&self) -> Option<Duration> {
         self.client.upstream().clock_skew()
     }

@@ -410,6 +410,10 @@ impl CaseSystem for Zendesk {
         Some(self.client.home())
     }
 
+    fn google_name_field(&self) -> &str {
+        &self.settings().google_name_field
+    }
+
     fn clock_skew(&self) -> Option<Duration> {
         self.client.upstream().clock_skew()
     }

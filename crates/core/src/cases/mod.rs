@@ -393,6 +393,11 @@ pub trait CaseSystem: Send + Sync {
         None
     }
 
+    /// Returns the name of the field of a company case that holds its Google case's name, as people know it (`R38`: a claim is not a proof).
+    fn google_name_field(&self) -> &str {
+        "custom_field_google_name"
+    }
+
     /// Returns the lead of the system's clock over ours, as measured from its answers (`R36`: clock skew). Negative if the clock is behind;
     /// `None` before the first answer.
     fn clock_skew(&self) -> Option<Duration> {
