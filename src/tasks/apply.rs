@@ -50,7 +50,7 @@ impl Session<'_> {
                 done.held |= action.is_content();
                 continue;
             }
-            if action.writes_to().is_some_and(|side| self.is_left_alone(side)) {
+            if action.is_left_alone(&self.mapping.state, self.deps.clock.now()) {
                 done.held = true;
                 // Dependent actions are skipped too: a pair is not resolved while its closing is postponed.
                 action.block(&mut blocked, true);
@@ -79,11 +79,6 @@ impl Session<'_> {
             }
         }
         Ok(done)
-    }
-
-    /// True if that side's case is read-only, and the next attempt is not due yet (`R33`: final refusals).
-    fn is_left_alone(&self, side: Side) -> bool {
-        self.mapping.state.is_left_alone(side, self.deps.clock.now())
     }
 
     /// True if a system refused an action for good (`R33`: final refusals). A 404 counts only if the system shows both cases of the pair;
@@ -118,7 +113,8 @@ impl Session<'_> {
         if state.refusal(side, &what).is_none() && state.read_only[side].is_none() {
             return Ok(());
         }
-        if state.read_only[side].is_some() {
+        // A kind of write that was never refused says nothing about those that were.
+        if state.read_only[side].is_some() && state.refuses_kind(side, &what) {
             self.takes_again(side).await?;
         }
         self.save(|mapping| {
@@ -164,13 +160,13 @@ impl Session<'_> {
             return Ok(Verdict::Settled);
         }
         let is_read_only = self.mapping.state.read_only[side].is_some() && !withheld;
-        if is_read_only && !action.is_explained_by_copy() {
-            return self.note_read_only(side, now).await;
-        }
         let refusal = self.mapping.state.refused_again(side, what.clone(), now, error.to_string());
         let over = refusal.tries >= TRIES && now - refusal.since >= self.deps.settings.give_up_after;
         let since = refusal.since;
         self.save(|mapping| mapping.state.keep_refusal(refusal.clone())).await?;
+        if is_read_only && !action.is_explained_by_copy() {
+            return self.note_read_only(side, now).await;
+        }
         if !over {
             if is_read_only {
                 return self.note_read_only(side, now).await;

@@ -38,6 +38,15 @@ pub enum Refusable {
     LinkBack,
 }
 
+impl Refusable {
+    /// Returns true if both are writes of the same kind: a comment, a file, a priority. A system may refuse one kind and take another.
+    #[must_use]
+    pub fn is_same_kind(&self, other: &Self) -> bool {
+        let is_file = |what: &Self| matches!(what, Self::Item(Source::Attachment { .. }));
+        std::mem::discriminant(self) == std::mem::discriminant(other) && is_file(self) == is_file(other)
+    }
+}
+
 /// Record of a write that a system refuses (`R33`: final refusals).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -133,6 +142,10 @@ pub struct PairState {
     /// header.
     #[serde(skip_serializing_if = "is_default")]
     pub description_header: Option<String>,
+    /// Update time with which each side was last read completely, while a later change could still have the same time: the system's times
+    /// are precise to a second or a minute only. The next poll after that reads the case once more (`R8`: idle cases).
+    #[serde(skip_serializing_if = "is_default")]
+    pub unsettled: Sides<Option<DateTime<Utc>>>,
     /// Project, queue or table of each case (`R26`: empty answers need proof).
     #[serde(skip_serializing_if = "is_default")]
     pub scope: Sides<Option<String>>,
@@ -161,10 +174,23 @@ impl PairState {
         Self { part_3: true, ..Self::default() }
     }
 
-    /// Returns true if that side's case refuses every write, and the next attempt is not due yet (`R33`: final refusals).
+    /// Returns true if that side's case is read-only, and the next attempt is not due yet (`R33`: final refusals).
     #[must_use]
-    pub fn is_left_alone(&self, side: Side, now: DateTime<Utc>) -> bool {
+    pub fn is_read_only(&self, side: Side, now: DateTime<Utc>) -> bool {
         self.read_only[side].as_ref().is_some_and(|read_only| now - read_only.tried_at < READ_ONLY_PAUSE)
+    }
+
+    /// Returns true if a write is not tried for now: that side's case is read-only, and has refused this kind of write (`R33`: final
+    /// refusals). A kind that it was never asked for is tried: a case may refuse comments and still take a priority.
+    #[must_use]
+    pub fn is_left_alone(&self, side: Side, what: &Refusable, now: DateTime<Utc>) -> bool {
+        self.is_read_only(side, now) && self.refuses_kind(side, what)
+    }
+
+    /// Returns true if that side has refused a write of the same kind, and has taken none since.
+    #[must_use]
+    pub fn refuses_kind(&self, side: Side, what: &Refusable) -> bool {
+        self.refusals.iter().any(|refusal| refusal.side == side && refusal.what.is_same_kind(what))
     }
 
     /// Makes the next attempt on a read-only case due now: a person asks for it.

@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use super::plan::Rules;
 use super::texts;
 use crate::cases::{Attachment, Visibility};
-use crate::entities::{Entry, ItemKind, Notice, Pending, Priority, Refusable, Side, Sides, Source};
+use crate::entities::{
+    Entry, ItemKind, Notice, PairState, Pending, Priority, Refusable, Side, Sides, Source,
+};
 
 /// Comment that the connector is to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +154,17 @@ impl Action {
             | Self::ForgetStatus
             | Self::RefusedReopening(_)
             | Self::ForgetLeftOpen => None,
+        }
+    }
+
+    /// True if the action writes to a read-only case that has refused this kind of write, and the next attempt is not due yet (`R33`: final
+    /// refusals).
+    #[must_use]
+    pub fn is_left_alone(&self, state: &PairState, now: DateTime<Utc>) -> bool {
+        match (self.writes_to(), self.refusable()) {
+            (Some(side), Some(what)) => state.is_left_alone(side, &what, now),
+            (Some(side), None) => state.is_read_only(side, now),
+            (None, _) => false,
         }
     }
 

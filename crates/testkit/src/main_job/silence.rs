@@ -6,6 +6,7 @@ use casebridge::sandbox::faults::{Effect, Fault, Faults};
 use chrono::Duration;
 use serde_json::json;
 
+use super::travel::at_google;
 use crate::harness::crm::Crm;
 use crate::harness::desk::{Call, NewCompanyCase};
 use crate::harness::{Options, World, count, idle};
@@ -393,6 +394,40 @@ pub async fn a_file_that_its_source_never_hands_out_is_explained_once_and_holds_
         assert_eq!(world.mapping().await.last_error, None, "{status}");
         world.assert_quiet().await;
     }
+}
+
+// R33
+pub async fn a_case_that_takes_no_comments_still_takes_a_file_a_priority_and_its_closing(crm: &dyn Crm) {
+    let options = Options { give_up_after: Duration::hours(2), ..Options::default() };
+    let world = World::with(crm, options).await;
+    let (case, company) = world.pair().await;
+    let refused = world.csapi.faults().add(refusal(403).on("POST", "/comments"));
+    world.company_says(&company, "one that is refused").await;
+    world.run_for(Duration::hours(4)).await;
+    let read_only = |mapping: casebridge::entities::CaseMapping| mapping.state.read_only.google.is_some();
+    assert!(read_only(world.mapping().await), "the explanation is a comment and was refused as well");
+
+    // The other kinds of write do not wait for the next daily attempt with the comment.
+    world.desk.sets_priority(&company, Priority::P1).await;
+    world.company_attaches(&company, "after.txt", b"x").await;
+    world.run_for(Duration::minutes(10)).await;
+    let found = world.csapi.case(&case).unwrap().priority.unwrap();
+    let same = world.description.same_priority;
+    assert!(Priority::ALL.into_iter().any(|level| at_google(level) == found && same(level, Priority::P1)));
+    assert_eq!(world.csapi.attachments(&case).unwrap().len(), 1);
+    world.desk.closes(&company).await;
+    world.run_for(Duration::minutes(10)).await;
+    assert_eq!(world.csapi.case(&case).unwrap().state, State::Closed);
+
+    // The comment itself is tried once a day, and no notice is repeated.
+    world.run_for(Duration::days(1)).await;
+    assert!(read_only(world.mapping().await));
+    let texts = world.company_texts(&company).await;
+    assert_eq!(count(&texts, "Nothing that is written here arrives any more"), 1, "{texts:#?}");
+    world.csapi.faults().remove(refused);
+    world.run_for(Duration::days(2)).await;
+    assert_eq!(world.copies_at_google(&case), ["one that is refused"]);
+    world.assert_quiet().await;
 }
 
 // R36
