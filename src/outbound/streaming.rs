@@ -216,7 +216,10 @@ impl<'a> Announced<'a> {
             let kind = kind.trim_start().to_ascii_lowercase();
             kind.starts_with("text/") || kind.contains("xml")
         };
-        self.may_be_html() || self.media_type.is_some_and(is_text)
+        let name = self.filename.trim_end().to_ascii_lowercase();
+        let is_named_text =
+            || [".txt", ".log", ".md", ".xml", ".svg", ".eml"].iter().any(|ending| name.ends_with(ending));
+        self.may_be_html() || self.media_type.map_or_else(is_named_text, is_text)
     }
 
     /// Reason why the content is not the file, judged by its first bytes. The media type of an answer is not believed: a sign-on page may

@@ -448,6 +448,18 @@ async fn what_comes_in_place_of_a_file_is_refused_with_what_to_do() {
             None,
         ),
         (
+            "a page of the same length that calls itself something else",
+            ("a.png", Some("image/png"), Some(length)),
+            Say::status(200, "content-type: application/octet-stream\r\n", PAGE),
+            told(wrong, "a page (HTML)"),
+        ),
+        (
+            "a page that calls itself text, nothing announced",
+            ("a.png", None, Some(length)),
+            Say::status(200, "content-type: text/plain\r\n", PAGE),
+            told(wrong, "a page (HTML)"),
+        ),
+        (
             "XHTML",
             ("a.png", None, None),
             Say::status(200, "content-type: application/xhtml+xml\r\n", PAGE),
