@@ -24,6 +24,8 @@ struct Findings {
     resumed: usize,
     requeued: usize,
     waiting: i64,
+    /// Number of cases that only wait for our own pace.
+    paced: usize,
     /// Number of cases that name a counterpart which they cannot have.
     conflicts: usize,
     /// Number of cases that take no changes any more (`R33`: final refusals).
@@ -67,6 +69,7 @@ fn report(findings: &Findings) -> TaskReport {
         .with("resumed", findings.resumed)
         .with("requeued", findings.requeued)
         .with("waiting", findings.waiting)
+        .with("paced", findings.paced)
         .with("missing", findings.missing)
         .with("conflicts", findings.conflicts)
         .with("read_only", findings.read_only)
@@ -92,6 +95,7 @@ async fn look(deps: &Deps) -> Result<Findings, StoreError> {
     let on_time = Side::BOTH
         .into_iter()
         .all(|side| global.last_polled_at(side).is_some_and(|polled| is_recent(now - polled, smallest)));
+    let allowance = if on_time { pace_allowance(deps, backlog.waiting) } else { Duration::zero() };
     let filters: &[MappingFilter] = if on_time {
         &[MappingFilter::NeedsWatching]
     } else {
@@ -103,7 +107,7 @@ async fn look(deps: &Deps) -> Result<Findings, StoreError> {
             let page = deps.store.list(*filter, after, PAGE).await?;
             for mapping in page.mappings {
                 if seen.insert(mapping.id) {
-                    examine(deps, &global, mapping, now, &mut findings).await;
+                    examine(deps, &global, mapping, (now, allowance), &mut findings).await;
                 }
             }
             after = page.next;
@@ -114,6 +118,14 @@ async fn look(deps: &Deps) -> Result<Findings, StoreError> {
     }
     findings.looked_at = seen.len();
     Ok(findings)
+}
+
+/// Returns the time by which a case may exceed its tolerance only because of our own pace: the time in which all dirty cases are synced at
+/// the pace of the rate limits, and half of it again. A case that waits for that while both systems are well is in no outage; the metrics
+/// of the backlog tell operators (`R21`: pacing).
+fn pace_allowance(deps: &Deps, waiting: i64) -> Duration {
+    let pace = i64::from(deps.settings.syncs_per_minute.max(1));
+    Duration::seconds((waiting.saturating_mul(90) / pace).clamp(0, 30 * 86_400))
 }
 
 /// True if a poll of that age is on time. A poll in the future was stamped by a clock that was ahead, and proves nothing (`R36`: clock
@@ -128,27 +140,42 @@ enum Health {
     Healthy,
     /// Not linked yet, but within the tolerance since its creation.
     RecentlyAdded,
+    /// Out of step only because the sync waits for its turn.
+    Paced,
     Outage(Duration),
 }
 
-fn health(deps: &Deps, global: &Global, mapping: &CaseMapping, now: DateTime<Utc>) -> Health {
+/// Returns the health of a mapping at `now`. `allowance` is the time by which our own pace may delay a sync.
+fn health(
+    deps: &Deps,
+    global: &Global,
+    mapping: &CaseMapping,
+    (now, allowance): (DateTime<Utc>, Duration),
+) -> Health {
     let tolerance = deps.settings.tolerances.tolerance(mapping.priority, mapping.new_content_at, now);
     // R22 (recently added cases): a null stamp counts from the mapping's creation.
     let stamp = |side| mapping.synced_at(side, global).unwrap_or(mapping.created_at).min(now);
     let oldest = stamp(Side::Google).min(stamp(Side::Company));
-    if !mapping.is_linked() {
-        let age = now - mapping.created_at;
-        return if age > tolerance { Health::Outage(now - oldest) } else { Health::RecentlyAdded };
+    // A sync that was tried and failed does not wait for its turn.
+    let is_untried = mapping.last_error.is_none() && mapping.pending_creation.is_none();
+    let late = |since: DateTime<Utc>| match now - since {
+        // R23 (durations): the duration is the time since the older of the two stamps.
+        age if age <= tolerance => None,
+        age if is_untried && age <= tolerance + allowance => Some(Health::Paced),
+        _ => Some(Health::Outage(now - oldest)),
+    };
+    if mapping.is_linked() {
+        late(oldest).unwrap_or(Health::Healthy)
+    } else {
+        late(mapping.created_at).unwrap_or(Health::RecentlyAdded)
     }
-    // R23 (durations): the duration is the time since the older of the two stamps.
-    if now > oldest + tolerance { Health::Outage(now - oldest) } else { Health::Healthy }
 }
 
 async fn examine(
     deps: &Deps,
     global: &Global,
     mapping: CaseMapping,
-    now: DateTime<Utc>,
+    at: (DateTime<Utc>, Duration),
     findings: &mut Findings,
 ) {
     // A case in conflict is not expected to sync. It is only counted; its company case has a notice.
@@ -173,13 +200,17 @@ async fn examine(
     // R28 (missing is not gone): while a case is missing only the operator learns of it, and no notice is posted.
     if Side::BOTH.into_iter().any(|side| mapping.state.missing[side].is_some()) {
         findings.missing += 1;
-        if matches!(health(deps, global, &mapping, now), Health::Outage(_)) {
+        if matches!(health(deps, global, &mapping, at), Health::Outage(_)) {
             findings.outages.push(mapping.case_id(mapping.origin).unwrap_or_default().to_owned());
         }
         return;
     }
-    let (notice, body) = match health(deps, global, &mapping, now) {
+    let (notice, body) = match health(deps, global, &mapping, at) {
         Health::RecentlyAdded => return,
+        Health::Paced => {
+            findings.paced += 1;
+            return;
+        }
         Health::Outage(duration) => {
             // Skip the lookup once both notices are posted: with many outages the lookups would use up the deadline.
             let to_be_told =
@@ -204,7 +235,7 @@ async fn examine(
     // The pair may have continued with another company case since, which this run has not checked (R32: closed is not solved).
     let company = mapping.company_case_id.clone();
     let still = |mapping: &CaseMapping, side: Side| {
-        let health = health(deps, global, mapping, now);
+        let health = health(deps, global, mapping, at);
         mapping.outage_comment_sent_to(side) != sent
             && mapping.company_case_id == company
             && !mapping.paused
