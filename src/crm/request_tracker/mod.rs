@@ -5,7 +5,6 @@
 //! | `settings` | the `[company.request-tracker]` section |
 //! | `client` | the calls of the REST API |
 //! | `wire` | Request Tracker's JSON |
-//! | `html` | HTML from its editor as plain text |
 //! | `download` | content out of the JSON that it comes in |
 //! | `filename` | names of files |
 //! | `check` | `casebridge check` |
@@ -16,7 +15,6 @@ mod check;
 mod client;
 mod download;
 mod filename;
-mod html;
 mod settings;
 mod wire;
 
@@ -949,7 +947,7 @@ fn texts(parts: &[Value]) -> Vec<(String, String)> {
         let key = (order(&transaction), transaction);
         match wire::text(part, "ContentType").as_deref() {
             Some("text/plain") => plain.entry(key).or_default().push((at, content)),
-            Some("text/html") => rich.entry(key).or_default().push((at, html::to_text(&content))),
+            Some("text/html") => rich.entry(key).or_default().push((at, super::html::to_text(&content))),
             _ => {}
         }
     }
