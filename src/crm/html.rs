@@ -23,9 +23,21 @@ const FENCE: &str = "```";
 /// image is replaced by its description, an entity by its character. Other tags are dropped. Text that only looks like a tag stays.
 ///
 /// Takes time in proportion to the length, and the text has at most twelve times the bytes of the HTML.
-pub(super) fn to_text(html: &str) -> String {
-    let tokenizer =
-        Tokenizer::new(Sink::default(), TokenizerOpts { discard_bom: false, ..TokenizerOpts::default() });
+#[must_use]
+pub fn to_text(html: &str) -> String {
+    read(html, Out::default())
+}
+
+/// Converts HTML as version 0.1 read that of Request Tracker: cells of tables are separated by a space, and code has no marks.
+pub(super) fn to_text_as_earlier(html: &str) -> String {
+    read(html, Out { is_earlier: true, ..Out::default() })
+}
+
+fn read(html: &str, out: Out) -> String {
+    let tokenizer = Tokenizer::new(
+        Sink { out: RefCell::new(out), tokens: Cell::default() },
+        TokenizerOpts { discard_bom: false, ..TokenizerOpts::default() },
+    );
     let input = BufferQueue::default();
     let feed = |piece: &str| {
         let before = tokenizer.sink.tokens.get();
@@ -94,6 +106,8 @@ struct Out {
     quotes: usize,
     preformatted: usize,
     fence: Fence,
+    /// True if the text is read as version 0.1 read it.
+    is_earlier: bool,
     /// True within an element whose content is not shown.
     hidden: bool,
     /// True directly after `<pre>`, where a line break has no meaning.
@@ -289,7 +303,6 @@ impl Out {
 }
 
 /// Receives the tokens.
-#[derive(Default)]
 struct Sink {
     out: RefCell<Out>,
     /// Number of tokens so far.
@@ -320,6 +333,14 @@ impl Out {
     fn tag(&mut self, tag: &Tag) -> TokenSinkResult<()> {
         let closing = tag.kind == TagKind::EndTag;
         self.skips_break = false;
+        if self.is_earlier
+            && ["code", "kbd", "samp", "tt", "s", "del", "strike", "input", "td", "th"].contains(&&*tag.name)
+        {
+            if closing && ["td", "th"].contains(&&*tag.name) {
+                self.text(" ");
+            }
+            return TokenSinkResult::Continue;
+        }
         match (&*tag.name, closing) {
             ("script", false) => return self.hide(RawKind::ScriptData),
             ("style", false) => return self.hide(RawKind::Rawtext),
@@ -344,6 +365,12 @@ impl Out {
             ("li", false) => self.item(),
             ("p" | "table" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6", _) => {
                 self.gap(if self.begins_on_line() && !closing { Gap::None } else { Gap::Paragraph });
+            }
+            // Zendesk's frame around a text that was typed without formatting: a page shows it with its blanks and line breaks.
+            ("div", false)
+                if attribute(tag, "class").is_some_and(|class| class.contains("zd-comment-pre")) =>
+            {
+                self.preformatted += 1;
             }
             ("div", false) if self.begins_on_line() => {}
             (

@@ -4,7 +4,7 @@
 //! for titles and media types.
 
 mod content;
-mod html;
+pub mod html;
 pub mod jira;
 pub mod request_tracker;
 pub mod servicenow;

@@ -95,6 +95,7 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
         synchronize: true,
         id: name.into(),
         description,
+        earlier_description: None,
     })
 }
 
@@ -155,6 +156,7 @@ pub(super) fn comment(value: &Value, case: &GoogleCaseName) -> Result<Comment, O
         author: author(fields),
         created_at: time(fields, "createTime"),
         body: body.unwrap_or_default().to_owned(),
+        earlier_body: None,
         visibility: Visibility::Public,
         by_connector: None,
     })
@@ -299,6 +301,7 @@ mod tests {
             key: None,
             title: String::new(),
             description: String::new(),
+            earlier_description: None,
             priority: PriorityReading::Unset,
             closed: false,
             closing: None,

@@ -795,7 +795,8 @@ pub(super) fn says_the_same(deps: &Deps, company: &Case, google: &Case) -> bool 
         address: None,
     });
     let capabilities = deps.systems[Side::Google].capabilities();
-    let text = texts::mirrored(Side::Company, &header, &company.title, &company.description, capabilities);
+    let description = company.earlier_description.as_ref().unwrap_or(&company.description);
+    let text = texts::mirrored(Side::Company, &header, &company.title, description, capabilities);
     texts::digest(&text.description) == texts::digest(&google.description)
 }
 

@@ -53,6 +53,7 @@ fn comment(id: &str, author: &str, body: &str) -> Comment {
         author: author.to_owned(),
         created_at: None,
         body: body.to_owned(),
+        earlier_body: None,
         visibility: Visibility::Public,
         by_connector: None,
     }

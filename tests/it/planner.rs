@@ -4,8 +4,8 @@ use casebridge::cases::{
     Attachment, Capabilities, Case, Closing, ClosingSet, Comment, TextLimit, Visibility, markers,
 };
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, Pending, PendingStatus,
-    Priority, PriorityReading, Side, Sides, Source,
+    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Ledger, Notice, Pending,
+    PendingStatus, Priority, PriorityReading, Side, Sides, Source,
 };
 use casebridge::sync::{
     Action, Clocks, KnownDifferent, Pair, Plan, Remaining, Rules, Snapshot, Switches, left_on, plan, texts,
@@ -274,6 +274,7 @@ fn comment(id: &str, minute: i64, body: &str) -> Comment {
         author: "Ada".to_owned(),
         created_at: Some(at(minute)),
         body: body.to_owned(),
+        earlier_body: None,
         visibility: Visibility::Public,
         by_connector: Some(false),
     }
@@ -447,6 +448,45 @@ fn a_quotation_is_not_taken_for_a_copy_whose_answer_was_lost() {
         };
         assert_eq!(copies(&world.company, "]\nhello"), 1, "the comment itself arrives: {by_connector:?}");
         assert_eq!(copies(&world.google, "I agree."), 1, "and so does the quotation: {by_connector:?}");
+    }
+}
+
+#[test]
+fn a_comment_that_was_carried_stays_quiet_when_its_text_is_read_anew() {
+    let typed = "[~accountid:5b1] {color:red}see{color} [the log|https://e.example/log]";
+    let read = "@Jane Doe see the log (https://e.example/log)";
+    let readings = [(typed.to_owned(), read.to_owned()), ("short".to_owned(), "longer ".repeat(2_000))];
+    for (earlier, now) in readings {
+        let mut world = World::new();
+        world.company.comments.push(comment("20", 5, &earlier));
+        world.sync(Side::BOTH, 1);
+        let comments = &mut world.company.comments;
+        comments[0].body.clone_from(&now);
+        comments[0].earlier_body = Some(earlier);
+        for comment in &mut world.google.comments {
+            comment.by_connector = None;
+        }
+        // Known by ID.
+        assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
+
+        // Version 0.1 recorded no number of parts.
+        let mut old = world.clone();
+        old.mapping.ledger = Ledger::default();
+        for entry in world.mapping.ledger.entries() {
+            old.mapping.ledger.record(Entry { parts: None, ..entry.clone() });
+        }
+        assert!(Side::BOTH.into_iter().all(|source| old.plan(source).is_empty()), "{now}");
+
+        // The mapping was lost, so copies are known by their text.
+        let mut lost = world.clone();
+        lost.mapping.ledger = Ledger::default();
+        lost.mapping.relinking = true;
+        let plan = lost.plan(Side::Company);
+        assert_eq!(bodies(&plan), Vec::<&str>::new(), "{now}");
+        let copy =
+            lost.google.comments.iter().find(|comment| comment.body.starts_with("[Company Comment")).unwrap();
+        let is_found = |action: &Action| matches!(action, Action::Adopt(entry) if entry.id == copy.id);
+        assert!(plan.actions.iter().any(is_found), "{plan:?}");
     }
 }
 

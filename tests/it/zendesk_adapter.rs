@@ -1331,6 +1331,7 @@ async fn a_quoted_copy_is_known_by_its_words_where_its_ticket_does_not_tell() {
         author: "Ada".to_owned(),
         created_at: None,
         body: "hello".to_owned(),
+        earlier_body: None,
         visibility: Visibility::Public,
         by_connector: None,
     };

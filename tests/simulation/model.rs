@@ -304,6 +304,7 @@ impl Card {
             key: people_call_it.then(|| name_of(&self.id)),
             title: self.title.clone(),
             description: self.description.clone(),
+            earlier_description: None,
             priority: match self.blur {
                 Some(Blur::Nothing) => PriorityReading::Unset,
                 Some(Blur::Word) => PriorityReading::Unknown("Blocker".to_owned()),
@@ -689,6 +690,7 @@ impl World {
                 },
                 created_at: Some(note.stamped),
                 body: given_back(&note.body, note.id),
+                earlier_body: None,
                 visibility: mutation::marked(self, unmarked, note.internal),
                 by_connector: traits.knows_connector.then_some(note.by == Writer::Connector),
             })

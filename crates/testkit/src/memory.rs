@@ -81,6 +81,7 @@ impl Desk {
             author: "Jane Roe".to_owned(),
             created_at: Some(now),
             body: body.to_owned(),
+            earlier_body: None,
             visibility: Visibility::Public,
             by_connector: Some(by_connector),
         });

@@ -3,7 +3,7 @@
 //! Sources: "The Jira Cloud platform REST API", version 2, developer.atlassian.com; "Jira Data Center REST API", version 9,
 //! docs.atlassian.com.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::discovery::{self, Fields};
 use super::filename::stored_filename;
 use super::paging::Paging;
+use super::readable::Names;
 use super::settings::{Deployment, JiraSettings};
 use super::wire::{self, Issue, User};
 use super::{identity, jql};
@@ -36,6 +37,13 @@ const MOST_PAGES: usize = 10_000;
 const PROJECT_AGE: Duration = Duration::from_mins(10);
 /// Number of issues whose project is cached.
 const MOST_REMEMBERED: usize = 10_000;
+
+/// Lifetime of a cached name of a user.
+const NAME_AGE: Duration = Duration::from_hours(24);
+/// Number of users whose name is cached.
+const MOST_NAMES: usize = 10_000;
+/// Number of users that one reading looks up. The others stay without a name: a text with more mentions is no message.
+const MOST_LOOKUPS: usize = 50;
 
 /// Paths of Jira that files come from: a redirect to any other path leads to no file (`R34`: other content in place of a file).
 const DOWNLOADS: [&str; 2] = ["/rest/api/2/attachment/", "/secure/attachment/"];
@@ -55,6 +63,7 @@ pub(super) struct Client {
     me: Mutex<Option<Arc<User>>>,
     service_management: OnceLock<bool>,
     projects: SyncMutex<Projects>,
+    names: SyncMutex<HashMap<String, KnownName>>,
 }
 
 /// Cached facts about projects, all of which can be read again.
@@ -65,6 +74,9 @@ struct Projects {
     /// True for projects of Jira Service Management, by their keys.
     service_management: HashMap<String, bool>,
 }
+
+/// Display name of a mentioned user, and the time it was read. `None` if Jira does not tell it.
+type KnownName = (Option<String>, Instant);
 
 /// Result of a search.
 pub(super) struct Found<T> {
@@ -89,6 +101,7 @@ impl Client {
             me: Mutex::default(),
             service_management,
             projects: SyncMutex::default(),
+            names: SyncMutex::default(),
         }
     }
 
@@ -284,6 +297,52 @@ impl Client {
             Err(error) => return Err(error),
         };
         Ok(discovery::nearest(&self.settings, fields, project.as_deref()))
+    }
+
+    /// Returns the display names of mentioned users, by the ID in the mention; cached. Users whom Jira does not name are left out.
+    ///
+    /// Source: "Get user", Jira Cloud REST API v2 and Jira Data Center REST API. It needs the scope `read:jira-user`, which `myself` needs
+    /// as well.
+    pub(super) async fn names(&self, mentioned: BTreeSet<String>) -> Result<Names, ApiError> {
+        let mut names = Names::new();
+        let mut lookups = 0;
+        for id in mentioned {
+            let known = self.known_names().get(&id).cloned();
+            let name = match known {
+                Some((name, read_at)) if read_at.elapsed() < NAME_AGE => name,
+                Some(_) | None if lookups < MOST_LOOKUPS => {
+                    lookups += 1;
+                    let name = self.name(&id).await?;
+                    let mut known = self.known_names();
+                    if known.len() >= MOST_NAMES {
+                        known.clear();
+                    }
+                    known.insert(id.clone(), (name.clone(), Instant::now()));
+                    name
+                }
+                Some(_) | None => None,
+            };
+            names.extend(name.map(|name| (id, name)));
+        }
+        Ok(names)
+    }
+
+    fn known_names(&self) -> MutexGuard<'_, HashMap<String, KnownName>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn name(&self, id: &str) -> Result<Option<String>, ApiError> {
+        let (parameter, value) = match id.strip_prefix("accountid:") {
+            Some(account) => ("accountId", account),
+            None => ("username", id),
+        };
+        let call = Call::get("/rest/api/2/user").query(parameter, value);
+        match self.upstream.read::<User>(call).await {
+            Ok(user) => Ok(user.display_name.filter(|name| !name.trim().is_empty())),
+            // Unknown, deleted, or hidden from the connector's user: the text is carried all the same.
+            Err(error) if matches!(error.status, Some(400 | 403 | 404)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads Jira's own time, and the date of the answer that holds it.

@@ -12,6 +12,7 @@
 //! | `closing` | ways in which an issue was closed |
 //! | `files` | files that belong to internal comments |
 //! | `markup` | plain text in wiki notation |
+//! | `readable` | wiki notation of people as plain text |
 //! | `filename` | names of files |
 //! | `discovery` | the custom fields, found by name |
 //! | `transitions` | the transitions that close and reopen |
@@ -27,6 +28,7 @@ mod identity;
 mod jql;
 pub mod markup;
 mod paging;
+pub mod readable;
 mod reference;
 mod settings;
 mod transitions;
@@ -43,6 +45,7 @@ use tokio::sync::Mutex;
 use self::client::{Client, comment_path, issue_path};
 use self::discovery::Fields;
 use self::jql::Since;
+use self::readable::{Backslash, Names};
 use self::wire::{INTERNAL_PROPERTY, Marker};
 use super::PriorityWords;
 use crate::cases::{
@@ -131,8 +134,16 @@ impl Jira {
         )
     }
 
-    fn case(&self, issue: &wire::Issue, fields: &Fields, me: &wire::User) -> Result<Case, wire::WireError> {
+    fn case(
+        &self,
+        issue: &wire::Issue,
+        fields: &Fields,
+        me: &wire::User,
+        names: &Names,
+    ) -> Result<Case, wire::WireError> {
         let description = issue.text("description")?.unwrap_or_default();
+        let is_copy = description.starts_with(markers::COMPANY_DESCRIPTION_HEADER);
+        let (description, earlier_description) = self.plain(&description, is_copy, names);
         let counterpart = issue.text(&fields.google_name.id)?.map(|name| name.trim().to_owned());
         let (done, archived) = (issue.is_done()?, issue.is_archived());
         let (resolution, status) = (issue.name("resolution")?, issue.name("status")?);
@@ -144,8 +155,8 @@ impl Jira {
         Ok(Case {
             id: issue.id.clone(),
             title: issue.text("summary")?.unwrap_or_default(),
-            description: self
-                .plain(&description, description.starts_with(markers::COMPANY_DESCRIPTION_HEADER)),
+            description,
+            earlier_description,
             priority: self.priorities.read(issue.name("priority")?.as_deref()),
             closed: done || archived,
             closing,
@@ -168,21 +179,34 @@ impl Jira {
         format!("{}/browse/{key}", self.home)
     }
 
-    /// Converts a body to plain text. On Data Center, people write wiki markup, as the connector does; on Cloud they do not.
-    fn plain(&self, body: &str, by_connector: bool) -> String {
-        match self.settings().deployment {
-            Deployment::Cloud if !by_connector => markup::uncover(body),
-            Deployment::Cloud | Deployment::DataCenter => markup::unescape(body),
-        }
+    /// Converts a body to plain text; also as version 0.1 did, if that differs. The connector's own text is what it was before it was
+    /// escaped.
+    fn plain(&self, body: &str, by_connector: bool, names: &Names) -> (String, Option<String>) {
+        let (earlier, backslash) = match self.settings().deployment {
+            _ if by_connector => return (markup::unescape(body), None),
+            Deployment::Cloud => (markup::uncover(body), Backslash::OfJira),
+            Deployment::DataCenter => (markup::unescape(body), Backslash::Escapes),
+        };
+        let plain = readable::to_text(body, backslash, names);
+        let differs = earlier != plain;
+        (plain, Some(earlier).filter(|_| differs))
     }
 
-    fn comment(&self, comment: wire::Comment, visibility: Visibility, me: &wire::User) -> Comment {
+    fn comment(
+        &self,
+        comment: wire::Comment,
+        visibility: Visibility,
+        me: &wire::User,
+        names: &Names,
+    ) -> Comment {
         let by_connector = comment.author.as_ref().and_then(|author| author.is(me));
+        let (body, earlier_body) = self.plain(&comment.body, by_connector != Some(false), names);
         Comment {
             id: comment.id,
             author: comment.author.map(|author| author.shown()).unwrap_or_default(),
             created_at: comment.created,
-            body: self.plain(&comment.body, by_connector != Some(false)),
+            body,
+            earlier_body,
             visibility,
             by_connector,
         }
@@ -269,11 +293,12 @@ impl Jira {
         keep: impl Fn(&Case) -> bool + Send + Sync,
     ) -> Result<(Sweep, Option<DateTime<Utc>>), ApiError> {
         let me = self.client.me().await?;
-        let read =
-            |value: &Value| match wire::Issue::read(value).and_then(|issue| self.case(&issue, fields, &me)) {
-                Ok(case) => keep(&case).then(|| Ok(Found::from(&case))),
-                Err(error) => Some(Err(format!("{}: {error}", wire::Issue::label(value)))),
-            };
+        let read = |value: &Value| match wire::Issue::read(value)
+            .and_then(|issue| self.case(&issue, fields, &me, &Names::new()))
+        {
+            Ok(case) => keep(&case).then(|| Ok(Found::from(&case))),
+            Err(error) => Some(Err(format!("{}: {error}", wire::Issue::label(value)))),
+        };
         let found = self.client.search_all(query, &Self::found_fields(fields), read).await?;
         let sweep = Sweep { identified: found.identified, ..found.items.into_iter().flatten().collect() };
         Ok((sweep, found.answered_at))
@@ -449,7 +474,10 @@ impl CaseSystem for Jira {
         match self.client.issue(id, &Self::case_fields(&fields)).await {
             Ok(issue) => {
                 self.client.remember_project(&issue);
-                self.case(&issue, &fields, &me).map(Some).map_err(|error| self.not_read(id, &error))
+                let not_read = |error| self.not_read(id, &error);
+                let description = issue.text("description").map_err(not_read)?.unwrap_or_default();
+                let names = self.client.names(readable::mentioned(&description)).await?;
+                self.case(&issue, &fields, &me, &names).map(Some).map_err(not_read)
             }
             Err(error) if error.kind == ApiErrorKind::NotFound => {
                 self.confirm_missing().await?;
@@ -534,6 +562,7 @@ impl CaseSystem for Jira {
                 id: created.id,
                 title: summary(&case.title),
                 description: case.description.clone(),
+                earlier_description: None,
                 priority: case.priority.filter(|_| !refused).map_or(PriorityReading::Unset, |priority| {
                     self.priorities.read(Some(self.priorities.word(priority)))
                 }),
@@ -570,7 +599,10 @@ impl CaseSystem for Jira {
     async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
         let me = self.client.me().await?;
         let comments = self.listed_comments(id, since).await?;
-        Ok(comments.into_iter().map(|(comment, visibility)| self.comment(comment, visibility, &me)).collect())
+        let mentioned = comments.iter().flat_map(|(comment, _)| readable::mentioned(&comment.body)).collect();
+        let names = self.client.names(mentioned).await?;
+        let read = |(comment, visibility)| self.comment(comment, visibility, &me, &names);
+        Ok(comments.into_iter().map(read).collect())
     }
 
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {

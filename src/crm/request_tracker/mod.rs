@@ -5,6 +5,7 @@
 //! | `settings` | the `[company.request-tracker]` section |
 //! | `client` | the calls of the REST API |
 //! | `wire` | Request Tracker's JSON |
+//! | `mail` | texts out of the parts of a mail |
 //! | `download` | content out of the JSON that it comes in |
 //! | `filename` | names of files |
 //! | `check` | `casebridge check` |
@@ -15,6 +16,7 @@ mod check;
 mod client;
 mod download;
 mod filename;
+pub mod mail;
 mod settings;
 mod wire;
 
@@ -28,6 +30,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Map, Value, json};
 
 use self::client::{Client, MERGED_TOO, quoted};
+use self::mail::{Text, readings};
 use super::PriorityWords;
 use super::content::one_line;
 use crate::cases::{
@@ -121,6 +124,7 @@ impl RequestTracker {
             key: None,
             title: wire::text(ticket, "Subject").unwrap_or_default(),
             description: String::new(),
+            earlier_description: None,
             priority: self.priority(wire::text(ticket, "Priority").as_deref()),
             closed: closing.is_some(),
             closing,
@@ -180,15 +184,16 @@ impl RequestTracker {
                 }
             }
             let transactions: Vec<&str> = ticket_of.keys().map(String::as_str).collect();
-            let texts = texts(&self.client.texts_of(&transactions).await?);
-            let mut descriptions: BTreeMap<&str, String> = BTreeMap::new();
+            let texts = readings(&self.client.texts_of(&transactions).await?);
+            let mut descriptions: BTreeMap<&str, Text> = BTreeMap::new();
             for (transaction, text) in texts {
                 if let Some(ticket) = ticket_of.get(&transaction) {
                     descriptions.insert(ticket, text);
                 }
             }
             for case in some {
-                case.description = descriptions.remove(case.id.as_str()).unwrap_or_default();
+                let text = descriptions.remove(case.id.as_str()).unwrap_or_default();
+                (case.description, case.earlier_description) = (text.now, text.earlier);
             }
         }
         Ok(cases)
@@ -580,7 +585,7 @@ impl CaseSystem for RequestTracker {
         let transactions = self.transactions(id, since).await?;
         let parts = self.client.texts(id, since).await?;
         let mut comments = Vec::new();
-        for (transaction, body) in texts(&parts) {
+        for (transaction, text) in readings(&parts) {
             let Some(found) = transactions.get(&transaction) else { continue };
             // The text of the first message is the description.
             let is_first = wire::text(found, "Type").as_deref() == Some("Create");
@@ -589,7 +594,8 @@ impl CaseSystem for RequestTracker {
                 id: transaction,
                 author: wire::person(found, "Creator"),
                 created_at: wire::time(found, "Created"),
-                body,
+                body: text.now,
+                earlier_body: text.earlier,
                 visibility,
                 by_connector: self.by_connector(found),
             });
@@ -851,6 +857,7 @@ impl RequestTracker {
             key: None,
             title: one_line(&case.title),
             description: case.description.clone(),
+            earlier_description: None,
             priority: case.priority.map_or(PriorityReading::Unset, PriorityReading::exactly),
             closed: false,
             closing: None,
@@ -929,40 +936,6 @@ fn named(reference: &str, home: &str) -> Result<String, String> {
     let queried = address.query_pairs().find(|(name, _)| name == "id").and_then(|(_, id)| number(&id));
     let last = || path.strip_prefix("/REST/2.0/ticket/").and_then(|rest| number(rest.trim_end_matches('/')));
     queried.or_else(last).ok_or_else(|| format!("the address names no ticket: {expected}"))
-}
-
-/// Collects the texts from parts of messages, one for each transaction, in the order of the transactions: the plain text or, if there is
-/// none, the HTML as text.
-fn texts(parts: &[Value]) -> Vec<(String, String)> {
-    let mut plain: BTreeMap<(u64, String), Vec<(u64, String)>> = BTreeMap::new();
-    let mut rich = plain.clone();
-    for part in parts {
-        if wire::text(part, "Filename").is_some_and(|name| !name.is_empty()) {
-            continue;
-        }
-        let Some(transaction) = wire::text(part, "TransactionId") else { continue };
-        let order = |id: &str| id.parse().unwrap_or(u64::MAX);
-        let at = wire::text(part, "id").map_or(u64::MAX, |id| order(&id));
-        let content = wire::text(part, "Content").unwrap_or_default();
-        let key = (order(&transaction), transaction);
-        match wire::text(part, "ContentType").as_deref() {
-            Some("text/plain") => plain.entry(key).or_default().push((at, content)),
-            Some("text/html") => rich.entry(key).or_default().push((at, super::html::to_text(&content))),
-            _ => {}
-        }
-    }
-    for (key, pieces) in rich {
-        plain.entry(key).or_insert(pieces);
-    }
-    plain
-        .into_iter()
-        .map(|((_, transaction), mut pieces)| {
-            pieces.sort();
-            pieces.dedup_by_key(|(at, _)| *at);
-            let pieces: Vec<String> = pieces.into_iter().map(|(_, piece)| piece).collect();
-            (transaction, pieces.join("\n"))
-        })
-        .collect()
 }
 
 /// Returns the file name of a part. `None` for texts, for containers of other parts, and for parts without a name and content.
@@ -1044,7 +1017,7 @@ mod tests {
             part(7, 4, "image/png", "", "x"),
         ];
         let expected = [("2", "plain"), ("3", "a & b"), ("10", "later")];
-        assert_eq!(texts(&parts), expected.map(|(id, text)| (id.to_owned(), text.to_owned())));
+        assert_eq!(mail::texts(&parts), expected.map(|(id, text)| (id.to_owned(), text.to_owned())));
         let names: Vec<String> = parts.iter().filter_map(file_name).collect();
         assert_eq!(names, ["log.txt", "unnamed"]);
     }

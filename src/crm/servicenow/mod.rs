@@ -118,6 +118,8 @@ impl ServiceNow {
             key: record.text("number").map(str::to_owned),
             title: record.text("short_description").unwrap_or_default().to_owned(),
             description: record.text("description").unwrap_or_default().to_owned(),
+            // People write it without markup.
+            earlier_description: None,
             priority: self.priorities.read(record.text("priority")),
             closed,
             closing: closed.then(|| self.closing(record)),
@@ -498,13 +500,25 @@ impl CaseSystem for ServiceNow {
                 // Work notes, another journal of the table, or a column that the user may not read (R29: private until shown to be public).
                 Some(_) | None => Visibility::Internal,
             };
+            let value = entry.text("value").unwrap_or_default().replace("\r\n", "\n");
+            let by_connector = self.by_connector(entry.text("sys_created_by")).await?;
+            let earlier = text::decode(&value);
+            let (body, earlier_body) = match by_connector {
+                Some(false) => {
+                    let body = text::readable(&value);
+                    let differs = body != earlier;
+                    (body, Some(earlier).filter(|_| differs))
+                }
+                Some(true) | None => (earlier, None),
+            };
             comments.push(Comment {
                 id: entry.id().to_owned(),
                 author: author(entry),
                 created_at: entry.time("sys_created_on"),
-                body: text::decode(&entry.text("value").unwrap_or_default().replace("\r\n", "\n")),
+                body,
+                earlier_body,
                 visibility,
-                by_connector: self.by_connector(entry.text("sys_created_by")).await?,
+                by_connector,
             });
         }
         Ok(comments)

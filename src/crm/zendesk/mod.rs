@@ -158,12 +158,13 @@ impl Zendesk {
     }
 
     /// Converts a ticket to a case, without the way in which it was closed. `description` is the first comment's text.
-    fn case(&self, ticket: &Ticket, known: &Known, description: String) -> Case {
+    fn case(&self, ticket: &Ticket, known: &Known, description: Text) -> Case {
         Case {
             id: ticket.id.to_string(),
             key: Some(format!("#{}", ticket.id)),
             title: text::join(ticket.subject.as_deref().unwrap_or_default()),
-            description,
+            description: description.now,
+            earlier_description: description.earlier,
             priority: self.priorities.read(ticket.priority.as_deref()),
             closed: ticket.is_done(),
             closing: None,
@@ -207,15 +208,22 @@ impl Zendesk {
 
     /// Returns the first comment's text: as it was sent, if the connector wrote it; withheld, unless it is marked public (`R29`: private
     /// until shown to be public).
-    async fn description(&self, ticket: &Ticket, me: &User) -> Result<String, ApiError> {
+    async fn description(&self, ticket: &Ticket, me: &User) -> Result<Text, ApiError> {
         let own = ticket.description.as_deref().filter(|text| !text.is_empty());
         let first = self.client.first_comment(ticket.id).await?;
         let public = first.as_ref().and_then(|first| first.public) == Some(true);
         Ok(match (first, own) {
-            (Some(first), _) if first.author_id.is_some() && first.author_id == me.id => body(&first, true),
-            (_, None) => String::new(),
-            (_, Some(own)) if public || self.settings().carry_internal_description => text::join(own),
-            (_, Some(_)) => INTERNAL_DESCRIPTION.to_owned(),
+            (Some(first), _) if first.author_id.is_some() && first.author_id == me.id => {
+                Text::of(body(&first, true))
+            }
+            (_, None) => Text::default(),
+            (first, Some(own)) if public || self.settings().carry_internal_description => {
+                match first.and_then(|first| first.html_body) {
+                    Some(html) => Text::new(text::readable(&html, own), text::join(own)),
+                    None => Text::of(text::join(own)),
+                }
+            }
+            (_, Some(_)) => Text::of(INTERNAL_DESCRIPTION.to_owned()),
         })
     }
 
@@ -230,7 +238,7 @@ impl Zendesk {
         let recent = ticket.updated_at.is_none_or(|at| at > since - Duration::seconds(1));
         // Exports include deleted tickets.
         let deleted = ticket.status.as_deref() == Some("deleted");
-        let case = || self.case(&ticket, known, String::new());
+        let case = || self.case(&ticket, known, Text::default());
         (recent && !deleted).then(|| Ok(Found::from(&case())))
     }
 
@@ -534,7 +542,10 @@ impl CaseSystem for Zendesk {
         };
         let ticket = Ticket::read(&changed.ticket)
             .map_err(|error| self.client.unreadable("POST /api/v2/tickets", &error))?;
-        Ok(Case { title: one_line(&case.title), ..self.case(&ticket, &known, case.description.clone()) })
+        Ok(Case {
+            title: one_line(&case.title),
+            ..self.case(&ticket, &known, Text::of(case.description.clone()))
+        })
     }
 
     /// Sets the custom field. Sets `external_id` only if it is empty, so as not to replace another program's value.
@@ -576,25 +587,31 @@ impl CaseSystem for Zendesk {
         let mut comments = Vec::with_capacity(found.newest_first.len());
         for comment in &found.newest_first {
             let ours = comment.author_id.is_some() && comment.author_id == me;
-            let mut text = body(comment, ours);
-            let is_carrier = ours && !comment.attachments.is_empty() && text.starts_with(CARRIER);
+            let mut said = body(comment, ours);
+            let is_carrier = ours && !comment.attachments.is_empty() && said.starts_with(CARRIER);
             // A file without text is carried as a file only.
-            let is_silent = !comment.attachments.is_empty() && text.trim().is_empty();
+            let is_silent = !comment.attachments.is_empty() && said.trim().is_empty();
             if found.first == Some(comment.id) || is_carrier || is_silent {
                 continue;
             }
-            if let Some(quoted) =
-                closing::absorbed(number, comment, &text).and_then(|absorbed| absorbed.quoted)
-                && self.is_ours(&quoted, &text).await?
+            let absorbed = closing::absorbed(number, comment, &said);
+            if let Some(quoted) = absorbed.as_ref().and_then(|absorbed| absorbed.quoted.as_ref())
+                && self.is_ours(quoted, &said).await?
             {
                 // Text that came from Google does not go back to it.
-                text.truncate(quoted.at);
+                said.truncate(quoted.at);
             }
+            // Zendesk's own words about a merge are plain.
+            let text = match &comment.html_body {
+                Some(html) if !ours && absorbed.is_none() => Text::new(text::readable(html, &said), said),
+                Some(_) | None => Text::of(said),
+            };
             comments.push(Comment {
                 id: comment.id.to_string(),
                 author: author(comment, &found),
                 created_at: comment.created_at,
-                body: text,
+                body: text.now,
+                earlier_body: text.earlier,
                 visibility: visibility(comment),
                 by_connector: comment.author_id.map(|author| Some(author) == me),
             });
@@ -845,7 +862,26 @@ fn words(text: &str) -> String {
     text.chars().map(|c| if c == '"' || c == '\\' || c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Returns a comment's text: as it was sent, if the connector wrote it; else Zendesk's plain text.
+/// A person's text as plain text.
+#[derive(Debug, Default)]
+struct Text {
+    now: String,
+    /// As version 0.1 read it, if that differs.
+    earlier: Option<String>,
+}
+
+impl Text {
+    fn of(now: String) -> Self {
+        Self { now, earlier: None }
+    }
+
+    fn new(now: String, earlier: String) -> Self {
+        let differs = now != earlier;
+        Self { now, earlier: Some(earlier).filter(|_| differs) }
+    }
+}
+
+/// Returns a comment's text: as it was sent, if the connector wrote it; else Zendesk's plain text, which lacks the targets of links.
 fn body(comment: &wire::Comment, ours: bool) -> String {
     match (&comment.html_body, &comment.plain_body, &comment.body) {
         (Some(html), ..) if ours => text::decode(html),

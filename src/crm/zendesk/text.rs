@@ -5,6 +5,8 @@
 //! `{%…%}` in agents' comments ("Using Liquid markup to customize comments and email notifications", support.zendesk.com), which could
 //! reveal a requester's data. An invisible word joiner separates those brackets.
 
+use crate::crm::html;
+
 /// U+2060 WORD JOINER: has no width, and no meaning in Liquid.
 const JOINER: char = '\u{2060}';
 
@@ -84,6 +86,15 @@ pub fn decode(html: &str) -> String {
         }
     }
     join(&plain)
+}
+
+/// Converts a person's comment to plain text. Zendesk's own plain text lacks the targets of links, and more. Where the HTML says no more
+/// than that, it stays as it is, blanks and all.
+#[must_use]
+pub fn readable(html: &str, plain: &str) -> String {
+    let words = |text: &str| text.split_whitespace().collect::<String>();
+    let read = html::to_text(html);
+    if words(&read) == words(plain) { plain.to_owned() } else { read }
 }
 
 /// Protects a line from Liquid, for a field that is not HTML.
@@ -193,6 +204,16 @@ mod tests {
             decode("<div class=\"zd-comment\" dir=\"auto\">a<BR/>\n<a href=\"x\">b</a>&#39;&x;</div>"),
             "a\nb'&x;"
         );
+    }
+
+    #[test]
+    fn what_people_write_keeps_the_targets_of_its_links() {
+        let framed = |inner: &str| format!("<div class=\"zd-comment\" dir=\"auto\">{inner}</div>");
+        let linked = framed("see <a href=\"https://x.example/d\" rel=\"noreferrer\">this</a>");
+        assert_eq!(readable(&linked, "see this"), "see this (https://x.example/d)");
+        assert_eq!(readable(&framed("a<br>  b"), "a\n  b"), "a\n  b");
+        let typed = "<div class=\"zd-comment zd-comment-pre\" dir=\"auto\">a  &lt;b\n  c</div>";
+        assert_eq!(readable(typed, ""), "a  <b\n  c");
     }
 
     proptest! {

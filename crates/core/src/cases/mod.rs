@@ -94,6 +94,8 @@ pub struct Case {
     pub title: String,
     /// Description, as plain text.
     pub description: String,
+    /// Description as version 0.1 read it, if that differs. What was copied then is recognised by it (`R14`: copies are known by ID).
+    pub earlier_description: Option<String>,
     /// Priority, as the configuration maps the system's words (`R18`: priority).
     pub priority: PriorityReading,
     /// True if the case is closed (resolved, done).
@@ -146,10 +148,21 @@ pub struct Comment {
     pub created_at: Option<DateTime<Utc>>,
     /// Body, as plain text. If the connector wrote the comment, the body is its [`NewComment::body`].
     pub body: String,
+    /// Body as version 0.1 read it, if that differs. What was copied then is recognised by it (`R14`: copies are known by ID).
+    pub earlier_body: Option<String>,
     /// Readers of the comment.
     pub visibility: Visibility,
     /// True if the connector's own user wrote the comment; `None` if the system cannot tell.
     pub by_connector: Option<bool>,
+}
+
+impl Comment {
+    /// Returns the comment as version 0.1 read it.
+    #[must_use]
+    pub fn as_read_earlier(&self) -> Self {
+        let body = self.earlier_body.as_ref().unwrap_or(&self.body).clone();
+        Self { body, earlier_body: None, ..self.clone() }
+    }
 }
 
 /// Attachment of a case.

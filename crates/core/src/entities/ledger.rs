@@ -172,6 +172,15 @@ impl Ledger {
         (1..=parts).all(has)
     }
 
+    /// Returns true if parts of that comment have been written on `side` by version 0.1, which recorded no number of parts.
+    #[must_use]
+    pub fn lacks_parts(&self, side: Side, id: &str) -> bool {
+        let of_it =
+            |source: &Source| matches!(source, Source::Comment { id: source, .. } if source.as_str() == id);
+        let mut parts = self.0.iter().filter(|entry| entry.side == side && of_it(&entry.source)).peekable();
+        parts.peek().is_some() && parts.all(|entry| entry.parts.is_none())
+    }
+
     /// Returns the number of entries for each side and kind of item; for people.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(Side, ItemKind), usize> {

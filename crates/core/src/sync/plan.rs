@@ -376,15 +376,21 @@ impl<'a> Planner<'a> {
         for candidate in &candidates.comments {
             let Some(copied) = texts::copied_part(from, &candidate.body) else { continue };
             let original = sources.comments.iter().find(|comment| comment.id == copied.id);
-            let carried = original.map(|original| texts::carried(&original.body, self.facts[side]));
-            let copied = copied.as_whole(carried.as_deref());
+            // Copies of version 0.1 hold the text as that version read it.
+            let readings = original.map(|original| {
+                let readings = [Some(&original.body), original.earlier_body.as_ref()];
+                readings.into_iter().flatten().map(|body| texts::carried(body, self.facts[side])).collect()
+            });
+            let readings: Option<Vec<String>> = readings;
+            let copied = copied.as_whole(readings.iter().flatten().map(String::as_str));
             // If the system does not name the author, a person may have quoted the header, so the text below it must be a piece of the
             // original. If the original was deleted, the header is all there is. Then it counts if the comment and both cases are older
             // than the mapping by their systems' clocks. An unknown time counts as older.
             let is_copy = candidate.by_connector == Some(true)
-                || match &carried {
-                    Some(carried) => {
-                        texts::is_explanation(copied.text) || texts::is_piece_of(copied.text, carried)
+                || match &readings {
+                    Some(readings) => {
+                        texts::is_explanation(copied.text)
+                            || readings.iter().any(|carried| texts::is_piece_of(copied.text, carried))
                     }
                     None => {
                         let mapped_at = self.pair.mapping.created_at - CLOCKS_APART;
@@ -617,7 +623,12 @@ impl<'a> Planner<'a> {
                 {
                     continue;
                 }
-                let bodies = texts::comment_parts(source, comment, self.facts[target]);
+                let bodies = if self.ledger.lacks_parts(target, &comment.id) {
+                    // Version 0.1 began to copy it, and split the text as that version read it.
+                    texts::comment_parts(source, &comment.as_read_earlier(), self.facts[target])
+                } else {
+                    texts::comment_parts(source, comment, self.facts[target])
+                };
                 let id = comment.id.clone();
                 let complete = self.comment_parts_of(target, comment.created_at, bodies, |part| {
                     Source::Comment { id: id.clone(), part }

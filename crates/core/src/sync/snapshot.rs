@@ -206,6 +206,7 @@ mod tests {
             author: String::new(),
             created_at: minute.map(at),
             body: String::new(),
+            earlier_body: None,
             visibility: Visibility::Public,
             by_connector: None,
         };

@@ -422,12 +422,12 @@ pub struct Copied<'a> {
 }
 
 impl Copied<'_> {
-    /// Returns the copy as one whole part if it explains a refusal, or if its text is all of the original's. In version 0.1 the header of one
+    /// Returns the copy as one whole part if it explains a refusal, or if its text is all of the original's, in any reading of that. In version 0.1 the header of one
     /// part had no number, and the end of its author's name may read like one.
     #[must_use]
-    pub fn as_whole(self, original: Option<&str>) -> Self {
+    pub fn as_whole<'r>(self, originals: impl IntoIterator<Item = &'r str>) -> Self {
         let is_all = |original: &str| digest(original) == digest(self.text);
-        if is_explanation(self.text) || original.is_some_and(is_all) {
+        if is_explanation(self.text) || originals.into_iter().any(is_all) {
             Self { part: 1, parts: 1, ..self }
         } else {
             self
@@ -644,6 +644,7 @@ mod tests {
             author: author.to_owned(),
             created_at: None,
             body: body.to_owned(),
+            earlier_body: None,
             visibility: Visibility::Public,
             by_connector: None,
         }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use casebridge::cases::Visibility;
+use casebridge::cases::markers::COMPANY_DESCRIPTION_HEADER;
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::crm::PriorityWords;
+use casebridge::crm::jira::readable::{self, Backslash, Names};
 use casebridge::crm::jira::{Jira, JiraSettings, markup};
 use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
@@ -100,10 +102,19 @@ impl JiraDesk {
     }
 }
 
+/// Reads a person's text: what it becomes stands in `docs/text.md`.
+fn read(wiki: &str) -> String {
+    readable::to_text(wiki, Backslash::OfJira, &Names::new())
+}
+
 fn view(issue: IssueView) -> CaseView {
     CaseView {
         title: issue.summary,
-        description: markup::unescape(issue.description.as_deref().unwrap_or_default()),
+        description: {
+            let description = issue.description.unwrap_or_default();
+            let is_copy = description.starts_with(COMPANY_DESCRIPTION_HEADER);
+            if is_copy { markup::unescape(&description) } else { read(&description) }
+        },
         priority: words().read(Some(&issue.priority)),
         state: issue.status,
         closed: issue.closed,
@@ -116,8 +127,7 @@ fn view(issue: IssueView) -> CaseView {
                 let by_connector = comment.author == "Casebridge";
                 CommentView {
                     id: comment.id,
-                    // A person's text is copied as typed, so it is not unescaped.
-                    text: if by_connector { markup::unescape(&comment.body) } else { comment.body },
+                    text: if by_connector { markup::unescape(&comment.body) } else { read(&comment.body) },
                     visibility: if comment.internal { Visibility::Internal } else { Visibility::Public },
                     by_connector,
                 }

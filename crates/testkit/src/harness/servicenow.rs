@@ -92,7 +92,7 @@ impl ServiceNowDesk {
             let by_connector = entry.author == CONNECTOR;
             CommentView {
                 id: entry.id,
-                text: if by_connector { text::decode(&entry.text) } else { entry.text },
+                text: if by_connector { text::decode(&entry.text) } else { text::readable(&entry.text) },
                 visibility: if entry.public { Visibility::Public } else { Visibility::Internal },
                 by_connector,
             }

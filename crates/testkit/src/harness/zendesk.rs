@@ -99,6 +99,7 @@ impl ZendeskDesk {
                 by_connector: comment.author == "Casebridge",
             })
         });
+        let first = ticket.comments.first().map(|first| (first.author.clone(), first.html.clone()));
         let said = ticket.comments.iter().skip(1).filter(|comment| comment.attachments.is_empty());
         let said = said.map(|comment| {
             let by_connector = comment.author == "Casebridge";
@@ -108,7 +109,7 @@ impl ZendeskDesk {
                     text::decode(&comment.html)
                 } else {
                     // Zendesk's plain text writes a hard space like this, so it cannot be told from the same text typed by a person.
-                    comment.text.replace("&nbsp;", " ")
+                    text::readable(&comment.html, &comment.text.replace("&nbsp;", " "))
                 },
                 visibility: visibility(comment.public),
                 by_connector,
@@ -122,7 +123,10 @@ impl ZendeskDesk {
                 .collect(),
             id: ticket.id,
             title: text::join(&ticket.subject),
-            description: text::join(&ticket.description),
+            description: match first {
+                Some((author, html)) if author != "Casebridge" => text::readable(&html, &ticket.description),
+                Some(_) | None => text::join(&ticket.description),
+            },
             priority: words().read(ticket.priority.as_deref()),
             state: ticket.status,
             closed: ticket.closed,
