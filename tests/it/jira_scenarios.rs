@@ -1,6 +1,6 @@
 //! Scenarios of the main job that are specific to Jira: kinds of deployment and of fields, and issues that move.
 
-use casebridge::crm::jira::{Deployment, JiraSettings};
+use casebridge::crm::jira::{Deployment, JiraSettings, markup};
 use casebridge::entities::Side;
 use casebridge::sandbox::csapi::{Author, NewCase, Priority};
 use casebridge::sandbox::jira::{
@@ -16,13 +16,18 @@ use casebridge_testkit::harness::{Options, Time, World};
 
 /// Starts a connector in front of a Jira with these settings.
 async fn world(settings: SandboxJiraSettings) -> (World, SandboxJira) {
+    world_with(settings, JiraSettings::default()).await
+}
+
+/// The same, with these settings of the connector besides.
+async fn world_with(settings: SandboxJiraSettings, ours: JiraSettings) -> (World, SandboxJira) {
     let ours = JiraSettings {
         deployment: match settings.deployment {
             sandbox::Deployment::Cloud => Deployment::Cloud,
             sandbox::Deployment::DataCenter => Deployment::DataCenter,
         },
         project: "SUP".to_owned(),
-        ..JiraSettings::default()
+        ..ours
     };
     let description = JiraKind.description().await;
     let time = Time::for_crm(&description);
@@ -180,4 +185,41 @@ async fn a_dry_run_of_a_case_that_nobody_has_seen_yet_tells_what_would_happen_an
     let plan = report["plan"].to_string();
     assert!(plan.contains("comment") && plan.contains(&said), "{report}");
     assert_eq!((world.google_texts(&case), world.mappings().await.len()), (before, 1));
+}
+
+#[tokio::test]
+async fn a_text_limit_that_an_administrator_set_is_learned_from_the_first_refusal() {
+    let limited = SandboxJiraSettings { comment_limit: 10_000, ..SandboxJiraSettings::data_center() };
+    let (world, jira) = world(limited).await;
+    let description: String = (0..4_000).map(|number| format!("line {number}\n")).collect();
+    let new = NewCase {
+        parent: "organizations/123".to_owned(),
+        display_name: "Long".to_owned(),
+        description: description.clone(),
+        priority: Priority::P2,
+        author: Author::customer("Grace Hopper"),
+    };
+    let case = world.csapi.create_case(new).unwrap();
+    world.go_on(Duration::hours(1)).await;
+    let issues = jira.issues();
+    assert_eq!(issues.len(), 1, "a description is never refused for ever");
+    let said: String = (0..4_000).map(|number| format!("word{number} ")).collect();
+    world.google_says(&case.name, &said);
+    world.go_on(Duration::hours(1)).await;
+    let issue = jira.issues().remove(0);
+    let of = |header: &str| -> String {
+        let texts = issue.comments.iter().map(|comment| markup::unescape(&comment.body));
+        texts
+            .filter(|text| text.starts_with(header))
+            .map(|text| text.split_once('\n').unwrap().1.to_owned())
+            .collect()
+    };
+    let words = |text: &str| text.split_whitespace().collect::<String>();
+    assert_eq!(words(&of("[Google Comment ")), words(&said));
+    let stored = markup::unescape(issue.description.as_deref().unwrap());
+    let first = stored.split_once('\n').unwrap().1;
+    assert_eq!(words(&format!("{first}{}", of("[Google Description "))), words(&description));
+    let longest = issue.comments.iter().map(|comment| comment.body.encode_utf16().count()).max();
+    assert!(longest > Some(9_000) && longest <= Some(10_000), "{longest:?}");
+    world.assert_quiet().await;
 }

@@ -34,6 +34,7 @@ mod settings;
 mod transitions;
 mod wire;
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
@@ -51,6 +52,7 @@ use super::PriorityWords;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Download,
     Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
+    utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -68,6 +70,8 @@ pub const NAME: &str = "Jira";
 const SUMMARY_LIMIT: usize = 255;
 /// Maximum length of a comment or description, in UTF-16 units: Jira's default `jira.text.field.character.limit`, and Cloud's.
 const TEXT_LIMIT: usize = 32_767;
+/// Number of text limits that are learned: more than an administrator sets while the process runs.
+const MOST_LEARNED: usize = 8;
 /// Lifetime of the cached attachment limit.
 const LIMIT_AGE: Duration = Duration::minutes(10);
 /// Maximum time by which a comment may be older than a file that it refers to, since a comment can be edited later.
@@ -80,13 +84,39 @@ pub struct Jira {
     clock: SharedClock,
     /// URL of Jira, without a slash at its end.
     home: String,
-    /// Used unless the project is known to have no internal comments. The property that marks a comment as internal does no harm elsewhere.
-    with_internal: Capabilities,
-    without_internal: Capabilities,
+    configured: Limits,
+    /// With the text limits that refusals named, newest last.
+    learned: [OnceLock<Limits>; MOST_LEARNED],
     /// Cached attachment limit, with the time at which it was read.
     attachment_limit: Mutex<Option<(DateTime<Utc>, Option<u64>)>>,
     /// True if this Jira refused a period in a query and accepted a written time.
     periods_refused: AtomicBool,
+}
+
+/// Capabilities for a limit of texts.
+#[derive(Debug)]
+struct Limits {
+    /// Used unless the project is known to have no internal comments. The property that marks a comment as internal does no harm elsewhere.
+    with_internal: Capabilities,
+    without_internal: Capabilities,
+}
+
+impl Limits {
+    fn new(with_internal: Capabilities) -> Self {
+        let without_internal = Capabilities { internal_comments: false, ..with_internal.clone() };
+        Self { with_internal, without_internal }
+    }
+
+    /// Returns the maximum length of a description or a comment.
+    fn max_text(&self) -> usize {
+        self.with_internal.comment_limit.max
+    }
+
+    fn with_max_text(&self, max: usize) -> Self {
+        let limit = TextLimit { max, ..self.with_internal.comment_limit };
+        let usual = self.with_internal.clone();
+        Self::new(Capabilities { comment_limit: limit, description_limit: limit, ..usual })
+    }
 }
 
 impl Jira {
@@ -101,16 +131,17 @@ impl Jira {
     ) -> Self {
         let gateway = settings.gateway(upstream.base_url());
         let upstream = upstream.speaking(settings.dialect()).through(gateway);
-        let with_internal = capabilities(settings.deployment, upstream.in_flight_window());
-        let without_internal = Capabilities { internal_comments: false, ..with_internal.clone() };
+        let max_text = settings.max_text.unwrap_or(TEXT_LIMIT);
+        let usual = capabilities(settings.deployment, upstream.in_flight_window());
+        let configured = Limits::new(usual).with_max_text(max_text);
         let home = upstream.base_url().as_str().trim_end_matches('/').to_owned();
         Self {
             home,
             client: Client::new(settings, upstream),
             priorities,
             clock,
-            with_internal,
-            without_internal,
+            configured,
+            learned: Default::default(),
             attachment_limit: Mutex::default(),
             periods_refused: AtomicBool::new(false),
         }
@@ -118,6 +149,29 @@ impl Jira {
 
     fn settings(&self) -> &JiraSettings {
         self.client.settings()
+    }
+
+    fn limits(&self) -> &Limits {
+        self.learned.iter().rev().find_map(OnceLock::get).unwrap_or(&self.configured)
+    }
+
+    /// Learns the text limit from a refusal that names it, so that the text is split into shorter parts when the sync is repeated. The
+    /// limit of Data Center is an administrator's choice, and no call tells it.
+    fn learn(&self, sent: &str, error: ApiError) -> ApiError {
+        let now = self.limits();
+        let Some(max) = named_limit(&error, utf16_units(sent)).filter(|max| *max < now.max_text()) else {
+            return error;
+        };
+        let Some(room) = self.learned.iter().find(|room| room.get().is_none()) else { return error };
+        // Another call may have learned it at the same time.
+        let _ = room.set(now.with_max_text(max));
+        tracing::warn!(
+            max,
+            "Jira takes shorter texts than assumed: set company.jira.max_text to that length"
+        );
+        let message =
+            format!("{}; the text is split into parts of {max} characters next time", error.message);
+        ApiError { kind: ApiErrorKind::NotApplied, message, ..error }
     }
 
     /// Names of the fields that are read for a case.
@@ -368,10 +422,11 @@ impl CaseSystem for Jira {
     }
 
     fn capabilities(&self) -> &Capabilities {
+        let limits = self.limits();
         if self.client.known_service_management() == Some(false) {
-            &self.without_internal
+            &limits.without_internal
         } else {
-            &self.with_internal
+            &limits.with_internal
         }
     }
 
@@ -542,7 +597,8 @@ impl CaseSystem for Jira {
                 body.extend(given);
                 self.create_issue(body).await
             })
-            .await?;
+            .await
+            .map_err(|error| self.learn(&markup::escape(&case.description), error))?;
         if created.id.is_empty() {
             let message = "the answer names no issue";
             return Err(self.client.error(ApiErrorKind::Unreadable, "POST /rest/api/2/issue", message));
@@ -653,7 +709,8 @@ impl CaseSystem for Jira {
             let internal = comment.visibility == Visibility::Internal;
             body["properties"] = json!([{ "key": INTERNAL_PROPERTY, "value": { "internal": internal } }]);
         }
-        let created = self.client.add_comment(id, body).await?;
+        let created = self.client.add_comment(id, body).await;
+        let created = created.map_err(|error| self.learn(&markup::escape(&comment.body), error))?;
         self.written(&format!("POST {}", comment_path(id)), created)
     }
 
@@ -798,6 +855,17 @@ fn capabilities(deployment: Deployment, in_flight_window: Duration) -> Capabilit
     }
 }
 
+/// Returns the length that a refusal of a too long text names: "The entered text is too long. It exceeds the allowed limit of 10,000
+/// characters.", in any language. `sent` is the length of the text.
+fn named_limit(error: &ApiError, sent: usize) -> Option<usize> {
+    let names = |part: &&str| part.starts_with("comment: ") || part.starts_with("description: ");
+    let part = error.message.split("; ").find(names).filter(|_| error.status == Some(400))?;
+    let of_number = |c: char| c.is_ascii_digit() || ",.'\u{a0}\u{202f}\u{2019}".contains(c);
+    part.split(|c: char| !of_number(c))
+        .filter_map(|number| number.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok())
+        .find(|number| (settings::LEAST_TEXT..sent).contains(number))
+}
+
 /// Adds the key that gives a value to each field that a refusal names and that was not sent: `customfield_10070: Impact is required.`
 fn demanded(error: ApiError, key: &str, sent: &Map<String, Value>) -> ApiError {
     if error.status != Some(400) {
@@ -846,4 +914,34 @@ fn reaches(found: &[Value], since: DateTime<Utc>) -> bool {
 fn is_media_type(text: &str) -> bool {
     let sound = text.len() <= 200 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     sound && Part::text("").mime_str(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_limit_in_any_language() {
+        for (status, message, limit) in [
+            (
+                400,
+                "comment: The entered text is too long. It exceeds the allowed limit of 10,000 characters.",
+                Some(10_000),
+            ),
+            (
+                400,
+                "summary: no; description: Der Text ist zu lang, erlaubt sind 10.000 Zeichen.",
+                Some(10_000),
+            ),
+            (400, "comment: Le texte ne doit pas d\u{e9}passer 10\u{202f}000 caract\u{e8}res.", Some(10_000)),
+            (400, "comment: 20,001 is more than 10,000", Some(10_000)),
+            (400, "comment: no room for more than 3 lines", None),
+            (400, "customfield_1: too long, 10,000 at most", None),
+            (500, "comment: 10,000", None),
+        ] {
+            let error = ApiError::new(ApiErrorKind::Refused, NAME, "POST", message);
+            let error = ApiError { status: Some(status), ..error };
+            assert_eq!(named_limit(&error, 20_001), limit, "{message}");
+        }
+    }
 }

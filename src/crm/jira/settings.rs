@@ -25,6 +25,9 @@ const GATEWAY: &str = "https://api.atlassian.com/ex/jira";
 /// Source: "Create OAuth 2.0 credential for service accounts", support.atlassian.com (November 2026).
 const CLOUD_TOKENS: &str = "https://auth.atlassian.com/oauth/token";
 
+/// Least length of a text that a copy with its header needs, in characters.
+pub(super) const LEAST_TEXT: usize = 1_000;
+
 /// Kind of Jira installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -95,6 +98,9 @@ pub struct JiraSettings {
     pub duplicate_names: Vec<String>,
     /// Transition that reopens a case, by name or ID. Default: the first to a status of another category.
     pub reopen_transition: Option<String>,
+    /// Maximum length of a description or a comment, in characters: `jira.text.field.character.limit` of Data Center. Default: 32,767, or the
+    /// limit that a refusal names.
+    pub max_text: Option<usize>,
     /// True if the project is one of Jira Service Management, where comments can be internal. If absent, the connector asks Jira.
     pub service_management: Option<bool>,
     /// Hosts besides Jira's own that attachments may be downloaded from: `host`, `host:port` or `.domain`.
@@ -128,6 +134,7 @@ impl Default for JiraSettings {
             cancelled_names: Vec::new(),
             duplicate_names: Vec::new(),
             reopen_transition: None,
+            max_text: None,
             service_management: None,
             download_hosts: Vec::new(),
         }
@@ -229,6 +236,10 @@ impl CrmKind for JiraSettings {
             }),
             "company.jira.request_type is no request type's ID: give the number in the address of its settings, or \
              portalkey/requesttypekey",
+        );
+        demand(
+            self.max_text.is_none_or(|max| max >= LEAST_TEXT),
+            "company.jira.max_text is too short for a copy with its header: give 1000 or more",
         );
         for (name, url) in [("token_url", self.token_url.as_ref()), ("gateway_url", Some(&self.gateway_url))]
         {
