@@ -1,10 +1,14 @@
 //! Scenarios of the main job that are specific to Jira: kinds of deployment and of fields, and issues that move.
 
+use std::collections::BTreeMap;
+
+use casebridge::cases::{Needs, Visibility};
 use casebridge::crm::jira::{Deployment, JiraSettings, markup};
 use casebridge::entities::Side;
 use casebridge::sandbox::csapi::{Author, NewCase, Priority};
 use casebridge::sandbox::jira::{
-    self as sandbox, FlagField, ResolutionOnClosing, SandboxJira, SandboxJiraSettings, SandboxTimeZone,
+    self as sandbox, FlagField, IMPACT_FIELD, Manners, REQUEST_TYPE_FIELD, ROOT_CAUSE_FIELD,
+    ResolutionOnClosing, SandboxJira, SandboxJiraSettings, SandboxTimeZone,
 };
 use casebridge::tasks::{self, Caller, Mode, SyncCompanyCase, SyncGoogleCase, Task};
 use chrono::Duration;
@@ -222,4 +226,54 @@ async fn a_text_limit_that_an_administrator_set_is_learned_from_the_first_refusa
     let longest = issue.comments.iter().map(|comment| comment.body.encode_utf16().count()).max();
     assert!(longest > Some(9_000) && longest <= Some(10_000), "{longest:?}");
     world.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn a_desk_as_demanding_as_a_real_one_gets_the_fields_that_it_demands() {
+    let desk = SandboxJiraSettings { service_management: true, ..SandboxJiraSettings::default() };
+    let ours = JiraSettings {
+        new_fields: BTreeMap::from([("Impact".to_owned(), json!({ "value": "High" }))]),
+        close_fields: BTreeMap::from([("Root cause".to_owned(), json!("Google"))]),
+        request_type: Some("25".to_owned()),
+        ..JiraSettings::default()
+    };
+    let (world, jira) = world_with(desk, ours).await;
+    jira.set_manners(Manners { demanding: true, ..Manners::default() });
+    let new = NewCase {
+        parent: "organizations/123".to_owned(),
+        display_name: "Disk is slow".to_owned(),
+        description: "Since noon.".to_owned(),
+        priority: Priority::P1,
+        author: Author::customer("Grace Hopper"),
+    };
+    let case = world.csapi.create_case(new).unwrap().name;
+    world.settle().await;
+    let issue = jira.issues().remove(0);
+    let demanded = [(IMPACT_FIELD, json!("High")), (REQUEST_TYPE_FIELD, json!("25"))];
+    for (field, value) in &demanded {
+        assert_eq!(issue.other_fields.get(*field), Some(value), "{field}");
+    }
+    assert!(issue.flagged, "the flag of all projects, not that of a team-managed one");
+    let said = world.company_says(&issue.id, "Any news?").await;
+    world.google_says(&case, "It is fixed.");
+    world.settle().await;
+    let at_google = world.google_texts(&case);
+    assert!(at_google.contains(&format!("[Company Comment {said} by Jane Roe]\nAny news?")), "{at_google:?}");
+    world.csapi.close(&case).unwrap();
+    world.settle().await;
+    let issue = jira.issues().remove(0);
+    assert!(issue.closed, "{}", issue.status);
+    assert_eq!(issue.other_fields.get(ROOT_CAUSE_FIELD), Some(&json!("Google")));
+    world.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn a_demanding_desk_that_is_not_given_its_fields_says_which() {
+    let (world, jira) = world(SandboxJiraSettings::default()).await;
+    jira.set_manners(Manners { demanding: true, ..Manners::default() });
+    let checks = world.deps.systems[Side::Company].check(Needs::all(Visibility::Internal)).await;
+    let failed: Vec<String> = checks.into_iter().filter_map(|check| check.result.err()).collect();
+    for field in ["Impact (customfield_10070, option: one of High, Low)", "company.jira.new_fields"] {
+        assert!(failed.iter().any(|problem| problem.contains(field)), "{field}: {failed:?}");
+    }
 }

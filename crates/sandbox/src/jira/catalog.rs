@@ -6,6 +6,16 @@ use super::settings::{ResolutionOnClosing, SandboxJiraSettings};
 pub const FLAG_FIELD: &str = "customfield_10050";
 /// ID of the custom field `custom_field_google_name`.
 pub const GOOGLE_NAME_FIELD: &str = "customfield_10051";
+/// ID of the choice *Impact*, which a demanding desk has on its create screen.
+pub const IMPACT_FIELD: &str = "customfield_10070";
+/// ID of the text *Root cause*, which a demanding desk has on its closing screens.
+pub const ROOT_CAUSE_FIELD: &str = "customfield_10071";
+/// ID of the field for the request type of a demanding desk.
+pub const REQUEST_TYPE_FIELD: &str = "customfield_10010";
+/// ID of a team-managed project's field that is called like the flag.
+pub(super) const NAMESAKE_FIELD: &str = "customfield_20050";
+/// Options of *Impact*: IDs and values.
+pub(super) const IMPACTS: [(&str, &str); 2] = [("10300", "High"), ("10301", "Low")];
 pub(super) const FLAG_NAME: &str = "synchronizeWithGoogleCloudSupport";
 pub(super) const GOOGLE_NAME_NAME: &str = "custom_field_google_name";
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::adf;
 use super::catalog;
@@ -20,8 +20,10 @@ pub(super) enum Screen {
     Create,
     Edit,
     /// Screen of a transition; `resolution` is true if the resolution is on it.
+    /// `closing` is true if the transition closes the issue.
     Transition {
         resolution: bool,
+        closing: bool,
     },
 }
 
@@ -42,6 +44,8 @@ pub(super) struct Changes {
     assignee: Option<Option<String>>,
     reporter: Option<String>,
     pub(super) resolution: Option<String>,
+    /// Fields of a demanding desk, by ID.
+    others: BTreeMap<String, Value>,
     /// Comments to add: body and properties.
     pub(super) comments: Vec<(String, BTreeMap<String, Value>)>,
 }
@@ -78,7 +82,22 @@ impl Reader<'_> {
                 errors.insert(name.clone(), message);
             }
         }
+        for (id, name) in self.demanded() {
+            if !changes.others.contains_key(*id) {
+                errors.entry((*id).to_owned()).or_insert_with(|| format!("{name} is required."));
+            }
+        }
         if errors.is_empty() { Ok(changes) } else { Err(ApiError::fields(errors)) }
+    }
+
+    /// Returns the fields that a demanding desk demands on the screen: IDs and names.
+    fn demanded(&self) -> &'static [(&'static str, &'static str)] {
+        match self.screen {
+            _ if !self.state.manners.demanding => &[],
+            Screen::Create => &[(catalog::IMPACT_FIELD, "Impact")],
+            Screen::Transition { closing: true, .. } => &[(catalog::ROOT_CAUSE_FIELD, "Root cause")],
+            Screen::Transition { closing: false, .. } | Screen::Edit => &[],
+        }
     }
 
     fn is_on_screen(&self, name: &str) -> bool {
@@ -87,13 +106,22 @@ impl Reader<'_> {
             "issuetype" | "summary" | "description" | "components" | "labels" | "assignee" | "reporter"
         ) || name == catalog::FLAG_FIELD
             || name == catalog::GOOGLE_NAME_FIELD;
+        let demanding = self.state.manners.demanding;
         match self.screen {
+            Screen::Create
+                if demanding && [catalog::IMPACT_FIELD, catalog::REQUEST_TYPE_FIELD].contains(&name) =>
+            {
+                true
+            }
+            Screen::Transition { closing: true, .. } if demanding && name == catalog::ROOT_CAUSE_FIELD => {
+                true
+            }
             Screen::Create => {
                 common || name == "project" || (name == "priority" && self.settings.priority_on_create_screen)
             }
             // Without the permission to edit, the issue has no edit screen.
             Screen::Edit => (common || name == "priority") && self.settings.may("EDIT_ISSUES"),
-            Screen::Transition { resolution } => name == "resolution" && resolution,
+            Screen::Transition { resolution, .. } => name == "resolution" && resolution,
         }
     }
 
@@ -128,6 +156,26 @@ impl Reader<'_> {
             }
             catalog::GOOGLE_NAME_FIELD => changes.google_name = Some(line(value)?),
             catalog::FLAG_FIELD => changes.flag = Some(self.flag(value)?),
+            catalog::IMPACT_FIELD => {
+                let named = value
+                    .get("value")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned)
+                    .or_else(|| id_or(value, "value"));
+                let is_known = |(id, value): &(&str, &str)| {
+                    [*id, *value].contains(&named.as_deref().unwrap_or_default())
+                };
+                let (_, impact) = catalog::IMPACTS
+                    .iter()
+                    .find(|known| is_known(known))
+                    .ok_or("Specify a valid 'id' or 'name' for Impact")?;
+                changes.others.insert(name.to_owned(), json!(impact));
+            }
+            catalog::ROOT_CAUSE_FIELD | catalog::REQUEST_TYPE_FIELD => {
+                if let Some(text) = line(value)? {
+                    changes.others.insert(name.to_owned(), json!(text));
+                }
+            }
             // All fields that can be on a screen are handled above.
             other => return Err(format!("Field '{other}' cannot be set.")),
         }
@@ -265,6 +313,7 @@ impl Changes {
             labels: self.labels.unwrap_or_default(),
             flag: self.flag.flatten(),
             google_name: self.google_name.flatten(),
+            others: self.others,
         };
         Ok((project, draft))
     }
@@ -278,6 +327,7 @@ impl Changes {
         }
         put(&mut doc.issue_type, self.issue_type.as_ref());
         put(&mut doc.summary, self.summary.as_ref());
+        doc.others.extend(self.others.clone());
         put(&mut doc.description, self.description.as_ref());
         put(&mut doc.priority, self.priority.as_ref());
         put(&mut doc.components, self.components.as_ref());

@@ -1,4 +1,4 @@
-//! Wrong behaviour that is specific to Jira: answers that look good and are wrong. It can be switched at run time.
+//! Behaviour that is specific to Jira and can be switched at run time: answers that look good and are wrong, and the demands of a real desk.
 //!
 //! | request | what it does |
 //! | --- | --- |
@@ -37,6 +37,9 @@ pub struct Manners {
     pub index_lag_seconds: BTreeMap<String, u32>,
     /// Answers in place of the content of attachments, by ID.
     pub content: BTreeMap<String, InPlaceOfContent>,
+    /// True if the desk demands what real ones do: *Impact* on the create screen and *Root cause* on the screen of each closing transition.
+    /// There is a field for request types then, and a team-managed project has a flag field of the same name as the usual one.
+    pub demanding: bool,
     /// True if the workflow leads to *Cancelled*, *Duplicate* and *Done*, in this order, each in the category "done".
     pub three_ways_to_close: bool,
 }

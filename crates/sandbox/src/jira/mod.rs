@@ -36,10 +36,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use bytes::Bytes;
 use chrono::{DateTime, DurationRound as _, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::blobs::Blobs;
-pub use self::catalog::{FLAG_FIELD, GOOGLE_NAME_FIELD};
+pub use self::catalog::{FLAG_FIELD, GOOGLE_NAME_FIELD, IMPACT_FIELD, REQUEST_TYPE_FIELD, ROOT_CAUSE_FIELD};
 use self::error::error_body;
 pub use self::gateway::CLOUD_ID;
 pub use self::manners::{InPlaceOfContent, Manners};
@@ -159,6 +159,8 @@ pub struct IssueView {
     pub flagged: bool,
     /// `custom_field_google_name`.
     pub google_name: Option<String>,
+    /// Values of the fields that a demanding desk has, by ID.
+    pub other_fields: BTreeMap<String, Value>,
     /// Names of the components, in order.
     pub components: Vec<String>,
     /// The labels, in order.
@@ -666,6 +668,7 @@ fn view(issue: &Issue) -> IssueView {
         priority: doc.priority.clone(),
         flagged: doc.flag.as_deref() == Some("true"),
         google_name: doc.google_name.clone(),
+        other_fields: doc.others.clone(),
         components: doc.components.iter().cloned().collect(),
         labels: doc.labels.iter().cloned().collect(),
         reporter: doc.reporter.clone(),

@@ -1058,13 +1058,14 @@ async fn transition(Shared(api): Shared<Api>, Path(name): Path<String>, Body(bod
             state,
             settings: api.settings(),
             version: api.version,
-            screen: Screen::Transition { resolution: on_screen },
+            screen: Screen::Transition { resolution: on_screen, closing: transition.resolution.is_some() },
             current: Some(&issue.doc),
         };
         let changes: fields::Changes = reader.read(&body)?;
         if transition.resolution == Some(ResolutionOnClosing::Required) && changes.resolution.is_none() {
             return Err(ApiError::field("resolution", "Resolution is required."));
         }
+        state.edit(id, now, |doc| changes.apply(doc));
         take(state, id, transition, changes.resolution, now);
         for (body, properties) in changes.comments {
             state.add_comment(id, &api.settings().account, body, properties, now);

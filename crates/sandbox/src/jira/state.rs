@@ -84,6 +84,9 @@ pub(super) struct Document {
     /// Option or text of the flag field; `true` is on.
     pub(super) flag: Option<String>,
     pub(super) google_name: Option<String>,
+    /// Fields of a demanding desk, by ID.
+    #[serde(default)]
+    pub(super) others: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Clone)]
@@ -150,6 +153,7 @@ pub(super) struct Draft {
     pub(super) labels: BTreeSet<String>,
     pub(super) flag: Option<String>,
     pub(super) google_name: Option<String>,
+    pub(super) others: BTreeMap<String, Value>,
 }
 
 impl State {
@@ -265,6 +269,7 @@ impl State {
             labels: draft.labels,
             flag: draft.flag,
             google_name: draft.google_name,
+            others: draft.others,
         };
         let mut issue = Issue {
             id,
@@ -398,6 +403,7 @@ impl State {
             labels: doc.labels,
             flag: doc.flag,
             google_name: doc.google_name,
+            others: doc.others,
         };
         Some(self.create(&doc.project, who, draft, now))
     }

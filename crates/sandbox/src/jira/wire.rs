@@ -375,11 +375,12 @@ impl Wire<'_> {
             ResolutionOnClosing::Required | ResolutionOnClosing::Optional => true,
             ResolutionOnClosing::NotOnScreen => false,
         });
+        let demands_cause = transition.resolution.is_some() && self.state.manners.demanding;
         let mut json = json!({
             "id": transition.id,
             "name": transition.name,
             "to": self.status(transition.to),
-            "hasScreen": screen.is_some(),
+            "hasScreen": screen.is_some() || demands_cause,
             "isGlobal": false,
             "isInitial": false,
             "isConditional": false,
@@ -398,6 +399,15 @@ impl Wire<'_> {
                         "key": "resolution",
                         "operations": ["set"],
                         "allowedValues": values,
+                    }),
+                );
+            }
+            if demands_cause {
+                fields.insert(
+                    catalog::ROOT_CAUSE_FIELD.to_owned(),
+                    json!({
+                        "required": true, "schema": root_cause_schema(), "name": "Root cause",
+                        "key": catalog::ROOT_CAUSE_FIELD, "operations": ["set"],
                     }),
                 );
             }
@@ -431,7 +441,7 @@ impl Wire<'_> {
             FlagField::Select => "Dropdown",
             FlagField::Text => "Short text",
         };
-        json!([
+        let mut fields = json!([
             simple("summary", "Summary", "string"),
             simple("description", "Description", "string"),
             simple("issuetype", "Issue Type", "issuetype"),
@@ -461,7 +471,20 @@ impl Wire<'_> {
             system("comment", "Comment", false, json!({"type": "comments-page", "system": "comment"})),
             custom(catalog::FLAG_FIELD, catalog::FLAG_NAME, kind, self.flag_schema()),
             custom(catalog::GOOGLE_NAME_FIELD, catalog::GOOGLE_NAME_NAME, "Short text", google_name_schema()),
-        ])
+        ]);
+        if self.state.manners.demanding
+            && let Some(fields) = fields.as_array_mut()
+        {
+            let mut namesake = custom(catalog::NAMESAKE_FIELD, catalog::FLAG_NAME, kind, self.flag_schema());
+            namesake["scope"] = json!({"type": "PROJECT", "project": {"id": "29999"}});
+            fields.extend([
+                custom(catalog::IMPACT_FIELD, "Impact", "Dropdown", impact_schema()),
+                custom(catalog::ROOT_CAUSE_FIELD, "Root cause", "Short text", root_cause_schema()),
+                custom(catalog::REQUEST_TYPE_FIELD, "Request Type", "Request Type", request_type_schema()),
+                namesake,
+            ]);
+        }
+        fields
     }
 
     fn flag_schema(&self) -> Value {
@@ -518,8 +541,26 @@ impl Wire<'_> {
         };
         put(catalog::FLAG_FIELD, catalog::FLAG_NAME, false, self.flag_schema(), options);
         put(catalog::GOOGLE_NAME_FIELD, catalog::GOOGLE_NAME_NAME, false, google_name_schema(), None);
+        if creating && self.state.manners.demanding {
+            let impacts =
+                catalog::IMPACTS.iter().map(|(id, value)| json!({"id": id, "value": value})).collect();
+            put(catalog::IMPACT_FIELD, "Impact", true, impact_schema(), Some(impacts));
+            put(catalog::REQUEST_TYPE_FIELD, "Request Type", false, request_type_schema(), None);
+        }
         fields
     }
+}
+
+fn impact_schema() -> Value {
+    json!({"type": "option", "custom": "com.atlassian.jira.plugin.system.customfieldtypes:select", "customId": 10070})
+}
+
+fn root_cause_schema() -> Value {
+    json!({"type": "string", "custom": "com.atlassian.jira.plugin.system.customfieldtypes:textfield", "customId": 10071})
+}
+
+fn request_type_schema() -> Value {
+    json!({"type": "sd-customerrequesttype", "custom": "com.atlassian.servicedesk:vp-origin", "customId": 10010})
 }
 
 fn google_name_schema() -> Value {
