@@ -31,6 +31,7 @@ mod sandbox_servicenow;
 mod sandbox_zendesk;
 mod servicenow_adapter;
 mod sqlite_store;
+mod text;
 mod tolerances;
 mod zendesk_adapter;
 mod zendesk_scenarios;
