@@ -13,6 +13,7 @@ use casebridge::sandbox::jira::{
 use casebridge::tasks::{self, Caller, Mode, SyncCompanyCase, SyncGoogleCase, Task};
 use chrono::Duration;
 use serde_json::json;
+use sha2::Digest as _;
 
 use casebridge_testkit::harness::crm::{Crm as _, Setup};
 use casebridge_testkit::harness::jira::{JiraDesk, JiraKind};
@@ -275,5 +276,28 @@ async fn a_demanding_desk_that_is_not_given_its_fields_says_which() {
     let failed: Vec<String> = checks.into_iter().filter_map(|check| check.result.err()).collect();
     for field in ["Impact (customfield_10070, option: one of High, Low)", "company.jira.new_fields"] {
         assert!(failed.iter().any(|problem| problem.contains(field)), "{field}: {failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_is_mentioned_is_named_at_google() {
+    for settings in [SandboxJiraSettings::default(), SandboxJiraSettings::data_center()] {
+        let is_cloud = settings.deployment == sandbox::Deployment::Cloud;
+        let (world, jira) = world(settings).await;
+        let new = sandbox::NewIssue { flagged: true, ..sandbox::NewIssue::new("Disk") };
+        let issue = jira.create_issue(new).unwrap();
+        // The sandbox makes the ID of a name.
+        let account = &hex::encode(sha2::Sha256::digest("Jane Roe"))[..20];
+        let (mention, unknown) = if is_cloud {
+            (format!("accountid:5b10{account}"), "accountid:gone")
+        } else {
+            ("jane.roe".to_owned(), "gone")
+        };
+        let said = jira.comment(&issue, "Jane Roe", &format!("[~{mention}] and [~{unknown}], see")).unwrap();
+        world.settle().await;
+        let case = world.csapi.cases().remove(0).name;
+        let nobody = if is_cloud { "@someone" } else { "@gone" };
+        let expected = format!("[Company Comment {said} by Jane Roe]\n@Jane Roe and {nobody}, see");
+        assert!(world.google_texts(&case).contains(&expected), "{:?}", world.google_texts(&case));
     }
 }

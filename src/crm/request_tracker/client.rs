@@ -37,7 +37,7 @@ const TICKET_FIELDS: &str = "Status,Priority,CustomFields,Created,LastUpdated,Ef
 /// `_sql_looking_at`).
 pub(super) const MERGED_TOO: &str = "EffectiveId > 0";
 const PART_FIELDS: &str = "Filename,ContentType,ContentLength,TransactionId,Created";
-const TEXT_FIELDS: &str = "Filename,ContentType,Content,TransactionId,Created,Parent,Headers";
+const TEXT_FIELDS: &str = "Filename,ContentType,Content,TransactionId,Created,Headers";
 
 /// Characters that are escaped in a path segment: all except unreserved ones.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -28,52 +28,70 @@ pub(super) fn readings(parts: &[Value]) -> Vec<(String, Text)> {
 
 /// Returns the text of each transaction, in order. A mail consists of messages: its own and those that it forwards, each with who wrote
 /// it. Of a message, the plain text counts, else the HTML.
+///
+/// A forwarded message is known by a header with an author of its own. All that follows belongs to it, up to the next one: parts are
+/// numbered from the outside to the inside, and REST tells no part's parent (`Parent` in a list of fields is answered with 500 for each
+/// mail itself: `RT::REST2::Resource::expand_field` calls a method of the parent that is not there).
+///
+/// Source: `MIME::Parser`, `extract_nested_messages`, which `RT::EmailParser` sets: a forwarded message becomes a part of its own, with
+/// its header.
 #[must_use]
 pub fn texts(parts: &[Value]) -> Vec<(String, String)> {
-    let tree: BTreeMap<String, &Value> =
-        parts.iter().filter_map(|part| Some((wire::text(part, "id")?, part))).collect();
-    let mut found: BTreeMap<(u64, String), BTreeMap<(u64, String), Pieces>> = BTreeMap::new();
+    let mut mails: BTreeMap<(u64, String), Vec<(u64, &Value)>> = BTreeMap::new();
     for part in parts {
-        let Some(piece) = Piece::read(part) else { continue };
-        let message = forwarded(part, &tree).unwrap_or_default();
-        let messages = found.entry((order(&piece.transaction), piece.transaction)).or_default();
-        // A mail's own message comes first.
-        let at = if message.is_empty() { 0 } else { order(&message) };
-        let pieces = messages.entry((at, message)).or_default();
-        if piece.is_html {
-            pieces.rich.push((piece.at, html::to_text(&piece.content)));
-        } else {
-            pieces.plain.push((piece.at, piece.content));
+        let Some(transaction) = wire::text(part, "TransactionId") else { continue };
+        let at = wire::text(part, "id").map_or(u64::MAX, |id| order(&id));
+        mails.entry((order(&transaction), transaction)).or_default().push((at, part));
+    }
+    let mut texts = Vec::with_capacity(mails.len());
+    for ((_, transaction), mut parts) in mails {
+        parts.sort_by_key(|(at, _)| *at);
+        parts.dedup_by_key(|(at, _)| *at);
+        let mut messages = vec![Message::default()];
+        for (index, (_, part)) in parts.into_iter().enumerate() {
+            if index > 0 && header(part, "From").is_some() {
+                messages.push(Message { forwarded: Some(part), ..Message::default() });
+            }
+            if let (Some(piece), Some(message)) = (Piece::read(part), messages.last_mut()) {
+                message.pieces.add(piece, html::to_text);
+            }
+        }
+        let said: Vec<String> = messages.into_iter().filter_map(Message::text).collect();
+        if !said.is_empty() {
+            texts.push((transaction, said.join("\n\n")));
         }
     }
-    let of_message = |((_, id), pieces): ((u64, String), Pieces)| {
-        let text = joined(if pieces.plain.is_empty() { pieces.rich } else { pieces.plain });
-        match tree.get(&id) {
-            Some(root) => format!("Forwarded message:\n{}\n{text}", authorship(root)),
+    texts
+}
+
+/// A message of a mail.
+#[derive(Default)]
+struct Message<'a> {
+    /// Part that begins it, if it is forwarded.
+    forwarded: Option<&'a Value>,
+    pieces: Pieces,
+}
+
+impl Message<'_> {
+    /// Returns its text. `None` if it has no part that is text.
+    fn text(self) -> Option<String> {
+        let text = self.pieces.text()?;
+        Some(match self.forwarded {
+            Some(part) => format!("Forwarded message:\n{}\n{text}", authorship(part)),
             None => text,
-        }
-    };
-    let of_mail = |((_, transaction), messages): ((u64, String), BTreeMap<_, _>)| {
-        (transaction, messages.into_iter().map(of_message).collect::<Vec<_>>().join("\n\n"))
-    };
-    found.into_iter().map(of_mail).collect()
+        })
+    }
 }
 
 /// Returns the texts as version 0.1 did: without the authors of forwarded messages, and all HTML left out if any part is plain.
 fn earlier_texts(parts: &[Value]) -> Vec<(String, String)> {
     let mut found: BTreeMap<(u64, String), Pieces> = BTreeMap::new();
     for piece in parts.iter().filter_map(Piece::read) {
-        let pieces = found.entry((order(&piece.transaction), piece.transaction)).or_default();
-        if piece.is_html {
-            pieces.rich.push((piece.at, html::to_text_as_earlier(&piece.content)));
-        } else {
-            pieces.plain.push((piece.at, piece.content));
-        }
+        let key = (order(&piece.transaction), piece.transaction.clone());
+        found.entry(key).or_default().add(piece, html::to_text_as_earlier);
     }
-    let of_mail = |((_, transaction), pieces): ((u64, String), Pieces)| {
-        (transaction, joined(if pieces.plain.is_empty() { pieces.rich } else { pieces.plain }))
-    };
-    found.into_iter().map(of_mail).collect()
+    let of_mail = |((_, transaction), pieces): ((u64, String), Pieces)| Some((transaction, pieces.text()?));
+    found.into_iter().filter_map(of_mail).collect()
 }
 
 /// Texts of a message, each with its place.
@@ -81,6 +99,24 @@ fn earlier_texts(parts: &[Value]) -> Vec<(String, String)> {
 struct Pieces {
     plain: Vec<(u64, String)>,
     rich: Vec<(u64, String)>,
+}
+
+impl Pieces {
+    fn add(&mut self, piece: Piece, read: fn(&str) -> String) {
+        if piece.is_html {
+            self.rich.push((piece.at, read(&piece.content)));
+        } else {
+            self.plain.push((piece.at, piece.content));
+        }
+    }
+
+    fn text(self) -> Option<String> {
+        let mut pieces = if self.plain.is_empty() { self.rich } else { self.plain };
+        pieces.sort();
+        pieces.dedup_by_key(|(at, _)| *at);
+        let pieces: Vec<String> = pieces.into_iter().map(|(_, piece)| piece).collect();
+        (!pieces.is_empty()).then(|| pieces.join("\n"))
+    }
 }
 
 /// Part of a mail that is text and no file.
@@ -112,39 +148,6 @@ fn order(id: &str) -> u64 {
     id.parse().unwrap_or(u64::MAX)
 }
 
-fn joined(mut pieces: Vec<(u64, String)>) -> String {
-    pieces.sort();
-    pieces.dedup_by_key(|(at, _)| *at);
-    let pieces: Vec<String> = pieces.into_iter().map(|(_, piece)| piece).collect();
-    pieces.join("\n")
-}
-
-/// Returns the ID of the forwarded message that a part belongs to: the nearest part above it, or itself, that has an author of its own.
-/// The uppermost part is the mail itself.
-///
-/// Source: `MIME::Parser`, `extract_nested_messages`, which `RT::EmailParser` sets: a forwarded message becomes a part of its own, with
-/// its header.
-fn forwarded(part: &Value, tree: &BTreeMap<String, &Value>) -> Option<String> {
-    let mut part = part;
-    // Deeper than mails are, against parts that contain each other.
-    for _ in 0..50 {
-        let parent = parent(part)?;
-        if header(part, "From").is_some() {
-            return wire::text(part, "id");
-        }
-        part = tree.get(&parent)?;
-    }
-    None
-}
-
-/// Returns the ID of the part that contains a part. `None` for the mail itself.
-fn parent(part: &Value) -> Option<String> {
-    // An object in answers of Request Tracker 5, a number in its database.
-    let parent = part.get("Parent")?;
-    let id = wire::text(part, "Parent").or_else(|| wire::text(parent, "id"))?;
-    (!id.is_empty() && id != "0").then_some(id)
-}
-
 /// Returns a field of a part's header, in one line.
 fn header(part: &Value, name: &str) -> Option<String> {
     let headers = wire::text(part, "Headers")?;
@@ -173,30 +176,29 @@ mod tests {
 
     #[test]
     fn a_forwarded_message_keeps_who_wrote_it() {
-        let part = |id: u32, parent: Value, kind: &str, headers: &str, content: &str| {
+        let part = |id: u32, kind: &str, headers: &str, content: &str| {
             json!({"id": id, "TransactionId": "2", "ContentType": kind, "Filename": "", "Content": content,
-                "Parent": parent, "Headers": headers})
+                "Headers": headers})
         };
-        let within = |id: u32| json!({"type": "attachment", "id": id.to_string()});
         let parts = [
-            part(1, json!({"id": ""}), "multipart/mixed", "From: Jane\nSubject: Fwd: Disk", ""),
-            part(2, within(1), "text/html", "Content-Type: text/html", "<p>See below</p>"),
+            part(6, "text/html", "Content-Type: text/html", "<p>It is full.</p>"),
+            part(1, "multipart/mixed", "From: Jane\nSubject: Fwd: Disk", ""),
+            part(2, "text/html", "Content-Type: text/html", "<p>See below</p>"),
             // RT keeps the container without its content.
-            part(3, within(1), "message/rfc822", "Content-Type: message/rfc822", ""),
+            part(3, "message/rfc822", "Content-Type: message/rfc822", ""),
             part(
                 4,
-                json!(3),
                 "multipart/alternative",
                 "From: Bob <bob@e.example>\nDate: Fri, 27 Nov 2026\nSubject: Disk\n is full",
                 "",
             ),
-            part(5, within(4), "text/plain", "Content-Type: text/plain", "It is full."),
-            part(6, within(4), "text/html", "Content-Type: text/html", "<p>It is full.</p>"),
+            part(5, "text/plain", "Content-Type: text/plain", "It is full."),
         ];
-        let text = "See below\n\nForwarded message:\nFrom: Bob <bob@e.example>\nDate: Fri, 27 Nov 2026\nSubject: Disk is full\n\nIt is full.";
+        let text = "See below\n\nForwarded message:\nFrom: Bob <bob@e.example>\nDate: Fri, 27 Nov 2026\n\
+                    Subject: Disk is full\n\nIt is full.";
         let expected = Text { now: text.to_owned(), earlier: Some("It is full.".to_owned()) };
         assert_eq!(readings(&parts), [("2".to_owned(), expected)]);
-        let circular = [part(1, within(2), "text/plain", "", "a"), part(2, within(1), "text/plain", "", "b")];
-        assert_eq!(texts(&circular), [("2".to_owned(), "a\nb".to_owned())]);
+        let file = json!({"id": 1, "TransactionId": "3", "ContentType": "image/png", "Filename": "a.png"});
+        assert_eq!(texts(&[file]), []);
     }
 }
