@@ -295,19 +295,27 @@ proptest::proptest! {
 }
 
 #[tokio::test]
-async fn what_people_write_is_carried_as_it_is_but_for_escapes() {
-    for (crm, wiki, plain) in [
+async fn what_people_write_is_read_without_markup_and_as_version_0_1_read_it() {
+    for (crm, wiki, plain, earlier) in [
         (
             cloud().await,
             "C:\\[x] \\{code} \\[~bob] *bold* {color:red}r{color}",
+            "C:\\[x] {code} [~bob] *bold* r",
             "C:\\[x] {code} [~bob] *bold* {color:red}r{color}",
         ),
-        (data_center().await, "\\*no list {code}x{code} C:\\temp", "*no list {code}x{code} C:\\temp"),
+        (
+            data_center().await,
+            "\\*no list {code}x{code} C:\\temp",
+            "*no list\n```\nx\n```\n C:\\temp",
+            "*no list {code}x{code} C:\\temp",
+        ),
     ] {
         let id = crm.person_creates("t", wiki, true).await;
         crm.person_comments(&id, wiki, Visibility::Public).await;
-        assert_eq!(crm.adapter.comments(&id, None).await.unwrap()[0].body, plain);
-        assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().description, plain);
+        let comment = crm.adapter.comments(&id, None).await.unwrap().remove(0);
+        assert_eq!((comment.body.as_str(), comment.earlier_body.as_deref()), (plain, Some(earlier)));
+        let case = crm.adapter.get(&id).await.unwrap().unwrap();
+        assert_eq!((case.description.as_str(), case.earlier_description.as_deref()), (plain, Some(earlier)));
     }
 }
 
