@@ -380,7 +380,7 @@ impl Out {
             ) => self.gap(Gap::Line),
             ("td" | "th", _) => self.cell(!closing),
             ("a", false) => {
-                self.link = attribute(tag, "href").map(|target| (target.to_owned(), String::new()))
+                self.link = attribute(tag, "href").map(|target| (target.to_owned(), String::new()));
             }
             ("a", true) => self.end_link(),
             ("img", false) => self.image(attribute(tag, "alt").unwrap_or_default()),

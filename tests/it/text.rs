@@ -20,19 +20,19 @@ const CRMS: [(&str, &str); 5] = [
 
 #[derive(Deserialize)]
 struct Corpus {
-    text: Vec<Written>,
+    text: Vec<Sample>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct Sample {
     #[serde(default)]
     crm: String,
     what: String,
     written: String,
 }
 
-fn corpus(name: &str) -> Vec<Written> {
+fn corpus(name: &str) -> Vec<Sample> {
     let path = format!("{}/tests/fixtures/text/{name}.toml", env!("CARGO_MANIFEST_DIR"));
     let corpus: Corpus = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     corpus.text

@@ -86,7 +86,7 @@ pub struct Jira {
     home: String,
     configured: Limits,
     /// With the text limits that refusals named, newest last.
-    learned: [OnceLock<Limits>; MOST_LEARNED],
+    learned: Vec<OnceLock<Limits>>,
     /// Cached attachment limit, with the time at which it was read.
     attachment_limit: Mutex<Option<(DateTime<Utc>, Option<u64>)>>,
     /// True if this Jira refused a period in a query and accepted a written time.
@@ -141,7 +141,7 @@ impl Jira {
             priorities,
             clock,
             configured,
-            learned: Default::default(),
+            learned: (0..MOST_LEARNED).map(|_| OnceLock::new()).collect(),
             attachment_limit: Mutex::default(),
             periods_refused: AtomicBool::new(false),
         }

@@ -335,7 +335,7 @@ impl Reader<'_> {
                     address.len()
                 }),
                 '[' => self.link(rest, out),
-                '!' if !is_after_word => self.image(rest, out),
+                '!' if !is_after_word => Self::image(rest, out),
                 '{' => self.braces(rest, out),
                 '*' if !is_after_word => status(rest, out),
                 '-' if before.is_none_or(opens) => self.phrase(rest, "-", "~~", out),
@@ -408,8 +408,7 @@ impl Reader<'_> {
     fn bare_link(&self, target: &str) -> Option<String> {
         if let Some(id) = target.strip_prefix('~').filter(|id| !id.is_empty()) {
             let is_user_name = !id.contains(':') && id != "UNKNOWN_USER";
-            let name =
-                self.names.get(id).map(String::as_str).unwrap_or(if is_user_name { id } else { SOMEONE });
+            let name = self.names.get(id).map_or(if is_user_name { id } else { SOMEONE }, String::as_str);
             let name: String = name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
             return Some(format!("@{name}"));
         }
@@ -420,7 +419,7 @@ impl Reader<'_> {
     }
 
     /// Adds an image: `!name.png|width=50%,alt="text"!`.
-    fn image(&self, text: &str, out: &mut Out) -> Option<usize> {
+    fn image(text: &str, out: &mut Out) -> Option<usize> {
         let inner = head(&text[1..], LONGEST);
         let line = inner.split('\n').next()?;
         let (name, parameters, length) = match line.find(['!', '|'])? {

@@ -94,16 +94,13 @@ fn with_names(text: &str) -> String {
             (is_id && !name.trim().is_empty() && !name.contains(['[', '\n'])).then_some((name.trim(), after))
         });
         named.push_str(&rest[..at]);
-        match mention {
-            Some((name, after)) => {
-                named.push('@');
-                named.push_str(name);
-                rest = after;
-            }
-            None => {
-                named.push_str("@[");
-                rest = inner;
-            }
+        if let Some((name, after)) = mention {
+            named.push('@');
+            named.push_str(name);
+            rest = after;
+        } else {
+            named.push_str("@[");
+            rest = inner;
         }
     }
     named.push_str(rest);

@@ -21,6 +21,7 @@ use super::SandboxJira;
 /// Wrong answers of a sandbox Jira that look like good ones. By default, all are off.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct Manners {
     /// True if all callers' credentials have expired, so that callers are answered as anonymous visitors: a search succeeds and finds
     /// nothing, issues do not exist, `/myself` is 401. The headers `X-Seraph-LoginReason` or `X-AUSERNAME` show it.
