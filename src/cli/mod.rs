@@ -1,5 +1,6 @@
 //! Commands of the program. Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.
 
+mod check;
 mod parts;
 #[cfg(feature = "sandbox")]
 mod sandbox;
@@ -9,12 +10,13 @@ mod work;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use casebridge::config::{Config, Platform};
+use casebridge::config::{Config, LogFormat};
 use casebridge::entities::Side;
 use casebridge::tasks::{SyncCompanyCase, SyncGoogleCase, Task};
 use casebridge::telemetry;
 use clap::{Parser, Subcommand};
 
+const SUCCESS: u8 = 0;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
@@ -33,22 +35,18 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Configured(Configured),
+    /// Tries every connection and permission that the service needs, each side also without the other.
+    Check(check::Args),
     /// Runs the service with all parts embedded, against a sandbox CSAPI and a sandbox CRM, to watch cases travel.
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Args),
 }
 
-/// Commands that use the configuration.
+/// Commands that need the whole configuration.
 #[derive(Debug, Subcommand)]
 enum Configured {
     /// Runs the service.
     Serve,
-    /// Tries every connection and permission that the service needs.
-    Check {
-        /// Prints JSON.
-        #[arg(long)]
-        json: bool,
-    },
     /// Syncs one case now, and prints the items that were carried.
     Sync {
         /// Side of the case; its content is carried to the other side.
@@ -96,9 +94,11 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(args) => block_on(Platform::Local, sandbox::run(args)),
+        Command::Sandbox(args) => block_on(LogFormat::Text, code(sandbox::run(args))),
+        // Its output and its log are for whoever runs it, also with the configuration of another platform.
+        Command::Check(args) => block_on(LogFormat::Text, check::run(args, cli.config.as_deref())),
         Command::Configured(command) => match Config::load(cli.config.as_deref(), std::env::vars()) {
-            Ok(config) => block_on(config.server.platform, run(command, config)),
+            Ok(config) => block_on(config.server.log_format, code(run(command, config))),
             Err(errors) => {
                 eprintln!("casebridge: {errors}");
                 ExitCode::from(USAGE)
@@ -107,9 +107,14 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Runs a command to completion. The command returns false if it failed and has already reported why.
-fn block_on(platform: Platform, command: impl Future<Output = anyhow::Result<bool>>) -> ExitCode {
-    telemetry::init(platform);
+/// Returns the exit code of a command that returns false if it failed and has already reported why.
+async fn code(command: impl Future<Output = anyhow::Result<bool>>) -> anyhow::Result<u8> {
+    Ok(if command.await? { SUCCESS } else { FAILED })
+}
+
+/// Runs a command, which returns its exit code, to completion.
+fn block_on(log_format: LogFormat, command: impl Future<Output = anyhow::Result<u8>>) -> ExitCode {
+    telemetry::init(log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -121,8 +126,7 @@ fn block_on(platform: Platform, command: impl Future<Output = anyhow::Result<boo
     // A store's thread that hangs must not keep the process alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(FAILED),
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("casebridge: {error:#}");
             ExitCode::from(FAILED)
@@ -133,7 +137,6 @@ fn block_on(platform: Platform, command: impl Future<Output = anyhow::Result<boo
 async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
     match command {
         Configured::Serve => serve::run(&config).await,
-        Configured::Check { json } => work::check(&config, json).await,
         Configured::Sync { side: SideArg::Google, case, dry_run } => {
             work::task(&config, Task::SyncGoogleCase(SyncGoogleCase { case_name: case }), dry_run).await
         }

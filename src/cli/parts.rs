@@ -1,6 +1,7 @@
 //! Builds the real parts of the service from the configuration.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use casebridge::cases::CaseSystem;
 use casebridge::clock::{SharedClock, SystemClock};
-use casebridge::config::{Config, Platform, QueueConfig, Secret, SecretRef};
+use casebridge::config::{
+    CompanyConfig, Config, GoogleConfig, Platform, QueueConfig, Secret, SecretError, SecretRef, ServerConfig,
+};
 use casebridge::csapi::{self, Csapi};
 use casebridge::entities::Sides;
 use casebridge::outbound::{
@@ -44,32 +47,67 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) async fn build(config: &Config) -> anyhow::Result<Self> {
-        let clock: SharedClock = Arc::new(SystemClock);
-        let metrics = Metrics::shared();
-        let google = Google::default();
-        let store = open_store(&config.store.url, &google).await?;
+        let maker = Maker::default();
+        let store = maker.store(&config.store.url).await?;
         let internal_token = Secret::new(hex::encode(rand::random::<[u8; 32]>()));
-        let (queue, embedded) = open_queue(config, &google, &clock, &metrics, &internal_token).await?;
-        let secrets = Secrets { google: &google, clock: &clock, metrics: &metrics };
+        let (queue, embedded) = maker.queue(&config.queue, Around::new(config)?, &internal_token).await?;
         let systems = Sides {
-            google: google_cases(config, &google, &clock, &metrics).await?,
-            company: company_cases(config, &secrets).await?,
+            google: maker.google(&config.google).await?,
+            company: maker.company(&config.company).await?,
         };
         let admin_token = match &config.server.admin_token {
-            Some(reference) => Some(secrets.read(reference).await.context("server.admin_token")?),
+            Some(reference) => Some(maker.secret(reference).await.context("server.admin_token")?),
             None => None,
         };
         let stop = CancellationToken::new();
         let deps = Arc::new(Deps {
-            clock,
+            clock: maker.clock,
             store,
             queue,
             systems,
             settings: config.tasks.clone(),
-            metrics,
+            metrics: maker.metrics,
             stop: stop.clone(),
         });
         Ok(Self { deps, admin_token, internal_token, embedded, stop })
+    }
+}
+
+/// Values of other sections that the queue needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around {
+    /// Address that the service listens on.
+    pub(super) listen: SocketAddr,
+    /// Timeout of calls to Google Cloud.
+    pub(super) timeout: Duration,
+    /// Longest run of a task.
+    pub(super) deadline: Duration,
+}
+
+impl Around {
+    fn new(config: &Config) -> anyhow::Result<Self> {
+        let listen = listen_address(&config.server)?;
+        Ok(Self { listen, timeout: config.google.timeout, deadline: config.tasks.deadline })
+    }
+}
+
+/// Makes the parts one by one, so that one that cannot be made keeps nobody from the others.
+pub(super) struct Maker {
+    pub(super) clock: SharedClock,
+    pub(super) metrics: Arc<Metrics>,
+    google: Google,
+    /// Variables in which secrets are looked up instead of the process's environment.
+    variables: Option<BTreeMap<String, String>>,
+}
+
+impl Default for Maker {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            metrics: Metrics::shared(),
+            google: Google::default(),
+            variables: None,
+        }
     }
 }
 
@@ -88,27 +126,28 @@ impl Google {
     }
 }
 
-/// Returns the address that the service listens on.
-pub(super) fn listen_address(config: &Config) -> anyhow::Result<SocketAddr> {
+/// Returns the address that the service listens on: `server.listen`, else port `PORT`, or 8080, on the platform's interfaces.
+pub(super) fn listen_address(server: &ServerConfig) -> anyhow::Result<SocketAddr> {
+    if let Some(listen) = server.listen {
+        return Ok(listen);
+    }
     let port = match std::env::var("PORT") {
-        Ok(port) => Some(port.parse::<u16>().context("PORT must be a port number")?),
-        Err(_) => None,
+        Ok(port) => port.parse().context("PORT must be a port number")?,
+        Err(_) => 8080,
     };
-    Ok(match (config.server.platform, config.server.listen) {
-        (Platform::AppEngine, _) => SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(8080))),
-        (Platform::Local, Some(listen)) => listen,
-        (Platform::Local, None) => SocketAddr::from(([127, 0, 0, 1], port.unwrap_or(8080))),
+    Ok(match server.platform {
+        Platform::AppEngine => SocketAddr::from(([0, 0, 0, 0], port)),
+        Platform::Local => SocketAddr::from(([127, 0, 0, 1], port)),
     })
 }
 
-/// Reads secrets. A client of Secret Manager is set up only for a secret that is kept there, since it needs credentials for Google Cloud.
-struct Secrets<'a> {
-    google: &'a Google,
-    clock: &'a SharedClock,
-    metrics: &'a Arc<Metrics>,
-}
+impl Maker {
+    /// Looks secrets up in these variables instead of the process's environment.
+    pub(super) fn with_variables(variables: Option<BTreeMap<String, String>>) -> Self {
+        Self { variables, ..Self::default() }
+    }
 
-impl Secrets<'_> {
+    /// Makes the client of Secret Manager, only for a secret that is kept there: it needs credentials for Google Cloud.
     async fn manager(&self, reference: &SecretRef) -> anyhow::Result<Option<Arc<SecretManager>>> {
         if !matches!(reference, SecretRef::SecretManager(_)) {
             return Ok(None);
@@ -120,14 +159,27 @@ impl Secrets<'_> {
             Duration::from_secs(20),
         );
         let credentials = self.google.credentials(true).await?;
-        let (clock, metrics) = (Arc::clone(self.clock), Arc::clone(self.metrics));
+        let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
         let upstream = Upstream::new(settings, credentials, clock, metrics)?;
         Ok(Some(Arc::new(SecretManager::new(upstream))))
     }
 
-    async fn read(&self, reference: &SecretRef) -> anyhow::Result<Secret> {
+    /// Reads a secret.
+    pub(super) async fn secret(&self, reference: &SecretRef) -> anyhow::Result<Secret> {
+        if let Some(secret) = self.given(reference) {
+            return Ok(secret?);
+        }
         let manager = self.manager(reference).await?;
         Ok(reference.resolve(manager.as_deref()).await?)
+    }
+
+    /// Reads a secret that is kept in a variable, if variables were given.
+    fn given(&self, reference: &SecretRef) -> Option<Result<Secret, SecretError>> {
+        let (SecretRef::Environment(name), Some(variables)) = (reference, &self.variables) else {
+            return None;
+        };
+        let value = variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        Some(value.map(Secret::new).ok_or_else(|| SecretError::Environment(name.clone())))
     }
 
     /// Makes credentials from a secret; the secret is read again when the upstream refuses the credentials.
@@ -136,108 +188,120 @@ impl Secrets<'_> {
         reference: SecretRef,
         make: MakeCredentials,
     ) -> anyhow::Result<Arc<dyn Credentials>> {
+        if let Some(secret) = self.given(&reference) {
+            return make(&secret?).map_err(|error| anyhow!(error));
+        }
         let manager = self.manager(&reference).await?;
-        let clock = Arc::clone(self.clock);
+        let clock = Arc::clone(&self.clock);
         Ok(Arc::new(SecretCredentials::read(reference, manager, make, clock).await?))
     }
-}
 
-async fn open_store(url: &str, google: &Google) -> anyhow::Result<Arc<dyn Store>> {
-    let needs_credentials = url.parse::<StoreUrl>().context("store.url")?.needs_credentials();
-    let credentials = if needs_credentials { Some(google.credentials(true).await?) } else { None };
-    Ok(store::open(url, credentials).await?)
-}
+    /// Opens the store at that address.
+    pub(super) async fn store(&self, url: &str) -> anyhow::Result<Arc<dyn Store>> {
+        let needs_credentials = url.parse::<StoreUrl>().context("store.url")?.needs_credentials();
+        let credentials = if needs_credentials { Some(self.google.credentials(true).await?) } else { None };
+        Ok(store::open(url, credentials).await?)
+    }
 
-type Embedded = Option<(Arc<EmbeddedQueue>, Option<Arc<EmbeddedCron>>)>;
-
-async fn open_queue(
-    config: &Config,
-    google: &Google,
-    clock: &SharedClock,
-    metrics: &Arc<Metrics>,
-    internal_token: &Secret,
-) -> anyhow::Result<(Arc<dyn TaskQueue>, Embedded)> {
-    match &config.queue {
-        QueueConfig::Embedded { path, cron, queue_yaml, cron_yaml } => {
-            let port = listen_address(config)?.port();
-            let target: url::Url = format!("http://127.0.0.1:{port}").parse()?;
-            let token = internal_token.reveal().to_owned();
-            let queues = QueueYaml::load(queue_yaml.as_deref())?;
-            let options =
-                EmbeddedQueueOptions::new(path, queues, target.clone(), token.clone(), Arc::clone(clock));
-            let queue = Arc::new(EmbeddedQueue::open(options)?);
-            let cron = if *cron {
-                let jobs = CronConfig::load(cron_yaml.as_deref())?;
-                let options = EmbeddedCronOptions::new(path, jobs, target, token, Arc::clone(clock));
-                Some(Arc::new(EmbeddedCron::open(options)?))
-            } else {
-                None
-            };
-            Ok((Arc::clone(&queue) as Arc<dyn TaskQueue>, Some((queue, cron))))
+    /// Opens the queue, and the embedded cron with it.
+    pub(super) async fn queue(
+        &self,
+        queue: &QueueConfig,
+        around: Around,
+        internal_token: &Secret,
+    ) -> anyhow::Result<(Arc<dyn TaskQueue>, Embedded)> {
+        let clock = &self.clock;
+        match queue {
+            QueueConfig::Embedded { path, cron, queue_yaml, cron_yaml } => {
+                let target: url::Url = format!("http://{}", reachable(around.listen)).parse()?;
+                let token = internal_token.reveal().to_owned();
+                let queues = QueueYaml::load(queue_yaml.as_deref())?;
+                let options =
+                    EmbeddedQueueOptions::new(path, queues, target.clone(), token.clone(), Arc::clone(clock));
+                let queue = Arc::new(EmbeddedQueue::open(options)?);
+                let cron = if *cron {
+                    let jobs = CronConfig::load(cron_yaml.as_deref())?;
+                    let options = EmbeddedCronOptions::new(path, jobs, target, token, Arc::clone(clock));
+                    Some(Arc::new(EmbeddedCron::open(options)?))
+                } else {
+                    None
+                };
+                Ok((Arc::clone(&queue) as Arc<dyn TaskQueue>, Some((queue, cron))))
+            }
+            QueueConfig::CloudTasks { base_url, project, location, authenticate } => {
+                let settings = upstream_settings(
+                    cloud_tasks::NAME,
+                    base_url.clone(),
+                    CLOUD_TASKS_PER_MINUTE,
+                    around.timeout,
+                );
+                let credentials = self.google.credentials(*authenticate).await?;
+                let upstream =
+                    Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(&self.metrics))?;
+                let options = CloudTasksOptions {
+                    project: project.clone(),
+                    location: location.clone(),
+                    service: std::env::var("GAE_SERVICE").ok(),
+                    dispatch_deadline: around.deadline + Duration::from_mins(1),
+                };
+                Ok((Arc::new(CloudTasksQueue::new(Arc::new(upstream), options)), None))
+            }
         }
-        QueueConfig::CloudTasks { base_url, project, location, authenticate } => {
-            let settings = upstream_settings(
-                cloud_tasks::NAME,
-                base_url.clone(),
-                CLOUD_TASKS_PER_MINUTE,
-                config.google.timeout,
-            );
-            let credentials = google.credentials(*authenticate).await?;
-            let upstream = Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(metrics))?;
-            let options = CloudTasksOptions {
-                project: project.clone(),
-                location: location.clone(),
-                service: std::env::var("GAE_SERVICE").ok(),
-                dispatch_deadline: config.tasks.deadline + Duration::from_mins(1),
-            };
-            Ok((Arc::new(CloudTasksQueue::new(Arc::new(upstream), options)), None))
-        }
+    }
+
+    /// Makes the client of CSAPI.
+    pub(super) async fn google(&self, google: &GoogleConfig) -> anyhow::Result<Arc<dyn CaseSystem>> {
+        let settings = upstream_settings(
+            csapi::NAME,
+            google.base_url.clone(),
+            google.requests_per_minute,
+            google.timeout,
+        );
+        let credentials = self.google.credentials(google.authenticate).await?;
+        let upstream =
+            Upstream::new(settings, credentials, Arc::clone(&self.clock), Arc::clone(&self.metrics))?;
+        Ok(Arc::new(Csapi::new(google.csapi.clone(), Arc::new(upstream))?))
+    }
+
+    /// Makes the client of the CRM.
+    pub(super) async fn company(&self, company: &CompanyConfig) -> anyhow::Result<Arc<dyn CaseSystem>> {
+        let crm = &company.crm;
+        let credentials: Arc<dyn Credentials> = match crm.secret_reference() {
+            Some(reference) => {
+                let key = "the secret in the CRM's section of the configuration";
+                let reference = reference.parse().map_err(|error| anyhow!("{key}: expected {error}"))?;
+                let (settings, site) = (crm.clone(), company.base_url.clone());
+                let make: MakeCredentials =
+                    Box::new(move |secret| settings.credentials(secret.reveal(), &site));
+                self.credentials(reference, make).await.context(key)?
+            }
+            None => Arc::new(NoCredentials),
+        };
+        let settings = UpstreamSettings {
+            download_hosts: crm.allowed_download_hosts(),
+            ..upstream_settings(
+                crm.name(),
+                company.base_url.clone(),
+                company.requests_per_minute,
+                company.timeout,
+            )
+        };
+        let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        let upstream = Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?;
+        Ok(crm.connect(company.priorities.clone(), upstream, clock))
     }
 }
 
-async fn google_cases(
-    config: &Config,
-    google: &Google,
-    clock: &SharedClock,
-    metrics: &Arc<Metrics>,
-) -> anyhow::Result<Arc<dyn CaseSystem>> {
-    let google_config = &config.google;
-    let settings = upstream_settings(
-        csapi::NAME,
-        google_config.base_url.clone(),
-        google_config.requests_per_minute,
-        google_config.timeout,
-    );
-    let credentials = google.credentials(config.google.authenticate).await?;
-    let upstream = Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(metrics))?;
-    Ok(Arc::new(Csapi::new(config.google.csapi.clone(), Arc::new(upstream))?))
-}
+/// Embedded queue and cron, if the queue is embedded.
+pub(super) type Embedded = Option<(Arc<EmbeddedQueue>, Option<Arc<EmbeddedCron>>)>;
 
-async fn company_cases(config: &Config, secrets: &Secrets<'_>) -> anyhow::Result<Arc<dyn CaseSystem>> {
-    let company = &config.company;
-    let crm = &company.crm;
-    let credentials: Arc<dyn Credentials> = match crm.secret_reference() {
-        Some(reference) => {
-            let key = "the secret in the CRM's section of the configuration";
-            let reference = reference.parse().map_err(|error| anyhow!("{key}: expected {error}"))?;
-            let (settings, site) = (crm.clone(), company.base_url.clone());
-            let make: MakeCredentials = Box::new(move |secret| settings.credentials(secret.reveal(), &site));
-            secrets.credentials(reference, make).await.context(key)?
-        }
-        None => Arc::new(NoCredentials),
-    };
-    let settings = UpstreamSettings {
-        download_hosts: crm.allowed_download_hosts(),
-        ..upstream_settings(
-            crm.name(),
-            company.base_url.clone(),
-            company.requests_per_minute,
-            company.timeout,
-        )
-    };
-    let (clock, metrics) = (Arc::clone(secrets.clock), Arc::clone(secrets.metrics));
-    let upstream = Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?;
-    Ok(crm.connect(company.priorities.clone(), upstream, clock))
+/// Returns the address at which this machine reaches a service that listens on `address`.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from(([127, 0, 0, 1], address.port())),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),
+        IpAddr::V4(_) | IpAddr::V6(_) => address,
+    }
 }
 
 /// Makes the settings of an upstream without download redirects. A retry pause is at most as long as a call's timeout.

@@ -26,14 +26,14 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<bool> {
 
 /// Serves until `shutdown` is cancelled. Then no new work starts, running tasks get 25 s to finish, and leases are released.
 pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let address = listen_address(config)?;
+    let address = listen_address(&config.server)?;
     let parts = Parts::build(config).await?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     tracing::info!("casebridge {} listening on http://{address}", telemetry::RELEASE);
     let running = TaskTracker::new();
     let app = router(Service {
         deps: parts.deps.clone(),
-        platform: config.server.platform,
+        trust: config.server.trust,
         admin_token: parts.admin_token.clone(),
         internal_token: parts.internal_token.clone(),
         running: running.clone(),

@@ -1,12 +1,12 @@
 //! Commands that do one piece of work and exit.
 
-use casebridge::cases::Check;
-use casebridge::config::{Config, QueueConfig};
+use casebridge::clock::{Clock as _, SystemClock};
+use casebridge::config::Config;
 use casebridge::entities::{CaseMapping, Side};
-use casebridge::store::MappingFilter;
+use casebridge::store::{MappingFilter, StoreUrl};
 use casebridge::tasks::{self, Caller, Mode, Outcome, Task};
 
-use super::parts::Parts;
+use super::parts::{Maker, Parts};
 
 /// Runs one task without HTTP.
 pub(super) async fn task(config: &Config, task: Task, dry_run: bool) -> anyhow::Result<bool> {
@@ -15,33 +15,6 @@ pub(super) async fn task(config: &Config, task: Task, dry_run: bool) -> anyhow::
     let report = tasks::run(&parts.deps, task, Caller::Person, mode).await;
     println!("{}", serde_json::to_string_pretty(&report.to_json())?);
     Ok(report.outcome == Outcome::Done)
-}
-
-/// Checks every connection and permission that the service needs.
-pub(super) async fn check(config: &Config, json: bool) -> anyhow::Result<bool> {
-    let parts = Parts::build(config).await?;
-    let mut checks = tasks::check(&parts.deps).await;
-    if let QueueConfig::Embedded { path, cron, .. } = &config.queue {
-        let cron = if *cron { "" } else { "; cron is off: somebody else must call GET /cron/…" };
-        let result = Ok(format!("embedded, in {}{cron}", path.display()));
-        checks.insert(1, Check { what: "queues".to_owned(), result });
-    }
-    // Only the configuration names the store; the service's own check does not see it.
-    if let Some(store) = checks.first_mut() {
-        store.what = format!("store: {}", config.store.url);
-    }
-    let good = checks.iter().all(|check| check.result.is_ok());
-    if json {
-        println!("{}", serde_json::to_string_pretty(&checks)?);
-    } else {
-        for Check { what, result } in &checks {
-            match result {
-                Ok(found) => println!("ok      {what}: {found}"),
-                Err(reason) => println!("FAILED  {what}: {reason}"),
-            }
-        }
-    }
-    Ok(good)
 }
 
 /// Returns the remarks on a mapping for people: missing cases, conflicts, given up changes and the last error.
@@ -61,12 +34,17 @@ fn remarks(mapping: &CaseMapping) -> String {
     missing.chain(read_only).chain(conflict).chain(given_up).chain(error).collect()
 }
 
-/// Lists the mappings.
+/// Lists the mappings. Only the store is opened: no credentials but its own are needed.
 pub(super) async fn mappings(config: &Config, json: bool) -> anyhow::Result<bool> {
-    let parts = Parts::build(config).await?;
-    let store = &parts.deps.store;
+    if let Ok(StoreUrl::Sqlite(path)) = config.store.url.parse()
+        && !path.exists()
+    {
+        eprintln!("casebridge: no mappings: {} is not there yet; the service makes it", path.display());
+        return Ok(true);
+    }
+    let store = Maker::default().store(&config.store.url).await?;
     let global = store.global().await?;
-    let now = parts.deps.clock.now();
+    let now = SystemClock.now();
     let mut after = None;
     loop {
         let page = store.list(MappingFilter::All, after, 200).await?;

@@ -4,6 +4,7 @@
 //! Each key may be overridden by an environment variable: `CASEBRIDGE_` + section + `__` + key, in capitals. A table is given as JSON, or
 //! entry by entry with `__` + entry behind it.
 
+pub mod app_yaml;
 mod reader;
 mod secret;
 
@@ -27,17 +28,61 @@ pub use secret::{Secret, SecretError, SecretRef};
 /// Platform that the service runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Platform {
-    /// Any platform but App Engine: `X-AppEngine-*` headers prove nothing (`R5`: callers).
+    /// Any platform but App Engine.
     Local,
-    /// App Engine, which strips those headers from outside requests, so they prove the caller. Logs are JSON.
+    /// App Engine.
     AppEngine,
+}
+
+impl Platform {
+    /// Returns the format of the logs, unless `server.log_format` names another.
+    #[must_use]
+    pub const fn log_format(self) -> LogFormat {
+        match self {
+            Self::Local => LogFormat::Text,
+            Self::AppEngine => LogFormat::Json,
+        }
+    }
+
+    /// Returns the proof of a caller without a token, unless `server.trust` names another.
+    #[must_use]
+    pub const fn trust(self) -> Trust {
+        match self {
+            Self::Local => Trust::Loopback,
+            Self::AppEngine => Trust::AppEngineHeaders,
+        }
+    }
+}
+
+/// Format of the logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for a person.
+    Text,
+    /// One JSON object a line, as Cloud Logging reads it.
+    Json,
+}
+
+/// Proof of a caller who sends no token (`R5`: callers). A token is a proof in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// None.
+    Token,
+    /// While there is no admin token, a request of a person at this machine.
+    Loopback,
+    /// `X-Appengine-*` headers. Safe only where nobody but App Engine reaches the port: it strips them from outside requests.
+    AppEngineHeaders,
 }
 
 /// `[server]`
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Platform that the service runs on.
+    /// Platform that the service runs on: the default of the other keys.
     pub platform: Platform,
+    /// Format of the logs.
+    pub log_format: LogFormat,
+    /// Proof of a caller who sends no token.
+    pub trust: Trust,
     /// Address and port to listen on. `None`: `PORT`, or 8080, on the interfaces that the platform needs.
     pub listen: Option<std::net::SocketAddr>,
     /// Reference to the bearer token that people send.
@@ -129,6 +174,25 @@ pub struct Config {
     pub queue: QueueConfig,
 }
 
+/// A configuration as far as it can be used: the sections without an error, and all errors. For `casebridge check`, which tries what is there.
+#[derive(Debug, Clone, Default)]
+pub struct Sections {
+    /// `[server]`
+    pub server: Option<ServerConfig>,
+    /// `[google]`
+    pub google: Option<GoogleConfig>,
+    /// `[company]` and `[priorities]`
+    pub company: Option<CompanyConfig>,
+    /// `[sync]` and `[outages]`
+    pub tasks: Option<TaskSettings>,
+    /// `[store]`
+    pub store: Option<StoreConfig>,
+    /// `[queue]`
+    pub queue: Option<QueueConfig>,
+    /// All errors, each with its key and its variable. Empty if the whole configuration can be used.
+    pub errors: Vec<String>,
+}
+
 /// All errors of a configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration cannot be used:\n{}", .0.iter().map(|error| format!("  - {error}")).collect::<Vec<_>>().join("\n"))]
@@ -140,14 +204,7 @@ impl Config {
         path: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigErrors> {
-        let fallback = Path::new("casebridge.toml");
-        let path = path.or_else(|| fallback.exists().then_some(fallback));
-        let text = match path {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| ConfigErrors(vec![format!("{} cannot be read: {error}", path.display())]))?,
-            None => String::new(),
-        };
-        Self::parse(&text, environment)
+        Sections::load(path, environment).whole()
     }
 
     /// Reads a TOML text and the environment.
@@ -155,14 +212,49 @@ impl Config {
         text: &str,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigErrors> {
-        let table: toml::Table =
-            text.parse().map_err(|error: toml::de::Error| ConfigErrors(vec![toml_error(text, &error)]))?;
+        Sections::parse(text, environment).whole()
+    }
+}
+
+impl Sections {
+    /// Reads `path`, or `casebridge.toml` if that exists, and the environment.
+    pub fn load(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Self {
+        let fallback = Path::new("casebridge.toml");
+        let path = path.or_else(|| fallback.exists().then_some(fallback));
+        let text = match path.map(|path| (path, std::fs::read_to_string(path))) {
+            None => String::new(),
+            Some((_, Ok(text))) => text,
+            Some((path, Err(error))) => {
+                return Self::unreadable(format!("{} cannot be read: {error}", path.display()));
+            }
+        };
+        Self::parse(&text, environment)
+    }
+
+    /// Reads a TOML text and the environment.
+    pub fn parse(text: &str, environment: impl Iterator<Item = (String, String)>) -> Self {
+        let table = match text.parse::<toml::Table>() {
+            Ok(table) => table,
+            Err(error) => return Self::unreadable(toml_error(text, &error)),
+        };
         let mut reader = Reader::new(table, environment);
-        let config = read(&mut reader);
-        let errors = reader.finish();
-        match config {
-            Some(config) if errors.is_empty() => Ok(config),
-            _ => Err(ConfigErrors(errors)),
+        let sections = read(&mut reader);
+        Self { errors: reader.finish(), ..sections }
+    }
+
+    fn unreadable(error: String) -> Self {
+        Self { errors: vec![error], ..Self::default() }
+    }
+
+    /// Returns the whole configuration, or all its errors.
+    pub fn whole(self) -> Result<Config, ConfigErrors> {
+        match (self.server, self.google, self.company, self.tasks, self.store, self.queue) {
+            (Some(server), Some(google), Some(company), Some(tasks), Some(store), Some(queue))
+                if self.errors.is_empty() =>
+            {
+                Ok(Config { server, google, company, tasks, store, queue })
+            }
+            _ => Err(ConfigErrors(self.errors)),
         }
     }
 }
@@ -173,8 +265,8 @@ fn toml_error(text: &str, error: &toml::de::Error) -> String {
     format!("line {line} is not valid TOML: {}", error.message())
 }
 
-fn read(r: &mut Reader) -> Option<Config> {
-    // All sections are read before a missing one ends the function, so that all errors are reported at once.
+/// Reads all sections, also after one with an error, so that all errors are reported at once.
+fn read(r: &mut Reader) -> Sections {
     let server = read_server(r);
     let google = read_google(r);
     let company = read_company(r);
@@ -195,18 +287,10 @@ fn read(r: &mut Reader) -> Option<Config> {
         );
     }
     let url = r.string_or("store.url", "sqlite:casebridge.db");
-    if let Err(error) = url.parse::<StoreUrl>() {
-        r.error(format!("store.url: {error}"));
-    }
+    let store = url.parse::<StoreUrl>().map_err(|error| r.error(format!("store.url: {error}")));
     let queue = read_queue(r, &url);
-    Some(Config {
-        server: server?,
-        google: google?,
-        company: company?,
-        tasks: tasks?,
-        store: StoreConfig { url },
-        queue: queue?,
-    })
+    let store = store.ok().map(|_| StoreConfig { url });
+    Sections { server, google, company, tasks, store, queue, errors: Vec::new() }
 }
 
 fn read_server(r: &mut Reader) -> Option<ServerConfig> {
@@ -217,7 +301,24 @@ fn read_server(r: &mut Reader) -> Option<ServerConfig> {
     );
     let listen = r.parsed("server.listen", "an address and port like 127.0.0.1:8080");
     let admin_token = r.secret("server.admin_token");
-    Some(ServerConfig { platform: platform?, listen, admin_token })
+    let log_format =
+        r.optional_choice("server.log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+    let trust = r.optional_choice(
+        "server.trust",
+        &[
+            ("token", Trust::Token),
+            ("loopback", Trust::Loopback),
+            ("app-engine-headers", Trust::AppEngineHeaders),
+        ],
+    );
+    let platform = platform?;
+    Some(ServerConfig {
+        platform,
+        log_format: log_format.unwrap_or_else(|| platform.log_format()),
+        trust: trust.unwrap_or_else(|| platform.trust()),
+        listen,
+        admin_token,
+    })
 }
 
 fn read_google(r: &mut Reader) -> Option<GoogleConfig> {

@@ -94,7 +94,13 @@ impl Reader {
                 ));
             }
         }
-        self.errors
+        let names = self.names();
+        self.errors.iter().map(|error| with_other_names(error, &names)).collect()
+    }
+
+    /// Returns the variable of each key that may be read.
+    fn names(&self) -> BTreeMap<String, String> {
+        self.known.iter().chain(&self.used).map(|key| (key.clone(), variable(key))).collect()
     }
 
     /// Returns the error for a variable that names no key.
@@ -227,6 +233,16 @@ impl Reader {
         chosen
     }
 
+    /// Reads one of `choices`, if the key is given.
+    pub(super) fn optional_choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        if self.values.contains_key(key) {
+            self.choice(key, "", choices)
+        } else {
+            self.used.insert(key.to_owned());
+            None
+        }
+    }
+
     /// Reads a list whose entries are each one of `choices`. Other entries are reported as an error and left out.
     pub(super) fn choices<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Vec<T> {
         let texts = self.strings(key);
@@ -349,6 +365,23 @@ fn key_of(name: &str) -> Option<String> {
 /// Returns the variable that sets a key.
 fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").replace('-', "_").to_uppercase())
+}
+
+/// Adds to an error the variable of each key that it names, and the key of each variable.
+fn with_other_names(error: &str, names: &BTreeMap<String, String>) -> String {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    let words: BTreeSet<&str> =
+        error.split(|letter| !is_part(letter)).map(|word| word.trim_end_matches('.')).collect();
+    let missing = |(key, variable): (&String, &String)| match (
+        words.contains(key.as_str()),
+        words.contains(variable.as_str()),
+    ) {
+        (true, false) => Some(variable.clone()),
+        (false, true) => Some(key.clone()),
+        (true, true) | (false, false) => None,
+    };
+    let others: Vec<String> = names.iter().filter_map(missing).collect();
+    if others.is_empty() { error.to_owned() } else { format!("{error} ({})", others.join(", ")) }
 }
 
 /// Largest number of letters in which a misspelt name differs from the right one.

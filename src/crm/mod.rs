@@ -119,9 +119,27 @@ impl CrmSettings {
         if !untold.is_empty() {
             return Err(untold);
         }
-        let settings = Self::parse(kind, section).map_err(|error| vec![error])?;
-        let problems = settings.problems();
-        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+        // Each key by itself: the parser stops at the first error.
+        let mut errors = Vec::new();
+        let mut sound = toml::Table::new();
+        let mut unsound = Vec::new();
+        for (key, value) in section {
+            match Self::parse(kind, toml::Table::from_iter([(key.clone(), value.clone())])) {
+                Ok(_) => {
+                    sound.insert(key, value);
+                }
+                Err(error) if error.contains(&format!("`{key}`")) => errors.push(error),
+                Err(error) => {
+                    errors.push(format!("{error}, in company.{kind}.{key}"));
+                    unsound.push(key);
+                }
+            }
+        }
+        let settings = Self::parse(kind, sound).map_err(|error| vec![error])?;
+        // A key whose value is unreadable is not missing.
+        let is_other = |problem: &String| !unsound.iter().any(|key| problem.contains(key.as_str()));
+        errors.extend(settings.problems().into_iter().filter(is_other));
+        if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
 
     /// True if the section of a kind accepts these keys with values of these types.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Csapi, NAME, wire};
-use crate::cases::{ApiError, ApiErrorKind, Check};
+use crate::cases::{ApiError, ApiErrorKind, Check, Trouble};
 use crate::outbound::Call;
 
 /// Maximum number of pages to read in search of one case; pages may be empty although there are cases.
@@ -19,13 +19,15 @@ impl Csapi {
         let result = match self.has_cases().await {
             Ok(true) => Ok("cases can be searched for".to_owned()),
             // R24: without a support plan that includes the API, every list is empty, without an error.
-            Ok(false) => Ok(format!(
-                "no case at all; if {parent} has cases, its support plan does not include the API: that takes \
-                 Enhanced or Premium Support"
+            Ok(false) => Err(Trouble::warning(
+                "no case at all",
+                format!(
+                    "if {parent} has cases, its support plan does not include the API: that takes Enhanced or Premium Support"
+                ),
             )),
             Err(error) => Err(self.advice(&error)),
         };
-        Check { what, result }
+        Check::new(what, result)
     }
 
     /// Checks that new cases can be given the configured classification.
@@ -34,7 +36,7 @@ impl Csapi {
         let Some(wanted) = self.settings.classification_id.as_deref() else {
             let result =
                 Ok("google.classification_id is not set: no case can be created in Google".to_owned());
-            return Check { what, result };
+            return Check::new(what, result);
         };
         let mut found = None;
         let listed = self
@@ -48,15 +50,14 @@ impl Csapi {
             .await;
         let result = match (listed, found) {
             (_, Some(name)) => Ok(name),
-            (Ok(()), None) => Err(
+            (Ok(()), None) => Err(Trouble::failed(
                 "google.classification_id is not among the classifications that CSAPI lists: it is mistyped or given \
-                 up, and one that is given up is refused six months later; choose another one from \
-                 caseClassifications.search"
-                    .to_owned(),
-            ),
+                 up, and one that is given up is refused six months later",
+                "choose another one from caseClassifications.search",
+            )),
             (Err(error), None) => Err(self.advice(&error)),
         };
-        Check { what, result }
+        Check::new(what, result)
     }
 
     /// Reports if a search finds any case at all.
@@ -93,7 +94,7 @@ impl Csapi {
         Ok(endless)
     }
 
-    fn advice(&self, error: &ApiError) -> String {
+    fn advice(&self, error: &ApiError) -> Trouble {
         let parent = &self.settings.parent;
         let advice = match (error.kind, error.status) {
             (ApiErrorKind::Unauthorized, Some(403)) if error.is_disabled_api() => {
@@ -134,7 +135,7 @@ impl Csapi {
                 "check google.base_url, the network and Google Cloud's status page, then try again".to_owned()
             }
         };
-        format!("{error}; {advice}")
+        Trouble::failed(error.to_string(), advice)
     }
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::{Access, Problem, bearer};
-use crate::config::{Platform, Secret};
+use crate::config::{Secret, Trust};
 use crate::tasks::Caller;
 
 /// Caller whose identity is proven.
@@ -37,8 +37,8 @@ impl Identity {
 /// Accepted proofs of identity, and the peer of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Proof<'a> {
-    /// Platform that the service runs on.
-    pub platform: Platform,
+    /// Proof of a caller who sends no token.
+    pub trust: Trust,
     /// Admin token that people send, if one is configured.
     pub admin_token: Option<&'a Secret>,
     /// Token that the embedded queue and cron send.
@@ -71,7 +71,7 @@ impl Proof<'_> {
     fn recognise(&self, headers: &HeaderMap) -> Result<Identity, Problem> {
         let is_cron = || headers.get("x-appengine-cron").is_some_and(|value| value == "true");
         let is_queue = || headers.contains_key("x-appengine-queuename");
-        if self.platform == Platform::AppEngine {
+        if self.trust == Trust::AppEngineHeaders {
             // App Engine strips these headers from requests that come from outside.
             if is_cron() {
                 return Ok(Identity::Cron);
@@ -108,7 +108,7 @@ impl Proof<'_> {
             .rsplit_once(':')
             .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
             .map_or(host, |(name, _)| name);
-        self.platform == Platform::Local
+        self.trust == Trust::Loopback
             && self.admin_token.is_none()
             && self.peer.is_some_and(|peer| peer.ip().is_loopback())
             && matches!(name, "localhost" | "127.0.0.1" | "[::1]")

@@ -25,7 +25,8 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
-use crate::config::{Platform, Secret};
+use crate::cases::{Check, CheckStatus, worst};
+use crate::config::{Secret, Trust};
 use crate::entities::{Global, Side};
 use crate::queue::QueuedTask;
 use crate::tasks::{self, Caller, Deps, Mode, Task, TaskKind};
@@ -108,8 +109,8 @@ pub const ROUTES: &[(Endpoint, &str, Access)] = &[
 pub struct Service {
     /// Systems, store, queue and settings for the tasks.
     pub deps: Arc<Deps>,
-    /// Platform that the service runs on; it decides if `X-AppEngine-*` headers prove anything.
-    pub platform: Platform,
+    /// Proof of a caller who sends no token; it decides if `X-Appengine-*` headers prove anything.
+    pub trust: Trust,
     /// Token that proves that the caller is a person with access.
     pub admin_token: Option<Secret>,
     /// Token that proves that the caller is the embedded queue or cron.
@@ -198,7 +199,7 @@ async fn authorize(
     next: Next,
 ) -> Response {
     let proof = Proof {
-        platform: service.platform,
+        trust: service.trust,
         admin_token: service.admin_token.as_ref(),
         internal_token: &service.internal_token,
         peer: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
@@ -375,9 +376,17 @@ async fn metrics(State(service): State<Service>) -> Response {
 /// checks succeed, else 500, which `curl --fail-with-body` reports.
 async fn check(State(service): State<Service>) -> Response {
     let checks = tasks::check(&service.deps).await;
-    let good = checks.iter().all(|check| check.result.is_ok());
+    let worst = worst(&checks);
+    let good = worst != CheckStatus::Failed;
     let status = if good { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
-    (status, Json(json!({ "ok": good, "checks": checks }))).into_response()
+    let checks: Vec<_> = checks.iter().map(line).collect();
+    (status, Json(json!({ "ok": good, "status": worst, "checks": checks }))).into_response()
+}
+
+/// Returns a line of the check as JSON, with `result`, which older versions had in place of `status`, `detail` and `hint`.
+fn line(check: &Check) -> serde_json::Value {
+    let Check { status, what, detail, hint } = check;
+    json!({ "status": status, "what": what, "detail": detail, "hint": hint, "result": check.result() })
 }
 
 /// Returns the parameter in the path.

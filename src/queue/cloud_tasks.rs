@@ -12,7 +12,7 @@ use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
 use super::{Enqueued, QueueError, QueuedTask, TaskName, TaskQueue};
-use crate::cases::{ApiError, Check};
+use crate::cases::{ApiError, Check, Trouble};
 use crate::outbound::{Call, Created, Upstream};
 use crate::queue::TaskKind;
 
@@ -153,23 +153,29 @@ impl TaskQueue for CloudTasksQueue {
                 self.upstream.read(Call::get(format!("/v2/{}", self.queue_name(kind)))).await;
             let result = match queue {
                 Ok(queue) => match queue["state"].as_str() {
-                    Some("PAUSED") => Err(format!(
-                        "it is paused: `gcloud tasks queues resume {kind} --location={} --project={}`",
-                        self.options.location, self.options.project
+                    Some("PAUSED") => Err(Trouble::failed(
+                        "it is paused",
+                        format!(
+                            "`gcloud tasks queues resume {kind} --location={} --project={}`",
+                            self.options.location, self.options.project
+                        ),
                     )),
-                    Some("DISABLED") => Err(format!(
-                        "it is disabled, as a queue that the last queue.yaml did not name: `{}`",
-                        self.deploy_command()
+                    Some("DISABLED") => Err(Trouble::failed(
+                        "it is disabled, as a queue that the last queue.yaml did not name",
+                        format!("`{}`", self.deploy_command()),
                     )),
                     Some(_) | None => Ok("it exists and runs".to_owned()),
                 },
-                Err(error) if error.status == Some(403) && !error.is_disabled_api() => Err(format!(
-                    "{error}; looking at a queue takes roles/cloudtasks.viewer, queueing only {ROLE}: `{}`",
-                    self.grant_command("roles/cloudtasks.viewer")
+                Err(error) if error.status == Some(403) && !error.is_disabled_api() => Err(Trouble::failed(
+                    error.to_string(),
+                    format!(
+                        "looking at a queue takes roles/cloudtasks.viewer, queueing only {ROLE}: `{}`",
+                        self.grant_command("roles/cloudtasks.viewer")
+                    ),
                 )),
-                Err(error) => Err(self.advice(kind, &error)),
+                Err(error) => Err(self.advice(kind, &error).into()),
             };
-            checks.push(Check { what: format!("{NAME}: queue {kind}"), result });
+            checks.push(Check::new(format!("{NAME}: queue {kind}"), result));
         }
         checks
     }

@@ -1,19 +1,78 @@
 //! Checks of everything that the tasks depend on, for `casebridge check` and `GET /api/check`. It is not a task, and changes nothing.
 
+use chrono::Duration;
+
 use super::Deps;
-use crate::cases::Check;
+use crate::cases::{CaseSystem, Check, Finding, Needs, Trouble};
 use crate::entities::Side;
+use crate::store::Store;
+
+/// Largest difference between two clocks that is no trouble (`R36`: clock skew).
+const MAX_SKEW: Duration = Duration::seconds(60);
 
 /// Checks the store, the queues and both systems. The first result is the store's.
 pub async fn check(deps: &Deps) -> Vec<Check> {
-    let store = deps.store.check().await;
-    let mut checks = vec![Check {
-        what: "store".to_owned(),
-        result: store.map(|()| "can be read and written".to_owned()).map_err(|error| error.to_string()),
-    }];
+    let mut checks = vec![Check::new("store", check_store(deps.store.as_ref()).await)];
     checks.extend(deps.queue.check().await);
     for side in Side::BOTH {
-        checks.extend(deps.systems[side].check(deps.settings.rules.needs(side)).await);
+        let system = deps.systems[side].as_ref();
+        checks.extend(check_system(system, deps.settings.rules.needs(side)).await);
     }
     checks
+}
+
+/// Checks that the store can be used.
+pub async fn check_store(store: &dyn Store) -> Finding {
+    store.check().await.map_err(|error| Trouble::from(error.to_string()))?;
+    Ok("can be read and written".to_owned())
+}
+
+/// Checks a system, and afterwards its clock, which its answers have shown by then.
+pub async fn check_system(system: &dyn CaseSystem, needs: Needs) -> Vec<Check> {
+    let mut checks = system.check(needs).await;
+    let name = system.capabilities().name;
+    if let Some(skew) = system.clock_skew() {
+        checks.push(Check::new(format!("{name}: clock skew"), clock(name, skew)));
+    }
+    checks
+}
+
+/// Judges the lead of a system's clock over ours (`R36`: clock skew).
+fn clock(name: &str, skew: Duration) -> Finding {
+    let seconds = skew.abs().num_seconds();
+    let way = if skew < Duration::zero() { "behind" } else { "ahead of" };
+    let apart = match seconds {
+        0 => format!("{name}'s clock and this machine's agree"),
+        1 => format!("{name}'s clock is 1 second {way} this machine's"),
+        _ => format!("{name}'s clock is {seconds} seconds {way} this machine's"),
+    };
+    if skew.abs() <= MAX_SKEW {
+        return Ok(apart);
+    }
+    let hint = format!(
+        "set this machine's clock, for example with `timedatectl set-ntp true`; if it is right, tell whoever runs {name}"
+    );
+    Err(Trouble::warning(apart, hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::CheckStatus;
+
+    #[test]
+    fn clocks_more_than_a_minute_apart_are_a_warning() {
+        for (seconds, status, text) in [
+            (0, CheckStatus::Ok, "Jira's clock and this machine's agree"),
+            (-1, CheckStatus::Ok, "1 second behind"),
+            (60, CheckStatus::Ok, "60 seconds ahead of this machine's"),
+            (61, CheckStatus::Warn, "61 seconds ahead of this machine's"),
+            (-3_600, CheckStatus::Warn, "3600 seconds behind this machine's"),
+        ] {
+            let check = Check::new("Jira: clock skew", clock("Jira", Duration::seconds(seconds)));
+            assert_eq!(check.status, status, "{seconds}");
+            assert!(check.detail.contains(text), "{check:?}");
+            assert_eq!(check.hint.is_some(), status == CheckStatus::Warn, "{check:?}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::Platform;
+use crate::config::LogFormat;
 
 /// Maximum length of a text in a line, in characters. A log entry may have 256 KiB (Cloud Logging, "Quotas and limits").
 const MAX_TEXT: usize = 16 * 1024;
@@ -54,9 +54,9 @@ impl LogSource {
     }
 }
 
-/// Sets up the program's logs: JSON on App Engine, text elsewhere. Call it once, before anything else; a second call changes nothing.
+/// Sets up the program's logs. Call it once, before anything else; a second call changes nothing.
 /// `RUST_LOG` sets the filter; the default is `info`.
-pub fn init(platform: Platform) {
+pub fn init(format: LogFormat) {
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_default();
     let (filter, misread) =
         match EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(&filter) {
@@ -64,15 +64,15 @@ pub fn init(platform: Platform) {
             Err(error) => (EnvFilter::new("info"), Some(error)),
         };
     let registry = tracing_subscriber::registry().with(filter);
-    let done = match platform {
-        Platform::AppEngine => {
+    let done = match format {
+        LogFormat::Json => {
             let source = LogSource::from_environment(|name| std::env::var(name).ok());
             let clock = std::sync::Arc::new(SystemClock);
             registry
                 .with(CloudLogging::new(source, clock, std::io::stderr).with_filter(filter_fn(is_loggable)))
                 .try_init()
         }
-        Platform::Local => {
+        LogFormat::Text => {
             let text = tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)
                 .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))

@@ -157,7 +157,7 @@ async fn a_missing_queue_is_named_with_the_command_that_makes_it() {
     assert!(error.contains("gcloud app deploy queue.yaml --project=p"), "{error}");
     let checks = queue.check().await;
     for check in &checks {
-        assert_eq!(check.result.is_ok(), check.what == "Cloud Tasks: queue cleanup", "{check:?}");
+        assert_eq!(check.result().is_ok(), check.what == "Cloud Tasks: queue cleanup", "{check:?}");
     }
     assert_eq!(checks.len(), TaskKind::ALL.len());
 }

@@ -133,7 +133,7 @@ async fn google(spoils: Vec<Spoil>) {
         assert_clear(outcome.expect("queueing ends").err().map(|error| error.to_string()));
     }
     for check in tokio::time::timeout(Duration::from_secs(60), queue.check()).await.expect("checking ends") {
-        assert_clear(check.result.err());
+        assert_clear(check.result().err());
     }
     let manager = SecretManager::new(upstream("Secret Manager"));
     let reference: SecretRef = "secret://projects/p/secrets/s/versions/1".parse().unwrap();

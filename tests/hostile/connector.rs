@@ -102,7 +102,7 @@ impl Connector {
         });
         let router = router(Service {
             deps,
-            platform: Platform::Local,
+            trust: Platform::Local.trust(),
             admin_token: admin_token.map(Secret::new),
             internal_token: Secret::new(casebridge_testkit::harness::INTERNAL_TOKEN),
             running: TaskTracker::new(),

@@ -26,7 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["cases", "crm", "csapi", "entities", "store", "sync", "tasks"]),
     // Reads the secrets that the configuration names.
     ("secrets", &["cases", "clock", "config", "outbound"]),
-    ("http", &["clock", "config", "entities", "queue", "store", "tasks", "telemetry"]),
+    ("http", &["cases", "clock", "config", "entities", "queue", "store", "tasks", "telemetry"]),
     // Plays the other side. It must not share wire formats with the program, or both could be wrong in the same way.
     ("sandbox", &["clock"]),
 ];
@@ -34,8 +34,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Imports against the way, with the only items that they may name.
 const NARROW: &[(&str, &str, &[&str])] = &[
     // On App Engine, logs are JSON.
-    ("telemetry", "config", &["Platform"]),
-    ("http", "config", &["Platform", "Secret"]),
+    ("telemetry", "config", &["LogFormat"]),
+    ("http", "config", &["Platform", "Secret", "Trust"]),
     ("secrets", "config", &["Secret", "SecretError", "SecretRef"]),
 ];
 

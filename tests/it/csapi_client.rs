@@ -230,7 +230,7 @@ async fn contract(csapi: &dyn CaseSystem, begin: DateTime<Utc>) {
     assert_eq!(csapi.reopen(id).await.unwrap_err().kind, ApiErrorKind::Unsupported);
     assert_eq!(csapi.get(&format!("{id}000000")).await.unwrap(), None);
     for check in csapi.check(Needs::all(Visibility::Public)).await {
-        assert!(check.result.is_ok(), "{check:?}");
+        assert!(check.result().is_ok(), "{check:?}");
     }
 }
 
@@ -877,7 +877,7 @@ async fn a_refused_comment_is_an_error_that_says_why() {
 async fn the_check_says_what_is_wrong_and_what_to_do() {
     let world = World::new().await;
     let results = async |csapi: &Csapi| -> Vec<Result<String, String>> {
-        csapi.check(Needs::all(Visibility::Public)).await.into_iter().map(|check| check.result).collect()
+        csapi.check(Needs::all(Visibility::Public)).await.into_iter().map(|check| check.result()).collect()
     };
     let hint = results(&world.csapi).await;
     assert!(hint[0].as_ref().is_ok_and(|text| text.contains("support plan")), "{hint:?}");

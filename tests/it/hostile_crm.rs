@@ -255,7 +255,7 @@ async fn a_check_of_such_a_server_fails_and_says_where_to_look() {
             let server = Scripted::new(move |_, _| Say::status(status, headers, &body)).await;
             let system = kind.connect(server.url.as_str(), &clock);
             let checks = system.check(Needs::all(Visibility::Internal)).await;
-            let first = checks[0].result.as_ref().expect_err(what);
+            let first = checks[0].result().expect_err(what);
             let advice = [
                 "company.base_url",
                 &format!("company.{}.", kind.name),

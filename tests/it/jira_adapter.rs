@@ -279,9 +279,12 @@ fn new_comment(body: &str, visibility: Visibility) -> NewComment {
     NewComment { body: body.to_owned(), visibility, idempotency_key: "k".to_owned() }
 }
 
-fn line<'a>(checks: &'a [Check], what: &str) -> &'a Result<String, String> {
+/// Returns the texts of a line of the check: an error unless it is `ok`.
+fn line(checks: &[Check], what: &str) -> Result<String, String> {
     let found = checks.iter().find(|check| check.what.contains(what));
-    &found.unwrap_or_else(|| panic!("no line about {what} in {checks:?}")).result
+    let found = found.unwrap_or_else(|| panic!("no line about {what} in {checks:?}"));
+    let text = found.result().unwrap_or_else(|text| text);
+    if found.status == CheckStatus::Ok { Ok(text) } else { Err(text) }
 }
 
 // ---------------------------------------------------------------- texts
@@ -420,7 +423,7 @@ async fn wrong_credentials_are_never_taken_for_a_missing_case() {
         assert_eq!((error.kind, error.status), (ApiErrorKind::Unauthorized, Some(401)), "{error}");
     }
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
-    let problem = line(&checks, "credentials").as_ref().unwrap_err();
+    let problem = line(&checks, "credentials").unwrap_err();
     assert!(problem.contains("company.jira.email and company.jira.api_token"), "{problem}");
 }
 
@@ -656,7 +659,7 @@ async fn a_check_that_fails_says_what_to_change_and_where() {
         .await;
         crm.person_creates("t", "", true).await;
         let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
-        let problem = line(&checks, what).as_ref().expect_err(what);
+        let problem = line(&checks, what).expect_err(what);
         assert!(problem.contains(hint), "{what}: {problem}");
         assert_eq!(crm.jira.issues().len(), 1, "a check changes nothing");
         let writes = crm.jira.faults().calls().iter().filter(|call| call.method != "GET").count();
@@ -720,10 +723,10 @@ async fn what_jira_does_not_offer_is_told_with_what_to_change_and_only_if_it_is_
         let said = Effect::ErrorBefore { status: 200, body: Some(answer.to_string()) };
         crm.jira.faults().add(Fault::always(said).on("GET", path));
         let checks = crm.adapter.check(ALL).await;
-        let problem = line(&checks, what).as_ref().expect_err(what);
+        let problem = line(&checks, what).expect_err(what);
         assert!(problem.contains(hint), "{what}: {problem}");
         let checks = crm.adapter.check(without).await;
-        let failed: Vec<&Check> = checks.iter().filter(|check| check.result.is_err()).collect();
+        let failed: Vec<&Check> = checks.iter().filter(|check| check.result().is_err()).collect();
         assert!(failed.is_empty(), "{what}: {failed:?}");
     }
 }
@@ -739,7 +742,7 @@ async fn only_an_agent_of_service_management_writes_public_comments() {
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "permissions").is_ok(), "{checks:?}");
     let checks = crm.adapter.check(Needs::all(Visibility::Public)).await;
-    let problem = line(&checks, "permissions").as_ref().unwrap_err();
+    let problem = line(&checks, "permissions").unwrap_err();
     assert!(problem.contains("lacks Service Project Agent"), "{problem}");
 }
 
@@ -751,7 +754,7 @@ async fn a_check_of_something_that_is_no_jira_says_so() {
     let adapter = connect(settings, usual_words(), &base, Arc::new(NoCredentials), &clock);
     let checks = adapter.check(Needs::all(Visibility::Internal)).await;
     assert_eq!(checks.len(), 1);
-    assert!(line(&checks, "credentials").as_ref().unwrap_err().contains("company.base_url"), "{checks:?}");
+    assert!(line(&checks, "credentials").unwrap_err().contains("company.base_url"), "{checks:?}");
     server.abort();
 }
 

@@ -32,7 +32,7 @@ async fn checked_for(
 }
 
 fn failures(checks: &[Check]) -> Vec<String> {
-    let failed = checks.iter().filter_map(|check| check.result.as_ref().err().map(|error| (check, error)));
+    let failed = checks.iter().filter_map(|check| check.result().err().map(|error| (check, error)));
     failed.map(|(check, error)| format!("{}: {error}", check.what)).collect()
 }
 
@@ -47,7 +47,7 @@ async fn a_set_up_as_documented_passes_with_everything_tried_that_can_be() {
     jane.writes(&open, false, "text/plain", "among us").await;
     let checks = checked(server, &slot, Server::settings(&slot)).await;
     assert_eq!(failures(&checks), Vec::<String>::new());
-    let found: Vec<&str> = checks.iter().map(|check| check.result.as_deref().unwrap()).collect();
+    let found: Vec<&str> = checks.iter().map(|check| check.detail.as_str()).collect();
     for expected in ["CreateTicket", "has the value true", "holds one line of text", "CommentOnTicket"] {
         assert!(found.contains(&expected), "{expected}: {found:?}");
     }
@@ -74,7 +74,7 @@ async fn what_cannot_be_seen_is_not_called_wrong() {
         .alter(&slot, "for ($flag, $name) { revoke('SeeCustomField', $_) } grant('SeeCustomField', $queue)");
     let checks = checked(server, &slot, Server::settings(&slot)).await;
     assert_eq!(failures(&checks), Vec::<String>::new());
-    let untried = checks.iter().filter(|check| check.result.as_ref().unwrap().contains("not tried")).count();
+    let untried = checks.iter().filter(|check| check.result().unwrap().contains("not tried")).count();
     assert_eq!(untried, 7, "{checks:#?}");
 }
 
@@ -173,9 +173,7 @@ async fn each_failure_says_what_to_change_and_where() {
         if what.is_empty() {
             // Tickets that may not be seen look like none.
             assert!(
-                checks
-                    .iter()
-                    .any(|check| check.result.as_ref().is_ok_and(|found| found.contains("ShowTicket"))),
+                checks.iter().any(|check| check.result().is_ok_and(|found| found.contains("ShowTicket"))),
                 "{checks:#?}"
             );
             continue;

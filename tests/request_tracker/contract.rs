@@ -527,7 +527,7 @@ async fn where_pages_are_thinned_out_an_empty_one_is_not_the_end() {
     assert_eq!(found, [old, above]);
     let checks = adapter.check(casebridge::cases::Needs::all(Visibility::Internal)).await;
     let search = checks.iter().find(|check| check.what.contains("search for flagged cases")).unwrap();
-    assert!(search.result.as_ref().unwrap_err().contains("$UseSQLForACLChecks"), "{search:?}");
+    assert!(search.result().unwrap_err().contains("$UseSQLForACLChecks"), "{search:?}");
 }
 
 /// In these hours Request Tracker takes "60 seconds ago" for a time that lies ahead.

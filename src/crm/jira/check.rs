@@ -13,7 +13,7 @@ use super::wire::{
     Transition,
 };
 use super::{NAME, PriorityWords, jql};
-use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
+use crate::cases::{ApiError, ApiErrorKind, Check, CheckStatus, Finding, Needs, Trouble, Visibility};
 
 /// Largest file that a check downloads, in bytes.
 const SMALL: u64 = 1024 * 1024;
@@ -43,9 +43,6 @@ fn rights(needs: Needs, service_management: bool) -> Vec<Right> {
     .collect()
 }
 
-/// Result of a check: a confirmation, or the problem and its remedy.
-type Finding = Result<String, String>;
-
 pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
     let settings = client.settings();
     let mut report = Report(Vec::new());
@@ -67,16 +64,23 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     let flag = found(&mut report, &settings.flag_field, discovery::flag_field(settings, &fields));
     let google =
         found(&mut report, &settings.google_name_field, discovery::google_name_field(settings, &fields));
-    let on_create = given(&mut report, "fields of new cases", discovery::on_create(settings, &fields));
-    let on_close = given(&mut report, "fields of closing", discovery::on_close(settings, &fields));
+    let on_create = given(
+        &mut report,
+        "fields of new cases",
+        discovery::on_create(settings, &fields).map_err(Trouble::from),
+    );
+    let on_close = given(
+        &mut report,
+        "fields of closing",
+        discovery::on_close(settings, &fields).map_err(Trouble::from),
+    );
     if needs.creation {
         create_screen(&mut report, client, flag.as_ref(), google.as_ref(), &on_create).await;
         if settings.request_type.is_none()
             && client.service_management().await.unwrap_or_default() == Some(true)
         {
-            let word = "none: new cases are on no portal, and in no queue that goes by request types; give one in \
-                        company.jira.request_type";
-            report.add("request type", Ok(word.to_owned()));
+            let what = "none: new cases are on no portal, and in no queue that goes by request types";
+            report.add("request type", Err(Trouble::warning(what, "give one in company.jira.request_type")));
         }
     }
     if needs.creation || needs.priority {
@@ -100,13 +104,14 @@ struct Report(Vec<Check>);
 impl Report {
     /// Adds a line; returns true if the check succeeded.
     fn add(&mut self, what: &str, result: Finding) -> bool {
-        let holds = result.is_ok();
-        self.0.push(Check { what: format!("{NAME}: {what}"), result });
+        let check = Check::new(format!("{NAME}: {what}"), result);
+        let holds = check.status != CheckStatus::Failed;
+        self.0.push(check);
         holds
     }
 }
 
-fn found(report: &mut Report, name: &str, field: Result<CustomField, String>) -> Option<CustomField> {
+fn found(report: &mut Report, name: &str, field: Result<CustomField, Trouble>) -> Option<CustomField> {
     let shown = field.as_ref().map(|field| {
         let namesakes = match field.namesakes {
             0 => String::new(),
@@ -119,7 +124,7 @@ fn found(report: &mut Report, name: &str, field: Result<CustomField, String>) ->
 }
 
 /// Reports the configured fields of one kind, if there are any or they are wrong.
-fn given(report: &mut Report, what: &str, fields: Result<Map<String, Value>, String>) -> Map<String, Value> {
+fn given(report: &mut Report, what: &str, fields: Result<Map<String, Value>, Trouble>) -> Map<String, Value> {
     match fields {
         Ok(fields) => {
             if !fields.is_empty() {
@@ -136,15 +141,17 @@ fn given(report: &mut Report, what: &str, fields: Result<Map<String, Value>, Str
 }
 
 /// Combines the error of a failed call with advice.
-fn failed(error: &ApiError, advice: &str) -> String {
-    format!("{error}; {advice}")
+fn failed(error: &ApiError, advice: &str) -> Trouble {
+    Trouble::failed(error.to_string(), advice)
 }
 
 async fn credentials(client: &Client) -> Finding {
     let keys = client.credential_keys();
     match client.myself().await {
         Ok(user) if user.is_somebody() => Ok(format!("signed in as {}", user.shown())),
-        Ok(_) => Err(format!("Jira does not say who we are: check company.base_url and {keys}")),
+        Ok(_) => {
+            Err(Trouble::failed("Jira does not say who we are", format!("check company.base_url and {keys}")))
+        }
         Err(error) => Err(match (error.kind, error.status) {
             (_, Some(401)) | (ApiErrorKind::Unauthorized, None) => {
                 failed(&error, &format!("the credentials are missing or wrong: check {keys}"))
@@ -197,11 +204,13 @@ async fn clock(client: &Client) -> Finding {
     if apart.abs() <= CLOCKS_APART {
         return Ok("answers are dated by Jira's time".to_owned());
     }
-    Err(format!(
-        "Jira's own time (serverInfo) is {} seconds {} the Date of its answers, which searches go by: set the clock of Jira's server, or \
-         of the proxy in front of it",
-        apart.abs().num_seconds(),
-        if apart > chrono::Duration::zero() { "ahead of" } else { "behind" }
+    Err(Trouble::failed(
+        format!(
+            "Jira's own time (serverInfo) is {} seconds {} the Date of its answers, which searches go by",
+            apart.abs().num_seconds(),
+            if apart > chrono::Duration::zero() { "ahead of" } else { "behind" }
+        ),
+        "set the clock of Jira's server, or of the proxy in front of it",
     ))
 }
 
@@ -217,9 +226,9 @@ async fn permissions(client: &Client, needs: Needs) -> Finding {
     if lacking.is_empty() {
         Ok("all that are needed".to_owned())
     } else {
-        Err(format!(
-            "the connector's user lacks {} in project {project}: grant them in the project's permission scheme",
-            lacking.join(", ")
+        Err(Trouble::failed(
+            format!("the connector's user lacks {} in project {project}", lacking.join(", ")),
+            "grant them in the project's permission scheme",
         ))
     }
 }
@@ -272,14 +281,13 @@ async fn create_screen(
     }
 }
 
-fn issue_type(settings: &JiraSettings, types: &[Named]) -> Result<(String, String), String> {
+fn issue_type(settings: &JiraSettings, types: &[Named]) -> Result<(String, String), Trouble> {
     let wanted = settings.issue_type.trim();
     match types.iter().find(|found| found.is(wanted)) {
         Some(found) => Ok((found.id.clone(), found.shown().to_owned())),
-        None => Err(format!(
-            "project {} has no issue type {wanted:?}: name one of {} in company.jira.issue_type",
-            settings.project,
-            names(types)
+        None => Err(Trouble::failed(
+            format!("project {} has no issue type {wanted:?}", settings.project),
+            format!("name one of {} in company.jira.issue_type", names(types)),
         )),
     }
 }
@@ -308,11 +316,10 @@ fn on_create_screen(
         .map(|field| field.name.as_str())
         .collect();
     if !absent.is_empty() {
-        return Err(format!(
-            "{} not on the create screen of issue type {} in project {}: put it there (project settings, Screens)",
-            absent.join(" and "),
-            settings.issue_type,
-            settings.project
+        let (absent, issue_type, project) = (absent.join(" and "), &settings.issue_type, &settings.project);
+        return Err(Trouble::failed(
+            format!("{absent} not on the create screen of issue type {issue_type} in project {project}"),
+            "put it there (project settings, Screens)",
         ));
     }
     let known = ["project", "issuetype", "summary", "description", "priority", "components", "reporter"];
@@ -327,11 +334,14 @@ fn on_create_screen(
         .map(|(id, field)| field.described(id))
         .collect();
     if !demanded.is_empty() {
-        return Err(format!(
-            "the create screen of issue type {} demands {}: give it a value in company.jira.new_fields, make that optional or give it a default (field configuration), or name \
+        return Err(Trouble::failed(
+            format!(
+                "the create screen of issue type {} demands {}",
+                settings.issue_type,
+                demanded.join(", ")
+            ),
+            "give it a value in company.jira.new_fields, make that optional or give it a default (field configuration), or name \
              another type in company.jira.issue_type",
-            settings.issue_type,
-            demanded.join(", ")
         ));
     }
     let priority = if on_screen(screen, "priority").is_some() {
@@ -349,27 +359,32 @@ fn flag_value(settings: &JiraSettings, screen: &CreateScreen, flag: &CustomField
     if flag.is_text() || options.is_empty() || options.iter().any(|option| option.shown() == wanted) {
         return Ok("can be set".to_owned());
     }
-    Err(format!(
-        "the field {} has no option {wanted:?}: add it to the field's context, or name one of {} in company.jira.flag_value",
-        flag.name,
-        names(options)
+    Err(Trouble::failed(
+        format!("the field {} has no option {wanted:?}", flag.name),
+        format!(
+            "add it to the field's context, or name one of {} in company.jira.flag_value",
+            names(options)
+        ),
     ))
 }
 
 fn component(settings: &JiraSettings, screen: &CreateScreen) -> Finding {
     let wanted = settings.component.trim();
-    let advice = "cases would be created without it; add it to the project (Components), or name another, or \"\" for none, in \
-                  company.jira.component";
+    let lacking = |what: String| {
+        Err(Trouble::warning(
+            format!("{what}: cases are created without it"),
+            "add it to the project (Components), or name another, or \"\" for none, in company.jira.component",
+        ))
+    };
     match on_screen(screen, "components") {
-        None => Err(format!(
-            "components are not on the create screen of issue type {}: {advice}",
-            settings.issue_type
-        )),
+        None => {
+            lacking(format!("components are not on the create screen of issue type {}", settings.issue_type))
+        }
         Some(field) if field.allowed_values.iter().any(|found| found.shown() == wanted) => {
             Ok("exists".to_owned())
         }
-        Some(field) => Err(format!(
-            "project {} has no component {wanted:?}, but {}: {advice}",
+        Some(field) => lacking(format!(
+            "project {} has no component {wanted:?}, but {}",
             settings.project,
             names(&field.allowed_values)
         )),
@@ -386,7 +401,10 @@ async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
     }
     let missing: Vec<String> =
         missing.iter().map(|(priority, word)| format!("priorities.{priority} = {word:?}")).collect();
-    Err(format!("Jira has no priority for {}: use one of {}", missing.join(", "), shown.join(", ")))
+    Err(Trouble::warning(
+        format!("Jira has no priority for {}: those levels are not carried", missing.join(", ")),
+        format!("use one of {}", shown.join(", ")),
+    ))
 }
 
 async fn resolution_exists(client: &Client, wanted: &str) -> Finding {
@@ -395,9 +413,9 @@ async fn resolution_exists(client: &Client, wanted: &str) -> Finding {
     if known.iter().any(|found| found.is(wanted)) {
         Ok("exists".to_owned())
     } else {
-        Err(format!(
-            "Jira has no resolution {wanted:?}: name one of {} in company.jira.resolution",
-            names(&known)
+        Err(Trouble::failed(
+            format!("Jira has no resolution {wanted:?}"),
+            format!("name one of {} in company.jira.resolution", names(&known)),
         ))
     }
 }
@@ -408,10 +426,10 @@ async fn attachments(client: &Client) -> Finding {
         .await
         .map_err(|error| failed(&error, "the attachment settings cannot be read"))?;
     match (meta.enabled, meta.upload_limit) {
-        (Some(false), _) => Err(
-            "attachments are switched off in Jira: switch them on (System, Attachments), or set sync.attachments = false"
-                .to_owned(),
-        ),
+        (Some(false), _) => Err(Trouble::failed(
+            "attachments are switched off in Jira",
+            "switch them on (System, Attachments), or set sync.attachments = false",
+        )),
         (_, Some(limit)) => Ok(format!("up to {limit} bytes")),
         (_, None) => Ok("of a size that Jira does not tell".to_owned()),
     }
@@ -470,7 +488,7 @@ async fn sample(
         Ok(way(found))
     };
     let opening = |transitions: &[Transition]| {
-        transitions::opening(transitions, settings.reopen_transition.as_deref()).map(way)
+        Ok(transitions::opening(transitions, settings.reopen_transition.as_deref()).map(way)?)
     };
     workflow(report, client, "closing", open, closing).await;
     let closed = issues.iter().find(|issue| issue.is_done() == Ok(true));
@@ -502,12 +520,6 @@ async fn markers(client: &Client, issues: &[Issue]) -> Finding {
             by_property |= Marker::of_property(fields) != Marker::Absent;
         }
     }
-    let unknown = if kind.is_none() {
-        "; Jira does not say whether the project has customers, so it is taken for one that has: say so in \
-         company.jira.service_management"
-    } else {
-        ""
-    };
     let what = match (by_field, by_property) {
         (true, true) => format!("told by jsdPublic and by the property {INTERNAL_PROPERTY}"),
         (true, false) => "told by jsdPublic".to_owned(),
@@ -517,7 +529,22 @@ async fn markers(client: &Client, issues: &[Issue]) -> Finding {
             format!("none of {seen} comments says whether customers see it: such comments count as internal")
         }
     };
-    Ok(format!("{what}; a comment that does not tell counts as internal{unknown}"))
+    let what = format!("{what}; a comment that does not tell counts as internal");
+    if kind.is_none() {
+        return Err(Trouble::warning(
+            format!(
+                "{what}; Jira does not say whether the project has customers, so it is taken for one that has"
+            ),
+            "say so in company.jira.service_management",
+        ));
+    }
+    if seen > 0 && !by_field && !by_property {
+        return Err(Trouble::warning(
+            what,
+            "ask whoever runs the proxy before Jira, or Jira's administrator, what is taken out of its answers",
+        ));
+    }
+    Ok(what)
 }
 
 /// Downloads the smallest file of the newest issues, if there is a small one (`R34`: other content in place of a file).
@@ -563,9 +590,9 @@ async fn download(client: &Client, issues: &[Issue]) -> Finding {
         Ok(format!("attachment {} arrives whole, {received} bytes", file.id))
     } else {
         let size = file.size.unwrap_or_default();
-        Err(format!(
-            "attachment {} has {size} bytes in the listing and {received} as it arrives; {advice}",
-            file.id
+        Err(Trouble::failed(
+            format!("attachment {} has {size} bytes in the listing and {received} as it arrives", file.id),
+            advice,
         ))
     }
 }
@@ -612,9 +639,9 @@ async fn edit_screen(client: &Client, id: &str, ours: &[Option<&CustomField>], n
     if absent.is_empty() {
         Ok("has all that is set there".to_owned())
     } else {
-        Err(format!(
-            "{} cannot be edited: put it on the edit screen (project settings, Screens)",
-            absent.join(" and ")
+        Err(Trouble::failed(
+            format!("{} cannot be edited", absent.join(" and ")),
+            "put it on the edit screen (project settings, Screens)",
         ))
     }
 }
@@ -654,14 +681,20 @@ mod tests {
             let result = on_create_screen(&settings, &screen, &[&flag()], &Map::new());
             match expected {
                 Ok(hint) => assert!(result.as_ref().is_ok_and(|text| text.contains(hint)), "{result:?}"),
-                Err(hint) => assert!(result.as_ref().is_err_and(|text| text.contains(hint)), "{result:?}"),
+                Err(hint) => {
+                    assert!(
+                        result.as_ref().is_err_and(|trouble| trouble.to_string().contains(hint)),
+                        "{result:?}"
+                    );
+                }
             }
         }
         let screen: CreateScreen = serde_json::from_value(json!({"values": [ours]})).unwrap();
-        let problem = flag_value(&settings, &screen, &flag()).unwrap_err();
+        let problem = flag_value(&settings, &screen, &flag()).unwrap_err().to_string();
         assert!(problem.contains("one of yes in company.jira.flag_value"), "{problem}");
         let problem = component(&settings, &screen).unwrap_err();
-        assert!(problem.contains("company.jira.component"), "{problem}");
+        assert_eq!(problem.status, CheckStatus::Warn, "cases are created without it");
+        assert!(problem.to_string().contains("company.jira.component"), "{problem}");
     }
 
     #[test]

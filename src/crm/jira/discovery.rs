@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::settings::JiraSettings;
 use super::wire;
+use crate::cases::Trouble;
 
 /// Kind of value that a custom field holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,14 +193,16 @@ pub(super) fn nearest(
 }
 
 /// Finds the flag field and checks that it is of a usable kind.
-pub(super) fn flag_field(settings: &JiraSettings, fields: &[wire::Field]) -> Result<CustomField, String> {
+pub(super) fn flag_field(settings: &JiraSettings, fields: &[wire::Field]) -> Result<CustomField, Trouble> {
     let field = find("company.jira.flag_field", &settings.flag_field, "Checkboxes", fields)?;
     match &field.kind {
         FieldKind::Options | FieldKind::Option | FieldKind::Text => Ok(field),
-        FieldKind::Other(kind) => Err(format!(
-            "the field {} ({}) is of type {kind}: the flag has to be of type Checkboxes with the option {:?}; make such a field \
-             and name it in company.jira.flag_field",
-            field.name, field.id, settings.flag_value
+        FieldKind::Other(kind) => Err(Trouble::failed(
+            format!(
+                "the field {} ({}) is of type {kind}: the flag has to be of type Checkboxes with the option {:?}",
+                field.name, field.id, settings.flag_value
+            ),
+            "make such a field and name it in company.jira.flag_field",
         )),
     }
 }
@@ -208,20 +211,19 @@ pub(super) fn flag_field(settings: &JiraSettings, fields: &[wire::Field]) -> Res
 pub(super) fn google_name_field(
     settings: &JiraSettings,
     fields: &[wire::Field],
-) -> Result<CustomField, String> {
+) -> Result<CustomField, Trouble> {
     let field = find("company.jira.google_name_field", &settings.google_name_field, "Short text", fields)?;
     if field.is_text() {
         Ok(field)
     } else {
-        Err(format!(
-            "the field {} ({}) holds no text: make a custom field of type Short text and name it in \
-             company.jira.google_name_field",
-            field.name, field.id
+        Err(Trouble::failed(
+            format!("the field {} ({}) holds no text", field.name, field.id),
+            "make a custom field of type Short text and name it in company.jira.google_name_field",
         ))
     }
 }
 
-fn find(key: &str, wanted: &str, kind: &str, fields: &[wire::Field]) -> Result<CustomField, String> {
+fn find(key: &str, wanted: &str, kind: &str, fields: &[wire::Field]) -> Result<CustomField, Trouble> {
     let wanted = wanted.trim();
     let custom = || fields.iter().filter(|field| field.id.starts_with(PREFIX));
     if let Some(field) = custom().find(|field| field.id == wanted) {
@@ -236,15 +238,17 @@ fn find(key: &str, wanted: &str, kind: &str, fields: &[wire::Field]) -> Result<C
     };
     match named.as_slice() {
         [field] => Ok(CustomField::new(field)),
-        [] => Err(format!(
-            "Jira has no custom field {wanted:?}, or the connector's user may not see it: make one of type {kind} and put it on \
-             the project's screens, or give another's name or ID in {key}"
+        [] => Err(Trouble::failed(
+            format!("Jira has no custom field {wanted:?}, or the connector's user may not see it"),
+            format!(
+                "make one of type {kind} and put it on the project's screens, or give another's name or ID in {key}"
+            ),
         )),
         several => {
             let ids: Vec<&str> = several.iter().map(|field| field.id.as_str()).collect();
-            Err(format!(
-                "Jira has several custom fields {wanted:?}: give the ID of the right one in {key} ({})",
-                ids.join(", ")
+            Err(Trouble::failed(
+                format!("Jira has several custom fields {wanted:?}"),
+                format!("give the ID of the right one in {key} ({})", ids.join(", ")),
             ))
         }
     }

@@ -8,11 +8,8 @@ use serde_json::Value;
 use super::client::{self, Client, MERGED_TOO, quoted};
 use super::settings::RequestTrackerSettings;
 use super::{NAME, PriorityWords, RequestTracker, download, file_name, wire};
-use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
+use crate::cases::{ApiError, ApiErrorKind, Check, CheckStatus, Finding, Needs, Trouble, Visibility};
 use crate::crm::CrmKind as _;
-
-/// Result of a check: a confirmation, or the problem and its remedy.
-type Finding = Result<String, String>;
 
 /// Largest file that a check downloads, in bytes.
 const LARGEST_TRIED: u64 = 1024 * 1024;
@@ -31,8 +28,9 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     let settings = client.settings();
     let mut checks = Vec::new();
     let mut add = |what: String, result: Finding| {
-        let holds = result.is_ok();
-        checks.push(Check { what: format!("{NAME}: {what}"), result });
+        let check = Check::new(format!("{NAME}: {what}"), result);
+        let holds = check.status != CheckStatus::Failed;
+        checks.push(check);
         holds
     };
     if !add("credentials".to_owned(), credentials(client).await) {
@@ -62,8 +60,11 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         google.and_then(|field| is_text(field.as_ref(), settings)),
     );
     let problems = settings.priority_problems(priorities);
-    let priorities =
-        if problems.is_empty() { Ok("numbers from 0 to 100".to_owned()) } else { Err(problems.join("; ")) };
+    let priorities = if problems.is_empty() {
+        Ok("numbers from 0 to 100".to_owned())
+    } else {
+        Err(problems.join(", ").into())
+    };
     add("priorities".to_owned(), priorities);
     add("search for flagged cases".to_owned(), search(client).await);
     let (open, closed) = (newest(client, false).await, newest(client, true).await);
@@ -95,15 +96,15 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     checks
 }
 
-fn failed(error: &ApiError, advice: &str) -> String {
-    format!("{error}; {advice}")
+fn failed(error: &ApiError, advice: &str) -> Trouble {
+    Trouble::failed(error.to_string(), advice)
 }
 
 async fn credentials(client: &Client) -> Finding {
     match client.version().await {
         Ok(answer) => match wire::text(&answer, "Version") {
             Some(version) => Ok(format!("version {version}")),
-            None => Err("the answer is not Request Tracker's: check company.base_url".to_owned()),
+            None => Err(Trouble::failed("the answer is not Request Tracker's", "check company.base_url")),
         },
         Err(error) if error.status == Some(401) => Err(failed(
             &error,
@@ -117,7 +118,7 @@ async fn credentials(client: &Client) -> Finding {
 }
 
 async fn user(client: &Client) -> Finding {
-    client.identify().await.map(|()| client.settings().user.clone()).map_err(|error| error.to_string())
+    client.identify().await.map(|()| client.settings().user.clone()).map_err(|error| error.to_string().into())
 }
 
 /// Runs the search of every poll.
@@ -132,10 +133,10 @@ async fn search(client: &Client) -> Finding {
     let page = page.map_err(|error| failed(&error, "check the names of the custom fields"))?;
     match page.total() {
         Some(total) => Ok(format!("understood; {total} tickets that the connector's user may see")),
-        None => Err(
-            "Request Tracker does not say how many tickets there are, and leaves hidden ones out of pages that are full before: an empty page proves nothing. Set $UseSQLForACLChecks to 1, which is the default"
-                .to_owned(),
-        ),
+        None => Err(Trouble::failed(
+            "Request Tracker does not say how many tickets there are, and leaves hidden ones out of pages that are full before: an empty page proves nothing",
+            "set $UseSQLForACLChecks to 1, which is the default",
+        )),
     }
 }
 
@@ -161,15 +162,18 @@ async fn statuses(client: &Client) -> Finding {
     };
     let (id, status) = (wire::text(ticket, "id"), wire::text(ticket, "Status"));
     let status = status.unwrap_or_default();
-    Err(format!(
-        "ticket {} is {status}, which its lifecycle calls inactive, and counts as open: add {status} to company.request-tracker.closed_statuses",
-        id.unwrap_or_default()
+    Err(Trouble::failed(
+        format!(
+            "ticket {} is {status}, which its lifecycle calls inactive, and counts as open",
+            id.unwrap_or_default()
+        ),
+        format!("add {status} to company.request-tracker.closed_statuses"),
     ))
 }
 
 /// Checks the types of the newest entries of a ticket's history, which show the connector what is internal (`R29`: private until shown to
 /// be public).
-async fn markers(client: &Client, ticket: &Result<Option<Value>, String>) -> Finding {
+async fn markers(client: &Client, ticket: &Result<Option<Value>, Trouble>) -> Finding {
     let Some(id) =
         ticket.as_ref().map_err(Clone::clone)?.as_ref().and_then(|ticket| wire::text(ticket, "id"))
     else {
@@ -179,9 +183,12 @@ async fn markers(client: &Client, ticket: &Result<Option<Value>, String>) -> Fin
     let history = client.history(&id, Some(DateTime::<Utc>::MAX_UTC)).await;
     let history = history.map_err(|error| failed(&error, advice))?;
     if let Some(entry) = history.iter().find(|entry| wire::text(entry, "Type").is_none()) {
-        return Err(format!(
-            "entry {} in the history of ticket {id} does not say what it is, and counts as internal; {advice}",
-            wire::text(entry, "id").unwrap_or_default()
+        return Err(Trouble::failed(
+            format!(
+                "entry {} in the history of ticket {id} does not say what it is, and counts as internal",
+                wire::text(entry, "id").unwrap_or_default()
+            ),
+            advice,
         ));
     }
     let of = |visibility| {
@@ -196,10 +203,10 @@ async fn markers(client: &Client, ticket: &Result<Option<Value>, String>) -> Fin
 
 /// Returns the greater ID of the two tickets.
 fn newer<'a>(
-    one: &'a Result<Option<Value>, String>,
-    other: &'a Result<Option<Value>, String>,
+    one: &'a Result<Option<Value>, Trouble>,
+    other: &'a Result<Option<Value>, Trouble>,
 ) -> Option<u64> {
-    let id = |ticket: &'a Result<Option<Value>, String>| -> Option<u64> {
+    let id = |ticket: &'a Result<Option<Value>, Trouble>| -> Option<u64> {
         wire::text(ticket.as_ref().ok()?.as_ref()?, "id")?.parse().ok()
     };
     id(one).max(id(other))
@@ -249,27 +256,30 @@ fn links<'a>(value: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value>
 
 fn may_create(queue: &Value, settings: &RequestTrackerSettings) -> Finding {
     if wire::text(queue, "Disabled").is_some_and(|disabled| disabled != "0") {
-        return Err(format!(
-            "the queue {} is disabled: enable it, or name another in company.request-tracker.queue",
-            settings.queue
+        return Err(Trouble::failed(
+            format!("the queue {} is disabled", settings.queue),
+            "enable it, or name another in company.request-tracker.queue",
         ));
     }
     if links(queue, "create").next().is_some() {
         Ok("CreateTicket".to_owned())
     } else {
-        Err(format!(
-            "the connector's user may not create tickets: grant CreateTicket on the queue {}",
-            settings.queue
+        Err(Trouble::failed(
+            "the connector's user may not create tickets",
+            format!("grant CreateTicket on the queue {}", settings.queue),
         ))
     }
 }
 
 /// Reads a custom field. `None` if only its place on the queue is visible: a right that was granted on a queue shows a field on its
 /// tickets, but not the field itself.
-async fn field(client: &Client, queue: &Value, key: &str, name: &str) -> Result<Option<Value>, String> {
+async fn field(client: &Client, queue: &Value, key: &str, name: &str) -> Result<Option<Value>, Trouble> {
     let id = client::field_of(queue, name).ok_or_else(|| {
-        format!(
-            "the queue has no custom field {name}, or the connector's user may not see it: make it (Admin, Custom Fields), apply it to the queue, grant SeeCustomField, or name another in company.request-tracker.{key}"
+        Trouble::failed(
+            format!("the queue has no custom field {name}, or the connector's user may not see it"),
+            format!(
+                "make it (Admin, Custom Fields), apply it to the queue, grant SeeCustomField, or name another in company.request-tracker.{key}"
+            ),
         )
     })?;
     match client.custom_field(&id).await {
@@ -288,12 +298,15 @@ fn offers_flag_value(field: Option<&Value>, settings: &RequestTrackerSettings) -
     let Some(field) = field else { return Ok(ON_QUEUE.to_owned()) };
     let kind = wire::text(field, "Type").unwrap_or_default();
     if wire::text(field, "MaxValues").as_deref() != Some("1") {
-        return Err("the field may hold several values: make one of the type \"Select one value\"".to_owned());
+        return Err(Trouble::failed(
+            "the field may hold several values",
+            "make one of the type \"Select one value\"",
+        ));
     }
     if kind != "Select" {
-        return Err(format!(
-            "the field is of type {kind}: make one of the type \"Select one value\" with the value {}",
-            settings.flag_value
+        return Err(Trouble::failed(
+            format!("the field is of type {kind}"),
+            format!("make one of the type \"Select one value\" with the value {}", settings.flag_value),
         ));
     }
     let values = field.get("Values").and_then(Value::as_array);
@@ -303,9 +316,9 @@ fn offers_flag_value(field: Option<&Value>, settings: &RequestTrackerSettings) -
     if known {
         Ok(format!("has the value {}", settings.flag_value))
     } else {
-        Err(format!(
-            "the field has no value {:?}: add it (Admin, Custom Fields, Values), or name another in company.request-tracker.flag_value",
-            settings.flag_value
+        Err(Trouble::failed(
+            format!("the field has no value {:?}", settings.flag_value),
+            "add it (Admin, Custom Fields, Values), or name another in company.request-tracker.flag_value",
         ))
     }
 }
@@ -316,15 +329,15 @@ fn is_text(field: Option<&Value>, settings: &RequestTrackerSettings) -> Finding 
     if kind == "Freeform" && wire::text(field, "MaxValues").as_deref() == Some("1") {
         Ok("holds one line of text".to_owned())
     } else {
-        Err(format!(
-            "the field {} is of type {kind}: make one of the type \"Enter one value\"",
-            settings.google_name_field
+        Err(Trouble::failed(
+            format!("the field {} is of type {kind}", settings.google_name_field),
+            "make one of the type \"Enter one value\"",
         ))
     }
 }
 
 /// Returns the queue's newest ticket that is closed, or not closed; `None` if there is none.
-async fn newest(client: &Client, closed: bool) -> Result<Option<Value>, String> {
+async fn newest(client: &Client, closed: bool) -> Result<Option<Value>, Trouble> {
     let settings = client.settings();
     let advice = "grant ShowTicket on the queue";
     let (is, joined) = if closed { ("=", " OR ") } else { ("!=", " AND ") };
@@ -342,7 +355,7 @@ const NO_TICKET: &str = "the queue has no such ticket yet that the connector's u
 
 /// Checks the right to write, which only the answer of a ticket shows.
 fn on_a_ticket(
-    ticket: &Result<Option<Value>, String>,
+    ticket: &Result<Option<Value>, Trouble>,
     visibility: Visibility,
     settings: &RequestTrackerSettings,
 ) -> Finding {
@@ -353,13 +366,16 @@ fn on_a_ticket(
     if links(ticket, link).next().is_some() {
         Ok(right.to_owned())
     } else {
-        Err(format!("the connector's user lacks {right}: grant it on the queue {}", settings.queue))
+        Err(Trouble::failed(
+            format!("the connector's user lacks {right}"),
+            format!("grant it on the queue {}", settings.queue),
+        ))
     }
 }
 
 /// Checks that a ticket can change to a status: its answer lists the transitions that its lifecycle offers to the user.
 fn leads_to(
-    ticket: &Result<Option<Value>, String>,
+    ticket: &Result<Option<Value>, Trouble>,
     status: &str,
     key: &str,
     settings: &RequestTrackerSettings,
@@ -371,17 +387,19 @@ fn leads_to(
     let (id, from) = (id.unwrap_or_default(), from.unwrap_or_default());
     let ways: Vec<String> = links(ticket, "lifecycle").filter_map(|link| wire::text(link, "to")).collect();
     if ways.is_empty() {
-        return Err(format!(
-            "ticket {id} ({from}) leads to no other status: grant the connector's user ModifyTicket on the queue {}",
-            settings.queue
+        return Err(Trouble::failed(
+            format!("ticket {id} ({from}) leads to no other status"),
+            format!("grant the connector's user ModifyTicket on the queue {}", settings.queue),
         ));
     }
     if ways.iter().any(|way| way.to_lowercase() == status.trim().to_lowercase()) {
         Ok(format!("ticket {id} leads from {from} to {}", status.trim()))
     } else {
-        Err(format!(
-            "ticket {id} does not lead from {from} to {status}, but to {}: name one of these in company.request-tracker.{key}, or give the queue's lifecycle that action",
-            ways.join(", ")
+        Err(Trouble::failed(
+            format!("ticket {id} does not lead from {from} to {status}, but to {}", ways.join(", ")),
+            format!(
+                "name one of these in company.request-tracker.{key}, or give the queue's lifecycle that action"
+            ),
         ))
     }
 }

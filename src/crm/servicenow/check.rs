@@ -5,7 +5,7 @@ use super::client::{COMMENTS, Client, Column, WORK_NOTES};
 use super::query::Query;
 use super::settings::word;
 use super::{NAME, PriorityWords};
-use crate::cases::{ApiError, ApiErrorKind, Attachment, Check, Needs, Visibility};
+use crate::cases::{ApiError, ApiErrorKind, Attachment, Check, Finding, Needs, Trouble, Visibility};
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
 use crate::entities::Priority;
@@ -16,9 +16,6 @@ const SMALL: u64 = 256 * 1024;
 /// Number of files that are tried until a download succeeds.
 const TRIES: usize = 3;
 
-/// Result of a check: a confirmation, or the problem and its remedy.
-type Finding = Result<String, String>;
-
 pub(super) async fn all(
     client: &Client,
     priorities: &PriorityWords,
@@ -27,7 +24,7 @@ pub(super) async fn all(
 ) -> Vec<Check> {
     let mut report = Vec::new();
     let mut add = |what: &str, result: Finding| {
-        report.push(Check { what: format!("{NAME}: {what}"), result });
+        report.push(Check::new(format!("{NAME}: {what}"), result));
     };
     let settings = client.settings();
     let some = match client.search_some(Query::default()).await {
@@ -42,21 +39,26 @@ pub(super) async fn all(
     match some.records.first() {
         Some(record) => match client.has_columns(record) {
             Ok(()) => add("columns", types(client).await),
-            Err(error) => add("columns", Err(error.message)),
+            Err(error) => add("columns", Err(error.message.into())),
         },
         None if some.is_withheld() => add(
             "columns",
-            Err(format!(
-                "the table {} has records, and the connector's user may read none of them: give it a role that does (itil \
-                 for incidents, sn_customerservice_agent for cases)",
-                settings.table
+            Err(Trouble::failed(
+                format!(
+                    "the table {} has records, and the connector's user may read none of them",
+                    settings.table
+                ),
+                "give it a role that does (itil for incidents, sn_customerservice_agent for cases)",
             )),
         ),
         None => add(
             "columns",
-            Ok(format!(
-                "the table {} is empty: whether it has them is seen with the first record",
-                settings.table
+            Err(Trouble::warning(
+                format!(
+                    "the table {} is empty: whether it has them is seen with the first record",
+                    settings.table
+                ),
+                "create a record, and check again",
             )),
         ),
     }
@@ -104,9 +106,9 @@ async fn types(client: &Client) -> Finding {
     };
     let place = format!("System Definition, Tables, {}, Columns", settings.table);
     let wrong = |column: &str, problem: &str, wanted: &str, key: &str| {
-        Err(format!(
-            "the column {column} {problem}: create one of the type {wanted} ({place}), or name another in \
-             company.servicenow.{key}"
+        Err(Trouble::failed(
+            format!("the column {column} {problem}"),
+            format!("create one of the type {wanted} ({place}), or name another in company.servicenow.{key}"),
         ))
     };
     if of_flag.kind != "boolean" {
@@ -122,7 +124,10 @@ async fn types(client: &Client) -> Finding {
     }
     for (column, found) in [(flag, of_flag), (name, of_name)] {
         if found.read_only {
-            return Err(format!("the column {column} is read-only: take that away ({place})"));
+            return Err(Trouble::failed(
+                format!("the column {column} is read-only"),
+                format!("take that away ({place})"),
+            ));
         }
     }
     Ok(format!(
@@ -144,15 +149,21 @@ async fn lengths(client: &Client) -> Finding {
     if columns.is_empty() {
         return Ok(format!("as configured ({NO_DICTIONARY})"));
     }
-    let long: Vec<String> = ours
+    let (long, hints): (Vec<String>, Vec<String>) = ours
         .iter()
         .filter_map(|(column, key, limit)| {
             let Column { length, .. } = columns.get(*column)?;
             let fits = u64::try_from(*limit).is_ok_and(|limit| limit <= *length);
-            (!fits).then(|| format!("{column} holds {length}: set company.servicenow.{key} to that"))
+            let trouble =
+                || (format!("{column} holds {length}"), format!("set company.servicenow.{key} to {length}"));
+            (!fits).then(trouble)
         })
-        .collect();
-    if long.is_empty() { Ok("fit into their columns".to_owned()) } else { Err(long.join("; ")) }
+        .unzip();
+    if long.is_empty() {
+        Ok("fit into their columns".to_owned())
+    } else {
+        Err(Trouble::failed(long.join(", "), hints.join(", ")))
+    }
 }
 
 /// Checks that additionally written columns exist, since ServiceNow silently ignores others.
@@ -161,40 +172,43 @@ async fn written(client: &Client, columns: &[&str], key: &str) -> Finding {
         return Ok("none".to_owned());
     }
     match client.absent_columns(columns).await {
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error.to_string().into()),
         Ok(None) => Ok(format!("{}: there is no record yet to see them on: not tried", columns.join(", "))),
         Ok(Some(absent)) if absent.is_empty() => Ok(columns.join(", ")),
-        Ok(Some(absent)) => Err(format!(
-            "the table {} has no {} that the connector's user may read: what is written there would be left out without a word; \
-             correct company.servicenow.{key}, or give the user a role that reads it",
-            client.settings().table,
-            absent.join(" and ")
+        Ok(Some(absent)) => Err(Trouble::warning(
+            format!(
+                "the table {} has no {} that the connector's user may read: what is written there would be left out without a word",
+                client.settings().table,
+                absent.join(" and ")
+            ),
+            format!("correct company.servicenow.{key}, or give the user a role that reads it"),
         )),
     }
 }
 
-fn credentials(error: &ApiError) -> String {
+fn credentials(error: &ApiError) -> Trouble {
+    let failed = |hint: &str| Trouble::failed(error.to_string(), hint);
     match error.kind {
-        ApiErrorKind::Unauthorized if error.status == Some(403) => format!(
-            "{error}; give the connector's user a role that reads the table (itil for incidents, sn_customerservice_agent for \
-             cases), and check the REST API's access policies (System Web Services, API Access Policies)"
+        ApiErrorKind::Unauthorized if error.status == Some(403) => failed(
+            "give the connector's user a role that reads the table (itil for incidents, sn_customerservice_agent for \
+             cases), and check the REST API's access policies (System Web Services, API Access Policies)",
         ),
-        ApiErrorKind::Unauthorized => format!(
-            "{error}; check company.servicenow.user and company.servicenow.password (or oauth_token, or api_key), and that the \
-             user is active and not locked out"
+        ApiErrorKind::Unauthorized => failed(
+            "check company.servicenow.user and company.servicenow.password (or oauth_token, or api_key), and that the \
+             user is active and not locked out",
         ),
         ApiErrorKind::NotFound => {
-            format!("{error}; check company.base_url: https://INSTANCE.service-now.com, without a path")
+            failed("check company.base_url: https://INSTANCE.service-now.com, without a path")
         }
-        ApiErrorKind::Refused => error.to_string(),
+        ApiErrorKind::Refused => error.to_string().into(),
         ApiErrorKind::Unacceptable
         | ApiErrorKind::Unsupported
         | ApiErrorKind::NotApplied
         | ApiErrorKind::Uncertain
         | ApiErrorKind::Unreadable
-        | ApiErrorKind::WrongContent => format!(
-            "{error}; check company.base_url and the network, and whether the instance is awake (developer instances hibernate), \
-             then try again"
+        | ApiErrorKind::WrongContent => failed(
+            "check company.base_url and the network, and whether the instance is awake (developer instances hibernate), \
+             then try again",
         ),
     }
 }
@@ -205,9 +219,12 @@ async fn user(client: &Client) -> Finding {
     if let (Some(user), Ok(me)) = (configured, client.myself().await)
         && user.to_lowercase() != me.to_lowercase()
     {
-        return Err(format!(
-            "the credentials are those of {me}, and company.servicenow.user is {user:?}: the connector would not know its own \
-             comments; give {me}"
+        return Err(Trouble::failed(
+            format!(
+                "the credentials are those of {me}, and company.servicenow.user is {user:?}: the connector would not know its own \
+                 comments"
+            ),
+            format!("give {me}"),
         ));
     }
     match (client.identify().await, client.myself().await) {
@@ -216,26 +233,30 @@ async fn user(client: &Client) -> Finding {
             "{} (which may not read its own record in sys_user)",
             configured.unwrap_or("signed in")
         )),
-        (Err(error), _) => Err(error.to_string()),
+        (Err(error), _) => Err(error.to_string().into()),
     }
 }
 
 async fn search(client: &Client) -> Finding {
     let flag = &client.settings().flag_field;
     let query = Query::default().equals(flag, "true").order_by_desc("sys_updated_on");
-    let found = client.search_page(query).await.map_err(|error| error.to_string())?;
+    let found = client.search_page(query).await.map_err(|error| Trouble::from(error.to_string()))?;
     if found.hidden > 0 {
-        return Err(format!(
-            "{} of the records with {flag} that were updated last are hidden from the connector's user by access rules, and polls \
-             fail as long as one of them is new: give it a role that reads them (System Security, Access Control), or take the \
-             flag off them",
-            found.hidden
+        return Err(Trouble::failed(
+            format!(
+                "{} of the records with {flag} that were updated last are hidden from the connector's user by access rules, and polls \
+                 fail as long as one of them is new",
+                found.hidden
+            ),
+            "give it a role that reads them (System Security, Access Control), or take the flag off them",
         ));
     }
     match found.records.first() {
-        Some(record) if !record.is(flag) => Err(format!(
-            "ServiceNow left the condition {flag}=true out of the query, which it does with columns that it does not know: \
-             create the column (true/false), or name another in company.servicenow.flag_field"
+        Some(record) if !record.is(flag) => Err(Trouble::failed(
+            format!(
+                "ServiceNow left the condition {flag}=true out of the query, which it does with columns that it does not know"
+            ),
+            "create the column (true/false), or name another in company.servicenow.flag_field",
         )),
         Some(_) => Ok("there are some, and none of the newest is hidden".to_owned()),
         None => Ok("none yet".to_owned()),
@@ -247,13 +268,12 @@ async fn times(client: &Client) -> Finding {
     match client.reads_times().await {
         Ok(Some(true)) => Ok("a record is found by its own time of update, in UTC".to_owned()),
         Ok(None) => Ok("there is no record yet to try it with".to_owned()),
-        Ok(Some(false)) => Err(
-            "the newest record is not found by its own time of update: either ServiceNow reads times in searches in another zone \
-             than UTC (give the connector's user the time zone GMT), or the user may not search by sys_updated_on (a query_range \
-             ACL on that column: System Security, Access Control)"
-                .to_owned(),
-        ),
-        Err(error) => Err(error.to_string()),
+        Ok(Some(false)) => Err(Trouble::failed(
+            "the newest record is not found by its own time of update",
+            "either ServiceNow reads times in searches in another zone than UTC (give the connector's user the time zone GMT), \
+             or the user may not search by sys_updated_on (a query_range ACL on that column: System Security, Access Control)",
+        )),
+        Err(error) => Err(error.to_string().into()),
     }
 }
 
@@ -267,10 +287,12 @@ async fn closings(client: &Client) -> Finding {
             if let (None, Some(said), None, None) =
                 (read, said, &settings.cancelled_codes, &settings.duplicate_codes)
             {
-                return Err(format!(
-                    "the {column} {code:?} is called {label:?}, and counts as solved: if it does not mean that, add {code:?} to \
-                     company.servicenow.{}_codes; else set that key to []",
-                    if said == crate::cases::Closing::Duplicate { "duplicate" } else { "cancelled" }
+                let key = if said == crate::cases::Closing::Duplicate { "duplicate" } else { "cancelled" };
+                return Err(Trouble::warning(
+                    format!("the {column} {code:?} is called {label:?}, and counts as solved"),
+                    format!(
+                        "if it does not mean that, add {code:?} to company.servicenow.{key}_codes, else set that key to []"
+                    ),
                 ));
             }
             known.extend(read.map(|read| format!("{code:?} is {}", read.name())));
@@ -299,9 +321,9 @@ async fn journals(client: &Client, visibility: Visibility) -> Finding {
             "there is none yet: that sys_journal_field may be read and {written} be written is seen with the first"
         )),
         Ok(Some(false)) => {
-            Err(format!("there are some, and the connector's user may read none of them: {ADVICE}"))
+            Err(Trouble::failed("there are some, and the connector's user may read none of them", ADVICE))
         }
-        Err(error) => Err(format!("{error}; {ADVICE}")),
+        Err(error) => Err(Trouble::failed(error.to_string(), ADVICE)),
     }
 }
 
@@ -316,16 +338,16 @@ async fn choice(client: &Client, column: &str, value: &str, key: &str) -> Findin
         return Ok(format!("{value:?} ({label})"));
     }
     let known: Vec<String> = choices.iter().map(|(value, label)| format!("{value:?} ({label})")).collect();
-    Err(format!(
-        "{column} has no choice {value:?}: set company.servicenow.{key} to one of {}",
-        known.join(", ")
+    Err(Trouble::failed(
+        format!("{column} has no choice {value:?}"),
+        format!("set company.servicenow.{key} to one of {}", known.join(", ")),
     ))
 }
 
 async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
     let problems = client.settings().priority_problems(priorities);
     if !problems.is_empty() {
-        return Err(problems.join("; "));
+        return Err(problems.join(", ").into());
     }
     let choices = match client.choices("priority").await {
         Ok(choices) if !choices.is_empty() => choices,
@@ -343,23 +365,32 @@ async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
         return Ok("every level has a value that ServiceNow knows".to_owned());
     }
     let known: Vec<String> = choices.iter().map(|(value, label)| format!("{value} ({label})")).collect();
-    Err(format!("ServiceNow does not know {}: use {}", missing.join(", "), known.join(", ")))
+    Err(Trouble::warning(
+        format!("ServiceNow does not know {}", missing.join(", ")),
+        format!("use {}", known.join(", ")),
+    ))
 }
 
 async fn files(client: &Client, clock: &SharedClock) -> Finding {
     let settings = client.settings();
     if let Err(error) = client.recent_files(clock.now()).await {
-        return Err(format!(
-            "{error}; the connector's user needs a role that reads sys_attachment and may add attachments to {}",
-            settings.table
+        return Err(Trouble::failed(
+            error.to_string(),
+            format!(
+                "the connector's user needs a role that reads sys_attachment and may add attachments to {}",
+                settings.table
+            ),
         ));
     }
     let tried = download(client).await?;
     let limit = settings.attachment_limit_mib;
     match client.largest_file_mib().await {
-        Ok(Some(theirs)) if theirs < limit => Err(format!(
-            "ServiceNow takes files of up to {theirs} MiB only (com.glide.attachment.max_size), and larger ones would be tried in \
-             vain: set company.servicenow.attachment_limit_mib to {theirs}"
+        Ok(Some(theirs)) if theirs < limit => Err(Trouble::warning(
+            format!(
+                "ServiceNow takes files of up to {theirs} MiB only (com.glide.attachment.max_size), and larger ones would be tried in \
+                 vain"
+            ),
+            format!("set company.servicenow.attachment_limit_mib to {theirs}"),
         )),
         Ok(Some(_)) => Ok(format!("{tried}; up to {limit} MiB (company.servicenow.attachment_limit_mib)")),
         // The lookup is neither needed nor usually allowed; it only reveals a mistake early.
@@ -372,7 +403,7 @@ async fn files(client: &Client, clock: &SharedClock) -> Finding {
 
 /// Downloads one small file, if there is one (`R34`: other content in place of a file).
 async fn download(client: &Client) -> Finding {
-    let files = client.small_files().await.map_err(|error| error.to_string())?;
+    let files = client.small_files().await.map_err(|error| Trouble::from(error.to_string()))?;
     let size =
         |file: &super::wire::Record| file.number("size_bytes").filter(|size| (1..=SMALL).contains(size));
     let mut problem = None;
@@ -384,9 +415,9 @@ async fn download(client: &Client) -> Finding {
     }
     match problem {
         None => Ok("no small file yet to download".to_owned()),
-        Some(problem) => Err(format!(
-            "{problem}; files are listed and not handed out: check the connector's rights on sys_attachment, and that no proxy or \
-             sign-on stands before /api/now/attachment"
+        Some(problem) => Err(Trouble::failed(
+            format!("{problem}; files are listed and not handed out"),
+            "check the connector's rights on sys_attachment, and that no proxy or sign-on stands before /api/now/attachment",
         )),
     }
 }

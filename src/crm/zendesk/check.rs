@@ -6,18 +6,15 @@ use chrono::Duration;
 use super::client::{self, Client};
 use super::wire::{Attachment, Comment, Field, User};
 use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
-use crate::cases::{ApiError, ApiErrorKind, Check, Needs, Visibility};
+use crate::cases::{ApiError, ApiErrorKind, Check, Finding, Needs, Trouble, Visibility};
 
 /// Largest file that a check downloads, in bytes.
 const SMALL: u64 = 1024 * 1024;
 
-/// Result of a check: a confirmation, or the problem and its remedy.
-type Finding = Result<String, String>;
-
 pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
     let mut report = Vec::new();
     let mut add = |what: &str, result: Finding| {
-        report.push(Check { what: format!("{NAME}: {what}"), result });
+        report.push(Check::new(format!("{NAME}: {what}"), result));
     };
     let me = match client.myself().await {
         Ok(me) => me,
@@ -35,16 +32,19 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
             let shown = |field: &Field| format!("{} ({})", field.id, field.title);
             let settings = client.settings();
             let flag = client::flag_field(settings, fields);
-            add(&format!("field {}", settings.flag_field), flag.map(shown));
+            add(&format!("field {}", settings.flag_field), flag.map(shown).map_err(Trouble::from));
             let google_name = client::google_name_field(settings, fields);
-            add(&format!("field {}", settings.google_name_field), google_name.map(shown));
+            add(
+                &format!("field {}", settings.google_name_field),
+                google_name.map(shown).map_err(Trouble::from),
+            );
             if needs.status {
                 add("solving", solving(client, fields));
             }
         }
         Err(error) => {
             let advice = "the connector's user has to be an agent, who sees the ticket fields";
-            add("custom fields", Err(format!("{error}; {advice}")));
+            add("custom fields", Err(Trouble::failed(error.to_string(), advice)));
         }
     }
     if needs.creation || needs.priority {
@@ -68,34 +68,39 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     report
 }
 
-fn credentials(client: &Client, error: &ApiError) -> String {
+fn credentials(client: &Client, error: &ApiError) -> Trouble {
     let keys = client.keys();
     match error.kind {
         // The answer was 200 without a user; the message has the advice already.
-        ApiErrorKind::Unauthorized if error.status.is_none() => error.to_string(),
-        ApiErrorKind::Unauthorized => format!(
-            "{error}; check {keys}, and that token access is switched on (Admin Center, Apps and integrations, APIs)"
+        ApiErrorKind::Unauthorized if error.status.is_none() => error.to_string().into(),
+        ApiErrorKind::Unauthorized => Trouble::failed(
+            error.to_string(),
+            format!(
+                "check {keys}, and that token access is switched on (Admin Center, Apps and integrations, APIs)"
+            ),
         ),
-        ApiErrorKind::NotFound => {
-            format!("{error}; check company.base_url: https://SUBDOMAIN.zendesk.com, without a path")
-        }
+        ApiErrorKind::NotFound => Trouble::failed(
+            error.to_string(),
+            "check company.base_url: https://SUBDOMAIN.zendesk.com, without a path",
+        ),
         ApiErrorKind::Refused
         | ApiErrorKind::Unacceptable
         | ApiErrorKind::Unsupported
         | ApiErrorKind::NotApplied
         | ApiErrorKind::Uncertain
         | ApiErrorKind::Unreadable
-        | ApiErrorKind::WrongContent => {
-            format!("{error}; check company.base_url, the network and Zendesk's status page, then try again")
-        }
+        | ApiErrorKind::WrongContent => Trouble::failed(
+            error.to_string(),
+            "check company.base_url, the network and Zendesk's status page, then try again",
+        ),
     }
 }
 
 fn role(me: &User) -> Finding {
     match me.role.as_str() {
-        _ if me.is_end_user() => Err(format!(
-            "{} is an end user: make the connector's user an agent (Admin Center, People, Team members)",
-            me.name
+        _ if me.is_end_user() => Err(Trouble::failed(
+            format!("{} is an end user", me.name),
+            "make the connector's user an agent (Admin Center, People, Team members)",
         )),
         role => {
             let kept_to = match me.ticket_restriction.as_deref() {
@@ -104,10 +109,12 @@ fn role(me: &User) -> Finding {
                 None => return Ok(format!("{role} who sees all tickets")),
             };
             // Searches, exports and lists leave the other tickets out silently ("Ticket access", *Creating custom roles*).
-            Ok(format!(
-                "{role} who sees {kept_to} only: the others are left out without a word, and a ticket that is moved out of them \
-                 counts as gone; give the connector's user access to all tickets (Admin Center, People, Team members), unless \
-                 this is meant"
+            Err(Trouble::warning(
+                format!(
+                    "{role} who sees {kept_to} only: the others are left out without a word, and a ticket that is moved out of them \
+                     counts as gone"
+                ),
+                "give the connector's user access to all tickets (Admin Center, People, Team members), unless this is meant",
             ))
         }
     }
@@ -116,19 +123,22 @@ fn role(me: &User) -> Finding {
 /// Checks if any ticket is shown at all (`R26`: empty answers need proof).
 async fn tickets(client: &Client) -> Finding {
     match client.some_tickets().await {
-        Ok(shown) if shown.is_empty() => {
-            Ok("none is shown: unless the account is new, the connector's user lacks access to tickets"
-                .to_owned())
-        }
+        Ok(shown) if shown.is_empty() => Err(Trouble::warning(
+            "none is shown",
+            "unless the account is new, give the connector's user access to tickets",
+        )),
         Ok(_) => Ok("they are shown".to_owned()),
-        Err(error) => Err(format!("{error}; the connector's user has to be an agent with access to tickets")),
+        Err(error) => Err(Trouble::failed(
+            error.to_string(),
+            "the connector's user has to be an agent with access to tickets",
+        )),
     }
 }
 
 /// Comments of some flagged tickets, each with its ticket.
 type Sample = Vec<(u64, Vec<Comment>)>;
 
-async fn sample(client: &Client) -> Result<Sample, String> {
+async fn sample(client: &Client) -> Result<Sample, Trouble> {
     let tried = async {
         let mut sample = Vec::new();
         for ticket in client.some_flagged(client.fields().await?.flag).await? {
@@ -141,9 +151,9 @@ async fn sample(client: &Client) -> Result<Sample, String> {
         }
         Ok::<_, ApiError>(sample)
     };
-    tried
-        .await
-        .map_err(|error| format!("{error}; the connector's user has to be an agent who may read tickets"))
+    tried.await.map_err(|error| {
+        Trouble::failed(error.to_string(), "the connector's user has to be an agent who may read tickets")
+    })
 }
 
 /// Checks that comments have the marker of visibility (`R29`: private until shown to be public).
@@ -153,9 +163,12 @@ fn markers(sample: &Sample) -> Finding {
     match (comments().count(), silent) {
         (0, _) => Ok("there is no comment yet to see it from".to_owned()),
         (_, 0) => Ok("each comment says whether it is public (`public`)".to_owned()),
-        (all, silent) => Err(format!(
-            "{silent} of {all} comments do not say whether they are public (`public`), and count as internal notes: nothing of \
-             them is passed on; ask whoever runs the proxy before Zendesk what it takes out of answers"
+        (all, silent) => Err(Trouble::failed(
+            format!(
+                "{silent} of {all} comments do not say whether they are public (`public`), and count as internal notes: nothing of \
+                 them is passed on"
+            ),
+            "ask whoever runs the proxy before Zendesk what it takes out of answers",
         )),
     }
 }
@@ -180,10 +193,11 @@ async fn download(client: &Client, sample: &Sample) -> Finding {
     let what = format!("attachment {} of ticket {ticket}", file.id);
     match client.read_whole(file, ticket).await {
         Ok(size) => Ok(format!("{what} arrives whole, {size} bytes")),
-        Err(error) => Err(format!(
-            "{what}: {error}; Zendesk hands files of end users, and with *Allow secure downloads* all files, to users only who are \
-             signed in and see the ticket: give the connector's user access to it; if the file lies on another host, add that \
-             to company.zendesk.download_hosts"
+        Err(error) => Err(Trouble::failed(
+            format!("{what}: {error}"),
+            "Zendesk hands files of end users, and with *Allow secure downloads* all files, to users only who are signed in and see \
+             the ticket: give the connector's user access to it; if the file lies on another host, add that to \
+             company.zendesk.download_hosts",
         )),
     }
 }
@@ -203,10 +217,12 @@ fn comments(client: &Client, me: &User, needs: Needs) -> Finding {
     if public.is_empty() {
         return Ok("internal notes, which is all that is written".to_owned());
     }
-    Err(format!(
-        "the connector's user may write internal notes only: set {} to \"internal\", or give the user another role (Admin \
-         Center, People, Team members)",
-        public.join(" and ")
+    Err(Trouble::failed(
+        "the connector's user may write internal notes only",
+        format!(
+            "set {} to \"internal\", or give the user another role (Admin Center, People, Team members)",
+            public.join(" and ")
+        ),
     ))
 }
 
@@ -222,10 +238,10 @@ fn solving(client: &Client, fields: &[Field]) -> Finding {
     if lacking.is_empty() {
         return Ok("no field is required that is not set".to_owned());
     }
-    Err(format!(
-        "tickets cannot be solved without {}: give a value for each in company.zendesk.solve_fields, or do not require \
-         them (Admin Center, Objects and rules, Tickets, Fields)",
-        lacking.join(", ")
+    Err(Trouble::failed(
+        format!("tickets cannot be solved without {}", lacking.join(", ")),
+        "give a value for each in company.zendesk.solve_fields, or do not require them (Admin Center, Objects and rules, \
+         Tickets, Fields)",
     ))
 }
 
@@ -234,10 +250,11 @@ async fn attachments(client: &Client) -> Finding {
     const MIB: u64 = 1024 * 1024;
     let ours = client.settings().attachment_limit_mib;
     match client.largest_file().await {
-        Ok(Some(limit)) if limit < ours.saturating_mul(MIB) => Err(format!(
-            "Zendesk takes files of up to {limit} bytes only, and larger ones would be tried in vain: set \
-             company.zendesk.attachment_limit_mib to {}",
-            (limit / MIB).max(1)
+        Ok(Some(limit)) if limit < ours.saturating_mul(MIB) => Err(Trouble::warning(
+            format!(
+                "Zendesk takes files of up to {limit} bytes only, and larger ones would be tried in vain"
+            ),
+            format!("set company.zendesk.attachment_limit_mib to {}", (limit / MIB).max(1)),
         )),
         Ok(Some(_)) => Ok(format!("up to {ours} MiB (company.zendesk.attachment_limit_mib)")),
         // The call is not needed and may be forbidden; it only reveals a mistake early.
@@ -254,7 +271,10 @@ fn words(priorities: &PriorityWords) -> Finding {
     }
     let named: Vec<String> =
         missing.iter().map(|(priority, word)| format!("priorities.{priority} = {word:?}")).collect();
-    Err(format!("Zendesk does not know {}: use urgent, high, normal and low", named.join(", ")))
+    Err(Trouble::failed(
+        format!("Zendesk does not know {}", named.join(", ")),
+        "use urgent, high, normal and low",
+    ))
 }
 
 async fn search(client: &Client) -> Finding {
@@ -262,17 +282,21 @@ async fn search(client: &Client) -> Finding {
     match client.search_some(&format!("custom_field_{}:true", fields.flag)).await {
         Ok(0) => Ok("none yet".to_owned()),
         Ok(_) => Ok("there are some".to_owned()),
-        Err(error) => Err(format!("{error}; the connector's user has to be an agent who may search tickets")),
+        Err(error) => Err(Trouble::failed(
+            error.to_string(),
+            "the connector's user has to be an agent who may search tickets",
+        )),
     }
 }
 
 async fn export(client: &Client) -> Finding {
     match client.export(client.now() - EXPORT_DELAY - Duration::minutes(1), 1, |_| ()).await {
         Ok(_) => Ok("it can be read".to_owned()),
-        Err(error) if error.status == Some(403) => Err(format!(
-            "{error}; incremental exports take an administrator: give the connector's agent that role (Admin Center, \
-             People, Team members), or set company.zendesk.use_incremental_export = false"
+        Err(error) if error.status == Some(403) => Err(Trouble::failed(
+            error.to_string(),
+            "incremental exports take an administrator: give the connector's agent that role (Admin Center, People, Team \
+             members), or set company.zendesk.use_incremental_export = false",
         )),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error.to_string().into()),
     }
 }

@@ -142,7 +142,7 @@ async fn an_answer_for_somebody_whom_jira_does_not_know_is_never_believed() {
         assert_eq!(error.kind, ApiErrorKind::Unauthorized);
         assert!(error.message.contains(keys), "{error}");
         let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
-        assert!(line(&checks, "credentials").as_ref().unwrap_err().contains(keys), "{checks:?}");
+        assert!(line(&checks, "credentials").unwrap_err().contains(keys), "{checks:?}");
         crm.jira.set_manners(Manners::default());
         assert_eq!(found(&crm).await, [id]);
     }
@@ -247,7 +247,7 @@ async fn a_right_that_was_taken_away_is_seen_by_asking_for_any_case_and_by_nothi
         assert!(error.message.contains("Browse Projects") && error.message.contains("SUP"), "{error}");
         assert_eq!(crm.adapter.any_case(Some(&id)).await.unwrap(), None, "no witness");
         let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
-        assert!(line(&checks, "project SUP").as_ref().unwrap_err().contains("Browse Projects"));
+        assert!(line(&checks, "project SUP").unwrap_err().contains("Browse Projects"));
         crm.jira.set_manners(Manners::default());
         assert_eq!(crm.adapter.any_case(None).await.unwrap(), Some(id));
     }
@@ -426,18 +426,18 @@ async fn a_check_says_by_what_comments_tell_who_may_read_them() {
         crm.tick().await;
         let before = crm.adapter.check(needs).await;
         if crm.jira.settings().service_management {
-            assert!(line(&before, "confidential").as_ref().unwrap().contains("no comment yet"), "{before:?}");
+            assert!(line(&before, "confidential").unwrap().contains("no comment yet"), "{before:?}");
         }
         crm.jira.comment(&id, "Jane Roe", "for all").unwrap();
         let checks = crm.adapter.check(needs).await;
-        assert!(line(&checks, "confidential").as_ref().unwrap().contains(expected), "{checks:?}");
+        assert!(line(&checks, "confidential").unwrap().contains(expected), "{checks:?}");
     }
     let crm = data_center_service_management().await;
     let id = crm.person_creates("t", "", true).await;
     crm.jira.unmarked_comment(&id, "A program", "x").unwrap();
     crm.tick().await;
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
-    assert!(line(&checks, "confidential").as_ref().unwrap().contains("none of 1 comments"), "{checks:?}");
+    assert!(line(&checks, "confidential").unwrap().contains("none of 1 comments"), "{checks:?}");
 }
 
 // ---------------------------------------------------------------- closing
@@ -639,7 +639,7 @@ async fn what_comes_in_place_of_a_file_is_not_the_file() {
                 assert!(!error.to_string().contains("secret"), "{what:?}: {error}");
             }
             let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
-            let problem = line(&checks, "download").as_ref().unwrap_err();
+            let problem = line(&checks, "download").unwrap_err();
             assert!(problem.contains("files cannot be carried to Google"), "{what:?}: {problem}");
             assert!(!problem.contains("secret"), "{what:?}: {problem}");
         }

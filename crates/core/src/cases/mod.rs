@@ -3,6 +3,7 @@
 //! The five things that are kept in step are the same on both sides, so there is one trait for both, and the sync is written once for both
 //! directions. Differences between systems are data: [`Capabilities`].
 
+mod check;
 mod error;
 pub mod markers;
 mod text;
@@ -16,6 +17,7 @@ use futures_util::Stream;
 
 use crate::entities::{Priority, PriorityReading, Side};
 
+pub use check::{Check, CheckStatus, Finding, Trouble, worst};
 pub use error::{ApiError, ApiErrorKind, shorten};
 pub use text::{TextLimit, code_points, utf8_bytes, utf16_units};
 
@@ -374,15 +376,6 @@ impl Needs {
     pub const fn all(visibility: Visibility) -> Self {
         Self { creation: true, attachments: true, priority: true, status: true, visibility }
     }
-}
-
-/// One line of `casebridge check`.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Check {
-    /// Operation that was tried: `CSAPI: search cases of organizations/1`.
-    pub what: String,
-    /// Result of the try. The error says what is wrong and what to do about it.
-    pub result: Result<String, String>,
 }
 
 /// A system that holds cases. `id` is always a [`Case::id`] of this system.

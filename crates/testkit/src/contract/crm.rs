@@ -627,7 +627,7 @@ pub async fn a_working_crm_passes_its_check(crm: &dyn CrmUnderTest) {
             let checks = crm.system().check(Needs::all(visibility)).await;
             assert!(checks.len() >= 5, "{checks:?}");
             for check in checks {
-                assert!(check.result.is_ok(), "{visibility:?}: {}: {:?}", check.what, check.result);
+                assert!(check.result().is_ok(), "{visibility:?}: {}: {:?}", check.what, check.result());
             }
         }
     }

@@ -500,7 +500,7 @@ fn open_cron(folder: &tempfile::TempDir, service: SocketAddr, clock: &SharedCloc
 fn run_service(listener: TcpListener, deps: Arc<Deps>, platform: Platform, admin_token: Option<&str>) {
     let app = router(Service {
         deps,
-        platform,
+        trust: platform.trust(),
         admin_token: admin_token.map(Secret::new),
         internal_token: Secret::new(INTERNAL_TOKEN),
         running: TaskTracker::new(),

@@ -1,0 +1,115 @@
+//! Results of `casebridge check`: one line for each operation that was tried.
+
+use std::fmt;
+
+/// Status of a line. The order is by urgency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub enum CheckStatus {
+    /// Works.
+    #[serde(rename = "ok")]
+    Ok,
+    /// Works, but something is missing or will end.
+    #[serde(rename = "WARN")]
+    Warn,
+    /// Does not work.
+    #[serde(rename = "FAILED")]
+    Failed,
+}
+
+impl fmt::Display for CheckStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Warn => "WARN",
+            Self::Failed => "FAILED",
+        })
+    }
+}
+
+/// One line of `casebridge check`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Check {
+    /// Status of the line.
+    pub status: CheckStatus,
+    /// Operation that was tried: `CSAPI: search cases of organizations/1`.
+    pub what: String,
+    /// Result of the try: what was found, or what is wrong.
+    pub detail: String,
+    /// What to do about it. `None` if there is nothing to do, or the detail says it.
+    pub hint: Option<String>,
+}
+
+impl Check {
+    /// Creates the line of a finding.
+    pub fn new(what: impl Into<String>, finding: Finding) -> Self {
+        let what = what.into();
+        match finding {
+            Ok(detail) => Self { status: CheckStatus::Ok, what, detail, hint: None },
+            Err(Trouble { status, detail, hint }) => Self { status, what, detail, hint },
+        }
+    }
+
+    /// Returns the line's texts as one: an error only if the check failed.
+    pub fn result(&self) -> Result<String, String> {
+        let text = join(&self.detail, self.hint.as_deref());
+        if self.status == CheckStatus::Failed { Err(text) } else { Ok(text) }
+    }
+}
+
+/// Result of a check: a confirmation, or a trouble.
+pub type Finding = Result<String, Trouble>;
+
+/// Something that is wrong or missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// [`CheckStatus::Warn`] or [`CheckStatus::Failed`].
+    pub status: CheckStatus,
+    /// What is wrong, and where.
+    pub detail: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Trouble {
+    /// Creates the trouble of something that does not work.
+    pub fn failed(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Failed, detail: detail.into(), hint: Some(hint.into()) }
+    }
+
+    /// Creates the trouble of something that works, although something is missing or will end.
+    pub fn warning(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Warn, ..Self::failed(detail, hint) }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&join(&self.detail, self.hint.as_deref()))
+    }
+}
+
+/// A text of the form `what is wrong; what to do`, as the texts of errors are.
+impl From<String> for Trouble {
+    fn from(text: String) -> Self {
+        match text.rsplit_once("; ") {
+            Some((detail, hint)) => Self::failed(detail, hint),
+            None => Self { status: CheckStatus::Failed, detail: text, hint: None },
+        }
+    }
+}
+
+impl From<Trouble> for String {
+    fn from(trouble: Trouble) -> Self {
+        trouble.to_string()
+    }
+}
+
+fn join(detail: &str, hint: Option<&str>) -> String {
+    hint.map_or_else(|| detail.to_owned(), |hint| format!("{detail}; {hint}"))
+}
+
+/// Returns the most urgent status of the lines.
+#[must_use]
+pub fn worst(checks: &[Check]) -> CheckStatus {
+    checks.iter().map(|check| check.status).max().unwrap_or(CheckStatus::Ok)
+}

@@ -1,0 +1,196 @@
+//! `casebridge check`: tries everything that the service needs. What cannot be made keeps nobody from trying the rest.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use casebridge::cases::{Check, CheckStatus, Finding, Needs, Trouble, Visibility, worst};
+use casebridge::config::{QueueConfig, Secret, SecretRef, Sections, StoreConfig, app_yaml};
+use casebridge::crm::CrmSettings;
+use casebridge::entities::Side;
+use casebridge::store::StoreUrl;
+use casebridge::tasks;
+use serde_json::json;
+
+use super::parts::{Around, Maker, listen_address};
+use super::{FAILED, SUCCESS, USAGE};
+
+/// Arguments of the command.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Reads the configuration from the `env_variables` of this file, as App Engine would, instead of a file and the environment.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    app_yaml: Option<PathBuf>,
+}
+
+/// Runs the checks and prints a line for each. Returns the exit code: 0 without a failure, 2 if the configuration cannot be used.
+pub(super) async fn run(args: Args, config: Option<&Path>) -> anyhow::Result<u8> {
+    let (sections, maker) = match &args.app_yaml {
+        None => (Sections::load(config, std::env::vars()), Maker::default()),
+        Some(path) => match app_yaml::read(path) {
+            Ok(variables) => {
+                let sections = Sections::parse("", variables.clone().into_iter());
+                (sections, Maker::with_variables(Some(variables)))
+            }
+            Err(error) => (Sections { errors: vec![error], ..Sections::default() }, Maker::default()),
+        },
+    };
+    let checks = all(&sections, &maker).await;
+    let worst = if sections.errors.is_empty() { worst(&checks) } else { CheckStatus::Failed };
+    if args.json {
+        let wrong = sections.errors.iter().map(|error| {
+            let hint = "docs/configuration.md explains every key";
+            Check::new("configuration", Err(Trouble::failed(error, hint)))
+        });
+        let checks: Vec<Check> = wrong.chain(checks).collect();
+        println!("{}", serde_json::to_string_pretty(&json!({ "status": worst, "checks": checks }))?);
+    } else {
+        for check in &checks {
+            let hint = check.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            println!("{:<8}{}: {}{hint}", check.status, check.what, check.detail);
+        }
+        if let Err(errors) = sections.clone().whole() {
+            eprintln!("casebridge: {errors}");
+        }
+    }
+    Ok(match worst {
+        _ if !sections.errors.is_empty() => USAGE,
+        CheckStatus::Failed => FAILED,
+        CheckStatus::Ok | CheckStatus::Warn => SUCCESS,
+    })
+}
+
+/// Tries everything that is configured.
+async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if let Some(config) = &sections.store {
+        checks.push(Check::new(format!("store: {}", config.url), store(config, maker).await));
+    }
+    checks.extend(queues(sections, maker).await);
+    if let Some(token) = sections.server.as_ref().and_then(|server| server.admin_token.as_ref()) {
+        checks.push(Check::new("admin token", admin_token(token, maker).await));
+    }
+    let needs = |side| {
+        sections
+            .tasks
+            .as_ref()
+            .map_or_else(|| Needs::all(Visibility::Internal), |tasks| tasks.rules.needs(side))
+    };
+    if let Some(google) = &sections.google {
+        match maker.google(google).await {
+            Ok(system) => checks.extend(tasks::check_system(system.as_ref(), needs(Side::Google)).await),
+            Err(error) => {
+                let what = format!("{}: credentials", casebridge::csapi::NAME);
+                checks.push(Check::new(what, Err(format!("{error:#}").into())));
+            }
+        }
+    }
+    if let Some(company) = &sections.company {
+        match maker.company(company).await {
+            Ok(system) => checks.extend(tasks::check_system(system.as_ref(), needs(Side::Company)).await),
+            Err(error) => {
+                let what = format!("{}: credentials", company.crm.name());
+                let trouble = Trouble::failed(format!("{error:#}"), credentials_hint(&company.crm));
+                checks.push(Check::new(what, Err(trouble)));
+            }
+        }
+    }
+    checks
+}
+
+/// Returns what to do about a secret of the CRM that cannot be read.
+fn credentials_hint(crm: &CrmSettings) -> String {
+    match crm.secret_reference().map(str::parse::<SecretRef>) {
+        Some(Ok(SecretRef::Environment(name))) => format!("set {name}, or name another place of the secret"),
+        Some(Ok(SecretRef::File(path))) => {
+            format!("write the secret to {}, or name another place", path.display())
+        }
+        _ => "check the place of the secret".to_owned(),
+    }
+}
+
+async fn admin_token(reference: &SecretRef, maker: &Maker) -> Finding {
+    match maker.secret(reference).await {
+        Ok(_) => Ok("can be read".to_owned()),
+        Err(error) => Err(Trouble::failed(
+            format!("{error:#}"),
+            "people cannot call the service without it: check server.admin_token",
+        )),
+    }
+}
+
+async fn store(config: &StoreConfig, maker: &Maker) -> Finding {
+    let probe = match config.url.parse() {
+        Ok(StoreUrl::Sqlite(path)) => Probe::beside(&path),
+        Ok(StoreUrl::Google { .. }) | Err(_) => None,
+    };
+    let url =
+        probe.as_ref().map_or_else(|| config.url.clone(), |probe| format!("sqlite:{}", probe.0.display()));
+    let store = maker.store(&url).await.map_err(|error| format!("{error:#}"))?;
+    let found = tasks::check_store(store.as_ref()).await?;
+    Ok(if probe.is_some() { format!("{found}; the service makes it when it starts") } else { found })
+}
+
+async fn queues(sections: &Sections, maker: &Maker) -> Vec<Check> {
+    let Some(queue) = &sections.queue else { return Vec::new() };
+    let listen = match sections.server.as_ref().map(listen_address) {
+        Some(Ok(listen)) => listen,
+        // Nothing is sent to it here.
+        None => std::net::SocketAddr::from(([127, 0, 0, 1], 8080)),
+        Some(Err(error)) => return vec![Check::new("queues", Err(error.to_string().into()))],
+    };
+    let around = Around {
+        listen,
+        timeout: sections.google.as_ref().map_or(Duration::from_secs(60), |google| google.timeout),
+        deadline: sections.tasks.as_ref().map_or(Duration::from_mins(4), |tasks| tasks.deadline),
+    };
+    let token = Secret::new("");
+    match queue {
+        QueueConfig::Embedded { path, cron, queue_yaml, cron_yaml } => {
+            let probe = Probe::beside(path);
+            let tried = QueueConfig::Embedded {
+                path: probe.as_ref().map_or_else(|| path.clone(), |probe| probe.0.clone()),
+                cron: *cron,
+                queue_yaml: queue_yaml.clone(),
+                cron_yaml: cron_yaml.clone(),
+            };
+            let opened = maker.queue(&tried, around, &token).await;
+            let finding = match opened {
+                Err(error) => Err(format!("{error:#}").into()),
+                Ok(_) if *cron => Ok(format!("embedded, in {}", path.display())),
+                Ok(_) => Err(Trouble::warning(
+                    format!("embedded, in {}; cron is off", path.display()),
+                    "somebody else must call GET /cron/…, or set queue.cron = true",
+                )),
+            };
+            vec![Check::new("queues", finding)]
+        }
+        QueueConfig::CloudTasks { .. } => match maker.queue(queue, around, &token).await {
+            Ok((queue, _)) => queue.check().await,
+            Err(error) => vec![Check::new("queues", Err(format!("{error:#}").into()))],
+        },
+    }
+}
+
+/// Database file that is tried in place of one that is not there yet, in the same folder; deleted on drop. A check leaves nothing behind.
+struct Probe(PathBuf);
+
+impl Probe {
+    /// Returns the file to try; `None` if `path` is there.
+    fn beside(path: &Path) -> Option<Self> {
+        let name = format!(".casebridge-check-{}.db", hex::encode(rand::random::<[u8; 8]>()));
+        (!path.exists()).then(|| Self(path.with_file_name(name)))
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        for end in ["", "-wal", "-shm", "-journal"] {
+            let mut file = self.0.clone().into_os_string();
+            file.push(end);
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
