@@ -192,6 +192,11 @@ impl Credentials for SecretCredentials {
         let credentials = Arc::clone(&self.current.lock().await.credentials);
         credentials.refresh().await
     }
+
+    async fn granted_scope(&self) -> Option<String> {
+        let credentials = Arc::clone(&self.current.lock().await.credentials);
+        credentials.granted_scope().await
+    }
 }
 
 impl SecretCredentials {

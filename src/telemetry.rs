@@ -67,6 +67,13 @@ pub struct UpstreamLabels {
     pub upstream: &'static str,
 }
 
+/// Labels of [`Metrics::credential_days_left`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SystemLabels {
+    /// `CSAPI`, `Jira`
+    pub system: &'static str,
+}
+
 /// All metrics that `GET /metrics` shows. Each service has its own; nothing is global.
 #[derive(Debug)]
 pub struct Metrics {
@@ -79,6 +86,9 @@ pub struct Metrics {
     pub upstream_calls: Family<CallLabels, Counter>,
     /// Seconds by which each upstream's clock is ahead of ours, by its last answers (`R36`: clock skew).
     pub clock_skew_seconds: Family<UpstreamLabels, Gauge>,
+    /// Whole days until the credentials of a system end, where that is known, as of the latest answer to `GET /metrics`; negative
+    /// afterwards.
+    pub credential_days_left: Family<SystemLabels, Gauge>,
     /// Cases, comments, attachments, priorities and statuses carried.
     pub carried: Family<CarriedLabels, Counter>,
     /// Seconds from the creation of a comment or an attachment to its arrival on the other side.
@@ -114,6 +124,7 @@ impl Default for Metrics {
             task_seconds: Family::new_with_constructor(seconds),
             upstream_calls: Family::default(),
             clock_skew_seconds: Family::default(),
+            credential_days_left: Family::default(),
             carried: Family::default(),
             propagation_seconds: Family::new_with_constructor(latency),
             waiting_mappings: Gauge::default(),
@@ -135,6 +146,11 @@ impl Default for Metrics {
             "clock_skew_seconds",
             "Time by which an upstream's clock is ahead of the connector's",
             metrics.clock_skew_seconds.clone(),
+        );
+        registry.register(
+            "credential_days_left",
+            "Whole days until the credentials of a system end",
+            metrics.credential_days_left.clone(),
         );
         registry.register("carried", "Things carried to a side", metrics.carried.clone());
         registry.register(

@@ -78,9 +78,10 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
             .as_ref()
             .map_or_else(|| Needs::all(Visibility::Internal), |tasks| tasks.rules.needs(side))
     };
+    let now = maker.clock.now();
     if let Some(google) = &sections.google {
         match maker.google(google).await {
-            Ok(system) => checks.extend(tasks::check_system(system.as_ref(), needs(Side::Google)).await),
+            Ok(system) => checks.extend(tasks::check_system(system.as_ref(), needs(Side::Google), now).await),
             Err(error) => {
                 let what = format!("{}: credentials", casebridge::csapi::NAME);
                 checks.push(Check::new(what, Err(format!("{error:#}").into())));
@@ -89,7 +90,9 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
     }
     if let Some(company) = &sections.company {
         match maker.company(company).await {
-            Ok(system) => checks.extend(tasks::check_system(system.as_ref(), needs(Side::Company)).await),
+            Ok(system) => {
+                checks.extend(tasks::check_system(system.as_ref(), needs(Side::Company), now).await)
+            }
             Err(error) => {
                 let what = format!("{}: credentials", company.crm.name());
                 let trouble = Trouble::failed(format!("{error:#}"), credentials_hint(&company.crm));

@@ -38,15 +38,18 @@ pub(super) struct Args {
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum CrmArg {
     Jira,
+    /// A service project, where comments can be internal.
+    JiraServiceManagement,
     Zendesk,
     Servicenow,
 }
 
 impl CrmArg {
-    /// Returns the name that the configuration uses.
+    /// Returns the name of the argument, which names its folder too.
     fn name(self) -> &'static str {
         match self {
             Self::Jira => "jira",
+            Self::JiraServiceManagement => "jira-service-management",
             Self::Zendesk => "zendesk",
             Self::Servicenow => "servicenow",
         }
@@ -56,6 +59,7 @@ impl CrmArg {
     fn label(self) -> &'static str {
         match self {
             Self::Jira => "Jira",
+            Self::JiraServiceManagement => "Jira Service Management",
             Self::Zendesk => "Zendesk",
             Self::Servicenow => "ServiceNow",
         }
@@ -73,8 +77,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<bool> {
     // A mapping names cases of one CRM, so each CRM has its own folder.
     let data = match args.crm {
         CrmArg::Jira => data,
-        CrmArg::Zendesk | CrmArg::Servicenow => data.join(format!("with-{}", args.crm.name())),
+        CrmArg::JiraServiceManagement | CrmArg::Zendesk | CrmArg::Servicenow => {
+            data.join(format!("with-{}", args.crm.name()))
+        }
     };
+    // The configuration that is written names files from any working directory.
+    let data = std::path::absolute(&data).with_context(|| format!("cannot find {}", data.display()))?;
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let clock: SharedClock = Arc::new(SystemClock);
     let shutdown = CancellationToken::new();
@@ -92,7 +100,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<bool> {
     }
     let text = configuration(&args, &data, crm.configuration);
     let config = Config::parse(&text, std::iter::empty())?;
-    print_where(&args, &data);
+    let file = data.join("casebridge.toml");
+    std::fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
+    let sample = csapi.cases().first().map(|case| case.name.clone());
+    print_where(&args, &data, &file, sample.as_deref());
     serve(&config, shutdown).await?;
     Ok(true)
 }
@@ -111,8 +122,10 @@ impl SandboxCrm {
     async fn open(kind: CrmArg, clock: SharedClock, data: &Path) -> anyhow::Result<Self> {
         let dir = data.join(kind.name());
         match kind {
-            CrmArg::Jira => {
-                let jira = SandboxJira::with_data_dir(clock, SandboxJiraSettings::default(), &dir)?;
+            CrmArg::Jira | CrmArg::JiraServiceManagement => {
+                let service_management = matches!(kind, CrmArg::JiraServiceManagement);
+                let settings = SandboxJiraSettings { service_management, ..SandboxJiraSettings::default() };
+                let jira = SandboxJira::with_data_dir(clock, settings, &dir)?;
                 jira.seed_samples()?;
                 // Atlassian keeps files on another host than Jira.
                 let media = listen(0).await?;
@@ -236,13 +249,14 @@ fn set(table: &mut toml::Table, path: &[&str], value: toml::Value) {
     }
 }
 
-fn print_where(args: &Args, data: &Path) {
+fn print_where(args: &Args, data: &Path, file: &Path, sample: Option<&str>) {
     let base = format!("http://127.0.0.1:{}", args.port);
     let (csapi, crm) = (args.port + 1, args.port + 2);
     println!("casebridge sandbox\n");
     println!("  Google's side (sandbox CSAPI)        http://127.0.0.1:{csapi}/");
     println!("  {:<36} http://127.0.0.1:{crm}/", format!("the company's side ({})", args.crm.label()));
-    println!("  the connector                        {base}/api/mappings");
+    println!("  the connector                        {base}/");
+    println!("  its configuration                    {}", file.display());
     println!(
         "  state                                {}{}\n",
         data.display(),
@@ -258,10 +272,25 @@ fn print_where(args: &Args, data: &Path) {
     }
     println!("  curl -X POST {base}/tasks/poll-google");
     println!("  curl -X POST {base}/tasks/poll-company\n");
+    println!("In another terminal, beside it:");
+    let program = std::env::args().next().unwrap_or_else(|| "casebridge".to_owned());
+    let begin = format!("{} --config {}", shell_word(&program), shell_word(&file.display().to_string()));
+    println!("  {begin} check");
+    println!("  {begin} mappings");
+    if let Some(case) = sample {
+        println!("  {begin} sync google {case} --dry-run");
+    }
+    println!();
     println!(
         "Make the sandboxes misbehave: POST, GET, DELETE http://127.0.0.1:{csapi}/sandbox/faults, or {crm}"
     );
     println!("Stop with Ctrl-C.\n");
+}
+
+/// Quotes a word for a shell, if it needs that.
+fn shell_word(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@".contains(&byte);
+    if word.bytes().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Temporary folder that is deleted on drop.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, NaiveDate, Utc};
 use toml::Value;
 
 use super::secret::SecretRef;
@@ -259,6 +259,21 @@ impl Reader {
             self.wrong(key, expected);
         }
         parsed
+    }
+
+    /// Reads a date, which counts from its first moment in UTC.
+    pub(super) fn date(&mut self, key: &str) -> Option<DateTime<Utc>> {
+        let text = match self.take(key)? {
+            Value::String(text) => text,
+            Value::Datetime(date) => date.to_string(),
+            _ => String::new(),
+        };
+        let date = NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").ok();
+        let midnight = date.and_then(|date| date.and_hms_opt(0, 0, 0)).map(|time| time.and_utc());
+        if midnight.is_none() {
+            self.wrong(key, "a date like \"2027-03-01\"");
+        }
+        midnight
     }
 
     pub(super) fn url(&mut self, key: &str, default: Option<&str>) -> Option<url::Url> {

@@ -4,6 +4,7 @@
 //! for titles and media types.
 
 mod content;
+mod expiry;
 pub mod html;
 pub mod jira;
 pub mod request_tracker;
@@ -39,6 +40,9 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     fn priority_problems(&self, _words: &PriorityWords) -> Vec<String> {
         Vec::new()
     }
+
+    /// End of the credentials as configured: a date or a time.
+    fn token_expires(&self) -> Option<&str>;
 
     /// Reference to the secret that the connector's user authenticates with. `None` if there is none, as for a sandbox.
     fn secret_reference(&self) -> Option<&str>;
@@ -139,6 +143,9 @@ impl CrmSettings {
         // A key whose value is unreadable is not missing.
         let is_other = |problem: &String| !unsound.iter().any(|key| problem.contains(key.as_str()));
         errors.extend(settings.problems().into_iter().filter(is_other));
+        if settings.token_expires().is_some_and(|text| expiry::read(text).is_none()) {
+            errors.push(format!("company.{kind}.token_expires: expected a date like \"2027-03-01\""));
+        }
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
 

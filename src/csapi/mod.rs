@@ -23,8 +23,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Found,
-    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Written, markers,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, CredentialEnd,
+    Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Written, markers,
 };
 use crate::entities::{CompanyCaseId, GoogleCaseName, Priority, Side};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
@@ -74,6 +74,8 @@ pub struct CsapiSettings {
     pub subscribers: Vec<String>,
     /// Marks cases created from the CRM as test cases, which no agent looks at.
     pub test_cases: bool,
+    /// End of the service account's key, if it has one.
+    pub key_expires: Option<DateTime<Utc>>,
 }
 
 /// Client of CSAPI.
@@ -244,6 +246,15 @@ impl CaseSystem for Csapi {
 
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn credential_end(&self) -> Option<CredentialEnd> {
+        let hint = "make a new key, or use Workload Identity Federation, which needs none: docs/networks.md";
+        self.settings.key_expires.map(|at| CredentialEnd {
+            what: "the service account's key (google.key_expires)".to_owned(),
+            at,
+            hint: hint.to_owned(),
+        })
     }
 
     fn clock_skew(&self) -> Option<Duration> {

@@ -2,6 +2,7 @@
 
 mod api;
 mod auth;
+mod index;
 mod problem;
 mod serve;
 mod shared;
@@ -30,7 +31,7 @@ use crate::config::{Secret, Trust};
 use crate::entities::{Global, Side};
 use crate::queue::QueuedTask;
 use crate::tasks::{self, Caller, Deps, Mode, Task, TaskKind};
-use crate::telemetry::{SideLabels, request_span};
+use crate::telemetry::{SideLabels, SystemLabels, request_span};
 
 use shared::Shared;
 
@@ -72,6 +73,8 @@ pub enum Endpoint {
     RunTask,
     /// `GET`: queues a task (`R1`).
     QueueTask,
+    /// `GET`: lists the routes.
+    Index,
     /// `GET`: succeeds if the process answers.
     Healthz,
     /// `GET`: succeeds if configuration and store are ready.
@@ -94,6 +97,7 @@ pub enum Endpoint {
 pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::RunTask, "/tasks/{task}", Access::Tasks),
     (Endpoint::QueueTask, "/cron/{task}", Access::Cron),
+    (Endpoint::Index, "/", Access::Open),
     (Endpoint::Healthz, "/healthz", Access::Open),
     (Endpoint::Readyz, "/readyz", Access::Open),
     (Endpoint::HealthzSync, "/healthz/sync", Access::Open),
@@ -149,6 +153,7 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
     match endpoint {
         Endpoint::RunTask => post(run_task),
         Endpoint::QueueTask => get(queue_task),
+        Endpoint::Index => get(|| async { index::text() }),
         Endpoint::Healthz => get(|| async { Json(json!({ "status": "ok" })) }),
         Endpoint::Readyz => get(readyz),
         Endpoint::HealthzSync => get(healthz_sync),
@@ -366,6 +371,14 @@ async fn metrics(State(service): State<Service>) -> Response {
                     .clone();
                 gauge.set(age.num_seconds());
             }
+        }
+    }
+    for side in Side::BOTH {
+        let system = &service.deps.systems[side];
+        if let Some(end) = system.credential_end() {
+            let labels = SystemLabels { system: system.capabilities().name };
+            let days = (end.at - service.deps.clock.now()).num_days();
+            service.deps.metrics.credential_days_left.get_or_create(&labels).set(days);
         }
     }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";

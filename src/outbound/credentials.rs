@@ -31,6 +31,11 @@ pub trait Credentials: Send + Sync {
     async fn refresh(&self) -> bool {
         false
     }
+
+    /// Returns the OAuth scopes that the current access token was granted, separated by spaces, where the token endpoint named them.
+    async fn granted_scope(&self) -> Option<String> {
+        None
+    }
 }
 
 /// No credentials, for an emulator or a sandbox.

@@ -118,4 +118,8 @@ impl Credentials for ClientCredentials {
     async fn refresh(&self) -> bool {
         self.tokens.refresh(self.request()).await
     }
+
+    async fn granted_scope(&self) -> Option<String> {
+        self.tokens.scope().await
+    }
 }

@@ -30,6 +30,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Token {
     header: HeaderValue,
+    /// Granted scopes, separated by spaces, if the answer named them.
+    scope: Option<String>,
     issued_at: Instant,
     renew_at: Instant,
     expires_at: Instant,
@@ -40,6 +42,8 @@ struct Issued {
     access_token: String,
     #[serde(default)]
     token_type: Option<String>,
+    #[serde(default)]
+    scope: Option<serde_json::Value>,
     #[serde(default)]
     expires_in: Option<serde_json::Value>,
 }
@@ -54,7 +58,7 @@ impl Token {
         header.set_sensitive(true);
         let lifetime = bounded(lifetime);
         let renew_at = begun + lifetime.mul_f64(rand::rng().random_range(RENEW_AT));
-        Some(Self { header, issued_at: begun, renew_at, expires_at: begun + lifetime })
+        Some(Self { header, scope: None, issued_at: begun, renew_at, expires_at: begun + lifetime })
     }
 
     /// Reads the answer of a token endpoint (RFC 6749, section 5.1). `None` if it is no bearer token.
@@ -64,7 +68,9 @@ impl Token {
         if is_other {
             None
         } else {
-            Self::new(&issued.access_token, begun, lifetime(issued.expires_in.as_ref()))
+            let token = Self::new(&issued.access_token, begun, lifetime(issued.expires_in.as_ref()))?;
+            let scope = issued.scope.and_then(|scope| Some(scope.as_str()?.to_owned()));
+            Some(Self { scope, ..token })
         }
     }
 
@@ -153,6 +159,11 @@ impl TokenCache {
             None => current.renew(request).await?,
         };
         Ok(token.header)
+    }
+
+    /// Returns the scopes of the current token.
+    pub(super) async fn scope(&self) -> Option<String> {
+        self.0.lock().await.token.as_ref()?.scope.clone()
     }
 
     /// Requests a new token, unless this one was issued a moment ago: then the call that was refused had the one before. Returns true if

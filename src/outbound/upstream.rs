@@ -818,6 +818,11 @@ impl Upstream {
         Ok(())
     }
 
+    /// Returns the OAuth scopes that the access token of the last calls was granted, if they are known.
+    pub async fn granted_scope(&self) -> Option<String> {
+        self.credentials.granted_scope().await
+    }
+
     async fn authorization(&self, label: &str) -> Result<Option<(HeaderName, HeaderValue)>, ApiError> {
         let header = tokio::time::timeout(self.settings.timeout, self.credentials.header()).await;
         let late = |_| {

@@ -1,14 +1,16 @@
 //! Checks of everything that the tasks depend on, for `casebridge check` and `GET /api/check`. It is not a task, and changes nothing.
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
-use crate::cases::{CaseSystem, Check, Finding, Needs, Trouble};
+use crate::cases::{CaseSystem, Check, CredentialEnd, Finding, Needs, Trouble};
 use crate::entities::Side;
 use crate::store::Store;
 
 /// Largest difference between two clocks that is no trouble (`R36`: clock skew).
 const MAX_SKEW: Duration = Duration::seconds(60);
+/// Time before the end of credentials from which on it is a warning.
+const WARNED_BEFORE: Duration = Duration::days(30);
 
 /// Checks the store, the queues and both systems. The first result is the store's.
 pub async fn check(deps: &Deps) -> Vec<Check> {
@@ -16,7 +18,7 @@ pub async fn check(deps: &Deps) -> Vec<Check> {
     checks.extend(deps.queue.check().await);
     for side in Side::BOTH {
         let system = deps.systems[side].as_ref();
-        checks.extend(check_system(system, deps.settings.rules.needs(side)).await);
+        checks.extend(check_system(system, deps.settings.rules.needs(side), deps.clock.now()).await);
     }
     checks
 }
@@ -27,14 +29,30 @@ pub async fn check_store(store: &dyn Store) -> Finding {
     Ok("can be read and written".to_owned())
 }
 
-/// Checks a system, and afterwards its clock, which its answers have shown by then.
-pub async fn check_system(system: &dyn CaseSystem, needs: Needs) -> Vec<Check> {
+/// Checks a system and the end of its credentials, and afterwards its clock, which its answers have shown by then.
+pub async fn check_system(system: &dyn CaseSystem, needs: Needs, now: DateTime<Utc>) -> Vec<Check> {
     let mut checks = system.check(needs).await;
     let name = system.capabilities().name;
+    if let Some(end) = system.credential_end() {
+        checks.push(Check::new(format!("{name}: end of the credentials"), credentials(&end, now)));
+    }
     if let Some(skew) = system.clock_skew() {
         checks.push(Check::new(format!("{name}: clock skew"), clock(name, skew)));
     }
     checks
+}
+
+/// Judges the end of a system's credentials.
+fn credentials(end: &CredentialEnd, now: DateTime<Utc>) -> Finding {
+    let CredentialEnd { what, at, hint } = end;
+    let (date, days) = (at.format("%F"), (*at - now).num_days());
+    let text = match days {
+        _ if *at <= now => format!("{what} ended on {date}"),
+        0 => format!("{what} ends on {date}, in less than a day"),
+        1 => format!("{what} ends on {date}, in 1 day"),
+        _ => format!("{what} ends on {date}, in {days} days"),
+    };
+    if *at - now > WARNED_BEFORE { Ok(text) } else { Err(Trouble::warning(text, hint)) }
 }
 
 /// Judges the lead of a system's clock over ours (`R36`: clock skew).
@@ -59,6 +77,29 @@ fn clock(name: &str, skew: Duration) -> Finding {
 mod tests {
     use super::*;
     use crate::cases::CheckStatus;
+
+    #[test]
+    fn credentials_that_end_within_30_days_are_a_warning() {
+        let now: DateTime<Utc> = "2027-02-01T12:00:00Z".parse().unwrap();
+        for (at, status, text) in [
+            ("2027-04-30T00:00:00Z", CheckStatus::Ok, "ends on 2027-04-30, in 87 days"),
+            ("2027-03-03T12:00:01Z", CheckStatus::Ok, "in 30 days"),
+            ("2027-03-03T12:00:00Z", CheckStatus::Warn, "in 30 days"),
+            ("2027-02-02T00:00:00Z", CheckStatus::Warn, "in less than a day"),
+            ("2027-02-01T12:00:00Z", CheckStatus::Warn, "ended on 2027-02-01"),
+            ("2026-12-01T00:00:00Z", CheckStatus::Warn, "ended on 2026-12-01"),
+        ] {
+            let end = CredentialEnd {
+                what: "the token".to_owned(),
+                at: at.parse().unwrap(),
+                hint: "make another".to_owned(),
+            };
+            let check = Check::new("", credentials(&end, now));
+            assert_eq!(check.status, status, "{check:?}");
+            assert!(check.detail.contains(text), "{check:?}");
+            assert_eq!(check.hint.is_some(), status == CheckStatus::Warn, "{check:?}");
+        }
+    }
 
     #[test]
     fn clocks_more_than_a_minute_apart_are_a_warning() {

@@ -19,6 +19,7 @@ const ADMIN: &str = "the-admin-token";
 const REQUESTS: &[(Endpoint, &str, &str, Others)] = &[
     (Endpoint::RunTask, "POST", "/tasks/poll-google", Others::Queues),
     (Endpoint::QueueTask, "GET", "/cron/poll-google", Others::Cron),
+    (Endpoint::Index, "GET", "/", Others::Everybody),
     (Endpoint::Healthz, "GET", "/healthz", Others::Everybody),
     (Endpoint::Readyz, "GET", "/readyz", Others::Everybody),
     (Endpoint::HealthzSync, "GET", "/healthz/sync", Others::Everybody),
@@ -256,6 +257,20 @@ async fn what_can_never_succeed_is_an_error_to_a_person_and_abandoned_to_a_queue
 }
 
 #[tokio::test]
+async fn the_first_page_names_every_route_and_nothing_of_a_case() {
+    let world = World::new(&JiraKind).await;
+    let case = world.google_case("Not to be seen");
+    world.settle().await;
+    let response = reqwest::get(format!("http://{}/", world.service)).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    let text = response.text().await.unwrap();
+    for (_, path, _) in ROUTES {
+        assert!(text.split_whitespace().any(|word| word == *path), "{path}: {text}");
+    }
+    assert!(!text.contains(&case) && !text.contains("Not to be seen"), "{text}");
+}
+
+#[tokio::test]
 async fn the_service_checks_itself_for_a_person() {
     let world = World::new(&JiraKind).await;
     let check = || async { ask(world.service, "GET", "/api/check", &[], "").await };
@@ -267,9 +282,17 @@ async fn the_service_checks_itself_for_a_person() {
         found.unwrap_or_else(|| panic!("{what}: {}", answer.body))["result"].clone()
     };
     assert_eq!(tried(&good, "store"), json!({ "Ok": "can be read and written" }));
+    let store = json!({
+        "status": "ok", "what": "store", "detail": "can be read and written", "hint": null,
+        "result": { "Ok": "can be read and written" },
+    });
+    assert_eq!(good.body["checks"][0], store);
+    // The organisation has no case yet.
+    assert_eq!(good.body["status"], "WARN", "{}", good.body);
     world.csapi.faults().add(Fault::always(Effect::ErrorBefore { status: 403, body: None }));
     let bad = check().await;
     assert_eq!((bad.status, &bad.body["ok"]), (500, &json!(false)), "{}", bad.body);
+    assert_eq!(bad.body["status"], "FAILED", "{}", bad.body);
     let reason = tried(&bad, "CSAPI: search cases");
     assert!(reason["Err"].as_str().unwrap().contains("roles/cloudsupport.techSupportEditor"), "{reason}");
     assert_eq!(tried(&bad, "store"), json!({ "Ok": "can be read and written" }));

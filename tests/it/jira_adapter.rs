@@ -6,7 +6,8 @@ use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
 use casebridge::cases::{
-    ApiErrorKind, Attachment, CaseSystem, Check, Found, Needs, NewCase, NewComment, Sweep, Visibility,
+    ApiErrorKind, Attachment, CaseSystem, Check, CheckStatus, Found, Needs, NewCase, NewComment, Sweep,
+    Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::CrmKind as _;

@@ -14,6 +14,7 @@ use super::wire::{
 };
 use super::{NAME, PriorityWords, jql};
 use crate::cases::{ApiError, ApiErrorKind, Check, CheckStatus, Finding, Needs, Trouble, Visibility};
+use crate::crm::expiry;
 
 /// Largest file that a check downloads, in bytes.
 const SMALL: u64 = 1024 * 1024;
@@ -51,6 +52,9 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     }
     if !report.add(&format!("project {}", settings.project), project(client).await) {
         return report.0;
+    }
+    if let Some(granted) = client.granted_scope().await {
+        report.add("scopes", scopes(client, &granted).await);
     }
     report.add("permissions", permissions(client, needs).await);
     report.add("clock", clock(client).await);
@@ -230,6 +234,23 @@ async fn permissions(client: &Client, needs: Needs) -> Finding {
             format!("the connector's user lacks {} in project {project}", lacking.join(", ")),
             "grant them in the project's permission scheme",
         ))
+    }
+}
+
+/// Compares the scopes of the access token with those that the calls need.
+async fn scopes(client: &Client, granted: &str) -> Finding {
+    match client.settings().deployment {
+        Deployment::Cloud => {
+            let mut needed = vec!["read:jira-work", "write:jira-work", "read:jira-user"];
+            if client.service_management().await.unwrap_or_default() == Some(true) {
+                needed.extend(["read:servicedesk-request", "write:servicedesk-request"]);
+            }
+            let advice = "add them to the service account's OAuth credential (admin.atlassian.com, Directory, Service accounts)";
+            expiry::scopes(granted, &needed, advice)
+        }
+        Deployment::DataCenter => {
+            expiry::scopes(granted, &["WRITE"], "give the service account's credential the scope WRITE")
+        }
     }
 }
 

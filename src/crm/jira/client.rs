@@ -115,6 +115,10 @@ impl Client {
     }
 
     /// Difference between Jira's clock and ours, theirs minus ours (`R36`: clock skew).
+    pub(super) async fn granted_scope(&self) -> Option<String> {
+        self.upstream.granted_scope().await
+    }
+
     pub(super) fn clock_skew(&self) -> Option<chrono::Duration> {
         self.upstream.clock_skew()
     }

@@ -50,12 +50,13 @@ use self::readable::{Backslash, Names};
 use self::wire::{INTERNAL_PROPERTY, Marker};
 use super::PriorityWords;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Download,
-    Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, markers,
-    utf16_units,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment,
+    CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
+    Written, markers, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
+use crate::crm::expiry;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
 
@@ -452,6 +453,10 @@ impl CaseSystem for Jira {
 
     fn google_name_field(&self) -> &str {
         &self.settings().google_name_field
+    }
+
+    fn credential_end(&self) -> Option<CredentialEnd> {
+        expiry::configured("jira", self.client.settings().token_expires.as_deref())
     }
 
     fn clock_skew(&self) -> Option<Duration> {

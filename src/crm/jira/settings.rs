@@ -69,6 +69,8 @@ pub struct JiraSettings {
     pub gateway_url: String,
     /// Data Center: reference to the secret that holds the user's personal access token.
     pub personal_access_token: Option<String>,
+    /// End of the credentials, as a date (`2027-03-01`) or a time: `check` warns of it.
+    pub token_expires: Option<String>,
     /// Component of new cases.
     pub component: String,
     /// Custom field that makes a case take part in the sync, by name or by ID (`customfield_10050`).
@@ -121,6 +123,7 @@ impl Default for JiraSettings {
             use_gateway: false,
             gateway_url: GATEWAY.to_owned(),
             personal_access_token: None,
+            token_expires: None,
             component: "Google Cloud".to_owned(),
             flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
             flag_value: "true".to_owned(),
@@ -275,6 +278,10 @@ impl CrmKind for JiraSettings {
             ),
         }
         problems
+    }
+
+    fn token_expires(&self) -> Option<&str> {
+        self.token_expires.as_deref()
     }
 
     fn secret_reference(&self) -> Option<&str> {

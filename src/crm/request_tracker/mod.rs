@@ -33,9 +33,11 @@ use self::client::{Client, MERGED_TOO, quoted};
 use self::mail::{Text, readings};
 use super::PriorityWords;
 use super::content::one_line;
+use super::expiry;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Download,
-    Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment,
+    CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
+    Written,
 };
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
@@ -401,6 +403,10 @@ impl CaseSystem for RequestTracker {
 
     fn google_name_field(&self) -> &str {
         self.settings().google_name_field.trim()
+    }
+
+    fn credential_end(&self) -> Option<CredentialEnd> {
+        expiry::configured("request-tracker", self.client.settings().token_expires.as_deref())
     }
 
     fn clock_skew(&self) -> Option<Duration> {

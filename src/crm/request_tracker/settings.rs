@@ -26,6 +26,8 @@ pub struct RequestTrackerSettings {
     pub user: String,
     /// Reference to the secret that holds the user's authentication token.
     pub token: Option<String>,
+    /// End of the credentials, as a date (`2027-03-01`) or a time: `check` warns of it.
+    pub token_expires: Option<String>,
     /// Name of the custom field that makes a case take part in the sync.
     pub flag_field: String,
     /// Value of that field if the case takes part. Request Tracker has no boolean field.
@@ -48,6 +50,7 @@ impl Default for RequestTrackerSettings {
             queue: String::new(),
             user: String::new(),
             token: None,
+            token_expires: None,
             flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
             flag_value: "true".to_owned(),
             google_name_field: "custom_field_google_name".to_owned(),
@@ -144,6 +147,10 @@ impl CrmKind for RequestTrackerSettings {
                 )
             })
             .collect()
+    }
+
+    fn token_expires(&self) -> Option<&str> {
+        self.token_expires.as_deref()
     }
 
     fn secret_reference(&self) -> Option<&str> {

@@ -43,11 +43,13 @@ use super::content::{media_type, one_line};
 // Jira's rules for file names are the strictest of all CRMs; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Download,
-    Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written, utf16_units,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment,
+    CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
+    Written, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
+use crate::crm::expiry;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
 
@@ -352,6 +354,10 @@ impl CaseSystem for ServiceNow {
 
     fn google_name_field(&self) -> &str {
         &self.settings().google_name_field
+    }
+
+    fn credential_end(&self) -> Option<CredentialEnd> {
+        expiry::configured("servicenow", self.client.settings().token_expires.as_deref())
     }
 
     fn clock_skew(&self) -> Option<Duration> {

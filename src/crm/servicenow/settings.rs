@@ -53,6 +53,8 @@ pub struct ServiceNowSettings {
     pub oauth_token: Option<String>,
     /// Reference to the secret that holds a REST API key; replaces `password`.
     pub api_key: Option<String>,
+    /// End of the credentials, as a date (`2027-03-01`) or a time: `check` warns of it.
+    pub token_expires: Option<String>,
     /// ID of an OAuth application, whose access tokens the connector requests itself; with `client_secret`.
     pub client_id: Option<String>,
     /// Reference to the secret of that OAuth application.
@@ -98,6 +100,7 @@ impl Default for ServiceNowSettings {
             password: None,
             oauth_token: None,
             api_key: None,
+            token_expires: None,
             client_id: None,
             client_secret: None,
             flag_field: "u_synchronize_with_google_cloud_support".to_owned(),
@@ -359,6 +362,10 @@ impl CrmKind for ServiceNowSettings {
                 })
             })
             .collect()
+    }
+
+    fn token_expires(&self) -> Option<&str> {
+        self.token_expires.as_deref()
     }
 
     fn secret_reference(&self) -> Option<&str> {

@@ -7,6 +7,7 @@ use super::client::{self, Client};
 use super::wire::{Attachment, Comment, Field, User};
 use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
 use crate::cases::{ApiError, ApiErrorKind, Check, Finding, Needs, Trouble, Visibility};
+use crate::crm::expiry;
 
 /// Largest file that a check downloads, in bytes.
 const SMALL: u64 = 1024 * 1024;
@@ -24,6 +25,10 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         }
     };
     add("credentials", Ok(format!("signed in as {}", me.name)));
+    if let Some(granted) = client.upstream().granted_scope().await {
+        let advice = "the connector asks for both: allow them for the OAuth client (Admin Center, Apps and integrations, APIs)";
+        add("scopes", expiry::scopes(&granted, &["read", "write"], advice));
+    }
     add("role", role(&me));
     add("comments", comments(client, &me, needs));
     let fields = client.all_fields().await;

@@ -47,11 +47,13 @@ use super::content::{media_type, one_line};
 use super::jira::stored_filename;
 use crate::cases::markers::COMPANY_DESCRIPTION_HEADER;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Download,
-    Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment,
+    CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
+    Written,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
+use crate::crm::expiry;
 use crate::entities::{GoogleCaseName, Priority, Side};
 use crate::outbound::{Announced, Upstream};
 
@@ -420,6 +422,18 @@ impl CaseSystem for Zendesk {
 
     fn google_name_field(&self) -> &str {
         &self.settings().google_name_field
+    }
+
+    fn credential_end(&self) -> Option<CredentialEnd> {
+        let settings = self.client.settings();
+        let configured = expiry::configured("zendesk", settings.token_expires.as_deref());
+        settings
+            .api_token
+            .is_some()
+            .then(last_api_token)
+            .into_iter()
+            .chain(configured)
+            .min_by_key(|end| end.at)
     }
 
     fn clock_skew(&self) -> Option<Duration> {
@@ -942,4 +956,14 @@ fn scope(me: &User, ticket: &Ticket) -> Option<String> {
 /// Subtracts a duration from a time, down to the earliest time that chrono has.
 fn minus(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     at.checked_sub_signed(by).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+/// End of all API tokens. Source: "Migrating from API tokens to OAuth access tokens", developer.zendesk.com (November 2026).
+fn last_api_token() -> CredentialEnd {
+    CredentialEnd {
+        what: "every API token of Zendesk".to_owned(),
+        at: expiry::read("2027-04-30").unwrap_or(DateTime::<Utc>::MAX_UTC),
+        hint: "make an OAuth client, and set company.zendesk.client_id and client_secret instead: docs/crm-zendesk.md"
+            .to_owned(),
+    }
 }

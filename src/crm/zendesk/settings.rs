@@ -33,6 +33,8 @@ pub struct ZendeskSettings {
     pub client_id: Option<String>,
     /// Reference to the secret of that OAuth client.
     pub client_secret: Option<String>,
+    /// End of the credentials, as a date (`2027-03-01`) or a time: `check` warns of it.
+    pub token_expires: Option<String>,
     /// Checkbox field that makes a case take part in the sync, by title or by ID.
     pub flag_field: String,
     /// Text field for the Google case's name, by title or by ID.
@@ -74,6 +76,7 @@ impl Default for ZendeskSettings {
             oauth_token: None,
             client_id: None,
             client_secret: None,
+            token_expires: None,
             flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
             google_name_field: "custom_field_google_name".to_owned(),
             use_external_id: true,
@@ -148,6 +151,10 @@ impl CrmKind for ZendeskSettings {
             );
         }
         problems
+    }
+
+    fn token_expires(&self) -> Option<&str> {
+        self.token_expires.as_deref()
     }
 
     fn secret_reference(&self) -> Option<&str> {

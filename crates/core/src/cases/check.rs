@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
+
 /// Status of a line. The order is by urgency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub enum CheckStatus {
@@ -106,6 +108,17 @@ impl From<Trouble> for String {
 
 fn join(detail: &str, hint: Option<&str>) -> String {
     hint.map_or_else(|| detail.to_owned(), |hint| format!("{detail}; {hint}"))
+}
+
+/// End of the credentials that a system is called with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialEnd {
+    /// What ends: `the API token`.
+    pub what: String,
+    /// Time of the end.
+    pub at: DateTime<Utc>,
+    /// What to do before.
+    pub hint: String,
 }
 
 /// Returns the most urgent status of the lines.

@@ -17,7 +17,7 @@ use futures_util::Stream;
 
 use crate::entities::{Priority, PriorityReading, Side};
 
-pub use check::{Check, CheckStatus, Finding, Trouble, worst};
+pub use check::{Check, CheckStatus, CredentialEnd, Finding, Trouble, worst};
 pub use error::{ApiError, ApiErrorKind, shorten};
 pub use text::{TextLimit, code_points, utf8_bytes, utf16_units};
 
@@ -413,6 +413,11 @@ pub trait CaseSystem: Send + Sync {
     /// Returns the lead as measured from the newest answer alone, so that a jump of the clock shows at once.
     fn latest_skew(&self) -> Option<Duration> {
         self.clock_skew()
+    }
+
+    /// Returns the end of the system's credentials, if it is known.
+    fn credential_end(&self) -> Option<CredentialEnd> {
+        None
     }
 
     /// Proves that the system recognises the connector's user, with one call that names the user (`R26`: empty answers need proof). Errors
