@@ -1,7 +1,12 @@
 # The service as App Engine flexible runs it: one binary, no shell, no root.
 #
 #   docker build -t casebridge .
-#   docker run --rm -p 8080:8080 -e CASEBRIDGE_SERVER__PLATFORM=app-engine -e … casebridge
+#
+# Elsewhere than on App Engine nothing takes forged X-Appengine-* headers away, so only tokens are a proof there:
+#
+#   docker run --rm -p 127.0.0.1:8080:8080 -e CASEBRIDGE_SERVER__LISTEN=0.0.0.0:8080 -e CASEBRIDGE_SERVER__TRUST=token \
+#     -e CASEBRIDGE_SERVER__LOG_FORMAT=json -e CASEBRIDGE_SERVER__ADMIN_TOKEN=env:ADMIN_TOKEN -e ADMIN_TOKEN \
+#     -e CASEBRIDGE_GOOGLE__PARENT=… casebridge
 #
 # .ci/dockerfile.sh builds the last stage from a binary that exists already, on a base made of the machine's own libraries,
 # and runs it; it does not run the stage `build`, which takes a public image with a Rust compiler.

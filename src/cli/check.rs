@@ -11,7 +11,7 @@ use casebridge::store::StoreUrl;
 use casebridge::tasks;
 use serde_json::json;
 
-use super::parts::{Around, Maker, listen_address};
+use super::parts::{Around, Maker, listen_address, trust_problem};
 use super::{FAILED, SUCCESS, USAGE};
 
 /// Arguments of the command.
@@ -71,6 +71,12 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
     checks.extend(queues(sections, maker).await);
     if let Some(token) = sections.server.as_ref().and_then(|server| server.admin_token.as_ref()) {
         checks.push(Check::new("admin token", admin_token(token, maker).await));
+    }
+    if let Some(server) = &sections.server
+        && maker.runs_here()
+        && let Some(danger) = trust_problem(server)
+    {
+        checks.push(Check::new("callers", Err(danger)));
     }
     let needs = |side| {
         sections

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use casebridge::cases::CaseSystem;
+use casebridge::cases::{CaseSystem, Trouble};
 use casebridge::clock::{SharedClock, SystemClock};
 use casebridge::config::{
     CompanyConfig, Config, GoogleConfig, Platform, QueueConfig, Secret, SecretError, SecretRef, ServerConfig,
+    Trust,
 };
 use casebridge::csapi::{self, Csapi};
 use casebridge::entities::Sides;
@@ -91,6 +92,19 @@ impl Around {
     }
 }
 
+/// Returns the danger of believing App Engine's headers where no App Engine runs the process (`R5`: callers). App Engine sets `GAE_INSTANCE`
+/// ("The flexible environment: environment variables").
+pub(super) fn trust_problem(server: &ServerConfig) -> Option<Trouble> {
+    let is_app_engine = ["GAE_INSTANCE", "GAE_SERVICE"].iter().any(|name| std::env::var_os(name).is_some());
+    (server.trust == Trust::AppEngineHeaders && !is_app_engine).then(|| {
+        Trouble::warning(
+            "server.trust is \"app-engine-headers\", and this is not App Engine: whoever reaches the port and sends X-Appengine-* \
+             headers is believed",
+            "set server.trust = \"token\" and server.admin_token",
+        )
+    })
+}
+
 /// Makes the parts one by one, so that one that cannot be made keeps nobody from the others.
 pub(super) struct Maker {
     pub(super) clock: SharedClock,
@@ -145,6 +159,11 @@ impl Maker {
     /// Looks secrets up in these variables instead of the process's environment.
     pub(super) fn with_variables(variables: Option<BTreeMap<String, String>>) -> Self {
         Self { variables, ..Self::default() }
+    }
+
+    /// True if the parts are for a service in this environment.
+    pub(super) const fn runs_here(&self) -> bool {
+        self.variables.is_none()
     }
 
     /// Makes the client of Secret Manager, only for a secret that is kept there: it needs credentials for Google Cloud.

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::parts::{Parts, listen_address};
+use super::parts::{Parts, listen_address, trust_problem};
 
 /// Time that running tasks get to finish after SIGTERM. App Engine gives about 30 s in all.
 const GRACE: Duration = Duration::from_secs(25);
@@ -30,6 +30,9 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
     let parts = Parts::build(config).await?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     tracing::info!("casebridge {} listening on http://{address}", telemetry::RELEASE);
+    if let Some(danger) = trust_problem(&config.server) {
+        tracing::warn!("{danger}");
+    }
     let running = TaskTracker::new();
     let app = router(Service {
         deps: parts.deps.clone(),

@@ -376,7 +376,7 @@ async fn metrics(State(service): State<Service>) -> Response {
     for side in Side::BOTH {
         let system = &service.deps.systems[side];
         if let Some(end) = system.credential_end() {
-            let labels = SystemLabels { system: system.capabilities().name };
+            let labels = SystemLabels { system: tasks::system_name(system.as_ref()) };
             let days = (end.at - service.deps.clock.now()).num_days();
             service.deps.metrics.credential_days_left.get_or_create(&labels).set(days);
         }

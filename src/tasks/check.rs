@@ -32,7 +32,7 @@ pub async fn check_store(store: &dyn Store) -> Finding {
 /// Checks a system and the end of its credentials, and afterwards its clock, which its answers have shown by then.
 pub async fn check_system(system: &dyn CaseSystem, needs: Needs, now: DateTime<Utc>) -> Vec<Check> {
     let mut checks = system.check(needs).await;
-    let name = system.capabilities().name;
+    let name = system_name(system);
     if let Some(end) = system.credential_end() {
         checks.push(Check::new(format!("{name}: end of the credentials"), credentials(&end, now)));
     }
@@ -40,6 +40,15 @@ pub async fn check_system(system: &dyn CaseSystem, needs: Needs, now: DateTime<U
         checks.push(Check::new(format!("{name}: clock skew"), clock(name, skew)));
     }
     checks
+}
+
+/// Returns the short name of a system, as in the metrics: `CSAPI`, `Jira`.
+#[must_use]
+pub fn system_name(system: &dyn CaseSystem) -> &'static str {
+    match system.side() {
+        Side::Google => "CSAPI",
+        Side::Company => system.capabilities().name,
+    }
 }
 
 /// Judges the end of a system's credentials.

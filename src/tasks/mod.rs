@@ -35,7 +35,7 @@ use crate::sync::{Clocks, Rules};
 use crate::telemetry::Metrics;
 
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
-pub use check::{check, check_store, check_system};
+pub use check::{check, check_store, check_system, system_name};
 pub use report::{CarriedItem, Outcome, TaskReport};
 
 /// Caller that asked for a task.

@@ -74,6 +74,7 @@ fn app_yaml() -> String {
         })
         .collect();
     app.push_str("  CASEBRIDGE_GOOGLE__BASE_URL: http://127.0.0.1:8081\n");
+    app.push_str("  SECRET: 's' # quoted, with a comment\n");
     app.push_str("  CASEBRIDGE_QUEUE__BASE_URL: http://127.0.0.1:8081\n");
     app
 }
@@ -92,7 +93,7 @@ fn checking(folder: &Path) -> String {
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_casebridge"), release.join("casebridge")).unwrap();
     std::fs::write(folder.join("app.yaml"), app_yaml()).unwrap();
     program(folder, "cargo", "exit 0");
-    format!("export SECRET=s PATH=$PWD/bin:/usr/bin:/bin\n{}", documented_check())
+    format!("export PATH=$PWD/bin:/usr/bin:/bin\n{}", documented_check())
 }
 
 /// The lines that say with what the APIs were called.
