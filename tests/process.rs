@@ -315,8 +315,12 @@ async fn the_sandbox_shows_cases_travelling(kind: &str, name: &str) {
         .unwrap();
     let mut process = Process(child);
     let mut printed = BufReader::new(process.0.stdout.take().unwrap()).lines();
-    let line = format!("the company's side ({name})");
+    let line = format!("the company's side ({name}");
     assert!(printed.by_ref().any(|printed| printed.unwrap().contains(&line)), "it says what runs where");
+    let named = printed
+        .by_ref()
+        .find_map(|line| Some(line.unwrap().split_once("its configuration")?.1.trim().to_owned()));
+    let configuration = named.expect("it says where its configuration is");
     // It goes on printing, and must not find the pipe closed.
     std::thread::spawn(move || printed.for_each(drop));
     let limit = Instant::now() + Duration::from_mins(2);
@@ -343,8 +347,23 @@ async fn the_sandbox_shows_cases_travelling(kind: &str, name: &str) {
     let page = http.get(format!("http://127.0.0.1:{}/", port + 2)).send().await.unwrap();
     let page = page.text().await.unwrap();
     assert!(page.contains(&format!("Sandbox {name}")) && page.contains("/cases/51"), "{page}");
+    let case = "projects/sample-shop/cases/51000001";
+    for command in [&["check"][..], &["mappings"], &["sync", "google", case, "--dry-run"]] {
+        let beside =
+            Command::new(binary()).args(["--config", &configuration]).args(command).output().unwrap();
+        let text = String::from_utf8_lossy(&beside.stdout).into_owned();
+        assert!(
+            beside.status.success() && text.contains(if command.len() == 1 { "cases" } else { case }),
+            "{command:?}: {text}"
+        );
+    }
     process.signal("-TERM");
     assert!(process.0.wait().unwrap().success(), "it stops well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_with_service_management_shows_cases_travelling() {
+    the_sandbox_shows_cases_travelling("jira-service-management", "Jira").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use casebridge::config::Platform;
-use casebridge::http::{Endpoint, MAX_BODY, ROUTES, SHARED_FOR};
+use casebridge::config::{Platform, Secret, Trust};
+use casebridge::http::{Access, Endpoint, MAX_BODY, Proof, ROUTES, SHARED_FOR};
 use casebridge::sandbox::faults::{Effect, Fault};
 use chrono::Duration;
 use reqwest::Method;
@@ -253,6 +253,35 @@ async fn what_can_never_succeed_is_an_error_to_a_person_and_abandoned_to_a_queue
     for (task, abandoned) in [("sync-google-case", 14 + 4), ("sync-company-case", 5 + 3)] {
         let line = format!(r#"casebridge_tasks_total{{task="{task}",outcome="abandoned"}} {abandoned}"#);
         assert!(metrics.lines().any(|known| known == line), "{line}: {metrics}");
+    }
+}
+
+#[test]
+fn without_trust_only_a_token_is_a_proof() {
+    let internal = Secret::new(INTERNAL_TOKEN);
+    let headers = |name: &'static str, value: &'static str| {
+        axum::http::HeaderMap::from_iter([(
+            axum::http::HeaderName::from_static(name),
+            axum::http::HeaderValue::from_static(value),
+        )])
+    };
+    for (trust, name, value, access, accepted) in [
+        (Trust::Token, "x-appengine-queuename", "poll-google", Access::Tasks, false),
+        (Trust::Token, "x-appengine-cron", "true", Access::Cron, false),
+        (Trust::Token, "host", "localhost", Access::People, false),
+        (Trust::Loopback, "x-appengine-queuename", "poll-google", Access::Tasks, false),
+        (Trust::Loopback, "host", "localhost", Access::People, true),
+        (Trust::AppEngineHeaders, "x-appengine-queuename", "poll-google", Access::Tasks, true),
+        (Trust::AppEngineHeaders, "host", "localhost", Access::People, false),
+    ] {
+        let proof = Proof {
+            trust,
+            admin_token: None,
+            internal_token: &internal,
+            peer: Some(SocketAddr::from(([127, 0, 0, 1], 50_000))),
+        };
+        let found = proof.identity(&headers(name, value), access);
+        assert_eq!(found.is_ok(), accepted, "{trust:?} {name}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use casebridge::config::{Config, ConfigErrors, Platform, QueueConfig, SecretRef};
+use casebridge::config::{Config, ConfigErrors, LogFormat, Platform, QueueConfig, SecretRef, Trust};
 use casebridge::entities::Priority;
 use chrono::Duration;
 
@@ -346,6 +346,54 @@ fn a_bad_value_is_named_by_its_key_with_what_was_expected() {
     ] {
         let errors = parse(&with(&[(section, line)])).unwrap_err().0;
         assert!(errors.iter().any(|found| found.starts_with(error)), "{section}: {line}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_mistake_is_told_with_its_key_and_its_variable() {
+    let text =
+        with(&[("company.jira", "deployment = \"server\"\nissue_type = 3\nuse_gateway = \"perhaps\"")]);
+    let errors = parse_with(&text, &[("CASEBRIDGE_SYNC__LEASE", "long")]).unwrap_err();
+    for (key, variable) in [
+        ("company.jira.deployment", "CASEBRIDGE_COMPANY__JIRA__DEPLOYMENT"),
+        ("company.jira.issue_type", "CASEBRIDGE_COMPANY__JIRA__ISSUE_TYPE"),
+        ("company.jira.use_gateway", "CASEBRIDGE_COMPANY__JIRA__USE_GATEWAY"),
+        ("sync.lease", "CASEBRIDGE_SYNC__LEASE"),
+    ] {
+        assert!(
+            errors.0.iter().any(|error| error.contains(key) && error.contains(variable)),
+            "{key}: {errors}"
+        );
+    }
+    assert_eq!(errors.0.len(), 4, "all at once: {errors}");
+}
+
+#[test]
+fn log_format_listen_address_and_trust_follow_the_platform_unless_they_are_given() {
+    for (lines, log_format, trust) in [
+        ("", LogFormat::Text, Trust::Loopback),
+        ("platform = \"app-engine\"", LogFormat::Json, Trust::AppEngineHeaders),
+        ("log_format = \"json\"\ntrust = \"token\"", LogFormat::Json, Trust::Token),
+        (
+            "platform = \"app-engine\"\nlog_format = \"text\"\ntrust = \"token\"",
+            LogFormat::Text,
+            Trust::Token,
+        ),
+    ] {
+        let server = parse(&with(&[("server", lines)])).unwrap().server;
+        assert_eq!((server.log_format, server.trust), (log_format, trust), "{lines}");
+    }
+}
+
+#[test]
+fn an_end_of_credentials_that_is_no_date_is_an_error() {
+    for (section, key) in [("company.jira", "company.jira.token_expires"), ("google", "google.key_expires")] {
+        let name = key.rsplit('.').next().unwrap();
+        for value in ["\"soon\"", "\"\"", "\"31.12.2027\""] {
+            let errors = parse(&with(&[(section, &format!("{name} = {value}"))])).unwrap_err();
+            assert!(errors.0[0].starts_with(&format!("{key}: expected a date like")), "{errors}");
+        }
+        assert!(parse(&with(&[(section, &format!("{name} = 2027-03-01"))])).is_ok(), "a date without quotes");
     }
 }
 

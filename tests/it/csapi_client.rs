@@ -44,6 +44,7 @@ fn settings() -> CsapiSettings {
         language_code: "en".to_owned(),
         subscribers: vec!["oncall@example.com".to_owned()],
         test_cases: true,
+        key_expires: None,
     }
 }
 

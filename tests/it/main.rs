@@ -7,6 +7,7 @@
 
 mod architecture;
 mod callers;
+mod check_command;
 mod configuration;
 mod costs;
 mod csapi_client;

@@ -164,6 +164,7 @@ impl World {
                 language_code: "en".to_owned(),
                 subscribers: Vec::new(),
                 test_cases: false,
+                key_expires: None,
             },
             Arc::new(upstream(
                 "CSAPI",
