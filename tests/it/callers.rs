@@ -362,7 +362,7 @@ async fn what_may_pass_is_500_whatever_the_upstream_said() {
 async fn what_is_not_there_is_said_as_a_problem() {
     let world = World::new(&JiraKind).await;
     for (method, path, status) in [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/tasks", 404),
         ("POST", "/tasks/poll-everything", 404),
         ("GET", "/tasks/poll-google", 405),

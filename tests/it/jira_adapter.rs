@@ -630,7 +630,7 @@ async fn a_check_that_fails_says_what_to_change_and_where() {
             |_, _| (),
             ["Highest", "High", "Normal", "Low", "Lowest"],
             "priorities",
-            "priorities.P2 = \"Normal\": use one of Highest",
+            "priorities.P2 = \"Normal\": those levels are not carried; use one of Highest",
         ),
         (
             |sandbox, _| {
@@ -690,7 +690,7 @@ async fn what_jira_does_not_offer_is_told_with_what_to_change_and_only_if_it_is_
             "/editmeta",
             screen,
             "edit screen",
-            "Priority cannot be edited: put it on the edit screen",
+            "Priority cannot be edited; put it on the edit screen",
             Needs { priority: false, ..ALL },
         ),
         (

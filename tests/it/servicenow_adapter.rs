@@ -1154,7 +1154,7 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
             same,
             dictionary(sound.0.clone(), entry(2, name, "string", 255, true)),
             "columns",
-            "is read-only: take that away",
+            "is read-only; take that away",
         ),
         (
             |sandbox, _| sandbox.reads_journals = false,
@@ -1166,7 +1166,7 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
             |_, ours| ours.comment_limit = 8_000,
             None,
             "lengths",
-            "comments holds 4000: set company.servicenow.comment_limit",
+            "set company.servicenow.comment_limit to 4000",
         ),
         (
             |_, ours| ours.new_fields = [("caller".to_owned(), "x".to_owned())].into(),

@@ -788,7 +788,7 @@ async fn a_word_that_zendesk_does_not_have_is_named_with_its_level() {
     let adapter = connect_with(ZendeskSettings::default(), words, &base, Arc::new(NoCredentials), &crm.clock);
     let checks = adapter.check(Needs::all(Visibility::Internal)).await;
     let problem = line(&checks, "priorities").unwrap_err();
-    assert!(problem.contains("priorities.P4 = \"lowest\": use urgent, high"), "{problem}");
+    assert!(problem.contains("priorities.P4 = \"lowest\"; use urgent, high"), "{problem}");
     server.abort();
 }
 

@@ -96,7 +96,7 @@ async fn each_failure_says_what_to_change_and_where() {
             "revoke('CommentOnTicket', $queue)",
             same,
             "right to comment",
-            "lacks CommentOnTicket: grant it on the queue",
+            "lacks CommentOnTicket; grant it on the queue",
         ),
         ("revoke('ModifyTicket', $queue)", same, "closing", "ModifyTicket on the queue"),
         ("must($flag->RemoveFromObject($queue))", same, "field synchronize", "has no custom field"),
@@ -155,7 +155,7 @@ async fn each_failure_says_what_to_change_and_where() {
                 ..settings
             },
             "statuses that are closed",
-            "counts as open: add resolved to company.request-tracker.closed_statuses",
+            "counts as open; add resolved to company.request-tracker.closed_statuses",
         ),
         (
             "1",
@@ -197,7 +197,7 @@ async fn only_what_is_needed_is_asked_for() {
     assert_eq!(failures.len(), 1, "{failures:?}");
     assert!(
         failures[0]
-            .contains("right to reply: the connector's user lacks ReplyToTicket: grant it on the queue")
+            .contains("right to reply: the connector's user lacks ReplyToTicket; grant it on the queue")
     );
 }
 
