@@ -97,7 +97,7 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
     if let Some(company) = &sections.company {
         match maker.company(company).await {
             Ok(system) => {
-                checks.extend(tasks::check_system(system.as_ref(), needs(Side::Company), now).await)
+                checks.extend(tasks::check_system(system.as_ref(), needs(Side::Company), now).await);
             }
             Err(error) => {
                 let what = format!("{}: credentials", company.crm.name());

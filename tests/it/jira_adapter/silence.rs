@@ -437,7 +437,7 @@ async fn a_check_says_by_what_comments_tell_who_may_read_them() {
     crm.jira.unmarked_comment(&id, "A program", "x").unwrap();
     crm.tick().await;
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
-    assert!(line(&checks, "confidential").unwrap().contains("none of 1 comments"), "{checks:?}");
+    assert!(line(&checks, "confidential").unwrap_err().contains("none of 1 comments"), "{checks:?}");
 }
 
 // ---------------------------------------------------------------- closing
