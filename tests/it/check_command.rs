@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use casebridge::clock::{SharedClock, SystemClock};
+use casebridge::clock::{Clock as _, SharedClock, SystemClock};
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::sandbox::jira::{SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
 use casebridge::sandbox::oauth::OauthClient;
@@ -164,7 +164,7 @@ async fn credentials_that_end_and_scopes_that_are_missing_are_warnings() {
     let auth = SandboxJiraAuth::OauthClient(client);
     let settings = SandboxJiraSettings { auth, ..SandboxJiraSettings::default() };
     let site = serve(SandboxJira::new(Arc::new(SystemClock), settings).router()).await;
-    let end = (chrono::Utc::now() + chrono::Duration::days(10)).format("%F");
+    let end = (SystemClock.now() + chrono::Duration::days(10)).format("%F");
     let text = google().await
         + &format!(
             "key_expires = \"2099-01-01\"\n[company]\nkind = \"jira\"\nbase_url = \"http://{site}\"\n[company.jira]\nproject = \"SUP\"\n\
