@@ -273,7 +273,7 @@ async fn a_demanding_desk_that_is_not_given_its_fields_says_which() {
     let (world, jira) = world(SandboxJiraSettings::default()).await;
     jira.set_manners(Manners { demanding: true, ..Manners::default() });
     let checks = world.deps.systems[Side::Company].check(Needs::all(Visibility::Internal)).await;
-    let failed: Vec<String> = checks.into_iter().filter_map(|check| check.result.err()).collect();
+    let failed: Vec<String> = checks.into_iter().filter_map(|check| check.result().err()).collect();
     for field in ["Impact (customfield_10070, option: one of High, Low)", "company.jira.new_fields"] {
         assert!(failed.iter().any(|problem| problem.contains(field)), "{field}: {failed:?}");
     }

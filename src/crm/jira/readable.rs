@@ -790,7 +790,7 @@ mod tests {
                 let text = to_text(&wiki, backslash, &Names::new());
                 prop_assert!(text.len() <= wiki.len() * 4 + 16, "{}", text);
             }
-            mentioned(&wiki);
+            let _ = mentioned(&wiki);
         }
 
         #[test]
