@@ -1,10 +1,13 @@
 //! Settings of a connection to an SQLite file that several processes share. The store and the embedded queue use them.
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 use std::time::Duration;
 
 /// Longest wait for another process that writes.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Number of prepared statements that a connection keeps: more than the store or the queue has.
+const STATEMENTS_KEPT: usize = 64;
 
 /// Applies the settings, and returns the journal mode: `wal` for a file, unless its file system cannot hold a write-ahead log.
 pub(crate) fn configure(connection: &Connection) -> rusqlite::Result<String> {
@@ -13,6 +16,12 @@ pub(crate) fn configure(connection: &Connection) -> rusqlite::Result<String> {
     // FULL flushes the log at each commit; NORMAL may lose the last transactions in a power failure. On macOS only `fullfsync` reaches the
     // disk; elsewhere that setting has no effect.
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;")?;
+    // Savepoints keep their copies of pages in memory, not in a file.
+    connection.execute_batch("PRAGMA temp_store = MEMORY;")?;
+    // SQLite plans a statement for the values that are bound to it, and plans it again when they change: for the values of `LIMIT`, and for
+    // those compared with a column that no index holds. With this setting a plan is made once, for any value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(journal_mode)
 }
 
