@@ -17,7 +17,7 @@ use url::Url;
 
 use super::cron_yaml::{CronConfig, CronJob, Schedule};
 use super::embedded::database::Database;
-use super::embedded::{DatabaseError, OpenError, blocking, survive};
+use super::embedded::{DatabaseError, OpenError, survive};
 use super::target::Target;
 use crate::clock::SharedClock;
 
@@ -59,7 +59,7 @@ impl EmbeddedCronOptions {
 
 /// Runner of the jobs in `cron.yaml`.
 pub struct EmbeddedCron {
-    database: Arc<Database>,
+    database: Database,
     jobs: CronConfig,
     target: Target,
     clock: SharedClock,
@@ -89,7 +89,7 @@ impl EmbeddedCron {
     /// Opens the database and the client. No job runs before [`EmbeddedCron::run`] or [`EmbeddedCron::run_due`].
     pub fn open(options: EmbeddedCronOptions) -> Result<Self, OpenError> {
         let EmbeddedCronOptions { path, jobs, target, internal_token, clock, deadline } = options;
-        let database = Arc::new(Database::open(&path)?);
+        let database = Database::open(&path)?;
         let target = Target::new(&target, &internal_token)?;
         Ok(Self { database, jobs, target, clock, deadline })
     }
@@ -144,19 +144,18 @@ impl EmbeddedCron {
 
     async fn run_if_due(&self, job: &CronJob) -> Result<Ran, DatabaseError> {
         let (kind, now) = (job.kind, self.clock.now());
-        let done_at = blocking(&self.database, move |database| database.cron_done_at(kind)).await?;
+        let done_at = self.database.cron_done_at(kind).await?;
         let scheduled = job.schedule.last_at(now);
         match due(job.schedule, done_at, now) {
             Due::No => return Ok(Ran::Nothing),
             Due::NotYet => {
-                blocking(&self.database, move |database| database.cron_done(kind, scheduled)).await?;
+                self.database.cron_done(kind, scheduled).await?;
                 return Ok(Ran::Nothing);
             }
             Due::Yes => {}
         }
         let lease = TimeDelta::from_std(self.deadline + MARGIN).unwrap_or(TimeDelta::hours(1));
-        let claimed =
-            blocking(&self.database, move |database| database.cron_claim(kind, done_at, now, lease)).await?;
+        let claimed = self.database.cron_claim(kind, done_at, now, lease).await?;
         if !claimed {
             return Ok(Ran::Nothing);
         }
@@ -165,7 +164,7 @@ impl EmbeddedCron {
             .target
             .call(Method::GET, &job.url(), headers, String::new(), self.deadline, || self.clock.now())
             .await;
-        blocking(&self.database, move |database| database.cron_done(kind, scheduled)).await?;
+        self.database.cron_done(kind, scheduled).await?;
         if let Some(failure) = answer.failure {
             tracing::error!(
                 cron.url = job.url(),
@@ -182,7 +181,7 @@ impl EmbeddedCron {
     /// Returns the time of the next check of the job.
     async fn next_due(&self, job: &CronJob) -> Result<DateTime<Utc>, DatabaseError> {
         let (kind, now) = (job.kind, self.clock.now());
-        let done_at = blocking(&self.database, move |database| database.cron_done_at(kind)).await?;
+        let done_at = self.database.cron_done_at(kind).await?;
         Ok(match due(job.schedule, done_at, now) {
             // Another process has claimed the job, and may crash before it completes.
             Due::Yes => now + TimeDelta::seconds(1),

@@ -6,16 +6,24 @@
 //! after half a minute, and the next process that looks for tasks delivers the task again. So several processes may share one file, and no
 //! two of them deliver a task at the same time.
 //!
+//! Each change is a request to the thread that owns the connection (`worker`). Requests that wait share a commit. Only a queued task waits
+//! for the disk (`database`). A queue is searched when a task in it falls due, or when a slot becomes free while tasks wait for one; all
+//! are searched once a second, since another process may have changed them (`hints`).
+//!
 //! Unlike Cloud Tasks it keeps a record of the tasks that it gave up: [`EmbeddedQueue::dead_letters`].
 
 pub(super) mod database;
+mod hints;
 mod rate;
+mod schema;
+mod worker;
 
 use std::collections::HashSet;
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,12 +31,16 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use reqwest::Method;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use self::database::DatabaseError;
-use self::database::{Claimant, ClaimedTask, Claims, Database, Outcome, Verdict};
+use self::database::{
+    Claimant, ClaimedTask, Claims, Database, NewTask, Outcome, SET_BACK, Searched, Verdict,
+};
+use self::hints::Hints;
+pub use self::worker::CommitCounts;
 use super::queue_yaml::QueueConfig;
 use super::target::{Target, TargetError};
 use super::{Enqueued, QueueError, QueuedTask, TaskQueue};
@@ -39,9 +51,9 @@ use crate::queue::TaskKind;
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 /// Interval at which a claim is renewed during its delivery.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
-/// Maximum sleep of the loop, since another process may queue a task, or the machine's clock may jump.
+/// Interval at which all queues are searched, since another process may queue a task, or the machine's clock may jump.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Minimum poll interval: shortest sleep of the loop after it found no task.
+/// Minimum poll interval: shortest sleep of the loop before it searches a queue again of its own accord.
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 /// Interval at which expired names are deleted.
 const PRUNE_EVERY: TimeDelta = TimeDelta::hours(1);
@@ -95,17 +107,20 @@ pub enum OpenError {
 
 /// Queues of all six tasks.
 pub struct EmbeddedQueue {
-    database: Arc<Database>,
+    database: Database,
     queues: QueueConfig,
     target: Target,
     clock: SharedClock,
     deadline: Duration,
     grace: Duration,
-    claimant: Claimant,
-    /// IDs of the tasks that this process is delivering.
-    in_flight: Arc<Mutex<HashSet<i64>>>,
+    claimant: Arc<Claimant>,
+    hints: Hints,
+    /// Latest time that the clock has shown; `None` before the first search of all queues.
+    latest: Mutex<Option<DateTime<Utc>>>,
     next_prune: Mutex<DateTime<Utc>>,
     wake: Notify,
+    /// Set at shutdown: the end of a delivery then claims no other task.
+    stopping: AtomicBool,
 }
 
 /// Task that was given up, since its policy allows no further attempt (`R2`: a limit must not stand alone).
@@ -170,10 +185,13 @@ impl TaskQueue for EmbeddedQueue {
             )));
         }
         let name = task.name.as_ref().map_or_else(random_name, |name| name.as_str().to_owned());
-        let now = self.clock.now();
-        let queued = self.in_database(move |database| database.enqueue(&task, &name, &body, now)).await;
+        let now = self.now();
+        let due_at = task.not_before.map_or(now, |time| time.max(now));
+        let queued = self.database.enqueue(NewTask { kind, name, body, due_at }, now).await;
         let queued = queued.map_err(|error| failed(error.to_string()))?;
-        self.wake.notify_one();
+        if queued == Enqueued::New && self.hints.search_at(kind, due_at) {
+            self.wake.notify_one();
+        }
         Ok(queued)
     }
 }
@@ -184,16 +202,18 @@ impl EmbeddedQueue {
         let EmbeddedQueueOptions { path, queues, target, internal_token, clock, deadline, grace } = options;
         let now = clock.now();
         Ok(Self {
-            database: Arc::new(Database::open(&path)?),
+            database: Database::open(&path)?,
             queues,
             target: Target::new(&target, &internal_token)?,
             clock,
             deadline,
             grace,
-            claimant: Claimant { name: random_name(), lease: LEASE },
-            in_flight: Arc::default(),
+            claimant: Arc::new(Claimant { name: random_name(), lease: LEASE, in_flight: Mutex::default() }),
+            hints: Hints::new(),
+            latest: Mutex::new(None),
             next_prune: Mutex::new(now),
             wake: Notify::new(),
+            stopping: AtomicBool::new(false),
         })
     }
 
@@ -203,17 +223,18 @@ impl EmbeddedQueue {
     /// that the next process delivers them again.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut deliveries = JoinSet::new();
+        let mut next_look = Instant::now();
         while !shutdown.is_cancelled() {
+            let everywhere = next_look <= Instant::now();
+            if everywhere {
+                next_look = Instant::now() + LOOK_EVERY;
+            }
             // `None`: the search panicked. The panic is logged with its place; the next search may succeed.
-            let sleep = match survive(self.look()).await {
+            let sleep = match survive(self.look(everywhere)).await {
                 None => LOOK_EVERY,
-                Some(Ok((claims, sleep))) => {
-                    let found = !claims.tasks.is_empty() || !claims.given_up.is_empty();
-                    for task in claims.tasks {
-                        let delivery = Delivery::begin(Arc::clone(&self), task);
-                        deliveries.spawn(async move { delivery.run().await });
-                    }
-                    if found { Duration::ZERO } else { sleep }
+                Some(Ok(claims)) => {
+                    self.begin_all(claims, &mut deliveries);
+                    self.until_next_search().min(next_look.saturating_duration_since(Instant::now()))
                 }
                 Some(Err(error)) => {
                     tracing::error!(error = %error, "the queue cannot look for tasks; it tries again");
@@ -223,10 +244,16 @@ impl EmbeddedQueue {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = self.wake.notified() => {}
-                Some(ended) = deliveries.join_next() => log_panic(ended.err()),
+                Some(ended) = deliveries.join_next() => {
+                    self.after(ended, &mut deliveries);
+                    while let Some(ended) = deliveries.try_join_next() {
+                        self.after(ended, &mut deliveries);
+                    }
+                }
                 () = tokio::time::sleep(sleep) => {}
             }
         }
+        self.stopping.store(true, Ordering::SeqCst);
         let finish = async {
             while let Some(ended) = deliveries.join_next().await {
                 log_panic(ended.err());
@@ -239,9 +266,30 @@ impl EmbeddedQueue {
             );
             deliveries.shutdown().await;
         }
-        let claimant = self.claimant.clone();
-        if let Err(error) = self.in_database(move |database| database.release_all(&claimant)).await {
+        if let Err(error) = self.database.release_all(&self.claimant).await {
             tracing::warn!(error = %error, "the queue cannot give its tasks back; they wait for half a minute");
+        }
+    }
+
+    /// Begins the delivery of claimed tasks.
+    fn begin_all(self: &Arc<Self>, claims: Claims, deliveries: &mut JoinSet<Ended>) {
+        for task in claims.tasks {
+            let delivery = Delivery::begin(Arc::clone(self), task);
+            deliveries.spawn(async move { delivery.run(true).await });
+        }
+    }
+
+    /// Takes note of a delivery's end, and begins the deliveries that it has claimed.
+    fn after(self: &Arc<Self>, ended: Result<Ended, JoinError>, deliveries: &mut JoinSet<Ended>) {
+        match ended {
+            Err(error) => log_panic(Some(error)),
+            Ok(Ended { kind, claims, .. }) => {
+                if claims.queues.is_empty() && self.hints.is_full(kind) {
+                    // The queue was found full after this end was written.
+                    self.hints.search_at(kind, self.now());
+                }
+                self.begin_all(claims, deliveries);
+            }
         }
     }
 
@@ -252,20 +300,21 @@ impl EmbeddedQueue {
         let mut report = RunReport::default();
         let mut deliveries = FuturesUnordered::new();
         loop {
-            let claims = self.claim().await?;
+            let claims = self.look(true).await?;
             report.given_up += claims.given_up.len() as u64;
             let found = !claims.tasks.is_empty() || !claims.given_up.is_empty();
             for task in claims.tasks {
-                deliveries.push(Delivery::begin(self, task).run());
+                deliveries.push(Delivery::begin(self, task).run(false));
             }
-            match deliveries.next().await {
+            match deliveries.next().await.map(|ended| ended.verdict) {
                 Some(Some(Verdict::Done)) => report.done += 1,
                 Some(Some(Verdict::Retry(_))) => report.retried += 1,
                 Some(Some(Verdict::GivenUp(_))) => report.given_up += 1,
                 Some(Some(Verdict::Superseded) | None) => {}
                 None if found => {}
                 None => {
-                    report.next_due = claims.next;
+                    report.next_due =
+                        self.search(self.now()).await?.into_iter().filter_map(|found| found.next).min();
                     return Ok(report);
                 }
             }
@@ -274,18 +323,61 @@ impl EmbeddedQueue {
 
     /// Returns the tasks that were given up, the latest first. The latest 1,000 are kept.
     pub async fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, DatabaseError> {
-        self.in_database(move |database| database.dead_letters(limit)).await
+        self.database.dead_letters(limit).await
     }
 
     /// Returns the depth of each of the six queues, in the order of [`TaskKind::ALL`].
     pub async fn depth(&self) -> Result<Vec<QueueDepth>, DatabaseError> {
-        let now = self.clock.now();
-        self.in_database(move |database| database.depth(now)).await
+        self.database.depth(self.now()).await
     }
 
-    /// Claims the tasks to be delivered now. Logs and returns those that were given up.
-    async fn claim(&self) -> Result<Claims, DatabaseError> {
-        let now = self.clock.now();
+    /// Returns the number of transactions that this queue has committed.
+    #[must_use]
+    pub fn commit_counts(&self) -> CommitCounts {
+        self.database.counts()
+    }
+
+    /// Claims the tasks to be delivered now: from all queues, or from those that the hints name. Logs and returns those that were given up.
+    async fn look(&self, everywhere: bool) -> Result<Claims, DatabaseError> {
+        let now = self.now();
+        if everywhere {
+            self.keep_house(now).await?;
+            self.hints.searched(&self.search(now).await?);
+        }
+        let due = self.hints.take_due(now);
+        if due.is_empty() {
+            return Ok(Claims::default());
+        }
+        let queues = due.into_iter().map(|kind| *self.queues.get(kind)).collect();
+        let claims = self.database.claim(queues, &self.claimant, now).await?;
+        self.note(&claims);
+        Ok(claims)
+    }
+
+    /// Finds out when each queue has a task to deliver, without the write lock.
+    async fn search(&self, now: DateTime<Utc>) -> Result<Vec<Searched>, DatabaseError> {
+        self.database.search(&self.queues, &self.claimant, now).await
+    }
+
+    /// Takes note of claims: the next searches, and the tasks that were given up.
+    fn note(&self, claims: &Claims) {
+        self.hints.searched(&claims.queues);
+        for letter in &claims.given_up {
+            log_given_up(letter);
+        }
+    }
+
+    /// Deletes expired names once an hour, and ends waits that a clock ahead has set.
+    async fn keep_house(&self, now: DateTime<Utc>) -> Result<(), DatabaseError> {
+        if self.was_set_back(now) {
+            let ended = self.database.end_waits_from_ahead(&self.queues, now).await?;
+            if ended > 0 {
+                tracing::warn!(
+                    tasks = ended,
+                    "the clock was set back: what waits for times that a clock ahead has set is due now"
+                );
+            }
+        }
         let prune = {
             let mut next_prune = self.next_prune.lock().unwrap_or_else(PoisonError::into_inner);
             // A time further ahead than the interval itself was set by a clock that ran ahead.
@@ -295,67 +387,62 @@ impl EmbeddedQueue {
             }
             due
         };
-        let (queues, claimant, mine) = (self.queues.clone(), self.claimant.clone(), self.in_flight().clone());
-        let claims = self
-            .in_database(move |database| {
-                if prune {
-                    database.prune(now)?;
-                }
-                database.claim(&queues, &claimant, &mine, now)
-            })
-            .await?;
-        for letter in &claims.given_up {
-            log_given_up(letter);
+        if prune {
+            self.database.prune(now).await?;
         }
-        Ok(claims)
+        Ok(())
     }
 
-    /// Claims tasks. Also returns the time to sleep if none was found.
-    async fn look(&self) -> Result<(Claims, Duration), DatabaseError> {
-        let claims = self.claim().await?;
-        let sleep = self.sleep_until(claims.next);
-        Ok((claims, sleep))
+    /// Reads the clock.
+    fn now(&self) -> DateTime<Utc> {
+        let now = self.clock.now();
+        if let Some(latest) = self.latest().as_mut() {
+            *latest = now.max(*latest);
+        }
+        now
     }
 
-    /// Returns the time to sleep when nothing is due before `next`.
-    fn sleep_until(&self, next: Option<DateTime<Utc>>) -> Duration {
-        next.map_or(LOOK_EVERY, |next| {
+    /// True if the clock was set back since it was last found right. Also true at the first search: another process may have seen the clock
+    /// ahead.
+    fn was_set_back(&self, now: DateTime<Utc>) -> bool {
+        let mut latest = self.latest();
+        let set_back = latest.is_none_or(|latest| latest > now + SET_BACK);
+        if set_back {
+            *latest = Some(now);
+        }
+        set_back
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Option<DateTime<Utc>>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the time until the next search that the hints ask for.
+    fn until_next_search(&self) -> Duration {
+        self.hints.next().map_or(LOOK_EVERY, |next| {
             let wait = (next - self.clock.now()).to_std().unwrap_or(Duration::ZERO);
             wait.clamp(MIN_PAUSE, LOOK_EVERY)
         })
     }
 
     fn in_flight(&self) -> MutexGuard<'_, HashSet<i64>> {
-        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs database work on a blocking thread.
-    async fn in_database<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Database) -> Result<T, DatabaseError> + Send + 'static,
-    ) -> Result<T, DatabaseError> {
-        blocking(&self.database, work).await
+        self.claimant.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Awaits a part of a loop without letting its panic end the loop. `None`: it panicked, and the panic hook has logged it.
 pub(super) async fn survive<T>(part: impl Future<Output = T>) -> Option<T> {
-    // Unwind-safe: an unfinished transaction is rolled back, and the other shared state is behind locks that recover from poisoning.
+    // Unwind-safe: the shared state is behind locks that recover from poisoning, or on the database's own thread.
     std::panic::AssertUnwindSafe(part).catch_unwind().await.ok()
 }
 
-/// Runs work with a database on a blocking thread.
-pub(super) async fn blocking<T: Send + 'static>(
-    database: &Arc<Database>,
-    work: impl FnOnce(&Database) -> Result<T, DatabaseError> + Send + 'static,
-) -> Result<T, DatabaseError> {
-    let held = Arc::clone(database);
-    match tokio::task::spawn_blocking(move || work(&held)).await {
-        Ok(result) => result,
-        // The panic becomes an error for the caller, so that one bug does not end a loop and with it the queue.
-        Err(error) if error.is_panic() => Err(DatabaseError::Panicked { path: database.path().to_owned() }),
-        Err(_) => Err(DatabaseError::ShuttingDown { path: database.path().to_owned() }),
-    }
+/// End of a delivery.
+struct Ended {
+    kind: TaskKind,
+    /// `None`: the verdict could not be stored, so the task is delivered again.
+    verdict: Option<Verdict>,
+    /// Tasks that were claimed in the commit of the verdict.
+    claims: Claims,
 }
 
 /// One attempt at one task. Its claim is renewed while it exists.
@@ -376,11 +463,10 @@ impl<Q: Deref<Target = EmbeddedQueue>> Delivery<Q> {
         Self { queue, task }
     }
 
-    /// Delivers the task and records the verdict. `None`: the verdict could not be stored, so the task is delivered again.
-    async fn run(self) -> Option<Verdict> {
+    /// Delivers the task and records the verdict. With `claim_next`, also claims the next task if one waits for this one's slot.
+    async fn run(self, claim_next: bool) -> Ended {
         let (queue, task): (&EmbeddedQueue, _) = (&self.queue, &self.task);
-        let settings = *queue.queues.get(task.kind);
-        let path = task.kind.path();
+        let (kind, path) = (task.kind, task.kind.path());
         let call =
             queue.target.call(Method::POST, &path, headers(task), task.body.clone(), queue.deadline, || {
                 queue.clock.now()
@@ -398,29 +484,34 @@ impl<Q: Deref<Target = EmbeddedQueue>> Delivery<Q> {
                 Outcome::Failed { status: answer.status, failure, retry_after: answer.retry_after }
             }
         };
-        let (claimant, attempt, now) = (queue.claimant.clone(), task.clone(), queue.clock.now());
-        let noted = outcome.clone();
-        let verdict = queue
-            .in_database(move |database| database.finish(&settings, &claimant, &attempt, &noted, now))
-            .await;
-        match verdict {
-            Ok(verdict) => {
+        let claim_next = claim_next && queue.hints.is_full(kind) && !queue.stopping.load(Ordering::SeqCst);
+        let (settings, attempt, noted) = (*queue.queues.get(kind), task.clone(), outcome.clone());
+        let finished =
+            queue.database.finish(settings, &queue.claimant, attempt, noted, claim_next, queue.now()).await;
+        match finished {
+            Ok((verdict, claims)) => {
                 self.log(&outcome, &verdict);
-                Some(verdict)
+                queue.note(&claims);
+                if let Verdict::Retry(at) = verdict
+                    && queue.hints.search_at(kind, at)
+                {
+                    queue.wake.notify_one();
+                }
+                Ended { kind, verdict: Some(verdict), claims }
             }
             Err(error) => {
                 tracing::error!(
                     error = %error, queue.name = %task.kind, task.name = task.name,
                     "the queue cannot note how an attempt ended; the task will be delivered again"
                 );
-                None
+                Ended { kind, verdict: None, claims: Claims::default() }
             }
         }
     }
 
     async fn renew(&self) {
-        let (id, claimant, now) = (self.task.id, self.queue.claimant.clone(), self.queue.clock.now());
-        if let Err(error) = self.queue.in_database(move |database| database.renew(id, &claimant, now)).await {
+        let queue: &EmbeddedQueue = &self.queue;
+        if let Err(error) = queue.database.renew(self.task.id, &queue.claimant, queue.now()).await {
             tracing::warn!(error = %error, queue.name = %self.task.kind, "the queue cannot renew a claim");
         }
     }
@@ -471,7 +562,7 @@ fn log_given_up(letter: &DeadLetter) {
     );
 }
 
-fn log_panic(error: Option<tokio::task::JoinError>) {
+fn log_panic(error: Option<JoinError>) {
     if let Some(error) = error {
         tracing::error!(error = %error, "a delivery broke off; its task will be delivered again");
     }

@@ -561,7 +561,7 @@ async fn a_file_that_cannot_be_used_says_so() {
     newer.execute("UPDATE queue_version SET version = 99", []).unwrap();
     let error = open(&test.path());
     assert!(
-        matches!(error, OpenError::Database(DatabaseError::TooNew { found: 99, known: 2, .. })),
+        matches!(error, OpenError::Database(DatabaseError::TooNew { found: 99, known: 3, .. })),
         "{error}"
     );
 }
@@ -891,31 +891,32 @@ async fn a_queue_that_panics_goes_on() {
     ended.await.unwrap();
 }
 
+/// Makes a file with the tables of an earlier version.
+fn file_of_version(version: usize, path: &Path) -> rusqlite::Connection {
+    let steps = [include_str!("../fixtures/queue-1.sql"), include_str!("../fixtures/queue-2.sql")];
+    let connection = rusqlite::Connection::open(path).unwrap();
+    for step in &steps[..version] {
+        connection.execute_batch(step).unwrap();
+    }
+    connection
+}
+
 #[tokio::test]
 async fn a_file_of_version_1_is_brought_up_to_date_with_what_waits_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queue.db");
     let micros = |time: DateTime<Utc>| time.timestamp_micros();
-    {
-        // The tables of version 0.1 are the current ones without one column and its index.
-        let clock = ManualClock::at(start());
-        let service = Service::start(clock.clone()).await;
-        drop(EmbeddedQueue::open(options(&path, &service, clock)).unwrap());
-        let connection = rusqlite::Connection::open(&path).unwrap();
-        connection
-            .execute_batch(&format!(
-                "DROP INDEX queue_tasks_due_set; ALTER TABLE queue_tasks DROP COLUMN due_set_at;
-                 UPDATE queue_version SET version = 1;
-                 INSERT INTO queue_tasks (kind, name, body, created_at, due_at, dispatches) VALUES
-                     ('sync-google-case', 'new', '{{}}', {now}, {now}, 0),
-                     ('sync-google-case', 'later', '{{}}', {now}, {later}, 0),
-                     ('sync-google-case', 'retry', '{{}}', {now}, {soon}, 3);",
-                now = micros(start()),
-                soon = micros(start() + TimeDelta::minutes(5)),
-                later = micros(start() + TimeDelta::days(2)),
-            ))
-            .unwrap();
-    }
+    file_of_version(1, &path)
+        .execute_batch(&format!(
+            "INSERT INTO queue_tasks (kind, name, body, created_at, due_at, dispatches) VALUES
+                 ('sync-google-case', 'new', '{{}}', {now}, {now}, 0),
+                 ('sync-google-case', 'later', '{{}}', {now}, {later}, 0),
+                 ('sync-google-case', 'retry', '{{}}', {now}, {soon}, 3);",
+            now = micros(start()),
+            soon = micros(start() + TimeDelta::minutes(5)),
+            later = micros(start() + TimeDelta::days(2)),
+        ))
+        .unwrap();
     let clock = ManualClock::at(start());
     let service = Service::start(clock.clone()).await;
     let queue = EmbeddedQueue::open(options(&path, &service, clock.clone())).unwrap();
@@ -923,4 +924,118 @@ async fn a_file_of_version_1_is_brought_up_to_date_with_what_waits_in_it() {
         clock.advance(TimeDelta::minutes(minutes));
         assert_eq!(queue.run_due().await.unwrap().done, done, "after {minutes} more minutes");
     }
+}
+
+#[tokio::test]
+async fn a_file_of_version_2_keeps_its_names_its_claims_and_its_rates() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let names = [1, 2].map(|number| named(TaskKind::SyncGoogleCase, number));
+    let name = |task: &QueuedTask| task.name.clone().unwrap().as_str().to_owned();
+    file_of_version(2, &path)
+        .execute_batch(&format!(
+            "INSERT INTO queue_used_names VALUES
+                 ('sync-google-case', '{used}', {next_day}), ('sync-google-case', '{waits}', {next_day});
+             INSERT INTO queue_tasks (kind, name, body, created_at, due_at, due_set_at, dispatches, first_attempt_at,
+                                      claimed_by, claimed_until) VALUES
+                 ('sync-google-case', '{waits}', '{{}}', {now}, {now}, {now}, 0, NULL, NULL, NULL),
+                 ('sync-company-case', 'claimed', '{{}}', {now}, {now}, {now}, 1, {now}, 'another', {until});
+             INSERT INTO queue_rates VALUES ('sync-google-case', 0.0, {now}, 0, {now}, {now});",
+            used = name(&names[0]),
+            waits = name(&names[1]),
+            now = start().timestamp_micros(),
+            next_day = (start() + TimeDelta::days(1)).timestamp_micros(),
+            until = (start() + TimeDelta::seconds(20)).timestamp_micros(),
+        ))
+        .unwrap();
+    let clock = ManualClock::at(start());
+    let service = Service::start(clock.clone()).await;
+    let queue = EmbeddedQueue::open(options(&path, &service, clock.clone())).unwrap();
+    for name in &names {
+        assert_eq!(queue.enqueue(name.clone()).await.unwrap(), Enqueued::AlreadyExists);
+    }
+    let report = queue.run_due().await.unwrap();
+    assert_eq!((report.done, report.next_due), (0, Some(start() + TimeDelta::milliseconds(50))), "no token");
+    clock.advance(TimeDelta::seconds(1));
+    assert_eq!(queue.run_due().await.unwrap().done, 1, "the task that waits; the other one is claimed");
+    clock.advance(TimeDelta::seconds(20));
+    assert_eq!(queue.run_due().await.unwrap().done, 1);
+    clock.advance(TimeDelta::days(1));
+    assert_eq!(queue.enqueue(names[0].clone()).await.unwrap(), Enqueued::New, "no longer blocked");
+    assert_eq!(queue.enqueue(names[1].clone()).await.unwrap(), Enqueued::AlreadyExists, "ended a day ago");
+}
+
+#[tokio::test]
+async fn tasks_that_are_queued_together_share_a_commit() {
+    let test = Embedded::new().await;
+    let other = rusqlite::Connection::open(test.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let queued = (0..200).map(|number| test.queue.enqueue(named(TaskKind::SyncGoogleCase, number)));
+    let (queued, ()) = tokio::join!(futures_util::future::join_all(queued), async {
+        // By now all wait: the first ones for the lock, the others for them.
+        other.execute_batch("COMMIT").unwrap();
+    });
+    assert!(queued.into_iter().all(|queued| queued.unwrap() == Enqueued::New));
+    let counts = test.queue.commit_counts();
+    assert!(counts.commits <= 2 && counts.flushed == counts.commits, "{counts:?}");
+}
+
+#[tokio::test]
+async fn only_a_queued_task_waits_for_the_disk() {
+    let test = Embedded::new().await;
+    test.enqueue(named(TaskKind::SyncGoogleCase, 1)).await;
+    test.service.answer_with([Reply::status(500)]);
+    test.pass(TimeDelta::minutes(1)).await;
+    let counts = test.queue.commit_counts();
+    assert_eq!((counts.commits, counts.flushed), (5, 1), "queued, claimed, failed, claimed, done");
+    assert_eq!(
+        test.queue.enqueue(named(TaskKind::SyncGoogleCase, 1)).await.unwrap(),
+        Enqueued::AlreadyExists
+    );
+    assert_eq!(test.queue.commit_counts(), counts, "nothing to write");
+}
+
+/// Pages that the write-ahead log holds, of a file that has had no checkpoint.
+fn pages_written(path: &Path) -> u64 {
+    let log = std::fs::metadata(path.with_extension("db-wal")).unwrap().len();
+    log.saturating_sub(32) / (4096 + 24)
+}
+
+#[tokio::test]
+async fn a_task_writes_few_pages() {
+    let test = Embedded::new().await;
+    // A task that waits, so that no index is empty.
+    let later =
+        QueuedTask { not_before: Some(start() + TimeDelta::days(1)), ..named(TaskKind::PollGoogle, 0) };
+    test.enqueue(later).await;
+    test.enqueue(named(TaskKind::SyncGoogleCase, 0)).await;
+    test.run_due().await;
+    let before = pages_written(&test.path());
+    for number in 1..=10 {
+        test.enqueue(named(TaskKind::SyncGoogleCase, number)).await;
+        test.run_due().await;
+    }
+    let pages = pages_written(&test.path()) - before;
+    // Queued: table, names, waiting. Claimed: table, waiting, claimed, rate. Done: table, claimed.
+    assert!(pages <= 10 * 9, "{pages} pages for 10 tasks");
+}
+
+#[tokio::test]
+async fn the_end_of_a_delivery_claims_the_next_task_in_the_same_commit() {
+    let test = Running::start(Duration::from_secs(5)).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let behind = Arc::clone(&gate);
+    test.service.answer(move |_| Reply::status(200).behind(&behind));
+    let queued = (0..20).map(|number| test.queue.enqueue(task(TaskKind::SyncGoogleCase, number)));
+    futures_util::future::join_all(queued).await;
+    test.service.wait_for(8).await;
+    let before = test.queue.commit_counts();
+    gate.add_permits(20);
+    test.service.wait_for(20).await;
+    test.shutdown.cancel();
+    test.ended.await.unwrap();
+    let after = test.queue.commit_counts();
+    // The last claims may find the bucket empty for a moment.
+    assert!(after.commits - before.commits <= 20 + 2, "{before:?}, {after:?}");
+    assert_eq!(after.flushed, before.flushed);
 }

@@ -1,20 +1,24 @@
 //! SQLite tables of the embedded queue: tasks, blocked names, dead letters, rates, and cron's last runs.
 //!
 //! The tables may share a file with others: their names all begin with `queue_`, and their version is kept in one of them, not in the
-//! file's `user_version`. Each change is one transaction that takes the write lock first, so several processes may use one file.
+//! file's `user_version`. Each change is part of a transaction that takes the write lock first, so several processes may use one file.
+//!
+//! A queued task is flushed to the disk before its caller is answered. Nothing else is: a claim or an end that a loss of power undoes makes
+//! the queue deliver the task again, which a queue that delivers at least once may do. A process that dies loses neither.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rate::Bucket;
+use super::schema::{LATEST, migrate};
+use super::worker::{Access, CommitCounts, Worker};
 use super::{DeadLetter, QueueDepth};
-use crate::queue::TaskKind;
 use crate::queue::queue_yaml::{QueueConfig, QueueSettings};
-use crate::queue::{Enqueued, QueuedTask};
+use crate::queue::{Enqueued, TaskKind};
 
 /// Time for which a name stays blocked after its task is gone: 9 days for queues made from `queue.yaml` (Cloud Tasks v2 discovery document,
 /// `Task.name`).
@@ -24,80 +28,12 @@ const NAME_BLOCKED_FOR: TimeDelta = TimeDelta::days(9);
 pub(super) const SET_BACK: TimeDelta = TimeDelta::seconds(30);
 /// Number of dead letters that are kept, the latest ones.
 const DEAD_LETTERS_KEPT: u32 = 1_000;
+/// Number of tasks that one transaction examines for names that are no longer blocked.
+const PRUNED_AT_ONCE: u32 = 1_000;
 
-/// Latest version of the tables.
-const LATEST: u32 = 2;
-/// Migrations of the tables: number `n` of this list leads from version `n` to `n + 1`.
-const MIGRATIONS: [&str; LATEST as usize] = [
-    "
-    -- Times are microseconds since the Unix epoch.
-    CREATE TABLE queue_tasks (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        kind TEXT NOT NULL,
-        name TEXT NOT NULL,
-        body TEXT NOT NULL,
-        created_at INTEGER NOT NULL,
-        due_at INTEGER NOT NULL,
-        -- attempts begun, and those that the handler has answered
-        dispatches INTEGER NOT NULL DEFAULT 0,
-        responses INTEGER NOT NULL DEFAULT 0,
-        first_attempt_at INTEGER,
-        last_status INTEGER,
-        last_failure TEXT,
-        -- who is delivering it, and until when nobody else may
-        claimed_by TEXT,
-        claimed_until INTEGER,
-        UNIQUE (kind, name)
-    ) STRICT;
-    CREATE INDEX queue_tasks_due ON queue_tasks (kind, due_at, id);
-    CREATE INDEX queue_tasks_any_due ON queue_tasks (due_at);
-    CREATE INDEX queue_tasks_claimed ON queue_tasks (kind, claimed_until) WHERE claimed_until IS NOT NULL;
-
-    CREATE TABLE queue_used_names (
-        kind TEXT NOT NULL,
-        name TEXT NOT NULL,
-        until INTEGER NOT NULL,
-        PRIMARY KEY (kind, name)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX queue_used_names_until ON queue_used_names (until);
-
-    CREATE TABLE queue_dead_letters (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        kind TEXT NOT NULL,
-        name TEXT NOT NULL,
-        body TEXT NOT NULL,
-        attempts INTEGER NOT NULL,
-        last_status INTEGER,
-        last_failure TEXT,
-        created_at INTEGER NOT NULL,
-        given_up_at INTEGER NOT NULL
-    ) STRICT;
-
-    CREATE TABLE queue_rates (
-        kind TEXT PRIMARY KEY,
-        tokens REAL NOT NULL,
-        at INTEGER NOT NULL,
-        halvings INTEGER NOT NULL,
-        slow_until INTEGER NOT NULL,
-        paused_until INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-
-    CREATE TABLE queue_cron (
-        kind TEXT PRIMARY KEY,
-        -- the scheduled time that was last done with, and who is busy with a later one
-        done_at INTEGER,
-        claimed_until INTEGER
-    ) STRICT, WITHOUT ROWID;
-",
-    "
-    -- When due_at was set: a time that lies ahead was set by a clock that ran ahead, and so was due_at. Of a retry that waits
-    -- already only due_at is known; no queue.yaml of that version has a longer backoff than an hour.
-    ALTER TABLE queue_tasks ADD COLUMN due_set_at INTEGER NOT NULL DEFAULT 0;
-    UPDATE queue_tasks
-        SET due_set_at = CASE WHEN dispatches = 0 THEN created_at ELSE max(created_at, due_at - 3600000000) END;
-    CREATE INDEX queue_tasks_due_set ON queue_tasks (due_set_at);
-",
-];
+/// Columns of a [`Task`].
+const TASK: &str = "id, name, body, due_at, dispatches, responses, last_status, last_failure, created_at, \
+     first_attempt_at";
 
 /// Error of the queue's database. The caller fails and is retried.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +65,14 @@ pub enum DatabaseError {
         /// Path of the database.
         path: PathBuf,
     },
+    /// The thread that works with the database cannot be started.
+    #[error("the queue's database {path}: its thread cannot be started: {source}")]
+    Thread {
+        /// Path of the database.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: std::io::Error,
+    },
     /// The program is shutting down.
     #[error("the queue's database {path}: the program is shutting down")]
     ShuttingDown {
@@ -153,15 +97,34 @@ pub(super) struct ClaimedTask {
     pub(super) last_failure: Option<String>,
 }
 
-/// Result of a search for due tasks.
+/// Task to be queued.
+#[derive(Debug, Clone)]
+pub(super) struct NewTask {
+    pub(super) kind: TaskKind,
+    pub(super) name: String,
+    pub(super) body: String,
+    pub(super) due_at: DateTime<Utc>,
+}
+
+/// Result of a search for due tasks in one queue or in several.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     /// Tasks to deliver now.
     pub(super) tasks: Vec<ClaimedTask>,
     /// Tasks that were given up after their last attempt was interrupted.
     pub(super) given_up: Vec<DeadLetter>,
-    /// Time of the next search, unless a task is queued or finished before.
+    /// State of each queue that was searched.
+    pub(super) queues: Vec<Searched>,
+}
+
+/// State of a queue after a search, if nothing is queued or finished afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Searched {
+    pub(super) kind: TaskKind,
+    /// Time of the next search; `None` if no task waits, or if all wait for a slot.
     pub(super) next: Option<DateTime<Utc>>,
+    /// True if tasks wait for a slot: `max_concurrent_requests` are running.
+    pub(super) full: bool,
 }
 
 /// Outcome of an attempt.
@@ -193,20 +156,28 @@ pub(super) enum Verdict {
     Superseded,
 }
 
-/// Owner of claims, and their lease.
-#[derive(Debug, Clone)]
+/// Owner of claims.
+#[derive(Debug)]
 pub(super) struct Claimant {
     /// Name that is unique for each process, and for each queue within it.
     pub(super) name: String,
     /// Time after which a claim that was not renewed is void.
     pub(super) lease: TimeDelta,
+    /// IDs of the tasks that this process is delivering.
+    pub(super) in_flight: Mutex<HashSet<i64>>,
 }
 
-/// One connection, used by one caller at a time.
+impl Claimant {
+    /// True if this process is delivering the task.
+    fn delivers(&self, id: i64) -> bool {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+}
+
+/// The tables, behind a thread that owns the connection.
 #[derive(Debug)]
 pub(in crate::queue) struct Database {
-    path: PathBuf,
-    connection: Mutex<Connection>,
+    worker: Worker,
 }
 
 impl Database {
@@ -214,201 +185,180 @@ impl Database {
     pub(in crate::queue) fn open(path: &Path) -> Result<Self, DatabaseError> {
         let sqlite = |source| DatabaseError::Sqlite { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(sqlite)?;
-        // `enqueue` promises that its task is durable.
         crate::sqlite::configure(&connection).map_err(sqlite)?;
         match migrate(&mut connection).map_err(sqlite)? {
-            LATEST => Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) }),
-            found => Err(DatabaseError::TooNew { path: path.to_owned(), found, known: LATEST }),
+            LATEST => {}
+            found => return Err(DatabaseError::TooNew { path: path.to_owned(), found, known: LATEST }),
         }
+        let thread = |source| DatabaseError::Thread { path: path.to_owned(), source };
+        Ok(Self { worker: Worker::start(connection, path).map_err(thread)? })
     }
 
-    /// Returns the path of the file.
-    pub(in crate::queue) fn path(&self) -> &Path {
-        &self.path
+    /// Returns the number of commits so far.
+    pub(super) fn counts(&self) -> CommitCounts {
+        self.worker.counts()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        // A panic between two statements rolled its transaction back, so the connection can still be used.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DatabaseError> {
-        work(&self.lock()).map_err(|source| DatabaseError::Sqlite { path: self.path.clone(), source })
-    }
-
-    fn write<T>(
+    async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+        work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DatabaseError> {
-        let mut connection = self.lock();
-        let result = (|| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        })();
-        result.map_err(|source| DatabaseError::Sqlite { path: self.path.clone(), source })
+        self.worker.run(Access::Read, work).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        self.worker.run(Access::Write, work).await
     }
 
     /// Queues a task. When this returns, the task is on disk.
-    pub(super) fn enqueue(
-        &self,
-        task: &QueuedTask,
-        name: &str,
-        body: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Enqueued, DatabaseError> {
-        let kind = task.kind.name();
-        let due_at = task.not_before.map_or(now, |time| time.max(now));
-        self.write(|tx| {
-            let blocked: bool = tx
-                .prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM queue_used_names
-                                    WHERE kind = ?1 AND name = ?2 AND until > ?3 AND until <= ?4)",
-                )?
-                .query_row(params![kind, name, micros(now), micros(blocked_at_most(now))], |row| {
-                    row.get(0)
-                })?;
-            if blocked {
-                return Ok(Enqueued::AlreadyExists);
-            }
-            let added = tx
-                .prepare_cached(
-                    "INSERT INTO queue_tasks (kind, name, body, created_at, due_at, due_set_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?4) ON CONFLICT (kind, name) DO NOTHING",
-                )?
-                .execute(params![kind, name, body, micros(now), micros(due_at)])?;
-            Ok(if added == 0 { Enqueued::AlreadyExists } else { Enqueued::New })
-        })
+    pub(super) async fn enqueue(&self, task: NewTask, now: DateTime<Utc>) -> Result<Enqueued, DatabaseError> {
+        self.worker.run(Access::Durable, move |tx| enqueue(tx, &task, now)).await
     }
 
-    /// Claims the tasks that are due and that rate and concurrency allow.
-    ///
-    /// `mine` are the tasks that this process is already delivering; their claims are renewed.
-    pub(super) fn claim(
+    /// Claims the tasks of these queues that are due and that rate and concurrency allow.
+    pub(super) async fn claim(
         &self,
-        queues: &QueueConfig,
-        claimant: &Claimant,
-        mine: &HashSet<i64>,
+        queues: Vec<QueueSettings>,
+        claimant: &Arc<Claimant>,
         now: DateTime<Utc>,
     ) -> Result<Claims, DatabaseError> {
-        // Most searches find nothing, so a read comes first: it does not block writers.
-        let (any_due, any_ahead): (bool, bool) = self.read(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM queue_tasks WHERE due_at <= ?1
-                                    AND (claimed_until IS NULL OR claimed_until <= ?1 OR claimed_until > ?2)),
-                            EXISTS (SELECT 1 FROM queue_tasks WHERE due_set_at > ?3)",
-                )?
-                .query_row(
-                    params![micros(now), micros(furthest(claimant, now)), micros(now + SET_BACK)],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
-        })?;
-        if !any_due && !any_ahead {
-            let next = self.read(|connection| {
-                let mut next = None;
-                for queue in queues.iter() {
-                    next = earlier(next, next_in(connection, queue, claimant, now)?);
-                }
-                Ok(next)
-            })?;
-            return Ok(Claims { next, ..Claims::default() });
-        }
-        self.write(|tx| {
+        let claimant = Arc::clone(claimant);
+        self.write(move |tx| {
             let mut claims = Claims::default();
-            if any_ahead {
-                let ended = end_waits_from_ahead(tx, now)?;
-                tracing::warn!(
-                    tasks = ended,
-                    "the clock was set back: what waits for times that a clock ahead has set is due now"
-                );
-            }
-            for id in mine {
-                renew(tx, *id, claimant, now)?;
-            }
-            for queue in queues.iter() {
-                claim_from(tx, queue, claimant, mine, now, &mut claims)?;
-                claims.next = earlier(claims.next, next_in(tx, queue, claimant, now)?);
+            for queue in &queues {
+                claim_from(tx, queue, &claimant, now, &mut claims)?;
             }
             Ok(claims)
         })
+        .await
+    }
+
+    /// Returns the state of all queues without taking the write lock. A time that is not after `now` says that there is something to claim.
+    pub(super) async fn search(
+        &self,
+        queues: &QueueConfig,
+        claimant: &Arc<Claimant>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Searched>, DatabaseError> {
+        let (queues, claimant) = (queues.clone(), Arc::clone(claimant));
+        self.read(move |connection| {
+            queues
+                .iter()
+                .map(|queue| {
+                    let expiry = next_expiry(connection, queue.kind, &claimant, now)?;
+                    let running = running(connection, queue, &claimant, now)?;
+                    let found = search(connection, queue, &bucket(connection, queue, now)?, running, now)?;
+                    Ok(Searched { next: earlier(expiry, found.next), ..found })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Ends waits that were set while the clock ran ahead (`R36`: clock skew): those of tasks, whose number it returns, and those of rates.
+    /// Otherwise an hour's backoff could last ten years.
+    pub(super) async fn end_waits_from_ahead(
+        &self,
+        queues: &QueueConfig,
+        now: DateTime<Utc>,
+    ) -> Result<usize, DatabaseError> {
+        const AHEAD: &str = "claimed_until IS NULL AND blocked_until IS NULL AND due_set_at > ?1";
+        let latest = micros(now + SET_BACK);
+        let any = self
+            .read(move |connection| {
+                connection
+                    .prepare_cached(&format!(
+                        "SELECT EXISTS (SELECT 1 FROM queue_tasks INDEXED BY queue_tasks_waiting WHERE {AHEAD})
+                             OR EXISTS (SELECT 1 FROM queue_rates WHERE at > ?1)"
+                    ))?
+                    .query_row(params![latest], |row| row.get::<_, bool>(0))
+            })
+            .await?;
+        if !any {
+            return Ok(0);
+        }
+        let queues = queues.clone();
+        self.write(move |tx| {
+            for queue in queues.iter() {
+                store_bucket(tx, queue.kind, &bucket(tx, queue, now)?)?;
+            }
+            tx.prepare_cached(&format!(
+                "UPDATE queue_tasks INDEXED BY queue_tasks_waiting
+                 SET due_at = min(due_at, ?2), due_set_at = ?2 WHERE {AHEAD}"
+            ))?
+            .execute(params![latest, micros(now)])
+        })
+        .await
     }
 
     /// Renews the claim of a task that this process is still delivering.
-    pub(super) fn renew(
+    pub(super) async fn renew(
         &self,
         id: i64,
-        claimant: &Claimant,
+        claimant: &Arc<Claimant>,
         now: DateTime<Utc>,
     ) -> Result<(), DatabaseError> {
-        self.write(|tx| renew(tx, id, claimant, now))
+        let claimant = Arc::clone(claimant);
+        self.write(move |tx| renew(tx, id, &claimant, now)).await
     }
 
     /// Releases all claims of this process, so that other processes need not wait for the lease to expire.
-    pub(super) fn release_all(&self, claimant: &Claimant) -> Result<usize, DatabaseError> {
-        self.write(|tx| {
-            tx.execute(
-                "UPDATE queue_tasks SET claimed_by = NULL, claimed_until = NULL WHERE claimed_by = ?1",
-                params![claimant.name],
-            )
+    pub(super) async fn release_all(&self, claimant: &Arc<Claimant>) -> Result<usize, DatabaseError> {
+        let claimant = Arc::clone(claimant);
+        self.write(move |tx| {
+            tx.prepare_cached(
+                "UPDATE queue_tasks SET claimed_by = NULL, claimed_until = NULL
+                 WHERE claimed_until IS NOT NULL AND claimed_by = ?1",
+            )?
+            .execute(params![claimant.name])
         })
+        .await
     }
 
-    /// Records the outcome of an attempt and decides about the task.
-    pub(super) fn finish(
+    /// Records the outcome of an attempt and decides about the task. With `claim_next`, also claims from the task's queue, in the same commit.
+    pub(super) async fn finish(
         &self,
-        queue: &QueueSettings,
-        claimant: &Claimant,
-        task: &ClaimedTask,
-        outcome: &Outcome,
+        queue: QueueSettings,
+        claimant: &Arc<Claimant>,
+        task: ClaimedTask,
+        outcome: Outcome,
+        claim_next: bool,
         now: DateTime<Utc>,
-    ) -> Result<Verdict, DatabaseError> {
-        self.write(|tx| match outcome {
-            // A success counts even if another process holds the task now: the work is done.
-            Outcome::Done => {
-                remove(tx, task.id, task.kind, &task.name, now)?;
-                Ok(Verdict::Done)
+    ) -> Result<(Verdict, Claims), DatabaseError> {
+        let claimant = Arc::clone(claimant);
+        self.write(move |tx| {
+            let verdict = finish(tx, &queue, &claimant, &task, &outcome, now)?;
+            let mut claims = Claims::default();
+            if claim_next {
+                claim_from(tx, &queue, &claimant, now, &mut claims)?;
             }
-            Outcome::Failed { status, failure, retry_after } => {
-                if matches!(status, Some(429 | 503)) {
-                    let mut bucket = bucket(tx, queue, now)?;
-                    bucket.throttle(now, *retry_after);
-                    store_bucket(tx, queue.kind, &bucket)?;
-                }
-                // A 503 is the platform's answer, not the handler's, so it does not count as an execution (Cloud Tasks, "Create App Engine
-                // task handlers": X-AppEngine-TaskExecutionCount).
-                let responses = u32::from(status.is_some_and(|status| status != 503));
-                let held = tx
-                    .prepare_cached(
-                        "UPDATE queue_tasks
-                         SET responses = responses + ?1, last_status = ?2, last_failure = ?3,
-                             claimed_by = NULL, claimed_until = NULL
-                         WHERE id = ?4 AND claimed_by = ?5 AND dispatches = ?6",
-                    )?
-                    .execute(params![responses, status, failure, task.id, claimant.name, task.dispatches])?;
-                if held == 0 {
-                    return Ok(Verdict::Superseded);
-                }
-                retry_or_give_up(tx, queue, task.id, now)
-            }
+            Ok((verdict, claims))
         })
+        .await
     }
 
-    /// Deletes names that are no longer blocked.
-    pub(super) fn prune(&self, now: DateTime<Utc>) -> Result<(), DatabaseError> {
-        self.write(|tx| {
-            tx.execute(
-                "DELETE FROM queue_used_names WHERE until <= ?1 OR until > ?2",
-                params![micros(now), micros(blocked_at_most(now))],
-            )?;
-            Ok(())
-        })
+    /// Deletes tasks that have ended and whose names are no longer blocked, the oldest first, and returns their number. Stops at a thousand
+    /// tasks in a row of which none can be deleted: those after them are younger.
+    pub(super) async fn prune(&self, now: DateTime<Utc>) -> Result<usize, DatabaseError> {
+        let (mut after, mut pruned) = (i64::MIN, 0);
+        loop {
+            let Some((last, free)) = self.read(move |db| examine(db, after, now)).await? else {
+                return Ok(pruned);
+            };
+            if free == 0 {
+                return Ok(pruned);
+            }
+            pruned += self.write(move |tx| prune(tx, after, last, now)).await?;
+            after = last;
+        }
     }
 
     /// Returns the latest dead letters, the latest first.
-    pub(super) fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, DatabaseError> {
-        self.read(|connection| {
+    pub(super) async fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, DatabaseError> {
+        self.read(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT kind, name, body, attempts, last_status, last_failure, created_at, given_up_at
                  FROM queue_dead_letters ORDER BY id DESC LIMIT ?1",
@@ -427,15 +377,23 @@ impl Database {
             })?;
             rows.collect()
         })
+        .await
     }
 
     /// Returns the depth of each queue.
-    pub(super) fn depth(&self, now: DateTime<Utc>) -> Result<Vec<QueueDepth>, DatabaseError> {
-        self.read(|connection| {
+    pub(super) async fn depth(&self, now: DateTime<Utc>) -> Result<Vec<QueueDepth>, DatabaseError> {
+        self.read(move |connection| {
+            // Two indexes hold the tasks that have not ended; the table holds many more.
             let mut statement = connection.prepare_cached(
                 "SELECT count(*), count(*) FILTER (WHERE claimed_until > ?2),
                         count(*) FILTER (WHERE dispatches > 0), min(created_at)
-                 FROM queue_tasks WHERE kind = ?1",
+                 FROM (SELECT claimed_until, dispatches, created_at
+                       FROM queue_tasks INDEXED BY queue_tasks_waiting
+                       WHERE kind = ?1 AND claimed_until IS NULL AND blocked_until IS NULL
+                       UNION ALL
+                       SELECT claimed_until, dispatches, created_at
+                       FROM queue_tasks INDEXED BY queue_tasks_claimed
+                       WHERE kind = ?1 AND claimed_until IS NOT NULL)",
             )?;
             TaskKind::ALL
                 .into_iter()
@@ -452,25 +410,31 @@ impl Database {
                 })
                 .collect()
         })
+        .await
     }
 
     /// Returns the last scheduled time for which a cron job was completed.
-    pub(in crate::queue) fn cron_done_at(
+    pub(in crate::queue) async fn cron_done_at(
         &self,
         job: TaskKind,
     ) -> Result<Option<DateTime<Utc>>, DatabaseError> {
-        self.read(|connection| {
+        self.read(move |connection| {
             let done = connection
                 .prepare_cached("SELECT done_at FROM queue_cron WHERE kind = ?1")?
                 .query_row(params![job.name()], |row| optional_time(row, 0))
                 .optional()?;
             Ok(done.flatten())
         })
+        .await
     }
 
     /// Records a scheduled time as completed and releases the claim of the job.
-    pub(in crate::queue) fn cron_done(&self, job: TaskKind, at: DateTime<Utc>) -> Result<(), DatabaseError> {
-        self.write(|tx| {
+    pub(in crate::queue) async fn cron_done(
+        &self,
+        job: TaskKind,
+        at: DateTime<Utc>,
+    ) -> Result<(), DatabaseError> {
+        self.write(move |tx| {
             tx.prepare_cached(
                 "INSERT INTO queue_cron (kind, done_at) VALUES (?1, ?2)
                  ON CONFLICT (kind) DO UPDATE SET done_at = ?2, claimed_until = NULL",
@@ -478,17 +442,18 @@ impl Database {
             .execute(params![job.name(), micros(at)])?;
             Ok(())
         })
+        .await
     }
 
     /// Claims the run of a job. Fails if `done_at` is no longer the last completed time, or if another process has a valid claim.
-    pub(in crate::queue) fn cron_claim(
+    pub(in crate::queue) async fn cron_claim(
         &self,
         job: TaskKind,
         done_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
         lease: TimeDelta,
     ) -> Result<bool, DatabaseError> {
-        self.write(|tx| {
+        self.write(move |tx| {
             tx.prepare_cached("INSERT INTO queue_cron (kind) VALUES (?1) ON CONFLICT (kind) DO NOTHING")?
                 .execute(params![job.name()])?;
             let claimed = tx
@@ -499,27 +464,40 @@ impl Database {
                 .execute(params![micros(now + lease), job.name(), done_at.map(micros), micros(now)])?;
             Ok(claimed > 0)
         })
+        .await
     }
 }
 
-/// Migrates the tables and returns their version.
-fn migrate(connection: &mut Connection) -> rusqlite::Result<u32> {
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    tx.execute_batch("CREATE TABLE IF NOT EXISTS queue_version (version INTEGER NOT NULL) STRICT")?;
-    let version: Option<u32> =
-        tx.query_row("SELECT max(version) FROM queue_version", [], |row| row.get(0))?;
-    let version = version.unwrap_or(0);
-    let mut reached = version;
-    for (from, migration) in (0_u32..).zip(MIGRATIONS).skip_while(|(from, _)| *from < version) {
-        tx.execute_batch(migration)?;
-        reached = from + 1;
+fn enqueue(tx: &Connection, task: &NewTask, now: DateTime<Utc>) -> rusqlite::Result<Enqueued> {
+    let kind = task.kind.name();
+    let due_at = task.due_at.max(now);
+    let added = tx
+        .prepare_cached(
+            "INSERT INTO queue_tasks (kind, name, body, created_at, due_at, due_set_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?4) ON CONFLICT (kind, name) DO NOTHING",
+        )?
+        .execute(params![kind, task.name, task.body, micros(now), micros(due_at)])?;
+    if added > 0 {
+        return Ok(Enqueued::New);
     }
-    if reached > version {
-        tx.execute("DELETE FROM queue_version", [])?;
-        tx.execute("INSERT INTO queue_version (version) VALUES (?1)", params![reached])?;
-    }
-    tx.commit()?;
-    Ok(reached)
+    // A task that has ended gives its row to the new one. The ID is a new one, so that no attempt at the old task can end the new one.
+    let added = tx
+        .prepare_cached(
+            "UPDATE queue_tasks
+             SET id = (SELECT max(id) + 1 FROM queue_tasks), body = ?3, created_at = ?4, due_at = ?5, due_set_at = ?4,
+                 dispatches = 0, responses = 0, first_attempt_at = NULL, last_status = NULL, last_failure = NULL,
+                 blocked_until = NULL
+             WHERE kind = ?1 AND name = ?2 AND (blocked_until <= ?4 OR blocked_until > ?6)",
+        )?
+        .execute(params![
+            kind,
+            task.name,
+            task.body,
+            micros(now),
+            micros(due_at),
+            micros(blocked_at_most(now))
+        ])?;
+    Ok(if added == 0 { Enqueued::AlreadyExists } else { Enqueued::New })
 }
 
 /// Returns the latest possible end of a claim. A later one was set by a clock that ran ahead.
@@ -532,73 +510,89 @@ fn blocked_at_most(now: DateTime<Utc>) -> DateTime<Utc> {
     now + NAME_BLOCKED_FOR + SET_BACK
 }
 
-/// Makes tasks due whose wait was set while the clock ran ahead (`R36`: clock skew). Otherwise an hour's backoff could last ten years.
-fn end_waits_from_ahead(tx: &Transaction<'_>, now: DateTime<Utc>) -> rusqlite::Result<usize> {
-    tx.execute(
-        "UPDATE queue_tasks SET due_at = min(due_at, ?1), due_set_at = ?1 WHERE due_set_at > ?2",
-        params![micros(now), micros(now + SET_BACK)],
-    )
-}
-
-fn renew(tx: &Transaction<'_>, id: i64, claimant: &Claimant, now: DateTime<Utc>) -> rusqlite::Result<()> {
+fn renew(tx: &Connection, id: i64, claimant: &Claimant, now: DateTime<Utc>) -> rusqlite::Result<()> {
     tx.prepare_cached("UPDATE queue_tasks SET claimed_until = ?1 WHERE id = ?2 AND claimed_by = ?3")?
         .execute(params![micros(now + claimant.lease), id, claimant.name])?;
     Ok(())
 }
 
 fn claim_from(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     queue: &QueueSettings,
     claimant: &Claimant,
-    mine: &HashSet<i64>,
     now: DateTime<Utc>,
     claims: &mut Claims,
 ) -> rusqlite::Result<()> {
+    end_expired_claims(tx, queue, claimant, now, claims)?;
     let mut bucket = bucket(tx, queue, now)?;
-    let allowed = bucket
-        .available(now)
-        .min(queue.max_concurrent_requests.saturating_sub(running(tx, queue, claimant, now)?));
-    if allowed == 0 {
-        return Ok(());
+    let mut running = running(tx, queue, claimant, now)?;
+    let allowed = bucket.available(now).min(queue.max_concurrent_requests.saturating_sub(running));
+    let due: Vec<Task> = if allowed == 0 {
+        Vec::new()
+    } else {
+        tx.prepare_cached(&format!(
+            "SELECT {TASK} FROM queue_tasks INDEXED BY queue_tasks_waiting
+             WHERE kind = ?1 AND due_at <= ?2 AND claimed_until IS NULL AND blocked_until IS NULL
+             ORDER BY due_at, id LIMIT ?3"
+        ))?
+        .query_map(params![queue.kind.name(), micros(now), allowed], |row| Task::read(row, queue.kind))?
+        .collect::<rusqlite::Result<_>>()?
+    };
+    if !due.is_empty() {
+        let taken = u32::try_from(due.len()).unwrap_or(u32::MAX);
+        bucket.take(taken);
+        store_bucket(tx, queue.kind, &bucket)?;
+        running = running.saturating_add(taken);
     }
-    let due: Vec<(i64, bool)> = tx
-        .prepare_cached(
-            "SELECT id, claimed_until IS NOT NULL FROM queue_tasks
-             WHERE kind = ?1 AND due_at <= ?2
-             AND (claimed_until IS NULL OR claimed_until <= ?2 OR claimed_until > ?3)
-             ORDER BY due_at, id LIMIT ?4",
-        )?
-        .query_map(
-            params![queue.kind.name(), micros(now), micros(furthest(claimant, now)), allowed],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut taken = 0;
-    for (id, abandoned) in due.into_iter().filter(|(id, _)| !mine.contains(id)) {
-        if abandoned {
-            // The process died, or was delayed for longer than the lease: the attempt got no answer.
-            tx.prepare_cached(
-                "UPDATE queue_tasks SET claimed_by = NULL, claimed_until = NULL, last_status = NULL,
-                                        last_failure = 'the attempt was interrupted' WHERE id = ?1",
-            )?
-            .execute(params![id])?;
-            let task = load(tx, id)?;
-            if !has_retries_left(queue, &task, now) {
-                claims.given_up.push(give_up(tx, id, now)?);
-                continue;
-            }
-        }
+    for Task { claimed: mut task, .. } in due {
         tx.prepare_cached(
             // A first attempt in the future was recorded by a clock that ran ahead; the task's age then counts from now.
             "UPDATE queue_tasks SET claimed_by = ?1, claimed_until = ?2, dispatches = dispatches + 1,
                                     first_attempt_at = min(coalesce(first_attempt_at, ?3), ?3) WHERE id = ?4",
         )?
-        .execute(params![claimant.name, micros(now + claimant.lease), micros(now), id])?;
-        claims.tasks.push(load(tx, id)?.claimed);
-        taken += 1;
+        .execute(params![claimant.name, micros(now + claimant.lease), micros(now), task.id])?;
+        task.dispatches += 1;
+        claims.tasks.push(task);
     }
-    bucket.take(taken);
-    store_bucket(tx, queue.kind, &bucket)
+    claims.queues.push(search(tx, queue, &bucket, running, now)?);
+    Ok(())
+}
+
+/// Ends the claims that have expired, but for those of deliveries that are still under way here: the machine may have slept.
+fn end_expired_claims(
+    tx: &Connection,
+    queue: &QueueSettings,
+    claimant: &Claimant,
+    now: DateTime<Utc>,
+    claims: &mut Claims,
+) -> rusqlite::Result<()> {
+    let expired: Vec<i64> = tx
+        .prepare_cached(
+            "SELECT id FROM queue_tasks INDEXED BY queue_tasks_claimed
+             WHERE kind = ?1 AND claimed_until IS NOT NULL AND (claimed_until <= ?2 OR claimed_until > ?3)",
+        )?
+        .query_map(params![queue.kind.name(), micros(now), micros(furthest(claimant, now))], |row| {
+            row.get(0)
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in expired {
+        if claimant.delivers(id) {
+            renew(tx, id, claimant, now)?;
+            continue;
+        }
+        // The process died, or was delayed for longer than the lease: the attempt got no answer.
+        tx.prepare_cached(
+            "UPDATE queue_tasks SET claimed_by = NULL, claimed_until = NULL, last_status = NULL,
+                                    last_failure = 'the attempt was interrupted', due_at = min(due_at, ?2)
+             WHERE id = ?1",
+        )?
+        .execute(params![id, micros(now)])?;
+        let task = load(tx, queue.kind, id)?;
+        if !has_retries_left(queue, &task, now) {
+            claims.given_up.push(give_up(tx, task, now)?);
+        }
+    }
+    Ok(())
 }
 
 /// Returns the number of the queue's tasks that are being delivered, in all processes.
@@ -610,62 +604,114 @@ fn running(
 ) -> rusqlite::Result<u32> {
     connection
         .prepare_cached(
-            "SELECT count(*) FROM queue_tasks WHERE kind = ?1 AND claimed_until > ?2 AND claimed_until <= ?3",
+            "SELECT count(*) FROM queue_tasks INDEXED BY queue_tasks_claimed
+             WHERE kind = ?1 AND claimed_until > ?2 AND claimed_until <= ?3",
         )?
         .query_row(params![queue.kind.name(), micros(now), micros(furthest(claimant, now))], |row| row.get(0))
 }
 
-/// Returns the next time, later than now, at which the queue may have a task to deliver if nothing changes before.
-fn next_in(
+/// Returns the time at which the first claim expires that no delivery of this process holds; `now` if one has expired, or was made by a
+/// clock that ran ahead. Then its task becomes due and a slot becomes free.
+fn next_expiry(
     connection: &Connection,
-    queue: &QueueSettings,
+    kind: TaskKind,
     claimant: &Claimant,
     now: DateTime<Utc>,
 ) -> rusqlite::Result<Option<DateTime<Utc>>> {
-    let furthest_micros = micros(furthest(claimant, now));
-    // When another process's claim expires, its task becomes due and a slot becomes free. Claims of this process end before they expire.
-    let claim_ends = connection
-        .prepare_cached(
-            "SELECT min(claimed_until) FROM queue_tasks
-             WHERE kind = ?1 AND claimed_until > ?2 AND claimed_until <= ?3 AND claimed_by IS NOT ?4",
-        )?
-        .query_row(params![queue.kind.name(), micros(now), furthest_micros, claimant.name], |row| {
-            optional_time(row, 0)
-        })?;
-    if running(connection, queue, claimant, now)? >= queue.max_concurrent_requests {
-        return Ok(claim_ends);
+    let mut statement = connection.prepare_cached(
+        "SELECT id, claimed_until, claimed_by = ?2 FROM queue_tasks INDEXED BY queue_tasks_claimed
+         WHERE kind = ?1 AND claimed_until IS NOT NULL",
+    )?;
+    let mut rows = statement.query(params![kind.name(), claimant.name])?;
+    let mut first = None;
+    while let Some(row) = rows.next()? {
+        let until = time(row, 1)?;
+        let is_over = until <= now || until > furthest(claimant, now);
+        let is_own: bool = row.get(2)?;
+        // An own claim ends with its delivery, before it expires, unless the delivery panicked.
+        if !is_own || (is_over && !claimant.delivers(row.get(0)?)) {
+            first = earlier(first, Some(if is_over { now } else { until }));
+        }
     }
+    Ok(first)
+}
+
+/// Returns the state of a queue with this many running deliveries. It leaves out the claims of other processes that will expire.
+fn search(
+    connection: &Connection,
+    queue: &QueueSettings,
+    bucket: &Bucket,
+    running: u32,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Searched> {
+    let kind = queue.kind;
     let due = connection
         .prepare_cached(
-            "SELECT min(due_at) FROM queue_tasks
-             WHERE kind = ?1 AND (claimed_until IS NULL OR claimed_until <= ?2 OR claimed_until > ?3)",
+            "SELECT min(due_at) FROM queue_tasks INDEXED BY queue_tasks_waiting
+             WHERE kind = ?1 AND claimed_until IS NULL AND blocked_until IS NULL",
         )?
-        .query_row(params![queue.kind.name(), micros(now), furthest_micros], |row| optional_time(row, 0))?;
-    let ready = match due {
-        None => None,
-        Some(due) => Some(bucket(connection, queue, now)?.ready_at(queue, now).max(due)),
+        .query_row(params![kind.name()], |row| optional_time(row, 0))?;
+    let full = due.is_some() && running >= queue.max_concurrent_requests;
+    let next = due.filter(|_| !full).map(|due| bucket.ready_at(queue, now).max(due));
+    Ok(Searched { kind, next, full })
+}
+
+fn finish(
+    tx: &Connection,
+    queue: &QueueSettings,
+    claimant: &Claimant,
+    task: &ClaimedTask,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<Verdict> {
+    let Outcome::Failed { status, failure, retry_after } = outcome else {
+        // A success counts even if another process holds the task now: the work is done.
+        end(tx, task.id, now)?;
+        return Ok(Verdict::Done);
     };
-    Ok(earlier(claim_ends, ready))
+    if matches!(status, Some(429 | 503)) {
+        let mut bucket = bucket(tx, queue, now)?;
+        bucket.throttle(now, *retry_after);
+        store_bucket(tx, queue.kind, &bucket)?;
+    }
+    // A 503 is the platform's answer, not the handler's, so it does not count as an execution (Cloud Tasks, "Create App Engine
+    // task handlers": X-AppEngine-TaskExecutionCount).
+    let responses = u32::from(status.is_some_and(|status| status != 503));
+    let held = tx
+        .prepare_cached(
+            "UPDATE queue_tasks
+             SET responses = responses + ?1, last_status = ?2, last_failure = ?3,
+                 claimed_by = NULL, claimed_until = NULL
+             WHERE id = ?4 AND claimed_by = ?5 AND dispatches = ?6",
+        )?
+        .execute(params![responses, status, failure, task.id, claimant.name, task.dispatches])?;
+    if held == 0 {
+        return Ok(Verdict::Superseded);
+    }
+    let task = load(tx, task.kind, task.id)?;
+    if !has_retries_left(queue, &task, now) {
+        return give_up(tx, task, now).map(Verdict::GivenUp);
+    }
+    let due_at = now + queue.retry.backoff(task.claimed.dispatches);
+    tx.prepare_cached("UPDATE queue_tasks SET due_at = ?1, due_set_at = ?2 WHERE id = ?3")?
+        .execute(params![micros(due_at), micros(now), task.claimed.id])?;
+    Ok(Verdict::Retry(due_at))
 }
 
 /// Task with the times that its policy needs.
-struct Loaded {
+struct Task {
     claimed: ClaimedTask,
     created_at: DateTime<Utc>,
     first_attempt_at: Option<DateTime<Utc>>,
 }
 
-fn load(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Loaded> {
-    tx.prepare_cached(
-        "SELECT kind, name, body, due_at, dispatches, responses, last_status, last_failure, created_at,
-                first_attempt_at
-         FROM queue_tasks WHERE id = ?1",
-    )?
-    .query_row(params![id], |row| {
-        Ok(Loaded {
+impl Task {
+    /// Reads a row of [`TASK`].
+    fn read(row: &Row<'_>, kind: TaskKind) -> rusqlite::Result<Self> {
+        Ok(Self {
             claimed: ClaimedTask {
-                id,
-                kind: kind(row, 0)?,
+                id: row.get(0)?,
+                kind,
                 name: row.get(1)?,
                 body: row.get(2)?,
                 due_at: time(row, 3)?,
@@ -677,34 +723,23 @@ fn load(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Loaded> {
             created_at: time(row, 8)?,
             first_attempt_at: optional_time(row, 9)?,
         })
-    })
+    }
+}
+
+fn load(tx: &Connection, kind: TaskKind, id: i64) -> rusqlite::Result<Task> {
+    tx.prepare_cached(&format!("SELECT {TASK} FROM queue_tasks WHERE id = ?1"))?
+        .query_row(params![id], |row| Task::read(row, kind))
 }
 
 /// True if the limits of count and age leave a retry; both must be exceeded to end (`R2`). The backoff plays no part.
-fn has_retries_left(queue: &QueueSettings, task: &Loaded, now: DateTime<Utc>) -> bool {
+fn has_retries_left(queue: &QueueSettings, task: &Task, now: DateTime<Utc>) -> bool {
     let age = now - task.first_attempt_at.unwrap_or(now);
     // After attempt number n, the next one is retry number n.
     queue.retry.may_retry(task.claimed.dispatches, age)
 }
 
-fn retry_or_give_up(
-    tx: &Transaction<'_>,
-    queue: &QueueSettings,
-    id: i64,
-    now: DateTime<Utc>,
-) -> rusqlite::Result<Verdict> {
-    let task = load(tx, id)?;
-    if !has_retries_left(queue, &task, now) {
-        return give_up(tx, id, now).map(Verdict::GivenUp);
-    }
-    let due_at = now + queue.retry.backoff(task.claimed.dispatches);
-    tx.prepare_cached("UPDATE queue_tasks SET due_at = ?1, due_set_at = ?2 WHERE id = ?3")?
-        .execute(params![micros(due_at), micros(now), id])?;
-    Ok(Verdict::Retry(due_at))
-}
-
-fn give_up(tx: &Transaction<'_>, id: i64, now: DateTime<Utc>) -> rusqlite::Result<DeadLetter> {
-    let Loaded { claimed: task, created_at, .. } = load(tx, id)?;
+fn give_up(tx: &Connection, task: Task, now: DateTime<Utc>) -> rusqlite::Result<DeadLetter> {
+    let Task { claimed: task, created_at, .. } = task;
     let letter = DeadLetter {
         kind: task.kind,
         name: task.name,
@@ -734,25 +769,38 @@ fn give_up(tx: &Transaction<'_>, id: i64, now: DateTime<Utc>) -> rusqlite::Resul
         "DELETE FROM queue_dead_letters WHERE id <= (SELECT max(id) FROM queue_dead_letters) - ?1",
     )?
     .execute(params![DEAD_LETTERS_KEPT])?;
-    remove(tx, id, letter.kind, &letter.name, now)?;
+    end(tx, task.id, now)?;
     Ok(letter)
 }
 
-/// Removes a task; its name stays blocked.
-fn remove(
-    tx: &Transaction<'_>,
-    id: i64,
-    kind: TaskKind,
-    name: &str,
-    now: DateTime<Utc>,
-) -> rusqlite::Result<()> {
-    tx.prepare_cached("DELETE FROM queue_tasks WHERE id = ?1")?.execute(params![id])?;
+/// Ends a task: it is no longer delivered, and its name stays blocked.
+fn end(tx: &Connection, id: i64, now: DateTime<Utc>) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "INSERT INTO queue_used_names (kind, name, until) VALUES (?1, ?2, ?3)
-         ON CONFLICT (kind, name) DO UPDATE SET until = excluded.until",
+        "UPDATE queue_tasks SET blocked_until = ?2, body = '', last_failure = NULL, claimed_by = NULL, claimed_until = NULL
+         WHERE id = ?1",
     )?
-    .execute(params![kind.name(), name, micros(now + NAME_BLOCKED_FOR)])?;
+    .execute(params![id, micros(now + NAME_BLOCKED_FOR)])?;
     Ok(())
+}
+
+/// Examines the next tasks after an ID for names that are no longer blocked. Returns the last ID and the number of such names.
+fn examine(connection: &Connection, after: i64, now: DateTime<Utc>) -> rusqlite::Result<Option<(i64, u32)>> {
+    connection
+        .prepare_cached(
+            "SELECT max(id), count(*) FILTER (WHERE blocked_until <= ?3 OR blocked_until > ?4)
+             FROM (SELECT id, blocked_until FROM queue_tasks WHERE id > ?1 ORDER BY id LIMIT ?2)",
+        )?
+        .query_row(params![after, PRUNED_AT_ONCE, micros(now), micros(blocked_at_most(now))], |row| {
+            Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?))
+        })
+}
+
+fn prune(tx: &Connection, after: i64, last: i64, now: DateTime<Utc>) -> rusqlite::Result<usize> {
+    tx.prepare_cached(
+        "DELETE FROM queue_tasks
+         WHERE id > ?1 AND id <= ?2 AND (blocked_until <= ?3 OR blocked_until > ?4)",
+    )?
+    .execute(params![after, last, micros(now), micros(blocked_at_most(now))])
 }
 
 /// Returns the queue's bucket, refilled up to now.
@@ -776,7 +824,7 @@ fn bucket(connection: &Connection, queue: &QueueSettings, now: DateTime<Utc>) ->
     Ok(bucket)
 }
 
-fn store_bucket(tx: &Transaction<'_>, kind: TaskKind, bucket: &Bucket) -> rusqlite::Result<()> {
+fn store_bucket(tx: &Connection, kind: TaskKind, bucket: &Bucket) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO queue_rates (kind, tokens, at, halvings, slow_until, paused_until)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -823,4 +871,123 @@ fn kind(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<TaskKind> {
         let reason = format!("there is no task '{name}'");
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, reason.into())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    fn start() -> DateTime<Utc> {
+        "2026-01-01T00:00:00Z".parse().unwrap()
+    }
+
+    fn claimant() -> Arc<Claimant> {
+        let (name, lease) = ("test".to_owned(), TimeDelta::seconds(30));
+        Arc::new(Claimant { name, lease, in_flight: Mutex::default() })
+    }
+
+    fn new_task(number: i64) -> NewTask {
+        let (name, body) = (number.to_string(), "{}".to_owned());
+        NewTask { kind: TaskKind::SyncGoogleCase, name, body, due_at: start() }
+    }
+
+    /// Queues, claims and ends tasks, some of them with a failure, at different times.
+    async fn work(database: &Database, tasks: i64) {
+        let queues = QueueConfig::load(None).unwrap();
+        let (settings, claimant) = (*queues.get(TaskKind::SyncGoogleCase), claimant());
+        for number in 0..tasks {
+            let now = start() + TimeDelta::seconds(number);
+            database.enqueue(new_task(number), now).await.unwrap();
+            database.search(&queues, &claimant, now).await.unwrap();
+            let claims = database.claim(vec![settings], &claimant, now).await.unwrap();
+            for task in claims.tasks {
+                let outcome = if number % 3 == 0 && task.dispatches == 1 {
+                    Outcome::Failed { status: Some(503), failure: number.to_string(), retry_after: None }
+                } else {
+                    Outcome::Done
+                };
+                database.finish(settings, &claimant, task, outcome, true, now).await.unwrap();
+            }
+        }
+    }
+
+    /// Statements of a task's way, as the functions above have them.
+    fn statements() -> Vec<String> {
+        let source = include_str!("database.rs");
+        let product = source.split("#[cfg(test)]").next().unwrap();
+        // Between quotation marks. No text of a statement holds one, and no other text begins like a statement.
+        let texts = product
+            .split('"')
+            .skip(1)
+            .step_by(2)
+            .map(|text| text.replace("{TASK}", TASK).replace("\\n", "\n"));
+        let is_statement = |text: &String| {
+            ["SELECT ", "INSERT ", "UPDATE ", "DELETE "].iter().any(|verb| text.starts_with(verb))
+        };
+        texts.filter(is_statement).filter(|text| !text.contains("{AHEAD}")).collect()
+    }
+
+    #[tokio::test]
+    async fn a_statement_is_planned_once_whatever_values_it_gets() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("queue.db")).unwrap();
+        work(&database, 30).await;
+        let runs = database
+            .read(|connection| {
+                statements()
+                    .iter()
+                    .map(|sql| {
+                        let statement = connection.prepare_cached(sql)?;
+                        let status = |status| statement.get_status(status);
+                        assert_eq!(status(StatementStatus::RePrepare), 0, "{sql}");
+                        Ok(status(StatementStatus::Run))
+                    })
+                    .collect::<rusqlite::Result<Vec<i32>>>()
+            })
+            .await
+            .unwrap();
+        // A statement that has run was in the cache: it was not prepared for this test.
+        assert!(runs.iter().filter(|runs| **runs >= 10).count() >= 10, "{runs:?}");
+    }
+
+    #[tokio::test]
+    async fn names_are_deleted_when_they_are_free_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("queue.db")).unwrap();
+        work(&database, 30).await;
+        let count =
+            || database.read(|db| db.query_row("SELECT count(*) FROM queue_tasks", [], |row| row.get(0)));
+        let before: i64 = count().await.unwrap();
+        assert_eq!(before, 30, "a task that has ended keeps its row");
+        let depth = database.depth(start()).await.unwrap();
+        let waiting = i64::from(depth[2].tasks);
+        assert!((1..25).contains(&waiting), "{depth:?}");
+        let now = start() + NAME_BLOCKED_FOR;
+        let first = database.prune(now).await.unwrap();
+        assert!((1..30).contains(&first), "{first}");
+        assert_eq!(database.prune(now).await.unwrap(), 0);
+        database.prune(now + TimeDelta::days(1)).await.unwrap();
+        assert_eq!(count().await.unwrap(), waiting);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_fails_or_panics_fails_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("queue.db")).unwrap();
+        let lock = Connection::open(folder.path().join("queue.db")).unwrap();
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let (first, failed, panicked, last, ()) = tokio::join!(
+            database.enqueue(new_task(1), start()),
+            database.write(|tx| tx.execute("INSERT INTO nowhere VALUES (1)", [])),
+            database.write::<()>(|_| panic!("as the test wants it to")),
+            database.enqueue(new_task(2), start()),
+            async { lock.execute_batch("COMMIT").unwrap() },
+        );
+        assert_eq!((first.unwrap(), last.unwrap()), (Enqueued::New, Enqueued::New));
+        assert!(matches!(failed, Err(DatabaseError::Sqlite { .. })), "{failed:?}");
+        assert!(matches!(panicked, Err(DatabaseError::Panicked { .. })), "{panicked:?}");
+        assert_eq!(database.depth(start()).await.unwrap()[2].tasks, 2);
+    }
 }
