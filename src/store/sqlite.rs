@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, named_params, params};
 use tokio::sync::oneshot;
 
 use crate::entities::{
@@ -253,39 +253,46 @@ impl Store for SqliteStore {
         let record = Record::of(&mapping)?;
         self.write(move |db| {
             let id = mapping.id;
-            match stored_version(db, id)? {
-                None => return Err(StoreError::Gone(id).into()),
-                Some(version) if version != mapping.version => return Err(StoreError::Conflict(id).into()),
-                Some(_) => {}
+            let Some(stored) = stored_keys(db, id)? else { return Err(StoreError::Gone(id).into()) };
+            if stored.version != mapping.version {
+                return Err(StoreError::Conflict(id).into());
             }
-            if let Some(existing) = other_holder(db, &record, id)? {
+            let changed = stored.compare(&record);
+            if changed.cases
+                && let Some(existing) = other_holder(db, &record, id)?
+            {
                 return Err(StoreError::Duplicate { existing }.into());
             }
             mapping.version += 1;
-            db.prepare_cached(
-                "UPDATE CaseMapping SET googleCaseName = :googleCaseName, googleCaseNumber = :googleCaseNumber, \
-                 companyCaseID = :companyCaseID, newContentAt = :newContentAt, resolvedAt = :resolvedAt, \
-                 companyUpdatesSyncedAt = :companyUpdatesSyncedAt, googleUpdatesSyncedAt = :googleUpdatesSyncedAt, \
-                 outageCommentSentToGoogle = :outageCommentSentToGoogle, \
-                 outageCommentSentToCompany = :outageCommentSentToCompany, priority = :priority, \
-                 needsWatching = :needsWatching, details = :details, version = :version WHERE ID = :ID",
-            )?
-            .execute(named_params! {
-                ":googleCaseName": record.google_case_name,
-                ":googleCaseNumber": record.google_case_number,
-                ":companyCaseID": record.company_case_id,
-                ":newContentAt": record.new_content_at.timestamp_micros(),
-                ":resolvedAt": micros(record.resolved_at),
-                ":companyUpdatesSyncedAt": micros(record.company_updates_synced_at),
-                ":googleUpdatesSyncedAt": micros(record.google_updates_synced_at),
-                ":outageCommentSentToGoogle": record.outage_comment_sent_to_google,
-                ":outageCommentSentToCompany": record.outage_comment_sent_to_company,
-                ":priority": record.priority,
-                ":needsWatching": record.needs_attention,
-                ":details": record.details,
-                ":version": i64::try_from(mapping.version).map_err(|_| StoreError::Conflict(id))?,
-                ":ID": id.0,
-            })?;
+            let version = i64::try_from(mapping.version).map_err(|_| StoreError::Conflict(id))?;
+            let mut statement = db.prepare_cached(&changed.update_sql())?;
+            let mut values: Vec<(&str, &dyn ToSql)> = vec![
+                (":googleCaseName", &record.google_case_name),
+                (":outageCommentSentToGoogle", &record.outage_comment_sent_to_google),
+                (":outageCommentSentToCompany", &record.outage_comment_sent_to_company),
+                (":priority", &record.priority),
+                (":details", &record.details),
+                (":version", &version),
+                (":ID", &id.0),
+            ];
+            let times = [
+                (":newContentAt", Some(record.new_content_at)),
+                (":companyUpdatesSyncedAt", record.company_updates_synced_at),
+                (":googleUpdatesSyncedAt", record.google_updates_synced_at),
+                (":resolvedAt", record.resolved_at),
+            ]
+            .map(|(name, time)| (name, micros(time)));
+            // The last one is bound only if the statement has it.
+            let bound = if changed.resolved { &times[..] } else { &times[..3] };
+            values.extend(bound.iter().map(|(name, time)| (*name, time as &dyn ToSql)));
+            if changed.cases {
+                values.push((":googleCaseNumber", &record.google_case_number));
+                values.push((":companyCaseID", &record.company_case_id));
+            }
+            if changed.attention {
+                values.push((":needsWatching", &record.needs_attention));
+            }
+            statement.execute(&values[..])?;
             Ok(mapping)
         })
         .await
@@ -459,15 +466,22 @@ fn work(connection: &Connection, place: &Place, queue: &mpsc::Receiver<Job>) {
     }
 }
 
-/// Runs the operations in one transaction, each in a savepoint, and answers after the commit.
+/// Runs the operations in one transaction, each in a savepoint, and answers after the commit. One alone needs no savepoint.
 fn run_batch(connection: &Connection, place: &Place, batch: Vec<Job>) {
+    let execute = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(drop);
     // Takes the write lock at the start: taking it later fails at once if another process wrote meanwhile.
     let begin = if batch.iter().any(|job| job.access == Access::Write) { "BEGIN IMMEDIATE" } else { "BEGIN" };
+    let (savepoint, release, undo): (&str, &str, &[&str]) = if batch.len() > 1 {
+        ("SAVEPOINT job", "RELEASE job", &["ROLLBACK TO job", "RELEASE job"])
+    } else {
+        ("", "", &["ROLLBACK", "BEGIN"])
+    };
+    let execute_if_any = |sql: &str| if sql.is_empty() { Ok(()) } else { execute(sql) };
     let mut answers = Vec::with_capacity(batch.len());
-    let mut broken = connection.execute_batch(begin).err();
+    let mut broken = execute(begin).err();
     for job in batch {
         if broken.is_none() {
-            broken = connection.execute_batch("SAVEPOINT job").err();
+            broken = execute_if_any(savepoint).err();
         }
         if let Some(error) = &broken {
             let (_, answer) = (job.run)(Err(place.explain(error)));
@@ -477,20 +491,20 @@ fn run_batch(connection: &Connection, place: &Place, batch: Vec<Job>) {
         let (outcome, answer) = (job.run)(Ok(connection));
         answers.push(answer);
         broken = match outcome {
-            Outcome::Keep => connection.execute_batch("RELEASE job").err(),
+            Outcome::Keep => execute_if_any(release).err(),
             // A full disk and similar errors end the whole transaction. There is no savepoint left to return to, so all operations of the
             // batch fail.
             Outcome::Undo(Some(error)) if connection.is_autocommit() => Some(error),
-            Outcome::Undo(_) => connection.execute_batch("ROLLBACK TO job; RELEASE job").err(),
+            Outcome::Undo(_) => undo.iter().find_map(|sql| execute(sql).err()),
         };
     }
     let committed = match broken {
-        None => connection.execute_batch("COMMIT"),
+        None => execute("COMMIT"),
         Some(error) => Err(error),
     };
     if committed.is_err() && !connection.is_autocommit() {
         // If the rollback fails too, the next `BEGIN` reports it.
-        let _ = connection.execute_batch("ROLLBACK");
+        let _ = execute("ROLLBACK");
     }
     for answer in answers {
         answer(match &committed {
@@ -605,6 +619,78 @@ fn other_holder(db: &Connection, record: &Record, id: MappingId) -> Result<Optio
         }
     }
     Ok(None)
+}
+
+/// Stored values that an index holds.
+struct StoredKeys {
+    version: u64,
+    google_case_number: Option<String>,
+    company_case_id: Option<String>,
+    resolved_at: Option<i64>,
+    needs_attention: bool,
+}
+
+/// Differences between a stored mapping and an update, as far as an index holds them.
+///
+/// SQLite rewrites the pages of each index of which the statement sets a column, even to the value that it had: five pages instead of one.
+#[derive(Debug, Clone, Copy)]
+struct Changed {
+    cases: bool,
+    resolved: bool,
+    attention: bool,
+}
+
+impl StoredKeys {
+    fn compare(&self, record: &Record) -> Changed {
+        Changed {
+            cases: self.google_case_number != record.google_case_number
+                || self.company_case_id != record.company_case_id,
+            resolved: self.resolved_at != micros(record.resolved_at),
+            attention: self.needs_attention != record.needs_attention,
+        }
+    }
+}
+
+impl Changed {
+    fn update_sql(self) -> String {
+        let mut sql = "UPDATE CaseMapping SET googleCaseName = :googleCaseName, newContentAt = :newContentAt, \
+             companyUpdatesSyncedAt = :companyUpdatesSyncedAt, googleUpdatesSyncedAt = :googleUpdatesSyncedAt, \
+             outageCommentSentToGoogle = :outageCommentSentToGoogle, \
+             outageCommentSentToCompany = :outageCommentSentToCompany, priority = :priority, details = :details, \
+             version = :version"
+            .to_owned();
+        for (changed, columns) in [
+            (self.cases, ", googleCaseNumber = :googleCaseNumber, companyCaseID = :companyCaseID"),
+            (self.resolved, ", resolvedAt = :resolvedAt"),
+            (self.attention, ", needsWatching = :needsWatching"),
+        ] {
+            if changed {
+                sql.push_str(columns);
+            }
+        }
+        sql.push_str(" WHERE ID = :ID");
+        sql
+    }
+}
+
+fn stored_keys(db: &Connection, id: MappingId) -> Result<Option<StoredKeys>, Failure> {
+    let stored = db
+        .prepare_cached(
+            "SELECT version, googleCaseNumber, companyCaseID, resolvedAt, needsWatching FROM CaseMapping WHERE ID = ?1",
+        )?
+        .query_row([id.0], |row| {
+            let version = row.get(0)?;
+            let keys = StoredKeys {
+                version: 0,
+                google_case_number: row.get(1)?,
+                company_case_id: row.get(2)?,
+                resolved_at: row.get(3)?,
+                needs_attention: row.get(4)?,
+            };
+            Ok((version, keys))
+        })
+        .optional()?;
+    stored.map(|(version, keys)| Ok(StoredKeys { version: to_version(version, id)?, ..keys })).transpose()
 }
 
 fn stored_version(db: &Connection, id: MappingId) -> Result<Option<u64>, Failure> {
@@ -775,6 +861,29 @@ mod tests {
         let Created::New(new) = new.unwrap() else { panic!("it is new") };
         let stored = store.list(MappingFilter::All, None, 10).await.unwrap().mappings;
         assert_eq!(stored, [updated.unwrap(), new]);
+    }
+
+    #[tokio::test]
+    async fn an_update_writes_the_pages_of_no_index_that_it_leaves_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("casebridge.db")).unwrap();
+        let pages = || {
+            let log = std::fs::metadata(directory.path().join("casebridge.db-wal")).unwrap().len();
+            log.saturating_sub(32) / (4096 + 24)
+        };
+        let Created::New(mut mapping) = store.create(of_google(1)).await.unwrap() else {
+            panic!("it is new")
+        };
+        let before = pages();
+        for second in 1..=10 {
+            mapping.last_error = Some(second.to_string());
+            mapping = store.update(&mapping).await.unwrap();
+        }
+        assert_eq!(pages() - before, 10, "the table's page, at each update");
+        mapping.company_case_id = Some(CompanyCaseId::parse("7").unwrap());
+        let mapping = store.update(&mapping).await.unwrap();
+        let found = store.find_by_company(&CompanyCaseId::parse("7").unwrap()).await.unwrap();
+        assert_eq!(found, Some(mapping));
     }
 
     #[tokio::test]
