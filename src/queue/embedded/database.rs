@@ -964,7 +964,7 @@ mod tests {
         let depth = database.depth(start()).await.unwrap();
         let waiting = i64::from(depth[2].tasks);
         assert!((1..25).contains(&waiting), "{depth:?}");
-        let now = start() + NAME_BLOCKED_FOR;
+        let now = start() + NAME_BLOCKED_FOR + TimeDelta::seconds(5);
         let first = database.prune(now).await.unwrap();
         assert!((1..30).contains(&first), "{first}");
         assert_eq!(database.prune(now).await.unwrap(), 0);
