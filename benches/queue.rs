@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
-use casebridge::clock::SystemClock;
+use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::config::Platform;
 use casebridge::http::{Limits, serve};
 use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions};
@@ -209,7 +209,7 @@ async fn measure(scenario: Scenario) -> String {
     let stop = CancellationToken::new();
     let world = World::start(&folder.path().join("queue.db"), &stop).await;
     if let Scenario::BurstBesideMany = scenario {
-        let later = chrono::Utc::now() + chrono::TimeDelta::days(1);
+        let later = SystemClock.now() + chrono::TimeDelta::days(1);
         let waiting =
             (0..WAITING).map(|number| QueuedTask { not_before: Some(later), ..task(1_000_000 + number) });
         world.enqueue_together(waiting).await;
@@ -245,7 +245,7 @@ async fn measure(scenario: Scenario) -> String {
     format!(
         "{:.0} | {:.2} ms | {:.1} kB",
         tasks / took.as_secs_f64(),
-        (after.cpu - before.cpu).as_secs_f64() * 1e3 / tasks,
+        after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e3 / tasks,
         (after.written - before.written) as f64 / 1e3 / tasks,
     )
 }

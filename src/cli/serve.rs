@@ -42,14 +42,16 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
         running: running.clone(),
     });
     let background = TaskTracker::new();
+    let mut limits = Limits::on(config.server.platform);
     if let Some((queue, cron)) = &parts.embedded {
+        // The limit is for other callers: what queue.yaml allows has its connections.
+        limits.connections += queue.max_concurrent_requests();
         background.spawn(queue.clone().run(shutdown.clone()));
         if let Some(cron) = cron {
             background.spawn(cron.clone().run(shutdown.clone()));
         }
     }
     background.close();
-    let limits = Limits::on(config.server.platform);
     let served = tokio::spawn(http::serve(listener, app, limits, shutdown.clone()));
     shutdown.cancelled().await;
     tracing::info!("stopping: no new work; running tasks get {} s", GRACE.as_secs());

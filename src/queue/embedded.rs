@@ -53,8 +53,9 @@ const LEASE: TimeDelta = TimeDelta::seconds(30);
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// Interval at which all queues are searched, since another process may queue a task, or the machine's clock may jump.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Minimum poll interval: shortest sleep of the loop before it searches a queue again of its own accord.
-const MIN_PAUSE: Duration = Duration::from_millis(10);
+/// Minimum poll interval: shortest sleep of the loop before it searches a queue again of its own accord. A queue gets a token every 2 ms at
+/// the most, and a bucket of one holds no second one.
+const MIN_PAUSE: Duration = Duration::from_millis(1);
 /// Interval at which expired names are deleted.
 const PRUNE_EVERY: TimeDelta = TimeDelta::hours(1);
 /// Maximum size of a task's body; a task is at most 100 KB (Cloud Tasks v2 discovery document, `tasks.create`).
@@ -329,6 +330,12 @@ impl EmbeddedQueue {
     /// Returns the depth of each of the six queues, in the order of [`TaskKind::ALL`].
     pub async fn depth(&self) -> Result<Vec<QueueDepth>, DatabaseError> {
         self.database.depth(self.now()).await
+    }
+
+    /// Returns the maximum number of concurrent requests that all queues together make.
+    #[must_use]
+    pub fn max_concurrent_requests(&self) -> usize {
+        self.queues.iter().map(|queue| queue.max_concurrent_requests as usize).sum()
     }
 
     /// Returns the number of transactions that this queue has committed.
