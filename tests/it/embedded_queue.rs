@@ -1,11 +1,14 @@
 //! Embedded queue: the contract of every queue, and the promises of this one only.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
 use casebridge::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions, OpenError, RunReport};
 use casebridge::queue::queue_yaml::{QueueConfig, QueueSettings};
@@ -1038,4 +1041,34 @@ async fn the_end_of_a_delivery_claims_the_next_task_in_the_same_commit() {
     // The last claims may find the bucket empty for a moment.
     assert!(after.commits - before.commits <= 20 + 2, "{before:?}, {after:?}");
     assert_eq!(after.flushed, before.flushed);
+}
+
+#[tokio::test]
+async fn deliveries_one_after_the_other_use_one_connection() {
+    let peers: Arc<Mutex<Vec<SocketAddr>>> = Arc::default();
+    let noted = Arc::clone(&peers);
+    let handler = move |ConnectInfo(peer): ConnectInfo<SocketAddr>| {
+        noted.lock().unwrap().push(peer);
+        // A failure with a body, which has to be read before the connection can be used again.
+        std::future::ready((StatusCode::INTERNAL_SERVER_ERROR, "x".repeat(10_000)))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let app = axum::Router::new().fallback(handler);
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(start());
+    let queues = QueueConfig::load(None).unwrap();
+    let options =
+        EmbeddedQueueOptions::new(folder.path().join("queue.db"), queues, target, "t".to_owned(), clock);
+    let queue = EmbeddedQueue::open(options).unwrap();
+    for number in 0..5 {
+        queue.enqueue(task(TaskKind::SyncGoogleCase, number)).await.unwrap();
+        assert_eq!(queue.run_due().await.unwrap().retried, 1);
+    }
+    let mut peers = peers.lock().unwrap().clone();
+    assert_eq!(peers.len(), 5);
+    peers.dedup();
+    assert_eq!(peers.len(), 1, "{peers:?}");
 }
