@@ -74,9 +74,9 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
     }
     if let Some(server) = &sections.server
         && maker.runs_here()
-        && let Some(danger) = trust_problem(server)
+        && let Some(problem) = trust_problem(server)
     {
-        checks.push(Check::new("callers", Err(danger)));
+        checks.push(Check::new("callers", Err(problem)));
     }
     let needs = |side| {
         sections

@@ -30,8 +30,8 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
     let parts = Parts::build(config).await?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     tracing::info!("casebridge {} listening on http://{address}", telemetry::RELEASE);
-    if let Some(danger) = trust_problem(&config.server) {
-        tracing::warn!("{danger}");
+    if let Some(problem) = trust_problem(&config.server) {
+        tracing::warn!("{problem}");
     }
     let running = TaskTracker::new();
     let app = router(Service {

@@ -200,7 +200,9 @@ async fn is_answered(connector: &Connector, made: Made) {
     let (status, media_type, body) = ask(&connector.router, request).await;
     let text = String::from_utf8_lossy(&body);
     assert!(STATUSES.contains(&status.as_u16()), "{shown}: {status} {text}");
-    if media_type.starts_with("application/openmetrics-text") || is_head {
+    let is_list_of_routes =
+        media_type == "text/plain; charset=utf-8" && text.starts_with("casebridge keeps ");
+    if media_type.starts_with("application/openmetrics-text") || is_head || is_list_of_routes {
         return;
     }
     let value: Value =
