@@ -400,6 +400,7 @@ pub trait CaseSystem: Send + Sync {
     }
 
     /// Returns the name of the field of a company case that holds its Google case's name, as people know it (`R38`: a claim is not a proof).
+    #[expect(clippy::unnecessary_literal_bound, reason = "a system has it from its settings")]
     fn google_name_field(&self) -> &str {
         "custom_field_google_name"
     }
