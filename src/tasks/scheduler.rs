@@ -222,7 +222,7 @@ pub(super) async fn queue_backlog(
                 let state = &mapping.state;
                 if let (Some(read_only), Some(case)) =
                     (&state.read_only[side.other()], mapping.case_id(*side))
-                    && !state.is_left_alone(side.other(), now)
+                    && !state.is_read_only(side.other(), now)
                 {
                     let reason = format!("takes nothing as of {}", read_only.tried_at.timestamp_micros());
                     let urgency = Urgency::Check;

@@ -142,10 +142,6 @@ pub struct PairState {
     /// header.
     #[serde(skip_serializing_if = "is_default")]
     pub description_header: Option<String>,
-    /// Update time with which each side was last read completely, while a later change could still have the same time: the system's times
-    /// are precise to a second or a minute only. The next poll after that reads the case once more (`R8`: idle cases).
-    #[serde(skip_serializing_if = "is_default")]
-    pub unsettled: Sides<Option<DateTime<Utc>>>,
     /// Project, queue or table of each case (`R26`: empty answers need proof).
     #[serde(skip_serializing_if = "is_default")]
     pub scope: Sides<Option<String>>,

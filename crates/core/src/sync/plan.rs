@@ -186,10 +186,7 @@ pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabili
     // A record of the priority that both sides hold is no change of `side`: the sync of either side makes it.
     planner.plan.actions.retain(|action| !matches!(action, Action::AgreeOnPriority(_)));
     // Writes to a case that refuses every write for now are no change: the sync of `side` would skip them as well (R33: final refusals).
-    let is_possible = |action: &Action| {
-        let side = action.writes_to();
-        side.is_none_or(|side| !pair.mapping.state.is_left_alone(side, pair.clocks.now))
-    };
+    let is_possible = |action: &Action| !action.is_left_alone(&pair.mapping.state, pair.clocks.now);
     if !planner.plan.actions.iter().all(is_possible) {
         planner.plan.actions.retain(is_possible);
         planner.plan.held = true;

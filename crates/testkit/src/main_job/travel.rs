@@ -11,7 +11,7 @@ use crate::harness::desk::NewCompanyCase;
 use crate::harness::{OUTAGE, Options, World, count};
 
 /// As the sandbox CSAPI has a priority.
-fn at_google(priority: Priority) -> GooglePriority {
+pub(super) fn at_google(priority: Priority) -> GooglePriority {
     GooglePriority::ALL[usize::from(priority.level())]
 }
 
