@@ -1,7 +1,29 @@
-//! Helpers for content that several CRM adapters share: titles, media types.
+//! Helpers for content that several CRM adapters share: people's texts, titles, media types.
 
 use reqwest::header::HeaderValue;
 use reqwest::multipart::Part;
+
+/// A person's text as plain text.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Text {
+    /// The text.
+    pub(super) now: String,
+    /// The text as version 0.1 read it, if that differs (`R14`: copies are known by ID).
+    pub(super) earlier: Option<String>,
+}
+
+impl Text {
+    /// Creates a text that version 0.1 read in the same way.
+    pub(super) fn of(now: String) -> Self {
+        Self { now, earlier: None }
+    }
+
+    /// Creates a text that version 0.1 read as `earlier`.
+    pub(super) fn new(now: String, earlier: String) -> Self {
+        let differs = now != earlier;
+        Self { now, earlier: Some(earlier).filter(|_| differs) }
+    }
+}
 
 /// Turns a title into one non-empty line: each run of white space and control characters becomes a space.
 pub(super) fn one_line(title: &str) -> String {

@@ -49,6 +49,7 @@ use self::jql::Since;
 use self::readable::{Backslash, Names};
 use self::wire::{INTERNAL_PROPERTY, Marker};
 use super::PriorityWords;
+use super::content::Text;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment,
     CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
@@ -198,7 +199,7 @@ impl Jira {
     ) -> Result<Case, wire::WireError> {
         let description = issue.text("description")?.unwrap_or_default();
         let is_copy = description.starts_with(markers::COMPANY_DESCRIPTION_HEADER);
-        let (description, earlier_description) = self.plain(&description, is_copy, names);
+        let description = self.plain(&description, is_copy, names);
         let counterpart = issue.text(&fields.google_name.id)?.map(|name| name.trim().to_owned());
         let (done, archived) = (issue.is_done()?, issue.is_archived());
         let (resolution, status) = (issue.name("resolution")?, issue.name("status")?);
@@ -210,8 +211,8 @@ impl Jira {
         Ok(Case {
             id: issue.id.clone(),
             title: issue.text("summary")?.unwrap_or_default(),
-            description,
-            earlier_description,
+            description: description.now,
+            earlier_description: description.earlier,
             priority: self.priorities.read(issue.name("priority")?.as_deref()),
             closed: done || archived,
             closing,
@@ -236,15 +237,13 @@ impl Jira {
 
     /// Converts a body to plain text; also as version 0.1 did, if that differs. The connector's own text is what it was before it was
     /// escaped.
-    fn plain(&self, body: &str, by_connector: bool, names: &Names) -> (String, Option<String>) {
+    fn plain(&self, body: &str, by_connector: bool, names: &Names) -> Text {
         let (earlier, backslash) = match self.settings().deployment {
-            _ if by_connector => return (markup::unescape(body), None),
+            _ if by_connector => return Text::of(markup::unescape(body)),
             Deployment::Cloud => (markup::uncover(body), Backslash::OfJira),
             Deployment::DataCenter => (markup::unescape(body), Backslash::Escapes),
         };
-        let plain = readable::to_text(body, backslash, names);
-        let differs = earlier != plain;
-        (plain, Some(earlier).filter(|_| differs))
+        Text::new(readable::to_text(body, backslash, names), earlier)
     }
 
     fn comment(
@@ -255,13 +254,13 @@ impl Jira {
         names: &Names,
     ) -> Comment {
         let by_connector = comment.author.as_ref().and_then(|author| author.is(me));
-        let (body, earlier_body) = self.plain(&comment.body, by_connector != Some(false), names);
+        let text = self.plain(&comment.body, by_connector != Some(false), names);
         Comment {
             id: comment.id,
             author: comment.author.map(|author| author.shown()).unwrap_or_default(),
             created_at: comment.created,
-            body,
-            earlier_body,
+            body: text.now,
+            earlier_body: text.earlier,
             visibility,
             by_connector,
         }

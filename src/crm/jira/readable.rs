@@ -78,7 +78,7 @@ pub fn mentioned(wiki: &str) -> BTreeSet<String> {
 enum Block {
     /// Code, and its title.
     Code(String, Option<String>),
-    /// What Jira has no markup for, as text.
+    /// Content that Jira's markup cannot express, as text.
     Document(String),
 }
 

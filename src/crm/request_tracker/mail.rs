@@ -5,14 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::wire;
+use crate::crm::content::Text;
 use crate::crm::html;
-
-/// A message's text, as now and as version 0.1 read it.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Text {
-    pub(super) now: String,
-    pub(super) earlier: Option<String>,
-}
 
 /// Returns the text of each transaction, in order.
 pub(super) fn readings(parts: &[Value]) -> Vec<(String, Text)> {
@@ -20,8 +14,11 @@ pub(super) fn readings(parts: &[Value]) -> Vec<(String, Text)> {
     texts(parts)
         .into_iter()
         .map(|(transaction, now)| {
-            let earlier = earlier.remove(&transaction).filter(|earlier| *earlier != now);
-            (transaction, Text { now, earlier })
+            let text = match earlier.remove(&transaction) {
+                Some(earlier) => Text::new(now, earlier),
+                None => Text::of(now),
+            };
+            (transaction, text)
         })
         .collect()
 }

@@ -30,9 +30,9 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Map, Value, json};
 
 use self::client::{Client, MERGED_TOO, quoted};
-use self::mail::{Text, readings};
+use self::mail::readings;
 use super::PriorityWords;
-use super::content::one_line;
+use super::content::{Text, one_line};
 use super::expiry;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment,

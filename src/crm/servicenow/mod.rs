@@ -39,7 +39,7 @@ use self::client::{COMMENTS, Client, WORK_NOTES};
 use self::query::Query;
 use self::wire::{Record, is_sys_id};
 use super::PriorityWords;
-use super::content::{media_type, one_line};
+use super::content::{Text, media_type, one_line};
 // Jira's rules for file names are the strictest of all CRMs; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
@@ -508,21 +508,16 @@ impl CaseSystem for ServiceNow {
             };
             let value = entry.text("value").unwrap_or_default().replace("\r\n", "\n");
             let by_connector = self.by_connector(entry.text("sys_created_by")).await?;
-            let earlier = text::decode(&value);
-            let (body, earlier_body) = match by_connector {
-                Some(false) => {
-                    let body = text::readable(&value);
-                    let differs = body != earlier;
-                    (body, Some(earlier).filter(|_| differs))
-                }
-                Some(true) | None => (earlier, None),
+            let text = match by_connector {
+                Some(false) => Text::new(text::readable(&value), text::decode(&value)),
+                Some(true) | None => Text::of(text::decode(&value)),
             };
             comments.push(Comment {
                 id: entry.id().to_owned(),
                 author: author(entry),
                 created_at: entry.time("sys_created_on"),
-                body,
-                earlier_body,
+                body: text.now,
+                earlier_body: text.earlier,
                 visibility,
                 by_connector,
             });

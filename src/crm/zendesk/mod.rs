@@ -42,7 +42,7 @@ use self::client::{Client, Comments, FINAL, Fields, OwnPart, is_about_closed, is
 use self::closing::Quoted;
 use self::wire::{AddedComment, Changed, Ticket, User};
 use super::PriorityWords;
-use super::content::{media_type, one_line};
+use super::content::{Text, media_type, one_line};
 // Jira's rules for file names are the strictest of all CRMs; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::markers::COMPANY_DESCRIPTION_HEADER;
@@ -874,25 +874,6 @@ fn external_id(counterpart: &str) -> String {
 /// Replaces characters that have a meaning in a search by spaces.
 fn words(text: &str) -> String {
     text.chars().map(|c| if c == '"' || c == '\\' || c.is_control() { ' ' } else { c }).collect()
-}
-
-/// A person's text as plain text.
-#[derive(Debug, Default)]
-struct Text {
-    now: String,
-    /// As version 0.1 read it, if that differs.
-    earlier: Option<String>,
-}
-
-impl Text {
-    fn of(now: String) -> Self {
-        Self { now, earlier: None }
-    }
-
-    fn new(now: String, earlier: String) -> Self {
-        let differs = now != earlier;
-        Self { now, earlier: Some(earlier).filter(|_| differs) }
-    }
 }
 
 /// Returns a comment's text: as it was sent, if the connector wrote it; else Zendesk's plain text, which lacks the targets of links.
