@@ -48,8 +48,7 @@ pub(super) async fn run(args: Args, config: Option<&Path>) -> anyhow::Result<u8>
         println!("{}", serde_json::to_string_pretty(&json!({ "status": worst, "checks": checks }))?);
     } else {
         for check in &checks {
-            let hint = check.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-            println!("{:<8}{}: {}{hint}", check.status, check.what, check.detail);
+            println!("{:<8}{}: {}", check.status, check.what, check.text());
         }
         if let Err(errors) = sections.clone().whole() {
             eprintln!("casebridge: {errors}");

@@ -66,7 +66,7 @@ pub enum LogFormat {
 /// Proof of a caller who sends no token (`R5`: callers). A token is a proof in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// None.
+    /// No proof but the token.
     Token,
     /// While there is no admin token, a request of a person at this machine.
     Loopback,

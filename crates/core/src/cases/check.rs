@@ -37,7 +37,7 @@ pub struct Check {
     pub what: String,
     /// Result of the try: what was found, or what is wrong.
     pub detail: String,
-    /// What to do about it. `None` if there is nothing to do, or the detail says it.
+    /// Remedy. `None` if nothing is wrong, or if the detail names it.
     pub hint: Option<String>,
 }
 
@@ -51,9 +51,15 @@ impl Check {
         }
     }
 
-    /// Returns the line's texts as one: an error only if the check failed.
+    /// Returns the detail and the hint as one text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        join(&self.detail, self.hint.as_deref())
+    }
+
+    /// Returns the text of the line: an error only if the check failed.
     pub fn result(&self) -> Result<String, String> {
-        let text = join(&self.detail, self.hint.as_deref());
+        let text = self.text();
         if self.status == CheckStatus::Failed { Err(text) } else { Ok(text) }
     }
 }
@@ -66,9 +72,9 @@ pub type Finding = Result<String, Trouble>;
 pub struct Trouble {
     /// [`CheckStatus::Warn`] or [`CheckStatus::Failed`].
     pub status: CheckStatus,
-    /// What is wrong, and where.
+    /// Problem, and its place.
     pub detail: String,
-    /// What to do about it.
+    /// Remedy.
     pub hint: Option<String>,
 }
 
@@ -113,11 +119,11 @@ fn join(detail: &str, hint: Option<&str>) -> String {
 /// End of the credentials that a system is called with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialEnd {
-    /// What ends: `the API token`.
+    /// Name of the credentials: `the API token`.
     pub what: String,
     /// Time of the end.
     pub at: DateTime<Utc>,
-    /// What to do before.
+    /// Remedy, to be carried out before the end.
     pub hint: String,
 }
 
