@@ -140,19 +140,26 @@ impl Google {
     }
 }
 
-/// Returns the address that the service listens on: `server.listen`, else port `PORT`, or 8080, on the platform's interfaces.
+/// Returns the address that the service listens on: `server.listen`, else port `PORT`, or 8080, on the platform's interfaces. On
+/// App Engine, `PORT` comes first: the platform sends its requests there.
 pub(super) fn listen_address(server: &ServerConfig) -> anyhow::Result<SocketAddr> {
-    if let Some(listen) = server.listen {
-        return Ok(listen);
-    }
     let port = match std::env::var("PORT") {
-        Ok(port) => port.parse().context("PORT must be a port number")?,
-        Err(_) => 8080,
+        Ok(port) => Some(port.parse().context("PORT must be a port number")?),
+        Err(_) => None,
     };
-    Ok(match server.platform {
-        Platform::AppEngine => SocketAddr::from(([0, 0, 0, 0], port)),
-        Platform::Local => SocketAddr::from(([127, 0, 0, 1], port)),
-    })
+    Ok(choose_address(server.platform, server.listen, port))
+}
+
+fn choose_address(platform: Platform, listen: Option<SocketAddr>, port: Option<u16>) -> SocketAddr {
+    let interfaces = match platform {
+        Platform::AppEngine => [0, 0, 0, 0],
+        Platform::Local => [127, 0, 0, 1],
+    };
+    match (listen, port) {
+        (Some(listen), None) => listen,
+        (Some(listen), Some(_)) if platform == Platform::Local => listen,
+        (_, port) => SocketAddr::from((interfaces, port.unwrap_or(8080))),
+    }
 }
 
 impl Maker {
@@ -333,4 +340,26 @@ fn upstream_settings(
     let policy = RetryPolicy::default();
     let retry = RetryPolicy { longest_pause: policy.longest_pause.min(timeout), ..policy };
     UpstreamSettings { name, base_url, requests_per_minute, timeout, retry, download_hosts: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn app_engines_port_wins_and_elsewhere_the_configuration_does() {
+        let listen = Some("127.0.0.1:9000".parse().unwrap());
+        for (platform, listen, port, chosen) in [
+            (Platform::AppEngine, listen, Some(8081), "0.0.0.0:8081"),
+            (Platform::AppEngine, listen, None, "127.0.0.1:9000"),
+            (Platform::AppEngine, None, Some(8081), "0.0.0.0:8081"),
+            (Platform::AppEngine, None, None, "0.0.0.0:8080"),
+            (Platform::Local, listen, Some(8081), "127.0.0.1:9000"),
+            (Platform::Local, None, Some(8081), "127.0.0.1:8081"),
+            (Platform::Local, None, None, "127.0.0.1:8080"),
+        ] {
+            let address = choose_address(platform, listen, port);
+            assert_eq!(address.to_string(), chosen, "{platform:?} {listen:?} {port:?}");
+        }
+    }
 }

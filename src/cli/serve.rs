@@ -29,6 +29,7 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
     let address = listen_address(&config.server)?;
     let parts = Parts::build(config).await?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let address = listener.local_addr().context("cannot tell the address that is listened on")?;
     tracing::info!("casebridge {} listening on http://{address}", telemetry::RELEASE);
     if let Some(problem) = trust_problem(&config.server) {
         tracing::warn!("{problem}");

@@ -83,7 +83,7 @@ pub struct ServerConfig {
     pub log_format: LogFormat,
     /// Proof of a caller who sends no token.
     pub trust: Trust,
-    /// Address and port to listen on. `None`: `PORT`, or 8080, on the interfaces that the platform needs.
+    /// Address and port to listen on. `None`: `PORT`, or 8080, on the interfaces that the platform needs. App Engine's `PORT` wins over it.
     pub listen: Option<std::net::SocketAddr>,
     /// Reference to the bearer token that people send.
     pub admin_token: Option<SecretRef>,

@@ -129,7 +129,7 @@ esac"#,
     assert!(google.iter().all(|token| *token == format!("Bearer ya29.as-{ACCOUNT}")), "{text}");
     let said: Vec<&str> = text.lines().filter(|line| !line.starts_with("called with ")).collect();
     assert!(
-        said.iter().any(|line| line.starts_with("ok      CSAPI: search cases of organizations/")),
+        said.iter().any(|line| line.starts_with("WARN    CSAPI: search cases of organizations/")),
         "{text}"
     );
     assert!(said.iter().all(|line| !line.contains("ya29")), "{text}");
@@ -147,7 +147,7 @@ fn on_google_cloud_the_metadata_server_gives_each_token_and_a_new_one_before_it_
     assert_eq!(different.len(), google.len(), "{text}");
     let said = text.lines().filter(|line| !line.starts_with("called with "));
     assert!(
-        said.clone().any(|line| line.starts_with("ok      CSAPI: search cases of organizations/")),
+        said.clone().any(|line| line.starts_with("WARN    CSAPI: search cases of organizations/")),
         "{text}"
     );
     assert!(said.clone().all(|line| !line.contains("ya29")), "{text}");
