@@ -5,28 +5,33 @@ use sha2::{Digest as _, Sha256};
 
 use super::Deps;
 use crate::cases::{ApiError, ApiErrorKind, Attachment};
-use crate::entities::{Side, Sides};
+use crate::entities::{CaseMapping, Side, Sides};
 use crate::sync::{KnownDifferent, Lookalike};
 
 /// Maximum size of a file that is compared. Larger files with the same name and exactly the same size are taken for the same: reading them
 /// again in each sync could take longer than a task may run.
 const LARGEST_COMPARED: u64 = 16 << 20;
 
-/// Reads both files of each attachment match, and returns the matches that differ. `ids` are the pair's cases.
+/// Reads both files of each attachment match, and returns the matches that differ. `ids` are the cases of the pair, whose `mapping` this is.
 pub(super) async fn known_different(
     deps: &Deps,
+    mapping: &CaseMapping,
     ids: Sides<&str>,
     lookalikes: Vec<Lookalike<'_>>,
 ) -> Result<KnownDifferent, ApiError> {
     let mut known_different = KnownDifferent::default();
+    // A listed file that is not found may be found later, as long as its upload is not given up (R28: missing is not gone).
+    let now = deps.clock.now();
+    let is_patient =
+        mapping.pending.iter().any(|pending| now - pending.attempted_at < deps.settings.give_up_after);
     for found in lookalikes {
         let small = |attachment: &Attachment| attachment.size.is_none_or(|size| size <= LARGEST_COMPARED);
         if !small(found.candidate) || !small(found.original) {
             continue;
         }
         let (candidate, original) = tokio::try_join!(
-            digest(deps, found.side, ids[found.side], found.candidate),
-            digest(deps, found.side.other(), ids[found.side.other()], found.original),
+            digest(deps, found.side, ids[found.side], found.candidate, is_patient),
+            digest(deps, found.side.other(), ids[found.side.other()], found.original, is_patient),
         )?;
         // If a file cannot be read at all, its name and size decide.
         if candidate.is_some() && original.is_some() && candidate != original {
@@ -42,6 +47,7 @@ async fn digest(
     side: Side,
     case: &str,
     attachment: &Attachment,
+    is_patient: bool,
 ) -> Result<Option<[u8; 32]>, ApiError> {
     let read = async {
         let mut content = deps.systems[side].download(case, attachment).await?.content;
@@ -49,10 +55,17 @@ async fn digest(
         while let Some(piece) = content.try_next().await? {
             hash.update(&piece);
         }
-        Ok(hash.finalize().into())
+        Ok::<[u8; 32], ApiError>(hash.finalize().into())
     };
     match read.await {
         Ok(digest) => Ok(Some(digest)),
+        // If the case is not found either, its system hides everything by now.
+        Err(error) if error.kind == ApiErrorKind::NotFound && !is_patient => {
+            match deps.systems[side].get(case).await? {
+                Some(_) => Ok(None),
+                None => Err(error),
+            }
+        }
         Err(error) if is_final(&error) => Ok(None),
         Err(error) => Err(error),
     }
@@ -60,12 +73,12 @@ async fn digest(
 
 fn is_final(error: &ApiError) -> bool {
     match error.kind {
-        ApiErrorKind::NotFound
-        | ApiErrorKind::WrongContent
+        ApiErrorKind::WrongContent
         | ApiErrorKind::Refused
         | ApiErrorKind::Unacceptable
         | ApiErrorKind::Unsupported => true,
-        ApiErrorKind::Unauthorized
+        ApiErrorKind::NotFound
+        | ApiErrorKind::Unauthorized
         | ApiErrorKind::NotApplied
         | ApiErrorKind::Uncertain
         | ApiErrorKind::Unreadable => false,

@@ -324,7 +324,8 @@ async fn compare_and_carry(
         home: deps.home(),
     };
     let ids = Sides { google: google.case.id.as_str(), company: company.case.id.as_str() };
-    let known_different = compare::known_different(deps, ids, lookalikes(pair, deps.capabilities())).await?;
+    let alike = lookalikes(pair, deps.capabilities());
+    let known_different = compare::known_different(deps, &mapping, ids, alike).await?;
     let pair = Pair { known_different: &known_different, ..pair };
     let plan = plan(source, pair, &deps.settings.rules, deps.capabilities());
     if request.mode == Mode::DryRun {
