@@ -20,7 +20,8 @@ pub(super) async fn known_different(
     lookalikes: Vec<Lookalike<'_>>,
 ) -> Result<KnownDifferent, ApiError> {
     let mut known_different = KnownDifferent::default();
-    // A listed file that is not found may be found later, as long as its upload is not given up (R28: missing is not gone).
+    // A listed file that is not found may be found later (R28: missing is not gone). The wait is limited: it ends once every write without
+    // an outcome is older than the time after which writes are given up.
     let now = deps.clock.now();
     let is_patient =
         mapping.pending.iter().any(|pending| now - pending.attempted_at < deps.settings.give_up_after);
