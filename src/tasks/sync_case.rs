@@ -557,9 +557,8 @@ async fn read(
     horizon: Option<DateTime<Utc>>,
 ) -> Result<Snapshot, SyncError> {
     let system = &deps.systems[side];
-    let (comments, attachments) =
-        tokio::try_join!(system.comments(&case.id, horizon), system.attachments(&case.id, horizon))?;
-    Ok(Snapshot::new(case, comments, attachments, horizon))
+    let content = system.content(&case.id, horizon).await?;
+    Ok(Snapshot::new(case, content, horizon))
 }
 
 /// Stamps each side that was carried completely and clears its dirty mark, unless a new change was detected meanwhile (`R7`: dirty sides).

@@ -1,7 +1,7 @@
 //! Pure planner (`R11`): two sides and a mapping in, actions out. Nothing here does I/O.
 
 use casebridge::cases::{
-    Attachment, Capabilities, Case, Closing, ClosingSet, Comment, TextLimit, Visibility, markers,
+    Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Content, TextLimit, Visibility, markers,
 };
 use casebridge::entities::{
     CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Ledger, Notice, Pending,
@@ -869,12 +869,11 @@ fn worlds() -> impl Strategy<Value = World> {
                 }
                 snapshot.case.priority = PriorityReading::exactly(Priority::ALL[priority]);
                 snapshot.case.closed = closed;
-                let rebuilt = Snapshot::new(
-                    snapshot.case.clone(),
-                    snapshot.comments.clone(),
-                    snapshot.attachments.clone(),
-                    None,
-                );
+                let content = Content {
+                    comments: snapshot.comments.clone(),
+                    attachments: snapshot.attachments.clone(),
+                };
+                let rebuilt = Snapshot::new(snapshot.case.clone(), content, None);
                 *snapshot = rebuilt;
             }
             for (side, (reopen, comment_when_closed, control_characters, limit)) in
@@ -930,12 +929,9 @@ proptest! {
             snapshot.attachments.sort_by_key(|attachment| key(&attachment.id));
             let repeated = snapshot.comments.first().cloned();
             snapshot.comments.extend(repeated);
-            *snapshot = Snapshot::new(
-                snapshot.case.clone(),
-                snapshot.comments.clone(),
-                snapshot.attachments.clone(),
-                None,
-            );
+            let content =
+                Content { comments: snapshot.comments.clone(), attachments: snapshot.attachments.clone() };
+            *snapshot = Snapshot::new(snapshot.case.clone(), content, None);
         }
         for source in Side::BOTH {
             prop_assert_eq!(world.plan(source), shuffled.plan(source));

@@ -35,7 +35,7 @@ use super::PriorityWords;
 use super::content::{Text, one_line};
 use super::expiry;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
     CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
     Written,
 };
@@ -381,6 +381,71 @@ impl RequestTracker {
             transaction.bytes().all(|byte| byte.is_ascii_digit()).then(|| transaction.to_owned())
         }))
     }
+
+    /// Returns the comments that people wrote in these transactions.
+    async fn comments_among(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+        transactions: &BTreeMap<String, Value>,
+    ) -> Result<Vec<Comment>, ApiError> {
+        let parts = self.client.texts(id, since).await?;
+        let mut comments = Vec::new();
+        for (transaction, text) in readings(&parts) {
+            let Some(found) = transactions.get(&transaction) else { continue };
+            // The text of the first message is the description.
+            let is_first = wire::text(found, "Type").as_deref() == Some("Create");
+            let Some(visibility) = Self::visibility(found).filter(|_| !is_first) else { continue };
+            comments.push(Comment {
+                id: transaction,
+                author: wire::person(found, "Creator"),
+                created_at: wire::time(found, "Created"),
+                body: text.now,
+                earlier_body: text.earlier,
+                visibility,
+                by_connector: self.by_connector(found),
+            });
+        }
+        Ok(comments)
+    }
+
+    /// Returns the files that were added in these transactions.
+    async fn attachments_among(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+        transactions: &BTreeMap<String, Value>,
+    ) -> Result<Vec<Attachment>, ApiError> {
+        let parts = self.client.parts(id, since).await?;
+        let cut = cut_files(&parts, transactions.values());
+        let mut attachments = Vec::new();
+        for part in &parts {
+            let Some(id) = wire::text(part, "id") else { continue };
+            let transaction = wire::text(part, "TransactionId").unwrap_or_default();
+            let Some(found) = transactions.get(&transaction) else { continue };
+            let Some(visibility) = Self::visibility(found) else { continue };
+            let Some(filename) = file_name(part) else { continue };
+            let by_connector = self.by_connector(found);
+            let cut = cut.get(&id);
+            if cut.is_some() && by_connector == Some(true) {
+                // The rest of an upload that counts as refused is not a file to carry.
+                continue;
+            }
+            let told = wire::text(part, "ContentLength").and_then(|size| size.parse().ok());
+            attachments.push(Attachment {
+                id,
+                filename,
+                media_type: wire::text(part, "ContentType").filter(|kind| !kind.is_empty()),
+                // For a file that was cut, Request Tracker lists the original length.
+                size: cut.copied().or(told),
+                author: wire::person(found, "Creator"),
+                created_at: wire::time(part, "Created"),
+                visibility,
+                by_connector,
+            });
+        }
+        Ok(attachments)
+    }
 }
 
 #[async_trait]
@@ -588,58 +653,21 @@ impl CaseSystem for RequestTracker {
     }
 
     async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
-        let transactions = self.transactions(id, since).await?;
-        let parts = self.client.texts(id, since).await?;
-        let mut comments = Vec::new();
-        for (transaction, text) in readings(&parts) {
-            let Some(found) = transactions.get(&transaction) else { continue };
-            // The text of the first message is the description.
-            let is_first = wire::text(found, "Type").as_deref() == Some("Create");
-            let Some(visibility) = Self::visibility(found).filter(|_| !is_first) else { continue };
-            comments.push(Comment {
-                id: transaction,
-                author: wire::person(found, "Creator"),
-                created_at: wire::time(found, "Created"),
-                body: text.now,
-                earlier_body: text.earlier,
-                visibility,
-                by_connector: self.by_connector(found),
-            });
-        }
-        Ok(comments)
+        self.comments_among(id, since, &self.transactions(id, since).await?).await
     }
 
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
+        self.attachments_among(id, since, &self.transactions(id, since).await?).await
+    }
+
+    /// Reads the transactions once for both lists.
+    async fn content(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Content, ApiError> {
         let transactions = self.transactions(id, since).await?;
-        let parts = self.client.parts(id, since).await?;
-        let cut = cut_files(&parts, transactions.values());
-        let mut attachments = Vec::new();
-        for part in &parts {
-            let Some(id) = wire::text(part, "id") else { continue };
-            let transaction = wire::text(part, "TransactionId").unwrap_or_default();
-            let Some(found) = transactions.get(&transaction) else { continue };
-            let Some(visibility) = Self::visibility(found) else { continue };
-            let Some(filename) = file_name(part) else { continue };
-            let by_connector = self.by_connector(found);
-            let cut = cut.get(&id);
-            if cut.is_some() && by_connector == Some(true) {
-                // The rest of an upload that counts as refused is not a file to carry.
-                continue;
-            }
-            let told = wire::text(part, "ContentLength").and_then(|size| size.parse().ok());
-            attachments.push(Attachment {
-                id,
-                filename,
-                media_type: wire::text(part, "ContentType").filter(|kind| !kind.is_empty()),
-                // For a file that was cut, Request Tracker lists the original length.
-                size: cut.copied().or(told),
-                author: wire::person(found, "Creator"),
-                created_at: wire::time(part, "Created"),
-                visibility,
-                by_connector,
-            });
-        }
-        Ok(attachments)
+        let (comments, attachments) = tokio::try_join!(
+            self.comments_among(id, since, &transactions),
+            self.attachments_among(id, since, &transactions),
+        )?;
+        Ok(Content { comments, attachments })
     }
 
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {

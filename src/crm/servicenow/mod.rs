@@ -43,7 +43,7 @@ use super::content::{Text, media_type, one_line};
 // Jira's rules for file names are the strictest of all CRMs; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
     CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
     Written, utf16_units,
 };
@@ -331,6 +331,52 @@ impl ServiceNow {
         });
         Ok(Sweep { cases: found.records, skipped: found.skipped, identified })
     }
+
+    /// Returns the comments and work notes of a journal.
+    async fn comments_of(&self, journal: &[Record]) -> Result<Vec<Comment>, ApiError> {
+        let author = self.authors(journal).await;
+        let mut comments = Vec::with_capacity(journal.len());
+        for entry in journal {
+            let visibility = match entry.text("element") {
+                Some(COMMENTS) => Visibility::Public,
+                // Work notes, another journal of the table, or a column that the user may not read (R29: private until shown to be public).
+                Some(_) | None => Visibility::Internal,
+            };
+            let value = entry.text("value").unwrap_or_default().replace("\r\n", "\n");
+            let by_connector = self.by_connector(entry.text("sys_created_by")).await?;
+            let text = match by_connector {
+                Some(false) => Text::new(text::readable(&value), text::decode(&value)),
+                Some(true) | None => Text::of(text::decode(&value)),
+            };
+            comments.push(Comment {
+                id: entry.id().to_owned(),
+                author: author(entry),
+                created_at: entry.time("sys_created_on"),
+                body: text.now,
+                earlier_body: text.earlier,
+                visibility,
+                by_connector,
+            });
+        }
+        Ok(comments)
+    }
+
+    /// Returns all files as public. Files belong to the record itself, even those added with a work note. Users who see the record see its
+    /// files, and no column restricts that. This is assumed of the base system.
+
+    /// Returns the attachments as the sync sees them.
+    async fn attachments_of(&self, files: &[Record]) -> Result<Vec<Attachment>, ApiError> {
+        let author = self.authors(files).await;
+        let mut attachments = Vec::with_capacity(files.len());
+        for file in files {
+            attachments.push(Attachment {
+                author: author(file),
+                by_connector: self.by_connector(file.text("sys_created_by")).await?,
+                ..file.attachment()
+            });
+        }
+        Ok(attachments)
+    }
 }
 
 #[async_trait]
@@ -498,51 +544,29 @@ impl CaseSystem for ServiceNow {
             // A record that does not exist has an empty journal, with 200.
             self.client.record(id).await?;
         }
-        let author = self.authors(&journal).await;
-        let mut comments = Vec::with_capacity(journal.len());
-        for entry in &journal {
-            let visibility = match entry.text("element") {
-                Some(COMMENTS) => Visibility::Public,
-                // Work notes, another journal of the table, or a column that the user may not read (R29: private until shown to be public).
-                Some(_) | None => Visibility::Internal,
-            };
-            let value = entry.text("value").unwrap_or_default().replace("\r\n", "\n");
-            let by_connector = self.by_connector(entry.text("sys_created_by")).await?;
-            let text = match by_connector {
-                Some(false) => Text::new(text::readable(&value), text::decode(&value)),
-                Some(true) | None => Text::of(text::decode(&value)),
-            };
-            comments.push(Comment {
-                id: entry.id().to_owned(),
-                author: author(entry),
-                created_at: entry.time("sys_created_on"),
-                body: text.now,
-                earlier_body: text.earlier,
-                visibility,
-                by_connector,
-            });
-        }
-        Ok(comments)
+        self.comments_of(&journal).await
     }
 
-    /// Returns all files as public. Files belong to the record itself, even those added with a work note. Users who see the record see its
-    /// files, and no column restricts that. This is assumed of the base system.
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
         self.client.path(id)?;
         let files = self.client.files(id, since).await?;
         if files.is_empty() {
             self.client.record(id).await?;
         }
-        let author = self.authors(&files).await;
-        let mut attachments = Vec::with_capacity(files.len());
-        for file in &files {
-            attachments.push(Attachment {
-                author: author(file),
-                by_connector: self.by_connector(file.text("sys_created_by")).await?,
-                ..file.attachment()
-            });
+        self.attachments_of(&files).await
+    }
+
+    /// Reads the record itself only if both lists are empty: an entry of either shows that the record exists.
+    async fn content(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Content, ApiError> {
+        self.client.path(id)?;
+        let (journal, files) =
+            tokio::try_join!(self.client.journal(id, since), self.client.files(id, since))?;
+        if journal.is_empty() && files.is_empty() {
+            self.client.record(id).await?;
         }
-        Ok(attachments)
+        let (comments, attachments) =
+            tokio::try_join!(self.comments_of(&journal), self.attachments_of(&files))?;
+        Ok(Content { comments, attachments })
     }
 
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {

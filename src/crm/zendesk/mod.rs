@@ -47,7 +47,7 @@ use super::content::{Text, media_type, one_line};
 use super::jira::stored_filename;
 use crate::cases::markers::COMPANY_DESCRIPTION_HEADER;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
     CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
     Written,
 };
@@ -390,6 +390,64 @@ impl Zendesk {
         let cases = cases.into_values().filter(|case| case.synchronize).collect();
         Ok(Sweep { cases, skipped: skipped.into_iter().collect(), identified: true })
     }
+
+    /// Returns the comments that are none of the ticket's description and no mere carriers of files.
+    async fn comments_among(&self, number: u64, found: &Comments) -> Result<Vec<Comment>, ApiError> {
+        let me = self.client.me().await?.id;
+        let mut comments = Vec::with_capacity(found.newest_first.len());
+        for comment in &found.newest_first {
+            let ours = comment.author_id.is_some() && comment.author_id == me;
+            let mut said = body(comment, ours);
+            let is_carrier = ours && !comment.attachments.is_empty() && said.starts_with(CARRIER);
+            // A file without text is carried as a file only.
+            let is_silent = !comment.attachments.is_empty() && said.trim().is_empty();
+            if found.first == Some(comment.id) || is_carrier || is_silent {
+                continue;
+            }
+            let absorbed = closing::absorbed(number, comment, &said);
+            if let Some(quoted) = absorbed.as_ref().and_then(|absorbed| absorbed.quoted.as_ref())
+                && self.is_ours(quoted, &said).await?
+            {
+                // Text that came from Google does not go back to it.
+                said.truncate(quoted.at);
+            }
+            // Zendesk's own words about a merge are plain.
+            let text = match &comment.html_body {
+                Some(html) if !ours && absorbed.is_none() => Text::new(text::readable(html, &said), said),
+                Some(_) | None => Text::of(said),
+            };
+            comments.push(Comment {
+                id: comment.id.to_string(),
+                author: author(comment, found),
+                created_at: comment.created_at,
+                body: text.now,
+                earlier_body: text.earlier,
+                visibility: visibility(comment),
+                by_connector: comment.author_id.map(|author| Some(author) == me),
+            });
+        }
+        Ok(comments)
+    }
+
+    /// Returns the files of all comments, the first one's included; a file is as visible as its comment. Of a ticket that was merged into
+    /// this one, files that the connector put there are left out: they came from Google.
+    async fn attachments_among(&self, number: u64, found: &Comments) -> Result<Vec<Attachment>, ApiError> {
+        let me = self.client.me().await?.id;
+        let mut attachments = Vec::new();
+        for comment in &found.newest_first {
+            let moved = self.moved_along(number, comment).await?;
+            for attachment in comment.attachments.clone() {
+                match attachment {
+                    Ok(attachment) if attachment.deleted || is_among(&moved, &attachment) => {}
+                    Ok(attachment) => attachments.push(read_attachment(comment, attachment, found, me)),
+                    Err(error) => {
+                        tracing::warn!(ticket = number, %error, "an attachment cannot be understood and is skipped");
+                    }
+                }
+            }
+        }
+        Ok(attachments)
+    }
 }
 
 /// Adds the remedy to the error of a search that was refused.
@@ -595,64 +653,25 @@ impl CaseSystem for Zendesk {
     }
 
     async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
-        let me = self.client.me().await?.id;
         let number = self.client.number(id)?;
         let found = self.client.comments(number, since).await?;
-        let mut comments = Vec::with_capacity(found.newest_first.len());
-        for comment in &found.newest_first {
-            let ours = comment.author_id.is_some() && comment.author_id == me;
-            let mut said = body(comment, ours);
-            let is_carrier = ours && !comment.attachments.is_empty() && said.starts_with(CARRIER);
-            // A file without text is carried as a file only.
-            let is_silent = !comment.attachments.is_empty() && said.trim().is_empty();
-            if found.first == Some(comment.id) || is_carrier || is_silent {
-                continue;
-            }
-            let absorbed = closing::absorbed(number, comment, &said);
-            if let Some(quoted) = absorbed.as_ref().and_then(|absorbed| absorbed.quoted.as_ref())
-                && self.is_ours(quoted, &said).await?
-            {
-                // Text that came from Google does not go back to it.
-                said.truncate(quoted.at);
-            }
-            // Zendesk's own words about a merge are plain.
-            let text = match &comment.html_body {
-                Some(html) if !ours && absorbed.is_none() => Text::new(text::readable(html, &said), said),
-                Some(_) | None => Text::of(said),
-            };
-            comments.push(Comment {
-                id: comment.id.to_string(),
-                author: author(comment, &found),
-                created_at: comment.created_at,
-                body: text.now,
-                earlier_body: text.earlier,
-                visibility: visibility(comment),
-                by_connector: comment.author_id.map(|author| Some(author) == me),
-            });
-        }
-        Ok(comments)
+        self.comments_among(number, &found).await
     }
 
-    /// Returns the files of all comments, the first one's included; a file is as visible as its comment. Of a ticket that was merged into
-    /// this one, files that the connector put there are left out: they came from Google.
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
-        let me = self.client.me().await?.id;
         let number = self.client.number(id)?;
         let found = self.client.comments(number, since).await?;
-        let mut attachments = Vec::new();
-        for comment in &found.newest_first {
-            let moved = self.moved_along(number, comment).await?;
-            for attachment in comment.attachments.clone() {
-                match attachment {
-                    Ok(attachment) if attachment.deleted || is_among(&moved, &attachment) => {}
-                    Ok(attachment) => attachments.push(read_attachment(comment, attachment, &found, me)),
-                    Err(error) => {
-                        tracing::warn!(ticket = id, %error, "an attachment cannot be understood and is skipped");
-                    }
-                }
-            }
-        }
-        Ok(attachments)
+        self.attachments_among(number, &found).await
+    }
+
+    /// Reads the list of comments once, since it holds the files too.
+    async fn content(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Content, ApiError> {
+        let number = self.client.number(id)?;
+        let found = self.client.comments(number, since).await?;
+        Ok(Content {
+            comments: self.comments_among(number, &found).await?,
+            attachments: self.attachments_among(number, &found).await?,
+        })
     }
 
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {

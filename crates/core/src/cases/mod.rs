@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Duration, Utc};
 use futures_util::Stream;
+use sha2::{Digest as _, Sha256};
 
 use crate::entities::{Priority, PriorityReading, Side};
 
@@ -129,6 +130,16 @@ pub struct Case {
     pub synchronize: bool,
 }
 
+impl Case {
+    /// Returns a digest of everything but the time of the last update: a case with the same digest has changed in nothing that is kept in
+    /// step. It may differ between two versions of the connector.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let timeless = Self { updated_at: None, ..self.clone() };
+        hex::encode(&Sha256::digest(format!("{timeless:?}"))[..16])
+    }
+}
+
 /// Readers of a comment or an attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -186,6 +197,26 @@ pub struct Attachment {
     pub visibility: Visibility,
     /// True if the connector's own user added the attachment; `None` if the system cannot tell.
     pub by_connector: Option<bool>,
+}
+
+/// Comments and attachments of a case, as its system lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Content {
+    /// Comments, in no particular order.
+    pub comments: Vec<Comment>,
+    /// Attachments, in no particular order.
+    pub attachments: Vec<Attachment>,
+}
+
+impl Content {
+    /// Drops items that are older than `horizon`. Items without a time are kept.
+    #[must_use]
+    pub fn since(mut self, horizon: Option<DateTime<Utc>>) -> Self {
+        let reached = |at: Option<DateTime<Utc>>| at.is_none() || horizon.is_none() || at >= horizon;
+        self.comments.retain(|comment| reached(comment.created_at));
+        self.attachments.retain(|attachment| reached(attachment.created_at));
+        self
+    }
 }
 
 /// Case to be created.
@@ -481,6 +512,14 @@ pub trait CaseSystem: Send + Sync {
 
     /// Returns the attachments added at or after `since` (`None`: all), in no particular order. May also return older ones.
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError>;
+
+    /// Returns the comments and the attachments at or after `since`, as [`Self::comments`] and [`Self::attachments`] do, with as few calls
+    /// as the system needs for both.
+    async fn content(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Content, ApiError> {
+        let (comments, attachments) =
+            futures_util::try_join!(self.comments(id, since), self.attachments(id, since))?;
+        Ok(Content { comments, attachments })
+    }
 
     /// Adds a comment.
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError>;

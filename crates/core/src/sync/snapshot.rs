@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use crate::cases::{Attachment, Case, Comment};
+use crate::cases::{Attachment, Case, Comment, Content};
 use crate::entities::{CaseMapping, Side, Sides};
 
 /// A case with its comments and attachments, oldest first, none older than the horizon.
@@ -20,15 +20,8 @@ impl Snapshot {
     /// Sorts the results of the listings, deduplicates them, and drops items that are older than `horizon`. Items without a time are kept
     /// and come first.
     #[must_use]
-    pub fn new(
-        case: Case,
-        mut comments: Vec<Comment>,
-        mut attachments: Vec<Attachment>,
-        horizon: Option<DateTime<Utc>>,
-    ) -> Self {
-        let reached = |at: Option<DateTime<Utc>>| at.is_none() || horizon.is_none() || at >= horizon;
-        comments.retain(|comment| reached(comment.created_at));
-        attachments.retain(|attachment| reached(attachment.created_at));
+    pub fn new(case: Case, content: Content, horizon: Option<DateTime<Utc>>) -> Self {
+        let Content { mut comments, mut attachments } = content.since(horizon);
         comments.sort_by(|a, b| order(a.created_at, &a.id).cmp(&order(b.created_at, &b.id)));
         attachments.sort_by(|a, b| order(a.created_at, &a.id).cmp(&order(b.created_at, &b.id)));
         comments.dedup_by(|a, b| a.id == b.id);
@@ -41,6 +34,9 @@ impl Snapshot {
 fn order(at: Option<DateTime<Utc>>, id: &str) -> (Option<DateTime<Utc>>, usize, &str) {
     (at, id.len(), id)
 }
+
+/// Tolerance for the difference between a system's clock and ours (`R36`: clock skew).
+pub const CLOCKS_APART: Duration = Duration::minutes(1);
 
 /// The two systems' clocks, as a sync reads them (`R36`: clock skew).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,7 +215,7 @@ mod tests {
             comment("9", Some(7)),
             comment("3", None),
         ];
-        let snapshot = Snapshot::new(case, comments, Vec::new(), Some(at(5)));
+        let snapshot = Snapshot::new(case, Content { comments, attachments: Vec::new() }, Some(at(5)));
         let ids: Vec<&str> = snapshot.comments.iter().map(|comment| comment.id.as_str()).collect();
         assert_eq!(ids, ["3", "2", "11", "9", "10"]);
     }
