@@ -9,11 +9,9 @@ use super::{Deps, Outcome, TaskKind, TaskReport, scheduler};
 use crate::cases::{ApiError, NewComment};
 use crate::entities::{CaseMapping, Entry, Global, ItemKind, Notice, Pending, Refusable, Side, Source};
 use crate::store::{MappingFilter, StoreError, modify};
-use crate::sync::texts;
+use crate::sync::{CLOCKS_APART, texts};
 
 const PAGE: usize = 200;
-/// Tolerance for the difference between a system's clock and ours.
-const CLOCKS_APART: Duration = Duration::minutes(1);
 
 /// Findings of one run.
 #[derive(Debug, Default)]

@@ -11,6 +11,7 @@ mod detect_outages;
 mod poll;
 mod poll_company;
 mod poll_google;
+mod recheck;
 mod report;
 mod scheduler;
 mod session;

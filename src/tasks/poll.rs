@@ -4,6 +4,7 @@ use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use futures_util::{StreamExt as _, stream};
 
 use super::admission::{Admission, AdmissionError, admit, find, name_of};
+use super::recheck::Slot;
 use super::scheduler::{Candidate, MostUrgent, Pace, Urgency, is_down, queue_in_turn, reason_for_changes};
 use super::sight::{Doubt, Look, Shown, note_index_lag, note_shown, plus, prove};
 use super::{Deps, TaskKind, TaskReport};
@@ -16,8 +17,6 @@ use crate::telemetry::SideLabels;
 const SLOT_SECONDS: i64 = 15;
 /// Number of cases that are processed concurrently, since a remote store takes time for each.
 const AT_ONCE: usize = 8;
-/// Time before a case leaves the polling window, in which each poll checks it.
-const LAST_LOOK: Duration = Duration::minutes(2);
 
 /// Error of processing one case. The other cases are still processed, but the watermark does not move, so the poll is retried.
 #[derive(Debug, thiserror::Error)]
@@ -240,16 +239,13 @@ async fn process_found_cases(
     let pace = Pace::of_poll(deps.settings.syncs_per_minute);
     let other_is_down = is_down(global.last_polled_at(side.other()), started);
     let mut news = MostUrgent::new(pace.room(other_is_down));
-    let mut checks = Vec::new();
-    let leaves_by = theirs - deps.settings.windows[side] + LAST_LOOK;
+    let mut rechecks = Vec::new();
     let taking_in = |case: Found| async move {
-        // The next poll may no longer find such a case, so this is the last check for content that its lists show late.
-        let leaves = case.updated_at.is_some_and(|updated| updated <= leaves_by);
         let taken = process_found_case(deps, side, &case, global, (look, started, theirs)).await;
-        (taken.map_err(|error| format!("case {}: {error}", case.id)), case, leaves)
+        (taken.map_err(|error| format!("case {}: {error}", case.id)), case)
     };
     let mut taken_in = stream::iter(sweep.cases.into_iter().map(taking_in)).buffer_unordered(AT_ONCE);
-    while let Some((taken, case, leaves)) = taken_in.next().await {
+    while let Some((taken, case)) = taken_in.next().await {
         let taken = match taken {
             Ok(taken) => taken,
             Err(failure) => {
@@ -263,11 +259,7 @@ async fn process_found_cases(
             all.shown.push(case);
         }
         match taken.candidate {
-            Some(candidate) if candidate.urgency == Urgency::Check => {
-                // Skips a check that can wait if the other side is down, and any check of a case that only a sweep found.
-                let checked = (leaves || !other_is_down) && !taken.is_old;
-                checks.extend(Some(candidate).filter(|_| checked));
-            }
+            Some(candidate) if matches!(candidate.urgency, Urgency::Recheck(_)) => rechecks.push(candidate),
             Some(candidate) => news.offer(candidate),
             None => {}
         }
@@ -275,7 +267,7 @@ async fn process_found_cases(
     drop(taken_in);
     all.left = news.left();
     all.candidates = news.into_sorted();
-    all.candidates.extend(pace.checks_of(checks, all.candidates.len() + all.left, started));
+    all.candidates.extend(pace.rechecks_of(rechecks, all.candidates.len() + all.left));
     all
 }
 
@@ -291,7 +283,7 @@ struct Taken {
     index_lag: Option<Duration>,
 }
 
-/// Maps a case if it takes part, marks its side as dirty if it changed, and chooses the sync that it needs.
+/// Maps a case if it takes part, marks its side as dirty if it changed, and chooses the sync that it needs, if any.
 async fn process_found_case(
     deps: &Deps,
     side: Side,
@@ -339,20 +331,28 @@ async fn process_found_case(
     }
     taken.is_canary = mapping.is_linked() && mapping.is_open() && mapping.gone.is_none() && !case.closed;
     let slot = || format!("slot {}", started.timestamp().div_euclid(SLOT_SECONDS));
+    let recheck = || {
+        let from = global.last_polled_at(side).map(|last| plus(last.min(started), theirs - started));
+        let slot =
+            Slot { from: look.at_most_shown(from), until: theirs, window: deps.settings.windows[side] };
+        // A case that only a sweep found had its last recheck when it left the polling window.
+        slot.recheck(case.updated_at).filter(|_| !taken.is_old).map(Urgency::Recheck)
+    };
     let (urgency, reason) = match &mapping.dirty[side] {
         // The same change is queued at most once an hour: a task that is being retried is not duplicated each minute, and a lost task is
         // replaced. A paused pair is different. The sync that found its flag gone ended well and used up its name, but now the flag is
         // back, so the name depends on the time slot.
         Some(waiting) if !(mapping.paused && side == Side::Company) => {
-            (Urgency::of(waiting, &mapping), reason_for_changes(waiting, started))
+            (Some(Urgency::of(waiting, &mapping)), reason_for_changes(waiting, started))
         }
-        Some(waiting) => (Urgency::of(waiting, &mapping), slot()),
-        None => (Urgency::Check, slot()),
+        Some(waiting) => (Some(Urgency::of(waiting, &mapping)), slot()),
+        None => (recheck(), slot()),
     };
     // A case in conflict needs no check while it is unchanged.
     let is_idle_conflict = mapping.state.conflict.is_some() && mapping.dirty[side].is_none();
-    let case = mapping.case_id(side).filter(|_| !is_idle_conflict).map(str::to_owned);
-    taken.candidate = case.map(|case| Candidate { urgency, case, side, reason });
+    if let (Some(urgency), Some(case)) = (urgency.filter(|_| !is_idle_conflict), mapping.case_id(side)) {
+        taken.candidate = Some(Candidate { urgency, case: case.to_owned(), side, reason });
+    }
     Ok(taken)
 }
 

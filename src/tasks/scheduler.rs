@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
+use super::recheck::Recheck;
 use crate::entities::{CaseMapping, Dirty, Global, Priority, Side};
 use crate::queue::{Enqueued, QueueError, QueuedTask, SyncCompanyCase, SyncGoogleCase, TaskKind, TaskName};
 use crate::store::{MappingFilter, StoreError};
@@ -38,8 +39,8 @@ pub(super) struct Pace(usize);
 pub(super) enum Urgency {
     /// The side is dirty. The time is the start of waiting, later for a lower priority and after a failure.
     Changes(DateTime<Utc>),
-    /// No change is known, but a recently updated case is checked for content that arrives out of order.
-    Check,
+    /// No change is known, but a recently updated case is read again, or a read-only case is tried again.
+    Recheck(Recheck),
 }
 
 impl Urgency {
@@ -135,27 +136,17 @@ impl Pace {
         Some(now + Duration::seconds(seconds) + Duration::microseconds(i64::try_from(rest).unwrap_or(0)))
     }
 
-    /// Number of checks per minute beside this many changes. At least one, however many changes there are.
-    fn checks(self, news: usize) -> usize {
+    /// Number of rechecks per minute beside this many changes. At least one, however many changes there are.
+    fn rechecks(self, news: usize) -> usize {
         self.0.saturating_sub(news).max(self.0 / 5).max(1)
     }
 
-    /// Chooses the checks for this minute. If there is not room for all, they take turns from minute to minute.
-    pub(super) fn checks_of(
-        self,
-        mut checks: Vec<Candidate>,
-        news: usize,
-        now: DateTime<Utc>,
-    ) -> Vec<Candidate> {
-        let room = self.checks(news);
-        if checks.len() > room {
-            checks.sort();
-            let minute = now.timestamp().div_euclid(60).unsigned_abs();
-            let first = minute.wrapping_mul(room as u64) % (checks.len() as u64);
-            checks.rotate_left(usize::try_from(first).unwrap_or(0));
-            checks.truncate(room);
-        }
-        checks
+    /// Chooses the rechecks for this minute. If there is not room for all, the last ones of their cases come first: nobody reads those
+    /// cases again.
+    pub(super) fn rechecks_of(self, mut rechecks: Vec<Candidate>, news: usize) -> Vec<Candidate> {
+        rechecks.sort();
+        rechecks.truncate(self.rechecks(news));
+        rechecks
     }
 
     /// Number of changes that may be queued towards a side: only a few if it is down.
@@ -225,7 +216,7 @@ pub(super) async fn queue_backlog(
                     && !state.is_read_only(side.other(), now)
                 {
                     let reason = format!("takes nothing as of {}", read_only.tried_at.timestamp_micros());
-                    let urgency = Urgency::Check;
+                    let urgency = Urgency::Recheck(Recheck::Last);
                     chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
                 }
             }
@@ -324,10 +315,6 @@ mod tests {
         Urgency::of(&waiting, &mapping(level))
     }
 
-    fn check(number: usize) -> Candidate {
-        candidate(Urgency::Check, number)
-    }
-
     fn candidate(urgency: Urgency, number: usize) -> Candidate {
         Candidate { urgency, case: format!("{number:05}"), side: Side::Google, reason: String::new() }
     }
@@ -335,7 +322,7 @@ mod tests {
     #[test]
     fn the_urgent_come_first_and_whoever_waits_long_enough_comes_before_them() {
         let mut order = [
-            Urgency::Check,
+            Urgency::Recheck(Recheck::Early),
             news(Priority::P4, 0),
             news(Priority::P4, 239),
             news(Priority::P1, 61),
@@ -353,7 +340,7 @@ mod tests {
             news(Priority::P1, 59),
             news(Priority::P4, 239),
             news(Priority::P4, 0),
-            Urgency::Check,
+            Urgency::Recheck(Recheck::Early),
         ];
         let mut sorted = expected;
         sorted.sort();
@@ -362,7 +349,7 @@ mod tests {
             (news(Priority::P0, 0), news(Priority::P1, 59)),
             (news(Priority::P1, 61), news(Priority::P0, 0)),
             (news(Priority::P4, 241), news(Priority::P0, 0)),
-            (news(Priority::P4, 0), Urgency::Check),
+            (news(Priority::P4, 0), Urgency::Recheck(Recheck::Early)),
         ] {
             assert!(before < after, "{before:?} before {after:?}");
         }
@@ -373,7 +360,7 @@ mod tests {
         let waiting = Dirty { since: now(), case_updated_at: None };
         let failed = CaseMapping { last_error: Some("no".to_owned()), ..mapping(Priority::P0) };
         assert!(Urgency::of(&waiting, &failed) > news(Priority::P4, 0));
-        assert!(Urgency::of(&waiting, &failed) < Urgency::Check);
+        assert!(Urgency::of(&waiting, &failed) < Urgency::Recheck(Recheck::Early));
     }
 
     #[test]
@@ -403,19 +390,19 @@ mod tests {
     }
 
     #[test]
-    fn when_there_is_not_room_for_every_check_each_comes_in_its_time() {
+    fn when_there_is_not_room_for_every_recheck_the_last_ones_come_first() {
         let pace = Pace::of_poll(100);
-        let all = || (0..110).map(check).collect::<Vec<_>>();
-        assert_eq!(pace.checks_of((0..25).map(check).collect(), 0, now()).len(), 25, "room for all");
-        let mut seen = std::collections::BTreeSet::new();
-        for minute in 0..5 {
-            let chosen = pace.checks_of(all(), 0, now() + Duration::minutes(minute));
-            assert_eq!(chosen.len(), 25);
-            seen.extend(chosen);
-        }
-        assert_eq!(seen.len(), 110, "within five minutes, each of them");
-        assert_eq!(pace.checks_of(all(), 20, now()).len(), 5, "news comes first");
-        assert_eq!(pace.checks_of(all(), 10_000, now()).len(), 5, "and never leaves nothing");
+        let all = || {
+            let early = (0..60).map(|number| candidate(Urgency::Recheck(Recheck::Early), number));
+            let last = (60..80).map(|number| candidate(Urgency::Recheck(Recheck::Last), number));
+            early.chain(last).collect::<Vec<_>>()
+        };
+        assert_eq!(pace.rechecks_of(all()[..25].to_vec(), 0).len(), 25, "room for all");
+        let chosen = pace.rechecks_of(all(), 0);
+        assert_eq!(chosen.len(), 25);
+        assert!(chosen[..20].iter().all(|chosen| chosen.urgency == Urgency::Recheck(Recheck::Last)));
+        assert_eq!(pace.rechecks_of(all(), 20).len(), 5, "news comes first");
+        assert_eq!(pace.rechecks_of(all(), 10_000).len(), 5, "and never leaves nothing");
     }
 
     #[test]

@@ -189,6 +189,29 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Clears the dirty mark of a side that was read and has nothing new, if the mapping still `is_at_rest` and no poll has found another
+    /// change since. Returns true if it was cleared.
+    pub(super) async fn settle_at_rest(
+        &mut self,
+        side: Side,
+        updated_at: Option<DateTime<Utc>>,
+        is_at_rest: impl Fn(&CaseMapping) -> bool + Send + Sync,
+    ) -> Result<bool, SyncError> {
+        let waited = self.waited[side];
+        let settled = modify(self.deps.store.as_ref(), self.mapping.clone(), |mapping| {
+            let unchanged = mapping.dirty[side] == waited && is_at_rest(mapping);
+            if unchanged {
+                mapping.dirty[side] = None;
+                mapping.carried_updated_at[side] = updated_at;
+            }
+            unchanged
+        })
+        .await?;
+        let is_settled = settled.is_some();
+        self.mapping = settled.unwrap_or_else(|| self.mapping.clone());
+        Ok(is_settled)
+    }
+
     /// Saves a change and releases the lease; without a lease, saves it only if the mapping is unchanged.
     pub(super) async fn save_either(
         &mut self,

@@ -128,6 +128,11 @@ impl Look {
         plus(self.since, CORRECTION) < other.since
     }
 
+    /// Returns the earlier one of that time and the time up to which all changes were shown.
+    pub(super) fn at_most_shown(&self, at: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        at.map(|at| self.shown_until.map_or(at, |until| until.min(at)))
+    }
+
     /// True if a change is older than the usual polling window, so that a poll finds it only by looking back further.
     pub(super) fn is_late(&self, updated_at: Option<DateTime<Utc>>) -> bool {
         updated_at.is_some_and(|at| at < self.recent)

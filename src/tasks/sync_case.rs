@@ -8,9 +8,10 @@ use super::admission::{
     Admission, AdmissionError, Claim, Decision, admit, claim, complete, decide, find, name_of, set_name,
 };
 use super::apply::outcomes;
+use super::recheck::{self, Look, Prefetched, PrefetchedContent};
 use super::session::{Session, SyncError};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
-use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Found, markers};
+use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Content, Found, markers};
 use crate::entities::{
     CaseMapping, CompanyCaseId, Conflict, Dirty, Entry, FirstSeen, GoogleCaseName, ItemKind, MappingId,
     Missing, Notice, PairState, PendingCreation, Refusable, Refusal, Side, Sides, Source,
@@ -18,8 +19,8 @@ use crate::entities::{
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts::Merged;
 use crate::sync::{
-    Clocks, Counterpart, KnownDifferent, Pair, Plan, Remaining, Snapshot, counterpart_of, horizons, left_on,
-    lookalikes, plan, texts,
+    Action, CLOCKS_APART, Clocks, Counterpart, KnownDifferent, Pair, Plan, Remaining, Snapshot,
+    counterpart_of, horizons, left_on, lookalikes, plan, texts,
 };
 
 /// Maximum number of attempts of a sync if the mapping is changed while it reads the cases.
@@ -38,8 +39,6 @@ const SEVERAL: usize = 3;
 const PAGE: usize = 200;
 /// Resolution of times that is fine enough to tell two changes apart.
 const PRECISE: Duration = Duration::milliseconds(10);
-/// Tolerance for the difference between a system's clock and ours.
-const CLOCKS_APART: Duration = Duration::minutes(1);
 
 /// Request for the sync of one case.
 pub(super) struct Request<'a> {
@@ -246,13 +245,22 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     let deps = session.deps;
     let source = request.side();
     let target = source.other();
-    if matches!(request.caller, Caller::Person) {
-        session.mapping.state.try_read_only_now(target);
-    }
-    let source_id = session.mapping.case_id(source).unwrap_or_else(|| request.id()).to_owned();
-    let Some(ours) = deps.systems[source].get(&source_id).await? else {
-        return missing(session, source, request).await;
+    let prefetched = match request.caller {
+        Caller::Person => {
+            session.mapping.state.try_read_only_now(target);
+            Prefetched::default()
+        }
+        Caller::Queue => match recheck::look(session, source).await? {
+            Look::Nothing => return Ok(Done::Carried),
+            Look::Unclear(prefetched) => prefetched,
+        },
     };
+    let source_id = session.mapping.case_id(source).unwrap_or_else(|| request.id()).to_owned();
+    let read = match prefetched.case {
+        Some(case) => Some(case),
+        None => deps.systems[source].get(&source_id).await?,
+    };
+    let Some(ours) = read else { return missing(session, source, request).await };
     if source == Side::Company {
         correct_id(session, &ours, request.mode).await?;
         if let Some(conflict) = session.mapping.state.conflict.clone()
@@ -294,15 +302,15 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     if ended && request.mode == Mode::Act {
         resume(session).await?;
     }
-    compare_and_carry(session, request, google, company).await
+    compare_and_carry(session, request, (google, company), prefetched.content).await
 }
 
 /// Carries the source's changes to the other side, and records the progress. Queues a sync of the other side if that has changes too.
 async fn compare_and_carry(
     session: &mut Session<'_>,
     request: &Request<'_>,
-    google: Case,
-    company: Case,
+    cases: (Case, Case),
+    prefetched: Option<PrefetchedContent>,
 ) -> Result<Done, SyncError> {
     let deps = session.deps;
     let source = request.side();
@@ -312,7 +320,8 @@ async fn compare_and_carry(
     // Taken before the cases are read: a write whose in-flight window has ended by then is visible, if it happened (R13: unknown write
     // outcome).
     let clocks = deps.clocks();
-    let (google, company) = read_pair(session, google, company, clocks).await?;
+    let prefetched = prefetched.map(|content| (source, content));
+    let (google, company) = read_pair(session, cases, prefetched, clocks).await?;
     let mapping = session.mapping.clone();
     let unchecked = KnownDifferent::default();
     let pair = Pair {
@@ -335,6 +344,7 @@ async fn compare_and_carry(
     let was_paused = mapping.paused;
     let mut seen = Seen::of(&google.case, &company.case);
     seen.warned = warn(&mapping, &plan);
+    let changed: Vec<Side> = plan.actions.iter().filter_map(Action::changes_case).collect();
     let on_source = apply_plan(session, source, plan, &mut seen).await?;
     let clocks = clocks.or_earlier(deps.clocks());
     let started = session.started;
@@ -350,6 +360,10 @@ async fn compare_and_carry(
         Side::Google => Sides { google: on_source, company: on_target },
         Side::Company => Sides { google: on_target, company: on_source },
     };
+    for (side, case) in [(Side::Google, &google.case), (Side::Company, &company.case)] {
+        let is_known = left[side] == Remaining::Nothing && !changed.contains(&side);
+        seen.read_as[side] = is_known.then(|| case.digest());
+    }
     finish(session, left, &seen, clocks).await?;
     if on_target == Remaining::Changes {
         queue_target(session, source.other(), was_paused).await?;
@@ -357,11 +371,11 @@ async fn compare_and_carry(
     Ok(Done::Carried)
 }
 
-/// Reads the lists of both cases from their horizons, or completely if copies have to be recognised by their text (relinking).
+/// Reads the lists of both cases from their horizons, unless they were prefetched from the same one, or completely if copies have to be recognised by their text (relinking).
 async fn read_pair(
     session: &mut Session<'_>,
-    google: Case,
-    company: Case,
+    (google, company): (Case, Case),
+    prefetched: Option<(Side, PrefetchedContent)>,
     clocks: Clocks,
 ) -> Result<(Snapshot, Snapshot), SyncError> {
     let deps = session.deps;
@@ -371,9 +385,15 @@ async fn read_pair(
     if session.mapping.relinking {
         horizons = Sides::default();
     }
+    let mut known: Sides<Option<Content>> = Sides::default();
+    if let Some((side, (horizon, content))) = prefetched
+        && horizon == horizons[side]
+    {
+        known[side] = Some(content);
+    }
     tokio::try_join!(
-        read(deps, Side::Google, google, horizons.google),
-        read(deps, Side::Company, company, horizons.company),
+        read(deps, Side::Google, google, horizons.google, known.google),
+        read(deps, Side::Company, company, horizons.company, known.company),
     )
 }
 
@@ -406,7 +426,7 @@ async fn apply_plan(
 /// Returns the case's last update if no later change can have the same time. A time that is precise to the second or minute only may be
 /// shared by a change after the reading (`R15`: one horizon for both). Such a time is not recorded as carried, so the next poll that finds
 /// it counts it as a change.
-fn settled_update(
+pub(super) fn settled_update(
     deps: &Deps,
     side: Side,
     case: &Case,
@@ -485,6 +505,8 @@ struct Seen {
     agreed_closed: Option<bool>,
     scope: Sides<Option<String>>,
     warned: BTreeSet<String>,
+    /// Digest of each case of which nothing is left to be carried. `None` if this sync changed the case itself.
+    read_as: Sides<Option<String>>,
 }
 
 impl Seen {
@@ -506,6 +528,7 @@ impl Seen {
         agreed
             && self.scope == state.scope
             && self.warned == state.warned
+            && self.read_as == state.read_as
             && state.missing == Sides::default()
     }
 }
@@ -555,9 +578,12 @@ async fn read(
     side: Side,
     case: Case,
     horizon: Option<DateTime<Utc>>,
+    known: Option<Content>,
 ) -> Result<Snapshot, SyncError> {
-    let system = &deps.systems[side];
-    let content = system.content(&case.id, horizon).await?;
+    let content = match known {
+        Some(content) => content,
+        None => deps.systems[side].content(&case.id, horizon).await?,
+    };
     Ok(Snapshot::new(case, content, horizon))
 }
 
@@ -625,6 +651,7 @@ async fn finish(
             }
             mapping.state.scope = seen.scope.clone();
             mapping.state.warned.clone_from(&seen.warned);
+            mapping.state.read_as = seen.read_as.clone();
             mapping.state.missing = Sides::default();
             mapping.relinking = false;
             mapping.state.looks_again = false;

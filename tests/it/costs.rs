@@ -3,13 +3,18 @@
 
 use std::sync::Arc;
 
+use casebridge::entities::Side;
 use casebridge::http::SHARED_FOR;
+use casebridge::sandbox::faults::Call;
 use casebridge::store::{OperationCounts, SqliteStore};
 use chrono::Duration;
 
 use casebridge_testkit::harness::backend::Embedded;
 use casebridge_testkit::harness::billed::Billed;
+use casebridge_testkit::harness::crm::Crm;
 use casebridge_testkit::harness::jira::JiraKind;
+use casebridge_testkit::harness::servicenow::ServiceNowKind;
+use casebridge_testkit::harness::zendesk::ZendeskKind;
 use casebridge_testkit::harness::{Options, World, idle};
 
 async fn world() -> (World, Arc<Billed>, tempfile::TempDir) {
@@ -59,4 +64,48 @@ async fn what_everybody_may_ask_for_costs_at_most_four_reads_a_minute_each() {
     let each = u64::try_from(60 / SHARED_FOR.num_seconds()).unwrap();
     // The first check of the store also tries to write.
     assert_eq!(billed.counts() - before, OperationCounts { reads: 2 * each, writes: 0, deletes: 1 });
+}
+
+/// Returns the calls to CSAPI and to the CRM in an hour, searches for changed cases left out, after `say` has written a comment.
+async fn calls_in_an_hour(crm: &dyn Crm, say: Option<Side>) -> [usize; 2] {
+    let world = World::new(crm).await;
+    let (google, company) = world.pair().await;
+    // The pair leaves both windows.
+    world.run_for(Duration::minutes(45)).await;
+    world.csapi.faults().clear_calls();
+    world.company_faults().clear_calls();
+    match say {
+        Some(Side::Google) => drop(world.google_says(&google, "It happens again")),
+        Some(Side::Company) => drop(world.company_says(&company, "It happens again").await),
+        None => {}
+    }
+    world.run_for(Duration::hours(1)).await;
+    let copies = (world.copies_in_crm(&company).await.len(), world.copies_at_google(&google).len());
+    assert_eq!(copies, (usize::from(say == Some(Side::Google)), usize::from(say == Some(Side::Company))));
+    // A poll that finds a case reads one page more than one that finds none.
+    let count = |calls: Vec<Call>| calls.iter().filter(|call| !call.path.contains("search")).count();
+    [count(world.csapi.faults().calls()), count(world.company_faults().calls())]
+}
+
+#[tokio::test]
+async fn a_comment_costs_few_calls_while_its_case_is_in_the_polling_window() {
+    let crms: [(&dyn Crm, &str); 3] =
+        [(&JiraKind, "Jira"), (&ZendeskKind, "Zendesk"), (&ServiceNowKind, "ServiceNow")];
+    let mut table = Vec::new();
+    for (crm, name) in crms {
+        let idle = calls_in_an_hour(crm, None).await;
+        for side in Side::BOTH {
+            let busy = calls_in_an_hour(crm, Some(side)).await;
+            table.push((name, side, [busy[0] - idle[0], busy[1] - idle[1]]));
+        }
+    }
+    let expected = [
+        ("Jira", Side::Google, [12, 9]),
+        ("Jira", Side::Company, [16, 5]),
+        ("Zendesk", Side::Google, [16, 14]),
+        ("Zendesk", Side::Company, [19, 7]),
+        ("ServiceNow", Side::Google, [13, 26]),
+        ("ServiceNow", Side::Company, [16, 18]),
+    ];
+    assert_eq!(table, expected, "calls to CSAPI and to the CRM");
 }

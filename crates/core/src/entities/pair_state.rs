@@ -111,6 +111,10 @@ pub struct PairState {
     /// in a relinked pair, the notices on the cases are known.
     #[serde(skip_serializing_if = "is_default")]
     pub looks_again: bool,
+    /// Digest of each case, as the last complete sync has read it, if that left nothing of the case to be carried. A case that still has
+    /// this digest needs no complete sync (`R8`: idle cases).
+    #[serde(skip_serializing_if = "is_default")]
+    pub read_as: Sides<Option<String>>,
     /// Priority that both sides have been seen to hold: the base of the three-way merge (`R18`: priority; `R30`: merge base).
     #[serde(skip_serializing_if = "is_default")]
     pub agreed_priority: Option<Priority>,

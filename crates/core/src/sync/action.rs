@@ -242,6 +242,12 @@ impl Action {
         matches!(self, Self::Comment(_) | Self::Attach { .. })
     }
 
+    /// Returns the side whose case the action changes, other than by a comment or a file.
+    #[must_use]
+    pub fn changes_case(&self) -> Option<Side> {
+        self.writes_to().filter(|_| !self.writes_content())
+    }
+
     /// True if the action must be skipped, because an earlier one that has to come first has failed.
     #[must_use]
     pub fn is_blocked(&self, blocked: &Blocked) -> bool {

@@ -7,6 +7,7 @@ mod action;
 mod attachment_matching;
 mod merge;
 mod plan;
+mod recorded;
 mod snapshot;
 pub mod texts;
 
@@ -14,4 +15,5 @@ pub use action::{Action, Blocked, CommentToWrite};
 pub use attachment_matching::{KnownDifferent, Lookalike, lookalikes};
 pub use merge::{Priorities, PriorityMerge, merge_priority};
 pub use plan::{Counterpart, Pair, Plan, Remaining, Rules, Switches, counterpart_of, left_on, plan};
-pub use snapshot::{Clocks, Snapshot, horizons};
+pub use recorded::{has_nothing_new, is_at_rest};
+pub use snapshot::{CLOCKS_APART, Clocks, Snapshot, horizons};

@@ -64,7 +64,7 @@ impl Rules {
     }
 
     /// Returns true if an item of that visibility must stay on its side.
-    fn is_private(self, side: Side, visibility: Visibility) -> bool {
+    pub(super) fn is_private(self, side: Side, visibility: Visibility) -> bool {
         side == Side::Company && visibility == Visibility::Internal && !self.carry_internal_comments
     }
 }
