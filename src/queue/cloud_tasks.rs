@@ -15,6 +15,7 @@ use super::{Enqueued, QueueError, QueuedTask, TaskName, TaskQueue};
 use crate::cases::{ApiError, Check, Trouble};
 use crate::outbound::{Call, Created, Upstream};
 use crate::queue::TaskKind;
+use crate::queue::queue_yaml::QueueConfig;
 
 /// Name of the service in errors and logs.
 pub const NAME: &str = "Cloud Tasks";
@@ -132,6 +133,11 @@ const APP_ENGINE_ROLE: &str = "roles/appengine.appViewer";
 
 #[async_trait]
 impl TaskQueue for CloudTasksQueue {
+    /// Assumes the rates of the project's own `queue.yaml`: the API would tell those of the deployed one, for one more right.
+    fn syncs_per_minute(&self) -> Option<u32> {
+        QueueConfig::load(None).ok().map(|queues| queues.syncs_per_minute())
+    }
+
     async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
         // Each task has a name before it is sent. If the answer is lost, the retry uses the same name, so the task is queued once. Without
         // a name, each attempt would queue another task.

@@ -175,6 +175,10 @@ pub struct RunReport {
 
 #[async_trait]
 impl TaskQueue for EmbeddedQueue {
+    fn syncs_per_minute(&self) -> Option<u32> {
+        Some(self.queues.syncs_per_minute())
+    }
+
     async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
         let kind = task.kind;
         let failed = |reason: String| QueueError { task: kind, reason };

@@ -92,6 +92,12 @@ pub trait TaskQueue: Send + Sync {
     /// Queues a task. When this returns, the task is durable.
     async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError>;
 
+    /// Returns the number of syncs per minute that the queues deliver, by their configured rates; `None` if it is not limited. The slower of
+    /// both queues counts, since all changes may be on one side.
+    fn syncs_per_minute(&self) -> Option<u32> {
+        None
+    }
+
     /// Checks the services that the queues depend on, for `casebridge check`. Empty if there are none.
     async fn check(&self) -> Vec<Check> {
         Vec::new()

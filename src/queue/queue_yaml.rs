@@ -85,6 +85,16 @@ impl QueueConfig {
         &self.0[position(kind)]
     }
 
+    /// Returns the number of syncs per minute that the slower of the two sync queues delivers; at least 1.
+    #[must_use]
+    pub fn syncs_per_minute(&self) -> u32 {
+        let rate = |kind| self.get(kind).rate_per_second * 60.0;
+        let slower = rate(TaskKind::SyncGoogleCase).min(rate(TaskKind::SyncCompanyCase));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
+        let syncs = slower as u32;
+        syncs.max(1)
+    }
+
     /// Returns the six queues in the order of [`TaskKind::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = &QueueSettings> {
         self.0.iter()

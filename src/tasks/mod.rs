@@ -38,6 +38,7 @@ use crate::telemetry::Metrics;
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use check::{check, check_store, check_system, system_name};
 pub use report::{CarriedItem, Outcome, TaskReport};
+pub use scheduler::Pacer;
 
 /// Caller that asked for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,17 +141,14 @@ pub struct TaskSettings {
 }
 
 impl TaskSettings {
-    /// Number of calls that a sync makes to one upstream, a little more than measured: a check makes three, the creation of a counterpart
-    /// about eight.
-    const CALLS_PER_SYNC: u32 = 5;
-    /// Upper bound of the syncs per minute, somewhat below the limit in `queue.yaml`: two queues of 20 a second.
-    const MOST_SYNCS_PER_MINUTE: u32 = 2_000;
+    /// Number of calls that a sync of a change makes to one upstream: the case, its two lists, and a write.
+    const CALLS_PER_SYNC: u32 = 4;
 
     /// Returns the number of syncs per minute that these rate limits allow.
     #[must_use]
     pub fn pace(requests_per_minute: Sides<NonZeroU32>) -> u32 {
         let calls = requests_per_minute.google.min(requests_per_minute.company).get();
-        (calls / Self::CALLS_PER_SYNC).clamp(1, Self::MOST_SYNCS_PER_MINUTE)
+        (calls / Self::CALLS_PER_SYNC).max(1)
     }
 }
 
@@ -169,6 +167,8 @@ pub struct Deps {
     pub systems: Sides<Arc<dyn CaseSystem>>,
     /// Settings of the tasks.
     pub settings: TaskSettings,
+    /// Delivery times of the syncs that this process queues.
+    pub pacer: Pacer,
     /// Metrics of the service.
     pub metrics: Arc<Metrics>,
     /// Cancelled when running tasks have to stop at once; they release their leases.

@@ -76,13 +76,8 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     let found = sweep.cases.len();
     let mut taken = process_found_cases(deps, side, sweep, &global, (look, started, theirs)).await;
     taken.remember(&mut memory, side, started);
-    let queued = queue_in_turn(
-        deps,
-        Pace::of_poll(deps.settings.syncs_per_minute),
-        std::mem::take(&mut taken.candidates),
-        &mut taken.failures,
-    )
-    .await;
+    let candidates = std::mem::take(&mut taken.candidates);
+    let queued = queue_in_turn(deps, candidates, &mut taken.failures).await;
     taken.record(deps, side, task);
     let report = |report: TaskReport| taken.report(report, look.since, found, queued);
     if let Some(first) = taken.failures.first() {
@@ -236,7 +231,7 @@ async fn process_found_cases(
 ) -> Processed {
     let mut all =
         Processed { counts: Counts { skipped: sweep.skipped, ..Counts::default() }, ..Processed::default() };
-    let pace = Pace::of_poll(deps.settings.syncs_per_minute);
+    let pace = Pace::of(deps);
     let other_is_down = is_down(global.last_polled_at(side.other()), started);
     let mut news = MostUrgent::new(pace.room(other_is_down));
     let mut rechecks = Vec::new();

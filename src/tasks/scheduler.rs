@@ -5,8 +5,10 @@
 //! minutes. Cloud Tasks and the embedded queue deliver by time and not by urgency, so the scheduler converts urgency into a delivery time.
 
 use std::collections::BinaryHeap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
+use futures_util::{StreamExt as _, stream};
 
 use super::Deps;
 use super::recheck::Recheck;
@@ -24,13 +26,17 @@ const LEVEL: Duration = Duration::hours(1);
 const FAILED: Duration = Duration::hours(6);
 /// Time for which a queue is filled ahead, in minutes. The backlog is scheduled every five minutes, and that may be a little late.
 const AHEAD: usize = 6;
+/// Number of changes of each poll that are delivered at once, however much was queued before.
+const URGENT: usize = 16;
+/// Number of tasks that are queued concurrently, since a remote queue takes time for each.
+const AT_ONCE: usize = 16;
 /// Time without a complete poll after which a side counts as down.
 const SILENT: Duration = Duration::minutes(5);
 /// Number of syncs that are queued at a time towards a side that is down. Each is retried, and when the side is up again the retries come
 /// before new syncs.
 const PROBES: usize = 2;
 
-/// Number of syncs per minute that a share of the rate limits allows.
+/// Number of syncs per minute that the rate limits allow.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace(usize);
 
@@ -101,26 +107,19 @@ impl MostUrgent {
 }
 
 impl Pace {
-    fn of(syncs_per_minute: u32, quarters: usize) -> Self {
-        Self(
-            (usize::try_from(syncs_per_minute).unwrap_or(usize::MAX / 4).saturating_mul(quarters) / 4).max(1),
-        )
+    /// Returns the pace that the rate limits and the queues allow.
+    pub(super) fn of(deps: &Deps) -> Self {
+        let by_queue = deps.queue.syncs_per_minute().unwrap_or(u32::MAX);
+        Self::per_minute(deps.settings.syncs_per_minute.min(by_queue))
     }
 
-    /// Returns the share of one poll in the rate limits: a quarter, since there are two polls.
-    pub(super) fn of_poll(syncs_per_minute: u32) -> Self {
-        Self::of(syncs_per_minute, 1)
+    fn per_minute(syncs: u32) -> Self {
+        Self(usize::try_from(syncs).unwrap_or(usize::MAX).max(1))
     }
 
-    /// Returns the share of the backlog: half. With those of the polls it makes up the whole, so that no due sync waits for long. Syncs for
-    /// which a poll has no room stay in the backlog.
-    pub(super) fn of_backlog(syncs_per_minute: u32) -> Self {
-        Self::of(syncs_per_minute, 2)
-    }
-
-    /// Number of syncs that are delivered without delay.
+    /// Number of syncs that are delivered without delay after a pause.
     fn at_once(self) -> usize {
-        (self.0 / 2).max(16)
+        (self.0 / 2).max(URGENT)
     }
 
     /// Number of syncs that may be queued ahead.
@@ -128,12 +127,9 @@ impl Pace {
         self.at_once().saturating_add(self.0.saturating_mul(AHEAD))
     }
 
-    /// Returns the earliest delivery time of the sync with this rank, counted from 0. `None`: at once.
-    pub(super) fn turn(self, rank: usize, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let behind = rank.checked_sub(self.at_once())? + 1;
-        let seconds = 60 * i64::try_from(behind / self.0).unwrap_or(i64::MAX / 100);
-        let rest = 60_000_000 * (behind % self.0) / self.0;
-        Some(now + Duration::seconds(seconds) + Duration::microseconds(i64::try_from(rest).unwrap_or(0)))
+    /// Returns the time between two syncs.
+    fn interval(self) -> Duration {
+        Duration::microseconds(60_000_000 / i64::try_from(self.0).unwrap_or(i64::MAX))
     }
 
     /// Number of rechecks per minute beside this many changes. At least one, however many changes there are.
@@ -155,20 +151,86 @@ impl Pace {
     }
 }
 
-/// Queues syncs, the first ones at once and the others paced by the rate limits. Returns the number of new tasks.
+/// Delivery times of the syncs that this process queues: one sequence for both polls and the backlog, so that each may use what the others
+/// leave (`R21`: pacing). It is a generic cell rate algorithm, as a rate limiter has it.
+#[derive(Debug, Default)]
+pub struct Pacer {
+    /// Time at which the pace has caught up with all syncs that were queued.
+    caught_up_at: Mutex<Option<DateTime<Utc>>>,
+}
+
+/// Place in the sequence of a [`Pacer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Turn {
+    /// Earliest delivery time; `None`: at once.
+    not_before: Option<DateTime<Utc>>,
+    /// Part of the sequence that it takes.
+    takes: Duration,
+}
+
+impl Pacer {
+    /// Takes the next place. `rank` is the number of candidates before this one: the first few of each call are due at once, since a fresh
+    /// urgent case must not wait for what was queued before it. `None`: the queue is filled as far ahead as it may be.
+    fn turn(&self, pace: Pace, candidate: &Candidate, rank: usize, now: DateTime<Utc>) -> Option<Turn> {
+        // A recheck reads the lists of one side only.
+        let takes = match candidate.urgency {
+            Urgency::Changes(_) => pace.interval(),
+            Urgency::Recheck(_) => pace.interval() / 2,
+        };
+        let ahead = Duration::minutes(i64::try_from(AHEAD).unwrap_or(i64::MAX));
+        let burst = pace.interval() * i32::try_from(pace.at_once()).unwrap_or(i32::MAX);
+        let mut caught_up_at = self.lock();
+        // A time further ahead than is ever queued was written before the clock was set back.
+        let latest = caught_up_at.filter(|at| *at <= now + ahead + burst + ahead).unwrap_or(now).max(now);
+        let at = latest - burst;
+        let is_urgent = rank < URGENT && matches!(candidate.urgency, Urgency::Changes(_));
+        if at > now + ahead && !is_urgent {
+            return None;
+        }
+        *caught_up_at = Some(latest + takes);
+        let not_before = Some(at).filter(|at| *at > now && !is_urgent);
+        Some(Turn { not_before, takes })
+    }
+
+    /// Gives a place back that was not used, since the same sync is queued already.
+    fn give_back(&self, turn: Turn) {
+        let mut caught_up_at = self.lock();
+        *caught_up_at = caught_up_at.map(|at| at - turn.takes);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<DateTime<Utc>>> {
+        self.caught_up_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Queues syncs, the most urgent first, at the pace of the rate limits. Returns the number of new tasks.
 pub(super) async fn queue_in_turn(
     deps: &Deps,
-    pace: Pace,
     candidates: Vec<Candidate>,
     failures: &mut Vec<String>,
 ) -> usize {
-    let (now, mut queued) = (deps.clock.now(), 0);
-    for (rank, candidate) in candidates.into_iter().enumerate() {
-        let Candidate { side, case, reason, .. } = candidate;
-        match queue_case(deps, side, &case, &reason, pace.turn(rank, now)).await {
-            Ok(Enqueued::New) => queued += 1,
-            Ok(Enqueued::AlreadyExists) => {}
-            Err(error) => failures.push(format!("case {case}: {error}")),
+    let (now, pace) = (deps.clock.now(), Pace::of(deps));
+    let enqueue = |(rank, candidate): (usize, Candidate)| {
+        let turn = deps.pacer.turn(pace, &candidate, rank, now);
+        async move {
+            let Some(turn) = turn else { return Ok(false) };
+            let Candidate { side, case, reason, .. } = candidate;
+            let queued = queue_case(deps, side, &case, &reason, turn.not_before).await;
+            if !matches!(queued, Ok(Enqueued::New)) {
+                deps.pacer.give_back(turn);
+            }
+            match queued {
+                Ok(queued) => Ok(queued == Enqueued::New),
+                Err(error) => Err(format!("case {case}: {error}")),
+            }
+        }
+    };
+    let mut outcomes = stream::iter(candidates.into_iter().enumerate().map(enqueue)).buffered(AT_ONCE);
+    let mut queued = 0;
+    while let Some(outcome) = outcomes.next().await {
+        match outcome {
+            Ok(is_new) => queued += usize::from(is_new),
+            Err(failure) => failures.push(failure),
         }
     }
     queued
@@ -193,7 +255,7 @@ pub(super) async fn queue_backlog(
     global: &Global,
     now: DateTime<Utc>,
 ) -> Result<Backlog, StoreError> {
-    let pace = Pace::of_backlog(deps.settings.syncs_per_minute);
+    let pace = Pace::of(deps);
     let mut backlog = Backlog::default();
     let mut chosen = Side::BOTH
         .map(|side| (side, MostUrgent::new(pace.room(is_down(global.last_polled_at(side.other()), now)))));
@@ -235,7 +297,7 @@ pub(super) async fn queue_backlog(
         chosen.into_iter().flat_map(|(_, chosen)| chosen.into_sorted()).collect();
     candidates.sort();
     candidates.truncate(pace.ahead());
-    backlog.queued = queue_in_turn(deps, pace, candidates, &mut backlog.failures).await;
+    backlog.queued = queue_in_turn(deps, candidates, &mut backlog.failures).await;
     Ok(backlog)
 }
 
@@ -363,19 +425,44 @@ mod tests {
         assert!(Urgency::of(&waiting, &failed) < Urgency::Recheck(Recheck::Early));
     }
 
+    /// Takes a turn for each of `count` changes, as one poll would, and returns the delays in seconds; `None` without room.
+    fn turns(pacer: &Pacer, pace: Pace, count: usize, now: DateTime<Utc>) -> Vec<Option<i64>> {
+        let turn = |rank| {
+            let turn = pacer.turn(pace, &candidate(news(Priority::P4, 0), rank), rank, now)?;
+            Some(turn.not_before.map_or(0, |at| (at - now).num_seconds()))
+        };
+        (0..count).map(turn).collect()
+    }
+
     #[test]
     fn some_go_at_once_and_the_others_at_the_pace() {
-        let pace = Pace::of_poll(240);
-        assert_eq!((pace.turn(0, now()), pace.turn(29, now())), (None, None));
-        for (rank, seconds) in [(30, 1), (31, 2), (89, 60), (90, 61), (389, 360)] {
-            assert_eq!(pace.turn(rank, now()), Some(now() + Duration::seconds(seconds)), "rank {rank}");
-        }
-        assert_eq!(pace.ahead(), 390, "six minutes' worth");
-        let slow = Pace::of_poll(0);
-        assert_eq!(slow.turn(15, now()), None);
-        assert_eq!(slow.turn(16, now()), Some(now() + Duration::minutes(1)));
-        // However high the rate, nothing overflows.
-        assert_eq!(Pace::of_backlog(u32::MAX).turn(1_000_000, now()), None);
+        let (pacer, pace) = (Pacer::default(), Pace::per_minute(60));
+        let first = turns(&pacer, pace, 500, now());
+        assert_eq!(first[..31], [Some(0); 31], "half a minute's worth, and the one whose time has come");
+        assert_eq!((first[31], first[91], first[390]), (Some(1), Some(61), Some(360)));
+        assert_eq!((first[391], first[499]), (None, None), "no further than six minutes ahead");
+        assert_eq!(pace.ahead(), 390);
+        // The other poll shares the sequence, but its most urgent changes are due at once.
+        let other = turns(&pacer, pace, 20, now());
+        assert_eq!((other[15], other[16]), (Some(0), None));
+        // However low or high the rate, nothing overflows.
+        assert_eq!(turns(&Pacer::default(), Pace::per_minute(0), 18, now())[16..], [Some(0), Some(60)]);
+        assert_eq!(turns(&Pacer::default(), Pace::per_minute(u32::MAX), 100_000, now())[99_999], Some(0));
+    }
+
+    #[test]
+    fn what_one_poll_does_not_use_the_next_one_may() {
+        let (pacer, pace) = (Pacer::default(), Pace::per_minute(60));
+        assert_eq!(turns(&pacer, pace, 60, now()).last(), Some(&Some(29)));
+        assert_eq!(turns(&pacer, pace, 60, now() + Duration::minutes(1)).last(), Some(&Some(29)));
+        // A place that was not used is given back.
+        let turn = pacer.turn(pace, &candidate(news(Priority::P4, 0), 99), 99, now()).unwrap();
+        pacer.give_back(turn);
+        assert_eq!(pacer.turn(pace, &candidate(news(Priority::P4, 0), 99), 99, now()), Some(turn));
+        // A clock that was years ahead.
+        let pacer = Pacer::default();
+        turns(&pacer, pace, 60, now() + Duration::days(400));
+        assert_eq!(turns(&pacer, pace, 20, now())[19], Some(0));
     }
 
     #[test]
@@ -391,7 +478,7 @@ mod tests {
 
     #[test]
     fn when_there_is_not_room_for_every_recheck_the_last_ones_come_first() {
-        let pace = Pace::of_poll(100);
+        let pace = Pace::per_minute(25);
         let all = || {
             let early = (0..60).map(|number| candidate(Urgency::Recheck(Recheck::Early), number));
             let last = (60..80).map(|number| candidate(Urgency::Recheck(Recheck::Last), number));
@@ -407,7 +494,7 @@ mod tests {
 
     #[test]
     fn towards_a_side_that_is_down_only_a_few_are_queued() {
-        let pace = Pace::of_poll(100);
+        let pace = Pace::per_minute(25);
         assert!(!is_down(None, now()), "it was never polled: nobody knows");
         assert!(!is_down(Some(now() - Duration::minutes(5)), now()));
         assert!(is_down(Some(now() - Duration::minutes(6)), now()));

@@ -521,14 +521,14 @@ impl Seen {
         }
     }
 
-    /// True if the mapping already holds all of it, so that nothing has to be saved.
+    /// True if the mapping already holds all of it, so that nothing has to be saved. The digests are saved with the next change: without
+    /// them, only a complete sync is made where a smaller one might do.
     fn is_known(&self, state: &PairState) -> bool {
         // An action records that both are closed, together with the time.
         let agreed = self.agreed_closed != Some(false) || state.agreed_closed == Some(false);
         agreed
             && self.scope == state.scope
             && self.warned == state.warned
-            && self.read_as == state.read_as
             && state.missing == Sides::default()
     }
 }

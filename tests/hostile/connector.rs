@@ -18,7 +18,7 @@ use casebridge::outbound::{Credentials, NoCredentials};
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
 use casebridge::sync::{Rules, Switches};
-use casebridge::tasks::{Deps, TaskSettings};
+use casebridge::tasks::{Deps, Pacer, TaskSettings};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
 use proptest::prelude::*;
@@ -75,6 +75,7 @@ impl Connector {
             Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
         let metrics = Metrics::shared();
         let deps = Arc::new(Deps {
+            pacer: Pacer::default(),
             clock: clock.clone(),
             store: Arc::new(SqliteStore::open(&folder.path().join("store.db")).unwrap()),
             queue: queue.clone(),

@@ -89,23 +89,16 @@ async fn calls_in_an_hour(crm: &dyn Crm, say: Option<Side>) -> [usize; 2] {
 
 #[tokio::test]
 async fn a_comment_costs_few_calls_while_its_case_is_in_the_polling_window() {
-    let crms: [(&dyn Crm, &str); 3] =
-        [(&JiraKind, "Jira"), (&ZendeskKind, "Zendesk"), (&ServiceNowKind, "ServiceNow")];
-    let mut table = Vec::new();
-    for (crm, name) in crms {
+    // Where times are whole seconds, a case is read once more a minute or two after each change.
+    let crms: [(&dyn Crm, &str, usize); 3] =
+        [(&JiraKind, "Jira", 25), (&ZendeskKind, "Zendesk", 36), (&ServiceNowKind, "ServiceNow", 46)];
+    for (crm, name, most) in crms {
         let idle = calls_in_an_hour(crm, None).await;
         for side in Side::BOTH {
             let busy = calls_in_an_hour(crm, Some(side)).await;
-            table.push((name, side, [busy[0] - idle[0], busy[1] - idle[1]]));
+            let calls = [busy[0] - idle[0], busy[1] - idle[1]];
+            println!("a comment at {side}: {} calls to CSAPI, {} to {name}", calls[0], calls[1]);
+            assert!(calls[0] + calls[1] <= most, "{name}, a comment at {side}: {calls:?}");
         }
     }
-    let expected = [
-        ("Jira", Side::Google, [12, 9]),
-        ("Jira", Side::Company, [16, 5]),
-        ("Zendesk", Side::Google, [16, 14]),
-        ("Zendesk", Side::Company, [19, 7]),
-        ("ServiceNow", Side::Google, [13, 26]),
-        ("ServiceNow", Side::Company, [16, 18]),
-    ];
-    assert_eq!(table, expected, "calls to CSAPI and to the CRM");
 }

@@ -13,7 +13,7 @@ use casebridge::outbound::{NoCredentials, RetryPolicy, Upstream, UpstreamSetting
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::store::{MappingFilter, SqliteStore, Store};
 use casebridge::sync::Rules;
-use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Task, TaskReport, TaskSettings};
+use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings};
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::Value;
@@ -106,6 +106,7 @@ impl World {
         let waiting = Arc::new(Waiting::default());
         let company = server.adapter_with(&slot, Server::settings(&slot), clock.clone());
         let deps = Deps {
+            pacer: Pacer::default(),
             clock,
             store: store.clone(),
             queue: waiting.clone(),

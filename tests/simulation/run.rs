@@ -10,7 +10,7 @@ use std::time::Duration as StdDuration;
 use casebridge::cases::{CaseSystem, Visibility};
 use casebridge::entities::{Sides, ToleranceTable};
 use casebridge::sync::{Rules, Switches};
-use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Task, TaskReport, TaskSettings};
+use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings};
 use casebridge::telemetry::Metrics;
 use chrono::Duration;
 use serde_json::json;
@@ -459,6 +459,7 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
     let clock = world.lock().clocks[number].clone();
     let system = |side: Side| -> Arc<dyn CaseSystem> { Arc::new(SystemPort::new(world, side, number)) };
     Arc::new(Deps {
+        pacer: Pacer::default(),
         clock,
         store: Arc::new(StorePort(world.clone())),
         queue: Arc::new(QueuePort(world.clone())),

@@ -13,7 +13,7 @@ use casebridge::entities::{Priority, PriorityReading, Side, Sides, ToleranceTabl
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
 use casebridge::sync::{Rules, Switches};
-use casebridge::tasks::{Deps, TaskSettings};
+use casebridge::tasks::{Deps, Pacer, TaskSettings};
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
 use tokio_util::sync::CancellationToken;
@@ -257,6 +257,7 @@ pub fn connector(
     settings: TaskSettings,
 ) -> Deps {
     Deps {
+        pacer: Pacer::default(),
         clock: Arc::clone(clock) as SharedClock,
         store: Arc::new(SqliteStore::in_memory().unwrap()),
         queue: Arc::clone(line) as Arc<dyn TaskQueue>,

@@ -34,7 +34,7 @@ use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, S
 use casebridge::sandbox::faults::{Fault, Faults};
 use casebridge::store::{MappingFilter, Store};
 use casebridge::sync::{Rules, Switches};
-use casebridge::tasks::{Deps, TaskSettings};
+use casebridge::tasks::{Deps, Pacer, TaskSettings};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
 use serde_json::{Value, json};
@@ -187,6 +187,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let cron = open_cron(&folder, service, &clock);
         let deps = Arc::new(Deps {
+            pacer: Pacer::default(),
             clock,
             store: store.clone(),
             queue: delivery.queue(),
@@ -343,6 +344,7 @@ impl World {
     pub async fn another_instance(&self, platform: Platform, admin_token: Option<&str>) -> SocketAddr {
         let deps = &self.deps;
         let deps = Arc::new(Deps {
+            pacer: Pacer::default(),
             clock: deps.clock.clone(),
             store: self.backend.store(&deps.clock).await,
             queue: deps.queue.clone(),
