@@ -5,14 +5,28 @@ use sha2::{Digest as _, Sha256};
 
 use super::Deps;
 use crate::cases::{ApiError, ApiErrorKind, Attachment};
-use crate::entities::{CaseMapping, Side, Sides};
+use crate::entities::{CaseMapping, Pending, Side, Sides};
 use crate::sync::{KnownDifferent, Lookalike};
 
 /// Maximum size of a file that is compared. Larger files with the same name and exactly the same size are taken for the same: reading them
 /// again in each sync could take longer than a task may run.
 const LARGEST_COMPARED: u64 = 16 << 20;
 
+/// Result of reading a file for a comparison.
+enum Reading {
+    /// Digest of the file's content.
+    Content([u8; 32]),
+    /// The file's system will never return the content.
+    Never,
+    /// The file's system may return the content later.
+    NotYet(ApiError),
+}
+
 /// Reads both files of each attachment match, and returns the matches that differ. `ids` are the cases of the pair, whose `mapping` this is.
+///
+/// A listed file that is not found may be found later (`R28`: missing is not gone; `R39`: a file may be listed and not returned). While an
+/// upload without an answer may have left the candidate, such a match is recorded as not compared yet, and only that upload waits. The wait
+/// is limited: it ends once the upload is older than the time after which writes are given up.
 pub(super) async fn known_different(
     deps: &Deps,
     mapping: &CaseMapping,
@@ -20,36 +34,43 @@ pub(super) async fn known_different(
     lookalikes: Vec<Lookalike<'_>>,
 ) -> Result<KnownDifferent, ApiError> {
     let mut known_different = KnownDifferent::default();
-    // A listed file that is not found may be found later (R28: missing is not gone). The wait is limited: it ends once every write without
-    // an outcome is older than the time after which writes are given up.
     let now = deps.clock.now();
-    let is_patient =
-        mapping.pending.iter().any(|pending| now - pending.attempted_at < deps.settings.give_up_after);
+    let is_recent = |pending: &Pending| now - pending.attempted_at < deps.settings.give_up_after;
     for found in lookalikes {
         let small = |attachment: &Attachment| attachment.size.is_none_or(|size| size <= LARGEST_COMPARED);
         if !small(found.candidate) || !small(found.original) {
             continue;
         }
+        let is_patient =
+            mapping.pending.iter().any(|pending| is_recent(pending) && found.may_be_left_by(pending));
         let (candidate, original) = tokio::try_join!(
-            digest(deps, found.side, ids[found.side], found.candidate, is_patient),
-            digest(deps, found.side.other(), ids[found.side.other()], found.original, is_patient),
+            read(deps, found.side, ids[found.side], found.candidate, is_patient),
+            read(deps, found.side.other(), ids[found.side.other()], found.original, is_patient),
         )?;
-        // If a file cannot be read at all, its name and size decide.
-        if candidate.is_some() && original.is_some() && candidate != original {
-            known_different.note(found);
+        match (candidate, original) {
+            (Reading::Content(candidate), Reading::Content(original)) => {
+                if candidate != original {
+                    known_different.note(found);
+                }
+            }
+            // If a file cannot be read at all, its name and size decide.
+            (Reading::Never, _) | (_, Reading::Never) => {}
+            (Reading::NotYet(error), _) | (_, Reading::NotYet(error)) => {
+                known_different.note_uncompared(found, error.to_string());
+            }
         }
     }
     Ok(known_different)
 }
 
-/// Returns the digest of a file's content; `None` if its system will never return the content.
-async fn digest(
+/// Reads a file and returns the digest of its content.
+async fn read(
     deps: &Deps,
     side: Side,
     case: &str,
     attachment: &Attachment,
     is_patient: bool,
-) -> Result<Option<[u8; 32]>, ApiError> {
+) -> Result<Reading, ApiError> {
     let read = async {
         let mut content = deps.systems[side].download(case, attachment).await?.content;
         let mut hash = Sha256::new();
@@ -59,15 +80,14 @@ async fn digest(
         Ok::<[u8; 32], ApiError>(hash.finalize().into())
     };
     match read.await {
-        Ok(digest) => Ok(Some(digest)),
+        Ok(digest) => Ok(Reading::Content(digest)),
+        Err(error) if is_final(&error) => Ok(Reading::Never),
         // If the case is not found either, its system hides everything by now.
-        Err(error) if error.kind == ApiErrorKind::NotFound && !is_patient => {
-            match deps.systems[side].get(case).await? {
-                Some(_) => Ok(None),
-                None => Err(error),
-            }
-        }
-        Err(error) if is_final(&error) => Ok(None),
+        Err(error) if error.kind == ApiErrorKind::NotFound => match deps.systems[side].get(case).await? {
+            Some(_) if is_patient => Ok(Reading::NotYet(error)),
+            Some(_) => Ok(Reading::Never),
+            None => Err(error),
+        },
         Err(error) => Err(error),
     }
 }

@@ -8,7 +8,8 @@ use casebridge::entities::{
     PendingStatus, Priority, PriorityReading, Side, Sides, Source,
 };
 use casebridge::sync::{
-    Action, Clocks, KnownDifferent, Pair, Plan, Remaining, Rules, Snapshot, Switches, left_on, plan, texts,
+    Action, Clocks, KnownDifferent, Lookalike, Pair, Plan, Remaining, Rules, Snapshot, Switches, left_on,
+    plan, texts,
 };
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
@@ -556,6 +557,46 @@ fn an_upload_whose_answer_was_lost_is_recognised_by_name_and_size() {
         assert_eq!(adopts, adopted, "{filename} {size:?} {by_connector:?}");
         let attaches = plan.actions.iter().any(|action| matches!(action, Action::Attach { .. }));
         assert_eq!(attaches, !adopted, "{filename} {size:?} {by_connector:?}");
+    }
+}
+
+/// A file that may be the result of a lost upload, and that cannot be read yet, is neither adopted nor uploaded again; all else goes on.
+#[test]
+fn an_upload_waits_for_a_comparison_that_is_not_possible_yet_and_nothing_else_does() {
+    for relinking in [false, true] {
+        let mut world = World::new();
+        let original = attachment("11", 5, "disk.log");
+        let candidate = Attachment { by_connector: Some(true), ..attachment("21", 51, "disk.log") };
+        world.google.attachments = vec![original.clone(), attachment("12", 6, "other.log")];
+        world.google.comments.push(comment("5", 60, "hello"));
+        world.company.attachments.push(candidate.clone());
+        world.mapping.relinking = relinking;
+        let source = Source::Attachment { id: "11".to_owned() };
+        let begun = Pending { size: Some(7), ..pending(Side::Company, source, "disk.log", 50) };
+        let found = Lookalike { side: Side::Company, candidate: &candidate, original: &original };
+        assert!(found.may_be_left_by(&begun));
+        let other = Source::Attachment { id: "12".to_owned() };
+        assert!(!found.may_be_left_by(&Pending { source: other, ..begun.clone() }));
+        assert!(!found.may_be_left_by(&Pending { side: Side::Google, ..begun.clone() }));
+        assert!(!found.may_be_left_by(&Pending { size: Some(8), ..begun.clone() }));
+        world.known_different.note_uncompared(found, "not found".to_owned());
+        world.mapping.pending.push(begun);
+        let plan = world.plan(Side::Google);
+        assert!(plan.waits.iter().any(|wait| wait.contains("cannot be compared")), "{relinking}: {plan:?}");
+        let adopts =
+            |action: &Action| matches!(action, Action::Adopt(entry) if entry.kind == ItemKind::Attachment);
+        assert!(!plan.actions.iter().any(adopts), "{relinking}: {plan:?}");
+        let files = plan.actions.iter().filter_map(|action| match action {
+            Action::Attach { attachment, .. } => Some(attachment.id.as_str()),
+            _ => None,
+        });
+        assert_eq!(files.collect::<Vec<_>>(), ["12"], "{relinking}");
+        assert!(
+            plan.actions.iter().any(|action| matches!(action, Action::Comment(_))),
+            "{relinking}: {plan:?}"
+        );
+        let back = world.plan(Side::Company);
+        assert!(!back.actions.iter().any(|action| matches!(action, Action::Attach { .. })), "{relinking}");
     }
 }
 

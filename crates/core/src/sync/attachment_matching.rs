@@ -2,11 +2,11 @@
 //! `screenshot.png`, and if one file were taken for a copy of the other, it would be lost. So the contents decide (`R13`: unknown write
 //! outcome).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Pair;
 use crate::cases::{Attachment, Capabilities};
-use crate::entities::{ItemKind, Side, Sides, Source};
+use crate::entities::{ItemKind, Pending, Side, Sides, Source};
 
 /// Two files, one of which may be a copy of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,20 +19,47 @@ pub struct Lookalike<'a> {
     pub original: &'a Attachment,
 }
 
-/// Known-different files: lookalikes whose contents were compared and differ.
+impl Lookalike<'_> {
+    /// Returns true if the candidate may be what that upload without an answer left.
+    #[must_use]
+    pub fn may_be_left_by(&self, pending: &Pending) -> bool {
+        let uploaded = Source::Attachment { id: self.original.id.clone() };
+        pending.side == self.side
+            && pending.kind == ItemKind::Attachment
+            && pending.source == uploaded
+            && looks_like(self.candidate, &pending.marker, pending.size)
+    }
+}
+
+/// Known-different files: lookalikes whose contents were compared and differ. Also those whose contents could not be compared yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KnownDifferent(BTreeSet<(Side, String, String)>);
+pub struct KnownDifferent {
+    different: BTreeSet<(Side, String, String)>,
+    /// Reasons why lookalikes could not be compared, by the side of the candidate and the ID of the original.
+    uncompared: BTreeMap<(Side, String), String>,
+}
 
 impl KnownDifferent {
     /// Records that these two files differ.
     pub fn note(&mut self, found: Lookalike<'_>) {
-        self.0.insert((found.side, found.candidate.id.clone(), found.original.id.clone()));
+        self.different.insert((found.side, found.candidate.id.clone(), found.original.id.clone()));
+    }
+
+    /// Records that these two files cannot be compared for now, and why.
+    pub fn note_uncompared(&mut self, found: Lookalike<'_>, reason: String) {
+        self.uncompared.insert((found.side, found.original.id.clone()), reason);
+    }
+
+    /// Returns the reason why it is not known yet if a file on `side` is a copy of that file of the other side; `None` if it is known.
+    #[must_use]
+    pub fn uncompared(&self, side: Side, original: &str) -> Option<&str> {
+        self.uncompared.get(&(side, original.to_owned())).map(String::as_str)
     }
 
     /// Returns true if the candidate on `side` is known not to be a copy of that file of the other side.
     #[must_use]
     pub fn differ(&self, side: Side, candidate: &str, original: &str) -> bool {
-        self.0.contains(&(side, candidate.to_owned(), original.to_owned()))
+        self.different.contains(&(side, candidate.to_owned(), original.to_owned()))
     }
 }
 

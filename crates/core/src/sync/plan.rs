@@ -304,6 +304,9 @@ impl<'a> Planner<'a> {
                 (&comment.id, comment.created_at)
             }
             ItemKind::Attachment => {
+                if self.uncompared(pending.side, &pending.source).is_some() {
+                    return None;
+                }
                 // If a person's file cannot be told from it, the newest is the likeliest.
                 let attachment = snapshot.attachments.iter().rev().find(|attachment| {
                     self.may_be_outcome_of(pending, attachment)
@@ -321,6 +324,12 @@ impl<'a> Planner<'a> {
             written_at,
             parts: pending.parts,
         })
+    }
+
+    /// Returns the reason why it is not known yet if the copy of a file stands on `side`; `None` if it is known.
+    fn uncompared(&self, side: Side, source: &Source) -> Option<&'a str> {
+        let Source::Attachment { id: original } = source else { return None };
+        self.pair.known_different.uncompared(side, original)
     }
 
     /// Returns true if a file may be the result of a pending upload.
@@ -420,6 +429,9 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let source = Source::Attachment { id: attachment.id.clone() };
+            if self.uncompared(side, &source).is_some() {
+                continue;
+            }
             if self.ledger.has_copy(side, &source) {
                 // Another file of that name and size is a person's. `lookalikes` does not compare it.
                 continue;
@@ -783,8 +795,15 @@ impl<'a> Planner<'a> {
         self.pair.mapping.state.gave_up(side, what)
     }
 
-    /// Returns true if an earlier attempt to write this may still take effect; then the plan waits for it.
+    /// Returns true if an earlier attempt to write this may still take effect, or may have taken effect; then the plan waits for it.
     fn has_to_wait(&mut self, side: Side, source: &Source) -> bool {
+        if let Some(reason) = self.uncompared(side, source) {
+            self.plan.waits.push(format!(
+                "an upload to the {side} case got no answer, and a file there that may be its result cannot be compared; it is tried \
+                 again, and after sync.give_up_after its name and size decide: {reason}"
+            ));
+            return true;
+        }
         let earlier = self.pending.iter().find(|pending| pending.side == side && pending.source == *source);
         earlier.map(|pending| pending.attempted_at).is_some_and(|at| self.waits_for(side, at))
     }

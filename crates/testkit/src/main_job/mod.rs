@@ -87,6 +87,7 @@ macro_rules! scenarios {
             silence::a_case_that_is_asked_for_by_what_people_call_it_is_mapped_by_its_id [];
             silence::a_company_case_that_was_not_solved_leaves_its_google_case_open_and_says_so_once [ClockInHand];
             silence::a_file_that_its_source_never_hands_out_is_explained_once_and_holds_up_nothing [Faults, ClockInHand];
+            silence::a_lost_upload_waits_for_a_file_that_cannot_be_compared_and_holds_up_nothing_else [Faults, ClockInHand];
             silence::a_case_that_takes_no_comments_still_takes_a_file_a_priority_and_its_closing [Faults, ClockInHand];
             silence::clocks_that_are_apart_hide_nothing [Faults, ClockInHand];
             silence::a_clock_of_ours_that_jumps_hides_nothing [Faults, ClockInHand];

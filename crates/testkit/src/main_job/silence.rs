@@ -396,6 +396,56 @@ pub async fn a_file_that_its_source_never_hands_out_is_explained_once_and_holds_
     }
 }
 
+// R13, R39
+pub async fn a_lost_upload_waits_for_a_file_that_cannot_be_compared_and_holds_up_nothing_else(crm: &dyn Crm) {
+    for (source, comes_back) in Side::BOTH.into_iter().flat_map(|side| [(side, true), (side, false)]) {
+        let options = Options { give_up_after: Duration::hours(2), ..Options::default() };
+        let world = World::with(crm, options).await;
+        let (case, company) = world.pair().await;
+        world.run_for(Duration::minutes(1)).await;
+        let (_, download) = world.desk.calls(Call::Download);
+        // The file is read once, for its upload. From then on neither it nor its copy is found.
+        let reads = |side: Side| u32::from(side == source);
+        let (google, desk) = (world.csapi.faults(), world.company_faults().clone());
+        google.add(refusal(404).on("GET", ":download").after(reads(Side::Google)));
+        desk.add(refusal(404).on("GET", download).after(reads(Side::Company)));
+        let lost = || Fault::always(Effect::HangUpAfter).times(1);
+        match source {
+            Side::Google => {
+                world.trouble(Call::Attach, lost());
+                world.google_attaches(&case, "disk.log", b"full");
+            }
+            Side::Company => {
+                google.add(lost().on("POST", "/attachments"));
+                world.company_attaches(&company, "disk.log", b"full").await;
+            }
+        }
+        world.run_for(Duration::minutes(10)).await;
+        world.google_says(&case, "from Google");
+        world.company_says(&company, "from the company").await;
+        world.run_for(Duration::minutes(50)).await;
+        let about = format!("{source}, {comes_back}");
+        let said = (vec!["from Google".to_owned()], vec!["from the company".to_owned()]);
+        let mapping = world.mapping().await;
+        assert_eq!(world.carried(&case, &company).await, said, "{about}: {:?}", mapping.last_error);
+        let error = mapping.last_error.unwrap_or_default();
+        assert!(error.contains("cannot be compared"), "{about}: the upload waits, and says why: {error:?}");
+        assert_eq!(mapping.pending.len(), 1, "{about}");
+        if comes_back {
+            google.clear();
+            desk.clear();
+            world.run_for(Duration::hours(1)).await;
+        } else {
+            world.run_for(Duration::hours(4)).await;
+        }
+        let mapping = world.mapping().await;
+        assert_eq!((mapping.pending.len(), mapping.last_error), (0, None), "{about}");
+        assert_eq!(world.csapi.attachments(&case).unwrap().len(), 1, "{about}");
+        assert_eq!(world.company(&company).await.files.len(), 1, "{about}");
+        world.assert_quiet().await;
+    }
+}
+
 // R33
 pub async fn a_case_that_takes_no_comments_still_takes_a_file_a_priority_and_its_closing(crm: &dyn Crm) {
     let options = Options { give_up_after: Duration::hours(2), ..Options::default() };
