@@ -101,6 +101,8 @@ pub struct Metrics {
     pub outages: Gauge,
     /// Seconds since each side's last complete poll, as of the latest answer to `GET /metrics`.
     pub poll_age_seconds: Family<SideLabels, Gauge>,
+    /// Seconds for which each side's system has shown no case at all, as of the latest answer to `GET /metrics`; 0 if it shows one.
+    pub empty_seconds: Family<SideLabels, Gauge>,
     /// Cases that a poll could not understand.
     pub skipped_cases: Family<SideLabels, Counter>,
     /// Changes that only a sweep found: the polling window is too short for the index lag (`R27`: sweeps).
@@ -131,6 +133,7 @@ impl Default for Metrics {
             oldest_waiting_seconds: Gauge::default(),
             outages: Gauge::default(),
             poll_age_seconds: Family::default(),
+            empty_seconds: Family::default(),
             skipped_cases: Family::default(),
             late_changes: Family::default(),
             conflicts: Gauge::default(),
@@ -173,6 +176,11 @@ impl Default for Metrics {
             "poll_age_seconds",
             "Time since the last complete poll",
             metrics.poll_age_seconds.clone(),
+        );
+        registry.register(
+            "empty_seconds",
+            "Time for which a system has shown no case at all",
+            metrics.empty_seconds.clone(),
         );
         registry.register(
             "skipped_cases",

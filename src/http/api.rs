@@ -132,6 +132,7 @@ fn memory(memory: &PollMemory) -> Value {
         "identified_at": memory.identified_at,
         "swept_day_at": memory.swept_day_at,
         "swept_all_at": memory.swept_all_at,
+        "empty_since": memory.empty_since,
         "index_lag_seconds": memory.index_lag.map(|lag| lag.seconds),
         "clock_skew_seconds": memory.skew_seconds,
         "doubt": memory.doubt,

@@ -355,13 +355,23 @@ async fn healthz_sync(State(service): State<Service>, Extension(open): Extension
                           with `timedatectl set-ntp true`"
             .into();
     }
+    // No failure: a new organisation is empty, too.
+    let warnings: Vec<String> =
+        Side::BOTH.into_iter().filter_map(|side| tasks::emptiness(&service.deps, &global, side)).collect();
+    if !warnings.is_empty() {
+        body["warnings"] = warnings.into();
+    }
     (status, Json(body)).into_response()
 }
 
 async fn metrics(State(service): State<Service>) -> Response {
     if let Ok(global) = service.deps.store.global().await {
-        let ages = global.poll_ages(service.deps.clock.now());
+        let now = service.deps.clock.now();
+        let ages = global.poll_ages(now);
         for side in Side::BOTH {
+            let empty = global.memory[side].empty_since.map_or(0, |since| (now - since).num_seconds().max(0));
+            let labels = SideLabels { side: side.name() };
+            service.deps.metrics.empty_seconds.get_or_create(&labels).set(empty);
             if let Some(age) = ages[side] {
                 let gauge = service
                     .deps

@@ -37,6 +37,7 @@ use crate::telemetry::Metrics;
 
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use check::{check, check_store, check_system, system_name};
+pub use poll::emptiness;
 pub use report::{CarriedItem, Outcome, TaskReport};
 pub use scheduler::Pacer;
 

@@ -110,22 +110,47 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
         memory.shown_until.get_or_insert(look.since);
     }
     look.note(&mut memory, started);
+    look.note_emptiness(&mut memory, shown.found, started);
     if let Err(error) = deps.store.set_poll(side, Some(started), &memory).await {
         return report(TaskReport::failed(task, error.to_string()));
     }
     let mut done = report(TaskReport::new(task, super::Outcome::Done));
     // R24 (health of the polls): without a support plan that includes the API, CSAPI answers with empty lists, not with errors.
     if !shown.found && theirs - look.since >= Duration::days(1) {
-        done.detail = Some(match side {
-            Side::Google => {
-                "no case at all was found: either there is none, or the support plan (Enhanced or Premium is \
-                             needed) does not allow the API, which then answers with empty lists"
-                    .to_owned()
-            }
-            Side::Company => "no flagged case at all was found".to_owned(),
-        });
+        done.detail = Some(nothing_found(side).to_owned());
     }
     done
+}
+
+/// Describes a system that shows no case at all, with what may be the cause.
+const fn nothing_found(side: Side) -> &'static str {
+    match side {
+        Side::Google => {
+            "no case at all was found: either there is none, or the support plan (Enhanced or Premium is needed) does not \
+             allow the API, which then answers with empty lists"
+        }
+        Side::Company => "no flagged case at all was found",
+    }
+}
+
+/// Returns the warning that a system has shown no case at all, and since when, with what to do; `None` if it shows cases (`R24`: health of
+/// the polls).
+#[must_use]
+pub fn emptiness(deps: &Deps, global: &Global, side: Side) -> Option<String> {
+    let since = global.memory[side].empty_since?.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let advice = match side {
+        Side::Google => {
+            "if there are cases, look at the support plan, at google.parent and at the service account's roles"
+        }
+        Side::Company => {
+            "if a case is flagged, see that the connector's user may see it, and that the flag is the configured field"
+        }
+    };
+    let system = match side {
+        Side::Google => "Google",
+        Side::Company => deps.systems[side].capabilities().name,
+    };
+    Some(format!("{system}, since {since}: {}; {advice}; `casebridge check` tells more", nothing_found(side)))
 }
 
 /// Searches from the horizon, and once more if the answer shows that the clocks differ from the assumption (`R36`: clock skew). Returns the

@@ -148,6 +148,15 @@ impl Look {
         (at < minus(until, SHOWN_LATE)).then(|| theirs - at)
     }
 
+    /// Records if a sweep over everything found no case (`R24`: health of the polls). A shorter look that finds nothing says nothing.
+    pub(super) fn note_emptiness(&self, memory: &mut PollMemory, found: bool, now: DateTime<Utc>) {
+        if found {
+            memory.empty_since = None;
+        } else if self.sweeps_all {
+            memory.empty_since = Some(memory.empty_since.map_or(now, |since| since.min(now)));
+        }
+    }
+
     /// Records the sweeps and the second search that were made.
     pub(super) fn note(&self, memory: &mut PollMemory, now: DateTime<Utc>) {
         if self.sweeps_day {

@@ -380,6 +380,51 @@ async fn what_is_not_there_is_said_as_a_problem() {
     }
 }
 
+/// R24: without a support plan that includes the API, Google answers with empty lists, and so does an organisation that is really empty.
+#[tokio::test]
+async fn a_system_that_shows_no_case_at_all_is_a_warning_and_no_failure() {
+    let world = World::new(&JiraKind).await;
+    world.csapi.adjust(|switches| switches.no_support_plan = true);
+    let case = world.google_case("Nobody sees it");
+    let ask_json = async |path: &'static str| ask(world.service, "GET", path, &[], "").await;
+    let gauge = async |side: &str| {
+        let text =
+            reqwest::get(format!("http://{}/metrics", world.service)).await.unwrap().text().await.unwrap();
+        let start = format!("casebridge_empty_seconds{{side=\"{side}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&start)).map(str::to_owned)
+    };
+    world.run_for(Duration::minutes(3)).await;
+    let answer = ask_json("/healthz/sync").await;
+    assert_eq!((answer.status, &answer.body["status"]), (200, &json!("ok")), "it may be new");
+    let warnings = answer.body["warnings"].as_array().cloned().unwrap_or_default();
+    assert_eq!(warnings.len(), 2, "{}", answer.body);
+    for (warning, words) in warnings.iter().zip([
+        ["Google", "since 2026-11-24T09:0", "Enhanced or Premium", "casebridge check"],
+        ["Jira", "since 2026-11-24T09:0", "flagged", "casebridge check"],
+    ]) {
+        for word in words {
+            assert!(warning.as_str().unwrap().contains(word), "{word}: {warning}");
+        }
+    }
+    // An hour of sweeps and a day's sweep over everything change nothing about it.
+    world.run_for(Duration::hours(26)).await;
+    let seconds: i64 = gauge("google").await.unwrap_or_default().parse().unwrap_or_default();
+    assert!((93_600..=93_800).contains(&seconds), "{seconds}");
+    assert!(!ask_json("/api/global").await.body["google"]["empty_since"].is_null());
+    // The plan is bought. The company's case is made by the connector and is flagged.
+    world.csapi.adjust(|switches| switches.no_support_plan = false);
+    world.csapi.touch(&case).unwrap();
+    world.run_for(Duration::minutes(5)).await;
+    let answer = ask_json("/healthz/sync").await;
+    assert_eq!((answer.status, answer.body.get("warnings")), (200, None), "{}", answer.body);
+    for side in ["google", "company"] {
+        assert_eq!(gauge(side).await.as_deref(), Some("0"), "{side}");
+    }
+    // A case that is closed and older than any look is still no sign of an empty system within the day.
+    world.run_for(Duration::hours(20)).await;
+    assert_eq!(ask_json("/healthz/sync").await.body.get("warnings"), None);
+}
+
 #[tokio::test]
 async fn healthz_sync_fails_when_either_poll_is_ten_minutes_old() {
     let world = World::new(&JiraKind).await;

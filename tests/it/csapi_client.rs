@@ -908,6 +908,7 @@ async fn the_check_says_what_is_wrong_and_what_to_do() {
         (401, "", "google.auth"),
         (403, "denied", "gcloud organizations add-iam-policy-binding 123 --member=serviceAccount:EMAIL"),
         (403, "denied", "--role=roles/cloudsupport.techSupportEditor"),
+        (403, "denied", "Enhanced or Premium"),
         (403, "denied", "--role=roles/resourcemanager.organizationViewer"),
         (403, disabled, "gcloud services enable cloudsupport.googleapis.com"),
         (403, quota, "a person's credentials"),

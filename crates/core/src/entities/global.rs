@@ -48,6 +48,9 @@ pub struct PollMemory {
     pub swept_day_at: Option<DateTime<Utc>>,
     /// Time of the last sweep over `max_case_age`, by our clock (`R27`: sweeps).
     pub swept_all_at: Option<DateTime<Utc>>,
+    /// Time of the first of the sweeps over everything that found no case, if none was found since; by our clock (`R24`: health of the
+    /// polls). It is no failure: a new organisation is empty, too.
+    pub empty_since: Option<DateTime<Utc>>,
     /// Longest recent index lag (`R27`: sweeps).
     pub index_lag: Option<IndexLag>,
     /// Lead of the system's clock over ours at the last poll, in seconds (`R36`: clock skew).

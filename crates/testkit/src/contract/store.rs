@@ -562,6 +562,7 @@ fn memory(at: DateTime<Utc>) -> PollMemory {
         searched_twice_at: Some(at),
         swept_day_at: Some(at),
         swept_all_at: Some(at),
+        empty_since: Some(at),
         index_lag: Some(IndexLag { seconds: 90, at }),
         skew_seconds: Some(-3),
         doubt: Some("nobody knows us".to_owned()),
