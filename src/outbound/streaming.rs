@@ -212,21 +212,27 @@ impl<'a> Announced<'a> {
 
     /// True if the file may begin like an HTML page: a page, or a text that may be the source of one, such as `page.txt`.
     fn may_begin_as_page(&self) -> bool {
-        let is_text = |kind: &str| {
-            let kind = kind.trim_start().to_ascii_lowercase();
-            kind.starts_with("text/") || kind.contains("xml")
-        };
         let name = self.filename.trim_end().to_ascii_lowercase();
         let is_named_text =
             || [".txt", ".log", ".md", ".xml", ".svg", ".eml"].iter().any(|ending| name.ends_with(ending));
         self.may_be_html() || self.media_type.map_or_else(is_named_text, is_text)
     }
 
-    /// Reason why the content is not the file, judged by its first bytes. The media type of an answer is not believed: a sign-on page may
-    /// call itself `application/octet-stream`. If the answer gives none, a text may not begin like a page either.
-    fn complaint_of_beginning(&self, beginning: &[u8], is_typed: bool) -> Option<String> {
-        let may_be = if is_typed { self.may_begin_as_page() } else { self.may_be_html() };
-        (begins_a_page(beginning) && !may_be).then(|| self.a_page_came())
+    /// Reason why the content is not the file, judged by its beginning. The media type of an answer is not believed: a sign-on page may call
+    /// itself `application/octet-stream`. A text may begin like a page, since it may be the source of one; but if the answer gives no type,
+    /// it may not, and if the answer calls itself something else than a text, it may not be a page to sign on. A file that is a page
+    /// itself may be any.
+    fn complaint_of_beginning(&self, beginning: &[u8], answered: Option<&str>) -> Option<String> {
+        let is_page = begins_a_page(beginning);
+        let may_be = self.may_be_html()
+            || (self.may_begin_as_page()
+                && answered.is_some_and(|kind| is_text(kind) || !is_sign_on(beginning)));
+        (is_page && !may_be).then(|| self.a_page_came())
+    }
+
+    /// True if more than the first bytes of a page decides if it is the file, given the media type of the answer.
+    fn depends_on_page(&self, answered: Option<&str>) -> bool {
+        !self.may_be_html() && self.may_begin_as_page() && answered.is_some_and(|kind| !is_text(kind))
     }
 
     fn a_page_came(&self) -> String {
@@ -247,6 +253,8 @@ const OTHER_SIZE: &str =
 
 /// Number of bytes that are examined at the beginning of an answer.
 const BEGINNING: usize = 64;
+/// Number of bytes that are examined of an answer that begins like a page: where one asks for a password, it does so early.
+const BEGINNING_OF_PAGE: usize = 64 << 10;
 
 fn media_type(response: &Response) -> Option<&str> {
     response.headers().get(CONTENT_TYPE)?.to_str().ok().map(str::trim).filter(|kind| !kind.is_empty())
@@ -256,6 +264,24 @@ fn media_type(response: &Response) -> Option<&str> {
 fn is_html(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     ["text/html", "application/xhtml+xml"].iter().any(|html| essence.eq_ignore_ascii_case(html))
+}
+
+/// Reports if a media type is a text's.
+fn is_text(media_type: &str) -> bool {
+    let kind = media_type.trim_start().to_ascii_lowercase();
+    kind.starts_with("text/") || kind.contains("xml")
+}
+
+/// Reports if a page is one for people to sign on: it asks for a password, or sends people on to whoever does (SAML's HTTP POST binding,
+/// OpenID Connect's form post).
+fn is_sign_on(page: &[u8]) -> bool {
+    let signs = ["type=password", "name=samlrequest", "name=samlresponse", "name=id_token"];
+    let plain: String = String::from_utf8_lossy(page)
+        .chars()
+        .filter(|c| !c.is_whitespace() && !matches!(c, '"' | '\''))
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    signs.iter().any(|sign| plain.contains(sign))
 }
 
 /// Reports if content begins like an HTML page, after white space and a byte order mark.
@@ -283,7 +309,7 @@ pub(super) async fn arriving(
     failed: impl Fn(ApiErrorKind, String) -> ApiError + Send + 'static,
 ) -> Result<Download, ApiError> {
     let own = response.content_length();
-    let (size, is_typed) = (announced.size.or(own), media_type(&response).is_some());
+    let (size, kind) = (announced.size.or(own), media_type(&response).map(str::to_owned));
     // The kind of error for a download that is too short. If the answer announced its own length or does not mark its end, the connection
     // broke.
     let short = if own.is_none() && says_its_end(&response) {
@@ -295,16 +321,20 @@ pub(super) async fn arriving(
     let mut begun = Vec::new();
     // Read until there are enough bytes to judge. An error or a timeout here shows up again below.
     let mut beginning = Vec::new();
-    while beginning.len() < BEGINNING {
+    while beginning.len() < BEGINNING
+        || (beginning.len() < BEGINNING_OF_PAGE
+            && begins_a_page(&beginning)
+            && announced.depends_on_page(kind.as_deref()))
+    {
         let Ok(Some(piece)) = tokio::time::timeout(longest, pieces.next()).await else { break };
         let last = piece.is_err();
-        beginning.extend(piece.iter().flatten().take(BEGINNING));
+        beginning.extend(piece.iter().flatten().take(BEGINNING_OF_PAGE - beginning.len()));
         begun.push(piece);
         if last {
             break;
         }
     }
-    if let Some(complaint) = announced.complaint_of_beginning(&beginning, is_typed) {
+    if let Some(complaint) = announced.complaint_of_beginning(&beginning, kind.as_deref()) {
         return Err(failed(ApiErrorKind::WrongContent, complaint));
     }
     let pieces = Box::pin(stream::iter(begun).chain(pieces));
@@ -388,21 +418,32 @@ mod tests {
             let announced = Announced { call: String::new(), filename, media_type, size: None, paths: &[] };
             assert_eq!(announced.may_be_html(), expected, "{filename} {media_type:?}");
         }
-        // Announced type, whether the answer has a type of its own, and whether a page is refused.
-        for (media_type, is_typed, refused) in [
-            (None, true, true),
-            (Some("image/png"), true, true),
-            (Some("application/octet-stream"), true, true),
-            (Some("text/plain"), true, false),
-            (Some("application/xml"), true, false),
-            (Some("text/plain"), false, true),
-            (Some("text/html"), false, false),
+        // Announced type, the answer's own, and whether a page and a page to sign on are refused.
+        let (bytes, text) = (Some("application/octet-stream"), Some("text/plain"));
+        for (media_type, answered, page, sign_on) in [
+            (None, bytes, true, true),
+            (Some("image/png"), bytes, true, true),
+            (Some("image/png"), text, true, true),
+            (bytes, bytes, true, true),
+            (text, text, false, false),
+            (text, Some("TEXT/x-log"), false, false),
+            (text, bytes, false, true),
+            (Some("application/xml"), bytes, false, true),
+            (Some("application/xml"), Some("application/xml"), false, false),
+            (text, None, true, true),
+            (Some("text/html"), None, false, false),
+            (Some("text/html"), bytes, false, false),
         ] {
             let announced =
                 Announced { call: String::new(), filename: "a", media_type, size: None, paths: &[] };
-            let complaint = announced.complaint_of_beginning(b"<!doctype html><p>Sign on", is_typed);
-            assert_eq!(complaint.is_some(), refused, "{media_type:?} {is_typed}");
-            assert_eq!(announced.complaint_of_beginning(b"\x89PNG", is_typed), None);
+            let signs =
+                ["<input type=password>", "<input TYPE = 'Password'/>", "<input name=\"SAMLRequest\">"];
+            for (rest, refused) in [("Hello", page)].into_iter().chain(signs.map(|sign| (sign, sign_on))) {
+                let content = format!("<!doctype html><p>{rest}");
+                let complaint = announced.complaint_of_beginning(content.as_bytes(), answered);
+                assert_eq!(complaint.is_some(), refused, "{media_type:?} {answered:?} {rest}");
+            }
+            assert_eq!(announced.complaint_of_beginning(b"\x89PNG type=password", answered), None);
         }
     }
 }

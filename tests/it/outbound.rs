@@ -411,6 +411,10 @@ async fn a_download_that_is_not_whole_is_an_error() {
 async fn what_comes_in_place_of_a_file_is_refused_with_what_to_do() {
     const PAGE: &str = "<!DOCTYPE html><title>Log in</title>";
     let html = "content-type: text/html; charset=utf-8\r\n";
+    let sign_on = format!(
+        "<!DOCTYPE html><html><head><!--{}--></head><body><form><input name=user><INPUT name=\"p\" TYPE = 'password'></form>",
+        "x".repeat(3_000)
+    );
     let length = u64::try_from(PAGE.len()).unwrap();
     let cut = format!("{}content-length: {length}\r\n\r\n<!DOCTYPE", Say::head(200, ""));
     let chunked =
@@ -445,6 +449,36 @@ async fn what_comes_in_place_of_a_file_is_refused_with_what_to_do() {
             "text that begins like a page",
             ("a.txt", None, None),
             Say::status(200, "content-type: text/plain\r\n", PAGE),
+            None,
+        ),
+        (
+            "a sign-on page of the same length in place of a text, which calls itself something else",
+            ("a.log", Some("text/plain"), Some(sign_on.len() as u64)),
+            Say::status(200, "content-type: application/octet-stream\r\n", &sign_on),
+            told(wrong, "a page (HTML)"),
+        ),
+        (
+            "a sign-on page in place of a text, nothing announced but its name",
+            ("a.txt", None, None),
+            Say::status(200, "content-type: application/octet-stream\r\n", &sign_on),
+            told(wrong, "a page (HTML)"),
+        ),
+        (
+            "a text that is the source of a sign-on page, under its own type",
+            ("a.txt", Some("text/plain"), None),
+            Say::status(200, "content-type: text/plain; charset=utf-8\r\n", &sign_on),
+            None,
+        ),
+        (
+            "a text that begins like a page, which calls itself something else",
+            ("a.txt", Some("text/plain"), None),
+            Say::status(200, "content-type: application/octet-stream\r\n", "<html><p>Hello</html>"),
+            None,
+        ),
+        (
+            "a person's own sign-on page",
+            ("login.html", Some("application/octet-stream"), None),
+            Say::status(200, "content-type: application/octet-stream\r\n", &sign_on),
             None,
         ),
         (
