@@ -7,6 +7,7 @@ use super::sync_case::{names_google, says_the_same};
 use crate::cases::{ApiError, Found, markers};
 use crate::entities::{CaseMapping, CompanyCaseId, Conflict, Dirty, FirstSeen, GoogleCaseName, Side};
 use crate::store::{Created, StoreError, modify};
+use crate::sync::texts::company_name;
 
 /// Tolerance for times of one system that were read one after the other.
 const CLOCKS_APART: Duration = Duration::minutes(10);
@@ -228,10 +229,12 @@ async fn claim_of_company(
     claimed: &str,
     case: &Found,
 ) -> Result<Claim, AdmissionError> {
+    let (key, address) = (case.key.as_deref(), case.address.as_deref().or(deps.home()));
+    let named = markers::CompanyCase { id: company.as_str(), key, address };
     let conflict = |what: &str| {
         let field = deps.systems[Side::Company].google_name_field();
         Ok(Claim::Conflict(format!(
-            "company case {company} names a Google case in {field}, {what}; clear the field if it is to have a Google case \
+            "company case {named} names a Google case in {field}, {what}; clear the field if it is to have a Google case \
              of its own"
         )))
     };
@@ -252,9 +255,11 @@ async fn claim_of_company(
             let other = mapping.company_case_id.as_ref().map_or("", CompanyCaseId::as_str);
             // Version 0.1 stored the key that a person gave it: this may be the same case under another name.
             let known = deps.systems[Side::Company].get(other).await?;
-            if known.is_some_and(|known| known.id == company.as_str()) {
+            if known.as_ref().is_some_and(|known| known.id == company.as_str()) {
                 return Ok(Claim::Waits(Box::new(mapping)));
             }
+            let unread = markers::CompanyCase { id: other, key: None, address: deps.home() };
+            let other = known.as_ref().map_or(unread, |known| company_name(known, deps.home()));
             return conflict(&format!("but {google} already syncs with company case {other}"));
         }
         None => {

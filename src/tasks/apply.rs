@@ -284,8 +284,11 @@ impl Session<'_> {
                     self.comment(&CommentToWrite { body, parts: Some(1), ..comment.clone() }).await
                 }
                 Source::Description { .. } => {
-                    let what = "the rest of the description could not be copied to the other case";
-                    let body = texts::given_up(what, &error.message);
+                    let what = format!(
+                        "the rest of the description could not be copied to {}",
+                        self.case_words(side)
+                    );
+                    let body = texts::given_up(&what, &error.message);
                     self.notice(side.other(), Notice::GivenUp, body).await
                 }
                 // The connector's own texts need no explanation.

@@ -6,9 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::Deps;
 use super::report::CarriedItem;
-use crate::cases::ApiError;
 use crate::cases::markers::CompanyCase;
-use crate::entities::{CaseMapping, Dirty, Entry, Lease, Pending, Side, Sides, Source};
+use crate::cases::{ApiError, Case};
+use crate::entities::{CaseMapping, Dirty, Entry, KnownCase, Lease, Pending, Side, Sides, Source};
 use crate::store::{StoreError, modify};
 use crate::telemetry::{CarriedLabels, SideLabels};
 
@@ -248,13 +248,23 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Remembers the name of the company case, which was just read, for texts on the Google case. It is saved along with the next change of
+    /// the mapping, and is no reason for one (`R8`: idle cases).
+    pub(super) fn note_company(&mut self, case: &Case) {
+        let Case { id, key, address, .. } = case;
+        self.mapping.state.company_case =
+            Some(KnownCase { id: id.clone(), key: key.clone(), address: address.clone() });
+    }
+
     /// Returns the name of that side's case for texts on the other side (`R31`: an ID is valid only in its own system), as far as it is
     /// known without reading the case.
     pub(super) fn name_for_other_side(&self, side: Side) -> String {
         let id = self.mapping.case_id(side).unwrap_or_default();
         match side {
             Side::Google => id.to_owned(),
-            Side::Company => CompanyCase { id, key: None, address: self.deps.home() }.to_string(),
+            Side::Company => {
+                company_name(id, self.mapping.state.company_case.as_ref(), self.deps.home()).to_string()
+            }
         }
     }
 
@@ -335,4 +345,72 @@ pub(super) fn key_of(deps: &Deps, mapping: &CaseMapping, what: &str, content: &[
         hash.update(part);
     }
     format!("casebridge-{}", hex::encode(&hash.finalize()[..16]))
+}
+
+/// Returns the name of the company case with that ID. A record of another case, from before the pair was handed over, does not count; without
+/// one, `home` takes the place of the address.
+fn company_name<'a>(id: &'a str, known: Option<&'a KnownCase>, home: Option<&'a str>) -> CompanyCase<'a> {
+    let known = known.filter(|known| known.id == id);
+    CompanyCase {
+        id,
+        key: known.and_then(|known| known.key.as_deref()),
+        address: known.and_then(|known| known.address.as_deref()).or(home),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_company_case_is_named_as_it_was_last_read() {
+        let sys_id = "9d385017c611228701d22104cc95c371";
+        let record = format!("https://dev1.service-now.com/nav_to.do?uri=incident.do?sys_id={sys_id}");
+        for (home, id, key, address, name) in [
+            (
+                "https://example.atlassian.net",
+                "10003",
+                Some("SUP-3"),
+                Some("https://example.atlassian.net/browse/SUP-3"),
+                "10003 (SUP-3, https://example.atlassian.net/browse/SUP-3)".to_owned(),
+            ),
+            (
+                "https://acme.zendesk.com",
+                "35",
+                None,
+                Some("https://acme.zendesk.com/agent/tickets/35"),
+                "35 (https://acme.zendesk.com/agent/tickets/35)".to_owned(),
+            ),
+            (
+                "https://dev1.service-now.com",
+                sys_id,
+                Some("INC0010001"),
+                Some(record.as_str()),
+                format!("{sys_id} (INC0010001, {record})"),
+            ),
+            (
+                "https://rt.example",
+                "4711",
+                None,
+                Some("https://rt.example/Ticket/Display.html?id=4711"),
+                "4711 (https://rt.example/Ticket/Display.html?id=4711)".to_owned(),
+            ),
+            ("https://rt.example", "4711", None, None, "4711 (https://rt.example)".to_owned()),
+        ] {
+            let known = KnownCase {
+                id: id.to_owned(),
+                key: key.map(str::to_owned),
+                address: address.map(str::to_owned),
+            };
+            assert_eq!(company_name(id, Some(&known), Some(home)).to_string(), name);
+            let without = format!("{id} ({home})");
+            assert_eq!(company_name(id, None, Some(home)).to_string(), without, "it was never read");
+            let other = KnownCase { id: format!("{id}0"), ..known };
+            assert_eq!(
+                company_name(id, Some(&other), Some(home)).to_string(),
+                without,
+                "another case was read"
+            );
+        }
+    }
 }

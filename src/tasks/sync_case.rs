@@ -263,6 +263,7 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     let Some(ours) = read else { return missing(session, source, request).await };
     if source == Side::Company {
         correct_id(session, &ours, request.mode).await?;
+        session.note_company(&ours);
         if let Some(conflict) = session.mapping.state.conflict.clone()
             && let Some(done) = conflicting(session, &ours, &conflict, request).await?
         {
@@ -290,6 +291,7 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
         Side::Google => (ours, theirs),
         Side::Company => (theirs, ours),
     };
+    session.note_company(&company);
     if is_merged(&company)
         && let Some(done) = merged(session, &company, request).await?
     {

@@ -289,6 +289,10 @@ pub struct Written {
 pub struct Found {
     /// Same as [`Case::id`].
     pub id: String,
+    /// Same as [`Case::key`].
+    pub key: Option<String>,
+    /// Same as [`Case::address`].
+    pub address: Option<String>,
     /// Same as [`Case::priority`].
     pub priority: PriorityReading,
     /// Same as [`Case::closed`].
@@ -313,6 +317,8 @@ impl From<&Case> for Found {
     fn from(case: &Case) -> Self {
         Self {
             id: case.id.clone(),
+            key: case.key.clone(),
+            address: case.address.clone(),
             priority: case.priority.clone(),
             closed: case.closed,
             created_at: case.created_at,

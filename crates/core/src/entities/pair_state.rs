@@ -92,6 +92,19 @@ pub struct Conflict {
     pub told: bool,
 }
 
+/// Company case as it was last read, for texts on the Google case (`R31`: an ID is valid only in its own system).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownCase {
+    /// ID of the case. The rest counts only while it is the pair's.
+    pub id: String,
+    /// Name that people use for the case, if it is not the ID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Address of the case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
 /// State of a pair besides the documented properties.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -162,6 +175,9 @@ pub struct PairState {
     /// True if the Google case has the notice that the company case was closed in a way that leaves it open (`R32`: closed is not solved).
     #[serde(skip_serializing_if = "is_default")]
     pub left_open_told: bool,
+    /// The company case's name for texts on the Google case (`R31`: an ID is valid only in its own system).
+    #[serde(skip_serializing_if = "is_default")]
+    pub company_case: Option<KnownCase>,
     /// Short codes of the warnings that were already logged.
     #[serde(skip_serializing_if = "is_default")]
     pub warned: BTreeSet<String>,

@@ -41,6 +41,8 @@ const NOT_COPIED: &str = "This comment could not be copied: ";
 const FOUND_IN: &str = ". It can be found in ";
 /// Maximum length of a reason in a comment, in characters.
 const REASON_ROOM: usize = 500;
+/// Maximum length of the reason of a conflict, in characters: it is the connector's own, names up to three cases and ends with what to do.
+const CONFLICT_ROOM: usize = 1_500;
 /// Units of time with their lengths in seconds.
 const UNITS: [(&str, i64); 4] = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
 
@@ -168,7 +170,8 @@ pub fn read_only(on: Side, counterpart: &str, reason: &str) -> String {
 /// a claim is not a proof).
 #[must_use]
 pub fn conflict(reason: &str) -> String {
-    format!("{CONFLICT_PREFIX}{}.", reason_of(reason))
+    let reason = cut(&one_line(reason, "no reason given"), CONFLICT_ROOM);
+    format!("{CONFLICT_PREFIX}{}.", reason.trim_end_matches('.'))
 }
 
 fn case_name(side: Side, name: &str) -> String {

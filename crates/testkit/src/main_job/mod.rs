@@ -84,6 +84,7 @@ macro_rules! scenarios {
             silence::a_google_case_without_a_known_priority_keeps_what_it_has_and_the_crm_its_default [ClockInHand];
             silence::a_case_that_names_a_google_case_is_no_proof_and_lowers_no_priority [ClockInHand];
             silence::two_desks_on_one_organisation_are_never_linked_and_never_mirrored_across [ClockInHand];
+            silence::every_notice_at_google_names_the_company_case_with_its_key_and_its_address [Faults, Hiding, ClockInHand];
             silence::a_case_that_is_asked_for_by_what_people_call_it_is_mapped_by_its_id [];
             silence::a_company_case_that_was_not_solved_leaves_its_google_case_open_and_says_so_once [ClockInHand];
             silence::a_file_that_its_source_never_hands_out_is_explained_once_and_holds_up_nothing [Faults, ClockInHand];

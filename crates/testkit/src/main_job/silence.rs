@@ -310,6 +310,35 @@ pub async fn two_desks_on_one_organisation_are_never_linked_and_never_mirrored_a
 }
 
 // R31
+pub async fn every_notice_at_google_names_the_company_case_with_its_key_and_its_address(crm: &dyn Crm) {
+    let options = Options { give_up_after: Duration::hours(2), ..Options::default() };
+    let world = World::with(crm, options).await;
+    let (case, company) = world.pair().await;
+    let named = world.named(&company).await;
+    let (_, download) = world.desk.calls(Call::Download);
+    let withheld = world.company_faults().add(refusal(403).on("GET", download));
+    world.company_attaches(&company, "blocked.txt", b"x").await;
+    world.run_for(Duration::hours(4)).await;
+    world.company_faults().remove(withheld);
+    world.desk.opens(NewCompanyCase::new("Another")).await;
+    world.run_for(Duration::minutes(15)).await;
+    world.desk.hides(&company, true).await;
+    world.google_says(&case, "one");
+    world.run_for(Duration::hours(4)).await;
+    world.desk.hides(&company, false).await;
+    world.run_for(Duration::hours(26)).await;
+    world.trouble(Call::Comment, refusal(403));
+    world.google_says(&case, "two");
+    world.run_for(Duration::hours(4)).await;
+    let texts = world.google_texts(&case);
+    for start in ["[Company Attachment ", GONE, BACK, "Nothing that is written here arrives any more: "] {
+        let found: Vec<_> = texts.iter().filter(|text| text.starts_with(start)).collect();
+        assert_eq!(found.len(), 1, "{start}: {texts:#?}");
+        assert!(found[0].contains(&format!("Company Case {named}")), "{named}: {found:?}");
+    }
+}
+
+// R31
 pub async fn a_case_that_is_asked_for_by_what_people_call_it_is_mapped_by_its_id(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let company = world.company_case("Asked for by name").await;

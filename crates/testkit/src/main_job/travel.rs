@@ -291,6 +291,16 @@ pub async fn a_clone_does_not_take_its_originals_google_case(crm: &dyn Crm) {
     );
     let told = world.company_texts(&clone).await;
     assert_eq!(count(&told, "This case is not synchronised with Google: "), 1, "{told:?}");
+    // It names both cases as people and other systems know them, the field as it is configured, and what to do (R31).
+    let field = world.deps.systems.company.google_name_field();
+    let (original, itself) = (world.named(&company).await, world.named(&clone).await);
+    let words = [
+        format!("company case {itself} names a Google case in {field}, "),
+        format!("but {case} already syncs with company case {original}; clear the field"),
+    ];
+    for words in words {
+        assert!(told.iter().any(|text| text.contains(&words)), "{words}: {told:?}");
+    }
     assert_eq!(world.deps.metrics.conflicts.get(), 1);
     assert_eq!(world.deps.metrics.outages.get(), 0);
     // With the field cleared, the clone gets a Google case of its own.
