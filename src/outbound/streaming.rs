@@ -210,12 +210,13 @@ impl<'a> Announced<'a> {
         }
     }
 
-    /// True if the file may begin like an HTML page: a page, or a text that may be the source of one, such as `page.txt`.
+    /// True if the file may begin like an HTML page: a page, or a text that may be the source of one, such as `page.txt`. The name decides
+    /// where the type says nothing.
     fn may_begin_as_page(&self) -> bool {
         let name = self.filename.trim_end().to_ascii_lowercase();
-        let is_named_text =
-            || [".txt", ".log", ".md", ".xml", ".svg", ".eml"].iter().any(|ending| name.ends_with(ending));
-        self.may_be_html() || self.media_type.map_or_else(is_named_text, is_text)
+        let is_named_text = || SOURCES.iter().any(|ending| name.ends_with(ending));
+        let kind = self.media_type.filter(|kind| !is_any(kind));
+        self.may_be_html() || kind.map_or_else(is_named_text, is_text)
     }
 
     /// Reason why the content is not the file, judged by its beginning. The media type of an answer is not believed: a sign-on page may call
@@ -251,6 +252,12 @@ impl<'a> Announced<'a> {
 const OTHER_SIZE: &str =
     "what is sent is not the file, or it was changed meanwhile; open it as the connector's user";
 
+/// Endings of the names of texts that may begin like a page: sources, templates, mails, logs.
+const SOURCES: [&str; 18] = [
+    ".txt", ".log", ".md", ".xml", ".svg", ".eml", ".mht", ".mhtml", ".php", ".asp", ".aspx", ".jsp", ".erb",
+    ".ejs", ".hbs", ".tmpl", ".tpl", ".vue",
+];
+
 /// Number of bytes that are examined at the beginning of an answer.
 const BEGINNING: usize = 64;
 /// Number of bytes that are examined of an answer that begins like a page: where one asks for a password, it does so early.
@@ -266,10 +273,16 @@ fn is_html(media_type: &str) -> bool {
     ["text/html", "application/xhtml+xml"].iter().any(|html| essence.eq_ignore_ascii_case(html))
 }
 
+/// Reports if a media type says nothing about the content.
+fn is_any(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    essence.is_empty() || essence.eq_ignore_ascii_case("application/octet-stream")
+}
+
 /// Reports if a media type is a text's.
 fn is_text(media_type: &str) -> bool {
     let kind = media_type.trim_start().to_ascii_lowercase();
-    kind.starts_with("text/") || kind.contains("xml")
+    kind.starts_with("text/") || kind.contains("xml") || kind.contains("php")
 }
 
 /// Reports if a page is one for people to sign on: it asks for a password, or sends people on to whoever does (SAML's HTTP POST binding,
@@ -444,6 +457,29 @@ mod tests {
                 assert_eq!(complaint.is_some(), refused, "{media_type:?} {answered:?} {rest}");
             }
             assert_eq!(announced.complaint_of_beginning(b"\x89PNG type=password", answered), None);
+        }
+    }
+
+    /// Browsers and systems call a source `application/octet-stream` that they do not know.
+    #[test]
+    fn a_persons_source_of_a_page_is_no_page_that_came_in_its_place() {
+        let bytes = Some("application/octet-stream");
+        for (filename, media_type, is_source) in [
+            ("index.php", bytes, true),
+            ("index.php", Some("application/x-httpd-php"), true),
+            ("Login.JSP", bytes, true),
+            ("view.vue", None, true),
+            ("mail.eml", bytes, true),
+            ("trace.log", Some("application/octet-stream; charset=binary"), true),
+            ("trace.log", Some("application/gzip"), false),
+            ("trace.log.gz", bytes, false),
+            ("trace", bytes, false),
+            ("photo.png", bytes, false),
+        ] {
+            let announced = Announced { call: String::new(), filename, media_type, size: None, paths: &[] };
+            let refused = |page: &[u8]| announced.complaint_of_beginning(page, bytes).is_some();
+            assert_eq!(refused(b"<html><?php greet() ?>"), !is_source, "{filename} {media_type:?}");
+            assert!(refused(b"<html><input type='password'>"), "{filename} {media_type:?}");
         }
     }
 }
