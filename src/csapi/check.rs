@@ -25,7 +25,7 @@ impl Csapi {
                     "if {parent} has cases, its support plan does not include the API: that takes Enhanced or Premium Support"
                 ),
             )),
-            Err(error) => Err(self.advice(&error)),
+            Err(error) => Err((&error).into()),
         };
         Check::new(what, result)
     }
@@ -55,7 +55,7 @@ impl Csapi {
                  up, and one that is given up is refused six months later",
                 "choose another one from caseClassifications.search",
             )),
-            (Err(error), None) => Err(self.advice(&error)),
+            (Err(error), None) => Err((&error).into()),
         };
         Check::new(what, result)
     }
@@ -93,51 +93,52 @@ impl Csapi {
         }
         Ok(endless)
     }
+}
 
-    fn advice(&self, error: &ApiError) -> Trouble {
-        let parent = &self.settings.parent;
-        let advice = match (error.kind, error.status) {
-            (ApiErrorKind::Unauthorized, Some(403)) if error.is_disabled_api() => {
-                "the API is not enabled in the project that the service account belongs to: `gcloud services enable \
-                 cloudsupport.googleapis.com --project=PROJECT`, and wait a few minutes"
-                    .to_owned()
-            }
-            // This is what Google answers to a person's own credentials (Google's documentation, "Set the quota project").
-            (ApiErrorKind::Unauthorized, Some(403)) if error.message.contains("quota project") => {
-                "these are a person's credentials, not the service account's: docs/deploy.md says how to check as the \
-                 service account"
-                    .to_owned()
-            }
-            (ApiErrorKind::Unauthorized, Some(403)) => format!(
-                "check that google.parent, {parent}, is the right one, and grant the service account both roles there: \
-                 `{}` and `{}`; a new grant can take some minutes; if the roles are \
-                 right, the support plan may not include the API, which takes Enhanced or Premium Support",
-                grant_command(parent, "roles/cloudsupport.techSupportEditor"),
-                grant_command(parent, "roles/resourcemanager.organizationViewer"),
-            ),
-            (ApiErrorKind::Unauthorized, _) => {
-                "check google.auth, the service account that the service runs as, and that this machine's clock is right"
-                    .to_owned()
-            }
-            (ApiErrorKind::NotFound, _) => format!(
-                "check google.base_url, and google.parent: {parent} does not exist, or the service account may not \
-                 see it"
-            ),
-            (ApiErrorKind::Refused | ApiErrorKind::Unacceptable | ApiErrorKind::Unsupported, _) => {
-                format!("check google.parent, which is {parent}")
-            }
-            (
-                ApiErrorKind::NotApplied
-                | ApiErrorKind::Uncertain
-                | ApiErrorKind::Unreadable
-                | ApiErrorKind::WrongContent,
-                _,
-            ) => {
-                "check google.base_url, the network and Google Cloud's status page, then try again".to_owned()
-            }
-        };
-        Trouble::failed(error.to_string(), advice)
-    }
+/// Returns the remedy for a failed call.
+pub(super) fn remedy(parent: &str, error: &ApiError) -> Option<String> {
+    // These exist for every parent.
+    let is_search = error.call.ends_with(":search");
+    let remedy = match (error.kind, error.status) {
+        (ApiErrorKind::Unauthorized, Some(403)) if error.is_disabled_api() => {
+            "the API is not enabled in the project that the service account belongs to: `gcloud services enable \
+             cloudsupport.googleapis.com --project=PROJECT`, and wait a few minutes"
+                .to_owned()
+        }
+        // This is what Google answers to a person's own credentials (Google's documentation, "Set the quota project").
+        (ApiErrorKind::Unauthorized, Some(403)) if error.message.contains("quota project") => {
+            "these are a person's credentials, not the service account's: docs/deploy.md says how to check as the \
+             service account"
+                .to_owned()
+        }
+        (ApiErrorKind::Unauthorized, Some(403)) => format!(
+            "check that google.parent, {parent}, is the right one, and grant the service account both roles there: \
+             `{}` and `{}`; a new grant can take some minutes",
+            grant_command(parent, "roles/cloudsupport.techSupportEditor"),
+            grant_command(parent, "roles/resourcemanager.organizationViewer"),
+        ),
+        (ApiErrorKind::Unauthorized, _) => {
+            "check google.auth, the service account that the service runs as, and that this machine's clock is right".to_owned()
+        }
+        (ApiErrorKind::NotFound, _) if is_search => format!(
+            "check google.base_url, and google.parent: {parent} does not exist, or the service account may not see it"
+        ),
+        (ApiErrorKind::Refused, _) if is_search => format!("check google.parent, which is {parent}"),
+        (ApiErrorKind::NotApplied, None) | (ApiErrorKind::Uncertain | ApiErrorKind::Unreadable, _) => {
+            "check google.base_url, the network (docs/networks.md) and Google Cloud's status page".to_owned()
+        }
+        (
+            // With a status, the limit of a rate, or two writes that collided: both pass.
+            ApiErrorKind::NotApplied
+            | ApiErrorKind::NotFound
+            | ApiErrorKind::Refused
+            | ApiErrorKind::Unacceptable
+            | ApiErrorKind::Unsupported
+            | ApiErrorKind::WrongContent,
+            _,
+        ) => return None,
+    };
+    Some(remedy)
 }
 
 /// Returns the command that grants the service account a role on `organizations/1` or `projects/p`.

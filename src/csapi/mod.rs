@@ -121,6 +121,8 @@ impl Csapi {
             idempotency_keys: false,
             stored_filename: filename,
         };
+        let parent = settings.parent.clone();
+        upstream.advise(Box::new(move |error| check::remedy(&parent, error)));
         Ok(Self { settings, upstream, capabilities })
     }
 

@@ -6,6 +6,7 @@
 //! for
 //! all systems alike.
 
+mod advice;
 mod credentials;
 mod google;
 mod json;
@@ -15,6 +16,7 @@ mod streaming;
 mod token;
 mod upstream;
 
+pub use advice::{Advice, Remedies};
 pub use credentials::{
     Credentials, FindProvider, GoogleCredentials, HeaderCredentials, NoCredentials, basic, bearer,
 };

@@ -1,7 +1,7 @@
 //! Requests to one upstream, with timeouts, retries and rate limit.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,6 +22,7 @@ use tokio::sync::OnceCell;
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
+use super::advice::{self, Advice};
 use super::credentials::{BEFORE_1970, Credentials};
 use super::json;
 use super::skew::{self, News, Skew};
@@ -266,6 +267,7 @@ pub struct Upstream {
     metrics: Arc<Metrics>,
     skew: Skew,
     dialect: Dialect,
+    advice: OnceLock<Advice>,
     gateway: Option<Gateway>,
     /// Address of the API behind the gateway, once it is known.
     behind_gateway: OnceCell<Url>,
@@ -296,6 +298,7 @@ impl Upstream {
             metrics,
             skew: Skew::default(),
             dialect: Dialect::default(),
+            advice: OnceLock::new(),
             gateway: None,
             behind_gateway: OnceCell::new(),
         })
@@ -311,6 +314,12 @@ impl Upstream {
     #[must_use]
     pub fn through(self, gateway: Option<Gateway>) -> Self {
         Self { gateway, ..self }
+    }
+
+    /// Sets the advice that errors of calls end with. Later calls change nothing.
+    pub fn advise(&self, advice: Advice) {
+        // An error means that the advice was set before.
+        drop(self.advice.set(advice));
     }
 
     /// URL of the system itself, which people open; not that of its gateway.
@@ -358,6 +367,12 @@ impl Upstream {
     #[must_use]
     pub fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {
         ApiError::new(kind, self.settings.name, call, message)
+    }
+
+    /// Adds the hint to an error: the one of the network for a call that went wrong on the way, else the system's own.
+    fn advised(&self, error: ApiError) -> ApiError {
+        let hint = advice::of(&error, self.advice.get());
+        ApiError { hint: error.hint.or(hint), ..error }
     }
 
     /// Reads JSON, with retries.
@@ -455,9 +470,9 @@ impl Upstream {
     }
 
     fn decoded<T: DeserializeOwned>(&self, label: &str, answer: &Answer) -> Result<T, ApiError> {
-        let unreadable = |message: String| ApiError {
-            status: Some(answer.status.as_u16()),
-            ..self.error(ApiErrorKind::Unreadable, label, message)
+        let unreadable = |message: String| {
+            let error = self.error(ApiErrorKind::Unreadable, label, message);
+            self.advised(ApiError { status: Some(answer.status.as_u16()), ..error })
         };
         if answer.values > MAX_VALUES {
             return Err(unreadable(format!("the answer holds more than {MAX_VALUES} values")));
@@ -503,7 +518,7 @@ impl Upstream {
                 refreshed = true;
                 self.credentials.refresh().await
             };
-            let Some(next) = again else { return Err(failure.error) };
+            let Some(next) = again else { return Err(self.advised(failure.error)) };
             call = next;
             if may_help && failure.error.kind == ApiErrorKind::Unauthorized {
                 continue;
@@ -521,14 +536,14 @@ impl Upstream {
             };
             let asked = failure.retry_after.unwrap_or_default();
             if !may_pass || attempt >= policy.attempts || asked > policy.longest_pause {
-                return Err(failure.error);
+                return Err(self.advised(failure.error));
             }
             let ceiling =
                 policy.first_pause.saturating_mul(1 << (attempt - 1).min(16)).min(policy.longest_pause);
             let pause = ceiling.mul_f64(rand::rng().random_range(0.5..=1.0)).max(asked);
             if effect == Effect::Write && began.elapsed() + pause > policy.longest_pause {
                 // A later attempt would exceed the in-flight window.
-                return Err(failure.error);
+                return Err(self.advised(failure.error));
             }
             tokio::time::sleep(pause).await;
             attempt += 1;
@@ -990,6 +1005,7 @@ impl Upstream {
             call: label.to_owned(),
             status: Some(status.as_u16()),
             message: message + &limit + &clocks.unwrap_or_default(),
+            hint: None,
         };
         Failure { error, retry_after, stranger: false }
     }

@@ -913,7 +913,7 @@ async fn the_check_says_what_is_wrong_and_what_to_do() {
         (403, disabled, "gcloud services enable cloudsupport.googleapis.com"),
         (403, quota, "a person's credentials"),
         (404, "", "google.parent"),
-        (500, "", "try again"),
+        (500, "", "Google Cloud's status page"),
     ] {
         let body = json!({ "error": { "code": status, "message": said } }).to_string();
         let server = Scripted::answers(vec![Say::status(status, "", &body)]).await;

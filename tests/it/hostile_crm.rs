@@ -444,3 +444,125 @@ async fn listings_that_lead_in_a_circle_end_with_an_error() {
         assert!(asked < 700, "{name} ({}) asked {asked} times", kind.section);
     }
 }
+
+/// Call that fails, with the answer to it.
+struct Failure {
+    call: &'static str,
+    status: u16,
+    body: &'static str,
+    /// Remedy, for each of [`KINDS`].
+    remedies: [Option<&'static str>; KINDS.len()],
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_failure_ends_with_what_to_do() {
+    let screen = r#"{"errorMessages": [], "errors": {"priority": "Field 'priority' cannot be set. It is not on the appropriate screen."}}"#;
+    let servicenow = Some("give the connector's user a role that reads the table");
+    let network = [
+        Some("check company.base_url, and whether Jira can be reached from here (docs/networks.md)"),
+        Some("check company.base_url, and whether Jira can be reached from here (docs/networks.md)"),
+        Some("check company.base_url, the network (docs/networks.md) and Zendesk's status page"),
+        Some("whether the instance is awake"),
+        Some("whether Request Tracker can be reached from here (docs/networks.md)"),
+    ];
+    let failures = [
+        Failure {
+            call: "search",
+            status: 401,
+            body: "",
+            remedies: [
+                Some("check company.jira.email and company.jira.api_token"),
+                Some("check company.jira.personal_access_token"),
+                Some("check company.zendesk.email and company.zendesk.api_token"),
+                Some("check company.servicenow.user and company.servicenow.password"),
+                Some("put it where company.request-tracker.token says"),
+            ],
+        },
+        Failure {
+            call: "comment",
+            status: 403,
+            body: "",
+            remedies: [
+                Some("grant the connector's user \"Add Comments\" in the permission scheme of project SUP"),
+                Some("grant the connector's user \"Add Comments\" in the permission scheme of project SUP"),
+                Some("make the connector's user an agent who sees all tickets"),
+                servicenow,
+                // It reads the ticket before it comments.
+                Some("grant the connector's user ShowTicket on the queue Support"),
+            ],
+        },
+        Failure {
+            call: "priority",
+            status: 403,
+            body: "",
+            remedies: [
+                Some("\"Edit Issues\""),
+                Some("\"Edit Issues\""),
+                Some("make the connector's user an agent who sees all tickets"),
+                servicenow,
+                Some("on the queue Support"),
+            ],
+        },
+        Failure {
+            call: "priority",
+            status: 400,
+            body: screen,
+            remedies: [
+                Some("put the field on the create and edit screens of project SUP"),
+                Some("put the field on the create and edit screens of project SUP"),
+                None,
+                None,
+                None,
+            ],
+        },
+        Failure { call: "search", status: 503, body: "", remedies: network },
+        Failure { call: "comment", status: 500, body: "", remedies: network },
+        // The next attempt is what helps, and no person.
+        Failure { call: "comment", status: 429, body: "", remedies: [None; KINDS.len()] },
+    ];
+    for Failure { call, status, body, remedies } in failures {
+        for (kind, remedy) in KINDS.iter().zip(remedies) {
+            let clock = clock();
+            let server = Scripted::new(move |_, _| {
+                Say::status(
+                    status,
+                    "content-type: application/json\r\n",
+                    if body.is_empty() { "{}" } else { body },
+                )
+            })
+            .await;
+            let system = kind.connect(server.url.as_str(), &clock);
+            let error = match call {
+                "search" => system.search_updated(clock.now()).await.map(drop),
+                "comment" => system.add_comment(kind.id, &new_comment()).await.map(drop),
+                _ => system.set_priority(kind.id, Priority::P1).await,
+            };
+            let error = error.unwrap_err();
+            let text = error.to_string();
+            match remedy {
+                Some(remedy) => {
+                    assert!(text.contains(&format!("(HTTP {status}); ")) && text.contains(remedy), "{text}");
+                }
+                None => assert_eq!(error.hint, None, "{text}"),
+            }
+            assert!(!error.message.contains("company."), "a notice on a case would repeat it: {error:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_and_the_calls_of_a_sync_advise_the_same() {
+    for kind in &KINDS {
+        for status in [401, 503] {
+            let clock = clock();
+            let server = Scripted::new(move |_, _| Say::status(status, "", "{}")).await;
+            let system = kind.connect(server.url.as_str(), &clock);
+            let checks = system.check(Needs::all(Visibility::Internal)).await;
+            let hint = checks[0].hint.clone();
+            assert!(hint.is_some(), "{}: {checks:?}", kind.name);
+            for (call, error) in reads(system.as_ref(), kind.id, &clock).await {
+                assert_eq!(error.expect(call).hint, hint, "{}: {call}, {status}", kind.name);
+            }
+        }
+    }
+}

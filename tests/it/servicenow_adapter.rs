@@ -1065,7 +1065,7 @@ async fn wrong_credentials_a_wrong_table_and_a_wrong_user_are_told_with_what_to_
     };
     let crm = start(basic(), bearer).await;
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
-    assert!(line(&checks, "credentials").unwrap_err().contains("company.servicenow.password"));
+    assert!(line(&checks, "credentials").unwrap_err().contains("company.servicenow.oauth_token"));
     let other = |ours: &mut ServiceNowSettings| {
         ours.table = "u_ticket".to_owned();
         ours.closed_states = Some(vec!["7".to_owned()]);

@@ -423,7 +423,7 @@ async fn an_agent_who_may_not_export_is_told_what_to_do() {
     let crm = start(settings, |_| ()).await;
     let error = crm.adapter.search_updated(crm.clock.now()).await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Unauthorized);
-    assert!(error.message.contains("company.zendesk.use_incremental_export"), "{error}");
+    assert!(error.to_string().contains("company.zendesk.use_incremental_export"), "{error}");
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "incremental export").unwrap_err().contains("administrator"));
 }

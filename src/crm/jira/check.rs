@@ -13,8 +13,9 @@ use super::wire::{
     Transition,
 };
 use super::{NAME, PriorityWords, jql};
-use crate::cases::{ApiError, ApiErrorKind, Check, CheckStatus, Finding, Needs, Trouble, Visibility};
+use crate::cases::{ApiError, Check, CheckStatus, Finding, Needs, Trouble, Visibility};
 use crate::crm::expiry;
+use crate::outbound::Remedies;
 
 /// Largest file that a check downloads, in bytes.
 const SMALL: u64 = 1024 * 1024;
@@ -42,6 +43,49 @@ fn rights(needs: Needs, service_management: bool) -> Vec<Right> {
     .into_iter()
     .filter_map(|(needed, right)| needed.then_some(right))
     .collect()
+}
+
+/// Returns the remedies for failed calls.
+pub(super) fn remedies(settings: &JiraSettings) -> Remedies {
+    let (keys, project) = (settings.credential_keys(), &settings.project);
+    let grant = |right: &str| {
+        format!("grant the connector's user \"{right}\" in the permission scheme of project {project}")
+    };
+    Remedies {
+        sign_in: format!("the credentials are missing, expired or wrong: check {keys}"),
+        rights: vec![
+            ("POST", "/comment", grant("Add Comments")),
+            ("POST", "/attachments", grant("Create Attachments")),
+            ("POST", "/transitions", grant("Transition Issues")),
+            ("PUT", "/issue/", grant("Edit Issues")),
+            ("POST", "/request", grant("Create Issues")),
+            ("POST", "/api/2/issue", grant("Create Issues")),
+            ("GET", "/issue/", grant("Browse Projects")),
+        ],
+        right: format!(
+            "the user may not use the API (locked, or asked for a CAPTCHA): sign in once in a browser, then check {keys}"
+        ),
+        fixed: ["/myself", "/search", "/search/jql", "/field", "/serverInfo"].map(str::to_owned).to_vec(),
+        address: "there is no Jira at that address: check company.base_url and company.jira.deployment"
+            .to_owned(),
+        refusals: vec![
+            (
+                "not on the appropriate screen",
+                format!(
+                    "put the field on the create and edit screens of project {project} (Project settings, Screens), or take it out of \
+                     company.jira.new_fields and company.jira.close_fields"
+                ),
+            ),
+            (
+                "for the field 'project'",
+                format!(
+                    "check company.jira.project, and give the connector's user \"Browse Projects\" in {project}"
+                ),
+            ),
+        ],
+        reach: "check company.base_url, and whether Jira can be reached from here (docs/networks.md)"
+            .to_owned(),
+    }
 }
 
 pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
@@ -146,7 +190,7 @@ fn given(report: &mut Report, what: &str, fields: Result<Map<String, Value>, Tro
 
 /// Combines the error of a failed call with advice.
 fn failed(error: &ApiError, advice: &str) -> Trouble {
-    Trouble::failed(error.to_string(), advice)
+    Trouble::of(error, advice)
 }
 
 async fn credentials(client: &Client) -> Finding {
@@ -156,22 +200,9 @@ async fn credentials(client: &Client) -> Finding {
         Ok(_) => {
             Err(Trouble::failed("Jira does not say who we are", format!("check company.base_url and {keys}")))
         }
-        Err(error) => Err(match (error.kind, error.status) {
-            (_, Some(401)) | (ApiErrorKind::Unauthorized, None) => {
-                failed(&error, &format!("the credentials are missing or wrong: check {keys}"))
-            }
-            (_, Some(403)) => failed(
-                &error,
-                &format!(
-                    "the user may not use the API (locked, or asked for a CAPTCHA): sign in once in a browser, then check {keys}"
-                ),
-            ),
-            (ApiErrorKind::NotFound | ApiErrorKind::Unreadable, _) => failed(
-                &error,
-                "there is no Jira at that address: check company.base_url and company.jira.deployment",
-            ),
-            _ => failed(&error, "check company.base_url, and whether Jira can be reached from here"),
-        }),
+        Err(error) => {
+            Err(failed(&error, "check company.base_url, and whether Jira can be reached from here"))
+        }
     }
 }
 
@@ -590,7 +621,8 @@ async fn download(client: &Client, issues: &[Issue]) -> Finding {
              whatever sign-on stands in front of Jira"
         }
     };
-    let unnamed = |error: ApiError| failed(&error, advice);
+    // The content may be refused by another host than Jira: the usual remedies do not apply.
+    let unnamed = |error: ApiError| Trouble::failed(error.without_hint(), advice);
     let listed = crate::cases::Attachment {
         id: file.id.clone(),
         filename: file.filename.clone(),

@@ -38,7 +38,8 @@ pub(super) fn stranger(headers: &HeaderMap) -> Option<String> {
         return None;
     };
     Some(format!(
-        "{what} company.jira.email and company.jira.api_token, or company.jira.personal_access_token"
+        "{what} company.jira.client_id and company.jira.client_secret, company.jira.email and company.jira.api_token, or \
+         company.jira.personal_access_token"
     ))
 }
 
@@ -81,7 +82,7 @@ mod tests {
             (
                 &[("X-Seraph-LoginReason", "AUTHENTICATED_FAILED")],
                 false,
-                Some("check company.jira.email and company.jira.api_token"),
+                Some("company.jira.email and company.jira.api_token, or company.jira.personal_access_token"),
             ),
             (&[("X-Seraph-LoginReason", "AUTHENTICATION_DENIED")], false, Some("CAPTCHA")),
             (&[("X-Seraph-LoginReason", "AUTHORISATION_FAILED")], false, Some("access to Jira")),

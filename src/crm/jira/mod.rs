@@ -133,6 +133,7 @@ impl Jira {
     ) -> Self {
         let gateway = settings.gateway(upstream.base_url());
         let upstream = upstream.speaking(settings.dialect()).through(gateway);
+        upstream.advise(check::remedies(&settings).advice());
         let max_text = settings.max_text.unwrap_or(TEXT_LIMIT);
         let usual = capabilities(settings.deployment, upstream.in_flight_window());
         let configured = Limits::new(usual).with_max_text(max_text);
@@ -398,20 +399,7 @@ impl Jira {
 
     /// Checks that Jira knows the connector. Only then does a 404 count: a wrong address and lost credentials look the same.
     async fn confirm_missing(&self) -> Result<(), ApiError> {
-        self.client.myself().await.map(drop).map_err(|error| self.advised(error))
-    }
-
-    /// Adds advice on which credentials to check, if the error is about credentials.
-    fn advised(&self, error: ApiError) -> ApiError {
-        if error.kind != ApiErrorKind::Unauthorized || error.message.contains("company.jira.") {
-            return error;
-        }
-        let message = format!(
-            "{}; the credentials have expired, were revoked or are wrong: check {}",
-            error.message,
-            self.client.credential_keys()
-        );
-        ApiError { message, ..error }
+        self.client.myself().await.map(drop)
     }
 }
 
@@ -467,12 +455,13 @@ impl CaseSystem for Jira {
     }
 
     async fn identify(&self) -> Result<(), ApiError> {
-        let me = self.client.identify().await.map_err(|error| self.advised(error))?;
+        let me = self.client.identify().await?;
         if me.is_somebody() {
             return Ok(());
         }
-        let message = "Jira does not say who the connector's user is";
-        Err(self.advised(self.client.error(ApiErrorKind::Unauthorized, "GET /rest/api/2/myself", message)))
+        let keys = self.client.credential_keys();
+        let message = format!("Jira does not say who the connector's user is: check {keys}");
+        Err(self.client.error(ApiErrorKind::Unauthorized, "GET /rest/api/2/myself", message))
     }
 
     /// Returns the newest case but `except` in the project or with the flag, as proof that Jira shows cases (`R26`: empty answers need proof).
@@ -501,7 +490,7 @@ impl CaseSystem for Jira {
                 );
                 Err(ApiError { kind: ApiErrorKind::Unauthorized, message, ..error })
             }
-            Err(error) => Err(self.advised(error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -515,7 +504,7 @@ impl CaseSystem for Jira {
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
         let written = || async move { Ok(self.search_form(since, Since::WallClock(since)).await?.0) };
         if self.periods_refused.load(Ordering::Relaxed) {
-            return written().await.map_err(|error| self.advised(error));
+            return written().await;
         }
         match self.search_period(since).await {
             Err(error) if error.status == Some(400) => {
@@ -523,7 +512,7 @@ impl CaseSystem for Jira {
                 self.periods_refused.store(true, Ordering::Relaxed);
                 Ok(sweep)
             }
-            done => done.map_err(|error| self.advised(error)),
+            done => done,
         }
     }
 

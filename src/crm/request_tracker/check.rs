@@ -10,6 +10,7 @@ use super::settings::RequestTrackerSettings;
 use super::{NAME, PriorityWords, RequestTracker, download, file_name, wire};
 use crate::cases::{ApiError, ApiErrorKind, Check, CheckStatus, Finding, Needs, Trouble, Visibility};
 use crate::crm::CrmKind as _;
+use crate::outbound::Remedies;
 
 /// Largest file that a check downloads, in bytes.
 const LARGEST_TRIED: u64 = 1024 * 1024;
@@ -97,7 +98,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
 }
 
 fn failed(error: &ApiError, advice: &str) -> Trouble {
-    Trouble::failed(error.to_string(), advice)
+    Trouble::of(error, advice)
 }
 
 async fn credentials(client: &Client) -> Finding {
@@ -106,10 +107,6 @@ async fn credentials(client: &Client) -> Finding {
             Some(version) => Ok(format!("version {version}")),
             None => Err(Trouble::failed("the answer is not Request Tracker's", "check company.base_url")),
         },
-        Err(error) if error.status == Some(401) => Err(failed(
-            &error,
-            "the token is missing or wrong: make one (Logged in as, Settings, Auth Tokens) and check company.request-tracker.token",
-        )),
         Err(error) => Err(failed(
             &error,
             "check company.base_url (the address of the web pages, without /REST/2.0), and whether Request Tracker can be reached from here",
@@ -117,8 +114,41 @@ async fn credentials(client: &Client) -> Finding {
     }
 }
 
+/// Returns the remedies for failed calls.
+pub(super) fn remedies(settings: &RequestTrackerSettings) -> Remedies {
+    let queue = settings.queue.trim();
+    let address = "check company.base_url (the address of the web pages, without /REST/2.0), and that no sign-on stands before it";
+    let grant = |right: &str| format!("grant the connector's user {right} on the queue {queue}");
+    Remedies {
+        sign_in: "the token is missing, wrong or revoked, or its user is disabled: make one (Logged in as, Settings, Auth Tokens) and \
+                  put it where company.request-tracker.token says"
+            .to_owned(),
+        rights: vec![
+            ("GET", "/REST/2.0/rt", address.to_owned()),
+            ("POST", "/comment", grant("CommentOnTicket")),
+            ("POST", "/correspond", grant("ReplyToTicket")),
+            ("PUT", "/ticket/", grant("ModifyTicket and ModifyCustomField")),
+            ("POST", "/REST/2.0/ticket", grant("CreateTicket")),
+            ("GET", "/ticket/", grant("ShowTicket")),
+            ("GET", "/transaction", grant("ShowTicket and ShowTicketComments")),
+            ("GET", "/attachment", grant("ShowTicket and ShowTicketComments")),
+            ("GET", "/queue/", grant("SeeQueue")),
+        ],
+        right: format!(
+            "grant the connector's user the rights of docs/crm-request-tracker.md on the queue {queue}"
+        ),
+        fixed: ["/REST/2.0/rt", "/REST/2.0/tickets", "/REST/2.0/transactions", "/REST/2.0/attachments"]
+            .map(str::to_owned)
+            .to_vec(),
+        address: address.to_owned(),
+        refusals: Vec::new(),
+        reach: "check company.base_url, and whether Request Tracker can be reached from here (docs/networks.md)"
+            .to_owned(),
+    }
+}
+
 async fn user(client: &Client) -> Finding {
-    client.identify().await.map(|()| client.settings().user.clone()).map_err(|error| error.to_string().into())
+    client.identify().await.map(|()| client.settings().user.clone()).map_err(|error| Trouble::from(&error))
 }
 
 /// Runs the search of every poll.

@@ -92,16 +92,10 @@ impl Client {
         let call = Call::get(format!("/REST/2.0/user/{}", segment(name)));
         let told = "company.request-tracker.user has to be the name of the user whose token it is";
         let user: Value = self.upstream.read(call).await.map_err(|error| match error.status {
-            Some(401) => {
-                let message = format!(
-                    "{}; the token is missing, wrong or revoked, or its user is disabled: make one (Logged in as, Settings, Auth Tokens) and put it where company.request-tracker.token says",
-                    error.message
-                );
-                ApiError { message, ..error }
-            }
             Some(403 | 404) => {
-                let message = format!("{}; there is no user {name}, or it may not see itself: {told}", error.message);
-                ApiError { kind: ApiErrorKind::Unauthorized, message, ..error }
+                let message =
+                    format!("{}; there is no user {name}, or it may not see itself: {told}", error.message);
+                ApiError { kind: ApiErrorKind::Unauthorized, message, hint: None, ..error }
             }
             _ => error,
         })?;
@@ -149,16 +143,7 @@ impl Client {
             return Err(self.error(ApiErrorKind::NotFound, "GET ticket", message));
         }
         let call = Call::get(format!("/REST/2.0/ticket/{id}")).query("fields[Queue]", "Name");
-        self.upstream.read(call).await.map_err(|error| match error.status {
-            Some(403) => {
-                let message = format!(
-                    "{}; the connector's user may not see this ticket: grant ShowTicket on its queue",
-                    error.message
-                );
-                ApiError { message, ..error }
-            }
-            _ => error,
-        })
+        self.upstream.read(call).await
     }
 
     /// Reads a merged ticket's own fields. `None` if it is hidden.

@@ -98,6 +98,7 @@ impl RequestTracker {
             idempotency_keys: false,
             stored_filename,
         };
+        upstream.advise(check::remedies(&settings).advice());
         let client = Client::new(settings, upstream);
         Self { client, priorities, capabilities, searches: Mutex::default(), unseen: Mutex::default() }
     }

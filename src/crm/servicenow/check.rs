@@ -3,12 +3,13 @@
 
 use super::client::{COMMENTS, Client, Column, WORK_NOTES};
 use super::query::Query;
-use super::settings::word;
+use super::settings::{ServiceNowSettings, word};
 use super::{NAME, PriorityWords};
-use crate::cases::{ApiError, ApiErrorKind, Attachment, Check, Finding, Needs, Trouble, Visibility};
+use crate::cases::{Attachment, Check, Finding, Needs, Trouble, Visibility};
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
 use crate::entities::Priority;
+use crate::outbound::Remedies;
 use futures_util::StreamExt as _;
 
 /// Largest file that a check downloads, in bytes.
@@ -30,7 +31,8 @@ pub(super) async fn all(
     let some = match client.search_some(Query::default()).await {
         Ok(some) => some,
         Err(error) => {
-            add("credentials", Err(credentials(&error)));
+            let advice = "check company.base_url and the network, and whether the instance is awake";
+            add("credentials", Err(Trouble::of(&error, advice)));
             return report;
         }
     };
@@ -172,7 +174,7 @@ async fn written(client: &Client, columns: &[&str], key: &str) -> Finding {
         return Ok("none".to_owned());
     }
     match client.absent_columns(columns).await {
-        Err(error) => Err(error.to_string().into()),
+        Err(error) => Err((&error).into()),
         Ok(None) => Ok(format!("{}: there is no record yet to see them on: not tried", columns.join(", "))),
         Ok(Some(absent)) if absent.is_empty() => Ok(columns.join(", ")),
         Ok(Some(absent)) => Err(Trouble::warning(
@@ -186,32 +188,37 @@ async fn written(client: &Client, columns: &[&str], key: &str) -> Finding {
     }
 }
 
-fn credentials(error: &ApiError) -> Trouble {
-    let failed = |hint: &str| Trouble::failed(error.to_string(), hint);
-    match error.kind {
-        ApiErrorKind::Unauthorized if error.status == Some(403) => failed(
-            "give the connector's user a role that reads the table (itil for incidents, sn_customerservice_agent for \
-             cases), and check the REST API's access policies (System Web Services, API Access Policies)",
+/// Returns the remedies for failed calls.
+pub(super) fn remedies(settings: &ServiceNowSettings) -> Remedies {
+    let table = &settings.table;
+    let files = format!(
+        "the connector's user needs a role that reads sys_attachment and may add attachments to {table}"
+    );
+    Remedies {
+        sign_in: format!(
+            "the credentials are missing, expired or wrong: check {}, and that the user is active and not locked out",
+            settings.credential_keys()
         ),
-        ApiErrorKind::Unauthorized => failed(
-            "check company.servicenow.user and company.servicenow.password (or oauth_token, or api_key), and that the \
-             user is active and not locked out",
-        ),
-        ApiErrorKind::NotFound => {
-            failed("check company.base_url: https://INSTANCE.service-now.com, without a path")
-        }
-        ApiErrorKind::Refused => error.to_string().into(),
-        ApiErrorKind::Unacceptable
-        | ApiErrorKind::Unsupported
-        | ApiErrorKind::NotApplied
-        | ApiErrorKind::Uncertain
-        | ApiErrorKind::Unreadable
-        | ApiErrorKind::WrongContent => failed(
-            "check company.base_url and the network, and whether the instance is awake (developer instances hibernate), \
-             then try again",
-        ),
+        rights: vec![
+            ("GET", "/sys_journal_field", JOURNAL.to_owned()),
+            ("GET", "attachment", files.clone()),
+            ("POST", "attachment", files),
+        ],
+        right: "give the connector's user a role that reads the table and writes to it (itil for incidents, sn_customerservice_agent for \
+                cases), and check the REST API's access policies (System Web Services, API Access Policies)"
+            .to_owned(),
+        fixed: vec![format!("/table/{table}"), "/table/sys_user".to_owned()],
+        address: "check company.base_url: https://INSTANCE.service-now.com, without a path".to_owned(),
+        refusals: Vec::new(),
+        reach: "check company.base_url and the network (docs/networks.md), and whether the instance is awake (developer instances \
+                hibernate)"
+            .to_owned(),
     }
 }
+
+/// Remedy for a journal that cannot be read.
+const JOURNAL: &str = "give the connector's user a role with a read ACL on the table sys_journal_field (System Security, Access \
+                       Control): without it no comment is ever seen";
 
 /// Checks the connector's user, as far as ServiceNow shows it.
 async fn user(client: &Client) -> Finding {
@@ -233,14 +240,14 @@ async fn user(client: &Client) -> Finding {
             "{} (which may not read its own record in sys_user)",
             configured.unwrap_or("signed in")
         )),
-        (Err(error), _) => Err(error.to_string().into()),
+        (Err(error), _) => Err((&error).into()),
     }
 }
 
 async fn search(client: &Client) -> Finding {
     let flag = &client.settings().flag_field;
     let query = Query::default().equals(flag, "true").order_by_desc("sys_updated_on");
-    let found = client.search_page(query).await.map_err(|error| Trouble::from(error.to_string()))?;
+    let found = client.search_page(query).await.map_err(|error| Trouble::from(&error))?;
     if found.hidden > 0 {
         return Err(Trouble::failed(
             format!(
@@ -273,7 +280,7 @@ async fn times(client: &Client) -> Finding {
             "either ServiceNow reads times in searches in another zone than UTC (give the connector's user the time zone GMT), \
              or the user may not search by sys_updated_on (a query_range ACL on that column: System Security, Access Control)",
         )),
-        Err(error) => Err(error.to_string().into()),
+        Err(error) => Err((&error).into()),
     }
 }
 
@@ -306,8 +313,6 @@ async fn closings(client: &Client) -> Finding {
 }
 
 async fn journals(client: &Client, visibility: Visibility) -> Finding {
-    const ADVICE: &str = "give the connector's user a role with a read ACL on the table sys_journal_field (System Security, Access \
-                          Control): without it no comment is ever seen";
     let written = match visibility {
         Visibility::Public => COMMENTS,
         Visibility::Internal => WORK_NOTES,
@@ -321,9 +326,9 @@ async fn journals(client: &Client, visibility: Visibility) -> Finding {
             "there is none yet: that sys_journal_field may be read and {written} be written is seen with the first"
         )),
         Ok(Some(false)) => {
-            Err(Trouble::failed("there are some, and the connector's user may read none of them", ADVICE))
+            Err(Trouble::failed("there are some, and the connector's user may read none of them", JOURNAL))
         }
-        Err(error) => Err(Trouble::failed(error.to_string(), ADVICE)),
+        Err(error) => Err(Trouble::of(&error, JOURNAL)),
     }
 }
 
@@ -374,8 +379,8 @@ async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
 async fn files(client: &Client, clock: &SharedClock) -> Finding {
     let settings = client.settings();
     if let Err(error) = client.recent_files(clock.now()).await {
-        return Err(Trouble::failed(
-            error.to_string(),
+        return Err(Trouble::of(
+            &error,
             format!(
                 "the connector's user needs a role that reads sys_attachment and may add attachments to {}",
                 settings.table
@@ -403,7 +408,7 @@ async fn files(client: &Client, clock: &SharedClock) -> Finding {
 
 /// Downloads one small file, if there is one (`R34`: other content in place of a file).
 async fn download(client: &Client) -> Finding {
-    let files = client.small_files().await.map_err(|error| Trouble::from(error.to_string()))?;
+    let files = client.small_files().await.map_err(|error| Trouble::from(&error))?;
     let size =
         |file: &super::wire::Record| file.number("size_bytes").filter(|size| (1..=SMALL).contains(size));
     let mut problem = None;

@@ -748,7 +748,7 @@ impl Client {
             if is_data_policy(&error) {
                 // The status is 403 as well, but no right is missing.
                 let message = format!("{}; give a value for each in {key}", error.message);
-                return ApiError { kind: ApiErrorKind::Refused, message, ..error };
+                return ApiError { kind: ApiErrorKind::Refused, message, hint: None, ..error };
             }
             error
         })?;
@@ -793,7 +793,7 @@ const WHO_CALL: &str = "GET /api/now/table/sys_user";
 /// `user_name` that ServiceNow uses for calls without a sign-in.
 const GUEST: &str = "guest";
 /// Advice if ServiceNow takes the connector for another user.
-const SIGN_IN: &str = "check the credentials (company.servicenow.user and company.servicenow.password, or oauth_token, or api_key), and \
+const SIGN_IN: &str = "check the credentials (company.servicenow.client_id and client_secret, user and password, oauth_token, or api_key), and \
                        that the user is active and not locked out";
 /// Header that tells in every answer if the requesting user is signed in; `false` is an error of every call ([`stranger`]). Source: the
 /// example of `GlideHTTPResponse.getAllHeaders` in the product documentation, which is an answer of the Table API. Its meaning is not

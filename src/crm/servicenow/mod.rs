@@ -83,6 +83,7 @@ impl ServiceNow {
         clock: SharedClock,
     ) -> Self {
         let upstream = upstream.speaking(settings.dialect());
+        upstream.advise(check::remedies(&settings).advice());
         let client = Client::new(settings, upstream);
         let settings = client.settings();
         let capabilities = Capabilities {
@@ -653,7 +654,7 @@ impl CaseSystem for ServiceNow {
                  one, and set the flag there",
                 error.message
             );
-            ApiError { kind: ApiErrorKind::Unsupported, message, ..error }
+            ApiError { kind: ApiErrorKind::Unsupported, message, hint: None, ..error }
         };
         match self.change(id, fields, what, |record| !self.is_closed(record)).await {
             Err(error) if error.status == Some(403) || error.kind == ApiErrorKind::Refused => {

@@ -126,6 +126,19 @@ impl Default for ServiceNowSettings {
 }
 
 impl ServiceNowSettings {
+    /// Returns the keys of the configuration that hold the credentials.
+    pub(super) const fn credential_keys(&self) -> &'static str {
+        if self.client_id.is_some() {
+            "company.servicenow.client_id and company.servicenow.client_secret"
+        } else if self.api_key.is_some() {
+            "company.servicenow.api_key"
+        } else if self.oauth_token.is_some() {
+            "company.servicenow.oauth_token"
+        } else {
+            "company.servicenow.user and company.servicenow.password"
+        }
+    }
+
     /// Returns the states that count as closed.
     pub(super) fn closed_states(&self) -> Vec<&str> {
         match (&self.closed_states, self.table.as_str()) {

@@ -4,10 +4,12 @@
 use chrono::Duration;
 
 use super::client::{self, Client};
+use super::settings::ZendeskSettings;
 use super::wire::{Attachment, Comment, Field, User};
 use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
-use crate::cases::{ApiError, ApiErrorKind, Check, Finding, Needs, Trouble, Visibility};
+use crate::cases::{ApiError, Check, Finding, Needs, Trouble, Visibility};
 use crate::crm::expiry;
+use crate::outbound::Remedies;
 
 /// Largest file that a check downloads, in bytes.
 const SMALL: u64 = 1024 * 1024;
@@ -20,7 +22,8 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     let me = match client.myself().await {
         Ok(me) => me,
         Err(error) => {
-            add("credentials", Err(credentials(client, &error)));
+            let advice = "check company.base_url, the network and Zendesk's status page";
+            add("credentials", Err(Trouble::of(&error, advice)));
             return report;
         }
     };
@@ -49,7 +52,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         }
         Err(error) => {
             let advice = "the connector's user has to be an agent, who sees the ticket fields";
-            add("custom fields", Err(Trouble::failed(error.to_string(), advice)));
+            add("custom fields", Err(Trouble::of(error, advice)));
         }
     }
     if needs.creation || needs.priority {
@@ -73,31 +76,38 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     report
 }
 
-fn credentials(client: &Client, error: &ApiError) -> Trouble {
-    let keys = client.keys();
-    match error.kind {
-        // The answer was 200 without a user; the message has the advice already.
-        ApiErrorKind::Unauthorized if error.status.is_none() => error.to_string().into(),
-        ApiErrorKind::Unauthorized => Trouble::failed(
-            error.to_string(),
-            format!(
-                "check {keys}, and that token access is switched on (Admin Center, Apps and integrations, APIs)"
-            ),
-        ),
-        ApiErrorKind::NotFound => Trouble::failed(
-            error.to_string(),
-            "check company.base_url: https://SUBDOMAIN.zendesk.com, without a path",
-        ),
-        ApiErrorKind::Refused
-        | ApiErrorKind::Unacceptable
-        | ApiErrorKind::Unsupported
-        | ApiErrorKind::NotApplied
-        | ApiErrorKind::Uncertain
-        | ApiErrorKind::Unreadable
-        | ApiErrorKind::WrongContent => Trouble::failed(
-            error.to_string(),
-            "check company.base_url, the network and Zendesk's status page, then try again",
-        ),
+/// Remedy for an export that is refused.
+const EXPORT: &str = "incremental exports take an administrator: give the connector's agent that role, or set \
+                      company.zendesk.use_incremental_export = false and be content with the search, which may be late";
+
+/// Returns the remedies for failed calls.
+pub(super) fn remedies(settings: &ZendeskSettings) -> Remedies {
+    let role = "make the connector's user an agent who sees all tickets (Admin Center, People, Team members)";
+    let access = match &settings.client_id {
+        Some(_) => "that the OAuth client is active",
+        None => "that token access is switched on",
+    };
+    let sign_in = format!(
+        "the credentials have expired, were revoked or never were valid: check {}, and {access} (Admin Center, Apps and integrations, \
+         APIs)",
+        settings.credential_keys()
+    );
+    Remedies {
+        sign_in: sign_in.clone(),
+        rights: vec![
+            ("GET", "/users/me", sign_in),
+            ("GET", "/incremental/", EXPORT.to_owned()),
+            ("POST", "/uploads", format!("the connector's user may not add files: {role}")),
+            ("PUT", "/tickets/", format!("the connector's user may not change this ticket: {role}")),
+            ("POST", "/tickets", format!("the connector's user may not create tickets: {role}")),
+        ],
+        right: format!("the connector's user may not do this: {role}"),
+        fixed: ["/users/me", "/search/export", "/ticket_fields", "/tickets/cursor", "/uploads"]
+            .map(str::to_owned)
+            .to_vec(),
+        address: "check company.base_url: https://SUBDOMAIN.zendesk.com, without a path".to_owned(),
+        refusals: Vec::new(),
+        reach: "check company.base_url, the network (docs/networks.md) and Zendesk's status page".to_owned(),
     }
 }
 
@@ -133,10 +143,9 @@ async fn tickets(client: &Client) -> Finding {
             "unless the account is new, give the connector's user access to tickets",
         )),
         Ok(_) => Ok("they are shown".to_owned()),
-        Err(error) => Err(Trouble::failed(
-            error.to_string(),
-            "the connector's user has to be an agent with access to tickets",
-        )),
+        Err(error) => {
+            Err(Trouble::of(&error, "the connector's user has to be an agent with access to tickets"))
+        }
     }
 }
 
@@ -156,9 +165,9 @@ async fn sample(client: &Client) -> Result<Sample, Trouble> {
         }
         Ok::<_, ApiError>(sample)
     };
-    tried.await.map_err(|error| {
-        Trouble::failed(error.to_string(), "the connector's user has to be an agent who may read tickets")
-    })
+    tried
+        .await
+        .map_err(|error| Trouble::of(&error, "the connector's user has to be an agent who may read tickets"))
 }
 
 /// Checks that comments have the marker of visibility (`R29`: private until shown to be public).
@@ -283,25 +292,24 @@ fn words(priorities: &PriorityWords) -> Finding {
 }
 
 async fn search(client: &Client) -> Finding {
-    let fields = client.fields().await.map_err(|error| error.to_string())?;
+    let fields = client.fields().await.map_err(|error| Trouble::from(&error))?;
     match client.search_some(&format!("custom_field_{}:true", fields.flag)).await {
         Ok(0) => Ok("none yet".to_owned()),
         Ok(_) => Ok("there are some".to_owned()),
-        Err(error) => Err(Trouble::failed(
-            error.to_string(),
-            "the connector's user has to be an agent who may search tickets",
-        )),
+        Err(error) => {
+            Err(Trouble::of(&error, "the connector's user has to be an agent who may search tickets"))
+        }
     }
 }
 
 async fn export(client: &Client) -> Finding {
     match client.export(client.now() - EXPORT_DELAY - Duration::minutes(1), 1, |_| ()).await {
         Ok(_) => Ok("it can be read".to_owned()),
-        Err(error) if error.status == Some(403) => Err(Trouble::failed(
-            error.to_string(),
+        Err(error) if error.status == Some(403) => Err(Trouble::of(
+            &error,
             "incremental exports take an administrator: give the connector's agent that role (Admin Center, People, Team \
              members), or set company.zendesk.use_incremental_export = false",
         )),
-        Err(error) => Err(error.to_string().into()),
+        Err(error) => Err((&error).into()),
     }
 }

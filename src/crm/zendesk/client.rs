@@ -255,11 +255,7 @@ impl Client {
 
     /// Names of the configuration's keys for credentials.
     pub(super) fn keys(&self) -> &'static str {
-        if self.settings.oauth_token.is_some() {
-            "company.zendesk.oauth_token"
-        } else {
-            "company.zendesk.email and company.zendesk.api_token"
-        }
+        self.settings.credential_keys()
     }
 
     pub(super) async fn all_fields(&self) -> Result<Vec<Field>, ApiError> {

@@ -130,6 +130,7 @@ impl Zendesk {
     ) -> Self {
         let index_lag = if settings.use_external_id { LOOKUP_LAG } else { SEARCH_LAG };
         let upstream = upstream.speaking(settings.dialect());
+        upstream.advise(check::remedies(&settings).advice());
         let client = Client::new(settings, upstream, clock);
         let limit = TextLimit { max: COMMENT_LIMIT, measure: text::encoded_bytes };
         let capabilities = Capabilities {
@@ -450,24 +451,6 @@ impl Zendesk {
     }
 }
 
-/// Adds the remedy to the error of a search that was refused.
-fn advised(error: ApiError) -> ApiError {
-    if error.kind != ApiErrorKind::Unauthorized || error.message.contains("company.zendesk.") {
-        return error;
-    }
-    let remedy = match error.status {
-        Some(403) => {
-            "the connector's user is an end user, or may not search: make it an agent who sees all tickets (Admin Center, People, \
-             Team members)"
-        }
-        _ => {
-            "the credentials have expired, were revoked or never were valid: check company.zendesk.client_id and client_secret, or the token \
-             (Admin Center, Apps and integrations, APIs)"
-        }
-    };
-    ApiError { message: format!("{}; {remedy}", error.message), ..error }
-}
-
 #[async_trait]
 impl CaseSystem for Zendesk {
     fn side(&self) -> Side {
@@ -538,7 +521,7 @@ impl CaseSystem for Zendesk {
     /// that Zendesk knows the connector (`R26`: empty answers need proof). Tickets that a restricted agent may not see are left out
     /// silently.
     async fn search_updated(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
-        self.sweep(since, self.searches_twice()).await.map_err(advised)
+        self.sweep(since, self.searches_twice()).await
     }
 
     /// True if the export is used: it is exact, but a minute late, while the search shows most changes at once.
@@ -547,7 +530,7 @@ impl CaseSystem for Zendesk {
     }
 
     async fn search_first(&self, since: DateTime<Utc>) -> Result<Sweep, ApiError> {
-        self.sweep(since, false).await.map_err(advised)
+        self.sweep(since, false).await
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
@@ -823,14 +806,6 @@ impl Zendesk {
                     );
                 }
                 Ok(exported)
-            }
-            Err(error) if error.status == Some(403) => {
-                let message = format!(
-                    "{}; incremental exports take an administrator: give the connector's agent that role, or set \
-                     company.zendesk.use_incremental_export = false and be content with the search, which may be late",
-                    error.message
-                );
-                Err(ApiError { message, ..error })
             }
             Err(error) if error.kind == ApiErrorKind::Unauthorized => Err(error),
             Err(error) => {

@@ -68,6 +68,19 @@ pub struct ZendeskSettings {
     pub download_hosts: Vec<String>,
 }
 
+impl ZendeskSettings {
+    /// Returns the keys of the configuration that hold the credentials.
+    pub(super) const fn credential_keys(&self) -> &'static str {
+        if self.client_id.is_some() {
+            "company.zendesk.client_id and company.zendesk.client_secret"
+        } else if self.oauth_token.is_some() {
+            "company.zendesk.oauth_token"
+        } else {
+            "company.zendesk.email and company.zendesk.api_token"
+        }
+    }
+}
+
 impl Default for ZendeskSettings {
     fn default() -> Self {
         Self {

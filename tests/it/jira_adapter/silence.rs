@@ -140,7 +140,7 @@ async fn an_answer_for_somebody_whom_jira_does_not_know_is_never_believed() {
         }
         let error = crm.adapter.identify().await.unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Unauthorized);
-        assert!(error.message.contains(keys), "{error}");
+        assert!(error.to_string().contains(keys), "{error}");
         let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
         assert!(line(&checks, "credentials").unwrap_err().contains(keys), "{checks:?}");
         crm.jira.set_manners(Manners::default());

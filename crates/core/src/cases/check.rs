@@ -4,6 +4,8 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
+use super::ApiError;
+
 /// Status of a line. The order is by urgency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub enum CheckStatus {
@@ -84,6 +86,12 @@ impl Trouble {
         Self { status: CheckStatus::Failed, detail: detail.into(), hint: Some(hint.into()) }
     }
 
+    /// Creates the trouble of a failed call. The error's own hint comes before the given one: it is the one that polls and syncs report.
+    #[must_use]
+    pub fn of(error: &ApiError, hint: impl Into<String>) -> Self {
+        Self::failed(error.without_hint(), error.hint.clone().unwrap_or_else(|| hint.into()))
+    }
+
     /// Creates the trouble of something that works, although something is missing or will end.
     pub fn warning(detail: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { status: CheckStatus::Warn, ..Self::failed(detail, hint) }
@@ -102,6 +110,15 @@ impl From<String> for Trouble {
         match text.rsplit_once("; ") {
             Some((detail, hint)) => Self::failed(detail, hint),
             None => Self { status: CheckStatus::Failed, detail: text, hint: None },
+        }
+    }
+}
+
+impl From<&ApiError> for Trouble {
+    fn from(error: &ApiError) -> Self {
+        match &error.hint {
+            Some(hint) => Self::of(error, hint),
+            None => error.to_string().into(),
         }
     }
 }

@@ -33,7 +33,7 @@ pub enum ApiErrorKind {
 
 /// A failed call. Never holds a body, a token or a case's content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{upstream}: {}: {}{}", one_line(call, MAX_CALL), one_line(message, MAX_MESSAGE), status.map(|status| format!(" (HTTP {status})")).unwrap_or_default())]
+#[error("{}{}", self.without_hint(), hint.as_deref().map(|hint| format!("; {}", one_line(hint, MAX_MESSAGE))).unwrap_or_default())]
 pub struct ApiError {
     /// Class of the error, which tells the next step of the caller.
     pub kind: ApiErrorKind,
@@ -43,8 +43,10 @@ pub struct ApiError {
     pub call: String,
     /// HTTP status of the upstream, if it answered. Never copied into our own status (`R4`: status codes).
     pub status: Option<u16>,
-    /// Message of the upstream, shortened, or the failure on the way.
+    /// Message of the upstream, shortened, or the failure on the way. A notice on a case may repeat it.
     pub message: String,
+    /// Remedy for an operator. Part of the error's text, but never of a notice on a case. `None` if the message names the remedy itself.
+    pub hint: Option<String>,
 }
 
 impl ApiError {
@@ -56,7 +58,15 @@ impl ApiError {
         call: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
-        Self { kind, upstream, call: call.into(), status: None, message: message.into() }
+        Self { kind, upstream, call: call.into(), status: None, message: message.into(), hint: None }
+    }
+
+    /// Returns the text of the error without its hint.
+    #[must_use]
+    pub fn without_hint(&self) -> String {
+        let status = self.status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
+        let (call, message) = (one_line(&self.call, MAX_CALL), one_line(&self.message, MAX_MESSAGE));
+        format!("{}: {call}: {message}{status}", self.upstream)
     }
 
     /// Returns true if a write that ended with this error may have taken effect (`R13`: unknown write outcome).
@@ -124,5 +134,8 @@ mod tests {
         assert!(text.starts_with("Jira: GET attachment 7  ERROR: forged  of issue 9"), "{text}");
         assert!(!text.contains(|c: char| c.is_control()) && text.len() < 400, "{text}");
         assert!(text.ends_with("it is [31m gone"), "{text}");
+        let advised = ApiError { hint: Some("check\nthe address".to_owned()), ..error };
+        assert_eq!(advised.to_string(), format!("{text}; check the address"));
+        assert_eq!(advised.without_hint(), text);
     }
 }

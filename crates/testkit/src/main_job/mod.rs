@@ -73,6 +73,7 @@ macro_rules! scenarios {
             outages::each_of_the_four_comments_is_tried_on_its_own [Faults, ClockInHand];
             outages::an_outage_comment_whose_answer_was_lost_stands_once_and_is_never_carried [Faults, ClockInHand];
             outages::a_sync_that_fails_while_both_polls_succeed_is_an_outage_until_it_has_carried_everything [Faults, ClockInHand];
+            outages::the_error_of_a_failing_poll_and_of_a_failing_sync_says_what_to_do [Faults, ClockInHand];
             outages::an_idle_pair_is_written_to_by_nobody_and_yet_counts_as_synced [ClockInHand];
             outages::a_case_that_never_gets_its_counterpart_is_an_outage_told_on_the_side_that_exists [Faults, ClockInHand];
             silence::a_right_that_was_taken_is_an_outage_and_nothing_is_missed_when_it_is_back [Hiding, ClockInHand];

@@ -1,5 +1,6 @@
 //! `detect-outages`, and what is left of an outage when it is over (`R7`, `R22`, `R23`).
 
+use casebridge::cases::{Needs, Visibility};
 use casebridge::entities::{Dirty, PollMemory, Priority, Side};
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::store::modify;
@@ -213,6 +214,38 @@ pub async fn a_sync_that_fails_while_both_polls_succeed_is_an_outage_until_it_ha
     let [told, _, over, _] = world.notices(&case, &company).await;
     assert_eq!((told, over), (1, 1), "{:#?}", world.google_texts(&case));
     world.assert_quiet().await;
+}
+
+pub async fn the_error_of_a_failing_poll_and_of_a_failing_sync_says_what_to_do(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let (case, company) = world.pair().await;
+    let system = &world.deps.systems[Side::Company];
+    let failure = |status| Fault::always(Effect::ErrorBefore { status, body: None });
+    world.company_faults().add(failure(401));
+    let checks = system.check(Needs::all(Visibility::Internal)).await;
+    let advised = checks.into_iter().find_map(|check| check.hint).unwrap();
+    let detail = |(status, answer): (u16, serde_json::Value)| {
+        assert_eq!(status, 500, "{answer}");
+        answer["detail"].as_str().unwrap().to_owned()
+    };
+    let polled = detail(world.post("poll-company", json!({})).await);
+    assert!(polled.contains(&advised), "{polled}");
+    world.google_says(&case, "said while the token was expired");
+    let synced = detail(world.post("sync-google-case", json!({ "case_name": case })).await);
+    assert!(synced.contains(&advised), "{synced}");
+    assert!(world.mapping().await.last_error.is_some_and(|error| error.ends_with(&advised)));
+    world.company_faults().clear();
+    world.trouble(Call::Comment, failure(403));
+    let synced = detail(world.post("sync-google-case", json!({ "case_name": case })).await);
+    assert!(synced.contains("(HTTP 403); ") && synced.contains("the connector's user"), "{synced}");
+    world.company_faults().clear();
+    world.csapi.faults().add(failure(401));
+    let polled = detail(world.post("poll-google", json!({})).await);
+    assert!(polled.contains("check google.auth"), "{polled}");
+    world.csapi.faults().clear();
+    world.run_for(Duration::hours(1)).await;
+    assert_eq!(world.copies_in_crm(&company).await, ["said while the token was expired"]);
+    assert_eq!(world.mapping().await.last_error, None);
 }
 
 pub async fn an_idle_pair_is_written_to_by_nobody_and_yet_counts_as_synced(crm: &dyn Crm) {

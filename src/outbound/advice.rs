@@ -1,0 +1,103 @@
+//! Remedies that the errors of calls end with. `check` shows the same ones: whoever reads the error of a poll or a sync finds there what to
+//! do, and needs no second command.
+
+use crate::cases::{ApiError, ApiErrorKind};
+
+/// Finds the remedy for a failed call, as far as there is one for a person to apply.
+pub type Advice = Box<dyn Fn(&ApiError) -> Option<String> + Send + Sync>;
+
+/// Remedy for a connection whose certificate is not trusted.
+const CERTIFICATE: &str = "if the system, or a proxy on the way, has a certificate authority of its own, name its file in SSL_CERT_FILE \
+                           (docs/networks.md)";
+/// Remedy for a proxy that does not let a connection through.
+const PROXY: &str = "check HTTPS_PROXY and NO_PROXY, and that the proxy lets the connector through to this host (docs/networks.md)";
+
+/// Returns the hint for an error. `None` if its message names the remedy itself.
+pub(super) fn of(error: &ApiError, advice: Option<&Advice>) -> Option<String> {
+    // A message of this program, and not of the system: see `Upstream::refusal`.
+    let is_ours =
+        error.status.is_none() || matches!(error.kind, ApiErrorKind::Unreadable | ApiErrorKind::WrongContent);
+    if is_ours && names_remedy(&error.message) {
+        return None;
+    }
+    of_network(error).map(str::to_owned).or_else(|| advice.and_then(|advice| advice(error)))
+}
+
+/// Reports if a message of this program names the setting to check.
+fn names_remedy(message: &str) -> bool {
+    ["company.", "google.", "base_url", "`timedatectl"].iter().any(|key| message.contains(key))
+}
+
+/// Returns the remedy for a call that went wrong on the way, whatever the system.
+fn of_network(error: &ApiError) -> Option<&'static str> {
+    if error.status.is_some() || error.kind == ApiErrorKind::Unauthorized {
+        return None;
+    }
+    let message = error.message.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if has(&["certificate", "unknownissuer"]) {
+        Some(CERTIFICATE)
+    } else if has(&["proxy", "tunnel"]) {
+        Some(PROXY)
+    } else {
+        None
+    }
+}
+
+/// Remedies of one CRM, by the kind of failure.
+pub struct Remedies {
+    /// Remedy for credentials that are not accepted.
+    pub sign_in: String,
+    /// Remedies for a missing right, by method and part of the path. The first that fits counts.
+    pub rights: Vec<(&'static str, &'static str, String)>,
+    /// Remedy for a missing right to any other call.
+    pub right: String,
+    /// Ends of the paths that every system of the kind has: a 404 there means another address, and not a missing item.
+    pub fixed: Vec<String>,
+    /// Remedy for a wrong address.
+    pub address: String,
+    /// Remedies for refusals, by a part of the system's message.
+    pub refusals: Vec<(&'static str, String)>,
+    /// Remedy for a system that does not answer, or answers with an error of its own.
+    pub reach: String,
+}
+
+impl Remedies {
+    /// Makes the advice of the remedies.
+    #[must_use]
+    pub fn advice(self) -> Advice {
+        Box::new(move |error| self.find(error).map(str::to_owned))
+    }
+
+    fn find(&self, error: &ApiError) -> Option<&str> {
+        let refused = self.refusals.iter().find(|(part, _)| error.message.contains(part));
+        match (error.kind, error.status) {
+            (ApiErrorKind::Unauthorized | ApiErrorKind::Refused, Some(_)) if refused.is_some() => {
+                refused.map(|(_, remedy)| remedy.as_str())
+            }
+            (ApiErrorKind::Unauthorized, Some(403)) => Some(self.missing_right(&error.call)),
+            (ApiErrorKind::Unauthorized, _) => Some(&self.sign_in),
+            (ApiErrorKind::NotFound, _) if self.fixed.iter().any(|end| error.call.ends_with(end)) => {
+                Some(&self.address)
+            }
+            (ApiErrorKind::Unreadable, _) => Some(&self.address),
+            (ApiErrorKind::NotApplied, None) | (ApiErrorKind::Uncertain, _) => Some(&self.reach),
+            (
+                // With a status, the limit of a rate, or two writes that collided: both pass.
+                ApiErrorKind::NotApplied
+                | ApiErrorKind::NotFound
+                | ApiErrorKind::Refused
+                | ApiErrorKind::Unacceptable
+                | ApiErrorKind::Unsupported
+                | ApiErrorKind::WrongContent,
+                _,
+            ) => None,
+        }
+    }
+
+    fn missing_right(&self, call: &str) -> &str {
+        let (method, path) = call.split_once(' ').unwrap_or_default();
+        let fits = |known: &&(&str, &str, String)| known.0 == method && path.contains(known.1);
+        self.rights.iter().find(fits).map_or(&self.right, |(_, _, remedy)| remedy)
+    }
+}
