@@ -16,6 +16,7 @@ mod error;
 mod fields;
 mod gateway;
 mod jql;
+mod limits;
 mod manners;
 mod markup;
 mod pages;
@@ -63,6 +64,7 @@ struct Inner {
     /// Accepted credentials: those of the settings, until [`SandboxJira::set_auth`] replaces them.
     auth: Mutex<SandboxJiraAuth>,
     state: Mutex<State>,
+    writes: limits::Writes,
     blobs: Blobs,
     /// Number of times that content of another size was sent in place of an attachment's.
     other_sizes: AtomicU64,
@@ -257,6 +259,7 @@ impl SandboxJira {
             faults,
             auth: Mutex::new(auth),
             state: Mutex::new(state),
+            writes: limits::Writes::default(),
             blobs,
             other_sizes: AtomicU64::new(0),
             state_file,

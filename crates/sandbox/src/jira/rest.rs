@@ -21,7 +21,7 @@ use super::fields::{self, Reader, Screen, check_comment, id_or, properties};
 use super::settings::{Deployment, ResolutionOnClosing, SandboxJiraAuth, SandboxJiraSettings};
 use super::state::{Issue, State};
 use super::wire::{Place, Selection, Version, Wire};
-use super::{SandboxJira, attachments, gateway, pages, search};
+use super::{SandboxJira, attachments, gateway, limits, pages, search};
 
 /// Maximum size of a JSON body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -156,6 +156,7 @@ fn versioned(jira: &SandboxJira, version: Version) -> Router {
         Deployment::DataCenter => closed,
         Deployment::Cloud => closed.route("/issue/createmeta", get(create_meta)),
     };
+    let closed = closed.layer(middleware::from_fn_with_state(api.clone(), limits::limit));
     let closed = closed.layer(middleware::from_fn_with_state(api.clone(), authenticate)).with_state(api);
     open.merge(closed).fallback(unknown)
 }

@@ -83,6 +83,7 @@ pub enum KeepUploads {
 
 /// Settings of a [`super::SandboxJira`]; start from [`Default`] (Cloud) or [`SandboxJiraSettings::data_center`].
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct SandboxJiraSettings {
     /// Cloud or Data Center.
     pub deployment: Deployment,
@@ -113,6 +114,8 @@ pub struct SandboxJiraSettings {
     pub search_page_limit: usize,
     /// Permissions that the asking user lacks in the projects (`ADD_COMMENTS`, `CREATE_ISSUES`, …).
     pub denied_permissions: BTreeSet<String>,
+    /// True if an issue takes 20 writes within 2 seconds and 100 within 30, as on Cloud; more are answered with 429.
+    pub limits_writes: bool,
     /// Display name of the asking user: the account of all REST callers.
     pub account: String,
 }
@@ -134,6 +137,7 @@ impl Default for SandboxJiraSettings {
             uploads: KeepUploads::Whole,
             search_page_limit: 100,
             denied_permissions: BTreeSet::new(),
+            limits_writes: false,
             account: "Casebridge".to_owned(),
         }
     }
