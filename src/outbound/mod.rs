@@ -11,6 +11,7 @@ mod credentials;
 mod google;
 mod json;
 mod oauth;
+mod pace;
 mod skew;
 mod streaming;
 mod token;
@@ -23,6 +24,7 @@ pub use credentials::{
 pub use google::{GoogleFile, find_google};
 pub use json::decode;
 pub use oauth::{ClientCredentials, TokenEndpoint, TokenRequest};
+pub use pace::{Pace, WriteLimit};
 pub use streaming::Announced;
 pub use upstream::{
     Body, Broken, Call, Created, Dialect, ErrorText, Gateway, Listing, MAX_ANSWER, RetryPolicy, Stranger,

@@ -955,3 +955,27 @@ async fn a_server_that_ignores_the_order_of_comments_is_read_to_the_end() {
         server.abort();
     }
 }
+
+#[tokio::test]
+async fn more_writes_than_one_issue_takes_at_a_time_wait_and_none_is_refused() {
+    let settings = SandboxJiraSettings { limits_writes: true, ..SandboxJiraSettings::default() };
+    let crm = start(settings, |_| ()).await;
+    let id = crm.person_creates("t", "", true).await;
+    let comments = (0..25).map(|number| {
+        let comment = NewComment {
+            body: number.to_string(),
+            visibility: Visibility::Internal,
+            idempotency_key: format!("key {number}"),
+        };
+        let crm = &crm;
+        let id = &id;
+        async move { crm.adapter.add_comment(id, &comment).await.map(drop) }
+    });
+    for outcome in futures_util::future::join_all(comments).await {
+        outcome.unwrap();
+    }
+    let writes = crm.jira.faults().calls().iter().filter(|call| call.method == "POST").count();
+    assert_eq!(writes, 25, "a refused one would have been sent again");
+    let slow = crm.adapter.capabilities().in_flight_window;
+    assert!(slow >= chrono::Duration::seconds(30), "a write may wait so long before it is sent: {slow}");
+}

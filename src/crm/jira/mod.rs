@@ -135,12 +135,14 @@ impl Jira {
         let upstream = upstream.speaking(settings.dialect()).through(gateway);
         upstream.advise(check::remedies(&settings).advice());
         let max_text = settings.max_text.unwrap_or(TEXT_LIMIT);
-        let usual = capabilities(settings.deployment, upstream.in_flight_window());
-        let configured = Limits::new(usual).with_max_text(max_text);
         let home = upstream.base_url().as_str().trim_end_matches('/').to_owned();
+        let deployment = settings.deployment;
+        let client = Client::new(settings, upstream);
+        let usual = capabilities(deployment, client.in_flight_window());
+        let configured = Limits::new(usual).with_max_text(max_text);
         Self {
             home,
-            client: Client::new(settings, upstream),
+            client,
             priorities,
             clock,
             configured,

@@ -35,7 +35,11 @@ impl Crm for JiraKind {
     }
 
     async fn open(&self, clock: &SharedClock, setup: &Setup) -> Company {
-        let usual = SandboxJiraSettings { service_management: true, ..SandboxJiraSettings::default() };
+        let usual = SandboxJiraSettings {
+            service_management: true,
+            limits_writes: true,
+            ..SandboxJiraSettings::default()
+        };
         let settings = SandboxJiraSettings {
             attachment_limit: setup.attachment_limit.unwrap_or(usual.attachment_limit),
             can_reopen: !setup.closing_is_final,
