@@ -22,6 +22,16 @@ pub const CLOUD_ID: &str = "11223344-a1b2-4b33-8c44-def123456789";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ThroughGateway;
 
+/// Returns the address of a site's API at the gateway.
+pub(super) fn address(site: &str) -> String {
+    format!("{site}/ex/jira/{CLOUD_ID}")
+}
+
+/// Returns the site's own address for that of its API.
+pub(super) fn site(address: &str) -> &str {
+    address.split("/ex/jira/").next().unwrap_or_default()
+}
+
 /// Routes of the token endpoints and, on Cloud, of the gateway and of the page that names the site's ID.
 pub(super) fn router(jira: &SandboxJira) -> Router {
     match jira.settings().deployment {

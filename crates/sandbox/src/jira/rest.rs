@@ -285,7 +285,8 @@ fn not_authenticated(deployment: Deployment) -> Response {
     }
 }
 
-/// URL of this server as the caller knows it: `http://host:port`.
+/// URL of this server as the caller knows it: `http://host:port`, and the site's path at the gateway for calls that came through it. Links
+/// in answers to those lead through the gateway as well.
 pub(super) struct Base(pub(super) String);
 
 impl<S: Sync> FromRequestParts<S> for Base {
@@ -297,7 +298,9 @@ impl<S: Sync> FromRequestParts<S> for Base {
             .get(header::HOST)
             .and_then(|host| host.to_str().ok())
             .or_else(|| parts.uri.authority().map(axum::http::uri::Authority::as_str));
-        Ok(Self(format!("http://{}", host.unwrap_or("localhost"))))
+        let site = format!("http://{}", host.unwrap_or("localhost"));
+        let through_gateway = parts.extensions.get::<gateway::ThroughGateway>().is_some();
+        Ok(Self(if through_gateway { gateway::address(&site) } else { site }))
     }
 }
 
@@ -421,7 +424,8 @@ async fn server_info(Shared(api): Shared<Api>, Base(base): Base) -> Answer {
     let state = api.jira.state();
     let now = api.wire(&base, &state).time(api.jira.now());
     ok(json!({
-        "baseUrl": base,
+        // That of the site, however the call came.
+        "baseUrl": gateway::site(&base),
         "version": version,
         "versionNumbers": numbers,
         "deploymentType": deployment,
