@@ -13,10 +13,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use casebridge::clock::SystemClock;
 use casebridge::sandbox::csapi::SandboxCsapi;
 use casebridge::sandbox::jira::{ResolutionOnClosing, SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
+use casebridge::sandbox::oauth::OauthClient;
 use casebridge::sandbox::servicenow::{SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowSettings};
 use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings};
 use tokio::task::JoinHandle;
@@ -71,14 +73,20 @@ async fn googles_python_clients_work_with_the_sandbox_csapi() {
     server.abort();
 }
 
+/// Returns the OAuth client whose tokens the scripts request, told `oauth`: the only credentials that are taken then.
+fn client() -> OauthClient {
+    OauthClient::new("casebridge", "secret", Duration::from_hours(1))
+}
+
 /// The credentials are those that the script sends.
 async fn jiras_python_client_works_with(deployment: &str, settings: SandboxJiraSettings) {
+    let oauth = matches!(settings.auth, SandboxJiraAuth::OauthClient(_)).then(|| "oauth".to_owned());
     let sandbox = SandboxJira::new(Arc::new(SystemClock), settings);
     sandbox.seed_samples().unwrap();
     let (url, server) = serve(sandbox.router()).await;
     let (media_url, media_server) = serve(sandbox.media_router()).await;
     sandbox.set_media_base(&media_url);
-    run("jira_client.py", vec![deployment.to_owned(), url]).await;
+    run("jira_client.py", [deployment.to_owned(), url].into_iter().chain(oauth).collect()).await;
     server.abort();
     media_server.abort();
 }
@@ -102,30 +110,66 @@ async fn the_python_client_jira_works_with_the_sandbox_jira_as_data_center() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_jira_works_with_an_access_token_through_the_gateway_of_cloud() {
+    let auth = SandboxJiraAuth::OauthClient(client());
+    let settings = SandboxJiraSettings { auth, service_management: true, ..SandboxJiraSettings::default() };
+    jiras_python_client_works_with("cloud", settings).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_jira_works_with_an_access_token_of_data_center() {
+    let settings = SandboxJiraSettings {
+        auth: SandboxJiraAuth::OauthClient(client()),
+        resolution_on_closing: ResolutionOnClosing::Required,
+        ..SandboxJiraSettings::data_center()
+    };
+    jiras_python_client_works_with("data-center", settings).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_python_client_zenpy_works_with_the_sandbox_zendesk() {
-    // The credentials are those that the script sends; small pages, so that there are several.
     let auth =
         SandboxZendeskAuth::ApiToken { email: "bot@example.com".to_owned(), token: "secret".to_owned() };
+    zenpy_works_with(auth, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_zenpy_works_with_an_access_token() {
+    zenpy_works_with(SandboxZendeskAuth::OauthClient(client()), Some("oauth")).await;
+}
+
+/// The credentials are those that the script sends.
+async fn zenpy_works_with(auth: SandboxZendeskAuth, how: Option<&str>) {
+    // Small pages, so that there are several.
     let settings = SandboxZendeskSettings { auth, page_limit: 3, ..SandboxZendeskSettings::default() };
     let sandbox = SandboxZendesk::new(Arc::new(SystemClock), settings);
     sandbox.seed_samples().unwrap();
     let (url, server) = serve(sandbox.router()).await;
     let (content_url, content_server) = serve(sandbox.content_router()).await;
     sandbox.set_content_base(&content_url);
-    run("zendesk_zenpy.py", vec![url]).await;
+    run("zendesk_zenpy.py", [url].into_iter().chain(how.map(str::to_owned)).collect()).await;
     server.abort();
     content_server.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_vendors_python_client_pysnc_works_with_the_sandbox_servicenow() {
-    // The credentials are those that the script sends.
     let auth = SandboxServiceNowAuth::Basic { user: "bot".to_owned(), password: "secret".to_owned() };
+    pysnc_works_with(auth, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_vendors_python_client_pysnc_works_with_an_access_token() {
+    pysnc_works_with(SandboxServiceNowAuth::OauthClient(client()), Some("oauth")).await;
+}
+
+/// The credentials are those that the script sends.
+async fn pysnc_works_with(auth: SandboxServiceNowAuth, how: Option<&str>) {
     let settings =
         SandboxServiceNowSettings { auth, account: "bot".to_owned(), ..SandboxServiceNowSettings::default() };
     let sandbox = SandboxServiceNow::new(Arc::new(SystemClock), settings);
     sandbox.seed_samples().unwrap();
     let (url, server) = serve(sandbox.router()).await;
-    run("servicenow_pysnc.py", vec![url]).await;
+    run("servicenow_pysnc.py", [url].into_iter().chain(how.map(str::to_owned)).collect()).await;
     server.abort();
 }

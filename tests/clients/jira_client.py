@@ -1,8 +1,9 @@
 """Runs the PyPI client `jira`, unchanged, against a sandbox Jira.
 
-Usage: jira_client.py cloud|data-center URL
+Usage: jira_client.py cloud|data-center URL [oauth]
 
-The sandbox must hold its samples (`seed_samples`) and nothing else, and demand the credentials below. As Cloud it is a
+The sandbox must hold its samples (`seed_samples`) and nothing else, and demand the credentials below: with `oauth` a
+token of the client `casebridge`, as Cloud through Atlassian's gateway. As Cloud it is a
 service management project and its attachments lie on another port; as Data Center closing demands a resolution.
 
 Prints one line for each test and a closing line; exits with 1 if any test failed.
@@ -19,6 +20,7 @@ from jira import JIRA, JIRAError
 
 DEPLOYMENT, URL = sys.argv[1], sys.argv[2]
 CLOUD = DEPLOYMENT == "cloud"
+OAUTH = sys.argv[3:] == ["oauth"]
 FLAG = "customfield_10050"
 GOOGLE_NAME = "customfield_10051"
 
@@ -53,12 +55,33 @@ def sandbox(method, path, body=None):
     requests.request(method, f"{URL}/sandbox/{path}", json=body, timeout=30).raise_for_status()
 
 
-def connect(**changes):
+def access_token():
+    """Requests a token as an OAuth client does."""
+    asked = {"grant_type": "client_credentials", "client_id": "casebridge", "client_secret": "secret"}
     if CLOUD:
+        answer = requests.post(f"{URL}/oauth/token", json=asked, timeout=30)
+    else:
+        answer = requests.post(f"{URL}/rest/oauth2/latest/token", data=asked | {"scope": "WRITE"}, timeout=30)
+    answer.raise_for_status()
+    return answer.json()["access_token"]
+
+
+def server():
+    """The address that takes the credentials."""
+    if not (OAUTH and CLOUD):
+        return URL
+    cloud_id = requests.get(f"{URL}/_edge/tenant_info", timeout=30).json()["cloudId"]
+    return f"{URL}/ex/jira/{cloud_id}"
+
+
+def connect(**changes):
+    if OAUTH:
+        credentials = {"token_auth": access_token()}
+    elif CLOUD:
         credentials = {"basic_auth": ("bot@example.com", "secret")}
     else:
         credentials = {"token_auth": "secret"}
-    return JIRA(server=URL, max_retries=0, **{**credentials, **changes})
+    return JIRA(server=server(), max_retries=0, **{**credentials, **changes})
 
 
 jira = connect()
@@ -84,7 +107,8 @@ def who_am_i():
 
 
 def credentials():
-    wrong = {"basic_auth": ("bot@example.com", "wrong")} if CLOUD else {"token_auth": "wrong"}
+    by_password = CLOUD and not OAUTH
+    wrong = {"basic_auth": ("bot@example.com", "wrong")} if by_password else {"token_auth": "wrong"}
     fails(401, lambda: connect(**wrong).myself(), "uthenticat")
 
 

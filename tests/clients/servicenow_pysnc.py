@@ -1,8 +1,8 @@
 """Holds the sandbox ServiceNow to the truth of the vendor's own Python client, pysnc, which is used unchanged.
 
-    servicenow_pysnc.py URL
+    servicenow_pysnc.py URL [oauth]
 
-The sandbox has its samples, and lets in "bot" with the password "secret". pysnc speaks https only; the sandbox http only: a
+The sandbox has its samples, and lets in "bot" with the password "secret", or with "oauth" the client "casebridge" with the secret "secret". pysnc speaks https only; the sandbox http only: a
 transport of requests, which pysnc takes as its session, goes to the same address without TLS.
 """
 
@@ -13,7 +13,7 @@ import requests
 from pysnc import ServiceNowClient
 from pysnc.exceptions import AuthenticationException, RoleException
 
-ADDRESS = sys.argv[1].rstrip("/")
+ADDRESS, OAUTH = sys.argv[1].rstrip("/"), sys.argv[2:] == ["oauth"]
 FLAG = "u_synchronize_with_google_cloud_support"
 GOOGLE_NAME = "u_google_case_name"
 
@@ -26,10 +26,23 @@ class WithoutTls(requests.adapters.HTTPAdapter):
         return super().send(request, **settings)
 
 
+class Bearer(requests.auth.AuthBase):
+    """Sends an access token, which an OAuth client requests."""
+
+    def __init__(self, secret):
+        asked = {"grant_type": "client_credentials", "client_id": "casebridge", "client_secret": secret}
+        answer = requests.post(f"{ADDRESS}/oauth_token.do", data=asked, timeout=30)
+        self.token = answer.json().get("access_token", "none")
+
+    def __call__(self, request):
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
 def connect(password="secret"):
     session = requests.Session()
     session.trust_env = False
-    session.auth = ("bot", password)
+    session.auth = Bearer(password) if OAUTH else ("bot", password)
     session.mount("https://", WithoutTls())
     return ServiceNowClient(ADDRESS.replace("http://", "https://", 1), session, auto_retry=False)
 

@@ -1,9 +1,9 @@
 """Runs zenpy, unchanged, against a sandbox Zendesk.
 
-Usage: zendesk_zenpy.py URL
+Usage: zendesk_zenpy.py URL [oauth]
 
-The sandbox must hold its samples (`seed_samples`) and nothing else, let in bot@example.com with the API token `secret`, send at
-most three items a page, and have another host for attachments' content.
+The sandbox must hold its samples (`seed_samples`) and nothing else, let in bot@example.com with the API token `secret`, or with
+`oauth` the client `casebridge` with the secret `secret`, send at most three items a page, and have another host for attachments' content.
 
 Prints one line for each test and a closing line; exits with 1 if any test failed.
 """
@@ -17,7 +17,7 @@ import time
 import traceback
 import urllib.request
 
-URL = sys.argv[1]
+URL, OAUTH = sys.argv[1], sys.argv[2:] == ["oauth"]
 # zenpy's own way to another server than Zendesk's.
 os.environ["ZENPY_FORCE_SCHEME"] = "http"
 os.environ["ZENPY_FORCE_NETLOC"] = URL.removeprefix("http://")
@@ -68,11 +68,31 @@ def sandbox(method, path, body=None):
         return answer.read()
 
 
+def access_token():
+    """Requests a token as an OAuth client does."""
+    asked = {
+        "grant_type": "client_credentials",
+        "client_id": "casebridge",
+        "client_secret": "secret",
+        "scope": "read write",
+        "expires_in": 3600,
+    }
+    request = urllib.request.Request(
+        f"{URL}/oauth/tokens", data=json.dumps(asked).encode(), headers={"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        issued = json.load(answer)
+    equal((issued["token_type"], issued["scope"]), ("bearer", "read write"))
+    return issued["access_token"]
+
+
 class Tests:
     def __init__(self):
-        self.client = self.connect("secret")
+        self.client = self.connect(access_token() if OAUTH else "secret")
 
     def connect(self, token):
+        if OAUTH:
+            return Zenpy(subdomain="sandbox", oauth_token=token, disable_cache=True)
         return Zenpy(subdomain="sandbox", email="bot@example.com", token=token, disable_cache=True)
 
     def make(self, subject, **fields):
