@@ -1,11 +1,12 @@
 //! Main job over every CRM that a test can start without an installation; `tests/request_tracker.rs` has the other one.
 
-use casebridge_testkit::harness::crm::{Crm as _, Description};
+use casebridge_testkit::harness::crm::{Crm, Description};
 use casebridge_testkit::harness::jira::JiraKind;
 use casebridge_testkit::harness::request_tracker;
 use casebridge_testkit::harness::servicenow::ServiceNowKind;
 use casebridge_testkit::harness::zendesk::ZendeskKind;
-use casebridge_testkit::main_job::matrix;
+use casebridge_testkit::main_job::credentials::Renewing;
+use casebridge_testkit::main_job::{matrix, played_of, what_travels};
 
 mod jira {
     use casebridge_testkit::harness::jira::JiraKind;
@@ -26,6 +27,31 @@ mod servicenow {
     use casebridge_testkit::main_job::{main_job_over, tests_of};
 
     main_job_over!(&ServiceNowKind);
+}
+
+/// Plays the main job, as far as [`what_travels!`] goes, with access tokens that last a second, and no other credentials.
+async fn across_expiring_tokens(crm: &dyn Crm) {
+    let crm = Renewing::new(crm);
+    let played = what_travels!(&crm);
+    let all = casebridge_testkit::main_job::TABLE.len();
+    println!("{played} of {all} scenarios, {} renewals", crm.renewals());
+    assert!(played >= 25, "{played} of {all}");
+    assert!(crm.renewals() >= 3, "{} renewals", crm.renewals());
+}
+
+#[tokio::test]
+async fn jira_cloud_behind_its_gateway_does_the_main_job_with_tokens_that_expire() {
+    across_expiring_tokens(&JiraKind).await;
+}
+
+#[tokio::test]
+async fn zendesk_does_the_main_job_with_tokens_that_expire() {
+    across_expiring_tokens(&ZendeskKind).await;
+}
+
+#[tokio::test]
+async fn servicenow_does_the_main_job_with_tokens_that_expire() {
+    across_expiring_tokens(&ServiceNowKind).await;
 }
 
 /// Returns all CRMs, in the order of the documentation.

@@ -16,7 +16,7 @@ pub mod travel;
 
 use crate::harness::crm::{Description, Need};
 
-pub use crate::{main_job_over, tests_of};
+pub use crate::{main_job_over, played_of, tests_of, what_travels};
 
 /// The table: hands the scenarios, each with its module and its needs, to a macro, behind what that macro is to be told.
 #[doc(hidden)]
@@ -105,6 +105,39 @@ macro_rules! main_job_over {
     ($crm:expr) => {
         $crate::scenarios! { tests_of!($crm) }
     };
+}
+
+/// Plays what travels, one scenario after the other, over one CRM: `what_travels!(crm)`. It is the part of the table that is about cases
+/// and their content, and that needs no faults.
+///
+/// The rest would cost CI more than two minutes for each CRM, mostly by passing days; and a fault that stops all calls stops the renewal
+/// of a token too, for seconds of real time in which hours pass for the scenario.
+#[macro_export]
+macro_rules! what_travels {
+    ($crm:expr) => {
+        $crate::scenarios! { played_of!($crm) }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! played_of {
+    (($crm:expr) $($module:ident::$name:ident [$($need:ident),*];)*) => {{
+        let crm: &dyn $crate::harness::crm::Crm = $crm;
+        let description = crm.description().await;
+        let mut played = 0;
+        $(
+            let needs: &[$crate::harness::crm::Need] = &[$($crate::harness::crm::Need::$need),*];
+            let travels = matches!(stringify!($module), "travel" | "creation" | "content" | "privacy")
+                && !needs.contains(&$crate::harness::crm::Need::Faults);
+            if travels && description.lacks_any(needs).is_empty() {
+                println!("{}", stringify!($name));
+                $crate::main_job::$module::$name(crm).await;
+                played += 1;
+            }
+        )*
+        played
+    }};
 }
 
 #[doc(hidden)]
