@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The suites against software that none of us wrote: other people's clients against the sandboxes, the Cloud SDK's emulators,
-# parsers and task queue, the real Request Tracker, a clock that is set. A part that is missing fails.
+# parsers and task queue, the real Request Tracker, a clock that is set, a network with one way out. A part that is missing fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 .ci/python-clients.sh
@@ -8,14 +8,14 @@ cd "$(dirname "$0")/.."
 
 suites() { cargo test --locked --profile "${CASEBRIDGE_PROFILE:-dev}" --no-fail-fast "$@"; }
 
-suites --no-run --test clients --test clocks --test gcloud --test request_tracker
+suites --no-run --test clients --test clocks --test gcloud --test namespaces --test request_tracker
 # The two long ones beside each other, since both wait for servers.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 suites --test gcloud >"$log" 2>&1 &
 gcloud=$!
 status=0
-suites --test clients --test clocks --test request_tracker || status=$?
+suites --test clients --test clocks --test namespaces --test request_tracker || status=$?
 wait "$gcloud" || status=$?
 cat "$log"
 exit "$status"

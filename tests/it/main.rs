@@ -21,6 +21,7 @@ mod jira_adapter;
 mod jira_scenarios;
 mod logs;
 mod main_job_table;
+mod network;
 mod networks;
 mod newcomers;
 mod oauth;
