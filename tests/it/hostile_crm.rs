@@ -488,7 +488,7 @@ async fn each_failure_ends_with_what_to_do() {
                 Some("make the connector's user an agent who sees all tickets"),
                 servicenow,
                 // It reads the ticket before it comments.
-                Some("grant the connector's user ShowTicket on the queue Support"),
+                Some("the connector's user may not see this ticket: grant ShowTicket on its queue"),
             ],
         },
         Failure {
@@ -500,7 +500,7 @@ async fn each_failure_ends_with_what_to_do() {
                 Some("\"Edit Issues\""),
                 Some("make the connector's user an agent who sees all tickets"),
                 servicenow,
-                Some("on the queue Support"),
+                Some("grant ShowTicket on its queue"),
             ],
         },
         Failure {

@@ -298,7 +298,7 @@ async fn the_connectors_user_is_named_and_anybody_else_is_an_error_that_says_wha
     ] {
         let error = adapter.identify().await.unwrap_err();
         assert_eq!(error.kind, ApiErrorKind::Unauthorized, "{error}");
-        assert!(error.message.contains(said), "{said}: {error}");
+        assert!(error.to_string().contains(said), "{said}: {error}");
     }
     server.alter(&crm.slot, "must($user->SetName('somebody-' . $user->Id))");
     let error = crm.adapter.identify().await.unwrap_err();
@@ -328,7 +328,7 @@ async fn a_right_that_is_taken_away_shows_wherever_request_tracker_lets_it() {
     assert_eq!(crm.adapter.any_case(None).await.unwrap(), None);
     let error = crm.adapter.get(&id).await.unwrap_err();
     assert_eq!((error.kind, error.status), (ApiErrorKind::Unauthorized, Some(403)), "{error}");
-    assert!(error.message.contains("grant ShowTicket on its queue"), "{error}");
+    assert!(error.to_string().contains("grant ShowTicket on its queue"), "{error}");
     let error = crm.adapter.download(&id, &listed).await.err().unwrap();
     assert!(error.status == Some(403) && error.is_for_good(), "{error}");
     server.alter(&crm.slot, "grant('ShowTicket', $queue)");

@@ -129,10 +129,18 @@ pub(super) fn remedies(settings: &RequestTrackerSettings) -> Remedies {
             ("POST", "/correspond", grant("ReplyToTicket")),
             ("PUT", "/ticket/", grant("ModifyTicket and ModifyCustomField")),
             ("POST", "/REST/2.0/ticket", grant("CreateTicket")),
-            ("GET", "/ticket/", grant("ShowTicket")),
+            (
+                "GET",
+                "/ticket/",
+                "the connector's user may not see this ticket: grant ShowTicket on its queue".to_owned(),
+            ),
             ("GET", "/transaction", grant("ShowTicket and ShowTicketComments")),
             ("GET", "/attachment", grant("ShowTicket and ShowTicketComments")),
-            ("GET", "/queue/", grant("SeeQueue")),
+            (
+                "GET",
+                "/queue/",
+                "check company.request-tracker.queue, and grant the connector's user SeeQueue on it".to_owned(),
+            ),
         ],
         right: format!(
             "grant the connector's user the rights of docs/crm-request-tracker.md on the queue {queue}"
