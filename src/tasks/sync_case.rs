@@ -20,7 +20,7 @@ use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts::Merged;
 use crate::sync::{
     Action, CLOCKS_APART, Clocks, Counterpart, KnownDifferent, Pair, Plan, Remaining, Snapshot,
-    counterpart_of, horizons, left_on, lookalikes, plan, texts,
+    counterpart_of, held_code, horizons, left_on, lookalikes, plan, texts,
 };
 
 /// Maximum number of attempts of a sync if the mapping is changed while it reads the cases.
@@ -345,7 +345,7 @@ async fn compare_and_carry(
     let on_target = left_on(source.other(), pair, &deps.settings.rules, deps.capabilities());
     let was_paused = mapping.paused;
     let mut seen = Seen::of(&google.case, &company.case);
-    seen.warned = warn(&mapping, &plan);
+    seen.warned = warn(&mapping, source, &plan);
     let changed: Vec<Side> = plan.actions.iter().filter_map(Action::changes_case).collect();
     let on_source = apply_plan(session, source, plan, &mut seen).await?;
     let clocks = clocks.or_earlier(deps.clocks());
@@ -552,8 +552,9 @@ fn is_merged(case: &Case) -> bool {
     case.closing == Some(Closing::Merged) && case.merged_into.is_some()
 }
 
-/// Logs the warnings of a plan that were not logged before. Returns the codes of all current warnings.
-fn warn(mapping: &CaseMapping, plan: &Plan) -> BTreeSet<String> {
+/// Logs the warnings of a plan of `source` that were not logged before. Returns the codes of all current warnings. Those that only a sync
+/// of the other side gives are kept: otherwise they would be logged again after each sync of `source`.
+fn warn(mapping: &CaseMapping, source: Side, plan: &Plan) -> BTreeSet<String> {
     for (_, warning) in plan.warnings.iter().filter(|(code, _)| !mapping.state.warned.contains(code)) {
         tracing::warn!(
             case.google_name = mapping.case_id(Side::Google),
@@ -561,7 +562,9 @@ fn warn(mapping: &CaseMapping, plan: &Plan) -> BTreeSet<String> {
             "{warning}"
         );
     }
-    plan.warnings.iter().map(|(code, _)| code.clone()).collect()
+    let of_other = held_code(source.other());
+    let kept = mapping.state.warned.iter().filter(|code| **code == of_other).cloned();
+    plan.warnings.iter().map(|(code, _)| code.clone()).chain(kept).collect()
 }
 
 /// Replaces a key that a person gave to version 0.1 by the ID in the CRM's answer (`R31`: an ID is valid only in its own system).

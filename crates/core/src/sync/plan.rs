@@ -198,6 +198,12 @@ pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabili
     }
 }
 
+/// Returns the short code of the warning that content of `source` is held back. Only a sync of `source` gives that warning.
+#[must_use]
+pub fn held_code(source: Side) -> String {
+    format!("held {source}")
+}
+
 /// Counterpart to be created for a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counterpart {
@@ -584,7 +590,7 @@ impl<'a> Planner<'a> {
         } else if self.would_carry_content(source) {
             self.plan.held = true;
             self.plan.warnings.push((
-                format!("held {source}"),
+                held_code(source),
                 format!(
                     "the {target} case is closed and takes no more comments or attachments: they stay on the {source} case"
                 ),
