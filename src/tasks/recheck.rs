@@ -76,7 +76,7 @@ pub(super) enum Look {
     /// Nothing there is new.
     Nothing,
     /// Only a complete sync can tell. It needs not read these again.
-    Unclear(Prefetched),
+    Unclear(Box<Prefetched>),
 }
 
 /// Reads one side of a pair that is at rest, to see if anything there is new.
@@ -88,7 +88,7 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Look, 
     let deps = session.deps;
     let clocks = deps.clocks();
     let in_doubt = || Side::BOTH.into_iter().any(|side| deps.clock_doubt(side).is_some());
-    let unclear = |prefetched| Ok(Look::Unclear(prefetched));
+    let unclear = |prefetched| Ok(Look::Unclear(Box::new(prefetched)));
     let id = session.mapping.case_id(side).map(str::to_owned);
     let Some(id) = id.filter(|_| is_at_rest(&session.mapping, side, clocks) && !in_doubt()) else {
         return unclear(Prefetched::default());

@@ -252,7 +252,7 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
         }
         Caller::Queue => match recheck::look(session, source).await? {
             Look::Nothing => return Ok(Done::Carried),
-            Look::Unclear(prefetched) => prefetched,
+            Look::Unclear(prefetched) => *prefetched,
         },
     };
     let source_id = session.mapping.case_id(source).unwrap_or_else(|| request.id()).to_owned();

@@ -364,8 +364,6 @@ impl ServiceNow {
 
     /// Returns all files as public. Files belong to the record itself, even those added with a work note. Users who see the record see its
     /// files, and no column restricts that. This is assumed of the base system.
-
-    /// Returns the attachments as the sync sees them.
     async fn attachments_of(&self, files: &[Record]) -> Result<Vec<Attachment>, ApiError> {
         let author = self.authors(files).await;
         let mut attachments = Vec::with_capacity(files.len());
