@@ -26,7 +26,7 @@ use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions};
 use casebridge::queue::queue_yaml::QueueConfig as QueueYaml;
 use casebridge::secrets::{MakeCredentials, SecretCredentials, SecretManager};
 use casebridge::store::{self, Store, StoreUrl};
-use casebridge::tasks::{Deps, Pacer};
+use casebridge::tasks::{Deps, Pacer, Unchanged};
 use casebridge::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +63,7 @@ impl Parts {
         let stop = CancellationToken::new();
         let deps = Arc::new(Deps {
             pacer: Pacer::default(),
+            unchanged: Unchanged::default(),
             clock: maker.clock,
             store,
             queue,

@@ -113,7 +113,8 @@ pub(super) fn remedy(parent: &str, error: &ApiError) -> Option<String> {
         }
         (ApiErrorKind::Unauthorized, Some(403)) => format!(
             "check that google.parent, {parent}, is the right one, and grant the service account both roles there: \
-             `{}` and `{}`; a new grant can take some minutes",
+             `{}` and `{}`; a new grant can take some minutes; if the roles are right, the support plan may not include \
+             the API, which takes Enhanced or Premium Support",
             grant_command(parent, "roles/cloudsupport.techSupportEditor"),
             grant_command(parent, "roles/resourcemanager.organizationViewer"),
         ),

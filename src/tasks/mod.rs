@@ -38,6 +38,7 @@ use crate::telemetry::Metrics;
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use check::{check, check_store, check_system, system_name};
 pub use poll::emptiness;
+pub use recheck::Unchanged;
 pub use report::{CarriedItem, Outcome, TaskReport};
 pub use scheduler::Pacer;
 
@@ -170,6 +171,8 @@ pub struct Deps {
     pub settings: TaskSettings,
     /// Delivery times of the syncs that this process queues.
     pub pacer: Pacer,
+    /// Cases that the polls of this process have shown to be unchanged.
+    pub unchanged: Unchanged,
     /// Metrics of the service.
     pub metrics: Arc<Metrics>,
     /// Cancelled when running tasks have to stop at once; they release their leases.

@@ -11,6 +11,7 @@ use super::{Deps, TaskKind, TaskReport};
 use crate::cases::{ApiError, Found, Sweep};
 use crate::entities::{CaseMapping, Global, PollMemory, Side};
 use crate::store::{StoreError, modify};
+use crate::sync::is_at_rest;
 use crate::telemetry::SideLabels;
 
 /// Length of a time slot. Polls within one slot queue the routine check of a case once.
@@ -320,6 +321,13 @@ async fn process_found_case(
             return Ok(taken);
         }
     };
+    let slot = Slot::of(look, global.last_polled_at(side), started, theirs, deps.settings.windows[side]);
+    // A case that only a sweep found had its last recheck when it left the polling window.
+    let recheck = slot.recheck(case.updated_at).filter(|_| !taken.is_old);
+    if recheck.is_none() && deps.unchanged.has(side, case, started) {
+        taken.is_canary = true;
+        return Ok(taken);
+    }
     let found = find(deps, &name).await?;
     let is_known = found.is_some();
     let mapping = match found {
@@ -350,14 +358,10 @@ async fn process_found_case(
         counts.late += usize::from(taken.is_old);
     }
     taken.is_canary = mapping.is_linked() && mapping.is_open() && mapping.gone.is_none() && !case.closed;
-    let slot = || format!("slot {}", started.timestamp().div_euclid(SLOT_SECONDS));
-    let recheck = || {
-        let from = global.last_polled_at(side).map(|last| plus(last.min(started), theirs - started));
-        let slot =
-            Slot { from: look.at_most_shown(from), until: theirs, window: deps.settings.windows[side] };
-        // A case that only a sweep found had its last recheck when it left the polling window.
-        slot.recheck(case.updated_at).filter(|_| !taken.is_old).map(Urgency::Recheck)
-    };
+    if taken.is_canary && is_at_rest(&mapping, side, deps.clocks()) && mapping.dirty[side].is_none() {
+        deps.unchanged.note(side, case, started);
+    }
+    let slot_name = || format!("slot {}", started.timestamp().div_euclid(SLOT_SECONDS));
     let (urgency, reason) = match &mapping.dirty[side] {
         // The same change is queued at most once an hour: a task that is being retried is not duplicated each minute, and a lost task is
         // replaced. A paused pair is different. The sync that found its flag gone ended well and used up its name, but now the flag is
@@ -365,8 +369,8 @@ async fn process_found_case(
         Some(waiting) if !(mapping.paused && side == Side::Company) => {
             (Some(Urgency::of(waiting, &mapping)), reason_for_changes(waiting, started))
         }
-        Some(waiting) => (Some(Urgency::of(waiting, &mapping)), slot()),
-        None => (recheck(), slot()),
+        Some(waiting) => (Some(Urgency::of(waiting, &mapping)), slot_name()),
+        None => (recheck.map(Urgency::Recheck), slot_name()),
     };
     // A case in conflict needs no check while it is unchanged.
     let is_idle_conflict = mapping.state.conflict.is_some() && mapping.dirty[side].is_none();

@@ -3,12 +3,16 @@
 //! A list may lag behind the time of last update of its case, and a sync that runs in between finds nothing. So a poll queues a few more
 //! syncs of the case, at growing distances. Most of them find nothing, and therefore read the lists of that one case only.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use chrono::{DateTime, Duration, Utc};
 
 use super::session::{Session, SyncError};
+use super::sight::{Look, plus};
 use super::sync_case::settled_update;
-use crate::cases::{ApiErrorKind, Case, Content};
-use crate::entities::Side;
+use crate::cases::{ApiErrorKind, Case, Content, Found};
+use crate::entities::{Side, Sides};
 use crate::sync::{has_nothing_new, horizons, is_at_rest};
 
 /// Age of a case's last update at the first recheck. Each further recheck is at three times the age of the one before.
@@ -40,6 +44,18 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Returns the interval of a poll that started at `started` by our clock, and at `theirs` by the system's.
+    pub(super) fn of(
+        look: Look,
+        last_polled_at: Option<DateTime<Utc>>,
+        started: DateTime<Utc>,
+        theirs: DateTime<Utc>,
+        window: Duration,
+    ) -> Self {
+        let from = last_polled_at.map(|last| plus(last.min(started), theirs - started));
+        Self { from: look.at_most_shown(from), until: theirs, window }
+    }
+
     /// Returns the recheck of an unchanged case that is due in this interval. Uses the time of last update only, so that nothing has to be
     /// stored. After a pause of the polls, several due rechecks count as one.
     pub(super) fn recheck(&self, updated_at: Option<DateTime<Utc>>) -> Option<Recheck> {
@@ -60,6 +76,57 @@ impl Slot {
     }
 }
 
+/// Cases that a poll of this process has shown to be unchanged, so that the next polls need not read their mappings (`R8`: idle cases).
+///
+/// Holds only cases whose pair is linked, open and at rest. What other tasks change about such a pair, they queue themselves.
+#[derive(Debug, Default)]
+pub struct Unchanged(Mutex<Sides<HashMap<String, Shown>>>);
+
+/// State of a case when a poll has shown it.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    updated_at: DateTime<Utc>,
+    shown_at: DateTime<Utc>,
+}
+
+impl Unchanged {
+    /// Time for which a case is not looked up again.
+    const AGE: Duration = Duration::minutes(10);
+    /// Maximum number of cases of a side, some hundred bytes each.
+    const MOST: usize = 20_000;
+
+    /// Returns true if the case was shown lately with the same time of last update.
+    pub(super) fn has(&self, side: Side, case: &Found, now: DateTime<Utc>) -> bool {
+        let all = self.lock();
+        let shown = all[side].get(&case.id);
+        shown.is_some_and(|shown| Some(shown.updated_at) == case.updated_at && shown.is_fresh(now))
+            && !case.closed
+    }
+
+    /// Records that a case is unchanged.
+    pub(super) fn note(&self, side: Side, case: &Found, now: DateTime<Utc>) {
+        let Some(updated_at) = case.updated_at else { return };
+        let mut all = self.lock();
+        let of_side = &mut all[side];
+        if of_side.len() >= Self::MOST {
+            of_side.retain(|_, shown| shown.is_fresh(now));
+        }
+        if of_side.len() < Self::MOST {
+            of_side.insert(case.id.clone(), Shown { updated_at, shown_at: now });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sides<HashMap<String, Shown>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shown {
+    fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        now >= self.shown_at && now - self.shown_at < Unchanged::AGE
+    }
+}
+
 /// Lists of a case, and the horizon that they were read from.
 pub(super) type PrefetchedContent = (Option<DateTime<Utc>>, Content);
 
@@ -72,7 +139,7 @@ pub(super) struct Prefetched {
 }
 
 /// Outcome of reading one side alone.
-pub(super) enum Look {
+pub(super) enum Reading {
     /// Nothing there is new.
     Nothing,
     /// Only a complete sync can tell. It needs not read these again.
@@ -84,11 +151,11 @@ pub(super) enum Look {
 /// If the case is unchanged, only its lists are read. If a poll found it changed, it is read itself first: most changes are the connector's
 /// own writes, or fields that are not kept in step. The mark is cleared then, and no stamp moves, since the other side was not read (`R15`:
 /// one horizon for both).
-pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Look, SyncError> {
+pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Reading, SyncError> {
     let deps = session.deps;
     let clocks = deps.clocks();
     let in_doubt = || Side::BOTH.into_iter().any(|side| deps.clock_doubt(side).is_some());
-    let unclear = |prefetched| Ok(Look::Unclear(Box::new(prefetched)));
+    let unclear = |prefetched| Ok(Reading::Unclear(Box::new(prefetched)));
     let id = session.mapping.case_id(side).map(str::to_owned);
     let Some(id) = id.filter(|_| is_at_rest(&session.mapping, side, clocks) && !in_doubt()) else {
         return unclear(Prefetched::default());
@@ -107,6 +174,7 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Look, 
     let content = match system.content(&id, horizon).await {
         Ok(content) => content.since(horizon),
         Err(error) if error.kind == ApiErrorKind::NotFound => return unclear(Prefetched::default()),
+        Err(error) if read.is_none() => return Err(SyncError::Unread(error)),
         Err(error) => return Err(error.into()),
     };
     if !has_nothing_new(side, &session.mapping, &content, &deps.settings.rules) || in_doubt() {
@@ -114,10 +182,10 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Look, 
         let content = read.is_some().then_some((horizon, content));
         return unclear(Prefetched { case: read, content });
     }
-    let Some(case) = read else { return Ok(Look::Nothing) };
+    let Some(case) = read else { return Ok(Reading::Nothing) };
     let updated_at = settled_update(deps, side, &case, clocks.or_earlier(deps.clocks()), session.started);
     if session.settle_at_rest(side, updated_at, |mapping| is_at_rest(mapping, side, clocks)).await? {
-        return Ok(Look::Nothing);
+        return Ok(Reading::Nothing);
     }
     unclear(Prefetched::default())
 }

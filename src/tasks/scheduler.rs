@@ -24,8 +24,8 @@ const PAGE: usize = 200;
 const LEVEL: Duration = Duration::hours(1);
 /// Delay for a case whose last sync failed: its task is most likely still in the queue, which retries it.
 const FAILED: Duration = Duration::hours(6);
-/// Time for which a queue is filled ahead, in minutes. The backlog is scheduled every five minutes, and that may be a little late.
-const AHEAD: usize = 6;
+/// Time for which a queue is filled ahead. The backlog is scheduled every five minutes, and that may be a little late.
+const AHEAD: Duration = Duration::seconds(330);
 /// Number of changes of each poll that are delivered at once, however much was queued before.
 const URGENT: usize = 16;
 /// Number of tasks that are queued concurrently, since a remote queue takes time for each.
@@ -119,12 +119,12 @@ impl Pace {
 
     /// Number of syncs that are delivered without delay after a pause.
     fn at_once(self) -> usize {
-        (self.0 / 2).max(URGENT)
+        (self.0 / 4).max(URGENT)
     }
 
     /// Number of syncs that may be queued ahead.
     pub(super) fn ahead(self) -> usize {
-        self.at_once().saturating_add(self.0.saturating_mul(AHEAD))
+        (self.0.saturating_mul(usize::try_from(AHEAD.num_seconds()).unwrap_or(0)) / 60).max(URGENT)
     }
 
     /// Returns the time between two syncs.
@@ -132,9 +132,11 @@ impl Pace {
         Duration::microseconds(60_000_000 / i64::try_from(self.0).unwrap_or(i64::MAX))
     }
 
-    /// Number of rechecks per minute beside this many changes. At least one, however many changes there are.
+    /// Number of rechecks per minute beside this many changes: a quarter of the pace, and at least a fifth of that, however many changes
+    /// there are.
     fn rechecks(self, news: usize) -> usize {
-        self.0.saturating_sub(news).max(self.0 / 5).max(1)
+        let most = self.0 / 4;
+        most.saturating_sub(news).max(most / 5).max(1)
     }
 
     /// Chooses the rechecks for this minute. If there is not room for all, the last ones of their cases come first: nobody reads those
@@ -172,19 +174,14 @@ impl Pacer {
     /// Takes the next place. `rank` is the number of candidates before this one: the first few of each call are due at once, since a fresh
     /// urgent case must not wait for what was queued before it. `None`: the queue is filled as far ahead as it may be.
     fn turn(&self, pace: Pace, candidate: &Candidate, rank: usize, now: DateTime<Utc>) -> Option<Turn> {
-        // A recheck reads the lists of one side only.
-        let takes = match candidate.urgency {
-            Urgency::Changes(_) => pace.interval(),
-            Urgency::Recheck(_) => pace.interval() / 2,
-        };
-        let ahead = Duration::minutes(i64::try_from(AHEAD).unwrap_or(i64::MAX));
         let burst = pace.interval() * i32::try_from(pace.at_once()).unwrap_or(i32::MAX);
+        let most = AHEAD.max(burst);
         let mut caught_up_at = self.lock();
         // A time further ahead than is ever queued was written before the clock was set back.
-        let latest = caught_up_at.filter(|at| *at <= now + ahead + burst + ahead).unwrap_or(now).max(now);
-        let at = latest - burst;
+        let latest = caught_up_at.filter(|at| *at <= now + most * 2).unwrap_or(now).max(now);
+        let (at, takes) = (latest - burst, pace.interval());
         let is_urgent = rank < URGENT && matches!(candidate.urgency, Urgency::Changes(_));
-        if at > now + ahead && !is_urgent {
+        if latest > now + most && !is_urgent {
             return None;
         }
         *caught_up_at = Some(latest + takes);
@@ -438,23 +435,27 @@ mod tests {
     fn some_go_at_once_and_the_others_at_the_pace() {
         let (pacer, pace) = (Pacer::default(), Pace::per_minute(60));
         let first = turns(&pacer, pace, 500, now());
-        assert_eq!(first[..31], [Some(0); 31], "half a minute's worth, and the one whose time has come");
-        assert_eq!((first[31], first[91], first[390]), (Some(1), Some(61), Some(360)));
-        assert_eq!((first[391], first[499]), (None, None), "no further than six minutes ahead");
-        assert_eq!(pace.ahead(), 390);
+        assert_eq!(
+            first[..17],
+            [Some(0); 17],
+            "a quarter of a minute's worth, and those whose time has come"
+        );
+        assert_eq!((first[17], first[77], first[330]), (Some(1), Some(61), Some(314)));
+        assert_eq!((first[331], first[499]), (None, None), "no more than five and a half minutes' worth");
+        assert_eq!(pace.ahead(), 330);
         // The other poll shares the sequence, but its most urgent changes are due at once.
         let other = turns(&pacer, pace, 20, now());
         assert_eq!((other[15], other[16]), (Some(0), None));
         // However low or high the rate, nothing overflows.
-        assert_eq!(turns(&Pacer::default(), Pace::per_minute(0), 18, now())[16..], [Some(0), Some(60)]);
+        assert_eq!(turns(&Pacer::default(), Pace::per_minute(0), 18, now())[16..], [Some(0), None]);
         assert_eq!(turns(&Pacer::default(), Pace::per_minute(u32::MAX), 100_000, now())[99_999], Some(0));
     }
 
     #[test]
     fn what_one_poll_does_not_use_the_next_one_may() {
         let (pacer, pace) = (Pacer::default(), Pace::per_minute(60));
-        assert_eq!(turns(&pacer, pace, 60, now()).last(), Some(&Some(29)));
-        assert_eq!(turns(&pacer, pace, 60, now() + Duration::minutes(1)).last(), Some(&Some(29)));
+        assert_eq!(turns(&pacer, pace, 60, now()).last(), Some(&Some(43)));
+        assert_eq!(turns(&pacer, pace, 60, now() + Duration::minutes(1)).last(), Some(&Some(43)));
         // A place that was not used is given back.
         let turn = pacer.turn(pace, &candidate(news(Priority::P4, 0), 99), 99, now()).unwrap();
         pacer.give_back(turn);
@@ -462,7 +463,7 @@ mod tests {
         // A clock that was years ahead.
         let pacer = Pacer::default();
         turns(&pacer, pace, 60, now() + Duration::days(400));
-        assert_eq!(turns(&pacer, pace, 20, now())[19], Some(0));
+        assert_eq!(turns(&pacer, pace, 16, now())[15], Some(0));
     }
 
     #[test]
@@ -478,7 +479,7 @@ mod tests {
 
     #[test]
     fn when_there_is_not_room_for_every_recheck_the_last_ones_come_first() {
-        let pace = Pace::per_minute(25);
+        let pace = Pace::per_minute(100);
         let all = || {
             let early = (0..60).map(|number| candidate(Urgency::Recheck(Recheck::Early), number));
             let last = (60..80).map(|number| candidate(Urgency::Recheck(Recheck::Last), number));
@@ -494,7 +495,7 @@ mod tests {
 
     #[test]
     fn towards_a_side_that_is_down_only_a_few_are_queued() {
-        let pace = Pace::per_minute(25);
+        let pace = Pace::per_minute(100);
         assert!(!is_down(None, now()), "it was never polled: nobody knows");
         assert!(!is_down(Some(now() - Duration::minutes(5)), now()));
         assert!(is_down(Some(now() - Duration::minutes(6)), now()));

@@ -24,6 +24,9 @@ pub(super) enum SyncError {
     /// The mapping was changed between reading it and taking the lease: read everything again.
     #[error("the mapping was changed meanwhile")]
     Raced,
+    /// An unchanged case could not be read. The queue retries the task, and no side is dirty.
+    #[error(transparent)]
+    Unread(ApiError),
     /// The lease expired, or was taken over, during the sync.
     #[error("the lease on the case was lost")]
     LeaseLost,

@@ -8,7 +8,7 @@ use super::admission::{
     Admission, AdmissionError, Claim, Decision, admit, claim, complete, decide, find, name_of, set_name,
 };
 use super::apply::outcomes;
-use super::recheck::{self, Look, Prefetched, PrefetchedContent};
+use super::recheck::{self, Prefetched, PrefetchedContent, Reading};
 use super::session::{Session, SyncError};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
 use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Content, Found, markers};
@@ -140,7 +140,9 @@ async fn conclude(
                     session.fail(request.side(), &reason).await
                 }
                 SyncError::Raced => session.release().await.map_err(SyncError::from),
-                SyncError::Abandoned(_) | SyncError::Busy | SyncError::LeaseLost => Ok(()),
+                SyncError::Abandoned(_) | SyncError::Busy | SyncError::LeaseLost | SyncError::Unread(_) => {
+                    Ok(())
+                }
             };
             if let Err(error) = remembered {
                 tracing::warn!(
@@ -175,6 +177,7 @@ fn failed(task: TaskKind, error: &SyncError, request: &Request<'_>) -> TaskRepor
         SyncError::Busy
         | SyncError::Raced
         | SyncError::LeaseLost
+        | SyncError::Unread(_)
         | SyncError::Failed(_)
         | SyncError::Store(_)
         | SyncError::Api(_) => TaskReport::failed(task, detail),
@@ -251,8 +254,8 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
             Prefetched::default()
         }
         Caller::Queue => match recheck::look(session, source).await? {
-            Look::Nothing => return Ok(Done::Carried),
-            Look::Unclear(prefetched) => *prefetched,
+            Reading::Nothing => return Ok(Done::Carried),
+            Reading::Unclear(prefetched) => *prefetched,
         },
     };
     let source_id = session.mapping.case_id(source).unwrap_or_else(|| request.id()).to_owned();

@@ -18,7 +18,7 @@ use casebridge::outbound::{Credentials, NoCredentials};
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
 use casebridge::sync::{Rules, Switches};
-use casebridge::tasks::{Deps, Pacer, TaskSettings};
+use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
 use proptest::prelude::*;
@@ -76,6 +76,7 @@ impl Connector {
         let metrics = Metrics::shared();
         let deps = Arc::new(Deps {
             pacer: Pacer::default(),
+            unchanged: Unchanged::default(),
             clock: clock.clone(),
             store: Arc::new(SqliteStore::open(&folder.path().join("store.db")).unwrap()),
             queue: queue.clone(),

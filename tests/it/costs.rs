@@ -102,3 +102,24 @@ async fn a_comment_costs_few_calls_while_its_case_is_in_the_polling_window() {
         }
     }
 }
+
+/// Returns the cost of an hour in which `comments` comments are carried.
+async fn an_hour_with(comments: usize) -> OperationCounts {
+    let (world, billed, _folder) = world().await;
+    let (google, company) = world.pair().await;
+    world.run_for(Duration::minutes(45)).await;
+    let before = billed.counts();
+    if comments > 0 {
+        world.google_says(&google, "It happens again");
+    }
+    world.run_for(Duration::hours(1)).await;
+    assert_eq!(world.copies_in_crm(&company).await.len(), comments);
+    billed.counts() - before
+}
+
+#[tokio::test]
+async fn a_comment_costs_few_operations_of_the_store() {
+    let cost = an_hour_with(1).await - an_hour_with(0).await;
+    println!("a comment: {cost:?}");
+    assert!(cost.reads <= 20 && cost.writes <= 6 && cost.deletes == 0, "{cost:?}");
+}

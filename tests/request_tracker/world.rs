@@ -13,7 +13,9 @@ use casebridge::outbound::{NoCredentials, RetryPolicy, Upstream, UpstreamSetting
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::store::{MappingFilter, SqliteStore, Store};
 use casebridge::sync::Rules;
-use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings};
+use casebridge::tasks::{
+    self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings, Unchanged,
+};
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::Value;
@@ -107,6 +109,7 @@ impl World {
         let company = server.adapter_with(&slot, Server::settings(&slot), clock.clone());
         let deps = Deps {
             pacer: Pacer::default(),
+            unchanged: Unchanged::default(),
             clock,
             store: store.clone(),
             queue: waiting.clone(),

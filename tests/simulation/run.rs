@@ -10,7 +10,9 @@ use std::time::Duration as StdDuration;
 use casebridge::cases::{CaseSystem, Visibility};
 use casebridge::entities::{Sides, ToleranceTable};
 use casebridge::sync::{Rules, Switches};
-use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings};
+use casebridge::tasks::{
+    self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings, Unchanged,
+};
 use casebridge::telemetry::Metrics;
 use chrono::Duration;
 use serde_json::json;
@@ -460,6 +462,7 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
     let system = |side: Side| -> Arc<dyn CaseSystem> { Arc::new(SystemPort::new(world, side, number)) };
     Arc::new(Deps {
         pacer: Pacer::default(),
+        unchanged: Unchanged::default(),
         clock,
         store: Arc::new(StorePort(world.clone())),
         queue: Arc::new(QueuePort(world.clone())),

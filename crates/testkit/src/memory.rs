@@ -13,7 +13,7 @@ use casebridge::entities::{Priority, PriorityReading, Side, Sides, ToleranceTabl
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
 use casebridge::sync::{Rules, Switches};
-use casebridge::tasks::{Deps, Pacer, TaskSettings};
+use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
 use tokio_util::sync::CancellationToken;
@@ -258,6 +258,7 @@ pub fn connector(
 ) -> Deps {
     Deps {
         pacer: Pacer::default(),
+        unchanged: Unchanged::default(),
         clock: Arc::clone(clock) as SharedClock,
         store: Arc::new(SqliteStore::in_memory().unwrap()),
         queue: Arc::clone(line) as Arc<dyn TaskQueue>,

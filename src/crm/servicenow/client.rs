@@ -136,14 +136,14 @@ impl Client {
 
     /// Names of the columns that are read for a case.
     fn columns_read(&self) -> String {
-        format!("number,short_description,description,{}", self.columns_found())
+        format!("short_description,description,{}", self.columns_found())
     }
 
     /// Names of the columns that a search reads, a subset of [`columns_read`](Self::columns_read).
     fn columns_found(&self) -> String {
         // Columns that the table lacks are left out of the answer.
         format!(
-            "sys_id,state,active,priority,close_code,resolution_code,duplicate_of,sys_domain,sys_created_by,sys_created_on,\
+            "sys_id,number,state,active,priority,close_code,resolution_code,duplicate_of,sys_domain,sys_created_by,sys_created_on,\
              sys_updated_on,{},{}",
             self.settings.flag_field, self.settings.google_name_field
         )

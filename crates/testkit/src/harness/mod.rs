@@ -34,7 +34,7 @@ use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, S
 use casebridge::sandbox::faults::{Fault, Faults};
 use casebridge::store::{MappingFilter, Store};
 use casebridge::sync::{Rules, Switches};
-use casebridge::tasks::{Deps, Pacer, TaskSettings};
+use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
 use serde_json::{Value, json};
@@ -188,6 +188,7 @@ impl World {
         let cron = open_cron(&folder, service, &clock);
         let deps = Arc::new(Deps {
             pacer: Pacer::default(),
+            unchanged: Unchanged::default(),
             clock,
             store: store.clone(),
             queue: delivery.queue(),
@@ -345,6 +346,7 @@ impl World {
         let deps = &self.deps;
         let deps = Arc::new(Deps {
             pacer: Pacer::default(),
+            unchanged: Unchanged::default(),
             clock: deps.clock.clone(),
             store: self.backend.store(&deps.clock).await,
             queue: deps.queue.clone(),
