@@ -29,7 +29,7 @@ mod servicenow {
     main_job_over!(&ServiceNowKind);
 }
 
-/// Plays the main job, as far as [`what_travels!`] goes, with access tokens that last a second, and no other credentials.
+/// Plays the main job, as far as [`what_travels!`] goes, with access tokens that end within each scenario, and no other credentials.
 async fn across_expiring_tokens(crm: &dyn Crm) {
     let crm = Renewing::new(crm);
     let played = what_travels!(&crm);
