@@ -25,7 +25,7 @@ pub(super) fn of(error: &ApiError, advice: Option<&Advice>) -> Option<String> {
 
 /// Reports if a message of this program names the setting to check.
 fn names_remedy(message: &str) -> bool {
-    ["company.", "google.", "base_url", "`timedatectl"].iter().any(|key| message.contains(key))
+    ["company.", "google.", "base_url", "HTTPS_PROXY", "`timedatectl"].iter().any(|key| message.contains(key))
 }
 
 /// Returns the remedy for a call that went wrong on the way, whatever the system.

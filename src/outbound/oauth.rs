@@ -67,7 +67,8 @@ impl ClientCredentials {
 
     async fn request(&self) -> Result<Token, String> {
         let url = &self.endpoint.url;
-        let place = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let place = format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path());
         let failed =
             |why: String| format!("no access token for client {:?} from {place}: {why}", self.client_id);
         if SystemClock.now() < chrono::DateTime::UNIX_EPOCH {
@@ -93,7 +94,7 @@ impl ClientCredentials {
         })
     }
 
-    /// Returns the advice for a client that is refused; none for another failure.
+    /// Returns the advice for a client that is refused, or an endpoint that is not reached; none for another failure.
     fn advice(&self, failure: &Failure) -> String {
         match failure {
             Failure::Refused {
@@ -104,7 +105,13 @@ impl ClientCredentials {
                     | StatusCode::NOT_FOUND,
                 ..
             } => format!("; {}", self.endpoint.advice),
-            Failure::Refused { .. } | Failure::Unanswered(_) | Failure::Broken(_) => String::new(),
+            // The credentials were not seen by anybody.
+            Failure::Unanswered(_) => {
+                "; check that this host can be reached from here: its name, the firewall, HTTPS_PROXY and \
+                                       NO_PROXY (docs/networks.md)"
+                    .to_owned()
+            }
+            Failure::Refused { .. } | Failure::Broken(_) => String::new(),
         }
     }
 }

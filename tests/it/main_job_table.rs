@@ -29,10 +29,16 @@ mod servicenow {
     main_job_over!(&ServiceNowKind);
 }
 
-/// Plays the main job, as far as [`what_travels!`] goes, with access tokens that end within each scenario, and no other credentials.
+/// Plays the main job, as far as [`what_travels!`] goes, with access tokens that last a second, and no other credentials. Plays it again
+/// until the tokens were renewed three times, since a fast machine is done before.
 async fn across_expiring_tokens(crm: &dyn Crm) {
     let crm = Renewing::new(crm);
-    let played = what_travels!(&crm);
+    let mut played = what_travels!(&crm);
+    for _ in 0..10 {
+        if crm.renewals() < 3 {
+            played = what_travels!(&crm);
+        }
+    }
     let all = casebridge_testkit::main_job::TABLE.len();
     println!("{played} of {all} scenarios, {} renewals", crm.renewals());
     assert!(played >= 25, "{played} of {all}");

@@ -249,3 +249,18 @@ async fn an_address_that_names_no_cloud_id_is_an_error_that_says_so() {
         assert!(!server.asked().iter().flat_map(|asked| &asked.headers).any(is_secret));
     }
 }
+
+#[tokio::test]
+async fn an_endpoint_that_is_not_reached_says_nothing_about_the_credentials() {
+    for kind in KINDS {
+        // Nothing listens at the discard port.
+        let site = "http://127.0.0.1:9";
+        let error = connected(kind, site).get(NO_CASE).await.unwrap_err().to_string();
+        // Jira Cloud is first asked for its cloud ID, at its own address.
+        let remedy = if kind == "jira" { "check base_url" } else { "HTTPS_PROXY" };
+        assert!(error.contains("127.0.0.1:9") && error.contains(remedy), "{kind}: {error}");
+        for word in ["client_secret", "expired", "revoked"] {
+            assert!(!error.contains(word), "{kind}: {error}");
+        }
+    }
+}

@@ -54,9 +54,9 @@ impl OauthClient {
         self.state().count
     }
 
-    /// Lifetime of a token in seconds, as the answer tells it: at least one, since it takes whole seconds.
+    /// Lifetime of a token, in seconds.
     pub(crate) fn lifetime_seconds(&self) -> u64 {
-        self.lifetime.as_secs().max(1)
+        self.lifetime.as_secs()
     }
 
     /// Issues a token. `None` if the client is another, or its secret is wrong.

@@ -36,7 +36,7 @@ pub async fn comments_and_files_arrive_across_three_expiries_of_the_access_token
     assert!(client.issued() >= 4, "{} tokens", client.issued());
 }
 
-/// CRM whose only accepted credentials are access tokens that last a fraction of a second, less than most scenarios take. All its worlds share one OAuth client.
+/// CRM whose only accepted credentials are access tokens that last a second. All its worlds share one OAuth client.
 pub struct Renewing<'a> {
     crm: &'a dyn Crm,
     client: OauthClient,
@@ -47,7 +47,7 @@ pub struct Renewing<'a> {
 impl<'a> Renewing<'a> {
     #[must_use]
     pub fn new(crm: &'a dyn Crm) -> Self {
-        let client = OauthClient::new("casebridge", CLIENT_SECRET, Duration::from_millis(400));
+        let client = OauthClient::new("casebridge", CLIENT_SECRET, Duration::from_secs(1));
         Self { crm, client, opened: AtomicUsize::new(0) }
     }
 
