@@ -241,7 +241,7 @@ pub async fn post(http: &reqwest::Client, port: u16, task: &str) -> Option<Value
 
 /// Waits for something that happens by itself; the limit is only there so that a failure ends.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let limit = Instant::now() + Duration::from_mins(4);
+    let limit = Instant::now() + Duration::from_mins(8);
     while !holds() {
         assert!(Instant::now() < limit, "never: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
