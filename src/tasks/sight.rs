@@ -43,9 +43,6 @@ pub(super) struct Look {
     pub(super) recent: DateTime<Utc>,
     /// Time up to which all changes were shown to earlier polls.
     shown_until: Option<DateTime<Utc>>,
-    /// Time of the last complete poll. Its answer may have been empty without a proof, but unless the system is in doubt, it should have
-    /// shown all changes until then.
-    polled_until: Option<DateTime<Utc>>,
     sweeps_day: bool,
     sweeps_all: bool,
     /// True if both searches are made, for a system that takes two.
@@ -74,15 +71,12 @@ impl Look {
             .map(|until| until.min(as_polled))
             .or_else(|| last_polled_at.map(polled_at))
             .map(|until| until.min(theirs));
-        // A system that is in doubt hides changes for another reason than a late index (R26: empty answers need proof).
-        let polled_until = last_polled_at.filter(|_| memory.doubt.is_none()).map(polled_at);
         let Some(until) = shown_until else {
             let since = minus(theirs, FIRST_LOOK);
             return Self {
                 since,
                 recent: since,
                 shown_until,
-                polled_until,
                 sweeps_day: true,
                 sweeps_all: true,
                 second: true,
@@ -102,7 +96,7 @@ impl Look {
         if sweeps_all {
             since = since.min(minus(theirs, max_case_age));
         }
-        Self { since, recent, shown_until, polled_until, sweeps_day, sweeps_all, second: true }
+        Self { since, recent, shown_until, sweeps_day, sweeps_all, second: true }
     }
 
     /// Adapts the horizon for a system that takes two searches. The second search is made in some polls only, and looks back to its last
@@ -125,7 +119,6 @@ impl Look {
             self.since = self.since.min(minus(last, window));
             // A change that only the second search finds was not shown late by an index.
             self.shown_until = self.shown_until.map(|until| until.min(last));
-            self.polled_until = self.polled_until.map(|until| until.min(last));
         }
         self
     }
@@ -145,15 +138,13 @@ impl Look {
         updated_at.is_some_and(|at| at < self.recent)
     }
 
-    /// Returns the index lag of a change that the last poll should have found; `None` if there was no lag. The last poll counts even if its
-    /// answer was empty, as most are at a quiet desk: no proof is asked for as often as it polls (`R26`: empty answers need proof).
+    /// Returns the index lag of a change that the last poll should have found; `None` if there was no lag.
     pub(super) fn index_lag(
         &self,
         updated_at: Option<DateTime<Utc>>,
         theirs: DateTime<Utc>,
     ) -> Option<Duration> {
         let (at, until) = (updated_at?, self.shown_until?);
-        let until = self.polled_until.map_or(until, |polled| polled.max(until));
         (at < minus(until, SHOWN_LATE)).then(|| theirs - at)
     }
 
@@ -536,36 +527,6 @@ mod tests {
         assert_eq!(memory.index_lag, Some(IndexLag { seconds: 180, at: at(101) }));
         note_index_lag(&mut memory, Duration::minutes(1), at(101) + LAG_AGE);
         assert_eq!(memory.index_lag.map(|lag| lag.seconds), Some(60), "the longest within a day");
-    }
-
-    #[test]
-    fn the_index_lag_of_a_quiet_desk_counts_from_its_last_poll() {
-        // The polls since minute 50 found nothing, without a proof that there was nothing.
-        let quiet = swept(50, 90, 90);
-        let lag = |look: &Look, updated: i64| {
-            look.index_lag(Some(at(updated)), at(101)).map(|lag| lag.num_minutes())
-        };
-        let found = look(&quiet, Some(100), 101, 0);
-        assert_eq!(
-            [40, 80, 99, 100].map(|updated| lag(&found, updated)),
-            [Some(61), Some(21), Some(2), None]
-        );
-        assert!(!found.is_late(Some(at(80))), "the search looked back far enough all the same");
-        // In the searched system's time, and never from the future.
-        let found = look(&quiet, Some(100), 101, -30);
-        assert_eq!(found.index_lag(Some(at(65)), at(71)), Some(Duration::minutes(6)));
-        assert_eq!(found.index_lag(Some(at(70)), at(71)), None);
-        assert_eq!(lag(&look(&quiet, Some(500), 101, 0), 80), Some(21));
-        // Changes that a lost right may have hidden say nothing about the index.
-        let doubted = PollMemory { doubt: Some("nobody knows us".to_owned()), ..quiet.clone() };
-        let found = look(&doubted, Some(100), 101, 0);
-        assert_eq!([40, 80].map(|updated| lag(&found, updated)), [Some(61), None]);
-        // Neither do those that only the second of two searches shows.
-        let twice = PollMemory { searched_twice_at: Some(at(90)), ..quiet };
-        let found = look(&twice, Some(100), 101, 0);
-        let found = found.of_two_searches(&twice, Side::Company, (at(101), Duration::zero()), WINDOW);
-        assert!(found.second);
-        assert_eq!([80, 95].map(|updated| lag(&found, updated)), [Some(21), None]);
     }
 
     #[test]
