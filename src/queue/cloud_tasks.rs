@@ -41,13 +41,15 @@ pub struct CloudTasksOptions {
 pub struct CloudTasksQueue {
     upstream: Arc<Upstream>,
     options: CloudTasksOptions,
+    syncs_per_minute: Option<u32>,
 }
 
 impl CloudTasksQueue {
     /// Creates a client for the queues at `upstream`.
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, options: CloudTasksOptions) -> Self {
-        Self { upstream, options }
+        let syncs_per_minute = QueueConfig::load(None).ok().map(|queues| queues.syncs_per_minute());
+        Self { upstream, options, syncs_per_minute }
     }
 
     /// Returns the full name of a queue: `projects/P/locations/L/queues/poll-google`.
@@ -135,7 +137,7 @@ const APP_ENGINE_ROLE: &str = "roles/appengine.appViewer";
 impl TaskQueue for CloudTasksQueue {
     /// Assumes the rates of the project's own `queue.yaml`: the API would tell those of the deployed one, for one more right.
     fn syncs_per_minute(&self) -> Option<u32> {
-        QueueConfig::load(None).ok().map(|queues| queues.syncs_per_minute())
+        self.syncs_per_minute
     }
 
     async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {

@@ -305,8 +305,7 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
     // a write has no outcome, so a notice from before that is another one.
     if let Some(until) = mapping.state.forgotten_until[side].filter(|_| !mapping.relinking) {
         let latest = clocks.of(side) + CLOCKS_APART;
-        let mut read = Side::BOTH.into_iter().map(|read_for| mapping.state.read_until[read_for][side]);
-        let was_set_back = until > latest || read.any(|read| read.is_some_and(|read| read > latest));
+        let was_set_back = mapping.state.was_read_after(side, latest);
         since = if was_set_back { since.min(until) } else { until };
     }
     // A case that is not found now is an error here, since nothing is known about its comments (R28: missing is not gone).

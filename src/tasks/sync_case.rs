@@ -478,10 +478,7 @@ fn look_again_if_set(
         let updated_at = cases[side].updated_at.filter(|at| mapping.carried_updated_at[side] != Some(*at));
         let mut was_set = updated_at.is_some_and(|at| horizons[side].is_some_and(|horizon| at < horizon));
         let state = &mut mapping.state;
-        was_set |= state.forgotten_until[side].is_some_and(|until| until > latest);
-        was_set |= Side::BOTH
-            .into_iter()
-            .any(|read_for| state.read_until[read_for][side].is_some_and(|until| until > latest));
+        was_set |= state.was_read_after(side, latest);
         if was_set {
             // Reads from the beginning, until the sync of each side has carried everything: the first of them changes a case, so that the
             // second no longer notices.

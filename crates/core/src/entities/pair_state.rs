@@ -190,6 +190,14 @@ impl PairState {
         Self { part_3: true, ..Self::default() }
     }
 
+    /// Returns true if a stored reading of that system is later than `latest`, by its own clock: the clock was set back since (`R36`: clock
+    /// skew).
+    #[must_use]
+    pub fn was_read_after(&self, side: Side, latest: DateTime<Utc>) -> bool {
+        let read = Side::BOTH.map(|read_for| self.read_until[read_for][side]);
+        read.into_iter().chain([self.forgotten_until[side]]).flatten().any(|at| at > latest)
+    }
+
     /// Returns true if that side's case is read-only, and the next attempt is not due yet (`R33`: final refusals).
     #[must_use]
     pub fn is_read_only(&self, side: Side, now: DateTime<Utc>) -> bool {

@@ -35,14 +35,12 @@ pub fn is_at_rest(mapping: &CaseMapping, side: Side, clocks: Clocks) -> bool {
     let other_is_clean = mapping.dirty[side.other()].is_none();
     let of_sides = Side::BOTH.into_iter().all(|side| {
         let latest = clocks.of(side) + CLOCKS_APART;
-        let mut read = Side::BOTH.into_iter().map(|read_for| state.read_until[read_for][side]);
         mapping.stored_synced_at(side).is_some()
             && state.missing[side].is_none()
             && state.read_only[side].is_none()
             && state.told_priority[side].is_none()
             && state.unheld_priority[side].is_none()
-            && state.forgotten_until[side].is_none_or(|until| until <= latest)
-            && read.all(|read| read.is_none_or(|read| read <= latest))
+            && !state.was_read_after(side, latest)
     });
     of_sides
         && other_is_clean
