@@ -11,6 +11,7 @@ pub mod crm;
 pub mod csapi;
 pub mod http;
 pub mod outbound;
+pub mod push;
 pub mod queue;
 pub mod secrets;
 mod sqlite;

@@ -74,6 +74,15 @@ pub struct SystemLabels {
     pub system: &'static str,
 }
 
+/// Labels of the counts of push messages.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PushLabels {
+    /// Side that sent the message.
+    pub side: &'static str,
+    /// Outcome: `queued`, `coalesced`, `own`, `left`, `unproven`, `malformed`, `unavailable`, `failed`.
+    pub outcome: &'static str,
+}
+
 /// All metrics that `GET /metrics` shows. Each service has its own; nothing is global.
 #[derive(Debug)]
 pub struct Metrics {
@@ -89,6 +98,10 @@ pub struct Metrics {
     /// Whole days until the credentials of a system end, where that is known, as of the latest answer to `GET /metrics`; negative
     /// afterwards.
     pub credential_days_left: Family<SystemLabels, Gauge>,
+    /// Cases in push messages by outcome, and refused messages.
+    pub push_messages: Family<PushLabels, Counter>,
+    /// Syncs that carried something which a poll had found, and no push message had announced.
+    pub unannounced_changes: Family<SideLabels, Counter>,
     /// Cases, comments, attachments, priorities and statuses carried.
     pub carried: Family<CarriedLabels, Counter>,
     /// Seconds from the creation of a comment or an attachment to its arrival on the other side.
@@ -127,6 +140,8 @@ impl Default for Metrics {
             upstream_calls: Family::default(),
             clock_skew_seconds: Family::default(),
             credential_days_left: Family::default(),
+            push_messages: Family::default(),
+            unannounced_changes: Family::default(),
             carried: Family::default(),
             propagation_seconds: Family::new_with_constructor(latency),
             waiting_mappings: Gauge::default(),
@@ -154,6 +169,12 @@ impl Default for Metrics {
             "credential_days_left",
             "Whole days until the credentials of a system end",
             metrics.credential_days_left.clone(),
+        );
+        registry.register("push_messages", "Push messages by outcome", metrics.push_messages.clone());
+        registry.register(
+            "unannounced_changes",
+            "Syncs of changes that no push message announced",
+            metrics.unannounced_changes.clone(),
         );
         registry.register("carried", "Things carried to a side", metrics.carried.clone());
         registry.register(

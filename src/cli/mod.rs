@@ -138,10 +138,20 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
     match command {
         Configured::Serve => serve::run(&config).await,
         Configured::Sync { side: SideArg::Google, case, dry_run } => {
-            work::task(&config, Task::SyncGoogleCase(SyncGoogleCase { case_name: case }), dry_run).await
+            work::task(
+                &config,
+                Task::SyncGoogleCase(SyncGoogleCase { case_name: case, hinted: false }),
+                dry_run,
+            )
+            .await
         }
         Configured::Sync { side: SideArg::Company, case, dry_run } => {
-            work::task(&config, Task::SyncCompanyCase(SyncCompanyCase { case_id: case }), dry_run).await
+            work::task(
+                &config,
+                Task::SyncCompanyCase(SyncCompanyCase { case_id: case, hinted: false }),
+                dry_run,
+            )
+            .await
         }
         Configured::Poll { side: SideArg::Google } => work::task(&config, Task::PollGoogle, false).await,
         Configured::Poll { side: SideArg::Company } => work::task(&config, Task::PollCompany, false).await,

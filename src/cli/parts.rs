@@ -18,6 +18,7 @@ use casebridge::entities::Sides;
 use casebridge::outbound::{
     Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, find_google,
 };
+use casebridge::push::{CompanyReceiver, GoogleReceiver, Receivers};
 use casebridge::queue::TaskQueue;
 use casebridge::queue::cloud_tasks::{self, CloudTasksOptions, CloudTasksQueue};
 use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
@@ -39,6 +40,7 @@ const SECRETS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
 pub(super) struct Parts {
     pub(super) deps: Arc<Deps>,
     pub(super) admin_token: Option<Secret>,
+    pub(super) push: Receivers,
     pub(super) internal_token: Secret,
     /// Embedded queue and cron, which `serve` runs.
     pub(super) embedded: Option<(Arc<EmbeddedQueue>, Option<Arc<EmbeddedCron>>)>,
@@ -60,6 +62,7 @@ impl Parts {
             Some(reference) => Some(maker.secret(reference).await.context("server.admin_token")?),
             None => None,
         };
+        let push = maker.receivers(config).await?;
         let stop = CancellationToken::new();
         let deps = Arc::new(Deps {
             pacer: Pacer::default(),
@@ -72,7 +75,7 @@ impl Parts {
             metrics: maker.metrics,
             stop: stop.clone(),
         });
-        Ok(Self { deps, admin_token, internal_token, embedded, stop })
+        Ok(Self { deps, admin_token, push, internal_token, embedded, stop })
     }
 }
 
@@ -208,6 +211,23 @@ impl Maker {
         };
         let value = variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
         Some(value.map(Secret::new).ok_or_else(|| SecretError::Environment(name.clone())))
+    }
+
+    /// Makes the receivers of push messages.
+    async fn receivers(&self, config: &Config) -> anyhow::Result<Receivers> {
+        let google = config.push.google.clone().map(GoogleReceiver::new).transpose()?;
+        let company = match &config.push.company {
+            Some((secret, previous)) => {
+                let mut secrets = vec![self.secret(secret).await.context("push.company.secret")?];
+                if let Some(previous) = previous {
+                    secrets.push(self.secret(previous).await.context("push.company.previous_secret")?);
+                }
+                let secrets: Vec<&str> = secrets.iter().map(Secret::reveal).collect();
+                Some(CompanyReceiver::new(config.company.crm.clone(), &secrets))
+            }
+            None => None,
+        };
+        Ok(Receivers { google, company })
     }
 
     /// Makes credentials from a secret; the secret is read again when the upstream refuses the credentials.

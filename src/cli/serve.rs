@@ -1,5 +1,6 @@
 //! `casebridge serve`: runs the service until it is stopped.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -40,6 +41,7 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
         trust: config.server.trust,
         admin_token: parts.admin_token.clone(),
         internal_token: parts.internal_token.clone(),
+        push: Arc::new(parts.push),
         running: running.clone(),
     });
     let background = TaskTracker::new();

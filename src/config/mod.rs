@@ -18,6 +18,7 @@ use crate::cases::{Closing, ClosingSet, Visibility};
 use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::CsapiSettings;
 use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
+use crate::push::GoogleReceiverSettings;
 use crate::store::StoreUrl;
 use crate::sync::{Rules, Switches};
 use crate::tasks::TaskSettings;
@@ -123,6 +124,15 @@ pub struct CompanyConfig {
     pub priorities: PriorityWords,
 }
 
+/// `[push]`: messages in which a system says that a case may have changed. The polls go on beside them.
+#[derive(Debug, Clone, Default)]
+pub struct PushConfig {
+    /// `[push.google]`
+    pub google: Option<GoogleReceiverSettings>,
+    /// `[push.company]`: reference to the secret that proves the CRM's messages, and to the previous one while it is rotated.
+    pub company: Option<(SecretRef, Option<SecretRef>)>,
+}
+
 /// `[store]`
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
@@ -168,6 +178,8 @@ pub struct Config {
     pub company: CompanyConfig,
     /// `[sync]` and `[outages]`
     pub tasks: TaskSettings,
+    /// `[push]`
+    pub push: PushConfig,
     /// `[store]`
     pub store: StoreConfig,
     /// `[queue]`
@@ -185,6 +197,8 @@ pub struct Sections {
     pub company: Option<CompanyConfig>,
     /// `[sync]` and `[outages]`
     pub tasks: Option<TaskSettings>,
+    /// `[push]`
+    pub push: Option<PushConfig>,
     /// `[store]`
     pub store: Option<StoreConfig>,
     /// `[queue]`
@@ -248,12 +262,16 @@ impl Sections {
 
     /// Returns the whole configuration, or all its errors.
     pub fn whole(self) -> Result<Config, ConfigErrors> {
-        match (self.server, self.google, self.company, self.tasks, self.store, self.queue) {
-            (Some(server), Some(google), Some(company), Some(tasks), Some(store), Some(queue))
-                if self.errors.is_empty() =>
-            {
-                Ok(Config { server, google, company, tasks, store, queue })
-            }
+        match (self.server, self.google, self.company, self.tasks, self.push, self.store, self.queue) {
+            (
+                Some(server),
+                Some(google),
+                Some(company),
+                Some(tasks),
+                Some(push),
+                Some(store),
+                Some(queue),
+            ) if self.errors.is_empty() => Ok(Config { server, google, company, tasks, push, store, queue }),
             _ => Err(ConfigErrors(self.errors)),
         }
     }
@@ -289,8 +307,9 @@ fn read(r: &mut Reader) -> Sections {
     let url = r.string_or("store.url", "sqlite:casebridge.db");
     let store = url.parse::<StoreUrl>().map_err(|error| r.error(format!("store.url: {error}")));
     let queue = read_queue(r, &url);
+    let push = read_push(r, google.as_ref());
     let store = store.ok().map(|_| StoreConfig { url });
-    Sections { server, google, company, tasks, store, queue, errors: Vec::new() }
+    Sections { server, google, company, tasks, push, store, queue, errors: Vec::new() }
 }
 
 fn read_server(r: &mut Reader) -> Option<ServerConfig> {
@@ -468,6 +487,35 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
 fn read_close_on(r: &mut Reader) -> ClosingSet {
     let chosen = r.choices("status.close_on", &Closing::ALL.map(|closing| (closing.name(), closing)));
     if chosen.is_empty() { ClosingSet::default() } else { chosen.into_iter().collect() }
+}
+
+/// Reads the section `push`. A side takes messages once its proof is configured.
+fn read_push(r: &mut Reader, google: Option<&GoogleConfig>) -> Option<PushConfig> {
+    let audience = r.string("push.google.audience");
+    let account = r.string("push.google.service_account");
+    let keys_url = r.url("push.google.keys_url", Some("https://www.googleapis.com/oauth2/v3/certs"))?;
+    let secret = r.secret("push.company.secret");
+    let previous = r.secret("push.company.previous_secret");
+    let google = match (audience, account, google) {
+        (Some(audience), Some(service_account), Some(google)) => {
+            let parent = google.csapi.parent.clone();
+            Some(GoogleReceiverSettings { audience, service_account, keys_url, parent })
+        }
+        (Some(_), Some(_), None) | (None, None, _) => None,
+        (Some(_), None, _) => {
+            r.error("push.google.service_account is missing: the account that the push subscription authenticates as");
+            return None;
+        }
+        (None, Some(_), _) => {
+            r.error("push.google.audience is missing: the audience of the push subscription");
+            return None;
+        }
+    };
+    if secret.is_none() && previous.is_some() {
+        r.error("push.company.secret is missing: push.company.previous_secret is valid only beside it");
+        return None;
+    }
+    Some(PushConfig { google, company: secret.map(|secret| (secret, previous)) })
 }
 
 fn read_queue(r: &mut Reader, store: &str) -> Option<QueueConfig> {

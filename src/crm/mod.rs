@@ -9,6 +9,7 @@ pub mod html;
 pub mod jira;
 pub mod request_tracker;
 pub mod servicenow;
+mod webhook;
 pub mod zendesk;
 
 use std::any::Any;
@@ -22,8 +23,9 @@ use serde::de::DeserializeOwned;
 use self::jira::JiraSettings;
 use self::request_tracker::RequestTrackerSettings;
 use self::servicenow::ServiceNowSettings;
+pub use self::webhook::{Message, WebhookSecret};
 use self::zendesk::ZendeskSettings;
-use crate::cases::{CaseSystem, shorten};
+use crate::cases::{CaseSystem, Hint, Refusal, shorten};
 use crate::clock::SharedClock;
 use crate::entities::{Priority, PriorityReading};
 use crate::outbound::{Credentials, Dialect, Upstream};
@@ -59,6 +61,12 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     /// Peculiarities of the system's answers.
     fn dialect(&self) -> Dialect {
         Dialect::default()
+    }
+
+    /// Verifies a message of the system's webhook, and returns the cases that it names, each with the user who caused the event. The
+    /// default reads the connector's own format, which scripts send.
+    fn read_webhook(&self, message: &Message<'_>) -> Result<Vec<Hint>, Refusal> {
+        message.own_format()
     }
 
     /// Creates the client of the system. Makes no call yet.

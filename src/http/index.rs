@@ -14,6 +14,7 @@ pub(super) fn text() -> String {
             Access::People => "people",
             Access::Tasks => "people, queues",
             Access::Cron => "people, cron",
+            Access::Signed => "Pub/Sub, the CRM",
         };
         let _ = writeln!(text, "{method:<5} {path:<20} {who:<15} {about}");
     }
@@ -28,6 +29,7 @@ const fn about(endpoint: Endpoint) -> (&'static str, &'static str) {
             ("POST", "runs a task: poll-google, poll-company, detect-outages, cleanup, sync-…")
         }
         Endpoint::QueueTask => ("GET", "queues a scheduled task"),
+        Endpoint::Push => ("POST", "a message that a case may have changed: google, company"),
         Endpoint::Index => ("GET", "this list"),
         Endpoint::Healthz => ("GET", "200: the process answers"),
         Endpoint::Readyz => ("GET", "200: the configuration and the store are ready"),

@@ -4,6 +4,7 @@ mod api;
 mod auth;
 mod index;
 mod problem;
+mod push;
 mod serve;
 mod shared;
 mod status;
@@ -29,6 +30,7 @@ use tracing::Instrument as _;
 use crate::cases::{Check, CheckStatus, worst};
 use crate::config::{Secret, Trust};
 use crate::entities::{Global, Side};
+use crate::push::Receivers;
 use crate::queue::QueuedTask;
 use crate::tasks::{self, Caller, Deps, Mode, Task, TaskKind};
 use crate::telemetry::{SideLabels, SystemLabels, request_span};
@@ -64,6 +66,8 @@ pub enum Access {
     Tasks,
     /// People and cron.
     Cron,
+    /// Systems that prove each of their messages. The handler verifies the proof.
+    Signed,
 }
 
 /// Handlers of the routes.
@@ -73,6 +77,8 @@ pub enum Endpoint {
     RunTask,
     /// `GET`: queues a task (`R1`).
     QueueTask,
+    /// `POST`: takes a message of a system: a case may have changed.
+    Push,
     /// `GET`: lists the routes.
     Index,
     /// `GET`: succeeds if the process answers.
@@ -97,6 +103,7 @@ pub enum Endpoint {
 pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::RunTask, "/tasks/{task}", Access::Tasks),
     (Endpoint::QueueTask, "/cron/{task}", Access::Cron),
+    (Endpoint::Push, "/push/{side}", Access::Signed),
     (Endpoint::Index, "/", Access::Open),
     (Endpoint::Healthz, "/healthz", Access::Open),
     (Endpoint::Readyz, "/readyz", Access::Open),
@@ -119,6 +126,8 @@ pub struct Service {
     pub admin_token: Option<Secret>,
     /// Token that proves that the caller is the embedded queue or cron.
     pub internal_token: Secret,
+    /// Receivers of push messages.
+    pub push: Arc<Receivers>,
     /// Tasks that are running; a graceful shutdown waits for them.
     pub running: TaskTracker,
 }
@@ -153,6 +162,7 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
     match endpoint {
         Endpoint::RunTask => post(run_task),
         Endpoint::QueueTask => get(queue_task),
+        Endpoint::Push => post(push::receive),
         Endpoint::Index => get(|| async { index::text() }),
         Endpoint::Healthz => get(|| async { Json(json!({ "status": "ok" })) }),
         Endpoint::Readyz => get(readyz),
@@ -234,10 +244,10 @@ async fn run_task(
 ) -> Result<Response, Problem> {
     let kind = known_task(&part(name)?)?;
     let caller = identity.caller();
-    let body = match read_body(body).await {
+    let body = match read_body(body, MAX_BODY).await {
         Ok(body) => body,
         // R4 (status codes): the body would be too large on every retry, and a sync's queue retries for ever.
-        Err(BodyError::TooLarge) if caller == Caller::Queue => {
+        Err(BodyError::TooLarge(_)) if caller == Caller::Queue => {
             let reason = format!("at most {MAX_BODY} bytes are read");
             return Ok(status::malformed(&service.deps.metrics, kind, caller, reason));
         }
@@ -261,7 +271,7 @@ async fn run_task(
 /// Reason why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyError {
-    TooLarge,
+    TooLarge(usize),
     BrokeOff,
     TooSlow,
 }
@@ -269,21 +279,21 @@ enum BodyError {
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large")
-                .detail(format!("at most {MAX_BODY} bytes are read")),
+            BodyError::TooLarge(most) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large")
+                .detail(format!("at most {most} bytes are read")),
             BodyError::BrokeOff => Self::new(StatusCode::BAD_REQUEST, "The body broke off"),
             BodyError::TooSlow => Self::new(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
         }
     }
 }
 
-async fn read_body(body: Body) -> Result<Vec<u8>, BodyError> {
+async fn read_body(body: Body, most: usize) -> Result<Vec<u8>, BodyError> {
     let mut pieces = body.into_data_stream();
     let read = async {
         let mut read = Vec::new();
         while let Some(piece) = pieces.try_next().await.map_err(|_| BodyError::BrokeOff)? {
-            if read.len() + piece.len() > MAX_BODY {
-                return Err(BodyError::TooLarge);
+            if read.len() + piece.len() > most {
+                return Err(BodyError::TooLarge(most));
             }
             read.extend_from_slice(&piece);
         }

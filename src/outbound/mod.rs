@@ -28,7 +28,7 @@ pub use pace::{Pace, WriteLimit};
 pub use streaming::Announced;
 pub use upstream::{
     Body, Broken, Call, Created, Dialect, ErrorText, Gateway, Listing, MAX_ANSWER, RetryPolicy, Stranger,
-    Upstream, UpstreamSettings, read_capped,
+    Upstream, UpstreamSettings, read_capped, with_proxy_for,
 };
 
 /// Installs the program's TLS crypto provider, which every client needs. Does nothing if it is installed already.

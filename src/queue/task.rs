@@ -79,6 +79,9 @@ impl fmt::Display for TaskKind {
 pub struct SyncGoogleCase {
     /// Full name of the Google case, `organizations/1/cases/2`.
     pub case_name: String,
+    /// True if a push hint named the case: without a mapping, it is then admitted by the rules of a poll.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hinted: bool,
 }
 
 /// Body of `POST /tasks/sync-company-case`. It is only a hint: the task reads everything again (`R3`: a body is a hint).
@@ -87,4 +90,7 @@ pub struct SyncGoogleCase {
 pub struct SyncCompanyCase {
     /// ID of the company case in the CRM.
     pub case_id: String,
+    /// True if a push hint named the case: without a mapping, it is then admitted by the rules of a poll.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hinted: bool,
 }

@@ -308,7 +308,11 @@ pub(super) async fn complete(
         if created {
             mapping.born_open();
         }
-        mapping.dirty[side].get_or_insert(Dirty { since: now, case_updated_at: case.updated_at });
+        mapping.dirty[side].get_or_insert(Dirty {
+            since: now,
+            case_updated_at: case.updated_at,
+            sync_due_at: None,
+        });
         true
     })
     .await?;

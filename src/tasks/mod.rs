@@ -8,6 +8,7 @@ mod check;
 mod cleanup;
 mod compare;
 mod detect_outages;
+pub mod hint;
 mod poll;
 mod poll_company;
 mod poll_google;
@@ -298,8 +299,8 @@ async fn named(deps: &Deps, task: Task) -> Result<Task, Box<TaskReport>> {
     }
     match deps.systems[side].resolve(reference).await {
         Ok(Some(case)) => Ok(match side {
-            Side::Google => Task::SyncGoogleCase(SyncGoogleCase { case_name: case.id }),
-            Side::Company => Task::SyncCompanyCase(SyncCompanyCase { case_id: case.id }),
+            Side::Google => Task::SyncGoogleCase(SyncGoogleCase { case_name: case.id, hinted: false }),
+            Side::Company => Task::SyncCompanyCase(SyncCompanyCase { case_id: case.id, hinted: false }),
         }),
         Ok(None) => Ok(task),
         Err(error) if error.kind == ApiErrorKind::Refused => {

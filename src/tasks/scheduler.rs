@@ -163,9 +163,9 @@ pub struct Pacer {
 
 /// Place in the sequence of a [`Pacer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Turn {
+pub(super) struct Turn {
     /// Earliest delivery time; `None`: at once.
-    not_before: Option<DateTime<Utc>>,
+    pub(super) not_before: Option<DateTime<Utc>>,
     /// Part of the sequence that it takes.
     takes: Duration,
 }
@@ -189,8 +189,20 @@ impl Pacer {
         Some(Turn { not_before, takes })
     }
 
+    /// Takes a place for the sync of a push hint, with its earliest delivery time. `is_urgent`: it is due at once, whatever was queued
+    /// before. `None`: the queue is filled as far ahead as it may be.
+    pub(super) fn hinted(&self, deps: &Deps, is_urgent: bool, now: DateTime<Utc>) -> Option<Turn> {
+        let candidate = Candidate {
+            urgency: Urgency::Changes(now),
+            case: String::new(),
+            side: Side::Google,
+            reason: String::new(),
+        };
+        self.turn(Pace::of(deps), &candidate, if is_urgent { 0 } else { URGENT }, now)
+    }
+
     /// Gives a place back that was not used, since the same sync is queued already.
-    fn give_back(&self, turn: Turn) {
+    pub(super) fn give_back(&self, turn: Turn) {
         let mut caught_up_at = self.lock();
         *caught_up_at = caught_up_at.map(|at| at - turn.takes);
     }
@@ -324,13 +336,36 @@ async fn queue_case(
     reason: &str,
     not_before: Option<DateTime<Utc>>,
 ) -> Result<Enqueued, QueueError> {
+    enqueue(deps, side, (case, false), reason, not_before).await
+}
+
+/// Queues the sync of a case that a push hint named, and that may have no mapping.
+pub(super) async fn queue_hinted(
+    deps: &Deps,
+    side: Side,
+    case: &str,
+    reason: &str,
+    not_before: Option<DateTime<Utc>>,
+) -> Result<Enqueued, QueueError> {
+    enqueue(deps, side, (case, true), reason, not_before).await
+}
+
+async fn enqueue(
+    deps: &Deps,
+    side: Side,
+    (case, hinted): (&str, bool),
+    reason: &str,
+    not_before: Option<DateTime<Utc>>,
+) -> Result<Enqueued, QueueError> {
     let (kind, body) = match side {
-        Side::Google => {
-            (TaskKind::SyncGoogleCase, serde_json::to_value(SyncGoogleCase { case_name: case.to_owned() }))
-        }
-        Side::Company => {
-            (TaskKind::SyncCompanyCase, serde_json::to_value(SyncCompanyCase { case_id: case.to_owned() }))
-        }
+        Side::Google => (
+            TaskKind::SyncGoogleCase,
+            serde_json::to_value(SyncGoogleCase { case_name: case.to_owned(), hinted }),
+        ),
+        Side::Company => (
+            TaskKind::SyncCompanyCase,
+            serde_json::to_value(SyncCompanyCase { case_id: case.to_owned(), hinted }),
+        ),
     };
     let body = body.map_err(|error| QueueError { task: kind, reason: error.to_string() })?;
     let name = Some(TaskName::new(kind, deps.home(), case, reason));
@@ -370,7 +405,8 @@ mod tests {
     }
 
     fn news(level: Priority, minutes_ago: i64) -> Urgency {
-        let waiting = Dirty { since: now() - Duration::minutes(minutes_ago), case_updated_at: None };
+        let waiting =
+            Dirty { since: now() - Duration::minutes(minutes_ago), case_updated_at: None, sync_due_at: None };
         Urgency::of(&waiting, &mapping(level))
     }
 
@@ -416,7 +452,7 @@ mod tests {
 
     #[test]
     fn a_case_that_failed_comes_later() {
-        let waiting = Dirty { since: now(), case_updated_at: None };
+        let waiting = Dirty { since: now(), case_updated_at: None, sync_due_at: None };
         let failed = CaseMapping { last_error: Some("no".to_owned()), ..mapping(Priority::P0) };
         assert!(Urgency::of(&waiting, &failed) > news(Priority::P4, 0));
         assert!(Urgency::of(&waiting, &failed) < Urgency::Recheck(Recheck::Early));

@@ -22,6 +22,7 @@ use crate::sync::{
     Action, CLOCKS_APART, Clocks, Counterpart, KnownDifferent, Pair, Plan, Remaining, Snapshot,
     counterpart_of, held_code, horizons, left_on, lookalikes, plan, texts,
 };
+use crate::telemetry::SideLabels;
 
 /// Maximum number of attempts of a sync if the mapping is changed while it reads the cases.
 const TRIES: u32 = 3;
@@ -48,6 +49,8 @@ pub(super) struct Request<'a> {
     pub(super) holder: &'a str,
     pub(super) caller: Caller,
     pub(super) mode: Mode,
+    /// True if a push hint named the case.
+    pub(super) hinted: bool,
 }
 
 impl Request<'_> {
@@ -153,7 +156,19 @@ async fn conclude(
             failed(task, &error, request)
         }
     };
+    note_unannounced(&session, request);
     name_pair(report, &session.mapping).with("carried", &session.carried)
+}
+
+/// Counts a sync that carried something from a side whose change no push message had announced.
+fn note_unannounced(session: &Session<'_>, request: &Request<'_>) {
+    let side = request.side();
+    let announced = request.hinted || session.waited[side].is_some_and(|dirty| dirty.sync_due_at.is_some());
+    let carried = session.carried.iter().any(|item| item.to == side.other().name());
+    if request.caller == Caller::Queue && carried && !announced {
+        let labels = SideLabels { side: side.name() };
+        session.deps.metrics.unannounced_changes.get_or_create(&labels).inc();
+    }
 }
 
 fn with_detail(mut report: TaskReport, detail: &str) -> TaskReport {
@@ -184,7 +199,8 @@ fn failed(task: TaskKind, error: &SyncError, request: &Request<'_>) -> TaskRepor
     }
 }
 
-/// Returns the case's mapping. If a person asks, creates one for a case that no poll would pick up.
+/// Returns the case's mapping. If a person asks, creates one for a case that no poll would pick up; for a push hint, creates one by the
+/// rules of a poll.
 async fn mapping_of(
     deps: &Deps,
     request: &Request<'_>,
@@ -193,10 +209,11 @@ async fn mapping_of(
     if let Some(mapping) = find(deps, &request.case).await? {
         return Ok(mapping);
     }
-    match request.caller {
+    let max_age = match request.caller {
+        Caller::Queue if request.hinted => Some(deps.settings.max_case_age),
         Caller::Queue => return Err(SyncError::Abandoned("it has no mapping (any more)".to_owned())),
-        Caller::Person => {}
-    }
+        Caller::Person => None,
+    };
     let case = deps.systems[request.side()].get(request.id()).await?;
     let case =
         case.ok_or_else(|| SyncError::Abandoned("there is no such case, or it may not be read".to_owned()))?;
@@ -211,7 +228,7 @@ async fn mapping_of(
     if request.mode == Mode::DryRun {
         return preview(deps, name, &case, started).await;
     }
-    match admit(deps, name, &case, started, None).await? {
+    match admit(deps, name, &case, started, max_age).await? {
         Admission::New(mapping) | Admission::Existing(mapping) => Ok(mapping),
         Admission::Refused(reason) => Err(SyncError::Abandoned(reason)),
     }
@@ -1086,7 +1103,7 @@ async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
             // Marks both sides as dirty since their stamps, independent of the polls (R7: dirty sides).
             for side in Side::BOTH {
                 let since = mapping.stored_synced_at(side).unwrap_or(mapping.created_at).min(now);
-                mapping.dirty[side] = Some(Dirty { since, case_updated_at: None });
+                mapping.dirty[side] = Some(Dirty { since, case_updated_at: None, sync_due_at: None });
             }
             *waited = mapping.dirty;
             mapping.gone = None;
@@ -1153,7 +1170,11 @@ async fn merged(
             mapping.pending.retain(|pending| pending.side != Side::Company);
             mapping.forget_told(Side::Company);
             for side in Side::BOTH {
-                mapping.dirty[side].get_or_insert(Dirty { since: now, case_updated_at: None });
+                mapping.dirty[side].get_or_insert(Dirty {
+                    since: now,
+                    case_updated_at: None,
+                    sync_due_at: None,
+                });
             }
         })
         .await?;

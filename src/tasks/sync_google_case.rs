@@ -13,7 +13,8 @@ pub(super) async fn run(
 ) -> TaskReport {
     match GoogleCaseName::parse(&body.case_name) {
         Ok(name) => {
-            let request = Request { case: FirstSeen::Google(name), holder, caller, mode };
+            let request =
+                Request { case: FirstSeen::Google(name), holder, caller, mode, hinted: body.hinted };
             sync_case::run(deps, TaskKind::SyncGoogleCase, &request).await
         }
         Err(error) => TaskReport::abandoned(TaskKind::SyncGoogleCase, error.to_string()),

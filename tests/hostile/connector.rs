@@ -107,6 +107,7 @@ impl Connector {
             trust: Platform::Local.trust(),
             admin_token: admin_token.map(Secret::new),
             internal_token: Secret::new(casebridge_testkit::harness::INTERNAL_TOKEN),
+            push: Arc::default(),
             running: TaskTracker::new(),
         });
         Self { google, company, router, metrics, clock, queue, _folder: folder }

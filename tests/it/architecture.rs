@@ -22,11 +22,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["cases", "clock", "entities", "outbound", "sqlite"]),
     ("queue", &["cases", "clock", "outbound", "sqlite"]),
     ("tasks", &["cases", "clock", "entities", "queue", "store", "sync", "telemetry"]),
+    // Verifies and reads push messages; the tasks do what they ask for.
+    ("push", &["cases", "crm", "entities", "outbound"]),
     // Reads the settings of the parts into the parts' own types.
-    ("config", &["cases", "crm", "csapi", "entities", "store", "sync", "tasks"]),
+    ("config", &["cases", "crm", "csapi", "entities", "push", "store", "sync", "tasks"]),
     // Reads the secrets that the configuration names.
     ("secrets", &["cases", "clock", "config", "outbound"]),
-    ("http", &["cases", "clock", "config", "entities", "queue", "store", "tasks", "telemetry"]),
+    ("http", &["cases", "clock", "config", "entities", "push", "queue", "store", "tasks", "telemetry"]),
     // Plays the other side. It must not share wire formats with the program, or both could be wrong in the same way.
     ("sandbox", &["clock"]),
 ];

@@ -19,6 +19,8 @@ const ADMIN: &str = "the-admin-token";
 const REQUESTS: &[(Endpoint, &str, &str, Others)] = &[
     (Endpoint::RunTask, "POST", "/tasks/poll-google", Others::Queues),
     (Endpoint::QueueTask, "GET", "/cron/poll-google", Others::Cron),
+    // Each message has a proof of its own (tests/it/push.rs); without push in the configuration there is nothing.
+    (Endpoint::Push, "POST", "/push/company", Others::Everybody),
     (Endpoint::Index, "GET", "/", Others::Everybody),
     (Endpoint::Healthz, "GET", "/healthz", Others::Everybody),
     (Endpoint::Readyz, "GET", "/readyz", Others::Everybody),

@@ -27,6 +27,7 @@ mod newcomers;
 mod oauth;
 mod outbound;
 mod planner;
+mod push;
 mod sandbox_csapi;
 mod sandbox_jira;
 mod sandbox_servicenow;

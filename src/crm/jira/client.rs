@@ -217,6 +217,14 @@ impl Client {
         Ok(me)
     }
 
+    /// True if a user's ID, key or name is that of the connector's user, as far as it was read before.
+    pub(super) async fn is_own_user(&self, user: &str) -> bool {
+        let known = self.me.lock().await;
+        known.as_ref().is_some_and(|me| {
+            [&me.account_id, &me.key, &me.name].into_iter().flatten().any(|name| name == user)
+        })
+    }
+
     /// Reads the connector's own user and refreshes the cache.
     pub(super) async fn identify(&self) -> Result<Arc<User>, ApiError> {
         let me = Arc::new(self.myself().await?);

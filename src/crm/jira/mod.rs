@@ -28,6 +28,7 @@ mod identity;
 mod jql;
 pub mod markup;
 mod paging;
+mod push;
 pub mod readable;
 mod reference;
 mod settings;
@@ -454,6 +455,10 @@ impl CaseSystem for Jira {
 
     fn latest_skew(&self) -> Option<Duration> {
         self.client.latest_skew()
+    }
+
+    async fn is_own_user(&self, user: &str) -> bool {
+        self.client.is_own_user(user).await
     }
 
     async fn identify(&self) -> Result<(), ApiError> {

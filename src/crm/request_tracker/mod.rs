@@ -483,6 +483,10 @@ impl CaseSystem for RequestTracker {
         self.client.upstream().latest_skew()
     }
 
+    async fn is_own_user(&self, user: &str) -> bool {
+        self.settings().user.trim().to_lowercase() == user.to_lowercase()
+    }
+
     async fn identify(&self) -> Result<(), ApiError> {
         self.client.identify().await
     }

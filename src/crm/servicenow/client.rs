@@ -165,6 +165,14 @@ impl Client {
         Ok(me)
     }
 
+    /// Returns the `user_name` of the connector's user, as far as it was configured or read before.
+    pub(super) async fn known_user(&self) -> Option<String> {
+        match &self.settings.user {
+            Some(user) => Some(user.trim().to_owned()),
+            None => self.me.lock().await.clone(),
+        }
+    }
+
     /// Reads the `user_name` of the connector's user from ServiceNow.
     pub(super) async fn myself(&self) -> Result<String, ApiError> {
         let (name, _) = self.asked_who_we_are().await?;

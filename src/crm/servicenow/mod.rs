@@ -413,6 +413,10 @@ impl CaseSystem for ServiceNow {
         self.client.upstream().latest_skew()
     }
 
+    async fn is_own_user(&self, user: &str) -> bool {
+        self.client.known_user().await.is_some_and(|me| is_same_user(&me, user))
+    }
+
     async fn identify(&self) -> Result<(), ApiError> {
         self.client.identify().await
     }

@@ -195,6 +195,12 @@ impl Client {
         Ok(me)
     }
 
+    /// True if an ID is that of the connector's user, as far as it was read before.
+    pub(super) async fn is_own_user(&self, user: &str) -> bool {
+        let known = self.me.lock().await;
+        known.as_ref().and_then(|me| me.id).is_some_and(|id| id.to_string() == user)
+    }
+
     /// Checks that Zendesk knows the connector as an agent (`R26`: empty answers need proof), and refreshes the cached user.
     pub(super) async fn identify(&self) -> Result<(), ApiError> {
         let me = self.myself().await?;

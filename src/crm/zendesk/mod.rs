@@ -26,6 +26,7 @@ mod check;
 mod client;
 mod closing;
 mod pacing;
+mod push;
 mod reference;
 mod settings;
 pub mod text;
@@ -483,6 +484,10 @@ impl CaseSystem for Zendesk {
 
     fn latest_skew(&self) -> Option<Duration> {
         self.client.upstream().latest_skew()
+    }
+
+    async fn is_own_user(&self, user: &str) -> bool {
+        self.client.is_own_user(user).await
     }
 
     async fn identify(&self) -> Result<(), ApiError> {

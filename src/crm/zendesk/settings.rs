@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::Zendesk;
 use super::wire::error_text;
-use crate::cases::{CaseSystem, Visibility};
+use crate::cases::{CaseSystem, Hint, Refusal, Visibility};
 use crate::clock::SharedClock;
-use crate::crm::{CrmKind, PriorityWords};
+use crate::crm::{CrmKind, Message, PriorityWords};
 use crate::outbound::{
     ClientCredentials, Credentials, Dialect, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
 };
@@ -168,6 +168,10 @@ impl CrmKind for ZendeskSettings {
 
     fn token_expires(&self) -> Option<&str> {
         self.token_expires.as_deref()
+    }
+
+    fn read_webhook(&self, message: &Message<'_>) -> Result<Vec<Hint>, Refusal> {
+        super::push::read(message)
     }
 
     fn secret_reference(&self) -> Option<&str> {

@@ -5,6 +5,7 @@
 
 mod check;
 mod error;
+mod hint;
 pub mod markers;
 mod text;
 
@@ -20,6 +21,7 @@ use crate::entities::{Priority, PriorityReading, Side};
 
 pub use check::{Check, CheckStatus, CredentialEnd, Finding, Trouble, worst};
 pub use error::{ApiError, ApiErrorKind, shorten};
+pub use hint::{Hint, Refusal};
 pub use text::{TextLimit, code_points, utf8_bytes, utf16_units};
 
 /// Way in which a case was closed (`R32`: closed is not solved).
@@ -456,6 +458,12 @@ pub trait CaseSystem: Send + Sync {
     /// Returns the end of the system's credentials, if it is known.
     fn credential_end(&self) -> Option<CredentialEnd> {
         None
+    }
+
+    /// True if `user` is the connector's own user, as the system's webhooks name it. Makes no call: false until the user is known.
+    async fn is_own_user(&self, user: &str) -> bool {
+        let _ = user;
+        false
     }
 
     /// Proves that the system recognises the connector's user, with one call that names the user (`R26`: empty answers need proof). Errors

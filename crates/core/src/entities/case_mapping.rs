@@ -18,6 +18,10 @@ pub struct Dirty {
     pub since: DateTime<Utc>,
     /// Last update time of the case when the change was last detected; `None` if it is not known.
     pub case_updated_at: Option<DateTime<Utc>>,
+    /// Delivery time of the sync that was queued for the last push hint; `None` if no hint set or renewed the mark. Each further hint
+    /// changes it, so that a sync which began before the hint does not clear the mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_due_at: Option<DateTime<Utc>>,
 }
 
 /// Right to work on a pair for a limited time (`R12`: lease). Taken by compare-and-swap; expires by itself.
@@ -179,7 +183,7 @@ impl CaseMapping {
         // No listing was read for that stamp, so the first one starts at the beginning, whichever clock the stamp is by (R36: clock skew).
         mapping.state.read_until[side.other()] =
             Sides { google: Some(DateTime::UNIX_EPOCH), company: Some(DateTime::UNIX_EPOCH) };
-        mapping.dirty[side] = Some(Dirty { since: now, case_updated_at });
+        mapping.dirty[side] = Some(Dirty { since: now, case_updated_at, sync_due_at: None });
         mapping
     }
 
@@ -294,7 +298,7 @@ impl CaseMapping {
     /// the mark.
     pub fn wait(&mut self, side: Side, global: &Global, now: DateTime<Utc>) -> &mut Dirty {
         let since = self.synced_at(side, global).unwrap_or(now);
-        self.dirty[side].get_or_insert(Dirty { since, case_updated_at: None })
+        self.dirty[side].get_or_insert(Dirty { since, case_updated_at: None, sync_due_at: None })
     }
 
     /// Returns true if that side's case has an outage comment, and no later notice that syncing has resumed.

@@ -28,6 +28,7 @@ use casebridge::csapi::{Csapi, CsapiSettings};
 use casebridge::entities::{CaseMapping, Sides, ToleranceTable};
 use casebridge::http::{Limits, Service, router};
 use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
+use casebridge::push::Receivers;
 use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
 use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
@@ -341,6 +342,15 @@ impl World {
         (status, response.json().await.unwrap())
     }
 
+    /// Starts another instance of the service on the same database, which takes push messages; returns its address.
+    pub async fn instance_with_push(&self, push: Receivers) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = Service { push: Arc::new(push), ..service(self.deps.clone(), Platform::Local, None) };
+        run(listener, service, Platform::Local);
+        address
+    }
+
     /// Starts another instance of the service on the same database, for a platform and an admin token; returns its address.
     pub async fn another_instance(&self, platform: Platform, admin_token: Option<&str>) -> SocketAddr {
         let deps = &self.deps;
@@ -503,14 +513,23 @@ fn open_cron(folder: &tempfile::TempDir, service: SocketAddr, clock: &SharedCloc
 }
 
 fn run_service(listener: TcpListener, deps: Arc<Deps>, platform: Platform, admin_token: Option<&str>) {
-    let app = router(Service {
+    run(listener, service(deps, platform, admin_token), platform);
+}
+
+fn service(deps: Arc<Deps>, platform: Platform, admin_token: Option<&str>) -> Service {
+    Service {
         deps,
         trust: platform.trust(),
         admin_token: admin_token.map(Secret::new),
         internal_token: Secret::new(INTERNAL_TOKEN),
+        push: Arc::default(),
         running: TaskTracker::new(),
-    });
-    tokio::spawn(casebridge::http::serve(listener, app, Limits::on(platform), CancellationToken::new()));
+    }
+}
+
+fn run(listener: TcpListener, service: Service, platform: Platform) {
+    let (app, limits) = (router(service), Limits::on(platform));
+    tokio::spawn(casebridge::http::serve(listener, app, limits, CancellationToken::new()));
 }
 
 /// Returns the upstream for a client of a system on loopback.

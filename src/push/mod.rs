@@ -1,0 +1,21 @@
+//! Push: messages in which a system says that a case may have changed. They are verified and read here; [`hint`](crate::tasks::hint) does what
+//! they ask for. Nothing of a message is believed or logged but the IDs that it names.
+
+mod company;
+mod google;
+mod keys;
+
+pub use company::CompanyReceiver;
+pub use google::{GoogleReceiver, GoogleReceiverSettings};
+
+/// Maximum size of a message, in bytes. Jira sends whole issues.
+pub const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// Receivers of both sides; `None` if push is not configured for a side.
+#[derive(Default)]
+pub struct Receivers {
+    /// Pub/Sub's push messages about Google cases.
+    pub google: Option<GoogleReceiver>,
+    /// Webhooks of the CRM.
+    pub company: Option<CompanyReceiver>,
+}
