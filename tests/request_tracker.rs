@@ -14,6 +14,8 @@ mod check;
 mod contract;
 #[path = "request_tracker/main_job.rs"]
 mod main_job_table;
+#[path = "request_tracker/push.rs"]
+mod push;
 #[path = "request_tracker/scenarios.rs"]
 mod scenarios;
 #[path = "request_tracker/server.rs"]

@@ -64,9 +64,8 @@ impl Message<'_> {
 
     /// Returns the body as JSON. Only a proven message may be read.
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Refusal> {
-        serde_json::from_slice(self.body).map_err(|_| {
-            Refusal::Malformed("the body is not the JSON that the CRM's page describes under \"Push\"")
-        })
+        serde_json::from_slice(self.body)
+            .map_err(|_| Refusal::Malformed("the body is not the JSON that docs/push.md describes"))
     }
 
     /// Verifies `X-Hub-Signature`: `sha256=` and the HMAC of the body in hex (WebSub, section 7.1). `None` if the header is missing.

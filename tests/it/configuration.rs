@@ -136,6 +136,13 @@ fn needed_beside(key: &SampleKey) -> Vec<(&str, &str)> {
         "client_id" | "client_secret" => {
             vec![(section, "client_id = \"other\""), (section, "client_secret = \"env:OTHER\"")]
         }
+        "audience" | "service_account" => {
+            vec![
+                (section, "audience = \"https://a.example\""),
+                (section, "service_account = \"a@b.example\""),
+            ]
+        }
+        "previous_secret" => vec![(section, "secret = \"env:OTHER\"")],
         "password" => vec![("company.servicenow", "user = \"casebridge\"")],
         "personal_access_token" => vec![("company.jira", "deployment = \"data-center\"")],
         _ if key.cloud_tasks => CLOUD_TASKS.to_vec(),
@@ -145,12 +152,12 @@ fn needed_beside(key: &SampleKey) -> Vec<(&str, &str)> {
 
 /// Returns every key that the code reads, extracted from the source.
 fn keys_in_code() -> BTreeSet<String> {
-    let sections = ["server", "google", "company", "status", "sync", "store", "queue"];
+    let sections = ["server", "google", "company", "push", "status", "sync", "store", "queue"];
     let literals = CODE.split('"').filter(|text| {
         text.split_once('.').is_some_and(|(section, key)| {
             sections.contains(&section)
                 && !key.is_empty()
-                && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+                && key.bytes().all(|byte| byte.is_ascii_lowercase() || b"_.".contains(&byte))
         })
     });
     let mut keys: BTreeSet<String> = literals.map(str::to_owned).collect();

@@ -147,10 +147,18 @@ impl Server {
         *self.process.lock().unwrap() = Some(process);
         let begun = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            let log = || std::fs::read_to_string(self.folder.join("log")).unwrap();
-            assert!(begun.elapsed() < Duration::from_mins(2), "Request Tracker did not start:\n{}", log());
+            assert!(
+                begun.elapsed() < Duration::from_mins(2),
+                "Request Tracker did not start:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// What the server has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap()
     }
 
     /// Stops the server; its database stays.
