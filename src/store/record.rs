@@ -469,6 +469,7 @@ pub(super) fn cut(mut mapping: CaseMapping) -> CaseMapping {
         waiting.since = cut_time(waiting.since);
         waiting.case_updated_at = waiting.case_updated_at.map(cut_time);
         waiting.sync_due_at = waiting.sync_due_at.map(cut_time);
+        waiting.marked_at = waiting.marked_at.map(cut_time);
     }
     if let Some(lease) = &mut mapping.lease {
         lease.expires_at = cut_time(lease.expires_at);

@@ -308,11 +308,7 @@ pub(super) async fn complete(
         if created {
             mapping.born_open();
         }
-        mapping.dirty[side].get_or_insert(Dirty {
-            since: now,
-            case_updated_at: case.updated_at,
-            sync_due_at: None,
-        });
+        mapping.dirty[side].get_or_insert(Dirty { case_updated_at: case.updated_at, ..Dirty::since(now) });
         true
     })
     .await?;

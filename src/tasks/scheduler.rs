@@ -311,7 +311,7 @@ pub(super) async fn queue_backlog(
 }
 
 pub(super) fn reason_for_changes(waiting: &Dirty, now: DateTime<Utc>) -> String {
-    let since = waiting.since.timestamp_micros();
+    let since = waiting.marked_at.unwrap_or(waiting.since).timestamp_micros();
     let updated = waiting.case_updated_at.map_or(since, |at| at.timestamp_micros());
     format!("news {updated} since {since} hour {}", now.timestamp().div_euclid(3600))
 }
@@ -405,8 +405,7 @@ mod tests {
     }
 
     fn news(level: Priority, minutes_ago: i64) -> Urgency {
-        let waiting =
-            Dirty { since: now() - Duration::minutes(minutes_ago), case_updated_at: None, sync_due_at: None };
+        let waiting = Dirty::since(now() - Duration::minutes(minutes_ago));
         Urgency::of(&waiting, &mapping(level))
     }
 
@@ -452,7 +451,7 @@ mod tests {
 
     #[test]
     fn a_case_that_failed_comes_later() {
-        let waiting = Dirty { since: now(), case_updated_at: None, sync_due_at: None };
+        let waiting = Dirty::since(now());
         let failed = CaseMapping { last_error: Some("no".to_owned()), ..mapping(Priority::P0) };
         assert!(Urgency::of(&waiting, &failed) > news(Priority::P4, 0));
         assert!(Urgency::of(&waiting, &failed) < Urgency::Recheck(Recheck::Early));

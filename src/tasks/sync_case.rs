@@ -1103,7 +1103,7 @@ async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
             // Marks both sides as dirty since their stamps, independent of the polls (R7: dirty sides).
             for side in Side::BOTH {
                 let since = mapping.stored_synced_at(side).unwrap_or(mapping.created_at).min(now);
-                mapping.dirty[side] = Some(Dirty { since, case_updated_at: None, sync_due_at: None });
+                mapping.dirty[side] = Some(Dirty { marked_at: Some(now), ..Dirty::since(since) });
             }
             *waited = mapping.dirty;
             mapping.gone = None;
@@ -1170,11 +1170,7 @@ async fn merged(
             mapping.pending.retain(|pending| pending.side != Side::Company);
             mapping.forget_told(Side::Company);
             for side in Side::BOTH {
-                mapping.dirty[side].get_or_insert(Dirty {
-                    since: now,
-                    case_updated_at: None,
-                    sync_due_at: None,
-                });
+                mapping.dirty[side].get_or_insert(Dirty::since(now));
             }
         })
         .await?;

@@ -1,15 +1,17 @@
 //! Push messages: who is believed, what a message leads to, and that a flood of them stays small.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use casebridge::cases::{Hint, Refusal};
 use casebridge::clock::Clock as _;
 use casebridge::crm::CrmSettings;
-use casebridge::entities::{CompanyCaseId, FirstSeen, ItemKind, Side};
+use casebridge::entities::{CompanyCaseId, FirstSeen, GoogleCaseName, ItemKind, Side};
 use casebridge::push::{CompanyReceiver, GoogleReceiver, GoogleReceiverSettings, MAX_MESSAGE, Receivers};
 use casebridge::sandbox::csapi::Author;
+use casebridge::tasks::{Deps, hint};
 use chrono::{DateTime, Duration, Utc};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
@@ -357,17 +359,24 @@ fn check(what: &str, received: Result<Vec<Hint>, Refusal>, expected: Result<Vec<
 struct Pushed {
     world: World,
     address: SocketAddr,
+    /// Parts of the instance that takes the messages.
+    deps: Arc<Deps>,
     http: reqwest::Client,
     _issuer: Scripted,
 }
 
 impl Pushed {
     async fn new() -> Self {
+        Self::at(100_000).await
+    }
+
+    /// With a pace of so many syncs per minute.
+    async fn at(syncs_per_minute: u32) -> Self {
         let world = World::new(&JiraKind).await;
         let (google, issuer) = google(vec![Say::json(&key_set().to_string())]).await;
         let receivers = Receivers { google: Some(google), company: Some(company("jira")) };
-        let address = world.instance_with_push(receivers).await;
-        Self { world, address, http: reqwest::Client::new(), _issuer: issuer }
+        let (address, deps) = world.instance_with_push(receivers, syncs_per_minute).await;
+        Self { world, address, deps, http: reqwest::Client::new(), _issuer: issuer }
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> u16 {
@@ -486,6 +495,43 @@ async fn a_flood_is_one_sync_for_each_case_and_second() {
     assert_eq!(pushed.counted("company", "coalesced") + queued, 300);
     assert!(calls.iter().all(|calls| *calls <= 10), "{calls:?}");
     assert!(pushed.world.mapping().await.dirty.company.is_none(), "nothing is left over");
+}
+
+#[tokio::test]
+async fn a_fresh_case_is_carried_at_once_in_the_middle_of_a_flood() {
+    let pushed = Pushed::at(75).await;
+    let mut cases: Vec<String> =
+        (0..50).map(|number| pushed.world.google_case(&format!("Case {number}"))).collect();
+    pushed.world.run_for(Duration::minutes(45)).await;
+    assert_eq!(pushed.world.desk.cases().await.len(), 50);
+    let before = pushed.calls();
+    for second in 0..20 {
+        if second == 10 {
+            cases.push(pushed.world.google_case("A fresh one"));
+            assert_eq!(pushed.google_sends(&cases[50]).await, 204);
+        }
+        for _ in 0..10 {
+            for case in &cases[..50] {
+                let hint = Hint {
+                    case: FirstSeen::Google(GoogleCaseName::parse(case).unwrap()),
+                    item: None,
+                    user: None,
+                };
+                hint::take(&pushed.deps, &hint).await.unwrap();
+            }
+        }
+        pushed.world.run_for(Duration::seconds(1)).await;
+        if second == 11 {
+            assert_eq!(
+                pushed.world.desk.cases().await.len(),
+                51,
+                "the fresh case did not wait for the flood"
+            );
+        }
+    }
+    let calls = pushed.calls() - before;
+    // 20 s at a pace of 75 a minute, with what is due at once after a pause: 3 to 4 calls each.
+    assert!(calls <= 250, "{calls} calls for 10,000 hints");
 }
 
 #[tokio::test]

@@ -72,8 +72,8 @@ pub(super) struct Client {
 ///
 /// Source: "Rate limiting", *Per-issue write limits*, Jira Cloud platform (October 2026). Data Center documents no such limit.
 const CLOUD_WRITES: [WriteLimit; 2] = [
-    WriteLimit { writes: 18, period: std::time::Duration::from_secs(2) },
-    WriteLimit { writes: 90, period: std::time::Duration::from_secs(30) },
+    WriteLimit { writes: 18, period: std::time::Duration::from_secs(3) },
+    WriteLimit { writes: 90, period: std::time::Duration::from_secs(31) },
 ];
 
 /// Cached facts about projects, all of which can be read again.

@@ -22,6 +22,18 @@ pub struct Dirty {
     /// changes it, so that a sync which began before the hint does not clear the mark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync_due_at: Option<DateTime<Utc>>,
+    /// Time at which the mark was set, which is a part of the names of its syncs: a mark that was cleared and set again with the same times
+    /// gets a sync of its own. `None` if version 0.1 set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked_at: Option<DateTime<Utc>>,
+}
+
+impl Dirty {
+    /// Returns a mark with this time and nothing else.
+    #[must_use]
+    pub const fn since(since: DateTime<Utc>) -> Self {
+        Self { since, case_updated_at: None, sync_due_at: None, marked_at: None }
+    }
 }
 
 /// Right to work on a pair for a limited time (`R12`: lease). Taken by compare-and-swap; expires by itself.
@@ -183,7 +195,7 @@ impl CaseMapping {
         // No listing was read for that stamp, so the first one starts at the beginning, whichever clock the stamp is by (R36: clock skew).
         mapping.state.read_until[side.other()] =
             Sides { google: Some(DateTime::UNIX_EPOCH), company: Some(DateTime::UNIX_EPOCH) };
-        mapping.dirty[side] = Some(Dirty { since: now, case_updated_at, sync_due_at: None });
+        mapping.dirty[side] = Some(Dirty { case_updated_at, ..Dirty::since(now) });
         mapping
     }
 
@@ -298,7 +310,7 @@ impl CaseMapping {
     /// the mark.
     pub fn wait(&mut self, side: Side, global: &Global, now: DateTime<Utc>) -> &mut Dirty {
         let since = self.synced_at(side, global).unwrap_or(now);
-        self.dirty[side].get_or_insert(Dirty { since, case_updated_at: None, sync_due_at: None })
+        self.dirty[side].get_or_insert(Dirty { marked_at: Some(now), ..Dirty::since(since) })
     }
 
     /// Returns true if that side's case has an outage comment, and no later notice that syncing has resumed.

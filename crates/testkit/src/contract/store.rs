@@ -640,9 +640,7 @@ pub async fn lists_filter_and_page(place: &dyn StoreUnderTest) {
         // One in 50 needs attention, for one of three reasons; half are resolved.
         mapping.dirty = Sides::default();
         match number % 150 {
-            0 => {
-                mapping.dirty.company = Some(Dirty { since: now(), case_updated_at: None, sync_due_at: None })
-            }
+            0 => mapping.dirty.company = Some(Dirty::since(now())),
             50 => mapping.outage_comment_sent_to_google = true,
             100 => mapping.company_case_id = None,
             _ => {}
@@ -764,7 +762,7 @@ fn with_every_field(number: usize, at: DateTime<Utc>) -> CaseMapping {
     mapping.created_at = at;
     mapping.origin = Side::Company;
     mapping.linked_at = Some(at);
-    let waiting = Some(Dirty { since: at, case_updated_at: Some(at), sync_due_at: None });
+    let waiting = Some(Dirty { case_updated_at: Some(at), ..Dirty::since(at) });
     mapping.dirty = Sides { google: waiting, company: waiting };
     mapping.carried_updated_at = Sides { google: Some(at), company: Some(at) };
     mapping.lease = Some(Lease { holder: "run 1".to_owned(), expires_at: at });
@@ -831,9 +829,7 @@ pub async fn every_field_comes_back(place: &dyn StoreUnderTest) {
         |mapping| mapping.outage_comment_sent_to_google = false,
         |mapping| mapping.outage_comment_sent_to_company = false,
         |mapping| mapping.dirty.google = None,
-        |mapping| {
-            mapping.dirty.company = Some(Dirty { since: now(), case_updated_at: None, sync_due_at: None })
-        },
+        |mapping| mapping.dirty.company = Some(Dirty::since(now())),
         |mapping| mapping.carried_updated_at.company = None,
         |mapping| mapping.lease = None,
         |mapping| mapping.pending_creation = None,

@@ -342,33 +342,44 @@ impl World {
         (status, response.json().await.unwrap())
     }
 
-    /// Starts another instance of the service on the same database, which takes push messages; returns its address.
-    pub async fn instance_with_push(&self, push: Receivers) -> SocketAddr {
+    /// Starts another instance of the service on the same database, which takes push messages and queues so many syncs per minute; returns its
+    /// address and its parts.
+    pub async fn instance_with_push(
+        &self,
+        push: Receivers,
+        syncs_per_minute: u32,
+    ) -> (SocketAddr, Arc<Deps>) {
+        let deps = self.another(TaskSettings { syncs_per_minute, ..self.deps.settings.clone() }).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = Service { push: Arc::new(push), ..service(self.deps.clone(), Platform::Local, None) };
+        let service = Service { push: Arc::new(push), ..service(deps.clone(), Platform::Local, None) };
         run(listener, service, Platform::Local);
-        address
+        (address, deps)
     }
 
     /// Starts another instance of the service on the same database, for a platform and an admin token; returns its address.
     pub async fn another_instance(&self, platform: Platform, admin_token: Option<&str>) -> SocketAddr {
+        let deps = self.another(self.deps.settings.clone()).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        run_service(listener, deps, platform, admin_token);
+        address
+    }
+
+    /// Returns the parts of another instance on the same database.
+    async fn another(&self, settings: TaskSettings) -> Arc<Deps> {
         let deps = &self.deps;
-        let deps = Arc::new(Deps {
+        Arc::new(Deps {
             pacer: Pacer::default(),
             unchanged: Unchanged::default(),
             clock: deps.clock.clone(),
             store: self.backend.store(&deps.clock).await,
             queue: deps.queue.clone(),
             systems: Sides { google: deps.systems.google.clone(), company: deps.systems.company.clone() },
-            settings: deps.settings.clone(),
+            settings,
             metrics: deps.metrics.clone(),
             stop: CancellationToken::new(),
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        run_service(listener, deps, platform, admin_token);
-        address
+        })
     }
 
     /// Delivers the tasks that are due now, once.

@@ -28,7 +28,7 @@ impl World {
             mapping.priority = Some(priority);
             mapping.new_content_at = content;
             mapping.dirty = casebridge::entities::Sides::default();
-            mapping.dirty[side] = Some(Dirty { since: synced, case_updated_at: None, sync_due_at: None });
+            mapping.dirty[side] = Some(Dirty::since(synced));
             mapping.google_updates_synced_at = Some(synced);
             mapping.company_updates_synced_at = Some(synced);
             true
