@@ -67,8 +67,8 @@ pub(super) struct Client {
     pace: Pace,
 }
 
-/// Number of writes that one issue takes on Cloud: 20 within 2 seconds and 100 within 30. A tenth is left for others, and for calls that
-/// arrive closer together than they were sent.
+/// Number of writes that one issue takes on Cloud: 20 within 2 seconds and 100 within 30. A tenth is left for others, and the periods
+/// are a second longer, for calls that arrive closer together than they were sent.
 ///
 /// Source: "Rate limiting", *Per-issue write limits*, Jira Cloud platform (October 2026). Data Center documents no such limit.
 const CLOUD_WRITES: [WriteLimit; 2] = [
