@@ -41,6 +41,9 @@ const SHORT_ROUNDS: u32 = 70;
 const LONG_ROUNDS: u32 = 180;
 /// Minutes between them: less than any tolerance.
 const LONG_PACE: Ms = 9;
+/// How often both sides may have to agree once more, since a late recheck found something: there are at most four of them for each of two cases
+/// after the last change.
+const SETTLINGS: u32 = 8;
 
 /// How a history went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -371,23 +374,36 @@ impl<'a> Engine<'a> {
             world.doomed = [None; 2];
             world.note("calm", String::new);
         }
-        let (mut open, mut idle) = (None, 0);
         self.round_at = last;
+        for _ in 0..SETTLINGS {
+            if !self.agree().await || self.is_quiet().await {
+                return;
+            }
+        }
+        let mut world = self.world.lock();
+        if world.violation.is_none() {
+            world.violate("both sides agree, and yet another round writes, again and again (R8)".to_owned());
+        }
+    }
+
+    /// Runs rounds until both sides agree and three of them wrote nothing. Returns false if the history has failed.
+    async fn agree(&mut self) -> bool {
+        let (mut open, mut idle) = (None, 0);
         let takes_long = self.world.lock().takes_long;
         let (short, most) =
             if takes_long { (SHORT_ROUNDS, SHORT_ROUNDS + LONG_ROUNDS) } else { (ROUNDS, ROUNDS) };
         for round in 1..=most {
-            self.rounds = round;
+            self.rounds += 1;
             let before = self.world.lock().writes;
-            self.round(round, if round <= short { 1 } else { LONG_PACE }).await;
+            self.round(self.rounds, if round <= short { 1 } else { LONG_PACE }).await;
             let world = self.world.lock();
             if world.violation.is_some() {
-                return;
+                return false;
             }
             let busy = world.queue.tickets.iter().any(|ticket| ticket.state != Ticket::Done);
             open = check::disagreement(&world);
             idle = if world.writes == before { idle + 1 } else { 0 };
-            if open.is_none() && !busy && idle >= 3 && round.is_multiple_of(5) {
+            if open.is_none() && !busy && idle >= 3 && self.rounds.is_multiple_of(5) {
                 break;
             }
             if open.is_none() && busy {
@@ -395,22 +411,27 @@ impl<'a> Engine<'a> {
             }
         }
         if let Some(open) = open {
-            return self.world.lock().violate(format!("after {most} rounds: {open}"));
+            self.world.lock().violate(format!("after {most} rounds: {open}"));
+            return false;
         }
+        true
+    }
+
+    /// Runs five more rounds. Returns true if they wrote nothing, but for what may be written at any time. A recheck that was due only now
+    /// (R8) may have found something, such as a flag that is gone: then both sides have to agree once more.
+    async fn is_quiet(&mut self) -> bool {
         let (before, from) = {
             let world = self.world.lock();
             (world.writes, world.now)
         };
-        for extra in 1..=5 {
-            self.round(self.rounds + extra, 1).await;
+        for _ in 0..5 {
+            self.rounds += 1;
+            self.round(self.rounds, 1).await;
         }
-        let mut world = self.world.lock();
+        let world = self.world.lock();
         // What takes nothing is tried again every day (R33), and an instance that was idle may only now see that a clock was set (R36).
         let may_write = check::is_tried_daily(&world) || world.clock_doubted_at >= from;
-        if world.writes != before && world.violation.is_none() && !may_write {
-            let writes = world.writes - before;
-            world.violate(format!("both sides agree, and yet another round writes {writes} times (R8)"));
-        }
+        world.violation.is_some() || may_write || world.writes == before
     }
 
     /// A round of polls, after so many minutes.
