@@ -110,12 +110,13 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
 
 /// Returns what to do about a secret of the CRM that cannot be read.
 fn credentials_hint(crm: &CrmSettings) -> String {
-    match crm.secret_reference().map(str::parse::<SecretRef>) {
-        Some(Ok(SecretRef::Environment(name))) => format!("set {name}, or name another place of the secret"),
-        Some(Ok(SecretRef::File(path))) => {
-            format!("write the secret to {}, or name another place", path.display())
+    let Some((key, reference)) = crm.secret_key() else { return "check the place of the secret".to_owned() };
+    match reference.parse() {
+        Ok(SecretRef::Environment(name)) => format!("set {name}, or name another place in {key}"),
+        Ok(SecretRef::File(path)) => {
+            format!("write the secret to {}, or name another place in {key}", path.display())
         }
-        _ => "check the place of the secret".to_owned(),
+        Ok(SecretRef::SecretManager(_)) | Err(_) => format!("check the place that {key} names"),
     }
 }
 

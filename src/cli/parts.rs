@@ -314,9 +314,8 @@ impl Maker {
     /// Makes the client of the CRM.
     pub(super) async fn company(&self, company: &CompanyConfig) -> anyhow::Result<Arc<dyn CaseSystem>> {
         let crm = &company.crm;
-        let credentials: Arc<dyn Credentials> = match crm.secret_reference() {
-            Some(reference) => {
-                let key = "the secret in the CRM's section of the configuration";
+        let credentials: Arc<dyn Credentials> = match crm.secret_key() {
+            Some((key, reference)) => {
                 let reference = reference.parse().map_err(|error| anyhow!("{key}: expected {error}"))?;
                 let (settings, site) = (crm.clone(), company.base_url.clone());
                 let make: MakeCredentials =

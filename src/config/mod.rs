@@ -301,7 +301,8 @@ fn read(r: &mut Reader) -> Sections {
     if creates && google.as_ref().is_some_and(|google| google.csapi.classification_id.is_none()) {
         r.error(
             "google.classification_id is missing: Google takes no case without one; find one with \
-             caseClassifications.search, or set sync.creation = false",
+             `curl -H \"Authorization: Bearer $(gcloud auth print-access-token)\" \
+             https://cloudsupport.googleapis.com/v2/caseClassifications:search`, or set sync.creation = false",
         );
     }
     let url = r.string_or("store.url", "sqlite:casebridge.db");
@@ -414,15 +415,21 @@ fn read_crm(r: &mut Reader, kind: &str) -> Option<CrmSettings> {
     let settings = match CrmSettings::read(kind, table) {
         Ok(settings) => settings,
         Err(problems) => {
+            let keys = CrmSettings::keys(kind);
             for problem in problems {
-                r.error(problem);
+                let unknown =
+                    problem.split_once("unknown field `").and_then(|(_, rest)| rest.split('`').next());
+                let near = unknown.and_then(|key| reader::nearest(key, keys.iter().map(String::as_str)));
+                let near = near.map(|near| format!("; did you mean {section}.{near}?"));
+                r.error(problem + &near.unwrap_or_default());
             }
             return None;
         }
     };
     // The message does not show the value, which may be the secret itself, put here by mistake.
-    if let Some(Err(error)) = settings.secret_reference().map(str::parse::<SecretRef>) {
-        r.error(format!("{section}: the secret: expected {error}"));
+    if let Some((key, Err(error))) = settings.secret_key().map(|(key, text)| (key, text.parse::<SecretRef>()))
+    {
+        r.error(format!("{key}: expected {error}"));
         return None;
     }
     Some(settings)

@@ -75,7 +75,10 @@ impl Reader {
             }
             let problem = match self.origins.get(key) {
                 Some(name) => self.no_such(name),
-                None => format!("{}: there is no such key", shorten(key)),
+                None => {
+                    let near = self.near_key(key).map(|near| format!("; did you mean {near}?"));
+                    format!("{}: there is no such key{}", shorten(key), near.unwrap_or_default())
+                }
             };
             self.errors.push(problem);
         }
@@ -117,10 +120,15 @@ impl Reader {
             .chain(&self.used)
             .map(|key| variable(key))
             .filter(|known| known != name)
-            .map(|known| (distance(&bare(&known), &wanted), known))
+            .map(|known| (strsim::levenshtein(&bare(&known), &wanted), known))
             .filter(|(distance, _)| *distance <= MOST_SLIPS && distance * 4 <= wanted.len())
             .min()
             .map(|(_, known)| known)
+    }
+
+    /// Finds the key that a misspelt one in the file most likely means.
+    fn near_key(&self, wanted: &str) -> Option<&str> {
+        nearest(wanted, self.known.iter().chain(&self.used).map(String::as_str))
     }
 
     pub(super) fn error(&mut self, error: impl Into<String>) {
@@ -402,28 +410,16 @@ fn with_other_names(error: &str, names: &BTreeMap<String, String>) -> String {
 /// Largest number of letters in which a misspelt name differs from the right one.
 const MOST_SLIPS: usize = 2;
 
-/// Returns a variable's name without what is most often forgotten in it.
-fn bare(name: &str) -> Vec<u8> {
-    name.strip_prefix(PREFIX).unwrap_or(name).bytes().filter(|byte| *byte != b'_').collect()
+/// Returns the name that a misspelt one most likely means. Short names leave room for one slip only.
+pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |name: &'a str| (strsim::damerau_levenshtein(name, wanted), name);
+    let near = names.map(distance).filter(|(distance, _)| (1..=MOST_SLIPS).contains(distance));
+    near.filter(|(distance, _)| distance * 3 <= wanted.len()).min().map(|(_, name)| name)
 }
 
-/// Returns the number of letters to add, leave out or exchange to make one name of the other (Levenshtein).
-fn distance(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (index, letter) in a.iter().enumerate() {
-        let mut diagonal = index;
-        let mut left = index + 1;
-        for (other, cell) in b.iter().zip(row.iter_mut().skip(1)) {
-            let least = (diagonal + usize::from(letter != other)).min(left + 1).min(*cell + 1);
-            diagonal = *cell;
-            *cell = least;
-            left = least;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = index + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
+/// Returns a variable's name without what is most often forgotten in it.
+fn bare(name: &str) -> String {
+    name.strip_prefix(PREFIX).unwrap_or(name).replace('_', "")
 }
 
 /// Reads a text as JSON. `None` if it is no JSON, or holds a null, which TOML has not.

@@ -46,10 +46,11 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     /// End of the credentials as configured: a date or a time.
     fn token_expires(&self) -> Option<&str>;
 
-    /// Reference to the secret that the connector's user authenticates with. `None` if there is none, as for a sandbox.
-    fn secret_reference(&self) -> Option<&str>;
+    /// Secret that the connector's user authenticates with: the key in the section, and its reference. `None` if there is none, as for a
+    /// sandbox.
+    fn secret(&self) -> Option<(&'static str, &str)>;
 
-    /// Makes credentials from the secret of [`secret_reference`](Self::secret_reference). Fails if they are not valid in a header.
+    /// Makes credentials from the secret of [`secret`](Self::secret). Fails if they are not valid in a header.
     /// `site` is `company.base_url`.
     fn credentials(&self, secret: &str, site: &Url) -> Result<Arc<dyn Credentials>, String>;
 
@@ -78,6 +79,13 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     ) -> Arc<dyn CaseSystem>;
 }
 
+/// Returns the first of these keys that has a value.
+fn first_given<'a, const N: usize>(
+    keys: [(&'static str, &'a Option<String>); N],
+) -> Option<(&'static str, &'a str)> {
+    keys.into_iter().find_map(|(key, value)| Some((key, value.as_deref()?)))
+}
+
 type Parse = fn(toml::Table) -> Result<Arc<dyn CrmKind>, toml::de::Error>;
 
 /// All kinds of CRM. A new kind is its folder and a line here.
@@ -96,13 +104,16 @@ fn section<K: CrmKind + DeserializeOwned + 'static>(
 
 /// Settings of the configured CRM: `company.kind` with the section of that kind.
 #[derive(Debug, Clone)]
-pub struct CrmSettings(Arc<dyn CrmKind>);
+pub struct CrmSettings {
+    kind: &'static str,
+    section: Arc<dyn CrmKind>,
+}
 
 impl Deref for CrmSettings {
     type Target = dyn CrmKind;
 
     fn deref(&self) -> &Self::Target {
-        self.0.as_ref()
+        self.section.as_ref()
     }
 }
 
@@ -157,6 +168,12 @@ impl CrmSettings {
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
 
+    /// Returns the whole key of the secret, such as `company.jira.api_token`, and its reference. `None` if there is none.
+    #[must_use]
+    pub fn secret_key(&self) -> Option<(String, &str)> {
+        self.secret().map(|(key, reference)| (format!("company.{}.{key}", self.kind), reference))
+    }
+
     /// True if the section of a kind accepts these keys with values of these types.
     #[must_use]
     pub fn takes(kind: &str, section: toml::Table) -> bool {
@@ -172,11 +189,13 @@ impl CrmSettings {
     }
 
     fn parse(kind: &str, section: toml::Table) -> Result<Self, String> {
-        let Some((_, parse)) = TABLE.iter().find(|(name, _)| *name == kind) else {
+        let Some((kind, parse)) = TABLE.iter().find(|(name, _)| *name == kind) else {
             return Err(format!("company.kind: expected {}", Self::KINDS.join(" or ")));
         };
         // The parser's message repeats the unexpected text, however long that is.
-        parse(section).map(Self).map_err(|error| format!("company.{kind}: {}", shorten(error.message())))
+        let section =
+            parse(section).map_err(|error| format!("company.{kind}: {}", shorten(error.message())))?;
+        Ok(Self { kind, section })
     }
 }
 

@@ -53,7 +53,8 @@ impl Csapi {
             (Ok(()), None) => Err(Trouble::failed(
                 "google.classification_id is not among the classifications that CSAPI lists: it is mistyped or given \
                  up, and one that is given up is refused six months later",
-                "choose another one from caseClassifications.search",
+                "choose another one: curl -H \"Authorization: Bearer $(gcloud auth print-access-token)\" \
+                 https://cloudsupport.googleapis.com/v2/caseClassifications:search",
             )),
             (Err(error), None) => Err((&error).into()),
         };

@@ -242,7 +242,7 @@ fn every_crm_has_a_page_whose_configuration_can_be_used_as_it_is() {
             whole.extend(block.parse::<toml::Table>().unwrap());
             let config = parse(&whole.to_string());
             assert!(config.is_ok(), "{kind}: {:?}\n{whole}", config.err());
-            assert!(config.unwrap().company.crm.secret_reference().is_some(), "{kind}: credentials");
+            assert!(config.unwrap().company.crm.secret_key().is_some(), "{kind}: credentials");
         }
         assert!(!whole.is_empty(), "{kind}");
     }
@@ -420,6 +420,41 @@ fn a_key_that_nobody_knows_stops_the_start() {
             errors.len() == 1 && errors[0].starts_with(error),
             "{section}: {line}: {errors:?}, expected {error}"
         );
+    }
+}
+
+#[test]
+fn a_misspelt_key_of_the_file_is_told_with_the_right_one() {
+    for (section, line, meant) in [
+        ("google", "parnet = \"organizations/1\"", "google.parent"),
+        ("googel", "time_zone = \"+00:00\"", "google.time_zone"),
+        ("sync", "max_case_agee = \"1d\"", "sync.max_case_age"),
+        ("company.jira", "porject = \"X\"", "company.jira.project"),
+        ("company.jira", "new_field = {}", "company.jira.new_fields"),
+        ("push.company", "secrets = \"env:X\"", "push.company.secret"),
+    ] {
+        let errors = parse(&with(&[(section, line)])).unwrap_err().0;
+        let told = format!("did you mean {meant}?");
+        assert!(errors.iter().any(|error| error.contains(&told)), "{section}: {line}: {errors:?}");
+    }
+    // Nothing is near.
+    let errors = parse(&with(&[("queue", "colour = 1")])).unwrap_err();
+    assert!(!errors.to_string().contains("did you mean"), "{errors}");
+}
+
+#[test]
+fn a_secret_that_is_given_itself_is_told_by_its_key_and_never_shown() {
+    for (kind, lines, key) in [
+        ("jira", "email = \"a@b.example\"\napi_token = \"s3cret\"", "company.jira.api_token"),
+        ("jira", "client_id = \"x\"\nclient_secret = \"s3cret\"", "company.jira.client_secret"),
+        ("zendesk", "client_id = \"x\"\nclient_secret = \"s3cret\"", "company.zendesk.client_secret"),
+        ("servicenow", "user = \"x\"\npassword = \"s3cret\"", "company.servicenow.password"),
+        ("request-tracker", "token = \"s3cret\"", "company.request-tracker.token"),
+    ] {
+        let section = format!("company.{kind}");
+        let errors = parse(&with_crm(kind, &[(&section, lines)])).unwrap_err().to_string();
+        assert!(errors.contains(&format!("{key}: expected")), "{key}: {errors}");
+        assert!(!errors.contains("s3cret"), "{errors}");
     }
 }
 

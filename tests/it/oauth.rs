@@ -191,9 +191,9 @@ fn a_client_needs_both_its_id_and_its_secret_and_no_other_way() {
     assert!(problems("jira", section).contains("excludes api_token"));
     let section = "project = \"SUP\"\ndeployment = \"data-center\"\nuse_gateway = true";
     assert!(problems("jira", section).contains("use_gateway are for Cloud"));
-    assert_eq!(JiraSettings::default().secret_reference(), None);
-    assert_eq!(ZendeskSettings::default().secret_reference(), None);
-    assert_eq!(ServiceNowSettings::default().secret_reference(), None);
+    assert_eq!(JiraSettings::default().secret(), None);
+    assert_eq!(ZendeskSettings::default().secret(), None);
+    assert_eq!(ServiceNowSettings::default().secret(), None);
 }
 
 /// Jira Cloud takes the token of a service account at Atlassian's gateway only, and people open the site.

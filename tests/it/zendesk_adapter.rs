@@ -429,6 +429,17 @@ async fn an_agent_who_may_not_export_is_told_what_to_do() {
 }
 
 #[tokio::test]
+async fn exports_that_another_program_has_used_up_are_a_warning() {
+    let crm = start(SandboxZendeskSettings::default(), |_| ()).await;
+    let limited = Fault::always(Effect::RateLimited { retry_after: "40".to_owned() });
+    crm.zendesk.faults().add(limited.on("GET", "/api/v2/incremental"));
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let export = checks.iter().find(|check| check.what.contains("incremental export")).unwrap();
+    assert_eq!(export.status, CheckStatus::Warn, "{export:?}");
+    assert!(export.detail.contains("ten exports"), "{export:?}");
+}
+
+#[tokio::test]
 async fn the_ticket_of_a_google_case_is_found_without_the_index() {
     let crm = usual().await;
     crm.zendesk.faults().set_search_lag(Duration::hours(2));

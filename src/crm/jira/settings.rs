@@ -11,7 +11,7 @@ use super::Jira;
 use super::wire::error_text;
 use crate::cases::{CaseSystem, Hint, Refusal};
 use crate::clock::SharedClock;
-use crate::crm::{CrmKind, Message, PriorityWords};
+use crate::crm::{CrmKind, Message, PriorityWords, first_given};
 use crate::outbound::{
     ClientCredentials, Credentials, Dialect, Gateway, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
 };
@@ -288,12 +288,12 @@ impl CrmKind for JiraSettings {
         super::push::read(message)
     }
 
-    fn secret_reference(&self) -> Option<&str> {
-        let others = match self.deployment {
-            Deployment::Cloud => &self.api_token,
-            Deployment::DataCenter => &self.personal_access_token,
+    fn secret(&self) -> Option<(&'static str, &str)> {
+        let other = match self.deployment {
+            Deployment::Cloud => ("api_token", &self.api_token),
+            Deployment::DataCenter => ("personal_access_token", &self.personal_access_token),
         };
-        self.client_secret.as_deref().or(others.as_deref())
+        first_given([("client_secret", &self.client_secret), other])
     }
 
     // Sources: "Basic auth for REST APIs", developer.atlassian.com; "Using Personal Access Tokens", confluence.atlassian.com.
@@ -344,7 +344,7 @@ mod tests {
         let settings = read("project = \"SUP\"\nemail = \"a@b.example\"\napi_token = \"env:TOKEN\"").unwrap();
         assert_eq!(settings.deployment, Deployment::Cloud);
         assert_eq!(settings.flag_field, "synchronizeWithGoogleCloudSupport");
-        assert_eq!(settings.secret_reference(), Some("env:TOKEN"));
+        assert_eq!(settings.secret().map(|(_, reference)| reference), Some("env:TOKEN"));
         assert_eq!(settings.problems(), Vec::<String>::new());
         assert!(read("projekt = \"SUP\"").is_err());
         assert_eq!(read("deployment = \"data-center\"").unwrap().deployment, Deployment::DataCenter);

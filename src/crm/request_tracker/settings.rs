@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::RequestTracker;
 use crate::cases::{CaseSystem, Closing};
 use crate::clock::SharedClock;
-use crate::crm::{CrmKind, PriorityWords};
+use crate::crm::{CrmKind, PriorityWords, first_given};
 use crate::entities::Priority;
 use crate::outbound::{Credentials, HeaderCredentials, Upstream};
 
@@ -153,8 +153,8 @@ impl CrmKind for RequestTrackerSettings {
         self.token_expires.as_deref()
     }
 
-    fn secret_reference(&self) -> Option<&str> {
-        self.token.as_deref()
+    fn secret(&self) -> Option<(&'static str, &str)> {
+        first_given([("token", &self.token)])
     }
 
     // Source: "Authentication Tokens", RT 5 documentation, `RT::REST2`.

@@ -11,7 +11,7 @@ use super::ServiceNow;
 use super::wire::error_text;
 use crate::cases::{CaseSystem, Closing};
 use crate::clock::SharedClock;
-use crate::crm::{CrmKind, PriorityWords};
+use crate::crm::{CrmKind, PriorityWords, first_given};
 use crate::entities::Priority;
 use crate::outbound::{
     ClientCredentials, Credentials, Dialect, HeaderCredentials, TokenEndpoint, TokenRequest, Upstream, basic,
@@ -381,10 +381,13 @@ impl CrmKind for ServiceNowSettings {
         self.token_expires.as_deref()
     }
 
-    fn secret_reference(&self) -> Option<&str> {
-        [&self.client_secret, &self.password, &self.oauth_token, &self.api_key]
-            .into_iter()
-            .find_map(Option::as_deref)
+    fn secret(&self) -> Option<(&'static str, &str)> {
+        first_given([
+            ("client_secret", &self.client_secret),
+            ("password", &self.password),
+            ("oauth_token", &self.oauth_token),
+            ("api_key", &self.api_key),
+        ])
     }
 
     // Sources: "REST API security" (basic authentication, OAuth) and "REST API keys" (`x-sn-apikey`), product documentation.
@@ -469,7 +472,7 @@ mod tests {
     fn the_section_has_defaults_for_both_tables_and_refuses_unknown_keys() {
         let incident = read("user = \"bot\"\npassword = \"env:P\"").unwrap();
         assert_eq!(incident.problems(), Vec::<String>::new());
-        assert_eq!(incident.secret_reference(), Some("env:P"));
+        assert_eq!(incident.secret().map(|(_, reference)| reference), Some("env:P"));
         assert_eq!((incident.close_state(), incident.reopen_state()), ("6", "2"));
         assert_eq!(incident.priority_problems(&words(["1", "2", "3", "4", "5"])), Vec::<String>::new());
         let case = read("table = \"sn_customerservice_case\"\noauth_token = \"env:T\"").unwrap();

@@ -310,6 +310,11 @@ async fn export(client: &Client) -> Finding {
             "incremental exports take an administrator: give the connector's agent that role (Admin Center, People, Team \
              members), or set company.zendesk.use_incremental_export = false",
         )),
+        // The limit of ten calls a minute is the account's, and other programs use it as well ("Incremental Exports", *Rate limits*).
+        Err(error) if error.status == Some(429) => Err(Trouble::warning(
+            "the account's ten exports of this minute are used up, so it was not tried: polls go on with the search",
+            "check again in a minute; if it stays so, another program uses them",
+        )),
         Err(error) => Err((&error).into()),
     }
 }

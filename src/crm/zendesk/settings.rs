@@ -11,7 +11,7 @@ use super::Zendesk;
 use super::wire::error_text;
 use crate::cases::{CaseSystem, Hint, Refusal, Visibility};
 use crate::clock::SharedClock;
-use crate::crm::{CrmKind, Message, PriorityWords};
+use crate::crm::{CrmKind, Message, PriorityWords, first_given};
 use crate::outbound::{
     ClientCredentials, Credentials, Dialect, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
 };
@@ -174,8 +174,12 @@ impl CrmKind for ZendeskSettings {
         super::push::read(message)
     }
 
-    fn secret_reference(&self) -> Option<&str> {
-        self.client_secret.as_deref().or(self.api_token.as_deref()).or(self.oauth_token.as_deref())
+    fn secret(&self) -> Option<(&'static str, &str)> {
+        first_given([
+            ("client_secret", &self.client_secret),
+            ("api_token", &self.api_token),
+            ("oauth_token", &self.oauth_token),
+        ])
     }
 
     // Source: "Security and authentication", developer.zendesk.com: `{email}/token:{api_token}`, or a bearer token.
@@ -237,7 +241,7 @@ mod tests {
         let settings = read("email = \"a@b.example\"\napi_token = \"env:TOKEN\"").unwrap();
         assert_eq!(settings.flag_field, "synchronizeWithGoogleCloudSupport");
         assert_eq!(settings.description_visibility, Visibility::Internal);
-        assert_eq!(settings.secret_reference(), Some("env:TOKEN"));
+        assert_eq!(settings.secret().map(|(_, reference)| reference), Some("env:TOKEN"));
         assert_eq!(settings.problems(), Vec::<String>::new());
         assert!(read("mail = \"a@b.example\"").is_err());
         let settings =
