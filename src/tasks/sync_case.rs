@@ -20,7 +20,7 @@ use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts::Merged;
 use crate::sync::{
     Action, CLOCKS_APART, Clocks, Counterpart, KnownDifferent, Pair, Plan, Remaining, Snapshot,
-    counterpart_of, held_code, horizons, left_on, lookalikes, plan, texts,
+    counterpart_of, held_code, horizons, left_on, lookalikes, plan, texts, was_set_back,
 };
 use crate::telemetry::SideLabels;
 
@@ -479,7 +479,8 @@ async fn queue_target(session: &Session<'_>, target: Side, was_paused: bool) -> 
 
 /// Handles a system whose clock was set since the pair was last read. New content may then look older than content that was carried and
 /// dropped from the ledger. So both cases are read completely, and copies are recognised by their text (`R14`: copies are known by ID;
-/// `R36`: clock skew). The signs are a read time in the future, and a change before the horizon of a listing.
+/// `R36`: clock skew). The signs are a read time in the future, a change before the horizon of a listing, and a clock that has lost
+/// time against the other two.
 fn look_again_if_set(
     mapping: &mut CaseMapping,
     horizons: Sides<Option<DateTime<Utc>>>,
@@ -494,6 +495,8 @@ fn look_again_if_set(
         let latest = clocks.of(side) + CLOCKS_APART;
         let updated_at = cases[side].updated_at.filter(|at| mapping.carried_updated_at[side] != Some(*at));
         let mut was_set = updated_at.is_some_and(|at| horizons[side].is_some_and(|horizon| at < horizon));
+        // A clock that was set back by less than its window hides nothing.
+        was_set |= was_set_back(mapping, side, clocks, windows[side] / 2);
         let state = &mut mapping.state;
         was_set |= state.was_read_after(side, latest);
         if was_set {

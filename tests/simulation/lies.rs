@@ -5363,3 +5363,80 @@ fn a_canary_that_was_deleted_is_missed_before_both_sides_count_as_idle() {
         ],
     });
 }
+
+/// Google's clock was set back by four hours, and no poll looked until it had passed the time of the last reading again. A comment of the
+/// time between lay before the horizon, and a newer one gave no sign of that: the first was never carried.
+#[test]
+fn a_clock_that_was_set_back_and_has_caught_up_hides_no_comment() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 66419,
+            google: Traits {
+                settles: 117,
+                lag: 60,
+                stale: 5,
+                resolution: 60,
+                skew: -12,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                settles: 78,
+                stale: 20,
+                resolution: 60,
+                skew: 20,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            clock_offset: -2176,
+            deadline: 113,
+            lease: 173,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 206457,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Odd }),
+                salt: 6392975338628401971,
+            },
+            Step {
+                at: 215855,
+                what: Clock { whose: Host, ahead: 47, seconds: Some(840) },
+                salt: 12231581541166721559,
+            },
+            Step { at: 240657, what: Cron(PollCompany), salt: 15820530583523881001 },
+            Step { at: 89941333, what: Cron(PollCompany), salt: 3763677981172188183 },
+            Step { at: 89943838, what: Cron(DetectOutages), salt: 11081819181831078042 },
+            Step {
+                at: 90830442,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Short }),
+                salt: 18023050526765928684,
+            },
+            Step { at: 91741670, what: Cron(PollCompany), salt: 5385935218493269194 },
+            Step { at: 92040975, what: Cron(PollCompany), salt: 6325959493806184671 },
+            Step { at: 99541874, what: Cron(PollGoogle), salt: 14552319414021118302 },
+            Step {
+                at: 99883105,
+                what: Clock { whose: Of(Google), ahead: -14396, seconds: None },
+                salt: 6751512437019318073,
+            },
+            Step {
+                at: 101706913,
+                what: Person(Comment { case: 1, side: Google, words: Short, internal: false }),
+                salt: 2194483229216614944,
+            },
+            Step {
+                at: 108325841,
+                what: Person(Comment { case: 1, side: Google, words: Short, internal: false }),
+                salt: 5661583157793025493,
+            },
+        ],
+    });
+}

@@ -18,4 +18,4 @@ pub use plan::{
     Counterpart, Pair, Plan, Remaining, Rules, Switches, counterpart_of, held_code, left_on, plan,
 };
 pub use recorded::{has_nothing_new, is_at_rest};
-pub use snapshot::{CLOCKS_APART, Clocks, Snapshot, horizons};
+pub use snapshot::{CLOCKS_APART, Clocks, Snapshot, horizons, was_set_back};

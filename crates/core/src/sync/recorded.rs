@@ -4,7 +4,7 @@ use crate::cases::{Attachment, Comment, Content};
 use crate::entities::{CaseMapping, ItemKind, Side, Source};
 
 use super::plan::Rules;
-use super::snapshot::{CLOCKS_APART, Clocks};
+use super::snapshot::{CLOCKS_APART, Clocks, was_set_back};
 
 /// Returns true if a sync of `side` would find nothing to do whatever the other side's case holds: all items in the lists are the
 /// connector's own, or have been copied, or are not to be copied. A doubtful item counts as new, since a complete sync then decides.
@@ -41,6 +41,7 @@ pub fn is_at_rest(mapping: &CaseMapping, side: Side, clocks: Clocks) -> bool {
             && state.told_priority[side].is_none()
             && state.unheld_priority[side].is_none()
             && !state.was_read_after(side, latest)
+            && !was_set_back(mapping, side, clocks, CLOCKS_APART)
     });
     of_sides
         && other_is_clean

@@ -96,6 +96,26 @@ pub fn horizons(
     Sides { google: horizon(Side::Google), company: horizon(Side::Company) }
 }
 
+/// Returns true if the system's clock was set back by more than `by` since it was read for either side (`R36`: clock skew): it was then so
+/// much further ahead of both our clock and the other system's. A difference to one of them alone may be due to that one.
+///
+/// Unlike a read time in the future, this still shows when the clock has passed that time again.
+#[must_use]
+pub fn was_set_back(mapping: &CaseMapping, system: Side, clocks: Clocks, by: Duration) -> bool {
+    let other = system.other();
+    Side::BOTH.into_iter().any(|read_for| {
+        let read = &mapping.state.read_until[read_for];
+        let (Some(theirs), Some(others), Some(ours)) =
+            (read[system], read[other], mapping.stored_synced_at(read_for))
+        else {
+            return false;
+        };
+        let is_known = theirs != DateTime::UNIX_EPOCH && others != DateTime::UNIX_EPOCH;
+        let (over_ours, over_others) = (clocks.skew[system], clocks.skew[system] - clocks.skew[other]);
+        is_known && theirs - ours - over_ours > by && theirs - others - over_others > by
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +200,38 @@ mod tests {
             let expected = Sides { google: Some(at(170)), company: Some(at(195)) };
             assert_eq!(horizons(&mapping, windows, clocks(google)), expected, "{google}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_told_from_the_other_two() {
+        let name = GoogleCaseName::parse("organizations/1/cases/2").unwrap();
+        let mut mapping = CaseMapping::first_seen(FirstSeen::Google(name), None, None, at(0));
+        let set_back = |mapping: &CaseMapping, google: i64, company: i64| {
+            let skew = Sides { google: Duration::minutes(google), company: Duration::minutes(company) };
+            let clocks = Clocks { now: at(1_000), skew };
+            Side::BOTH.map(|side| was_set_back(mapping, side, clocks, Duration::minutes(15)))
+        };
+        assert_eq!(set_back(&mapping, -240, 0), [false, false], "nothing was read yet");
+        for side in Side::BOTH {
+            mapping.carried(side, at(100), Sides { google: at(100), company: at(110) });
+        }
+        for (google, company, expected) in [
+            (0, 10, [false, false]),
+            (-14, 10, [false, false]),
+            (-240, 10, [true, false]),
+            (0, -230, [false, true]),
+            // A clock that is set ahead hides nothing, and neither does our own.
+            (240, 10, [false, false]),
+            (0, 250, [false, false]),
+            (-240, -230, [false, false]),
+            (240, 250, [false, false]),
+        ] {
+            assert_eq!(set_back(&mapping, google, company), expected, "{google} {company}");
+        }
+        // It is read from the beginning already.
+        mapping.state.read_until[Side::Google][Side::Google] = Some(DateTime::UNIX_EPOCH);
+        mapping.state.read_until[Side::Company][Side::Google] = Some(DateTime::UNIX_EPOCH);
+        assert_eq!(set_back(&mapping, -240, 10), [false, false]);
     }
 
     #[test]
