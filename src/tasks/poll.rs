@@ -354,7 +354,7 @@ async fn process_found_case(
     let is_telling = !is_known || mapping.carried_updated_at[side].is_some();
     let mapping = mark_dirty(deps, side, case, mapping, (global, started), counts).await?;
     if is_telling && (!is_known || counts.changed > 0) {
-        taken.index_lag = look.index_lag(case.updated_at, theirs);
+        taken.index_lag = look.index_lag(case.updated_at, theirs, deps.capabilities()[side].time_resolution);
         counts.late += usize::from(taken.is_old);
     }
     taken.is_canary = mapping.is_linked() && mapping.is_open() && mapping.gone.is_none() && !case.closed;

@@ -138,14 +138,16 @@ impl Look {
         updated_at.is_some_and(|at| at < self.recent)
     }
 
-    /// Returns the index lag of a change that the last poll should have found; `None` if there was no lag.
+    /// Returns the index lag of a change that the last poll should have found; `None` if there was no lag. A time that is precise to
+    /// `resolution` only may be that of a change after the poll.
     pub(super) fn index_lag(
         &self,
         updated_at: Option<DateTime<Utc>>,
         theirs: DateTime<Utc>,
+        resolution: Duration,
     ) -> Option<Duration> {
         let (at, until) = (updated_at?, self.shown_until?);
-        (at < minus(until, SHOWN_LATE)).then(|| theirs - at)
+        (plus(at, resolution) < minus(until, SHOWN_LATE)).then(|| theirs - at)
     }
 
     /// Records if a sweep over everything found no case (`R24`: health of the polls). A shorter look that finds nothing says nothing.
@@ -447,7 +449,10 @@ mod tests {
     fn the_first_poll_looks_back_a_month() {
         let first = look(&PollMemory::default(), None, 0, 7);
         assert_eq!(first.since, at(7) - FIRST_LOOK);
-        assert!(!first.is_late(Some(at(-30_000))) && first.index_lag(Some(at(-30_000)), at(0)).is_none());
+        assert!(
+            !first.is_late(Some(at(-30_000)))
+                && first.index_lag(Some(at(-30_000)), at(0), Duration::zero()).is_none()
+        );
     }
 
     #[test]
@@ -519,8 +524,15 @@ mod tests {
     fn what_a_sweep_alone_finds_is_late_and_shows_how_late_the_index_is() {
         let look = look(&swept(100, 90, 90), Some(100), 101, 0);
         assert!(!look.is_late(Some(at(95))) && look.is_late(Some(at(94))) && !look.is_late(None));
-        assert_eq!(look.index_lag(Some(at(100)), at(101)), None);
-        assert_eq!(look.index_lag(Some(at(98)), at(101)), Some(Duration::minutes(3)));
+        let (exact, rounded) = (Duration::zero(), Duration::minutes(1));
+        assert_eq!(look.index_lag(Some(at(100)), at(101), exact), None);
+        assert_eq!(look.index_lag(Some(at(99)), at(101), exact), Some(Duration::minutes(2)));
+        assert_eq!(
+            look.index_lag(Some(at(99)), at(101), rounded),
+            None,
+            "it may be of the second before 100"
+        );
+        assert_eq!(look.index_lag(Some(at(98)), at(101), rounded), Some(Duration::minutes(3)));
         let mut memory = PollMemory::default();
         note_index_lag(&mut memory, Duration::minutes(3), at(101));
         note_index_lag(&mut memory, Duration::minutes(1), at(102));

@@ -1781,3 +1781,115 @@ fn a_file_of_a_case_that_is_gone_is_not_carried() {
         ],
     });
 }
+
+/// A case was changed just after a poll, and its time, precise to the minute, lay before that. After a pause of hours the change counted as
+/// shown late by the index, so that a counterpart whose creation got no answer was searched for as long.
+#[test]
+fn a_time_to_the_minute_is_no_sign_of_an_index_that_is_late() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 69084,
+            google: Traits {
+                settles: 53,
+                stale: 5,
+                resolution: 1,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                knows_connector: true,
+                settles: 101,
+                lag: 20,
+                resolution: 60,
+                skew: -7,
+                limit: 400,
+                control_characters: true,
+                idempotent: true,
+                addresses: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            deadline: 194,
+            lease: 254,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 107262,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Odd }),
+                salt: 16013928498438315864,
+            },
+            Step {
+                at: 112536,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Long }),
+                salt: 11620459532449569644,
+            },
+            Step {
+                at: 118389,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: true }),
+                salt: 6735618127254441128,
+            },
+            Step { at: 120911, what: Cron(PollGoogle), salt: 1924788606957190588 },
+            Step { at: 181763, what: Cron(PollCompany), salt: 6605706091280365323 },
+            Step { at: 181849, what: Cron(PollGoogle), salt: 11903555379976272717 },
+            Step {
+                at: 215937,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 3745135875414907724,
+            },
+            Step { at: 240329, what: Cron(PollGoogle), salt: 7473541686836627343 },
+            Step { at: 240662, what: Cron(PollCompany), salt: 8685239162468642741 },
+            Step {
+                at: 256584,
+                what: Trouble { part: GoogleApi, trouble: Unreadable(29), seconds: 788 },
+                salt: 124797786118817831,
+            },
+            Step { at: 274963, what: Person(Close { case: 0, side: Company }), salt: 18019446733593719230 },
+            Step {
+                at: 292903,
+                what: Person(Attach { case: 0, side: Google, file: Plain, internal: false }),
+                salt: 10690075549939865312,
+            },
+            Step { at: 300818, what: Cron(PollCompany), salt: 10886765426672904338 },
+            Step { at: 301365, what: Cron(PollGoogle), salt: 15821428857884164756 },
+            Step { at: 721211, what: Cron(PollGoogle), salt: 15696381860053663829 },
+            Step { at: 721686, what: Cron(PollCompany), salt: 10727376468303272702 },
+            Step {
+                at: 735605,
+                what: Person(Comment { case: 1, side: Company, words: Short, internal: false }),
+                salt: 1064675350442411694,
+            },
+            Step { at: 900832, what: Cron(DetectOutages), salt: 8127497241308482715 },
+            Step { at: 1021988, what: Cron(PollGoogle), salt: 16909052042101491325 },
+            Step {
+                at: 1058023,
+                what: Person(Comment { case: 2, side: Google, words: Quotation(1), internal: false }),
+                salt: 510823614114244736,
+            },
+            Step { at: 1080064, what: Cron(PollGoogle), salt: 1125660895859264709 },
+            Step { at: 1080216, what: Cron(PollCompany), salt: 12668048715399663875 },
+            Step {
+                at: 1103465,
+                what: Person(Attach { case: 0, side: Google, file: TooLarge, internal: false }),
+                salt: 1112279880159830409,
+            },
+            Step { at: 14460272, what: Cron(PollCompany), salt: 17478910778684536416 },
+            Step { at: 14460531, what: Cron(PollGoogle), salt: 3401824016064860224 },
+            Step {
+                at: 14496971,
+                what: Trouble { part: Store, trouble: Unanswered(59), seconds: 696 },
+                salt: 7986903667418137207,
+            },
+            Step { at: 14581569, what: Cron(PollGoogle), salt: 15874574858598372341 },
+            Step {
+                at: 14614203,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 8007090910793566205,
+            },
+            Step { at: 15059939, what: Cron(Cleanup), salt: 3195030472058627306 },
+        ],
+    });
+}
