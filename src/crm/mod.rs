@@ -135,7 +135,8 @@ impl CrmSettings {
         let untold: Vec<String> = section
             .iter()
             .filter(|(key, value)| {
-                ["token", "password", "api_key"].iter().any(|secret| key.contains(secret)) && !value.is_str()
+                ["token", "password", "api_key", "secret"].iter().any(|secret| key.contains(secret))
+                    && !value.is_str()
             })
             .map(|(key, _)| format!("company.{kind}.{key}: expected a text that names a secret"))
             .collect();

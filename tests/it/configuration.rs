@@ -450,11 +450,12 @@ fn a_secret_that_is_given_itself_is_told_by_its_key_and_never_shown() {
         ("zendesk", "client_id = \"x\"\nclient_secret = \"s3cret\"", "company.zendesk.client_secret"),
         ("servicenow", "user = \"x\"\npassword = \"s3cret\"", "company.servicenow.password"),
         ("request-tracker", "token = \"s3cret\"", "company.request-tracker.token"),
+        ("zendesk", "client_id = \"x\"\nclient_secret = 4711", "company.zendesk.client_secret"),
     ] {
         let section = format!("company.{kind}");
         let errors = parse(&with_crm(kind, &[(&section, lines)])).unwrap_err().to_string();
         assert!(errors.contains(&format!("{key}: expected")), "{key}: {errors}");
-        assert!(!errors.contains("s3cret"), "{errors}");
+        assert!(!errors.contains("s3cret") && !errors.contains("4711"), "{errors}");
     }
 }
 

@@ -200,7 +200,6 @@ async fn credentials(client: &Client) -> Finding {
         Ok(_) => {
             Err(Trouble::failed("Jira does not say who we are", format!("check company.base_url and {keys}")))
         }
-        Err(error) if error.status.is_some() => Err((&error).into()),
         Err(error) => {
             Err(failed(&error, "check company.base_url, and whether Jira can be reached from here"))
         }

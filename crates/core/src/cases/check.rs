@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use super::ApiError;
+use super::{ApiError, ApiErrorKind};
 
 /// Status of a line. The order is by urgency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -86,9 +86,13 @@ impl Trouble {
         Self { status: CheckStatus::Failed, detail: detail.into(), hint: Some(hint.into()) }
     }
 
-    /// Creates the trouble of a failed call. The error's own hint comes before the given one: it is the one that polls and syncs report.
+    /// Creates the trouble of a failed call. The error's own hint comes before the given one: it is the one that polls and syncs report. An
+    /// error about credentials says itself what to do, and the system was reached.
     #[must_use]
     pub fn of(error: &ApiError, hint: impl Into<String>) -> Self {
+        if error.hint.is_none() && error.kind == ApiErrorKind::Unauthorized {
+            return error.to_string().into();
+        }
         Self::failed(error.without_hint(), error.hint.clone().unwrap_or_else(|| hint.into()))
     }
 
