@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use casebridge::clock::{SharedClock, SystemClock};
 use casebridge::config::Config;
 use casebridge::sandbox::csapi::{CLASSIFICATION_ID, SandboxCsapi};
-use casebridge::sandbox::jira::{SandboxJira, SandboxJiraSettings};
-use casebridge::sandbox::servicenow::{SandboxServiceNow, SandboxServiceNowSettings};
-use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskSettings};
+use casebridge::sandbox::jira::{SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
+use casebridge::sandbox::oauth::OauthClient;
+use casebridge::sandbox::servicenow::{SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowSettings};
+use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +34,15 @@ pub(super) struct Args {
     /// Runs no cron: polls run only when you start them.
     #[arg(long)]
     no_cron: bool,
+    /// Lets the sandbox CRM take the access tokens of one OAuth client only, which expire after a minute; the configuration names the client.
+    #[arg(long)]
+    oauth: bool,
 }
+
+/// OAuth client of the sandbox CRM, and its secret.
+const CLIENT: (&str, &str) = ("casebridge", "the-secret-of-the-sandbox");
+/// Lifetime of the tokens of that client.
+const TOKEN_LIFETIME: Duration = Duration::from_mins(1);
 
 /// CRM for which there is a sandbox.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -89,7 +99,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<bool> {
     tokio::spawn(cancel_on_signal(shutdown.clone()));
 
     let csapi = SandboxCsapi::with_data_dir(Arc::clone(&clock), "organizations/123", &data.join("csapi"))?;
-    let crm = SandboxCrm::open(args.crm, clock, &data).await?;
+    let client = args.oauth.then(|| OauthClient::new(CLIENT.0, CLIENT.1, TOKEN_LIFETIME));
+    let mut crm = SandboxCrm::open(args.crm, client, clock, &data).await?;
     let (csapi_port, crm_port) = (args.port + 1, args.port + 2);
     let csapi_listener = listen(csapi_port).await?;
     let crm_listener = listen(crm_port).await?;
@@ -97,6 +108,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<bool> {
     let routers = [(csapi_listener, csapi.router()), (crm_listener, crm.router)];
     for (listener, router) in routers.into_iter().chain(crm.content) {
         tokio::spawn(serve_until(listener, router, shutdown.clone()));
+    }
+    if args.oauth {
+        name_client(&mut crm.configuration, &args, &data)?;
     }
     let text = configuration(&args, &data, crm.configuration);
     let config = Config::parse(&text, std::iter::empty())?;
@@ -119,12 +133,19 @@ struct SandboxCrm {
 
 impl SandboxCrm {
     /// Opens a CRM of that kind, which keeps its state in its own folder.
-    async fn open(kind: CrmArg, clock: SharedClock, data: &Path) -> anyhow::Result<Self> {
+    async fn open(
+        kind: CrmArg,
+        client: Option<OauthClient>,
+        clock: SharedClock,
+        data: &Path,
+    ) -> anyhow::Result<Self> {
         let dir = data.join(kind.name());
         match kind {
             CrmArg::Jira | CrmArg::JiraServiceManagement => {
                 let service_management = matches!(kind, CrmArg::JiraServiceManagement);
-                let settings = SandboxJiraSettings { service_management, ..SandboxJiraSettings::default() };
+                let auth = client.map_or(SandboxJiraAuth::Anyone, SandboxJiraAuth::OauthClient);
+                let settings =
+                    SandboxJiraSettings { service_management, auth, ..SandboxJiraSettings::default() };
                 let jira = SandboxJira::with_data_dir(clock, settings, &dir)?;
                 jira.seed_samples()?;
                 // Atlassian keeps files on another host than Jira.
@@ -142,7 +163,9 @@ impl SandboxCrm {
                 Ok(Self { router: jira.router(), content: Some((media, jira.media_router())), configuration })
             }
             CrmArg::Zendesk => {
-                let zendesk = SandboxZendesk::with_data_dir(clock, SandboxZendeskSettings::default(), &dir)?;
+                let auth = client.map_or(SandboxZendeskAuth::Anyone, SandboxZendeskAuth::OauthClient);
+                let settings = SandboxZendeskSettings { auth, ..SandboxZendeskSettings::default() };
+                let zendesk = SandboxZendesk::with_data_dir(clock, settings, &dir)?;
                 zendesk.seed_samples()?;
                 // Zendesk keeps files on another host as well.
                 let files = listen(0).await?;
@@ -168,7 +191,8 @@ impl SandboxCrm {
                 })
             }
             CrmArg::Servicenow => {
-                let settings = SandboxServiceNowSettings::default();
+                let auth = client.map_or(SandboxServiceNowAuth::Anyone, SandboxServiceNowAuth::OauthClient);
+                let settings = SandboxServiceNowSettings { auth, ..SandboxServiceNowSettings::default() };
                 let servicenow = SandboxServiceNow::with_data_dir(clock, settings, &dir)?;
                 servicenow.seed_samples()?;
                 let configuration = toml::toml! {
@@ -186,6 +210,27 @@ impl SandboxCrm {
             }
         }
     }
+}
+
+/// Adds the OAuth client to the configuration; its secret goes into a file of its own, as on a real machine.
+fn name_client(configuration: &mut toml::Table, args: &Args, data: &Path) -> anyhow::Result<()> {
+    let secret = data.join("client-secret");
+    std::fs::write(&secret, CLIENT.1).with_context(|| format!("cannot write {}", secret.display()))?;
+    let crm = format!("http://127.0.0.1:{}", args.port + 2);
+    let section = match args.crm {
+        CrmArg::Jira | CrmArg::JiraServiceManagement => {
+            // Both are Atlassian's own hosts, and not the site's.
+            for (key, path) in [("token_url", "/oauth/token"), ("gateway_url", "/ex/jira")] {
+                set(configuration, &["company", "jira", key], format!("{crm}{path}").into());
+            }
+            "jira"
+        }
+        CrmArg::Zendesk => "zendesk",
+        CrmArg::Servicenow => "servicenow",
+    };
+    set(configuration, &["company", section, "client_id"], CLIENT.0.into());
+    set(configuration, &["company", section, "client_secret"], format!("file:{}", secret.display()).into());
+    Ok(())
 }
 
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {
@@ -281,6 +326,10 @@ fn print_where(args: &Args, data: &Path, file: &Path, sample: Option<&str>) {
         println!("  {begin} sync google {case} --dry-run");
     }
     println!();
+    if args.oauth {
+        println!("The CRM takes the tokens of this OAuth client only, which expire after a minute:");
+        println!("  client_id {}, client_secret {}\n", CLIENT.0, CLIENT.1);
+    }
     println!(
         "Make the sandboxes misbehave: POST, GET, DELETE http://127.0.0.1:{csapi}/sandbox/faults, or {crm}"
     );

@@ -73,12 +73,11 @@ impl Reader {
             if self.used.contains(key) {
                 continue;
             }
-            let problem = match self.origins.get(key) {
-                Some(name) => self.no_such(name),
-                None => {
-                    let near = self.near_key(key).map(|near| format!("; did you mean {near}?"));
-                    format!("{}: there is no such key{}", shorten(key), near.unwrap_or_default())
-                }
+            let problem = if let Some(name) = self.origins.get(key) {
+                self.no_such(name)
+            } else {
+                let near = self.near_key(key).map(|near| format!("; did you mean {near}?"));
+                format!("{}: there is no such key{}", shorten(key), near.unwrap_or_default())
             };
             self.errors.push(problem);
         }

@@ -129,12 +129,12 @@ impl Keys {
         let control = response.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok());
         let age = max_age(control.unwrap_or_default());
         let body = read_capped(response, MAX_KEYS).await.map_err(|error| format!("{host}: {error}"))?;
-        let set: KeySet =
+        let read: KeySet =
             serde_json::from_slice(&body).map_err(|_| format!("{host} answered with no JSON Web Key Set"))?;
         let decode = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
-        let read = |key: WireKey| Some((key.kid, Key { n: decode(&key.n)?, e: decode(&key.e)? }));
+        let to_key = |key: WireKey| Some((key.kid, Key { n: decode(&key.n)?, e: decode(&key.e)? }));
         let keys: HashMap<_, _> =
-            set.keys.into_iter().filter(|key| key.kty == "RSA").filter_map(read).collect();
+            read.keys.into_iter().filter(|key| key.kty == "RSA").filter_map(to_key).collect();
         if keys.is_empty() { Err(format!("{host} answered with no RSA key")) } else { Ok((keys, age)) }
     }
 }

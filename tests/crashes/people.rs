@@ -121,7 +121,7 @@ impl People {
             80..90 => self.prioritise(systems, side, &id),
             // A company case that is closed before the connector sees it gets no Google case.
             90..95 if self.on(systems, case, side.other()).is_some() => {
-                Self::change_status(systems, side, &id)
+                Self::change_status(systems, side, &id);
             }
             90..95 => {}
             _ if side == Side::Company => systems.jira.set_flag(&id, self.dice.percent(75)).unwrap(),

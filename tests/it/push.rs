@@ -60,7 +60,7 @@ fn claims() -> Value {
 }
 
 /// Makes a token, with some claims changed; `null` removes one.
-fn token(header: &Value, changes: Value) -> String {
+fn token(header: &Value, changes: &Value) -> String {
     let mut claims = claims();
     for (name, value) in changes.as_object().unwrap() {
         match value {
@@ -100,10 +100,10 @@ fn event(case: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn only_the_token_of_the_configured_account_is_believed() {
-    let (receiver, issuer) = google(vec![Say::json(&key_set().to_string())]).await;
-    let other = |name: &str, value: Value| token(&good_header(), json!({ name: value }));
+    let (google, issuer) = google(vec![Say::json(&key_set().to_string())]).await;
+    let other = |name: &str, value: Value| token(&good_header(), &json!({ name: value }));
     let at = |seconds: i64| json!(now().timestamp() + seconds);
-    let signed = token(&good_header(), json!({}));
+    let signed = token(&good_header(), &json!({}));
     let (content, signature) = signed.rsplit_once('.').unwrap();
     let with_more_time = other("exp", at(7200));
     let forged = format!("{}.{signature}", with_more_time.rsplit_once('.').unwrap().0);
@@ -132,16 +132,16 @@ async fn only_the_token_of_the_configured_account_is_believed() {
         ("another key's signature", of_another_key, Some("not signed by Google")),
         (
             "a key that is not there",
-            token(&json!({ "alg": "RS256", "kid": "second" }), json!({})),
+            token(&json!({ "alg": "RS256", "kid": "second" }), &json!({})),
             Some("not signed"),
         ),
-        ("no algorithm", token(&json!({ "alg": "none", "kid": "first" }), json!({})), Some("RS256")),
-        ("a symmetric one", token(&json!({ "alg": "HS256", "kid": "first" }), json!({})), Some("RS256")),
+        ("no algorithm", token(&json!({ "alg": "none", "kid": "first" }), &json!({})), Some("RS256")),
+        ("a symmetric one", token(&json!({ "alg": "HS256", "kid": "first" }), &json!({})), Some("RS256")),
         ("two parts", content.to_owned(), Some("RS256")),
         ("no token at all", "x".to_owned(), Some("RS256")),
         ("a long one", "x.y.".repeat(10_000), Some("RS256")),
     ] {
-        let received = receiver.receive(Some(&token), &event("organizations/123/cases/2"), now()).await;
+        let received = google.receive(Some(&token), &event("organizations/123/cases/2"), now()).await;
         match refused {
             None => assert_eq!(received.map(|hints| hints.len()), Ok(1), "{what}"),
             Some(reason) => {
@@ -150,15 +150,15 @@ async fn only_the_token_of_the_configured_account_is_believed() {
             }
         }
     }
-    let missing = receiver.receive(None, &event("organizations/123/cases/2"), now()).await;
+    let missing = google.receive(None, &event("organizations/123/cases/2"), now()).await;
     assert!(matches!(missing, Err(Refusal::Unproven(_))), "{missing:?}");
     assert_eq!(issuer.asked().len(), 1, "the keys are cached, and a forged key ID asks for none");
 }
 
 #[tokio::test]
 async fn a_token_that_cannot_be_verified_now_is_asked_for_again() {
-    let (receiver, _issuer) = google(vec![Say::status(500, "", "")]).await;
-    let received = receiver.receive(Some(&token(&good_header(), json!({}))), &event("x"), now()).await;
+    let (google, _issuer) = google(vec![Say::status(500, "", "")]).await;
+    let received = google.receive(Some(&token(&good_header(), &json!({}))), &event("x"), now()).await;
     let Err(Refusal::Unavailable(told)) = received else { panic!("{received:?}") };
     assert!(told.contains("answered 500"), "{told}");
 }
@@ -385,7 +385,7 @@ impl Pushed {
 
     async fn google_sends(&self, name: &str) -> u16 {
         let at = self.world.clock().now().timestamp();
-        let token = token(&good_header(), json!({ "iat": at, "exp": at + 3600 }));
+        let token = token(&good_header(), &json!({ "iat": at, "exp": at + 3600 }));
         let url = format!("http://{}/push/google", self.address);
         self.send(self.http.post(url).bearer_auth(token).body(event(name))).await
     }
@@ -578,5 +578,5 @@ async fn a_refused_message_does_nothing() {
 
 fn fresh_token(world: &World) -> String {
     let at = world.clock().now().timestamp();
-    token(&good_header(), json!({ "iat": at, "exp": at + 3600 }))
+    token(&good_header(), &json!({ "iat": at, "exp": at + 3600 }))
 }

@@ -89,7 +89,7 @@ const TABLE: &[Row] = &[
     row(M::NoLimit, "R16", "a system says that its comments may be of any length", 10, "characters for"),
     row(M::HalfFiles, "R17", "a file that breaks off counts as whole", 500, "(R17)"),
     row(M::TriedForEver, "R17", "what a system can never take may be taken the next time", 50, "after 150 rounds"),
-    row(M::NoBase, "R18", "the priority last agreed on is not remembered", 1000, "yet another round writes"),
+    row(M::NoBase, "R18", "the priority last agreed on is not remembered", 1000, "which nobody did"),
     row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "resolvedAt is not"),
     row(M::FlagIgnored, "R20", "a case always counts as flagged", 20, "is not flagged (R20)"),
     row(M::SilenceBelieved, "R26", "every poll counts as proven", 200, "(R7)"),

@@ -18,8 +18,8 @@ struct Event {
     /// Ticket of an event.
     #[serde(default)]
     detail: Option<Value>,
-    #[serde(default)]
-    event: Option<Value>,
+    #[serde(default, rename = "event")]
+    what: Option<Value>,
     /// Ticket that a trigger's own body names.
     #[serde(default)]
     case_id: Option<Value>,
@@ -37,5 +37,5 @@ pub(super) fn read(message: &Message<'_>) -> Result<Vec<Hint>, Refusal> {
         return Ok(Vec::new());
     };
     let user = id(event.user.as_ref()).or_else(|| at(&event.detail, "/actor_id"));
-    hint_about(&ticket, at(&event.event, "/comment/id"), user)
+    hint_about(&ticket, at(&event.what, "/comment/id"), user)
 }
