@@ -18,6 +18,9 @@ pub(super) enum SyncError {
     /// The sync can never succeed.
     #[error("{0}")]
     Abandoned(String),
+    /// A push hint named a case that takes no part in the sync.
+    #[error("{0}")]
+    NoPart(String),
     /// Another task works on the case (`R12`: lease).
     #[error("another sync of this case is under way")]
     Busy,

@@ -143,9 +143,11 @@ async fn conclude(
                     session.fail(request.side(), &reason).await
                 }
                 SyncError::Raced => session.release().await.map_err(SyncError::from),
-                SyncError::Abandoned(_) | SyncError::Busy | SyncError::LeaseLost | SyncError::Unread(_) => {
-                    Ok(())
-                }
+                SyncError::Abandoned(_)
+                | SyncError::NoPart(_)
+                | SyncError::Busy
+                | SyncError::LeaseLost
+                | SyncError::Unread(_) => Ok(()),
             };
             if let Err(error) = remembered {
                 tracing::warn!(
@@ -189,6 +191,7 @@ fn failed(task: TaskKind, error: &SyncError, request: &Request<'_>) -> TaskRepor
     let detail = format!("{} case {}: {error}", request.side(), request.id());
     match error {
         SyncError::Abandoned(_) => TaskReport::abandoned(task, detail),
+        SyncError::NoPart(_) => with_detail(TaskReport::new(task, Outcome::Done), &detail),
         SyncError::Busy
         | SyncError::Raced
         | SyncError::LeaseLost
@@ -214,9 +217,13 @@ async fn mapping_of(
         Caller::Queue => return Err(SyncError::Abandoned("it has no mapping (any more)".to_owned())),
         Caller::Person => None,
     };
+    // Systems send hints about cases that nobody flagged.
+    let refused = |reason: String| match request.caller {
+        Caller::Queue => SyncError::NoPart(reason),
+        Caller::Person => SyncError::Abandoned(reason),
+    };
     let case = deps.systems[request.side()].get(request.id()).await?;
-    let case =
-        case.ok_or_else(|| SyncError::Abandoned("there is no such case, or it may not be read".to_owned()))?;
+    let case = case.ok_or_else(|| refused("there is no such case, or it may not be read".to_owned()))?;
     let case = Found::from(&case);
     // Uses the ID in the answer: a person may have given a key, or another name of the case (R31: an ID is valid only in its own system).
     let name = name_of(request.side(), &case).map_err(SyncError::Failed)?;
@@ -230,7 +237,7 @@ async fn mapping_of(
     }
     match admit(deps, name, &case, started, max_age).await? {
         Admission::New(mapping) | Admission::Existing(mapping) => Ok(mapping),
-        Admission::Refused(reason) => Err(SyncError::Abandoned(reason)),
+        Admission::Refused(reason) => Err(refused(reason)),
     }
 }
 

@@ -455,6 +455,8 @@ async fn a_fresh_case_is_created_on_the_other_side_without_a_poll() {
     assert_eq!(pushed.jira_sends(&unflagged, "somebody").await, 204);
     pushed.world.deliver().await;
     assert_eq!(pushed.world.csapi.cases().len(), 1, "not flagged");
+    let metrics = pushed.world.deps.metrics.render();
+    assert!(!metrics.contains("outcome=\"abandoned\""), "an event of an unflagged case is no error");
     pushed.world.assert_quiet().await;
 }
 
