@@ -502,6 +502,19 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_that_is_set_again_with_the_same_times_gets_a_sync_of_its_own() {
+        let mark = |second| Dirty {
+            case_updated_at: Some(now()),
+            marked_at: Some(now() + Duration::seconds(second)),
+            ..Dirty::since(now() - Duration::minutes(5))
+        };
+        let reason = |mark: Dirty, minute| reason_for_changes(&mark, now() + Duration::minutes(minute));
+        assert_eq!(reason(mark(0), 1), reason(mark(0), 59), "the same mark is queued once an hour");
+        assert_ne!(reason(mark(0), 1), reason(mark(0), 61));
+        assert_ne!(reason(mark(0), 1), reason(mark(7), 1));
+    }
+
+    #[test]
     fn only_the_most_urgent_are_kept() {
         let mut chosen = MostUrgent::new(3);
         for number in [5, 1, 4, 2, 3] {
