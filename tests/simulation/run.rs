@@ -41,9 +41,10 @@ const SHORT_ROUNDS: u32 = 70;
 const LONG_ROUNDS: u32 = 180;
 /// Minutes between them: less than any tolerance.
 const LONG_PACE: Ms = 9;
-/// How often both sides may have to agree once more, since a late recheck found something: there are at most four of them for each of two cases
-/// after the last change.
-const SETTLINGS: u32 = 8;
+/// How often both sides may have to agree once more, since a late recheck found something. What it wrote may be rechecked once itself.
+const SETTLINGS: u32 = 3;
+/// Rounds after which no recheck of a case is due any more: the longer polling window.
+const WINDOW_ROUNDS: u32 = 31;
 
 /// How a history went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -379,10 +380,14 @@ impl<'a> Engine<'a> {
             if !self.agree().await || self.is_quiet().await {
                 return;
             }
+            // A recheck that was due only now (R8) found something, such as a flag that is gone. None is due once the window has passed.
+            self.rounds(WINDOW_ROUNDS).await;
         }
         let mut world = self.world.lock();
         if world.violation.is_none() {
-            world.violate("both sides agree, and yet another round writes, again and again (R8)".to_owned());
+            world.violate(
+                "both sides agree, and yet another round writes, after the last recheck (R8)".to_owned(),
+            );
         }
     }
 
@@ -417,21 +422,25 @@ impl<'a> Engine<'a> {
         true
     }
 
-    /// Runs five more rounds. Returns true if they wrote nothing, but for what may be written at any time. A recheck that was due only now
-    /// (R8) may have found something, such as a flag that is gone: then both sides have to agree once more.
+    /// Runs five more rounds. Returns true if they wrote nothing, but for what may be written at any time.
     async fn is_quiet(&mut self) -> bool {
         let (before, from) = {
             let world = self.world.lock();
             (world.writes, world.now)
         };
-        for _ in 0..5 {
-            self.rounds += 1;
-            self.round(self.rounds, 1).await;
-        }
+        self.rounds(5).await;
         let world = self.world.lock();
         // What takes nothing is tried again every day (R33), and an instance that was idle may only now see that a clock was set (R36).
         let may_write = check::is_tried_daily(&world) || world.clock_doubted_at >= from;
         world.violation.is_some() || may_write || world.writes == before
+    }
+
+    /// So many rounds, a minute apart.
+    async fn rounds(&mut self, count: u32) {
+        for _ in 0..count {
+            self.rounds += 1;
+            self.round(self.rounds, 1).await;
+        }
     }
 
     /// A round of polls, after so many minutes.
