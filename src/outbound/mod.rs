@@ -26,9 +26,10 @@ pub use json::decode;
 pub use oauth::{ClientCredentials, TokenEndpoint, TokenRequest};
 pub use pace::{Pace, WriteLimit};
 pub use streaming::Announced;
+pub use token::client as endpoint_client;
 pub use upstream::{
     Body, Broken, Call, Created, Dialect, ErrorText, Gateway, Listing, MAX_ANSWER, RetryPolicy, Stranger,
-    Upstream, UpstreamSettings, read_capped, with_proxy_for,
+    Upstream, UpstreamSettings, read_capped,
 };
 
 /// Installs the program's TLS crypto provider, which every client needs. Does nothing if it is installed already.

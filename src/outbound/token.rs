@@ -102,8 +102,8 @@ pub(super) enum Failure {
     Refused { status: StatusCode, code: Option<String> },
 }
 
-/// Creates the client for requests to one token endpoint.
-pub(super) fn client(url: &Url) -> Result<Client, reqwest::Error> {
+/// Creates the client for requests to one endpoint of credentials or keys.
+pub fn client(url: &Url) -> Result<Client, reqwest::Error> {
     with_proxy_for(super::http_client(), url).timeout(TIMEOUT).connect_timeout(TIMEOUT / 2).build()
 }
 

@@ -1089,7 +1089,7 @@ fn client(settings: &UpstreamSettings) -> Result<reqwest::Client, reqwest::Error
 }
 
 /// Uses the proxy of the environment, unless `url` is on this machine: a sandbox, an emulator or a metadata server is not behind it.
-pub fn with_proxy_for(builder: reqwest::ClientBuilder, url: &Url) -> reqwest::ClientBuilder {
+pub(super) fn with_proxy_for(builder: reqwest::ClientBuilder, url: &Url) -> reqwest::ClientBuilder {
     if is_on_this_machine(url) { builder.no_proxy() } else { builder }
 }
 

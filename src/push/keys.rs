@@ -12,10 +12,8 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::outbound::{http_client, read_capped, with_proxy_for};
+use crate::outbound::{endpoint_client, read_capped};
 
-/// Time limit of a request for the keys.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a key set, in bytes.
 const MAX_KEYS: usize = 256 * 1024;
 /// Minimum time between two requests: a forged token may name any key.
@@ -76,8 +74,7 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn new(url: Url) -> Result<Self, reqwest::Error> {
-        let http =
-            with_proxy_for(http_client(), &url).timeout(TIMEOUT).connect_timeout(TIMEOUT / 2).build()?;
+        let http = endpoint_client(&url)?;
         Ok(Self { url, http, cached: Mutex::default() })
     }
 

@@ -9,7 +9,7 @@ use chrono::{DateTime, Duration, DurationRound as _, Utc};
 
 use super::Deps;
 use super::admission::find;
-use super::scheduler::{is_down, queue_hinted};
+use super::scheduler::{Pace, is_down, queue_case};
 use crate::cases::Hint;
 use crate::entities::{CaseMapping, FirstSeen, Priority, Side};
 use crate::queue::{Enqueued, QueueError, QueuedTask, TaskKind, TaskName};
@@ -96,7 +96,7 @@ async fn mark_and_queue(
     let turn = if is_down(global.last_polled_at(side.other()), now) {
         None
     } else {
-        deps.pacer.hinted(deps, is_urgent, now)
+        deps.pacer.take(Pace::of(deps), is_urgent, now)
     };
     let earliest = turn.map_or(now, |turn| turn.not_before.unwrap_or(now));
     let marked = modify(deps.store.as_ref(), mapping, |mapping| {
@@ -163,13 +163,9 @@ async fn queue_at(
     due: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<Enqueued, QueueError> {
-    let id = match case {
-        FirstSeen::Google(name) => name.as_str(),
-        FirstSeen::Company(id) => id.as_str(),
-    };
     let queue = async |due: DateTime<Utc>| {
         let reason = format!("push {}", due.timestamp());
-        queue_hinted(deps, case.side(), id, &reason, Some(due).filter(|due| *due > now)).await
+        queue_case(deps, case.side(), (case.id(), true), &reason, Some(due).filter(|due| *due > now)).await
     };
     match queue(due).await? {
         Enqueued::AlreadyExists if due <= now => queue(due + APART).await,

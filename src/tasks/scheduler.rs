@@ -174,31 +174,24 @@ impl Pacer {
     /// Takes the next place. `rank` is the number of candidates before this one: the first few of each call are due at once, since a fresh
     /// urgent case must not wait for what was queued before it. `None`: the queue is filled as far ahead as it may be.
     fn turn(&self, pace: Pace, candidate: &Candidate, rank: usize, now: DateTime<Utc>) -> Option<Turn> {
+        let is_urgent = rank < URGENT && matches!(candidate.urgency, Urgency::Changes(_));
+        self.take(pace, is_urgent, now)
+    }
+
+    /// Takes the next place; an urgent one is due at once, whatever was queued before. `None`: the queue is filled as far ahead as it may be.
+    pub(super) fn take(&self, pace: Pace, is_urgent: bool, now: DateTime<Utc>) -> Option<Turn> {
         let burst = pace.interval() * i32::try_from(pace.at_once()).unwrap_or(i32::MAX);
         let most = AHEAD.max(burst);
         let mut caught_up_at = self.lock();
         // A time further ahead than is ever queued was written before the clock was set back.
         let latest = caught_up_at.filter(|at| *at <= now + most * 2).unwrap_or(now).max(now);
         let (at, takes) = (latest - burst, pace.interval());
-        let is_urgent = rank < URGENT && matches!(candidate.urgency, Urgency::Changes(_));
         if latest > now + most && !is_urgent {
             return None;
         }
         *caught_up_at = Some(latest + takes);
         let not_before = Some(at).filter(|at| *at > now && !is_urgent);
         Some(Turn { not_before, takes })
-    }
-
-    /// Takes a place for the sync of a push hint, with its earliest delivery time. `is_urgent`: it is due at once, whatever was queued
-    /// before. `None`: the queue is filled as far ahead as it may be.
-    pub(super) fn hinted(&self, deps: &Deps, is_urgent: bool, now: DateTime<Utc>) -> Option<Turn> {
-        let candidate = Candidate {
-            urgency: Urgency::Changes(now),
-            case: String::new(),
-            side: Side::Google,
-            reason: String::new(),
-        };
-        self.turn(Pace::of(deps), &candidate, if is_urgent { 0 } else { URGENT }, now)
     }
 
     /// Gives a place back that was not used, since the same sync is queued already.
@@ -224,7 +217,7 @@ pub(super) async fn queue_in_turn(
         async move {
             let Some(turn) = turn else { return Ok(false) };
             let Candidate { side, case, reason, .. } = candidate;
-            let queued = queue_case(deps, side, &case, &reason, turn.not_before).await;
+            let queued = queue_case(deps, side, (&case, false), &reason, turn.not_before).await;
             if !matches!(queued, Ok(Enqueued::New)) {
                 deps.pacer.give_back(turn);
             }
@@ -324,33 +317,13 @@ pub(super) async fn queue_sync(
     reason: &str,
 ) -> Result<Option<Enqueued>, QueueError> {
     match mapping.case_id(side) {
-        Some(case) => queue_case(deps, side, case, reason, None).await.map(Some),
+        Some(case) => queue_case(deps, side, (case, false), reason, None).await.map(Some),
         None => Ok(None),
     }
 }
 
-async fn queue_case(
-    deps: &Deps,
-    side: Side,
-    case: &str,
-    reason: &str,
-    not_before: Option<DateTime<Utc>>,
-) -> Result<Enqueued, QueueError> {
-    enqueue(deps, side, (case, false), reason, not_before).await
-}
-
-/// Queues the sync of a case that a push hint named, and that may have no mapping.
-pub(super) async fn queue_hinted(
-    deps: &Deps,
-    side: Side,
-    case: &str,
-    reason: &str,
-    not_before: Option<DateTime<Utc>>,
-) -> Result<Enqueued, QueueError> {
-    enqueue(deps, side, (case, true), reason, not_before).await
-}
-
-async fn enqueue(
+/// Queues the sync of a case. `hinted`: a push hint named the case, which may have no mapping.
+pub(super) async fn queue_case(
     deps: &Deps,
     side: Side,
     (case, hinted): (&str, bool),

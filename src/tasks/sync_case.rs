@@ -59,10 +59,7 @@ impl Request<'_> {
     }
 
     fn id(&self) -> &str {
-        match &self.case {
-            FirstSeen::Google(name) => name.as_str(),
-            FirstSeen::Company(id) => id.as_str(),
-        }
+        self.case.id()
     }
 }
 

@@ -41,7 +41,7 @@ const SHORT_ROUNDS: u32 = 70;
 const LONG_ROUNDS: u32 = 180;
 /// Minutes between them: less than any tolerance.
 const LONG_PACE: Ms = 9;
-/// How often both sides may have to agree once more, since a late recheck found something. What it wrote may be rechecked once itself.
+/// Number of times that both sides may have to agree anew: a late recheck may write, and that change has rechecks of its own.
 const SETTLINGS: u32 = 3;
 /// Rounds after which no recheck of a case is due any more: the longer polling window.
 const WINDOW_ROUNDS: u32 = 31;

@@ -523,6 +523,15 @@ impl FirstSeen {
             Self::Company(_) => Side::Company,
         }
     }
+
+    /// Returns the case's ID on its side: the full name at Google, the ID in the CRM.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Google(name) => name.as_str(),
+            Self::Company(id) => id.as_str(),
+        }
+    }
 }
 
 #[cfg(test)]
