@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use casebridge::cases::{Needs, Visibility};
+use casebridge::cases::{CheckStatus, Needs, Visibility};
 use casebridge::crm::jira::{Deployment, JiraSettings, markup};
 use casebridge::entities::Side;
 use casebridge::sandbox::csapi::{Author, NewCase, Priority};
@@ -278,6 +278,66 @@ async fn a_demanding_desk_that_is_not_given_its_fields_says_which() {
     let failed: Vec<String> = checks.into_iter().filter_map(|check| check.result().err()).collect();
     for field in ["Impact (customfield_10070, option: one of High, Low)", "company.jira.new_fields"] {
         assert!(failed.iter().any(|problem| problem.contains(field)), "{field}: {failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn check_reads_the_values_that_a_demanding_desk_is_given() {
+    let right = JiraSettings {
+        new_fields: BTreeMap::from([("Impact".to_owned(), json!({ "value": "High" }))]),
+        close_fields: BTreeMap::from([("Root cause".to_owned(), json!("Google"))]),
+        request_type: Some("25".to_owned()),
+        ..JiraSettings::default()
+    };
+    let new_field = |name: &str, value: serde_json::Value| JiraSettings {
+        new_fields: BTreeMap::from([
+            ("Impact".to_owned(), json!({ "value": "High" })),
+            (name.to_owned(), value),
+        ]),
+        ..right.clone()
+    };
+    let close_field = |name: &str, value: serde_json::Value| JiraSettings {
+        close_fields: BTreeMap::from([("Root cause".to_owned(), json!("Google")), (name.to_owned(), value)]),
+        ..right.clone()
+    };
+    let request_type =
+        |id: Option<&str>| JiraSettings { request_type: id.map(str::to_owned), ..right.clone() };
+    for (settings, expected) in [
+        (right.clone(), None),
+        (new_field("Impact", json!("High")), Some("such as \"Impact\" = { value = \"High\" }")),
+        (new_field("Impact", json!({"value": "Hgih"})), Some("none of High, Low")),
+        (new_field("Labels", json!("cloud")), Some("Labels is text, not a list")),
+        (new_field("Root cause", json!("x")), Some("customfield_10071 not on the create screen")),
+        (
+            JiraSettings { new_fields: BTreeMap::new(), ..right.clone() },
+            Some("give it a value in company.jira.new_fields, such as \"Impact\" = { value = \"High\" }"),
+        ),
+        (close_field("Root cause", json!(["x"])), Some("Root cause is a list, not text")),
+        (close_field("Impact", json!({"value": "High"})), Some("its screen has no customfield_10070")),
+        (request_type(None), Some("\"25\" (Get IT help), \"26\" (Report an incident)")),
+        (request_type(Some("99")), Some("project SUP has no request type \"99\"")),
+        (request_type(Some("26")), Some("company.jira.issue_type is \"Task\"")),
+        (request_type(Some("sup/get-it-help")), None),
+    ] {
+        for deployment in [sandbox::Deployment::Cloud, sandbox::Deployment::DataCenter] {
+            let mut desk = match deployment {
+                sandbox::Deployment::Cloud => SandboxJiraSettings::default(),
+                sandbox::Deployment::DataCenter => SandboxJiraSettings::data_center(),
+            };
+            desk.service_management = true;
+            let (world, jira) = world_with(desk, settings.clone()).await;
+            jira.set_manners(Manners { demanding: true, ..Manners::default() });
+            // The closing transition is looked at on an open issue.
+            jira.create_issue(sandbox::NewIssue::new("Disk")).unwrap();
+            let checks = world.deps.systems[Side::Company].check(Needs::all(Visibility::Internal)).await;
+            let wrong = checks.iter().filter(|check| check.status != CheckStatus::Ok);
+            let problems: Vec<String> = wrong.map(casebridge::cases::Check::text).collect();
+            let as_expected = match expected {
+                None => problems.is_empty(),
+                Some(words) => problems.len() == 1 && problems[0].contains(words),
+            };
+            assert!(as_expected, "{expected:?}, {deployment:?}: {problems:#?}");
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use super::client::Client;
 use super::discovery::{self, CustomField};
 use super::settings::{Deployment, JiraSettings};
 use super::transitions;
+use super::values;
 use super::wire::{
-    Attachment, Comment, CreateScreen, INTERNAL_PROPERTY, Issue, Marker, Named, Permissions, ScreenField,
-    Transition,
+    Attachment, Comment, CreateScreen, INTERNAL_PROPERTY, Issue, Marker, Named, Permissions, RequestType,
+    ScreenField, Transition,
 };
 use super::{NAME, PriorityWords, jql};
 use crate::cases::{ApiError, Check, CheckStatus, Finding, Needs, Trouble, Visibility};
@@ -123,12 +124,11 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         discovery::on_close(settings, &fields).map_err(Trouble::from),
     );
     if needs.creation {
-        create_screen(&mut report, client, flag.as_ref(), google.as_ref(), &on_create).await;
-        if settings.request_type.is_none()
-            && client.service_management().await.unwrap_or_default() == Some(true)
+        let issue_type = create_screen(&mut report, client, flag.as_ref(), google.as_ref(), &on_create).await;
+        if settings.request_type.is_some()
+            || client.service_management().await.unwrap_or_default() == Some(true)
         {
-            let what = "none: new cases are on no portal, and in no queue that goes by request types";
-            report.add("request type", Err(Trouble::warning(what, "give one in company.jira.request_type")));
+            report.add("request type", request_type(client, issue_type.as_deref()).await);
         }
     }
     if needs.creation || needs.priority {
@@ -293,14 +293,67 @@ fn lacking(rights: &[Right], answer: &Permissions) -> Vec<&'static str> {
         .collect()
 }
 
-/// Checks the issue type and the fields on its create screen.
+/// Checks that the configured request type is one of the project's, and belongs to the issue type with that ID.
+async fn request_type(client: &Client, issue_type: Option<&str>) -> Finding {
+    let types = client
+        .request_types()
+        .await
+        .map_err(|error| failed(&error, "the request types of the project cannot be read"));
+    let advice = |types: &[RequestType]| {
+        let given = "give one's ID in company.jira.request_type";
+        if types.is_empty() {
+            return format!("{given} (Project settings, Request types; its address ends with the ID)");
+        }
+        let shown: Vec<String> =
+            types.iter().map(|found| format!("{:?} ({})", found.id, found.name)).collect();
+        format!("{given}: {}", shown.join(", "))
+    };
+    let Some(wanted) = client.settings().request_type.as_deref().map(str::trim) else {
+        return Err(Trouble::warning(
+            "none: new cases are on no portal, and in no queue that goes by request types",
+            advice(&types.unwrap_or_default()),
+        ));
+    };
+    let types = types?;
+    if wanted.contains('/') {
+        return Ok(format!("{wanted}: named by its keys, which Jira does not list: not looked up"));
+    }
+    let Some(found) = types.iter().find(|found| found.id == wanted) else {
+        return Err(Trouble::failed(
+            format!("project {} has no request type {wanted:?}", client.settings().project),
+            advice(&types),
+        ));
+    };
+    match (&found.issue_type_id, issue_type) {
+        (Some(theirs), Some(ours)) if theirs != ours => Err(Trouble::failed(
+            format!(
+                "{} is for cases of the issue type with ID {theirs}, and company.jira.issue_type is {:?} (ID {ours})",
+                found.name,
+                client.settings().issue_type
+            ),
+            "name the issue type of the request type, or another request type",
+        )),
+        _ => Ok(found.name.clone()),
+    }
+}
+
+/// Compares configured values with the fields that a screen has. Returns the mistakes.
+fn mistakes<'a>(
+    given: &Map<String, Value>,
+    deployment: Deployment,
+    screen: impl Fn(&str) -> Option<&'a ScreenField>,
+) -> Vec<String> {
+    given.iter().filter_map(|(id, value)| screen(id)?.mistake(id, value, deployment)).collect()
+}
+
+/// Checks the issue type and the fields on its create screen. Returns the issue type's ID.
 async fn create_screen(
     report: &mut Report,
     client: &Client,
     flag: Option<&CustomField>,
     google: Option<&CustomField>,
     given: &Map<String, Value>,
-) {
+) -> Option<String> {
     let settings = client.settings();
     let what = format!("issue type {}", settings.issue_type);
     let issue_type = client
@@ -312,7 +365,7 @@ async fn create_screen(
         Ok(found) => found,
         Err(problem) => {
             report.add(&what, Err(problem));
-            return;
+            return None;
         }
     };
     report.add(&what, Ok(format!("{shown} (ID {id})")));
@@ -320,7 +373,7 @@ async fn create_screen(
         Ok(screen) => screen,
         Err(error) => {
             report.add("create screen", Err(failed(&error, "the create screen cannot be read")));
-            return;
+            return Some(id);
         }
     };
     let ours: Vec<&CustomField> = flag.into_iter().chain(google).collect();
@@ -331,6 +384,7 @@ async fn create_screen(
     if !settings.component.trim().is_empty() {
         report.add(&format!("component {}", settings.component), component(settings, &screen));
     }
+    Some(id)
 }
 
 fn issue_type(settings: &JiraSettings, types: &[Named]) -> Result<(String, String), Trouble> {
@@ -375,7 +429,7 @@ fn on_create_screen(
         ));
     }
     let known = ["project", "issuetype", "summary", "description", "priority", "components", "reporter"];
-    let demanded: Vec<String> = screen
+    let demanded: Vec<(&str, &ScreenField)> = screen
         .values
         .iter()
         .filter(|field| field.required && !field.has_default_value)
@@ -383,17 +437,35 @@ fn on_create_screen(
         .filter(|(id, _)| {
             !known.contains(id) && !ours.iter().any(|our| our.id == *id) && !given.contains_key(*id)
         })
-        .map(|(id, field)| field.described(id))
         .collect();
     if !demanded.is_empty() {
+        let described: Vec<String> = demanded.iter().map(|(id, field)| field.described(id)).collect();
         return Err(Trouble::failed(
             format!(
                 "the create screen of issue type {} demands {}",
                 settings.issue_type,
-                demanded.join(", ")
+                described.join(", ")
             ),
-            "give it a value in company.jira.new_fields, make that optional or give it a default (field configuration), or name \
-             another type in company.jira.issue_type",
+            format!(
+                "{}, make that optional or give it a default (field configuration), or name another type in company.jira.issue_type",
+                values::give_values("company.jira.new_fields", &demanded, settings.deployment)
+            ),
+        ));
+    }
+    let mistakes = mistakes(given, settings.deployment, |id| on_screen(screen, id));
+    if !mistakes.is_empty() {
+        return Err(Trouble::failed(mistakes.join("; "), "correct company.jira.new_fields"));
+    }
+    let missing: Vec<&str> =
+        given.keys().map(String::as_str).filter(|id| on_screen(screen, id).is_none()).collect();
+    if !missing.is_empty() {
+        return Err(Trouble::warning(
+            format!(
+                "{} not on the create screen of issue type {}: Jira refuses a new case with a field that is not there",
+                missing.join(" and "),
+                settings.issue_type
+            ),
+            "put it there (project settings, Screens), or take it out of company.jira.new_fields or company.jira.request_type",
         ));
     }
     let priority = if on_screen(screen, "priority").is_some() {
@@ -537,6 +609,18 @@ async fn sample(
     let closing = |transitions: &[Transition]| {
         let found = transitions::closing(transitions, settings)?;
         transitions::closing_fields(found, settings, on_close)?;
+        let mistakes = mistakes(on_close, settings.deployment, |id| found.fields.get(id));
+        if !mistakes.is_empty() {
+            return Err(Trouble::failed(mistakes.join("; "), "correct company.jira.close_fields"));
+        }
+        let absent: Vec<&str> =
+            on_close.keys().map(String::as_str).filter(|id| !found.fields.contains_key(*id)).collect();
+        if !absent.is_empty() {
+            return Err(Trouble::warning(
+                format!("{}; its screen has no {}, which is left out", way(found), absent.join(" and ")),
+                "put it on the transition's screen (workflow), or take it out of company.jira.close_fields",
+            ));
+        }
         Ok(way(found))
     };
     let opening = |transitions: &[Transition]| {

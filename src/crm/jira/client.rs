@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -408,6 +409,35 @@ impl Client {
         let path = format!("/rest/api/2/issue/createmeta/{}/issuetypes", segment(&self.settings.project));
         let types: wire::IssueTypes = self.upstream.read(Call::get(path).query("maxResults", "200")).await?;
         Ok(types.values)
+    }
+
+    /// Returns the request types of the configured project. A project without a service desk has none.
+    ///
+    /// The service desk is looked up by the project's key, and a list has at most 100 items a page ("Get service desks", "Get request
+    /// types", developer.atlassian.com).
+    pub(super) async fn request_types(&self) -> Result<Vec<wire::RequestType>, ApiError> {
+        const DESKS: &str = "/rest/servicedeskapi/servicedesk";
+        let desks: Vec<wire::ServiceDesk> = self.service_desk_list(DESKS).await?;
+        let ours = |desk: &&wire::ServiceDesk| desk.project_key.eq_ignore_ascii_case(&self.settings.project);
+        match desks.iter().find(ours) {
+            Some(desk) => self.service_desk_list(&format!("{DESKS}/{}/requesttype", segment(&desk.id))).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Reads a list of Service Management's API to its end, which `isLastPage` marks.
+    async fn service_desk_list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ApiError> {
+        let mut all = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let call = Call::get(path).query("start", all.len().to_string()).query("limit", "100");
+            let page: wire::ServiceDeskPage<T> = self.upstream.read(call).await?;
+            let is_empty = page.values.is_empty();
+            all.extend(page.values);
+            if page.is_last_page || is_empty {
+                return Ok(all);
+            }
+        }
+        Err(self.endless(path))
     }
 
     pub(super) async fn create_screen(&self, issue_type: &str) -> Result<wire::CreateScreen, ApiError> {

@@ -33,6 +33,7 @@ pub mod readable;
 mod reference;
 mod settings;
 mod transitions;
+mod values;
 mod wire;
 
 use std::sync::OnceLock;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::closing;
 use super::settings::JiraSettings;
+use super::values;
 use super::wire::{Named, ScreenField, Transition};
 use crate::cases::Closing;
 
@@ -162,22 +163,26 @@ fn filled(
     {
         fields.insert("resolution".to_owned(), json!({ "name": chosen }));
     }
-    let unmet: Vec<String> = transition
+    let unmet: Vec<(&str, &ScreenField)> = transition
         .fields
         .iter()
+        .map(|(id, field)| (id.as_str(), field))
         .filter(|(id, field)| field.required && !field.has_default_value && !fields.contains_key(*id))
-        .map(|(id, field)| field.described(id))
         .collect();
     if unmet.is_empty() {
-        Ok(fields)
-    } else {
-        Err(format!(
-            "the screen of the transition {:?} demands {}: {}make that optional, or name another transition in the configuration",
-            transition.name,
-            unmet.join(", "),
-            if transition.closes() { "give it a value in company.jira.close_fields, " } else { "" }
-        ))
+        return Ok(fields);
     }
+    let described: Vec<String> = unmet.iter().map(|(id, field)| field.described(id)).collect();
+    let give = if transition.closes() {
+        values::give_values("company.jira.close_fields", &unmet, settings.deployment) + ", "
+    } else {
+        String::new()
+    };
+    Err(format!(
+        "the screen of the transition {:?} demands {}: {give}make that optional, or name another transition in the configuration",
+        transition.name,
+        described.join(", "),
+    ))
 }
 
 fn chosen_resolution(screen: &ScreenField, settings: &JiraSettings) -> Result<Option<String>, String> {
@@ -309,7 +314,10 @@ mod tests {
         assert_eq!(sent(json!({"c1": cause}), &given), Ok(given.clone()));
         assert_eq!(sent(json!({}), &given), Ok(Map::new()), "it is not on the screen");
         let problem = sent(json!({"c1": cause}), &Map::new()).unwrap_err();
-        for hint in ["Cause (c1, option: one of Bug)", "company.jira.close_fields"] {
+        for hint in [
+            "Cause (c1, option: one of Bug)",
+            "give it a value in company.jira.close_fields, such as \"Cause\" = { value = \"Bug\" }",
+        ] {
             assert!(problem.contains(hint), "{problem}");
         }
     }

@@ -370,28 +370,6 @@ pub(super) struct ScreenField {
     pub(super) allowed_values: Vec<Named>,
 }
 
-/// Largest number of allowed values that a message lists.
-const LISTED: usize = 10;
-
-impl ScreenField {
-    /// Returns name, ID, type and allowed values of a field, for a message.
-    pub(super) fn described(&self, id: &str) -> String {
-        let name = if self.name.is_empty() { id } else { self.name.as_str() };
-        let kind = match (self.schema.kind.as_str(), self.schema.items.as_deref()) {
-            ("", _) => String::new(),
-            ("array", Some(items)) => format!(", a list of {items}"),
-            (kind, _) => format!(", {kind}"),
-        };
-        let shown: Vec<&str> = self.allowed_values.iter().take(LISTED).map(Named::shown).collect();
-        let values = match (shown.is_empty(), self.allowed_values.len().saturating_sub(LISTED)) {
-            (true, _) => String::new(),
-            (false, 0) => format!(": one of {}", shown.join(", ")),
-            (false, more) => format!(": one of {} and {more} more", shown.join(", ")),
-        };
-        format!("{name} ({id}{kind}{values})")
-    }
-}
-
 /// An item with a name: a priority, a resolution, an option, an issue type, a component.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
@@ -478,6 +456,33 @@ pub(super) struct CreateScreen {
     #[serde(alias = "fields")]
     pub(super) values: Vec<ScreenField>,
     pub(super) total: Option<usize>,
+}
+
+/// Page of a list of Service Management's API.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServiceDeskPage<T> {
+    #[serde(default)]
+    pub(super) is_last_page: bool,
+    pub(super) values: Vec<T>,
+}
+
+/// Service desk of a project.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServiceDesk {
+    pub(super) id: String,
+    pub(super) project_key: String,
+}
+
+/// Request type of a service desk.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RequestType {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) name: String,
+    pub(super) issue_type_id: Option<String>,
 }
 
 /// Answer of `issue/{id}/editmeta`.

@@ -16,6 +16,9 @@ pub const REQUEST_TYPE_FIELD: &str = "customfield_10010";
 pub(super) const NAMESAKE_FIELD: &str = "customfield_20050";
 /// Options of *Impact*: IDs and values.
 pub(super) const IMPACTS: [(&str, &str); 2] = [("10300", "High"), ("10301", "Low")];
+/// Request types of every service desk: ID, name and issue type.
+pub(super) const REQUEST_TYPES: [(&str, &str, &str); 2] =
+    [("25", "Get IT help", "Task"), ("26", "Report an incident", "Support")];
 pub(super) const FLAG_NAME: &str = "synchronizeWithGoogleCloudSupport";
 pub(super) const GOOGLE_NAME_NAME: &str = "custom_field_google_name";
 

@@ -171,7 +171,16 @@ impl Reader<'_> {
                     .ok_or("Specify a valid 'id' or 'name' for Impact")?;
                 changes.others.insert(name.to_owned(), json!(impact));
             }
-            catalog::ROOT_CAUSE_FIELD | catalog::REQUEST_TYPE_FIELD => {
+            catalog::REQUEST_TYPE_FIELD => {
+                if let Some(text) = line(value)? {
+                    let is_known =
+                        text.contains('/') || catalog::REQUEST_TYPES.iter().any(|(id, ..)| *id == text);
+                    // The wording is assumed.
+                    is_known.then_some(()).ok_or("The request type does not exist.")?;
+                    changes.others.insert(name.to_owned(), json!(text));
+                }
+            }
+            catalog::ROOT_CAUSE_FIELD => {
                 if let Some(text) = line(value)? {
                     changes.others.insert(name.to_owned(), json!(text));
                 }

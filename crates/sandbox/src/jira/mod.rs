@@ -23,6 +23,7 @@ mod pages;
 mod rest;
 mod samples;
 mod search;
+mod service_desk;
 mod settings;
 mod state;
 mod wire;

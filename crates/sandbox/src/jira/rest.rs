@@ -21,7 +21,7 @@ use super::fields::{self, Reader, Screen, check_comment, id_or, properties};
 use super::settings::{Deployment, ResolutionOnClosing, SandboxJiraAuth, SandboxJiraSettings};
 use super::state::{Issue, State};
 use super::wire::{Place, Selection, Version, Wire};
-use super::{SandboxJira, attachments, gateway, limits, pages, search};
+use super::{SandboxJira, attachments, gateway, limits, pages, search, service_desk};
 
 /// Maximum size of a JSON body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -101,7 +101,9 @@ pub(super) fn router(jira: &SandboxJira) -> Router {
 
 /// Routes of the REST API in the versions that the deployment has.
 pub(super) fn api(jira: &SandboxJira) -> Router {
-    let router = Router::new().nest(Version::Two.path(), versioned(jira, Version::Two));
+    let router = Router::new()
+        .nest(Version::Two.path(), versioned(jira, Version::Two))
+        .merge(service_desk::routes(jira));
     match jira.0.settings.deployment {
         Deployment::Cloud => router.nest(Version::Three.path(), versioned(jira, Version::Three)),
         Deployment::DataCenter => router.nest("/rest/api/latest", versioned(jira, Version::Two)),
@@ -398,7 +400,7 @@ fn holds_nul(value: &Value) -> bool {
     }
 }
 
-type Answer = Result<Response, ApiError>;
+pub(super) type Answer = Result<Response, ApiError>;
 
 #[expect(clippy::unnecessary_wraps, reason = "what a handler ends with")]
 pub(super) fn ok(body: Value) -> Answer {
