@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
-use crate::cases::{CaseSystem, Check, CredentialEnd, Finding, Needs, Trouble};
+use crate::cases::{CaseSystem, Check, CheckStatus, CredentialEnd, Finding, Needs, Trouble};
 use crate::entities::Side;
 use crate::store::Store;
 
@@ -32,6 +32,7 @@ pub async fn check_store(store: &dyn Store) -> Finding {
 /// Checks a system and the end of its credentials, and afterwards its clock, which its answers have shown by then.
 pub async fn check_system(system: &dyn CaseSystem, needs: Needs, now: DateTime<Utc>) -> Vec<Check> {
     let mut checks = system.check(needs).await;
+    fold(&mut checks);
     let name = system_name(system);
     if let Some(end) = system.credential_end() {
         checks.push(Check::new(format!("{name}: end of the credentials"), credentials(&end, now)));
@@ -40,6 +41,21 @@ pub async fn check_system(system: &dyn CaseSystem, needs: Needs, now: DateTime<U
         checks.push(Check::new(format!("{name}: clock skew"), clock(name, skew)));
     }
     checks
+}
+
+/// Replaces a remedy that an earlier failed line has already by a reference to that line: one mistake is told once.
+fn fold(checks: &mut [Check]) {
+    for index in 1..checks.len() {
+        let (earlier, rest) = checks.split_at_mut(index);
+        let check = &mut rest[0];
+        if check.status != CheckStatus::Failed || check.hint.is_none() {
+            continue;
+        }
+        let same = |other: &&Check| other.status == CheckStatus::Failed && other.hint == check.hint;
+        if let Some(first) = earlier.iter().find(same) {
+            check.hint = Some(format!("see the line {:?}", first.what));
+        }
+    }
 }
 
 /// Returns the short name of a system, as in the metrics: `CSAPI`, `Jira`.
@@ -85,7 +101,28 @@ fn clock(name: &str, skew: Duration) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cases::CheckStatus;
+
+    #[test]
+    fn one_remedy_is_told_once() {
+        let line = |what: &str, status, hint: &str| Check {
+            status,
+            what: what.to_owned(),
+            detail: "refused".to_owned(),
+            hint: Some(hint.to_owned()),
+        };
+        let (failed, warn) = (CheckStatus::Failed, CheckStatus::Warn);
+        let mut checks = [
+            line("search", failed, "grant the role"),
+            line("classification", failed, "grant the role"),
+            line("clock", warn, "grant the role"),
+            line("files", failed, "raise the limit"),
+            line("comments", failed, "grant the role"),
+        ];
+        fold(&mut checks);
+        let hints: Vec<&str> = checks.iter().filter_map(|check| check.hint.as_deref()).collect();
+        let see = "see the line \"search\"";
+        assert_eq!(hints, ["grant the role", see, "grant the role", "raise the limit", see]);
+    }
 
     #[test]
     fn credentials_that_end_within_30_days_are_a_warning() {

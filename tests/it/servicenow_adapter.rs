@@ -1118,7 +1118,7 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
     let dictionary = |flag, name| Some(("/table/sys_dictionary", 200, json!({"result": [flag, name]})));
     let sound = (entry(1, flag, "boolean", 40, false), entry(2, name, "string", 255, false));
     let refused = json!({"error": {"message": "User Not Authorized", "detail": null}, "status": "failure"});
-    let cases: [(Setup, Answer, &str, &str); 17] = [
+    let cases: [(Setup, Answer, &str, &str); 19] = [
         (
             same,
             Some(("/table/", 403, refused.clone())),
@@ -1132,6 +1132,12 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
             "company.servicenow.user and company.servicenow.password",
         ),
         (|sandbox, _| sandbox.has_columns = false, None, "columns", "company.servicenow.flag_field"),
+        (
+            |sandbox, _| sandbox.has_columns = false,
+            None,
+            "search for flagged cases",
+            "not tried: it needs the columns",
+        ),
         (
             same,
             dictionary(entry(1, flag, "string", 40, false), sound.1.clone()),
@@ -1173,6 +1179,12 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
             None,
             "columns of new cases",
             "correct company.servicenow.new_fields",
+        ),
+        (
+            |_, ours| ours.new_fields = [("caller_id".to_owned(), "Abel Tuter".to_owned())].into(),
+            None,
+            "columns of new cases",
+            "takes the sys_id of a record (32 hexadecimal digits), not \"Abel Tuter\"",
         ),
         (
             |_, ours| ours.close_fields = Some([("close_note".to_owned(), "x".to_owned())].into()),
@@ -1266,7 +1278,7 @@ async fn a_check_leaves_out_what_is_switched_off_and_says_what_it_could_not_look
         let found = check.result().unwrap();
         found.contains("not looked up") || found.contains("not compared")
     };
-    assert_eq!(checks.iter().filter(unseen).count(), 7, "{checks:#?}");
+    assert_eq!(checks.iter().filter(unseen).count(), 8, "{checks:#?}");
 }
 
 #[tokio::test]

@@ -665,7 +665,7 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
     let (flag, name) = ("synchronizeWithGoogleCloudSupport", "custom_field_google_name");
     let mut inactive = field(1, "checkbox", flag);
     inactive["active"] = json!(false);
-    let cases: [(Setup, Answer, Needs, &str, &str); 12] = [
+    let cases: [(Setup, Answer, Needs, &str, &str); 14] = [
         (
             same,
             Some(("/users/me", json!({"user": {"id": 1, "name": "Bot", "role": "end-user"}}))),
@@ -725,6 +725,22 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
             ALL,
             "solving",
             "company.zendesk.solve_fields",
+        ),
+        (
+            |_, ours| {
+                ours.solve_fields = [(ROOT_CAUSE_FIELD.to_string(), json!(["disk"]))].into();
+            },
+            None,
+            ALL,
+            "solving",
+            "takes text, not [\"disk\"]; correct company.zendesk.solve_fields",
+        ),
+        (
+            |_, ours| ours.solve_fields = [("4711".to_owned(), json!("disk"))].into(),
+            None,
+            ALL,
+            "solving",
+            "there is no ticket field 4711",
         ),
         (
             |sandbox, _| sandbox.admin = false,

@@ -11,6 +11,7 @@ use crate::crm::CrmKind as _;
 use crate::entities::Priority;
 use crate::outbound::Remedies;
 use futures_util::StreamExt as _;
+use std::collections::BTreeMap;
 
 /// Largest file that a check downloads, in bytes.
 const SMALL: u64 = 256 * 1024;
@@ -38,10 +39,14 @@ pub(super) async fn all(
     };
     add("credentials", Ok(format!("the table {} can be read", settings.table)));
     add("user", user(client).await);
+    let mut has_columns = true;
     match some.records.first() {
         Some(record) => match client.has_columns(record) {
             Ok(()) => add("columns", types(client).await),
-            Err(error) => add("columns", Err(error.message.into())),
+            Err(error) => {
+                has_columns = false;
+                add("columns", Err(error.message.into()));
+            }
         },
         None if some.is_withheld() => add(
             "columns",
@@ -64,21 +69,25 @@ pub(super) async fn all(
             )),
         ),
     }
-    add("search for flagged cases", search(client).await);
+    let searched = if has_columns {
+        search(client).await
+    } else {
+        Err(Trouble::failed("not tried: it needs the columns", "see the line about the columns"))
+    };
+    add("search for flagged cases", searched);
     add("times in searches", times(client).await);
     add("comments", journals(client, needs.visibility).await);
     add("lengths of texts", lengths(client).await);
     if needs.creation {
-        let columns: Vec<&str> = settings.new_fields.keys().map(String::as_str).collect();
-        add("columns of new cases", written(client, &columns, "new_fields").await);
+        let fields = settings.new_fields.iter().map(|(column, value)| (column.as_str(), value.as_str()));
+        add("columns of new cases", written(client, &fields.collect(), "new_fields").await);
     }
     if needs.status {
         add("state that closes", choice(client, "state", settings.close_state(), "close_state").await);
         add("how cases are closed", closings(client).await);
         add("state that opens again", choice(client, "state", settings.reopen_state(), "reopen_state").await);
         let fields = settings.close_fields();
-        let columns: Vec<&str> = fields.keys().copied().collect();
-        add("columns of closing", written(client, &columns, "close_fields").await);
+        add("columns of closing", written(client, &fields, "close_fields").await);
         for (column, value) in fields.into_iter().filter(|(column, _)| column.ends_with("_code")) {
             let key = format!("close_fields.{column}");
             add(column, choice(client, column, value, &key).await);
@@ -168,24 +177,65 @@ async fn lengths(client: &Client) -> Finding {
     }
 }
 
-/// Checks that additionally written columns exist, since ServiceNow silently ignores others.
-async fn written(client: &Client, columns: &[&str], key: &str) -> Finding {
-    if columns.is_empty() {
+/// Checks that additionally written columns exist, since ServiceNow silently ignores others, and that the values fit their types.
+async fn written(client: &Client, fields: &BTreeMap<&str, &str>, key: &str) -> Finding {
+    if fields.is_empty() {
         return Ok("none".to_owned());
     }
-    match client.absent_columns(columns).await {
-        Err(error) => Err((&error).into()),
-        Ok(None) => Ok(format!("{}: there is no record yet to see them on: not tried", columns.join(", "))),
-        Ok(Some(absent)) if absent.is_empty() => Ok(columns.join(", ")),
-        Ok(Some(absent)) => Err(Trouble::warning(
-            format!(
-                "the table {} has no {} that the connector's user may read: what is written there would be left out without a word",
-                client.settings().table,
-                absent.join(" and ")
-            ),
-            format!("correct company.servicenow.{key}, or give the user a role that reads it"),
-        )),
+    let columns: Vec<&str> = fields.keys().copied().collect();
+    let known = match client.absent_columns(&columns).await.map_err(|error| Trouble::from(&error))? {
+        Some(absent) if !absent.is_empty() => {
+            return Err(Trouble::warning(
+                format!(
+                    "the table {} has no {} that the connector's user may read: what is written there would be left out without a word",
+                    client.settings().table,
+                    absent.join(" and ")
+                ),
+                format!("correct company.servicenow.{key}, or give the user a role that reads it"),
+            ));
+        }
+        known => known,
+    };
+    // The lookup is neither needed nor usually allowed; it only reveals mistakes early.
+    let dictionary = client.dictionary(&columns).await.unwrap_or_default();
+    let unfit: Vec<String> = fields
+        .iter()
+        .filter_map(|(column, value)| {
+            Some(format!("{column} {}", unfit(&dictionary.get(*column)?.kind, value)?))
+        })
+        .collect();
+    if !unfit.is_empty() {
+        return Err(Trouble::warning(
+            format!("{}: ServiceNow leaves such a value out without a word", unfit.join("; ")),
+            format!("correct company.servicenow.{key}"),
+        ));
     }
+    Ok(match (known, dictionary.is_empty()) {
+        (None, _) => format!("{}: there is no record yet to see them on: not tried", columns.join(", ")),
+        (Some(_), false) => columns.join(", "),
+        (Some(_), true) => format!("{} (types of the values: {NO_DICTIONARY})", columns.join(", ")),
+    })
+}
+
+/// Returns the mistake in a value for a column of that type.
+fn unfit(kind: &str, value: &str) -> Option<String> {
+    let value = value.trim();
+    let is_sys_id = value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (fits, wanted) = match kind {
+        "boolean" => (matches!(value, "true" | "false" | "1" | "0"), "true or false"),
+        "integer" | "longint" => (value.parse::<i64>().is_ok(), "a whole number"),
+        "decimal" | "float" | "currency" | "price" => (value.parse::<f64>().is_ok(), "a number"),
+        "reference" => (is_sys_id, "the sys_id of a record (32 hexadecimal digits)"),
+        "glide_date" => {
+            (chrono::NaiveDate::parse_from_str(value, "%Y-%m-%d").is_ok(), "a date such as 2026-01-31")
+        }
+        "glide_date_time" => (
+            chrono::NaiveDateTime::parse_from_str(value, "%Y-%m-%d %H:%M:%S").is_ok(),
+            "a time in UTC such as 2026-01-31 09:00:00",
+        ),
+        _ => (true, ""),
+    };
+    (!fits).then(|| format!("is of the type {kind} and takes {wanted}, not {value:?}"))
 }
 
 /// Returns the remedies for failed calls.
@@ -435,4 +485,26 @@ async fn whole(client: &Client, file: &Attachment) -> Result<(), String> {
         piece.map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_compared_with_the_type_of_its_column() {
+        let sys_id = "0123456789abcdef0123456789ABCDEF";
+        for (kind, right, wrong) in [
+            ("boolean", "true", "yes"),
+            ("integer", "-3", "three"),
+            ("decimal", "1.5", "1,5"),
+            ("reference", sys_id, "Abel Tuter"),
+            ("glide_date", "2026-01-31", "31.1.2026"),
+            ("glide_date_time", "2026-01-31 09:00:00", "2026-01-31T09:00:00Z"),
+        ] {
+            assert_eq!(unfit(kind, right), None, "{kind}");
+            assert!(unfit(kind, wrong).is_some_and(|problem| problem.contains(wrong)), "{kind}");
+        }
+        assert_eq!(unfit("string", "Abel Tuter"), None);
+    }
 }

@@ -282,14 +282,21 @@ impl CrmKind for ServiceNowSettings {
             demand(
                 is_name(name),
                 format!(
-                    "company.servicenow.{key} is {name:?}, which is no name of a table or column: they have lower-case \
-                     letters, digits and underscores (the name, not the label)"
+                    "company.servicenow.{key} is {name:?}, which is no name of a table or column: they have lower-case letters, digits \
+                     and underscores{}",
+                    like_a_label(name)
                 ),
             );
         }
         let fields = self.close_fields.iter().flatten().chain(&self.new_fields);
         for (name, _) in fields {
-            demand(is_name(name), format!("company.servicenow: {name:?} is no name of a column"));
+            demand(
+                is_name(name),
+                format!(
+                    "company.servicenow.new_fields or company.servicenow.close_fields: {name:?} is no name of a column{}",
+                    like_a_label(name)
+                ),
+            );
         }
         let secrets = [&self.password, &self.oauth_token, &self.api_key, &self.client_secret];
         demand(
@@ -436,6 +443,20 @@ pub(super) fn word(code: &str) -> Option<Closing> {
 }
 
 /// Reports if a text is a valid name of a table or a column.
+/// Returns advice for a label that was given in place of a name, with the name that ServiceNow makes of it.
+fn like_a_label(text: &str) -> String {
+    let words = text.split(|sign: char| !sign.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let name = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_");
+    if name.is_empty() {
+        return String::new();
+    }
+    let own = name.strip_prefix("u_").unwrap_or(&name);
+    format!(
+        ". It looks like a label: give the column's name, usually \"{own}\", or \"u_{own}\" for a column of your own (System Definition, \
+         Dictionary, Column name)"
+    )
+}
+
 fn is_name(text: &str) -> bool {
     let sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     (1..=80).contains(&text.len()) && text.bytes().all(sign)
@@ -466,6 +487,15 @@ mod tests {
 
     fn words(words: [&str; 5]) -> PriorityWords {
         PriorityWords::new(words.map(str::to_owned)).unwrap()
+    }
+
+    #[test]
+    fn a_label_in_place_of_a_column_is_told_with_the_likely_name() {
+        let problems = read("google_name_field = \"Google Case Name\"").unwrap().problems().join("; ");
+        let expected = "usually \"google_case_name\", or \"u_google_case_name\" for a column of your own";
+        assert!(problems.contains(expected), "{problems}");
+        let problems = read("flag_field = \"U_Flag\"").unwrap().problems().join("; ");
+        assert!(problems.contains("or \"u_flag\""), "{problems}");
     }
 
     #[test]

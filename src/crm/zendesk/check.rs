@@ -240,7 +240,7 @@ fn comments(client: &Client, me: &User, needs: Needs) -> Finding {
     ))
 }
 
-/// Checks that no field is required to solve a ticket without a configured value.
+/// Checks that no field is required to solve a ticket without a configured value, and that the configured values fit their fields.
 fn solving(client: &Client, fields: &[Field]) -> Finding {
     let set = &client.settings().solve_fields;
     let lacking: Vec<String> = fields
@@ -249,6 +249,16 @@ fn solving(client: &Client, fields: &[Field]) -> Finding {
         .filter(|field| !set.contains_key(&field.id.to_string()))
         .map(|field| format!("{} ({})", field.title, field.id))
         .collect();
+    let wrong: Vec<String> = set
+        .iter()
+        .filter_map(|(id, value)| match fields.iter().find(|field| field.id.to_string() == *id) {
+            None => Some(format!("there is no ticket field {id}")),
+            Some(field) => field.mistake(value),
+        })
+        .collect();
+    if !wrong.is_empty() {
+        return Err(Trouble::failed(wrong.join("; "), "correct company.zendesk.solve_fields"));
+    }
     if lacking.is_empty() {
         return Ok("no field is required that is not set".to_owned());
     }

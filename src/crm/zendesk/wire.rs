@@ -342,6 +342,60 @@ pub(super) struct Field {
     #[serde(deserialize_with = "or_default")]
     pub(super) required: bool,
     pub(super) removable: Option<bool>,
+    /// Choices of a drop-down or multi-select field.
+    #[serde(rename = "custom_field_options", default, deserialize_with = "or_default")]
+    pub(super) options: Vec<FieldOption>,
+}
+
+/// Choice of a ticket field. A ticket holds its value, a tag; people see its name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct FieldOption {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+impl Field {
+    /// Returns the mistake in a configured value ("Ticket fields", developer.zendesk.com: types of values).
+    pub(super) fn mistake(&self, value: &Value) -> Option<String> {
+        let choice = |value: &Value| {
+            let text = value.as_str()?;
+            let known = self.options.is_empty() || self.options.iter().any(|option| option.value == text);
+            known.then_some(())
+        };
+        let (fits, wanted) = match self.kind.as_str() {
+            "text" | "textarea" | "regexp" | "partialcreditcard" => (value.is_string(), "text"),
+            "date" => (
+                value
+                    .as_str()
+                    .is_some_and(|text| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()),
+                "a date such as \"2026-01-31\"",
+            ),
+            "checkbox" => (value.is_boolean(), "true or false"),
+            "integer" | "decimal" => {
+                let text = value.as_str().is_some_and(|text| text.trim().parse::<f64>().is_ok());
+                (value.is_number() || text, "a number")
+            }
+            "tagger" => (choice(value).is_some(), "the tag of one choice"),
+            "multiselect" => {
+                let all =
+                    value.as_array().is_some_and(|values| values.iter().all(|one| choice(one).is_some()));
+                (all, "a list of tags of choices")
+            }
+            _ => (true, ""),
+        };
+        if fits {
+            return None;
+        }
+        let options: Vec<String> = self
+            .options
+            .iter()
+            .take(20)
+            .map(|option| format!("{:?} ({})", option.value, option.name))
+            .collect();
+        let options = if options.is_empty() { String::new() } else { format!(": {}", options.join(", ")) };
+        Some(format!("{} ({}, {}) takes {wanted}{options}, not {value}", self.title, self.id, self.kind))
+    }
 }
 
 /// Answer to an upload, `uploads`.
@@ -403,6 +457,36 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_configured_value_is_compared_with_the_type_of_its_field() {
+        let field = |kind: &str| -> Field {
+            let options =
+                json!([{"name": "Disk full", "value": "disk_full"}, {"name": "Other", "value": "other"}]);
+            let options = if ["tagger", "multiselect"].contains(&kind) { options } else { Value::Null };
+            let field = json!({"id": 7, "type": kind, "title": "Cause", "custom_field_options": options});
+            serde_json::from_value(field).unwrap()
+        };
+        for (kind, right, wrong, words) in [
+            ("text", json!("x"), json!(7), "Cause (7, text) takes text, not 7"),
+            ("checkbox", json!(true), json!("true"), "takes true or false"),
+            ("integer", json!(3), json!("three"), "takes a number"),
+            ("date", json!("2026-01-31"), json!("31.1.2026"), "2026-01-31"),
+            (
+                "tagger",
+                json!("disk_full"),
+                json!("Disk full"),
+                "\"disk_full\" (Disk full), \"other\" (Other), not",
+            ),
+            ("multiselect", json!(["other"]), json!("other"), "a list of tags"),
+            ("multiselect", json!(["other", "disk_full"]), json!(["else"]), "\"other\" (Other)"),
+        ] {
+            assert_eq!(field(kind).mistake(&right), None, "{kind}");
+            let found = field(kind).mistake(&wrong).unwrap_or_default();
+            assert!(found.contains(words), "{kind}: {found}");
+        }
+        assert_eq!(field("lookup").mistake(&json!({"id": 1})), None, "nothing is known of its values");
+    }
 
     #[test]
     fn every_field_but_the_id_may_be_missing_or_null() {
