@@ -14,6 +14,7 @@ pub mod outbound;
 pub mod push;
 pub mod queue;
 pub mod secrets;
+mod spelling;
 mod sqlite;
 pub mod store;
 pub mod tasks;

@@ -19,6 +19,7 @@ use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::CsapiSettings;
 use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
 use crate::push::GoogleReceiverSettings;
+use crate::spelling::nearest;
 use crate::store::StoreUrl;
 use crate::sync::{Rules, Switches};
 use crate::tasks::TaskSettings;
@@ -419,7 +420,7 @@ fn read_crm(r: &mut Reader, kind: &str) -> Option<CrmSettings> {
             for problem in problems {
                 let unknown =
                     problem.split_once("unknown field `").and_then(|(_, rest)| rest.split('`').next());
-                let near = unknown.and_then(|key| reader::nearest(key, keys.iter().map(String::as_str)));
+                let near = unknown.and_then(|key| nearest(key, keys.iter().map(String::as_str)));
                 let near = near.map(|near| format!("; did you mean {section}.{near}?"));
                 r.error(problem + &near.unwrap_or_default());
             }

@@ -9,6 +9,7 @@ use toml::Value;
 
 use super::secret::SecretRef;
 use crate::cases::shorten;
+use crate::spelling::{MOST_SLIPS, nearest};
 
 const PREFIX: &str = "CASEBRIDGE_";
 
@@ -404,16 +405,6 @@ fn with_other_names(error: &str, names: &BTreeMap<String, String>) -> String {
     };
     let others: Vec<String> = names.iter().filter_map(missing).collect();
     if others.is_empty() { error.to_owned() } else { format!("{error} ({})", others.join(", ")) }
-}
-
-/// Largest number of letters in which a misspelt name differs from the right one.
-const MOST_SLIPS: usize = 2;
-
-/// Returns the name that a misspelt one most likely means. Short names leave room for one slip only.
-pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |name: &'a str| (strsim::damerau_levenshtein(name, wanted), name);
-    let near = names.map(distance).filter(|(distance, _)| (1..=MOST_SLIPS).contains(distance));
-    near.filter(|(distance, _)| distance * 3 <= wanted.len()).min().map(|(_, name)| name)
 }
 
 /// Returns a variable's name without what is most often forgotten in it.

@@ -1,16 +1,15 @@
 //! Read-only views of the entities for people and dashboards, with effective stamps, dirty sides and the last error. They show no content
 //! of cases.
 
-use std::collections::HashMap;
-
-use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{Problem, Service, number, part};
+use super::parameters::{Parameters, invalid};
+use super::{Problem, Service, part};
 use crate::entities::{CaseMapping, Global, MappingId, PollMemory, Refusal, Side};
 use crate::store::{MappingFilter, StoreError};
 
@@ -76,18 +75,15 @@ fn refusal(refusal: &Refusal) -> Value {
 
 pub(super) async fn mappings(
     State(service): State<Service>,
-    query: Query<HashMap<String, String>>,
+    Extension(parameters): Extension<Parameters>,
 ) -> Result<Json<Value>, Problem> {
-    let after = number(&query, "after")?.map(MappingId);
-    let limit = number::<usize>(&query, "limit")?.unwrap_or(50).clamp(1, MAX_PAGE);
-    let filter = match query.get("filter").map(String::as_str) {
+    let after = parameters.number("after")?.map(MappingId);
+    let limit = parameters.number::<usize>("limit")?.unwrap_or(50).clamp(1, MAX_PAGE);
+    let filter = match parameters.text("filter") {
         None | Some("all") => MappingFilter::All,
         Some("waiting") => MappingFilter::NeedsWatching,
         Some("open") => MappingFilter::Open,
-        Some(_) => {
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "A parameter is not valid")
-                .detail("filter must be all, waiting or open".to_owned()));
-        }
+        Some(_) => return Err(invalid("filter must be all, waiting or open".to_owned())),
     };
     let store = &service.deps.store;
     let global = store.global().await.map_err(unavailable)?;
@@ -101,10 +97,8 @@ pub(super) async fn mapping(
     State(service): State<Service>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let id = part(id)?.parse().map(MappingId).map_err(|_| {
-        Problem::new(StatusCode::BAD_REQUEST, "A parameter is not valid")
-            .detail("the ID of a mapping is a whole number".to_owned())
-    })?;
+    let id = part(id)?.parse().map(MappingId);
+    let id = id.map_err(|_| invalid("the ID of a mapping is a whole number".to_owned()))?;
     let store = &service.deps.store;
     let global = store.global().await.map_err(unavailable)?;
     match store.get(id).await.map_err(unavailable)? {

@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod index;
+mod parameters;
 mod problem;
 mod push;
 mod serve;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -35,6 +36,7 @@ use crate::queue::QueuedTask;
 use crate::tasks::{self, Caller, Deps, Mode, Task, TaskKind};
 use crate::telemetry::{SideLabels, SystemLabels, request_span};
 
+use parameters::Parameters;
 use shared::Shared;
 
 pub use api::describe as describe_mapping;
@@ -143,7 +145,7 @@ struct Open {
 pub fn router(service: Service) -> Router {
     let mut router = Router::new();
     for (endpoint, path, access) in ROUTES {
-        let guard = (service.clone(), *access);
+        let guard = (service.clone(), *endpoint, *access);
         let route = handler(*endpoint).layer(axum::middleware::from_fn_with_state(guard, authorize));
         router = router.route(path, route);
     }
@@ -207,9 +209,10 @@ async fn logged(request: Request, next: Next) -> Response {
     .await
 }
 
-/// Lets a request through if its caller proves an identity that may use the route; otherwise nothing is done (`R5`: callers).
+/// Lets a request through if its caller proves an identity that may use the route, and if the endpoint knows all query parameters;
+/// otherwise nothing is done (`R5`: callers).
 async fn authorize(
-    State((service, access)): State<(Service, Access)>,
+    State((service, endpoint, access)): State<(Service, Endpoint, Access)>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -219,9 +222,13 @@ async fn authorize(
         internal_token: &service.internal_token,
         peer: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
     };
-    match proof.identity(request.headers(), access) {
-        Ok(identity) => {
+    let checked = proof
+        .identity(request.headers(), access)
+        .and_then(|identity| Ok((identity, Parameters::read(endpoint, request.uri().query())?)));
+    match checked {
+        Ok((identity, parameters)) => {
             request.extensions_mut().insert(identity);
+            request.extensions_mut().insert(parameters);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
@@ -253,7 +260,11 @@ async fn run_task(
         }
         Err(error) => return Err(error.into()),
     };
-    let task = match Task::parse(kind, &body) {
+    let parsed = match caller {
+        Caller::Person => Task::parse_from_person(kind, &body),
+        Caller::Queue => Task::parse(kind, &body),
+    };
+    let task = match parsed {
         Ok(task) => task,
         // R4 (status codes): a queue must not retry a task that can never succeed.
         Err(reason) => return Ok(status::malformed(&service.deps.metrics, kind, caller, reason)),
@@ -427,17 +438,6 @@ fn part(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     path.map(|Path(part)| part).map_err(|_| {
         Problem::new(StatusCode::BAD_REQUEST, "The path is not valid")
             .detail("what is escaped in it has to be UTF-8".to_owned())
-    })
-}
-
-/// Reads a query parameter as a number.
-fn number<T: std::str::FromStr>(
-    query: &Query<std::collections::HashMap<String, String>>,
-    name: &str,
-) -> Result<Option<T>, Problem> {
-    query.get(name).map(|text| text.parse()).transpose().map_err(|_| {
-        Problem::new(StatusCode::BAD_REQUEST, "A parameter is not valid")
-            .detail(format!("{name} must be a whole number"))
     })
 }
 

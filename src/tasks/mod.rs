@@ -28,10 +28,11 @@ use std::time::Duration as StdDuration;
 use chrono::{DateTime, Duration, Utc};
 use tokio_util::sync::CancellationToken;
 
-use crate::cases::{ApiErrorKind, Capabilities, CaseSystem};
+use crate::cases::{ApiErrorKind, Capabilities, CaseSystem, shorten};
 use crate::clock::SharedClock;
 use crate::entities::{CompanyCaseId, GoogleCaseName, Side, Sides, ToleranceTable};
 use crate::queue::TaskQueue;
+use crate::spelling::nearest;
 use crate::store::Store;
 use crate::sync::{Clocks, Rules};
 use crate::telemetry::Metrics;
@@ -92,28 +93,66 @@ impl Task {
         }
     }
 
-    /// Parses the request body of a task of that kind. Errors describe the expected body; they do not quote the given one.
+    /// Parses the request body of a task of that kind; a scheduled task has none, and ignores it. Errors describe the expected body; of the
+    /// given one they quote the name of an unknown field only.
     pub fn parse(kind: TaskKind, body: &[u8]) -> Result<Self, String> {
-        fn case<T: serde::de::DeserializeOwned>(body: &[u8], example: &str) -> Result<T, String> {
-            serde_json::from_slice(body).map_err(|error| {
-                format!(
-                    "the body must be JSON like {example}; it is not, at line {} column {}",
-                    error.line(),
-                    error.column()
-                )
-            })
-        }
         match kind {
             TaskKind::PollGoogle => Ok(Self::PollGoogle),
             TaskKind::PollCompany => Ok(Self::PollCompany),
             TaskKind::DetectOutages => Ok(Self::DetectOutages),
             TaskKind::Cleanup => Ok(Self::Cleanup),
             TaskKind::SyncGoogleCase => {
-                case(body, r#"{"case_name": "organizations/1/cases/2"}"#).map(Self::SyncGoogleCase)
+                let example = r#"{"case_name": "organizations/1/cases/2"}"#;
+                case(body, example, &["case_name", "hinted"]).map(Self::SyncGoogleCase)
             }
-            TaskKind::SyncCompanyCase => case(body, r#"{"case_id": "10001"}"#).map(Self::SyncCompanyCase),
+            TaskKind::SyncCompanyCase => {
+                case(body, r#"{"case_id": "10001"}"#, &["case_id", "hinted"]).map(Self::SyncCompanyCase)
+            }
         }
     }
+
+    /// Parses the request body of a task that a person asks for. Unlike [`Self::parse`], refuses a body that the task would ignore: whoever
+    /// sends one expects it to matter.
+    pub fn parse_from_person(kind: TaskKind, body: &[u8]) -> Result<Self, String> {
+        if kind.is_scheduled() {
+            no_body(kind, body)?;
+        }
+        Self::parse(kind, body)
+    }
+}
+
+/// Parses a body that names a case. `fields` are those that it may have.
+fn case<T: serde::de::DeserializeOwned>(body: &[u8], example: &str, fields: &[&str]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| match unknown_field(body, fields) {
+        Some(unknown) => {
+            let near = nearest(&unknown, fields.iter().copied());
+            let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let fields = fields.join(", ");
+            format!("the body has no field \"{unknown}\"{near}; its fields are {fields}, as in {example}")
+        }
+        None => format!(
+            "the body must be JSON like {example}; it is not, at line {} column {}",
+            error.line(),
+            error.column()
+        ),
+    })
+}
+
+/// Checks that a task which needs no body has none: nothing, or an object without a field.
+fn no_body(kind: TaskKind, body: &[u8]) -> Result<(), String> {
+    let is_empty = body.trim_ascii().is_empty()
+        || serde_json::from_slice::<serde_json::Map<_, _>>(body).is_ok_and(|fields| fields.is_empty());
+    if is_empty {
+        return Ok(());
+    }
+    let field = unknown_field(body, &[]).map(|name| format!(", and no field \"{name}\"")).unwrap_or_default();
+    Err(format!("{kind} takes no body{field}: send none, or {{}}"))
+}
+
+/// Returns the first field of a JSON object that is not one of `fields`, shortened for a message.
+fn unknown_field(body: &[u8], fields: &[&str]) -> Option<String> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    object.keys().find(|name| !fields.contains(&name.as_str())).map(|name| shorten(name))
 }
 
 /// Settings of the tasks.

@@ -11,6 +11,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     // Settings of a connection that the store and the queue have in common.
     ("sqlite", &[]),
+    // Suggests a name for a misspelt one, in the configuration and in requests.
+    ("spelling", &[]),
     ("cases", &["entities"]),
     ("sync", &["cases", "entities"]),
     // Shared by all clients; its interface uses the errors and streams of `cases`.
@@ -21,14 +23,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // A store or a queue behind a URL is a client as well.
     ("store", &["cases", "clock", "entities", "outbound", "sqlite"]),
     ("queue", &["cases", "clock", "outbound", "sqlite"]),
-    ("tasks", &["cases", "clock", "entities", "queue", "store", "sync", "telemetry"]),
+    ("tasks", &["cases", "clock", "entities", "queue", "spelling", "store", "sync", "telemetry"]),
     // Verifies and reads push messages; the tasks do what they ask for.
     ("push", &["cases", "crm", "entities", "outbound"]),
     // Reads the settings of the parts into the parts' own types.
-    ("config", &["cases", "crm", "csapi", "entities", "push", "store", "sync", "tasks"]),
+    ("config", &["cases", "crm", "csapi", "entities", "push", "spelling", "store", "sync", "tasks"]),
     // Reads the secrets that the configuration names.
     ("secrets", &["cases", "clock", "config", "outbound"]),
-    ("http", &["cases", "clock", "config", "entities", "push", "queue", "store", "tasks", "telemetry"]),
+    (
+        "http",
+        &["cases", "clock", "config", "entities", "push", "queue", "spelling", "store", "tasks", "telemetry"],
+    ),
     // Plays the other side. It must not share wire formats with the program, or both could be wrong in the same way.
     ("sandbox", &["clock"]),
 ];

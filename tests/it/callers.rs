@@ -258,6 +258,95 @@ async fn what_can_never_succeed_is_an_error_to_a_person_and_abandoned_to_a_queue
     }
 }
 
+#[tokio::test]
+async fn a_query_parameter_that_an_endpoint_does_not_know_is_refused_and_nothing_is_done() {
+    let world = World::new(&JiraKind).await;
+    let case = world.company_case("Not to be carried").await;
+    world.google_case("Not to be carried either");
+    let sync = json!({ "case_id": case }).to_string();
+    let admin = format!("Bearer {ADMIN}");
+    let token = format!("Bearer {INTERNAL_TOKEN}");
+    let at = world.another_instance(Platform::Local, Some(ADMIN)).await;
+    for (endpoint, method, path, others) in REQUESTS {
+        // What a CRM's own webhook appends to its address is no concern of ours.
+        if *endpoint == Endpoint::Push {
+            continue;
+        }
+        for query in ["?surely_unknown=1", "?surely_unknown", "?Limit=1", "?%ff=1", "?&x&"] {
+            let answer = ask(at, method, &format!("{path}{query}"), &[("authorization", &admin)], "").await;
+            assert_problem(&answer, 400, &format!("{path}{query}"));
+        }
+        // Who proves nothing learns nothing of the parameters.
+        let answer = ask(at, method, &format!("{path}?surely_unknown=1"), &[], "").await;
+        assert_problem(&answer, if *others == Others::Everybody { 400 } else { 401 }, path);
+    }
+    for (headers, path, words) in [
+        (
+            &admin,
+            "/api/mappings?limits=3",
+            &["limits", "after, filter, limit", "did you mean limit?"] as &[_],
+        ),
+        (&admin, "/api/mappings?limit=3&limit=4", &["limit", "twice"]),
+        (&admin, "/api/global?x", &["x", "takes none"]),
+        (&admin, "/api/mappings?a%0ab=1", &["a b"]),
+    ] {
+        let answer = ask(at, "GET", path, &[("authorization", headers)], "").await;
+        assert_problem(&answer, 400, path);
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(words.iter().all(|word| detail.contains(word)), "{path}: {detail}");
+    }
+    for headers in [&admin, &token] {
+        let path = "/tasks/sync-company-case?dry_rn=true";
+        let answer = ask(at, "POST", path, &[("authorization", headers)], sync.clone()).await;
+        assert_problem(&answer, 400, path);
+        assert!(answer.body["detail"].as_str().unwrap().contains("dry_rn"), "{}", answer.body);
+    }
+    assert_ne!(ask(at, "POST", "/push/company?user_id=jane&user_key=jane", &[], "").await.status, 400);
+    let allowed = "/api/mappings?after=0&limit=2&filter=all";
+    assert_eq!(ask(at, "GET", allowed, &[("authorization", &admin)], "").await.status, 200);
+    assert_eq!(ask(at, "GET", "/api/global?", &[("authorization", &admin)], "").await.status, 200);
+    world.deliver().await;
+    assert_eq!(world.mappings().await.len(), 0);
+    assert_eq!(world.sizes().await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_field_that_a_tasks_body_does_not_have_is_refused_by_name() {
+    let world = World::new(&JiraKind).await;
+    let case = world.company_case("Not to be carried").await;
+    for (task, body, words) in [
+        (
+            "sync-company-case",
+            json!({ "case_id": case, "dry_run": true }),
+            &["\"dry_run\"", "case_id, hinted"] as &[_],
+        ),
+        ("sync-company-case", json!({ "case_ID": case }), &["\"case_ID\"", "did you mean case_id?"]),
+        (
+            "sync-google-case",
+            json!({ "case": "organizations/123/cases/1" }),
+            &["\"case\"", "case_name, hinted"],
+        ),
+        ("poll-google", json!({ "dry_run": true }), &["\"dry_run\"", "takes no body"]),
+        ("poll-company", json!([]), &["takes no body"]),
+        ("cleanup", json!("now"), &["takes no body"]),
+    ] {
+        let answer = ask(world.service, "POST", &format!("/tasks/{task}"), &[], body.to_string()).await;
+        assert_problem(&answer, 400, task);
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(words.iter().all(|word| detail.contains(word)), "{task}: {detail}");
+    }
+    assert_eq!(world.mappings().await.len(), 0);
+    let polled = world.deps.store.global().await.unwrap();
+    assert_eq!((polled.google_last_polled_at, polled.company_last_polled_at), (None, None));
+    // What queues and cron send, of any version, and what a person with curl may.
+    for body in ["", "{}", " {} \n"] {
+        assert_eq!(ask(world.service, "POST", "/tasks/cleanup", &[], body).await.status, 200, "{body:?}");
+    }
+    let token = format!("Bearer {INTERNAL_TOKEN}");
+    let answer = ask(world.service, "POST", "/tasks/cleanup", &[("authorization", &token)], "null").await;
+    assert_eq!((answer.status, &answer.body["outcome"]), (200, &json!("done")), "a queue's poll goes on");
+}
+
 #[test]
 fn without_trust_only_a_token_is_a_proof() {
     let internal = Secret::new(INTERNAL_TOKEN);
