@@ -303,12 +303,13 @@ fn three_free_ports() -> u16 {
 }
 
 /// `casebridge sandbox --crm KIND`: nobody touching anything, every sample case stands on both sides.
-async fn the_sandbox_shows_cases_travelling(kind: &str, name: &str) {
+async fn the_sandbox_shows_cases_travelling(kind: &str, name: &str, options: &[&str]) {
     let (http, port) = (client(), three_free_ports());
     let folder = tempfile::tempdir().unwrap();
     let child = Command::new(binary())
         .args(["sandbox", "--crm", kind, "--port", &port.to_string(), "--data"])
         .arg(folder.path())
+        .args(options)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -348,35 +349,39 @@ async fn the_sandbox_shows_cases_travelling(kind: &str, name: &str) {
     let page = page.text().await.unwrap();
     assert!(page.contains(&format!("Sandbox {name}")) && page.contains("/cases/51"), "{page}");
     let case = "projects/sample-shop/cases/51000001";
-    for command in [&["check"][..], &["mappings"], &["sync", "google", case, "--dry-run"]] {
+    for (command, words) in [
+        (&["check"][..], "cases"),
+        (&["mappings"], "cases"),
+        (&["classifications", "ENGINE", "compute"], "Technical Issue > Compute > Compute Engine"),
+        (&["sync", "google", case, "--dry-run"], case),
+    ] {
         let beside =
             Command::new(binary()).args(["--config", &configuration]).args(command).output().unwrap();
         let text = String::from_utf8_lossy(&beside.stdout).into_owned();
-        assert!(
-            beside.status.success() && text.contains(if command.len() == 1 { "cases" } else { case }),
-            "{command:?}: {text}"
-        );
+        assert!(beside.status.success() && text.contains(words), "{command:?}: {text}");
     }
+    let file = std::fs::read_to_string(&configuration).unwrap();
+    assert_eq!(file.contains("client_secret"), options.contains(&"--oauth"), "{file}");
     process.signal("-TERM");
     assert!(process.0.wait().unwrap().success(), "it stops well");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sandbox_with_service_management_shows_cases_travelling() {
-    the_sandbox_shows_cases_travelling("jira-service-management", "Jira").await;
+    the_sandbox_shows_cases_travelling("jira-service-management", "Jira", &["--oauth"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sandbox_with_jira_shows_cases_travelling() {
-    the_sandbox_shows_cases_travelling("jira", "Jira").await;
+    the_sandbox_shows_cases_travelling("jira", "Jira", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sandbox_with_zendesk_shows_cases_travelling() {
-    the_sandbox_shows_cases_travelling("zendesk", "Zendesk").await;
+    the_sandbox_shows_cases_travelling("zendesk", "Zendesk", &["--oauth"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sandbox_with_servicenow_shows_cases_travelling() {
-    the_sandbox_shows_cases_travelling("servicenow", "ServiceNow").await;
+    the_sandbox_shows_cases_travelling("servicenow", "ServiceNow", &["--oauth"]).await;
 }

@@ -1,6 +1,7 @@
 //! Commands of the program. Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.
 
 mod check;
+mod classifications;
 mod parts;
 #[cfg(feature = "sandbox")]
 mod sandbox;
@@ -37,6 +38,8 @@ enum Command {
     Configured(Configured),
     /// Tries every connection and permission that the service needs, each side also without the other.
     Check(check::Args),
+    /// Lists the classifications that Google's cases can have, by words of their names.
+    Classifications(classifications::Args),
     /// Runs the service with all parts embedded, against a sandbox CSAPI and a sandbox CRM, to watch cases travel.
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Args),
@@ -97,6 +100,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Sandbox(args) => block_on(LogFormat::Text, code(sandbox::run(args))),
         // Its output and its log are for whoever runs it, also with the configuration of another platform.
         Command::Check(args) => block_on(LogFormat::Text, check::run(args, cli.config.as_deref())),
+        Command::Classifications(args) => {
+            block_on(LogFormat::Text, classifications::run(args, cli.config.as_deref()))
+        }
         Command::Configured(command) => match Config::load(cli.config.as_deref(), std::env::vars()) {
             Ok(config) => block_on(config.server.log_format, code(run(command, config))),
             Err(errors) => {

@@ -297,8 +297,13 @@ impl Maker {
         }
     }
 
-    /// Makes the client of CSAPI.
+    /// Makes the client of CSAPI, as a system with cases.
     pub(super) async fn google(&self, google: &GoogleConfig) -> anyhow::Result<Arc<dyn CaseSystem>> {
+        Ok(Arc::new(self.csapi(google).await?))
+    }
+
+    /// Makes the client of CSAPI.
+    pub(super) async fn csapi(&self, google: &GoogleConfig) -> anyhow::Result<Csapi> {
         let settings = upstream_settings(
             csapi::NAME,
             google.base_url.clone(),
@@ -308,7 +313,7 @@ impl Maker {
         let credentials = self.google.credentials(google.authenticate).await?;
         let upstream =
             Upstream::new(settings, credentials, Arc::clone(&self.clock), Arc::clone(&self.metrics))?;
-        Ok(Arc::new(Csapi::new(google.csapi.clone(), Arc::new(upstream))?))
+        Ok(Csapi::new(google.csapi.clone(), Arc::new(upstream))?)
     }
 
     /// Makes the client of the CRM.

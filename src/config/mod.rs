@@ -301,9 +301,8 @@ fn read(r: &mut Reader) -> Sections {
     let creates = tasks.as_ref().is_none_or(|tasks| tasks.rules.switches.creation);
     if creates && google.as_ref().is_some_and(|google| google.csapi.classification_id.is_none()) {
         r.error(
-            "google.classification_id is missing: Google takes no case without one; find one with \
-             `curl -H \"Authorization: Bearer $(gcloud auth print-access-token)\" \
-             https://cloudsupport.googleapis.com/v2/caseClassifications:search`, or set sync.creation = false",
+            "google.classification_id is missing: Google takes no case without one; find one with `casebridge classifications WORDS`, \
+             or set sync.creation = false",
         );
     }
     let url = r.string_or("store.url", "sqlite:casebridge.db");

@@ -11,6 +11,15 @@ const PAGES: usize = 10;
 /// Page size for finding one case: more than one, since one case may have to be left out.
 const FEW: &str = "3";
 
+/// Classification of cases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Classification {
+    /// ID, for `google.classification_id`.
+    pub id: String,
+    /// Name for people: `Technical Issue > Compute > Compute Engine`.
+    pub display_name: String,
+}
+
 impl Csapi {
     /// Checks that cases can be searched for: the credentials, the role, the parent, the support plan.
     pub(super) async fn check_search(&self) -> Check {
@@ -38,27 +47,33 @@ impl Csapi {
                 Ok("google.classification_id is not set: no case can be created in Google".to_owned());
             return Check::new(what, result);
         };
-        let mut found = None;
-        let listed = self
-            .each("/v2/caseClassifications:search", None, "caseClassifications", |value| {
-                if let Some((id, name)) = wire::classification(&value)
-                    && id == wanted
-                {
-                    found = Some(format!("\"{name}\""));
-                }
-            })
-            .await;
-        let result = match (listed, found) {
-            (_, Some(name)) => Ok(name),
-            (Ok(()), None) => Err(Trouble::failed(
-                "google.classification_id is not among the classifications that CSAPI lists: it is mistyped or given \
-                 up, and one that is given up is refused six months later",
-                "choose another one: curl -H \"Authorization: Bearer $(gcloud auth print-access-token)\" \
-                 https://cloudsupport.googleapis.com/v2/caseClassifications:search",
-            )),
-            (Err(error), None) => Err((&error).into()),
+        let result = match self.classifications(&[]).await {
+            Ok(listed) => match listed.iter().find(|listed| listed.id == wanted) {
+                Some(found) => Ok(format!("{:?}", found.display_name)),
+                None => Err(Trouble::failed(
+                    "google.classification_id is not among the classifications that CSAPI lists: it is mistyped or given up, and one \
+                     that is given up is refused six months later",
+                    "choose another one: `casebridge classifications WORDS` lists them",
+                )),
+            },
+            Err(error) => Err((&error).into()),
         };
         Check::new(what, result)
+    }
+
+    /// Lists the classifications whose names contain all of these words, compared without case.
+    pub async fn classifications(&self, words: &[String]) -> Result<Vec<Classification>, ApiError> {
+        let words: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
+        let mut found = Vec::new();
+        self.each("/v2/caseClassifications:search", None, "caseClassifications", |value| {
+            let Some((id, name)) = wire::classification(&value) else { return };
+            let lower = name.to_lowercase();
+            if words.iter().all(|word| lower.contains(word)) {
+                found.push(Classification { id: id.to_owned(), display_name: name.to_owned() });
+            }
+        })
+        .await?;
+        Ok(found)
     }
 
     /// Reports if a search finds any case at all.

@@ -29,6 +29,8 @@ use crate::cases::{
 use crate::entities::{CompanyCaseId, GoogleCaseName, Priority, Side};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
+pub use check::Classification;
+
 /// Name of the system in errors and metrics; also the name to give its [`Upstream`].
 pub const NAME: &str = "CSAPI";
 

@@ -153,3 +153,21 @@ pub struct CredentialEnd {
 pub fn worst(checks: &[Check]) -> CheckStatus {
     checks.iter().map(|check| check.status).max().unwrap_or(CheckStatus::Ok)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_about_credentials_gets_no_advice_about_the_network() {
+        let error = |kind| ApiError::new(kind, "Jira", "GET /myself", "refused");
+        let network = "check the network";
+        let unauthorized = Trouble::of(&error(ApiErrorKind::Unauthorized), network);
+        assert_eq!(unauthorized.hint, None, "the system was reached");
+        let hinted =
+            ApiError { hint: Some("renew the token".to_owned()), ..error(ApiErrorKind::Unauthorized) };
+        assert_eq!(Trouble::of(&hinted, network).hint.as_deref(), Some("renew the token"));
+        let unreached = Trouble::of(&error(ApiErrorKind::NotApplied), network);
+        assert_eq!(unreached.hint.as_deref(), Some(network));
+    }
+}
