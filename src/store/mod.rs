@@ -6,6 +6,7 @@
 mod datastore;
 mod firestore;
 mod google_cloud;
+mod overlay;
 mod record;
 mod sqlite;
 mod url;
@@ -18,6 +19,7 @@ use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, Mappin
 pub use datastore::DatastoreStore;
 pub use firestore::FirestoreStore;
 pub use google_cloud::{DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase, OperationCounts};
+pub use overlay::OverlayStore;
 pub use sqlite::SqliteStore;
 pub use url::{StoreUrl, StoreUrlError, open};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use casebridge::entities::{MappingId, PollMemory, Side};
-use casebridge::store::{Created, MappingFilter, SqliteStore, Store, StoreError};
+use casebridge::store::{Created, MappingFilter, OverlayStore, SqliteStore, Store, StoreError};
 use chrono::Duration;
 use rusqlite::Connection;
 
@@ -26,6 +26,72 @@ mod memory {
     use super::{Memory, store_contract, suite};
 
     store_contract!(suite, async { Memory::new() });
+}
+
+mod overlay {
+    use super::{Overlay, store_contract, suite};
+
+    store_contract!(suite, async { Overlay::new() });
+}
+
+/// View of an empty store, which keeps what is written.
+struct Overlay(Arc<OverlayStore>);
+
+impl Overlay {
+    fn new() -> Self {
+        Self(Arc::new(OverlayStore::new(Arc::new(SqliteStore::in_memory().unwrap()))))
+    }
+}
+
+#[async_trait]
+impl StoreUnderTest for Overlay {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::<OverlayStore>::clone(&self.0)
+    }
+}
+
+#[tokio::test]
+async fn a_view_shows_its_own_changes_and_leaves_the_store_beneath_alone() {
+    let beneath = Arc::new(SqliteStore::in_memory().unwrap());
+    for number in 0..10 {
+        create(&*beneath, of_google(number)).await;
+    }
+    beneath.set_poll(Side::Google, Some(now()), &PollMemory::default()).await.unwrap();
+    let before =
+        (beneath.list(MappingFilter::All, None, 100).await.unwrap(), beneath.global().await.unwrap());
+    let mappings = &before.0.mappings;
+    let view = OverlayStore::new(Arc::<SqliteStore>::clone(&beneath));
+    let mut resolved = mappings[3].clone();
+    resolved.resolved_at = Some(now());
+    view.update(&resolved).await.unwrap();
+    view.delete(&mappings[4]).await.unwrap();
+    let new = create(&view, of_company(7)).await;
+    view.delete(&create(&view, of_company(8)).await).await.unwrap();
+    view.set_poll(Side::Google, None, &PollMemory::default()).await.unwrap();
+    assert!(
+        matches!(view.create(of_google(5)).await.unwrap(), Created::Existing(found) if found == mappings[5])
+    );
+    assert!(matches!(view.create(of_google(4)).await.unwrap(), Created::New(_)), "its case is free again");
+    for limit in [1, 3, 100] {
+        let (mut open, mut after) = (Vec::new(), None);
+        loop {
+            let page = view.list(MappingFilter::Open, after, limit).await.unwrap();
+            assert!(page.mappings.len() <= limit);
+            open.extend(page.mappings.iter().map(|mapping| mapping.id));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let expected = mappings.iter().map(|mapping| mapping.id);
+        let expected = expected.filter(|id| *id != mappings[3].id && *id != mappings[4].id);
+        let expected: Vec<MappingId> = expected.chain([new.id, MappingId(new.id.0 + 2)]).collect();
+        assert_eq!(open, expected, "by {limit}");
+    }
+    assert_eq!(view.created().await.len(), 2);
+    assert_eq!(view.deleted().await, [mappings[4].clone()]);
+    let after = (beneath.list(MappingFilter::All, None, 100).await.unwrap(), beneath.global().await.unwrap());
+    assert_eq!(before, after);
 }
 
 /// Store in a file in a directory of its own.
