@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -156,6 +156,7 @@ pub fn router(service: Service) -> Router {
         })
         .layer(Extension(Arc::<Open>::default()))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn(unambiguous))
         .layer(axum::middleware::from_fn(logged))
         .with_state(service)
 }
@@ -207,6 +208,17 @@ async fn logged(request: Request, next: Next) -> Response {
     }
     .instrument(span)
     .await
+}
+
+/// Refuses a request with two values of a header that may stand once (RFC 9112, 3.2): a proxy in front may have believed the other one.
+async fn unambiguous(request: Request, next: Next) -> Response {
+    let is_twice = |name: &&HeaderName| request.headers().get_all(*name).iter().nth(1).is_some();
+    match [header::HOST, header::AUTHORIZATION].iter().find(is_twice) {
+        Some(name) => Problem::new(StatusCode::BAD_REQUEST, "A header stands twice")
+            .detail(format!("send {name} once"))
+            .into_response(),
+        None => next.run(request).await,
+    }
 }
 
 /// Lets a request through if its caller proves an identity that may use the route, and if the endpoint knows all query parameters;

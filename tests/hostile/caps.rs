@@ -413,6 +413,26 @@ async fn callers_beyond_the_limit_wait_until_there_is_room() {
     }
 }
 
+/// Of two, each reader may believe another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_may_stand_once_is_not_taken_twice() {
+    let (address, _stop) = service(short()).await;
+    for (header, twice) in [
+        ("host", "host: localhost\r\nHost: evil.example\r\n"),
+        ("host", "host: localhost\r\nhost: localhost\r\n"),
+        ("authorization", "host: localhost\r\nauthorization: Bearer a\r\nauthorization: Bearer b\r\n"),
+    ] {
+        for path in ["/healthz", "/api/mappings", "/nowhere"] {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\n{twice}connection: close\r\n\r\n");
+            connection.write_all(request.as_bytes()).await.unwrap();
+            let answer = rest(&mut connection).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400"), "{path} {twice:?}: {answer}");
+            assert!(answer.contains(header), "{path} {twice:?}: {answer}");
+        }
+    }
+}
+
 /// Of a body, no more than 64 KiB, and not for longer than ten seconds.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_not_waited_for() {
