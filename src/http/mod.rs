@@ -9,6 +9,7 @@ mod push;
 mod serve;
 mod shared;
 mod status;
+mod write_timeout;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! HTTP connections, with limits on their number and on the time and size of a request's head.
+//! HTTP connections, with limits on their number, on the time and size of a request's head, and on the time to take an answer.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::write_timeout::WriteTimeout;
 use crate::clock::shows_a_date;
 use crate::config::Platform;
 
@@ -36,6 +37,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Maximum number of connections. Further callers wait until a connection ends.
     pub connections: usize,
+    /// Time in which a caller has to take what is written at once, some 100 kB at most or one answer.
+    pub write: Duration,
 }
 
 impl Limits {
@@ -49,7 +52,7 @@ impl Limits {
             // request that is sent while the connection closes is lost. Only the front ends can reach an instance.
             Platform::AppEngine => Duration::from_secs(620),
         };
-        Self { head, head_bytes: 64 * 1024, connections: 512 }
+        Self { head, head_bytes: 64 * 1024, connections: 512, write: Duration::from_secs(30) }
     }
 }
 
@@ -114,7 +117,8 @@ async fn converse(
         .max_header_size(limits.head_bytes)
         .max_headers(MAX_HEADERS);
     let service = TowerToHyperService::new(service);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let stream = TokioIo::new(WriteTimeout::new(stream, limits.write));
+    let mut connection = pin!(builder.serve_connection(stream, service));
     let mut stopping = false;
     loop {
         tokio::select! {

@@ -413,6 +413,40 @@ async fn callers_beyond_the_limit_wait_until_there_is_room() {
     }
 }
 
+/// More than the buffers of both ends hold.
+const LARGE: usize = 64 << 20;
+
+/// Whoever takes nothing of an answer, or a little now and then, is hung up on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_takes_no_answer_is_hung_up_on() {
+    for taken_at_a_time in [0, 1_000] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = axum::Router::new().route("/", axum::routing::get(|| async { vec![b'x'; LARGE] }));
+        let limits = Limits { write: Duration::from_millis(500), ..Limits::on(Platform::Local) };
+        tokio::spawn(serve(listener, router, limits, CancellationToken::new()));
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut taken = vec![0; taken_at_a_time];
+        let hung_up_on = async {
+            // The other end is closed as soon as what is sent there is refused.
+            while connection.write_all(b"x").await.is_ok() {
+                if taken_at_a_time > 0 {
+                    let _ = connection.read(&mut taken).await;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(10), hung_up_on).await;
+        assert!(ended.is_ok(), "{taken_at_a_time} bytes at a time: the connection stays open");
+        // Whoever reads gets all of it.
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        connection.write_all(request).await.unwrap();
+        assert!(rest(&mut connection).await.unwrap().len() > LARGE);
+    }
+}
+
 /// Of two, each reader may believe another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_may_stand_once_is_not_taken_twice() {
