@@ -45,12 +45,12 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
         running: running.clone(),
     });
     let background = TaskTracker::new();
-    let mut limits = Limits::on(config.server.platform);
+    let limits = Limits::on(config.server.platform);
     if let Some((queue, cron)) = &parts.embedded {
-        // The limit is for other callers: what queue.yaml allows has its connections.
-        limits.connections += queue.max_concurrent_requests();
+        queue.deliver_to(app.clone());
         background.spawn(queue.clone().run(shutdown.clone()));
         if let Some(cron) = cron {
+            cron.call(app.clone());
             background.spawn(cron.clone().run(shutdown.clone()));
         }
     }

@@ -4,6 +4,7 @@ mod api;
 mod auth;
 mod index;
 mod parameters;
+mod places;
 mod problem;
 mod push;
 mod serve;

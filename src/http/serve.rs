@@ -1,5 +1,6 @@
 //! HTTP connections, with limits on their number, on the time and size of a request's head, and on the time to take an answer.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,15 +9,19 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::Problem;
+use super::places::{Place, Places};
 use super::write_timeout::WriteTimeout;
 use crate::clock::shows_a_date;
 use crate::config::Platform;
@@ -35,7 +40,8 @@ pub struct Limits {
     pub head: Duration,
     /// Maximum size of a head, in bytes; a larger one is answered with 431.
     pub head_bytes: usize,
-    /// Maximum number of connections. Further callers wait until a connection ends.
+    /// Maximum number of connections. A further caller takes the place of the connection that waits longest for a request, or for its
+    /// answer to be taken. If each is being answered, it waits until one ends.
     pub connections: usize,
     /// Time in which a caller has to take what is written at once, some 100 kB at most or one answer.
     pub write: Duration,
@@ -59,16 +65,11 @@ impl Limits {
 /// Serves HTTP/1.1 until `stop` is cancelled, then lets each open connection finish its request. The router gets the peer's address
 /// ([`ConnectInfo`]).
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.connections);
     let connections = TaskTracker::new();
     loop {
-        let next = async {
-            // The semaphore is never closed, so `acquire_owned` does not fail.
-            let place = Arc::clone(&room).acquire_owned().await.ok();
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            next = next => next,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
         };
         match accepted {
@@ -78,11 +79,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
                 tokio::time::sleep(BREATH).await;
             }
             Ok((stream, peer)) => {
-                let converse = converse(stream, peer, router.clone(), limits, stop.clone());
-                connections.spawn(async move {
-                    converse.await;
-                    drop(place);
-                });
+                let place = tokio::select! {
+                    place = places.take() => place,
+                    () = stop.cancelled() => break,
+                };
+                connections.spawn(converse(stream, peer, router.clone(), limits, place, stop.clone()));
             }
             Err(error) => {
                 tracing::debug!("a connection could not be accepted: {error}");
@@ -107,16 +108,17 @@ async fn converse(
     peer: SocketAddr,
     router: Router,
     limits: Limits,
+    place: Place,
     stop: CancellationToken,
 ) {
-    let service = router.map_request(move |request: Request<_>| from(peer, request));
+    let place = Arc::new(place);
+    let service = service_fn(|request| answer(router.clone(), Arc::clone(&place), peer, request));
     let mut builder = Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_header_size(limits.head_bytes)
         .max_headers(MAX_HEADERS);
-    let service = TowerToHyperService::new(service);
     let stream = TokioIo::new(WriteTimeout::new(stream, limits.write));
     let mut connection = pin!(builder.serve_connection(stream, service));
     let mut stopping = false;
@@ -128,6 +130,10 @@ async fn converse(
                 }
                 return;
             }
+            () = place.evicted() => {
+                tracing::debug!("a connection was closed to make room for another one");
+                return;
+            }
             () = stop.cancelled(), if !stopping => {
                 connection.as_mut().graceful_shutdown();
                 stopping = true;
@@ -136,12 +142,22 @@ async fn converse(
     }
 }
 
-/// Attaches the peer's address to a request.
-fn from<B>(peer: SocketAddr, mut request: Request<B>) -> Request
-where
-    B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
-    B::Error: Into<axum::BoxError>,
-{
+/// Answers one request, with the peer's address attached. Meanwhile its connection keeps its place.
+async fn answer(
+    router: Router,
+    place: Arc<Place>,
+    peer: SocketAddr,
+    request: hyper::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    if !place.work() {
+        // Nothing is begun for a caller who will get no answer: the connection is about to be closed.
+        return Ok(
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "There are too many connections").into_response()
+        );
+    }
+    let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
-    request.map(Body::new)
+    let answered = router.oneshot(request).await;
+    place.wait();
+    answered
 }

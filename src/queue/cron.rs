@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -33,7 +34,7 @@ pub struct EmbeddedCronOptions {
     pub path: PathBuf,
     /// Jobs to run.
     pub jobs: CronConfig,
-    /// URL that the service listens on: `http://127.0.0.1:8080`.
+    /// URL that the service listens on: `http://127.0.0.1:8080`. Jobs call it, unless [`EmbeddedCron::call`] is called.
     pub target: Url,
     /// Bearer token that identifies the calls as the service's own.
     pub internal_token: String,
@@ -94,11 +95,17 @@ impl EmbeddedCron {
         Ok(Self { database, jobs, target, clock, deadline })
     }
 
+    /// Calls this router until [`EmbeddedCron::run`] ends, without a connection, like [`EmbeddedQueue::deliver_to`](super::embedded::EmbeddedQueue::deliver_to).
+    pub fn call(&self, router: Router) {
+        self.target.call_in_process(Some(router));
+    }
+
     /// Runs the jobs as they fall due, until `shutdown` is cancelled. Each job has its own loop, so that a slow job delays no other and
     /// never overlaps itself. A call in progress at shutdown is aborted, and repeated by the next process that runs cron.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let loops = self.jobs.iter().map(|job| self.run_job(job, &shutdown));
         join_all(loops).await;
+        self.target.call_in_process(None);
     }
 
     async fn run_job(&self, job: &CronJob, shutdown: &CancellationToken) {

@@ -1,8 +1,8 @@
 //! Embedded queue: does the work of Cloud Tasks inside the service's own process, with SQLite as its store.
 //!
 //! It follows the same `queue.yaml`: names that deduplicate (`R3`: task names), rates, concurrency, retries and their limits (`R2`: a limit
-//! must not stand alone). It delivers at least once, over HTTP with the same headers. A task is on disk when [`TaskQueue::enqueue`]
-//! returns. A task is claimed before it is delivered, and the claim is renewed during the delivery. If the process dies, the claim expires
+//! must not stand alone). It delivers at least once, as requests with the same headers, within the process
+//! ([`EmbeddedQueue::deliver_to`]). A task is on disk when [`TaskQueue::enqueue`] returns. A task is claimed before it is delivered, and the claim is renewed during the delivery. If the process dies, the claim expires
 //! after half a minute, and the next process that looks for tasks delivers the task again. So several processes may share one file, and no
 //! two of them deliver a task at the same time.
 //!
@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use axum::Router;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -68,7 +69,8 @@ pub struct EmbeddedQueueOptions {
     pub path: PathBuf,
     /// Settings of the six queues.
     pub queues: QueueConfig,
-    /// URL that the service listens on: `http://127.0.0.1:8080`. Tasks go to `/tasks/{task}` there.
+    /// URL that the service listens on: `http://127.0.0.1:8080`. Tasks go to `/tasks/{task}` there, unless
+    /// [`EmbeddedQueue::deliver_to`] is called.
     pub target: Url,
     /// Bearer token that identifies deliveries as the service's own.
     pub internal_token: String,
@@ -222,6 +224,12 @@ impl EmbeddedQueue {
         })
     }
 
+    /// Delivers to this router until [`EmbeddedQueue::run`] ends, without a connection: callers who fill the places for connections, or use
+    /// all file handles, keep no task out.
+    pub fn deliver_to(&self, router: Router) {
+        self.target.call_in_process(Some(router));
+    }
+
     /// Delivers tasks as they fall due, until `shutdown` is cancelled.
     ///
     /// Then it starts no more deliveries and waits for the running ones for at most the grace time. It releases the claims of the rest, so
@@ -274,6 +282,7 @@ impl EmbeddedQueue {
         if let Err(error) = self.database.release_all(&self.claimant).await {
             tracing::warn!(error = %error, "the queue cannot give its tasks back; they wait for half a minute");
         }
+        self.target.call_in_process(None);
     }
 
     /// Begins the delivery of claimed tasks.
@@ -334,12 +343,6 @@ impl EmbeddedQueue {
     /// Returns the depth of each of the six queues, in the order of [`TaskKind::ALL`].
     pub async fn depth(&self) -> Result<Vec<QueueDepth>, DatabaseError> {
         self.database.depth(self.now()).await
-    }
-
-    /// Returns the maximum number of concurrent requests that all queues together make.
-    #[must_use]
-    pub fn max_concurrent_requests(&self) -> usize {
-        self.queues.iter().map(|queue| queue.max_concurrent_requests as usize).sum()
     }
 
     /// Returns the number of transactions that this queue has committed.

@@ -1,14 +1,19 @@
-//! HTTP client with which the embedded queue and cron call the service, as App Engine would.
+//! Client with which the embedded queue and cron call the service, as App Engine would: in this process, or over HTTP.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, InvalidHeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, InvalidHeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
+use tower::ServiceExt as _;
 use url::Url;
 
 /// Maximum number of bytes of an answer's body that are read and dropped, so that the connection can be reused.
 const DRAINED_BYTES: usize = 64 * 1024;
+const JSON: &str = "application/json";
+const TOO_LATE: &str = "no answer within the deadline";
 
 /// Error that prevents any call to the service.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +31,8 @@ pub(super) struct Target {
     client: reqwest::Client,
     base: String,
     bearer: HeaderValue,
+    /// The service's own router. Calls of it take no connection and no file handle, so that no other caller can keep them out.
+    router: Mutex<Option<Router>>,
 }
 
 /// Outcome of a call.
@@ -47,7 +54,17 @@ impl Target {
         bearer.set_sensitive(true);
         // Follows no redirect, like Cloud Tasks and App Engine's cron: the service answers for itself.
         let client = crate::outbound::http_client().no_proxy().build()?;
-        Ok(Self { client, base: base.as_str().trim_end_matches('/').to_owned(), bearer })
+        let base = base.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { client, base, bearer, router: Mutex::default() })
+    }
+
+    /// Calls this router from now on, instead of the service over HTTP. `None` lets go of it: the router holds the queue, which holds this.
+    pub(super) fn call_in_process(&self, router: Option<Router>) {
+        *self.router() = router;
+    }
+
+    fn router(&self) -> MutexGuard<'_, Option<Router>> {
+        self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls `path` and waits for the answer, at most for `deadline`. An empty body is not sent as JSON.
@@ -60,30 +77,56 @@ impl Target {
         deadline: Duration,
         now: impl Fn() -> DateTime<Utc>,
     ) -> Answer {
-        let mut request = self
-            .client
-            .request(method, format!("{}{path}", self.base))
-            .header(AUTHORIZATION, self.bearer.clone())
-            .timeout(deadline);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        if !body.is_empty() {
-            request = request.header(CONTENT_TYPE, "application/json").body(body);
-        }
-        match request.send().await {
-            Ok(response) => {
-                let status = response.status();
-                let retry_after =
-                    response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, now()));
-                drain(response).await;
-                let failure = (!status.is_success()).then(|| failure_of(status));
-                Answer { status: Some(status.as_u16()), failure, retry_after }
+        let headers =
+            headers.into_iter().chain((!body.is_empty()).then(|| (CONTENT_TYPE.as_str(), JSON.to_owned())));
+        let router = self.router().clone();
+        match router {
+            Some(router) => {
+                let mut request = axum::http::Request::builder().method(method).uri(path);
+                request = request.header(AUTHORIZATION, self.bearer.clone());
+                for (name, value) in headers {
+                    request = request.header(name, value);
+                }
+                let Ok(request) = request.body(axum::body::Body::from(body)) else {
+                    return Answer::none("the request is not valid");
+                };
+                match tokio::time::timeout(deadline, router.oneshot(request)).await {
+                    Ok(Ok(response)) => Answer::of(response.status(), response.headers(), now()),
+                    Err(_) => Answer::none(TOO_LATE),
+                }
             }
-            Err(error) => {
-                Answer { status: None, failure: Some(no_answer(&error).to_owned()), retry_after: None }
+            None => {
+                let url = format!("{}{path}", self.base);
+                let mut request = self
+                    .client
+                    .request(method, url)
+                    .header(AUTHORIZATION, self.bearer.clone())
+                    .timeout(deadline);
+                for (name, value) in headers {
+                    request = request.header(name, value);
+                }
+                match request.body(body).send().await {
+                    Ok(response) => {
+                        let answer = Answer::of(response.status(), response.headers(), now());
+                        drain(response).await;
+                        answer
+                    }
+                    Err(error) => Answer::none(no_answer(&error)),
+                }
             }
         }
+    }
+}
+
+impl Answer {
+    fn of(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Self {
+        let retry_after = headers.get(RETRY_AFTER).and_then(|value| retry_after(value, now));
+        let failure = (!status.is_success()).then(|| failure_of(status));
+        Self { status: Some(status.as_u16()), failure, retry_after }
+    }
+
+    fn none(failure: &str) -> Self {
+        Self { status: None, failure: Some(failure.to_owned()), retry_after: None }
     }
 }
 
@@ -103,7 +146,7 @@ fn failure_of(status: StatusCode) -> String {
 
 fn no_answer(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
-        "no answer within the deadline"
+        TOO_LATE
     } else if error.is_connect() {
         "no connection"
     } else {

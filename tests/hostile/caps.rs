@@ -447,6 +447,25 @@ async fn a_caller_who_takes_no_answer_is_hung_up_on() {
     }
 }
 
+/// More half-sent heads than there are places, and time enough for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_sent_heads_keep_nobody_out() {
+    let limits = Limits { connections: 5, ..Limits::on(Platform::Local) };
+    let (address, stop) = service(limits).await;
+    let mut half_sent = Vec::new();
+    for start in ["", "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: y"].iter().cycle().take(40) {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(start.as_bytes()).await.unwrap();
+        half_sent.push(connection);
+    }
+    tokio::time::timeout(Duration::from_secs(5), assert_still_well(address)).await.expect("there is room");
+    // The newest may finish: only those that wait longest make room.
+    let newest = half_sent.last_mut().unwrap();
+    newest.write_all(b"\r\nconnection: close\r\n\r\n").await.unwrap();
+    assert!(rest(newest).await.is_some_and(|answer| answer.starts_with("HTTP/1.1 200")));
+    stop.cancel();
+}
+
 /// Of two, each reader may believe another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_may_stand_once_is_not_taken_twice() {

@@ -99,6 +99,41 @@ impl QueueUnderTest for Embedded {
     }
 }
 
+/// Nobody listens at the queue's URL: a delivery takes no connection, and the router is let go of at the end.
+#[tokio::test]
+async fn it_delivers_within_the_process_and_lets_go_of_the_router() {
+    let folder = tempfile::tempdir().unwrap();
+    let queues = QueueConfig::load(None).unwrap();
+    let nowhere = "http://127.0.0.1:1".parse().unwrap();
+    let clock: SharedClock = Arc::new(SystemClock);
+    let path = folder.path().join("queue.db");
+    let options = EmbeddedQueueOptions::new(&path, queues, nowhere, "internal-token".to_owned(), clock);
+    let queue = Arc::new(EmbeddedQueue::open(options).unwrap());
+    let shutdown = CancellationToken::new();
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let (seen, stop, holder) = (Arc::clone(&held), shutdown.clone(), Arc::clone(&queue));
+    let router = axum::Router::new().route(
+        "/tasks/{task}",
+        axum::routing::post(async move |request: axum::extract::Request| {
+            let _holder = holder;
+            let headers = request.headers();
+            let all =
+                ["authorization", "x-appengine-queuename", "content-type"].map(|name| headers[name].clone());
+            seen.lock().unwrap().push((request.uri().path().to_owned(), all));
+            stop.cancel();
+            StatusCode::OK
+        }),
+    );
+    queue.deliver_to(router);
+    queue.enqueue(task(TaskKind::SyncGoogleCase, None)).await.unwrap();
+    let weak = Arc::downgrade(&queue);
+    queue.run(shutdown).await;
+    assert!(weak.upgrade().is_none(), "the queue and the router keep each other");
+    let [(path, headers)] = &held.lock().unwrap()[..] else { panic!("one delivery") };
+    assert_eq!(path, "/tasks/sync-google-case");
+    assert_eq!(headers, &["Bearer internal-token", "sync-google-case", "application/json"]);
+}
+
 macro_rules! keeps_the_contract {
     ($($promise:ident),* $(,)?) => {$(
         #[tokio::test]
