@@ -163,6 +163,46 @@ async fn on_sigterm_a_running_sync_ends_well_and_the_lease_is_given_back() {
     assert_eq!(mapping["leased_until"], Value::Null);
 }
 
+/// Connections that say nothing use all file handles. The service says so, once and not for each of them, serves whoever asks, and its own
+/// queue needs no handle.
+#[tokio::test(flavor = "multi_thread")]
+async fn short_of_file_handles_it_says_so_and_goes_on() {
+    let systems = Systems::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = folder.path().join("casebridge.toml");
+    std::fs::write(&config, systems.configuration(folder.path(), port)).unwrap();
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -n 80; exec \"$0\" --config \"$1\" serve"])
+        .args([binary().as_os_str(), config.as_os_str()])
+        .env("RUST_LOG", "info")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let _process = Process(child);
+    assert!(lines.by_ref().any(|line| line.contains("listening on")), "the service did not start");
+    let log = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let written = std::sync::Arc::clone(&log);
+    std::thread::spawn(move || lines.for_each(|line| written.lock().unwrap().push(line)));
+    let told = || log.lock().unwrap().iter().filter(|line| line.contains("ulimit -n")).count();
+
+    let mut silent = Vec::new();
+    for _ in 0..150 {
+        silent.push(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+    }
+    until("it says that it is short of file handles", || told() > 0).await;
+    let healthz = client().get(format!("http://127.0.0.1:{port}/healthz")).send();
+    let answer = tokio::time::timeout(Duration::from_secs(30), healthz).await.expect("it answers").unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(told(), 1, "{:#?}", log.lock().unwrap());
+    drop(silent);
+    let case = systems.google_case();
+    post(&client(), port, "poll-google").await.unwrap();
+    until("the case is mirrored", || systems.csapi.comments(&case).unwrap().len() == 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attachment_of_300_mebibytes_passes_each_way_in_constant_memory() {
     const SIZE: u64 = 300 * 1024 * 1024;

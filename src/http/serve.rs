@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -28,6 +28,11 @@ use crate::config::Platform;
 
 /// Pause after a connection could not be accepted, mostly because all file handles are in use.
 const BREATH: Duration = Duration::from_secs(1);
+
+/// Pause after a connection was closed to free a file handle.
+const SHORT_BREATH: Duration = Duration::from_millis(20);
+/// Interval at which it is logged that connections cannot be accepted.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// Maximum number of headers in a request; one with more is answered with 431.
 const MAX_HEADERS: usize = 100;
@@ -67,6 +72,7 @@ impl Limits {
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
     let places = Places::new(limits.connections);
     let connections = TaskTracker::new();
+    let mut told = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -85,12 +91,17 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
                 };
                 connections.spawn(converse(stream, peer, router.clone(), limits, place, stop.clone()));
             }
-            Err(error) => {
+            // If the caller has already gone, the next connection may still be fine, so there is no pause.
+            Err(error) if is_about_the_caller(&error) => {
                 tracing::debug!("a connection could not be accepted: {error}");
-                // If the caller has already gone, the next connection may still be fine, so there is no pause.
-                if !is_about_the_caller(&error) {
-                    tokio::time::sleep(BREATH).await;
+            }
+            Err(error) => {
+                if told.is_none_or(|told: Instant| told.elapsed() >= TOLD_EVERY) {
+                    told = Some(Instant::now());
+                    tracing::error!("no connection can be accepted: {error}; {}", remedy(&error));
                 }
+                let is_freed = is_short_of_handles(&error) && places.evict();
+                tokio::time::sleep(if is_freed { SHORT_BREATH } else { BREATH }).await;
             }
         }
     }
@@ -101,6 +112,20 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
 fn is_about_the_caller(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// True if the process or the machine has no file handle left: `EMFILE` and `ENFILE`, which have these numbers on Linux and macOS.
+fn is_short_of_handles(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+fn remedy(error: &std::io::Error) -> &'static str {
+    if is_short_of_handles(error) {
+        "all file handles are in use: allow for more (`ulimit -n 4096`, or `LimitNOFILE=4096` in systemd's unit); connections that wait \
+         for their caller are closed, and the service goes on as soon as handles are free"
+    } else {
+        "the service tries again every second"
+    }
 }
 
 async fn converse(
