@@ -10,6 +10,7 @@ mod advice;
 mod credentials;
 mod google;
 mod json;
+mod masking;
 mod oauth;
 mod pace;
 mod skew;

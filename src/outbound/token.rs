@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::masking::mask;
 use super::upstream::{Broken, chain, read_capped, with_proxy_for};
 
 /// Time limit of a request for a token. Calls of the upstream wait for it.
@@ -128,7 +129,8 @@ fn error_code(body: &[u8], secrets: &[&str]) -> Option<String> {
         && code.len() <= 40
         && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     let is_secret = |secret: &&str| !secret.is_empty() && (code.contains(*secret) || secret.contains(code));
-    (is_code && !secrets.iter().any(is_secret)).then(|| code.to_owned())
+    let is_one = secrets.iter().any(is_secret) || mask(code, secrets) != code;
+    (is_code && !is_one).then(|| code.to_owned())
 }
 
 /// Current token of one client. One request serves all calls that wait for it. While a renewal fails, the old token is used until it

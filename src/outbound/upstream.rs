@@ -4,8 +4,6 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
@@ -25,6 +23,7 @@ use tracing::field::Empty;
 use super::advice::{self, Advice};
 use super::credentials::{BEFORE_1970, Credentials};
 use super::json;
+use super::masking::without_secrets;
 use super::skew::{self, News, Skew};
 use super::streaming::{Announced, Sending, arriving};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download, shorten};
@@ -43,8 +42,6 @@ const MAX_LISTING_VALUES: usize = 4 * MAX_VALUES;
 const MAX_REFUSAL: usize = 64 * 1024;
 /// Timeout of the HEAD request that reads `Date`, for the clock-skew check.
 const TIME_ASKED: Duration = Duration::from_secs(5);
-/// Minimum length of a text that is masked as a secret. A shorter one is no secret, and would be found in any text.
-const SHORTEST_SECRET: usize = 4;
 /// End of the exhausted rate limit, in two spellings.
 const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 /// See [`X_RATELIMIT_RESET`].
@@ -456,7 +453,10 @@ impl Upstream {
         let response = opened.await.map_err(named)?;
         let label = announced.call.clone();
         let failed = move |kind, message| ApiError::new(kind, name, label.clone(), message);
-        arriving(response, self.settings.timeout, &announced, failed).await
+        match arriving(response, self.settings.timeout, &announced, failed).await {
+            Ok(download) => Ok(download),
+            Err(error) => Err(ApiError { message: self.masked(&error.message).await, ..error }),
+        }
     }
 
     async fn json<T: DeserializeOwned>(&self, call: Call, effect: Effect) -> Result<T, ApiError> {
@@ -508,10 +508,13 @@ impl Upstream {
                 upstream.attempt = attempt,
                 upstream.status = Empty,
             );
-            let failure = match once(call).instrument(span).await {
+            let mut failure = match once(call).instrument(span).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
+            if failure.error.status.is_some() {
+                failure.error.message = self.masked(&failure.error.message).await;
+            }
             let unknown = failure.error.status == Some(401) || failure.stranger;
             let may_help = unknown && !refreshed && {
                 // Refresh even if this call cannot be sent again: the next call gets the new credentials.
@@ -553,7 +556,7 @@ impl Upstream {
     /// Makes one attempt and reads the whole answer.
     async fn once_whole(&self, call: Call, effect: Effect) -> Result<Answer, Failure> {
         let label = call.label();
-        let response = self.plain(&label, self.accepted(call, effect).await?)?;
+        let response = self.plain(&label, self.accepted(call, effect).await?).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = self.within(read_capped(response, MAX_ANSWER)).await.map_err(|broken| {
             let kind = match broken {
@@ -614,7 +617,7 @@ impl Upstream {
             if !response.status().is_redirection() {
                 break;
             }
-            at = self.redirect_target(&label, &at, &response, announced.paths)?;
+            at = self.redirect_target(&label, &at, &response, announced.paths).await?;
             self.may_be_called(&label, &at)?;
             let mut request = self.http.get(at.clone());
             if same_origin(&at, self.api()) {
@@ -634,7 +637,7 @@ impl Upstream {
             }
             return Err(self.refusal(&label, response, Effect::Read).await);
         }
-        let response = self.plain(&label, response)?;
+        let response = self.plain(&label, response).await?;
         match announced.complaint(&response) {
             Some(complaint) => Err(ApiError {
                 status: Some(response.status().as_u16()),
@@ -646,10 +649,10 @@ impl Upstream {
     }
 
     /// Returns the answer unless it is compressed: the client never requests compression.
-    fn plain(&self, label: &str, response: Response) -> Result<Response, ApiError> {
+    async fn plain(&self, label: &str, response: Response) -> Result<Response, ApiError> {
         match response.headers().get(CONTENT_ENCODING) {
             Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-                let encoding = shorten(&String::from_utf8_lossy(encoding.as_bytes()));
+                let encoding = self.presentable(&String::from_utf8_lossy(encoding.as_bytes())).await;
                 let message = format!("the answer is packed ({encoding}), which was not asked for");
                 Err(ApiError {
                     status: Some(response.status().as_u16()),
@@ -898,7 +901,7 @@ impl Upstream {
 
     /// Returns the target of a download's redirect if it is allowed. On the upstream itself, only download paths are allowed (`R34`: other
     /// content in place of a file): a client that is not signed on is redirected to a sign-on page, which is no file.
-    fn redirect_target(
+    async fn redirect_target(
         &self,
         label: &str,
         from: &Url,
@@ -921,7 +924,7 @@ impl Upstream {
             let message = format!(
                 "the download is redirected to {}, which is no download but most likely a page to sign on: see that the connector's \
                  user may download files with what it proves itself with, and that no sign-on stands before them",
-                shorten(target.path())
+                self.presentable(target.path()).await
             );
             return Err(ApiError {
                 status: Some(response.status().as_u16()),
@@ -937,6 +940,7 @@ impl Upstream {
         if allowed && !downgraded && matches!(target.scheme(), "http" | "https") {
             Ok(target)
         } else {
+            let with_port = self.presentable(&with_port).await;
             Err(refused(format!(
                 "the download is redirected to {with_port}, which is not among the hosts that are allowed for; if it is \
                  the upstream's own, add it to download_hosts"
@@ -969,7 +973,10 @@ impl Upstream {
     async fn refusal(&self, label: &str, response: Response, effect: Effect) -> Failure {
         let status = response.status();
         let retry_after = self.retry_after(status, response.headers());
-        let limit = exhausted_limit(response.headers());
+        let limit = match exhausted_limit(response.headers()) {
+            Some(reason) => format!(" (rate limit: {})", self.presentable(reason).await),
+            None => String::new(),
+        };
         let clocks =
             (status == StatusCode::UNAUTHORIZED).then(|| self.clocks_apart(response.headers())).flatten();
         let kind = match status {
@@ -991,7 +998,10 @@ impl Upstream {
             let host = location
                 .and_then(|location| Url::parse(location).ok())
                 .and_then(|url| url.host_str().map(str::to_owned));
-            let host = host.unwrap_or_else(|| "another address".to_owned());
+            let host = match host {
+                Some(host) => self.presentable(&host).await,
+                None => "another address".to_owned(),
+            };
             format!("redirected to {host}, which only downloads may be; check base_url")
         } else {
             match self.within(read_capped(response, MAX_REFUSAL)).await {
@@ -1039,10 +1049,15 @@ impl Upstream {
     /// Prepares an upstream's message for an error text: one short line, with the connector's own secrets masked in case the message
     /// repeats them.
     pub async fn presentable(&self, words: &str) -> String {
+        shorten(&self.masked(words).await)
+    }
+
+    /// Masks the connector's own secrets in a text.
+    async fn masked(&self, text: &str) -> String {
         let header = tokio::time::timeout(self.settings.timeout, self.credentials.header()).await;
         match header {
-            Ok(Ok(Some((_, value)))) => shorten(&without_secrets(words, &value)),
-            Ok(Ok(None) | Err(_)) | Err(_) => shorten(words),
+            Ok(Ok(Some((_, value)))) => without_secrets(text, &value),
+            Ok(Ok(None) | Err(_)) | Err(_) => text.to_owned(),
         }
     }
 }
@@ -1060,24 +1075,9 @@ fn seconds(value: &str) -> Option<u64> {
     is_number.then(|| value.parse().unwrap_or(u64::MAX))
 }
 
-/// Names the rate limit that was exhausted, for an error message, if the answer says which one.
-fn exhausted_limit(headers: &HeaderMap) -> String {
-    let reason = headers.get(RATELIMIT_REASON).and_then(|reason| reason.to_str().ok()).unwrap_or_default();
-    if reason.is_empty() { String::new() } else { format!(" (rate limit: {})", shorten(reason)) }
-}
-
-/// Masks the secrets of a header in a text, both as they are and decoded.
-fn without_secrets(text: &str, header: &HeaderValue) -> String {
-    let Ok(value) = header.to_str() else { return text.to_owned() };
-    let secret = value.split_once(' ').map_or(value, |(_, secret)| secret).trim();
-    let decoded = STANDARD.decode(secret).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let password = decoded.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, password)| password);
-    // The longest first: the others are parts of it.
-    [Some(secret), decoded.as_deref(), password]
-        .into_iter()
-        .flatten()
-        .filter(|secret| secret.len() >= SHORTEST_SECRET)
-        .fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
+/// Returns the name of the rate limit that was exhausted, if the answer says which one.
+fn exhausted_limit(headers: &HeaderMap) -> Option<&str> {
+    headers.get(RATELIMIT_REASON)?.to_str().ok().filter(|reason| !reason.is_empty())
 }
 
 fn client(settings: &UpstreamSettings) -> Result<reqwest::Client, reqwest::Error> {
