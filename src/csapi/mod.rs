@@ -24,7 +24,8 @@ use serde_json::{Value, json};
 
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, CredentialEnd,
-    Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Written, markers,
+    Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Written, as_written,
+    is_hidden_control, markers,
 };
 use crate::entities::{CompanyCaseId, GoogleCaseName, Priority, Side};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
@@ -514,12 +515,13 @@ fn quoted(text: &str) -> String {
 }
 
 /// Makes a file name that CSAPI accepts: not empty, since the field is required, and without control characters, whose support is not
-/// documented. The name is sent percent-encoded, so no other character can do harm.
+/// documented and which would make it show as another name. The name is sent percent-encoded, so no other character can do harm.
 fn filename(name: &str) -> String {
+    let name = as_written(name);
     if name.is_empty() {
         return "unnamed".to_owned();
     }
-    name.chars().map(|c| if c.is_control() { '_' } else { c }).collect()
+    name.chars().map(|c| if is_hidden_control(c) { '_' } else { c }).collect()
 }
 
 /// Returns the media type if it is valid, else `application/octet-stream`. A `multipart` type would be mistaken for the upload's own

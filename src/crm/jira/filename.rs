@@ -1,6 +1,6 @@
 //! Names of files in Jira (`R25`: odd content is content).
 
-use crate::cases::utf16_units;
+use crate::cases::{as_written, utf16_units};
 
 /// Maximum length of a name, in UTF-16 units: the width of Jira's column.
 const LONGEST: usize = 255;
@@ -12,7 +12,7 @@ const LONGEST_ENDING: usize = 20;
 /// name that is too long is cut in the middle, so that the extension stays. A valid name stays as it is.
 #[must_use]
 pub fn stored_filename(name: &str) -> String {
-    let readable: String = name
+    let readable: String = as_written(name)
         .chars()
         .map(|c| match c {
             '/' | '\\' => '_',
@@ -54,6 +54,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cases::is_hidden_control;
 
     #[test]
     fn names_stay_readable() {
@@ -64,6 +65,7 @@ mod tests {
             ("a/b\\c.txt", "a_b_c.txt"),
             ("../../etc/passwd", ".._.._etc_passwd"),
             ("say \"hi\".txt", "say 'hi'.txt"),
+            ("photo\u{202e}gpj.exe", "photo_gpj.exe"),
             ("two\r\nlines\0.txt", "two  lines .txt"),
             ("  ", "unnamed"),
             ("", "unnamed"),
@@ -80,7 +82,7 @@ mod tests {
         fn every_name_is_made_safe_and_a_safe_one_stays(name in ".{0,400}") {
             let stored = stored_filename(&name);
             prop_assert!(utf16_units(&stored) <= LONGEST && !stored.is_empty());
-            prop_assert!(!stored.contains(['/', '\\', '"']) && !stored.contains(|c: char| c.is_control()));
+            prop_assert!(!stored.contains(['/', '\\', '"']) && !stored.contains(is_hidden_control));
             prop_assert_eq!(stored_filename(&stored), stored);
         }
     }

@@ -1,5 +1,7 @@
 //! Names of files in Request Tracker (`R25`: odd content is content).
 
+use crate::cases::as_written;
+
 /// Maximum length of a name, in bytes of UTF-8. The width of the column `Attachments.Filename` counts characters, but the written name is
 /// cut by bytes, with its extension (`DBIx::SearchBuilder::Record`, `TruncateValue`).
 const LONGEST: usize = 255;
@@ -11,7 +13,7 @@ const LONGEST_ENDING: usize = 20;
 /// that the extension stays. A valid name stays as it is.
 #[must_use]
 pub fn stored_filename(name: &str) -> String {
-    let readable: String = name
+    let readable: String = as_written(name)
         .replace("=?", "=_")
         .chars()
         .map(|c| match c {
@@ -57,6 +59,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cases::is_hidden_control;
 
     #[test]
     fn names_stay_readable() {
@@ -66,6 +69,7 @@ mod tests {
             ("../../etc/passwd", ".._.._etc_passwd"),
             ("C:\\a\"b.txt", "C:_a'b.txt"),
             ("=?UTF-8?B?YQ==?=", "=_UTF-8?B?YQ==_="),
+            ("photo\u{202e}gpj.exe", "photo_gpj.exe"),
             ("two\r\nlines\0.txt", "two  lines .txt"),
             ("0", "_0"),
             (" ", "unnamed"),
@@ -81,7 +85,7 @@ mod tests {
         fn every_name_is_made_safe_and_a_safe_one_stays(name in ".{0,400}") {
             let stored = stored_filename(&name);
             prop_assert!(!stored.is_empty() && stored.len() <= LONGEST);
-            prop_assert!(!stored.contains(['/', '\\', '"']) && !stored.contains(|c: char| c.is_control()));
+            prop_assert!(!stored.contains(['/', '\\', '"']) && !stored.contains(is_hidden_control));
             prop_assert_eq!(stored_filename(&stored), stored);
         }
     }

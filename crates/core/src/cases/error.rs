@@ -1,5 +1,7 @@
 //! Errors of calls to the systems, classified by the next step that is left to the caller.
 
+use super::is_hidden_control;
+
 /// Maximum length of the call in the text of an error, in characters.
 const MAX_CALL: usize = 300;
 /// Maximum length of the message in the text of an error, in characters: an upstream's own words are 500 at most, the rest is advice.
@@ -107,7 +109,7 @@ impl ApiError {
     }
 }
 
-/// Shortens a text to one line of at most 500 characters, without control characters, which is safe in a log and in an error. An upstream
+/// Shortens a text to one line of at most 500 characters, without control characters and those of bidirectional text, which is safe in a log and in an error. An upstream
 /// can return any text, even as the ID of a file or a case.
 #[must_use]
 pub fn shorten(text: &str) -> String {
@@ -115,7 +117,8 @@ pub fn shorten(text: &str) -> String {
 }
 
 fn one_line(text: &str, longest: usize) -> String {
-    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(longest).collect();
+    let mut line: String =
+        text.chars().map(|c| if is_hidden_control(c) { ' ' } else { c }).take(longest).collect();
     if text.chars().nth(longest).is_some() {
         line.push('…');
     }
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line_whatever_an_upstream_calls_its_things() {
-        let call = format!("GET attachment 7\r\nERROR: forged\u{0} of issue {}", "9".repeat(100_000));
+        let call = format!("GET attachment 7\r\nERROR: forged\u{202e} of issue {}", "9".repeat(100_000));
         let error = ApiError::new(ApiErrorKind::NotFound, "Jira", call, "it is\u{1b}[31m gone");
         let text = error.to_string();
         assert!(text.starts_with("Jira: GET attachment 7  ERROR: forged  of issue 9"), "{text}");

@@ -5,6 +5,7 @@
 
 mod check;
 mod error;
+mod hidden;
 mod hint;
 pub mod markers;
 mod text;
@@ -21,6 +22,7 @@ use crate::entities::{Priority, PriorityReading, Side};
 
 pub use check::{Check, CheckStatus, CredentialEnd, Finding, Trouble, worst};
 pub use error::{ApiError, ApiErrorKind, shorten};
+pub use hidden::{as_written, is_hidden_control};
 pub use hint::{Hint, Refusal};
 pub use text::{TextLimit, code_points, utf8_bytes, utf16_units};
 

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 
 use crate::cases::markers::CompanyCase;
-use crate::cases::{Attachment, Capabilities, Case, Closing, Comment, TextLimit, markers};
+use crate::cases::{Attachment, Capabilities, Case, Closing, Comment, TextLimit, as_written, markers};
 use crate::entities::{ItemKind, Notice, Pending, Side};
 
 /// First words of the outage comment; the duration follows.
@@ -311,7 +311,8 @@ pub fn attachment_refused(
 ) -> String {
     let size = attachment.size.map_or_else(|| "unknown size".to_owned(), |size| format!("{size} bytes"));
     let place = case_name(from, case);
-    let filename = cut(&one_line(&holdable(&attachment.filename, target), "unnamed"), 300);
+    let filename = as_written(&holdable(&attachment.filename, target));
+    let filename = cut(&one_line(&filename, "unnamed"), 300);
     let reason = reason_of(reason);
     format!(
         "{}\nThe file \"{filename}\" ({size}) could not be copied: {reason}. It can be found in {place}.",
@@ -589,7 +590,7 @@ fn holdable(text: &str, target: &Capabilities) -> String {
 
 /// Returns an author's name for a header, short enough to leave room for the rest of the header.
 fn author(name: &str) -> String {
-    cut(&one_line(name, "unknown"), 100)
+    cut(&one_line(&as_written(name), "unknown"), 100)
 }
 
 /// Joins a text into one line, so that a name cannot end the first line of a copy early: white space and control characters become single
