@@ -7,6 +7,7 @@ use casebridge::cases::{Check, CheckStatus, Finding, Needs, Trouble, Visibility,
 use casebridge::config::{QueueConfig, Secret, SecretRef, Sections, StoreConfig, app_yaml};
 use casebridge::crm::CrmSettings;
 use casebridge::entities::Side;
+use casebridge::http;
 use casebridge::store::StoreUrl;
 use casebridge::tasks;
 use serde_json::json;
@@ -122,7 +123,10 @@ fn credentials_hint(crm: &CrmSettings) -> String {
 
 async fn admin_token(reference: &SecretRef, maker: &Maker) -> Finding {
     match maker.secret(reference).await {
-        Ok(_) => Ok("can be read".to_owned()),
+        Ok(token) => match http::token_problem(&token) {
+            Some(problem) => Err(problem),
+            None => Ok("can be read".to_owned()),
+        },
         Err(error) => Err(Trouble::failed(
             format!("{error:#}"),
             "people cannot call the service without it: check server.admin_token",

@@ -35,6 +35,9 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
     if let Some(problem) = trust_problem(&config.server) {
         tracing::warn!("{problem}");
     }
+    if let Some(problem) = parts.admin_token.as_ref().and_then(http::token_problem) {
+        tracing::warn!("{problem}");
+    }
     let running = TaskTracker::new();
     let app = router(Service {
         deps: parts.deps.clone(),

@@ -7,8 +7,24 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::{Access, Problem, bearer};
+use crate::cases::Trouble;
 use crate::config::{Secret, Trust};
 use crate::tasks::Caller;
+
+/// Minimum length of an admin token that cannot be guessed, in bytes: 16 characters of `openssl rand -hex` are 64 bits.
+const SHORTEST_ADMIN_TOKEN: usize = 16;
+
+/// Returns the danger of an admin token that is too short. It is no reason not to start: version 0.1 took any token, and a service that no
+/// longer syncs after an upgrade harms more than a token that its log and `casebridge check` complain about.
+#[must_use]
+pub fn token_problem(admin_token: &Secret) -> Option<Trouble> {
+    (admin_token.reveal().len() < SHORTEST_ADMIN_TOKEN).then(|| {
+        Trouble::failed(
+            format!("server.admin_token has fewer than {SHORTEST_ADMIN_TOKEN} characters: whoever reaches the port can guess it"),
+            "make a new one with `openssl rand -hex 32`, and tell it to whoever calls the service",
+        )
+    })
+}
 
 /// Caller whose identity is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -42,7 +42,7 @@ use parameters::Parameters;
 use shared::Shared;
 
 pub use api::describe as describe_mapping;
-pub use auth::{Identity, Proof};
+pub use auth::{Identity, Proof, token_problem};
 pub use problem::Problem;
 pub use serve::{Limits, serve};
 pub use shared::SHARED_FOR;
