@@ -125,7 +125,7 @@ async fn it_delivers_within_the_process_and_lets_go_of_the_router() {
         }),
     );
     queue.deliver_to(router);
-    queue.enqueue(task(TaskKind::SyncGoogleCase, None)).await.unwrap();
+    queue.enqueue(task(TaskKind::SyncGoogleCase, 1)).await.unwrap();
     let weak = Arc::downgrade(&queue);
     queue.run(shutdown).await;
     assert!(weak.upgrade().is_none(), "the queue and the router keep each other");
