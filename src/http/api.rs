@@ -52,7 +52,7 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
             "company": mapping.state.read_only.company.as_ref().map(|read_only| read_only.since),
         },
         "warnings": mapping.state.warned,
-        "copies": mapping.ledger.entries().len(),
+        "copies": mapping.ledger.len(),
         "writes_without_answer": mapping.pending.len()
             + usize::from(mapping.pending_creation.is_some())
             + usize::from(mapping.pending_status.is_some()),

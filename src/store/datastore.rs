@@ -3,6 +3,7 @@
 //! | kind | key | holds |
 //! | --- | --- | --- |
 //! | `CaseMapping` | the mapping's `ID`: a number that Datastore assigns | the documented properties, `googleCaseNumber`, `needsWatching`, `details` (everything else, as JSON), `version`, `revision` |
+//! | `LedgerPage` | the mapping's `ID`, `:`, the number of the page | `entries`: older entries of the mapping's ledger, as JSON (`R35`) |
 //! | `CaseMappingKey` | `google:NUMBER`, `company:ID` | `mapping`: the ID of the one mapping that holds this case (`R9`) |
 //! | `Global` | `1` | `google_last_polled_at`, `company_last_polled_at`, `google_poll_memory`, `company_poll_memory` |
 //!
@@ -29,13 +30,16 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Side};
+use crate::entities::{
+    CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PageChanges, PollMemory, Side,
+};
 use crate::outbound::{Credentials, MAX_ANSWER, http_client, read_capped};
 
 use super::google_cloud::{
     ApiFailure, Code, DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase, OperationCounters, OperationCounts,
     Persistence, Target, chain, poll_memory, watermark,
 };
+use super::pages::{self, PageCache};
 use super::record::{
     CaseKey, Property, Record, SEARCHED, cut, cut_time, exclusive, passes, read_memory, write_memory,
 };
@@ -51,6 +55,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of keys in one lookup (Datastore's documentation, "Limits").
 const LOOKUP: usize = 1000;
+/// Number of ledger pages in one lookup: together below 4 MiB, which is as much as an emulator answers.
+const PAGES_AT_ONCE: usize = 8;
 /// Number of locks for writers. Each entity belongs to one of them, by its hash.
 const TURNS: usize = 64;
 
@@ -78,6 +84,7 @@ impl DatastoreStore {
             credentials,
             http,
             counters: OperationCounters::default(),
+            pages: PageCache::default(),
             may_write: AtomicBool::new(false),
             turns: std::array::from_fn(|_| Mutex::new(())),
         })))
@@ -130,7 +137,10 @@ impl Store for DatastoreStore {
         if id.0 <= 0 {
             return Ok(None);
         }
-        self.0.read_one(&self.0.mapping_key(id)).await?.as_ref().map(to_mapping).transpose()
+        match self.0.read_one(&self.0.mapping_key(id)).await? {
+            Some(entity) => self.0.complete(entity).await,
+            None => Ok(None),
+        }
     }
 
     async fn find_by_google(&self, name: &GoogleCaseName) -> Result<Option<CaseMapping>, StoreError> {
@@ -147,8 +157,8 @@ impl Store for DatastoreStore {
     }
 
     async fn delete(&self, mapping: &CaseMapping) -> Result<(), StoreError> {
-        let (id, version) = (mapping.id, mapping.version);
-        self.detached(async move |client: Arc<Client>| client.delete(id, version).await).await
+        let (id, version, pages) = (mapping.id, mapping.version, mapping.ledger.stored_pages());
+        self.detached(async move |client: Arc<Client>| client.delete(id, version, &pages).await).await
     }
 
     async fn list(
@@ -178,6 +188,7 @@ struct Client {
     credentials: Arc<dyn Credentials>,
     http: reqwest::Client,
     counters: OperationCounters,
+    pages: PageCache,
     /// True once [`Store::check`] has found that the store may write.
     may_write: AtomicBool,
     turns: [Mutex<()>; TURNS],
@@ -353,10 +364,74 @@ impl Client {
         }
     }
 
+    fn page_key(&self, id: MappingId, number: u64) -> Key {
+        self.key(pages::KIND, Identity::Name(pages::name(id, number)))
+    }
+
+    /// Reads the ledger pages of a mapping and restores it. `None` if it was deleted meanwhile.
+    ///
+    /// Pages are deleted together with the update that makes them superfluous. So if one is missing, the mapping is read again.
+    async fn complete(&self, mut entity: Entity) -> Result<Option<CaseMapping>, StoreError> {
+        const ATTEMPTS: usize = 5;
+        let id = id_of(&entity)?;
+        let mut result = Err(StoreError::Unavailable("nothing was read".to_owned()));
+        for _ in 0..ATTEMPTS {
+            let version = version_of(&entity)?;
+            let record = Record::from_properties(id, |name| property(&entity, name))?;
+            let numbers = record.ledger_pages();
+            let unknown: Vec<u64> =
+                numbers.into_iter().filter(|number| self.pages.get(id, *number).is_none()).collect();
+            let mut read = HashMap::new();
+            for unknown in unknown.chunks(PAGES_AT_ONCE) {
+                let keys: Vec<Key> = unknown.iter().map(|number| self.page_key(id, *number)).collect();
+                for (number, stored) in unknown.iter().zip(self.read(&keys).await?) {
+                    let Some(stored) = stored else { continue };
+                    let text = property(&stored, pages::ENTRIES)
+                        .and_then(String::try_from)
+                        .map_err(|error| StoreError::Corrupt(format!("{:?}: {error}", stored.key.path)))?;
+                    let page = pages::read(id, *number, &text)?;
+                    self.pages.add(id, std::slice::from_ref(&page));
+                    read.insert(*number, page);
+                }
+            }
+            let is_complete = unknown.iter().all(|number| read.contains_key(number));
+            result = record.into_mapping(id, version, |number| {
+                let page = read.get(&number).cloned().or_else(|| self.pages.get(id, number));
+                page.ok_or_else(|| pages::missing(id, number))
+            });
+            if is_complete {
+                break;
+            }
+            let Some(newer) = self.read_one(&self.mapping_key(id)).await? else { return Ok(None) };
+            entity = newer;
+        }
+        result.map(Some)
+    }
+
+    /// Returns the mutations of ledger pages that belong to one write of their mapping.
+    fn page_mutations(
+        &self,
+        id: MappingId,
+        changes: &PageChanges,
+    ) -> Result<Vec<serde_json::Value>, StoreError> {
+        let mut mutations = Vec::new();
+        for page in &changes.added {
+            let key = self.page_key(id, page.number());
+            let entries = Property::Text(pages::write(id, page)?);
+            mutations.push(json!({ "upsert": entity(&key, [(pages::ENTRIES, entries)]) }));
+        }
+        let dropped = changes.dropped.iter();
+        mutations.extend(dropped.map(|number| json!({ "delete": self.page_key(id, *number) })));
+        Ok(mutations)
+    }
+
     async fn find(&self, key: &CaseKey) -> Result<Option<CaseMapping>, StoreError> {
         let filter = compare(key.property(), "EQUAL", &Property::Text(key.value().to_owned()));
         let query = json!({ "kind": [{ "name": MAPPINGS }], "filter": filter });
-        self.query(query, Some(1)).await?.first().map(to_mapping).transpose()
+        match self.query(query, Some(1)).await?.into_iter().next() {
+            Some(entity) => self.complete(entity).await,
+            None => Ok(None),
+        }
     }
 
     /// Returns a page of the mappings that match an equality on one property, whose own index is in the order of the keys.
@@ -381,9 +456,14 @@ impl Client {
             query["filter"] = filter;
         }
         // Reads one entity more than the limit to find out if there is another page.
-        let entities = self.query(query, Some(limit.saturating_add(1))).await?;
-        let mappings = entities.iter().take(limit).map(to_mapping).collect::<Result<Vec<_>, _>>()?;
-        let next = mappings.last().filter(|_| entities.len() > limit).map(|mapping| mapping.id);
+        let mut entities = self.query(query, Some(limit.saturating_add(1))).await?;
+        let more = entities.len() > limit;
+        entities.truncate(limit);
+        let next = entities.last().filter(|_| more).map(id_of).transpose()?;
+        let mut mappings = Vec::with_capacity(entities.len());
+        for entity in entities {
+            mappings.extend(self.complete(entity).await?);
+        }
         Ok(MappingPage { mappings, next })
     }
 
@@ -413,8 +493,8 @@ impl Client {
         let next = ids.last().copied().filter(|_| more);
         let keys: Vec<_> = ids.iter().map(|id| self.mapping_key(*id)).collect();
         let mut mappings = Vec::with_capacity(ids.len());
-        for entity in self.read(&keys).await?.iter().flatten() {
-            mappings.push(to_mapping(entity)?);
+        for entity in self.read(&keys).await?.into_iter().flatten() {
+            mappings.extend(self.complete(entity).await?);
         }
         // A mapping may have been reopened since the query.
         mappings.retain(|mapping| passes(MappingFilter::ResolvedBefore(before), mapping));
@@ -473,6 +553,7 @@ impl Client {
         let mut mutations = vec![json!({ "insert": change.entity })];
         mutations
             .extend(change.case_keys.iter().map(|key| json!({ "insert": holder(key, change.mapping.id) })));
+        mutations.extend(change.pages.iter().cloned());
         match self.commit(mutations, json!({ "singleUseTransaction": { "readWrite": {} } })).await {
             Ok(()) => return Ok(Created::New(change.mapping)),
             Err(failure) => match failure.code {
@@ -492,7 +573,14 @@ impl Client {
             let mut transaction = self.begin();
             let end = transaction.create(&change).await;
             if let Some(outcome) = transaction.end(end, &mut persistence).await {
-                return outcome;
+                match outcome? {
+                    None => return Ok(Created::New(change.mapping)),
+                    Some(existing) => {
+                        if let Some(existing) = self.complete(existing).await? {
+                            return Ok(Created::Existing(existing));
+                        }
+                    }
+                }
             }
         }
     }
@@ -511,13 +599,13 @@ impl Client {
         }
     }
 
-    async fn delete(&self, id: MappingId, version: u64) -> Result<(), StoreError> {
+    async fn delete(&self, id: MappingId, version: u64, pages: &[u64]) -> Result<(), StoreError> {
         let key = self.mapping_key(id);
         let _turn = self.turn([&key]).await;
         let mut persistence = Persistence::new();
         loop {
             let mut transaction = self.begin();
-            let end = transaction.delete(id, version, &key).await;
+            let end = transaction.delete(id, version, &key, pages).await;
             if let Some(outcome) = transaction.end(end, &mut persistence).await {
                 return outcome;
             }
@@ -561,12 +649,15 @@ struct Change {
     case_keys: Vec<Key>,
     key: Key,
     entity: serde_json::Value,
+    /// Mutations of the ledger's pages.
+    pages: Vec<serde_json::Value>,
     revision: i64,
 }
 
 impl Change {
     /// Prepares a change to `mapping`, which has its new version already.
-    fn to(client: &Client, mapping: CaseMapping) -> Result<Self, StoreError> {
+    fn to(client: &Client, mut mapping: CaseMapping) -> Result<Self, StoreError> {
+        let pages = client.page_mutations(mapping.id, &mapping.ledger.pack())?;
         let record = Record::of(&mapping)?;
         let keys = record.keys();
         let revision = rand::rng().random();
@@ -577,6 +668,7 @@ impl Change {
             mapping,
             keys,
             key,
+            pages,
             revision,
         })
     }
@@ -644,14 +736,15 @@ impl Transaction<'_> {
         Ok(End::Commit(vec![json!({ "upsert": entity(key, properties) })], ()))
     }
 
-    async fn create(&mut self, change: &Change) -> Result<End<Created>, Failure> {
+    /// Returns the stored mapping that holds one of the cases already; `None` if the new mapping is stored.
+    async fn create(&mut self, change: &Change) -> Result<End<Option<Entity>>, Failure> {
         let mut wanted = vec![change.key.clone()];
         wanted.extend(change.case_keys.iter().cloned());
         let mut read = self.read(&wanted).await?.into_iter();
         // R13 (unknown write outcome): the first commit may have happened although it got no answer.
         if let Some(stored) = read.next().flatten() {
             if is_of(&stored, change.revision) {
-                return Ok(End::RollBack(Created::New(change.mapping.clone())));
+                return Ok(End::RollBack(None));
             }
             let twice = format!("{}: it assigned an ID twice: try again", self.client.target);
             return Err(StoreError::Unavailable(twice).into());
@@ -660,14 +753,15 @@ impl Transaction<'_> {
             if let Some(stored) = stored
                 && let Some(existing) = self.living(key, to_holder(&stored)?).await?
             {
-                return Ok(End::RollBack(Created::Existing(to_mapping(&existing)?)));
+                return Ok(End::RollBack(Some(existing)));
             }
         }
         let mut mutations = vec![json!({ "insert": change.entity })];
         // The mappings that held these cases were deleted or changed by a person, so their keys are taken over.
         mutations
             .extend(change.case_keys.iter().map(|key| json!({ "upsert": holder(key, change.mapping.id) })));
-        Ok(End::Commit(mutations, Created::New(change.mapping.clone())))
+        mutations.extend(change.pages.iter().cloned());
+        Ok(End::Commit(mutations, None))
     }
 
     async fn update(&mut self, seen: u64, change: &Change) -> Result<End<CaseMapping>, Failure> {
@@ -704,18 +798,26 @@ impl Transaction<'_> {
         let lost = held.iter().filter(|key| !change.keys.contains(key));
         let mutations = std::iter::once(json!({ "update": change.entity }))
             .chain(entities.iter().map(|key| json!({ "upsert": holder(key, id) })))
-            .chain(lost.map(|key| json!({ "delete": self.client.case_key(key) })));
+            .chain(lost.map(|key| json!({ "delete": self.client.case_key(key) })))
+            .chain(change.pages.iter().cloned());
         Ok(End::Commit(mutations.collect(), change.mapping.clone()))
     }
 
-    async fn delete(&mut self, id: MappingId, version: u64, key: &Key) -> Result<End<()>, Failure> {
+    async fn delete(
+        &mut self,
+        id: MappingId,
+        version: u64,
+        key: &Key,
+        pages: &[u64],
+    ) -> Result<End<()>, Failure> {
         let Some(stored) = self.read_one(key).await? else { return Ok(End::RollBack(())) };
         if version_of(&stored)? != version {
             return Err(StoreError::Conflict(id).into());
         }
         let keys = keys_of(&stored);
         let mutations = std::iter::once(json!({ "delete": key }))
-            .chain(keys.iter().map(|key| json!({ "delete": self.client.case_key(key) })));
+            .chain(keys.iter().map(|key| json!({ "delete": self.client.case_key(key) })))
+            .chain(pages.iter().map(|number| json!({ "delete": self.client.page_key(id, *number) })));
         Ok(End::Commit(mutations.collect(), ()))
     }
 
@@ -800,11 +902,6 @@ fn version_of(entity: &Entity) -> Result<u64, StoreError> {
         .and_then(i64::try_from)
         .and_then(|version| u64::try_from(version).map_err(|_| format!("{version} is negative")))
         .map_err(|error| StoreError::Corrupt(format!("mapping {id}, property {VERSION}: {error}")))
-}
-
-fn to_mapping(entity: &Entity) -> Result<CaseMapping, StoreError> {
-    let id = id_of(entity)?;
-    Record::from_properties(id, |name| property(entity, name))?.into_mapping(id, version_of(entity)?)
 }
 
 fn to_holder(entity: &Entity) -> Result<MappingId, StoreError> {

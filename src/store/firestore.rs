@@ -3,6 +3,7 @@
 //! | collection | document ID | holds |
 //! | --- | --- | --- |
 //! | `CaseMapping` | the mapping's `ID`: a random number of 16 digits | the documented properties, `googleCaseNumber`, `needsWatching`, `details` (everything else, as JSON), `revision` |
+//! | `LedgerPage` | the mapping's `ID`, `:`, the number of the page | `entries`: older entries of the mapping's ledger, as JSON (`R35`) |
 //! | `CaseMappingKey` | `google:NUMBER`, `company:ID` | `mapping`: the ID of the one mapping that holds this case (`R9`) |
 //! | `Global` | `1` | `google_last_polled_at`, `company_last_polled_at`, `google_poll_memory`, `company_poll_memory` |
 //!
@@ -51,13 +52,16 @@ use futures_util::{TryStream, TryStreamExt};
 use rand::RngExt as _;
 use tokio::sync::OnceCell;
 
-use crate::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Side};
+use crate::entities::{
+    CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PageChanges, PollMemory, Side,
+};
 use crate::outbound::Credentials;
 
 use super::google_cloud::{
     ApiFailure, Backoff, Code, DatabaseLocation, GoogleDatabase, OperationCounters, OperationCounts,
     Persistence, Target, chain, poll_memory, watermark,
 };
+use super::pages::{self, PageCache};
 use super::record::{CaseKey, Property, Record, cut, cut_time, exclusive, passes, read_memory, write_memory};
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 
@@ -78,6 +82,7 @@ pub struct FirestoreStore {
     credentials: Arc<dyn Credentials>,
     db: OnceCell<FirestoreDb>,
     counters: OperationCounters,
+    pages: PageCache,
     /// True once [`Store::check`] has found that the store may write.
     may_write: AtomicBool,
 }
@@ -91,6 +96,7 @@ impl FirestoreStore {
             credentials,
             db: OnceCell::new(),
             counters: OperationCounters::default(),
+            pages: PageCache::default(),
             may_write: AtomicBool::new(false),
         }
     }
@@ -276,6 +282,62 @@ impl FirestoreStore {
         }
     }
 
+    /// Reads the ledger pages of a mapping and restores it. `None` if it was deleted meanwhile.
+    ///
+    /// Pages are deleted together with the update that makes them superfluous. So if one is missing, the mapping is read again.
+    async fn complete(&self, mut document: Document) -> Result<Option<CaseMapping>, StoreError> {
+        const ATTEMPTS: usize = 5;
+        let mut result = Err(StoreError::Unavailable("nothing was read".to_owned()));
+        for _ in 0..ATTEMPTS {
+            let id = id_of(&document)?;
+            let version = to_version(document.update_time);
+            let record = Record::from_properties(id, |name| property(&document, name))?;
+            let numbers = record.ledger_pages();
+            let unknown: Vec<u64> =
+                numbers.into_iter().filter(|number| self.pages.get(id, *number).is_none()).collect();
+            let mut read = HashMap::new();
+            if !unknown.is_empty() {
+                let names = unknown.iter().map(|number| self.name(pages::KIND, pages::name(id, *number)));
+                for (number, stored) in unknown.iter().zip(self.read(names.collect()).await?) {
+                    let Some(stored) = stored else { continue };
+                    let text = property(&stored, pages::ENTRIES)
+                        .and_then(String::try_from)
+                        .map_err(|error| StoreError::Corrupt(format!("{}: {error}", stored.name)))?;
+                    let page = pages::read(id, *number, &text)?;
+                    self.pages.add(id, std::slice::from_ref(&page));
+                    read.insert(*number, page);
+                }
+            }
+            let is_complete = unknown.iter().all(|number| read.contains_key(number));
+            result = record.into_mapping(id, version, |number| {
+                let page = read.get(&number).cloned().or_else(|| self.pages.get(id, number));
+                page.ok_or_else(|| pages::missing(id, number))
+            });
+            if is_complete {
+                break;
+            }
+            let Some(newer) = self.read_one(MAPPINGS, id).await? else { return Ok(None) };
+            document = newer;
+        }
+        result.map(Some)
+    }
+
+    /// Returns the writes and the deletions of ledger pages that belong to one write of their mapping.
+    fn page_writes(&self, id: MappingId, changes: &PageChanges) -> Result<Vec<Write>, StoreError> {
+        let mut writes = Vec::new();
+        for page in &changes.added {
+            let entries = to_value(Property::Text(pages::write(id, page)?));
+            writes.push(upsert(Document {
+                name: self.name(pages::KIND, pages::name(id, page.number())),
+                fields: HashMap::from([(pages::ENTRIES.to_owned(), entries)]),
+                ..Document::default()
+            }));
+        }
+        let dropped = changes.dropped.iter();
+        writes.extend(dropped.map(|number| delete(self.name(pages::KIND, pages::name(id, *number)), None)));
+        Ok(writes)
+    }
+
     async fn find(&self, key: &CaseKey) -> Result<Option<CaseMapping>, StoreError> {
         let query = StructuredQuery {
             r#where: Some(compare(
@@ -286,7 +348,10 @@ impl FirestoreStore {
             limit: Some(1),
             ..from(MAPPINGS)
         };
-        self.query(query).await?.first().map(to_mapping).transpose()
+        match self.query(query).await?.into_iter().next() {
+            Some(document) => self.complete(document).await,
+            None => Ok(None),
+        }
     }
 
     /// Returns a page of the mappings that match a filter on one property, whose own index is in the order of the IDs.
@@ -312,9 +377,14 @@ impl FirestoreStore {
             limit: Some(i32::try_from(limit).unwrap_or(i32::MAX).saturating_add(1)),
             ..from(MAPPINGS)
         };
-        let documents = self.query(query).await?;
-        let mappings = documents.iter().take(limit).map(to_mapping).collect::<Result<Vec<_>, _>>()?;
-        let next = mappings.last().filter(|_| documents.len() > limit).map(|mapping| mapping.id);
+        let mut documents = self.query(query).await?;
+        let more = documents.len() > limit;
+        documents.truncate(limit);
+        let next = documents.last().filter(|_| more).map(id_of).transpose()?;
+        let mut mappings = Vec::with_capacity(documents.len());
+        for document in documents {
+            mappings.extend(self.complete(document).await?);
+        }
         Ok(MappingPage { mappings, next })
     }
 
@@ -346,9 +416,9 @@ impl FirestoreStore {
         let mut mappings = Vec::with_capacity(ids.len());
         if !ids.is_empty() {
             let names = ids.iter().map(|id| self.name(MAPPINGS, id)).collect();
-            for document in self.read(names).await?.iter().flatten() {
+            for document in self.read(names).await?.into_iter().flatten() {
                 // A mapping may have been reopened since the query.
-                mappings.push(to_mapping(document)?);
+                mappings.extend(self.complete(document).await?);
             }
             mappings.retain(|mapping| passes(MappingFilter::ResolvedBefore(before), mapping));
         }
@@ -392,6 +462,7 @@ impl Store for FirestoreStore {
 
     async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
         let mut mapping = cut(mapping);
+        let changes = mapping.ledger.pack();
         let record = Record::of(&mapping)?;
         let keys = record.keys();
         let revision = rand::rng().random();
@@ -402,6 +473,7 @@ impl Store for FirestoreStore {
         loop {
             let mut writes = vec![update(self.document(mapping.id, record.clone(), revision), None)];
             writes.extend(keys.iter().map(|key| self.take(key, holders.get(key), mapping.id)));
+            writes.extend(self.page_writes(mapping.id, &changes)?);
             match self.commit(writes).await {
                 Ok(time) => {
                     mapping.version = to_version(time);
@@ -412,7 +484,8 @@ impl Store for FirestoreStore {
             // R13 (unknown write outcome): the commit may have happened although it failed.
             if let Some(document) = self.read_one(MAPPINGS, mapping.id).await? {
                 if is_of(&document, revision) {
-                    return to_mapping(&document).map(Created::New);
+                    mapping.version = to_version(document.update_time);
+                    return Ok(Created::New(mapping));
                 }
                 mapping.id = MappingId(rand::rng().random_range(IDS));
             }
@@ -420,15 +493,19 @@ impl Store for FirestoreStore {
             for key in &keys {
                 if let Some(holder) = holders.get(key)
                     && let Some(existing) = self.living(key, holder).await?
+                    && let Some(existing) = self.complete(existing).await?
                 {
-                    return to_mapping(&existing).map(Created::Existing);
+                    return Ok(Created::Existing(existing));
                 }
             }
         }
     }
 
     async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
-        self.read_one(MAPPINGS, id).await?.as_ref().map(to_mapping).transpose()
+        match self.read_one(MAPPINGS, id).await? {
+            Some(document) => self.complete(document).await,
+            None => Ok(None),
+        }
     }
 
     async fn find_by_google(&self, name: &GoogleCaseName) -> Result<Option<CaseMapping>, StoreError> {
@@ -442,6 +519,7 @@ impl Store for FirestoreStore {
     async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
         let mut mapping = cut(mapping.clone());
         let id = mapping.id;
+        let changes = mapping.ledger.pack();
         let record = Record::of(&mapping)?;
         let keys = record.keys();
         let revision = rand::rng().random();
@@ -469,6 +547,7 @@ impl Store for FirestoreStore {
                     .filter(|key| !keys.contains(key))
                     .map(|key| delete(self.name(CaseKey::KIND, key.name()), None)),
             );
+            writes.extend(self.page_writes(id, &changes)?);
             match self.commit(writes).await {
                 Ok(time) => {
                     mapping.version = to_version(time);
@@ -503,6 +582,8 @@ impl Store for FirestoreStore {
             writes.extend(
                 keys_of(&stored).iter().map(|key| delete(self.name(CaseKey::KIND, key.name()), None)),
             );
+            let dropped = PageChanges { added: Vec::new(), dropped: mapping.ledger.stored_pages() };
+            writes.extend(self.page_writes(id, &dropped)?);
             match self.commit(writes).await {
                 Ok(_) => return Ok(()),
                 Err(failure) => persistence.or_give_up(&self.target, &failure).await?,
@@ -711,12 +792,6 @@ fn id_of(document: &Document) -> Result<MappingId, StoreError> {
         .and_then(|id| id.parse().ok())
         .map(MappingId)
         .ok_or_else(|| StoreError::Corrupt(format!("{}: the name of a mapping is a number", document.name)))
-}
-
-fn to_mapping(document: &Document) -> Result<CaseMapping, StoreError> {
-    let id = id_of(document)?;
-    Record::from_properties(id, |name| property(document, name))?
-        .into_mapping(id, to_version(document.update_time))
 }
 
 fn to_global(document: &Document) -> Result<Global, StoreError> {

@@ -7,6 +7,7 @@ mod datastore;
 mod firestore;
 mod google_cloud;
 mod overlay;
+mod pages;
 mod record;
 mod sqlite;
 mod url;

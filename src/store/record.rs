@@ -1,18 +1,22 @@
 //! Stored form of a [`CaseMapping`], the same in each backend. Each documented property is stored by itself under its documented name. The
 //! rest, which is never searched for, is one JSON text.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::entities::{
-    CaseMapping, CompanyCaseId, Dirty, GoogleCaseName, Lease, Ledger, MappingId, PairState, Pending,
-    PendingCreation, PendingStatus, PollMemory, Priority, Side, Sides,
+    CaseMapping, CompanyCaseId, Dirty, Entry, GoogleCaseName, Lease, Ledger, LedgerPage, MappingId,
+    PairState, Pending, PendingCreation, PendingStatus, PollMemory, Priority, Side, Sides,
 };
 
 use super::{MappingFilter, StoreError};
 
 /// Format version of [`Details`]. Raised when an older program must not touch data of a newer one. A new optional field does not need that.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// Format version of details without ledger pages, which version 0.1 can read.
+const FORMAT_WITHOUT_PAGES: u32 = 1;
 
 /// Properties of a mapping, without its ID and version, which each backend keeps in its own way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +52,14 @@ struct Details {
     carried_updated_at: Sides<Option<DateTime<Utc>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lease: Option<Lease>,
+    /// Entries that are in no page.
     #[serde(default)]
-    ledger: Ledger,
+    ledger: Vec<Entry>,
+    /// Numbers of the ledger's pages, oldest entries first (`R35`: ledger pages).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ledger_pages: Vec<u64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    next_ledger_page: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pending: Vec<Pending>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +82,11 @@ struct Details {
     state: PairState,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 const fn one() -> u32 {
     1
 }
@@ -90,10 +105,12 @@ fn each_or_both<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sides<bool
     })
 }
 
-/// Format of the details. It is read before [`Details`], so that the error for a newer format can say so.
+/// Part of the details that is read before [`Details`]: the format, so that the error for a newer one can say so, and the pages.
 #[derive(Deserialize)]
-struct Format {
+struct Head {
     format: u32,
+    #[serde(default)]
+    ledger_pages: Vec<u64>,
 }
 
 impl Record {
@@ -132,14 +149,16 @@ impl Record {
             version: _,
         } = mapping.clone();
         let details = Details {
-            format: FORMAT,
+            format: if ledger.pages().is_empty() { FORMAT_WITHOUT_PAGES } else { FORMAT },
             created_at,
             origin,
             linked_at,
             dirty,
             carried_updated_at,
             lease,
-            ledger,
+            ledger_pages: ledger.pages().iter().map(|page| page.number()).collect(),
+            next_ledger_page: ledger.next_page(),
+            ledger: ledger.newest().to_vec(),
             pending,
             pending_creation,
             pending_status,
@@ -170,23 +189,34 @@ impl Record {
         })
     }
 
-    /// Restores the mapping. Fails with `Corrupt`, which names the mapping and the property.
-    pub(super) fn into_mapping(self, id: MappingId, version: u64) -> Result<CaseMapping, StoreError> {
+    /// Returns the numbers of the ledger's pages. Details that cannot be read name none.
+    pub(super) fn ledger_pages(&self) -> Vec<u64> {
+        serde_json::from_str::<Head>(&self.details).map(|head| head.ledger_pages).unwrap_or_default()
+    }
+
+    /// Restores the mapping; `page` returns the page of its ledger with that number. Fails with `Corrupt`, which names the mapping and the
+    /// property.
+    pub(super) fn into_mapping<E: From<StoreError>>(
+        self,
+        id: MappingId,
+        version: u64,
+        page: impl FnMut(u64) -> Result<Arc<LedgerPage>, E>,
+    ) -> Result<CaseMapping, E> {
         let corrupt = |property: &str, reason: &dyn std::fmt::Display| {
             StoreError::Corrupt(format!("mapping {id}, property {property}: {reason}"))
         };
-        let Format { format } =
+        let Head { format, .. } =
             serde_json::from_str(&self.details).map_err(|error| corrupt("details", &error))?;
         if format > FORMAT {
-            return Err(corrupt(
-                "details",
-                &format!(
-                    "written in format {format} by a newer casebridge, this one reads up to {FORMAT}: upgrade it"
-                ),
-            ));
+            let reason = format!(
+                "written in format {format} by a newer casebridge, this one reads up to {FORMAT}: upgrade it"
+            );
+            return Err(corrupt("details", &reason).into());
         }
         let details: Details =
             serde_json::from_str(&self.details).map_err(|error| corrupt("details", &error))?;
+        let pages = details.ledger_pages.into_iter().map(page).collect::<Result<_, _>>()?;
+        let ledger = Ledger::from_parts(pages, details.ledger, details.next_ledger_page);
         let priority = self
             .priority
             .map(|level| {
@@ -232,7 +262,7 @@ impl Record {
             dirty: details.dirty,
             carried_updated_at: details.carried_updated_at,
             lease: details.lease,
-            ledger: details.ledger,
+            ledger,
             pending: details.pending,
             pending_creation: details.pending_creation,
             pending_status: details.pending_status,
@@ -484,16 +514,10 @@ pub(super) fn cut(mut mapping: CaseMapping) -> CaseMapping {
     if let Some(status) = &mut mapping.pending_status {
         status.attempted_at = cut_time(status.attempted_at);
     }
-    let is_cut = |time: Option<DateTime<Utc>>| time.map(cut_time) == time;
-    if !mapping.ledger.entries().iter().all(|entry| is_cut(entry.source_at) && is_cut(entry.written_at)) {
-        let mut ledger = Ledger::default();
-        for entry in mapping.ledger.entries() {
-            let mut entry = entry.clone();
-            entry.source_at = entry.source_at.map(cut_time);
-            entry.written_at = entry.written_at.map(cut_time);
-            ledger.record(entry);
-        }
-        mapping.ledger = ledger;
+    // The entries in pages were cut before they got there.
+    for entry in mapping.ledger.newest_mut() {
+        entry.source_at = entry.source_at.map(cut_time);
+        entry.written_at = entry.written_at.map(cut_time);
     }
     mapping
 }
@@ -535,6 +559,10 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn no_page(number: u64) -> Result<Arc<LedgerPage>, StoreError> {
+        Err(StoreError::Corrupt(format!("page {number}")))
+    }
+
     #[test]
     fn times_are_cut_to_microseconds_within_the_years_1_to_9999() {
         for (given, expected) in [
@@ -564,15 +592,54 @@ mod tests {
             (Record { details: "{".into(), ..sound.clone() }, "details: EOF"),
             (Record { details: r#"{"format":1}"#.into(), ..sound.clone() }, "details: missing field"),
             (
-                Record { details: r#"{"format":2}"#.into(), ..sound.clone() },
-                "details: written in format 2 by a newer",
+                Record { details: r#"{"format":3}"#.into(), ..sound.clone() },
+                "details: written in format 3 by a newer",
             ),
         ] {
-            let error = spoilt.into_mapping(MappingId(5), 1).unwrap_err();
+            let error = spoilt.into_mapping(MappingId(5), 1, no_page).unwrap_err();
             assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
             assert!(error.to_string().contains(&format!("mapping 5, property {expected}")), "{error}");
         }
-        sound.into_mapping(MappingId(5), 1).unwrap();
+        sound.into_mapping(MappingId(5), 1, no_page).unwrap();
+    }
+
+    #[test]
+    fn a_mapping_of_22_000_items_fits_its_store_many_times() {
+        let seen = FirstSeen::Company(CompanyCaseId::parse("7").unwrap());
+        let mut mapping = CaseMapping::first_seen(seen, None, None, time("2026-01-01T00:00:00Z"));
+        let text = |number: usize, digits| format!("{number:0digits$}");
+        let (mut largest, mut written, mut pages) = (0, 0, 0);
+        for number in 0..22_000 {
+            mapping.ledger.record(Entry {
+                side: Side::Google,
+                kind: crate::entities::ItemKind::Comment,
+                id: text(number, 64),
+                source: crate::entities::Source::Comment { id: text(number, 64), part: 1 },
+                source_at: Some(mapping.created_at),
+                written_at: Some(mapping.created_at),
+                parts: Some(1),
+            });
+            for page in mapping.ledger.pack().added {
+                let size = super::super::pages::write(MappingId(1), &page).unwrap().len();
+                assert!(size < 512 * 1024, "{size} bytes");
+                pages += size;
+            }
+            let size = Record::of(&mapping).unwrap().details.len();
+            largest = largest.max(size);
+            written += size;
+        }
+        assert!(largest < 24 * 1024, "{largest} bytes");
+        assert!(written / 22_000 < 18 * 1024, "{} bytes for each", written / 22_000);
+        assert!(pages / 22_000 < 3 * 400, "{} bytes for each", pages / 22_000);
+    }
+
+    #[test]
+    fn a_mapping_without_pages_can_be_read_by_version_0_1() {
+        let seen = FirstSeen::Company(CompanyCaseId::parse("7").unwrap());
+        let mapping = CaseMapping::first_seen(seen, None, None, time("2026-01-01T00:00:00Z"));
+        let details = Record::of(&mapping).unwrap().details;
+        assert!(details.starts_with(r#"{"format":1,"#), "{details}");
+        assert!(!details.contains("ledger_page"), "{details}");
     }
 
     #[test]
@@ -581,6 +648,6 @@ mod tests {
         let seen = FirstSeen::Company(CompanyCaseId::parse("7").unwrap());
         let mapping = CaseMapping::first_seen(seen, None, None, time("2026-01-01T00:00:00Z"));
         let record = Record { details: details.to_owned(), ..Record::of(&mapping).unwrap() };
-        assert_eq!(record.into_mapping(MappingId(1), 1).unwrap().description_parts, 1);
+        assert_eq!(record.into_mapping(MappingId(1), 1, no_page).unwrap().description_parts, 1);
     }
 }

@@ -6,7 +6,7 @@
 //! documentation, "PRAGMA synchronous").
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -15,15 +15,21 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, named_param
 use tokio::sync::oneshot;
 
 use crate::entities::{
-    CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Side, Sides,
+    CaseMapping, CompanyCaseId, Global, GoogleCaseName, LedgerPage, MappingId, PageChanges, PollMemory, Side,
+    Sides,
 };
 use crate::sqlite;
 
+use super::pages::{self, PageCache};
 use super::record::{Record, cut, cut_time, read_memory, write_memory};
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 
 /// Migrations of the schema, oldest first; number 1 creates it. Only ever appended to.
-const MIGRATIONS: &[&str] = &[include_str!("sqlite/schema-1.sql"), include_str!("sqlite/schema-2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("sqlite/schema-1.sql"),
+    include_str!("sqlite/schema-2.sql"),
+    include_str!("sqlite/schema-3.sql"),
+];
 
 /// Maximum number of operations in one commit.
 const BATCH: usize = 64;
@@ -34,7 +40,7 @@ const COLUMNS: &str = "ID, googleCaseName, googleCaseNumber, companyCaseID, newC
 
 /// Store that keeps all data in one SQLite database.
 ///
-/// Uses the tables `CaseMapping`, `Global` and `store_schema` only. Leaves other tables in the same file alone, and also `PRAGMA
+/// Uses the tables `CaseMapping`, `LedgerPage`, `Global` and `store_schema` only. Leaves other tables in the same file alone, and also `PRAGMA
 /// user_version`. Dropping it waits for running work and closes the file.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -42,6 +48,7 @@ pub struct SqliteStore {
     jobs: Option<mpsc::Sender<Job>>,
     worker: Option<JoinHandle<()>>,
     place: Place,
+    pages: Arc<PageCache>,
 }
 
 impl SqliteStore {
@@ -79,7 +86,7 @@ impl SqliteStore {
                 move || work(&connection, &place, &queue)
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot start the store's thread: {error}")))?;
-        Ok(Self { jobs: Some(jobs), worker: Some(worker), place })
+        Ok(Self { jobs: Some(jobs), worker: Some(worker), place, pages: Arc::default() })
     }
 
     async fn read<T: Send + 'static>(
@@ -200,9 +207,11 @@ impl Store for SqliteStore {
 
     async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
         let mut mapping = cut(mapping);
+        let changes = mapping.ledger.pack();
         let record = Record::of(&mapping)?;
+        let pages = Arc::clone(&self.pages);
         self.write(move |db| {
-            if let Some(existing) = holder(db, &record)? {
+            if let Some(existing) = holder(db, &record, &pages)? {
                 return Ok(Created::Existing(existing));
             }
             mapping.version = 1;
@@ -229,27 +238,32 @@ impl Store for SqliteStore {
                 ":details": record.details,
             })?;
             mapping.id = MappingId(db.last_insert_rowid());
+            write_pages(db, mapping.id, &changes)?;
             Ok(Created::New(mapping))
         })
         .await
     }
 
     async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
-        self.read(move |db| find(db, "ID = ?1", id.0)).await
+        let pages = Arc::clone(&self.pages);
+        self.read(move |db| find(db, "ID = ?1", id.0, &pages)).await
     }
 
     async fn find_by_google(&self, name: &GoogleCaseName) -> Result<Option<CaseMapping>, StoreError> {
         let number = name.number().to_owned();
-        self.read(move |db| find(db, "googleCaseNumber = ?1", number)).await
+        let pages = Arc::clone(&self.pages);
+        self.read(move |db| find(db, "googleCaseNumber = ?1", number, &pages)).await
     }
 
     async fn find_by_company(&self, id: &CompanyCaseId) -> Result<Option<CaseMapping>, StoreError> {
         let id = id.as_str().to_owned();
-        self.read(move |db| find(db, "companyCaseID = ?1", id)).await
+        let pages = Arc::clone(&self.pages);
+        self.read(move |db| find(db, "companyCaseID = ?1", id, &pages)).await
     }
 
     async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
         let mut mapping = cut(mapping.clone());
+        let changes = mapping.ledger.pack();
         let record = Record::of(&mapping)?;
         self.write(move |db| {
             let id = mapping.id;
@@ -293,6 +307,7 @@ impl Store for SqliteStore {
                 values.push((":needsWatching", &record.needs_attention));
             }
             statement.execute(&values[..])?;
+            write_pages(db, id, &changes)?;
             Ok(mapping)
         })
         .await
@@ -305,6 +320,7 @@ impl Store for SqliteStore {
             Some(stored) if stored != version => Err(StoreError::Conflict(id).into()),
             Some(_) => {
                 db.execute("DELETE FROM CaseMapping WHERE ID = ?1", [id.0])?;
+                db.execute("DELETE FROM LedgerPage WHERE mapping = ?1", [id.0])?;
                 Ok(())
             }
         })
@@ -317,6 +333,7 @@ impl Store for SqliteStore {
         after: Option<MappingId>,
         limit: usize,
     ) -> Result<MappingPage, StoreError> {
+        let pages = Arc::clone(&self.pages);
         self.read(move |db| {
             let after = after.map_or(i64::MIN, |id| id.0);
             // Reads one row more than the limit to find out if there is another page.
@@ -335,7 +352,7 @@ impl Store for SqliteStore {
             while let Some(row) = rows.next()? {
                 more = mappings.len() == limit;
                 if !more {
-                    mappings.push(to_mapping(row)?);
+                    mappings.push(to_mapping(db, row, &pages)?);
                 }
             }
             let next = mappings.last().filter(|_| more).map(|mapping: &CaseMapping| mapping.id);
@@ -583,21 +600,22 @@ fn find(
     db: &Connection,
     condition: &'static str,
     value: impl rusqlite::ToSql,
+    pages: &PageCache,
 ) -> Result<Option<CaseMapping>, Failure> {
     let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM CaseMapping WHERE {condition}"))?;
     let mut rows = statement.query([value])?;
-    rows.next()?.map(to_mapping).transpose()
+    rows.next()?.map(|row| to_mapping(db, row, pages)).transpose()
 }
 
 /// Returns the mapping that holds one of the record's cases, the Google case's first.
-fn holder(db: &Connection, record: &Record) -> Result<Option<CaseMapping>, Failure> {
+fn holder(db: &Connection, record: &Record, pages: &PageCache) -> Result<Option<CaseMapping>, Failure> {
     if let Some(number) = &record.google_case_number
-        && let Some(existing) = find(db, "googleCaseNumber = ?1", number)?
+        && let Some(existing) = find(db, "googleCaseNumber = ?1", number, pages)?
     {
         return Ok(Some(existing));
     }
     match &record.company_case_id {
-        Some(id) => find(db, "companyCaseID = ?1", id),
+        Some(id) => find(db, "companyCaseID = ?1", id, pages),
         None => Ok(None),
     }
 }
@@ -706,8 +724,46 @@ fn to_version(version: i64, id: MappingId) -> Result<u64, StoreError> {
         .map_err(|_| StoreError::Corrupt(format!("mapping {id}, property version: {version} is negative")))
 }
 
+/// Writes and deletes ledger pages, within the transaction that writes their mapping.
+fn write_pages(db: &Connection, mapping: MappingId, changes: &PageChanges) -> Result<(), Failure> {
+    for page in &changes.added {
+        db.prepare_cached("INSERT INTO LedgerPage (mapping, number, entries) VALUES (?1, ?2, ?3)")?.execute(
+            params![mapping.0, page_number(mapping, page.number())?, pages::write(mapping, page)?],
+        )?;
+    }
+    for number in &changes.dropped {
+        db.prepare_cached("DELETE FROM LedgerPage WHERE mapping = ?1 AND number = ?2")?
+            .execute(params![mapping.0, page_number(mapping, *number)?])?;
+    }
+    Ok(())
+}
+
+/// Returns a ledger page of the mapping, from the cache or the database.
+fn read_page(
+    db: &Connection,
+    mapping: MappingId,
+    number: u64,
+    cache: &PageCache,
+) -> Result<Arc<LedgerPage>, Failure> {
+    if let Some(page) = cache.get(mapping, number) {
+        return Ok(page);
+    }
+    let stored: Option<String> = db
+        .prepare_cached("SELECT entries FROM LedgerPage WHERE mapping = ?1 AND number = ?2")?
+        .query_row(params![mapping.0, page_number(mapping, number)?], |row| row.get(0))
+        .optional()?;
+    let page = pages::read(mapping, number, &stored.ok_or_else(|| pages::missing(mapping, number))?)?;
+    cache.add(mapping, std::slice::from_ref(&page));
+    Ok(page)
+}
+
+fn page_number(mapping: MappingId, number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number)
+        .map_err(|_| StoreError::Corrupt(format!("mapping {mapping}: there is no ledger page {number}")))
+}
+
 /// Converts a row of [`COLUMNS`].
-fn to_mapping(row: &Row<'_>) -> Result<CaseMapping, Failure> {
+fn to_mapping(db: &Connection, row: &Row<'_>, cache: &PageCache) -> Result<CaseMapping, Failure> {
     let id = MappingId(row.get("ID")?);
     let name = format_args!("mapping {id}").to_string();
     // A value of the wrong type, or text that is not UTF-8, is corrupt data, not a failure of SQLite.
@@ -735,7 +791,7 @@ fn to_mapping(row: &Row<'_>) -> Result<CaseMapping, Failure> {
         details: column!("details"),
     };
     let version = to_version(column!("version"), id)?;
-    Ok(record.into_mapping(id, version)?)
+    record.into_mapping(id, version, |number| read_page(db, id, number, cache))
 }
 
 fn micros(time: Option<DateTime<Utc>>) -> Option<i64> {

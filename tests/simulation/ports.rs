@@ -649,7 +649,7 @@ fn describe(mapping: &CaseMapping) -> String {
         carried(Google),
         carried(Company),
         mapping.lease.as_ref().map(|lease| lease.expires_at.format("%H:%M:%S").to_string()),
-        mapping.ledger.entries().len(),
+        mapping.ledger.len(),
         mapping
             .pending
             .iter()

@@ -617,10 +617,10 @@ mod tests {
         mapping.record(notice(Notice::Resumed));
         mapping.pending.push(pending(Notice::Outage));
         mapping.forget_before(horizons);
-        assert_eq!(mapping.ledger.entries().len(), 1);
+        assert_eq!(mapping.ledger.len(), 1);
         mapping.pending.clear();
         mapping.forget_before(horizons);
-        assert_eq!(mapping.ledger.entries().len(), 0);
+        assert_eq!(mapping.ledger.len(), 0);
     }
 
     #[test]

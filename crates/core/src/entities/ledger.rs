@@ -1,10 +1,11 @@
 //! Ledger of the items that the connector wrote, by ID (`R14`: copies are known by ID), and write-ahead records of the items that it is
 //! about to write (`R13`: unknown write outcome).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Side, Sides};
 
@@ -70,6 +71,16 @@ pub enum Source {
     Notice(Notice),
 }
 
+impl Source {
+    /// Returns the ID of the original; `None` for what has no ID.
+    fn id(&self) -> Option<&str> {
+        match self {
+            Self::Comment { id, .. } | Self::Attachment { id } => Some(id),
+            Self::Description { .. } | Self::Notice(_) => None,
+        }
+    }
+}
+
 /// Item that the connector wrote on a case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -88,6 +99,37 @@ pub struct Entry {
     /// Number of parts that the whole comment was split into; only for the copy of a comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<u32>,
+}
+
+impl Entry {
+    /// Returns true if a listing from these horizons on can show the item or its original, or if the entry is kept as long as the mapping.
+    fn is_reachable(&self, horizons: &Sides<Option<DateTime<Utc>>>) -> bool {
+        let reachable = |side: Side, at: Option<DateTime<Utc>>| match (at, horizons[side]) {
+            (Some(at), Some(horizon)) => at >= horizon,
+            (None, _) | (_, None) => true,
+        };
+        let source_reachable = match self.source {
+            Source::Comment { .. } | Source::Attachment { .. } => {
+                reachable(self.side.other(), self.source_at)
+            }
+            // Kept as long as the mapping: a part of a description has no listing of its own, and "is now syncing" is posted once per
+            // mapping.
+            Source::Description { .. } | Source::Notice(Notice::NowSyncing) => true,
+            Source::Notice(
+                Notice::Outage
+                | Notice::Resumed
+                | Notice::CannotReopen
+                | Notice::CounterpartGone
+                | Notice::CounterpartBack
+                | Notice::LeftOpen
+                | Notice::Merged
+                | Notice::GivenUp
+                | Notice::ReadOnly
+                | Notice::Conflict,
+            ) => false,
+        };
+        source_reachable || reachable(self.side, self.written_at)
+    }
 }
 
 /// Write-ahead record: a write that was begun and whose outcome is not known yet (`R13`: unknown write outcome).
@@ -124,102 +166,277 @@ impl Pending {
     }
 }
 
-/// All items that the connector wrote on a pair and that a listing can still reach.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Ledger(Vec<Entry>);
+/// Number of newest entries from which on some move to a page.
+const MOST_INLINE: usize = 48;
+/// Sizes of pages, in entries. The smallest is cut from the newest entries; as many as fill a larger page are merged into one. The largest
+/// has some 300 kB as JSON, well below the 1 MiB that a document of Firestore may have.
+const PAGE_SIZES: [usize; 3] = [32, 256, 1024];
 
-impl Ledger {
+/// Page of older ledger entries, which a store keeps apart from its mapping (`R35`: ledger pages). It never changes.
+#[derive(Debug)]
+pub struct LedgerPage {
+    number: u64,
+    entries: Vec<Entry>,
+    /// Positions of the entries, by the ID of the item.
+    by_item: HashMap<String, Vec<usize>>,
+    /// Positions of the copies of comments and attachments, by the ID of the original.
+    by_source: HashMap<String, Vec<usize>>,
+    /// Positions of all other entries, of which there are few.
+    others: Vec<usize>,
+}
+
+impl LedgerPage {
+    /// Creates a page. Its number is unique within its mapping, for good.
+    #[must_use]
+    pub fn new(number: u64, entries: Vec<Entry>) -> Self {
+        let mut page =
+            Self { number, entries, by_item: HashMap::new(), by_source: HashMap::new(), others: Vec::new() };
+        for (at, entry) in page.entries.iter().enumerate() {
+            page.by_item.entry(entry.id.clone()).or_default().push(at);
+            match entry.source.id() {
+                Some(id) => page.by_source.entry(id.to_owned()).or_default().push(at),
+                None => page.others.push(at),
+            }
+        }
+        page
+    }
+
+    /// Returns the number of the page.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Returns the entries, oldest record first.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
-        &self.0
+        &self.entries
+    }
+
+    fn at<'a>(&'a self, positions: Option<&'a Vec<usize>>) -> impl Iterator<Item = &'a Entry> {
+        positions.into_iter().flatten().filter_map(|at| self.entries.get(*at))
+    }
+
+    fn of_item<'a>(&'a self, id: &str) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        self.at(self.by_item.get(id))
+    }
+
+    /// Returns the entries whose source has that ID; with `None`, those whose source has no ID.
+    fn of_source<'a>(&'a self, id: Option<&str>) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        self.at(match id {
+            Some(id) => self.by_source.get(id),
+            None => Some(&self.others),
+        })
+    }
+}
+
+/// Pages that a store has to write and to delete together with the mapping.
+#[derive(Debug, Default)]
+pub struct PageChanges {
+    /// Pages that are not stored yet.
+    pub added: Vec<Arc<LedgerPage>>,
+    /// Numbers of stored pages that are not needed any more.
+    pub dropped: Vec<u64>,
+}
+
+/// All items that the connector wrote on a pair and that a listing can still reach.
+///
+/// The newest entries are stored with the mapping, older ones in pages, so that a write costs the same whatever was written before (`R35`:
+/// ledger pages). A clone shares the pages.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    pages: Vec<Arc<LedgerPage>>,
+    newest: Vec<Entry>,
+    next_page: u64,
+    /// Numbers of stored pages that were dropped since the mapping was read.
+    dropped: Vec<u64>,
+}
+
+impl PartialEq for Ledger {
+    /// Compares the entries, wherever they are stored.
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.entries().eq(other.entries())
+    }
+}
+
+impl Eq for Ledger {}
+
+impl Serialize for Ledger {
+    /// Writes all entries; for people. A store keeps the parts.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.entries())
+    }
+}
+
+impl Ledger {
+    /// Restores a ledger from its stored parts. `next_page` is the number of the next page.
+    #[must_use]
+    pub fn from_parts(pages: Vec<Arc<LedgerPage>>, newest: Vec<Entry>, next_page: u64) -> Self {
+        Self { pages, newest, next_page, dropped: Vec::new() }
+    }
+
+    /// Returns the entries, oldest record first.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.pages.iter().flat_map(|page| page.entries()).chain(&self.newest)
+    }
+
+    /// Returns the number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pages.iter().map(|page| page.entries.len()).sum::<usize>() + self.newest.len()
+    }
+
+    /// Returns true if there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the pages, oldest entries first.
+    #[must_use]
+    pub fn pages(&self) -> &[Arc<LedgerPage>] {
+        &self.pages
+    }
+
+    /// Returns the entries that are in no page.
+    #[must_use]
+    pub fn newest(&self) -> &[Entry] {
+        &self.newest
+    }
+
+    /// Returns the entries that are in no page, to adapt their times to a store.
+    pub fn newest_mut(&mut self) -> &mut [Entry] {
+        &mut self.newest
+    }
+
+    /// Returns the number of the next page. Numbers are not used twice.
+    #[must_use]
+    pub const fn next_page(&self) -> u64 {
+        self.next_page
+    }
+
+    /// Returns the numbers of all stored pages, also of those that were dropped since the mapping was read.
+    #[must_use]
+    pub fn stored_pages(&self) -> Vec<u64> {
+        self.pages.iter().map(|page| page.number).chain(self.dropped.iter().copied()).collect()
+    }
+
+    /// Moves entries to pages before the mapping is stored, and merges pages. Returns the changes that the store has to make together with
+    /// the mapping.
+    pub fn pack(&mut self) -> PageChanges {
+        let mut changes = PageChanges { added: Vec::new(), dropped: std::mem::take(&mut self.dropped) };
+        while self.newest.len() >= MOST_INLINE {
+            let rest = self.newest.split_off(PAGE_SIZES[0]);
+            let oldest = std::mem::replace(&mut self.newest, rest);
+            self.add_page(oldest, &mut changes);
+            self.merge(&mut changes);
+        }
+        changes
+    }
+
+    fn add_page(&mut self, entries: Vec<Entry>, changes: &mut PageChanges) {
+        let page = Arc::new(LedgerPage::new(self.next_page, entries));
+        self.next_page += 1;
+        changes.added.push(Arc::clone(&page));
+        self.pages.push(page);
+    }
+
+    /// Merges the newest pages of one size, as soon as they fill a page of the next size.
+    fn merge(&mut self, changes: &mut PageChanges) {
+        for sizes in PAGE_SIZES.windows(2) {
+            let &[small, large] = sizes else { continue };
+            let alike = self.pages.iter().rev().take_while(|page| page.entries.len() == small).count();
+            if alike * small < large {
+                continue;
+            }
+            let merged = self.pages.split_off(self.pages.len() - large / small);
+            for page in &merged {
+                let added = changes.added.len();
+                changes.added.retain(|added| added.number != page.number);
+                if changes.added.len() == added {
+                    changes.dropped.push(page.number);
+                }
+            }
+            let entries = merged.iter().flat_map(|page| page.entries.iter().cloned()).collect();
+            self.add_page(entries, changes);
+        }
     }
 
     /// Adds an entry. Idempotent: an item that is already recorded changes nothing.
     pub fn record(&mut self, entry: Entry) {
         if !self.wrote(entry.side, entry.kind, &entry.id) {
-            self.0.push(entry);
+            self.newest.push(entry);
         }
     }
 
     /// Returns true if the connector wrote that item.
     #[must_use]
     pub fn wrote(&self, side: Side, kind: ItemKind, id: &str) -> bool {
-        self.0.iter().any(|entry| entry.side == side && entry.kind == kind && entry.id == id)
+        let is_it = |entry: &Entry| entry.side == side && entry.kind == kind && entry.id == id;
+        self.newest.iter().any(is_it) || self.pages.iter().flat_map(|page| page.of_item(id)).any(is_it)
+    }
+
+    /// Returns the entries on `side` whose source has that ID; with `None`, those whose source has no ID.
+    fn of_source<'a>(&'a self, side: Side, id: Option<&'a str>) -> impl Iterator<Item = &'a Entry> {
+        self.pages
+            .iter()
+            .flat_map(move |page| page.of_source(id))
+            .chain(self.newest.iter().filter(move |entry| entry.source.id() == id))
+            .filter(move |entry| entry.side == side)
     }
 
     /// Returns true if `source` has been written on `side`.
     #[must_use]
     pub fn has_copy(&self, side: Side, source: &Source) -> bool {
-        self.0.iter().any(|entry| entry.side == side && entry.source == *source)
+        self.of_source(side, source.id()).any(|entry| entry.source == *source)
+    }
+
+    /// Returns the entries on `side` that copy that comment, with the number of the part that each copies.
+    fn parts_of<'a>(&'a self, side: Side, id: &'a str) -> impl Iterator<Item = (&'a Entry, u32)> {
+        self.of_source(side, Some(id)).filter_map(|entry| match entry.source {
+            Source::Comment { part, .. } => Some((entry, part)),
+            Source::Attachment { .. } | Source::Description { .. } | Source::Notice(_) => None,
+        })
     }
 
     /// Returns true if all parts of that comment have been written on `side`. The number of parts is the recorded one: since then, the
     /// author may have been renamed or the comment edited, and it would be split in another way.
     #[must_use]
     pub fn has_whole_comment(&self, side: Side, id: &str) -> bool {
-        let of_it = |entry: &&Entry| {
-            entry.side == side
-                && matches!(&entry.source, Source::Comment { id: source, .. } if source.as_str() == id)
-        };
-        let Some(parts) = self.0.iter().filter(of_it).find_map(|entry| entry.parts) else { return false };
-        let has = |wanted| {
-            let is_it =
-                |entry: &Entry| matches!(&entry.source, Source::Comment { part, .. } if *part == wanted);
-            self.0.iter().filter(of_it).any(is_it)
-        };
-        (1..=parts).all(has)
+        let recorded = self.parts_of(side, id).find_map(|(entry, _)| entry.parts);
+        recorded.is_some_and(|parts| {
+            (1..=parts).all(|wanted| self.parts_of(side, id).any(|(_, part)| part == wanted))
+        })
     }
 
     /// Returns true if parts of that comment have been written on `side` by version 0.1, which recorded no number of parts.
     #[must_use]
     pub fn lacks_parts(&self, side: Side, id: &str) -> bool {
-        let of_it =
-            |source: &Source| matches!(source, Source::Comment { id: source, .. } if source.as_str() == id);
-        let mut parts = self.0.iter().filter(|entry| entry.side == side && of_it(&entry.source)).peekable();
-        parts.peek().is_some() && parts.all(|entry| entry.parts.is_none())
+        let mut parts = self.parts_of(side, id).peekable();
+        parts.peek().is_some() && parts.all(|(entry, _)| entry.parts.is_none())
     }
 
     /// Returns the number of entries for each side and kind of item; for people.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(Side, ItemKind), usize> {
         let mut counts = BTreeMap::new();
-        for entry in &self.0 {
+        for entry in self.entries() {
             *counts.entry((entry.side, entry.kind)).or_default() += 1;
         }
         counts
     }
 
     /// Removes entries that no listing can reach any more: both the source and the written item are older than the horizon of their side.
-    /// An entry without a time is kept.
+    /// An entry without a time is kept, and so are all entries of a page that has one to keep.
     pub fn forget_before(&mut self, horizons: Sides<Option<DateTime<Utc>>>) {
-        self.0.retain(|entry| {
-            let reachable = |side: Side, at: Option<DateTime<Utc>>| match (at, horizons[side]) {
-                (Some(at), Some(horizon)) => at >= horizon,
-                (None, _) | (_, None) => true,
-            };
-            let source_reachable = match entry.source {
-                Source::Comment { .. } | Source::Attachment { .. } => {
-                    reachable(entry.side.other(), entry.source_at)
-                }
-                // Kept as long as the mapping: a part of a description has no listing of its own, and "is now syncing" is posted once per
-                // mapping.
-                Source::Description { .. } | Source::Notice(Notice::NowSyncing) => true,
-                Source::Notice(
-                    Notice::Outage
-                    | Notice::Resumed
-                    | Notice::CannotReopen
-                    | Notice::CounterpartGone
-                    | Notice::CounterpartBack
-                    | Notice::LeftOpen
-                    | Notice::Merged
-                    | Notice::GivenUp
-                    | Notice::ReadOnly
-                    | Notice::Conflict,
-                ) => false,
-            };
-            source_reachable || reachable(entry.side, entry.written_at)
+        self.newest.retain(|entry| entry.is_reachable(&horizons));
+        let dropped = &mut self.dropped;
+        self.pages.retain(|page| {
+            let is_kept = page.entries.iter().any(|entry| entry.is_reachable(&horizons));
+            if !is_kept {
+                dropped.push(page.number);
+            }
+            is_kept
         });
     }
 }
@@ -266,9 +483,9 @@ mod tests {
                 parts: None,
             });
             ledger.forget_before(Sides::default());
-            assert_eq!(ledger.entries().len(), 1, "nothing is forgotten while everything is listed");
+            assert_eq!(ledger.len(), 1, "nothing is forgotten while everything is listed");
             ledger.forget_before(horizons);
-            assert_eq!(ledger.entries().len() == 1, kept, "{source:?} {source_at:?} {written_at:?}");
+            assert_eq!(ledger.len() == 1, kept, "{source:?} {source_at:?} {written_at:?}");
         }
     }
 
@@ -303,6 +520,63 @@ mod tests {
     }
 
     #[test]
+    fn older_entries_move_to_pages_and_everything_is_known_still() {
+        let entry = |number: usize| Entry {
+            side: Side::Company,
+            kind: if number.is_multiple_of(10) { ItemKind::Attachment } else { ItemKind::Comment },
+            id: format!("c{number}"),
+            source: match number {
+                0 => Source::Notice(Notice::NowSyncing),
+                1 => Source::Description { part: 2 },
+                _ if number.is_multiple_of(10) => Source::Attachment { id: format!("g{number}") },
+                _ => Source::Comment { id: format!("g{number}"), part: 1 },
+            },
+            source_at: Some(at(0)),
+            written_at: Some(at(0)),
+            parts: Some(1),
+        };
+        const ALL: usize = 3_000;
+        let mut ledger = Ledger::default();
+        let mut stored: BTreeMap<u64, Arc<LedgerPage>> = BTreeMap::new();
+        for number in 0..ALL {
+            ledger.record(entry(number));
+            let before = ledger.clone();
+            let changes = ledger.pack();
+            assert!(before == ledger, "moving entries changes none");
+            for number in changes.dropped {
+                assert!(stored.remove(&number).is_some(), "page {number} was stored");
+            }
+            for page in changes.added {
+                assert!(stored.insert(page.number(), page).is_none(), "a number is not used twice");
+            }
+            assert!(ledger.newest().len() < MOST_INLINE && ledger.pages().len() < 16);
+            assert_eq!(ledger.stored_pages(), stored.keys().copied().collect::<Vec<_>>());
+        }
+        let restored =
+            Ledger::from_parts(ledger.pages().to_vec(), ledger.newest().to_vec(), ledger.next_page());
+        assert!(restored.entries().eq((0..ALL).map(entry).collect::<Vec<_>>().iter()));
+        for number in 0..ALL {
+            let Entry { side, kind, id, source, .. } = entry(number);
+            assert!(restored.wrote(side, kind, &id) && !restored.wrote(side.other(), kind, &id));
+            assert!(restored.has_copy(side, &source) && !restored.has_copy(side.other(), &source));
+            if let Source::Comment { id, .. } = source {
+                assert!(restored.has_whole_comment(side, &id) && !restored.lacks_parts(side, &id));
+            }
+        }
+        // The page of "is now syncing" stays, and so does the ledger's end.
+        ledger.forget_before(Sides { google: Some(at(1)), company: Some(at(1)) });
+        assert_eq!(ledger.pages().len(), 1);
+        let kept = ledger.pages()[0].number();
+        let PageChanges { added, dropped } = ledger.pack();
+        assert!(added.is_empty());
+        assert_eq!(
+            BTreeMap::from_iter(stored).into_keys().filter(|page| *page != kept).collect::<Vec<_>>(),
+            dropped
+        );
+        assert!(ledger.pack().dropped.is_empty(), "they are dropped once");
+    }
+
+    #[test]
     fn the_same_thing_is_recorded_once() {
         let entry = |id: &str, part| Entry {
             side: Side::Google,
@@ -317,7 +591,7 @@ mod tests {
         ledger.record(entry("5", 1));
         ledger.record(entry("5", 1));
         ledger.record(entry("6", 2));
-        assert_eq!(ledger.entries().len(), 2);
+        assert_eq!(ledger.len(), 2);
         assert!(ledger.wrote(Side::Google, ItemKind::Comment, "5"));
         assert!(!ledger.wrote(Side::Company, ItemKind::Comment, "5"));
         assert!(!ledger.wrote(Side::Google, ItemKind::Attachment, "5"));

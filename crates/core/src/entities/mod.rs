@@ -13,7 +13,7 @@ mod tolerance;
 
 pub use case_mapping::{CaseMapping, Dirty, FirstSeen, Lease, PendingCreation, PendingStatus};
 pub use global::{Canary, Global, IndexLag, PollMemory};
-pub use ledger::{Entry, ItemKind, Ledger, Notice, Pending, Source};
+pub use ledger::{Entry, ItemKind, Ledger, LedgerPage, Notice, PageChanges, Pending, Source};
 pub use names::{CompanyCaseId, GoogleCaseName, MappingId, NameError};
 pub use pair_state::{Conflict, KnownCase, Missing, PairState, ReadOnly, Refusable, Refusal};
 pub use priority::{Priority, PriorityReading, PrioritySet};

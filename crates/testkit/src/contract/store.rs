@@ -67,6 +67,7 @@ macro_rules! store_contract {
             every_field_comes_back
             text_comes_back_as_it_was
             a_mapping_may_be_large
+            a_ledger_grows_and_shrinks_and_a_change_costs_what_is_new
             a_working_store_passes_its_check
         }
     };
@@ -400,7 +401,7 @@ pub async fn modify_under_contention_loses_nothing(place: &dyn StoreUnderTest) {
         .await;
     }
     let ledger = store.get(mapping.id).await.unwrap().unwrap().ledger;
-    let ids: BTreeSet<_> = ledger.entries().iter().map(|entry| entry.id.clone()).collect();
+    let ids: BTreeSet<_> = ledger.entries().map(|entry| entry.id.clone()).collect();
     assert_eq!(ids.len(), ROUNDS * TASKS);
 }
 
@@ -943,6 +944,74 @@ pub async fn a_mapping_may_be_large(place: &dyn StoreUnderTest) {
     assert_eq!(store.get(created.id).await.unwrap().as_ref(), Some(&created));
     let updated = store.update(&created).await.unwrap();
     assert_eq!(store.get(created.id).await.unwrap(), Some(updated));
+}
+
+/// Entry for the item with that number, of a time in its hour.
+fn entry_of(number: usize) -> Entry {
+    let at = now() + Duration::hours(i64::try_from(number / 1000).unwrap());
+    Entry {
+        side: Side::Company,
+        kind: if number.is_multiple_of(11) { ItemKind::Attachment } else { ItemKind::Comment },
+        id: format!("{number:032}"),
+        source: if number.is_multiple_of(11) {
+            Source::Attachment { id: format!("{number:040}") }
+        } else {
+            Source::Comment { id: format!("{number:040}"), part: 1 }
+        },
+        source_at: Some(at),
+        written_at: Some(at),
+        parts: Some(1),
+    }
+}
+
+pub async fn a_ledger_grows_and_shrinks_and_a_change_costs_what_is_new(place: &dyn StoreUnderTest) {
+    /// Number of entries: 20,000 comments and 2,000 files.
+    const ALL: usize = 22_000;
+    let store = place.open().await;
+    let mut mapping = create(&*store, linked(1, 1)).await;
+    let other = create(&*store, linked(2, 2)).await;
+    let mut recorded = 0;
+    // One by one at first, and later in larger steps: pages are written, merged and read again.
+    for step in [1; 100].into_iter().chain([370; 59]).chain([ALL]) {
+        for number in recorded..(recorded + step).min(ALL) {
+            mapping.ledger.record(entry_of(number));
+        }
+        recorded = (recorded + step).min(ALL);
+        let before = mapping.clone();
+        mapping = store.update(&mapping).await.unwrap();
+        assert_eq!(mapping, CaseMapping { version: mapping.version, ..before });
+    }
+    // Another instance, which has nothing in its memory.
+    let elsewhere = place.open().await;
+    for store in [&store, &elsewhere] {
+        let found = store.get(mapping.id).await.unwrap().unwrap();
+        assert_eq!(found, mapping);
+        assert!(found.ledger.entries().eq((0..ALL).map(entry_of).collect::<Vec<_>>().iter()));
+        let name = mapping.google_case_name.as_ref().unwrap();
+        assert_eq!(store.find_by_google(name).await.unwrap().as_ref(), Some(&mapping));
+        let name = mapping.company_case_id.as_ref().unwrap();
+        assert_eq!(store.find_by_company(name).await.unwrap().as_ref(), Some(&mapping));
+        let mut listed = all(&**store, MappingFilter::Open, 10).await;
+        listed.sort_by_key(|mapping| mapping.id);
+        let mut expected = vec![mapping.clone(), other.clone()];
+        expected.sort_by_key(|mapping| mapping.id);
+        assert_eq!(listed, expected);
+    }
+    let stale = mapping.clone();
+    let horizon = Some(now() + Duration::hours(20));
+    mapping.ledger.forget_before(Sides { google: horizon, company: horizon });
+    mapping = store.update(&mapping).await.unwrap();
+    assert!((2_000..4_000).contains(&mapping.ledger.len()), "{}", mapping.ledger.len());
+    assert_eq!(elsewhere.get(mapping.id).await.unwrap().as_ref(), Some(&mapping));
+    // Somebody who read the mapping before changes nothing, neither in it nor in its pages.
+    assert!(matches!(elsewhere.update(&stale).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(elsewhere.delete(&stale).await, Err(StoreError::Conflict(_))));
+    assert_eq!(store.get(mapping.id).await.unwrap().as_ref(), Some(&mapping));
+    elsewhere.delete(&mapping).await.unwrap();
+    assert_eq!(store.get(mapping.id).await.unwrap(), None);
+    // Its cases are mapped anew, and what was forgotten with the first mapping does not come back.
+    let again = create(&*store, linked(1, 1)).await;
+    assert!(store.get(again.id).await.unwrap().unwrap().ledger.is_empty());
 }
 
 pub async fn what_was_stored_is_there_after_reopening(place: &dyn PersistentUnderTest) {
