@@ -308,7 +308,8 @@ pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskRep
     recorded(deps, report, started)
 }
 
-fn recorded(deps: &Deps, mut report: TaskReport, started: DateTime<Utc>) -> TaskReport {
+fn recorded(deps: &Deps, report: TaskReport, started: DateTime<Utc>) -> TaskReport {
+    let mut report = report.with_bounded_detail();
     report.duration = (deps.clock.now() - started).to_std().unwrap_or_default();
     report.record(&deps.metrics);
     report

@@ -6,7 +6,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::TaskKind;
+use crate::cases::bounded;
 use crate::telemetry::{Metrics, TaskLabels};
+
+/// Maximum length of a detail, in bytes.
+const MAX_DETAIL: usize = 8 * 1024;
+/// Maximum number of items of a list in the log.
+const MAX_LOGGED: usize = 50;
 
 /// Outcome of a task. `http` maps it to a status, by one table (`R4`: status codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +114,13 @@ impl TaskReport {
         Value::Object(object)
     }
 
+    /// Cuts a detail that is too long for a log entry and for a mapping.
+    #[must_use]
+    pub(super) fn with_bounded_detail(mut self) -> Self {
+        self.detail = self.detail.map(|detail| bounded(&detail, MAX_DETAIL));
+        self
+    }
+
     /// Counts the run in the metrics, and logs its one event.
     pub(crate) fn record(&self, metrics: &Metrics) {
         let labels = TaskLabels { task: self.task.name(), outcome: self.outcome.name() };
@@ -117,7 +130,7 @@ impl TaskReport {
     }
 
     fn log(&self) {
-        let counts = Value::Object(self.fields.clone()).to_string();
+        let counts = for_log(&self.fields).to_string();
         let (task, outcome) = (self.task.name(), self.outcome.name());
         let detail = self.detail.as_deref().unwrap_or_default();
         let seconds = self.duration.as_secs_f64();
@@ -153,5 +166,49 @@ impl TaskReport {
                 );
             }
         }
+    }
+}
+
+/// Returns the fields for the log: of a long list the first items, with the number of those that are left out.
+fn for_log(fields: &Map<String, Value>) -> Value {
+    let mut logged = Map::new();
+    for (name, value) in fields {
+        match value {
+            Value::Array(items) if items.len() > MAX_LOGGED => {
+                logged.insert(name.clone(), items[..MAX_LOGGED].into());
+                logged.insert(format!("{name}_left_out"), json!(items.len() - MAX_LOGGED));
+            }
+            Value::String(text) => {
+                logged.insert(name.clone(), bounded(text, MAX_DETAIL).into());
+            }
+            value => {
+                logged.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    Value::Object(logged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_logged_is_bounded_and_counts_what_is_left_out() {
+        let long = "\u{e9}".repeat(1 << 20);
+        let report = TaskReport::failed(TaskKind::SyncGoogleCase, &long)
+            .with("carried", vec!["id"; 5_000])
+            .with("few", vec!["id"; MAX_LOGGED])
+            .with("text", &long)
+            .with_bounded_detail();
+        let detail = report.detail.clone().unwrap_or_default();
+        assert!(detail.len() < MAX_DETAIL + 50 && detail.ends_with("bytes left out)"), "{}", detail.len());
+        let logged = for_log(&report.fields);
+        assert_eq!(
+            (logged["carried"].as_array().map(Vec::len), &logged["carried_left_out"]),
+            (Some(50), &json!(4_950))
+        );
+        assert_eq!((logged["few"].as_array().map(Vec::len), logged.get("few_left_out")), (Some(50), None));
+        assert!(logged.to_string().len() < 2 * MAX_DETAIL);
     }
 }

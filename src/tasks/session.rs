@@ -7,10 +7,13 @@ use sha2::{Digest as _, Sha256};
 use super::Deps;
 use super::report::CarriedItem;
 use crate::cases::markers::CompanyCase;
-use crate::cases::{ApiError, Case};
+use crate::cases::{ApiError, Case, bounded};
 use crate::entities::{CaseMapping, Dirty, Entry, KnownCase, Lease, Pending, Side, Sides, Source};
 use crate::store::{StoreError, modify};
 use crate::telemetry::{CarriedLabels, SideLabels};
+
+/// Maximum length of the error that a mapping remembers, in bytes.
+const MAX_LAST_ERROR: usize = 4 * 1024;
 
 /// Reason why a sync stopped before its plan was done.
 #[derive(Debug, thiserror::Error)]
@@ -244,7 +247,7 @@ impl<'a> Session<'a> {
             let before = mapping.clone();
             progress.apply(mapping);
             mapping.wait(side, &global, started);
-            mapping.last_error = Some(reason.to_owned());
+            mapping.last_error = Some(bounded(reason, MAX_LAST_ERROR));
             if mapping.lease.as_ref().is_some_and(|lease| lease.holder == holder) {
                 mapping.lease = None;
             }

@@ -442,7 +442,7 @@ async fn apply_plan(
         }
         let done = session.apply(plan).await?;
         if !done.failures.is_empty() {
-            return Err(SyncError::Failed(done.failures.join("; ")));
+            return Err(SyncError::Failed(joined(&done.failures)));
         }
         held |= done.held;
     }
@@ -1292,6 +1292,16 @@ async fn told_without_answer(
         return Err(SyncError::Failed("a notice that got no answer may still be under way".to_owned()));
     }
     Ok(false)
+}
+
+/// Joins the first failures of a sync, and counts the others: thousands of files may fail for one reason.
+fn joined(failures: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = failures.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
+    match failures.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}; and {more} more failures"),
+    }
 }
 
 /// Releases the lease of a sync that was cut short.

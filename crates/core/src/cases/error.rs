@@ -109,6 +109,16 @@ impl ApiError {
     }
 }
 
+/// Cuts a text to at most `most` bytes, at the end of a character, and says how much was left out.
+#[must_use]
+pub fn bounded(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let kept = &text[..text.floor_char_boundary(most)];
+    format!("{kept}… ({} bytes left out)", text.len() - kept.len())
+}
+
 /// Shortens a text to one line of at most 500 characters, without control characters and those of bidirectional text, which is safe in a log and in an error. An upstream
 /// can return any text, even as the ID of a file or a case.
 #[must_use]
@@ -128,6 +138,19 @@ fn one_line(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_says_how_much_is_left_out() {
+        for (text, most, expected) in [
+            ("", 0, ""),
+            ("abc", 3, "abc"),
+            ("abcd", 3, "abc… (1 bytes left out)"),
+            ("a\u{e9}\u{e9}", 4, "a\u{e9}… (2 bytes left out)"),
+            ("\u{1f511}x", 3, "… (5 bytes left out)"),
+        ] {
+            assert_eq!(bounded(text, most), expected, "{text:?}, {most}");
+        }
+    }
 
     #[test]
     fn an_error_is_one_line_whatever_an_upstream_calls_its_things() {
