@@ -64,11 +64,22 @@ enum Configured {
     Poll {
         /// Side to poll.
         side: SideArg,
+        /// Prints what would be created, linked, set and written, case by case, and changes nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Checks for outages now.
-    DetectOutages,
+    DetectOutages {
+        /// Prints the notices that would be posted, and changes nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Deletes the mappings of cases that were closed long ago, now.
-    Cleanup,
+    Cleanup {
+        /// Prints the mappings that would be deleted, and changes nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Lists the mappings, with the age of each side and the sides that wait to be carried.
     Mappings {
         /// Prints JSON, one mapping a line.
@@ -159,10 +170,14 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
             )
             .await
         }
-        Configured::Poll { side: SideArg::Google } => work::task(&config, Task::PollGoogle, false).await,
-        Configured::Poll { side: SideArg::Company } => work::task(&config, Task::PollCompany, false).await,
-        Configured::DetectOutages => work::task(&config, Task::DetectOutages, false).await,
-        Configured::Cleanup => work::task(&config, Task::Cleanup, false).await,
+        Configured::Poll { side: SideArg::Google, dry_run } => {
+            work::task(&config, Task::PollGoogle, dry_run).await
+        }
+        Configured::Poll { side: SideArg::Company, dry_run } => {
+            work::task(&config, Task::PollCompany, dry_run).await
+        }
+        Configured::DetectOutages { dry_run } => work::task(&config, Task::DetectOutages, dry_run).await,
+        Configured::Cleanup { dry_run } => work::task(&config, Task::Cleanup, dry_run).await,
         Configured::Mappings { json } => work::mappings(&config, json).await,
     }
 }

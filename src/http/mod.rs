@@ -261,9 +261,11 @@ async fn run_task(
     State(service): State<Service>,
     name: Result<Path<String>, PathRejection>,
     Extension(identity): Extension<Identity>,
+    Extension(parameters): Extension<Parameters>,
     body: Body,
 ) -> Result<Response, Problem> {
     let kind = known_task(&part(name)?)?;
+    let mode = if parameters.flag("dry_run")? { Mode::DryRun } else { Mode::Act };
     let caller = identity.caller();
     let body = match read_body(body, MAX_BODY).await {
         Ok(body) => body,
@@ -285,7 +287,7 @@ async fn run_task(
     };
     let deps = Arc::clone(&service.deps);
     // Runs detached: a caller that hangs up does not stop the task half-way.
-    let run = async move { tasks::run(&deps, task, caller, Mode::Act).await };
+    let run = async move { tasks::run(&deps, task, caller, mode).await };
     let run = service.running.spawn(run.in_current_span());
     let report = run.await.map_err(|_| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The task failed in an unforeseen way")

@@ -18,12 +18,12 @@ pub(super) struct Parameters(BTreeMap<String, String>);
 /// Returns the names of an endpoint's parameters, in alphabetical order; `None` if it takes and ignores all.
 const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
     match endpoint {
+        Endpoint::RunTask => Some(&["dry_run"]),
         Endpoint::Mappings => Some(&["after", "filter", "limit"]),
         // A CRM may append parameters to the configured address: Jira Data Center adds `user_id` and `user_key`. None of them is read, since
         // only the message's own proof counts.
         Endpoint::Push => None,
-        Endpoint::RunTask
-        | Endpoint::QueueTask
+        Endpoint::QueueTask
         | Endpoint::Index
         | Endpoint::Healthz
         | Endpoint::Readyz
@@ -55,6 +55,15 @@ impl Parameters {
     /// Returns a parameter as text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// Returns a flag: `true`, `false`, or nothing behind its name for true. False if it is not given.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.text(name) {
+            None | Some("false") => Ok(false),
+            Some("" | "true") => Ok(true),
+            Some(_) => Err(invalid(format!("{name} must be true or false"))),
+        }
     }
 
     /// Returns a parameter as a number.

@@ -51,7 +51,7 @@ impl OverlayStore {
 
     async fn get_in(&self, changes: &Changes, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
         match changes.mappings.get(&id) {
-            Some(changed) => Ok(changed.clone()),
+            Some(stored) => Ok(stored.clone()),
             None => self.beneath.get(id).await,
         }
     }
@@ -65,7 +65,7 @@ impl OverlayStore {
             mapping.google_case_name.as_ref().is_some_and(|known| known.number() == name.number())
         };
         match changes.mappings.values().flatten().find(holds) {
-            Some(changed) => Ok(Some(changed.clone())),
+            Some(found) => Ok(Some(found.clone())),
             None => Ok(changes.unless_changed(self.beneath.find_by_google(name).await?)),
         }
     }
@@ -77,7 +77,7 @@ impl OverlayStore {
     ) -> Result<Option<CaseMapping>, StoreError> {
         let holds = |mapping: &&CaseMapping| mapping.company_case_id.as_ref() == Some(id);
         match changes.mappings.values().flatten().find(holds) {
-            Some(changed) => Ok(Some(changed.clone())),
+            Some(found) => Ok(Some(found.clone())),
             None => Ok(changes.unless_changed(self.beneath.find_by_company(id).await?)),
         }
     }
@@ -199,10 +199,10 @@ impl Store for OverlayStore {
         let end = beneath.next.map_or(Bound::Unbounded, Bound::Included);
         // An empty range: the page beneath ends where it begins.
         let is_empty = after.is_some() && after >= beneath.next && beneath.next.is_some();
-        let changed = (!is_empty).then(|| changes.mappings.range((start, end))).into_iter().flatten();
-        let changed = changed.filter_map(|(_, mapping)| mapping.as_ref());
+        let ours = (!is_empty).then(|| changes.mappings.range((start, end))).into_iter().flatten();
+        let ours = ours.filter_map(|(_, mapping)| mapping.as_ref());
         let mut mappings: Vec<CaseMapping> =
-            changed.filter(|mapping| passes(filter, mapping)).cloned().collect();
+            ours.filter(|mapping| passes(filter, mapping)).cloned().collect();
         let unchanged = beneath.mappings.into_iter();
         mappings.extend(unchanged.filter(|mapping| !changes.mappings.contains_key(&mapping.id)));
         mappings.sort_by_key(|mapping| mapping.id);

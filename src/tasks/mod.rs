@@ -12,7 +12,9 @@ pub mod hint;
 mod poll;
 mod poll_company;
 mod poll_google;
+mod preview;
 mod recheck;
+mod rehearsal;
 mod report;
 mod scheduler;
 mod session;
@@ -43,6 +45,8 @@ pub use poll::emptiness;
 pub use recheck::Unchanged;
 pub use report::{CarriedItem, Outcome, TaskReport};
 pub use scheduler::Pacer;
+
+use rehearsal::Rehearsal;
 
 /// Caller that asked for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,9 +265,21 @@ impl Deps {
     }
 }
 
-/// Runs a task until it ends or reaches its deadline, logs one event and counts it.
+/// Runs a task until it ends or reaches its deadline, logs one event and counts it. A dry run uses parts that keep every effect to
+/// themselves, and is not counted.
 pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskReport {
+    match mode {
+        Mode::Act => run_with(deps, task, caller, None).await,
+        Mode::DryRun => {
+            let rehearsal = Rehearsal::of(deps);
+            run_with(&rehearsal.deps, task, caller, Some(&rehearsal)).await
+        }
+    }
+}
+
+async fn run_with(deps: &Deps, task: Task, caller: Caller, rehearsal: Option<&Rehearsal>) -> TaskReport {
     let kind = task.kind();
+    let mode = if rehearsal.is_some() { Mode::DryRun } else { Mode::Act };
     let started = deps.clock.now();
     let holder = run_name();
     let task = match caller {
@@ -281,13 +297,17 @@ pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskRep
         },
     };
     let work = async {
-        match &task {
+        let report = match &task {
             Task::PollGoogle => poll_google::run(deps).await,
             Task::PollCompany => poll_company::run(deps).await,
             Task::SyncGoogleCase(body) => sync_google_case::run(deps, body, &holder, caller, mode).await,
             Task::SyncCompanyCase(body) => sync_company_case::run(deps, body, &holder, caller, mode).await,
             Task::DetectOutages => detect_outages::run(deps).await,
             Task::Cleanup => cleanup::run(deps).await,
+        };
+        match rehearsal {
+            Some(rehearsal) => rehearsal.tell(report, &task, &holder).await,
+            None => report,
         }
     };
     let seconds = deps.settings.deadline.as_secs();

@@ -1,5 +1,7 @@
 //! Common part of the two polls (`R6`: a watermark moves last; `R7`: dirty sides; `R8`: idle cases).
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use futures_util::{StreamExt as _, stream};
 
@@ -34,6 +36,8 @@ struct Counts {
     completed: usize,
     changed: usize,
     refused: usize,
+    /// Number of cases that take no part, by reason.
+    left_out: BTreeMap<String, usize>,
     /// Number of changes that only a sweep found (`R27`: sweeps).
     late: usize,
     conflicts: Vec<String>,
@@ -46,6 +50,9 @@ impl Counts {
         self.completed += other.completed;
         self.changed += other.changed;
         self.refused += other.refused;
+        for (reason, count) in other.left_out {
+            *self.left_out.entry(reason).or_default() += count;
+        }
         self.late += other.late;
         self.conflicts.extend(other.conflicts);
         self.skipped.extend(other.skipped);
@@ -231,7 +238,7 @@ impl Processed {
     }
 
     fn report(&self, report: TaskReport, since: DateTime<Utc>, found: usize, queued: usize) -> TaskReport {
-        let Counts { mapped, completed, changed, refused, late, conflicts, skipped } = &self.counts;
+        let Counts { mapped, completed, changed, refused, left_out, late, conflicts, skipped } = &self.counts;
         let report = report
             .with("since", since.to_rfc3339_opts(SecondsFormat::Secs, true))
             .with("found", found)
@@ -243,6 +250,7 @@ impl Processed {
             .with("skipped", skipped)
             .with("conflicts", conflicts);
         let report = if *late > 0 { report.with("late", late) } else { report };
+        let report = if left_out.is_empty() { report } else { report.showing("left_out", left_out) };
         if self.left > 0 { report.with("left", self.left) } else { report }
     }
 }
@@ -344,8 +352,9 @@ async fn process_found_case(
                 counts.completed += 1;
                 mapping
             }
-            Admission::Refused(_) => {
+            Admission::Refused(reason) => {
                 counts.refused += 1;
+                counts.left_out.insert(reason, 1);
                 return Ok(taken);
             }
         },

@@ -55,7 +55,7 @@ pub struct CarriedItem {
     pub written: Option<String>,
 }
 
-/// Result of a task. Holds IDs and counts, never content.
+/// Result of a task. Holds IDs and counts; titles only where the log does not show them, and no other content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskReport {
     /// Kind of the task.
@@ -66,6 +66,8 @@ pub struct TaskReport {
     pub detail: Option<String>,
     /// Counts and lists, by name.
     pub fields: Map<String, Value>,
+    /// Values for the caller that the log does not show, by name: what a dry run has found, with titles.
+    pub shown: Map<String, Value>,
     /// Duration of the run.
     pub duration: Duration,
 }
@@ -74,7 +76,7 @@ impl TaskReport {
     /// Creates a result without details.
     #[must_use]
     pub fn new(task: TaskKind, outcome: Outcome) -> Self {
-        Self { task, outcome, detail: None, fields: Map::new(), duration: Duration::ZERO }
+        Self { task, outcome, detail: None, fields: Map::new(), shown: Map::new(), duration: Duration::ZERO }
     }
 
     /// Creates the result of a failure that may pass.
@@ -97,6 +99,14 @@ impl TaskReport {
         self
     }
 
+    /// Adds a value that the caller gets and the log does not show.
+    #[must_use]
+    pub(super) fn showing(mut self, name: &str, value: impl Serialize) -> Self {
+        // Texts, counts and lists of them can always be serialised.
+        self.shown.insert(name.to_owned(), serde_json::to_value(value).unwrap_or(Value::Null));
+        self
+    }
+
     /// Returns the JSON object that the endpoint answers with.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -107,6 +117,7 @@ impl TaskReport {
             object.insert("detail".to_owned(), json!(detail));
         }
         object.extend(self.fields.clone());
+        object.extend(self.shown.clone());
         object.insert(
             "duration_ms".to_owned(),
             json!(u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX)),

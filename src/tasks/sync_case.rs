@@ -8,6 +8,7 @@ use super::admission::{
     Admission, AdmissionError, Claim, Decision, admit, claim, complete, decide, find, name_of, set_name,
 };
 use super::apply::outcomes;
+use super::preview::{self, Preview};
 use super::recheck::{self, Prefetched, PrefetchedContent, Reading};
 use super::session::{Session, SyncError};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
@@ -75,8 +76,8 @@ enum Done {
     HandedOver(CompanyCaseId),
     /// The company case names a counterpart that it cannot have. Holds the problem.
     Conflict(String),
-    /// Descriptions of the planned actions (`Mode::DryRun`).
-    Planned(Vec<String>),
+    /// What it would do (`Mode::DryRun`).
+    Planned(Preview),
 }
 
 pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> TaskReport {
@@ -129,7 +130,7 @@ async fn conclude(
                     &format!("the company case was merged into {id}: the pair goes on with that one"),
                 ),
                 Done::Conflict(reason) => with_detail(report, &reason),
-                Done::Planned(plan) => report.with("plan", plan),
+                Done::Planned(preview) => preview.add_to(report),
             }
         }
         Err(error) => {
@@ -230,7 +231,7 @@ async fn mapping_of(
         return Ok(mapping);
     }
     if request.mode == Mode::DryRun {
-        return preview(deps, name, &case, started).await;
+        return would_be(deps, name, &case, started).await;
     }
     match admit(deps, name, &case, started, max_age).await? {
         Admission::New(mapping) | Admission::Existing(mapping) => Ok(mapping),
@@ -239,7 +240,7 @@ async fn mapping_of(
 }
 
 /// Returns the mapping that a case would get, without storing it.
-async fn preview(
+async fn would_be(
     deps: &Deps,
     name: FirstSeen,
     case: &Found,
@@ -301,8 +302,7 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     }
     if !session.mapping.is_linked() {
         if request.mode == Mode::DryRun {
-            let target_name = deps.systems[target].capabilities().name;
-            return Ok(Done::Planned(vec![format!("find or create the counterpart in {target_name}")]));
+            return preview::of_unlinked(session, source, ours).await.map(Done::Planned);
         }
         session.take_lease().await?;
         link(session, source, &ours).await?;
@@ -364,7 +364,7 @@ async fn compare_and_carry(
     let pair = Pair { known_different: &known_different, ..pair };
     let plan = plan(source, pair, &deps.settings.rules, deps.capabilities());
     if request.mode == Mode::DryRun {
-        return Ok(Done::Planned(plan.describe()));
+        return Ok(Done::Planned(Preview::of(deps, source, &pair.snapshot(source).case, &plan)));
     }
     let on_target = left_on(source.other(), pair, &deps.settings.rules, deps.capabilities());
     let was_paused = mapping.paused;
@@ -776,7 +776,7 @@ async fn index_lag(deps: &Deps, side: Side, now: DateTime<Utc>) -> Result<Durati
 /// Returns the counterpart of a case, if there is one that may be adopted (`R10`: knowing one's own cases; `R13`: unknown write outcome).
 /// It must be created by the connector, or both cases must name each other. A case that merely names the other is a claim and proves
 /// nothing (`R38`), so it is adopted only with `sync.adopt_claims`.
-async fn counterpart_in_place(
+pub(super) async fn counterpart_in_place(
     session: &Session<'_>,
     source: Side,
     case: &Case,
@@ -928,7 +928,7 @@ async fn missing(session: &mut Session<'_>, side: Side, request: &Request<'_>) -
     }
     let case = session.mapping.case_id(side).unwrap_or_else(|| request.id()).to_owned();
     if request.mode == Mode::DryRun {
-        return Ok(Done::Planned(vec![format!("wait: the {side} case {case} is not found")]));
+        return Ok(Done::Planned(format!("wait: the {side} case {case} is not found").into()));
     }
     let grace = deps.settings.missing_grace;
     let Missing { since, reads, .. } = note_missing(session, side).await?;
@@ -1141,9 +1141,8 @@ async fn merged(
     let Some(survivor) = deps.systems[Side::Company].get(into).await? else { return Ok(None) };
     let Ok(id) = CompanyCaseId::parse(&survivor.id) else { return Ok(None) };
     if request.mode == Mode::DryRun {
-        return Ok(Some(Done::Planned(vec![format!(
-            "go on with company case {id}, into which this one was merged"
-        )])));
+        let step = format!("go on with company case {id}, into which this one was merged");
+        return Ok(Some(Done::Planned(step.into())));
     }
     session.take_lease().await?;
     let from = texts::company_name(company, deps.home()).to_string();
@@ -1197,7 +1196,7 @@ async fn conflicting(
 ) -> Result<Option<Done>, SyncError> {
     let deps = session.deps;
     if request.mode == Mode::DryRun {
-        return Ok(Some(Done::Planned(vec![format!("nothing: {}", conflict.reason)])));
+        return Ok(Some(Done::Planned(format!("nothing: {}", conflict.reason).into())));
     }
     if !ours.synchronize || ours.closed {
         deps.store.delete(&session.mapping).await?;

@@ -299,7 +299,14 @@ async fn a_query_parameter_that_an_endpoint_does_not_know_is_refused_and_nothing
         let path = "/tasks/sync-company-case?dry_rn=true";
         let answer = ask(at, "POST", path, &[("authorization", headers)], sync.clone()).await;
         assert_problem(&answer, 400, path);
-        assert!(answer.body["detail"].as_str().unwrap().contains("dry_rn"), "{}", answer.body);
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.contains("dry_rn; did you mean dry_run?"), "{detail}");
+    }
+    for (flag, status) in [("maybe", 400), ("True", 400), ("1", 400), ("true", 200), ("", 200)] {
+        let path = format!("/tasks/sync-company-case?dry_run={flag}");
+        let answer = ask(at, "POST", &path, &[("authorization", &admin)], sync.clone()).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        assert_eq!(answer.body.get("plan").is_some(), status == 200, "{path}: {}", answer.body);
     }
     assert_ne!(ask(at, "POST", "/push/company?user_id=jane&user_key=jane", &[], "").await.status, 400);
     let allowed = "/api/mappings?after=0&limit=2&filter=all";

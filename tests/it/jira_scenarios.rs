@@ -162,11 +162,10 @@ async fn a_dry_run_of_a_case_that_nobody_has_seen_yet_tells_what_would_happen_an
     };
     let report = google(&case).await;
     assert_eq!(report["outcome"], "done", "{report}");
-    assert_eq!(report["plan"], json!(["find or create the counterpart in Jira"]));
+    assert_eq!(report["plan"][0], "create a case in Jira: \"From Google\"", "{report}");
     let report = company(&flagged).await;
     assert_eq!(
-        report["plan"],
-        json!(["find or create the counterpart in Google Cloud Customer Care"]),
+        report["plan"][0], "create a case in Google Cloud Customer Care: \"From the company\"",
         "{report}"
     );
     assert!(report["mapping"].is_null(), "{report}");

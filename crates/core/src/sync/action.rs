@@ -316,6 +316,32 @@ impl Action {
         }
     }
 
+    /// Returns the name under which a dry run counts the action; `None` if it writes to no system.
+    #[must_use]
+    pub const fn counts_as(&self) -> Option<&'static str> {
+        match self {
+            Self::LinkBack { .. } => Some("links"),
+            Self::Comment(comment) => match comment.source {
+                Source::Comment { .. } | Source::Description { .. } => Some("comments"),
+                Source::Attachment { .. } | Source::Notice(_) => Some("notices"),
+            },
+            Self::Attach { .. } => Some("files"),
+            Self::SetPriority { .. } => Some("priorities"),
+            Self::Close { .. } => Some("closings"),
+            Self::Reopen { .. } => Some("reopenings"),
+            Self::Resume
+            | Self::Adopt(_)
+            | Self::Recognise(_)
+            | Self::Forget(_)
+            | Self::AgreeOnPriority(_)
+            | Self::Resolve(_)
+            | Self::Unresolve
+            | Self::ForgetStatus
+            | Self::RefusedReopening(_)
+            | Self::ForgetLeftOpen => None,
+        }
+    }
+
     /// Describes the action in a dry run: IDs, never content.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -1,6 +1,6 @@
 //! Planner: compares a linked pair with its mapping, and returns the actions to do (`R11`: plan, then act).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -87,7 +87,9 @@ pub struct Pair<'a> {
 }
 
 impl<'a> Pair<'a> {
-    pub(super) fn snapshot(&self, side: Side) -> &'a Snapshot {
+    /// Returns that side's case and its content.
+    #[must_use]
+    pub fn snapshot(&self, side: Side) -> &'a Snapshot {
         match side {
             Side::Google => self.google,
             Side::Company => self.company,
@@ -137,6 +139,16 @@ impl Plan {
         self.actions.iter().any(Action::changes_status)
     }
 
+    /// Counts the writes of each kind.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::new();
+        for kind in self.actions.iter().filter_map(Action::counts_as) {
+            *totals.entry(kind.to_owned()).or_default() += 1;
+        }
+        totals
+    }
+
     /// Describes the plan in a dry run, a line for each step: IDs, never content.
     #[must_use]
     pub fn describe(&self) -> Vec<String> {
@@ -146,6 +158,9 @@ impl Plan {
         actions.chain(waits).chain(warnings).collect()
     }
 }
+
+/// Number of writes of each kind: see [`Action::counts_as`].
+pub type Totals = BTreeMap<String, usize>;
 
 /// Returns the plan for a sync of `source` on this pair. It is empty if both sides are equal, or if the company case is not flagged (`R20`:
 /// leaving).

@@ -330,6 +330,29 @@ impl World {
 
     // ------------------------------------------------------------ the service
 
+    /// Asks for a dry run of a task, as a person with curl; returns status and body. Asserts that nothing was written or queued.
+    pub async fn rehearse(&self, task: &str, body: Value) -> (u16, Value) {
+        let before = self.evidence().await;
+        let answer = self.post(&format!("{task}?dry_run=true"), body).await;
+        // A task that was queued would run now.
+        self.deliver().await;
+        assert_eq!(self.evidence().await, before, "{task}: {}", answer.1);
+        answer
+    }
+
+    /// Returns all that a dry run may not change: the store, and both systems with the time of last update of each case.
+    async fn evidence(&self) -> String {
+        let mut updated = Vec::new();
+        for case in self.csapi.cases() {
+            updated.push(self.deps.systems.google.get(&case.name).await.unwrap());
+        }
+        for case in self.desk.cases().await {
+            updated.push(self.deps.systems.company.get(&case.id).await.unwrap());
+        }
+        let stored = (self.mappings().await, self.store.global().await.unwrap());
+        format!("{}\n{updated:#?}\n{stored:#?}", self.everything().await)
+    }
+
     /// Sends `POST /tasks/{task}`, as a person with curl; returns status and body.
     pub async fn post(&self, task: &str, body: Value) -> (u16, Value) {
         let url = format!("http://{}/tasks/{task}", self.service);

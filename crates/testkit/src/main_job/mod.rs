@@ -8,6 +8,7 @@
 pub mod content;
 pub mod creation;
 pub mod credentials;
+pub mod desk;
 pub mod leaving;
 pub mod outages;
 pub mod privacy;
@@ -94,6 +95,8 @@ macro_rules! scenarios {
             silence::clocks_that_are_apart_hide_nothing [Faults, ClockInHand];
             silence::a_clock_of_ours_that_jumps_hides_nothing [Faults, ClockInHand];
             silence::an_idle_minute_costs_two_calls_on_the_mean_and_three_at_most [Faults, ClockInHand];
+            desk::a_dry_run_of_a_poll_lists_what_would_be_created_linked_and_written_and_writes_nothing [];
+            desk::a_dry_run_of_the_other_tasks_tells_what_they_would_do_and_writes_nothing [Faults, ClockInHand];
             credentials::comments_and_files_arrive_across_three_expiries_of_the_access_token [ExpiringTokens];
         }
     };

@@ -1,0 +1,150 @@
+//! What a support desk needs to switch the connector on without fear: dry runs, cases that are left out, cases by the names that people use.
+
+use casebridge::cases::Visibility;
+use casebridge::entities::Side;
+use casebridge::sandbox::faults::{Effect, Fault};
+use chrono::Duration;
+use serde_json::{Value, json};
+
+use crate::harness::World;
+use crate::harness::crm::Crm;
+use crate::harness::desk::{Call, NewCompanyCase};
+
+pub async fn a_dry_run_of_a_poll_lists_what_would_be_created_linked_and_written_and_writes_nothing(
+    crm: &dyn Crm,
+) {
+    let world = World::new(crm).await;
+    let crm_name = world.description.capabilities.name;
+    let google = world.google_case("The disk is slow");
+    world.google_says(&google, "one");
+    world.google_says(&google, "two");
+    world.google_attaches(&google, "a.txt", b"a");
+    let company = world.company_case("The network is slow").await;
+    world.company_says(&company, "three").await;
+    world.desk.opens(NewCompanyCase::new("Not flagged")).await;
+
+    let (status, report) = world.rehearse("poll-google", json!({})).await;
+    assert_eq!(
+        (status, &report["outcome"], &report["dry_run"]),
+        (200, &json!("done"), &json!(true)),
+        "{report}"
+    );
+    assert_eq!((&report["found"], &report["mapped"], &report["queued"]), (&json!(1), &json!(1), &json!(1)));
+    let cases = report["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 1, "{report}");
+    let case = &cases[0];
+    assert_eq!(
+        (&case["side"], &case["case"], &case["title"]),
+        (&json!("google"), &json!(google), &json!("The disk is slow"))
+    );
+    let plan = plan_of(case);
+    assert_eq!(plan[0], format!("create a case in {crm_name}: \"The disk is slow\""), "{report}");
+    assert!(plan.iter().any(|step| step == "add the notice NowSyncing to the google case"), "{report}");
+    let totals = &report["totals"];
+    assert_eq!(
+        (&totals["cases"], &totals["comments"], &totals["files"]),
+        (&json!(1), &json!(2), &json!(1)),
+        "{report}"
+    );
+
+    let (status, report) = world.rehearse("poll-company", json!({})).await;
+    assert_eq!((status, &report["mapped"]), (200, &json!(1)), "{report}");
+    let case = &report["cases"][0];
+    // People know the company case by its key and its address.
+    assert_eq!(case["case"], json!(world.named(&company).await), "{report}");
+    assert_eq!(case["title"], "The network is slow");
+    let plan = plan_of(case);
+    assert_eq!(plan[0], "create a case in Google Cloud Customer Care: \"The network is slow\"", "{report}");
+    assert!(
+        plan.iter().any(|step| step == &format!("write the new case's name onto company case {company}")),
+        "{report}"
+    );
+    assert_eq!(
+        (&report["totals"]["cases"], &report["totals"]["comments"], &report["totals"]["links"]),
+        (&json!(1), &json!(1), &json!(1))
+    );
+
+    // What it said is what happens.
+    world.settle().await;
+    assert_eq!(world.sizes().await, (2, 3));
+    let mappings = world.mappings().await;
+    let mirror =
+        mappings.iter().find(|mapping| mapping.case_id(Side::Google) == Some(google.as_str())).unwrap();
+    let mirror = mirror.case_id(Side::Company).unwrap().to_owned();
+    assert_eq!(world.copies_in_crm(&mirror).await, ["one", "two"]);
+
+    // A pair that has its mapping lost is linked again; a changed one is only carried.
+    let mapping =
+        mappings.iter().find(|mapping| mapping.case_id(Side::Google) == Some(google.as_str())).unwrap();
+    world.store.delete(mapping).await.unwrap();
+    world.google_says(&google, "four");
+    world.desk.says(&company, "five", Visibility::Public).await;
+    let (_, report) = world.rehearse("poll-google", json!({})).await;
+    let cases = report["cases"].as_array().unwrap();
+    let found = cases.iter().find(|case| case["case"] == json!(google)).unwrap_or_else(|| panic!("{report}"));
+    let step = &plan_of(found)[0];
+    assert!(step.starts_with("link with ") && step.contains(&mirror) && step.contains(crm_name), "{report}");
+    assert_eq!(
+        (&report["totals"]["links"], &report["totals"]["comments"]),
+        (&json!(1), &json!(1)),
+        "{report}"
+    );
+    let (_, report) = world.rehearse("poll-company", json!({})).await;
+    let totals = &report["totals"];
+    assert_eq!((totals.get("cases"), &totals["comments"]), (None, &json!(1)), "{report}");
+    let (_, report) = world.rehearse("sync-google-case", json!({ "case_name": google })).await;
+    assert_eq!(
+        (&report["title"], &report["totals"]["comments"]),
+        (&json!("The disk is slow"), &json!(1)),
+        "{report}"
+    );
+    let (_, report) = world.rehearse("sync-company-case", json!({ "case_id": company })).await;
+    assert_eq!(
+        (&report["title"], &report["totals"]["comments"]),
+        (&json!("The network is slow"), &json!(1)),
+        "{report}"
+    );
+}
+
+pub async fn a_dry_run_of_the_other_tasks_tells_what_they_would_do_and_writes_nothing(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let (google, company) = world.pair().await;
+    world.trouble(Call::Comment, Fault::always(Effect::ErrorBefore { status: 503, body: None }));
+    world.google_says(&google, "cannot arrive");
+    world.run_for(Duration::minutes(9)).await;
+    let late = world.clock();
+    // In these hours no task runs but the sync, which is retried now.
+    late.advance(Duration::hours(3));
+    world.deliver().await;
+    let (status, report) = world.rehearse("detect-outages", json!({})).await;
+    assert_eq!(
+        (status, &report["outcome"], &report["dry_run"]),
+        (500, &json!("outage"), &json!(true)),
+        "{report}"
+    );
+    let notices = report["notices"].as_array().unwrap();
+    let told: Vec<(&str, &str)> =
+        notices.iter().map(|told| (told["side"].as_str().unwrap(), told["case"].as_str().unwrap())).collect();
+    assert_eq!(told, [("google", google.as_str()), ("company", company.as_str())], "{report}");
+    assert!(notices[0]["text"].as_str().unwrap().starts_with(crate::harness::OUTAGE), "{report}");
+    assert_eq!(report["syncs"], json!([google]), "{report}");
+    world.company_faults().clear();
+    world.run_for(Duration::minutes(30)).await;
+
+    world.csapi.close(&google).unwrap();
+    world.settle().await;
+    let (_, report) = world.rehearse("cleanup", json!({})).await;
+    assert_eq!((&report["deleted"], &report["mappings"]), (&json!(0), &json!([])), "{report}");
+    late.advance(Duration::days(31));
+    world.round().await;
+    let (status, report) = world.rehearse("cleanup", json!({})).await;
+    assert_eq!((status, &report["deleted"]), (200, &json!(1)), "{report}");
+    assert_eq!(report["mappings"][0]["google_case_name"], json!(google), "{report}");
+    assert_eq!(report["mappings"][0]["company_case_id"], json!(company), "{report}");
+}
+
+/// Returns the steps of a plan, as JSON lists them.
+fn plan_of(case: &Value) -> Vec<String> {
+    let steps = case["plan"].as_array().unwrap_or_else(|| panic!("no plan: {case}"));
+    steps.iter().map(|step| step.as_str().unwrap().to_owned()).collect()
+}

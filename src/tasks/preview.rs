@@ -1,0 +1,130 @@
+//! Result of a dry run of a sync, and the plan for a case that has no counterpart yet.
+
+use super::compare;
+use super::session::{Session, SyncError};
+use super::sync_case::counterpart_in_place;
+use super::{Deps, TaskReport};
+use crate::cases::{Case, Content};
+use crate::entities::{CaseMapping, CompanyCaseId, GoogleCaseName, PriorityReading, Side, Sides};
+use crate::sync::{
+    Counterpart, KnownDifferent, Pair, Plan, Snapshot, Totals, counterpart_of, lookalikes, plan, texts,
+};
+
+/// Stand-ins for the ID of a case that would be created.
+const NEW: Sides<&str> = Sides { google: "organizations/new/cases/new", company: "new" };
+
+/// What a sync would do.
+#[derive(Debug, Default)]
+pub(super) struct Preview {
+    /// Name of the case that is carried, as people know it, with its address; and its title.
+    case: Option<(String, String)>,
+    /// Steps in words: IDs, never content, but for the title of a case that is found or created.
+    steps: Vec<String>,
+    totals: Totals,
+}
+
+impl Preview {
+    /// Creates the preview of a plan for a case.
+    pub(super) fn of(deps: &Deps, source: Side, case: &Case, plan: &Plan) -> Self {
+        let name = match source {
+            Side::Google => case.id.clone(),
+            Side::Company => texts::company_name(case, deps.home()).to_string(),
+        };
+        Self { case: Some((name, case.title.clone())), steps: plan.describe(), totals: plan.totals() }
+    }
+
+    /// Adds it to a report, where the log does not show it.
+    pub(super) fn add_to(self, report: TaskReport) -> TaskReport {
+        let report = report.showing("plan", self.steps).showing("totals", self.totals);
+        match self.case {
+            Some((name, title)) => report.showing("case", name).showing("title", title),
+            None => report,
+        }
+    }
+}
+
+impl From<String> for Preview {
+    /// Creates the preview of a sync that would do only this.
+    fn from(step: String) -> Self {
+        Self { steps: vec![step], ..Self::default() }
+    }
+}
+
+/// Plans the sync of a case without a counterpart: finds the counterpart, or takes the one that would be created, and plans with that.
+pub(super) async fn of_unlinked(
+    session: &Session<'_>,
+    source: Side,
+    ours: Case,
+) -> Result<Preview, SyncError> {
+    let (deps, target) = (session.deps, source.other());
+    let facts = deps.capabilities();
+    let clocks = deps.clocks();
+    let mut mapping = session.mapping.clone();
+    let begun = mapping.pending_creation.take();
+    let content = deps.systems[source].content(&ours.id, None).await?;
+    let found = counterpart_in_place(session, source, &ours).await?;
+    let (step, total, theirs) = if let Some(found) = found {
+        mapping.recover();
+        let name = match target {
+            Side::Google => found.id.clone(),
+            Side::Company => texts::company_name(&found, deps.home()).to_string(),
+        };
+        let step = format!("link with {name} in {}: {:?}", facts[target].name, found.title);
+        let content = deps.systems[target].content(&found.id, None).await?;
+        (step, "links", Snapshot::new(found, content, None))
+    } else {
+        let Counterpart { case: new, parts, header } =
+            counterpart_of(source, &ours, deps.home(), facts[target]);
+        mapping.description_parts = parts;
+        mapping.state.description_header = Some(header).filter(|_| parts > 1);
+        mapping.born_open();
+        let unless = match begun {
+            Some(begun) => format!(
+                ", unless the creation of {} shows, which got no answer",
+                begun.attempted_at.format("%F %T")
+            ),
+            None => String::new(),
+        };
+        let step = format!("create a case in {}: {:?}{unless}", facts[target].name, new.title);
+        let case = Case {
+            id: NEW[target].to_owned(),
+            title: new.title,
+            description: new.description,
+            priority: new.priority.map_or(PriorityReading::Unset, PriorityReading::exactly),
+            created_at: Some(clocks.of(target)),
+            counterpart: Some(new.counterpart),
+            by_connector: Some(true),
+            synchronize: true,
+            ..Case::default()
+        };
+        (step, "cases", Snapshot::new(case, Content::default(), None))
+    };
+    name_counterpart(&mut mapping, target, &theirs.case.id)?;
+    let ours = Snapshot::new(ours, content, None);
+    let (google, company) = match source {
+        Side::Google => (&ours, &theirs),
+        Side::Company => (&theirs, &ours),
+    };
+    let unchecked = KnownDifferent::default();
+    let pair =
+        Pair { mapping: &mapping, google, company, known_different: &unchecked, clocks, home: deps.home() };
+    let ids = Sides { google: google.case.id.as_str(), company: company.case.id.as_str() };
+    let known_different = compare::known_different(deps, &mapping, ids, lookalikes(pair, facts)).await?;
+    let plan = plan(source, Pair { known_different: &known_different, ..pair }, &deps.settings.rules, facts);
+    let mut preview = Preview::of(deps, source, &ours.case, &plan);
+    for step in &mut preview.steps {
+        *step = step.replace(NEW[Side::Google], "the new case's name");
+    }
+    preview.steps.insert(0, step);
+    *preview.totals.entry(total.to_owned()).or_default() += 1;
+    Ok(preview)
+}
+
+fn name_counterpart(mapping: &mut CaseMapping, side: Side, id: &str) -> Result<(), SyncError> {
+    let unusable = |error: crate::entities::NameError| SyncError::Failed(error.to_string());
+    match side {
+        Side::Google => mapping.google_case_name = Some(GoogleCaseName::parse(id).map_err(unusable)?),
+        Side::Company => mapping.company_case_id = Some(CompanyCaseId::parse(id).map_err(unusable)?),
+    }
+    Ok(())
+}
