@@ -129,8 +129,9 @@ pub(super) async fn decide(
             return Ok(Decision::New(mapping));
         }
     }
-    // A company case that was closed before the connector saw it needs no Google case.
-    if side == Side::Company && case.closed {
+    // A case that was closed before the connector saw it needs no counterpart. A person may still ask for the copy of a Google case; a new
+    // case at Google would reach an agent.
+    if case.closed && (side == Side::Company || max_age.is_some()) {
         return Ok(Decision::Refused("it was closed before it was ever synchronised".to_owned()));
     }
     Ok(Decision::New(mapping))

@@ -1123,7 +1123,8 @@ pub(crate) fn disagreement(world: &World) -> Option<String> {
             continue;
         }
         let Some(mapping) = mapping else {
-            let must = *side == Google || (card.flagged && !card.closed);
+            // One that was closed when it was first seen gets none.
+            let must = !card.closed && (*side == Google || card.flagged);
             let young = world.now - card.created < 29 * DAY && card.backdated.is_none();
             if must && young {
                 return Some(format!("{side} case {id} has no mapping"));

@@ -2,6 +2,7 @@
 
 use casebridge::cases::Visibility;
 use casebridge::entities::Side;
+use casebridge::sandbox::csapi::State;
 use casebridge::sandbox::faults::{Effect, Fault};
 use chrono::Duration;
 use serde_json::{Value, json};
@@ -141,6 +142,44 @@ pub async fn a_dry_run_of_the_other_tasks_tells_what_they_would_do_and_writes_no
     assert_eq!((status, &report["deleted"]), (200, &json!(1)), "{report}");
     assert_eq!(report["mappings"][0]["google_case_name"], json!(google), "{report}");
     assert_eq!(report["mappings"][0]["company_case_id"], json!(company), "{report}");
+}
+
+pub async fn a_case_that_is_closed_when_it_is_first_seen_is_left_alone_until_it_is_reopened(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let google = world.google_case("Closed at Google");
+    world.csapi.close(&google).unwrap();
+    let company = world.company_case("Closed at the company").await;
+    world.desk.closes(&company).await;
+    for poll in ["poll-google", "poll-company"] {
+        let (status, report) = world.post(poll, json!({})).await;
+        assert_eq!((status, &report["mapped"], &report["refused"]), (200, &json!(0), &json!(1)), "{report}");
+        let reason = "it was closed before it was ever synchronised";
+        assert_eq!(report["left_out"], json!({ reason: 1 }), "{report}");
+    }
+    // Nor does a change bring it in, as long as it stays closed.
+    world.google_says(&google, "It was solved long ago.");
+    world.settle().await;
+    assert_eq!((world.mappings().await.len(), world.sizes().await), (0, (1, 1)));
+
+    world.csapi.set_state(&google, State::InProgressGoogleSupport).unwrap();
+    world.desk.reopens(&company).await;
+    world.settle().await;
+    assert_eq!((world.mappings().await.len(), world.sizes().await), (2, (2, 2)));
+    let mappings = world.mappings().await;
+    let of_google =
+        mappings.iter().find(|mapping| mapping.case_id(Side::Google) == Some(google.as_str())).unwrap();
+    let mirror = of_google.case_id(Side::Company).unwrap();
+    assert_eq!(world.copies_in_crm(mirror).await, ["It was solved long ago."]);
+
+    // One that was open when it was first seen goes on, though it is closed before its sync has its turn.
+    let late = world.google_case("Closed before its turn");
+    assert_eq!(world.post("poll-google", json!({})).await.1["mapped"], 1);
+    world.csapi.close(&late).unwrap();
+    world.settle().await;
+    let mappings = world.mappings().await;
+    let of_late =
+        mappings.iter().find(|mapping| mapping.case_id(Side::Google) == Some(late.as_str())).unwrap();
+    assert!(world.company(of_late.case_id(Side::Company).unwrap()).await.closed);
 }
 
 /// Returns the steps of a plan, as JSON lists them.
