@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use casebridge::config::Config;
 use casebridge::http::{self, Limits, Service, router};
-use casebridge::telemetry;
+use casebridge::{tasks, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +37,10 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
     }
     if let Some(problem) = parts.admin_token.as_ref().and_then(http::token_problem) {
         tracing::warn!("{problem}");
+    }
+    // A store that does not answer yet stops nothing: the first poll does the same.
+    if let Err(error) = tasks::begin(&parts.deps).await {
+        tracing::warn!("the time of the start is not noted yet: {error}");
     }
     let running = TaskTracker::new();
     let app = router(Service {

@@ -450,6 +450,10 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
         &[("internal", Visibility::Internal), ("public", Visibility::Public)],
     );
     let max_case_age = r.duration("sync.max_case_age", "30d");
+    let since = r.parsed_or_date(
+        "sync.since",
+        "\"now\", a date like \"2027-03-01\" or \"2027-03-01T08:00:00Z\", or a duration like \"7d\"",
+    );
     let retention = r.duration("sync.retention", "30d");
     let missing_grace = r.duration("sync.missing_grace", "1h");
     let give_up_after = r.duration("sync.give_up_after", "12h");
@@ -479,6 +483,7 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
         rules: Rules { switches, carry_internal_comments, comment_visibility: comment_visibility?, close_on },
         windows,
         max_case_age: max_case_age?,
+        since: since.unwrap_or_default(),
         retention: retention?,
         tolerances,
         deadline: deadline?.to_std().unwrap_or(StdDuration::ZERO),

@@ -269,6 +269,20 @@ impl Reader {
         parsed
     }
 
+    /// Reads a text of which some are dates, which TOML has as such.
+    pub(super) fn parsed_or_date<T: FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
+        let text = match self.take(key)? {
+            Value::String(text) => text,
+            Value::Datetime(date) => date.to_string(),
+            _ => String::new(),
+        };
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.wrong(key, expected);
+        }
+        parsed
+    }
+
     /// Reads a date, which counts from its first moment in UTC.
     pub(super) fn date(&mut self, key: &str) -> Option<DateTime<Utc>> {
         let text = match self.take(key)? {

@@ -3,9 +3,10 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
+use super::sight::plus;
 use super::sync_case::{names_google, says_the_same};
 use crate::cases::{ApiError, Found, markers};
-use crate::entities::{CaseMapping, CompanyCaseId, Conflict, Dirty, FirstSeen, GoogleCaseName, Side};
+use crate::entities::{CaseMapping, CompanyCaseId, Conflict, Dirty, FirstSeen, Global, GoogleCaseName, Side};
 use crate::store::{Created, StoreError, modify};
 use crate::sync::texts::company_name;
 
@@ -60,15 +61,47 @@ pub(super) async fn find(deps: &Deps, case: &FirstSeen) -> Result<Option<CaseMap
     }
 }
 
-/// Maps a case that has no mapping, if it takes part. `max_age` is `None` if a person asks.
+/// Limits for the cases that polls and push hints take in. A person may ask for any case.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Age of a case, by its creation, from which on it is too old.
+    max_age: Duration,
+    /// Time before which a case must not have been changed last, by our clock.
+    since: Option<DateTime<Utc>>,
+}
+
+impl Limits {
+    /// Returns the configured limits for the cases of that side.
+    pub(super) fn of(deps: &Deps, global: &Global, side: Side) -> Self {
+        let since = deps.settings.since.time(global.memory[side].began_at);
+        Self { max_age: deps.settings.max_case_age, since }
+    }
+
+    /// Returns the reason why a case is too old to be taken in; `None` if it is not.
+    fn too_old(&self, deps: &Deps, side: Side, case: &Found, now: DateTime<Utc>) -> Option<String> {
+        let clocks = deps.clocks();
+        let theirs = clocks.in_time_of(side, now);
+        if case.created_at.is_some_and(|created| age(created, theirs, now) >= self.max_age) {
+            return Some("it was created too long ago".to_owned());
+        }
+        let since = self.since?;
+        // A time that is precise to the minute only may be that of a change up to a minute later.
+        let resolution = deps.capabilities()[side].time_resolution;
+        let changed = plus(case.updated_at.or(case.created_at)?, resolution);
+        (changed < clocks.in_time_of(side, since))
+            .then(|| format!("it was last changed before {} (sync.since)", since.format("%F %T")))
+    }
+}
+
+/// Maps a case that has no mapping, if it takes part. `limits` is `None` if a person asks.
 pub(super) async fn admit(
     deps: &Deps,
     name: FirstSeen,
     case: &Found,
     now: DateTime<Utc>,
-    max_age: Option<Duration>,
+    limits: Option<Limits>,
 ) -> Result<Admission, AdmissionError> {
-    match decide(deps, &name, case, now, max_age).await? {
+    match decide(deps, &name, case, now, limits).await? {
         Decision::New(mapping) => Ok(admitted(deps.store.create(mapping).await?)),
         Decision::Completes(existing) => complete(deps, existing, &name, case, now).await,
         Decision::Refused(reason) => Ok(Admission::Refused(reason)),
@@ -88,7 +121,7 @@ pub(super) async fn decide(
     name: &FirstSeen,
     case: &Found,
     now: DateTime<Utc>,
-    max_age: Option<Duration>,
+    limits: Option<Limits>,
 ) -> Result<Decision, AdmissionError> {
     let side = name.side();
     if !deps.settings.rules.switches.creation {
@@ -98,16 +131,14 @@ pub(super) async fn decide(
         return Ok(Decision::Refused("it is not flagged for synchronisation".to_owned()));
     }
     let mut mapping = CaseMapping::first_seen(name.clone(), case.priority.level(), case.updated_at, now);
-    let theirs = deps.clocks().in_time_of(side, now);
-    let age = case.created_at.map(|created| age(created, theirs, now));
-    let too_old = max_age.is_some_and(|max| age.is_some_and(|age| age >= max));
+    let too_old = limits.and_then(|limits| limits.too_old(deps, side, case, now));
     if let Some(desk) = desk_of_another(deps, case) {
         return Ok(Decision::Refused(format!("it mirrors a case of another desk: {desk}")));
     }
     match claim(deps, name, case).await? {
         Claim::Waits(existing) => return Ok(Decision::Completes(*existing)),
-        Claim::None | Claim::Unmapped(_) | Claim::Conflict(_) if too_old => {
-            return Ok(Decision::Refused("it was created too long ago".to_owned()));
+        Claim::None | Claim::Unmapped(_) | Claim::Conflict(_) if let Some(reason) = too_old => {
+            return Ok(Decision::Refused(reason));
         }
         Claim::None => {}
         Claim::Undecided => {
@@ -131,7 +162,7 @@ pub(super) async fn decide(
     }
     // A case that was closed before the connector saw it needs no counterpart. A person may still ask for the copy of a Google case; a new
     // case at Google would reach an agent.
-    if case.closed && (side == Side::Company || max_age.is_some()) {
+    if case.closed && (side == Side::Company || limits.is_some()) {
         return Ok(Decision::Refused("it was closed before it was ever synchronised".to_owned()));
     }
     Ok(Decision::New(mapping))

@@ -19,6 +19,7 @@ mod report;
 mod scheduler;
 mod session;
 mod sight;
+mod since;
 mod sync_case;
 mod sync_company_case;
 mod sync_google_case;
@@ -45,6 +46,7 @@ pub use poll::emptiness;
 pub use recheck::Unchanged;
 pub use report::{CarriedItem, Outcome, TaskReport};
 pub use scheduler::Pacer;
+pub use since::{Since, SinceError, begin};
 
 use rehearsal::Rehearsal;
 
@@ -168,6 +170,8 @@ pub struct TaskSettings {
     pub windows: Sides<Duration>,
     /// Age of a case, by its creation, above which it gets no mapping from a poll.
     pub max_case_age: Duration,
+    /// Time before which a case counts as old when a poll first sees it, by its last update.
+    pub since: Since,
     /// Time that a mapping is kept after its case was resolved.
     pub retention: Duration,
     /// Tolerated delay of a case.

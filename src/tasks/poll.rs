@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use futures_util::{StreamExt as _, stream};
 
-use super::admission::{Admission, AdmissionError, admit, find, name_of};
+use super::admission::{Admission, AdmissionError, Limits, admit, find, name_of};
 use super::recheck::Slot;
 use super::scheduler::{Candidate, MostUrgent, Pace, Urgency, is_down, queue_in_turn, reason_for_changes};
 use super::sight::{Doubt, Look, Shown, note_index_lag, note_shown, plus, prove};
+use super::since::begin_with;
 use super::{Deps, TaskKind, TaskReport};
 use crate::cases::{ApiError, Found, Sweep};
 use crate::entities::{CaseMapping, Global, PollMemory, Side};
@@ -62,7 +63,11 @@ impl Counts {
 pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     // R6 (a watermark moves last): the time is read before the search.
     let started = deps.clock.now();
-    let global = match deps.store.global().await {
+    let begun = match deps.store.global().await {
+        Ok(global) => begin_with(deps, global).await,
+        failed => failed,
+    };
+    let global = match begun {
         Ok(global) => global,
         Err(error) => return TaskReport::failed(task, error.to_string()),
     };
@@ -95,6 +100,9 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
         return report(TaskReport::failed(task, detail));
     }
     let last = global.last_polled_at(side);
+    if last.is_none() {
+        taken.log_start(side, found, global.memory[side].began_at);
+    }
     let proven = match prove(deps, side, &mut memory, shown, started).await {
         Ok(proven) => proven,
         Err(doubt) => {
@@ -237,6 +245,25 @@ impl Processed {
         }
     }
 
+    /// Says in one line what the first poll of a side takes in.
+    fn log_start(&self, side: Side, found: usize, began_at: Option<DateTime<Utc>>) {
+        let Counts { mapped, completed, refused, left_out, .. } = &self.counts;
+        let reasons: Vec<String> =
+            left_out.iter().map(|(reason, count)| format!("{count} since {reason}")).collect();
+        let began_at = began_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+        tracing::info!(
+            side = side.name(),
+            start.found = found,
+            start.taken_in = mapped + completed,
+            start.left_out = refused,
+            start.began_at = began_at,
+            "the first poll of the {side} side takes in {} of {found} cases{}{}",
+            mapped + completed,
+            if reasons.is_empty() { "" } else { "; left out: " },
+            reasons.join(", ")
+        );
+    }
+
     fn report(&self, report: TaskReport, since: DateTime<Utc>, found: usize, queued: usize) -> TaskReport {
         let Counts { mapped, completed, changed, refused, left_out, late, conflicts, skipped } = &self.counts;
         let report = report
@@ -340,7 +367,7 @@ async fn process_found_case(
     let is_known = found.is_some();
     let mapping = match found {
         Some(mapping) => mapping,
-        None => match admit(deps, name, case, started, Some(deps.settings.max_case_age)).await? {
+        None => match admit(deps, name, case, started, Some(Limits::of(deps, global, side))).await? {
             Admission::New(mapping) => {
                 counts.mapped += 1;
                 counts

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Duration, Utc};
 
 use super::admission::{
-    Admission, AdmissionError, Claim, Decision, admit, claim, complete, decide, find, name_of, set_name,
+    Admission, AdmissionError, Claim, Decision, Limits, admit, claim, complete, decide, find, name_of,
+    set_name,
 };
 use super::apply::outcomes;
 use super::preview::{self, Preview};
@@ -210,8 +211,10 @@ async fn mapping_of(
     if let Some(mapping) = find(deps, &request.case).await? {
         return Ok(mapping);
     }
-    let max_age = match request.caller {
-        Caller::Queue if request.hinted => Some(deps.settings.max_case_age),
+    let limits = match request.caller {
+        Caller::Queue if request.hinted => {
+            Some(Limits::of(deps, &deps.store.global().await?, request.side()))
+        }
         Caller::Queue => return Err(SyncError::Abandoned("it has no mapping (any more)".to_owned())),
         Caller::Person => None,
     };
@@ -233,7 +236,7 @@ async fn mapping_of(
     if request.mode == Mode::DryRun {
         return would_be(deps, name, &case, started).await;
     }
-    match admit(deps, name, &case, started, max_age).await? {
+    match admit(deps, name, &case, started, limits).await? {
         Admission::New(mapping) | Admission::Existing(mapping) => Ok(mapping),
         Admission::Refused(reason) => Err(refused(reason)),
     }

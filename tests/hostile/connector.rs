@@ -98,6 +98,7 @@ impl Connector {
                 missing_grace: Duration::hours(1),
                 give_up_after: Duration::hours(12),
                 adopt_claims: false,
+                since: casebridge::tasks::Since::default(),
             },
             metrics: metrics.clone(),
             stop: CancellationToken::new(),

@@ -129,6 +129,7 @@ impl World {
                 missing_grace: Duration::hours(1),
                 give_up_after: Duration::hours(12),
                 adopt_claims: false,
+                since: casebridge::tasks::Since::default(),
             },
             metrics,
             stop: CancellationToken::new(),

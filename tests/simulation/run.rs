@@ -524,6 +524,7 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
             missing_grace: Duration::minutes(setting.missing_grace),
             give_up_after: Duration::minutes(setting.give_up_after),
             adopt_claims: false,
+            since: casebridge::tasks::Since::default(),
         },
         metrics: METRICS.get_or_init(Metrics::shared).clone(),
         stop: CancellationToken::new(),

@@ -293,5 +293,6 @@ pub fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettin
         missing_grace: Duration::hours(1),
         give_up_after: Duration::hours(12),
         adopt_claims: false,
+        since: casebridge::tasks::Since::default(),
     }
 }

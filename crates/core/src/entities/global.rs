@@ -29,6 +29,9 @@ pub struct IndexLag {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PollMemory {
+    /// Time of the first start, by our clock, from which `sync.since` counts; `None` if it does not count from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<DateTime<Utc>>,
     /// Time up to which the system has shown all changes, in its own time (`R26`: empty answers need proof; `R36`: clock skew). A poll
     /// searches back to here, less the window. An empty answer moves it only with a proof that the system shows cases.
     pub shown_until: Option<DateTime<Utc>>,

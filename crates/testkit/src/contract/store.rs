@@ -554,6 +554,7 @@ pub async fn a_poll_is_kept_as_it_is_and_leaves_the_other_side_alone(place: &dyn
 fn memory(at: DateTime<Utc>) -> PollMemory {
     let canary = Canary { case: "10001".to_owned(), seen_at: at };
     PollMemory {
+        began_at: Some(at),
         shown_until: Some(at),
         identified_at: Some(at),
         seen_at: Some(at),

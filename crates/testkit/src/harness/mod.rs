@@ -35,7 +35,7 @@ use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, S
 use casebridge::sandbox::faults::{Fault, Faults};
 use casebridge::store::{MappingFilter, Store};
 use casebridge::sync::{Rules, Switches};
-use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
+use casebridge::tasks::{Deps, Pacer, Since, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
 use serde_json::{Value, json};
@@ -65,6 +65,7 @@ pub struct Options {
     /// CSAPI sandbox of another world, for a second connector on one organisation; `None`: a new, empty one.
     pub csapi: Option<SandboxCsapi>,
     pub give_up_after: Duration,
+    pub since: Since,
 }
 
 impl Default for Options {
@@ -82,6 +83,7 @@ impl Default for Options {
             backend: None,
             csapi: None,
             give_up_after: Duration::hours(12),
+            since: Since::default(),
         }
     }
 }
@@ -206,6 +208,7 @@ impl World {
                 missing_grace: Duration::hours(1),
                 give_up_after: options.give_up_after,
                 adopt_claims: false,
+                since: options.since,
             },
             metrics,
             stop: CancellationToken::new(),

@@ -7,9 +7,9 @@ use casebridge::sandbox::faults::{Effect, Fault};
 use chrono::Duration;
 use serde_json::{Value, json};
 
-use crate::harness::World;
 use crate::harness::crm::Crm;
 use crate::harness::desk::{Call, NewCompanyCase};
+use crate::harness::{Options, World};
 
 pub async fn a_dry_run_of_a_poll_lists_what_would_be_created_linked_and_written_and_writes_nothing(
     crm: &dyn Crm,
@@ -180,6 +180,51 @@ pub async fn a_case_that_is_closed_when_it_is_first_seen_is_left_alone_until_it_
     let of_late =
         mappings.iter().find(|mapping| mapping.case_id(Side::Google) == Some(late.as_str())).unwrap();
     assert!(world.company(of_late.case_id(Side::Company).unwrap()).await.closed);
+}
+
+pub async fn with_since_only_cases_that_change_after_it_are_taken_in(crm: &dyn Crm) {
+    for (since, is_taken) in
+        [("now", [false, false]), ("2h", [false, true]), ("2026-11-24T10:30:00Z", [false, true])]
+    {
+        let options = Options { since: since.parse().unwrap(), ..Options::default() };
+        let world = World::with(crm, options).await;
+        let mut old = Vec::new();
+        // At 9 and at 11 o'clock; the connector starts at 12.
+        for _ in is_taken {
+            old.push((world.google_case("Before").clone(), world.company_case("Before").await));
+            world.clock().advance(Duration::hours(2));
+        }
+        world.clock().advance(-Duration::hours(1));
+        let (_, report) = world.rehearse("poll-google", json!({})).await;
+        assert_eq!(report["mapped"], is_taken.iter().filter(|taken| **taken).count(), "{since}: {report}");
+        world.settle().await;
+        // A restart, and another instance, go by the first start.
+        world.clock().advance(Duration::hours(1));
+        world.settle().await;
+        let (google, company) = (world.google_case("After"), world.company_case("After").await);
+        world.settle().await;
+        let has = async |side: Side, id: &str| {
+            world
+                .mappings()
+                .await
+                .iter()
+                .any(|mapping| mapping.case_id(side) == Some(id) && mapping.is_linked())
+        };
+        for ((google, company), taken) in old.iter().zip(is_taken) {
+            assert_eq!(has(Side::Google, google).await, taken, "{since}: {google}");
+            assert_eq!(has(Side::Company, company).await, taken, "{since}: {company}");
+        }
+        assert!(has(Side::Google, &google).await && has(Side::Company, &company).await, "{since}");
+        // The next word on an old case brings it in, with all that it has.
+        world.google_says(&old[0].0, "still there?");
+        world.company_says(&old[0].1, "still here").await;
+        world.settle().await;
+        assert!(has(Side::Google, &old[0].0).await && has(Side::Company, &old[0].1).await, "{since}");
+        // A person may ask for any.
+        let (status, answer) = world.post("sync-google-case", json!({ "case_name": old[1].0 })).await;
+        assert_eq!(status, 200, "{since}: {answer}");
+        assert!(has(Side::Google, &old[1].0).await, "{since}");
+    }
 }
 
 /// Returns the steps of a plan, as JSON lists them.

@@ -98,6 +98,7 @@ macro_rules! scenarios {
             desk::a_dry_run_of_a_poll_lists_what_would_be_created_linked_and_written_and_writes_nothing [];
             desk::a_dry_run_of_the_other_tasks_tells_what_they_would_do_and_writes_nothing [Faults, ClockInHand];
             desk::a_case_that_is_closed_when_it_is_first_seen_is_left_alone_until_it_is_reopened [];
+            desk::with_since_only_cases_that_change_after_it_are_taken_in [ClockInHand];
             credentials::comments_and_files_arrive_across_three_expiries_of_the_access_token [ExpiringTokens];
         }
     };
