@@ -16,7 +16,7 @@ use casebridge::config::{
 use casebridge::csapi::{self, Csapi};
 use casebridge::entities::Sides;
 use casebridge::outbound::{
-    Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, find_google,
+    AnswerMemory, Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, find_google,
 };
 use casebridge::push::{CompanyReceiver, GoogleReceiver, Receivers};
 use casebridge::queue::TaskQueue;
@@ -115,6 +115,8 @@ pub(super) struct Maker {
     pub(super) clock: SharedClock,
     pub(super) metrics: Arc<Metrics>,
     google: Google,
+    /// Memory for the answers of all upstreams together.
+    answers: AnswerMemory,
     /// Variables in which secrets are looked up instead of the process's environment.
     variables: Option<BTreeMap<String, String>>,
 }
@@ -125,6 +127,7 @@ impl Default for Maker {
             clock: Arc::new(SystemClock),
             metrics: Metrics::shared(),
             google: Google::default(),
+            answers: AnswerMemory::default(),
             variables: None,
         }
     }
@@ -285,7 +288,8 @@ impl Maker {
                 );
                 let credentials = self.google.credentials(*authenticate).await?;
                 let upstream =
-                    Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(&self.metrics))?;
+                    Upstream::new(settings, credentials, Arc::clone(clock), Arc::clone(&self.metrics))?
+                        .sharing(self.answers.clone());
                 let options = CloudTasksOptions {
                     project: project.clone(),
                     location: location.clone(),
@@ -312,7 +316,8 @@ impl Maker {
         );
         let credentials = self.google.credentials(google.authenticate).await?;
         let upstream =
-            Upstream::new(settings, credentials, Arc::clone(&self.clock), Arc::clone(&self.metrics))?;
+            Upstream::new(settings, credentials, Arc::clone(&self.clock), Arc::clone(&self.metrics))?
+                .sharing(self.answers.clone());
         Ok(Csapi::new(google.csapi.clone(), Arc::new(upstream))?)
     }
 
@@ -339,7 +344,8 @@ impl Maker {
             )
         };
         let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        let upstream = Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?;
+        let upstream =
+            Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?.sharing(self.answers.clone());
         Ok(crm.connect(company.priorities.clone(), upstream, clock))
     }
 }

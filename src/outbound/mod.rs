@@ -29,8 +29,8 @@ pub use pace::{Pace, WriteLimit};
 pub use streaming::Announced;
 pub use token::client as endpoint_client;
 pub use upstream::{
-    Body, Broken, Call, Created, Dialect, ErrorText, Gateway, Listing, MAX_ANSWER, RetryPolicy, Stranger,
-    Upstream, UpstreamSettings, read_capped,
+    AnswerMemory, Body, Broken, Call, Created, Dialect, ErrorText, Gateway, Listing, MAX_ANSWER, RetryPolicy,
+    Stranger, Upstream, UpstreamSettings, read_capped,
 };
 
 /// Installs the program's TLS crypto provider, which every client needs. Does nothing if it is installed already.

@@ -16,7 +16,7 @@ use reqwest::header::{
 };
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
@@ -38,8 +38,14 @@ const MAX_VALUES: usize = 1_000_000;
 /// thousand cases, or for the comments of any one case.
 const MAX_LISTING: usize = 256 * 1024 * 1024;
 const MAX_LISTING_VALUES: usize = 4 * MAX_VALUES;
+/// Maximum size of all answers together that are in memory at once, in bytes, beside small ones. An instance has 600 MB (`app.yaml`), and
+/// what is read of an answer takes as much again.
+const ALL_ANSWERS: usize = 96 * 1024 * 1024;
+/// Size below which an answer is not counted, in bytes.
+const SMALL_ANSWER: usize = 256 * 1024;
 /// Number of bytes that are read of a refusal's body.
 const MAX_REFUSAL: usize = 64 * 1024;
+const KIB: usize = 1024;
 /// Timeout of the HEAD request that reads `Date`, for the clock-skew check.
 const TIME_ASKED: Duration = Duration::from_secs(5);
 /// End of the exhausted rate limit, in two spellings.
@@ -230,6 +236,28 @@ pub struct Listing {
     values: usize,
 }
 
+/// Memory for answers, shared by upstreams. An answer that is not small waits for room before more of it is read.
+#[derive(Debug, Clone)]
+pub struct AnswerMemory {
+    /// A permit for each KiB.
+    room: Arc<Semaphore>,
+}
+
+impl Default for AnswerMemory {
+    fn default() -> Self {
+        Self { room: Arc::new(Semaphore::new(ALL_ANSWERS / KIB)) }
+    }
+}
+
+impl AnswerMemory {
+    /// Waits for room for an answer of that size. All of it is taken at once: two answers that each took a part could wait for each other.
+    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let permits = u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX);
+        // The semaphore is never closed, so `acquire_many_owned` does not fail.
+        Arc::clone(&self.room).acquire_many_owned(permits).await.ok()
+    }
+}
+
 /// A failed attempt.
 struct Failure {
     error: ApiError,
@@ -246,6 +274,8 @@ struct Answer {
     body: Bytes,
     /// Upper bound of the number of JSON values in the body.
     values: usize,
+    /// Room of the body; `None` if it is small.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl From<ApiError> for Failure {
@@ -258,6 +288,7 @@ impl From<ApiError> for Failure {
 pub struct Upstream {
     settings: UpstreamSettings,
     http: reqwest::Client,
+    memory: AnswerMemory,
     limiter: DefaultDirectRateLimiter,
     credentials: Arc<dyn Credentials>,
     clock: SharedClock,
@@ -289,6 +320,7 @@ impl Upstream {
         Ok(Self {
             settings,
             http,
+            memory: AnswerMemory::default(),
             limiter,
             credentials,
             clock,
@@ -305,6 +337,12 @@ impl Upstream {
     #[must_use]
     pub fn speaking(self, dialect: Dialect) -> Self {
         Self { dialect, ..self }
+    }
+
+    /// Shares the memory for answers with other upstreams.
+    #[must_use]
+    pub fn sharing(self, memory: AnswerMemory) -> Self {
+        Self { memory, ..self }
     }
 
     /// Sends all calls through a gateway; `None` sends them to the system's own address.
@@ -558,7 +596,7 @@ impl Upstream {
         let label = call.label();
         let response = self.plain(&label, self.accepted(call, effect).await?).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = self.within(read_capped(response, MAX_ANSWER)).await.map_err(|broken| {
+        let read = self.within(self.read_within_memory(response)).await.map_err(|broken| {
             let kind = match broken {
                 // A connection that breaks within an answer is as uncertain as one that breaks before it.
                 Broken::Off(_) => ApiErrorKind::Uncertain,
@@ -567,7 +605,36 @@ impl Upstream {
             let error = self.error(kind, &label, broken.to_string());
             Failure::from(ApiError { status: Some(status.as_u16()), ..error })
         })?;
-        Ok(Answer { status, headers, values: json::most_values(&body), body })
+        let (body, room) = read;
+        Ok(Answer { status, headers, values: json::most_values(&body), body, _room: room })
+    }
+
+    /// Reads an answer's body, and takes room for it as soon as it is not small: as much as it announces, else as much as it may be.
+    async fn read_within_memory(
+        &self,
+        response: Response,
+    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Broken> {
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+        let most = announced.unwrap_or(MAX_ANSWER);
+        if most > MAX_ANSWER {
+            return Err(Broken::TooLarge(MAX_ANSWER));
+        }
+        let (mut body, mut room) = (BytesMut::new(), None);
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| Broken::Off(chain(&error)))?;
+            let length = body.len() + chunk.len();
+            if length > most {
+                return Err(Broken::TooLarge(most));
+            }
+            if length > SMALL_ANSWER && room.is_none() {
+                room = self.memory.take(most).await;
+                // Growing step by step would take twice the memory for a moment.
+                body.reserve(announced.map_or(chunk.len(), |announced| announced - body.len()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((body.freeze(), room))
     }
 
     /// Makes one attempt of a write whose answer is not needed.

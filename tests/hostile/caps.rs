@@ -10,7 +10,7 @@ use casebridge::cases::ApiErrorKind;
 use casebridge::clock::SystemClock;
 use casebridge::config::Platform;
 use casebridge::http::{Limits, serve};
-use casebridge::outbound::{Call, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
+use casebridge::outbound::{AnswerMemory, Call, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration as Span, TimeZone as _, Utc};
 use futures_util::stream;
@@ -507,4 +507,55 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         assert_eq!((status.as_u16(), media_type.as_str()), (408, "application/problem+json"));
         assert!(Span::from_std(began.elapsed()).unwrap() < Span::seconds(12), "{:?}", began.elapsed());
     }
+}
+
+// ------------------------------------------------------------ memory
+
+/// Bytes that were sent of answers which their callers have not got yet, and the most of them.
+#[derive(Default)]
+struct Held {
+    now: std::sync::atomic::AtomicUsize,
+    most: std::sync::atomic::AtomicUsize,
+}
+
+/// Two upstreams, four answers of 60 MB from each at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_answers_wait_for_each_other_and_not_in_memory() {
+    use std::sync::atomic::Ordering::SeqCst;
+    const SIZE: usize = 60 << 20;
+    let sent = Arc::new(Held::default());
+    let memory = AnswerMemory::default();
+    for announced in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: reqwest::Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let held = Arc::clone(&sent);
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let held = Arc::clone(&held);
+                tokio::spawn(async move {
+                    let _ = connection.read(&mut [0; 4096]).await;
+                    let length =
+                        if announced { format!("content-length: {}\r\n", SIZE + 2) } else { String::new() };
+                    let head = format!("HTTP/1.1 200 OK\r\n{length}connection: close\r\n\r\n\"");
+                    connection.write_all(head.as_bytes()).await.unwrap();
+                    let piece = vec![b'x'; 1 << 16];
+                    for _ in 0..SIZE >> 16 {
+                        connection.write_all(&piece).await.unwrap();
+                        held.most.fetch_max(held.now.fetch_add(piece.len(), SeqCst) + piece.len(), SeqCst);
+                    }
+                    connection.write_all(b"\"").await.unwrap();
+                });
+            }
+        });
+        let upstream = upstream(&url, Duration::from_secs(120)).sharing(memory.clone());
+        let read = async || {
+            let text = upstream.read::<String>(Call::get("/thing")).await.unwrap();
+            sent.now.fetch_sub(SIZE, SeqCst);
+            assert_eq!(text.len(), SIZE);
+        };
+        tokio::join!(read(), read(), read(), read());
+    }
+    // One answer, or one and the beginnings of the others in the buffers of the connections.
+    let most = sent.most.load(SeqCst) >> 20;
+    assert!(most < 120, "{most} MiB at once");
 }
