@@ -15,7 +15,7 @@ pub mod push;
 pub mod queue;
 pub mod secrets;
 mod spelling;
-mod sqlite;
+pub mod sqlite;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

@@ -12,7 +12,7 @@ use casebridge::store::StoreUrl;
 use casebridge::tasks;
 use serde_json::json;
 
-use super::parts::{Around, Maker, listen_address, trust_problem};
+use super::parts::{Around, Maker, exposed_files, listen_address, trust_problem};
 use super::{FAILED, SUCCESS, USAGE};
 
 /// Arguments of the command.
@@ -69,6 +69,10 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
         checks.push(Check::new(format!("store: {}", config.url), store(config, maker).await));
     }
     checks.extend(queues(sections, maker).await);
+    if let (Some(store), Some(queue)) = (&sections.store, &sections.queue) {
+        let exposed = exposed_files(store, queue);
+        checks.extend(exposed.into_iter().map(|problem| Check::new("files", Err(problem))));
+    }
     if let Some(token) = sections.server.as_ref().and_then(|server| server.admin_token.as_ref()) {
         checks.push(Check::new("admin token", admin_token(token, maker).await));
     }

@@ -1,8 +1,9 @@
 //! Builds the real parts of the service from the configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use casebridge::cases::{CaseSystem, Trouble};
 use casebridge::clock::{SharedClock, SystemClock};
 use casebridge::config::{
     CompanyConfig, Config, GoogleConfig, Platform, QueueConfig, Secret, SecretError, SecretRef, ServerConfig,
-    Trust,
+    StoreConfig, Trust,
 };
 use casebridge::csapi::{self, Csapi};
 use casebridge::entities::Sides;
@@ -26,6 +27,7 @@ use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions};
 use casebridge::queue::queue_yaml::QueueConfig as QueueYaml;
 use casebridge::secrets::{MakeCredentials, SecretCredentials, SecretManager};
+use casebridge::sqlite;
 use casebridge::store::{self, Store, StoreUrl};
 use casebridge::tasks::{Deps, Pacer, Unchanged};
 use casebridge::telemetry::Metrics;
@@ -77,6 +79,26 @@ impl Parts {
         });
         Ok(Self { deps, admin_token, push, internal_token, embedded, stop })
     }
+}
+
+/// Returns the dangers of SQLite files that other users of the machine may read.
+pub(super) fn exposed_files(store: &StoreConfig, queue: &QueueConfig) -> Vec<Trouble> {
+    let store = match store.url.parse() {
+        Ok(StoreUrl::Sqlite(path)) => Some(path),
+        Ok(StoreUrl::Google { .. }) | Err(_) => None,
+    };
+    let queue = match queue {
+        QueueConfig::Embedded { path, .. } => Some(path.clone()),
+        QueueConfig::CloudTasks { .. } => None,
+    };
+    let files: BTreeSet<PathBuf> = store.into_iter().chain(queue).collect();
+    let exposed = files.iter().filter_map(|path| Some((path, sqlite::command_to_hide(path)?)));
+    exposed
+        .map(|(path, command)| {
+            let what = "other users of this machine may read it, with texts of cases in it";
+            Trouble::warning(format!("{}: {what}", path.display()), format!("`{command}`"))
+        })
+        .collect()
 }
 
 /// Values of other sections that the queue needs.

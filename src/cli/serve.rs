@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::parts::{Parts, listen_address, trust_problem};
+use super::parts::{Parts, exposed_files, listen_address, trust_problem};
 
 /// Time that running tasks get to finish after SIGTERM. App Engine gives about 30 s in all.
 const GRACE: Duration = Duration::from_secs(25);
@@ -41,6 +41,9 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
     // A store that does not answer yet stops nothing: the first poll does the same.
     if let Err(error) = tasks::begin(&parts.deps).await {
         tracing::warn!("the time of the start is not noted yet: {error}");
+    }
+    for problem in exposed_files(&config.store, &config.queue) {
+        tracing::warn!("{problem}");
     }
     let running = TaskTracker::new();
     let app = router(Service {

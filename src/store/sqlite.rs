@@ -65,7 +65,7 @@ impl SqliteStore {
                 parent.display()
             )));
         }
-        let connection = Connection::open(path).map_err(|error| place.explain(&error))?;
+        let connection = sqlite::open(path).map_err(|error| place.explain(&error))?;
         Self::start(connection, place)
     }
 

@@ -184,7 +184,7 @@ impl Database {
     /// Opens the file, creates it if it is missing, and migrates its tables.
     pub(in crate::queue) fn open(path: &Path) -> Result<Self, DatabaseError> {
         let sqlite = |source| DatabaseError::Sqlite { path: path.to_owned(), source };
-        let mut connection = Connection::open(path).map_err(sqlite)?;
+        let mut connection = crate::sqlite::open(path).map_err(sqlite)?;
         crate::sqlite::configure(&connection).map_err(sqlite)?;
         match migrate(&mut connection).map_err(sqlite)? {
             LATEST => {}
