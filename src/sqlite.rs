@@ -1,7 +1,10 @@
 //! Settings of a connection to an SQLite file that several processes share. The store and the embedded queue use them.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::collections::HashMap;
+use std::fs::{File, Metadata, OpenOptions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +41,90 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
+}
+
+/// Refuses a database beside a write-ahead log that belongs to another one, and says what to remove: a backup that was put in the place of a
+/// database whose process was killed. SQLite would apply the log to the backup and damage it.
+///
+/// Call it only while this process has no connection to the file: to close any handle of a file ends the locks of all.
+pub fn refuse_foreign_log(path: &Path) -> Result<(), String> {
+    let log = beside(path, "-wal");
+    // A file that cannot be read is left to SQLite, whose error says why.
+    if !is_foreign(path, &log).unwrap_or(false) {
+        return Ok(());
+    }
+    let (path, log, index) = (path.display(), log.display(), beside(path, "-shm"));
+    Err(format!(
+        "{path} is newer than its write-ahead log {log} and does not go with it, as a backup that was put in the place of the file: the \
+         log would damage it. Stop whatever has the file open, remove {log} and {}, and start again. If nobody has replaced the file (a \
+         loss of power may look the same), keep the log, which holds the latest changes: `touch {log}`, and start again",
+        index.display()
+    ))
+}
+
+/// Time by which the change of a file's name or owner has to be later than the log's to count: `chown -R` and the like change both.
+const MOVED_LATER: Duration = Duration::from_secs(2);
+
+/// True if the database was replaced after the last change of the log.
+///
+/// The log is always written before the database, except by a checkpoint, which copies pages from the log to the database in the order of
+/// their numbers. So a database that was written later holds at least the first of them, as the log has it. Which one that is depends on
+/// the length of the log at the time: it is the lowest number of the log's beginning, up to some place.
+fn is_foreign(path: &Path, log: &Path) -> io::Result<bool> {
+    let (database, wal) = (std::fs::metadata(path)?, std::fs::metadata(log)?);
+    let moved = |metadata: &Metadata| (metadata.ctime(), metadata.ctime_nsec());
+    let tolerated = (moved(&wal).0 + MOVED_LATER.as_secs().cast_signed(), moved(&wal).1);
+    let is_later = database.modified()? > wal.modified()? || moved(&database) > tolerated;
+    if !is_later || database.len() == 0 {
+        return Ok(false);
+    }
+    let Some((page_size, lowest)) = lowest_pages(log)? else { return Ok(false) };
+    let mut file = File::open(path)?;
+    let mut page = vec![0; page_size];
+    for (number, images) in &lowest {
+        file.seek(SeekFrom::Start(u64::from(number - 1) * page_size as u64))?;
+        if file.read_exact(&mut page).is_ok() && images.contains(&digest(&page)) {
+            return Ok(false);
+        }
+    }
+    Ok(!lowest.is_empty())
+}
+
+/// Pages by their numbers, each with the digests of all its images in the log.
+type Images = HashMap<u32, Vec<u64>>;
+
+/// Reads the size of a page, and each page of the log that has a lower number than all before it ("WAL Format", SQLite's documentation).
+/// `None` if the log holds nothing.
+fn lowest_pages(log: &Path) -> io::Result<Option<(usize, Images)>> {
+    let mut log = BufReader::new(File::open(log)?);
+    let mut header = [0; 32];
+    if log.read_exact(&mut header).is_err() {
+        return Ok(None);
+    }
+    let number = |bytes: &[u8]| bytes.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+    let page_size = number(&header[8..12]) as usize;
+    if !page_size.is_power_of_two() || !(512..=65_536).contains(&page_size) {
+        return Ok(None);
+    }
+    let mut images = Images::new();
+    let mut lowest = u32::MAX;
+    let (mut frame, mut page) = ([0; 24], vec![0; page_size]);
+    // A frame with another salt is left over from before the log was begun anew.
+    while log.read_exact(&mut frame).is_ok() && frame[8..16] == header[16..24] {
+        log.read_exact(&mut page)?;
+        let at = number(&frame[..4]);
+        if at > 0 && (at < lowest || images.contains_key(&at)) {
+            lowest = lowest.min(at);
+            images.entry(at).or_default().push(digest(&page));
+        }
+    }
+    Ok(Some((page_size, images)))
+}
+
+fn digest(page: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    page.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Applies the settings, and returns the journal mode: `wal` for a file, unless its file system cannot hold a write-ahead log.
@@ -81,7 +168,89 @@ fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<String> {
 mod tests {
     use super::*;
 
+    /// Adds rows, and returns what a process leaves that is killed then: the database before and after a checkpoint, and the log.
+    fn left_behind(path: &Path, rows: std::ops::Range<u32>) -> [Vec<u8>; 3] {
+        let connection = open(path).unwrap();
+        configure(&connection).unwrap();
+        connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
+        connection.execute_batch(TABLE).unwrap();
+        let checkpoint = |kind: &str| {
+            connection.query_row(&format!("PRAGMA wal_checkpoint({kind})"), [], |_| Ok(())).unwrap()
+        };
+        checkpoint("TRUNCATE");
+        let before = std::fs::read(path).unwrap();
+        for row in rows {
+            connection.execute("INSERT INTO t VALUES (?1, hex(randomblob(900)))", [row]).unwrap();
+        }
+        let log = std::fs::read(beside(path, "-wal")).unwrap();
+        checkpoint("PASSIVE");
+        [before, std::fs::read(path).unwrap(), log]
+    }
+
     const TABLE: &str = "CREATE TABLE IF NOT EXISTS t (x INTEGER PRIMARY KEY, y TEXT)";
+
+    /// Writes a file, as of so many seconds after 1970.
+    fn write(path: &Path, content: &[u8], seconds: u64) {
+        std::fs::write(path, content).unwrap();
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    #[test]
+    fn a_backup_beside_the_log_of_another_state_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        let [_, backup, _] = left_behind(&path, 0..50);
+        left_behind(&path, 50..150);
+        let [before, _, log] = left_behind(&path, 150..400);
+        let killed = directory.path().join("killed.db");
+        let wal = beside(&killed, "-wal");
+        write(&wal, &log, 2_000);
+        write(&killed, &before, 1_000);
+        assert_eq!(refuse_foreign_log(&killed), Ok(()), "no checkpoint has copied anything");
+
+        write(&killed, &backup, 3_000);
+        let error = refuse_foreign_log(&killed).unwrap_err();
+        assert!(error.contains(&format!("remove {}", wal.display())), "{error}");
+        // What this prevents: SQLite applies the log to the backup.
+        let damaged = Connection::open(&killed).unwrap();
+        let sound: Result<String, _> = damaged.query_row("PRAGMA integrity_check", [], |row| row.get(0));
+        let rows: Result<u32, _> = damaged.query_row("SELECT count(*) FROM t", [], |row| row.get(0));
+        assert!(sound != Ok("ok".to_owned()) || rows != Ok(50), "{sound:?} {rows:?}");
+        drop(damaged);
+
+        // Both ways out.
+        write(&killed, &backup, 3_000);
+        write(&wal, &log, 4_000);
+        assert_eq!(refuse_foreign_log(&killed), Ok(()));
+        std::fs::remove_file(&wal).unwrap();
+        assert_eq!(refuse_foreign_log(&killed), Ok(()));
+    }
+
+    #[test]
+    fn a_process_that_is_killed_during_a_checkpoint_or_after_it_may_start_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        left_behind(&path, 0..50);
+        let [mut torn, after, log] = left_behind(&path, 50..300);
+        let killed = directory.path().join("killed.db");
+        write(&beside(&killed, "-wal"), &log, 1_000);
+        torn.resize(after.len(), 0);
+        let mut copied = 0;
+        // Page by page, as the checkpoint copies them.
+        for (page, from) in after.chunks(4_096).enumerate() {
+            let to = page * 4_096;
+            if torn[to..to + 4_096] == *from {
+                continue;
+            }
+            torn[to..to + 4_096].copy_from_slice(from);
+            copied += 1;
+            write(&killed, &torn, 2_000);
+            assert_eq!(refuse_foreign_log(&killed), Ok(()), "{copied} pages");
+        }
+        assert!(copied > 10);
+        assert_eq!(refuse_foreign_log(&directory.path().join("missing.db")), Ok(()));
+    }
 
     #[test]
     fn a_new_file_is_for_its_owner_alone() {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -139,6 +139,8 @@ pub(super) struct Maker {
     google: Google,
     /// Memory for the answers of all upstreams together.
     answers: AnswerMemory,
+    /// SQLite files that were opened.
+    opened: Mutex<BTreeSet<PathBuf>>,
     /// Variables in which secrets are looked up instead of the process's environment.
     variables: Option<BTreeMap<String, String>>,
 }
@@ -150,6 +152,7 @@ impl Default for Maker {
             metrics: Metrics::shared(),
             google: Google::default(),
             answers: AnswerMemory::default(),
+            opened: Mutex::default(),
             variables: None,
         }
     }
@@ -271,9 +274,22 @@ impl Maker {
 
     /// Opens the store at that address.
     pub(super) async fn store(&self, url: &str) -> anyhow::Result<Arc<dyn Store>> {
-        let needs_credentials = url.parse::<StoreUrl>().context("store.url")?.needs_credentials();
+        let place = url.parse::<StoreUrl>().context("store.url")?;
+        if let StoreUrl::Sqlite(path) = &place {
+            self.may_open(path)?;
+        }
+        let needs_credentials = place.needs_credentials();
         let credentials = if needs_credentials { Some(self.google.credentials(true).await?) } else { None };
         Ok(store::open(url, credentials).await?)
+    }
+
+    /// Checks an SQLite file before it is opened for the first time.
+    fn may_open(&self, path: &Path) -> anyhow::Result<()> {
+        let name = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(name) {
+            sqlite::refuse_foreign_log(path).map_err(|error| anyhow!(error))?;
+        }
+        Ok(())
     }
 
     /// Opens the queue, and the embedded cron with it.
@@ -286,6 +302,7 @@ impl Maker {
         let clock = &self.clock;
         match queue {
             QueueConfig::Embedded { path, cron, queue_yaml, cron_yaml } => {
+                self.may_open(path)?;
                 let target: url::Url = format!("http://{}", reachable(around.listen)).parse()?;
                 let token = internal_token.reveal().to_owned();
                 let queues = QueueYaml::load(queue_yaml.as_deref())?;

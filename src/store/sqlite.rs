@@ -373,6 +373,10 @@ impl Store for SqliteStore {
     }
 }
 
+/// Remedy for a damaged file. The files beside it are named, since SQLite would apply an old log to a backup.
+const RESTORE: &str = "stop the service, move the file away with those beside it (`-wal` and `-shm`), and put a backup in its place; \
+     or save what can be read with `sqlite3 FILE .recover`";
+
 /// Location of the database, for messages.
 #[derive(Debug, Clone)]
 enum Place {
@@ -397,10 +401,9 @@ impl Place {
             Some(ErrorCode::NotADatabase) => StoreError::Corrupt(format!(
                 "{self} is not an SQLite database ({error}): change store.url, or move the file away"
             )),
-            Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt(format!(
-                "{self} is damaged ({error}): put a backup in its place, or save what can be read with `sqlite3 FILE \
-                 .recover`"
-            )),
+            Some(ErrorCode::DatabaseCorrupt) => {
+                StoreError::Corrupt(format!("{self} is damaged ({error}): {RESTORE}"))
+            }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Unavailable(format!(
                 "{self}: another process has been writing for more than {} s ({error}): see what holds the file open",
                 sqlite::BUSY_TIMEOUT.as_secs()
