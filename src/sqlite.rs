@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Longest wait for another process that writes.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +41,64 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
+}
+
+/// Maximum size of a file that is checked page by page, in bytes: a few hundredths of a second.
+const CHECKED_WHOLE: u64 = 16 * 1024 * 1024;
+
+/// Identity of an open file, by which its loss shows: a process that has a deleted file open can go on reading and writing it.
+#[derive(Debug, Clone)]
+pub(crate) struct FileIdentity {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// Problem of an open file.
+#[derive(Debug)]
+pub(crate) enum FileProblem {
+    /// The file is gone, or another one is in its place; says which.
+    Lost(&'static str),
+    /// The content is not sound; says where.
+    Damaged(String),
+    /// SQLite cannot read the file.
+    Sqlite(rusqlite::Error),
+}
+
+impl FileIdentity {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    /// Checks that the file is still there, and that it can be read: all of it if it is small, else a page of each table. Reads with a new
+    /// connection, since one that is in use knows many pages without the file.
+    pub(crate) fn check(&self) -> Result<(), FileProblem> {
+        let Ok(metadata) = std::fs::metadata(&self.path) else {
+            return Err(FileProblem::Lost("was deleted"));
+        };
+        if (metadata.dev(), metadata.ino()) != (self.device, self.inode) {
+            return Err(FileProblem::Lost("was replaced"));
+        }
+        let read = || {
+            let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            if metadata.len() <= CHECKED_WHOLE {
+                return connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+            }
+            let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+            let tables: Vec<String> = tables.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            for table in tables {
+                connection.prepare(&format!("SELECT * FROM \"{table}\" LIMIT 1"))?.exists([])?;
+            }
+            Ok("ok".to_owned())
+        };
+        match read() {
+            Ok(found) if found == "ok" => Ok(()),
+            Ok(found) => Err(FileProblem::Damaged(found.replace('\n', " "))),
+            Err(error) => Err(FileProblem::Sqlite(error)),
+        }
+    }
 }
 
 /// Refuses a database beside a write-ahead log that belongs to another one, and says what to remove: a backup that was put in the place of a

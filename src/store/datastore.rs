@@ -19,7 +19,6 @@ mod wire;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,8 +35,8 @@ use crate::entities::{
 use crate::outbound::{Credentials, MAX_ANSWER, http_client, read_capped};
 
 use super::google_cloud::{
-    ApiFailure, Code, DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase, OperationCounters, OperationCounts,
-    Persistence, Target, chain, poll_memory, watermark,
+    ApiFailure, Code, DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase, LastWrite, OperationCounters,
+    OperationCounts, Persistence, Target, chain, poll_memory, watermark,
 };
 use super::pages::{self, PageCache};
 use super::record::{
@@ -85,7 +84,7 @@ impl DatastoreStore {
             http,
             counters: OperationCounters::default(),
             pages: PageCache::default(),
-            may_write: AtomicBool::new(false),
+            last_write: LastWrite::default(),
             turns: std::array::from_fn(|_| Mutex::new(())),
         })))
     }
@@ -189,8 +188,8 @@ struct Client {
     http: reqwest::Client,
     counters: OperationCounters,
     pages: PageCache,
-    /// True once [`Store::check`] has found that the store may write.
-    may_write: AtomicBool,
+    /// Last time that [`Store::check`] has found that the store takes changes.
+    last_write: LastWrite,
     turns: [Mutex<()>; TURNS],
 }
 
@@ -613,14 +612,14 @@ impl Client {
     }
 
     async fn check_writing(&self) -> Result<(), StoreError> {
-        if !self.may_write.load(Ordering::Relaxed) {
-            // Deleting a missing entity needs the same permission as any other change. It is billed, so it is done only once.
+        if self.last_write.is_old() {
+            // Deleting a missing entity needs the same permission as any other change. It is billed, so it is done once a minute.
             let nothing = self.key(CaseKey::KIND, Identity::Name("check".to_owned()));
             let transaction = json!({ "singleUseTransaction": { "readWrite": {} } });
             self.commit(vec![json!({ "delete": nothing })], transaction)
                 .await
                 .map_err(|failure| self.target.explain(&failure))?;
-            self.may_write.store(true, Ordering::Relaxed);
+            self.last_write.note();
         }
         Ok(())
     }

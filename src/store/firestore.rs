@@ -22,7 +22,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,8 +57,8 @@ use crate::entities::{
 use crate::outbound::Credentials;
 
 use super::google_cloud::{
-    ApiFailure, Backoff, Code, DatabaseLocation, GoogleDatabase, OperationCounters, OperationCounts,
-    Persistence, Target, chain, poll_memory, watermark,
+    ApiFailure, Backoff, Code, DatabaseLocation, GoogleDatabase, LastWrite, OperationCounters,
+    OperationCounts, Persistence, Target, chain, poll_memory, watermark,
 };
 use super::pages::{self, PageCache};
 use super::record::{CaseKey, Property, Record, cut, cut_time, exclusive, passes, read_memory, write_memory};
@@ -83,8 +82,8 @@ pub struct FirestoreStore {
     db: OnceCell<FirestoreDb>,
     counters: OperationCounters,
     pages: PageCache,
-    /// True once [`Store::check`] has found that the store may write.
-    may_write: AtomicBool,
+    /// Last time that [`Store::check`] has found that the store takes changes.
+    last_write: LastWrite,
 }
 
 impl FirestoreStore {
@@ -97,7 +96,7 @@ impl FirestoreStore {
             db: OnceCell::new(),
             counters: OperationCounters::default(),
             pages: PageCache::default(),
-            may_write: AtomicBool::new(false),
+            last_write: LastWrite::default(),
         }
     }
 
@@ -610,11 +609,11 @@ impl Store for FirestoreStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         self.global().await?;
-        if !self.may_write.load(Ordering::Relaxed) {
-            // Deleting a missing document needs the same permission as any other change. It is billed, so it is done only once.
+        if self.last_write.is_old() {
+            // Deleting a missing document needs the same permission as any other change. It is billed, so it is done once a minute.
             let nothing = delete(self.name(CaseKey::KIND, "check"), None);
             self.commit(vec![nothing]).await.map_err(|failure| self.target.explain(&failure))?;
-            self.may_write.store(true, Ordering::Relaxed);
+            self.last_write.note();
         }
         Ok(())
     }

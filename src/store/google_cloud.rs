@@ -3,7 +3,8 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 
@@ -264,6 +265,23 @@ impl std::ops::Sub for OperationCounts {
             writes: self.writes.saturating_sub(earlier.writes),
             deletes: self.deletes.saturating_sub(earlier.deletes),
         }
+    }
+}
+
+/// Interval at which [`Store::check`](super::Store::check) tries to write again. The deletion is billed: 1,440 a day for each instance.
+const WRITTEN_EVERY: Duration = Duration::from_mins(1);
+
+/// Time at which a check last found that the store takes changes.
+#[derive(Debug, Default)]
+pub(super) struct LastWrite(Mutex<Option<Instant>>);
+
+impl LastWrite {
+    pub(super) fn is_old(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|at| at.elapsed() >= WRITTEN_EVERY)
+    }
+
+    pub(super) fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 

@@ -48,6 +48,8 @@ pub struct SqliteStore {
     jobs: Option<mpsc::Sender<Job>>,
     worker: Option<JoinHandle<()>>,
     place: Place,
+    /// `None` for a store in memory.
+    identity: Option<sqlite::FileIdentity>,
     pages: Arc<PageCache>,
 }
 
@@ -66,16 +68,20 @@ impl SqliteStore {
             )));
         }
         let connection = sqlite::open(path).map_err(|error| place.explain(&error))?;
-        Self::start(connection, place)
+        Self::start(connection, place, sqlite::FileIdentity::of(path))
     }
 
     /// Creates a store in memory, which is lost when it is dropped.
     pub fn in_memory() -> Result<Self, StoreError> {
         let connection = Connection::open_in_memory().map_err(|error| Place::Memory.explain(&error))?;
-        Self::start(connection, Place::Memory)
+        Self::start(connection, Place::Memory, None)
     }
 
-    fn start(mut connection: Connection, place: Place) -> Result<Self, StoreError> {
+    fn start(
+        mut connection: Connection,
+        place: Place,
+        identity: Option<sqlite::FileIdentity>,
+    ) -> Result<Self, StoreError> {
         configure(&connection, &place)?;
         migrate(&mut connection, &place, MIGRATIONS)?;
         let (jobs, queue) = mpsc::channel();
@@ -86,7 +92,7 @@ impl SqliteStore {
                 move || work(&connection, &place, &queue)
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot start the store's thread: {error}")))?;
-        Ok(Self { jobs: Some(jobs), worker: Some(worker), place, pages: Arc::default() })
+        Ok(Self { jobs: Some(jobs), worker: Some(worker), place, identity, pages: Arc::default() })
     }
 
     async fn read<T: Send + 'static>(
@@ -363,13 +369,30 @@ impl Store for SqliteStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         let place = self.place.clone();
-        // An empty write transaction shows if the file can be written.
         self.write(move |db| {
             let version = schema_version(db)?;
             refuse_newer(version, MIGRATIONS.len(), &place)?;
+            // Writes one page, with what it holds already: shows a full disk.
+            db.execute("UPDATE store_schema SET applied_by = applied_by WHERE version = ?1", [version])?;
             Ok(())
         })
-        .await
+        .await?;
+        let Some(identity) = self.identity.clone() else { return Ok(()) };
+        let place = self.place.clone();
+        let read = move || {
+            identity.check().map_err(|problem| match problem {
+                sqlite::FileProblem::Lost(what) => StoreError::Unavailable(format!(
+                    "{place} {what} while it was in use, and what is stored now is lost when the service stops: stop it, put the \
+                     file or a backup back, and start it again"
+                )),
+                sqlite::FileProblem::Damaged(what) => StoreError::Corrupt(format!("{place} is damaged ({what}): {RESTORE}")),
+                sqlite::FileProblem::Sqlite(error) => place.explain(&error),
+            })
+        };
+        // Beside the worker: a long check keeps no sync waiting.
+        tokio::task::spawn_blocking(read).await.map_err(|_| {
+            StoreError::Unavailable(format!("{}: the check broke off; the log says where", self.place))
+        })?
     }
 }
 
@@ -826,6 +849,37 @@ mod tests {
     fn of_google(number: usize) -> CaseMapping {
         let name = GoogleCaseName::parse(&format!("projects/p/cases/{number}")).unwrap();
         CaseMapping::first_seen(FirstSeen::Google(name), None, None, DateTime::UNIX_EPOCH)
+    }
+
+    #[tokio::test]
+    async fn a_check_fails_if_the_file_is_deleted_replaced_or_damaged() {
+        for (change, expected) in
+            [("none", ""), ("delete", "was deleted"), ("replace", "was replaced"), ("damage", "is damaged")]
+        {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("casebridge.db");
+            drop(SqliteStore::open(&path).unwrap());
+            let store = SqliteStore::open(&path).unwrap();
+            store.check().await.unwrap();
+            match change {
+                "delete" => std::fs::remove_file(&path).unwrap(),
+                "replace" => {
+                    let copy = directory.path().join("copy.db");
+                    std::fs::copy(&path, &copy).unwrap();
+                    std::fs::rename(&copy, &path).unwrap();
+                }
+                "damage" => {
+                    let file = std::fs::File::options().write(true).open(&path).unwrap();
+                    // The pages behind the first.
+                    let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
+                    std::os::unix::fs::FileExt::write_all_at(&file, &vec![0xa5; length - 4_096], 4_096)
+                        .unwrap();
+                }
+                _ => {}
+            }
+            let found = store.check().await.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{change}: {found}");
+        }
     }
 
     #[tokio::test]
