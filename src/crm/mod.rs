@@ -7,6 +7,7 @@ mod content;
 mod expiry;
 pub mod html;
 pub mod jira;
+mod reference;
 pub mod request_tracker;
 pub mod servicenow;
 mod webhook;

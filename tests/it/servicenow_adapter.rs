@@ -555,7 +555,7 @@ async fn a_number_an_id_and_an_address_name_the_same_case() {
         assert_eq!(crm.adapter.resolve(unknown).await.unwrap(), None, "{unknown}");
     }
     for (reference, why) in [
-        (format!("https://dev2.service-now.com/incident.do?sys_id={id}"), "another instance"),
+        (format!("https://dev2.service-now.com/incident.do?sys_id={id}"), "another system"),
         (format!("{home}/problem.do?sys_id={id}"), "the table problem"),
         ("not a case".to_owned(), "neither a sys_id"),
     ] {

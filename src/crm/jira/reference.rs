@@ -3,6 +3,8 @@
 
 use reqwest::Url;
 
+use crate::crm::reference::path_within;
+
 /// Returns the ID or the key in `reference`. An address has to be one of this Jira. The error says which forms are accepted.
 ///
 /// Forms of addresses on Jira's pages: `/browse/SUP-1`, `/projects/SUP/issues/SUP-1`, `/projects/SUP/queues/custom/3/SUP-1`,
@@ -17,18 +19,7 @@ pub(super) fn issue(reference: &str, home: &Url) -> Result<String, String> {
         };
     }
     let address = Url::parse(reference).map_err(|error| format!("the address cannot be read: {error}"))?;
-    let here = |url: &Url| (url.host_str().map(str::to_lowercase), url.port_or_known_default());
-    let prefix = home.path().trim_end_matches('/');
-    let path = address.path().strip_prefix(prefix).filter(|path| path.is_empty() || path.starts_with('/'));
-    // `http` usually redirects to `https`: only the default ports differ then, which are not written.
-    let same_host = here(&address).0 == here(home).0
-        && (here(&address).1 == here(home).1 || (address.port().is_none() && home.port().is_none()));
-    let (true, Some(path)) = (same_host, path) else {
-        return Err(format!(
-            "the address is one of another system: this connector works with {}",
-            home.as_str().trim_end_matches('/')
-        ));
-    };
+    let path = path_within(&address, home)?;
     let chosen =
         address.query_pairs().find(|(name, _)| name == "selectedIssue").map(|(_, key)| key.into_owned());
     let mut parts = path.split('/').filter(|part| !part.is_empty()).rev();

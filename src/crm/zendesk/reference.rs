@@ -3,6 +3,8 @@
 
 use reqwest::Url;
 
+use crate::crm::reference::path_within;
+
 /// Returns the number of the ticket that `reference` means. An address has to be one of this Zendesk. The error says which forms are
 /// accepted.
 ///
@@ -16,18 +18,7 @@ pub(super) fn ticket(reference: &str, home: &Url) -> Result<u64, String> {
             .ok_or_else(|| "that is no ticket: give its number (123 or #123) or its address".to_owned());
     }
     let address = Url::parse(reference).map_err(|error| format!("the address cannot be read: {error}"))?;
-    let place = |url: &Url| (url.host_str().map(str::to_lowercase), url.port_or_known_default());
-    let prefix = home.path().trim_end_matches('/');
-    let path = address.path().strip_prefix(prefix).filter(|path| path.is_empty() || path.starts_with('/'));
-    // `http` redirects to `https`: only the default ports differ then, which are not written.
-    let same_host = place(&address).0 == place(home).0
-        && (place(&address).1 == place(home).1 || (address.port().is_none() && home.port().is_none()));
-    let (true, Some(path)) = (same_host, path) else {
-        return Err(format!(
-            "the address is one of another system, and its numbers are other tickets: this connector works with {}",
-            home.as_str().trim_end_matches('/')
-        ));
-    };
+    let path = path_within(&address, home)?;
     let fragment = address.fragment().filter(|fragment| fragment.starts_with('/'));
     let parts: Vec<&str> = path
         .split('/')
