@@ -54,7 +54,7 @@ enum Configured {
     Sync {
         /// Side of the case; its content is carried to the other side.
         side: SideArg,
-        /// `organizations/1/cases/2`, or the CRM's ID.
+        /// A Google case's name, number or address in the console; a company case's key, ID or address.
         case: String,
         /// Prints the plan and changes nothing.
         #[arg(long)]
@@ -82,6 +82,8 @@ enum Configured {
     },
     /// Lists the mappings, with the age of each side and the sides that wait to be carried.
     Mappings {
+        /// Only the pair of this case: the key, ID or address of its company case, or the name, number or address of its Google case.
+        case: Option<String>,
         /// Prints JSON, one mapping a line.
         #[arg(long)]
         json: bool,
@@ -178,6 +180,6 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
         }
         Configured::DetectOutages { dry_run } => work::task(&config, Task::DetectOutages, dry_run).await,
         Configured::Cleanup { dry_run } => work::task(&config, Task::Cleanup, dry_run).await,
-        Configured::Mappings { json } => work::mappings(&config, json).await,
+        Configured::Mappings { case, json } => work::mappings(&config, case.as_deref(), json).await,
     }
 }

@@ -2,9 +2,11 @@
 
 use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::config::Config;
-use casebridge::entities::{CaseMapping, Side};
+use casebridge::entities::{CaseMapping, Global, Side};
 use casebridge::store::{MappingFilter, StoreUrl};
 use casebridge::tasks::{self, Caller, Mode, Outcome, Task};
+
+use chrono::{DateTime, Utc};
 
 use super::parts::{Maker, Parts};
 
@@ -34,8 +36,17 @@ fn remarks(mapping: &CaseMapping) -> String {
     missing.chain(read_only).chain(conflict).chain(given_up).chain(error).collect()
 }
 
-/// Lists the mappings. Only the store is opened: no credentials but its own are needed.
-pub(super) async fn mappings(config: &Config, json: bool) -> anyhow::Result<bool> {
+/// Returns the name of that side's case with its address, as far as it is known.
+fn name(mapping: &CaseMapping, side: Side) -> String {
+    match (side, &mapping.google_case_name) {
+        (Side::Google, Some(name)) => format!("{name} ({})", name.address()),
+        _ => mapping.name_for_people(side).unwrap_or_else(|| "-".to_owned()),
+    }
+}
+
+/// Lists the mappings, all or that of one case. Only the store is opened, so no credentials but its own are needed, unless the case is not
+/// stored under the given name: then the systems are asked.
+pub(super) async fn mappings(config: &Config, case: Option<&str>, json: bool) -> anyhow::Result<bool> {
     if let Ok(StoreUrl::Sqlite(path)) = config.store.url.parse()
         && !path.exists()
     {
@@ -45,38 +56,52 @@ pub(super) async fn mappings(config: &Config, json: bool) -> anyhow::Result<bool
     let store = Maker::default().store(&config.store.url).await?;
     let global = store.global().await?;
     let now = SystemClock.now();
+    let mut shown = 0;
     let mut after = None;
     loop {
         let page = store.list(MappingFilter::All, after, 200).await?;
-        for mapping in &page.mappings {
-            if json {
-                println!("{}", casebridge::http::describe_mapping(mapping, &global, now));
-                continue;
-            }
-            let age = |side| match mapping.synced_at(side, &global) {
-                Some(at) => format!("{} ago", casebridge::sync::texts::duration_words(now - at)),
-                None => "never".to_owned(),
-            };
-            let waiting: Vec<&str> = Side::BOTH
-                .into_iter()
-                .filter(|side| mapping.dirty[*side].is_some())
-                .map(Side::name)
-                .collect();
-            println!(
-                "{}  {}  <->  {}  {}  synced: google {}, company {}{}{}",
-                mapping.id,
-                mapping.case_id(Side::Google).unwrap_or("-"),
-                mapping.case_id(Side::Company).unwrap_or("-"),
-                if mapping.is_open() { "open" } else { "resolved" },
-                age(Side::Google),
-                age(Side::Company),
-                if waiting.is_empty() { String::new() } else { format!("  waiting: {}", waiting.join(", ")) },
-                remarks(mapping),
-            );
+        for mapping in page.mappings.iter().filter(|mapping| case.is_none_or(|case| mapping.is_called(case)))
+        {
+            shown += 1;
+            show(mapping, &global, now, json);
         }
         after = page.next;
         if after.is_none() {
-            return Ok(true);
+            break;
         }
     }
+    if let (Some(case), 0) = (case, shown) {
+        let parts = Parts::build(config).await?;
+        let pairs = tasks::find_pairs(&parts.deps, case).await?;
+        anyhow::ensure!(!pairs.is_empty(), "no pair has the case {case}");
+        for mapping in &pairs {
+            show(mapping, &global, now, json);
+        }
+    }
+    Ok(true)
+}
+
+/// Prints a mapping in one line.
+fn show(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>, json: bool) {
+    if json {
+        println!("{}", casebridge::http::describe_mapping(mapping, global, now));
+        return;
+    }
+    let age = |side| match mapping.synced_at(side, global) {
+        Some(at) => format!("{} ago", casebridge::sync::texts::duration_words(now - at)),
+        None => "never".to_owned(),
+    };
+    let waiting: Vec<&str> =
+        Side::BOTH.into_iter().filter(|side| mapping.dirty[*side].is_some()).map(Side::name).collect();
+    println!(
+        "{}  {}  <->  {}  {}  synced: google {}, company {}{}{}",
+        mapping.id,
+        name(mapping, Side::Google),
+        name(mapping, Side::Company),
+        if mapping.is_open() { "open" } else { "resolved" },
+        age(Side::Google),
+        age(Side::Company),
+        if waiting.is_empty() { String::new() } else { format!("  waiting: {}", waiting.join(", ")) },
+        remarks(mapping),
+    );
 }

@@ -21,10 +21,6 @@ const GOOGLE_SUPPORT: &str = "Google Support";
 /// `cases.create`). The third of five: neither an alarm nor out of sight.
 const DEFAULT_PRIORITY: Priority = Priority::P2;
 
-/// Host of the console, and the beginning of the path of a case there.
-const CONSOLE: &str = "console.cloud.google.com";
-const CONSOLE_CASE: &str = "/support/cases/detail/v2/";
-
 /// Title of a Google case whose company case has none. CSAPI requires one as well.
 const NO_TITLE: &str = "(no title)";
 
@@ -90,7 +86,7 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
         updated_at: time(fields, "updateTime"),
         // `creator` names an account, but nothing tells the connector which account is its own.
         by_connector: None,
-        address: Some(console_address(&name)),
+        address: Some(name.address()),
         scope: Some(parent(&name).to_owned()),
         synchronize: true,
         id: name.into(),
@@ -102,14 +98,6 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
 /// Returns the organisation or project at the beginning of a case's name.
 fn parent(name: &GoogleCaseName) -> &str {
     name.as_str().split_once("/cases/").map_or("", |(parent, _)| parent)
-}
-
-/// Returns the address of the case's page in Google Cloud's console. The form is not documented; it is the one that the console itself
-/// shows, in links that people have published (2023 to 2026): `/support/cases/detail/v2/NUMBER?project=ID` and `?organizationId=NUMBER`.
-fn console_address(name: &GoogleCaseName) -> String {
-    let (kind, id) = parent(name).split_once('/').unwrap_or_default();
-    let parameter = if kind == "organizations" { "organizationId" } else { "project" };
-    format!("https://{CONSOLE}{CONSOLE_CASE}{}?{parameter}={id}", name.number())
 }
 
 /// Parses a reference to a case as a person types it: its full name, its number, or its address in the console or in the API at `api`. A
@@ -128,7 +116,7 @@ pub(super) fn named(reference: &str, parent: &str, api: Option<&Url>) -> Result<
     }
     let url = Url::parse(reference).map_err(|error| format!("this is no address ({error}); {understood}"))?;
     let host = url.host_str().unwrap_or_default();
-    if host == CONSOLE {
+    if host == GoogleCaseName::CONSOLE {
         let number = url.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         if url.path().starts_with("/support/cases/") && is_number(number) {
             return numbered(number).map_err(|error| error.to_string());

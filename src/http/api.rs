@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::parameters::{Parameters, invalid};
 use super::{Problem, Service, part};
-use crate::entities::{CaseMapping, Global, MappingId, PollMemory, Refusal, Side};
+use crate::entities::{CaseMapping, Global, GoogleCaseName, MappingId, PollMemory, Refusal, Side};
 use crate::store::{MappingFilter, StoreError};
+use crate::tasks::{self, LookupError};
 
 const MAX_PAGE: usize = 200;
 
@@ -28,6 +29,9 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
         "ID": mapping.id,
         "googleCaseName": mapping.google_case_name,
         "companyCaseID": mapping.company_case_id,
+        "google_case_address": mapping.google_case_name.as_ref().map(GoogleCaseName::address),
+        "company_case_key": mapping.known_company_case().and_then(|known| known.key.as_ref()),
+        "company_case_address": mapping.known_company_case().and_then(|known| known.address.as_ref()),
         "newContentAt": mapping.new_content_at,
         "resolvedAt": mapping.resolved_at,
         "companyUpdatesSyncedAt": mapping.company_updates_synced_at,
@@ -87,6 +91,12 @@ pub(super) async fn mappings(
     };
     let store = &service.deps.store;
     let global = store.global().await.map_err(unavailable)?;
+    if let Some(case) = parameters.text("case") {
+        let pairs = tasks::find_pairs(&service.deps, case).await.map_err(not_found)?;
+        let now = service.deps.clock.now();
+        let mappings: Vec<Value> = pairs.iter().map(|mapping| describe(mapping, &global, now)).collect();
+        return Ok(Json(json!({ "mappings": mappings, "next": null })));
+    }
     let page = store.list(filter, after, limit).await.map_err(unavailable)?;
     let now = service.deps.clock.now();
     let mappings: Vec<Value> = page.mappings.iter().map(|mapping| describe(mapping, &global, now)).collect();
@@ -98,7 +108,11 @@ pub(super) async fn mapping(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
     let id = part(id)?.parse().map(MappingId);
-    let id = id.map_err(|_| invalid("the ID of a mapping is a whole number".to_owned()))?;
+    let id = id.map_err(|_| {
+        invalid(
+            "the ID of a mapping is a whole number; the pair of a case is at /api/mappings?case=".to_owned(),
+        )
+    })?;
     let store = &service.deps.store;
     let global = store.global().await.map_err(unavailable)?;
     match store.get(id).await.map_err(unavailable)? {
@@ -131,6 +145,18 @@ fn memory(memory: &PollMemory) -> Value {
         "clock_skew_seconds": memory.skew_seconds,
         "doubt": memory.doubt,
     })
+}
+
+fn not_found(error: LookupError) -> Problem {
+    match error {
+        LookupError::NoName(detail) => invalid(format!("case: {detail}")),
+        LookupError::Store(error) => unavailable(error),
+        LookupError::Api(error) => {
+            tracing::error!("{error}");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The case could not be looked up")
+                .detail(error.to_string())
+        }
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "given to map_err")]

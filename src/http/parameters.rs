@@ -19,7 +19,7 @@ pub(super) struct Parameters(BTreeMap<String, String>);
 const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
     match endpoint {
         Endpoint::RunTask => Some(&["dry_run"]),
-        Endpoint::Mappings => Some(&["after", "filter", "limit"]),
+        Endpoint::Mappings => Some(&["after", "case", "filter", "limit"]),
         // A CRM may append parameters to the configured address: Jira Data Center adds `user_id` and `user_key`. None of them is read, since
         // only the message's own proof counts.
         Endpoint::Push => None,

@@ -9,6 +9,7 @@ mod cleanup;
 mod compare;
 mod detect_outages;
 pub mod hint;
+mod lookup;
 mod poll;
 mod poll_company;
 mod poll_google;
@@ -42,6 +43,7 @@ use crate::telemetry::Metrics;
 
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use check::{check, check_store, check_system, system_name};
+pub use lookup::{LookupError, find_pairs};
 pub use poll::emptiness;
 pub use recheck::Unchanged;
 pub use report::{CarriedItem, Outcome, TaskReport};

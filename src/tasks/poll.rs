@@ -11,7 +11,7 @@ use super::scheduler::{Candidate, MostUrgent, Pace, Urgency, is_down, queue_in_t
 use super::sight::{Doubt, Look, Shown, note_index_lag, note_shown, plus, prove};
 use super::since::begin_with;
 use super::{Deps, TaskKind, TaskReport};
-use crate::cases::{ApiError, Found, Sweep};
+use crate::cases::{ApiError, Found, Sweep, markers};
 use crate::entities::{CaseMapping, Global, PollMemory, Side};
 use crate::store::{StoreError, modify};
 use crate::sync::is_at_rest;
@@ -208,6 +208,17 @@ async fn search(
     Ok((look, sweep, plus(started, skew)))
 }
 
+/// Returns the name of a case for people: that of a company case with its key and address.
+fn name_for_people(side: Side, case: &Found) -> String {
+    match side {
+        Side::Google => case.id.clone(),
+        Side::Company => {
+            let (key, address) = (case.key.as_deref(), case.address.as_deref());
+            markers::CompanyCase { id: &case.id, key, address }.to_string()
+        }
+    }
+}
+
 /// Result of processing the cases of a search.
 #[derive(Default)]
 struct Processed {
@@ -298,7 +309,7 @@ async fn process_found_cases(
     let mut rechecks = Vec::new();
     let taking_in = |case: Found| async move {
         let taken = process_found_case(deps, side, &case, global, (look, started, theirs)).await;
-        (taken.map_err(|error| format!("case {}: {error}", case.id)), case)
+        (taken.map_err(|error| format!("case {}: {error}", name_for_people(side, &case))), case)
     };
     let mut taken_in = stream::iter(sweep.cases.into_iter().map(taking_in)).buffer_unordered(AT_ONCE);
     while let Some((taken, case)) = taken_in.next().await {

@@ -86,7 +86,7 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
     for attempt in 1..=TRIES {
         let mapping = match mapping_of(deps, request, started).await {
             Ok(mapping) => mapping,
-            Err(error) => return failed(task, &error, request),
+            Err(error) => return failed(task, &error, request, None),
         };
         let mut session = Session::new(deps, mapping, started, request.holder);
         let outcome = sync(&mut session, request).await;
@@ -95,7 +95,7 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
         }
         return conclude(session, outcome, task, request).await;
     }
-    failed(task, &SyncError::Raced, request)
+    failed(task, &SyncError::Raced, request, None)
 }
 
 /// Saves the reason of a failure, and makes the report.
@@ -154,7 +154,7 @@ async fn conclude(
                     "the failure of the sync could not be remembered: {error}"
                 );
             }
-            failed(task, &error, request)
+            failed(task, &error, request, Some(&session.mapping))
         }
     };
     note_unannounced(&session, request);
@@ -184,10 +184,18 @@ fn name_pair(report: TaskReport, mapping: &CaseMapping) -> TaskReport {
         .with("mapping", stored)
         .with("google_case_name", &mapping.google_case_name)
         .with("company_case_id", &mapping.company_case_id)
+        .with("company_case", mapping.name_for_people(Side::Company))
 }
 
-fn failed(task: TaskKind, error: &SyncError, request: &Request<'_>) -> TaskReport {
-    let detail = format!("{} case {}: {error}", request.side(), request.id());
+/// Makes the report of a failure. The case is named as people know it, as far as its mapping tells.
+fn failed(
+    task: TaskKind,
+    error: &SyncError,
+    request: &Request<'_>,
+    mapping: Option<&CaseMapping>,
+) -> TaskReport {
+    let name = mapping.and_then(|mapping| mapping.name_for_people(request.side()));
+    let detail = format!("{} case {}: {error}", request.side(), name.as_deref().unwrap_or(request.id()));
     match error {
         SyncError::Abandoned(_) => TaskReport::abandoned(task, detail),
         SyncError::NoPart(_) => with_detail(TaskReport::new(task, Outcome::Done), &detail),

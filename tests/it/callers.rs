@@ -284,7 +284,7 @@ async fn a_query_parameter_that_an_endpoint_does_not_know_is_refused_and_nothing
         (
             &admin,
             "/api/mappings?limits=3",
-            &["limits", "after, filter, limit", "did you mean limit?"] as &[_],
+            &["limits", "after, case, filter, limit", "did you mean limit?"] as &[_],
         ),
         (&admin, "/api/mappings?limit=3&limit=4", &["limit", "twice"]),
         (&admin, "/api/global?x", &["x", "takes none"]),

@@ -4,8 +4,8 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompanyCaseId, Entry, Global, GoogleCaseName, Ledger, MappingId, Notice, PairState, Pending, Priority,
-    Side, Sides, Source,
+    CompanyCaseId, Entry, Global, GoogleCaseName, KnownCase, Ledger, MappingId, Notice, PairState, Pending,
+    Priority, Side, Sides, Source,
 };
 
 /// Dirty mark of a side: it has changes that no sync has carried to the other side yet (`R7`: dirty sides).
@@ -342,6 +342,45 @@ impl CaseMapping {
         // A relinked pair has no merge base: the values of either side may be its defaults (R30: merge base).
         self.state.agreed_priority = None;
         self.state.agreed_closed = None;
+    }
+
+    /// Returns the company case as it was last read, if the pair still has that case.
+    #[must_use]
+    pub fn known_company_case(&self) -> Option<&KnownCase> {
+        let id = self.company_case_id.as_ref()?;
+        self.state.company_case.as_ref().filter(|known| known.id == id.as_str())
+    }
+
+    /// Returns the name of that side's case for people: `10003 (SUP-3, https://example.atlassian.net/browse/SUP-3)`, as far as it is known
+    /// without reading the case. Only the company case has its address in it.
+    #[must_use]
+    pub fn name_for_people(&self, side: Side) -> Option<String> {
+        let id = self.case_id(side)?;
+        let known = self.known_company_case().filter(|_| side == Side::Company);
+        let known =
+            known.map(|known| (known.key.as_deref().filter(|key| *key != id), known.address.as_deref()));
+        Some(match known {
+            Some((Some(key), Some(address))) => format!("{id} ({key}, {address})"),
+            Some((Some(name), None) | (None, Some(name))) => format!("{id} ({name})"),
+            Some((None, None)) | None => id.to_owned(),
+        })
+    }
+
+    /// True if a person may mean this pair by `text`: the ID, key or address of its company case, as far as they are known; the name,
+    /// number or address of its Google case.
+    #[must_use]
+    pub fn is_called(&self, text: &str) -> bool {
+        let text = text.trim().trim_end_matches('/');
+        let company = self.company_case_id.as_ref().is_some_and(|id| id.as_str() == text)
+            || self.known_company_case().is_some_and(|known| {
+                known.key.as_ref().is_some_and(|key| key.eq_ignore_ascii_case(text))
+                    || known.address.as_ref().is_some_and(|address| address.trim_end_matches('/') == text)
+            });
+        let google = self.google_case_name.as_ref().is_some_and(|name| {
+            let named = GoogleCaseName::parse(text).is_ok_and(|other| other.number() == name.number());
+            named || name.number() == text || name.address() == text
+        });
+        company || google
     }
 
     /// Forgets the notices on that side's case and its refusals: the pair continues with another case, which has none of them (`R32`:

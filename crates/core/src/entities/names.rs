@@ -40,6 +40,9 @@ pub enum NameError {
 pub struct GoogleCaseName(String);
 
 impl GoogleCaseName {
+    /// Host of Google Cloud's console.
+    pub const CONSOLE: &str = "console.cloud.google.com";
+
     /// Parses a name. Each part may contain only letters, digits and `.:_-` (the number no colon), so that the name can be used in a URL as
     /// it is.
     pub fn parse(name: &str) -> Result<Self, NameError> {
@@ -71,6 +74,16 @@ impl GoogleCaseName {
     #[must_use]
     pub fn number(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Returns the address of the case's page in the console. The form is not documented; it is the one that the console itself shows, in
+    /// links that people have published (2023 to 2026): `/support/cases/detail/v2/NUMBER?project=ID` and `?organizationId=NUMBER`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let parent = self.0.split_once("/cases/").map_or("", |(parent, _)| parent);
+        let (kind, id) = parent.split_once('/').unwrap_or_default();
+        let parameter = if kind == "organizations" { "organizationId" } else { "project" };
+        format!("https://{}/support/cases/detail/v2/{}?{parameter}={id}", Self::CONSOLE, self.number())
     }
 }
 

@@ -368,6 +368,18 @@ impl World {
         (status, response.json().await.unwrap())
     }
 
+    /// Sends `GET /api/mappings` with these parameters, as a person; returns status and body.
+    pub async fn ask_for_mappings(&self, parameters: &[(&str, &str)]) -> (u16, Value) {
+        let request = self.http.get(format!("http://{}/api/mappings", self.service)).query(parameters);
+        let request = match self.backend.platform() {
+            Platform::Local => request,
+            Platform::AppEngine => request.bearer_auth(ADMIN_TOKEN),
+        };
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap())
+    }
+
     /// Starts another instance of the service on the same database, which takes push messages and queues so many syncs per minute; returns its
     /// address and its parts.
     pub async fn instance_with_push(

@@ -227,6 +227,59 @@ pub async fn with_since_only_cases_that_change_after_it_are_taken_in(crm: &dyn C
     }
 }
 
+pub async fn a_case_is_asked_for_by_key_id_or_address_and_one_of_another_host_is_refused(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let company = world.company_case("Asked for by its address").await;
+    let system = &world.deps.systems.company;
+    let case = system.get(&company).await.unwrap().unwrap();
+    let address = case.address.clone().unwrap();
+    let key = case.key.clone().unwrap_or_else(|| company.clone());
+    // Without a pair, each name leads to the same plan.
+    for name in [&company, &key, &address, &format!(" {address} ")] {
+        let (status, report) = world.rehearse("sync-company-case", json!({ "case_id": name })).await;
+        assert_eq!((status, &report["title"]), (200, &json!("Asked for by its address")), "{name}: {report}");
+        assert_eq!(report["case"], json!(world.named(&company).await), "{name}: {report}");
+    }
+    let home = system.home().unwrap();
+    let elsewhere = address.replacen(home, "https://desk.of-another.example", 1);
+    let (status, report) = world.rehearse("sync-company-case", json!({ "case_id": elsewhere })).await;
+    let said = report["detail"].as_str().unwrap_or_default();
+    assert_eq!(status, 404, "{report}");
+    assert!(
+        said.contains("desk.of-another.example, which is another system") && said.contains(home),
+        "{said}"
+    );
+
+    let (status, report) = world.post("sync-company-case", json!({ "case_id": address })).await;
+    assert_eq!(status, 200, "{report}");
+    assert_eq!(report["company_case_id"], json!(company), "{report}");
+    assert_eq!(report["company_case"], json!(world.named(&company).await), "{report}");
+    let mapping = world.mapping().await;
+    let google = mapping.google_case_name.clone().unwrap();
+    for name in [company.as_str(), &key, &address, google.as_str(), google.number(), &google.address()] {
+        let (status, answer) = world.ask_for_mappings(&[("case", name)]).await;
+        assert_eq!(status, 200, "{name}: {answer}");
+        // The number of a Google case may be the ID of a company case: both would be listed.
+        assert_eq!(answer["mappings"].as_array().map(Vec::len), Some(1), "{name}: {answer}");
+        let shown = &answer["mappings"][0];
+        assert_eq!((&shown["ID"], &shown["companyCaseID"]), (&json!(mapping.id), &json!(company)), "{name}");
+        assert_eq!(shown["company_case_address"], json!(address), "{shown}");
+        assert_eq!(shown["company_case_key"], json!(case.key), "{shown}");
+        assert_eq!(shown["google_case_address"], json!(google.address()), "{shown}");
+        assert!(mapping.is_called(name), "{name}");
+    }
+    for name in [google.as_str(), google.number(), &google.address()] {
+        let (status, report) = world.rehearse("sync-google-case", json!({ "case_name": name })).await;
+        assert_eq!((status, &report["google_case_name"]), (200, &json!(google)), "{name}: {report}");
+    }
+    for (name, status) in [(elsewhere.as_str(), 400), ("the one with the printer", 400), ("99999999", 200)] {
+        let (answered, answer) = world.ask_for_mappings(&[("case", name)]).await;
+        assert_eq!(answered, status, "{name}: {answer}");
+        assert_eq!(answer.get("mappings"), (status == 200).then_some(&json!([])), "{name}: {answer}");
+        assert!(!mapping.is_called(name), "{name}");
+    }
+}
+
 /// Returns the steps of a plan, as JSON lists them.
 fn plan_of(case: &Value) -> Vec<String> {
     let steps = case["plan"].as_array().unwrap_or_else(|| panic!("no plan: {case}"));

@@ -99,6 +99,7 @@ macro_rules! scenarios {
             desk::a_dry_run_of_the_other_tasks_tells_what_they_would_do_and_writes_nothing [Faults, ClockInHand];
             desk::a_case_that_is_closed_when_it_is_first_seen_is_left_alone_until_it_is_reopened [];
             desk::with_since_only_cases_that_change_after_it_are_taken_in [ClockInHand];
+            desk::a_case_is_asked_for_by_key_id_or_address_and_one_of_another_host_is_refused [];
             credentials::comments_and_files_arrive_across_three_expiries_of_the_access_token [ExpiringTokens];
         }
     };

@@ -1,0 +1,66 @@
+//! Finds the pairs that a person means: by the ID, the key or the address of the company case, or the name, the number or the address of the
+//! Google case.
+
+use super::Deps;
+use crate::cases::{ApiError, ApiErrorKind};
+use crate::entities::{CaseMapping, CompanyCaseId, GoogleCaseName, Side, Sides};
+use crate::store::{Store, StoreError};
+
+/// Reason why it is not known which pair a person means.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// Neither system has a case that is called so. Holds what each says.
+    #[error("{0}")]
+    NoName(String),
+    /// A system could not be asked.
+    #[error(transparent)]
+    Api(ApiError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Returns the pairs that `text` may mean: at most one for each side, since a number may be that of a case of either. A system is asked only
+/// if no pair is stored under that name.
+pub async fn find_pairs(deps: &Deps, text: &str) -> Result<Vec<CaseMapping>, LookupError> {
+    let text = text.trim();
+    let mut pairs = stored(deps.store.as_ref(), text).await?;
+    if !pairs.is_empty() {
+        return Ok(pairs);
+    }
+    let mut refused = Vec::new();
+    for side in [Side::Company, Side::Google] {
+        match deps.systems[side].resolve(text).await {
+            Ok(Some(case)) => pairs.extend(stored(deps.store.as_ref(), &case.id).await?),
+            Ok(None) => {}
+            Err(error) if error.kind == ApiErrorKind::Refused => refused.push(error.to_string()),
+            Err(error) => return Err(LookupError::Api(error)),
+        }
+    }
+    if refused.len() == Side::BOTH.len() {
+        return Err(LookupError::NoName(refused.join("; ")));
+    }
+    Ok(pairs)
+}
+
+/// Returns the pairs whose cases have that ID, name or number.
+async fn stored(store: &dyn Store, text: &str) -> Result<Vec<CaseMapping>, StoreError> {
+    let google = GoogleCaseName::parse(text).or_else(|error| {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // The number identifies the case, whichever parent its name has (R9: one mapping per case).
+        if is_number { GoogleCaseName::parse(&format!("organizations/0/cases/{text}")) } else { Err(error) }
+    });
+    let found = Sides {
+        google: match google {
+            Ok(name) => store.find_by_google(&name).await?,
+            Err(_) => None,
+        },
+        company: match CompanyCaseId::parse(text) {
+            Ok(id) => store.find_by_company(&id).await?,
+            Err(_) => None,
+        },
+    };
+    let mut pairs: Vec<CaseMapping> = found.company.into_iter().chain(found.google).collect();
+    pairs.dedup_by_key(|mapping| mapping.id);
+    Ok(pairs)
+}
