@@ -275,10 +275,10 @@ impl Deps {
 /// themselves, and is not counted.
 pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskReport {
     match mode {
-        Mode::Act => run_with(deps, task, caller, None).await,
+        Mode::Act => Box::pin(run_with(deps, task, caller, None)).await,
         Mode::DryRun => {
             let rehearsal = Rehearsal::of(deps);
-            run_with(&rehearsal.deps, task, caller, Some(&rehearsal)).await
+            Box::pin(run_with(&rehearsal.deps, task, caller, Some(&rehearsal))).await
         }
     }
 }
