@@ -711,6 +711,8 @@ fn cleanup_forgets_no_comment_that_no_poll_has_seen() {
                 what: Person(Create { side: Google, flagged: false, priority: 4, words: Short }),
                 salt: 2667489064208237893,
             },
+            // Seen while it is open: one that is closed when it is first seen takes no part.
+            Step { at: 1300000, what: Cron(PollGoogle), salt: 2110012592478284589 },
             Step { at: 1349838, what: Person(Close { case: 0, side: Google }), salt: 3404840698414543766 },
             Step { at: 1441390, what: Cron(PollGoogle), salt: 8110012592478284589 },
             Step {
