@@ -271,8 +271,7 @@ pub(super) async fn prove(
     memory.probed_at = Some(now);
     let sees = match oldest {
         Some((scope, canary)) if must || sight_is_stale => {
-            see_canary(deps, side, memory, &scope, &canary, now).await?;
-            true
+            see_canary(deps, side, memory, &scope, &canary, now).await?
         }
         Some(_) => {
             deps.systems[side].identify().await?;
@@ -321,7 +320,7 @@ fn is_candidate(mapping: &CaseMapping, side: Side) -> bool {
 }
 
 /// Reads a canary. If it is not shown, another open linked case of its scope, or any case of that scope, may prove that only this one is
-/// missing (`R28`: missing is not gone).
+/// missing (`R28`: missing is not gone). Returns true if one of them is shown.
 async fn see_canary(
     deps: &Deps,
     side: Side,
@@ -329,10 +328,10 @@ async fn see_canary(
     scope: &str,
     canary: &Canary,
     now: DateTime<Utc>,
-) -> Result<(), Doubt> {
+) -> Result<bool, Doubt> {
     let Some(trouble) = unseen(deps, side, &canary.case).await? else {
         memory.canaries.insert(scope.to_owned(), Canary { seen_at: now, ..canary.clone() });
-        return Ok(());
+        return Ok(true);
     };
     memory.canaries.remove(scope);
     let mapping = match side {
@@ -364,10 +363,10 @@ async fn see_canary(
             if let Some(mapping) = mapping.filter(|_| is_linked) {
                 look_after(deps, side, mapping, now).await?;
             }
-            Ok(())
+            Ok(true)
         }
-        // No case of that scope has to be shown any more.
-        (None, false) => Ok(()),
+        // No case of that scope has to be shown any more, such as after its last pair was closed. That none is shown proves nothing.
+        (None, false) => Ok(false),
         (None, true) => {
             // Keeps the canary, so that it is read until it is shown. Its own sync finds out if it is gone.
             memory.canaries.insert(scope.to_owned(), canary.clone());

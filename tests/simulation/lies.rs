@@ -5440,3 +5440,63 @@ fn a_clock_that_was_set_back_and_has_caught_up_hides_no_comment() {
         ],
     });
 }
+
+/// The only pair was closed, and the CRM answered as to somebody anonymous. The closed case was read to see that the CRM still shows it, was
+/// not shown, and need not be: that counted as a proof, and the watermark passed a comment.
+#[test]
+fn a_closed_case_that_is_not_shown_proves_nothing() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 432139,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 94,
+                stale: 5,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 47,
+                stale: 5,
+                limit: 700,
+                control_characters: true,
+                tells_limit: true,
+                scopes: 1,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            deadline: 98,
+            lease: 158,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 965526,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Short }),
+                salt: 886877676075431638,
+            },
+            Step { at: 1200539, what: Cron(PollCompany), salt: 3261489522348759762 },
+            Step { at: 5774675, what: Person(Close { case: 0, side: Google }), salt: 8215087277381143073 },
+            Step { at: 6001284, what: Cron(PollCompany), salt: 17540020884985192900 },
+            Step { at: 6600531, what: Cron(PollCompany), salt: 7669587810571200069 },
+            Step {
+                at: 6937636,
+                what: Person(Comment { case: 0, side: Company, words: Odd, internal: false }),
+                salt: 16880532137546610148,
+            },
+            Step {
+                at: 7185020,
+                what: Trouble { part: CompanyApi, trouble: Anonymous, seconds: 2640 },
+                salt: 10221491547168328658,
+            },
+            Step { at: 9601622, what: Cron(PollCompany), salt: 622744820803488869 },
+            Step { at: 9901440, what: Cron(DetectOutages), salt: 7224321320432214953 },
+        ],
+    });
+}
