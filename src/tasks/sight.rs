@@ -259,7 +259,9 @@ pub(super) async fn prove(
     if memory.canaries.is_empty() && is_stale(memory.seen_at) && is_stale(memory.probed_at) {
         choose_canary(deps, side, memory).await?;
     }
-    let oldest = memory.canaries.iter().min_by_key(|(_, canary)| canary.seen_at);
+    // A canary from the future was seen by a clock that was ahead, and nobody knows when (R36: clock skew): it counts as the oldest.
+    let seen_at = |canary: &Canary| Some(canary.seen_at).filter(|at| *at <= now);
+    let oldest = memory.canaries.iter().min_by_key(|(_, canary)| seen_at(canary));
     let oldest = oldest.map(|(scope, canary)| (scope.clone(), canary.clone()));
     let sight_is_stale = match &oldest {
         Some((_, canary)) => is_stale(Some(canary.seen_at)),

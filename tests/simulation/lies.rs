@@ -5500,3 +5500,72 @@ fn a_closed_case_that_is_not_shown_proves_nothing() {
         ],
     });
 }
+
+/// The host's clock was years ahead when a poll found a case, so that it seemed to have been seen last. Another one was read in its place from
+/// then on, and that the first was deleted was never noticed.
+#[test]
+fn a_canary_that_a_clock_ahead_has_seen_is_read_first() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 435032,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 109,
+                lag: 60,
+                resolution: 60,
+                skew: -1860,
+                limit: 700,
+                control_characters: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 81,
+                lag: 20,
+                stale: 5,
+                resolution: 1,
+                skew: 10800,
+                limit: 700,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            comments: false,
+            internal_copies: true,
+            deadline: 138,
+            lease: 198,
+            missing_grace: 20,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 331963,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 6457600989805189184,
+            },
+            Step {
+                at: 373204,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Short }),
+                salt: 11582996090086414581,
+            },
+            Step { at: 720217, what: Cron(PollGoogle), salt: 15004804568016602300 },
+            Step {
+                at: 755604,
+                what: Clock { whose: Host, ahead: 157680027, seconds: Some(960) },
+                salt: 805975430304233289,
+            },
+            Step { at: 841829, what: Cron(PollCompany), salt: 15375520077314000731 },
+            Step {
+                at: 894211,
+                what: Person(DeleteCase { case: 1, side: Company }),
+                salt: 4089379279700742483,
+            },
+        ],
+    });
+}
