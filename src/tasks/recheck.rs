@@ -10,7 +10,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::session::{Session, SyncError};
 use super::sight::{Look, plus};
-use super::sync_case::settled_update;
+use super::sync_case::{seems_set, settled_update};
 use crate::cases::{ApiErrorKind, Case, Content, Found};
 use crate::entities::{Side, Sides};
 use crate::sync::{has_nothing_new, horizons, is_at_rest};
@@ -171,6 +171,12 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Readin
         read = Some(case);
     }
     let horizon = horizons(&session.mapping, deps.settings.windows, clocks)[side];
+    let carried = session.mapping.carried_updated_at[side];
+    let updated_at = read.as_ref().and_then(|case| case.updated_at).filter(|at| carried != Some(*at));
+    if seems_set(&session.mapping, side, (updated_at, horizon), clocks, deps.settings.windows[side]) {
+        // What is new may look older than the horizon. A complete sync reads both cases from the beginning (R36: clock skew).
+        return unclear(Prefetched { case: read, content: None });
+    }
     let content = match system.content(&id, horizon).await {
         Ok(content) => content.since(horizon),
         Err(error) if error.kind == ApiErrorKind::NotFound => return unclear(Prefetched::default()),

@@ -507,14 +507,9 @@ fn look_again_if_set(
     // Content may have been written since then, by our clock, that was not carried.
     let in_step = stamps.into_iter().min().flatten();
     for side in Side::BOTH {
-        let latest = clocks.of(side) + CLOCKS_APART;
         let updated_at = cases[side].updated_at.filter(|at| mapping.carried_updated_at[side] != Some(*at));
-        let mut was_set = updated_at.is_some_and(|at| horizons[side].is_some_and(|horizon| at < horizon));
-        // A clock that was set back by less than its window hides nothing.
-        was_set |= was_set_back(mapping, side, clocks, windows[side] / 2);
-        let state = &mut mapping.state;
-        was_set |= state.was_read_after(side, latest);
-        if was_set {
+        if seems_set(mapping, side, (updated_at, horizons[side]), clocks, windows[side]) {
+            let state = &mut mapping.state;
             // Reads from the beginning, until the sync of each side has carried everything: the first of them changes a case, so that the
             // second no longer notices.
             for read_for in Side::BOTH {
@@ -530,6 +525,21 @@ fn look_again_if_set(
             mapping.relinking = true;
         }
     }
+}
+
+/// True if a system's clock seems to have been set since the pair was last read: see [`look_again_if_set`]. `updated_at` is the time of a
+/// change that was not carried yet.
+pub(super) fn seems_set(
+    mapping: &CaseMapping,
+    side: Side,
+    (updated_at, horizon): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    clocks: Clocks,
+    window: Duration,
+) -> bool {
+    // A clock that was set back by less than its window hides nothing.
+    updated_at.is_some_and(|at| horizon.is_some_and(|horizon| at < horizon))
+        || was_set_back(mapping, side, clocks, window / 2)
+        || mapping.state.was_read_after(side, clocks.of(side) + CLOCKS_APART)
 }
 
 /// State of both sides as a complete sync has read it.

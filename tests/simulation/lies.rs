@@ -5569,3 +5569,60 @@ fn a_canary_that_a_clock_ahead_has_seen_is_read_first() {
         ],
     });
 }
+
+/// Google's clock was set back by five hours. A sync read one side only, whose case was unchanged but for a comment: that lay before the
+/// horizon, and the side counted as carried.
+#[test]
+fn what_is_written_after_a_clock_was_set_back_is_found_by_a_recheck() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 316288,
+            google: Traits {
+                settles: 82,
+                lag: 60,
+                resolution: 1,
+                skew: 5,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                knows_connector: true,
+                settles: 72,
+                lag: 60,
+                stale: 20,
+                resolution: 60,
+                limit: 400,
+                tells_identity: true,
+                addresses: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            clock_offset: -870,
+            deadline: 134,
+            lease: 194,
+            missing_grace: 20,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 1593332,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 16950413429123830690,
+            },
+            Step { at: 2401751, what: Cron(PollGoogle), salt: 5306233026065812943 },
+            Step {
+                at: 2573709,
+                what: Clock { whose: Of(Google), ahead: -18000, seconds: Some(1560) },
+                salt: 7852629629368590157,
+            },
+            Step {
+                at: 2692408,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: true }),
+                salt: 17201352574381757470,
+            },
+            Step { at: 3000272, what: Cron(PollGoogle), salt: 803219055253297784 },
+            Step { at: 3301843, what: Cron(PollGoogle), salt: 4062812534961476453 },
+        ],
+    });
+}
