@@ -146,6 +146,7 @@ pub(super) async fn decide(
                 "the sync of the company case that it names looks for it".to_owned(),
             ));
         }
+        Claim::Orphan(reason) => return Ok(Decision::Refused(reason)),
         Claim::Unmapped(other) => {
             set_name(&mut mapping, &other);
             mapping.linked_at = Some(now);
@@ -200,6 +201,9 @@ pub(super) enum Claim {
     Unmapped(FirstSeen),
     /// The sync of the counterpart may have created the case, and only that sync can tell.
     Undecided,
+    /// The case mirrors a company case of ours that is not found, and whose mapping is gone or has ended. Holds the reason why it gets no
+    /// other counterpart.
+    Orphan(String),
     /// The case names a counterpart that it cannot have. Holds the problem and the remedy.
     Conflict(String),
 }
@@ -236,6 +240,13 @@ async fn claim_of_google(
         return Ok(Claim::Waits(Box::new(mapping)));
     }
     let other = deps.systems[Side::Company].get(company.as_str()).await?;
+    // The company case was deleted, or is hidden for now. Its mirror needs no company case of its own (R10: knowing one's own cases).
+    let address = case.counterpart_address.as_deref().filter(|_| deps.home().is_some());
+    if let (None, Some(address)) = (&other, address) {
+        return Ok(Claim::Orphan(format!(
+            "it mirrors company case {company} ({address}), which is not found"
+        )));
+    }
     let names_us =
         other.as_ref().is_some_and(|other| other.synchronize && names_google(other, google.as_str()));
     Ok(match waits {

@@ -1228,7 +1228,7 @@ async fn conflicting(
     let found = Found::from(ours);
     let reason = match claim(deps, &name, &found).await? {
         Claim::Conflict(reason) => reason,
-        Claim::None | Claim::Undecided => {
+        Claim::None | Claim::Undecided | Claim::Orphan(_) => {
             session.take_lease().await?;
             session.save(|mapping| mapping.state.conflict = None).await?;
             return Ok(None);

@@ -5626,3 +5626,132 @@ fn what_is_written_after_a_clock_was_set_back_is_found_by_a_recheck() {
         ],
     });
 }
+
+/// A company case was deleted, its pair ended and was cleaned up. Google's clock had been ahead, so the mirror looked new to a poll, and got a
+/// company case of its own.
+#[test]
+fn a_mirror_whose_original_was_deleted_gets_no_counterpart() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 352500,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 87,
+                lag: 60,
+                resolution: 1,
+                limit: 700,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 52,
+                resolution: 1,
+                control_characters: true,
+                renames_files: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            attachments: false,
+            internal_copies: true,
+            twice: 25,
+            deadline: 82,
+            lease: 142,
+            missing_grace: 20,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 283177,
+                what: Clock { whose: Of(Google), ahead: 431974, seconds: Some(19260) },
+                salt: 14989553093830505351,
+            },
+            Step { at: 1801307, what: Cron(PollCompany), salt: 6473056967333960041 },
+            Step {
+                at: 1853098,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Short }),
+                salt: 3511463422069760949,
+            },
+            Step {
+                at: 4083829,
+                what: Person(DeleteCase { case: 0, side: Company }),
+                salt: 1572981748492506497,
+            },
+            Step { at: 4201063, what: Cron(PollCompany), salt: 17820011488785712428 },
+            Step { at: 5403887, what: Cron(DetectOutages), salt: 5812785506137326002 },
+            Step { at: 2702880000, what: Cron(Cleanup), salt: 16736873088601762166 },
+        ],
+    });
+}
+
+/// A pair was cleaned up. A person asked for the sync of its Google case, which mirrors a company case, while that was hidden: it got another
+/// company case.
+#[test]
+fn a_mirror_whose_original_is_hidden_gets_no_counterpart() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 523042,
+            google: Traits {
+                settles: 63,
+                lag: 20,
+                stale: 20,
+                resolution: 60,
+                skew: -6,
+                limit: 400,
+                control_characters: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 76,
+                stale: 20,
+                resolution: 1,
+                skew: 37,
+                control_characters: true,
+                idempotent: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            clock_offset: -117,
+            deadline: 116,
+            lease: 176,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 339791,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Short }),
+                salt: 3863387191073796565,
+            },
+            Step { at: 960418, what: Cron(PollCompany), salt: 4184260250381365101 },
+            Step { at: 992480, what: Person(Close { case: 0, side: Google }), salt: 9284825854925029408 },
+            Step { at: 1080937, what: Cron(PollGoogle), salt: 13078455528740075977 },
+            Step { at: 2679780831, what: Cron(PollGoogle), salt: 5859467377260874482 },
+            Step { at: 2679781391, what: Cron(PollCompany), salt: 14056087601022596958 },
+            Step { at: 2679900000, what: Cron(Cleanup), salt: 6241824575434927038 },
+            Step {
+                at: 2680387351,
+                what: Lie(Vanish { case: 0, side: Company, minutes: 15 }),
+                salt: 1378035625182834337,
+            },
+            Step {
+                at: 2680395470,
+                what: ByHand { case: 0, side: Google, dry_run: false },
+                salt: 8711793771164067271,
+            },
+            Step { at: 2680441690, what: Cron(PollGoogle), salt: 8501767624270223305 },
+        ],
+    });
+}
