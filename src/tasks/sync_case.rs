@@ -952,7 +952,7 @@ async fn missing(session: &mut Session<'_>, side: Side, request: &Request<'_>) -
         return Ok(Done::Planned(format!("wait: the {side} case {case} is not found").into()));
     }
     let grace = deps.settings.missing_grace;
-    let Missing { since, reads, .. } = note_missing(session, side).await?;
+    let Missing { since, reads, .. } = note_missing(session, side, request.side()).await?;
     let not_yet = |why: String| Err(not_found(side, &case, since, &why));
     if session.started - since < grace || reads < READS {
         let grace = humantime::format_duration(grace.to_std().unwrap_or_default());
@@ -976,11 +976,12 @@ async fn missing(session: &mut Session<'_>, side: Side, request: &Request<'_>) -
     if deps.systems[side].get(&case).await?.is_some() {
         return not_yet("it is shown again".to_owned());
     }
-    gone(session, side).await
+    gone(session, side, request.side()).await
 }
 
-/// Records another read that did not find the case. Returns the time of the first and the number of reads.
-async fn note_missing(session: &mut Session<'_>, side: Side) -> Result<Missing, SyncError> {
+/// Records another read that did not find the case of `side`. Returns the time of the first and the number of reads. The side that the sync
+/// `carries` is marked as dirty along with it: else nobody would look for the case again, if the failure of the sync could not be saved.
+async fn note_missing(session: &mut Session<'_>, side: Side, carries: Side) -> Result<Missing, SyncError> {
     let now = session.started;
     let grace = session.deps.settings.missing_grace;
     let mut missing = Missing { since: now, reads: 1, read_at: now };
@@ -994,7 +995,13 @@ async fn note_missing(session: &mut Session<'_>, side: Side) -> Result<Missing, 
     }
     if session.mapping.state.missing[side] != Some(missing) {
         session.take_lease().await?;
-        session.save(|mapping| mapping.state.missing[side] = Some(missing)).await?;
+        let global = session.deps.store.global().await?;
+        session
+            .save(|mapping| {
+                mapping.state.missing[side] = Some(missing);
+                mapping.wait(carries, &global, now);
+            })
+            .await?;
     }
     Ok(missing)
 }
@@ -1030,7 +1037,7 @@ async fn missing_together(
 }
 
 /// Ends the pair, since a case no longer exists (`R20`: leaving; `R28`: missing is not gone).
-async fn gone(session: &mut Session<'_>, side: Side) -> Result<Done, SyncError> {
+async fn gone(session: &mut Session<'_>, side: Side, carries: Side) -> Result<Done, SyncError> {
     let other = side.other();
     session.take_lease().await?;
     // The notice waits while the remaining case is not shown. If that case stays missing too, there is no case left for the notice.
@@ -1038,7 +1045,7 @@ async fn gone(session: &mut Session<'_>, side: Side) -> Result<Done, SyncError> 
     if let Some(left) = left
         && session.deps.systems[other].get(&left).await?.is_none()
     {
-        let Missing { since, reads, .. } = note_missing(session, other).await?;
+        let Missing { since, reads, .. } = note_missing(session, other, carries).await?;
         let too_early = session.started - since < session.deps.settings.missing_grace || reads < READS;
         if too_early || session.deps.systems[other].any_case(Some(&left)).await?.is_none() {
             return Err(not_found(other, &left, since, "it is to be told that its counterpart is gone"));

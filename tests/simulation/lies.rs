@@ -5755,3 +5755,69 @@ fn a_mirror_whose_original_is_hidden_gets_no_counterpart() {
         ],
     });
 }
+
+/// A sync recorded that a case is missing, and the store did not take that it failed: nothing was dirty, no sync looked for the case again, and
+/// the outage comment on it stood for ever.
+#[test]
+fn a_missing_case_is_looked_for_though_the_failure_is_not_stored() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 271852,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 69,
+                stale: 5,
+                resolution: 1,
+                skew: 19,
+                limit: 400,
+                control_characters: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 103,
+                stale: 5,
+                control_characters: true,
+                renames_files: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            deadline: 194,
+            lease: 254,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 629193,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 15133999314724309295,
+            },
+            Step { at: 3001125, what: Cron(PollCompany), salt: 226657255105576660 },
+            Step {
+                at: 3047580,
+                what: Trouble { part: Store, trouble: RateLimited(46), seconds: 14790 },
+                salt: 3726070663223915631,
+            },
+            Step { at: 6000586, what: Cron(DetectOutages), salt: 53577737896462400 },
+            Step { at: 9000614, what: Cron(PollCompany), salt: 3581753756950235365 },
+            Step { at: 9900844, what: Cron(PollGoogle), salt: 1347961460901310277 },
+            Step { at: 10801922, what: Cron(PollCompany), salt: 11041428811200642652 },
+            Step {
+                at: 11126570,
+                what: Lie(Vanish { case: 0, side: Google, minutes: 226 }),
+                salt: 14342123766814113870,
+            },
+            Step {
+                at: 11610609,
+                what: ByHand { case: 0, side: Company, dry_run: false },
+                salt: 4625600385063934367,
+            },
+            Step { at: 11701340, what: Cron(PollGoogle), salt: 2712934622055049446 },
+        ],
+    });
+}
