@@ -13,7 +13,7 @@ use super::preview::{self, Preview};
 use super::recheck::{self, Prefetched, PrefetchedContent, Reading};
 use super::session::{Session, SyncError};
 use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
-use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Content, Found, markers};
+use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Comment, Content, Found, markers};
 use crate::entities::{
     CaseMapping, CompanyCaseId, Conflict, Dirty, Entry, FirstSeen, GoogleCaseName, ItemKind, MappingId,
     Missing, Notice, PairState, PendingCreation, Refusable, Refusal, Side, Sides, Source,
@@ -722,6 +722,13 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
         let created = session.mapping.pending_creation.is_some();
         return save_link(session, target, &found.id, Linked::Found { created }).await;
     }
+    if source == Side::Google
+        && session.mapping.pending_creation.is_none()
+        && let Some(found) = announced_counterpart(session, case).await?
+    {
+        return save_link(session, target, &found.id, Linked::Found { created: false }).await;
+    }
+    session.follow_host_clock()?;
     let now = deps.clock.now();
     if let Some(earlier) = session.mapping.pending_creation {
         // The earlier attempt may take effect late (in-flight window), and the search may show it late (index lag).
@@ -835,6 +842,40 @@ pub(super) async fn counterpart_in_place(
             Ok(Some(found).filter(|_| adopted))
         }
     }
+}
+
+/// Returns the company case with which a Google case says that it syncs, if both name each other. A case of an earlier pair says so, whose
+/// mapping was cleaned up, and no search may show its company case for now. While that is not found, no other one is created: absence takes
+/// time (`R28`: missing is not gone). A case that is younger than mappings are kept had no earlier pair, and its comments are not read.
+async fn announced_counterpart(session: &mut Session<'_>, google: &Case) -> Result<Option<Case>, SyncError> {
+    let deps = session.deps;
+    let kept_until = google.created_at.and_then(|at| at.checked_add_signed(deps.settings.retention));
+    if kept_until.is_some_and(|until| until > deps.clocks().of(Side::Google)) {
+        return Ok(None);
+    }
+    let comments = deps.systems[Side::Google].comments(&google.id, None).await?;
+    let ended =
+        |body: &str| matches!(texts::recognise_notice(body), Some(Notice::CounterpartGone | Notice::Merged));
+    let is_about_pair = |comment: &&Comment| {
+        comment.by_connector != Some(false)
+            && (markers::company_case_of_comment(&comment.body).is_some() || ended(&comment.body))
+    };
+    // An item without a time counts as the oldest.
+    let latest = comments.iter().filter(is_about_pair).max_by_key(|comment| comment.created_at);
+    let named = latest.and_then(|comment| markers::company_case_of_comment(&comment.body));
+    let Some(named) = named.filter(|named| named.address.is_some() && is_of_home(deps, named.address)) else {
+        return Ok(None);
+    };
+    let side = Side::Company;
+    if let Some(company) = deps.systems[side].get(named.id).await? {
+        return Ok(Some(company).filter(|company| names_google(company, &google.id)));
+    }
+    let Missing { since, reads, .. } = note_missing(session, side, side.other()).await?;
+    let too_early = session.started - since < deps.settings.missing_grace || reads < READS;
+    if too_early || deps.systems[side].any_case(Some(named.id)).await?.is_none() {
+        return Err(not_found(side, named.id, since, "the Google case says that it syncs with it"));
+    }
+    Ok(None)
 }
 
 /// True if a claim may be about a case of the configured CRM. A claim without an address may be.

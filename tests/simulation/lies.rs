@@ -5821,3 +5821,75 @@ fn a_missing_case_is_looked_for_though_the_failure_is_not_stored() {
         ],
     });
 }
+
+/// A pair was cleaned up. A person asked for the sync of its Google case while the CRM hid everything, but still created cases: the company
+/// case was created again.
+#[test]
+fn a_counterpart_that_is_hidden_is_not_created_again_for_a_person() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 171013,
+            google: Traits {
+                settles: 117,
+                lag: 60,
+                stale: 5,
+                resolution: 1,
+                control_characters: true,
+                renames_files: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 115,
+                resolution: 1,
+                skew: -12,
+                limit: 700,
+                control_characters: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            twice: 25,
+            deadline: 123,
+            lease: 183,
+            missing_grace: 20,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 299424,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 8118879509174438319,
+            },
+            Step {
+                at: 308144,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 6820712571260895399,
+            },
+            Step { at: 1020650, what: Cron(PollGoogle), salt: 7551884493399925440 },
+            Step { at: 1047187, what: Person(Close { case: 1, side: Google }), salt: 15795779392743607521 },
+            Step { at: 2679541204, what: Cron(PollGoogle), salt: 15181350138342171601 },
+            Step { at: 2679901822, what: Cron(PollCompany), salt: 9300901484332773206 },
+            Step { at: 2679960000, what: Cron(Cleanup), salt: 1676047390856484248 },
+            Step {
+                at: 2680358234,
+                what: Trouble {
+                    part: CompanyApi,
+                    trouble: Blind { scope: None, creates: true },
+                    seconds: 1020,
+                },
+                salt: 3254645608867245220,
+            },
+            Step {
+                at: 2680498652,
+                what: ByHand { case: 1, side: Google, dry_run: false },
+                salt: 1521135634620638069,
+            },
+            Step { at: 2680560715, what: Cron(PollCompany), salt: 16437188121324511569 },
+        ],
+    });
+}
