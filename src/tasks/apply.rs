@@ -415,7 +415,12 @@ impl Session<'_> {
         let id = self.case_id(side)?;
         let earlier = self.mapping.pending_status;
         let begun = PendingStatus { side, closed, attempted_at: self.deps.clock.now() };
-        self.save(|mapping| mapping.pending_status = Some(begun)).await?;
+        let skew = self.deps.clocks().skew;
+        self.save(|mapping| {
+            mapping.begins_to_write(skew);
+            mapping.pending_status = Some(begun);
+        })
+        .await?;
         let system = &self.deps.systems[side];
         let outcome = if closed { system.close(&id).await } else { system.reopen(&id).await };
         if let Err(error) = outcome {

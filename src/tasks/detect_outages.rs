@@ -320,6 +320,9 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
         .iter()
         .find(|comment| !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id))
         .map(|found| notice_entry(side, pending.source.clone(), &found.id, found.created_at));
+    let mut mapping = mapping;
+    mapping.follow_host_clock(deps.clocks().skew);
+    let pending = mapping.pending_outage_notice(side).cloned().unwrap_or(pending);
     if entry.is_none() && deps.clock.now() < pending.attempted_at + system.capabilities().in_flight_window {
         return Err(TellError::UnderWay(side));
     }
@@ -380,9 +383,11 @@ async fn tell(
         attempted_at: now + longest(deps),
         parts: None,
     };
+    let skew = deps.clocks().skew;
     let claimed = modify(deps.store.as_ref(), mapping.clone(), |mapping| {
         let free = still(mapping) && mapping.pending_outage_notice(side).is_none();
         if free {
+            mapping.begins_to_write(skew);
             mapping.pending.push(claim.clone());
         }
         free

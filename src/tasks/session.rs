@@ -282,9 +282,21 @@ impl<'a> Session<'a> {
         id.ok_or_else(|| SyncError::Failed(format!("the {side} case is not known yet")))
     }
 
+    /// Moves the times of writes without an answer along with the host's clock, if that was set since (`R36`: clock skew). Fails while a clock
+    /// is in doubt.
+    pub(super) fn follow_host_clock(&mut self) -> Result<(), SyncError> {
+        if let Some(doubt) = Side::BOTH.into_iter().find_map(|side| self.deps.clock_doubt(side)) {
+            return Err(SyncError::Failed(doubt));
+        }
+        self.mapping.follow_host_clock(self.deps.clocks().skew);
+        Ok(())
+    }
+
     /// Saves the write-ahead record of a write (`R13`: unknown write outcome).
     pub(super) async fn begin(&mut self, pending: Pending) -> Result<(), SyncError> {
+        let skew = self.deps.clocks().skew;
         self.save(|mapping| {
+            mapping.begins_to_write(skew);
             mapping
                 .pending
                 .retain(|earlier| earlier.side != pending.side || earlier.source != pending.source);

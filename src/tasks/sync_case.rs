@@ -359,6 +359,7 @@ async fn compare_and_carry(
     let clocks = deps.clocks();
     let prefetched = prefetched.map(|content| (source, content));
     let (google, company) = read_pair(session, cases, prefetched, clocks).await?;
+    session.mapping.follow_host_clock(clocks.skew);
     let mapping = session.mapping.clone();
     let unchecked = KnownDifferent::default();
     let pair = Pair {
@@ -762,8 +763,10 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
     let Counterpart { case: mut new, parts, header } =
         counterpart_of(source, case, deps.home(), capabilities);
     new.idempotency_key = session.key_of("case", format!("{new:?}").as_bytes());
+    let clocks = deps.clocks();
     session
         .save(|mapping| {
+            mapping.begins_to_write(clocks.skew);
             mapping.pending_creation = Some(PendingCreation { side: target, attempted_at: now });
             // Saved before the creation: a sync that finds the new case then knows that further parts belong to it (R16: long texts).
             mapping.description_parts = parts;
@@ -1342,6 +1345,7 @@ async fn told_without_answer(
     let Some(pending) = pending.cloned() else { return Ok(false) };
     let system = &session.deps.systems[side];
     let found = outcomes(system.as_ref(), case, &pending, None).await?;
+    session.follow_host_clock()?;
     let is_known = |id: &str| session.mapping.ledger.wrote(side, ItemKind::Comment, id);
     if let Some(comment) = found.iter().find(|comment| !is_known(&comment.id)) {
         let entry = Entry {
@@ -1356,7 +1360,10 @@ async fn told_without_answer(
         session.save(|mapping| mapping.record(entry.clone())).await?;
         return Ok(true);
     }
-    if session.deps.clock.now() < pending.attempted_at + system.capabilities().in_flight_window {
+    let attempted_at =
+        session.mapping.pending.iter().find(|other| other.side == side && other.source == source);
+    let attempted_at = attempted_at.map_or(pending.attempted_at, |pending| pending.attempted_at);
+    if session.deps.clock.now() < attempted_at + system.capabilities().in_flight_window {
         return Err(SyncError::Failed("a notice that got no answer may still be under way".to_owned()));
     }
     Ok(false)

@@ -5893,3 +5893,68 @@ fn a_counterpart_that_is_hidden_is_not_created_again_for_a_person() {
         ],
     });
 }
+
+/// The host's clock was a day behind when a Google case was created, and right a moment later: the time in which the creation could take effect
+/// seemed to be over. It took effect after the case was created again.
+#[test]
+fn a_creation_under_way_is_not_repeated_after_the_hosts_clock_was_set() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 237090,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 101,
+                resolution: 1,
+                skew: -11,
+                limit: 400,
+                control_characters: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 59,
+                lag: 20,
+                stale: 20,
+                resolution: 1,
+                skew: -22,
+                limit: 400,
+                renames_files: true,
+                tells_limit: true,
+                four_priorities: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            internal_copies: true,
+            twice: 25,
+            deadline: 185,
+            lease: 245,
+            missing_grace: 20,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step { at: 1076, what: Cron(PollCompany), salt: 3946715977661851674 },
+            Step { at: 61270, what: Cron(PollCompany), salt: 18242322459607161110 },
+            Step {
+                at: 69884,
+                what: Trouble { part: GoogleApi, trouble: Late(62), seconds: 379 },
+                salt: 11311998728247126129,
+            },
+            Step {
+                at: 136630,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Short }),
+                salt: 843173044820397092,
+            },
+            Step {
+                at: 170860,
+                what: Clock { whose: Host, ahead: -86388, seconds: Some(60) },
+                salt: 15865044157745390181,
+            },
+            Step { at: 181851, what: Cron(PollCompany), salt: 10599358055321366284 },
+            Step { at: 241299, what: Cron(PollCompany), salt: 14234619275653998161 },
+        ],
+    });
+}

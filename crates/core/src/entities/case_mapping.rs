@@ -8,6 +8,9 @@ use super::{
     Priority, Side, Sides, Source,
 };
 
+/// Minimum change of both systems' leads over our clock for which our clock counts as set, and maximum difference between the two.
+const SET_AT_LEAST: Duration = Duration::seconds(20);
+
 /// Dirty mark of a side: it has changes that no sync has carried to the other side yet (`R7`: dirty sides).
 ///
 /// Set by the task that detects a change. A sync clears the mark only if it still has the value that was read before the case was read, so
@@ -536,6 +539,50 @@ impl CaseMapping {
         }
     }
 
+    /// Returns true if the outcome of a write is not known yet (`R13`: unknown write outcome).
+    #[must_use]
+    pub fn awaits_outcome(&self) -> bool {
+        !self.pending.is_empty() || self.pending_creation.is_some() || self.pending_status.is_some()
+    }
+
+    /// Moves the times of writes without an answer forward, if our clock was set ahead since they were recorded (`R36`: clock skew): else
+    /// their in-flight windows would end early, and they would be sent again. The clock was set if both systems' leads over it have
+    /// shrunk alike. `skew` holds the leads now.
+    pub fn follow_host_clock(&mut self, skew: Sides<Duration>) {
+        if !self.awaits_outcome() {
+            return;
+        }
+        let set_ahead = |side: Side| {
+            self.state.sent_at_skew[side].and_then(Duration::try_seconds).map(|then| then - skew[side])
+        };
+        let (Some(google), Some(company)) = (set_ahead(Side::Google), set_ahead(Side::Company)) else {
+            return;
+        };
+        let by = google.min(company);
+        if by <= SET_AT_LEAST || google.max(company) - by > SET_AT_LEAST {
+            return;
+        }
+        self.note_skew(skew);
+        let pending = self.pending.iter_mut().map(|pending| &mut pending.attempted_at);
+        let creation = self.pending_creation.iter_mut().map(|creation| &mut creation.attempted_at);
+        let status = self.pending_status.iter_mut().map(|status| &mut status.attempted_at);
+        for at in pending.chain(creation).chain(status) {
+            *at = at.checked_add_signed(by).unwrap_or(*at);
+        }
+    }
+
+    /// Prepares for the write-ahead record of a write that is sent while the systems' clocks have these leads over ours (`R36`: clock skew).
+    pub fn begins_to_write(&mut self, skew: Sides<Duration>) {
+        self.follow_host_clock(skew);
+        self.note_skew(skew);
+    }
+
+    fn note_skew(&mut self, skew: Sides<Duration>) {
+        for side in Side::BOTH {
+            self.state.sent_at_skew[side] = Some(skew[side].num_seconds());
+        }
+    }
+
     /// Returns true if another task may take the lease at `now`. `length` is the lifetime of a lease: one that ends later than that was
     /// taken by a clock that was ahead, and counts as expired (`R36`: clock skew).
     #[must_use]
@@ -612,6 +659,34 @@ mod tests {
             source_at: None,
             attempted_at: at(1),
             parts: None,
+        }
+    }
+
+    #[test]
+    fn writes_without_an_answer_follow_the_hosts_clock_and_no_system() {
+        let lead = |google: i64, company: i64| Sides {
+            google: Duration::seconds(google),
+            company: Duration::seconds(company),
+        };
+        let day = 86_400;
+        for (then, now, moved) in [
+            // The host was a day behind, and is right.
+            ((day, day + 30), (0, 30), day),
+            ((0, 0), (0, 0), 0),
+            ((0, 0), (-30, -day), 0),
+            // The clock of one system was set, and the host's was set back.
+            ((0, day), (0, 0), 0),
+            ((0, 0), (day, day), 0),
+        ] {
+            let mut mapping = mapping();
+            mapping.begins_to_write(lead(then.0, then.1));
+            mapping.pending.push(pending(Notice::Outage));
+            mapping.follow_host_clock(lead(now.0, now.1));
+            let expected = if moved == day { at(1) + Duration::seconds(day) } else { at(1) };
+            assert_eq!(mapping.pending[0].attempted_at, expected, "{then:?} {now:?}");
+            // Once only.
+            mapping.follow_host_clock(lead(now.0, now.1));
+            assert_eq!(mapping.pending[0].attempted_at, expected, "{then:?} {now:?}");
         }
     }
 

@@ -159,6 +159,10 @@ pub struct PairState {
     /// header.
     #[serde(skip_serializing_if = "is_default")]
     pub description_header: Option<String>,
+    /// Lead of each system's clock over ours when the newest write-ahead record was stored, in seconds (`R36`: clock skew). If both have
+    /// changed alike, our clock was set since.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sent_at_skew: Sides<Option<i64>>,
     /// Project, queue or table of each case (`R26`: empty answers need proof).
     #[serde(skip_serializing_if = "is_default")]
     pub scope: Sides<Option<String>>,
