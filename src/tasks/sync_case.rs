@@ -1219,16 +1219,20 @@ async fn merged(
     session.take_lease().await?;
     let from = texts::company_name(company, deps.home()).to_string();
     let name = texts::company_name(&survivor, deps.home()).to_string();
-    if let Some(other) = deps.store.find_by_company(&id).await? {
-        let is_new = !other.is_linked() && other.pending_creation.is_none();
-        if !is_new {
-            let body = texts::merged(&from, &name, Merged::Ended);
-            tell_if_possible(session, Side::Google, Notice::Merged, body).await?;
-            let into = into.to_owned();
-            end_pair(session, Side::Company, |mapping| mapping.state.merged_into = Some(into.clone()))
-                .await?;
-            return Ok(Some(Done::Gone(Side::Company)));
-        }
+    let of_survivor = deps.store.find_by_company(&id).await?;
+    let is_new = |other: &CaseMapping| !other.is_linked() && other.pending_creation.is_none();
+    let is_taken = match &of_survivor {
+        Some(other) => !is_new(other),
+        None => is_awaited(session, &survivor).await?,
+    };
+    if is_taken {
+        let body = texts::merged(&from, &name, Merged::Ended);
+        tell_if_possible(session, Side::Google, Notice::Merged, body).await?;
+        let into = into.to_owned();
+        end_pair(session, Side::Company, |mapping| mapping.state.merged_into = Some(into.clone())).await?;
+        return Ok(Some(Done::Gone(Side::Company)));
+    }
+    if let Some(other) = of_survivor {
         // The mapping of the surviving case is new and has no work done for it, so the case joins this pair.
         deps.store.delete(&other).await?;
     }
@@ -1256,6 +1260,24 @@ async fn merged(
     let queued = scheduler::queue_waiting(deps, &session.mapping, now).await;
     queued.map_err(|error| SyncError::Failed(error.to_string()))?;
     Ok(Some(Done::HandedOver(id)))
+}
+
+/// True if the sync of another Google case created that company case, and has not learned of it yet (`R13`: unknown write outcome).
+async fn is_awaited(session: &Session<'_>, company: &Case) -> Result<bool, SyncError> {
+    let named = company.counterpart.as_deref().and_then(|name| GoogleCaseName::parse(name).ok());
+    let Some(named) = named.filter(|named| !names_google_of(&session.mapping, named)) else {
+        return Ok(false);
+    };
+    let waits = session.deps.store.find_by_google(&named).await?;
+    Ok(waits.is_some_and(|mapping| {
+        let begun = mapping.pending_creation.is_some();
+        mapping.company_case_id.is_none()
+            && (company.by_connector == Some(true) || (begun && company.by_connector.is_none()))
+    }))
+}
+
+fn names_google_of(mapping: &CaseMapping, named: &GoogleCaseName) -> bool {
+    mapping.google_case_name.as_ref().is_some_and(|ours| ours.number() == named.number())
 }
 
 /// Handles a company case that names a counterpart which it cannot have (`R31`: an ID is valid only in its own system; `R38`: a claim is

@@ -5958,3 +5958,85 @@ fn a_creation_under_way_is_not_repeated_after_the_hosts_clock_was_set() {
         ],
     });
 }
+
+/// A company case was merged into one that the sync of another Google case had created, and not learned of yet. The pair went on with that one,
+/// and the other Google case got a second counterpart.
+#[test]
+fn a_case_that_another_sync_created_is_not_taken_over_by_a_merge() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 154668,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 106,
+                lag: 60,
+                stale: 20,
+                resolution: 1,
+                skew: -46,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 117,
+                lag: 60,
+                stale: 5,
+                resolution: 1,
+                skew: -8,
+                control_characters: true,
+                renames_files: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            clock_offset: 2548,
+            deadline: 182,
+            lease: 242,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 87381,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 8431529562379786434,
+            },
+            Step {
+                at: 113994,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 11444828949544356979,
+            },
+            Step { at: 120733, what: Cron(PollCompany), salt: 11174642720576415967 },
+            Step { at: 123676, what: Crash { instance: 1, awaits: 18 }, salt: 4648296951524083253 },
+            Step {
+                at: 125142,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 17631980792271530333,
+            },
+            Step {
+                at: 125178,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 10492815534071381113,
+            },
+            Step { at: 181747, what: Cron(PollGoogle), salt: 2944047860787799678 },
+            Step {
+                at: 187643,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(42), seconds: 280 },
+                salt: 1485101603129695181,
+            },
+            Step {
+                at: 200397,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(65), seconds: 187 },
+                salt: 7809234706401771066,
+            },
+            Step { at: 240022, what: Person(Merge { case: 1, into: 2 }), salt: 15856360748395391409 },
+            Step { at: 459376, what: Crash { instance: 0, awaits: 9 }, salt: 6885619795342220124 },
+            Step { at: 2678880000, what: Cron(Cleanup), salt: 12157674256976208083 },
+        ],
+    });
+}
