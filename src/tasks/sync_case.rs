@@ -650,6 +650,7 @@ async fn finish(
 ) -> Result<(), SyncError> {
     let (waited, started) = (session.waited, session.started);
     let (windows, lease) = (session.deps.settings.windows, session.deps.settings.lease);
+    let now = session.deps.clock.now();
     let sides: Vec<Side> = Side::BOTH.into_iter().filter(|side| left[*side] != Remaining::Changes).collect();
     let current = &session.mapping;
     let found: Vec<Side> = Side::BOTH
@@ -697,7 +698,8 @@ async fn finish(
                     |refusal: &Refusal| matches!(refusal.what, Refusable::Close | Refusable::Reopen);
                 mapping.state.refusals.retain(|refusal| !of_status(refusal));
             }
-            if mapping.lease_is_free(started, lease) {
+            // By the present time: a lease that was taken since this sync began would seem to end later than any can.
+            if mapping.lease_is_free(now, lease) {
                 mapping.lease = None;
             }
             mapping.state.scope = seen.scope.clone();

@@ -6040,3 +6040,110 @@ fn a_case_that_another_sync_created_is_not_taken_over_by_a_merge() {
         ],
     });
 }
+
+/// A sync that had begun before another one took the lease found that lease to end later than any can, and gave it back. A third one repeated
+/// the comment that the second was still sending.
+#[test]
+fn a_lease_that_was_taken_since_a_sync_began_is_not_given_back() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 241925,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 79,
+                resolution: 60,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 77,
+                lag: 20,
+                stale: 5,
+                skew: -36000,
+                control_characters: true,
+                renames_files: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            deadline: 113,
+            lease: 173,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step { at: 241714, what: Cron(PollCompany), salt: 8104121529012505336 },
+            Step {
+                at: 266591,
+                what: Person(Create { side: Google, flagged: false, priority: 4, words: Short }),
+                salt: 8889708517841701199,
+            },
+            Step {
+                at: 268678,
+                what: Person(Comment { case: 0, side: Google, words: Long, internal: false }),
+                salt: 752636282807613089,
+            },
+            Step {
+                at: 332474,
+                what: Clock { whose: Of(Company), ahead: 32418, seconds: None },
+                salt: 15772574099616664214,
+            },
+            Step { at: 360055, what: Cron(PollCompany), salt: 14057378888307924354 },
+            Step {
+                at: 408344,
+                what: Person(Prioritise { case: 0, side: Google, priority: 4 }),
+                salt: 8180291298519770454,
+            },
+            Step { at: 421587, what: Cron(PollGoogle), salt: 14741751512655116964 },
+            Step {
+                at: 434236,
+                what: Trouble { part: Store, trouble: Slow, seconds: 13 },
+                salt: 2478823459312209940,
+            },
+            Step {
+                at: 437275,
+                what: Trouble { part: CompanyApi, trouble: Late(17), seconds: 553 },
+                salt: 14006828761332291711,
+            },
+            Step { at: 481371, what: Cron(PollGoogle), salt: 13688960137469325086 },
+            Step {
+                at: 508408,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 14912120926465287203,
+            },
+            Step {
+                at: 512981,
+                what: Person(Attach { case: 0, side: Google, file: TooLarge, internal: false }),
+                salt: 13696734758345660141,
+            },
+            Step {
+                at: 535556,
+                what: ByHand { case: 0, side: Company, dry_run: false },
+                salt: 6364912849099359539,
+            },
+            Step {
+                at: 538667,
+                what: ByHand { case: 0, side: Company, dry_run: false },
+                salt: 17633949621781501623,
+            },
+            Step { at: 541681, what: Cron(PollGoogle), salt: 6160626899778257293 },
+            Step {
+                at: 572082,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 8087727045044703740,
+            },
+            Step {
+                at: 575012,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 12337781692676678550,
+            },
+            Step { at: 600140, what: Cron(PollCompany), salt: 12231130421786721740 },
+            Step { at: 600760, what: Cron(PollGoogle), salt: 4191151912594532623 },
+            Step { at: 660702, what: Cron(PollCompany), salt: 11496602922239703797 },
+        ],
+    });
+}
