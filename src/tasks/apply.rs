@@ -424,8 +424,15 @@ impl Session<'_> {
         let system = &self.deps.systems[side];
         let outcome = if closed { system.close(&id).await } else { system.reopen(&id).await };
         if let Err(error) = outcome {
-            let unanswered = PendingStatus { attempted_at: self.deps.clock.now(), ..begun };
-            let left = if error.may_have_happened() { Some(unanswered) } else { earlier };
+            let now = self.deps.clock.now();
+            let unanswered = PendingStatus { attempted_at: now, ..begun };
+            // An earlier attempt whose in-flight window is over has had no effect, or this one would not have been made.
+            let is_under_way = |earlier: &PendingStatus| {
+                let window = self.deps.systems[earlier.side].capabilities().in_flight_window;
+                now < earlier.attempted_at + window
+            };
+            let left =
+                if error.may_have_happened() { Some(unanswered) } else { earlier.filter(is_under_way) };
             self.save(|mapping| mapping.pending_status = left).await?;
             return Err(error.into());
         }

@@ -6147,3 +6147,71 @@ fn a_lease_that_was_taken_since_a_sync_began_is_not_given_back() {
         ],
     });
 }
+
+/// A closing got no answer, and the next one, a day later, was refused for good: the record of the first was put back, and stood for ever.
+#[test]
+fn a_closing_without_an_answer_that_is_refused_later_is_forgotten() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 30900,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 101,
+                lag: 20,
+                stale: 5,
+                resolution: 1,
+                skew: 34,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 98,
+                lag: 60,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                tells_identity: true,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            deadline: 205,
+            lease: 265,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 124548,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 10013320978318729287,
+            },
+            Step { at: 180585, what: Cron(PollGoogle), salt: 12782207197793376524 },
+            Step {
+                at: 399751,
+                what: Lie(Refuse { case: 0, side: Company, what: Everything, minutes: None }),
+                salt: 17564472074081215359,
+            },
+            Step {
+                at: 871327,
+                what: Person(Attach { case: 0, side: Google, file: Namesake, internal: true }),
+                salt: 10329192722236771536,
+            },
+            Step { at: 900329, what: Cron(PollGoogle), salt: 11463618896848842244 },
+            Step { at: 901287, what: Cron(PollCompany), salt: 15566845351714761762 },
+            Step {
+                at: 1174591,
+                what: Trouble { part: CompanyApi, trouble: Late(62), seconds: 392 },
+                salt: 140545884218819841,
+            },
+            Step { at: 1203391, what: Person(Close { case: 0, side: Google }), salt: 14030986992865566209 },
+            Step { at: 2680140000, what: Cron(Cleanup), salt: 9266928218376325830 },
+        ],
+    });
+}
