@@ -1,5 +1,6 @@
 //! Tells a copy from a person's file of the same name and size by comparing their content (`R13`: unknown write outcome).
 
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
 
@@ -25,8 +26,9 @@ enum Reading {
 /// Reads both files of each attachment match, and returns the matches that differ. `ids` are the cases of the pair, whose `mapping` this is.
 ///
 /// A listed file that is not found may be found later (`R28`: missing is not gone; `R39`: a file may be listed and not returned). While an
-/// upload without an answer may have left the candidate, such a match is recorded as not compared yet, and only that upload waits. The wait
-/// is limited: it ends once the upload is older than the time after which writes are given up.
+/// upload without an answer may have left the candidate, or the pair is relinking, such a match is recorded as not compared yet, and only
+/// that file waits. The wait is limited: it ends once the upload, or the last complete sync or the link, is older than the time after which
+/// writes are given up.
 pub(super) async fn known_different(
     deps: &Deps,
     mapping: &CaseMapping,
@@ -35,14 +37,16 @@ pub(super) async fn known_different(
 ) -> Result<KnownDifferent, ApiError> {
     let mut known_different = KnownDifferent::default();
     let now = deps.clock.now();
-    let is_recent = |pending: &Pending| now - pending.attempted_at < deps.settings.give_up_after;
+    let is_recent = |at: DateTime<Utc>| now - at < deps.settings.give_up_after;
+    let in_step = Side::BOTH.map(|side| mapping.stored_synced_at(side)).into_iter().max().flatten();
+    let relinks = mapping.relinking && mapping.linked_at.max(in_step).is_some_and(is_recent);
     for found in lookalikes {
         let small = |attachment: &Attachment| attachment.size.is_none_or(|size| size <= LARGEST_COMPARED);
         if !small(found.candidate) || !small(found.original) {
             continue;
         }
-        let is_patient =
-            mapping.pending.iter().any(|pending| is_recent(pending) && found.may_be_left_by(pending));
+        let is_left = |pending: &Pending| is_recent(pending.attempted_at) && found.may_be_left_by(pending);
+        let is_patient = relinks || mapping.pending.iter().any(is_left);
         let (candidate, original) = tokio::try_join!(
             read(deps, found.side, ids[found.side], found.candidate, is_patient),
             read(deps, found.side.other(), ids[found.side.other()], found.original, is_patient),

@@ -6215,3 +6215,77 @@ fn a_closing_without_an_answer_that_is_refused_later_is_forgotten() {
         ],
     });
 }
+
+/// The creation of a counterpart got no answer. Before it was found, people attached files of the same name and size on both sides, and one of
+/// them could not be read for a while: it was taken for the copy of the other, and never carried.
+#[test]
+fn a_namesake_that_cannot_be_compared_yet_is_no_copy() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 152412,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 81,
+                lag: 60,
+                resolution: 1,
+                skew: 10,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 52,
+                lag: 20,
+                skew: 43200,
+                limit: 400,
+                renames_files: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            clock_offset: -2111,
+            deadline: 217,
+            lease: 277,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 2673,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 10025839343443419614,
+            },
+            Step { at: 59581, what: Crash { instance: 1, awaits: 19 }, salt: 14545223479570980285 },
+            Step { at: 60630, what: Cron(PollCompany), salt: 178098612957202402 },
+            Step { at: 61158, what: Cron(PollGoogle), salt: 10037660075093509239 },
+            Step {
+                at: 106808,
+                what: Person(Attach { case: 0, side: Company, file: TooLarge, internal: false }),
+                salt: 17042571099265739032,
+            },
+            Step {
+                at: 114101,
+                what: Clock { whose: Of(Google), ahead: -509, seconds: Some(1320) },
+                salt: 1590075901761133819,
+            },
+            Step {
+                at: 164458,
+                what: Person(Attach { case: 0, side: Google, file: TooLarge, internal: false }),
+                salt: 16836516848551850182,
+            },
+            Step { at: 180012, what: Cron(PollGoogle), salt: 5435346167607476561 },
+            Step {
+                at: 242009,
+                what: Lie(Withhold {
+                    case: 0,
+                    side: Company,
+                    nth: 0,
+                    how: crate::history::Withheld::NotThere,
+                    minutes: Some(20),
+                }),
+                salt: 17169418565257156178,
+            },
+            Step { at: 360901, what: Cron(PollGoogle), salt: 2806700216386555152 },
+        ],
+    });
+}

@@ -820,8 +820,8 @@ impl<'a> Planner<'a> {
     fn has_to_wait(&mut self, side: Side, source: &Source) -> bool {
         if let Some(reason) = self.uncompared(side, source) {
             self.plan.waits.push(format!(
-                "an upload to the {side} case got no answer, and a file there that may be its result cannot be compared; it is tried \
-                 again, and after sync.give_up_after its name and size decide: {reason}"
+                "a file on the {side} case, which may be the copy of another, cannot be compared with it; it is tried again, and after \
+                 sync.give_up_after its name and size decide: {reason}"
             ));
             return true;
         }
