@@ -6289,3 +6289,85 @@ fn a_namesake_that_cannot_be_compared_yet_is_no_copy() {
         ],
     });
 }
+
+/// `Syncing has resumed.` was not sent. Google's clock was set, both cases were read from the beginning, and an older notice in the same words,
+/// which the ledger had forgotten, was taken for it: the outage comment stood for ever.
+#[test]
+fn an_older_notice_is_not_found_by_the_sync_that_looks_again() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 363868,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 100,
+                lag: 60,
+                resolution: 1,
+                skew: -41,
+                limit: 400,
+                control_characters: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 92,
+                resolution: 1,
+                skew: 47,
+                limit: 700,
+                renames_files: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            clock_offset: -166,
+            deadline: 205,
+            lease: 265,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 227596,
+                what: Trouble { part: Queue, trouble: Unanswered(44), seconds: 21752 },
+                salt: 4572217742720471671,
+            },
+            Step {
+                at: 2048124,
+                what: Person(Create { side: Google, flagged: false, priority: 1, words: Long }),
+                salt: 14281548183640439684,
+            },
+            Step { at: 4201879, what: Cron(PollGoogle), salt: 6543342485276364678 },
+            Step {
+                at: 16425201,
+                what: Trouble { part: Store, trouble: Slow, seconds: 16694 },
+                salt: 9911988983420433512,
+            },
+            Step { at: 19202957, what: Cron(DetectOutages), salt: 6923794178455093233 },
+            Step { at: 19500021, what: Cron(PollCompany), salt: 682655466458089862 },
+            Step { at: 20700303, what: Cron(PollGoogle), salt: 10182835880165516922 },
+            Step { at: 20700543, what: Cron(PollCompany), salt: 15173931360284046174 },
+            Step { at: 20701118, what: Cron(DetectOutages), salt: 8106388133334028565 },
+            Step { at: 21603490, what: Cron(DetectOutages), salt: 4417875846990132991 },
+            Step { at: 21901170, what: Cron(PollCompany), salt: 14863836649587580877 },
+            Step { at: 22201268, what: Cron(DetectOutages), salt: 223661795897475117 },
+            Step { at: 22201271, what: Cron(PollGoogle), salt: 3382152027816197369 },
+            Step { at: 22500824, what: Cron(PollCompany), salt: 13190577435360871193 },
+            Step { at: 22501055, what: Cron(PollGoogle), salt: 16047532640964373486 },
+            Step { at: 22501457, what: Cron(DetectOutages), salt: 1436545015465917077 },
+            Step { at: 22800638, what: Cron(PollGoogle), salt: 14861037690754108074 },
+            Step {
+                at: 22802973,
+                what: Clock { whose: Of(Google), ahead: -21583, seconds: Some(1560) },
+                salt: 1146751483406081066,
+            },
+            Step { at: 23100715, what: Cron(PollCompany), salt: 3696887460129212263 },
+        ],
+    });
+}
