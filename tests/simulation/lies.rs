@@ -6371,3 +6371,88 @@ fn an_older_notice_is_not_found_by_the_sync_that_looks_again() {
         ],
     });
 }
+
+/// That a file could not be copied was said on the Google case, and forgotten. The company case was merged, the pair went on with the other
+/// one, and the explanation was carried there as a person's comment: its file stands on the former case.
+#[test]
+fn what_explains_a_file_of_a_case_that_was_merged_is_not_carried_back() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 236316,
+            google: Traits {
+                settles: 75,
+                lag: 20,
+                resolution: 1,
+                skew: 1500,
+                control_characters: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                unholdable: Some(1),
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 73,
+                resolution: 1,
+                skew: 1740,
+                control_characters: true,
+                four_priorities: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            priority: false,
+            twice: 25,
+            clock_offset: -2601,
+            deadline: 183,
+            lease: 243,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 23309,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 14772945325407582880,
+            },
+            Step {
+                at: 25869,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 9990523935621927504,
+            },
+            Step {
+                at: 51620,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 5381626232272651096,
+            },
+            Step { at: 61636, what: Cron(PollGoogle), salt: 9955832280307901060 },
+            Step {
+                at: 70713,
+                what: Person(CloseAs { case: 1, how: crate::history::Closing::Cancelled }),
+                salt: 15878664840144031424,
+            },
+            Step {
+                at: 114052,
+                what: Trouble { part: GoogleApi, trouble: Unauthorized, seconds: 127 },
+                salt: 631561289121340246,
+            },
+            Step {
+                at: 173552,
+                what: Person(Comment { case: 2, side: Google, words: Short, internal: false }),
+                salt: 2088695781562240113,
+            },
+            Step {
+                at: 224377,
+                what: Person(Attach { case: 2, side: Company, file: TooLarge, internal: false }),
+                salt: 11717367563162616288,
+            },
+            Step { at: 5700731, what: Cron(PollGoogle), salt: 3867787381854408575 },
+            Step { at: 5701737, what: Cron(PollCompany), salt: 13841444225460593050 },
+            Step { at: 5805208, what: Person(Merge { case: 2, into: 1 }), salt: 3005703548730540851 },
+        ],
+    });
+}

@@ -512,13 +512,19 @@ impl<'a> Planner<'a> {
         let Snapshot { comments, attachments, .. } = self.pair.snapshot(side);
         for comment in comments {
             let is_ours = comment.by_connector.is_none() && names.contains(comment.author.as_str());
-            if is_ours
-                && !self.ledger.wrote(side, ItemKind::Comment, &comment.id)
-                && let Some(copied) = texts::copied_part(side.other(), &comment.body)
-            {
+            if self.ledger.wrote(side, ItemKind::Comment, &comment.id) {
+                continue;
+            }
+            if is_ours && let Some(copied) = texts::copied_part(side.other(), &comment.body) {
                 let source = Source::Comment { id: copied.id.to_owned(), part: copied.part };
                 let entry = comment_entry(side, comment, source, None);
                 self.record(Entry { parts: Some(copied.parts), ..entry });
+            } else if (is_ours || comment.by_connector == Some(true))
+                && let Some(id) = texts::explained_attachment(side.other(), &comment.body)
+            {
+                // Its file is not there any more, or stands on the case that the pair had before.
+                let source = Source::Attachment { id: id.to_owned() };
+                self.record(comment_entry(side, comment, source, None));
             }
         }
         // A person may use the connector's account. In a relinked pair that is all there is to go by, so such a file counts as a person's.

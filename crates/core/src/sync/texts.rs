@@ -326,6 +326,16 @@ pub fn attachment_marker(from: Side, id: &str, author: &str) -> String {
     format!("[{} Attachment {id} by {}]", side_name(from), self::author(author))
 }
 
+/// Returns the ID of the file that a text explains as one that could not be copied, if it reads like an [`attachment_refused`].
+#[must_use]
+pub fn explained_attachment(from: Side, body: &str) -> Option<&str> {
+    let (id, _) = header_of(from, body)?.strip_prefix(" Attachment ")?.split_once(" by ")?;
+    let body = body.trim();
+    let text = body[first_line(body).len()..].trim();
+    (text.starts_with("The file \"") && text.contains("could not be copied: ") && text.contains(FOUND_IN))
+        .then_some(id)
+}
+
 /// Title, description and further parts of the counterpart of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirroredText {
@@ -652,6 +662,36 @@ mod tests {
             visibility: Visibility::Public,
             by_connector: None,
         }
+    }
+
+    #[test]
+    fn the_explanation_of_a_file_is_known_by_its_text() {
+        let attachment = Attachment {
+            id: "10005".to_owned(),
+            filename: "disk\n(1).log".to_owned(),
+            media_type: None,
+            size: Some(5_000),
+            author: "Jane (2/3)".to_owned(),
+            created_at: None,
+            visibility: Visibility::Public,
+            by_connector: None,
+        };
+        let target = capabilities(TextLimit::code_points(2_000));
+        let text = attachment_refused(Side::Company, "10003", &attachment, "it is too large", &target);
+        for body in [text.clone(), text.replace('\n', "\r\n"), format!("  {text}\n")] {
+            assert_eq!(explained_attachment(Side::Company, &body), Some("10005"), "{body:?}");
+            assert_eq!(explained_attachment(Side::Google, &body), None);
+        }
+        for body in
+            [text_of_person(&text), format!("Look:\n{text}"), "[Company Attachment 5 by J]".to_owned()]
+        {
+            assert_eq!(explained_attachment(Side::Company, &body), None, "{body:?}");
+        }
+    }
+
+    /// Returns the words of a person below the first line of a text.
+    fn text_of_person(text: &str) -> String {
+        format!("{}\nThe file is too large, I think.", first_line(text))
     }
 
     /// Counts like a field whose client escapes markup: a bracket or a brace costs two.
