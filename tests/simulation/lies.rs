@@ -6456,3 +6456,73 @@ fn what_explains_a_file_of_a_case_that_was_merged_is_not_carried_back() {
         ],
     });
 }
+
+/// Google's clock was ten years ahead when a pair was linked. It ended, and was cleaned up; the case got a counterpart again, and the notice of
+/// the earlier pair, which seemed to come from the future, was carried as a person's comment.
+#[test]
+fn a_notice_that_a_clock_ahead_dated_is_of_an_earlier_pair() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 376194,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 47,
+                lag: 20,
+                stale: 5,
+                resolution: 1,
+                skew: 420,
+                control_characters: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 78,
+                stale: 5,
+                resolution: 60,
+                limit: 700,
+                renames_files: true,
+                idempotent: true,
+                tells_limit: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            clock_offset: -1919,
+            deadline: 183,
+            lease: 243,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 5094,
+                what: Clock { whose: Of(Google), ahead: 315360010, seconds: Some(360) },
+                salt: 4821397532870597268,
+            },
+            Step {
+                at: 134133,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Short }),
+                salt: 1246838295059776918,
+            },
+            Step {
+                at: 279454,
+                what: Person(Create { side: Google, flagged: false, priority: 0, words: Long }),
+                salt: 15752008711622520853,
+            },
+            Step { at: 300029, what: Cron(PollGoogle), salt: 15216191483401733946 },
+            Step {
+                at: 643728,
+                what: Person(DeleteCase { case: 1, side: Company }),
+                salt: 1673590718798019113,
+            },
+            Step { at: 781424, what: Cron(PollGoogle), salt: 12933395030728665123 },
+            Step { at: 2679480000, what: Cron(Cleanup), salt: 10204479079893046836 },
+        ],
+    });
+}

@@ -719,8 +719,11 @@ impl<'a> Planner<'a> {
         let mapped_at = mapping.created_at - CLOCKS_APART;
         // Takes the later of both clocks' times, since either clock may have been set meanwhile.
         let mapped_at = mapped_at.max(self.pair.clocks.in_time_of(side, mapped_at));
+        // A time in the future was written by a clock that was ahead, and says nothing about the age (R36: clock skew).
+        let ahead = self.pair.clocks.of(side) + CLOCKS_APART;
         let is_older = |comment: &Comment| {
-            comment.by_connector != Some(false) && comment.created_at.is_some_and(|at| at < mapped_at)
+            comment.by_connector != Some(false)
+                && comment.created_at.is_some_and(|at| at < mapped_at || at > ahead)
         };
         let is_notice = |comment: &Comment| texts::recognise_notice(&comment.body).is_some();
         let is_by_connector = || {
