@@ -6526,3 +6526,71 @@ fn a_notice_that_a_clock_ahead_dated_is_of_an_earlier_pair() {
         ],
     });
 }
+
+/// A pair was cleaned up, and another one went on with its company case. The CRM says that the connector attached a file there, which was
+/// carried back all the same.
+#[test]
+fn a_file_that_an_earlier_pair_had_copied_is_not_carried_back_by_the_next() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 75133,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 93,
+                lag: 60,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 66,
+                stale: 5,
+                resolution: 1,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            late: 20,
+            deadline: 162,
+            lease: 222,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 392235,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Short }),
+                salt: 14373726677825140783,
+            },
+            Step {
+                at: 452097,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 15720593885858421364,
+            },
+            Step { at: 600195, what: Cron(PollGoogle), salt: 5187779956214605329 },
+            Step {
+                at: 627301,
+                what: Person(Attach { case: 1, side: Google, file: OddName, internal: false }),
+                salt: 9552758428057745763,
+            },
+            Step {
+                at: 2680866230,
+                what: Lie(Vanish { case: 0, side: Company, minutes: 230 }),
+                salt: 12821976482861360329,
+            },
+            Step { at: 2681001986, what: Person(Merge { case: 0, into: 1 }), salt: 2916573469260550000 },
+            Step { at: 2688830806, what: Person(Close { case: 1, side: Google }), salt: 3105226814431047972 },
+            Step { at: 2689501942, what: Cron(PollGoogle), salt: 6162828836757971903 },
+            Step { at: 2691000951, what: Cron(PollGoogle), salt: 10253819110283910629 },
+            Step { at: 2691001465, what: Cron(PollCompany), salt: 1427652641787984741 },
+            Step { at: 5372820000, what: Cron(Cleanup), salt: 17104998127526796035 },
+        ],
+    });
+}

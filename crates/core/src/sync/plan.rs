@@ -430,7 +430,7 @@ impl<'a> Planner<'a> {
                         let is_older = |side: Side, at: Option<DateTime<Utc>>| {
                             at < Some(self.pair.clocks.in_time_of(side, mapped_at))
                         };
-                        self.is_of_another_pair(side, candidate)
+                        self.is_of_another_pair(side, candidate.created_at)
                             || is_older(side, candidate.created_at)
                                 && is_older(from, sources.case.created_at)
                                 && is_older(side, candidates.case.created_at)
@@ -527,13 +527,17 @@ impl<'a> Planner<'a> {
                 self.record(comment_entry(side, comment, source, None));
             }
         }
-        // A person may use the connector's account. In a relinked pair that is all there is to go by, so such a file counts as a person's.
+        // A person may use the connector's account. In a relinked pair that is all there is to go by, so such a file counts as a person's,
+        // unless it is from an earlier pair of its case.
         let is_shared = |comment| self.is_persons(side, comment);
         let is_shared = comments.iter().filter(|comment| comment.by_connector == Some(true)).any(is_shared);
-        let by_connector = self.pair.mapping.state.looks_again && !is_shared;
+        let looks_again = self.pair.mapping.state.looks_again;
         for file in attachments {
             let is_ours = match file.by_connector {
-                Some(said) => said && by_connector,
+                Some(said) => {
+                    let is_known = looks_again || self.is_of_another_pair(side, file.created_at);
+                    said && is_known && !is_shared
+                }
                 None => names.contains(file.author.as_str()),
             };
             if is_ours && !self.ledger.wrote(side, ItemKind::Attachment, &file.id) {
@@ -568,16 +572,16 @@ impl<'a> Planner<'a> {
             && !texts::has_header_of(side.other(), &comment.body)
     }
 
-    /// Returns true if a comment on the company case is from before this pair, and the case still names the Google case of an earlier one:
+    /// Returns true if an item on the company case is from before this pair, and the case still names the Google case of an earlier one:
     /// that pair's mapping was cleaned up, and this pair continues with its company case (`R32`: closed is not solved).
-    fn is_of_another_pair(&self, side: Side, comment: &Comment) -> bool {
+    fn is_of_another_pair(&self, side: Side, created_at: Option<DateTime<Utc>>) -> bool {
         let mapping = self.pair.mapping;
         let number = |name: &GoogleCaseName| name.number().to_owned();
         let named = self.pair.company.case.counterpart.as_deref();
         let named = named.and_then(|name| GoogleCaseName::parse(name).ok()).map(|name| number(&name));
         let names_another = named.is_some() && named != mapping.google_case_name.as_ref().map(number);
         let linked_at = mapping.linked_at.map(|at| self.pair.clocks.in_time_of(side, at));
-        side == Side::Company && names_another && comment.created_at < linked_at
+        side == Side::Company && names_another && created_at < linked_at
     }
 
     /// Links the cases: the company case names its Google case, and a comment on the Google case names the company case (`R10`: knowing
