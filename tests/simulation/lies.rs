@@ -6594,3 +6594,88 @@ fn a_file_that_an_earlier_pair_had_copied_is_not_carried_back_by_the_next() {
         ],
     });
 }
+
+/// A pair was found again, whose company case has a comment that was edited since it was copied. Google does not say who wrote the copy, but
+/// the same user wrote the notice of the link: the comment was copied again.
+#[test]
+fn a_copy_that_was_edited_is_known_by_the_author_of_the_link() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 313342,
+            google: Traits {
+                settles: 99,
+                resolution: 60,
+                skew: 1140,
+                control_characters: true,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 61,
+                stale: 5,
+                skew: 18,
+                four_priorities: true,
+                tells_identity: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            late: 20,
+            deadline: 223,
+            lease: 283,
+            host: 2,
+            missing_grace: 20,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 328400,
+                what: Person(Create { side: Google, flagged: false, priority: 3, words: Short }),
+                salt: 8789842884585527270,
+            },
+            Step { at: 421726, what: Cron(PollGoogle), salt: 5568149362576606548 },
+            Step {
+                at: 449876,
+                what: Person(Comment { case: 0, side: Company, words: Quotation(0), internal: false }),
+                salt: 8404710694736950911,
+            },
+            Step {
+                at: 812368,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 18327128927653057601,
+            },
+            Step { at: 840575, what: Cron(PollCompany), salt: 17234975793276825540 },
+            Step {
+                at: 885721,
+                what: Trouble {
+                    part: CompanyApi,
+                    trouble: Blind { scope: Some(1), creates: false },
+                    seconds: 2580,
+                },
+                salt: 7415087787420412164,
+            },
+            Step {
+                at: 935559,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 14787258172031813463,
+            },
+            Step { at: 960006, what: Cron(PollGoogle), salt: 17846360167738312793 },
+            Step { at: 2679900000, what: Cron(Cleanup), salt: 12607963083027766924 },
+            Step {
+                at: 2680194742,
+                what: Person(Edit { case: 0, nth: 1, words: Short }),
+                salt: 1563412885471426056,
+            },
+            Step {
+                at: 2680336766,
+                what: Clock { whose: Of(Google), ahead: -691228, seconds: Some(1740) },
+                salt: 12926835901265132180,
+            },
+            Step { at: 2680380068, what: Cron(PollGoogle), salt: 8054973123919847771 },
+            Step { at: 2680479678, what: Person(Flag { case: 0 }), salt: 14062548149922439650 },
+        ],
+    });
+}
