@@ -6679,3 +6679,73 @@ fn a_copy_that_was_edited_is_known_by_the_author_of_the_link() {
         ],
     });
 }
+
+/// A pair went on with a company case that an earlier pair had left. On the Google case an outage comment was found again that the ledger had
+/// forgotten, and not that `Syncing has resumed.`, which it knew: the outage counted as told, and its end was told once more.
+#[test]
+fn an_outage_that_a_known_notice_ended_does_not_stand_again() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 75133,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 93,
+                lag: 60,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 66,
+                stale: 5,
+                resolution: 1,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            late: 20,
+            deadline: 162,
+            lease: 222,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 392235,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Short }),
+                salt: 14373726677825140783,
+            },
+            Step { at: 420617, what: Cron(PollGoogle), salt: 6341824067142138391 },
+            Step {
+                at: 452097,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 15720593885858421364,
+            },
+            Step { at: 480202, what: Cron(PollGoogle), salt: 2438421061955844877 },
+            Step { at: 1202354, what: Cron(DetectOutages), salt: 6218383041857828603 },
+            Step { at: 2679901268, what: Cron(PollGoogle), salt: 10880473085005213805 },
+            Step { at: 2679901761, what: Cron(PollCompany), salt: 4349671269301456925 },
+            Step {
+                at: 2680866230,
+                what: Lie(Vanish { case: 0, side: Company, minutes: 230 }),
+                salt: 12821976482861360329,
+            },
+            Step { at: 2681001986, what: Person(Merge { case: 0, into: 1 }), salt: 2916573469260550000 },
+            Step { at: 2688001889, what: Cron(PollGoogle), salt: 15302239353968043106 },
+            Step { at: 2688300553, what: Cron(PollCompany), salt: 11875738823599729122 },
+            Step { at: 2688304536, what: Cron(DetectOutages), salt: 14387564302371783093 },
+            Step { at: 2688830806, what: Person(Close { case: 1, side: Google }), salt: 3105226814431047972 },
+            Step { at: 2689200281, what: Cron(PollGoogle), salt: 15778671715725236680 },
+            Step { at: 2689501368, what: Cron(PollCompany), salt: 14353132969377934614 },
+            Step { at: 2691000951, what: Cron(PollGoogle), salt: 10253819110283910629 },
+            Step { at: 5372820000, what: Cron(Cleanup), salt: 17104998127526796035 },
+        ],
+    });
+}

@@ -420,12 +420,26 @@ impl CaseMapping {
 
     /// Records a notice that was found again by its text. Write-ahead records are kept: one with the same words belongs to another write
     /// (`R13`: unknown write outcome). The flags are kept if a system's clock was set, since the notices on the cases are known then
-    /// (`R36`: clock skew).
+    /// (`R36`: clock skew), and if a later notice of the same kind is known: a pair may continue with another case on one side only.
     pub fn recognise(&mut self, entry: Entry) {
-        if !self.state.looks_again {
+        if !self.state.looks_again && !self.is_outdated(&entry) {
             self.note(&entry);
         }
         self.ledger.record(entry);
+    }
+
+    /// Returns true if the ledger has a later notice that says the same of its case, or the contrary.
+    fn is_outdated(&self, entry: &Entry) -> bool {
+        let is_about_outage =
+            |source: &Source| matches!(source, Source::Notice(Notice::Outage | Notice::Resumed));
+        let is_about_end = |source: &Source| {
+            matches!(source, Source::Notice(Notice::CounterpartGone | Notice::CounterpartBack))
+        };
+        self.ledger.entries().any(|known| {
+            let is_same = (is_about_outage(&known.source) && is_about_outage(&entry.source))
+                || (is_about_end(&known.source) && is_about_end(&entry.source));
+            is_same && known.side == entry.side && known.written_at > entry.written_at
+        })
     }
 
     /// Sets the flags that follow from an entry, unless the ledger already contains it.
@@ -660,6 +674,21 @@ mod tests {
             attempted_at: at(1),
             parts: None,
         }
+    }
+
+    #[test]
+    fn a_notice_that_is_found_again_changes_no_flag_if_a_later_one_is_known() {
+        let entry = |kind: Notice, id: &str, minute: i64| Entry {
+            id: id.to_owned(),
+            written_at: Some(at(minute)),
+            ..notice(kind)
+        };
+        let mut mapping = mapping();
+        mapping.record(entry(Notice::Resumed, "79", 3));
+        mapping.recognise(entry(Notice::Outage, "78", 2));
+        assert!(!mapping.outage_comment_sent_to(Side::Company));
+        mapping.recognise(entry(Notice::Outage, "80", 4));
+        assert!(mapping.outage_comment_sent_to(Side::Company));
     }
 
     #[test]
