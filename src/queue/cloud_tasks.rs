@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{Enqueued, QueueError, QueuedTask, TaskName, TaskQueue};
@@ -73,7 +73,8 @@ impl CloudTasksQueue {
             "dispatchDeadline": format!("{}s", deadline.as_secs()),
             "appEngineHttpRequest": request,
         });
-        if let Some(time) = task.not_before {
+        let skew = self.upstream.clock_skew().into_iter().chain(self.upstream.latest_skew()).min();
+        if let Some(time) = task.not_before.map(|time| in_their_time(time, skew)) {
             body["scheduleTime"] = time.to_rfc3339_opts(SecondsFormat::Micros, true).into();
         }
         json!({ "task": body })
@@ -125,6 +126,12 @@ impl CloudTasksQueue {
             None => error.to_string(),
         }
     }
+}
+
+/// Converts a time by our clock to the clock of Cloud Tasks (`R36`: clock skew): a host whose clock is ahead by days would put its tasks off
+/// for as long.
+fn in_their_time(ours: DateTime<Utc>, skew: Option<TimeDelta>) -> DateTime<Utc> {
+    ours.checked_add_signed(skew.unwrap_or_default()).unwrap_or(ours)
 }
 
 /// Role that the service account needs to queue tasks.
@@ -186,5 +193,20 @@ impl TaskQueue for CloudTasksQueue {
             checks.push(Check::new(format!("{NAME}: queue {kind}"), result));
         }
         checks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_delivery_is_by_the_clock_of_cloud_tasks() {
+        let at = |days: i64| DateTime::UNIX_EPOCH + TimeDelta::days(20_000 + days);
+        for (ours, skew, theirs) in [(0, None, 0), (10, Some(-10), 0), (0, Some(10), 10)] {
+            assert_eq!(in_their_time(at(ours), skew.map(TimeDelta::days)), at(theirs), "{ours} {skew:?}");
+        }
+        let last = DateTime::<Utc>::MAX_UTC;
+        assert_eq!(in_their_time(last, Some(TimeDelta::days(1))), last);
     }
 }

@@ -6749,3 +6749,64 @@ fn an_outage_that_a_known_notice_ended_does_not_stand_again() {
         ],
     });
 }
+
+/// The host's clock was ahead. The time at which a sync was due was taken as the queue's own, which put it off by as much. (A mistake of the
+/// model, and of the client of Cloud Tasks.)
+#[test]
+fn a_task_is_due_by_the_clock_of_its_queue() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 26925,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 89,
+                lag: 60,
+                stale: 5,
+                resolution: 60,
+                limit: 400,
+                control_characters: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 98,
+                lag: 60,
+                resolution: 1,
+                skew: -39600,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                four_priorities: true,
+                unholdable: Some(1),
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            late: 20,
+            clock_offset: -2769,
+            deadline: 209,
+            lease: 269,
+            host: 36000,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 313813,
+                what: Person(Create { side: Google, flagged: false, priority: 4, words: Short }),
+                salt: 12350874280477336678,
+            },
+            Step {
+                at: 378949,
+                what: Clock { whose: Host, ahead: 512, seconds: Some(2040) },
+                salt: 17457010514092931338,
+            },
+            Step { at: 421399, what: Cron(PollGoogle), salt: 11718829123303780695 },
+            Step { at: 480131, what: Cron(PollGoogle), salt: 17408773857988262848 },
+        ],
+    });
+}

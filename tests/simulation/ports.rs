@@ -23,7 +23,7 @@ use crate::faults::{Course, Fate, TIMEOUT, breaks_off, course};
 use crate::history::{Company, Google, Ms, Part, Side, TaskKind};
 use crate::model::{FILE_LIMIT, HOME, error, key, stored_under_other_name};
 use crate::mutation;
-use crate::world::{Event, Shared, World, real};
+use crate::world::{Event, Shared, World};
 use casebridge_testkit::dice::{Dice, hash};
 
 /// A call that is under way.
@@ -755,7 +755,10 @@ impl TaskQueue for QueuePort {
                 return Enqueued::AlreadyExists;
             }
             let salt = task.name.as_ref().map_or(0, |name| hash(name.as_str().as_bytes()));
-            let not_before = task.not_before.map_or(0, |at| (at - real(0)).num_milliseconds());
+            // By the clock of the instance that queues it: a queue knows its own time.
+            let instance = world.current.map_or(0, |run| world.runs[run].instance);
+            let wait = task.not_before.map(|at| (at - world.ours(instance)).num_milliseconds());
+            let not_before = wait.map_or(0, |wait| world.now + wait);
             world.enqueue(task.kind, task.body, salt, not_before);
             Enqueued::New
         });
