@@ -1048,12 +1048,17 @@ pub(crate) fn stamps(world: &mut World) {
             let hid = hidden_until(world, side, card).max(world.mute_until[side]);
             let unknown = |at: Ms| at < hid || traits.stale > 0 || !target.refuses.is_empty();
             let found = |at: Ms| unknown(at) && mapping.dirty[side].is_some();
+            // Nor since when something waits on a case that a clock changed last that was behind. Another change shows it to the next poll.
+            let shown_again = mapping.dirty[side].is_some()
+                || last.is_none_or(|last| last < world.in_our_time(card.updated) + Duration::seconds(late));
+            let behind = |at: Ms| card.backdated.is_some_and(|until| at <= until) && shown_again;
             // Nor can it be known that a case was opened, while that is hidden; nor since when it is open, once it is found.
             let hid_across = hidden_until(world, side.other(), target).max(world.mute_until[side.other()]);
             let opened_unseen = target.status_changed < hid_across && mapping.dirty[side.other()].is_some();
             let across = |at: Ms| at < opened && (opened_unseen || was_hidden(world, side.other(), target));
-            let passed =
-                passed.filter(|(_, at, _)| !was_hidden(world, side, card) && !found(*at) && !across(*at));
+            let passed = passed.filter(|(_, at, _)| {
+                !was_hidden(world, side, card) && !found(*at) && !behind(*at) && !across(*at)
+            });
             if let Some((what, at, _)) = passed {
                 wrong = Some(format!(
                     "{what} of {side} case {}, written at {}, waits, but the {side} side counts as synced at {:?} (R7)",

@@ -6810,3 +6810,80 @@ fn a_task_is_due_by_the_clock_of_its_queue() {
         ],
     });
 }
+
+/// A company case was last changed by a clock that was years behind, so that no poll found it. The connector changed it itself: what was to
+/// count as waiting since it was written had only now come to light. (A mistake of the check.)
+#[test]
+fn since_when_a_case_of_a_clock_that_was_behind_waits_is_not_known() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 337016,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 46,
+                stale: 20,
+                resolution: 60,
+                skew: 2280,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 91,
+                resolution: 1,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            twice: 25,
+            deadline: 200,
+            lease: 260,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 63387,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Short }),
+                salt: 9621231668960155616,
+            },
+            Step {
+                at: 107723,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Long }),
+                salt: 6608288106770286248,
+            },
+            Step { at: 121575, what: Cron(PollGoogle), salt: 17100517779260673995 },
+            Step {
+                at: 2679039541,
+                what: Trouble { part: Store, trouble: Unanswered(59), seconds: 483 },
+                salt: 16214333000293202027,
+            },
+            Step {
+                at: 2679106256,
+                what: Person(Comment { case: 1, side: Company, words: Short, internal: false }),
+                salt: 3423044622697591741,
+            },
+            Step {
+                at: 2679278350,
+                what: Person(Attach { case: 1, side: Google, file: Namesake, internal: true }),
+                salt: 3001018204787975531,
+            },
+            Step {
+                at: 2679335312,
+                what: Clock { whose: Of(Company), ahead: -252287981, seconds: Some(1320) },
+                salt: 5076533992341704729,
+            },
+            Step { at: 2679360230, what: Cron(PollCompany), salt: 3512846647256793857 },
+            Step {
+                at: 2679363259,
+                what: Person(Comment { case: 1, side: Company, words: Short, internal: false }),
+                salt: 7651907470471678347,
+            },
+        ],
+    });
+}
