@@ -213,7 +213,7 @@ impl Store for SqliteStore {
 
     async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
         let mut mapping = cut(mapping);
-        let changes = mapping.ledger.pack();
+        let moved = mapping.ledger.pack();
         let record = Record::of(&mapping)?;
         let pages = Arc::clone(&self.pages);
         self.write(move |db| {
@@ -244,7 +244,7 @@ impl Store for SqliteStore {
                 ":details": record.details,
             })?;
             mapping.id = MappingId(db.last_insert_rowid());
-            write_pages(db, mapping.id, &changes)?;
+            write_pages(db, mapping.id, &moved)?;
             Ok(Created::New(mapping))
         })
         .await
@@ -269,7 +269,7 @@ impl Store for SqliteStore {
 
     async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
         let mut mapping = cut(mapping.clone());
-        let changes = mapping.ledger.pack();
+        let moved = mapping.ledger.pack();
         let record = Record::of(&mapping)?;
         self.write(move |db| {
             let id = mapping.id;
@@ -313,7 +313,7 @@ impl Store for SqliteStore {
                 values.push((":needsWatching", &record.needs_attention));
             }
             statement.execute(&values[..])?;
-            write_pages(db, id, &changes)?;
+            write_pages(db, id, &moved)?;
             Ok(mapping)
         })
         .await

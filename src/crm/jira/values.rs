@@ -85,8 +85,10 @@ impl Shape {
     fn problem(&self, value: &Value, allowed: &[Named]) -> Option<String> {
         let is = |wanted: &str| Some(format!("is {}, not {wanted}", kind_of(value)));
         match (self, value) {
-            (Self::Unknown, _) | (_, Value::Null) => None,
-            (Self::Text | Self::Time(_), Value::String(_)) | (Self::Number, Value::Number(_)) => None,
+            (Self::Unknown, _)
+            | (_, Value::Null)
+            | (Self::Text | Self::Time(_), Value::String(_))
+            | (Self::Number, Value::Number(_)) => None,
             (Self::Text | Self::Time(_), _) => is("text"),
             (Self::Number, _) => is("a number"),
             (Self::List(item), Value::Array(values)) => {

@@ -521,6 +521,7 @@ mod tests {
 
     #[test]
     fn older_entries_move_to_pages_and_everything_is_known_still() {
+        const ALL: usize = 3_000;
         let entry = |number: usize| Entry {
             side: Side::Company,
             kind: if number.is_multiple_of(10) { ItemKind::Attachment } else { ItemKind::Comment },
@@ -535,7 +536,6 @@ mod tests {
             written_at: Some(at(0)),
             parts: Some(1),
         };
-        const ALL: usize = 3_000;
         let mut ledger = Ledger::default();
         let mut stored: BTreeMap<u64, Arc<LedgerPage>> = BTreeMap::new();
         for number in 0..ALL {

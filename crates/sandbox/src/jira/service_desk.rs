@@ -37,7 +37,7 @@ async fn service_desks(Shared(api): Shared<Api>, params: Params) -> Answer {
             "id": desk_id(project.id), "projectId": project.id.to_string(), "projectKey": project.key, "projectName": project.name,
         })
     });
-    page(desks.collect(), &params)
+    page(&desks.collect::<Vec<_>>(), &params)
 }
 
 async fn request_types(Shared(api): Shared<Api>, Path(id): Path<String>, params: Params) -> Answer {
@@ -53,7 +53,7 @@ async fn request_types(Shared(api): Shared<Api>, Path(id): Path<String>, params:
             "issueTypeId": catalog::id_of(&catalog::ISSUE_TYPES, issue_type),
         })
     });
-    page(types.collect(), &params)
+    page(&types.collect::<Vec<_>>(), &params)
 }
 
 /// Returns the ID of a project's service desk.
@@ -61,7 +61,7 @@ fn desk_id(project: u64) -> String {
     format!("9{project}")
 }
 
-fn page(all: Vec<Value>, params: &Params) -> Answer {
+fn page(all: &[Value], params: &Params) -> Answer {
     let start = params.number("start")?.unwrap_or_default();
     let limit = params.number("limit")?.unwrap_or(PAGE).min(PAGE);
     let shown: Vec<_> = all.iter().skip(start).take(limit).cloned().collect();
