@@ -233,7 +233,7 @@ mod tests {
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
         connection.execute_batch(TABLE).unwrap();
         let checkpoint = |kind: &str| {
-            connection.query_row(&format!("PRAGMA wal_checkpoint({kind})"), [], |_| Ok(())).unwrap()
+            connection.query_row(&format!("PRAGMA wal_checkpoint({kind})"), [], |_| Ok(())).unwrap();
         };
         checkpoint("TRUNCATE");
         let before = std::fs::read(path).unwrap();

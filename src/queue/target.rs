@@ -80,40 +80,33 @@ impl Target {
         let headers =
             headers.into_iter().chain((!body.is_empty()).then(|| (CONTENT_TYPE.as_str(), JSON.to_owned())));
         let router = self.router().clone();
-        match router {
-            Some(router) => {
-                let mut request = axum::http::Request::builder().method(method).uri(path);
-                request = request.header(AUTHORIZATION, self.bearer.clone());
-                for (name, value) in headers {
-                    request = request.header(name, value);
-                }
-                let Ok(request) = request.body(axum::body::Body::from(body)) else {
-                    return Answer::none("the request is not valid");
-                };
-                match tokio::time::timeout(deadline, router.oneshot(request)).await {
-                    Ok(Ok(response)) => Answer::of(response.status(), response.headers(), now()),
-                    Err(_) => Answer::none(TOO_LATE),
-                }
+        if let Some(router) = router {
+            let mut request = axum::http::Request::builder().method(method).uri(path);
+            request = request.header(AUTHORIZATION, self.bearer.clone());
+            for (name, value) in headers {
+                request = request.header(name, value);
             }
-            None => {
-                let url = format!("{}{path}", self.base);
-                let mut request = self
-                    .client
-                    .request(method, url)
-                    .header(AUTHORIZATION, self.bearer.clone())
-                    .timeout(deadline);
-                for (name, value) in headers {
-                    request = request.header(name, value);
-                }
-                match request.body(body).send().await {
-                    Ok(response) => {
-                        let answer = Answer::of(response.status(), response.headers(), now());
-                        drain(response).await;
-                        answer
-                    }
-                    Err(error) => Answer::none(no_answer(&error)),
-                }
+            let Ok(request) = request.body(axum::body::Body::from(body)) else {
+                return Answer::none("the request is not valid");
+            };
+            return match tokio::time::timeout(deadline, router.oneshot(request)).await {
+                Ok(Ok(response)) => Answer::of(response.status(), response.headers(), now()),
+                Err(_) => Answer::none(TOO_LATE),
+            };
+        }
+        let url = format!("{}{path}", self.base);
+        let mut request =
+            self.client.request(method, url).header(AUTHORIZATION, self.bearer.clone()).timeout(deadline);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        match request.body(body).send().await {
+            Ok(response) => {
+                let answer = Answer::of(response.status(), response.headers(), now());
+                drain(response).await;
+                answer
             }
+            Err(error) => Answer::none(no_answer(&error)),
         }
     }
 }

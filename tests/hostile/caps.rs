@@ -536,8 +536,8 @@ async fn large_answers_wait_for_each_other_and_not_in_memory() {
                     let _ = connection.read(&mut [0; 4096]).await;
                     let length =
                         if announced { format!("content-length: {}\r\n", SIZE + 2) } else { String::new() };
-                    let head = format!("HTTP/1.1 200 OK\r\n{length}connection: close\r\n\r\n\"");
-                    connection.write_all(head.as_bytes()).await.unwrap();
+                    let begin = format!("HTTP/1.1 200 OK\r\n{length}connection: close\r\n\r\n\"");
+                    connection.write_all(begin.as_bytes()).await.unwrap();
                     let piece = vec![b'x'; 1 << 16];
                     for _ in 0..SIZE >> 16 {
                         connection.write_all(&piece).await.unwrap();
