@@ -372,8 +372,12 @@ impl Store for SqliteStore {
         self.write(move |db| {
             let version = schema_version(db)?;
             refuse_newer(version, MIGRATIONS.len(), &place)?;
-            // Writes one page, with what it holds already: shows a full disk.
-            db.execute("UPDATE store_schema SET applied_by = applied_by WHERE version = ?1", [version])?;
+            // Writes one page, which shows a full disk. SQLite writes none for an update that changes nothing.
+            let by: String = db
+                .prepare_cached("DELETE FROM store_schema WHERE version = ?1 RETURNING applied_by")?
+                .query_row([version], |row| row.get(0))?;
+            db.prepare_cached("INSERT INTO store_schema (version, applied_by) VALUES (?1, ?2)")?
+                .execute(params![version, by])?;
             Ok(())
         })
         .await?;
@@ -849,6 +853,27 @@ mod tests {
     fn of_google(number: usize) -> CaseMapping {
         let name = GoogleCaseName::parse(&format!("projects/p/cases/{number}")).unwrap();
         CaseMapping::first_seen(FirstSeen::Google(name), None, None, DateTime::UNIX_EPOCH)
+    }
+
+    #[tokio::test]
+    async fn a_check_writes_and_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("casebridge.db");
+        let store = SqliteStore::open(&path).unwrap();
+        let beside = Connection::open(&path).unwrap();
+        let written = || beside.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap();
+        let schema = || {
+            let mut rows = beside.prepare("SELECT version, applied_by FROM store_schema").unwrap();
+            let rows =
+                rows.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).unwrap();
+            rows.collect::<Result<Vec<_>, _>>().unwrap()
+        };
+        let (before, number) = (schema(), written());
+        let log = || std::fs::metadata(directory.path().join("casebridge.db-wal")).unwrap().len();
+        let length = log();
+        store.check().await.unwrap();
+        assert!(written() != number && log() > length, "no page was written");
+        assert_eq!(schema(), before);
     }
 
     #[tokio::test]
