@@ -35,7 +35,7 @@ struct Findings {
 
 pub(super) async fn run(deps: &Deps) -> TaskReport {
     let task = TaskKind::DetectOutages;
-    match look(deps).await {
+    match Box::pin(look(deps)).await {
         Ok(findings) => {
             deps.metrics.outages.set(i64::try_from(findings.outages.len()).unwrap_or(i64::MAX));
             deps.metrics.conflicts.set(i64::try_from(findings.conflicts).unwrap_or(i64::MAX));

@@ -247,7 +247,7 @@ impl<'a> Session<'a> {
             let before = mapping.clone();
             progress.apply(mapping);
             mapping.wait(side, &global, started);
-            mapping.last_error = Some(bounded(reason, MAX_LAST_ERROR));
+            mapping.failed(bounded(reason, MAX_LAST_ERROR), started);
             if mapping.lease.as_ref().is_some_and(|lease| lease.holder == holder) {
                 mapping.lease = None;
             }

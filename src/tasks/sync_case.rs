@@ -708,7 +708,7 @@ async fn finish(
             mapping.state.missing = Sides::default();
             mapping.relinking = false;
             mapping.state.looks_again = false;
-            mapping.last_error = None;
+            mapping.succeeded();
             let reached = horizons(mapping, windows, clocks);
             mapping.forget_before(reached);
         })
@@ -1124,7 +1124,7 @@ async fn end_pair(
             }
             mapping.pending_creation = None;
             mapping.pending_status = None;
-            mapping.last_error = None;
+            mapping.succeeded();
             change(mapping);
         })
         .await
@@ -1349,7 +1349,7 @@ async fn conflicting(
             if mapping.dirty[Side::Company] == waited {
                 mapping.dirty[Side::Company] = None;
             }
-            mapping.last_error = None;
+            mapping.succeeded();
         })
         .await?;
     Ok(Some(Done::Conflict(reason)))
@@ -1419,7 +1419,7 @@ pub(super) async fn give_back(deps: &Deps, task: &Task, holder: &str) {
             if ours {
                 mapping.lease = None;
                 mapping.sent_no_later_than(now);
-                mapping.last_error = Some("the sync was cut short".to_owned());
+                mapping.failed("the sync was cut short".to_owned(), now);
             }
             ours
         })

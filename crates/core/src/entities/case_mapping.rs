@@ -4,8 +4,8 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompanyCaseId, Entry, Global, GoogleCaseName, KnownCase, Ledger, MappingId, Notice, PairState, Pending,
-    Priority, Side, Sides, Source,
+    CompanyCaseId, Entry, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId, Notice, PairState,
+    Pending, Priority, Side, Sides, Source,
 };
 
 /// Minimum change of both systems' leads over our clock for which our clock counts as set, and maximum difference between the two.
@@ -200,6 +200,23 @@ impl CaseMapping {
             Sides { google: Some(DateTime::UNIX_EPOCH), company: Some(DateTime::UNIX_EPOCH) };
         mapping.dirty[side] = Some(Dirty { case_updated_at, ..Dirty::since(now) });
         mapping
+    }
+
+    /// Notes that a sync failed at `now`.
+    pub fn failed(&mut self, error: String, now: DateTime<Utc>) {
+        let before = self.state.failing.take();
+        self.last_error = Some(error);
+        self.state.failing = Some(Box::new(Failing {
+            since: before.as_ref().map_or(now, |failing| failing.since),
+            last_at: now,
+            tries: before.as_ref().map_or(0, |failing| failing.tries).saturating_add(1),
+        }));
+    }
+
+    /// Notes that a sync ended well.
+    pub fn succeeded(&mut self) {
+        self.last_error = None;
+        self.state.failing = None;
     }
 
     /// Returns true if both IDs are known.
@@ -717,6 +734,22 @@ mod tests {
             mapping.follow_host_clock(lead(now.0, now.1));
             assert_eq!(mapping.pending[0].attempted_at, expected, "{then:?} {now:?}");
         }
+    }
+
+    #[test]
+    fn failures_in_a_row_are_counted_until_a_sync_ends_well() {
+        let start = at(0);
+        let mut mapping = mapping();
+        let failed = |since, last_at, tries| Some(Box::new(Failing { since, last_at, tries }));
+        mapping.failed("a".to_owned(), start);
+        assert_eq!(mapping.state.failing, failed(start, start, 1));
+        mapping.failed("b".to_owned(), at(5));
+        assert_eq!(
+            (mapping.last_error.as_deref(), mapping.state.failing.clone()),
+            (Some("b"), failed(start, at(5), 2))
+        );
+        mapping.succeeded();
+        assert_eq!((mapping.last_error.as_deref(), mapping.state.failing.clone()), (None, None));
     }
 
     #[test]

@@ -92,6 +92,17 @@ pub struct Conflict {
     pub told: bool,
 }
 
+/// Failed syncs in a row, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// Time of the first one.
+    pub since: DateTime<Utc>,
+    /// Time of the last one, whose error is `CaseMapping::last_error`.
+    pub last_at: DateTime<Utc>,
+    /// Number of failed syncs.
+    pub tries: u32,
+}
+
 /// Company case as it was last read, for texts on the Google case (`R31`: an ID is valid only in its own system).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownCase {
@@ -179,6 +190,9 @@ pub struct PairState {
     /// True if the Google case has the notice that the company case was closed in a way that leaves it open (`R32`: closed is not solved).
     #[serde(skip_serializing_if = "is_default")]
     pub left_open_told: bool,
+    /// Failed syncs since the last one that ended well. `None` also for an error that version 0.1 has noted.
+    #[serde(skip_serializing_if = "is_default")]
+    pub failing: Option<Box<Failing>>,
     /// The company case's name for texts on the Google case (`R31`: an ID is valid only in its own system).
     #[serde(skip_serializing_if = "is_default")]
     pub company_case: Option<KnownCase>,
@@ -192,6 +206,20 @@ impl PairState {
     #[must_use]
     pub fn new() -> Self {
         Self { part_3: true, ..Self::default() }
+    }
+
+    /// Lets what was refused be tried again: forgets refused writes, and the attempts on cases that take no changes. Returns true if there
+    /// was any.
+    pub fn try_again(&mut self) -> bool {
+        let mut is_changed = !self.refusals.is_empty();
+        self.refusals.clear();
+        for side in Side::BOTH {
+            if let Some(read_only) = &mut self.read_only[side] {
+                read_only.tried_at = DateTime::UNIX_EPOCH;
+                is_changed = true;
+            }
+        }
+        is_changed
     }
 
     /// Returns true if a stored reading of that system is later than `latest`, by its own clock: the clock was set back since (`R36`: clock
