@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use casebridge::config::{Config, LogFormat};
 use casebridge::entities::Side;
-use casebridge::tasks::{SyncCompanyCase, SyncGoogleCase, Task};
+use casebridge::tasks::{SyncCompanyCase, SyncGoogleCase, Task, Which};
 use casebridge::telemetry;
 use clap::{Parser, Subcommand};
 
@@ -81,13 +81,57 @@ enum Configured {
         dry_run: bool,
     },
     /// Lists the mappings, with the age of each side and the sides that wait to be carried.
-    Mappings {
-        /// Only the pair of this case: the key, ID or address of its company case, or the name, number or address of its Google case.
-        case: Option<String>,
-        /// Prints JSON, one mapping a line.
-        #[arg(long)]
-        json: bool,
+    Mappings(MappingsArgs),
+    /// Tries a pair again now, with what was given up.
+    Retry {
+        /// Key, ID or address of its company case, or name, number or address of its Google case.
+        case: String,
     },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch each")]
+struct MappingsArgs {
+    /// Only the pair of this case: the key, ID or address of its company case, or the name, number or address of its Google case.
+    case: Option<String>,
+    /// Prints JSON, one mapping a line.
+    #[arg(long)]
+    json: bool,
+    /// Lists only pairs with changes that no sync has carried yet.
+    #[arg(long, group = "which", conflicts_with = "case")]
+    dirty: bool,
+    /// Lists only company cases that name a Google case which they cannot have.
+    #[arg(long, group = "which", conflicts_with = "case")]
+    conflicts: bool,
+    /// Lists only pairs that are out of step for longer than their tolerance.
+    #[arg(long, group = "which", conflicts_with = "case")]
+    late: bool,
+    #[command(subcommand)]
+    verb: Option<MappingsVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum MappingsVerb {
+    /// Shows one pair, with its last error, the time of it and the number of tries.
+    Show {
+        /// Key, ID or address of its company case, or name, number or address of its Google case.
+        case: String,
+    },
+}
+
+impl MappingsArgs {
+    const fn which(&self) -> Which {
+        if self.dirty {
+            Which::Dirty
+        } else if self.conflicts {
+            Which::Conflicts
+        } else if self.late {
+            Which::Late
+        } else {
+            Which::All
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -180,6 +224,12 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
         }
         Configured::DetectOutages { dry_run } => work::task(&config, Task::DetectOutages, dry_run).await,
         Configured::Cleanup { dry_run } => work::task(&config, Task::Cleanup, dry_run).await,
-        Configured::Mappings { case, json } => work::mappings(&config, case.as_deref(), json).await,
+        Configured::Mappings(MappingsArgs { verb: Some(MappingsVerb::Show { case }), .. }) => {
+            work::show_pairs(&config, &case).await
+        }
+        Configured::Mappings(args) => {
+            work::mappings(&config, args.case.as_deref(), args.which(), args.json).await
+        }
+        Configured::Retry { case } => work::retry(&config, &case).await,
     }
 }

@@ -3,8 +3,8 @@
 use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::config::Config;
 use casebridge::entities::{CaseMapping, Global, Side};
-use casebridge::store::{MappingFilter, StoreUrl};
-use casebridge::tasks::{self, Caller, Mode, Outcome, Task};
+use casebridge::store::StoreUrl;
+use casebridge::tasks::{self, Caller, Mode, Outcome, Task, Which};
 
 use chrono::{DateTime, Utc};
 
@@ -46,7 +46,12 @@ fn name(mapping: &CaseMapping, side: Side) -> String {
 
 /// Lists the mappings, all or that of one case. Only the store is opened, so no credentials but its own are needed, unless the case is not
 /// stored under the given name: then the systems are asked.
-pub(super) async fn mappings(config: &Config, case: Option<&str>, json: bool) -> anyhow::Result<bool> {
+pub(super) async fn mappings(
+    config: &Config,
+    case: Option<&str>,
+    which: Which,
+    json: bool,
+) -> anyhow::Result<bool> {
     if let Ok(StoreUrl::Sqlite(path)) = config.store.url.parse()
         && !path.exists()
     {
@@ -59,9 +64,12 @@ pub(super) async fn mappings(config: &Config, case: Option<&str>, json: bool) ->
     let mut shown = 0;
     let mut after = None;
     loop {
-        let page = store.list(MappingFilter::All, after, 200).await?;
-        for mapping in page.mappings.iter().filter(|mapping| case.is_none_or(|case| mapping.is_called(case)))
-        {
+        let page = store.list(which.filter(), after, 200).await?;
+        let is_wanted = |mapping: &&CaseMapping| {
+            case.is_none_or(|case| mapping.is_called(case))
+                && which.holds(mapping, &global, &config.tasks.tolerances, now)
+        };
+        for mapping in page.mappings.iter().filter(is_wanted) {
             shown += 1;
             show(mapping, &global, now, json);
         }
@@ -76,6 +84,67 @@ pub(super) async fn mappings(config: &Config, case: Option<&str>, json: bool) ->
         anyhow::ensure!(!pairs.is_empty(), "no pair has the case {case}");
         for mapping in &pairs {
             show(mapping, &global, now, json);
+        }
+    }
+    Ok(true)
+}
+
+/// Shows the pairs of a case, each in several lines.
+pub(super) async fn show_pairs(config: &Config, case: &str) -> anyhow::Result<bool> {
+    let parts = Parts::build(config).await?;
+    let pairs = tasks::find_pairs(&parts.deps, case).await?;
+    anyhow::ensure!(!pairs.is_empty(), "no pair has the case {case}");
+    let global = parts.deps.store.global().await?;
+    for mapping in &pairs {
+        show_whole(mapping, &global);
+    }
+    Ok(true)
+}
+
+/// Prints all that concerns people about a mapping.
+fn show_whole(mapping: &CaseMapping, global: &Global) {
+    let at = |time: DateTime<Utc>| time.format("%F %T UTC").to_string();
+    println!("mapping {}, made {}", mapping.id, at(mapping.created_at));
+    for side in Side::BOTH {
+        let synced = mapping.synced_at(side, global).map_or_else(|| "never".to_owned(), at);
+        let waits = mapping.dirty[side].map(|dirty| format!(", waits since {}", at(dirty.since)));
+        println!("{side}: {}, synced {synced}{}", name(mapping, side), waits.unwrap_or_default());
+    }
+    let state = match (mapping.resolved_at, mapping.paused, mapping.gone) {
+        (_, _, Some(side)) => format!("ended: the {side} case is gone"),
+        (_, true, None) => "paused: the company case has no flag".to_owned(),
+        (Some(time), false, None) => format!("resolved {}", at(time)),
+        (None, false, None) => "open".to_owned(),
+    };
+    println!("state: {state}");
+    println!("copies: {}", mapping.ledger.len());
+    match (&mapping.last_error, &mapping.state.failing) {
+        (None, _) => println!("last error: none"),
+        (Some(error), None) => println!("last error: {error}"),
+        (Some(error), Some(failing)) => println!(
+            "last error: {error}\n  at {}, tries: {}, since {}",
+            at(failing.last_at),
+            failing.tries,
+            at(failing.since)
+        ),
+    }
+    for refusal in &mapping.state.refusals {
+        let what = if refusal.given_up { "given up" } else { "refused" };
+        println!("{what}: {}\n  at {}, tries: {}", refusal.reason, at(refusal.tried_at), refusal.tries);
+    }
+    if let Some(conflict) = &mapping.state.conflict {
+        println!("conflict since {}: {}", at(conflict.since), conflict.reason);
+    }
+}
+
+/// Tries the pair of a case again now.
+pub(super) async fn retry(config: &Config, case: &str) -> anyhow::Result<bool> {
+    let parts = Parts::build(config).await?;
+    let pairs = tasks::find_pairs(&parts.deps, case).await?;
+    anyhow::ensure!(!pairs.is_empty(), "no pair has the case {case}");
+    for mapping in pairs {
+        for (side, taken) in tasks::retry(&parts.deps, mapping).await? {
+            println!("{side}: {}", taken.name());
         }
     }
     Ok(true)

@@ -12,7 +12,7 @@ use super::parameters::{Parameters, invalid};
 use super::{Problem, Service, part};
 use crate::entities::{CaseMapping, Global, GoogleCaseName, MappingId, PollMemory, Refusal, Side};
 use crate::store::{MappingFilter, StoreError};
-use crate::tasks::{self, LookupError};
+use crate::tasks::{self, LookupError, Which};
 
 const MAX_PAGE: usize = 200;
 
@@ -63,6 +63,15 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
         "leased_until": mapping.lease.as_ref().map(|lease| lease.expires_at).filter(|until| *until > now),
         "last_error": mapping.last_error,
     })
+}
+
+/// Returns a mapping as JSON for people, with the company case's own name and the failed syncs, which [`describe`] has not.
+fn describe_whole(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Value {
+    let mut whole = describe(mapping, global, now);
+    whole["failing"] = json!(mapping.state.failing);
+    whole["company_case"] = json!(mapping.state.company_case);
+    whole["linked_at"] = json!(mapping.linked_at);
+    whole
 }
 
 /// Returns a refused change as JSON for people.
@@ -119,6 +128,68 @@ pub(super) async fn mapping(
         Some(mapping) => Ok(Json(describe(&mapping, &global, service.deps.clock.now()))),
         None => Err(Problem::new(StatusCode::NOT_FOUND, "There is no such mapping")),
     }
+}
+
+pub(super) async fn pairs(
+    State(service): State<Service>,
+    Extension(parameters): Extension<Parameters>,
+) -> Result<Json<Value>, Problem> {
+    let after = parameters.number("after")?.map(MappingId);
+    let limit = parameters.number::<usize>("limit")?.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+    let wanted = parameters.text("filter").unwrap_or("all");
+    let Some((_, which)) = Which::ALL.into_iter().find(|(name, _)| *name == wanted) else {
+        let names = Which::ALL.map(|(name, _)| name);
+        return Err(invalid(format!("filter must be one of {}", names.join(", "))));
+    };
+    let (store, tolerances) = (&service.deps.store, &service.deps.settings.tolerances);
+    let global = store.global().await.map_err(unavailable)?;
+    let page = store.list(which.filter(), after, limit).await.map_err(unavailable)?;
+    let now = service.deps.clock.now();
+    let mappings = page.mappings.iter().filter(|mapping| which.holds(mapping, &global, tolerances, now));
+    let mappings: Vec<Value> = mappings.map(|mapping| describe_whole(mapping, &global, now)).collect();
+    // A page may be empty although others follow: only `next` tells the end.
+    Ok(Json(json!({ "mappings": mappings, "next": page.next })))
+}
+
+async fn pairs_of(
+    service: &Service,
+    case: Result<Path<String>, PathRejection>,
+) -> Result<Vec<CaseMapping>, Problem> {
+    let pairs = tasks::find_pairs(&service.deps, &part(case)?).await.map_err(not_found)?;
+    if pairs.is_empty() {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "No pair has that case"));
+    }
+    Ok(pairs)
+}
+
+pub(super) async fn pair(
+    State(service): State<Service>,
+    case: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Problem> {
+    let pairs = pairs_of(&service, case).await?;
+    let global = service.deps.store.global().await.map_err(unavailable)?;
+    let now = service.deps.clock.now();
+    let mappings: Vec<Value> = pairs.iter().map(|mapping| describe_whole(mapping, &global, now)).collect();
+    Ok(Json(json!({ "mappings": mappings })))
+}
+
+pub(super) async fn retry(
+    State(service): State<Service>,
+    case: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Problem> {
+    let mut queued = Vec::new();
+    for mapping in pairs_of(&service, case).await? {
+        let id = mapping.id;
+        let taken = tasks::retry(&service.deps, mapping).await.map_err(|error| {
+            tracing::error!("{error}");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The pair cannot be tried again")
+                .detail(error.to_string())
+        })?;
+        let taken: serde_json::Map<String, Value> =
+            taken.into_iter().map(|(side, taken)| (side.name().to_owned(), taken.name().into())).collect();
+        queued.push(json!({ "ID": id, "syncs": taken }));
+    }
+    Ok(Json(json!({ "mappings": queued })))
 }
 
 pub(super) async fn global(State(service): State<Service>) -> Result<Json<Value>, Problem> {

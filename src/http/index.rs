@@ -36,6 +36,11 @@ const fn about(endpoint: Endpoint) -> (&'static str, &'static str) {
         Endpoint::HealthzSync => ("GET", "200: both polls are recent"),
         Endpoint::Mappings => ("GET", "pairs of cases, with what waits and the last error"),
         Endpoint::Mapping => ("GET", "one pair"),
+        Endpoint::Pairs => ("GET", "pairs: ?filter=all, open, dirty, conflicts or late"),
+        Endpoint::Pair => {
+            ("GET", "the pair of a case, by any name of either, escaped: organizations%2F1%2Fcases%2F2")
+        }
+        Endpoint::RetryPair => ("POST", "tries the pair of a case again now, with what was given up"),
         Endpoint::Global => ("GET", "how far the polls have come"),
         Endpoint::Check => ("GET", "tries every connection and permission, and says what to do"),
         Endpoint::Metrics => ("GET", "metrics for Prometheus"),

@@ -95,6 +95,12 @@ pub enum Endpoint {
     Mappings,
     /// `GET`: shows one mapping.
     Mapping,
+    /// `GET`: lists the pairs that need a look, paged.
+    Pairs,
+    /// `GET`: shows the pairs of one case, by any of its names.
+    Pair,
+    /// `POST`: tries the pairs of one case again now.
+    RetryPair,
     /// `GET`: shows the watermarks.
     Global,
     /// `GET`: checks every connection and permission that the service needs, with the service's own credentials.
@@ -114,6 +120,9 @@ pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::HealthzSync, "/healthz/sync", Access::Open),
     (Endpoint::Mappings, "/api/mappings", Access::People),
     (Endpoint::Mapping, "/api/mappings/{id}", Access::People),
+    (Endpoint::Pairs, "/api/v1/mappings", Access::People),
+    (Endpoint::Pair, "/api/v1/mappings/{case}", Access::People),
+    (Endpoint::RetryPair, "/api/v1/mappings/{case}/retry", Access::People),
     (Endpoint::Global, "/api/global", Access::People),
     (Endpoint::Check, "/api/check", Access::People),
     (Endpoint::Metrics, "/metrics", Access::People),
@@ -174,6 +183,9 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
         Endpoint::HealthzSync => get(healthz_sync),
         Endpoint::Mappings => get(api::mappings),
         Endpoint::Mapping => get(api::mapping),
+        Endpoint::Pairs => get(api::pairs),
+        Endpoint::Pair => get(api::pair),
+        Endpoint::RetryPair => post(api::retry),
         Endpoint::Global => get(api::global),
         Endpoint::Check => get(check),
         Endpoint::Metrics => get(metrics),

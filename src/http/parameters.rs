@@ -20,6 +20,7 @@ const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
     match endpoint {
         Endpoint::RunTask => Some(&["dry_run"]),
         Endpoint::Mappings => Some(&["after", "case", "filter", "limit"]),
+        Endpoint::Pairs => Some(&["after", "filter", "limit"]),
         // A CRM may append parameters to the configured address: Jira Data Center adds `user_id` and `user_key`. None of them is read, since
         // only the message's own proof counts.
         Endpoint::Push => None,
@@ -29,6 +30,8 @@ const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
         | Endpoint::Readyz
         | Endpoint::HealthzSync
         | Endpoint::Mapping
+        | Endpoint::Pair
+        | Endpoint::RetryPair
         | Endpoint::Global
         | Endpoint::Check
         | Endpoint::Metrics => Some(&[]),

@@ -7,7 +7,9 @@ use super::apply::outcomes;
 use super::session::key_of;
 use super::{Deps, Outcome, TaskKind, TaskReport, scheduler};
 use crate::cases::{ApiError, NewComment};
-use crate::entities::{CaseMapping, Entry, Global, ItemKind, Notice, Pending, Refusable, Side, Source};
+use crate::entities::{
+    CaseMapping, Entry, Global, ItemKind, Notice, Pending, Refusable, Side, Source, ToleranceTable,
+};
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::{CLOCKS_APART, texts};
 
@@ -143,6 +145,26 @@ enum Health {
     Outage(Duration),
 }
 
+/// Returns the time for which a mapping has been out of step, if that is longer than its tolerance.
+pub(super) fn lateness(
+    tolerances: &ToleranceTable,
+    global: &Global,
+    mapping: &CaseMapping,
+    now: DateTime<Utc>,
+) -> Option<Duration> {
+    let tolerance = tolerances.tolerance(mapping.priority, mapping.new_content_at, now);
+    let oldest = oldest_stamp(global, mapping, now);
+    let since = if mapping.is_linked() { oldest } else { mapping.created_at };
+    (now - since > tolerance).then(|| now - oldest)
+}
+
+/// Returns the older one of the two stamps.
+fn oldest_stamp(global: &Global, mapping: &CaseMapping, now: DateTime<Utc>) -> DateTime<Utc> {
+    // R22 (recently added cases): a null stamp counts from the mapping's creation.
+    let stamp = |side| mapping.synced_at(side, global).unwrap_or(mapping.created_at).min(now);
+    stamp(Side::Google).min(stamp(Side::Company))
+}
+
 /// Returns the health of a mapping at `now`. `allowance` is the time by which our own pace may delay a sync.
 fn health(
     deps: &Deps,
@@ -151,9 +173,7 @@ fn health(
     (now, allowance): (DateTime<Utc>, Duration),
 ) -> Health {
     let tolerance = deps.settings.tolerances.tolerance(mapping.priority, mapping.new_content_at, now);
-    // R22 (recently added cases): a null stamp counts from the mapping's creation.
-    let stamp = |side| mapping.synced_at(side, global).unwrap_or(mapping.created_at).min(now);
-    let oldest = stamp(Side::Google).min(stamp(Side::Company));
+    let oldest = oldest_stamp(global, mapping, now);
     // A sync that was tried and failed does not wait for its turn.
     let is_untried = mapping.last_error.is_none() && mapping.pending_creation.is_none();
     let late = |since: DateTime<Utc>| match now - since {
