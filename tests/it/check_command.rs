@@ -160,7 +160,8 @@ async fn what_app_engine_would_be_given_is_read_from_app_yaml() {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_end_and_scopes_that_are_missing_are_warnings() {
     let folder = tempfile::tempdir().unwrap();
-    let client = OauthClient::new("casebridge", "s3cret-of-the-client", Duration::from_hours(1));
+    let client = OauthClient::new("casebridge", "s3cret-of-the-client", Duration::from_hours(1))
+        .with_scopes("read:jira-work write:jira-work");
     let auth = SandboxJiraAuth::OauthClient(client);
     let settings = SandboxJiraSettings { auth, ..SandboxJiraSettings::default() };
     let site = serve(SandboxJira::new(Arc::new(SystemClock), settings).router()).await;

@@ -899,7 +899,10 @@ async fn the_check_says_what_is_wrong_and_what_to_do() {
     for state in [ClassificationState::Unlisted, ClassificationState::Expired] {
         world.sandbox.set_classification(CLASSIFICATION_ID, state);
         let found = results(&world.csapi).await;
-        assert!(found[1].as_ref().is_err_and(|text| text.contains("casebridge classifications")), "{found:?}");
+        assert!(
+            found[1].as_ref().is_err_and(|text| text.contains("casebridge classifications")),
+            "{found:?}"
+        );
     }
     let disabled = "Google Cloud Support API has not been used in project 1 before or it is disabled.";
     let quota = "Your application is authenticating by using local Application Default Credentials. The \

@@ -12,6 +12,8 @@ use subtle::ConstantTimeEq as _;
 pub struct OauthClient {
     id: String,
     lifetime: Duration,
+    /// Scopes of its tokens; `None`: all that the system has.
+    scopes: Option<String>,
     state: Arc<Mutex<State>>,
 }
 
@@ -35,7 +37,18 @@ impl OauthClient {
     #[must_use]
     pub fn new(id: &str, secret: &str, lifetime: Duration) -> Self {
         let state = State { secret: secret.to_owned(), issued: HashMap::new(), count: 0 };
-        Self { id: id.to_owned(), lifetime, state: Arc::new(Mutex::new(state)) }
+        Self { id: id.to_owned(), lifetime, scopes: None, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Limits the scopes of the tokens, where the system's clients have fixed ones.
+    #[must_use]
+    pub fn with_scopes(self, scopes: &str) -> Self {
+        Self { scopes: Some(scopes.to_owned()), ..self }
+    }
+
+    /// Returns the scopes of the tokens, or `all`.
+    pub(crate) fn scopes_or<'a>(&'a self, all: &'a str) -> &'a str {
+        self.scopes.as_deref().unwrap_or(all)
     }
 
     /// Replaces the client's secret. Tokens that were issued stay valid.

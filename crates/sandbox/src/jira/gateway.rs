@@ -46,12 +46,12 @@ pub(super) fn router(jira: &SandboxJira) -> Router {
     }
 }
 
+/// Scopes that an administrator gives the credential of a service account, for all that the connector calls.
+const SCOPES: &str =
+    "read:jira-work write:jira-work read:jira-user read:servicedesk-request write:servicedesk-request";
+
 async fn issue_on_cloud(Shared(jira): Shared<SandboxJira>, Json(asked): Json<Value>) -> Response {
-    issue(
-        &jira,
-        |name| asked.get(name).and_then(Value::as_str).unwrap_or_default(),
-        "read:jira-work write:jira-work",
-    )
+    issue(&jira, |name| asked.get(name).and_then(Value::as_str).unwrap_or_default(), SCOPES)
 }
 
 async fn issue_on_data_center(Shared(jira): Shared<SandboxJira>, body: String) -> Response {
@@ -72,7 +72,7 @@ fn issue<'a>(jira: &SandboxJira, text: impl Fn(&str) -> &'a str, scope: &str) ->
     };
     match client.issue(text("client_id"), text("client_secret")) {
         Some(token) => Json(json!({
-            "access_token": token, "scope": scope, "token_type": "Bearer", "expires_in": client.lifetime_seconds(),
+            "access_token": token, "scope": client.scopes_or(scope), "token_type": "Bearer", "expires_in": client.lifetime_seconds(),
         }))
         .into_response(),
         None => refused(StatusCode::UNAUTHORIZED, "access_denied"),
