@@ -29,7 +29,7 @@ pub(super) fn write(mapping: MappingId, page: &LedgerPage) -> Result<String, Sto
     })
 }
 
-/// Reads the text of [`write`].
+/// Reads the text of [`write()`].
 pub(super) fn read(mapping: MappingId, number: u64, text: &str) -> Result<Arc<LedgerPage>, StoreError> {
     let entries = serde_json::from_str(text).map_err(|error| {
         StoreError::Corrupt(format!("page {number} of the ledger of mapping {mapping}: {error}"))
