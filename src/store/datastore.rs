@@ -38,7 +38,7 @@ use super::google_cloud::{
     ApiFailure, Code, DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase, LastWrite, OperationCounters,
     OperationCounts, Persistence, Target, chain, poll_memory, watermark,
 };
-use super::pages::{self, PageCache};
+use super::pages::{self, PageBackend, PageCache};
 use super::record::{
     CaseKey, Property, Record, SEARCHED, cut, cut_time, exclusive, passes, read_memory, write_memory,
 };
@@ -368,43 +368,8 @@ impl Client {
     }
 
     /// Reads the ledger pages of a mapping and restores it. `None` if it was deleted meanwhile.
-    ///
-    /// Pages are deleted together with the update that makes them superfluous. So if one is missing, the mapping is read again.
-    async fn complete(&self, mut entity: Entity) -> Result<Option<CaseMapping>, StoreError> {
-        const ATTEMPTS: usize = 5;
-        let id = id_of(&entity)?;
-        let mut result = Err(StoreError::Unavailable("nothing was read".to_owned()));
-        for _ in 0..ATTEMPTS {
-            let version = version_of(&entity)?;
-            let record = Record::from_properties(id, |name| property(&entity, name))?;
-            let numbers = record.ledger_pages();
-            let unknown: Vec<u64> =
-                numbers.into_iter().filter(|number| self.pages.get(id, *number).is_none()).collect();
-            let mut read = HashMap::new();
-            for unknown in unknown.chunks(PAGES_AT_ONCE) {
-                let keys: Vec<Key> = unknown.iter().map(|number| self.page_key(id, *number)).collect();
-                for (number, stored) in unknown.iter().zip(self.read(&keys).await?) {
-                    let Some(stored) = stored else { continue };
-                    let text = property(&stored, pages::ENTRIES)
-                        .and_then(String::try_from)
-                        .map_err(|error| StoreError::Corrupt(format!("{:?}: {error}", stored.key.path)))?;
-                    let page = pages::read(id, *number, &text)?;
-                    self.pages.add(id, std::slice::from_ref(&page));
-                    read.insert(*number, page);
-                }
-            }
-            let is_complete = unknown.iter().all(|number| read.contains_key(number));
-            result = record.into_mapping(id, version, |number| {
-                let page = read.get(&number).cloned().or_else(|| self.pages.get(id, number));
-                page.ok_or_else(|| pages::missing(id, number))
-            });
-            if is_complete {
-                break;
-            }
-            let Some(newer) = self.read_one(&self.mapping_key(id)).await? else { return Ok(None) };
-            entity = newer;
-        }
-        result.map(Some)
+    async fn complete(&self, entity: Entity) -> Result<Option<CaseMapping>, StoreError> {
+        self.pages.restore(id_of(&entity)?, to_record(&entity)?, self).await
     }
 
     /// Returns the mutations of ledger pages that belong to one write of their mapping.
@@ -637,6 +602,29 @@ impl Client {
         self.call::<serde::de::IgnoredAny>("commit", transaction).await?;
         self.counters.written(writes, deletes);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl PageBackend for Client {
+    async fn page_texts(&self, id: MappingId, numbers: &[u64]) -> Result<Vec<Option<String>>, StoreError> {
+        let mut texts = Vec::with_capacity(numbers.len());
+        for numbers in numbers.chunks(PAGES_AT_ONCE) {
+            let keys: Vec<Key> = numbers.iter().map(|number| self.page_key(id, *number)).collect();
+            for stored in self.read(&keys).await? {
+                let text = stored.map(|stored| {
+                    property(&stored, pages::ENTRIES)
+                        .and_then(String::try_from)
+                        .map_err(|error| StoreError::Corrupt(format!("{:?}: {error}", stored.key.path)))
+                });
+                texts.push(text.transpose()?);
+            }
+        }
+        Ok(texts)
+    }
+
+    async fn record(&self, id: MappingId) -> Result<Option<(Record, u64)>, StoreError> {
+        self.read_one(&self.mapping_key(id)).await?.as_ref().map(to_record).transpose()
     }
 }
 
@@ -901,6 +889,12 @@ fn version_of(entity: &Entity) -> Result<u64, StoreError> {
         .and_then(i64::try_from)
         .and_then(|version| u64::try_from(version).map_err(|_| format!("{version} is negative")))
         .map_err(|error| StoreError::Corrupt(format!("mapping {id}, property {VERSION}: {error}")))
+}
+
+/// Returns the record of a mapping and its version.
+fn to_record(entity: &Entity) -> Result<(Record, u64), StoreError> {
+    let record = Record::from_properties(id_of(entity)?, |name| property(entity, name))?;
+    Ok((record, version_of(entity)?))
 }
 
 fn to_holder(entity: &Entity) -> Result<MappingId, StoreError> {

@@ -60,7 +60,7 @@ use super::google_cloud::{
     ApiFailure, Backoff, Code, DatabaseLocation, GoogleDatabase, LastWrite, OperationCounters,
     OperationCounts, Persistence, Target, chain, poll_memory, watermark,
 };
-use super::pages::{self, PageCache};
+use super::pages::{self, PageBackend, PageCache};
 use super::record::{CaseKey, Property, Record, cut, cut_time, exclusive, passes, read_memory, write_memory};
 use super::{Created, MappingFilter, MappingPage, Store, StoreError};
 
@@ -282,43 +282,8 @@ impl FirestoreStore {
     }
 
     /// Reads the ledger pages of a mapping and restores it. `None` if it was deleted meanwhile.
-    ///
-    /// Pages are deleted together with the update that makes them superfluous. So if one is missing, the mapping is read again.
-    async fn complete(&self, mut document: Document) -> Result<Option<CaseMapping>, StoreError> {
-        const ATTEMPTS: usize = 5;
-        let mut result = Err(StoreError::Unavailable("nothing was read".to_owned()));
-        for _ in 0..ATTEMPTS {
-            let id = id_of(&document)?;
-            let version = to_version(document.update_time);
-            let record = Record::from_properties(id, |name| property(&document, name))?;
-            let numbers = record.ledger_pages();
-            let unknown: Vec<u64> =
-                numbers.into_iter().filter(|number| self.pages.get(id, *number).is_none()).collect();
-            let mut read = HashMap::new();
-            if !unknown.is_empty() {
-                let names = unknown.iter().map(|number| self.name(pages::KIND, pages::name(id, *number)));
-                for (number, stored) in unknown.iter().zip(self.read(names.collect()).await?) {
-                    let Some(stored) = stored else { continue };
-                    let text = property(&stored, pages::ENTRIES)
-                        .and_then(String::try_from)
-                        .map_err(|error| StoreError::Corrupt(format!("{}: {error}", stored.name)))?;
-                    let page = pages::read(id, *number, &text)?;
-                    self.pages.add(id, std::slice::from_ref(&page));
-                    read.insert(*number, page);
-                }
-            }
-            let is_complete = unknown.iter().all(|number| read.contains_key(number));
-            result = record.into_mapping(id, version, |number| {
-                let page = read.get(&number).cloned().or_else(|| self.pages.get(id, number));
-                page.ok_or_else(|| pages::missing(id, number))
-            });
-            if is_complete {
-                break;
-            }
-            let Some(newer) = self.read_one(MAPPINGS, id).await? else { return Ok(None) };
-            document = newer;
-        }
-        result.map(Some)
+    async fn complete(&self, document: Document) -> Result<Option<CaseMapping>, StoreError> {
+        self.pages.restore(id_of(&document)?, to_record(&document)?, self).await
     }
 
     /// Returns the writes and the deletions of ledger pages that belong to one write of their mapping.
@@ -422,6 +387,24 @@ impl FirestoreStore {
             mappings.retain(|mapping| passes(MappingFilter::ResolvedBefore(before), mapping));
         }
         Ok(MappingPage { mappings, next })
+    }
+}
+
+#[async_trait]
+impl PageBackend for FirestoreStore {
+    async fn page_texts(&self, id: MappingId, numbers: &[u64]) -> Result<Vec<Option<String>>, StoreError> {
+        let names = numbers.iter().map(|number| self.name(pages::KIND, pages::name(id, *number)));
+        let text = |stored: Document| {
+            property(&stored, pages::ENTRIES)
+                .and_then(String::try_from)
+                .map_err(|error| StoreError::Corrupt(format!("{}: {error}", stored.name)))
+        };
+        let stored = self.read(names.collect()).await?.into_iter();
+        stored.map(|stored| stored.map(text).transpose()).collect()
+    }
+
+    async fn record(&self, id: MappingId) -> Result<Option<(Record, u64)>, StoreError> {
+        self.read_one(MAPPINGS, id).await?.as_ref().map(to_record).transpose()
     }
 }
 
@@ -791,6 +774,12 @@ fn id_of(document: &Document) -> Result<MappingId, StoreError> {
         .and_then(|id| id.parse().ok())
         .map(MappingId)
         .ok_or_else(|| StoreError::Corrupt(format!("{}: the name of a mapping is a number", document.name)))
+}
+
+/// Returns the record of a mapping and its version.
+fn to_record(document: &Document) -> Result<(Record, u64), StoreError> {
+    let record = Record::from_properties(id_of(document)?, |name| property(document, name))?;
+    Ok((record, to_version(document.update_time)))
 }
 
 fn to_global(document: &Document) -> Result<Global, StoreError> {

@@ -783,7 +783,7 @@ fn read_page(
         .query_row(params![mapping.0, page_number(mapping, number)?], |row| row.get(0))
         .optional()?;
     let page = pages::read(mapping, number, &stored.ok_or_else(|| pages::missing(mapping, number))?)?;
-    cache.add(mapping, std::slice::from_ref(&page));
+    cache.add(mapping, &page);
     Ok(page)
 }
 
