@@ -13,7 +13,7 @@ use crate::sync::{
 /// Stand-ins for the ID of a case that would be created.
 const NEW: Sides<&str> = Sides { google: "organizations/new/cases/new", company: "new" };
 
-/// What a sync would do.
+/// Steps of a sync that is rehearsed in a dry run, with names and counts for people.
 #[derive(Debug, Default)]
 pub(super) struct Preview {
     /// Name of the case that is carried, as people know it, with its address; and its title.

@@ -77,7 +77,7 @@ enum Done {
     HandedOver(CompanyCaseId),
     /// The company case names a counterpart that it cannot have. Holds the problem.
     Conflict(String),
-    /// What it would do (`Mode::DryRun`).
+    /// Steps that it would take (`Mode::DryRun`).
     Planned(Preview),
 }
 

@@ -416,7 +416,7 @@ async fn callers_beyond_the_limit_wait_until_there_is_room() {
 /// More than the buffers of both ends hold.
 const LARGE: usize = 64 << 20;
 
-/// Whoever takes nothing of an answer, or a little now and then, is hung up on.
+/// Closes the connection of a caller who reads nothing of an answer, or a few bytes now and then.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_takes_no_answer_is_hung_up_on() {
     for taken_at_a_time in [0, 1_000] {

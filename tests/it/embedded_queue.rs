@@ -99,7 +99,7 @@ impl QueueUnderTest for Embedded {
     }
 }
 
-/// Nobody listens at the queue's URL: a delivery takes no connection, and the router is let go of at the end.
+/// Delivers through the router, without a connection: no server listens at the queue's URL. Drops the router at the end.
 #[tokio::test]
 async fn it_delivers_within_the_process_and_lets_go_of_the_router() {
     let folder = tempfile::tempdir().unwrap();

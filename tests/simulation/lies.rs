@@ -6372,8 +6372,8 @@ fn an_older_notice_is_not_found_by_the_sync_that_looks_again() {
     });
 }
 
-/// That a file could not be copied was said on the Google case, and forgotten. The company case was merged, the pair went on with the other
-/// one, and the explanation was carried there as a person's comment: its file stands on the former case.
+/// Carries no explanation back as a person's comment. It said on the Google case that a file could not be copied, and was forgotten; then the
+/// company case was merged. The file is on the former company case, so that nothing on the new one explains it.
 #[test]
 fn what_explains_a_file_of_a_case_that_was_merged_is_not_carried_back() {
     goes_well(&History {

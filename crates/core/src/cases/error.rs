@@ -119,8 +119,8 @@ pub fn bounded(text: &str, most: usize) -> String {
     format!("{kept}… ({} bytes left out)", text.len() - kept.len())
 }
 
-/// Shortens a text to one line of at most 500 characters, without control characters and those of bidirectional text, which is safe in a log and in an error. An upstream
-/// can return any text, even as the ID of a file or a case.
+/// Shortens a text to one line of at most 500 characters, without control characters and those of bidirectional text: safe in a log and in
+/// an error. An upstream can return any text, even as the ID of a file or a case.
 #[must_use]
 pub fn shorten(text: &str) -> String {
     one_line(text, MAX_TEXT)
