@@ -258,7 +258,7 @@ impl Sections {
     }
 
     fn unreadable(error: String) -> Self {
-        Self { errors: vec![error], ..Self::default() }
+        Self { errors: vec![reader::bounded(&error)], ..Self::default() }
     }
 
     /// Returns the whole configuration, or all its errors.

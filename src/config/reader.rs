@@ -98,7 +98,7 @@ impl Reader {
             }
         }
         let names = self.names();
-        self.errors.iter().map(|error| with_other_names(error, &names)).collect()
+        self.errors.iter().map(|error| with_other_names(&bounded(error), &names)).collect()
     }
 
     /// Returns the variable of each key that may be read.
@@ -419,6 +419,19 @@ fn with_other_names(error: &str, names: &BTreeMap<String, String>) -> String {
     };
     let others: Vec<String> = names.iter().filter_map(missing).collect();
     if others.is_empty() { error.to_owned() } else { format!("{error} ({})", others.join(", ")) }
+}
+
+/// Cuts the middle out of an error that repeats a long value. Its beginning names the key, its end tells what to do.
+pub(super) fn bounded(error: &str) -> String {
+    const BEGINNING: usize = 600;
+    const END: usize = 400;
+    let length = error.chars().count();
+    if length <= BEGINNING + END {
+        return error.to_owned();
+    }
+    let beginning: String = error.chars().take(BEGINNING).collect();
+    let end: String = error.chars().skip(length - END).collect();
+    format!("{beginning}… ({} characters left out) …{end}", length - BEGINNING - END)
 }
 
 /// Returns a variable's name without what is most often forgotten in it.

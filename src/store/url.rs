@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::cases::shorten;
 use crate::outbound::{Credentials, NoCredentials};
 
 use super::google_cloud::{DEFAULT_DATABASE, DatabaseLocation, GoogleDatabase};
@@ -38,7 +39,7 @@ impl FromStr for StoreUrl {
     type Err = StoreUrlError;
 
     fn from_str(url: &str) -> Result<Self, StoreUrlError> {
-        let refused = |reason: &str| StoreUrlError { url: url.to_owned(), reason: reason.to_owned() };
+        let refused = |reason: &str| StoreUrlError { url: shorten(url), reason: reason.to_owned() };
         let forms = "expected sqlite:PATH, firestore:PROJECT[/DATABASE] or datastore:PROJECT[/DATABASE]";
         let (scheme, place) = url.split_once(':').ok_or_else(|| refused(forms))?;
         let api = match scheme {

@@ -741,6 +741,33 @@ fn every_key_can_be_set_by_its_variable() {
     assert!(set > 120, "{set}");
 }
 
+/// A value of any length is repeated in part only, so that the error can be read, and so can the log that it is written to.
+#[test]
+fn an_error_about_a_long_value_is_short() {
+    let long = "x".repeat(100_000);
+    let words = "word ".repeat(20_000);
+    let mut wrong = 0;
+    for key in sample_keys() {
+        let lines = needed_beside(&key);
+        for value in
+            [long.clone(), words.clone(), format!("https://{long}"), format!("[{long}"), format!("-{long}=1")]
+        {
+            let line = format!("{} = \"{value}\"", key.name);
+            let mut in_file = lines.clone();
+            in_file.push((&key.section, &line));
+            let from_file = parse(&with_crm(key.crm(), &in_file));
+            let from_variable = parse_with(&with_crm(key.crm(), &lines), &[(&variable(&key.full()), &value)]);
+            for errors in [from_file, from_variable].into_iter().filter_map(Result::err) {
+                wrong += 1;
+                for error in errors.0 {
+                    assert!(error.len() < 2_000, "{}: {} bytes: {error:.300}", key.full(), error.len());
+                }
+            }
+        }
+    }
+    assert!(wrong > 500, "{wrong}");
+}
+
 /// Kind of CRM, section, line of the file, and the variables that say the same.
 type TableCase<'a> = (&'a str, &'a str, &'a str, Vec<(String, String)>);
 
