@@ -39,12 +39,16 @@ enum Verdict {
 }
 
 impl Session<'_> {
-    /// Applies the plan. Skips only the actions that depend on one that failed.
+    /// Applies the plan. Skips only the actions that depend on one that failed. Ends early, with `Unfinished`, if there is more to carry
+    /// than fits into the deadline: being cut off counts as a failure, and is retried with growing delays.
     pub(super) async fn apply(&mut self, plan: Plan) -> Result<CarriedOut, SyncError> {
         let mut done = CarriedOut { failures: plan.waits, held: false };
         // A case is not closed while content for it may still arrive.
         let mut blocked = Blocked::new(!done.failures.is_empty());
         for action in plan.actions {
+            if done.failures.is_empty() && !self.carried.is_empty() && self.is_late() {
+                return Err(SyncError::Unfinished);
+            }
             if action.is_blocked(&blocked) {
                 // Content for a case that could not be reopened is held, as in a system that cannot reopen cases.
                 done.held |= action.is_content();

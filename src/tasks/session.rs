@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::Deps;
 use super::report::CarriedItem;
@@ -36,6 +37,9 @@ pub(super) enum SyncError {
     /// The lease expired, or was taken over, during the sync.
     #[error("the lease on the case was lost")]
     LeaseLost,
+    /// Half of the deadline was over with changes left. What was carried is recorded, and a task of its own carries the rest.
+    #[error("there is more to carry than fits into one task: another one goes on")]
+    Unfinished,
     /// The sync failed in a way that may pass.
     #[error("{0}")]
     Failed(String),
@@ -85,6 +89,8 @@ pub(super) struct Session<'a> {
     /// Dirty marks when the mapping was read, which was before the cases were read (`R7`: dirty sides).
     pub(super) waited: Sides<Option<Dirty>>,
     pub(super) started: DateTime<Utc>,
+    /// Start, by a clock that nobody sets.
+    began: Instant,
     pub(super) carried: Vec<CarriedItem>,
     holder: &'a str,
     leased: bool,
@@ -109,6 +115,7 @@ impl<'a> Session<'a> {
             mapping,
             waited,
             started,
+            began: Instant::now(),
             carried: Vec::new(),
             holder,
             leased: false,
@@ -237,8 +244,18 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// True once half of the task's deadline is over. The other half is for what was begun.
+    pub(super) fn is_late(&self) -> bool {
+        self.began.elapsed() >= self.deps.settings.deadline / 2
+    }
+
     /// Saves the reason of the failure, marks the side as dirty (`R7`: dirty sides) and releases the lease.
     pub(super) async fn fail(&mut self, side: Side, reason: &str) -> Result<(), SyncError> {
+        self.leave(side, Some(reason)).await
+    }
+
+    /// Saves what was carried, marks the side as dirty (`R7`: dirty sides), and with `failure` as failed, and releases the lease.
+    pub(super) async fn leave(&mut self, side: Side, failure: Option<&str>) -> Result<(), SyncError> {
         let started = self.started;
         let progress = std::mem::take(&mut self.progress);
         let holder = self.holder;
@@ -247,7 +264,10 @@ impl<'a> Session<'a> {
             let before = mapping.clone();
             progress.apply(mapping);
             mapping.wait(side, &global, started);
-            mapping.failed(bounded(reason, MAX_LAST_ERROR), started);
+            match failure {
+                Some(reason) => mapping.failed(bounded(reason, MAX_LAST_ERROR), started),
+                None => mapping.succeeded(),
+            }
             if mapping.lease.as_ref().is_some_and(|lease| lease.holder == holder) {
                 mapping.lease = None;
             }

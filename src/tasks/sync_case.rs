@@ -69,6 +69,8 @@ impl Request<'_> {
 enum Done {
     /// Everything was carried, or nothing was to be carried.
     Carried,
+    /// A part was carried. A task of its own carries the rest.
+    GoesOn,
     /// The company case is not flagged.
     Paused,
     /// One of the cases no longer exists.
@@ -89,13 +91,24 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
             Err(error) => return failed(task, &error, request, None),
         };
         let mut session = Session::new(deps, mapping, started, request.holder);
-        let outcome = sync(&mut session, request).await;
+        let outcome = match sync(&mut session, request).await {
+            Err(SyncError::Unfinished) => leave_the_rest(&mut session, request).await,
+            outcome => outcome,
+        };
         if matches!(outcome, Err(SyncError::Raced)) && attempt < TRIES {
             continue;
         }
         return conclude(session, outcome, task, request).await;
     }
     failed(task, &SyncError::Raced, request, None)
+}
+
+/// Records what was carried, and queues a task for the rest.
+async fn leave_the_rest(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
+    session.leave(request.side(), None).await?;
+    let reason = format!("after {}", request.holder);
+    let queued = scheduler::queue_sync(session.deps, request.side(), &session.mapping, &reason).await;
+    queued.map(|_| Done::GoesOn).map_err(|error| SyncError::Failed(error.to_string()))
 }
 
 /// Saves the reason of a failure, and makes the report.
@@ -120,6 +133,12 @@ async fn conclude(
                     ),
                     None => report,
                 },
+                Done::GoesOn => {
+                    let count = session.carried.len();
+                    let detail =
+                        format!("carried {count} changes in half of its deadline: another task goes on");
+                    with_detail(report, &detail)
+                }
                 Done::Paused => {
                     with_detail(report, "the company case is not flagged for synchronisation: paused")
                 }
@@ -146,6 +165,7 @@ async fn conclude(
                 | SyncError::NoPart(_)
                 | SyncError::Busy
                 | SyncError::LeaseLost
+                | SyncError::Unfinished
                 | SyncError::Unread(_) => Ok(()),
             };
             if let Err(error) = remembered {
@@ -202,6 +222,7 @@ fn failed(
         SyncError::Busy
         | SyncError::Raced
         | SyncError::LeaseLost
+        | SyncError::Unfinished
         | SyncError::Unread(_)
         | SyncError::Failed(_)
         | SyncError::Store(_)

@@ -65,6 +65,7 @@ pub struct Options {
     /// CSAPI sandbox of another world, for a second connector on one organisation; `None`: a new, empty one.
     pub csapi: Option<SandboxCsapi>,
     pub give_up_after: Duration,
+    pub deadline: StdDuration,
     pub since: Since,
 }
 
@@ -83,6 +84,7 @@ impl Default for Options {
             backend: None,
             csapi: None,
             give_up_after: Duration::hours(12),
+            deadline: StdDuration::from_mins(1),
             since: Since::default(),
         }
     }
@@ -202,7 +204,7 @@ impl World {
                 max_case_age: Duration::days(30),
                 retention: Duration::days(30),
                 tolerances: ToleranceTable::default(),
-                deadline: StdDuration::from_mins(1),
+                deadline: options.deadline,
                 lease: Duration::minutes(2),
                 syncs_per_minute: 100_000,
                 missing_grace: Duration::hours(1),

@@ -1,5 +1,7 @@
 //! Whatever people write and attach arrives (`R14`, `R16`, `R17`, `R25`).
 
+use std::time::Duration as StdDuration;
+
 use casebridge::cases::Visibility;
 use casebridge::sandbox::csapi::Author;
 use casebridge::sandbox::faults::{Effect, Fault};
@@ -184,6 +186,30 @@ pub async fn lone_surrogates_in_an_answer_arrive_as_replacement_characters(crm: 
     assert_eq!(texts.len(), 1, "{texts:?}");
     assert!(texts[0].starts_with("[Google Comment lone by G"), "{texts:?}");
     assert!(texts[0].ends_with("half \u{fffd} of a rocket"), "{texts:?}");
+}
+
+/// A task that could not finish goes on at once, without a retry's delay: the clock stands still here.
+pub async fn more_comments_than_a_task_has_time_for_arrive_without_a_failure(crm: &dyn Crm) {
+    const COUNT: usize = 16;
+    let options = Options { deadline: StdDuration::from_secs(4), ..Options::default() };
+    let world = World::with(crm, options).await;
+    let (google, company) = world.pair().await;
+    for number in 0..COUNT {
+        world.google_says(&google, &format!("Comment {number:02}"));
+    }
+    world.trouble(Call::Comment, Fault::always(Effect::Latency { ms: 300 }));
+    world.round().await;
+    for _ in 0..COUNT {
+        world.deliver().await;
+    }
+    let copies = world.copies_in_crm(&company).await;
+    assert_eq!(copies.len(), COUNT, "{copies:?}");
+    for (number, copy) in copies.iter().enumerate() {
+        assert!(copy.contains(&format!("Comment {number:02}")), "{copies:?}");
+    }
+    assert_eq!(world.mapping().await.last_error, None);
+    world.settle().await;
+    assert_eq!(world.copies_in_crm(&company).await.len(), COUNT);
 }
 
 pub async fn content_that_arrives_short_is_no_upload_and_is_tried_again(crm: &dyn Crm) {

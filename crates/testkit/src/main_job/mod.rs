@@ -53,6 +53,7 @@ macro_rules! scenarios {
             content::ugly_content_arrives_readable_and_nothing_of_it_is_interpreted [];
             content::lone_surrogates_in_an_answer_arrive_as_replacement_characters [ClockInHand];
             content::a_comment_or_a_file_whose_answer_was_lost_arrives_once [Faults, ClockInHand];
+            content::more_comments_than_a_task_has_time_for_arrive_without_a_failure [Faults, ClockInHand];
             content::content_that_arrives_short_is_no_upload_and_is_tried_again [Faults, ClockInHand];
             content::an_attachment_that_the_crm_can_never_take_becomes_one_comment [Setups];
             content::what_google_refuses_becomes_one_comment_there [];
