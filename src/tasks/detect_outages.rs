@@ -317,20 +317,21 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
         return Ok(mapping);
     };
     let system = &deps.systems[side];
-    let begun = pending.attempted_at - longest(deps);
     let clocks = deps.clocks();
-    let mut since = clocks.in_time_of(side, begun) - deps.settings.windows[side];
-    // Either clock may have been set since then, so the search goes back as far as the ledger, which excludes older notices by ID (R14:
-    // copies are known by ID; R36: clock skew). It goes back further only if the system's clock was set back: nothing is forgotten while
-    // a write has no outcome, so a notice from before that is another one.
-    if let Some(until) = mapping.state.forgotten_until[side].filter(|_| !mapping.relinking) {
-        let latest = clocks.of(side) + CLOCKS_APART;
-        let was_set_back = mapping.state.was_read_after(side, latest);
-        since = if was_set_back { since.min(until) } else { until };
-    }
+    let state = &mapping.state;
+    let since = if mapping.relinking && !state.looks_again {
+        // The notices of an earlier pair are not in the ledger yet.
+        let begun = pending.attempted_at - longest(deps);
+        Some(clocks.in_time_of(side, begun) - deps.settings.windows[side])
+    } else {
+        // Either clock may have been set since the notice was sent, and set right again, so its time says nothing (R36: clock skew). The
+        // ledger excludes older notices by ID (R14: copies are known by ID).
+        let was_set = state.looks_again || state.was_read_after(side, clocks.of(side) + CLOCKS_APART);
+        state.forgotten_until[side].filter(|_| !was_set)
+    };
     // A case that is not found now is an error here, since nothing is known about its comments (R28: missing is not gone).
     let doubt = deps.clock_doubt(side);
-    let comments = outcomes(system.as_ref(), case, &pending, Some(since)).await?;
+    let comments = outcomes(system.as_ref(), case, &pending, since).await?;
     // Until some more answers confirm the clock, the horizon is uncertain, and an older notice with the same text could be taken for this
     // one (R36: clock skew).
     if let Some(doubt) = doubt.or_else(|| deps.clock_doubt(side)) {

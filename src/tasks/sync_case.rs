@@ -1189,7 +1189,8 @@ async fn resume(session: &mut Session<'_>) -> Result<(), SyncError> {
     session.take_lease().await?;
     // A pair whose end was announced, but which did not end after all, resumes as well.
     let told = |entry: &&Entry| entry.source == Source::Notice(Notice::CounterpartGone);
-    let told_on = session.mapping.ledger.entries().rev().find(told).map(|entry| entry.side);
+    let told_on = session.mapping.ledger.entries().filter(told).max_by_key(|entry| entry.written_at);
+    let told_on = told_on.map(|entry| entry.side);
     let other = session.mapping.gone.map(Side::other).or(told_on);
     if session.mapping.state.gone_told
         && let Some(other) = other

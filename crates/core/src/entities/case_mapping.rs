@@ -499,9 +499,8 @@ impl CaseMapping {
         }
     }
 
-    /// Removes the ledger entries that no listing can reach any more. Does nothing while the outcome of a write is unknown: notices are
-    /// repeated in the same words, and an earlier one that was forgotten would be taken for the result of that write (`R13`: unknown write
-    /// outcome).
+    /// Removes the ledger entries that no listing can reach any more. Does nothing while the outcome of a write is unknown: the listing that
+    /// looks for its result begins where the ledger was forgotten, which has to be before the write (`R13`: unknown write outcome).
     pub fn forget_before(&mut self, horizons: Sides<Option<DateTime<Utc>>>) {
         if self.pending.is_empty() {
             self.ledger.forget_before(horizons);
@@ -790,7 +789,8 @@ mod tests {
     fn nothing_is_forgotten_while_a_write_has_no_outcome() {
         let horizons = Sides { google: Some(at(100)), company: Some(at(100)) };
         let mut mapping = mapping();
-        mapping.record(notice(Notice::Resumed));
+        let source = Source::Comment { id: "7".to_owned(), part: 1 };
+        mapping.record(Entry { source, source_at: Some(at(1)), ..notice(Notice::Resumed) });
         mapping.pending.push(pending(Notice::Outage));
         mapping.forget_before(horizons);
         assert_eq!(mapping.ledger.len(), 1);

@@ -102,33 +102,19 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Returns true if a listing from these horizons on can show the item or its original, or if the entry is kept as long as the mapping.
+    /// Returns true if a listing from these horizons on can show the item or its original.
     fn is_reachable(&self, horizons: &Sides<Option<DateTime<Utc>>>) -> bool {
         let reachable = |side: Side, at: Option<DateTime<Utc>>| match (at, horizons[side]) {
             (Some(at), Some(horizon)) => at >= horizon,
             (None, _) | (_, None) => true,
         };
-        let source_reachable = match self.source {
-            Source::Comment { .. } | Source::Attachment { .. } => {
-                reachable(self.side.other(), self.source_at)
-            }
-            // Kept as long as the mapping: a part of a description has no listing of its own, and "is now syncing" is posted once per
-            // mapping.
-            Source::Description { .. } | Source::Notice(Notice::NowSyncing) => true,
-            Source::Notice(
-                Notice::Outage
-                | Notice::Resumed
-                | Notice::CannotReopen
-                | Notice::CounterpartGone
-                | Notice::CounterpartBack
-                | Notice::LeftOpen
-                | Notice::Merged
-                | Notice::GivenUp
-                | Notice::ReadOnly
-                | Notice::Conflict,
-            ) => false,
-        };
-        source_reachable || reachable(self.side, self.written_at)
+        reachable(self.side.other(), self.source_at) || reachable(self.side, self.written_at)
+    }
+
+    /// Returns true if the entry is kept as long as the mapping: a part of a description has no listing of its own, and notices are
+    /// repeated in the same words, so that an older one is told from another by its ID only, whatever a clock says.
+    const fn is_kept(&self) -> bool {
+        matches!(self.source, Source::Description { .. } | Source::Notice(_))
     }
 }
 
@@ -426,18 +412,23 @@ impl Ledger {
         counts
     }
 
-    /// Removes entries that no listing can reach any more: both the source and the written item are older than the horizon of their side.
-    /// An entry without a time is kept, and so are all entries of a page that has one to keep.
+    /// Removes copies that no listing can reach any more: both the source and the written item are older than the horizon of their side.
+    /// A copy without a time is kept, and so are all entries of a page that has a copy to keep. Other entries are kept for good.
     pub fn forget_before(&mut self, horizons: Sides<Option<DateTime<Utc>>>) {
-        self.newest.retain(|entry| entry.is_reachable(&horizons));
-        let dropped = &mut self.dropped;
+        self.newest.retain(|entry| entry.is_kept() || entry.is_reachable(&horizons));
+        let (dropped, mut moved) = (&mut self.dropped, Vec::new());
         self.pages.retain(|page| {
-            let is_kept = page.entries.iter().any(|entry| entry.is_reachable(&horizons));
-            if !is_kept {
+            let (kept, copies): (Vec<&Entry>, Vec<&Entry>) =
+                page.entries.iter().partition(|entry| entry.is_kept());
+            // A page has as many entries as others of its size, also if all of them are to be kept.
+            let is_needed = copies.is_empty() || copies.iter().any(|entry| entry.is_reachable(&horizons));
+            if !is_needed {
                 dropped.push(page.number);
+                moved.extend(kept.into_iter().cloned());
             }
-            is_kept
+            is_needed
         });
+        self.newest.splice(0..0, moved);
     }
 }
 
@@ -467,10 +458,9 @@ mod tests {
             (attachment, Some(150), Some(199), true),
             (Source::Description { part: 2 }, Some(0), Some(0), true),
             (Source::Notice(Notice::NowSyncing), None, Some(0), true),
-            (Source::Notice(Notice::Outage), None, Some(199), false),
-            (Source::Notice(Notice::Outage), None, Some(200), true),
-            (Source::Notice(Notice::Resumed), None, Some(199), false),
-            (Source::Notice(Notice::CannotReopen), None, Some(199), false),
+            // Notices are told from others in the same words by their IDs only.
+            (Source::Notice(Notice::Outage), None, Some(0), true),
+            (Source::Notice(Notice::Resumed), None, Some(0), true),
         ] {
             let mut ledger = Ledger::default();
             ledger.record(Entry {
@@ -563,16 +553,13 @@ mod tests {
                 assert!(restored.has_whole_comment(side, &id) && !restored.lacks_parts(side, &id));
             }
         }
-        // The page of "is now syncing" stays, and so does the ledger's end.
+        // Only what is no copy is kept, without its page.
         ledger.forget_before(Sides { google: Some(at(1)), company: Some(at(1)) });
-        assert_eq!(ledger.pages().len(), 1);
-        let kept = ledger.pages()[0].number();
+        assert!(ledger.pages().is_empty());
+        assert!(ledger.entries().eq(&[entry(0), entry(1)]));
         let PageChanges { added, dropped } = ledger.pack();
         assert!(added.is_empty());
-        assert_eq!(
-            BTreeMap::from_iter(stored).into_keys().filter(|page| *page != kept).collect::<Vec<_>>(),
-            dropped
-        );
+        assert_eq!(stored.into_keys().collect::<Vec<_>>(), dropped);
         assert!(ledger.pack().dropped.is_empty(), "they are dropped once");
     }
 

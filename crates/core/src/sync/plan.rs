@@ -318,15 +318,9 @@ impl<'a> Planner<'a> {
         let snapshot = self.pair.snapshot(pending.side);
         let (id, written_at) = match pending.kind {
             ItemKind::Comment => {
-                // After a system's clock was set, comments are listed again that the ledger has forgotten. An older notice in the same words
-                // is none that was sent since (R36: clock skew).
-                let is_forgotten = |comment: &Comment| {
-                    self.pair.mapping.state.looks_again && self.is_over(pending.side, comment.created_at)
-                };
                 let comment = snapshot.comments.iter().find(|comment| {
                     !self.ledger.wrote(pending.side, ItemKind::Comment, &comment.id)
                         && texts::is_outcome_of(pending, comment)
-                        && !is_forgotten(comment)
                 })?;
                 (&comment.id, comment.created_at)
             }
