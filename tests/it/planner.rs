@@ -524,6 +524,12 @@ fn a_write_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
     assert_eq!((plan.actions.len(), plan.waits.len()), (0, 1));
     assert_eq!(left_on(Side::Google, waiting.pair(), &waiting.rules, waiting.facts()), Remaining::Changes);
 
+    // Also if the original was deleted meanwhile: its copy may still arrive.
+    let mut deleted = waiting.clone();
+    deleted.google.comments.retain(|comment| comment.id != "10");
+    let plan = deleted.plan(Side::Google);
+    assert_eq!((plan.actions.len(), plan.waits.len()), (0, 1));
+
     // The in-flight window is over without a copy: the comment is written again.
     waiting.now = at(101);
     assert_eq!(bodies(&waiting.plan(Side::Google)).len(), 2);

@@ -1895,3 +1895,88 @@ fn a_time_to_the_minute_is_no_sign_of_an_index_that_is_late() {
         ],
     });
 }
+
+/// The copy of a part got no answer and arrived a minute later. Until then its comment had been edited to a shorter one, which had arrived, so
+/// that the next comment did not wait for it.
+#[test]
+fn what_follows_a_comment_that_was_edited_waits_for_its_copy_that_got_no_answer() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 150076,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 118,
+                skew: -26,
+                limit: 400,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 71,
+                stale: 5,
+                limit: 700,
+                tells_limit: true,
+                four_priorities: true,
+                tells_identity: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            clock_offset: 1001,
+            deadline: 66,
+            lease: 126,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 22311,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 8215773165901537035,
+            },
+            Step {
+                at: 22492,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Short }),
+                salt: 5867245834634720496,
+            },
+            Step {
+                at: 29545,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 8365082732771790909,
+            },
+            Step {
+                at: 42236,
+                what: Trouble { part: Store, trouble: RateLimited(56), seconds: 123 },
+                salt: 12556861584663247136,
+            },
+            Step {
+                at: 75954,
+                what: Person(Comment { case: 0, side: Company, words: Long, internal: false }),
+                salt: 4952946793699390032,
+            },
+            Step {
+                at: 104905,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 9695778137171859274,
+            },
+            Step { at: 121141, what: Cron(PollCompany), salt: 4530543428147904361 },
+            Step {
+                at: 162474,
+                what: Trouble { part: GoogleApi, trouble: Late(17), seconds: 59 },
+                salt: 7567189614890042247,
+            },
+            Step { at: 240987, what: Cron(PollCompany), salt: 17099262511592837947 },
+            Step {
+                at: 291289,
+                what: Person(Edit { case: 0, nth: 1, words: Odd }),
+                salt: 12785565378700042911,
+            },
+        ],
+    });
+}

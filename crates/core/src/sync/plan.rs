@@ -672,6 +672,9 @@ impl<'a> Planner<'a> {
                 {
                     continue;
                 }
+                if self.comment_is_under_way(target) {
+                    break;
+                }
                 let bodies = if self.ledger.lacks_parts(target, &comment.id) {
                     // Version 0.1 began to copy it, and split the text as that version read it.
                     texts::comment_parts(source, &comment.as_read_earlier(), self.facts[target])
@@ -849,6 +852,15 @@ impl<'a> Planner<'a> {
         }
         let earlier = self.pending.iter().find(|pending| pending.side == side && pending.source == *source);
         earlier.map(|pending| pending.attempted_at).is_some_and(|at| self.waits_for(side, at))
+    }
+
+    /// Returns true if the copy of a comment may still take effect on that side; then the plan waits for it, so that the order is kept. Its
+    /// original may have been edited to fewer parts since, or deleted.
+    fn comment_is_under_way(&mut self, side: Side) -> bool {
+        let is_copy =
+            |pending: &&Pending| pending.side == side && matches!(pending.source, Source::Comment { .. });
+        let copies = self.pending.iter().filter(is_copy);
+        copies.map(|pending| pending.attempted_at).max().is_some_and(|at| self.waits_for(side, at))
     }
 
     /// Returns true if a write to that side, attempted at that time, is still within the in-flight window; then the plan waits for it.
