@@ -169,11 +169,11 @@ impl Session<'_> {
         let since = refusal.since;
         self.save(|mapping| mapping.state.keep_refusal(refusal.clone())).await?;
         if is_read_only && !action.is_explained_by_copy() {
-            return self.note_read_only(side, now).await;
+            return self.note_read_only(side, now, error).await;
         }
         if !over {
             if is_read_only {
-                return self.note_read_only(side, now).await;
+                return self.note_read_only(side, now, error).await;
             }
             return Ok(Verdict::Again);
         }
@@ -183,7 +183,7 @@ impl Session<'_> {
             Ok(()) => {}
             Err(SyncError::Api(refused)) if self.is_refusal(&refused).await => {
                 if is_read_only {
-                    return self.note_read_only(side, now).await;
+                    return self.note_read_only(side, now, error).await;
                 }
                 // The explanation is refused too, so the case is read-only.
                 if action.is_explained_where_refused() {
@@ -232,18 +232,24 @@ impl Session<'_> {
         .await
     }
 
-    /// Records another attempt on a read-only case, which still refuses.
-    async fn note_read_only(&mut self, side: Side, now: DateTime<Utc>) -> Result<Verdict, SyncError> {
+    /// Records another attempt on a read-only case, which still refuses, and posts the notice about it if that has not succeeded yet.
+    async fn note_read_only(
+        &mut self,
+        side: Side,
+        now: DateTime<Utc>,
+        error: &ApiError,
+    ) -> Result<Verdict, SyncError> {
         self.save(|mapping| {
             if let Some(read_only) = &mut mapping.state.read_only[side] {
                 read_only.tried_at = now;
             }
         })
         .await?;
+        self.tell_read_only(side, error).await?;
         Ok(Verdict::Held)
     }
 
-    /// Records that a case is read-only, and posts a notice about it on the other case once (`R33`: final refusals).
+    /// Records that a case is read-only, and posts the notice about it.
     async fn become_read_only(
         &mut self,
         side: Side,
@@ -255,10 +261,22 @@ impl Session<'_> {
             mapping.state.read_only[side] = Some(ReadOnly { since, tried_at: now, told: false });
         })
         .await?;
-        let name = self.name_for_other_side(side);
-        let body = texts::read_only(side.other(), &name, &error.message);
-        let told = self.notice(side.other(), Notice::ReadOnly, body).await;
-        match told {
+        self.tell_read_only(side, error).await
+    }
+
+    /// Posts the notice that the case of `side` is read-only on the other case, once (`R33`: final refusals). If that fails, the next
+    /// attempt on the read-only case posts it.
+    async fn tell_read_only(&mut self, side: Side, error: &ApiError) -> Result<(), SyncError> {
+        let (on, source) = (side.other(), Source::Notice(Notice::ReadOnly));
+        let is_told = self.mapping.state.read_only[side].as_ref().is_none_or(|read_only| read_only.told);
+        // Without an answer, it may be there already: a sync looks for it first.
+        if is_told
+            || self.mapping.pending.iter().any(|pending| pending.side == on && pending.source == source)
+        {
+            return Ok(());
+        }
+        let body = texts::read_only(on, &self.name_for_other_side(side), &error.message);
+        match self.notice(on, Notice::ReadOnly, body).await {
             Ok(()) | Err(SyncError::Api(_)) => Ok(()),
             Err(fatal) => Err(fatal),
         }

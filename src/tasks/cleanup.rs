@@ -54,9 +54,21 @@ fn earliest_now(deps: &Deps) -> DateTime<Utc> {
     clocks.now.min(clocks.of(Side::Google)).min(clocks.of(Side::Company))
 }
 
+/// True if a case takes no changes and the other one has no notice about it, so that nobody knows of what is held back (`R33`: final
+/// refusals). Both are tried again every day.
+fn holds_untold(deps: &Deps, mapping: &CaseMapping) -> bool {
+    Side::BOTH.into_iter().any(|side| {
+        let read_only = mapping.state.read_only[side].as_ref();
+        read_only.is_some_and(|read_only| !read_only.told && !is_long_ago(deps, read_only.since))
+    })
+}
+
 /// True if no change waits to be carried, found by a poll or not: the polls may have been down with the service, and a person may just have
 /// written on the case or reopened it. False if that cannot be found out today; cleanup tries again tomorrow.
 async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
+    if holds_untold(deps, mapping) {
+        return false;
+    }
     for side in Side::BOTH {
         if mapping.dirty[side].is_some() {
             return false;
@@ -69,7 +81,7 @@ async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
             Ok(Some(case)) => case,
             // The case was deleted; or a right to read it is missing, and then people may still write on it (R26: empty answers need
             // proof).
-            Ok(None) if is_long_resolved(deps, mapping) => continue,
+            Ok(None) if mapping.resolved_at.is_some_and(|at| is_long_ago(deps, at)) => continue,
             Ok(None) | Err(_) => return false,
         };
         // A sync carried the case in this state, unless the case was hidden when it changed (R27: sweeps).
@@ -89,8 +101,8 @@ async fn is_quiet(deps: &Deps, global: &Global, mapping: &CaseMapping) -> bool {
     true
 }
 
-/// True if a pair was resolved twice as long ago as mappings are kept. Cleanup then waits no longer for a case that is not shown.
-fn is_long_resolved(deps: &Deps, mapping: &CaseMapping) -> bool {
+/// True if that is twice as long ago as mappings are kept. Cleanup then waits no longer for a case that is not shown, or takes nothing.
+fn is_long_ago(deps: &Deps, at: DateTime<Utc>) -> bool {
     let kept = deps.settings.retention;
-    mapping.resolved_at.is_some_and(|at| earliest_now(deps) - at >= kept + kept)
+    earliest_now(deps) - at >= kept + kept
 }

@@ -7085,3 +7085,70 @@ fn a_notice_is_found_though_a_clock_was_set_back_and_right_again() {
         ],
     });
 }
+/// A closed Google case took no comments for eight hours, and the company case not the notice about it. No task ran for a month. Cleanup deleted
+/// the mapping, with a comment of which nobody was told that it had not arrived.
+#[test]
+fn a_mapping_is_kept_while_nobody_knows_what_is_held_back() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 29872,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 49,
+                stale: 20,
+                resolution: 1,
+                skew: -48,
+                limit: 700,
+                control_characters: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                unholdable: Some(0),
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 106,
+                stale: 20,
+                limit: 400,
+                control_characters: true,
+                addresses: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            deadline: 175,
+            lease: 235,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 6662257,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Long }),
+                salt: 6412311753618217974,
+            },
+            Step { at: 6901035, what: Cron(PollCompany), salt: 3634965388332996696 },
+            Step { at: 11437982, what: Person(Close { case: 0, side: Google }), salt: 6636191805780681615 },
+            Step {
+                at: 2706408800,
+                what: Lie(Refuse { case: 0, side: Google, what: Comments, minutes: Some(474) }),
+                salt: 12072377128956228794,
+            },
+            Step {
+                at: 2710424246,
+                what: Lie(Refuse { case: 0, side: Company, what: Comments, minutes: Some(85) }),
+                salt: 2389649306880617228,
+            },
+            Step {
+                at: 2711279319,
+                what: Person(Comment { case: 0, side: Company, words: Long, internal: false }),
+                salt: 13245025560318850619,
+            },
+            Step { at: 2711341022, what: Cron(PollGoogle), salt: 1560625247730132614 },
+            Step { at: 2717641830, what: Cron(PollCompany), salt: 4907500253349296119 },
+            Step { at: 5396520000, what: Cron(Cleanup), salt: 16321360312378053845 },
+        ],
+    });
+}
