@@ -6887,6 +6887,7 @@ fn since_when_a_case_of_a_clock_that_was_behind_waits_is_not_known() {
         ],
     });
 }
+
 /// An outage comment got no answer while Google's clock was set back by a day, and that was right again when it was looked for: its time was
 /// too old, and it was given again. Likewise an older notice in the same words was taken for another one, since a list goes back further then.
 #[test]
@@ -7085,6 +7086,7 @@ fn a_notice_is_found_though_a_clock_was_set_back_and_right_again() {
         ],
     });
 }
+
 /// A closed Google case took no comments for eight hours, and the company case not the notice about it. No task ran for a month. Cleanup deleted
 /// the mapping, with a comment of which nobody was told that it had not arrived.
 #[test]
@@ -7149,6 +7151,92 @@ fn a_mapping_is_kept_while_nobody_knows_what_is_held_back() {
             Step { at: 2711341022, what: Cron(PollGoogle), salt: 1560625247730132614 },
             Step { at: 2717641830, what: Cron(PollCompany), salt: 4907500253349296119 },
             Step { at: 5396520000, what: Cron(Cleanup), salt: 16321360312378053845 },
+        ],
+    });
+}
+
+/// A company case's priority was set at Google, and before both were read with it the company case was merged into another one, with which the
+/// pair went on. That Google still held the priority was taken for a proof that the new case had held it.
+#[test]
+fn what_an_earlier_case_told_the_other_side_is_no_base() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 176891,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 83,
+                stale: 20,
+                resolution: 1,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 47,
+                stale: 5,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                four_priorities: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            attachments: false,
+            late: 20,
+            twice: 25,
+            deadline: 77,
+            lease: 137,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 358,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 12364644339018498846,
+            },
+            Step {
+                at: 126852,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Short }),
+                salt: 11635150853438575914,
+            },
+            Step { at: 140185, what: Person(Unflag { case: 1 }), salt: 2772928057303982851 },
+            Step { at: 181840, what: Cron(PollCompany), salt: 14496162025066639919 },
+            Step { at: 280258, what: Person(Unflag { case: 0 }), salt: 8482118746636908733 },
+            Step {
+                at: 418013,
+                what: Person(Comment { case: 0, side: Company, words: Long, internal: false }),
+                salt: 1142025188759123506,
+            },
+            Step { at: 86820117, what: Cron(PollGoogle), salt: 10056767707094468363 },
+            Step {
+                at: 86834303,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 12415685565192902051,
+            },
+            Step { at: 86848727, what: Person(Flag { case: 0 }), salt: 5384497451182714732 },
+            Step { at: 86880348, what: Cron(PollGoogle), salt: 775271605210104776 },
+            Step { at: 86881972, what: Cron(PollCompany), salt: 2313337492169592846 },
+            Step {
+                at: 86900440,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 2219119753578400255,
+            },
+            Step {
+                at: 86912605,
+                what: Trouble { part: GoogleApi, trouble: RateLimited(33), seconds: 204 },
+                salt: 8218440168042687894,
+            },
+            Step { at: 86921982, what: Person(Close { case: 1, side: Company }), salt: 5879445096208569956 },
+            Step {
+                at: 86940030,
+                what: Person(Prioritise { case: 0, side: Company, priority: 0 }),
+                salt: 955918975461119177,
+            },
+            Step { at: 86963380, what: Person(Flag { case: 1 }), salt: 5178049048892702722 },
+            Step { at: 87104807, what: Person(Merge { case: 0, into: 1 }), salt: 13913153129122002301 },
         ],
     });
 }

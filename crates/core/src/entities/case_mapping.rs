@@ -409,7 +409,8 @@ impl CaseMapping {
         self.set_outage_comment_sent_to(side, false);
         self.reopen_refused[side] = false;
         let state = &mut self.state;
-        state.told_priority[side] = None;
+        // A priority that the other side was told is one that the former case held.
+        state.told_priority = Sides::default();
         state.unheld_priority[side] = None;
         state.unheld_at[side] = None;
         state.missing[side] = None;
