@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use casebridge::config::{Config, LogFormat};
 use casebridge::entities::Side;
-use casebridge::tasks::{SyncCompanyCase, SyncGoogleCase, Task, Which};
+use casebridge::tasks::{SyncCompanyCase, SyncGoogleCase, Task, Verb, Which};
 use casebridge::telemetry;
 use clap::{Parser, Subcommand};
 
@@ -86,6 +86,37 @@ enum Configured {
     Retry {
         /// Key, ID or address of its company case, or name, number or address of its Google case.
         case: String,
+    },
+    /// Carries nothing between the cases of a pair until it is resumed.
+    Pause {
+        /// Key, ID or address of its company case, or name, number or address of its Google case.
+        case: String,
+        /// Reason, which is kept and shown.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Goes on with a pair that was paused or unlinked, and carries what was written in between.
+    Resume {
+        /// Key, ID or address of its company case, or name, number or address of its Google case.
+        case: String,
+    },
+    /// Ends a pair for good; both cases stay as they are, and no poll links them again.
+    Unlink {
+        /// Key, ID or address of its company case, or name, number or address of its Google case.
+        case: String,
+        /// Reason, which is kept and shown.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Excludes one comment or file from the sync, such as one that can never be carried.
+    Skip {
+        /// Key, ID or address of its company case, or name, number or address of its Google case.
+        case: String,
+        /// ID of the comment or file; `google:` or `company:` before it names its side.
+        item: String,
+        /// Reason, which is kept and shown.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -230,6 +261,13 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
         Configured::Mappings(args) => {
             work::mappings(&config, args.case.as_deref(), args.which(), args.json).await
         }
-        Configured::Retry { case } => work::retry(&config, &case).await,
+        Configured::Retry { case } => work::operate(&config, &case, &Verb::Retry).await,
+        Configured::Pause { case, reason } => work::operate(&config, &case, &Verb::Pause { reason }).await,
+        Configured::Resume { case } => work::operate(&config, &case, &Verb::Resume).await,
+        Configured::Unlink { case, reason } => work::operate(&config, &case, &Verb::Unlink { reason }).await,
+        Configured::Skip { case, item, reason } => {
+            anyhow::ensure!(!reason.trim().is_empty(), "--reason must say why: it is kept and shown");
+            work::operate(&config, &case, &Verb::Skip { item, reason }).await
+        }
     }
 }

@@ -4,7 +4,7 @@ use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::config::Config;
 use casebridge::entities::{CaseMapping, Global, Side};
 use casebridge::store::StoreUrl;
-use casebridge::tasks::{self, Caller, Mode, Outcome, Task, Which};
+use casebridge::tasks::{self, Caller, Mode, Outcome, Task, Verb, Which};
 
 use chrono::{DateTime, Utc};
 
@@ -30,10 +30,11 @@ fn remarks(mapping: &CaseMapping) -> String {
         Some(format!("  the {side} case takes no changes since {since}"))
     });
     let conflict = mapping.state.conflict.iter().map(|conflict| format!("  conflict: {}", conflict.reason));
+    let held = tasks::held_words(mapping).map(|held| format!("  {held}"));
     let given_up = mapping.state.refusals.iter().filter(|refusal| refusal.given_up);
     let given_up = given_up.map(|refusal| format!("  given up: {}", refusal.reason));
     let error = mapping.last_error.iter().map(|error| format!("  last error: {error}"));
-    missing.chain(read_only).chain(conflict).chain(given_up).chain(error).collect()
+    held.into_iter().chain(missing).chain(read_only).chain(conflict).chain(given_up).chain(error).collect()
 }
 
 /// Returns the name of that side's case with its address, as far as it is known.
@@ -111,6 +112,7 @@ fn show_whole(mapping: &CaseMapping, global: &Global) {
         println!("{side}: {}, synced {synced}{}", name(mapping, side), waits.unwrap_or_default());
     }
     let state = match (mapping.resolved_at, mapping.paused, mapping.gone) {
+        _ if mapping.held().is_some() => tasks::held_words(mapping).unwrap_or_default(),
         (_, _, Some(side)) => format!("ended: the {side} case is gone"),
         (_, true, None) => "paused: the company case has no flag".to_owned(),
         (Some(time), false, None) => format!("resolved {}", at(time)),
@@ -132,18 +134,29 @@ fn show_whole(mapping: &CaseMapping, global: &Global) {
         let what = if refusal.given_up { "given up" } else { "refused" };
         println!("{what}: {}\n  at {}, tries: {}", refusal.reason, at(refusal.tried_at), refusal.tries);
     }
+    for skipped in &mapping.state.skipped {
+        let (side, id) = (skipped.side, &skipped.id);
+        println!("skipped: {side}:{id} by {} at {}: {}", skipped.by, at(skipped.since), skipped.reason);
+    }
     if let Some(conflict) = &mapping.state.conflict {
         println!("conflict since {}: {}", at(conflict.since), conflict.reason);
     }
 }
 
-/// Tries the pair of a case again now.
-pub(super) async fn retry(config: &Config, case: &str) -> anyhow::Result<bool> {
+/// Does an action of an operator on the pair of a case.
+pub(super) async fn operate(config: &Config, case: &str, verb: &Verb) -> anyhow::Result<bool> {
     let parts = Parts::build(config).await?;
     let pairs = tasks::find_pairs(&parts.deps, case).await?;
     anyhow::ensure!(!pairs.is_empty(), "no pair has the case {case}");
+    let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let by = format!("{} (command line)", user.as_deref().unwrap_or("somebody"));
     for mapping in pairs {
-        for (side, taken) in tasks::retry(&parts.deps, mapping).await? {
+        let id = mapping.id;
+        let taken = tasks::operate(&parts.deps, mapping, verb, &by).await?;
+        if taken.is_empty() {
+            println!("mapping {id}: {}: done", verb.name());
+        }
+        for (side, taken) in taken {
             println!("{side}: {}", taken.name());
         }
     }

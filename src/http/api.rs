@@ -1,20 +1,24 @@
 //! Read-only views of the entities for people and dashboards, with effective stamps, dirty sides and the last error. They show no content
 //! of cases.
 
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::parameters::{Parameters, invalid};
-use super::{Problem, Service, part};
+use super::{MAX_BODY, Problem, Service, not_utf8, part, read_body};
 use crate::entities::{CaseMapping, Global, GoogleCaseName, MappingId, PollMemory, Refusal, Side};
 use crate::store::{MappingFilter, StoreError};
-use crate::tasks::{self, LookupError, Which};
+use crate::tasks::{self, LookupError, OperateError, Verb, Which};
 
 const MAX_PAGE: usize = 200;
+/// Name of an operator who proves nothing but the admin token.
+const ADMIN: &str = "the holder of the admin token";
 
 /// Returns a mapping as JSON for people.
 #[must_use]
@@ -65,12 +69,15 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
     })
 }
 
-/// Returns a mapping as JSON for people, with the company case's own name and the failed syncs, which [`describe`] has not.
+/// Returns a mapping as JSON for people, with the company case's own name, the failed syncs and the orders of operators, which [`describe`] has not.
 fn describe_whole(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Value {
     let mut whole = describe(mapping, global, now);
     whole["failing"] = json!(mapping.state.failing);
     whole["company_case"] = json!(mapping.state.company_case);
     whole["linked_at"] = json!(mapping.linked_at);
+    whole["operator_pause"] = json!(mapping.state.operator_pause);
+    whole["unlinked"] = json!(mapping.state.unlinked);
+    whole["skipped"] = json!(mapping.state.skipped);
     whole
 }
 
@@ -151,11 +158,8 @@ pub(super) async fn pairs(
     Ok(Json(json!({ "mappings": mappings, "next": page.next })))
 }
 
-async fn pairs_of(
-    service: &Service,
-    case: Result<Path<String>, PathRejection>,
-) -> Result<Vec<CaseMapping>, Problem> {
-    let pairs = tasks::find_pairs(&service.deps, &part(case)?).await.map_err(not_found)?;
+async fn pairs_of(service: &Service, case: &str) -> Result<Vec<CaseMapping>, Problem> {
+    let pairs = tasks::find_pairs(&service.deps, case).await.map_err(not_found)?;
     if pairs.is_empty() {
         return Err(Problem::new(StatusCode::NOT_FOUND, "No pair has that case"));
     }
@@ -166,30 +170,71 @@ pub(super) async fn pair(
     State(service): State<Service>,
     case: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let pairs = pairs_of(&service, case).await?;
+    let pairs = pairs_of(&service, &part(case)?).await?;
     let global = service.deps.store.global().await.map_err(unavailable)?;
     let now = service.deps.clock.now();
     let mappings: Vec<Value> = pairs.iter().map(|mapping| describe_whole(mapping, &global, now)).collect();
     Ok(Json(json!({ "mappings": mappings })))
 }
 
-pub(super) async fn retry(
+/// Does an action of an operator on the pairs of a case: see [`tasks::Verb`].
+pub(super) async fn act(
     State(service): State<Service>,
-    case: Result<Path<String>, PathRejection>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    body: Body,
 ) -> Result<Json<Value>, Problem> {
-    let mut queued = Vec::new();
-    for mapping in pairs_of(&service, case).await? {
+    let Path((case, name)) = path.map_err(|_| not_utf8())?;
+    if !Verb::NAMES.contains(&name.as_str()) {
+        let detail = format!("the actions are {}", Verb::NAMES.join(", "));
+        return Err(Problem::new(StatusCode::NOT_FOUND, "There is no such action").detail(detail));
+    }
+    let body = read_body(body, MAX_BODY).await?;
+    let Asked { item, reason } = if body.trim_ascii().is_empty() {
+        Asked::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|_| {
+            let detail =
+                r#"it may be empty, or JSON like {"item": "77", "reason": "…"}, with no other field"#;
+            Problem::new(StatusCode::BAD_REQUEST, "The body is not valid").detail(detail.to_owned())
+        })?
+    };
+    let Some(verb) = Verb::new(&name, item, reason) else {
+        let detail = format!(r#"{name} needs a body like {{"item": "77", "reason": "…"}}"#);
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "The body is not valid").detail(detail));
+    };
+    let mut done = Vec::new();
+    for mapping in pairs_of(&service, &case).await? {
         let id = mapping.id;
-        let taken = tasks::retry(&service.deps, mapping).await.map_err(|error| {
-            tracing::error!("{error}");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The pair cannot be tried again")
-                .detail(error.to_string())
-        })?;
+        let taken = tasks::operate(&service.deps, mapping, &verb, ADMIN).await.map_err(not_done)?;
         let taken: serde_json::Map<String, Value> =
             taken.into_iter().map(|(side, taken)| (side.name().to_owned(), taken.name().into())).collect();
-        queued.push(json!({ "ID": id, "syncs": taken }));
+        done.push(json!({ "ID": id, "action": verb.name(), "syncs": taken }));
     }
-    Ok(Json(json!({ "mappings": queued })))
+    Ok(Json(json!({ "mappings": done })))
+}
+
+/// Fields of the body of an action.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    item: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// Converts the reason why an action was not done.
+pub(super) fn not_done(error: OperateError) -> Problem {
+    match error {
+        OperateError::Refused(detail) => {
+            Problem::new(StatusCode::CONFLICT, "The pair does not allow this").detail(detail)
+        }
+        OperateError::Store(error) => unavailable(error),
+        OperateError::Api(_) | OperateError::Queue(_) => {
+            tracing::error!("{error}");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The action failed").detail(error.to_string())
+        }
+    }
 }
 
 pub(super) async fn global(State(service): State<Service>) -> Result<Json<Value>, Problem> {
@@ -218,7 +263,7 @@ fn memory(memory: &PollMemory) -> Value {
     })
 }
 
-fn not_found(error: LookupError) -> Problem {
+pub(super) fn not_found(error: LookupError) -> Problem {
     match error {
         LookupError::NoName(detail) => invalid(format!("case: {detail}")),
         LookupError::Store(error) => unavailable(error),
@@ -231,7 +276,7 @@ fn not_found(error: LookupError) -> Problem {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "given to map_err")]
-fn unavailable(error: StoreError) -> Problem {
+pub(super) fn unavailable(error: StoreError) -> Problem {
     tracing::error!("{error}");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The store cannot be used").detail(error.to_string())
 }

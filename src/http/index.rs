@@ -40,7 +40,9 @@ const fn about(endpoint: Endpoint) -> (&'static str, &'static str) {
         Endpoint::Pair => {
             ("GET", "the pair of a case, by any name of either, escaped: organizations%2F1%2Fcases%2F2")
         }
-        Endpoint::RetryPair => ("POST", "tries the pair of a case again now, with what was given up"),
+        Endpoint::ActOnPair => {
+            ("POST", "an action on the pair of a case: retry, pause, resume, unlink, skip")
+        }
         Endpoint::Global => ("GET", "how far the polls have come"),
         Endpoint::Check => ("GET", "tries every connection and permission, and says what to do"),
         Endpoint::Metrics => ("GET", "metrics for Prometheus"),

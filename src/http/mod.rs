@@ -99,8 +99,8 @@ pub enum Endpoint {
     Pairs,
     /// `GET`: shows the pairs of one case, by any of its names.
     Pair,
-    /// `POST`: tries the pairs of one case again now.
-    RetryPair,
+    /// `POST`: does an action of an operator on the pairs of one case: retry, pause, resume, unlink, skip.
+    ActOnPair,
     /// `GET`: shows the watermarks.
     Global,
     /// `GET`: checks every connection and permission that the service needs, with the service's own credentials.
@@ -122,7 +122,7 @@ pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::Mapping, "/api/mappings/{id}", Access::People),
     (Endpoint::Pairs, "/api/v1/mappings", Access::People),
     (Endpoint::Pair, "/api/v1/mappings/{case}", Access::People),
-    (Endpoint::RetryPair, "/api/v1/mappings/{case}/retry", Access::People),
+    (Endpoint::ActOnPair, "/api/v1/mappings/{case}/{action}", Access::People),
     (Endpoint::Global, "/api/global", Access::People),
     (Endpoint::Check, "/api/check", Access::People),
     (Endpoint::Metrics, "/metrics", Access::People),
@@ -185,7 +185,7 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
         Endpoint::Mapping => get(api::mapping),
         Endpoint::Pairs => get(api::pairs),
         Endpoint::Pair => get(api::pair),
-        Endpoint::RetryPair => post(api::retry),
+        Endpoint::ActOnPair => post(api::act),
         Endpoint::Global => get(api::global),
         Endpoint::Check => get(check),
         Endpoint::Metrics => get(metrics),
@@ -463,10 +463,12 @@ fn line(check: &Check) -> serde_json::Value {
 
 /// Returns the parameter in the path.
 fn part(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
-    path.map(|Path(part)| part).map_err(|_| {
-        Problem::new(StatusCode::BAD_REQUEST, "The path is not valid")
-            .detail("what is escaped in it has to be UTF-8".to_owned())
-    })
+    path.map(|Path(part)| part).map_err(|_| not_utf8())
+}
+
+fn not_utf8() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "The path is not valid")
+        .detail("what is escaped in it has to be UTF-8".to_owned())
 }
 
 /// Returns the bearer token of a request.

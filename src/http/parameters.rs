@@ -31,7 +31,7 @@ const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
         | Endpoint::HealthzSync
         | Endpoint::Mapping
         | Endpoint::Pair
-        | Endpoint::RetryPair
+        | Endpoint::ActOnPair
         | Endpoint::Global
         | Endpoint::Check
         | Endpoint::Metrics => Some(&[]),

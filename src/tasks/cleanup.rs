@@ -24,6 +24,11 @@ async fn sweep(deps: &Deps) -> Result<(usize, usize), StoreError> {
     loop {
         let page = deps.store.list(MappingFilter::ResolvedBefore(before), after, PAGE).await?;
         for mapping in page.mappings {
+            // An unlinked pair is remembered for good: else a poll would link its cases again, or create others.
+            if mapping.state.unlinked.is_some() {
+                kept += 1;
+                continue;
+            }
             // Changes that are not carried yet would be lost with the mapping.
             let quiet = mapping.gone.is_some() || is_quiet(deps, &global, &mapping).await;
             // By now the systems have answered, so their time is known: a host whose clock is years ahead deletes nothing (R36: clock

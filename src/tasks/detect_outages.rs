@@ -204,7 +204,7 @@ async fn examine(
     let read_only = Side::BOTH.into_iter().filter(|side| mapping.state.read_only[*side].is_some());
     findings.read_only += read_only.count();
     // R20 (leaving): a pair that is paused, or that has ended, is in no outage.
-    if mapping.paused || mapping.gone.is_some() {
+    if mapping.paused || mapping.gone.is_some() || mapping.held().is_some() {
         return;
     }
     // Uses the current time: relative to the start of this task, times that other tasks have written since would lie in the future.
@@ -258,6 +258,7 @@ async fn examine(
             && mapping.company_case_id == company
             && !mapping.paused
             && mapping.gone.is_none()
+            && mapping.held().is_none()
             && sent == matches!(health, Health::Outage(_))
     };
     let mut mapping = mapping;

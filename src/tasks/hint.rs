@@ -31,7 +31,8 @@ pub enum Taken {
     Coalesced,
     /// The connector caused the event itself.
     Own,
-    /// The side is marked as dirty; the scheduler queues its sync when there is room.
+    /// The side is marked as dirty; the scheduler queues its sync when there is room, or when an operator resumes the pair. Nothing is marked
+    /// if an operator has ended the pair.
     Left,
 }
 
@@ -78,6 +79,9 @@ pub async fn take(deps: &Deps, hint: &Hint) -> Result<Taken, HintError> {
     {
         return Ok(Taken::Own);
     }
+    if mapping.state.unlinked.is_some() {
+        return Ok(Taken::Left);
+    }
     if is_covered(&mapping, side, now) {
         return Ok(Taken::Coalesced);
     }
@@ -93,7 +97,7 @@ async fn mark_and_queue(
     let side = hint.case.side();
     let global = deps.store.global().await?;
     let is_urgent = mapping.priority == Some(Priority::P0);
-    let turn = if is_down(global.last_polled_at(side.other()), now) {
+    let turn = if mapping.held().is_some() || is_down(global.last_polled_at(side.other()), now) {
         None
     } else {
         deps.pacer.take(Pace::of(deps), is_urgent, now)

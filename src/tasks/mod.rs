@@ -10,6 +10,7 @@ mod compare;
 mod detect_outages;
 pub mod hint;
 mod lookup;
+mod operate;
 mod people;
 mod poll;
 mod poll_company;
@@ -45,12 +46,14 @@ use crate::telemetry::Metrics;
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use check::{check, check_store, check_system, system_name};
 pub use lookup::{LookupError, find_pairs};
-pub use people::{Which, retry};
+pub use operate::{OperateError, Verb, operate};
+pub use people::Which;
 pub use poll::emptiness;
 pub use recheck::Unchanged;
 pub use report::{CarriedItem, Outcome, TaskReport};
 pub use scheduler::Pacer;
 pub use since::{Since, SinceError, begin};
+pub use sync_case::held_words;
 
 use rehearsal::Rehearsal;
 

@@ -1,13 +1,10 @@
-//! What people ask about pairs and do to one: list those that need a look, try again what was given up.
+//! Lists of pairs for people, by what they need.
 
 use chrono::{DateTime, Utc};
 
-use super::Deps;
 use super::detect_outages::lateness;
-use super::hint::{self, HintError, Taken};
-use crate::cases::Hint;
-use crate::entities::{CaseMapping, FirstSeen, Global, Side, ToleranceTable};
-use crate::store::{MappingFilter, modify};
+use crate::entities::{CaseMapping, Global, Side, ToleranceTable};
+use crate::store::MappingFilter;
 
 /// Mappings to be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,36 +56,20 @@ impl Which {
             Self::Dirty => Side::BOTH.into_iter().any(|side| mapping.dirty[side].is_some()),
             Self::Conflicts => mapping.state.conflict.is_some(),
             Self::Late => {
-                let is_expected =
-                    mapping.state.conflict.is_none() && !mapping.paused && mapping.gone.is_none();
+                let is_expected = mapping.state.conflict.is_none()
+                    && !mapping.paused
+                    && mapping.held().is_none()
+                    && mapping.gone.is_none();
                 is_expected && lateness(tolerances, global, mapping, now).is_some()
             }
         }
     }
 }
 
-/// Tries a pair again now: forgets which of its writes were refused, marks both sides as dirty and queues their syncs.
-pub async fn retry(deps: &Deps, mapping: CaseMapping) -> Result<Vec<(Side, Taken)>, HintError> {
-    let cases: Vec<FirstSeen> = [
-        mapping.google_case_name.clone().map(FirstSeen::Google),
-        mapping.company_case_id.clone().map(FirstSeen::Company),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    modify(deps.store.as_ref(), mapping, |mapping| mapping.state.try_again()).await?;
-    let mut taken = Vec::new();
-    for case in cases {
-        let side = case.side();
-        taken.push((side, hint::take(deps, &Hint { case, item: None, user: None }).await?));
-    }
-    Ok(taken)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entities::{Conflict, Dirty, GoogleCaseName};
+    use crate::entities::{Conflict, Dirty, FirstSeen, GoogleCaseName};
 
     fn start() -> DateTime<Utc> {
         "2026-03-01T10:00:00Z".parse().unwrap()

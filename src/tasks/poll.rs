@@ -397,6 +397,11 @@ async fn process_found_case(
             }
         },
     };
+    if mapping.state.unlinked.is_some() {
+        counts.refused += 1;
+        counts.left_out.insert("an operator unlinked it".to_owned(), 1);
+        return Ok(taken);
+    }
     // The last sync may have been unable to record an update time; the case then looks changed, which is no sign of an index lag.
     let is_telling = !is_known || mapping.carried_updated_at[side].is_some();
     let mapping = mark_dirty(deps, side, case, mapping, (global, started), counts).await?;
@@ -421,7 +426,8 @@ async fn process_found_case(
     };
     // A case in conflict needs no check while it is unchanged.
     let is_idle_conflict = mapping.state.conflict.is_some() && mapping.dirty[side].is_none();
-    if let (Some(urgency), Some(case)) = (urgency.filter(|_| !is_idle_conflict), mapping.case_id(side)) {
+    let is_due = !is_idle_conflict && mapping.held().is_none();
+    if let (Some(urgency), Some(case)) = (urgency.filter(|_| is_due), mapping.case_id(side)) {
         taken.candidate = Some(Candidate { urgency, case: case.to_owned(), side, reason });
     }
     Ok(taken)

@@ -264,7 +264,10 @@ pub(super) async fn queue_backlog(
     let mut after = None;
     loop {
         let found = deps.store.list(MappingFilter::NeedsWatching, after, PAGE).await?;
-        for mapping in found.mappings.iter().filter(|mapping| !mapping.is_dormant() && mapping.gone.is_none())
+        for mapping in found
+            .mappings
+            .iter()
+            .filter(|mapping| !mapping.is_dormant() && mapping.gone.is_none() && mapping.held().is_none())
         {
             for (side, chosen) in &mut chosen {
                 if let (Some(waiting), Some(case)) = (&mapping.dirty[*side], mapping.case_id(*side)) {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Deps;
 use super::report::CarriedItem;
+use super::sync_case::held_words;
 use crate::cases::markers::CompanyCase;
 use crate::cases::{ApiError, Case, bounded};
 use crate::entities::{CaseMapping, Dirty, Entry, KnownCase, Lease, Pending, Side, Sides, Source};
@@ -34,6 +35,9 @@ pub(super) enum SyncError {
     /// An unchanged case could not be read. The queue retries the task, and no side is dirty.
     #[error(transparent)]
     Unread(ApiError),
+    /// An operator paused or unlinked the pair during the sync.
+    #[error("{0}")]
+    Held(String),
     /// The lease expired, or was taken over, during the sync.
     #[error("the lease on the case was lost")]
     LeaseLost,
@@ -168,7 +172,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Saves a change together with the progress. Fails with `LeaseLost` if the lease is no longer held.
+    /// Saves a change together with the progress. Fails with `LeaseLost` if the lease is no longer held, and with `Held` if an operator has
+    /// paused or unlinked the pair meanwhile.
     pub(super) async fn save(
         &mut self,
         mut change: impl FnMut(&mut CaseMapping) + Send,
@@ -185,7 +190,11 @@ impl<'a> Session<'a> {
         })
         .await?;
         self.mapping = saved.ok_or(SyncError::LeaseLost)?;
-        Ok(())
+        match held_words(&self.mapping) {
+            // What was written is recorded, and nothing more is written.
+            Some(held) => Err(SyncError::Held(held)),
+            None => Ok(()),
+        }
     }
 
     /// Saves a change without the lease. Fails with `Raced` if the mapping was changed since it was read.

@@ -12,7 +12,7 @@ use super::apply::outcomes;
 use super::preview::{self, Preview};
 use super::recheck::{self, Prefetched, PrefetchedContent, Reading};
 use super::session::{Session, SyncError};
-use super::{Caller, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
+use super::{Caller, CarriedItem, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
 use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Comment, Content, Found, markers};
 use crate::entities::{
     CaseMapping, CompanyCaseId, Conflict, Dirty, Entry, FirstSeen, GoogleCaseName, ItemKind, MappingId,
@@ -90,6 +90,12 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
             Ok(mapping) => mapping,
             Err(error) => return failed(task, &error, request, None),
         };
+        if let Some(held) = held_words(&mapping)
+            && (request.mode == Mode::Act || mapping.state.unlinked.is_some())
+        {
+            return name_pair(with_detail(TaskReport::new(task, Outcome::Done), &held), &mapping)
+                .with("carried", Vec::<CarriedItem>::new());
+        }
         let mut session = Session::new(deps, mapping, started, request.holder);
         let outcome = match sync(&mut session, request).await {
             Err(SyncError::Unfinished) => leave_the_rest(&mut session, request).await,
@@ -150,7 +156,10 @@ async fn conclude(
                     &format!("the company case was merged into {id}: the pair goes on with that one"),
                 ),
                 Done::Conflict(reason) => with_detail(report, &reason),
-                Done::Planned(preview) => preview.add_to(report),
+                Done::Planned(preview) => match held_words(&session.mapping) {
+                    Some(held) => with_detail(preview.add_to(report), &format!("{held}; then")),
+                    None => preview.add_to(report),
+                },
             }
         }
         Err(error) => {
@@ -160,7 +169,7 @@ async fn conclude(
                 SyncError::Failed(_) | SyncError::Api(_) | SyncError::Store(_) => {
                     session.fail(request.side(), &reason).await
                 }
-                SyncError::Raced => session.release().await.map_err(SyncError::from),
+                SyncError::Raced | SyncError::Held(_) => session.release().await.map_err(SyncError::from),
                 SyncError::Abandoned(_)
                 | SyncError::NoPart(_)
                 | SyncError::Busy
@@ -192,6 +201,19 @@ fn note_unannounced(session: &Session<'_>, request: &Request<'_>) {
     }
 }
 
+/// Says that an operator keeps the pair from being synced, since when, why, and what ends that. `None` if nobody does.
+#[must_use]
+pub fn held_words(mapping: &CaseMapping) -> Option<String> {
+    let order = mapping.held()?;
+    let what = if mapping.state.unlinked.is_some() { "unlinked" } else { "paused" };
+    let reason = order.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let since = order.since.format("%F %T UTC");
+    Some(format!(
+        "{what} by {} since {since}{reason}: nothing is carried until `casebridge resume`",
+        order.by
+    ))
+}
+
 fn with_detail(mut report: TaskReport, detail: &str) -> TaskReport {
     report.detail = Some(detail.to_owned());
     report
@@ -218,7 +240,9 @@ fn failed(
     let detail = format!("{} case {}: {error}", request.side(), name.as_deref().unwrap_or(request.id()));
     match error {
         SyncError::Abandoned(_) => TaskReport::abandoned(task, detail),
-        SyncError::NoPart(_) => with_detail(TaskReport::new(task, Outcome::Done), &detail),
+        SyncError::NoPart(_) | SyncError::Held(_) => {
+            with_detail(TaskReport::new(task, Outcome::Done), &detail)
+        }
         SyncError::Busy
         | SyncError::Raced
         | SyncError::LeaseLost
@@ -1244,7 +1268,9 @@ async fn merged(
     let from = texts::company_name(company, deps.home()).to_string();
     let name = texts::company_name(&survivor, deps.home()).to_string();
     let of_survivor = deps.store.find_by_company(&id).await?;
-    let is_new = |other: &CaseMapping| !other.is_linked() && other.pending_creation.is_none();
+    let is_new = |other: &CaseMapping| {
+        !other.is_linked() && other.pending_creation.is_none() && other.held().is_none()
+    };
     let is_taken = match &of_survivor {
         Some(other) => !is_new(other),
         None => is_awaited(session, &survivor).await?,

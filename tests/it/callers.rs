@@ -29,7 +29,7 @@ const REQUESTS: &[(Endpoint, &str, &str, Others)] = &[
     (Endpoint::Mapping, "GET", "/api/mappings/1", Others::Nobody),
     (Endpoint::Pairs, "GET", "/api/v1/mappings", Others::Nobody),
     (Endpoint::Pair, "GET", "/api/v1/mappings/1", Others::Nobody),
-    (Endpoint::RetryPair, "POST", "/api/v1/mappings/1/retry", Others::Nobody),
+    (Endpoint::ActOnPair, "POST", "/api/v1/mappings/1/retry", Others::Nobody),
     (Endpoint::Global, "GET", "/api/global", Others::Nobody),
     (Endpoint::Check, "GET", "/api/check", Others::Nobody),
     (Endpoint::Metrics, "GET", "/metrics", Others::Nobody),

@@ -25,6 +25,7 @@ mod network;
 mod networks;
 mod newcomers;
 mod oauth;
+mod operators;
 mod outbound;
 mod planner;
 mod push;

@@ -4,8 +4,8 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompanyCaseId, Entry, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId, Notice, PairState,
-    Pending, Priority, Side, Sides, Source,
+    CompanyCaseId, Entry, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId, Notice, Order,
+    PairState, Pending, Priority, Side, Sides, Source,
 };
 
 /// Minimum change of both systems' leads over our clock for which our clock counts as set, and maximum difference between the two.
@@ -217,6 +217,12 @@ impl CaseMapping {
     pub fn succeeded(&mut self) {
         self.last_error = None;
         self.state.failing = None;
+    }
+
+    /// Returns the order of an operator that keeps the pair from being synced: a pause, or its end.
+    #[must_use]
+    pub fn held(&self) -> Option<&Order> {
+        self.state.unlinked.as_deref().or(self.state.operator_pause.as_deref())
     }
 
     /// Returns true if both IDs are known.
@@ -517,9 +523,12 @@ impl CaseMapping {
 
     /// Returns true if `detect-outages` has to check the pair even while the polls are on time (`R8`: idle cases). That is so if a side is
     /// dirty, if an outage comment is posted, if an outage notice has no outcome yet, if a case is read-only and tried daily (`R33`: final
-    /// refusals), or if the pair was never linked. Stores keep the result as an indexed property.
+    /// refusals), or if the pair was never linked. A pair that an operator has ended needs none. Stores keep the result as an indexed property.
     #[must_use]
     pub fn needs_attention(&self) -> bool {
+        if self.state.unlinked.is_some() {
+            return false;
+        }
         Side::BOTH.into_iter().any(|side| {
             self.dirty[side].is_some()
                 || self.outage_comment_sent_to(side)
@@ -548,6 +557,30 @@ impl CaseMapping {
         if let Some(waiting) = self.dirty[Side::Company].as_mut().filter(|_| unchanged) {
             waiting.case_updated_at = None;
         }
+    }
+
+    /// Resumes a pair that an operator has paused or ended. If it was ended, both sides are marked as dirty since they were last in step:
+    /// everything that was written in between is carried. Returns false if there was no such order.
+    pub fn resume_held(&mut self, now: DateTime<Utc>) -> bool {
+        let was_unlinked = self.state.unlinked.take().is_some();
+        if was_unlinked {
+            for side in Side::BOTH {
+                let since = self.stored_synced_at(side).unwrap_or(self.created_at).min(now);
+                self.dirty[side] = Some(Dirty { marked_at: Some(now), ..Dirty::since(since) });
+            }
+        }
+        self.state.operator_pause.take().is_some() || was_unlinked
+    }
+
+    /// Ends the pair by the order of an operator, although both cases exist. Nothing is carried any more, and nothing counts as late.
+    pub fn unlink(&mut self, order: Order) {
+        for side in Side::BOTH {
+            let seen = self.dirty[side].take().and_then(|waiting| waiting.case_updated_at);
+            self.carried_updated_at[side] = seen.or(self.carried_updated_at[side]);
+        }
+        self.succeeded();
+        self.state.operator_pause = None;
+        self.state.unlinked = Some(Box::new(order));
     }
 
     /// Returns true if the pair is not resolved, and so is one of the "open mappings" of the documented stamping.

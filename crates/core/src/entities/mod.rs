@@ -15,7 +15,9 @@ pub use case_mapping::{CaseMapping, Dirty, FirstSeen, Lease, PendingCreation, Pe
 pub use global::{Canary, Global, IndexLag, PollMemory};
 pub use ledger::{Entry, ItemKind, Ledger, LedgerPage, Notice, PageChanges, Pending, Source};
 pub use names::{CompanyCaseId, GoogleCaseName, MappingId, NameError};
-pub use pair_state::{Conflict, Failing, KnownCase, Missing, PairState, ReadOnly, Refusable, Refusal};
+pub use pair_state::{
+    Conflict, Failing, KnownCase, Missing, Order, PairState, ReadOnly, Refusable, Refusal, Skipped,
+};
 pub use priority::{Priority, PriorityReading, PrioritySet};
 pub use side::{Side, Sides};
 pub use tolerance::{Tolerance, ToleranceTable};

@@ -92,6 +92,33 @@ pub struct Conflict {
     pub told: bool,
 }
 
+/// Order of an operator about a pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Time of the order.
+    pub since: DateTime<Utc>,
+    /// Operator, as far as the proof of the caller names one.
+    pub by: String,
+    /// Reason that the operator gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Comment or file that an operator excluded from the sync.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Side that the item is on.
+    pub side: Side,
+    /// ID of the item on its side.
+    pub id: String,
+    /// Time at which the operator excluded it.
+    pub since: DateTime<Utc>,
+    /// Operator, as far as the proof of the caller names one.
+    pub by: String,
+    /// Reason that the operator gave.
+    pub reason: String,
+}
+
 /// Failed syncs in a row, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failing {
@@ -193,6 +220,15 @@ pub struct PairState {
     /// Failed syncs since the last one that ended well. `None` also for an error that version 0.1 has noted.
     #[serde(skip_serializing_if = "is_default")]
     pub failing: Option<Box<Failing>>,
+    /// Order of an operator to carry nothing until the pair is resumed. `CaseMapping::paused` has another cause: the flag is gone.
+    #[serde(skip_serializing_if = "is_default")]
+    pub operator_pause: Option<Box<Order>>,
+    /// Order of an operator that ended the pair although both cases exist. The mapping is kept, so that no poll links the cases again.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unlinked: Option<Box<Order>>,
+    /// Items that an operator excluded from the sync.
+    #[serde(skip_serializing_if = "is_default")]
+    pub skipped: Vec<Skipped>,
     /// The company case's name for texts on the Google case (`R31`: an ID is valid only in its own system).
     #[serde(skip_serializing_if = "is_default")]
     pub company_case: Option<KnownCase>,
@@ -283,10 +319,43 @@ impl PairState {
         self.refusals.push(refusal);
     }
 
-    /// Returns true if that write was given up and explained (`R33`: final refusals).
+    /// Returns true if that write was given up and explained (`R33`: final refusals), or if an operator excluded its original.
     #[must_use]
     pub fn gave_up(&self, side: Side, what: &Refusable) -> bool {
-        self.refusal(side, what).is_some_and(|refusal| refusal.given_up)
+        let is_skipped = match what {
+            Refusable::Item(Source::Comment { id, .. } | Source::Attachment { id }) => {
+                self.is_skipped(side.other(), id)
+            }
+            Refusable::Item(Source::Description { .. } | Source::Notice(_))
+            | Refusable::Priority
+            | Refusable::Close
+            | Refusable::Reopen
+            | Refusable::LinkBack => false,
+        };
+        is_skipped || self.refusal(side, what).is_some_and(|refusal| refusal.given_up)
+    }
+
+    /// Returns true if an operator excluded that item of `side` from the sync.
+    #[must_use]
+    pub fn is_skipped(&self, side: Side, id: &str) -> bool {
+        self.skipped.iter().any(|skipped| skipped.side == side && skipped.id == id)
+    }
+
+    /// Excludes an item from the sync, and forgets the refusals of its copies. Returns false if it is excluded already.
+    pub fn skip(&mut self, skipped: Skipped) -> bool {
+        if self.is_skipped(skipped.side, &skipped.id) {
+            return false;
+        }
+        let is_copy = |refusal: &Refusal| {
+            let id = match &refusal.what {
+                Refusable::Item(Source::Comment { id, .. } | Source::Attachment { id }) => Some(id),
+                _ => None,
+            };
+            refusal.side == skipped.side.other() && id == Some(&skipped.id)
+        };
+        self.refusals.retain(|refusal| !is_copy(refusal));
+        self.skipped.push(skipped);
+        true
     }
 }
 
