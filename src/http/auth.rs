@@ -50,6 +50,30 @@ impl Identity {
     }
 }
 
+/// Headers that only a proxy adds.
+const PASSED_ON: [&str; 11] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-real-ip",
+    "x-client-ip",
+    "x-original-host",
+    "true-client-ip",
+    "cf-connecting-ip",
+];
+
+/// Requests of a browser that count as those of a person at this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Browser {
+    /// Only those of a typed address.
+    Refused,
+    /// Also those of this service's own pages.
+    OwnPages,
+}
+
 /// Accepted proofs of identity, and the peer of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Proof<'a> {
@@ -70,12 +94,14 @@ impl Proof<'_> {
         if matches!(access, Access::Open | Access::Signed) {
             return Ok(Identity::Anybody);
         }
-        let identity = self.recognise(headers)?;
+        let identity = self.recognise(headers, Browser::Refused)?;
         let allowed = match (access, identity) {
-            (_, Identity::Person) | (Access::Tasks, Identity::Queue) | (Access::Cron, Identity::Cron) => true,
-            (Access::People | Access::Cron | Access::Open | Access::Signed, Identity::Queue)
+            // The pages identify an operator in more ways: see `page::operator`.
+            (Access::Operators, _)
+            | (Access::People | Access::Cron | Access::Open | Access::Signed, Identity::Queue)
             | (Access::People | Access::Tasks | Access::Open | Access::Signed, Identity::Cron)
             | (_, Identity::Anybody) => false,
+            (_, Identity::Person) | (Access::Tasks, Identity::Queue) | (Access::Cron, Identity::Cron) => true,
         };
         if allowed {
             Ok(identity)
@@ -84,7 +110,8 @@ impl Proof<'_> {
         }
     }
 
-    fn recognise(&self, headers: &HeaderMap) -> Result<Identity, Problem> {
+    /// Identifies the caller, whatever they want.
+    pub(super) fn recognise(&self, headers: &HeaderMap, browser: Browser) -> Result<Identity, Problem> {
         let is_cron = || headers.get("x-appengine-cron").is_some_and(|value| value == "true");
         let is_queue = || headers.contains_key("x-appengine-queuename");
         if self.trust == Trust::AppEngineHeaders {
@@ -107,28 +134,47 @@ impl Proof<'_> {
                 None => Err(unauthorized("no token is right: set server.admin_token")),
             };
         }
-        if self.is_local_person(headers) {
-            return Ok(Identity::Person);
+        match self.local_refusal(headers, browser) {
+            None => Ok(Identity::Person),
+            Some(reason) => Err(unauthorized(&reason)),
         }
-        Err(unauthorized("send the admin token: Authorization: Bearer …"))
     }
 
-    /// True if the caller is a person at this machine and no admin token is configured. Excludes pages in a browser, which may come from
-    /// any site, and requests that a proxy passes on.
-    fn is_local_person(&self, headers: &HeaderMap) -> bool {
-        let passed_on = ["origin", "forwarded", "x-forwarded-for", "sec-fetch-site"].iter().any(|name| {
-            headers.contains_key(*name) && headers.get(*name).is_none_or(|value| value != "none")
-        });
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    /// Returns the reason why the caller does not count as a person at this machine, for whom no token is needed. `None`: they do count.
+    /// Excludes pages in a browser, which may come from any site, and requests that a proxy passes on: its peer address is local, whoever
+    /// called it.
+    fn local_refusal(&self, headers: &HeaderMap, browser: Browser) -> Option<String> {
+        const SEND: &str = "send the admin token: Authorization: Bearer …";
+        if self.trust != Trust::Loopback || self.admin_token.is_some() {
+            return Some(SEND.to_owned());
+        }
+        let set = |why: &str| Some(format!("{why}: set server.admin_token, and {SEND}"));
+        if !self.peer.is_some_and(|peer| peer.ip().is_loopback()) {
+            return set("without an admin token only people on this machine are let in");
+        }
+        if let Some(name) = PASSED_ON.iter().find(|name| headers.contains_key(**name)) {
+            return set(&format!(
+                "a proxy passed the request on (header {name}), so nobody knows if a person on this machine sent it"
+            ));
+        }
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        let host = text("host").unwrap_or_default();
         let name = host
             .rsplit_once(':')
             .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
             .map_or(host, |(name, _)| name);
-        self.trust == Trust::Loopback
-            && self.admin_token.is_none()
-            && self.peer.is_some_and(|peer| peer.ip().is_loopback())
-            && matches!(name, "localhost" | "127.0.0.1" | "[::1]")
-            && !passed_on
+        if !matches!(name, "localhost" | "127.0.0.1" | "[::1]") {
+            return set("the Host header names another machine than this one");
+        }
+        let own = browser == Browser::OwnPages;
+        let is_own_site =
+            text("sec-fetch-site").is_none_or(|site| site == "none" || (own && site == "same-origin"));
+        let is_own_origin = text("origin")
+            .is_none_or(|origin| own && origin.split_once("://").is_some_and(|(_, origin)| origin == host));
+        if is_own_site && is_own_origin {
+            return None;
+        }
+        set("another page in a browser sent the request; type the address, or")
     }
 }
 
@@ -137,7 +183,7 @@ fn unauthorized(detail: &str) -> Problem {
 }
 
 /// Compares in constant time. Both sides are hashed first, so that the length does not show either.
-fn same(token: &str, expected: &Secret) -> bool {
+pub(super) fn same(token: &str, expected: &Secret) -> bool {
     let expected = expected.reveal();
     !expected.is_empty() && bool::from(Sha256::digest(token).ct_eq(&Sha256::digest(expected)))
 }

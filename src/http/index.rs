@@ -11,7 +11,7 @@ pub(super) fn text() -> String {
         let (method, about) = about(*endpoint);
         let who = match access {
             Access::Open => "everybody",
-            Access::People => "people",
+            Access::People | Access::Operators => "people",
             Access::Tasks => "people, queues",
             Access::Cron => "people, cron",
             Access::Signed => "Pub/Sub, the CRM",
@@ -30,7 +30,13 @@ const fn about(endpoint: Endpoint) -> (&'static str, &'static str) {
         }
         Endpoint::QueueTask => ("GET", "queues a scheduled task"),
         Endpoint::Push => ("POST", "a message that a case may have changed: google, company"),
-        Endpoint::Index => ("GET", "this list"),
+        Endpoint::Index => ("GET", "this list; in a browser: what is stuck, since when, why, and what to do"),
+        Endpoint::Style => ("GET", "the style of the pages"),
+        Endpoint::SignIn => ("GET", "signs in to the pages"),
+        Endpoint::SignOut => ("POST", "signs out of the pages"),
+        Endpoint::PairList => ("GET", "the page with all pairs"),
+        Endpoint::PairPage => ("GET", "the page of one pair"),
+        Endpoint::PairAction => ("POST", "an action on one pair, from its page"),
         Endpoint::Healthz => ("GET", "200: the process answers"),
         Endpoint::Readyz => ("GET", "200: the configuration and the store are ready"),
         Endpoint::HealthzSync => ("GET", "200: both polls are recent"),

@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod index;
+mod page;
 mod parameters;
 mod places;
 mod problem;
@@ -24,6 +25,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Json, Router};
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
@@ -66,6 +68,8 @@ pub enum Access {
     Open,
     /// People with the admin token.
     People,
+    /// People in a browser: also with the cookie of a sign-in.
+    Operators,
     /// People and the queues.
     Tasks,
     /// People and cron.
@@ -83,8 +87,20 @@ pub enum Endpoint {
     QueueTask,
     /// `POST`: takes a message of a system: a case may have changed.
     Push,
-    /// `GET`: lists the routes.
+    /// `GET`: shows the overview in a browser, and lists the routes to others.
     Index,
+    /// `GET`: the style of the pages.
+    Style,
+    /// `GET`: the form to sign in; `POST`: signs in.
+    SignIn,
+    /// `POST`: signs out.
+    SignOut,
+    /// `GET`: the page with all pairs.
+    PairList,
+    /// `GET`: the page of one pair.
+    PairPage,
+    /// `POST`: does an action on one pair, for its page.
+    PairAction,
     /// `GET`: succeeds if the process answers.
     Healthz,
     /// `GET`: succeeds if configuration and store are ready.
@@ -115,6 +131,12 @@ pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::QueueTask, "/cron/{task}", Access::Cron),
     (Endpoint::Push, "/push/{side}", Access::Signed),
     (Endpoint::Index, "/", Access::Open),
+    (Endpoint::Style, "/assets/page.css", Access::Open),
+    (Endpoint::SignIn, "/signin", Access::Open),
+    (Endpoint::SignOut, "/signout", Access::Open),
+    (Endpoint::PairList, "/cases", Access::Operators),
+    (Endpoint::PairPage, "/cases/{id}", Access::Operators),
+    (Endpoint::PairAction, "/cases/{id}/{action}", Access::Operators),
     (Endpoint::Healthz, "/healthz", Access::Open),
     (Endpoint::Readyz, "/readyz", Access::Open),
     (Endpoint::HealthzSync, "/healthz/sync", Access::Open),
@@ -177,7 +199,13 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
         Endpoint::RunTask => post(run_task),
         Endpoint::QueueTask => get(queue_task),
         Endpoint::Push => post(push::receive),
-        Endpoint::Index => get(|| async { index::text() }),
+        Endpoint::Index => get(page::root),
+        Endpoint::Style => get(page::style),
+        Endpoint::SignIn => get(page::sign_in_form).post(page::sign_in),
+        Endpoint::SignOut => post(page::sign_out),
+        Endpoint::PairList => get(page::list),
+        Endpoint::PairPage => get(page::pair),
+        Endpoint::PairAction => post(page::act),
         Endpoint::Healthz => get(|| async { Json(json!({ "status": "ok" })) }),
         Endpoint::Readyz => get(readyz),
         Endpoint::HealthzSync => get(healthz_sync),
@@ -248,9 +276,19 @@ async fn authorize(
         internal_token: &service.internal_token,
         peer: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
     };
-    let checked = proof
-        .identity(request.headers(), access)
-        .and_then(|identity| Ok((identity, Parameters::read(endpoint, request.uri().query())?)));
+    let identity = if access == Access::Operators {
+        match page::operator(&service, request.headers(), proof.peer) {
+            Ok(operator) => {
+                request.extensions_mut().insert(operator);
+                Ok(Identity::Person)
+            }
+            Err(problem) => return page::refused(&service, request.headers(), problem),
+        }
+    } else {
+        proof.identity(request.headers(), access)
+    };
+    let checked =
+        identity.and_then(|identity| Ok((identity, Parameters::read(endpoint, request.uri().query())?)));
     match checked {
         Ok((identity, parameters)) => {
             request.extensions_mut().insert(identity);
@@ -374,6 +412,28 @@ async fn readyz(State(service): State<Service>, Extension(open): Extension<Arc<O
     }
 }
 
+/// Health of the polls (`R24`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    /// Both polls are recent.
+    Ok,
+    /// A poll is too old, or there was none.
+    Late,
+    /// A poll lies in the future.
+    ClockSetBack,
+}
+
+fn health(global: &Global, now: DateTime<Utc>) -> Health {
+    let ages = global.poll_ages(now);
+    if Side::BOTH.into_iter().any(|side| ages[side].is_some_and(|age| age < -POLL_AHEAD)) {
+        Health::ClockSetBack
+    } else if Side::BOTH.into_iter().all(|side| ages[side].is_some_and(|age| age < POLL_TOO_OLD)) {
+        Health::Ok
+    } else {
+        Health::Late
+    }
+}
+
 /// Reports the ages of the polls from `Global` alone (`R24`: health of the polls).
 async fn healthz_sync(State(service): State<Service>, Extension(open): Extension<Arc<Open>>) -> Response {
     let read = async {
@@ -383,23 +443,21 @@ async fn healthz_sync(State(service): State<Service>, Extension(open): Extension
     let Some(global) = open.global.get(service.deps.clock.now(), read).await else {
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The store cannot be used").into_response();
     };
-    let ages = global.poll_ages(service.deps.clock.now());
-    let word = if Side::BOTH.into_iter().any(|side| ages[side].is_some_and(|age| age < -POLL_AHEAD)) {
-        // The last poll lies in the future.
-        "clock-set-back"
-    } else if Side::BOTH.into_iter().all(|side| ages[side].is_some_and(|age| age < POLL_TOO_OLD)) {
-        "ok"
-    } else {
-        "late"
+    let now = service.deps.clock.now();
+    let (ages, health) = (global.poll_ages(now), health(&global, now));
+    let word = match health {
+        Health::Ok => "ok",
+        Health::Late => "late",
+        Health::ClockSetBack => "clock-set-back",
     };
     let seconds = |side: Side| ages[side].map(|age| age.num_seconds());
-    let status = if word == "ok" { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    let status = if health == Health::Ok { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
     let mut body = json!({
         "status": word,
         "google_poll_age_seconds": seconds(Side::Google),
         "company_poll_age_seconds": seconds(Side::Company),
     });
-    if word == "clock-set-back" {
+    if health == Health::ClockSetBack {
         body["detail"] = "a poll lies in the future: this machine's clock was ahead then, or is behind now; set it, for example \
                           with `timedatectl set-ntp true`"
             .into();

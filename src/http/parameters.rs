@@ -20,12 +20,18 @@ const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
     match endpoint {
         Endpoint::RunTask => Some(&["dry_run"]),
         Endpoint::Mappings => Some(&["after", "case", "filter", "limit"]),
+        Endpoint::Index => Some(&["q"]),
+        Endpoint::PairList => Some(&["after", "filter"]),
+        Endpoint::PairPage => Some(&["done"]),
         Endpoint::Pairs => Some(&["after", "filter", "limit"]),
         // A CRM may append parameters to the configured address: Jira Data Center adds `user_id` and `user_key`. None of them is read, since
         // only the message's own proof counts.
         Endpoint::Push => None,
         Endpoint::QueueTask
-        | Endpoint::Index
+        | Endpoint::Style
+        | Endpoint::SignIn
+        | Endpoint::SignOut
+        | Endpoint::PairAction
         | Endpoint::Healthz
         | Endpoint::Readyz
         | Endpoint::HealthzSync

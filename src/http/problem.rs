@@ -27,6 +27,13 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// Returns the status, the title and the detail, for a page.
+    pub(super) fn parts(&self) -> (StatusCode, &'static str, Option<&str>) {
+        (self.status, self.title, self.detail.as_deref())
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         // The type of the problem is its title in the form of a URN, since there is no page to link to.

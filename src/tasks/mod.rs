@@ -23,6 +23,7 @@ mod scheduler;
 mod session;
 mod sight;
 mod since;
+mod standing;
 mod sync_case;
 mod sync_company_case;
 mod sync_google_case;
@@ -53,6 +54,7 @@ pub use recheck::Unchanged;
 pub use report::{CarriedItem, Outcome, TaskReport};
 pub use scheduler::Pacer;
 pub use since::{Since, SinceError, begin};
+pub use standing::{Kind, Standing, standing};
 pub use sync_case::held_words;
 
 use rehearsal::Rehearsal;

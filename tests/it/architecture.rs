@@ -32,7 +32,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("secrets", &["cases", "clock", "config", "outbound"]),
     (
         "http",
-        &["cases", "clock", "config", "entities", "push", "queue", "spelling", "store", "tasks", "telemetry"],
+        &[
+            "cases",
+            "clock",
+            "config",
+            "entities",
+            "push",
+            "queue",
+            "spelling",
+            "store",
+            "sync",
+            "tasks",
+            "telemetry",
+        ],
     ),
     // Plays the other side. It must not share wire formats with the program, or both could be wrong in the same way.
     ("sandbox", &["clock"]),

@@ -27,6 +27,7 @@ mod newcomers;
 mod oauth;
 mod operators;
 mod outbound;
+mod pages;
 mod planner;
 mod push;
 mod sandbox_csapi;

@@ -1,0 +1,439 @@
+//! `GET /` in a browser: in step or not, what needs a look, what waits, and how the two systems are.
+
+use std::collections::HashSet;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+use super::super::{Health, Problem, Service, api, health};
+use super::gate::Operator;
+use super::layout::{self, Tone, when, when_known, word};
+use crate::entities::{CaseMapping, Global, MappingId, Side};
+use crate::store::{MappingFilter, StoreError};
+use crate::sync::texts::duration_words;
+use crate::tasks::{self, Deps, Kind, Standing, Which, standing};
+
+/// Number of mappings that one page reads at most. A larger store is searched, or listed page by page.
+const MOST_READ: usize = 2_000;
+/// Number of mappings that are read at a time.
+const PAGE: usize = 200;
+/// Number of pairs of each kind that are shown.
+const MOST_SHOWN: usize = 50;
+/// Number of pairs on a page of the list.
+const LISTED: usize = 50;
+/// Number of days before the end of credentials at which the page warns, as `casebridge check` does.
+const WARN_DAYS: i64 = 30;
+
+/// Findings of one look at the store.
+struct Findings {
+    pairs: Vec<(CaseMapping, Standing)>,
+    is_complete: bool,
+}
+
+/// Reads what waits or needs attention, then the open pairs, the most urgent first.
+async fn look(deps: &Deps, global: &Global, now: DateTime<Utc>) -> Result<Findings, StoreError> {
+    let (mut pairs, mut seen, mut is_complete) = (Vec::new(), HashSet::new(), true);
+    for filter in [MappingFilter::NeedsWatching, MappingFilter::Open] {
+        let mut after = None;
+        loop {
+            if seen.len() >= MOST_READ {
+                is_complete = false;
+                break;
+            }
+            let page = deps.store.list(filter, after, PAGE).await?;
+            for mapping in page.mappings {
+                if seen.insert(mapping.id) {
+                    let standing = standing(&mapping, global, &deps.settings.tolerances, now);
+                    pairs.push((mapping, standing));
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    pairs.sort_by_key(|(mapping, standing)| {
+        (!standing.is_late, standing.kind, standing.since.unwrap_or(now), mapping.id)
+    });
+    Ok(Findings { pairs, is_complete })
+}
+
+/// Answers `GET /`; with `q`, searches.
+pub(super) async fn show(
+    service: &Service,
+    operator: &Operator,
+    query: Option<&str>,
+) -> Result<Response, Problem> {
+    let deps = &service.deps;
+    let query = query.map(str::trim).filter(|query| !query.is_empty());
+    let found = match query {
+        Some(query) => Some(search(service, query).await?),
+        None => None,
+    };
+    if let Some(Ok(pairs)) = &found
+        && let [pair] = pairs.as_slice()
+    {
+        return Ok(Redirect::to(&format!("/cases/{}", pair.id)).into_response());
+    }
+    let global = deps.store.global().await.map_err(api::unavailable)?;
+    let now = deps.clock.now();
+    let findings = look(deps, &global, now).await.map_err(api::unavailable)?;
+    let head = headline(&findings.pairs, health(&global, now), &global, now);
+    let of = |wanted: &dyn Fn(Kind) -> bool| -> Vec<(CaseMapping, Standing)> {
+        findings.pairs.iter().filter(|(_, standing)| wanted(standing.kind)).cloned().collect()
+    };
+    let (troubled, waiting) = (of(&Kind::needs_look), of(&|kind| kind == Kind::Waiting));
+    let stopped = of(&|kind| matches!(kind, Kind::PausedByOperator | Kind::PausedByFlag | Kind::Unlinked));
+    let told = findings
+        .pairs
+        .iter()
+        .filter(|(mapping, _)| Side::BOTH.into_iter().any(|side| mapping.outage_comment_sent_to(side)))
+        .count();
+    let content = html! {
+        div class={ "head " (head.tone.class()) } {
+            h1 { (head.title) }
+            @for line in &head.lines { p { (line) } }
+            p class="small soft" { "As of " (now.format("%F %T").to_string()) " UTC." }
+        }
+        (search_form(query.unwrap_or_default()))
+        @match &found {
+            Some(Ok(pairs)) if pairs.is_empty() => { p role="status" { "No pair has the case " strong { (query.unwrap_or_default()) } "." } }
+            Some(Ok(pairs)) => {
+                h2 { "Found" }
+                ul { @for pair in pairs { li { a href={ "/cases/" (pair.id) } { (layout::pair_name(pair)) } } } }
+            }
+            Some(Err(why)) => { p role="alert" { "It could not be searched for: " (why) } }
+            None => {}
+        }
+        (section("look", "Needs a look", "Nothing needs a look.", &troubled, now))
+        @if told > 0 {
+            p {
+                (count(told, "pair has", "pairs have")) " an outage notice on a case that no later notice has ended."
+            }
+        }
+        (section("waiting", "On its way", "No change waits to be carried.", &waiting, now))
+        @if !stopped.is_empty() { (section("stopped", "Paused and unlinked", "", &stopped, now)) }
+        @if !findings.is_complete {
+            p { "There are more open pairs than this page reads (" (MOST_READ) "). " a href="/cases?filter=late" { "List all that are late" } "." }
+        }
+        (systems(deps, &global, now))
+    };
+    Ok(layout::page(StatusCode::OK, &head.title, operator.signed_in, &content))
+}
+
+fn section(id: &str, title: &str, none: &str, all: &[(CaseMapping, Standing)], now: DateTime<Utc>) -> Markup {
+    html! {
+        section aria-labelledby=(id) {
+            h2 id=(id) { (title) @if !all.is_empty() { " (" (all.len()) ")" } }
+            @if all.is_empty() { p class="soft" { (none) } } @else {
+                (layout::pairs(&all[..all.len().min(MOST_SHOWN)], now))
+                @if all.len() > MOST_SHOWN { p { "And " (all.len() - MOST_SHOWN) " more." } }
+            }
+        }
+    }
+}
+
+/// Finds the pairs of a case. The inner error says why a system could not be asked.
+async fn search(service: &Service, query: &str) -> Result<Result<Vec<CaseMapping>, String>, Problem> {
+    match tasks::find_pairs(&service.deps, query).await {
+        Ok(pairs) => Ok(Ok(pairs)),
+        // It is no name of a case in either system.
+        Err(tasks::LookupError::NoName(_)) => Ok(Ok(Vec::new())),
+        Err(tasks::LookupError::Api(error)) => Ok(Err(error.to_string())),
+        Err(tasks::LookupError::Store(error)) => Err(api::unavailable(error)),
+    }
+}
+
+pub(super) fn search_form(query: &str) -> Markup {
+    html! {
+        search {
+            form method="get" action="/" {
+                div class="row" {
+                    div class="grow" {
+                        label for="q" { "Find a case" }
+                        input id="q" name="q" type="search" value=(query) autocomplete="off" aria-describedby="q-help";
+                    }
+                    button { "Find" }
+                }
+                p id="q-help" class="small soft" {
+                    "Key, ID or address of a company case; name, number or address of a Google case. Titles are not kept here: find them in the service desk."
+                }
+            }
+        }
+    }
+}
+
+/// State of the whole connector in a sentence.
+#[derive(Debug, PartialEq, Eq)]
+struct Headline {
+    title: String,
+    lines: Vec<String>,
+    tone: Tone,
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Tells the state: first the polls, without which nothing else is known, then the pairs.
+fn headline(
+    pairs: &[(CaseMapping, Standing)],
+    health: Health,
+    global: &Global,
+    now: DateTime<Utc>,
+) -> Headline {
+    let late = pairs.iter().filter(|(_, standing)| standing.is_late).count();
+    let failing = pairs.iter().filter(|(_, standing)| standing.kind == Kind::Failing).count();
+    let troubled = pairs.iter().filter(|(_, standing)| standing.kind.needs_look()).count();
+    let waiting = pairs.iter().filter(|(_, standing)| standing.kind == Kind::Waiting).count();
+    let mut lines = Vec::new();
+    let (title, tone) = match health {
+        Health::ClockSetBack => {
+            lines.push(
+                "A poll lies in the future: this machine's clock was ahead then, or is behind now. Set it, for example with \
+                 timedatectl set-ntp true."
+                    .to_owned(),
+            );
+            ("The clock of this machine is wrong".to_owned(), Tone::Bad)
+        }
+        Health::Late => {
+            let ages = global.poll_ages(now);
+            for side in Side::BOTH {
+                let name = side_name(side);
+                lines.extend(match ages[side] {
+                    None => Some(format!("{name} was never polled.")),
+                    Some(age) if age >= super::super::POLL_TOO_OLD => {
+                        let doubt = global.memory[side].doubt.as_deref();
+                        let doubt =
+                            doubt.map(|doubt| format!(" The last poll did not trust its answers: {doubt}."));
+                        let age = duration_words(age);
+                        Some(format!(
+                            "{name} was last polled completely {age} ago.{}",
+                            doubt.unwrap_or_default()
+                        ))
+                    }
+                    Some(_) => None,
+                });
+            }
+            lines.push(
+                "Changes there are not noticed. Look at the log of the polls, and run casebridge check: it names what is wrong and what \
+                 to do."
+                    .to_owned(),
+            );
+            ("Not in step: a side is not polled".to_owned(), Tone::Bad)
+        }
+        Health::Ok if late > 0 => {
+            lines.push(
+                "Begin with the first one below: each says since when, why, and what to do.".to_owned(),
+            );
+            (count(late, "pair is out of step", "pairs are out of step"), Tone::Bad)
+        }
+        Health::Ok if troubled > 0 => {
+            let title = count(troubled, "pair needs a look", "pairs need a look");
+            lines.push("Nothing is late yet. Begin with the first one below.".to_owned());
+            (title, if failing > 0 { Tone::Bad } else { Tone::Warn })
+        }
+        Health::Ok => ("In step".to_owned(), Tone::Good),
+    };
+    if health != Health::Ok && late > 0 {
+        lines.push(format!("{}.", count(late, "pair is out of step", "pairs are out of step")));
+    }
+    if waiting > 0 {
+        lines.push(format!("{} on the way.", count(waiting, "pair has a change", "pairs have changes")));
+    } else if health == Health::Ok && troubled == 0 {
+        lines.push("Both sides are polled, and nothing waits. There is nothing to do.".to_owned());
+    }
+    Headline { title, lines, tone }
+}
+
+pub(super) const fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Google => "Google",
+        Side::Company => "The service desk",
+    }
+}
+
+/// Returns the table of both systems: polls, proofs, clocks, credentials.
+fn systems(deps: &Deps, global: &Global, now: DateTime<Utc>) -> Markup {
+    let memory = |side: Side| &global.memory[side];
+    let cells = |cell: &dyn Fn(Side) -> Markup| html! { @for side in Side::BOTH { td { (cell(side)) } } };
+    let skew = |side: Side| match memory(side).skew_seconds {
+        None => html! { "not measured yet" },
+        Some(seconds) if seconds.abs() < 2 => html! { "as ours" },
+        Some(seconds) => {
+            let by = duration_words(chrono::Duration::seconds(seconds.abs()));
+            html! { (by) @if seconds > 0 { " ahead of ours" } @else { " behind ours" } }
+        }
+    };
+    let credentials = |side: Side| match deps.systems[side].credential_end() {
+        None => html! { span class="soft" { "no end is known" } },
+        Some(end) => {
+            let days = (end.at - now).num_days();
+            html! {
+                (end.what) ": "
+                @if end.at <= now { strong { "ended" } } @else { (count(usize::try_from(days).unwrap_or_default(), "day left", "days left")) }
+                @if days < WARN_DAYS { ". " (end.hint) }
+            }
+        }
+    };
+    html! {
+        section aria-labelledby="systems" {
+            h2 id="systems" { "The two systems" }
+            table {
+                caption { "How far the polls have come, and what proves their answers" }
+                thead { tr { td {} th scope="col" { "Google" } th scope="col" { (tasks::system_name(deps.systems[Side::Company].as_ref())) } } }
+                tbody {
+                    tr { th scope="row" { "Last polled" } (cells(&|side| when_known(global.last_polled_at(side), now))) }
+                    tr {
+                        th scope="row" { "Proof" }
+                        (cells(&|side| html! {
+                            "showed a case: " (when_known(memory(side).seen_at, now)) br;
+                            "named our user: " (when_known(memory(side).identified_at, now))
+                        }))
+                    }
+                    @if Side::BOTH.into_iter().any(|side| memory(side).doubt.is_some() || memory(side).empty_since.is_some()) {
+                        tr {
+                            th scope="row" { "Doubt" }
+                            (cells(&|side| html! {
+                                @if let Some(doubt) = &memory(side).doubt { strong { (doubt) } }
+                                @else if let Some(warning) = tasks::emptiness(deps, global, side) { (warning) }
+                                @else { "none" }
+                            }))
+                        }
+                    }
+                    tr { th scope="row" { "Clock" } (cells(&skew)) }
+                    tr { th scope="row" { "Credentials" } (cells(&credentials)) }
+                }
+            }
+        }
+    }
+}
+
+/// Answers `GET /cases`: all pairs, page by page.
+pub(super) async fn list(
+    service: &Service,
+    operator: &Operator,
+    which: Which,
+    after: Option<MappingId>,
+) -> Result<Response, Problem> {
+    let deps = &service.deps;
+    let global = deps.store.global().await.map_err(api::unavailable)?;
+    let now = deps.clock.now();
+    let page = deps.store.list(which.filter(), after, LISTED).await.map_err(api::unavailable)?;
+    let tolerances = &deps.settings.tolerances;
+    let shown: Vec<(CaseMapping, Standing)> = page
+        .mappings
+        .into_iter()
+        .filter(|mapping| which.holds(mapping, &global, tolerances, now))
+        .map(|mapping| {
+            let standing = standing(&mapping, &global, tolerances, now);
+            (mapping, standing)
+        })
+        .collect();
+    let name = Which::ALL.iter().find(|(_, known)| *known == which).map_or("all", |(name, _)| name);
+    let content = html! {
+        h1 { "Pairs" }
+        nav aria-label="Filter" {
+            p {
+                @for (known, _) in Which::ALL {
+                    @if known == name { strong aria-current="true" { (known) } } @else { a href={ "/cases?filter=" (known) } { (known) } }
+                    " "
+                }
+            }
+        }
+        @if shown.is_empty() { p class="soft" { "None of them on this page." } }
+        table {
+            caption { "Pairs of cases and their state" }
+            thead { tr { th scope="col" { "Pair" } th scope="col" { "State" } th scope="col" { "Since" } } }
+            tbody {
+                @for (mapping, standing) in &shown {
+                    tr {
+                        th scope="row" { a href={ "/cases/" (mapping.id) } { (layout::pair_name(mapping)) } }
+                        td { (word(standing.kind)) }
+                        td { @if let Some(since) = standing.since { (when(since, now)) } }
+                    }
+                }
+            }
+        }
+        @if let Some(next) = page.next {
+            p { a href={ "/cases?filter=" (name) "&after=" (next) } { "Next page" } }
+        }
+    };
+    Ok(layout::page(StatusCode::OK, "Pairs", operator.signed_in, &content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entities::{FirstSeen, GoogleCaseName};
+    use chrono::Duration;
+
+    #[test]
+    fn the_state_is_told_in_a_sentence_with_what_to_do() {
+        let now: DateTime<Utc> = "2026-03-01T10:00:00Z".parse().unwrap();
+        let name = GoogleCaseName::parse("organizations/1/cases/7").unwrap();
+        let mapping = CaseMapping::first_seen(FirstSeen::Google(name), None, None, now);
+        let pair = |kind: Kind, is_late: bool| {
+            let standing = Standing { kind, since: None, why: String::new(), advice: "", is_late };
+            (mapping.clone(), standing)
+        };
+        let polled = |minutes: i64| Global {
+            google_last_polled_at: Some(now),
+            company_last_polled_at: Some(now - Duration::minutes(minutes)),
+            ..Global::default()
+        };
+        for (pairs, global, title, words, tone) in [
+            (vec![], polled(1), "In step", "nothing to do", Tone::Good),
+            (
+                vec![pair(Kind::Waiting, false)],
+                polled(1),
+                "In step",
+                "1 pair has a change on the way",
+                Tone::Good,
+            ),
+            (
+                vec![pair(Kind::Failing, true), pair(Kind::Late, true)],
+                polled(1),
+                "2 pairs are out of step",
+                "Begin",
+                Tone::Bad,
+            ),
+            (
+                vec![pair(Kind::Failing, false)],
+                polled(1),
+                "1 pair needs a look",
+                "Nothing is late",
+                Tone::Bad,
+            ),
+            (
+                vec![pair(Kind::Conflict, false)],
+                polled(1),
+                "1 pair needs a look",
+                "Nothing is late",
+                Tone::Warn,
+            ),
+            (
+                vec![],
+                polled(14),
+                "Not in step: a side is not polled",
+                "service desk was last polled completely 14 minutes ago",
+                Tone::Bad,
+            ),
+            (
+                vec![],
+                Global::default(),
+                "Not in step: a side is not polled",
+                "Google was never polled",
+                Tone::Bad,
+            ),
+            (vec![], polled(-60), "The clock of this machine is wrong", "timedatectl", Tone::Bad),
+        ] {
+            let told = headline(&pairs, health(&global, now), &global, now);
+            assert_eq!((told.title.as_str(), told.tone), (title, tone), "{told:?}");
+            assert!(told.lines.join(" ").contains(words), "{told:?}");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! `GET /cases/{id}`: one pair, all that is known of it, and the actions on it as forms.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::super::Service;
+use super::gate::{self, Operator};
+use super::layout::{self, Tone, case_link, pair_name, tries, when, when_known, word};
+use super::overview::side_name;
+use crate::entities::{CaseMapping, Global, ItemKind, Refusable, Side, Source};
+use crate::tasks::{Kind, Standing, TaskReport, standing};
+
+/// Number of ledger entries that are shown, newest first.
+const MOST_ENTRIES: usize = 40;
+
+/// Sentences after an action, by the code that the redirect carries.
+const DONE: [(&str, Tone, &str); 9] = [
+    ("synced", Tone::Good, "Synced: both sides were read and carried."),
+    ("sync-failed", Tone::Bad, "The sync failed; the error is below."),
+    ("sync-runs", Tone::Plain, "The sync is still running. Reload the page in a moment."),
+    ("retry", Tone::Good, "Syncs of both sides are queued, with what was given up."),
+    ("pause", Tone::Good, "Paused. Changes are noted, and carried when the pair is resumed."),
+    ("resume", Tone::Good, "Resumed. Syncs of both sides are queued."),
+    ("unlink", Tone::Good, "Unlinked. Both cases stay as they are."),
+    ("skip", Tone::Good, "The item is skipped."),
+    ("nothing", Tone::Plain, "There was nothing to do."),
+];
+
+/// Returns the page of a pair. `done` is the code of the action before it.
+pub(super) fn show(
+    service: &Service,
+    operator: &Operator,
+    mapping: &CaseMapping,
+    global: &Global,
+    done: Option<&str>,
+) -> Response {
+    let now = service.deps.clock.now();
+    let standing = standing(mapping, global, &service.deps.settings.tolerances, now);
+    let name = pair_name(mapping);
+    let done = DONE.iter().find(|(code, ..)| Some(*code) == done);
+    let content = html! {
+        @if let Some((_, tone, sentence)) = done {
+            p class={ "head " (tone.class()) } role="status" { (sentence) }
+        }
+        (head(mapping, &standing, &name, now))
+        (sides(mapping, global, now))
+        (refused(mapping, now))
+        (actions(mapping, &standing, &gate::form_token(service, operator)))
+        (ledger(mapping, now))
+        (state(mapping, now))
+    };
+    layout::page(StatusCode::OK, &name, operator.signed_in, &content)
+}
+
+fn head(mapping: &CaseMapping, standing: &Standing, name: &str, now: DateTime<Utc>) -> Markup {
+    let tone = if standing.is_late { Tone::Bad } else { Tone::of(standing.kind) };
+    html! {
+        div class={ "head " (tone.class()) } {
+            h1 { (name) }
+            p {
+                (word(standing.kind))
+                @if standing.is_late && standing.kind != Kind::Late { " " (word(Kind::Late)) }
+                @if let Some(since) = standing.since { " since " (when(since, now)) }
+            }
+            @if standing.kind == Kind::Failing {
+                p { "Last error:" }
+                pre { (standing.why) }
+            } @else if !standing.why.is_empty() {
+                p { (standing.why) }
+            }
+            @if let Some(failing) = &mapping.state.failing {
+                p class="small" { (tries(failing.tries)) " since " (when(failing.since, now)) ", the last one at " (when(failing.last_at, now)) "." }
+            }
+            @if !standing.advice.is_empty() { p { strong { "Do: " } (standing.advice) } }
+        }
+    }
+}
+
+fn since_or_no(since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
+    since.map_or_else(|| html! { "no" }, |since| html! { "since " (when(since, now)) })
+}
+
+/// Returns the table of both cases.
+fn sides(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Markup {
+    let cells = |cell: &dyn Fn(Side) -> Markup| html! { @for side in Side::BOTH { td { (cell(side)) } } };
+    let state = &mapping.state;
+    html! {
+        section aria-labelledby="cases" {
+            h2 id="cases" { "The two cases" }
+            table {
+                caption { "Both cases, and as of when each has been carried to the other" }
+                thead { tr { td {} @for side in Side::BOTH { th scope="col" { (side_name(side)) } } } }
+                tbody {
+                    tr { th scope="row" { "Case" } (cells(&|side| case_link(mapping, side))) }
+                    tr { th scope="row" { "ID" } (cells(&|side| html! { (mapping.case_id(side).unwrap_or("none yet")) })) }
+                    tr { th scope="row" { "In step as of" } (cells(&|side| when_known(mapping.synced_at(side, global), now))) }
+                    tr {
+                        th scope="row" { "Waits" }
+                        (cells(&|side| since_or_no(mapping.dirty[side].map(|dirty| dirty.since), now)))
+                    }
+                    @if Side::BOTH.into_iter().any(|side| mapping.outage_comment_sent_to(side)) {
+                        tr { th scope="row" { "Outage notice" } (cells(&|side| html! { @if mapping.outage_comment_sent_to(side) { "stands on the case" } @else { "none" } })) }
+                    }
+                    @if Side::BOTH.into_iter().any(|side| state.missing[side].is_some()) {
+                        tr { th scope="row" { "Not found" } (cells(&|side| since_or_no(state.missing[side].map(|missing| missing.since), now))) }
+                    }
+                    @if Side::BOTH.into_iter().any(|side| state.read_only[side].is_some()) {
+                        tr { th scope="row" { "Takes no changes" } (cells(&|side| since_or_no(state.read_only[side].as_ref().map(|read_only| read_only.since), now))) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the lists of refused writes, of skipped items and of writes without an answer.
+fn refused(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
+    let state = &mapping.state;
+    html! {
+        @if !state.refusals.is_empty() {
+            section aria-labelledby="refused" {
+                h2 id="refused" { "Refused" }
+                ul {
+                    @for refusal in &state.refusals {
+                        li {
+                            strong { @if refusal.given_up { "Given up: " } @else { "Still tried: " } }
+                            (refusable(&refusal.what)) " on " (the_case(refusal.side)) ": " (refusal.reason)
+                            " (" (tries(refusal.tries)) ", since " (when(refusal.since, now)) ")"
+                        }
+                    }
+                }
+            }
+        }
+        @if !state.skipped.is_empty() {
+            section aria-labelledby="skipped" {
+                h2 id="skipped" { "Skipped" }
+                ul {
+                    @for skipped in &state.skipped {
+                        li { code { (skipped.side) ":" (skipped.id) } " by " (skipped.by) ", " (when(skipped.since, now)) ": " (skipped.reason) }
+                    }
+                }
+            }
+        }
+        @if mapping.awaits_outcome() {
+            section aria-labelledby="unanswered" {
+                h2 id="unanswered" { "Writes without an answer" }
+                p class="small soft" { "They are searched for before anything is written again." }
+                ul {
+                    @for pending in &mapping.pending { li { (source(&pending.source)) " to " (the_case(pending.side)) ", sent by " (when(pending.attempted_at, now)) } }
+                    @if let Some(creation) = mapping.pending_creation { li { "creation of " (the_case(creation.side)) ", sent by " (when(creation.attempted_at, now)) } }
+                    @if let Some(status) = mapping.pending_status { li { @if status.closed { "closing" } @else { "reopening" } " of " (the_case(status.side)) ", sent by " (when(status.attempted_at, now)) } }
+                }
+            }
+        }
+    }
+}
+
+fn refusable(what: &Refusable) -> String {
+    match what {
+        Refusable::Item(item) => source(item),
+        Refusable::Priority => "the priority".to_owned(),
+        Refusable::Close => "the closing".to_owned(),
+        Refusable::Reopen => "the reopening".to_owned(),
+        Refusable::LinkBack => "the Google case's name".to_owned(),
+    }
+}
+
+fn source(source: &Source) -> String {
+    match source {
+        Source::Comment { id, part: 1 } => format!("comment {id}"),
+        Source::Comment { id, part } => format!("comment {id}, part {part}"),
+        Source::Attachment { id } if id.is_empty() => "a file that is gone".to_owned(),
+        Source::Attachment { id } => format!("file {id}"),
+        Source::Description { part } => format!("part {part} of the description"),
+        Source::Notice(notice) => format!("notice “{}”", spaced(&format!("{notice:?}"))),
+    }
+}
+
+/// Returns the words of a name in camel case: `NowSyncing` is `now syncing`.
+fn spaced(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}
+
+/// Names that side's case in a sentence.
+const fn the_case(side: Side) -> &'static str {
+    match side {
+        Side::Google => "the Google case",
+        Side::Company => "the company case",
+    }
+}
+
+/// Returns the forms. Each is a `POST` that is answered with a redirect, but for the dry run, which changes nothing.
+fn actions(mapping: &CaseMapping, standing: &Standing, token: &str) -> Markup {
+    let action = |name: &str, inner: Markup| {
+        html! {
+            form method="post" action={ "/cases/" (mapping.id) "/" (name) } {
+                input type="hidden" name="token" value=(token);
+                (inner)
+            }
+        }
+    };
+    let is_held = mapping.held().is_some();
+    let reason = |id: &str| {
+        html! {
+            label for=(id) { "Reason (kept and shown)" }
+            input id=(id) name="reason" maxlength="300" autocomplete="off";
+        }
+    };
+    html! {
+        section aria-labelledby="actions" {
+            h2 id="actions" { "Actions" }
+            div class="actions" {
+                @if !is_held {
+                    section {
+                        h3 { "Carry" }
+                        (action("sync", html! { p class="small" { "Reads both cases and carries what is new, now." } button { "Sync now" } }))
+                        (action("dry-run", html! { p class="small" { "Shows what a sync would do, and changes nothing." } button class="plain" { "Dry run" } }))
+                        (action("retry", html! { p class="small" { "Also tries what was refused or given up." } button class="plain" { "Retry" } }))
+                    }
+                    section {
+                        h3 { "Pause" }
+                        (action("pause", html! { p class="small" { "Carries nothing until you resume it. Changes are noted." } (reason("pause-reason")) button class="plain" { "Pause" } }))
+                    }
+                } @else {
+                    section {
+                        h3 { "Resume" }
+                        (action("resume", html! { p class="small" { "Goes on, and carries what was written in between." } button { "Resume" } }))
+                        @if standing.kind == Kind::PausedByOperator {
+                            (action("dry-run", html! { p class="small" { "Shows what would be carried." } button class="plain" { "Dry run" } }))
+                        }
+                    }
+                }
+                section {
+                    h3 { "Skip an item" }
+                    (action("skip", html! {
+                        p class="small" { "Leaves out one comment or file that can never be carried." }
+                        label for="item" { "ID of the comment or file" }
+                        input id="item" name="item" required maxlength="300" autocomplete="off";
+                        label for="skip-reason" { "Reason (kept and shown)" }
+                        input id="skip-reason" name="reason" required maxlength="300" autocomplete="off";
+                        button class="plain" { "Skip" }
+                    }))
+                }
+                @if mapping.state.unlinked.is_none() && mapping.is_linked() {
+                    section {
+                        h3 { "Unlink" }
+                        (action("unlink", html! {
+                            p class="small" { "Ends the pair. Both cases stay, and no poll links them again. Nothing is written on them: tell the people." }
+                            (reason("unlink-reason"))
+                            button class="danger" { "Unlink" }
+                        }))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the table of what became what, the newest first.
+fn ledger(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
+    let total = mapping.ledger.len();
+    html! {
+        section aria-labelledby="ledger" {
+            h2 id="ledger" { "What became what (" (total) ")" }
+            @if total == 0 { p class="soft" { "Nothing was written yet." } } @else {
+                table {
+                    caption { "Items that the connector wrote and still remembers, the newest first" @if total > MOST_ENTRIES { "; " (MOST_ENTRIES) " of " (total) } }
+                    thead { tr { th scope="col" { "Original" } th scope="col" { "Written as" } th scope="col" { "When" } } }
+                    tbody {
+                        @for entry in mapping.ledger.entries().rev().take(MOST_ENTRIES) {
+                            tr {
+                                td { (source(&entry.source)) @if !matches!(entry.source, Source::Notice(_)) { " of " (the_case(entry.side.other())) } }
+                                td { @match entry.kind { ItemKind::Comment => "comment ", ItemKind::Attachment => "file " } (entry.id) " on " (the_case(entry.side)) }
+                                td { (when_known(entry.written_at, now)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn state(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
+    html! {
+        section aria-labelledby="state" {
+            h2 id="state" { "Mapping " (mapping.id) }
+            table {
+                caption { "What is stored of this pair" }
+                tbody {
+                    tr { th scope="row" { "Began" } td { "on the " (mapping.origin) " side, " (when(mapping.created_at, now)) } }
+                    tr { th scope="row" { "Linked" } td { (when_known(mapping.linked_at, now)) } }
+                    tr { th scope="row" { "Last change noticed" } td { (when(mapping.new_content_at, now)) } }
+                    tr { th scope="row" { "Priority" } td { @match mapping.priority { Some(priority) => (priority), None => "unknown" } } }
+                    tr { th scope="row" { "Resolved" } td { @match mapping.resolved_at { Some(at) => (when(at, now)), None => "no" } } }
+                    tr { th scope="row" { "Lease" } td { @match mapping.lease.as_ref().filter(|lease| lease.expires_at > now) { Some(lease) => { "a sync works on it, until " (lease.expires_at.format("%H:%M:%S").to_string()) " UTC at most" }, None => "free" } } }
+                    @if !mapping.state.warned.is_empty() { tr { th scope="row" { "Warnings" } td { @for code in &mapping.state.warned { (code) " " } } } }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the page of a dry run's plans.
+pub(super) fn plan(operator: &Operator, mapping: &CaseMapping, reports: &[(Side, TaskReport)]) -> Response {
+    let name = pair_name(mapping);
+    let steps = |report: &TaskReport| -> Vec<String> {
+        let plan = report.shown.get("plan").and_then(Value::as_array);
+        plan.into_iter().flatten().filter_map(|step| step.as_str().map(str::to_owned)).collect()
+    };
+    let content = html! {
+        h1 { "Dry run of " (name) }
+        p role="status" { "Nothing was changed. A sync would do this now:" }
+        @for (side, report) in reports {
+            section {
+                h2 { "From " (side_name(*side)) }
+                @if let Some(detail) = &report.detail { p { (detail) } }
+                @if let Some(title) = report.shown.get("title").and_then(Value::as_str) { p { "Title: " (title) } }
+                @let steps = steps(report);
+                @if !steps.is_empty() { ol class="plan" { @for step in steps { li { (step) } } } }
+                @else if report.detail.is_none() { p class="soft" { "Nothing." } }
+            }
+        }
+        p { a href={ "/cases/" (mapping.id) } { "Back to the pair" } }
+    };
+    layout::page(StatusCode::OK, &format!("Dry run of {name}"), operator.signed_in, &content)
+}

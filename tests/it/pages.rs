@@ -1,0 +1,379 @@
+//! Pages for operators: what they show, who may use them, and what their forms do.
+
+use std::net::SocketAddr;
+
+use casebridge::config::Platform;
+use casebridge::entities::CaseMapping;
+use casebridge::sandbox::faults::{Effect, Fault};
+use casebridge::store::modify;
+use chrono::Duration;
+use reqwest::{Client, Method, StatusCode, redirect};
+
+use casebridge_testkit::harness::World;
+use casebridge_testkit::harness::desk::Call;
+use casebridge_testkit::harness::jira::JiraKind;
+
+const ADMIN: &str = "the-admin-token-of-the-pages";
+
+/// Browser that keeps no cookies and follows no redirect, so that each answer can be looked at.
+struct Browser {
+    http: Client,
+    at: SocketAddr,
+    cookie: Option<String>,
+}
+
+/// Answer with its headers of interest.
+struct Answer {
+    status: u16,
+    location: Option<String>,
+    cookie: Option<String>,
+    policy: Option<String>,
+    text: String,
+}
+
+impl Browser {
+    fn new(at: SocketAddr) -> Self {
+        let http = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
+        Self { http, at, cookie: None }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        form: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.http.request(method.clone(), format!("http://{}{path}", self.at));
+        if !headers.iter().any(|(name, _)| *name == "accept") {
+            request = request.header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        }
+        if let Some(cookie) = &self.cookie {
+            request = request.header("cookie", cookie);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if method == Method::POST {
+            request = request.form(form);
+        }
+        let response = request.send().await.unwrap();
+        let header =
+            |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        Answer {
+            status: response.status().as_u16(),
+            location: header("location"),
+            cookie: header("set-cookie"),
+            policy: header("content-security-policy"),
+            text: response.text().await.unwrap(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, &[("sec-fetch-site", "same-origin")], &[]).await
+    }
+
+    /// Sends a form of a page, as a browser does.
+    async fn send(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let origin = format!("http://{}", self.at);
+        let headers = [("sec-fetch-site", "same-origin"), ("origin", origin.as_str())];
+        self.ask(Method::POST, path, &headers, form).await
+    }
+
+    /// Opens the page of a pair and does an action with the token of its forms.
+    async fn act(&self, mapping: &CaseMapping, action: &str, fields: &[(&str, &str)]) -> Answer {
+        let page = self.get(&format!("/cases/{}", mapping.id)).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        let token = form_token(&page.text);
+        let mut form = vec![("token", token.as_str())];
+        form.extend(fields);
+        self.send(&format!("/cases/{}/{action}", mapping.id), &form).await
+    }
+
+    async fn sign_in(&mut self) {
+        let answer = self.send("/signin", &[("token", ADMIN)]).await;
+        assert_eq!((answer.status, answer.location.as_deref()), (303, Some("/")), "{}", answer.text);
+        self.cookie = answer.cookie.and_then(|cookie| Some(cookie.split_once(';')?.0.to_owned()));
+    }
+}
+
+fn form_token(page: &str) -> String {
+    let (_, rest) = page.split_once(r#"name="token" value=""#).unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+/// Asserts that a page holds all these texts.
+fn assert_shows(answer: &Answer, texts: &[&str]) {
+    for text in texts {
+        assert!(answer.text.contains(text), "{text} is missing: {}", answer.text);
+    }
+}
+
+async fn change(world: &World, change: impl Fn(&mut CaseMapping) + Send + Sync) -> CaseMapping {
+    let mapping = world.mapping().await;
+    let changed = modify(world.store.as_ref(), mapping, |mapping| {
+        change(mapping);
+        true
+    });
+    changed.await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn the_overview_tells_what_is_stuck_since_when_why_and_what_to_do() {
+    let world = World::new(&JiraKind).await;
+    let browser = Browser::new(world.service);
+    let page = browser.get("/").await;
+    assert_shows(
+        &page,
+        &["Not in step: a side is not polled", "Google was never polled", "casebridge check"],
+    );
+    let (google, company) = world.pair().await;
+    let page = browser.get("/").await;
+    assert_shows(&page, &["<h1>In step</h1>", "nothing to do", "Nothing needs a look", "showed a case:"]);
+    assert_eq!(
+        page.policy.as_deref(),
+        Some(
+            "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        )
+    );
+    assert!(!page.text.contains("<script") && !page.text.contains(" style="), "{}", page.text);
+    for landmark in [
+        "<html lang=\"en\">",
+        "<main id=\"content\"",
+        "class=\"skip\"",
+        "<nav aria-label",
+        "scope=\"col\"",
+        "<label for=\"q\">",
+    ] {
+        assert!(page.text.contains(landmark), "{landmark}");
+    }
+
+    world.trouble(Call::Comment, Fault::always(Effect::ErrorBefore { status: 500, body: None }));
+    world.google_says(&google, "Is it slow?");
+    world.run_for(Duration::minutes(3)).await;
+    let page = browser.get("/").await;
+    assert_shows(
+        &page,
+        &["1 pair needs a look", "failing", "HTTP 500", "since <time", "tries", "Retry tries now"],
+    );
+    world.run_for(Duration::minutes(40)).await;
+    let page = browser.get("/").await;
+    assert_shows(&page, &["1 pair is out of step", "outage notice"]);
+    // Any name of either case finds the pair; one that no case has is no failure.
+    let id = world.mapping().await.id;
+    for query in [company.as_str(), google.as_str(), google.rsplit('/').next().unwrap(), "SUP-1"] {
+        let found = browser.get(&format!("/?q={}", query.replace('/', "%2F"))).await;
+        assert_eq!(found.location, Some(format!("/cases/{id}")), "{query}: {}", found.text);
+    }
+    let none = browser.get("/?q=%3Cscript%3Ealert(1)%3C%2Fscript%3E").await;
+    assert_eq!(none.status, 200);
+    assert_shows(&none, &["No pair has the case"]);
+    assert!(!none.text.contains("<script>"));
+    let list = browser.get("/cases?filter=late").await;
+    assert_shows(&list, &["SUP-1 and ", "failing"]);
+}
+
+#[tokio::test]
+async fn what_a_case_or_an_error_contains_is_shown_as_text() {
+    let world = World::new(&JiraKind).await;
+    let browser = Browser::new(world.service);
+    let hostile = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
+    world.company_case(hostile).await;
+    world.settle().await;
+    let mapping = change(&world, |mapping| {
+        mapping.failed(hostile.to_owned(), mapping.created_at);
+        let mut known = mapping.known_company_case().cloned().unwrap();
+        known.key = Some(hostile.to_owned());
+        known.address = Some("javascript:alert(3)".to_owned());
+        mapping.state.company_case = Some(known);
+        mapping.state.warned.insert(hostile.to_owned());
+    })
+    .await;
+    let pair = browser.get(&format!("/cases/{}", mapping.id)).await;
+    for answer in [
+        browser.get("/").await,
+        browser.get("/cases").await,
+        pair,
+        browser.act(&mapping, "dry-run", &[]).await,
+        browser.get("/cases/%3Cscript%3E").await,
+    ] {
+        let text = answer.text.to_lowercase();
+        assert!(!text.contains("<script") && !text.contains("<img"), "{text}");
+        assert!(!text.contains("javascript:alert"), "{text}");
+    }
+    let done = browser.act(&mapping, "pause", &[("reason", hostile)]).await;
+    assert_eq!(done.location, Some(format!("/cases/{}?done=pause", mapping.id)), "{}", done.text);
+    let paused = browser.get("/").await;
+    assert_shows(&paused, &["&lt;script&gt;", "paused by"]);
+    assert!(!paused.text.contains("<script"));
+}
+
+#[tokio::test]
+async fn a_page_needs_a_sign_in_and_a_form_its_origin_and_its_token() {
+    let world = World::new(&JiraKind).await;
+    world.pair().await;
+    let mapping = world.mapping().await;
+    let at = world.another_instance(Platform::Local, Some(ADMIN)).await;
+    let mut browser = Browser::new(at);
+    let pair = format!("/cases/{}", mapping.id);
+    for path in ["/", "/cases", pair.as_str()] {
+        let answer = browser.get(path).await;
+        assert_eq!((answer.status, answer.location.as_deref()), (303, Some("/signin")), "{path}");
+        // A script gets the problem, and at the root the list of routes.
+        let json = browser.ask(Method::GET, path, &[("accept", "*/*")], &[]).await;
+        assert_eq!(json.status, if path == "/" { 200 } else { 401 }, "{path}: {}", json.text);
+    }
+    let wrong = browser.send("/signin", &[("token", "guess")]).await;
+    assert_eq!((wrong.status, wrong.cookie), (403, None));
+    let elsewhere = [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")];
+    let foreign = browser.ask(Method::POST, "/signin", &elsewhere, &[("token", ADMIN)]).await;
+    assert_eq!((foreign.status, foreign.cookie), (403, None));
+    let answer = browser.send("/signin", &[("token", ADMIN)]).await;
+    let cookie = answer.cookie.unwrap();
+    assert!(cookie.starts_with("casebridge=") && cookie.contains("; HttpOnly; SameSite=Strict"), "{cookie}");
+    assert!(!cookie.contains("Secure") && !cookie.contains(ADMIN), "{cookie}");
+    let behind_tls = [("sec-fetch-site", "same-origin"), ("x-forwarded-proto", "https")];
+    let secure = browser.ask(Method::POST, "/signin", &behind_tls, &[("token", ADMIN)]).await.cookie.unwrap();
+    assert!(secure.starts_with("__Host-casebridge=") && secure.ends_with("; Secure"), "{secure}");
+
+    browser.sign_in().await;
+    let page = browser.get(&pair).await;
+    assert_eq!(page.status, 200);
+    assert_shows(&page, &["Sign out", "What became what", "Sync now"]);
+    let token = form_token(&page.text);
+    let path = format!("{pair}/pause");
+    let own = format!("http://{at}");
+    for (what, headers, token) in [
+        (
+            "another site",
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] as &[_],
+            &token,
+        ),
+        (
+            "another port of the host",
+            &[("sec-fetch-site", "same-site"), ("origin", "http://127.0.0.1:1")],
+            &token,
+        ),
+        ("an old browser, another site", &[("origin", "https://evil.example")], &token),
+        ("no word on the origin", &[], &token),
+        ("a sandboxed frame", &[("origin", "null")], &token),
+        ("no token", &[("sec-fetch-site", "same-origin"), ("origin", own.as_str())], &String::new()),
+        ("another token", &[("sec-fetch-site", "same-origin")], &"00".repeat(32)),
+    ] {
+        let answer = browser.ask(Method::POST, &path, headers, &[("token", token)]).await;
+        assert_eq!(answer.status, 403, "{what}: {}", answer.text);
+        assert!(world.mapping().await.held().is_none(), "{what}");
+    }
+    // A cookie that was changed, that has expired, or that another token signed.
+    let good = browser.cookie.clone().unwrap();
+    for bad in [
+        format!("{good}0"),
+        good.replace("casebridge=", "casebridge=9"),
+        "casebridge=".to_owned(),
+        "casebridge=1.2.3".to_owned(),
+    ] {
+        browser.cookie = Some(bad.clone());
+        assert_eq!(browser.get("/cases").await.status, 303, "{bad}");
+    }
+    browser.cookie = Some(good);
+    assert_eq!(browser.get("/cases").await.status, 200);
+    // The cookie opens the pages and nothing else.
+    let json = browser.ask(Method::GET, "/api/global", &[("accept", "*/*")], &[]).await;
+    assert_eq!(json.status, 401);
+    let done = browser.send(&path, &[("token", &token), ("reason", "maintenance")]).await;
+    assert_eq!(done.location, Some(format!("{pair}?done=pause")), "{}", done.text);
+    let order = world.mapping().await.state.operator_pause.unwrap();
+    assert_eq!(
+        (order.by.as_str(), order.reason.as_deref()),
+        ("the holder of the admin token (page)", Some("maintenance"))
+    );
+    let out = browser.send("/signout", &[]).await;
+    assert!(out.cookie.unwrap().contains("Max-Age=0"));
+    world.clock().advance(Duration::hours(9));
+    assert_eq!(browser.get("/cases").await.status, 303, "the sign-in has expired");
+}
+
+#[tokio::test]
+async fn without_a_token_a_page_opens_on_this_machine_only_and_says_why_not() {
+    let world = World::new(&JiraKind).await;
+    let browser = Browser::new(world.service);
+    for (headers, status) in [
+        (&[] as &[(&str, &str)], 200),
+        (&[("sec-fetch-site", "none")], 200),
+        (&[("sec-fetch-site", "same-origin")], 200),
+        (&[("sec-fetch-site", "cross-site")], 401),
+        (&[("via", "1.1 proxy")], 401),
+        (&[("x-real-ip", "203.0.113.7")], 401),
+        (&[("x-forwarded-host", "cases.example")], 401),
+        (&[("forwarded", "for=203.0.113.7")], 401),
+        (&[("host", "cases.example")], 401),
+    ] {
+        let answer = browser.ask(Method::GET, "/", headers, &[]).await;
+        assert_eq!(answer.status, status, "{headers:?}: {}", answer.text);
+        if status == 401 {
+            assert_shows(&answer, &["server.admin_token"]);
+        }
+    }
+    let proxied = browser.ask(Method::GET, "/", &[("via", "1.1 proxy")], &[]).await;
+    assert_shows(&proxied, &["a proxy passed the request on (header via)"]);
+}
+
+#[tokio::test]
+async fn sync_and_dry_run_work_from_the_page() {
+    let world = World::new(&JiraKind).await;
+    let (google, company) = world.pair().await;
+    world.google_says(&google, "now please");
+    let mapping = world.mapping().await;
+    let browser = Browser::new(world.service);
+    let plan = browser.act(&mapping, "dry-run", &[]).await;
+    assert_eq!(plan.status, 200);
+    assert_shows(&plan, &["Nothing was changed", "copy comment"]);
+    assert_eq!(world.copies_in_crm(&company).await, Vec::<String>::new());
+    let synced = browser.act(&mapping, "sync", &[]).await;
+    assert_eq!(synced.location, Some(format!("/cases/{}?done=synced", mapping.id)), "{}", synced.text);
+    assert_eq!(world.copies_in_crm(&company).await, ["now please"]);
+    assert_shows(&browser.get(&synced.location.unwrap()).await, &["Synced: both sides"]);
+    for (path, status) in [("/cases/99", StatusCode::NOT_FOUND), ("/cases/x", StatusCode::BAD_REQUEST)] {
+        assert_eq!(browser.get(path).await.status, status.as_u16(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn each_action_is_a_form_of_the_page() {
+    let world = World::new(&JiraKind).await;
+    let (google, company) = world.pair().await;
+    let comment = world.google_says(&google, "leave this out");
+    let browser = Browser::new(world.service);
+    for (action, fields, status, shown) in [
+        (
+            "skip",
+            &[("item", comment.as_str()), ("reason", "broken")] as &[_],
+            303,
+            &["Skipped", "broken"] as &[_],
+        ),
+        ("skip", &[("item", comment.as_str()), ("reason", "again")], 409, &[]),
+        ("skip", &[("item", comment.as_str()), ("reason", " ")], 400, &[]),
+        ("retry", &[], 303, &["queued"]),
+        (
+            "pause",
+            &[("reason", "a migration")],
+            303,
+            &["paused by somebody at this machine", "a migration", "Resume"],
+        ),
+        ("retry", &[], 409, &[]),
+        ("resume", &[], 303, &["Resumed."]),
+        ("unlink", &[("reason", "a mistake")], 303, &["unlinked by somebody at this machine", "Resume"]),
+        ("dance", &[], 404, &[]),
+    ] {
+        let mapping = world.mapping().await;
+        let answer = browser.act(&mapping, action, fields).await;
+        assert_eq!(answer.status, status, "{action}: {}", answer.text);
+        if let Some(location) = answer.location {
+            assert_eq!(location, format!("/cases/{}?done={action}", mapping.id));
+            assert_shows(&browser.get(&location).await, shown);
+        }
+    }
+    world.settle().await;
+    assert_eq!(world.copies_in_crm(&company).await, Vec::<String>::new());
+    assert_shows(&browser.get("/").await, &["Paused and unlinked (1)", "a mistake"]);
+}
