@@ -10,6 +10,7 @@ pub mod config;
 pub mod crm;
 pub mod csapi;
 pub mod http;
+pub mod oidc;
 pub mod outbound;
 pub mod push;
 pub mod queue;

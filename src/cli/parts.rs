@@ -16,6 +16,7 @@ use casebridge::config::{
 };
 use casebridge::csapi::{self, Csapi};
 use casebridge::entities::Sides;
+use casebridge::http::Iap;
 use casebridge::outbound::{
     AnswerMemory, Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, find_google,
 };
@@ -43,6 +44,7 @@ pub(super) struct Parts {
     pub(super) deps: Arc<Deps>,
     pub(super) admin_token: Option<Secret>,
     pub(super) push: Receivers,
+    pub(super) iap: Option<Arc<Iap>>,
     pub(super) internal_token: Secret,
     /// Embedded queue and cron, which `serve` runs.
     pub(super) embedded: Option<(Arc<EmbeddedQueue>, Option<Arc<EmbeddedCron>>)>,
@@ -65,6 +67,8 @@ impl Parts {
             None => None,
         };
         let push = maker.receivers(config).await?;
+        let iap = config.server.iap.clone().map(|iap| Iap::new(iap.audience, iap.people, iap.keys_url));
+        let iap = iap.transpose()?.map(Arc::new);
         let stop = CancellationToken::new();
         let deps = Arc::new(Deps {
             pacer: Pacer::default(),
@@ -77,7 +81,7 @@ impl Parts {
             metrics: maker.metrics,
             stop: stop.clone(),
         });
-        Ok(Self { deps, admin_token, push, internal_token, embedded, stop })
+        Ok(Self { deps, admin_token, push, iap, internal_token, embedded, stop })
     }
 }
 

@@ -50,6 +50,7 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
         deps: parts.deps.clone(),
         trust: config.server.trust,
         admin_token: parts.admin_token.clone(),
+        iap: parts.iap.clone(),
         internal_token: parts.internal_token.clone(),
         push: Arc::new(parts.push),
         running: running.clone(),

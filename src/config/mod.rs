@@ -89,6 +89,19 @@ pub struct ServerConfig {
     pub listen: Option<std::net::SocketAddr>,
     /// Reference to the bearer token that people send.
     pub admin_token: Option<SecretRef>,
+    /// `[server.iap]`
+    pub iap: Option<IapConfig>,
+}
+
+/// `[server.iap]`: people whom Identity-Aware Proxy has signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IapConfig {
+    /// Audience of the proxy's tokens.
+    pub audience: String,
+    /// Email addresses of the people who may use the pages.
+    pub people: Vec<String>,
+    /// URL of the keys that the tokens are signed with.
+    pub keys_url: url::Url,
 }
 
 /// `[google]`
@@ -331,6 +344,7 @@ fn read_server(r: &mut Reader) -> Option<ServerConfig> {
             ("app-engine-headers", Trust::AppEngineHeaders),
         ],
     );
+    let iap = read_iap(r, admin_token.is_some());
     let platform = platform?;
     Some(ServerConfig {
         platform,
@@ -338,7 +352,32 @@ fn read_server(r: &mut Reader) -> Option<ServerConfig> {
         trust: trust.unwrap_or_else(|| platform.trust()),
         listen,
         admin_token,
+        iap: iap?,
     })
+}
+
+/// Reads the section `server.iap`. The outer `None`: it has an error, which the reader holds.
+#[expect(clippy::option_option, reason = "an error, or nothing configured")]
+fn read_iap(r: &mut Reader, has_admin_token: bool) -> Option<Option<IapConfig>> {
+    let audience = r.string("server.iap.audience");
+    let people = r.strings("server.iap.people");
+    let keys_url = r.url("server.iap.keys_url", Some("https://www.gstatic.com/iap/verify/public_key-jwk"))?;
+    let Some(audience) = audience else {
+        if people.is_empty() {
+            return Some(None);
+        }
+        r.error("server.iap.audience is missing: the audience that the proxy's settings show");
+        return None;
+    };
+    if people.is_empty() {
+        r.error("server.iap.people is missing: the email addresses of the people who may use the pages");
+        return None;
+    }
+    if !has_admin_token {
+        r.error("server.admin_token is missing: beside server.iap it signs the forms of the pages");
+        return None;
+    }
+    Some(Some(IapConfig { audience, people, keys_url }))
 }
 
 fn read_google(r: &mut Reader) -> Option<GoogleConfig> {

@@ -47,6 +47,9 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
         "google": side(Side::Google),
         "company": side(Side::Company),
         "paused": mapping.paused,
+        "operator_pause": mapping.state.operator_pause,
+        "unlinked": mapping.state.unlinked,
+        "skipped": mapping.state.skipped,
         "gone": mapping.gone,
         "missing": {
             "google": mapping.state.missing.google.map(|missing| missing.since),
@@ -69,15 +72,12 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
     })
 }
 
-/// Returns a mapping as JSON for people, with the company case's own name, the failed syncs and the orders of operators, which [`describe`] has not.
+/// Returns a mapping as JSON for people, with the company case's own name and the failed syncs, which [`describe`] has not.
 fn describe_whole(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Value {
     let mut whole = describe(mapping, global, now);
     whole["failing"] = json!(mapping.state.failing);
     whole["company_case"] = json!(mapping.state.company_case);
     whole["linked_at"] = json!(mapping.linked_at);
-    whole["operator_pause"] = json!(mapping.state.operator_pause);
-    whole["unlinked"] = json!(mapping.state.unlinked);
-    whole["skipped"] = json!(mapping.state.skipped);
     whole
 }
 

@@ -2,6 +2,7 @@
 
 mod api;
 mod auth;
+mod iap;
 mod index;
 mod page;
 mod parameters;
@@ -45,6 +46,7 @@ use shared::Shared;
 
 pub use api::describe as describe_mapping;
 pub use auth::{Identity, Proof, token_problem};
+pub use iap::Iap;
 pub use problem::Problem;
 pub use serve::{Limits, serve};
 pub use shared::SHARED_FOR;
@@ -159,6 +161,8 @@ pub struct Service {
     pub trust: Trust,
     /// Token that proves that the caller is a person with access.
     pub admin_token: Option<Secret>,
+    /// Verifier of Identity-Aware Proxy's header, if the service stands behind it.
+    pub iap: Option<Arc<Iap>>,
     /// Token that proves that the caller is the embedded queue or cron.
     pub internal_token: Secret,
     /// Receivers of push messages.
@@ -277,7 +281,7 @@ async fn authorize(
         peer: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
     };
     let identity = if access == Access::Operators {
-        match page::operator(&service, request.headers(), proof.peer) {
+        match page::operator(&service, request.headers(), proof.peer).await {
             Ok(operator) => {
                 request.extensions_mut().insert(operator);
                 Ok(Identity::Person)

@@ -6,23 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::keys::{KeyError, Keys};
 use crate::cases::{Hint, Refusal};
 use crate::entities::{FirstSeen, GoogleCaseName, ItemKind};
+use crate::oidc::{Algorithm, Issuer, TokenError, check_times};
 
 /// Names under which Google issues its tokens.
 const ISSUERS: [&str; 2] = ["https://accounts.google.com", "accounts.google.com"];
-/// Difference of the clocks that is tolerated, in seconds.
-const LEEWAY: i64 = 60;
-/// Maximum length of a token.
-const MAX_TOKEN: usize = 16 * 1024;
 /// Maximum number of cases that one message may name.
 const MOST_HINTS: usize = 50;
 /// Beginning of a full resource name (google.aip.dev/122).
@@ -44,14 +38,7 @@ pub struct GoogleReceiverSettings {
 /// Receiver of Pub/Sub's push messages.
 pub struct GoogleReceiver {
     settings: GoogleReceiverSettings,
-    keys: Keys,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    #[serde(default)]
-    kid: String,
+    issuer: Issuer,
 }
 
 #[derive(Deserialize)]
@@ -80,8 +67,8 @@ struct PushedMessage {
 impl GoogleReceiver {
     /// Creates the receiver. The keys are read when the first message arrives.
     pub fn new(settings: GoogleReceiverSettings) -> Result<Self, reqwest::Error> {
-        let keys = Keys::new(settings.keys_url.clone())?;
-        Ok(Self { settings, keys })
+        let issuer = Issuer::new(settings.keys_url.clone(), Algorithm::Rs256)?;
+        Ok(Self { settings, issuer })
     }
 
     /// Verifies the sender's OpenID Connect token, and reads the message.
@@ -96,50 +83,32 @@ impl GoogleReceiver {
     }
 
     async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
-        const NO_TOKEN: Refusal = Refusal::Unproven("the token is no JSON Web Token signed with RS256");
-        if token.len() > MAX_TOKEN {
-            return Err(NO_TOKEN);
-        }
-        let (signed, signature) = token.rsplit_once('.').ok_or(NO_TOKEN)?;
-        let (header, claims) = signed.split_once('.').ok_or(NO_TOKEN)?;
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| NO_TOKEN);
-        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| NO_TOKEN)?;
-        if header.alg != "RS256" {
-            return Err(NO_TOKEN);
-        }
-        let claims: Claims = serde_json::from_slice(&decode(claims)?).map_err(|_| NO_TOKEN)?;
-        // The claims cost nothing to check, and a forged token should cost no request for keys.
-        self.check(&claims, now)?;
-        let verified = self.keys.verify(&header.kid, signed.as_bytes(), &decode(signature)?).await;
-        verified.map_err(|error| match error {
-            KeyError::Wrong => Refusal::Unproven("the token is not signed by Google"),
-            KeyError::Unreadable(reason) => {
+        let verified = self.issuer.verify(token, |claims| self.check(claims, now)).await;
+        verified.map(drop).map_err(|error| match error {
+            TokenError::Malformed => Refusal::Unproven("the token is no JSON Web Token signed with RS256"),
+            TokenError::Refused(why) => Refusal::Unproven(why),
+            TokenError::Unsigned => Refusal::Unproven("the token is not signed by Google"),
+            TokenError::Unavailable(reason) => {
                 Refusal::Unavailable(format!("the token cannot be verified: {reason}"))
             }
         })
     }
 
-    fn check(&self, claims: &Claims, now: DateTime<Utc>) -> Result<(), Refusal> {
+    fn check(&self, claims: &Claims, now: DateTime<Utc>) -> Result<(), &'static str> {
         let Claims { iss, aud, exp, iat, email, email_verified } = claims;
         let is_audience = |value: &Value| value.as_str() == Some(self.settings.audience.as_str());
         let fits_audience = is_audience(aud) || aud.as_array().is_some_and(|all| all.iter().any(is_audience));
-        let at = now.timestamp();
-        let problem = if !ISSUERS.contains(&iss.as_str()) {
-            "the token was not issued by accounts.google.com"
+        if !ISSUERS.contains(&iss.as_str()) {
+            Err("the token was not issued by accounts.google.com")
         } else if !fits_audience {
-            "the token is for another audience than push.google.audience"
+            Err("the token is for another audience than push.google.audience")
         } else if !email.eq_ignore_ascii_case(&self.settings.service_account) {
-            "the token is of another account than push.google.service_account"
+            Err("the token is of another account than push.google.service_account")
         } else if !email_verified {
-            "the email address of the token's account is not verified"
-        } else if exp.saturating_add(LEEWAY) < at {
-            "the token has expired"
-        } else if iat.saturating_sub(LEEWAY) > at {
-            "the token is not valid yet"
+            Err("the email address of the token's account is not verified")
         } else {
-            return Ok(());
-        };
-        Err(Refusal::Unproven(problem))
+            check_times(*iat, *exp, now.timestamp())
+        }
     }
 }
 

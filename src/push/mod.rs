@@ -3,7 +3,6 @@
 
 mod company;
 mod google;
-mod keys;
 
 pub use company::CompanyReceiver;
 pub use google::{GoogleReceiver, GoogleReceiverSettings};

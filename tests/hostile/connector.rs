@@ -107,6 +107,7 @@ impl Connector {
             deps,
             trust: Platform::Local.trust(),
             admin_token: admin_token.map(Secret::new),
+            iap: None,
             internal_token: Secret::new(casebridge_testkit::harness::INTERNAL_TOKEN),
             push: Arc::default(),
             running: TaskTracker::new(),

@@ -24,8 +24,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["cases", "clock", "entities", "outbound", "sqlite"]),
     ("queue", &["cases", "clock", "outbound", "sqlite"]),
     ("tasks", &["cases", "clock", "entities", "queue", "spelling", "store", "sync", "telemetry"]),
+    // Verifies tokens that prove an identity.
+    ("oidc", &["outbound"]),
     // Verifies and reads push messages; the tasks do what they ask for.
-    ("push", &["cases", "crm", "entities", "outbound"]),
+    ("push", &["cases", "crm", "entities", "oidc", "outbound"]),
     // Reads the settings of the parts into the parts' own types.
     ("config", &["cases", "crm", "csapi", "entities", "push", "spelling", "store", "sync", "tasks"]),
     // Reads the secrets that the configuration names.
@@ -37,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "entities",
+            "oidc",
             "push",
             "queue",
             "spelling",

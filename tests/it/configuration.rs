@@ -136,6 +136,11 @@ fn needed_beside(key: &SampleKey) -> Vec<(&str, &str)> {
         "client_id" | "client_secret" => {
             vec![(section, "client_id = \"other\""), (section, "client_secret = \"env:OTHER\"")]
         }
+        "audience" | "people" if section == "server.iap" => vec![
+            (section, "audience = \"/projects/1/apps/a\""),
+            (section, "people = [\"other@example.com\"]"),
+            ("server", "admin_token = \"env:TOKEN\""),
+        ],
         "audience" | "service_account" => {
             vec![
                 (section, "audience = \"https://a.example\""),

@@ -2,16 +2,23 @@
 
 use std::net::SocketAddr;
 
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use casebridge::config::Platform;
 use casebridge::entities::CaseMapping;
+use casebridge::http::Iap;
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::store::modify;
 use chrono::Duration;
 use reqwest::{Client, Method, StatusCode, redirect};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use serde_json::{Value, json};
 
-use casebridge_testkit::harness::World;
 use casebridge_testkit::harness::desk::Call;
 use casebridge_testkit::harness::jira::JiraKind;
+use casebridge_testkit::harness::{World, serve};
 
 const ADMIN: &str = "the-admin-token-of-the-pages";
 
@@ -376,4 +383,98 @@ async fn each_action_is_a_form_of_the_page() {
     world.settle().await;
     assert_eq!(world.copies_in_crm(&company).await, Vec::<String>::new());
     assert_shows(&browser.get("/").await, &["Paused and unlinked (1)", "a mistake"]);
+}
+
+const AUDIENCE: &str = "/projects/123/apps/cases";
+
+/// Identity-Aware Proxy: a key, and the address of its key set.
+struct Proxy {
+    key: EcdsaKeyPair,
+    random: SystemRandom,
+    keys_url: url::Url,
+}
+
+impl Proxy {
+    async fn start() -> Self {
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random).unwrap();
+        let point = key.public_key().as_ref();
+        let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]));
+        let keys = json!({ "keys": [
+            { "kid": "first", "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "x": x, "y": y },
+        ] });
+        let router = Router::new().fallback(move || async move { Json(keys) });
+        let keys_url = format!("http://{}/keys", serve(router).await).parse().unwrap();
+        Self { key, random, keys_url }
+    }
+
+    fn token(&self, header: &Value, claims: &Value) -> String {
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", encode(header), encode(claims));
+        let signature = self.key.sign(&self.random, signed.as_bytes()).unwrap();
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+#[tokio::test]
+async fn behind_identity_aware_proxy_its_signed_header_is_the_proof_and_the_log_has_a_name() {
+    let world = World::new(&JiraKind).await;
+    world.pair().await;
+    let proxy = Proxy::start().await;
+    let iap =
+        Iap::new(AUDIENCE.to_owned(), vec!["Jane@example.com".to_owned()], proxy.keys_url.clone()).unwrap();
+    let at = world.instance_behind_iap(iap, ADMIN).await;
+    let browser = Browser::new(at);
+    let now = world.deps.clock.now().timestamp();
+    let header = json!({ "alg": "ES256", "typ": "JWT", "kid": "first" });
+    let claims = |change: &dyn Fn(&mut Value)| {
+        let mut claims = json!({
+            "iss": "https://cloud.google.com/iap", "aud": AUDIENCE, "email": "jane@example.com",
+            "sub": "accounts.google.com:1", "iat": now, "exp": now + 600,
+        });
+        change(&mut claims);
+        claims
+    };
+    let good = proxy.token(&header, &claims(&|_| {}));
+    let stranger = Proxy::start().await.token(&header, &claims(&|_| {}));
+    let unsigned = format!("{}.", good.rsplit_once('.').unwrap().0);
+    for (what, token, status) in [
+        ("Jane", good.clone(), 200),
+        ("somebody else", proxy.token(&header, &claims(&|c| c["email"] = json!("eve@example.com"))), 403),
+        ("nobody", proxy.token(&header, &claims(&|c| c["email"] = json!(""))), 403),
+        ("another audience", proxy.token(&header, &claims(&|c| c["aud"] = json!("/projects/9/apps/x"))), 403),
+        ("another issuer", proxy.token(&header, &claims(&|c| c["iss"] = json!("https://evil.example"))), 403),
+        ("long ago", proxy.token(&header, &claims(&|c| c["exp"] = json!(now - 120))), 403),
+        ("from the future", proxy.token(&header, &claims(&|c| c["iat"] = json!(now + 120))), 403),
+        ("another key", stranger, 403),
+        ("an unknown key", proxy.token(&json!({ "alg": "ES256", "kid": "second" }), &claims(&|_| {})), 403),
+        ("no signature", unsigned, 403),
+        ("no algorithm", proxy.token(&json!({ "alg": "none", "kid": "first" }), &claims(&|_| {})), 403),
+        ("another algorithm", proxy.token(&json!({ "alg": "RS256", "kid": "first" }), &claims(&|_| {})), 403),
+        ("no token", "x".to_owned(), 403),
+        ("nothing", String::new(), 403),
+    ] {
+        let headers = [("x-goog-iap-jwt-assertion", token.as_str()), ("via", "1.1 google")];
+        let answer = browser.ask(Method::GET, "/cases", &headers, &[]).await;
+        assert_eq!(answer.status, status, "{what}: {}", answer.text);
+    }
+    // Without the header nobody came through the proxy; and a service that does not stand behind it believes no header.
+    assert_eq!(browser.get("/cases").await.status, 303);
+    let elsewhere = Browser::new(world.another_instance(Platform::Local, Some(ADMIN)).await);
+    let headers = [("x-goog-iap-jwt-assertion", good.as_str())];
+    assert_eq!(elsewhere.ask(Method::GET, "/cases", &headers, &[]).await.status, 303);
+    // A form needs its origin and its token, as with the cookie.
+    let mapping = world.mapping().await;
+    let page = browser.ask(Method::GET, &format!("/cases/{}", mapping.id), &headers, &[]).await;
+    let token = form_token(&page.text);
+    let path = format!("/cases/{}/pause", mapping.id);
+    let from = |site: &'static str| [("x-goog-iap-jwt-assertion", good.as_str()), ("sec-fetch-site", site)];
+    let form = [("token", token.as_str())];
+    assert_eq!(browser.ask(Method::POST, &path, &from("cross-site"), &form).await.status, 403);
+    assert_eq!(browser.ask(Method::POST, &path, &from("same-origin"), &[]).await.status, 403);
+    assert_eq!(browser.ask(Method::POST, &path, &from("same-origin"), &form).await.status, 303);
+    let order = world.mapping().await.state.operator_pause.unwrap();
+    assert_eq!(order.by, "jane@example.com");
 }

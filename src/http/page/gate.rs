@@ -29,11 +29,17 @@ pub(in super::super) struct Operator {
 }
 
 /// Identifies the operator who sends a request for a page.
-pub(in super::super) fn operator(
+pub(in super::super) async fn operator(
     service: &Service,
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
 ) -> Result<Operator, Problem> {
+    if let Some(iap) = &service.iap
+        && let Some(name) = iap.person(headers, service.deps.clock.now()).await?
+    {
+        let session = Some(format!("iap {name}"));
+        return Ok(Operator { name, session, signed_in: false });
+    }
     let proof = Proof {
         trust: service.trust,
         admin_token: service.admin_token.as_ref(),

@@ -71,7 +71,7 @@ pub(super) async fn root(
     if !takes_pages(headers) {
         return index::text().into_response();
     }
-    let shown = match operator(&service, headers, peer(request.extensions())) {
+    let shown = match operator(&service, request.headers(), peer(request.extensions())).await {
         Ok(operator) => overview::show(&service, &operator, parameters.text("q")).await,
         Err(problem) => Err(problem),
     };

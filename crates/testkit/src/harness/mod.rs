@@ -26,7 +26,7 @@ use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
 use casebridge::config::{Platform, Secret};
 use casebridge::csapi::{Csapi, CsapiSettings};
 use casebridge::entities::{CaseMapping, Sides, ToleranceTable};
-use casebridge::http::{Limits, Service, router};
+use casebridge::http::{Iap, Limits, Service, router};
 use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::push::Receivers;
 use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
@@ -397,6 +397,17 @@ impl World {
         (address, deps)
     }
 
+    /// Starts another instance of the service on the same database, behind Identity-Aware Proxy; returns its address.
+    pub async fn instance_behind_iap(&self, iap: Iap, admin_token: &str) -> SocketAddr {
+        let deps = self.another(self.deps.settings.clone()).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service =
+            Service { iap: Some(Arc::new(iap)), ..service(deps, Platform::Local, Some(admin_token)) };
+        run(listener, service, Platform::Local);
+        address
+    }
+
     /// Starts another instance of the service on the same database, for a platform and an admin token; returns its address.
     pub async fn another_instance(&self, platform: Platform, admin_token: Option<&str>) -> SocketAddr {
         let deps = self.another(self.deps.settings.clone()).await;
@@ -572,6 +583,7 @@ fn service(deps: Arc<Deps>, platform: Platform, admin_token: Option<&str>) -> Se
         deps,
         trust: platform.trust(),
         admin_token: admin_token.map(Secret::new),
+        iap: None,
         internal_token: Secret::new(INTERNAL_TOKEN),
         push: Arc::default(),
         running: TaskTracker::new(),

@@ -7,11 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::header::CACHE_CONTROL;
 use reqwest::{Client, Url};
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::Algorithm;
 use crate::outbound::{endpoint_client, read_capped};
 
 /// Maximum size of a key set, in bytes.
@@ -25,11 +28,13 @@ const LONGEST_AGE: Duration = Duration::from_hours(24);
 /// Time after its lifetime for which a key set is used while no new one can be read.
 const STALE: Duration = Duration::from_hours(24);
 
-/// Public RSA key.
+/// Public key.
 #[derive(Clone)]
-struct Key {
-    n: Vec<u8>,
-    e: Vec<u8>,
+enum Key {
+    /// RSA: modulus and exponent.
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+    /// Point on P-256, uncompressed (SEC 1, 2.3.3).
+    P256(Vec<u8>),
 }
 
 #[derive(Deserialize)]
@@ -47,6 +52,31 @@ struct WireKey {
     n: String,
     #[serde(default)]
     e: String,
+    #[serde(default)]
+    crv: String,
+    #[serde(default)]
+    x: String,
+    #[serde(default)]
+    y: String,
+}
+
+impl WireKey {
+    /// Returns the key with its ID; `None` if it is of no known kind.
+    fn read(self) -> Option<(String, Key)> {
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
+        let key = match (self.kty.as_str(), self.crv.as_str()) {
+            ("RSA", _) => Key::Rsa { n: decode(&self.n)?, e: decode(&self.e)? },
+            ("EC", "P-256") => {
+                let (x, y) = (decode(&self.x)?, decode(&self.y)?);
+                if (x.len(), y.len()) != (32, 32) {
+                    return None;
+                }
+                Key::P256([&[4][..], &x, &y].concat())
+            }
+            _ => return None,
+        };
+        Some((self.kid, key))
+    }
 }
 
 #[derive(Default)]
@@ -78,11 +108,26 @@ impl Keys {
         Ok(Self { url, http, cached: Mutex::default() })
     }
 
-    /// Verifies an RS256 signature by the key with that ID.
-    pub(super) async fn verify(&self, kid: &str, signed: &[u8], signature: &[u8]) -> Result<(), KeyError> {
-        let key = self.key(kid).await?;
-        let components = RsaPublicKeyComponents { n: &key.n, e: &key.e };
-        components.verify(&RSA_PKCS1_2048_8192_SHA256, signed, signature).map_err(|_| KeyError::Wrong)
+    /// Verifies a signature by the key with that ID, which must be of the algorithm's kind.
+    pub(super) async fn verify(
+        &self,
+        algorithm: Algorithm,
+        kid: &str,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> Result<(), KeyError> {
+        let verified = match (algorithm, self.key(kid).await?) {
+            (Algorithm::Rs256, Key::Rsa { n, e }) => {
+                RsaPublicKeyComponents { n: &n, e: &e }.verify(&RSA_PKCS1_2048_8192_SHA256, signed, signature)
+            }
+            (Algorithm::Es256, Key::P256(point)) => {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(signed, signature)
+            }
+            (Algorithm::Rs256, Key::P256(_)) | (Algorithm::Es256, Key::Rsa { .. }) => {
+                return Err(KeyError::Wrong);
+            }
+        };
+        verified.map_err(|_| KeyError::Wrong)
     }
 
     async fn key(&self, kid: &str) -> Result<Key, KeyError> {
@@ -103,7 +148,7 @@ impl Keys {
                     cached.fresh_until = Some(now + age);
                 }
                 Err(error) => {
-                    tracing::warn!("the keys of push messages cannot be read: {error}");
+                    tracing::warn!("the keys of an issuer of tokens cannot be read: {error}");
                     failure = Some(error);
                 }
             }
@@ -128,11 +173,12 @@ impl Keys {
         let body = read_capped(response, MAX_KEYS).await.map_err(|error| format!("{host}: {error}"))?;
         let read: KeySet =
             serde_json::from_slice(&body).map_err(|_| format!("{host} answered with no JSON Web Key Set"))?;
-        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
-        let to_key = |key: WireKey| Some((key.kid, Key { n: decode(&key.n)?, e: decode(&key.e)? }));
-        let keys: HashMap<_, _> =
-            read.keys.into_iter().filter(|key| key.kty == "RSA").filter_map(to_key).collect();
-        if keys.is_empty() { Err(format!("{host} answered with no RSA key")) } else { Ok((keys, age)) }
+        let keys: HashMap<_, _> = read.keys.into_iter().filter_map(WireKey::read).collect();
+        if keys.is_empty() {
+            Err(format!("{host} answered with no key that can be used"))
+        } else {
+            Ok((keys, age))
+        }
     }
 }
 
