@@ -380,14 +380,21 @@ impl Session<'_> {
                 let id = self.case_id(*side)?;
                 // Saved first, so that the change is known as the connector's own if no answer comes. The value becomes the merge base only
                 // after the side was read with it (R30: merge base), but it counts for the urgency of the case at once.
+                let (now, skew) = (self.deps.clock.now(), self.deps.clocks().skew);
                 self.save(|mapping| {
+                    mapping.begins_to_write(skew);
                     mapping.priority = Some(*priority);
+                    mapping.state.priority_sent_at[*side] = Some(now);
                     mapping.state.told_priority[*side] = Some(*priority);
                     mapping.state.told_priority[side.other()] = None;
                     mapping.state.unheld_priority[*side] = None;
                 })
                 .await?;
-                self.deps.systems[*side].set_priority(&id, *priority).await?;
+                let outcome = self.deps.systems[*side].set_priority(&id, *priority).await;
+                let is_unanswered = outcome.as_ref().is_err_and(ApiError::may_have_happened);
+                let sent_at = is_unanswered.then(|| self.deps.clock.now());
+                self.progress.priorities.push((*side, sent_at));
+                outcome?;
                 self.note("priority", *side, Some(priority.to_string()), None);
             }
             Action::AgreeOnPriority(priority) => {
@@ -395,6 +402,7 @@ impl Session<'_> {
                     mapping.priority = Some(*priority);
                     mapping.state.agreed_priority = Some(*priority);
                     mapping.state.told_priority = Sides::default();
+                    mapping.state.priority_sent_at = Sides::default();
                     mapping.state.unheld_priority = Sides::default();
                 })
                 .await?;

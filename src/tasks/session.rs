@@ -63,6 +63,8 @@ pub(super) struct Progress {
     pub(super) settled: Vec<(Side, Source)>,
     /// Writes without an answer, each with the latest time at which it may have been sent.
     pub(super) unanswered: Vec<(Side, Source, DateTime<Utc>)>,
+    /// Sides whose priority was set, each with the latest time at which that may have been sent if there was no answer.
+    pub(super) priorities: Vec<(Side, Option<DateTime<Utc>>)>,
 }
 
 impl Progress {
@@ -78,6 +80,9 @@ impl Progress {
             for pending in pending.filter(|pending| pending.side == *side && pending.source == *source) {
                 pending.attempted_at = pending.attempted_at.max(*at);
             }
+        }
+        for (side, sent_at) in &self.priorities {
+            mapping.state.priority_sent_at[*side] = *sent_at;
         }
         mapping.pending.retain(|pending| {
             !self.settled.iter().any(|(side, source)| *side == pending.side && *source == pending.source)

@@ -541,6 +541,29 @@ fn a_write_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
     assert_eq!(bodies(&plan), ["[Google Comment 11 by Ada]\nagain"]);
 }
 
+/// A priority that was set without an answer may still arrive, would overwrite a later one, and look like a person's change.
+#[test]
+fn a_priority_whose_answer_was_lost_is_waited_for() {
+    let mut world = World::new();
+    world.google.case.priority = PriorityReading::exactly(Priority::P0);
+    world.mapping.state.told_priority.company = Some(Priority::P4);
+    world.mapping.state.priority_sent_at.company = Some(at(99));
+    let plan = world.plan(Side::Google);
+    assert_eq!((plan.actions.len(), plan.waits.len()), (0, 1), "{plan:?}");
+
+    let set = |plan: &Plan| {
+        let is_it = |action: &Action| {
+            matches!(action, Action::SetPriority { side: Side::Company, priority: Priority::P0 })
+        };
+        plan.waits.is_empty() && plan.actions.iter().any(is_it)
+    };
+    let mut arrived = world.clone();
+    arrived.company.case.priority = PriorityReading::exactly(Priority::P4);
+    assert!(set(&arrived.plan(Side::Google)), "it has arrived");
+    world.now = at(101);
+    assert!(set(&world.plan(Side::Google)), "its in-flight window is over");
+}
+
 #[test]
 fn an_upload_whose_answer_was_lost_is_recognised_by_name_and_size() {
     for (filename, size, by_connector, adopted) in [

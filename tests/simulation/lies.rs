@@ -7240,3 +7240,119 @@ fn what_an_earlier_case_told_the_other_side_is_no_base() {
         ],
     });
 }
+
+/// A priority was set without an answer, and took effect only after a person had chosen another one at Google, which was set as well. It looked as
+/// if somebody had lowered the company case, and Google's was lowered.
+#[test]
+fn a_priority_that_arrives_late_is_no_persons_change() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 198324,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 67,
+                stale: 20,
+                resolution: 1,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 86,
+                lag: 60,
+                stale: 5,
+                resolution: 60,
+                skew: -51,
+                tells_limit: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            late: 20,
+            twice: 25,
+            deadline: 87,
+            lease: 147,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 223166,
+                what: Trouble { part: CompanyApi, trouble: Slow, seconds: 1290 },
+                salt: 17494100719598890355,
+            },
+            Step {
+                at: 255275,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Long }),
+                salt: 11653493920864947864,
+            },
+            Step { at: 301845, what: Cron(PollGoogle), salt: 6520855246291095813 },
+            Step { at: 481430, what: Cron(PollCompany), salt: 18366594377043741552 },
+            Step {
+                at: 604275,
+                what: Person(Blur { case: 0, side: Company, how: Nothing }),
+                salt: 3928268889706143178,
+            },
+            Step { at: 853154, what: Person(Unflag { case: 0 }), salt: 13097232941075232533 },
+            Step {
+                at: 909939,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 2746733780028754231,
+            },
+            Step {
+                at: 1117578,
+                what: Person(Attach { case: 0, side: Company, file: TooLarge, internal: false }),
+                salt: 4401545439326606951,
+            },
+            Step {
+                at: 260708835,
+                what: Person(Create { side: Google, flagged: false, priority: 1, words: Quotation(2) }),
+                salt: 11879395899245699001,
+            },
+            Step {
+                at: 260728915,
+                what: Clock { whose: Host, ahead: 172812, seconds: Some(2280) },
+                salt: 8618014265093333216,
+            },
+            Step { at: 260760220, what: Cron(PollGoogle), salt: 3098902072170942600 },
+            Step {
+                at: 260807493,
+                what: Person(Prioritise { case: 0, side: Google, priority: 4 }),
+                salt: 5958748184892513669,
+            },
+            Step {
+                at: 261337019,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 6932568109143388737,
+            },
+            Step { at: 261481753, what: Cron(PollGoogle), salt: 11360868596852393055 },
+            Step { at: 261497973, what: Person(Flag { case: 0 }), salt: 5200324719328082867 },
+            Step {
+                at: 261574905,
+                what: Trouble { part: CompanyApi, trouble: Late(30), seconds: 151 },
+                salt: 11990293002608445680,
+            },
+            Step { at: 261661970, what: Cron(PollCompany), salt: 14761570143249164910 },
+            Step {
+                at: 261698916,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(13), seconds: 154 },
+                salt: 5273830537141262045,
+            },
+            Step { at: 261720696, what: Cron(PollGoogle), salt: 9965622282460420955 },
+            Step {
+                at: 261756100,
+                what: Person(Prioritise { case: 0, side: Google, priority: 0 }),
+                salt: 27464534164910211,
+            },
+            Step { at: 261785296, what: Person(Unflag { case: 0 }), salt: 16578436770097692988 },
+            Step { at: 261888228, what: Person(Flag { case: 0 }), salt: 5579005699836679831 },
+        ],
+    });
+}

@@ -308,6 +308,7 @@ impl CaseMapping {
         self.pending.iter_mut().for_each(|pending| back(&mut pending.attempted_at));
         self.pending_creation.iter_mut().for_each(|creation| back(&mut creation.attempted_at));
         self.pending_status.iter_mut().for_each(|status| back(&mut status.attempted_at));
+        self.state.priorities_sent_at().for_each(back);
         self.state.refusals.iter_mut().for_each(|refusal| {
             back(&mut refusal.since);
             back(&mut refusal.tried_at);
@@ -417,6 +418,7 @@ impl CaseMapping {
         let state = &mut self.state;
         // A priority that the other side was told is one that the former case held.
         state.told_priority = Sides::default();
+        state.priority_sent_at[side] = None;
         state.unheld_priority[side] = None;
         state.unheld_at[side] = None;
         state.missing[side] = None;
@@ -601,12 +603,18 @@ impl CaseMapping {
         if let Some(status) = &mut self.pending_status {
             status.attempted_at = status.attempted_at.max(at);
         }
+        for sent_at in self.state.priorities_sent_at() {
+            *sent_at = (*sent_at).max(at);
+        }
     }
 
     /// Returns true if the outcome of a write is not known yet (`R13`: unknown write outcome).
     #[must_use]
     pub fn awaits_outcome(&self) -> bool {
-        !self.pending.is_empty() || self.pending_creation.is_some() || self.pending_status.is_some()
+        !self.pending.is_empty()
+            || self.pending_creation.is_some()
+            || self.pending_status.is_some()
+            || self.state.priority_sent_at != Sides::default()
     }
 
     /// Moves the times of writes without an answer forward, if our clock was set ahead since they were recorded (`R36`: clock skew): else
@@ -630,7 +638,8 @@ impl CaseMapping {
         let pending = self.pending.iter_mut().map(|pending| &mut pending.attempted_at);
         let creation = self.pending_creation.iter_mut().map(|creation| &mut creation.attempted_at);
         let status = self.pending_status.iter_mut().map(|status| &mut status.attempted_at);
-        for at in pending.chain(creation).chain(status) {
+        let priorities = self.state.priorities_sent_at();
+        for at in pending.chain(creation).chain(status).chain(priorities) {
             *at = at.checked_add_signed(by).unwrap_or(*at);
         }
     }

@@ -177,6 +177,9 @@ pub struct PairState {
     /// base).
     #[serde(skip_serializing_if = "is_default")]
     pub told_priority: Sides<Option<Priority>>,
+    /// Latest time at which that priority may have been sent to each side, by our clock, if there was no answer (`R13`: unknown write outcome).
+    #[serde(skip_serializing_if = "is_default")]
+    pub priority_sent_at: Sides<Option<DateTime<Utc>>>,
     /// Priority that a side refused to hold (`R30`: merge base). It is not set again until another one is to be set.
     #[serde(skip_serializing_if = "is_default")]
     pub unheld_priority: Sides<Option<Priority>>,
@@ -256,6 +259,12 @@ impl PairState {
             }
         }
         is_changed
+    }
+
+    /// Returns the times of priorities that were sent without an answer, to change them.
+    pub(super) fn priorities_sent_at(&mut self) -> impl Iterator<Item = &mut DateTime<Utc>> {
+        let Sides { google, company } = &mut self.priority_sent_at;
+        google.iter_mut().chain(company)
     }
 
     /// Returns true if a stored reading of that system is later than `latest`, by its own clock: the clock was set back since (`R36`: clock

@@ -13,8 +13,8 @@ use crate::cases::{
     Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Needs, NewCase, Visibility, markers,
 };
 use crate::entities::{
-    CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, PendingStatus, Refusable, Side,
-    Sides, Source,
+    CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, PendingStatus, PriorityReading,
+    Refusable, Side, Sides, Source,
 };
 
 /// Switches for the five things that are kept in step.
@@ -642,7 +642,11 @@ impl<'a> Planner<'a> {
                 google: &self.pair.google.case.priority,
                 company: &self.pair.company.case.priority,
             };
-            let merged = merge_priority(source, priorities);
+            let mut merged = merge_priority(source, priorities);
+            let decides = !merged.set.is_empty() || merged.agree.is_some();
+            if decides && self.priority_is_under_way() {
+                (merged.set, merged.agree) = (Vec::new(), None);
+            }
             self.plan.warnings.extend(merged.warning);
             let set = merged.set.into_iter().map(|(side, priority)| Action::SetPriority { side, priority });
             self.plan.actions.extend(merged.agree.map(Action::AgreeOnPriority));
@@ -861,6 +865,18 @@ impl<'a> Planner<'a> {
             |pending: &&Pending| pending.side == side && matches!(pending.source, Source::Comment { .. });
         let copies = self.pending.iter().filter(is_copy);
         copies.map(|pending| pending.attempted_at).max().is_some_and(|at| self.waits_for(side, at))
+    }
+
+    /// Returns true if a priority that was set without an answer may still take effect; then the plan waits for it. Otherwise it would
+    /// overwrite a later one, and look like a person's change.
+    fn priority_is_under_way(&mut self) -> bool {
+        let state = &self.pair.mapping.state;
+        let has_arrived = |side: Side| match &self.pair.snapshot(side).case.priority {
+            PriorityReading::Known(set) => state.told_priority[side].is_some_and(|told| set.contains(told)),
+            PriorityReading::Unknown(_) | PriorityReading::Unset => false,
+        };
+        let sent = Side::BOTH.map(|side| (side, state.priority_sent_at[side].filter(|_| !has_arrived(side))));
+        sent.into_iter().any(|(side, at)| at.is_some_and(|at| self.waits_for(side, at)))
     }
 
     /// Returns true if a write to that side, attempted at that time, is still within the in-flight window; then the plan waits for it.
