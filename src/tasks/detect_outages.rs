@@ -318,18 +318,11 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
         return Ok(mapping);
     };
     let system = &deps.systems[side];
-    let clocks = deps.clocks();
-    let state = &mapping.state;
-    let since = if mapping.relinking && !state.looks_again {
-        // The notices of an earlier pair are not in the ledger yet.
-        let begun = pending.attempted_at - longest(deps);
-        Some(clocks.in_time_of(side, begun) - deps.settings.windows[side])
-    } else {
-        // Either clock may have been set since the notice was sent, and set right again, so its time says nothing (R36: clock skew). The
-        // ledger excludes older notices by ID (R14: copies are known by ID).
-        let was_set = state.looks_again || state.was_read_after(side, clocks.of(side) + CLOCKS_APART);
-        state.forgotten_until[side].filter(|_| !was_set)
-    };
+    // Either clock may have been set since the notice was sent, and set right again, so its time says nothing (R36: clock skew). The ledger
+    // excludes older notices by ID (R14: copies are known by ID).
+    let latest = deps.clocks().of(side) + CLOCKS_APART;
+    let was_set = mapping.relinking || mapping.state.was_read_after(side, latest);
+    let since = mapping.state.forgotten_until[side].filter(|_| !was_set);
     // A case that is not found now is an error here, since nothing is known about its comments (R28: missing is not gone).
     let doubt = deps.clock_doubt(side);
     let comments = outcomes(system.as_ref(), case, &pending, since).await?;
@@ -391,6 +384,7 @@ async fn tell(
     if !may_be_told(deps, mapping, side, notice).await? {
         return Ok(false);
     }
+    let earlier = earlier_notices(deps, mapping, side).await?;
     let now = deps.clock.now();
     let claim = Pending {
         side,
@@ -407,15 +401,16 @@ async fn tell(
     };
     let skew = deps.clocks().skew;
     let claimed = modify(deps.store.as_ref(), mapping.clone(), |mapping| {
-        let free = still(mapping) && mapping.pending_outage_notice(side).is_none();
-        if free {
+        let before = mapping.clone();
+        earlier.iter().for_each(|entry| mapping.recognise(entry.clone()));
+        if still(mapping) && mapping.pending_outage_notice(side).is_none() {
             mapping.begins_to_write(skew);
             mapping.pending.push(claim.clone());
         }
-        free
+        *mapping != before
     })
     .await?;
-    let Some(claimed) = claimed else { return Ok(false) };
+    let Some(claimed) = claimed.filter(|claimed| claimed.pending.contains(&claim)) else { return Ok(false) };
     let what = format!("{side} {notice:?} {}", now.timestamp_micros());
     let new = NewComment {
         body: body.to_owned(),
@@ -443,6 +438,23 @@ async fn tell(
             Err(error.into())
         }
     }
+}
+
+/// Returns the notices about outages that stand on a case whose ledger was never forgotten: an earlier pair of the case may have posted
+/// them, and they must not be taken for the one that is about to be posted (`R13`: unknown write outcome).
+async fn earlier_notices(deps: &Deps, mapping: &CaseMapping, side: Side) -> Result<Vec<Entry>, ApiError> {
+    if mapping.state.forgotten_until[side].is_some() {
+        return Ok(Vec::new());
+    }
+    let mut comments = deps.systems[side].comments(mapping.case_id(side).unwrap_or_default(), None).await?;
+    comments.retain(|comment| comment.by_connector != Some(false));
+    comments.sort_by_key(|comment| comment.created_at);
+    let notices = comments.iter().filter_map(|comment| {
+        let notice = texts::recognise_notice(&comment.body)?;
+        let is_about_outage = matches!(notice, Notice::Outage | Notice::Resumed);
+        is_about_outage.then(|| notice_entry(side, Source::Notice(notice), &comment.id, comment.created_at))
+    });
+    Ok(notices.collect())
 }
 
 /// True if a notice may be posted on the case now.

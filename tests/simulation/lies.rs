@@ -7356,3 +7356,90 @@ fn a_priority_that_arrives_late_is_no_persons_change() {
         ],
     });
 }
+
+/// A counterpart was created without an answer and found again. Before the first complete sync an outage comment got no answer, while Google's
+/// clock was set back by a day; that was right again when the comment was looked for, and it was given again.
+#[test]
+fn a_notice_of_a_pair_that_was_found_is_found_though_a_clock_was_set() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 214072,
+            google: Traits {
+                settles: 84,
+                skew: -10800,
+                limit: 400,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                settles: 101,
+                stale: 5,
+                resolution: 1,
+                skew: -14400,
+                limit: 400,
+                four_priorities: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            clock_offset: -387,
+            deadline: 82,
+            lease: 142,
+            host: -1,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 1220193,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Quotation(1) }),
+                salt: 7609482286109610684,
+            },
+            Step {
+                at: 1385176,
+                what: Trouble { part: Store, trouble: Unanswered(24), seconds: 6102 },
+                salt: 5563606902521441742,
+            },
+            Step { at: 1800448, what: Cron(PollGoogle), salt: 10293747847505897811 },
+            Step { at: 1803797, what: Cron(DetectOutages), salt: 15917382447969711084 },
+            Step { at: 2101870, what: Cron(PollCompany), salt: 9998626520570502155 },
+            Step { at: 2400276, what: Cron(PollGoogle), salt: 8044101830171936593 },
+            Step { at: 2700566, what: Cron(PollGoogle), salt: 15916993423339171731 },
+            Step {
+                at: 2783522,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Quotation(3) }),
+                salt: 873202501291603165,
+            },
+            Step {
+                at: 2852676,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Short }),
+                salt: 3167849200487891166,
+            },
+            Step {
+                at: 2987574,
+                what: Trouble { part: GoogleApi, trouble: Slow, seconds: 8445 },
+                salt: 14299258251432496339,
+            },
+            Step { at: 3000976, what: Cron(PollGoogle), salt: 6597427973858077551 },
+            Step { at: 3001458, what: Cron(PollCompany), salt: 16114087100837566205 },
+            Step {
+                at: 3199209,
+                what: Clock { whose: Of(Google), ahead: -86395, seconds: Some(900) },
+                salt: 10600685627886450486,
+            },
+            Step { at: 3300507, what: Cron(PollCompany), salt: 6352767799334968318 },
+            Step { at: 3301834, what: Cron(PollGoogle), salt: 3145180813172675179 },
+            Step {
+                at: 3476663,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(46), seconds: 7757 },
+                salt: 11656398081778171891,
+            },
+            Step { at: 3604200, what: Cron(DetectOutages), salt: 2319827491390857795 },
+            Step { at: 3904241, what: Cron(DetectOutages), salt: 15676829702599191081 },
+            Step { at: 4200142, what: Cron(PollGoogle), salt: 15350086135583007954 },
+            Step { at: 4504432, what: Cron(DetectOutages), salt: 11726982068026050320 },
+        ],
+    });
+}
