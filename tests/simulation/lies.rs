@@ -7443,3 +7443,111 @@ fn a_notice_of_a_pair_that_was_found_is_found_though_a_clock_was_set() {
         ],
     });
 }
+
+/// The search showed a case three hours late, so that a creation without an answer was looked for as long, and both sides did not agree in time. (A
+/// mistake of the check.)
+#[test]
+fn a_creation_without_an_answer_is_looked_for_as_long_as_the_index_was_late() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 199969,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 113,
+                lag: 20,
+                stale: 20,
+                skew: 54,
+                limit: 400,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 63,
+                lag: 60,
+                stale: 5,
+                resolution: 60,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                four_priorities: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            twice: 25,
+            clock_offset: 1005,
+            deadline: 78,
+            lease: 138,
+            missing_grace: 20,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 301743,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 15268662045444160100,
+            },
+            Step {
+                at: 803220,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Short }),
+                salt: 13257468433900854130,
+            },
+            Step { at: 1200896, what: Cron(PollCompany), salt: 8159225942689100792 },
+            Step { at: 1500012, what: Cron(PollCompany), salt: 15494818216182230256 },
+            Step { at: 2100763, what: Cron(PollGoogle), salt: 624382838069460376 },
+            Step { at: 2100784, what: Cron(PollCompany), salt: 11560495501017077994 },
+            Step {
+                at: 4162644,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Short }),
+                salt: 6914644014516279584,
+            },
+            Step { at: 4501637, what: Cron(PollGoogle), salt: 13642499435538587220 },
+            Step { at: 5100217, what: Cron(PollCompany), salt: 4712472825372047378 },
+            Step { at: 6000952, what: Cron(PollCompany), salt: 8647869070971595169 },
+            Step {
+                at: 6443837,
+                what: Lie(LateIndex { case: 2, side: Company, minutes: 222 }),
+                salt: 15915577812347151824,
+            },
+            Step { at: 7201307, what: Cron(DetectOutages), salt: 1402090590023293126 },
+            Step { at: 7201313, what: Cron(PollCompany), salt: 2900033563301614589 },
+            Step { at: 7201453, what: Cron(PollGoogle), salt: 13737855433620589765 },
+            Step { at: 7500435, what: Cron(PollGoogle), salt: 16516854771346881017 },
+            Step { at: 7501620, what: Cron(PollCompany), salt: 6039987187695070352 },
+            Step {
+                at: 7758400,
+                what: Trouble { part: CompanyApi, trouble: Slow, seconds: 7999 },
+                salt: 15898710184892449090,
+            },
+            Step { at: 8100049, what: Cron(PollGoogle), salt: 6936582803605809664 },
+            Step {
+                at: 8178716,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(29), seconds: 9494 },
+                salt: 6512620139449661621,
+            },
+            Step { at: 8701466, what: Cron(PollGoogle), salt: 1240987774368613167 },
+            Step { at: 10501386, what: Cron(PollCompany), salt: 3990558706678935036 },
+            Step { at: 10501666, what: Cron(PollGoogle), salt: 9583500722772670117 },
+            Step { at: 13200187, what: Cron(PollCompany), salt: 16395066262814910508 },
+            Step { at: 13200828, what: Cron(PollGoogle), salt: 905238580130735118 },
+            Step {
+                at: 13568154,
+                what: Person(Foreign { case: 2, address: false }),
+                salt: 7838600120434996951,
+            },
+            Step { at: 15301452, what: Cron(PollCompany), salt: 11837705693990241847 },
+            Step { at: 15301775, what: Cron(PollGoogle), salt: 4097431948203347146 },
+            Step {
+                at: 15693440,
+                what: Trouble { part: Store, trouble: Unreadable(42), seconds: 9251 },
+                salt: 18297229314910406944,
+            },
+            Step { at: 19200510, what: Cron(PollCompany), salt: 12389969581774981188 },
+        ],
+    });
+}

@@ -123,6 +123,8 @@ impl World {
         match lie {
             Lie::LateIndex { minutes, .. } => {
                 card.index_late = Some((now, now + minutes * MINUTE)).filter(|_| known);
+                // A creation without an answer is looked for as long as the index was seen to be late (R27).
+                self.takes_long |= minutes > 120;
             }
             Lie::Vanish { minutes, .. } => {
                 if !known || card.vanished_until > now {
