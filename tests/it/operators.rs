@@ -63,6 +63,30 @@ async fn a_paused_pair_carries_nothing_until_it_is_resumed_and_then_everything()
 }
 
 #[tokio::test]
+async fn a_sync_that_is_under_way_writes_nothing_more_once_its_pair_is_paused() {
+    let world = World::new(&JiraKind).await;
+    let (google, company) = world.pair().await;
+    for text in ["first", "second", "third"] {
+        world.google_says(&google, text);
+    }
+    world.trouble(Call::Comment, Fault::always(Effect::Latency { ms: 1_000 }));
+    let pause = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        api(&world, &company, "pause", json!({})).await
+    };
+    let (sync, paused) = tokio::join!(world.post("sync-google-case", json!({ "case_name": google })), pause);
+    assert_eq!((paused.0, sync.0, &sync.1["outcome"]), (200, 200, &json!("done")), "{sync:?}");
+    assert!(sync.1["detail"].as_str().unwrap().contains("paused by"), "{sync:?}");
+    assert_eq!(world.copies_in_crm(&company).await, ["first"]);
+    let mapping = world.mapping().await;
+    assert_eq!((mapping.lease, mapping.last_error), (None, None));
+    world.company_faults().clear();
+    assert_eq!(api(&world, &company, "resume", json!({})).await.0, 200);
+    world.settle().await;
+    assert_eq!(world.copies_in_crm(&company).await, ["first", "second", "third"]);
+}
+
+#[tokio::test]
 async fn an_unlinked_pair_stays_unlinked_whatever_the_polls_find_and_can_be_resumed() {
     let world = World::new(&JiraKind).await;
     let (google, company) = world.pair().await;
