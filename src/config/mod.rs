@@ -253,7 +253,7 @@ impl Sections {
             None => String::new(),
             Some((_, Ok(text))) => text,
             Some((path, Err(error))) => {
-                return Self::unreadable(format!("{} cannot be read: {error}", path.display()));
+                return Self::unreadable(&format!("{} cannot be read: {error}", path.display()));
             }
         };
         Self::parse(&text, environment)
@@ -263,15 +263,15 @@ impl Sections {
     pub fn parse(text: &str, environment: impl Iterator<Item = (String, String)>) -> Self {
         let table = match text.parse::<toml::Table>() {
             Ok(table) => table,
-            Err(error) => return Self::unreadable(toml_error(text, &error)),
+            Err(error) => return Self::unreadable(&toml_error(text, &error)),
         };
         let mut reader = Reader::new(table, environment);
         let sections = read(&mut reader);
         Self { errors: reader.finish(), ..sections }
     }
 
-    fn unreadable(error: String) -> Self {
-        Self { errors: vec![reader::bounded(&error)], ..Self::default() }
+    fn unreadable(error: &str) -> Self {
+        Self { errors: vec![reader::bounded(error)], ..Self::default() }
     }
 
     /// Returns the whole configuration, or all its errors.
