@@ -402,7 +402,9 @@ async fn tell(
     let skew = deps.clocks().skew;
     let claimed = modify(deps.store.as_ref(), mapping.clone(), |mapping| {
         let before = mapping.clone();
-        earlier.iter().for_each(|entry| mapping.recognise(entry.clone()));
+        for entry in &earlier {
+            mapping.recognise(entry.clone());
+        }
         if still(mapping) && mapping.pending_outage_notice(side).is_none() {
             mapping.begins_to_write(skew);
             mapping.pending.push(claim.clone());
