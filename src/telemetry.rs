@@ -93,6 +93,8 @@ pub struct Metrics {
     pub task_seconds: Family<TaskLabels, Histogram>,
     /// HTTP calls to the upstreams.
     pub upstream_calls: Family<CallLabels, Counter>,
+    /// Pauses that the upstreams asked for and that are kept for all calls (`R37`: nobody waits for the slowest).
+    pub upstream_pauses: Family<UpstreamLabels, Counter>,
     /// Seconds by which each upstream's clock is ahead of ours, by its last answers (`R36`: clock skew).
     pub clock_skew_seconds: Family<UpstreamLabels, Gauge>,
     /// Whole days until the credentials of a system end, where that is known, as of the latest answer to `GET /metrics`; negative
@@ -138,6 +140,7 @@ impl Default for Metrics {
             tasks: Family::default(),
             task_seconds: Family::new_with_constructor(seconds),
             upstream_calls: Family::default(),
+            upstream_pauses: Family::default(),
             clock_skew_seconds: Family::default(),
             credential_days_left: Family::default(),
             push_messages: Family::default(),
@@ -160,6 +163,11 @@ impl Default for Metrics {
         registry.register("tasks", "Task runs by outcome", metrics.tasks.clone());
         registry.register("task_seconds", "Duration of task runs", metrics.task_seconds.clone());
         registry.register("upstream_calls", "HTTP calls to upstreams", metrics.upstream_calls.clone());
+        registry.register(
+            "upstream_pauses",
+            "Pauses that upstreams asked for, kept for all calls",
+            metrics.upstream_pauses.clone(),
+        );
         registry.register(
             "clock_skew_seconds",
             "Time by which an upstream's clock is ahead of the connector's",

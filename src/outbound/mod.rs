@@ -7,6 +7,7 @@
 //! all systems alike.
 
 mod advice;
+mod closed;
 mod credentials;
 mod google;
 mod json;

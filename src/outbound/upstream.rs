@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use super::advice::{self, Advice};
+use super::closed::Closed;
 use super::credentials::{BEFORE_1970, Credentials};
 use super::json;
 use super::masking::without_secrets;
@@ -55,6 +56,8 @@ const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 /// Name of the exhausted rate limit ("Rate limiting", Jira Cloud platform, October 2026).
 const RATELIMIT_REASON: HeaderName = HeaderName::from_static("ratelimit-reason");
 /// Smallest number of seconds that is a time since 1970 and not a pause: thirty years.
+/// Part of the name of a rate limit that is one item's: `jira-per-issue-on-write`.
+const PER_ITEM: &str = "per-issue";
 const SOON_AFTER_1970: u64 = 946_684_800;
 /// Maximum number of redirects that a download follows.
 const MAX_REDIRECTS: usize = 3;
@@ -266,6 +269,8 @@ struct Failure {
     /// The answer was for another user ([`Stranger`]).
     stranger: bool,
 }
+    /// The rate limit is that of one item.
+    of_one_item: bool,
 
 /// An answer with its complete body.
 struct Answer {
@@ -280,7 +285,7 @@ struct Answer {
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        Self { error, retry_after: None, stranger: false }
+        Self { error, retry_after: None, stranger: false, of_one_item: false }
     }
 }
 
@@ -291,6 +296,7 @@ pub struct Upstream {
     memory: AnswerMemory,
     limiter: DefaultDirectRateLimiter,
     credentials: Arc<dyn Credentials>,
+    closed: Closed,
     clock: SharedClock,
     metrics: Arc<Metrics>,
     skew: Skew,
@@ -323,6 +329,7 @@ impl Upstream {
             memory: AnswerMemory::default(),
             limiter,
             credentials,
+            closed: Closed::default(),
             clock,
             metrics,
             skew: Skew::default(),
@@ -539,6 +546,7 @@ impl Upstream {
         let mut attempt = 1;
         loop {
             let again = call.again();
+            self.wait_while_closed(&call.label(), began, effect).await?;
             let span = tracing::info_span!(
                 "upstream",
                 upstream.system = self.settings.name,
@@ -555,6 +563,7 @@ impl Upstream {
             }
             let unknown = failure.error.status == Some(401) || failure.stranger;
             let may_help = unknown && !refreshed && {
+            self.keep_pause(&mut failure);
                 // Refresh even if this call cannot be sent again: the next call gets the new credentials.
                 refreshed = true;
                 self.credentials.refresh().await
@@ -596,6 +605,52 @@ impl Upstream {
         let label = call.label();
         let response = self.plain(&label, self.accepted(call, effect).await?).await?;
         let (status, headers) = (response.status(), response.headers().clone());
+    /// Waits for the end of the pause that the upstream asked any of its calls for. Fails if that is later than a call may wait: the queue
+    /// repeats the task. A write waits no longer than its in-flight window allows for.
+    async fn wait_while_closed(
+        &self,
+        label: &str,
+        began: tokio::time::Instant,
+        effect: Effect,
+    ) -> Result<(), ApiError> {
+        let longest = self.settings.retry.longest_pause;
+        while let Some(rest) = self.closed.rest() {
+            if rest > longest || (effect == Effect::Write && began.elapsed() + rest > longest) {
+                let message = format!("not called, as it asked: {}", self.until_after(rest));
+                return Err(self.error(ApiErrorKind::NotApplied, label, message));
+            }
+            tokio::time::sleep(rest).await;
+        }
+        Ok(())
+    }
+
+    /// Keeps the pause that a refusal asks for, for all calls, unless it is about one item only.
+    fn keep_pause(&self, failure: &mut Failure) {
+        let asked = failure.retry_after.filter(|_| matches!(failure.error.status, Some(429 | 503)));
+        let Some(pause) = asked.filter(|_| !failure.of_one_item).and_then(|asked| self.closed.keep(asked))
+        else {
+            return;
+        };
+        let name = self.settings.name;
+        self.metrics.upstream_pauses.get_or_create(&UpstreamLabels { upstream: name }).inc();
+        let until = self.until_after(pause);
+        tracing::warn!(
+            upstream = name,
+            upstream.pause_seconds = pause.as_secs(),
+            "{name} is busy and asks for a pause: {until}"
+        );
+        failure.error.message.push_str("; ");
+        failure.error.message.push_str(&until);
+    }
+
+    /// Says until when there are no calls.
+    fn until_after(&self, pause: Duration) -> String {
+        let until =
+            TimeDelta::from_std(pause).ok().and_then(|pause| self.clock.now().checked_add_signed(pause));
+        let until = until.map_or_else(|| "later".to_owned(), |until| until.format("%F %T UTC").to_string());
+        format!("no call before {until}")
+    }
+
         let read = self.within(self.read_within_memory(response)).await.map_err(|broken| {
             let kind = match broken {
                 // A connection that breaks within an answer is as uncertain as one that breaks before it.
@@ -762,7 +817,7 @@ impl Upstream {
         };
         let code = status.as_u16();
         let message = format!("the answer, {code}, is for somebody else than the connector's user: {why}");
-        Err(Failure { error: self.error(kind, label, message), retry_after: None, stranger: true })
+        Err(Failure { stranger: true, ..Failure::from(self.error(kind, label, message)) })
     }
 
     /// Makes one exchange and returns at the head of the answer, whatever its status. With `streamed`, the answer's body may take any time.
@@ -1056,6 +1111,7 @@ impl Upstream {
             StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE if effect != Effect::Read => {
                 ApiErrorKind::Unacceptable
             }
+        let of_one_item = exhausted_limit(response.headers()).is_some_and(|name| name.contains(PER_ITEM));
             StatusCode::REQUEST_TIMEOUT => ApiErrorKind::Uncertain,
             _ if status.is_server_error() => ApiErrorKind::Uncertain,
             _ => ApiErrorKind::Refused,
@@ -1084,7 +1140,7 @@ impl Upstream {
             message: message + &limit + &clocks.unwrap_or_default(),
             hint: None,
         };
-        Failure { error, retry_after, stranger: false }
+        Failure { error, retry_after, stranger: false, of_one_item }
     }
 
     /// Returns the pause that an answer asks for with `Retry-After`, or with the end of the exhausted rate limit.

@@ -330,6 +330,8 @@ async fn a_write_that_got_no_answer_of_the_crms_is_not_taken_for_done() {
             // Zendesk limits the updates of a ticket in ten minutes.
             clock.advance(chrono::Duration::minutes(10));
             crm.becomes(Some((status, headers, body)));
+            // Some of it asks for a pause, which a client keeps.
+            let system = kind.connect(&base, &clock);
             let outcomes = writes(system.as_ref(), &id).await;
             complaints.extend(
                 outcomes

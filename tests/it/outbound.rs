@@ -223,6 +223,55 @@ async fn the_pause_that_an_upstream_asks_for_is_kept_or_left_to_the_queue() {
 }
 
 #[tokio::test]
+async fn a_pause_that_one_call_is_asked_for_is_kept_by_all_and_told() {
+    for status in [429, 503] {
+        for asked in ["45", "Sun, 01 Mar 2026 12:00:45 GMT"] {
+            let header = format!("retry-after: {asked}\r\n");
+            let server = Scripted::answers(vec![Say::status(status, &header, "{}"), Say::json("{}")]).await;
+            let upstream = upstream(&server);
+            let error = upstream.read::<Value>(get()).await.unwrap_err();
+            let until = "no call before 2026-03-01 12:00:4";
+            assert!(error.message.contains(until), "{status} {asked}: {error}");
+            let (read, write) = (upstream.read::<Value>(get()), upstream.write::<Value>(post()));
+            for error in [read.await.unwrap_err(), write.await.unwrap_err()] {
+                assert_eq!((error.kind, error.may_have_happened()), (ApiErrorKind::NotApplied, false));
+                assert!(error.message.contains(until), "{status} {asked}: {error}");
+            }
+            let error = upstream.download(get(), file()).await.map(drop).unwrap_err();
+            assert_eq!(error.kind, ApiErrorKind::NotApplied, "{error}");
+            assert_eq!(server.asked().len(), 1, "{status} {asked}: nothing else is sent");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_short_pause_is_waited_for_by_the_other_calls_too() {
+    let busy = Say::status(429, "retry-after: 1\r\n", "{}");
+    let server = Scripted::answers(vec![busy, Say::json("{}")]).await;
+    let upstream = upstream(&server);
+    let start = Instant::now();
+    let other = async {
+        while server.asked().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        upstream.read::<Value>(get()).await.unwrap();
+        assert!(start.elapsed() >= Duration::from_secs(1));
+    };
+    let (first, ()) = tokio::join!(upstream.read::<Value>(get()), other);
+    first.unwrap();
+}
+
+#[tokio::test]
+async fn a_pause_that_one_issue_is_asked_for_holds_up_no_other() {
+    let header = "retry-after: 45\r\nratelimit-reason: jira-per-issue-on-write\r\n";
+    let server = Scripted::answers(vec![Say::status(429, header, "{}"), Say::json("{}")]).await;
+    let upstream = upstream(&server);
+    upstream.write::<Value>(post()).await.unwrap_err();
+    upstream.write::<Value>(post()).await.unwrap();
+}
+
+#[tokio::test]
 async fn without_a_pause_the_end_of_the_rate_limit_is_waited_for_and_its_name_is_told() {
     let cases = [
         ("x-ratelimit-reset: 2026-03-01T12:00:10Z", 1),
