@@ -1,5 +1,7 @@
 //! Settings of a connection to an SQLite file that several processes share. The store and the embedded queue use them.
 
+pub(crate) mod presence;
+
 use std::collections::HashMap;
 use std::fs::{File, Metadata, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

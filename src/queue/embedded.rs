@@ -47,6 +47,7 @@ use super::target::{Target, TargetError};
 use super::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use crate::clock::SharedClock;
 use crate::queue::TaskKind;
+use crate::sqlite::presence::Presence;
 
 /// Lease of a claim: a claim that was not renewed for this long is void.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
@@ -117,6 +118,8 @@ pub struct EmbeddedQueue {
     deadline: Duration,
     grace: Duration,
     claimant: Arc<Claimant>,
+    /// Tells other processes that this one lives; `None` where no file can be locked.
+    _presence: Option<Presence>,
     hints: Hints,
     /// Latest time that the clock has shown; `None` before the first search of all queues.
     latest: Mutex<Option<DateTime<Utc>>>,
@@ -209,13 +212,21 @@ impl EmbeddedQueue {
         let EmbeddedQueueOptions { path, queues, target, internal_token, clock, deadline, grace } = options;
         let now = clock.now();
         Ok(Self {
-            database: Database::open(&path)?,
+            database,
+            _presence: presence,
             queues,
             target: Target::new(&target, &internal_token)?,
+        let database = Database::open(&path)?;
+        let presence = Presence::announce(&path);
+        if let Err(error) = &presence {
+            tracing::warn!("if this process is killed, its tasks wait for half a minute: {error}");
+        }
+        let presence = presence.ok();
+        let name = presence.as_ref().map_or_else(random_name, |presence| presence.name().to_owned());
             clock,
             deadline,
             grace,
-            claimant: Arc::new(Claimant { name: random_name(), lease: LEASE, in_flight: Mutex::default() }),
+            claimant: Arc::new(Claimant { name, lease: LEASE, in_flight: Mutex::default() }),
             hints: Hints::new(),
             latest: Mutex::new(None),
             next_prune: Mutex::new(now),

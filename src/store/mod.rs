@@ -81,6 +81,18 @@ pub struct MappingPage {
 /// Storage of [`CaseMapping`]s and of [`Global`]. Times are kept to the microsecond.
 #[async_trait]
 pub trait Store: Send + Sync {
+    /// Returns the name of this process among those that use the store; `None` if the store cannot tell who is alive.
+    fn process(&self) -> Option<&str> {
+        None
+    }
+
+    /// True if the process with that name has ended, so that nobody need wait for its leases (`R37`: nobody waits for the slowest). False if
+    /// that cannot be told.
+    fn has_ended(&self, process: &str) -> bool {
+        let _ = process;
+        false
+    }
+
     /// Returns the only `Global`, or its default before the first poll.
     async fn global(&self) -> Result<Global, StoreError>;
 

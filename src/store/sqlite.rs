@@ -19,6 +19,7 @@ use crate::entities::{
     Sides,
 };
 use crate::sqlite;
+use crate::sqlite::presence::{self, Presence};
 
 use super::pages::{self, PageCache};
 use super::record::{Record, cut, cut_time, read_memory, write_memory};
@@ -50,6 +51,8 @@ pub struct SqliteStore {
     place: Place,
     /// `None` for a store in memory.
     identity: Option<sqlite::FileIdentity>,
+    /// `None` for a store in memory, and where no file can be locked.
+    presence: Option<Presence>,
     pages: Arc<PageCache>,
 }
 
@@ -68,7 +71,15 @@ impl SqliteStore {
             )));
         }
         let connection = sqlite::open(path).map_err(|error| place.explain(&error))?;
-        Self::start(connection, place, sqlite::FileIdentity::of(path))
+        let mut store = Self::start(connection, place, sqlite::FileIdentity::of(path))?;
+        match Presence::announce(path) {
+            Ok(presence) => store.presence = Some(presence),
+            Err(error) => tracing::warn!(
+                "if this process is killed, its leases run out by themselves only: no file can be locked beside {}: {error}",
+                store.place
+            ),
+        }
+        Ok(store)
     }
 
     /// Creates a store in memory, which is lost when it is dropped.
@@ -92,7 +103,8 @@ impl SqliteStore {
                 move || work(&connection, &place, &queue)
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot start the store's thread: {error}")))?;
-        Ok(Self { jobs: Some(jobs), worker: Some(worker), place, identity, pages: Arc::default() })
+        let (jobs, worker) = (Some(jobs), Some(worker));
+        Ok(Self { jobs, worker, place, identity, presence: None, pages: Arc::default() })
     }
 
     async fn read<T: Send + 'static>(
@@ -159,6 +171,17 @@ impl Drop for SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn process(&self) -> Option<&str> {
+        self.presence.as_ref().map(Presence::name)
+    }
+
+    fn has_ended(&self, process: &str) -> bool {
+        match &self.place {
+            Place::File(path) => presence::has_ended(path, process),
+            Place::Memory => false,
+        }
+    }
+
     async fn global(&self) -> Result<Global, StoreError> {
         self.read(|db| {
             let stored = db

@@ -294,7 +294,7 @@ async fn run_with(deps: &Deps, task: Task, caller: Caller, rehearsal: Option<&Re
     let kind = task.kind();
     let mode = if rehearsal.is_some() { Mode::DryRun } else { Mode::Act };
     let started = deps.clock.now();
-    let holder = run_name();
+    let holder = run_name(deps);
     let task = match caller {
         Caller::Queue => task,
         Caller::Person => match tokio::time::timeout(deps.settings.deadline, named(deps, task)).await {
@@ -383,7 +383,8 @@ async fn named(deps: &Deps, task: Task) -> Result<Task, Box<TaskReport>> {
     }
 }
 
-/// Returns a unique name for one run of a task: 128 random bits.
-fn run_name() -> String {
-    hex::encode(rand::random::<[u8; 16]>())
+/// Returns a unique name for one run of a task: 128 random bits, after the name of this process if the store knows it.
+fn run_name(deps: &Deps) -> String {
+    let run = hex::encode(rand::random::<[u8; 16]>());
+    deps.store.process().map_or_else(|| run.clone(), |process| format!("{process}-{run}"))
 }

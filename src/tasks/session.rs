@@ -141,7 +141,8 @@ impl<'a> Session<'a> {
         }
         let now = self.deps.clock.now();
         let ours = self.mapping.lease.as_ref().is_some_and(|lease| lease.holder == self.holder);
-        if !ours && !self.mapping.lease_is_free(now, self.deps.settings.lease) {
+        let is_free = ours || self.mapping.lease_is_free(now, self.deps.settings.lease);
+        if !is_free && !self.holder_has_ended() {
             return Err(SyncError::Busy);
         }
         let mut leased = self.mapping.clone();
@@ -161,6 +162,12 @@ impl<'a> Session<'a> {
     pub(super) async fn confirm_lease(&mut self) -> Result<(), SyncError> {
         self.leased = false;
         self.take_lease().await
+    /// True if the process that holds the lease has ended, so that nobody releases it (`R37`: nobody waits for the slowest).
+    fn holder_has_ended(&self) -> bool {
+        let holder = self.mapping.lease.as_ref().and_then(|lease| lease.holder.split_once('-'));
+        holder.is_some_and(|(process, _)| self.deps.store.has_ended(process))
+    }
+
     }
 
     /// Releases the lease, if it is held, and changes nothing else.

@@ -19,6 +19,7 @@ use super::worker::{Access, CommitCounts, Worker};
 use super::{DeadLetter, QueueDepth};
 use crate::queue::queue_yaml::{QueueConfig, QueueSettings};
 use crate::queue::{Enqueued, TaskKind};
+use crate::sqlite::presence;
 
 /// Time for which a name stays blocked after its task is gone: 9 days for queues made from `queue.yaml` (Cloud Tasks v2 discovery document,
 /// `Task.name`).
@@ -190,6 +191,7 @@ impl Database {
             LATEST => {}
             found => return Err(DatabaseError::TooNew { path: path.to_owned(), found, known: LATEST }),
         }
+        end_claims_of_the_dead(&connection, path).map_err(sqlite)?;
         let thread = |source| DatabaseError::Thread { path: path.to_owned(), source };
         Ok(Self { worker: Worker::start(connection, path).map_err(thread)? })
     }
@@ -508,6 +510,25 @@ fn furthest(claimant: &Claimant, now: DateTime<Utc>) -> DateTime<Utc> {
 /// Returns the latest possible end of a name's block. A later one was set by a clock that ran ahead.
 fn blocked_at_most(now: DateTime<Utc>) -> DateTime<Utc> {
     now + NAME_BLOCKED_FOR + SET_BACK
+}
+
+/// Ends the claims of processes that have ended: their tasks need not wait for them to expire (`R37`: nobody waits for the slowest).
+fn end_claims_of_the_dead(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
+    let claimants: Vec<String> = connection
+        .prepare_cached(
+            "SELECT DISTINCT claimed_by FROM queue_tasks INDEXED BY queue_tasks_claimed
+             WHERE claimed_until IS NOT NULL AND claimed_by IS NOT NULL",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for claimant in claimants.iter().filter(|claimant| presence::has_ended(path, claimant)) {
+        connection
+            .prepare_cached(
+                "UPDATE queue_tasks SET claimed_until = 0 WHERE claimed_until IS NOT NULL AND claimed_by = ?1",
+            )?
+            .execute(params![claimant])?;
+    }
+    Ok(())
 }
 
 fn renew(tx: &Connection, id: i64, claimant: &Claimant, now: DateTime<Utc>) -> rusqlite::Result<()> {
