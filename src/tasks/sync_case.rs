@@ -39,6 +39,11 @@ const TOGETHER: Duration = Duration::hours(1);
 const SEVERAL: usize = 3;
 
 /// Number of mappings that are read at a time.
+/// Pause before a sync comes back to a case on which another one works: the shortest, and the longest.
+const SOON: Duration = Duration::seconds(1);
+/// See [`SOON`].
+const LATER: Duration = Duration::seconds(10);
+
 const PAGE: usize = 200;
 /// Resolution of times that is fine enough to tell two changes apart.
 const PRECISE: Duration = Duration::milliseconds(10);
@@ -72,6 +77,8 @@ enum Done {
     /// A part was carried. A task of its own carries the rest.
     GoesOn,
     /// The company case is not flagged.
+    /// Another sync works on the case. A task of its own comes back after this time.
+    ComesBack(Duration),
     Paused,
     /// One of the cases no longer exists.
     Gone(Side),
@@ -104,6 +111,7 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
         if matches!(outcome, Err(SyncError::Raced)) && attempt < TRIES {
             continue;
         }
+            Err(SyncError::Busy) if request.caller == Caller::Queue => come_back(&session, request).await,
         return conclude(session, outcome, task, request).await;
     }
     failed(task, &SyncError::Raced, request, None)
@@ -122,6 +130,49 @@ async fn conclude(
     mut session: Session<'_>,
     outcome: Result<Done, SyncError>,
     task: TaskKind,
+/// Queues a task that comes back to a case on which another sync works: after a second, and later each time that it finds the same sync at
+/// work (`R37`: nobody waits for the slowest). The queue's own pauses are for failures, and far longer.
+async fn come_back(session: &Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
+    let (deps, side, now) = (session.deps, request.side(), session.deps.clock.now());
+    let (Some(lease), Some(case)) = (&session.mapping.lease, session.mapping.case_id(side)) else {
+        return Err(SyncError::Busy);
+    };
+    let left = lease.expires_at - now;
+    let pause = (deps.settings.lease - left).min(left).clamp(SOON, LATER);
+    let reason = format!("busy {}", request.holder);
+    let queued = scheduler::queue_case(deps, side, (case, request.hinted), &reason, Some(now + pause)).await;
+    queued.map(|_| Done::ComesBack(pause)).map_err(|error| SyncError::Failed(error.to_string()))
+}
+
+/// Checks that a case which hung the last time may be tried again: its time has come, and others that hang leave a place (`R37`: nobody waits
+/// for the slowest). A person need not wait.
+fn admitted_again(session: &Session<'_>, request: &Request<'_>) -> Result<(), SyncError> {
+    let (deps, failing) = (session.deps, &session.mapping.state.failing);
+    let Some((failing, until)) =
+        failing.as_deref().and_then(|failing| Some((failing, failing.waits_until()?)))
+    else {
+        return Ok(());
+    };
+    if request.caller == Caller::Person {
+        return Ok(());
+    }
+    let now = deps.clock.now();
+    // A time in the future was written by a clock that was ahead (R36: clock skew).
+    if now < until && failing.last_at <= now {
+        let until = until.format("%T");
+        return Err(SyncError::Postponed(format!(
+            "it got no answer {} times in a row, and is tried again after {until} UTC",
+            failing.hangs
+        )));
+    }
+    if !deps.pacer.places.admit_again(request.holder, Number::of(deps.queue.concurrent_syncs())) {
+        return Err(SyncError::Postponed(
+            "it got no answer the last time, and waits for others that get none".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
     request: &Request<'_>,
 ) -> TaskReport {
     let report = match outcome {
@@ -150,6 +201,12 @@ async fn conclude(
                 }
                 Done::Gone(side) => {
                     with_detail(report, &format!("the {side} case no longer exists: the pair has ended"))
+                Done::ComesBack(pause) => {
+                    let seconds = pause.num_seconds();
+                    let detail =
+                        format!("another sync of this case is under way: a task comes back in {seconds} s");
+                    with_detail(report, &detail)
+                }
                 }
                 Done::HandedOver(id) => with_detail(
                     report,
