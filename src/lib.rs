@@ -12,6 +12,7 @@ pub mod csapi;
 pub mod http;
 pub mod oidc;
 pub mod outbound;
+pub mod progress;
 pub mod push;
 pub mod queue;
 pub mod secrets;

@@ -7,19 +7,23 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Notice, PollMemory, Priority,
-    Side, Sides, Source, Tolerance, ToleranceTable,
+    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Lease, Notice, PollMemory,
+    Priority, Side, Sides, Source, Tolerance, ToleranceTable,
 };
-use casebridge::queue::QueuedTask;
-use casebridge::store::MappingFilter;
+use casebridge::queue::{QueuedTask, SyncGoogleCase};
+use casebridge::store::{MappingFilter, SqliteStore, Store as _};
 use casebridge::tasks::{self, Caller, Deps, Mode, Outcome, Task, TaskSettings};
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 
 use casebridge_testkit::memory::{Desk, Line, connector, settings};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 const CASES: u32 = 10_000;
 /// What the upstreams let through in a minute.
@@ -245,4 +249,209 @@ async fn what_the_crm_did_not_take_while_it_was_down_does_not_hold_up_a_fresh_p0
         world.minute(PACE, |_| false).await;
         assert!(world.minute < 120, "{} cases starve", world.waiting().await);
     }
+}
+
+/// Places of each of the two queues of syncs, and the pauses before a task is repeated: those of `queue.yaml`.
+const PLACES: usize = 16;
+const BACKOFF: [i64; 6] = [10, 20, 40, 80, 160, 300];
+
+/// Waits of healthy cases, in seconds from the comment to its copy, while `hanging` pairs do not answer at the CRM's side and get a comment
+/// every seven minutes as well. Each second of virtual time, the queue fills its places with what is due.
+async fn waits_of_healthy_cases(hanging: u32) -> Vec<i64> {
+    const HEALTHY: u32 = 10;
+    const SECONDS: i64 = 40 * 60;
+    // While it runs, the runtime moves the time only when the test does.
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    tokio::task::spawn_blocking(move || stopped.recv());
+    let world = World::new();
+    for number in 0..HEALTHY + hanging {
+        world.pair(number).await;
+        if number >= HEALTHY {
+            world.company.hanging.lock().unwrap().insert(number.to_string());
+        }
+    }
+    world.clock.advance(Duration::hours(1));
+    let mut running = FuturesUnordered::new();
+    let mut tries: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut said, mut waits) = (BTreeMap::new(), Vec::new());
+    for second in 0..SECONDS {
+        if second % 60 == 0 {
+            assert_eq!(world.run(Task::PollGoogle).await, Outcome::Done);
+        }
+        for number in 0..HEALTHY + hanging {
+            // Seven minutes, and other seconds for each.
+            if second < SECONDS - 300 && (second + i64::from(number) * 13) % 420 == 50 {
+                world.google.says(&google_name(number), "news", false);
+                if number < HEALTHY {
+                    said.insert(number, second);
+                }
+            }
+        }
+        for _ in running.len()..PLACES {
+            let Some(task) = world.line.next_due(world.clock.now()) else { break };
+            let parsed = Task::parse(task.kind, task.body.to_string().as_bytes()).unwrap();
+            let deps = &world.deps;
+            running.push(
+                async move { (tasks::run(deps, parsed, Caller::Queue, Mode::Act).await.outcome, task) },
+            );
+        }
+        // Until all that run wait for an answer.
+        loop {
+            if let Some(Some((outcome, task))) = running.next().now_or_never() {
+                let name = task.name.as_ref().unwrap().as_str().to_owned();
+                if outcome == Outcome::Failed {
+                    let tried = tries.entry(name).or_default();
+                    let pause = BACKOFF[(*tried).min(5)];
+                    *tried += 1;
+                    world.line.put(world.clock.now() + Duration::seconds(pause), task);
+                } else {
+                    tries.remove(&name);
+                }
+            } else if running.len() == world.company.unanswered.load(Ordering::SeqCst) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        said.retain(|number, at| {
+            let copies = world.company.held()[&number.to_string()].1.len();
+            let is_there = copies == world.google.held()[&google_name(*number)].1.len();
+            if is_there {
+                waits.push(second - *at);
+            }
+            !is_there
+        });
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        world.clock.advance(Duration::seconds(1));
+    }
+    assert_eq!(said.keys().copied().collect::<BTreeSet<u32>>(), BTreeSet::new(), "all are carried");
+    drop((running, stop));
+    waits.sort_unstable();
+    waits
+}
+
+#[tokio::test(start_paused = true)]
+async fn cases_that_hang_hold_up_no_healthy_one() {
+    let alone = waits_of_healthy_cases(0).await;
+    let (median, longest) = (alone[alone.len() / 2], *alone.last().unwrap());
+    for hanging in [20, 50] {
+        let waits = waits_of_healthy_cases(hanging).await;
+        println!(
+            "{hanging} pairs hang: median {} s, longest {} s; without: {median} s, {longest} s",
+            waits[waits.len() / 2],
+            waits.last().unwrap()
+        );
+        assert_eq!(waits.len(), alone.len());
+        assert!(waits[waits.len() / 2] <= 2 * median, "{waits:?}");
+        assert!(*waits.last().unwrap() <= 2 * longest, "{waits:?}");
+    }
+}
+
+/// A file of SQLite in which a process that is killed left a pair with its lease.
+#[tokio::test]
+async fn a_process_that_was_killed_keeps_nobody_waiting_for_its_lease_and_one_that_lives_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("casebridge.db");
+    let mut world = World::new();
+    world.deps.store = Arc::new(SqliteStore::open(&file).unwrap());
+    world.pair(1).await;
+    world.clock.advance(Duration::hours(1));
+    world.google.says(&google_name(1), "news", false);
+    let other = SqliteStore::open(&file).unwrap();
+    let name = FirstSeen::Google(GoogleCaseName::parse(&google_name(1)).unwrap());
+    let FirstSeen::Google(google) = &name else { unreachable!() };
+    let mut mapping = other.find_by_google(google).await.unwrap().unwrap();
+    let (holder, expires_at) =
+        (format!("{}-run", other.process().unwrap()), world.clock.now() + Duration::minutes(15));
+    mapping.lease = Some(Lease { holder, expires_at });
+    other.update(&mapping).await.unwrap();
+
+    let task = || Task::SyncGoogleCase(SyncGoogleCase { case_name: google_name(1), hinted: false });
+    assert_eq!(world.run(task()).await, Outcome::Done);
+    assert_eq!(world.company_cases_with(1), 0, "the other process works on it");
+    world.clock.advance(Duration::seconds(5));
+    assert!(world.line.next_due(world.clock.now()).is_none(), "it has worked for five minutes");
+    world.clock.advance(Duration::seconds(5));
+    let again = world.line.next_due(world.clock.now()).unwrap();
+    drop(other);
+    world.deliver(again).await;
+    assert_eq!(world.company_cases_with(1), 1);
+    assert!(world.line.next_due(world.clock.now() + Duration::days(1)).is_none());
+}
+
+/// The other direction of a pair was at work for a moment.
+#[tokio::test]
+async fn a_sync_that_finds_its_pair_leased_comes_back_after_a_second() {
+    let mut world = World::new();
+    world.pair(1).await;
+    world.clock.advance(Duration::hours(1));
+    world.google.says(&google_name(1), "news", false);
+    let google = GoogleCaseName::parse(&google_name(1)).unwrap();
+    let leased = async |world: &World, holder: Option<&str>| {
+        let mut mapping = world.deps.store.find_by_google(&google).await.unwrap().unwrap();
+        let expires_at = world.clock.now() + world.deps.settings.lease;
+        mapping.lease = holder.map(|holder| Lease { holder: holder.to_owned(), expires_at });
+        world.deps.store.update(&mapping).await.unwrap();
+    };
+    leased(&world, Some("the other direction")).await;
+    let task = Task::SyncGoogleCase(SyncGoogleCase { case_name: google_name(1), hinted: false });
+    assert_eq!(world.run(task.clone()).await, Outcome::Done);
+    let by_hand = tasks::run(&world.deps, task, Caller::Person, Mode::Act).await;
+    assert_eq!(by_hand.outcome, Outcome::Failed, "a person is told");
+    for seconds in [1, 1, 2, 4, 8, 10, 10] {
+        world.clock.advance(Duration::milliseconds(seconds * 1_000 - 1));
+        assert!(world.line.next_due(world.clock.now()).is_none(), "{seconds} s");
+        world.clock.advance(Duration::milliseconds(1));
+        let again = world.line.next_due(world.clock.now()).unwrap();
+        world.deliver(again).await;
+        assert_eq!(world.company_cases_with(1), 0);
+    }
+    leased(&world, None).await;
+    world.clock.advance(Duration::seconds(10));
+    let again = world.line.next_due(world.clock.now()).unwrap();
+    world.deliver(again).await;
+    assert_eq!((world.company_cases_with(1), world.line.len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_file_goes_on_while_it_moves_and_ends_when_it_stalls() {
+    let minutes = std::time::Duration::from_mins;
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    tokio::task::spawn_blocking(move || stopped.recv());
+    // Pieces, the pause before each, and whether the file arrives: the deadline of a task is four minutes.
+    for (pieces, pause, arrives) in
+        [(20, minutes(1), true), (2, minutes(10), false), (100, minutes(1), false)]
+    {
+        let mut world = World::new();
+        (world.deps.settings.deadline, world.deps.settings.lease) = (minutes(4), Duration::minutes(5));
+        world.pair(1).await;
+        world.clock.advance(Duration::hours(1));
+        *world.google.file.lock().unwrap() = Some((pieces, pause));
+        world.google.says(&google_name(1), "see the file", false);
+        let began = tokio::time::Instant::now();
+        let task = Task::SyncGoogleCase(SyncGoogleCase { case_name: google_name(1), hinted: false });
+        let seconds = async {
+            loop {
+                // The store's thread works in real time.
+                std::thread::sleep(std::time::Duration::from_micros(200));
+                tokio::time::advance(std::time::Duration::from_secs(1)).await;
+            }
+        };
+        let outcome: Outcome = tokio::select! {
+            outcome = world.run(task) => outcome,
+            () = seconds => unreachable!("it has no end"),
+        };
+        let took = began.elapsed();
+        assert_eq!(outcome == Outcome::Done, arrives, "{pieces} pieces, each after {pause:?}: {took:?}");
+        assert_eq!(world.company.arrived.load(Ordering::SeqCst), usize::from(arrives), "{took:?}");
+        assert!(took < minutes(51), "{took:?}: no queue waits for that");
+        let google = GoogleCaseName::parse(&google_name(1)).unwrap();
+        let mapping = world.deps.store.find_by_google(&google).await.unwrap().unwrap();
+        assert_eq!(mapping.lease, None);
+        assert_eq!(
+            mapping.state.refusals.len(),
+            usize::from(pieces == 100),
+            "what is too slow is explained in time"
+        );
+    }
+    drop(stop);
 }

@@ -21,12 +21,12 @@ use casebridge::outbound::{
     AnswerMemory, Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, find_google,
 };
 use casebridge::push::{CompanyReceiver, GoogleReceiver, Receivers};
-use casebridge::queue::TaskQueue;
 use casebridge::queue::cloud_tasks::{self, CloudTasksOptions, CloudTasksQueue};
 use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
 use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions};
 use casebridge::queue::queue_yaml::QueueConfig as QueueYaml;
+use casebridge::queue::{TaskKind, TaskQueue};
 use casebridge::secrets::{MakeCredentials, SecretCredentials, SecretManager};
 use casebridge::sqlite;
 use casebridge::store::{self, Store, StoreUrl};
@@ -312,6 +312,9 @@ impl Maker {
                 let queues = QueueYaml::load(queue_yaml.as_deref())?;
                 let options =
                     EmbeddedQueueOptions::new(path, queues, target.clone(), token.clone(), Arc::clone(clock));
+                // A delivery within the process cannot get lost, so only a task that carries a large file takes so long.
+                let deadline = options.deadline.max(TaskKind::SyncGoogleCase.longest_delivery());
+                let options = EmbeddedQueueOptions { deadline, ..options };
                 let queue = Arc::new(EmbeddedQueue::open(options)?);
                 let cron = if *cron {
                     let jobs = CronConfig::load(cron_yaml.as_deref())?;

@@ -11,10 +11,11 @@ use tokio::time::Instant;
 
 use super::upstream::chain;
 use crate::cases::{ApiError, ApiErrorKind, Attachment, ByteStream, Download, shorten};
+use crate::progress;
 
-/// Progress of content that is being sent.
+/// State of content that is being sent.
 #[derive(Debug)]
-struct Progress {
+struct Sent {
     /// Time at which the last piece went out.
     at: Instant,
     /// True once the last piece went out: from then on, the upstream may have the complete content.
@@ -23,7 +24,7 @@ struct Progress {
     failure: Option<String>,
 }
 
-impl Progress {
+impl Sent {
     fn new(announced: Option<u64>) -> Self {
         // A request without content is complete with its head.
         Self { at: Instant::now(), whole: announced == Some(0), failure: None }
@@ -32,12 +33,12 @@ impl Progress {
 
 /// Content that is being sent.
 #[derive(Debug, Clone)]
-pub(super) struct Sending(Arc<Mutex<Progress>>);
+pub(super) struct Sending(Arc<Mutex<Sent>>);
 
 impl Sending {
     /// Makes a body from a stream. The body is cut off if the stream fails or its length differs from the announced one.
     pub(super) fn of_stream(content: ByteStream, announced: Option<u64>) -> (Self, reqwest::Body) {
-        let sending = Self(Arc::new(Mutex::new(Progress::new(announced))));
+        let sending = Self(Arc::new(Mutex::new(Sent::new(announced))));
         let body = reqwest::Body::wrap_stream(sending.clone().whole(content, announced));
         (sending, body)
     }
@@ -49,7 +50,7 @@ impl Sending {
             .headers()
             .get(reqwest::header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse().ok());
-        let sending = Self(Arc::new(Mutex::new(Progress::new(announced))));
+        let sending = Self(Arc::new(Mutex::new(Sent::new(announced))));
         let content = axum::body::Body::new(body).into_data_stream();
         *request.body_mut() = Some(reqwest::Body::wrap_stream(sending.clone().whole(content, announced)));
         Some(sending)
@@ -59,10 +60,10 @@ impl Sending {
     pub(super) async fn watch<T>(&self, longest: Duration, send: impl Future<Output = T>) -> Option<T> {
         let mut send = std::pin::pin!(send);
         loop {
-            let deadline = self.progress(|progress| progress.at) + longest;
+            let deadline = self.sent(|sent| sent.at) + longest;
             match tokio::time::timeout_at(deadline, &mut send).await {
                 Ok(outcome) => return Some(outcome),
-                Err(_) if self.progress(|progress| progress.at) + longest <= Instant::now() => return None,
+                Err(_) if self.sent(|sent| sent.at) + longest <= Instant::now() => return None,
                 // A piece went out meanwhile.
                 Err(_) => {}
             }
@@ -71,16 +72,16 @@ impl Sending {
 
     /// Reason why the content ended early, if it did.
     pub(super) fn failure(&self) -> Option<String> {
-        self.progress(|progress| progress.failure.clone())
+        self.sent(|sent| sent.failure.clone())
     }
 
     /// True if the upstream may have the complete content. If not, the request never came to its end, so the upstream cannot take it for
     /// complete.
     pub(super) fn is_whole(&self) -> bool {
-        self.progress(|progress| progress.whole)
+        self.sent(|sent| sent.whole)
     }
 
-    fn progress<T>(&self, look: impl FnOnce(&mut Progress) -> T) -> T {
+    fn sent<T>(&self, look: impl FnOnce(&mut Sent) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -100,9 +101,11 @@ impl Sending {
             received: u64,
             done: bool,
         }
+        // The connection's own task reads the content.
+        let task = progress::current();
         let start = State { content, held: None, received: 0, done: false };
         stream::unfold(start, move |mut state| {
-            let sending = self.clone();
+            let (sending, task) = (self.clone(), task.clone());
             async move {
                 if state.done {
                     return None;
@@ -112,12 +115,15 @@ impl Sending {
                         Some(Ok(piece)) if piece.is_empty() => {}
                         Some(Ok(piece)) => {
                             state.received += piece.len() as u64;
+                            if let Some(task) = &task {
+                                task.piece_moved();
+                            }
                             if let Some(announced) = announced.filter(|announced| state.received > *announced)
                             {
                                 break format!("the content is longer than the {announced} bytes announced");
                             }
                             if let Some(before) = state.held.replace(piece) {
-                                sending.progress(|progress| progress.at = Instant::now());
+                                sending.sent(|sent| sent.at = Instant::now());
                                 return Some((Ok(before), state));
                             }
                         }
@@ -131,16 +137,16 @@ impl Sending {
                                 );
                             }
                             state.done = true;
-                            sending.progress(|progress| {
-                                progress.at = Instant::now();
-                                progress.whole = true;
+                            sending.sent(|sent| {
+                                sent.at = Instant::now();
+                                sent.whole = true;
                             });
                             return state.held.take().map(|last| (Ok(last), state));
                         }
                     }
                 };
                 state.done = true;
-                sending.progress(|progress| progress.failure = Some(reason.clone()));
+                sending.sent(|sent| sent.failure = Some(reason.clone()));
                 Some((Err(std::io::Error::other(reason)), state))
             }
         })
@@ -330,6 +336,7 @@ pub(super) async fn arriving(
     } else {
         ApiErrorKind::Uncertain
     };
+    let task = progress::current();
     let mut pieces = Box::pin(response.bytes_stream());
     let mut begun = Vec::new();
     // Read until there are enough bytes to judge. An error or a timeout here shows up again below.
@@ -351,44 +358,53 @@ pub(super) async fn arriving(
         return Err(failed(ApiErrorKind::WrongContent, complaint));
     }
     let pieces = Box::pin(stream::iter(begun).chain(pieces));
-    let content = stream::unfold(
-        (pieces, failed, 0_u64, false),
-        move |(mut pieces, failed, received, done)| async move {
-            if done {
-                return None;
-            }
-            let (piece, received, done) = match tokio::time::timeout(longest, pieces.next()).await {
-                Ok(Some(Ok(piece))) => {
-                    let received = received + piece.len() as u64;
-                    match size.filter(|size| *size < received) {
-                        Some(size) => {
-                            let message =
-                                format!("more than the {size} bytes announced are sent: {OTHER_SIZE}");
-                            (Err((ApiErrorKind::WrongContent, message)), received, true)
+    let content =
+        stream::unfold((pieces, failed, 0_u64, false), move |(mut pieces, failed, received, done)| {
+            let task = task.clone();
+            async move {
+                if done {
+                    return None;
+                }
+                let (piece, received, done) = match tokio::time::timeout(longest, pieces.next()).await {
+                    Ok(Some(Ok(piece))) => {
+                        let received = received + piece.len() as u64;
+                        match size.filter(|size| *size < received) {
+                            Some(size) => {
+                                let message =
+                                    format!("more than the {size} bytes announced are sent: {OTHER_SIZE}");
+                                (Err((ApiErrorKind::WrongContent, message)), received, true)
+                            }
+                            None => {
+                                if let Some(task) = &task {
+                                    task.piece_moved();
+                                }
+                                (Ok(piece), received, false)
+                            }
                         }
-                        None => (Ok(piece), received, false),
                     }
-                }
-                Ok(Some(Err(error))) => {
-                    let message = format!("the download broke off: {}", chain(&error));
-                    (Err((ApiErrorKind::Uncertain, message)), received, true)
-                }
-                Ok(None) => match size.filter(|size| *size != received) {
-                    Some(size) => {
-                        let message = format!("the download ended after {received} of {size} bytes");
-                        (Err((short, message)), received, true)
+                    Ok(Some(Err(error))) => {
+                        let message = format!("the download broke off: {}", chain(&error));
+                        (Err((ApiErrorKind::Uncertain, message)), received, true)
                     }
-                    None => return None,
-                },
-                Err(_) => {
-                    let message = format!("the download fell silent after {received} bytes");
-                    (Err((ApiErrorKind::Uncertain, message)), received, true)
-                }
-            };
-            let piece = piece.map_err(|(kind, message)| failed(kind, message));
-            Some((piece, (pieces, failed, received, done)))
-        },
-    );
+                    Ok(None) => match size.filter(|size| *size != received) {
+                        Some(size) => {
+                            let message = format!("the download ended after {received} of {size} bytes");
+                            (Err((short, message)), received, true)
+                        }
+                        None => return None,
+                    },
+                    Err(_) => {
+                        if let Some(task) = &task {
+                            task.fell_silent();
+                        }
+                        let message = format!("the download fell silent after {received} bytes");
+                        (Err((ApiErrorKind::Uncertain, message)), received, true)
+                    }
+                };
+                let piece = piece.map_err(|(kind, message)| failed(kind, message));
+                Some((piece, (pieces, failed, received, done)))
+            }
+        });
     Ok(Download { size, content: Box::pin(content) })
 }
 

@@ -29,6 +29,7 @@ use super::skew::{self, News, Skew};
 use super::streaming::{Announced, Sending, arriving};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download, shorten};
 use crate::clock::{Clock as _, SharedClock, SystemClock};
+use crate::progress;
 use crate::telemetry::{CallLabels, Metrics, UpstreamLabels};
 
 /// Maximum size of an answer that is read into memory, in bytes. Far more than a page of cases; downloads are streamed.
@@ -55,9 +56,9 @@ const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset
 const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 /// Name of the exhausted rate limit ("Rate limiting", Jira Cloud platform, October 2026).
 const RATELIMIT_REASON: HeaderName = HeaderName::from_static("ratelimit-reason");
-/// Smallest number of seconds that is a time since 1970 and not a pause: thirty years.
 /// Part of the name of a rate limit that is one item's: `jira-per-issue-on-write`.
 const PER_ITEM: &str = "per-issue";
+/// Smallest number of seconds that is a time since 1970 and not a pause: thirty years.
 const SOON_AFTER_1970: u64 = 946_684_800;
 /// Maximum number of redirects that a download follows.
 const MAX_REDIRECTS: usize = 3;
@@ -268,9 +269,9 @@ struct Failure {
     retry_after: Option<Duration>,
     /// The answer was for another user ([`Stranger`]).
     stranger: bool,
-}
     /// The rate limit is that of one item.
     of_one_item: bool,
+}
 
 /// An answer with its complete body.
 struct Answer {
@@ -295,8 +296,8 @@ pub struct Upstream {
     http: reqwest::Client,
     memory: AnswerMemory,
     limiter: DefaultDirectRateLimiter,
-    credentials: Arc<dyn Credentials>,
     closed: Closed,
+    credentials: Arc<dyn Credentials>,
     clock: SharedClock,
     metrics: Arc<Metrics>,
     skew: Skew,
@@ -328,8 +329,8 @@ impl Upstream {
             http,
             memory: AnswerMemory::default(),
             limiter,
-            credentials,
             closed: Closed::default(),
+            credentials,
             clock,
             metrics,
             skew: Skew::default(),
@@ -545,8 +546,8 @@ impl Upstream {
         let mut refreshed = false;
         let mut attempt = 1;
         loop {
-            let again = call.again();
             self.wait_while_closed(&call.label(), began, effect).await?;
+            let again = call.again();
             let span = tracing::info_span!(
                 "upstream",
                 upstream.system = self.settings.name,
@@ -554,6 +555,7 @@ impl Upstream {
                 upstream.attempt = attempt,
                 upstream.status = Empty,
             );
+            let asked_at = tokio::time::Instant::now();
             let mut failure = match once(call).instrument(span).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
@@ -561,9 +563,9 @@ impl Upstream {
             if failure.error.status.is_some() {
                 failure.error.message = self.masked(&failure.error.message).await;
             }
+            self.keep_pause(&mut failure);
             let unknown = failure.error.status == Some(401) || failure.stranger;
             let may_help = unknown && !refreshed && {
-            self.keep_pause(&mut failure);
                 // Refresh even if this call cannot be sent again: the next call gets the new credentials.
                 refreshed = true;
                 self.credentials.refresh().await
@@ -585,7 +587,10 @@ impl Upstream {
                 | ApiErrorKind::Unreadable => false,
             };
             let asked = failure.retry_after.unwrap_or_default();
-            if !may_pass || attempt >= policy.attempts || asked > policy.longest_pause {
+            // What hung would hang again, and hold a place of its queue for as long: the queue repeats the task later (R37: nobody waits
+            // for the slowest).
+            let hung = failure.error.status.is_none() && asked_at.elapsed() >= self.settings.timeout;
+            if hung || !may_pass || attempt >= policy.attempts || asked > policy.longest_pause {
                 return Err(self.advised(failure.error));
             }
             let ceiling =
@@ -600,11 +605,6 @@ impl Upstream {
         }
     }
 
-    /// Makes one attempt and reads the whole answer.
-    async fn once_whole(&self, call: Call, effect: Effect) -> Result<Answer, Failure> {
-        let label = call.label();
-        let response = self.plain(&label, self.accepted(call, effect).await?).await?;
-        let (status, headers) = (response.status(), response.headers().clone());
     /// Waits for the end of the pause that the upstream asked any of its calls for. Fails if that is later than a call may wait: the queue
     /// repeats the task. A write waits no longer than its in-flight window allows for.
     async fn wait_while_closed(
@@ -651,6 +651,11 @@ impl Upstream {
         format!("no call before {until}")
     }
 
+    /// Makes one attempt and reads the whole answer.
+    async fn once_whole(&self, call: Call, effect: Effect) -> Result<Answer, Failure> {
+        let label = call.label();
+        let response = self.plain(&label, self.accepted(call, effect).await?).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
         let read = self.within(self.read_within_memory(response)).await.map_err(|broken| {
             let kind = match broken {
                 // A connection that breaks within an answer is as uncertain as one that breaks before it.
@@ -748,10 +753,13 @@ impl Upstream {
                     request = request.header(name, value);
                 }
             }
-            response = match tokio::time::timeout(self.settings.timeout, request.send()).await {
-                Ok(outcome) => outcome.map_err(|error| self.transport(&label, &error))?,
-                Err(_) => return Err(self.silence(&label).into()),
-            };
+            response = progress::of_call(async {
+                match tokio::time::timeout(self.settings.timeout, request.send()).await {
+                    Ok(outcome) => outcome.map_err(|error| self.transport(&label, &error)),
+                    Err(_) => Err(self.silence(&label)),
+                }
+            })
+            .await?;
         }
         if !response.status().is_success() {
             if same_origin(&at, self.api()) && !response.status().is_redirection() {
@@ -825,10 +833,10 @@ impl Upstream {
         let label = call.label();
         let timeout = self.settings.timeout;
         self.limiter.until_ready().await;
-        self.find_api(&label).await?;
+        progress::of_call(self.find_api(&label)).await?;
         let url = self.url(&call)?;
         self.may_be_called(&label, &url)?;
-        let authorization = self.authorization(&label).await?;
+        let authorization = progress::of_call(self.authorization(&label)).await?;
         let method = call.method.to_string();
         let mut request = self.http.request(call.method.clone(), url);
         for (name, value) in call.headers.into_iter().chain(authorization) {
@@ -853,18 +861,23 @@ impl Upstream {
         };
         let mut request = built.map_err(|error| self.transport(&label, &error))?;
         let asked = tokio::time::Instant::now();
-        let outcome = if let Some(sending) = &sending {
-            sending.watch(timeout, self.http.execute(request)).await
-        } else if streamed {
-            tokio::time::timeout(timeout, self.http.execute(request)).await.ok()
-        } else {
-            // The timeout includes the answer's last byte.
-            *request.timeout_mut() = Some(timeout);
-            Some(self.http.execute(request).await)
+        let execute = async {
+            // `Err(None)`: silence.
+            if let Some(sending) = &sending {
+                sending.watch(timeout, self.http.execute(request)).await.ok_or(None)?
+            } else if streamed {
+                tokio::time::timeout(timeout, self.http.execute(request)).await.map_err(|_| None)?
+            } else {
+                // The timeout includes the answer's last byte.
+                *request.timeout_mut() = Some(timeout);
+                self.http.execute(request).await
+            }
+            .map_err(Some)
         };
+        let outcome = progress::of_call(execute).await;
         let status = match &outcome {
-            Some(Ok(response)) => response.status().as_u16().to_string(),
-            Some(Err(_)) | None => "none".to_owned(),
+            Ok(response) => response.status().as_u16().to_string(),
+            Err(_) => "none".to_owned(),
         };
         let labels = CallLabels { upstream: self.settings.name, method, status };
         tracing::Span::current().record("upstream.status", labels.status.as_str());
@@ -875,15 +888,15 @@ impl Upstream {
         );
         self.metrics.upstream_calls.get_or_create(&labels).inc();
         let failure = match outcome {
-            Some(Ok(response)) => {
+            Ok(response) => {
                 // An upload takes as long as it takes, and its answer may be dated at its end or before, so it is not measured.
                 if sending.is_none() {
                     self.measure_skew(response.headers(), asked.elapsed());
                 }
                 return Ok(response);
             }
-            Some(Err(error)) => self.transport(&label, &error),
-            None => self.silence(&label),
+            Err(Some(error)) => self.transport(&label, &error),
+            Err(None) => self.silence(&label),
         };
         let Some(sending) = sending else { return Err(failure.into()) };
         let message = sending.failure().unwrap_or(failure.message);
@@ -893,10 +906,13 @@ impl Upstream {
 
     /// Runs a future under the timeout of the upstream.
     async fn within<T>(&self, what: impl Future<Output = Result<T, Broken>>) -> Result<T, Broken> {
-        match tokio::time::timeout(self.settings.timeout, what).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Broken::Off("timed out".to_owned())),
-        }
+        progress::of_call(async {
+            match tokio::time::timeout(self.settings.timeout, what).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Broken::Off("timed out".to_owned())),
+            }
+        })
+        .await
     }
 
     /// Makes the error for an upstream that sent nothing within the timeout.
@@ -1095,6 +1111,7 @@ impl Upstream {
     async fn refusal(&self, label: &str, response: Response, effect: Effect) -> Failure {
         let status = response.status();
         let retry_after = self.retry_after(status, response.headers());
+        let of_one_item = exhausted_limit(response.headers()).is_some_and(|name| name.contains(PER_ITEM));
         let limit = match exhausted_limit(response.headers()) {
             Some(reason) => format!(" (rate limit: {})", self.presentable(reason).await),
             None => String::new(),
@@ -1111,7 +1128,6 @@ impl Upstream {
             StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE if effect != Effect::Read => {
                 ApiErrorKind::Unacceptable
             }
-        let of_one_item = exhausted_limit(response.headers()).is_some_and(|name| name.contains(PER_ITEM));
             StatusCode::REQUEST_TIMEOUT => ApiErrorKind::Uncertain,
             _ if status.is_server_error() => ApiErrorKind::Uncertain,
             _ => ApiErrorKind::Refused,

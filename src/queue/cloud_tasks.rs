@@ -41,15 +41,16 @@ pub struct CloudTasksOptions {
 pub struct CloudTasksQueue {
     upstream: Arc<Upstream>,
     options: CloudTasksOptions,
-    syncs_per_minute: Option<u32>,
+    /// Number of syncs per minute, and at once.
+    syncs: Option<(u32, u32)>,
 }
 
 impl CloudTasksQueue {
     /// Creates a client for the queues at `upstream`.
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, options: CloudTasksOptions) -> Self {
-        let syncs_per_minute = QueueConfig::load(None).ok().map(|queues| queues.syncs_per_minute());
-        Self { upstream, options, syncs_per_minute }
+        let syncs = |queues: QueueConfig| (queues.syncs_per_minute(), queues.concurrent_syncs());
+        Self { upstream, options, syncs: QueueConfig::load(None).ok().map(syncs) }
     }
 
     /// Returns the full name of a queue: `projects/P/locations/L/queues/poll-google`.
@@ -67,7 +68,8 @@ impl CloudTasksQueue {
         if let Some(service) = &self.options.service {
             request["appEngineRouting"] = json!({ "service": service });
         }
-        let deadline = self.options.dispatch_deadline.clamp(*DEADLINES.start(), *DEADLINES.end());
+        let deadline = self.options.dispatch_deadline.max(task.kind.longest_delivery());
+        let deadline = deadline.clamp(*DEADLINES.start(), *DEADLINES.end());
         let mut body = json!({
             "name": format!("{}/tasks/{}", self.queue_name(task.kind), name.as_str()),
             "dispatchDeadline": format!("{}s", deadline.as_secs()),
@@ -144,7 +146,12 @@ const APP_ENGINE_ROLE: &str = "roles/appengine.appViewer";
 impl TaskQueue for CloudTasksQueue {
     /// Assumes the rates of the project's own `queue.yaml`: the API would tell those of the deployed one, for one more right.
     fn syncs_per_minute(&self) -> Option<u32> {
-        self.syncs_per_minute
+        self.syncs.map(|(per_minute, _)| per_minute)
+    }
+
+    /// As [`CloudTasksQueue::syncs_per_minute`].
+    fn concurrent_syncs(&self) -> Option<u32> {
+        self.syncs.map(|(_, at_once)| at_once)
     }
 
     async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {

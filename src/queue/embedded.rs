@@ -184,6 +184,10 @@ impl TaskQueue for EmbeddedQueue {
         Some(self.queues.syncs_per_minute())
     }
 
+    fn concurrent_syncs(&self) -> Option<u32> {
+        Some(self.queues.concurrent_syncs())
+    }
+
     async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
         let kind = task.kind;
         let failed = |reason: String| QueueError { task: kind, reason };
@@ -211,11 +215,6 @@ impl EmbeddedQueue {
     pub fn open(options: EmbeddedQueueOptions) -> Result<Self, OpenError> {
         let EmbeddedQueueOptions { path, queues, target, internal_token, clock, deadline, grace } = options;
         let now = clock.now();
-        Ok(Self {
-            database,
-            _presence: presence,
-            queues,
-            target: Target::new(&target, &internal_token)?,
         let database = Database::open(&path)?;
         let presence = Presence::announce(&path);
         if let Err(error) = &presence {
@@ -223,6 +222,11 @@ impl EmbeddedQueue {
         }
         let presence = presence.ok();
         let name = presence.as_ref().map_or_else(random_name, |presence| presence.name().to_owned());
+        Ok(Self {
+            database,
+            _presence: presence,
+            queues,
+            target: Target::new(&target, &internal_token)?,
             clock,
             deadline,
             grace,

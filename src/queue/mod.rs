@@ -98,6 +98,11 @@ pub trait TaskQueue: Send + Sync {
         None
     }
 
+    /// Returns the number of syncs of one direction that the queues deliver at once, by their configuration; `None` if it is not limited.
+    fn concurrent_syncs(&self) -> Option<u32> {
+        None
+    }
+
     /// Checks the services that the queues depend on, for `casebridge check`. Empty if there are none.
     async fn check(&self) -> Vec<Check> {
         Vec::new()

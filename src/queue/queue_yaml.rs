@@ -95,6 +95,13 @@ impl QueueConfig {
         syncs.max(1)
     }
 
+    /// Returns the number of syncs that the smaller of the two sync queues delivers at once.
+    #[must_use]
+    pub fn concurrent_syncs(&self) -> u32 {
+        let concurrent = |kind| self.get(kind).max_concurrent_requests;
+        concurrent(TaskKind::SyncGoogleCase).min(concurrent(TaskKind::SyncCompanyCase))
+    }
+
     /// Returns the six queues in the order of [`TaskKind::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = &QueueSettings> {
         self.0.iter()

@@ -1,6 +1,7 @@
 //! Kinds of tasks that are queued, and the bodies of their requests.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,14 @@ impl TaskKind {
             Self::PollGoogle | Self::PollCompany | Self::DetectOutages | Self::Cleanup => true,
             Self::SyncGoogleCase | Self::SyncCompanyCase => false,
         }
+    }
+
+    /// Returns the time without an answer after which a queue takes a delivery as failed, if that is longer than the task's own deadline
+    /// needs: a sync may carry a large file (`R37`: nobody waits for the slowest). App Engine's flexible environment ends a request after 60
+    /// minutes ("How requests are handled").
+    #[must_use]
+    pub const fn longest_delivery(self) -> Duration {
+        if self.is_scheduled() { Duration::ZERO } else { Duration::from_mins(55) }
     }
 
     /// Returns the kind with that name.

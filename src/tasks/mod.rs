@@ -12,6 +12,7 @@ pub mod hint;
 mod lookup;
 mod operate;
 mod people;
+mod places;
 mod poll;
 mod poll_company;
 mod poll_google;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cases::{ApiErrorKind, Capabilities, CaseSystem, shorten};
 use crate::clock::SharedClock;
 use crate::entities::{CompanyCaseId, GoogleCaseName, Side, Sides, ToleranceTable};
+use crate::progress::Progress;
 use crate::queue::TaskQueue;
 use crate::spelling::nearest;
 use crate::store::Store;
@@ -57,6 +59,7 @@ pub use since::{Since, SinceError, begin};
 pub use standing::{Kind, Standing, standing};
 pub use sync_case::held_words;
 
+use places::Number;
 use rehearsal::Rehearsal;
 
 /// Caller that asked for a task.
@@ -214,6 +217,13 @@ impl TaskSettings {
 /// Difference between the newest answer's clock skew and the usual one, above which the system's time is in doubt (`R36`: clock skew).
 const CLOCK_DOUBT: Duration = Duration::minutes(1);
 
+/// Longest time that a task with a moving file may take: less than any queue waits for it ([`TaskKind::longest_delivery`]).
+const LONGEST_FILE: StdDuration = StdDuration::from_mins(50);
+/// Time without a piece after which a file does not count as moving. A call's own timeout ends most silences earlier.
+const FILE_STALLS: StdDuration = StdDuration::from_mins(2);
+/// Interval at which the lease of a moving file is prolonged. A lease outlasts the deadline by more, if only by default.
+const RENEW_EVERY: StdDuration = StdDuration::from_secs(15);
+
 /// Parts that the tasks work with.
 pub struct Deps {
     /// Source of the current time.
@@ -324,21 +334,42 @@ async fn run_with(deps: &Deps, task: Task, caller: Caller, rehearsal: Option<&Re
         }
     };
     let seconds = deps.settings.deadline.as_secs();
+    let (progress, places) = (Progress::begin(), &deps.pacer.places);
+    // A person waits for nobody (R37).
+    let is_queued_sync = !kind.is_scheduled() && caller == Caller::Queue;
+    let _place = is_queued_sync.then(|| places.take(kind, &holder, &progress));
     let cut_short = tokio::select! {
-        report = work => Ok(report),
-        () = tokio::time::sleep(deps.settings.deadline) => {
+        report = Arc::clone(&progress).follow(work) => Ok(report),
+        () = deadline_is_over(deps, &task, &holder, &progress) => {
             Err(format!("the task was not done within its deadline of {seconds} s"))
+        }
+        () = places.crowded_out(&holder, Number::of(deps.queue.concurrent_syncs())), if is_queued_sync => {
+            Err("its case does not answer, as several others, and they would take all places of the queue".to_owned())
         }
         () = deps.stop.cancelled() => Err("the service is stopping".to_owned()),
     };
     let report = match cut_short {
         Ok(report) => report,
         Err(reason) => {
-            sync_case::give_back(deps, &task, &holder).await;
+            let hung = progress.has_hung() && !deps.stop.is_cancelled();
+            sync_case::give_back(deps, &task, &holder, hung).await;
             TaskReport::failed(kind, reason)
         }
     };
     recorded(deps, report, started)
+}
+
+/// Returns at the end of a task's deadline, or later as long as a file moves: its lease is prolonged meanwhile (`R37`: nobody waits for the
+/// slowest).
+async fn deadline_is_over(deps: &Deps, task: &Task, holder: &str, progress: &Progress) {
+    let latest = tokio::time::Instant::now() + deps.settings.deadline.max(LONGEST_FILE);
+    tokio::time::sleep(deps.settings.deadline).await;
+    while progress.file_moved_within(FILE_STALLS)
+        && tokio::time::Instant::now() + RENEW_EVERY <= latest
+        && sync_case::renew_lease(deps, task, holder).await
+    {
+        tokio::time::sleep(RENEW_EVERY).await;
+    }
 }
 
 fn recorded(deps: &Deps, report: TaskReport, started: DateTime<Utc>) -> TaskReport {

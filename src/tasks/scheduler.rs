@@ -11,6 +11,7 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::{StreamExt as _, stream};
 
 use super::Deps;
+use super::places::Places;
 use super::recheck::Recheck;
 use crate::entities::{CaseMapping, Dirty, Global, Priority, Side};
 use crate::queue::{Enqueued, QueueError, QueuedTask, SyncCompanyCase, SyncGoogleCase, TaskKind, TaskName};
@@ -154,9 +155,11 @@ impl Pace {
 }
 
 /// Delivery times of the syncs that this process queues: one sequence for both polls and the backlog, so that each may use what the others
-/// leave (`R21`: pacing). It is a generic cell rate algorithm, as a rate limiter has it.
+/// leave (`R21`: pacing). It is a generic cell rate algorithm, as a rate limiter has it. Holds the places of the syncs that run, too.
 #[derive(Debug, Default)]
 pub struct Pacer {
+    /// Places of the syncs that this process runs (`R37`: nobody waits for the slowest).
+    pub(super) places: Places,
     /// Time at which the pace has caught up with all syncs that were queued.
     caught_up_at: Mutex<Option<DateTime<Utc>>>,
 }

@@ -5,15 +5,18 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use super::Deps;
 use super::report::CarriedItem;
 use super::sync_case::held_words;
+use super::{Deps, LONGEST_FILE};
 use crate::cases::markers::CompanyCase;
 use crate::cases::{ApiError, Case, bounded};
 use crate::entities::{CaseMapping, Dirty, Entry, KnownCase, Lease, Pending, Side, Sides, Source};
+use crate::progress;
 use crate::store::{StoreError, modify};
 use crate::telemetry::{CarriedLabels, SideLabels};
 
+/// Time to record the outcome of a file that took too long.
+const TO_RECORD: std::time::Duration = std::time::Duration::from_mins(2);
 /// Maximum length of the error that a mapping remembers, in bytes.
 const MAX_LAST_ERROR: usize = 4 * 1024;
 
@@ -32,6 +35,9 @@ pub(super) enum SyncError {
     /// The mapping was changed between reading it and taking the lease: read everything again.
     #[error("the mapping was changed meanwhile")]
     Raced,
+    /// The case hung the last time, and is not tried before a time, or before another one has ended (`R37`: nobody waits for the slowest).
+    #[error("{0}")]
+    Postponed(String),
     /// An unchanged case could not be read. The queue retries the task, and no side is dirty.
     #[error(transparent)]
     Unread(ApiError),
@@ -156,18 +162,18 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Confirms that the data which was read is still valid, by taking or renewing the lease on the mapping as it was before the cases were
-    /// read. `detect-outages` needs no lease, so without this check a notice that it claimed and wrote meanwhile would be taken for a
-    /// person's comment.
-    pub(super) async fn confirm_lease(&mut self) -> Result<(), SyncError> {
-        self.leased = false;
-        self.take_lease().await
     /// True if the process that holds the lease has ended, so that nobody releases it (`R37`: nobody waits for the slowest).
     fn holder_has_ended(&self) -> bool {
         let holder = self.mapping.lease.as_ref().and_then(|lease| lease.holder.split_once('-'));
         holder.is_some_and(|(process, _)| self.deps.store.has_ended(process))
     }
 
+    /// Confirms that the data which was read is still valid, by taking or renewing the lease on the mapping as it was before the cases were
+    /// read. `detect-outages` needs no lease, so without this check a notice that it claimed and wrote meanwhile would be taken for a
+    /// person's comment.
+    pub(super) async fn confirm_lease(&mut self) -> Result<(), SyncError> {
+        self.leased = false;
+        self.take_lease().await
     }
 
     /// Releases the lease, if it is held, and changes nothing else.
@@ -270,6 +276,12 @@ impl<'a> Session<'a> {
         self.began.elapsed() >= self.deps.settings.deadline / 2
     }
 
+    /// Returns the time that is left for a file, as long as it moves (`R37`: nobody waits for the slowest). Less than the task's own, so that
+    /// the outcome can be recorded.
+    pub(super) fn time_for_a_file(&self) -> std::time::Duration {
+        LONGEST_FILE.saturating_sub(self.began.elapsed()).saturating_sub(TO_RECORD)
+    }
+
     /// Saves the reason of the failure, marks the side as dirty (`R7`: dirty sides) and releases the lease.
     pub(super) async fn fail(&mut self, side: Side, reason: &str) -> Result<(), SyncError> {
         self.leave(side, Some(reason)).await
@@ -277,6 +289,7 @@ impl<'a> Session<'a> {
 
     /// Saves what was carried, marks the side as dirty (`R7`: dirty sides), and with `failure` as failed, and releases the lease.
     pub(super) async fn leave(&mut self, side: Side, failure: Option<&str>) -> Result<(), SyncError> {
+        let hung = progress::current().is_some_and(|task| task.has_hung());
         let started = self.started;
         let progress = std::mem::take(&mut self.progress);
         let holder = self.holder;
@@ -286,6 +299,7 @@ impl<'a> Session<'a> {
             progress.apply(mapping);
             mapping.wait(side, &global, started);
             match failure {
+                Some(reason) if hung => mapping.hung(bounded(reason, MAX_LAST_ERROR), started),
                 Some(reason) => mapping.failed(bounded(reason, MAX_LAST_ERROR), started),
                 None => mapping.succeeded(),
             }

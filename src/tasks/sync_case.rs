@@ -9,6 +9,7 @@ use super::admission::{
     set_name,
 };
 use super::apply::outcomes;
+use super::places::Number;
 use super::preview::{self, Preview};
 use super::recheck::{self, Prefetched, PrefetchedContent, Reading};
 use super::session::{Session, SyncError};
@@ -38,12 +39,12 @@ const TOGETHER: Duration = Duration::hours(1);
 /// Number of pairs that count as several.
 const SEVERAL: usize = 3;
 
-/// Number of mappings that are read at a time.
 /// Pause before a sync comes back to a case on which another one works: the shortest, and the longest.
 const SOON: Duration = Duration::seconds(1);
 /// See [`SOON`].
 const LATER: Duration = Duration::seconds(10);
 
+/// Number of mappings that are read at a time.
 const PAGE: usize = 200;
 /// Resolution of times that is fine enough to tell two changes apart.
 const PRECISE: Duration = Duration::milliseconds(10);
@@ -76,9 +77,9 @@ enum Done {
     Carried,
     /// A part was carried. A task of its own carries the rest.
     GoesOn,
-    /// The company case is not flagged.
     /// Another sync works on the case. A task of its own comes back after this time.
     ComesBack(Duration),
+    /// The company case is not flagged.
     Paused,
     /// One of the cases no longer exists.
     Gone(Side),
@@ -104,14 +105,18 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
                 .with("carried", Vec::<CarriedItem>::new());
         }
         let mut session = Session::new(deps, mapping, started, request.holder);
-        let outcome = match sync(&mut session, request).await {
+        let outcome = match admitted_again(&session, request) {
+            Ok(()) => sync(&mut session, request).await,
+            Err(postponed) => Err(postponed),
+        };
+        let outcome = match outcome {
             Err(SyncError::Unfinished) => leave_the_rest(&mut session, request).await,
+            Err(SyncError::Busy) if request.caller == Caller::Queue => come_back(&session, request).await,
             outcome => outcome,
         };
         if matches!(outcome, Err(SyncError::Raced)) && attempt < TRIES {
             continue;
         }
-            Err(SyncError::Busy) if request.caller == Caller::Queue => come_back(&session, request).await,
         return conclude(session, outcome, task, request).await;
     }
     failed(task, &SyncError::Raced, request, None)
@@ -125,11 +130,6 @@ async fn leave_the_rest(session: &mut Session<'_>, request: &Request<'_>) -> Res
     queued.map(|_| Done::GoesOn).map_err(|error| SyncError::Failed(error.to_string()))
 }
 
-/// Saves the reason of a failure, and makes the report.
-async fn conclude(
-    mut session: Session<'_>,
-    outcome: Result<Done, SyncError>,
-    task: TaskKind,
 /// Queues a task that comes back to a case on which another sync works: after a second, and later each time that it finds the same sync at
 /// work (`R37`: nobody waits for the slowest). The queue's own pauses are for failures, and far longer.
 async fn come_back(session: &Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
@@ -173,6 +173,11 @@ fn admitted_again(session: &Session<'_>, request: &Request<'_>) -> Result<(), Sy
     Ok(())
 }
 
+/// Saves the reason of a failure, and makes the report.
+async fn conclude(
+    mut session: Session<'_>,
+    outcome: Result<Done, SyncError>,
+    task: TaskKind,
     request: &Request<'_>,
 ) -> TaskReport {
     let report = match outcome {
@@ -196,17 +201,17 @@ fn admitted_again(session: &Session<'_>, request: &Request<'_>) -> Result<(), Sy
                         format!("carried {count} changes in half of its deadline: another task goes on");
                     with_detail(report, &detail)
                 }
-                Done::Paused => {
-                    with_detail(report, "the company case is not flagged for synchronisation: paused")
-                }
-                Done::Gone(side) => {
-                    with_detail(report, &format!("the {side} case no longer exists: the pair has ended"))
                 Done::ComesBack(pause) => {
                     let seconds = pause.num_seconds();
                     let detail =
                         format!("another sync of this case is under way: a task comes back in {seconds} s");
                     with_detail(report, &detail)
                 }
+                Done::Paused => {
+                    with_detail(report, "the company case is not flagged for synchronisation: paused")
+                }
+                Done::Gone(side) => {
+                    with_detail(report, &format!("the {side} case no longer exists: the pair has ended"))
                 }
                 Done::HandedOver(id) => with_detail(
                     report,
@@ -230,6 +235,7 @@ fn admitted_again(session: &Session<'_>, request: &Request<'_>) -> Result<(), Sy
                 SyncError::Abandoned(_)
                 | SyncError::NoPart(_)
                 | SyncError::Busy
+                | SyncError::Postponed(_)
                 | SyncError::LeaseLost
                 | SyncError::Unfinished
                 | SyncError::Unread(_) => Ok(()),
@@ -301,6 +307,7 @@ fn failed(
             with_detail(TaskReport::new(task, Outcome::Done), &detail)
         }
         SyncError::Busy
+        | SyncError::Postponed(_)
         | SyncError::Raced
         | SyncError::LeaseLost
         | SyncError::Unfinished
@@ -1508,14 +1515,40 @@ fn joined(failures: &[String]) -> String {
     }
 }
 
-/// Releases the lease of a sync that was cut short.
-pub(super) async fn give_back(deps: &Deps, task: &Task, holder: &str) {
-    let case = match task {
-        Task::SyncGoogleCase(body) => GoogleCaseName::parse(&body.case_name).map(FirstSeen::Google),
-        Task::SyncCompanyCase(body) => CompanyCaseId::parse(&body.case_id).map(FirstSeen::Company),
-        Task::PollGoogle | Task::PollCompany | Task::DetectOutages | Task::Cleanup => return,
+/// Prolongs the lease of a sync whose file moves. False if the lease is not held any more.
+pub(super) async fn renew_lease(deps: &Deps, task: &Task, holder: &str) -> bool {
+    let Some(case) = case_of(task) else { return false };
+    let renewed = async {
+        let Some(mapping) = find(deps, &case).await? else { return Ok::<_, StoreError>(false) };
+        let renewed = modify(deps.store.as_ref(), mapping, |mapping| {
+            let expires_at = deps.clock.now() + deps.settings.lease;
+            let lease = mapping.lease.as_mut().filter(|lease| lease.holder == holder);
+            lease.map(|lease| lease.expires_at = expires_at).is_some()
+        })
+        .await?;
+        Ok(renewed.is_some())
     };
-    let Ok(case) = case else { return };
+    renewed.await.unwrap_or_else(|error| {
+        tracing::warn!(
+            task = task.kind().name(),
+            "the lease of a file on its way could not be prolonged: {error}"
+        );
+        false
+    })
+}
+
+/// Returns the case that a task syncs.
+fn case_of(task: &Task) -> Option<FirstSeen> {
+    match task {
+        Task::SyncGoogleCase(body) => GoogleCaseName::parse(&body.case_name).ok().map(FirstSeen::Google),
+        Task::SyncCompanyCase(body) => CompanyCaseId::parse(&body.case_id).ok().map(FirstSeen::Company),
+        Task::PollGoogle | Task::PollCompany | Task::DetectOutages | Task::Cleanup => None,
+    }
+}
+
+/// Releases the lease of a sync that was cut short. `hung`: since a call got no answer; this is remembered even if the sync had no lease.
+pub(super) async fn give_back(deps: &Deps, task: &Task, holder: &str, hung: bool) {
+    let Some(case) = case_of(task) else { return };
     let given_back = async {
         let Some(mapping) = find(deps, &case).await? else { return Ok::<_, StoreError>(()) };
         let now = deps.clock.now();
@@ -1524,9 +1557,14 @@ pub(super) async fn give_back(deps: &Deps, task: &Task, holder: &str) {
             if ours {
                 mapping.lease = None;
                 mapping.sent_no_later_than(now);
-                mapping.failed("the sync was cut short".to_owned(), now);
             }
-            ours
+            let reason = "the sync was cut short".to_owned();
+            match (ours, hung) {
+                (_, true) => mapping.hung(reason, now),
+                (true, false) => mapping.failed(reason, now),
+                (false, false) => {}
+            }
+            ours || hung
         })
         .await?;
         Ok(())

@@ -87,7 +87,7 @@ async fn a_task_says_where_it_goes_when_and_for_how_long() {
     let expected = json!({ "task": {
         "name": format!("projects/p/locations/l/queues/sync-google-case/tasks/{}", name.as_str()),
         "scheduleTime": "2026-01-01T00:00:01.500001Z",
-        "dispatchDeadline": "270s",
+        "dispatchDeadline": "3300s",
         "appEngineHttpRequest": {
             "httpMethod": "POST",
             "relativeUri": "/tasks/sync-google-case",

@@ -11,19 +11,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     // Settings of a connection that the store and the queue have in common.
     ("sqlite", &[]),
+    // Progress of a running task, which the clients report and the tasks look at.
+    ("progress", &[]),
     // Suggests a name for a misspelt one, in the configuration and in requests.
     ("spelling", &[]),
     ("cases", &["entities"]),
     ("sync", &["cases", "entities"]),
     // Shared by all clients; its interface uses the errors and streams of `cases`.
-    ("outbound", &["cases", "clock", "telemetry"]),
+    ("outbound", &["cases", "clock", "progress", "telemetry"]),
     ("telemetry", &["clock", "config"]),
     ("csapi", &["cases", "clock", "entities", "outbound"]),
     ("crm", &["cases", "clock", "entities", "outbound"]),
     // A store or a queue behind a URL is a client as well.
     ("store", &["cases", "clock", "entities", "outbound", "sqlite"]),
     ("queue", &["cases", "clock", "outbound", "sqlite"]),
-    ("tasks", &["cases", "clock", "entities", "queue", "spelling", "store", "sync", "telemetry"]),
+    ("tasks", &["cases", "clock", "entities", "progress", "queue", "spelling", "store", "sync", "telemetry"]),
     // Verifies tokens that prove an identity.
     ("oidc", &["outbound"]),
     // Verifies and reads push messages; the tasks do what they ask for.

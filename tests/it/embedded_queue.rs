@@ -501,11 +501,11 @@ async fn two_processes_on_one_file_share_the_work() {
     }
     let other = test.another();
     let (one, two, ()) = tokio::join!(test.run_due(), async { other.run_due().await.unwrap() }, async {
-        test.service.wait_for(16).await;
+        test.service.wait_for(32).await;
         tokio::time::sleep(Duration::from_millis(30)).await;
         gate.add_permits(1_000);
     });
-    assert_eq!(test.service.most_running(), 16, "8 of each queue, however many processes there are");
+    assert_eq!(test.service.most_running(), 32, "16 of each queue, however many processes there are");
     assert_eq!(one.done + two.done, 40);
     let received = test.service.received();
     let mut names: Vec<_> = received

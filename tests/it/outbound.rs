@@ -316,17 +316,18 @@ async fn silence_ends_a_call() {
     let short = UpstreamSettings { timeout: Duration::from_millis(100), ..settings(&server.url) };
     let upstream = upstream_with(short, NoCredentials);
     let error = upstream.read::<Value>(get()).await.unwrap_err();
-    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 3), "{error}");
+    // A call that hung is repeated by the queue, later.
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 1), "{error}");
     assert!(error.message.contains("timed out"), "{error}");
     let error = upstream.write::<Value>(post()).await.unwrap_err();
-    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 4), "{error}");
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 2), "{error}");
     let error = upstream.write_only(post()).await.unwrap_err();
-    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 5), "{error}");
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 3), "{error}");
     let error = upstream.download(get(), file()).await.map(drop).unwrap_err();
-    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 8), "{error}");
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 4), "{error}");
     let content = Body::Stream(pieces(vec![Ok("a")], Duration::ZERO), None);
     let error = upstream.write_only(Call::new(Method::POST, "/files").body(content)).await.unwrap_err();
-    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 9), "{error}");
+    assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Uncertain, 5), "{error}");
 }
 
 #[tokio::test]

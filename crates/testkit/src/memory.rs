@@ -1,21 +1,25 @@
 //! Two systems in memory and a queue that delivers by time alone, for suites that need many cases or many histories.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use casebridge::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, ClosingSet, Comment, Download,
     Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
 };
 use casebridge::clock::{Clock as _, ManualClock, SharedClock};
 use casebridge::entities::{Priority, PriorityReading, Side, Sides, ToleranceTable};
+use casebridge::progress;
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
 use casebridge::sync::{Rules, Switches};
 use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
+use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 /// A system in memory.
@@ -26,7 +30,18 @@ pub struct Desk {
     cases: Mutex<BTreeMap<String, (Case, Vec<Comment>)>>,
     /// Whether every call fails.
     pub down: Mutex<bool>,
+    /// Cases whose calls get no answer, until they time out.
+    pub hanging: Mutex<HashSet<String>>,
+    /// Number of calls that wait for an answer.
+    pub unanswered: AtomicUsize,
+    /// The only file of any case: its pieces, and the pause before each.
+    pub file: Mutex<Option<(u32, std::time::Duration)>>,
+    /// Number of files that arrived.
+    pub arrived: AtomicUsize,
 }
+
+/// Time after which a call without an answer ends.
+pub const TIMEOUT: std::time::Duration = std::time::Duration::from_mins(1);
 
 impl Desk {
     pub fn new(side: Side, clock: Arc<ManualClock>) -> Arc<Self> {
@@ -45,7 +60,17 @@ impl Desk {
             idempotency_keys: false,
             stored_filename: str::to_owned,
         };
-        Arc::new(Self { side, facts, clock, cases: Mutex::default(), down: Mutex::new(false) })
+        Arc::new(Self {
+            side,
+            facts,
+            clock,
+            cases: Mutex::default(),
+            down: Mutex::new(false),
+            hanging: Mutex::default(),
+            unanswered: AtomicUsize::new(0),
+            file: Mutex::default(),
+            arrived: AtomicUsize::new(0),
+        })
     }
 
     pub fn held(&self) -> MutexGuard<'_, BTreeMap<String, (Case, Vec<Comment>)>> {
@@ -104,6 +129,22 @@ impl Desk {
     }
 }
 
+/// A call without an answer, until it is given up.
+struct Unanswered<'a>(&'a AtomicUsize);
+
+impl<'a> Unanswered<'a> {
+    fn begin(number: &'a AtomicUsize) -> Self {
+        number.fetch_add(1, Ordering::SeqCst);
+        Self(number)
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[async_trait]
 impl CaseSystem for Desk {
     fn side(&self) -> Side {
@@ -126,6 +167,14 @@ impl CaseSystem for Desk {
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
+        if self.hanging.lock().unwrap().contains(id) {
+            let _unanswered = Unanswered::begin(&self.unanswered);
+            return progress::of_call(async {
+                tokio::time::sleep(TIMEOUT).await;
+                Err(ApiError::new(ApiErrorKind::Uncertain, self.facts.name, "get", "timed out"))
+            })
+            .await;
+        }
         self.answer("get", self.held().get(id).map(|(case, _)| case.clone()))
     }
 
@@ -165,7 +214,17 @@ impl CaseSystem for Desk {
         _id: &str,
         _since: Option<DateTime<Utc>>,
     ) -> Result<Vec<Attachment>, ApiError> {
-        self.answer("attachments", Vec::new())
+        let file = self.file.lock().unwrap().map(|(pieces, _)| Attachment {
+            id: "1".to_owned(),
+            filename: "trace.log".to_owned(),
+            media_type: None,
+            size: Some(pieces.into()),
+            author: "Jane Roe".to_owned(),
+            created_at: Some(self.clock.now()),
+            visibility: Visibility::Public,
+            by_connector: Some(false),
+        });
+        self.answer("attachments", file.into_iter().collect())
     }
 
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
@@ -174,11 +233,30 @@ impl CaseSystem for Desk {
     }
 
     async fn download(&self, _id: &str, attachment: &Attachment) -> Result<Download, ApiError> {
-        panic!("there are no files here, but {attachment:?} is asked for")
+        let Some((pieces, pause)) = *self.file.lock().unwrap() else {
+            panic!("there are no files here, but {attachment:?} is asked for")
+        };
+        let content = stream::iter(0..pieces).then(move |_| async move {
+            tokio::time::sleep(pause).await;
+            Ok(Bytes::from_static(b"a"))
+        });
+        Ok(Download { size: Some(pieces.into()), content: Box::pin(content) })
     }
 
     async fn upload(&self, _id: &str, attachment: NewAttachment) -> Result<Written, ApiError> {
-        panic!("there are no files here, but {} comes", attachment.filename)
+        let mut content = attachment.content;
+        while let Some(piece) = content.next().await {
+            piece?;
+            if let Some(task) = progress::current() {
+                task.piece_moved();
+            }
+        }
+        let number = self.arrived.fetch_add(1, Ordering::SeqCst);
+        Ok(Written {
+            id: format!("file {number}"),
+            created_at: Some(self.clock.now()),
+            carrier_comment: None,
+        })
     }
 
     async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {

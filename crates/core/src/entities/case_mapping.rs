@@ -210,7 +210,17 @@ impl CaseMapping {
             since: before.as_ref().map_or(now, |failing| failing.since),
             last_at: now,
             tries: before.as_ref().map_or(0, |failing| failing.tries).saturating_add(1),
+            hangs: 0,
         }));
+    }
+
+    /// Notes that a sync failed at `now` because a call got no answer (`R37`: nobody waits for the slowest).
+    pub fn hung(&mut self, error: String, now: DateTime<Utc>) {
+        let before = self.state.failing.as_ref().map_or(0, |failing| failing.hangs);
+        self.failed(error, now);
+        if let Some(failing) = &mut self.state.failing {
+            failing.hangs = before.saturating_add(1);
+        }
     }
 
     /// Notes that a sync ended well.
@@ -782,7 +792,7 @@ mod tests {
     fn failures_in_a_row_are_counted_until_a_sync_ends_well() {
         let start = at(0);
         let mut mapping = mapping();
-        let failed = |since, last_at, tries| Some(Box::new(Failing { since, last_at, tries }));
+        let failed = |since, last_at, tries| Some(Box::new(Failing { since, last_at, tries, hangs: 0 }));
         mapping.failed("a".to_owned(), start);
         assert_eq!(mapping.state.failing, failed(start, start, 1));
         mapping.failed("b".to_owned(), at(5));
@@ -792,6 +802,21 @@ mod tests {
         );
         mapping.succeeded();
         assert_eq!((mapping.last_error.as_deref(), mapping.state.failing.clone()), (None, None));
+    }
+
+    #[test]
+    fn a_pair_that_hangs_is_tried_later_each_time_until_it_answers() {
+        let mut mapping = mapping();
+        for (hangs, minutes) in [(1, 2), (2, 4), (3, 8), (4, 10), (5, 10)] {
+            mapping.hung("no answer".to_owned(), at(hangs));
+            let failing = mapping.state.failing.as_deref().copied().unwrap();
+            assert_eq!(i64::from(failing.hangs), hangs);
+            assert_eq!(failing.waits_until(), Some(at(hangs) + Duration::minutes(minutes)));
+        }
+        mapping.failed("it answered 500".to_owned(), at(9));
+        assert_eq!(mapping.state.failing.as_deref().and_then(Failing::waits_until), None);
+        let stored = serde_json::to_value(mapping.state.failing.clone()).unwrap();
+        assert_eq!(stored.get("hangs"), None, "a pair that answers is stored as before");
     }
 
     #[test]

@@ -128,6 +128,25 @@ pub struct Failing {
     pub last_at: DateTime<Utc>,
     /// Number of failed syncs.
     pub tries: u32,
+    /// Number of syncs in a row, up to the last one, whose calls got no answer (`R37`: nobody waits for the slowest).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hangs: u32,
+}
+
+impl Failing {
+    /// Returns the time before which the pair is not tried again, since its calls got no answer: two minutes, doubled up to ten. `None` if
+    /// the last sync failed for another reason.
+    #[must_use]
+    pub fn waits_until(&self) -> Option<DateTime<Utc>> {
+        let doublings = self.hangs.checked_sub(1)?.min(8);
+        let pause = Duration::minutes(2 << doublings).min(Duration::minutes(10));
+        Some(self.last_at.checked_add_signed(pause).unwrap_or(self.last_at))
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Company case as it was last read, for texts on the Google case (`R31`: an ID is valid only in its own system).
