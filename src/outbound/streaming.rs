@@ -368,18 +368,15 @@ pub(super) async fn arriving(
                 let (piece, received, done) = match tokio::time::timeout(longest, pieces.next()).await {
                     Ok(Some(Ok(piece))) => {
                         let received = received + piece.len() as u64;
-                        match size.filter(|size| *size < received) {
-                            Some(size) => {
-                                let message =
-                                    format!("more than the {size} bytes announced are sent: {OTHER_SIZE}");
-                                (Err((ApiErrorKind::WrongContent, message)), received, true)
+                        if let Some(size) = size.filter(|size| *size < received) {
+                            let message =
+                                format!("more than the {size} bytes announced are sent: {OTHER_SIZE}");
+                            (Err((ApiErrorKind::WrongContent, message)), received, true)
+                        } else {
+                            if let Some(task) = &task {
+                                task.piece_moved();
                             }
-                            None => {
-                                if let Some(task) = &task {
-                                    task.piece_moved();
-                                }
-                                (Ok(piece), received, false)
-                            }
+                            (Ok(piece), received, false)
                         }
                     }
                     Ok(Some(Err(error))) => {

@@ -608,25 +608,15 @@ impl Session<'_> {
             visibility,
             idempotency_key: self.key(to, &source, attachment.filename.as_bytes()),
         };
-        let outcome = match tokio::time::timeout(
-            self.time_for_a_file(),
-            self.deps.systems[to].upload(&case, new),
-        )
-        .await
-        {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                // As if its source did not hand it out: explained in the end (R33: final refusals).
-                self.source_failed = true;
-                let message = "the file moves so slowly that no queue waits for its end";
-                Err(ApiError::new(
-                    ApiErrorKind::Uncertain,
-                    self.deps.capabilities()[to].name,
-                    "upload",
-                    message,
-                ))
-            }
-        };
+        let upload = self.deps.systems[to].upload(&case, new);
+        let in_time = tokio::time::timeout(self.time_for_a_file(), upload).await;
+        let outcome = in_time.unwrap_or_else(|_| {
+            // As if its source did not hand it out: explained in the end (R33: final refusals).
+            self.source_failed = true;
+            let message = "the file moves so slowly that no queue waits for its end";
+            let system = self.deps.capabilities()[to].name;
+            Err(ApiError::new(ApiErrorKind::Uncertain, system, "upload", message))
+        });
         let settled = self.settle(to, &source, outcome);
         let source_failure = source_failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let (Err(_), Some(error)) = (&settled, source_failure) {
