@@ -151,13 +151,21 @@ pub struct Call {
     query: Vec<(&'static str, String)>,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Body,
+    limited_apart: bool,
 }
 
 impl Call {
     /// Creates a call to `path`, which must be percent-encoded already and begin with `/`.
     #[must_use]
     pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), headers: Vec::new(), body: Body::Empty }
+        Self {
+            method,
+            path: path.into(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: Body::Empty,
+            limited_apart: false,
+        }
     }
 
     /// Creates a call `GET path`.
@@ -193,6 +201,13 @@ impl Call {
         self
     }
 
+    /// Marks a call that has a rate limit of its own: a pause that its refusal asks for holds up no other call.
+    #[must_use]
+    pub const fn limited_apart(mut self) -> Self {
+        self.limited_apart = true;
+        self
+    }
+
     /// Returns the method and path, such as `GET /path`. Leaves out the query, which may hold content.
     fn label(&self) -> String {
         format!("{} {}", self.method, self.path)
@@ -211,6 +226,7 @@ impl Call {
             query: self.query.clone(),
             headers: self.headers.clone(),
             body,
+            limited_apart: self.limited_apart,
         })
     }
 }
@@ -269,8 +285,8 @@ struct Failure {
     retry_after: Option<Duration>,
     /// The answer was for another user ([`Stranger`]).
     stranger: bool,
-    /// The rate limit is that of one item.
-    of_one_item: bool,
+    /// The rate limit is not that of all calls: it is one item's, or the call's own.
+    limited_apart: bool,
 }
 
 /// An answer with its complete body.
@@ -286,7 +302,7 @@ struct Answer {
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        Self { error, retry_after: None, stranger: false, of_one_item: false }
+        Self { error, retry_after: None, stranger: false, limited_apart: false }
     }
 }
 
@@ -548,6 +564,7 @@ impl Upstream {
         loop {
             self.wait_while_closed(&call.label(), began, effect).await?;
             let again = call.again();
+            let limited_apart = call.limited_apart;
             let span = tracing::info_span!(
                 "upstream",
                 upstream.system = self.settings.name,
@@ -563,6 +580,7 @@ impl Upstream {
             if failure.error.status.is_some() {
                 failure.error.message = self.masked(&failure.error.message).await;
             }
+            failure.limited_apart |= limited_apart;
             self.keep_pause(&mut failure);
             let unknown = failure.error.status == Some(401) || failure.stranger;
             let may_help = unknown && !refreshed && {
@@ -627,7 +645,7 @@ impl Upstream {
     /// Keeps the pause that a refusal asks for, for all calls, unless it is about one item only.
     fn keep_pause(&self, failure: &mut Failure) {
         let asked = failure.retry_after.filter(|_| matches!(failure.error.status, Some(429 | 503)));
-        let Some(pause) = asked.filter(|_| !failure.of_one_item).and_then(|asked| self.closed.keep(asked))
+        let Some(pause) = asked.filter(|_| !failure.limited_apart).and_then(|asked| self.closed.keep(asked))
         else {
             return;
         };
@@ -1111,7 +1129,7 @@ impl Upstream {
     async fn refusal(&self, label: &str, response: Response, effect: Effect) -> Failure {
         let status = response.status();
         let retry_after = self.retry_after(status, response.headers());
-        let of_one_item = exhausted_limit(response.headers()).is_some_and(|name| name.contains(PER_ITEM));
+        let limited_apart = exhausted_limit(response.headers()).is_some_and(|name| name.contains(PER_ITEM));
         let limit = match exhausted_limit(response.headers()) {
             Some(reason) => format!(" (rate limit: {})", self.presentable(reason).await),
             None => String::new(),
@@ -1156,7 +1174,7 @@ impl Upstream {
             message: message + &limit + &clocks.unwrap_or_default(),
             hint: None,
         };
-        Failure { error, retry_after, stranger: false, of_one_item }
+        Failure { error, retry_after, stranger: false, limited_apart }
     }
 
     /// Returns the pause that an answer asks for with `Retry-After`, or with the end of the exhausted rate limit.

@@ -1045,8 +1045,12 @@ async fn a_rate_limit_is_waited_for_if_it_is_short_and_left_to_the_queue_if_not(
     crm.adapter.get(&id).await.unwrap();
     let error = crm.adapter.get(&id).await.unwrap_err();
     assert_eq!((error.kind, error.status), (ApiErrorKind::NotApplied, Some(429)), "{error}");
-    crm.clock.advance(Duration::hours(1));
-    crm.adapter.get(&id).await.unwrap();
+    // No further call is made before the hour is over (R37).
+    crm.servicenow.faults().clear_calls();
+    let error = crm.adapter.get(&id).await.unwrap_err();
+    assert_eq!((error.kind, error.status), (ApiErrorKind::NotApplied, None), "{error}");
+    assert!(error.to_string().contains("no call before"), "{error}");
+    assert_eq!(crm.servicenow.faults().calls().len(), 0);
 }
 
 #[tokio::test]

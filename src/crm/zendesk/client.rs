@@ -426,16 +426,17 @@ impl Client {
         pages: usize,
         read: impl Fn(Value) -> T + Send,
     ) -> Result<(Vec<T>, bool), ApiError> {
-        let path = "/api/v2/incremental/tickets/cursor";
-        let mut call =
-            Call::get(path).query("start_time", start.timestamp().to_string()).query("per_page", EXPORT_PAGE);
+        // "Rate limits", October 2026: exports have a limit of their own, of ten calls a minute.
+        let page_of =
+            || Call::get("/api/v2/incremental/tickets/cursor").query("per_page", EXPORT_PAGE).limited_apart();
+        let mut call = page_of().query("start_time", start.timestamp().to_string());
         let (mut found, mut listing) = (Vec::new(), Listing::default());
         for _ in 0..pages {
             let page: Page = self.upstream.read_page(call, &mut listing).await?;
             found.extend(page.items.into_iter().map(&read));
             let next = page.after_cursor.filter(|_| page.end_of_stream == Some(false));
             let Some(cursor) = next else { return Ok((found, true)) };
-            call = Call::get(path).query("cursor", cursor).query("per_page", EXPORT_PAGE);
+            call = page_of().query("cursor", cursor);
         }
         Ok((found, false))
     }
@@ -601,8 +602,10 @@ impl Client {
 
     /// Updates a ticket; the update must have been counted already.
     pub(super) async fn paced_update(&self, id: u64, ticket: Value) -> Result<Changed, ApiError> {
+        // The same page: so have the updates of one ticket.
         let call = Call::new(Method::PUT, format!("/api/v2/tickets/{id}"))
-            .body(Body::Json(json!({ "ticket": ticket })));
+            .body(Body::Json(json!({ "ticket": ticket })))
+            .limited_apart();
         let changed: Changed = self.upstream.write(call).await.map_err(|error: ApiError| {
             if is_about_closed(&error) {
                 let message = format!(
