@@ -300,9 +300,9 @@ async fn waits_of_healthy_cases(hanging: u32) -> Vec<i64> {
             if let Some(Some((outcome, task))) = running.next().now_or_never() {
                 let name = task.name.as_ref().unwrap().as_str().to_owned();
                 if outcome == Outcome::Failed {
-                    let tried = tries.entry(name).or_default();
-                    let pause = BACKOFF[(*tried).min(5)];
-                    *tried += 1;
+                    let failures = tries.entry(name).or_default();
+                    let pause = BACKOFF[(*failures).min(5)];
+                    *failures += 1;
                     world.line.put(world.clock.now() + Duration::seconds(pause), task);
                 } else {
                     tries.remove(&name);
