@@ -93,11 +93,10 @@ impl Places {
 
     /// Returns once a run has to give its place up: it hangs, longer ones take all places for those that hang, and places are scarce.
     pub(super) async fn crowded_out(&self, holder: &str, number: Number) {
-        loop {
+        // Nothing hangs before that.
+        tokio::time::sleep(PATIENCE).await;
+        while !self.is_in_excess(holder, number) {
             tokio::time::sleep(LOOK_EVERY).await;
-            if self.is_in_excess(holder, number) {
-                return;
-            }
         }
     }
 
