@@ -11,7 +11,7 @@ use crate::progress::Progress;
 /// Silence after which a sync counts as hanging, while others need its place.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Interval at which a sync looks at its place.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Number of syncs of one direction that run at once, where the queue knows none.
 const USUAL: usize = 16;
