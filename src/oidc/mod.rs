@@ -36,7 +36,7 @@ impl Algorithm {
 /// Reason why a token proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenError {
-    /// It is no token that is signed with the issuer's algorithm.
+    /// Not a JSON Web Token, or one that is signed with another algorithm than the issuer's.
     Malformed,
     /// Its claims are not accepted, for this reason.
     Refused(&'static str),

@@ -77,7 +77,7 @@ pub struct Standing {
     pub since: Option<DateTime<Utc>>,
     /// Cause. Empty if there is nothing to say.
     pub why: String,
-    /// What a person can do. Empty if there is nothing to do.
+    /// Advice for a person. Empty if there is nothing to do.
     pub advice: &'static str,
     /// True if the pair is out of step for longer than its tolerance, whatever the kind.
     pub is_late: bool,
