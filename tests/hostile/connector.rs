@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
+use axum::response::Response;
 use casebridge::cases::{ClosingSet, Visibility};
 use casebridge::clock::ManualClock;
 use casebridge::config::{Platform, Secret};
@@ -150,12 +151,18 @@ impl Connector {
 }
 
 /// Asks a router, from this machine.
-pub(crate) async fn ask(router: &Router, mut request: Request<Body>) -> (StatusCode, String, Vec<u8>) {
+pub(crate) async fn answer(router: &Router, mut request: Request<Body>) -> Response {
     request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 50_000))));
-    let response = router.clone().oneshot(request).await.unwrap();
-    let status = response.status();
-    let media_type = response.headers().get("content-type");
-    let media_type = media_type.map(|kind| kind.to_str().unwrap().to_owned()).unwrap_or_default();
+    router.clone().oneshot(request).await.unwrap()
+}
+
+pub(crate) fn text_of(response: &Response, header: &str) -> String {
+    response.headers().get(header).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+}
+
+pub(crate) async fn ask(router: &Router, request: Request<Body>) -> (StatusCode, String, Vec<u8>) {
+    let response = answer(router, request).await;
+    let (status, media_type) = (response.status(), text_of(&response, "content-type"));
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
     (status, media_type, body.to_vec())
 }

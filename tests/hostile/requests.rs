@@ -1,4 +1,4 @@
-//! Whatever is asked of the service, it answers with one of the documented statuses, and in JSON.
+//! Whatever is asked of the service, it answers with one of the documented statuses: scripts get JSON, browsers get pages that run nothing.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Method, Request, Uri};
@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::connector::{Connector, ask};
+use crate::connector::{Connector, answer, ask, text_of};
 use crate::subjects::Kind;
 use crate::{cases, panics, run};
 use casebridge_testkit::harness;
@@ -34,6 +34,9 @@ fn target() -> impl Strategy<Value = String> {
     {
         known.extend([format!("/tasks/{task}"), format!("/cron/{task}")]);
     }
+    known.extend(
+        ["/cases/1/sync", "/cases/1/unlink", "/cases/x", "/api/v1/mappings/1/pause"].map(str::to_owned),
+    );
     known.extend(["/api/mappings/1", "/", "*", "//", "/tasks//", "/TASKS/cleanup"].map(str::to_owned));
     let known = prop::sample::select(known);
     let odd = prop::sample::select(
@@ -86,6 +89,8 @@ fn header() -> impl Strategy<Value = (String, Vec<u8>)> {
         "x-forwarded-for",
         "forwarded",
         "sec-fetch-site",
+        "x-forwarded-proto",
+        "x-goog-iap-jwt-assertion",
         "cookie",
         "range",
         "upgrade",
@@ -106,6 +111,11 @@ fn header() -> impl Strategy<Value = (String, Vec<u8>)> {
         "[::1]:80",
         "evil.example",
         "true",
+        "text/html",
+        "same-origin",
+        "http://localhost",
+        "casebridge=1.a.b",
+        "https",
         "chunked",
         "100-continue",
         "0",
@@ -143,6 +153,9 @@ fn body() -> impl Strategy<Value = MadeBody> {
             r#"{"case_name": "organizations/123/cases/1", "case_name": "x"}"#,
             r#"{"case_id": {"case_id": []}}"#,
             "\u{feff}{}",
+            "token=the-admin-token",
+            "token=00&item=comment&reason=because",
+            "token=%ff&reason=%00&=&&",
         ]
         .map(|text| text.as_bytes().to_vec())
         .to_vec(),
@@ -190,19 +203,45 @@ impl Made {
     }
 }
 
-/// What a caller may be told: `README.md` and `docs/design.md`, R4.
-const STATUSES: [u16; 9] = [200, 400, 401, 403, 404, 405, 408, 413, 500];
+/// What a caller may be told: `README.md` and `docs/design.md`, R4. A page sends its browser on with 303.
+const STATUSES: [u16; 10] = [200, 303, 400, 401, 403, 404, 405, 408, 413, 500];
+
+/// True for the paths whose answers are pages. All others answer a browser like a script.
+fn is_page(path: &str) -> bool {
+    ["/", "/signin", "/signout", "/cases"].contains(&path) || path.starts_with("/cases/")
+}
 
 async fn is_answered(connector: &Connector, made: Made) {
-    let is_head = made.method == "HEAD";
+    let (is_head, method) = (made.method == "HEAD", made.method.clone());
     let shown: String = format!("{made:?}").chars().take(400).collect();
     let Some(request) = made.request() else { return };
-    let (status, media_type, body) = ask(&connector.router, request).await;
+    let path = request.uri().path().to_owned();
+    let takes_pages =
+        request.headers().get("accept").is_some_and(|media| media.as_bytes().starts_with(b"text/html"));
+    let answer = answer(&connector.router, request).await;
+    let (status, media_type) = (answer.status(), text_of(&answer, "content-type"));
+    let (location, policy) = (text_of(&answer, "location"), text_of(&answer, "content-security-policy"));
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
     let text = String::from_utf8_lossy(&body);
     assert!(STATUSES.contains(&status.as_u16()), "{shown}: {status} {text}");
+    if status == 303 {
+        assert!(is_page(&path), "{shown}: {location}");
+        assert!(location.starts_with('/') && !location.starts_with("//"), "{shown}: {location}");
+        return;
+    }
+    if media_type.starts_with("text/html") {
+        assert!(
+            is_page(&path) && (takes_pages || (method, path.as_str()) == ("GET".to_owned(), "/signin")),
+            "{shown}: {text}"
+        );
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("script"), "{shown}: {policy}");
+        assert!(is_head || text.ends_with("</html>"), "{shown}: {text}");
+        return;
+    }
     let is_list_of_routes =
         media_type == "text/plain; charset=utf-8" && text.starts_with("casebridge keeps ");
-    if media_type.starts_with("application/openmetrics-text") || is_head || is_list_of_routes {
+    let is_style = media_type.starts_with("text/css") && path == "/assets/page.css";
+    if media_type.starts_with("application/openmetrics-text") || is_head || is_list_of_routes || is_style {
         return;
     }
     let value: Value =

@@ -251,6 +251,9 @@ pub(super) async fn sign_in(State(service): State<Service>, headers: HeaderMap, 
         let token = form.get("token").map(String::as_str).unwrap_or_default();
         let Some(cookie) = gate::sign_in(&service, &headers, token) else {
             tracing::warn!("somebody sent a wrong admin token to the pages");
+            if !takes_pages(&headers) {
+                return Err(Problem::new(StatusCode::FORBIDDEN, "That is not the admin token"));
+            }
             return Ok(sign_in_page(&service, StatusCode::FORBIDDEN, true));
         };
         tracing::info!("somebody signed in to the pages with the admin token");

@@ -257,7 +257,7 @@ fn actions(mapping: &CaseMapping, standing: &Standing, token: &str) -> Markup {
                         (action("unlink", html! {
                             p class="small" { "Ends the pair. Both cases stay, and no poll links them again. Nothing is written on them: tell the people." }
                             (reason("unlink-reason"))
-                            button class="danger" { "Unlink" }
+                            button class="destructive" { "Unlink" }
                         }))
                     }
                 }
