@@ -3,6 +3,7 @@
 //! ```text
 //! mod.rs     settings, capabilities, the calls
 //! wire.rs    JSON in and out
+//! order.rs   how far a long list has to be read
 //! check.rs   the tests behind `casebridge check`
 //! ```
 //!
@@ -11,9 +12,11 @@
 //! reason.
 
 mod check;
+mod order;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -29,6 +32,8 @@ use crate::cases::{
 };
 use crate::entities::{CompanyCaseId, GoogleCaseName, Priority, Side};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
+
+use self::order::{Observed, Order};
 
 pub use check::Classification;
 
@@ -84,13 +89,15 @@ pub struct CsapiSettings {
 /// Client of CSAPI.
 ///
 /// - Comments and attachments without a valid ID are logged and skipped: they could be neither carried nor recognised later.
-/// - Lists are read to the end even if `since` is given, because their order is not documented.
+/// - The order of lists is not documented. A long list is read back to `since` only if it was seen to be sorted, and to its end often enough
+///   that nothing is lost if that changes: see [`order`].
 /// - `by_connector` is always `None`: CSAPI names the service account of a comment, but offers no way to learn the connector's own.
 /// - Setting a priority always sends `updateMask`: without it, CSAPI clears the fields that are left out.
 pub struct Csapi {
     settings: CsapiSettings,
     upstream: Arc<Upstream>,
     capabilities: Capabilities,
+    observed: Observed,
 }
 
 impl Csapi {
@@ -126,7 +133,7 @@ impl Csapi {
         };
         let parent = settings.parent.clone();
         upstream.advise(Box::new(move |error| check::remedy(&parent, error)));
-        Ok(Self { settings, upstream, capabilities })
+        Ok(Self { settings, upstream, capabilities, observed: Observed::default() })
     }
 
     /// Validates the name of a case before it becomes part of a URL.
@@ -144,6 +151,21 @@ impl Csapi {
         key: &str,
         mut take: impl FnMut(Value) + Send,
     ) -> Result<(), ApiError> {
+        let all = |page: Vec<Value>| {
+            page.into_iter().for_each(&mut take);
+            ControlFlow::Continue(())
+        };
+        self.each_page(path, query, key, all).await.map(drop)
+    }
+
+    /// Reads a list page by page, until its end or until `take` says that the rest is not needed.
+    async fn each_page(
+        &self,
+        path: &str,
+        query: Option<&str>,
+        key: &str,
+        mut take: impl FnMut(Vec<Value>) -> ControlFlow<()> + Send,
+    ) -> Result<ControlFlow<()>, ApiError> {
         let unreadable =
             |message: String| self.upstream.error(ApiErrorKind::Unreadable, &format!("GET {path}"), message);
         let mut size = PAGE_SIZE;
@@ -166,9 +188,10 @@ impl Csapi {
                 }
             };
             let page = wire::page(answer, key).map_err(|odd| unreadable(odd.to_string()))?;
-            page.items.into_iter().for_each(&mut take);
+            let enough = take(page.items);
             match page.next {
-                None => return Ok(()),
+                None => return Ok(ControlFlow::Continue(())),
+                Some(_) if enough.is_break() => return Ok(enough),
                 Some(next) if seen.insert(next.clone()) => token = Some(next),
                 Some(_) => {
                     return Err(unreadable("a page names a page that was read already as the next".into()));
@@ -205,36 +228,63 @@ impl Csapi {
         Ok(cases)
     }
 
-    /// Reads all items of a collection of a case (comments, attachments) and returns them oldest first.
+    /// Reads the items of a collection of a case (comments, attachments), those from `since` on at least, and returns them oldest first.
     async fn items<T>(
         &self,
         case: &GoogleCaseName,
         collection: &str,
+        since: Option<DateTime<Utc>>,
         read: fn(&Value, &GoogleCaseName) -> Result<T, wire::Odd>,
         order: fn(&T) -> (Option<DateTime<Utc>>, &str),
     ) -> Result<Vec<T>, ApiError>
     where
         T: Send,
     {
-        let mut items = Vec::new();
-        self.each(&format!("/v2/{case}/{collection}"), None, collection, |value| match read(&value, case) {
-            Ok(item) => items.push(item),
-            Err(odd) => tracing::warn!(
-                upstream = NAME,
-                case.google_name = %case,
-                what = %odd,
-                "left out of a list: not understood"
-            ),
-        })
-        .await?;
+        let path = format!("/v2/{case}/{collection}");
+        let began = self.their_time();
+        let stop = self.observed.stop(&path, since, began);
+        let (mut items, mut seen) = (Vec::new(), Order::default());
+        let page = |values: Vec<Value>| {
+            for value in values {
+                match read(&value, case) {
+                    Ok(item) => {
+                        seen.see(order(&item).0);
+                        items.push(item);
+                    }
+                    Err(odd) => tracing::warn!(
+                        upstream = NAME,
+                        case.google_name = %case,
+                        what = %odd,
+                        "left out of a list: not understood"
+                    ),
+                }
+            }
+            match stop {
+                Some(since) if seen.is_beyond(since) => ControlFlow::Break(()),
+                Some(_) | None => ControlFlow::Continue(()),
+            }
+        };
+        if self.each_page(&path, None, collection, page).await?.is_continue() {
+            self.observed.note(&path, &seen, began);
+        }
         items.sort_by(|a, b| order(a).cmp(&order(b)));
         // A list that grows while it is read can show the same item on two pages.
         items.dedup_by(|a, b| order(a) == order(b));
         Ok(items)
     }
 
-    async fn comments_of(&self, case: &GoogleCaseName) -> Result<Vec<Comment>, ApiError> {
-        self.items(case, "comments", wire::comment, |comment| (comment.created_at, &comment.id)).await
+    /// Returns CSAPI's own time; `None` before its first answer (`R36`: clock skew).
+    fn their_time(&self) -> Option<DateTime<Utc>> {
+        let skew = self.upstream.clock_skew()?.min(self.upstream.latest_skew()?);
+        self.upstream.now().checked_add_signed(skew)
+    }
+
+    async fn comments_of(
+        &self,
+        case: &GoogleCaseName,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Vec<Comment>, ApiError> {
+        self.items(case, "comments", since, wire::comment, |comment| (comment.created_at, &comment.id)).await
     }
 
     /// Makes the error for an answer to a write that cannot be read: the write may have happened (`R13`: unknown write outcome).
@@ -376,7 +426,7 @@ impl CaseSystem for Csapi {
             if case.counterpart.is_some() {
                 continue;
             }
-            let comments = self.comments_of(&self.name(&case.id)?).await?;
+            let comments = self.comments_of(&self.name(&case.id)?, None).await?;
             let names_it =
                 comments.iter().filter_map(|comment| markers::company_case_of_comment(&comment.body));
             let of_home = |company: &markers::CompanyCase<'_>| home.and_then(|home| company.is_of(home));
@@ -408,17 +458,12 @@ impl CaseSystem for Csapi {
         Ok(())
     }
 
-    /// Returns all comments: the order is not documented, so no page shows that only older ones follow.
-    async fn comments(&self, id: &str, _since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
-        self.comments_of(&self.name(id)?).await
+    async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
+        self.comments_of(&self.name(id)?, since).await
     }
 
-    async fn attachments(
-        &self,
-        id: &str,
-        _since: Option<DateTime<Utc>>,
-    ) -> Result<Vec<Attachment>, ApiError> {
-        self.items(&self.name(id)?, "attachments", wire::attachment, |attachment| {
+    async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
+        self.items(&self.name(id)?, "attachments", since, wire::attachment, |attachment| {
             (attachment.created_at, &attachment.id)
         })
         .await

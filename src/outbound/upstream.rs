@@ -422,6 +422,12 @@ impl Upstream {
         self.skew.latest()
     }
 
+    /// Current time by our clock.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// Makes an error of this upstream for a failure without an HTTP answer.
     #[must_use]
     pub fn error(&self, kind: ApiErrorKind, call: &str, message: impl Into<String>) -> ApiError {

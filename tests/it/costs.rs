@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use casebridge::entities::Side;
+use casebridge::clock::Clock as _;
+use casebridge::entities::{Side, Sides};
 use casebridge::http::SHARED_FOR;
+use casebridge::sandbox::csapi::PageStyle;
 use casebridge::sandbox::faults::Call;
-use casebridge::store::{OperationCounts, SqliteStore};
+use casebridge::store::{OperationCounts, SqliteStore, modify};
 use chrono::Duration;
 
 use casebridge_testkit::harness::backend::Embedded;
@@ -122,4 +124,78 @@ async fn a_comment_costs_few_operations_of_the_store() {
     let cost = an_hour_with(1).await - an_hour_with(0).await;
     println!("a comment: {cost:?}");
     assert!(cost.reads <= 24 && cost.writes <= 6 && cost.deletes == 0, "{cost:?}");
+}
+
+/// Adds so many comments to the Google case of the only pair, a tenth of them to the company case, and notes all as carried.
+async fn grow(world: &World, google: &str, company: &str, comments: usize) {
+    for number in 0..comments {
+        world.clock().advance(Duration::seconds(30));
+        world.google_says(google, &format!("{number}: {}", "What happened then. ".repeat(50)));
+        if number % 10 == 0 {
+            world.company_says(company, &format!("{number}: {}", "What was done. ".repeat(50))).await;
+        }
+    }
+    // No later sync goes back to them.
+    world.clock().advance(Duration::days(1));
+    let now = world.clock().now();
+    let systems = &world.deps.systems;
+    let updated_at = Sides {
+        google: systems.google.get(google).await.unwrap().unwrap().updated_at,
+        company: systems.company.get(company).await.unwrap().unwrap().updated_at,
+    };
+    let noted = modify(world.store.as_ref(), world.mapping().await, |mapping| {
+        for side in Side::BOTH {
+            mapping.carried(side, now, Sides { google: now, company: now });
+        }
+        mapping.carried_updated_at = updated_at;
+        true
+    });
+    noted.await.unwrap();
+}
+
+/// Returns the calls to CSAPI, and those to the CRM, since the last time.
+fn new_calls(world: &World) -> [Vec<Call>; 2] {
+    let calls = [world.csapi.faults().calls(), world.company_faults().calls()];
+    world.csapi.faults().clear_calls();
+    world.company_faults().clear_calls();
+    calls
+}
+
+#[tokio::test]
+async fn a_comment_on_a_case_of_5000_is_carried_with_few_calls_and_one_page_of_each_list() {
+    let world = World::new(&JiraKind).await;
+    world.csapi.adjust(|switches| switches.page_style = PageStyle::Full);
+    let (google, company) = world.pair().await;
+    grow(&world, &google, &company, 5_000).await;
+    let pages = |calls: &[Call]| calls.iter().filter(|call| call.path.contains("/comments?")).count();
+    for say in [Side::Google, Side::Company, Side::Google] {
+        // The pair leaves both windows.
+        world.run_for(Duration::minutes(45)).await;
+        new_calls(&world);
+        let copies = async || match say {
+            Side::Google => world.copies_in_crm(&company).await.len(),
+            Side::Company => world.copies_at_google(&google).len(),
+        };
+        let before = copies().await;
+        match say {
+            Side::Google => drop(world.google_says(&google, "It happens again")),
+            Side::Company => drop(world.company_says(&company, "It happens again").await),
+        }
+        for _ in 0..90 {
+            if copies().await == before {
+                world.run_for(Duration::seconds(1)).await;
+            }
+        }
+        assert_eq!(copies().await, before + 1);
+        let [to_google, to_jira] = new_calls(&world);
+        assert_eq!(pages(&to_google), 1, "{to_google:#?}");
+        assert!(to_google.len() + to_jira.len() <= 12, "{to_google:#?} {to_jira:#?}");
+        // The first recheck reads the list to its end, since its order is not promised; the others read a page.
+        world.run_for(Duration::minutes(40)).await;
+        let [later, _] = new_calls(&world);
+        let (read, first) =
+            (pages(&later), later.iter().filter(|call| call.path.ends_with("/comments?pageSize=100")));
+        println!("a comment at {say}: {} and {} calls; then {read} pages", to_google.len(), to_jira.len());
+        assert_eq!(read, 51 + first.count() - 1);
+    }
 }

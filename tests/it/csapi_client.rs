@@ -844,6 +844,50 @@ async fn comments_are_all_there_in_the_order_of_their_times_however_they_are_lis
 }
 
 #[tokio::test]
+async fn a_long_list_is_read_no_further_than_needed_while_its_order_holds() {
+    let world = World::new().await;
+    world.sandbox.adjust(|switches| switches.page_style = PageStyle::Full);
+    let name = world.open("t", "x");
+    let say = || {
+        world.clock.advance(TimeDelta::minutes(1));
+        world.sandbox.add_comment(&name, Author::customer("Jane Roe"), "more").unwrap().id
+    };
+    for _ in 0..450 {
+        say();
+    }
+    world.clock.advance(TimeDelta::days(1));
+    let seen = world.clock.now() - TimeDelta::minutes(5);
+    let pages = async |since: DateTime<Utc>, newest: &str| {
+        world.sandbox.faults().clear_calls();
+        let comments = world.csapi.comments(&name, Some(since)).await.unwrap();
+        assert!(comments.iter().any(|comment| comment.id == newest));
+        world.sandbox.faults().calls().len()
+    };
+    let newest = say();
+    assert_eq!(pages(seen, &newest).await, 5, "its clock is not known yet");
+    assert_eq!(pages(seen, &newest).await, 5, "its order is not known yet");
+    assert_eq!(pages(seen, &newest).await, 1);
+    world.clock.advance(TimeDelta::hours(2));
+    let newest = say();
+    assert_eq!(pages(seen, &newest).await, 1);
+    assert_eq!(pages(seen - TimeDelta::hours(27), &newest).await, 3, "back to an hour before that time");
+    // The horizon passes the time of the complete reading.
+    let later = world.clock.now() - TimeDelta::minutes(30);
+    assert_eq!(pages(later, &newest).await, 5);
+    assert_eq!(pages(later, &newest).await, 1);
+    for order in [Order::OldestFirst, Order::Shuffled] {
+        world.sandbox.adjust(|switches| switches.comment_order = order);
+        let newest = say();
+        for _ in 0..2 {
+            assert_eq!(pages(later, &newest).await, 5, "{order:?}");
+        }
+    }
+    world.sandbox.adjust(|switches| switches.comment_order = Order::NewestFirst);
+    assert_eq!(pages(later, &newest).await, 5, "the order has to be seen again");
+    assert_eq!(pages(later, &newest).await, 1);
+}
+
+#[tokio::test]
 async fn closing_a_closed_case_succeeds_and_another_refusal_does_not() {
     let world = World::new().await;
     world.sandbox.adjust(|switches| switches.closing_twice_fails = true);
