@@ -313,9 +313,17 @@ async fn check_reads_the_values_that_a_demanding_desk_is_given() {
         ),
         (close_field("Root cause", json!(["x"])), Some("Root cause is a list, not text")),
         (close_field("Impact", json!({"value": "High"})), Some("its screen has no customfield_10070")),
-        (request_type(None), Some("\"25\" (Get IT help), \"26\" (Report an incident)")),
+        (
+            request_type(None),
+            Some("\"25\" (Get IT help, issue type Task), \"26\" (Report an incident, issue type Support)"),
+        ),
         (request_type(Some("99")), Some("project SUP has no request type \"99\"")),
-        (request_type(Some("26")), Some("company.jira.issue_type is \"Task\"")),
+        (
+            request_type(Some("26")),
+            Some(
+                "the request type \"26\" (Report an incident) is for issues of the type Support, and company.jira.issue_type is \"Task\"",
+            ),
+        ),
         (request_type(Some("sup/get-it-help")), None),
     ] {
         for deployment in [sandbox::Deployment::Cloud, sandbox::Deployment::DataCenter] {
@@ -338,6 +346,30 @@ async fn check_reads_the_values_that_a_demanding_desk_is_given() {
             assert!(as_expected, "{expected:?}, {deployment:?}: {problems:#?}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_issue_whose_request_type_belongs_to_another_issue_type_is_refused_as_check_says() {
+    let desk = SandboxJiraSettings { service_management: true, ..SandboxJiraSettings::default() };
+    let ours = JiraSettings {
+        new_fields: BTreeMap::from([("Impact".to_owned(), json!({ "value": "High" }))]),
+        request_type: Some("26".to_owned()),
+        ..JiraSettings::default()
+    };
+    let (world, jira) = world_with(desk, ours).await;
+    jira.set_manners(Manners { demanding: true, ..Manners::default() });
+    let case = casebridge::cases::NewCase {
+        title: "Disk is slow".to_owned(),
+        description: "Since noon.".to_owned(),
+        priority: None,
+        counterpart: "organizations/123/cases/1".to_owned(),
+        idempotency_key: "k".to_owned(),
+    };
+    let error = world.deps.systems[Side::Company].create(&case).await.unwrap_err().to_string();
+    for part in ["customfield_10010", "company.jira.request_type", "company.jira.issue_type"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert_eq!(jira.issues().len(), 0);
 }
 
 #[tokio::test]

@@ -124,11 +124,12 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         discovery::on_close(settings, &fields).map_err(Trouble::from),
     );
     if needs.creation {
-        let issue_type = create_screen(&mut report, client, flag.as_ref(), google.as_ref(), &on_create).await;
+        let issue_types =
+            create_screen(&mut report, client, flag.as_ref(), google.as_ref(), &on_create).await;
         if settings.request_type.is_some()
             || client.service_management().await.unwrap_or_default() == Some(true)
         {
-            report.add("request type", request_type(client, issue_type.as_deref()).await);
+            report.add("request type", request_type(client, &issue_types).await);
         }
     }
     if needs.creation || needs.priority {
@@ -293,8 +294,26 @@ fn lacking(rights: &[Right], answer: &Permissions) -> Vec<&'static str> {
         .collect()
 }
 
-/// Checks that the configured request type is one of the project's, and belongs to the issue type with that ID.
-async fn request_type(client: &Client, issue_type: Option<&str>) -> Finding {
+/// Issue types that new cases of the project can have.
+#[derive(Default)]
+struct IssueTypes {
+    /// ID of the configured one. `None` if the project has none of that name.
+    ours: Option<String>,
+    all: Vec<Named>,
+}
+
+impl IssueTypes {
+    /// Returns the name of a request type's issue type, or its ID if no new case can have it.
+    fn of(&self, request_type: &RequestType) -> Option<String> {
+        let id = request_type.issue_type_id.as_ref()?;
+        let named = self.all.iter().find(|known| known.id == *id);
+        Some(named.map_or_else(|| format!("with the ID {id}"), |known| known.shown().to_owned()))
+    }
+}
+
+/// Checks that the configured request type is one of the project's, and belongs to the configured issue type: each belongs to one
+/// (`issueTypeId`, "Get request types", developer.atlassian.com).
+async fn request_type(client: &Client, issue_types: &IssueTypes) -> Finding {
     let types = client
         .request_types()
         .await
@@ -304,9 +323,11 @@ async fn request_type(client: &Client, issue_type: Option<&str>) -> Finding {
         if types.is_empty() {
             return format!("{given} (Project settings, Request types; its address ends with the ID)");
         }
-        let shown: Vec<String> =
-            types.iter().map(|found| format!("{:?} ({})", found.id, found.name)).collect();
-        format!("{given}: {}", shown.join(", "))
+        let shown = |found: &RequestType| {
+            let issue_type = issue_types.of(found).map(|of| format!(", issue type {of}")).unwrap_or_default();
+            format!("{:?} ({}{issue_type})", found.id, found.name)
+        };
+        format!("{given}: {}", types.iter().map(shown).collect::<Vec<_>>().join(", "))
     };
     let Some(wanted) = client.settings().request_type.as_deref().map(str::trim) else {
         return Err(Trouble::warning(
@@ -324,14 +345,16 @@ async fn request_type(client: &Client, issue_type: Option<&str>) -> Finding {
             advice(&types),
         ));
     };
-    match (&found.issue_type_id, issue_type) {
+    match (&found.issue_type_id, &issue_types.ours) {
         (Some(theirs), Some(ours)) if theirs != ours => Err(Trouble::failed(
             format!(
-                "{} is for cases of the issue type with ID {theirs}, and company.jira.issue_type is {:?} (ID {ours})",
+                "the request type {wanted:?} ({}) is for issues of the type {}, and company.jira.issue_type is {:?}: Jira refuses new \
+                 cases, or shows them on no portal",
                 found.name,
+                issue_types.of(found).unwrap_or_default(),
                 client.settings().issue_type
             ),
-            "name the issue type of the request type, or another request type",
+            format!("name the request type's issue type in company.jira.issue_type, or {}", advice(&types)),
         )),
         _ => Ok(found.name.clone()),
     }
@@ -346,26 +369,29 @@ fn mistakes<'a>(
     given.iter().filter_map(|(id, value)| screen(id)?.mistake(id, value, deployment)).collect()
 }
 
-/// Checks the issue type and the fields on its create screen. Returns the issue type's ID.
+/// Checks the issue type and the fields on its create screen. Returns the issue types that new cases can have.
 async fn create_screen(
     report: &mut Report,
     client: &Client,
     flag: Option<&CustomField>,
     google: Option<&CustomField>,
     given: &Map<String, Value>,
-) -> Option<String> {
+) -> IssueTypes {
     let settings = client.settings();
     let what = format!("issue type {}", settings.issue_type);
-    let issue_type = client
-        .issue_types()
-        .await
-        .map_err(|error| failed(&error, "the connector's user needs \"Create Issues\" in the project"))
-        .and_then(|types| issue_type(settings, &types));
-    let (id, shown) = match issue_type {
+    let all = match client.issue_types().await {
+        Ok(all) => all,
+        Err(error) => {
+            let advice = "the connector's user needs \"Create Issues\" in the project";
+            report.add(&what, Err(failed(&error, advice)));
+            return IssueTypes::default();
+        }
+    };
+    let (id, shown) = match issue_type(settings, &all) {
         Ok(found) => found,
         Err(problem) => {
             report.add(&what, Err(problem));
-            return None;
+            return IssueTypes { ours: None, all };
         }
     };
     report.add(&what, Ok(format!("{shown} (ID {id})")));
@@ -373,7 +399,7 @@ async fn create_screen(
         Ok(screen) => screen,
         Err(error) => {
             report.add("create screen", Err(failed(&error, "the create screen cannot be read")));
-            return Some(id);
+            return IssueTypes { ours: Some(id), all };
         }
     };
     let ours: Vec<&CustomField> = flag.into_iter().chain(google).collect();
@@ -384,7 +410,7 @@ async fn create_screen(
     if !settings.component.trim().is_empty() {
         report.add(&format!("component {}", settings.component), component(settings, &screen));
     }
-    Some(id)
+    IssueTypes { ours: Some(id), all }
 }
 
 fn issue_type(settings: &JiraSettings, types: &[Named]) -> Result<(String, String), Trouble> {

@@ -396,6 +396,11 @@ impl Jira {
                 left_out = true;
             }
             if !left_out {
+                let wanted = self.settings().request_type.as_deref().map(str::trim);
+                let is_request_type = |(id, value): (&String, &Value)| value.as_str() == wanted && named(id);
+                if wanted.is_some() && fields.iter().any(is_request_type) {
+                    return Err(ApiError { hint: Some(REQUEST_TYPE.to_owned()), ..error });
+                }
                 return Err(demanded(error, "company.jira.new_fields", &fields));
             }
         }
@@ -866,6 +871,10 @@ fn named_limit(error: &ApiError, sent: usize) -> Option<usize> {
         .filter_map(|number| number.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok())
         .find(|number| (settings::LEAST_TEXT..sent).contains(number))
 }
+
+/// Remedy for a request type that Jira refuses.
+const REQUEST_TYPE: &str = "company.jira.request_type has to be one of the project's and belong to company.jira.issue_type: `casebridge \
+                            check` lists each request type with its issue type";
 
 /// Adds the key that gives a value to each field that a refusal names and that was not sent: `customfield_10070: Impact is required.`
 fn demanded(error: ApiError, key: &str, sent: &Map<String, Value>) -> ApiError {

@@ -148,6 +148,16 @@ pub(super) fn id_of(table: &[(&'static str, &'static str)], name: &str) -> &'sta
     table.iter().find(|(_, known)| *known == name).map_or("0", |(id, _)| id)
 }
 
+/// Returns the request type with that ID, or with those keys: `portalkey/requesttypekey`.
+pub(super) fn request_type(given: &str) -> Option<&'static (&'static str, &'static str, &'static str)> {
+    let key = given.split_once('/').map(|(_, key)| key);
+    let is_it = |(id, name, _): &&(&str, &str, &str)| match key {
+        Some(key) => name.to_lowercase().replace(' ', "-") == key,
+        None => *id == given,
+    };
+    REQUEST_TYPES.iter().find(is_it)
+}
+
 pub(super) fn name_of(table: &[(&'static str, &'static str)], id: &str) -> Option<&'static str> {
     table.iter().find(|(known, _)| *known == id).map(|(_, name)| *name)
 }

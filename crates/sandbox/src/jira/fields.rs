@@ -82,6 +82,9 @@ impl Reader<'_> {
                 errors.insert(name.clone(), message);
             }
         }
+        if let Err(message) = fits_request_type(&changes) {
+            errors.insert(catalog::REQUEST_TYPE_FIELD.to_owned(), message);
+        }
         for (id, name) in self.demanded() {
             if !changes.others.contains_key(*id) {
                 errors.entry((*id).to_owned()).or_insert_with(|| format!("{name} is required."));
@@ -173,10 +176,8 @@ impl Reader<'_> {
             }
             catalog::REQUEST_TYPE_FIELD => {
                 if let Some(text) = line(value)? {
-                    let is_known =
-                        text.contains('/') || catalog::REQUEST_TYPES.iter().any(|(id, ..)| *id == text);
                     // The wording is assumed.
-                    is_known.then_some(()).ok_or("The request type does not exist.")?;
+                    catalog::request_type(&text).ok_or("The request type does not exist.")?;
                     changes.others.insert(name.to_owned(), json!(text));
                 }
             }
@@ -456,6 +457,20 @@ fn list(value: &Value) -> Result<&[Value], String> {
         Value::Null => Ok(&[]),
         Value::Array(values) => Ok(values),
         _ => Err("data was not an array".to_owned()),
+    }
+}
+
+/// Checks that the request type is one for the issue type: each is "based upon" a single one.
+///
+/// Source: `issueTypeId`, "Get request types", developer.atlassian.com/cloud/jira/service-desk/rest (November 2026). The refusal and its
+/// wording are assumed.
+fn fits_request_type(changes: &Changes) -> Result<(), String> {
+    let given = changes.others.get(catalog::REQUEST_TYPE_FIELD).and_then(Value::as_str);
+    match (given.and_then(catalog::request_type), changes.issue_type.as_deref()) {
+        (Some((_, _, theirs)), Some(ours)) if *theirs != ours => {
+            Err(format!("The request type is not valid for issues of the type {ours}."))
+        }
+        _ => Ok(()),
     }
 }
 
