@@ -80,6 +80,9 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     ) -> Arc<dyn CaseSystem>;
 }
 
+/// Key of the CRM's address.
+const SITE: &str = "company.base_url";
+
 /// Returns the first of these keys that has a value.
 fn first_given<'a, const N: usize>(
     keys: [(&'static str, &'a Option<String>); N],

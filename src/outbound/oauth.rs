@@ -25,6 +25,8 @@ pub enum TokenRequest {
 pub struct TokenEndpoint {
     /// Its URL. The host may be another than the API's.
     pub url: Url,
+    /// Key of the configuration that gave the URL. `None` if it is the system's only one.
+    pub key: Option<&'static str>,
     /// Encoding of the request.
     pub request: TokenRequest,
     /// Scopes to ask for, separated by spaces. `None` asks for the client's own.
@@ -90,29 +92,34 @@ impl ClientCredentials {
         let answer = token::ask(request, &[&self.client_secret]).await;
         let (_, body) = answer.map_err(|failure| failed(format!("{failure}{}", self.advice(&failure))))?;
         Token::read(&body, begun).ok_or_else(|| {
-            failed(format!("the answer is no OAuth token; check the address. {}", self.endpoint.advice))
+            failed(format!("the answer is no OAuth token{}; {}", self.check_address(), self.endpoint.advice))
         })
     }
 
-    /// Returns the advice for a client that is refused, or an endpoint that is not reached; none for another failure.
+    /// Returns the advice for a client that is refused, or an endpoint that is not reached or is none; nothing for another failure.
     fn advice(&self, failure: &Failure) -> String {
         match failure {
             Failure::Refused {
-                status:
-                    StatusCode::BAD_REQUEST
-                    | StatusCode::UNAUTHORIZED
-                    | StatusCode::FORBIDDEN
-                    | StatusCode::NOT_FOUND,
+                status: StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
                 ..
             } => format!("; {}", self.endpoint.advice),
-            // The credentials were not seen by anybody.
-            Failure::Unanswered(_) => {
-                "; check that this host can be reached from here: its name, the firewall, HTTPS_PROXY and \
-                                       NO_PROXY (docs/networks.md)"
-                    .to_owned()
+            Failure::Refused { status: StatusCode::NOT_FOUND, .. } => {
+                format!("{}; {}", self.check_address(), self.endpoint.advice)
             }
+            Failure::Refused { status, .. } if status.is_redirection() => self.check_address(),
+            // The credentials were not seen by anybody.
+            Failure::Unanswered(_) => format!(
+                "{}; check that this host can be reached from here: its name, the firewall, HTTPS_PROXY and NO_PROXY \
+                 (docs/networks.md)",
+                self.check_address()
+            ),
             Failure::Refused { .. } | Failure::Broken(_) => String::new(),
         }
+    }
+
+    /// Returns the advice for a wrong address; nothing if no key gave it.
+    fn check_address(&self) -> String {
+        self.endpoint.key.map(|key| format!("; check {key}")).unwrap_or_default()
     }
 }
 

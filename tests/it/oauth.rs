@@ -251,6 +251,32 @@ async fn an_address_that_names_no_cloud_id_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
+async fn an_error_of_the_token_endpoint_names_the_key_that_gave_its_address() {
+    let closed = "http://127.0.0.1:9".to_owned();
+    for (status, body) in
+        [(404, "nothing here"), (302, ""), (200, "<html>Sign in</html>"), (0, "not reached")]
+    {
+        let server = Scripted::answers(vec![Say::status(status.max(200), "", body)]).await;
+        let site =
+            if status == 0 { closed.clone() } else { server.url.as_str().trim_end_matches('/').to_owned() };
+        for kind in KINDS {
+            let credentials = settings(kind, &site).credentials(SECRET, &site.parse().unwrap()).unwrap();
+            let error = credentials.header().await.unwrap_err();
+            let (key, other) = match kind {
+                "jira" => ("company.jira.token_url", "company.base_url"),
+                _ => ("company.base_url", "token_url"),
+            };
+            assert!(error.contains(key) && !error.contains(other), "{kind} {status}: {error}");
+        }
+    }
+    // A refused client is no matter of the address.
+    let (site, _) = sandbox("jira", Duration::from_secs(60)).await;
+    let settings = self::settings("jira", &site);
+    let error = settings.credentials("wr0ng", &site.parse().unwrap()).unwrap().header().await.unwrap_err();
+    assert!(!error.contains("token_url") && error.contains("company.jira.client_id"), "{error}");
+}
+
+#[tokio::test]
 async fn an_endpoint_that_is_not_reached_says_nothing_about_the_credentials() {
     for kind in KINDS {
         // Nothing listens at the discard port.

@@ -166,17 +166,19 @@ impl JiraSettings {
     }
 
     fn token_endpoint(&self, site: &Url) -> Result<TokenEndpoint, String> {
-        let url = match (&self.token_url, self.deployment) {
-            (Some(url), _) => Url::parse(url),
-            (None, Deployment::Cloud) => Url::parse(CLOUD_TOKENS),
-            (None, Deployment::DataCenter) => {
-                Url::parse(&format!("{}/rest/oauth2/latest/token", site.as_str().trim_end_matches('/')))
-            }
+        let (url, key) = match (&self.token_url, self.deployment) {
+            (Some(url), _) => (Url::parse(url), Some("company.jira.token_url")),
+            (None, Deployment::Cloud) => (Url::parse(CLOUD_TOKENS), None),
+            (None, Deployment::DataCenter) => (
+                Url::parse(&format!("{}/rest/oauth2/latest/token", site.as_str().trim_end_matches('/'))),
+                Some(crate::crm::SITE),
+            ),
         };
         let url = url.map_err(|error| error.to_string())?;
         Ok(match self.deployment {
             Deployment::Cloud => TokenEndpoint {
                 url,
+                key,
                 request: TokenRequest::Json,
                 scope: None,
                 expires_in: None,
@@ -186,6 +188,7 @@ impl JiraSettings {
             // Source: "Service accounts overview", confluence.atlassian.com/enterprise (November 2026): the scope must be named.
             Deployment::DataCenter => TokenEndpoint {
                 url,
+                key,
                 request: TokenRequest::Form,
                 scope: Some("WRITE"),
                 expires_in: None,

@@ -469,6 +469,7 @@ fn token_endpoint(site: &Url) -> Result<TokenEndpoint, String> {
     let url = site.join("/oauth_token.do").map_err(|error| error.to_string())?;
     Ok(TokenEndpoint {
         url,
+        key: Some(crate::crm::SITE),
         request: TokenRequest::Form,
         scope: None,
         expires_in: None,

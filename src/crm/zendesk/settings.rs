@@ -220,6 +220,7 @@ fn token_endpoint(site: &Url) -> Result<TokenEndpoint, String> {
     let url = site.join("/oauth/tokens").map_err(|error| error.to_string())?;
     Ok(TokenEndpoint {
         url,
+        key: Some(crate::crm::SITE),
         request: TokenRequest::Json,
         scope: Some("read write"),
         expires_in: Some(3_600),
