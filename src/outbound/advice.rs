@@ -12,6 +12,9 @@ const CERTIFICATE: &str = "if the system, or a proxy on the way, has a certifica
 /// Remedy for a proxy that does not let a connection through.
 const PROXY: &str = "check HTTPS_PROXY and NO_PROXY, and that the proxy lets the connector through to this host (docs/networks.md)";
 
+/// End of the message about a download that another host has.
+pub(super) const FOREIGN_HOST: &str = "which is not among the hosts that are allowed for";
+
 /// Returns the hint for an error. `None` if its message names the remedy itself.
 pub(super) fn of(error: &ApiError, advice: Option<&Advice>) -> Option<String> {
     // A message of this program, and not of the system: see `Upstream::refusal`.
@@ -58,6 +61,8 @@ pub struct Remedies {
     pub address: String,
     /// Remedies for refusals, by a part of the system's message.
     pub refusals: Vec<(&'static str, String)>,
+    /// Key of the configuration that allows for other hosts of files. `None` if the system keeps its files itself.
+    pub download_hosts: Option<&'static str>,
     /// Remedy for a system that does not answer, or answers with an error of its own.
     pub reach: String,
 }
@@ -66,7 +71,12 @@ impl Remedies {
     /// Makes the advice of the remedies.
     #[must_use]
     pub fn advice(self) -> Advice {
-        Box::new(move |error| self.find(error).map(str::to_owned))
+        Box::new(move |error| match self.download_hosts {
+            Some(key) if error.message.ends_with(FOREIGN_HOST) => {
+                Some(format!("if it is {}'s own, add it to {key}", error.upstream))
+            }
+            Some(_) | None => self.find(error).map(str::to_owned),
+        })
     }
 
     fn find(&self, error: &ApiError) -> Option<&str> {

@@ -1103,10 +1103,7 @@ impl Upstream {
             Ok(target)
         } else {
             let with_port = self.presentable(&with_port).await;
-            Err(refused(format!(
-                "the download is redirected to {with_port}, which is not among the hosts that are allowed for; if it is \
-                 the upstream's own, add it to download_hosts"
-            )))
+            Err(refused(format!("the download is redirected to {with_port}, {}", advice::FOREIGN_HOST)))
         }
     }
 

@@ -470,7 +470,11 @@ async fn a_download_is_redirected_only_to_hosts_that_are_allowed_for() {
     let (id, attachment) = attached(&crm, b"abc").await;
     let error = crm.adapter.download(&id, &attachment).await.err().unwrap();
     assert_eq!(error.kind, ApiErrorKind::Refused);
-    assert!(error.message.contains("download_hosts"), "{error}");
+    assert_eq!(error.to_string().matches("download_hosts").count(), 1, "{error}");
+    assert!(error.to_string().contains("company.jira.download_hosts"), "{error}");
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let problem = line(&checks, "download").unwrap_err();
+    assert_eq!(problem.matches("download_hosts").count(), 1, "{problem}");
 }
 
 #[tokio::test]

@@ -84,6 +84,7 @@ pub(super) fn remedies(settings: &JiraSettings) -> Remedies {
                 ),
             ),
         ],
+        download_hosts: Some("company.jira.download_hosts"),
         reach: "check company.base_url, and whether Jira can be reached from here (docs/networks.md)"
             .to_owned(),
     }
@@ -724,15 +725,18 @@ async fn download(client: &Client, issues: &[Issue]) -> Finding {
     };
     let advice = match client.settings().deployment {
         Deployment::Cloud => {
-            "files cannot be carried to Google: if they lie on another host, add it to company.jira.download_hosts"
+            "files cannot be carried to Google: see that the connector's user may download files with what it proves itself with"
         }
         Deployment::DataCenter => {
             "files cannot be carried to Google: /secure/attachment has to take the connector's personal access token, also through \
              whatever sign-on stands in front of Jira"
         }
     };
-    // The content may be refused by another host than Jira: the usual remedies do not apply.
-    let unnamed = |error: ApiError| Trouble::failed(error.without_hint(), advice);
+    // The content may be refused by another host than Jira: the usual remedies do not apply, but for a host that is not allowed for.
+    let unnamed = |error: ApiError| {
+        let hint = error.hint.clone().filter(|hint| hint.contains("download_hosts"));
+        Trouble::failed(error.without_hint(), hint.unwrap_or_else(|| advice.to_owned()))
+    };
     let listed = crate::cases::Attachment {
         id: file.id.clone(),
         filename: file.filename.clone(),

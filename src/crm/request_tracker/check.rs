@@ -150,6 +150,7 @@ pub(super) fn remedies(settings: &RequestTrackerSettings) -> Remedies {
             .to_vec(),
         address: address.to_owned(),
         refusals: Vec::new(),
+        download_hosts: None,
         reach: "check company.base_url, and whether Request Tracker can be reached from here (docs/networks.md)"
             .to_owned(),
     }

@@ -260,6 +260,7 @@ pub(super) fn remedies(settings: &ServiceNowSettings) -> Remedies {
         fixed: vec![format!("/table/{table}"), "/table/sys_user".to_owned()],
         address: "check company.base_url: https://INSTANCE.service-now.com, without a path".to_owned(),
         refusals: Vec::new(),
+        download_hosts: None,
         reach: "check company.base_url and the network (docs/networks.md), and whether the instance is awake (developer instances \
                 hibernate)"
             .to_owned(),

@@ -107,6 +107,7 @@ pub(super) fn remedies(settings: &ZendeskSettings) -> Remedies {
             .to_vec(),
         address: "check company.base_url: https://SUBDOMAIN.zendesk.com, without a path".to_owned(),
         refusals: Vec::new(),
+        download_hosts: Some("company.zendesk.download_hosts"),
         reach: "check company.base_url, the network (docs/networks.md) and Zendesk's status page".to_owned(),
     }
 }
@@ -207,12 +208,13 @@ async fn download(client: &Client, sample: &Sample) -> Finding {
     let what = format!("attachment {} of ticket {ticket}", file.id);
     match client.read_whole(file, ticket).await {
         Ok(size) => Ok(format!("{what} arrives whole, {size} bytes")),
-        Err(error) => Err(Trouble::failed(
-            format!("{what}: {error}"),
-            "Zendesk hands files of end users, and with *Allow secure downloads* all files, to users only who are signed in and see \
-             the ticket: give the connector's user access to it; if the file lies on another host, add that to \
-             company.zendesk.download_hosts",
-        )),
+        Err(error) => {
+            let advice = "Zendesk hands files of end users, and with *Allow secure downloads* all files, to users only who are signed in \
+                          and see the ticket: give the connector's user access to it";
+            let hint = error.hint.clone().filter(|hint| hint.contains("download_hosts"));
+            let problem = format!("{what}: {}", error.without_hint());
+            Err(Trouble::failed(problem, hint.unwrap_or_else(|| advice.to_owned())))
+        }
     }
 }
 
