@@ -16,8 +16,8 @@ use super::session::{Session, SyncError};
 use super::{Caller, CarriedItem, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
 use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Comment, Content, Found, markers};
 use crate::entities::{
-    CaseMapping, CompanyCaseId, Conflict, Dirty, Entry, FirstSeen, GoogleCaseName, ItemKind, MappingId,
-    Missing, Notice, PairState, PendingCreation, Refusable, Refusal, Side, Sides, Source,
+    CaseMapping, CompanyCaseId, Conflict, Dirty, Entry, FirstSeen, GoogleCaseName, ItemKind, Lease,
+    MappingId, Missing, Notice, PairState, PendingCreation, Refusable, Refusal, Side, Sides, Source,
 };
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts::Merged;
@@ -39,10 +39,10 @@ const TOGETHER: Duration = Duration::hours(1);
 /// Number of pairs that count as several.
 const SEVERAL: usize = 3;
 
-/// Pause before a sync comes back to a case on which another one works: the shortest, and the longest.
-const SOON: Duration = Duration::seconds(1);
-/// See [`SOON`].
-const LATER: Duration = Duration::seconds(10);
+/// Longest interval at which a leased case is looked at again, in milliseconds.
+const LONGEST_LOOK: i64 = 64_000;
+/// Shortest time to the next look at a leased case, in milliseconds.
+const NEAREST_LOOK: i64 = 250;
 
 /// Number of mappings that are read at a time.
 const PAGE: usize = 200;
@@ -125,23 +125,44 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
 /// Records what was carried, and queues a task for the rest.
 async fn leave_the_rest(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
     session.leave(request.side(), None).await?;
-    let reason = format!("after {}", request.holder);
+    // Named after the state that is left: a second delivery of this task leaves the same, or finds more done.
+    let reason = format!("after version {}", session.mapping.version);
     let queued = scheduler::queue_sync(session.deps, request.side(), &session.mapping, &reason).await;
     queued.map(|_| Done::GoesOn).map_err(|error| SyncError::Failed(error.to_string()))
 }
 
-/// Queues a task that comes back to a case on which another sync works: after a second, and later each time that it finds the same sync at
-/// work (`R37`: nobody waits for the slowest). The queue's own pauses are for failures, and far longer.
+/// Queues a task that comes back to a case on which another sync works (`R37`: nobody waits for the slowest). The queue's own pauses are for
+/// failures, and far longer.
 async fn come_back(session: &Session<'_>, request: &Request<'_>) -> Result<Done, SyncError> {
     let (deps, side, now) = (session.deps, request.side(), session.deps.clock.now());
     let (Some(lease), Some(case)) = (&session.mapping.lease, session.mapping.case_id(side)) else {
         return Err(SyncError::Busy);
     };
-    let left = lease.expires_at - now;
-    let pause = (deps.settings.lease - left).min(left).clamp(SOON, LATER);
-    let reason = format!("busy {}", request.holder);
-    let queued = scheduler::queue_case(deps, side, (case, request.hinted), &reason, Some(now + pause)).await;
-    queued.map(|_| Done::ComesBack(pause)).map_err(|error| SyncError::Failed(error.to_string()))
+    let due = next_look(lease, deps.settings.lease, now);
+    // Named after the lease and the time. Tasks that find the same lease share the next one: each of them, and each that is delivered
+    // twice, would queue its own otherwise, and they would multiply.
+    let (until, at) = (lease.expires_at.timestamp_micros(), due.timestamp_micros());
+    let reason = format!("busy until {until}, at {at}");
+    match scheduler::queue_case(deps, side, (case, request.hinted), &reason, Some(due)).await {
+        Ok(_) => Ok(Done::ComesBack(due - now)),
+        // Writes nothing to a mapping that another sync works on. The queue repeats this task.
+        Err(error) => {
+            tracing::warn!(side = side.name(), "cannot come back to {}: {error}", request.id());
+            Err(SyncError::Busy)
+        }
+    }
+}
+
+/// Returns the time of the next look at a leased case: 1, 2, 4 … 64 s after the lease was taken, then every 64 s, and when it expires. Skips
+/// the nearest, which may be the look that is under way now, if the queue's clock is ahead of ours.
+fn next_look(lease: &Lease, length: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
+    let taken = lease.expires_at - length;
+    let held = (now - taken).num_milliseconds().max(0);
+    let soonest = held + (held / 4).max(NEAREST_LOOK);
+    let mut looks = std::iter::successors(Some(1_000), |at| Some(at + LONGEST_LOOK.min(*at)));
+    let next = looks.find(|at| *at > soonest).unwrap_or(soonest);
+    let due = taken + Duration::milliseconds(next);
+    if lease.expires_at > now { due.min(lease.expires_at) } else { due }
 }
 
 /// Checks that a case which hung the last time may be tried again: its time has come, and others that hang leave a place (`R37`: nobody waits
