@@ -1,6 +1,6 @@
 //! What the core is given in place of real systems, a real store and a real queue: they behave, in virtual time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -684,12 +684,16 @@ pub(crate) struct Queued {
     pub(crate) at: Ms,
     /// It is to be delivered once more when it is done.
     pub(crate) again: bool,
+    /// Hash of the kind and the body.
+    pub(crate) work: u64,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     pub(crate) tickets: Vec<Queued>,
-    names: BTreeSet<String>,
+    names: HashSet<String>,
+    /// Latest ticket of each work that was delivered.
+    delivered: HashMap<u64, usize>,
 }
 
 impl World {
@@ -702,6 +706,7 @@ impl World {
         let again = !self.calm && dice.percent(self.setting.twice);
         self.seen.count("deliveries", if late { "late" } else { "on time" });
         let ticket = self.queue.tickets.len();
+        let work = hash(format!("{kind} {body}").as_bytes());
         self.queue.tickets.push(Queued {
             kind,
             body,
@@ -710,6 +715,7 @@ impl World {
             state: Ticket::Waiting,
             again,
             at: self.now,
+            work,
         });
         let at = self.now + delay;
         self.plan(at, Event::Deliver(ticket));
@@ -718,12 +724,14 @@ impl World {
 }
 
 impl World {
-    /// Whether the same was queued later and is ahead of it.
-    pub(crate) fn is_overtaken(&self, ticket: usize) -> bool {
-        let (queued, later) = (&self.queue.tickets[ticket], &self.queue.tickets[ticket + 1..]);
-        later.iter().any(|other| {
-            other.kind == queued.kind && other.state != Ticket::Waiting && other.body == queued.body
-        })
+    /// Takes a ticket out of its queue. Returns true if the same was queued later and is ahead of it.
+    pub(crate) fn take(&mut self, ticket: usize) -> bool {
+        let queued = &mut self.queue.tickets[ticket];
+        queued.state = Ticket::Running;
+        let latest = self.queue.delivered.entry(queued.work).or_insert(ticket);
+        let is_overtaken = *latest > ticket;
+        *latest = (*latest).max(ticket);
+        is_overtaken
     }
 
     /// Whether a sync of that case was queued a moment ago and is not done.

@@ -46,6 +46,9 @@ const SETTLINGS: u32 = 3;
 /// Rounds after which no recheck of a case is due any more: the longer polling window.
 const WINDOW_ROUNDS: u32 = 31;
 
+/// Number of runs of tasks that no hour may have: tasks that queue each other without end would show as a simulation that never ends.
+const MOST_RUNS_AN_HOUR: u32 = 5_000;
+
 /// How a history went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verdict {
@@ -118,6 +121,8 @@ struct Engine<'a> {
     rounds: u32,
     /// When the last round ended.
     round_at: Ms,
+    /// An hour, and how many runs began in it so far.
+    lately: (Ms, u32),
 }
 
 impl<'a> Engine<'a> {
@@ -129,7 +134,16 @@ impl<'a> Engine<'a> {
                 world.plan(step.at, Event::Step(index));
             }
         }
-        Self { world, history, instances, running: Vec::new(), tokio_at: 0, rounds: 0, round_at: 0 }
+        Self {
+            world,
+            history,
+            instances,
+            running: Vec::new(),
+            tokio_at: 0,
+            rounds: 0,
+            round_at: 0,
+            lately: (0, 0),
+        }
     }
 
     async fn live(&mut self) {
@@ -242,8 +256,7 @@ impl<'a> Engine<'a> {
                 world.plan(at, Event::Deliver(ticket));
                 return;
             }
-            world.queue.tickets[ticket].state = Ticket::Running;
-            if world.is_overtaken(ticket) {
+            if world.take(ticket) {
                 world.seen.count("deliveries", "overtaken by a later task");
             }
             (kind, body, salt)
@@ -269,6 +282,11 @@ impl<'a> Engine<'a> {
         };
         {
             let mut world = self.world.lock();
+            let hour = world.now / 3_600_000;
+            self.lately = if self.lately.0 == hour { (hour, self.lately.1 + 1) } else { (hour, 1) };
+            if self.lately.1 == MOST_RUNS_AN_HOUR {
+                world.violate("thousands of runs in one hour: tasks queue each other without end");
+            }
             let label = if world.log.is_some() {
                 format!("{run}:{}{}", kind.name(), if mode == Mode::DryRun { " dry" } else { "" })
             } else {
