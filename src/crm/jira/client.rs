@@ -64,6 +64,8 @@ pub(super) struct Client {
     me: Mutex<Option<Arc<User>>>,
     service_management: OnceLock<bool>,
     projects: SyncMutex<Projects>,
+    /// Held while the kind of a project is asked for, so that of several syncs one asks.
+    asking_kind: Mutex<()>,
     names: SyncMutex<HashMap<String, KnownName>>,
     pace: Pace,
 }
@@ -116,6 +118,7 @@ impl Client {
             me: Mutex::default(),
             service_management,
             projects: SyncMutex::default(),
+            asking_kind: Mutex::default(),
             names: SyncMutex::default(),
             pace,
         }
@@ -270,8 +273,12 @@ impl Client {
         if configured && let Some(told) = self.settings.service_management {
             return Ok(Some(told));
         }
-        let known = self.projects().service_management.get(project).copied();
-        let is = match known {
+        let known = || self.projects().service_management.get(project).copied();
+        if let Some(is) = known() {
+            return Ok(Some(is));
+        }
+        let _asking = self.asking_kind.lock().await;
+        let is = match known() {
             Some(is) => Some(is),
             None => match self.project(project).await {
                 Ok(found) => found.is_service_management(),

@@ -1,6 +1,8 @@
 //! Answers that the adapter must not believe (`R26`, `R29`, `R31` to `R34`, `R36`): answers for another user, markers that are left
 //! out, other ways to close, pages in place of files, clocks.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::response::IntoResponse as _;
 use casebridge::cases::{ApiError, Case, Closing};
 use casebridge::config::SecretRef;
@@ -359,6 +361,36 @@ async fn what_kind_of_project_a_comment_is_in_has_to_be_known() {
         let error = unmarked(json!({"key": "SUP"}), (status, json!({})), None).await.unwrap_err();
         assert!(!error.is_for_good(), "{status}: {error}");
     }
+}
+
+#[tokio::test]
+async fn of_eight_syncs_that_begin_together_one_asks_for_the_project() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let (jira, server) = scripted_with(
+        Deployment::DataCenter,
+        |_| (),
+        move |path, _| match path {
+            "/rest/api/2/myself" => (200, json!({"name": "bot"})),
+            "/rest/api/2/project/SUP" => {
+                counter.fetch_add(1, Ordering::SeqCst);
+                (200, json!({"key": "SUP", "projectTypeKey": "software"}))
+            }
+            path if path.ends_with("/comment") => {
+                (200, json!({"comments": [{"id": "7", "body": "b"}], "total": 1}))
+            }
+            path => {
+                let id = path.rsplit('/').next();
+                (200, json!({"id": id, "fields": {"project": {"key": "SUP"}}}))
+            }
+        },
+    )
+    .await;
+    let ids: Vec<String> = (1..=8).map(|id| id.to_string()).collect();
+    let all = futures_util::future::join_all(ids.iter().map(|id| jira.comments(id, None))).await;
+    server.abort();
+    assert!(all.into_iter().all(|comments| comments.unwrap()[0].visibility == Visibility::Public));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
