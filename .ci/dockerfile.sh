@@ -3,8 +3,7 @@
 # it is not root, and it stops on SIGTERM within its grace.
 #
 # The base stands for the public one that the Dockerfile names: the same kinds of things (glibc, libgcc, root certificates, the user
-# `nonroot`), taken from this machine. The stage that compiles needs a public image and is not built here; the binary is the one that
-# CI has built, with the same command.
+# `nonroot`), taken from this machine. The stage that compiles needs a public image and is not built here; the binary is given.
 #
 #   .ci/dockerfile.sh [BINARY]        as root; needs buildah, curl and python3
 set -euo pipefail
