@@ -602,11 +602,14 @@ pub(super) fn settled_update(
     started: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     let resolution = deps.capabilities()[side].time_resolution;
+    // A clock that was behind until lately still counts as behind in `clocks`; the newest answer knows better.
+    let newest = deps.systems[side].latest_skew().and_then(|skew| started.checked_add_signed(skew));
     let started = clocks.in_time_of(side, started);
+    let latest = newest.map_or(started, |newest| newest.max(started));
     // Subtracts from our time instead of adding to the system's, which may be the end of the calendar. A time in the future was written by
     // a clock that was ahead, and no later change has it again (R36: clock skew).
     let apart = resolution + CLOCKS_APART;
-    let over = |at: &DateTime<Utc>| *at <= started - apart || *at > started + apart;
+    let over = |at: &DateTime<Utc>| *at <= started - apart || *at > latest + apart;
     case.updated_at.filter(|at| resolution < PRECISE || over(at))
 }
 
