@@ -47,7 +47,7 @@ const SETTLINGS: u32 = 3;
 const WINDOW_ROUNDS: u32 = 31;
 
 /// Number of runs of tasks that no hour may have: tasks that queue each other without end would show as a simulation that never ends.
-const MOST_RUNS_AN_HOUR: u32 = 5_000;
+const MOST_RUNS_AN_HOUR: u32 = 20_000;
 
 /// How a history went.
 #[derive(Debug, Clone, PartialEq, Eq)]
