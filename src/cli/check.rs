@@ -101,7 +101,13 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
     if let Some(company) = &sections.company {
         match maker.company(company).await {
             Ok(system) => {
-                checks.extend(tasks::check_system(system.as_ref(), needs(Side::Company), now).await);
+                let found = tasks::check_system(system.as_ref(), needs(Side::Company), now).await;
+                // Without credentials, each route would fail for the same reason.
+                let routes = sections.tasks.as_ref().map(|tasks| &tasks.routes).filter(|_| found.len() > 1);
+                checks.extend(found);
+                if let Some(routes) = routes {
+                    checks.extend(tasks::check_routes(system.as_ref(), routes).await);
+                }
             }
             Err(error) => {
                 let what = format!("{}: credentials", company.crm.name());

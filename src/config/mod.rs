@@ -6,6 +6,7 @@
 
 pub mod app_yaml;
 mod reader;
+mod routes;
 mod secret;
 
 use std::num::NonZeroU32;
@@ -21,7 +22,7 @@ use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
 use crate::push::GoogleReceiverSettings;
 use crate::spelling::nearest;
 use crate::store::StoreUrl;
-use crate::sync::{Rules, Switches};
+use crate::sync::{RouteTable, Rules, Switches};
 use crate::tasks::TaskSettings;
 
 use reader::Reader;
@@ -190,7 +191,7 @@ pub struct Config {
     pub google: GoogleConfig,
     /// `[company]` and `[priorities]`
     pub company: CompanyConfig,
-    /// `[sync]` and `[outages]`
+    /// `[sync]`, `[status]`, `[outages]` and `[[route]]`
     pub tasks: TaskSettings,
     /// `[push]`
     pub push: PushConfig,
@@ -310,7 +311,9 @@ fn read(r: &mut Reader) -> Sections {
         google: google.requests_per_minute,
         company: company.requests_per_minute,
     });
+    let routes = routes::read(r, company.as_ref().map(|company| &company.crm));
     let tasks = read_tasks(r, windows, requests_per_minute.map_or(1, TaskSettings::pace));
+    let tasks = tasks.map(|tasks| TaskSettings { routes, ..tasks });
     let creates = tasks.as_ref().is_none_or(|tasks| tasks.rules.switches.creation);
     if creates && google.as_ref().is_some_and(|google| google.csapi.classification_id.is_none()) {
         r.error(
@@ -531,6 +534,7 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
         missing_grace: missing_grace?,
         give_up_after: give_up_after?,
         adopt_claims,
+        routes: RouteTable::default(),
     })
 }
 

@@ -12,6 +12,8 @@ use crate::cases::shorten;
 use crate::spelling::{MOST_SLIPS, nearest};
 
 const PREFIX: &str = "CASEBRIDGE_";
+/// Keys without a section, as variables name them.
+const LISTS: [&str; 1] = ["ROUTE"];
 
 pub(super) struct Reader {
     /// Values by dotted key.
@@ -375,6 +377,34 @@ impl Reader {
         table
     }
 
+    /// Reads an array of tables, `[[key]]`; from the environment, a list of objects in JSON.
+    pub(super) fn tables(&mut self, key: &str) -> Vec<toml::Table> {
+        let alone = format!("{key}.");
+        if self.values.keys().any(|other| other.starts_with(&alone)) {
+            self.ignore(key);
+            self.errors.push(format!("[{key}] is a list: write [[{key}]]"));
+        }
+        let list = match self.take(key) {
+            None => return Vec::new(),
+            Some(Value::String(text)) => json(&text),
+            Some(other) => Some(other),
+        };
+        let tables = match list {
+            Some(Value::Array(values)) => {
+                let table = |value| if let Value::Table(table) = value { Some(table) } else { None };
+                values.into_iter().map(table).collect()
+            }
+            Some(_) | None => None,
+        };
+        tables.unwrap_or_else(|| {
+            self.wrong(
+                key,
+                &format!("tables, each under [[{key}]]; in the environment, a list of objects in JSON"),
+            );
+            Vec::new()
+        })
+    }
+
     /// Marks all keys of a section as read. Used when the CRM that would read them is unknown.
     pub(super) fn ignore(&mut self, section: &str) {
         let prefix = format!("{section}.");
@@ -382,9 +412,13 @@ impl Reader {
     }
 }
 
-/// Returns the dotted key that a variable names. `None` if the name has no section.
+/// Returns the dotted key that a variable names. `None` if the name has no section and is none of [`LISTS`].
 fn key_of(name: &str) -> Option<String> {
-    let (section, key) = name.strip_prefix(PREFIX)?.split_once("__")?;
+    let name = name.strip_prefix(PREFIX)?;
+    if LISTS.contains(&name) {
+        return Some(name.to_lowercase());
+    }
+    let (section, key) = name.split_once("__")?;
     // A section's name may have a hyphen in the file, which is not possible in a variable: COMPANY__REQUEST_TRACKER__QUEUE.
     let key = match key.split_once("__") {
         Some((subsection, key)) => format!("{}.{}", subsection.replace('_', "-"), key.replace("__", ".")),
@@ -454,7 +488,7 @@ fn object(text: &str) -> Option<toml::Table> {
 }
 
 /// Replaces dates by their texts: no CRM has another form of them in JSON.
-fn without_dates(value: Value) -> Value {
+pub(super) fn without_dates(value: Value) -> Value {
     match value {
         Value::Datetime(date) => Value::String(date.to_string()),
         Value::Table(table) => {

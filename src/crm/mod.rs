@@ -26,7 +26,7 @@ use self::request_tracker::RequestTrackerSettings;
 use self::servicenow::ServiceNowSettings;
 pub use self::webhook::{Message, WebhookSecret};
 use self::zendesk::ZendeskSettings;
-use crate::cases::{CaseSystem, Hint, Refusal, shorten};
+use crate::cases::{CaseSystem, Hint, Placement, Refusal, shorten};
 use crate::clock::SharedClock;
 use crate::entities::{Priority, PriorityReading};
 use crate::outbound::{Credentials, Dialect, Upstream};
@@ -43,6 +43,12 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     fn priority_problems(&self, _words: &PriorityWords) -> Vec<String> {
         Vec::new()
     }
+
+    /// Keys that `set` of a route may have in this kind.
+    fn placement_keys(&self) -> &'static [&'static str];
+
+    /// Mistakes in the values of a route, as far as they show without a call to the system. Each begins with its key in `set`.
+    fn placement_mistakes(&self, placement: &Placement) -> Vec<String>;
 
     /// End of the credentials as configured: a date or a time.
     fn token_expires(&self) -> Option<&str>;
@@ -82,6 +88,11 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
 
 /// Key of the CRM's address.
 const SITE: &str = "company.base_url";
+
+/// True for a text that is nothing but digits: the ID of a thing that also has a name.
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
 
 /// Returns the first of these keys that has a value.
 fn first_given<'a, const N: usize>(
@@ -177,6 +188,18 @@ impl CrmSettings {
     #[must_use]
     pub fn secret_key(&self) -> Option<(String, &str)> {
         self.secret().map(|(key, reference)| (format!("company.{}.{key}", self.kind), reference))
+    }
+
+    /// Mistakes in `set` of a route: keys that this CRM does not have, and values that cannot be right. Each begins with its key, `.KEY`.
+    #[must_use]
+    pub fn placement_problems(&self, placement: &Placement) -> Vec<String> {
+        let has = self.placement_keys();
+        let lacking = placement.keys().into_iter().filter(|key| !has.contains(key));
+        let lacking: Vec<String> = lacking
+            .map(|key| format!(".{key}: {} has nothing of that kind; it has {}", self.name(), has.join(", ")))
+            .collect();
+        let mistakes = self.placement_mistakes(placement).into_iter().map(|mistake| format!(".{mistake}"));
+        lacking.into_iter().chain(mistakes).collect()
     }
 
     /// True if the section of a kind accepts these keys with values of these types.

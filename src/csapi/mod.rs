@@ -207,7 +207,7 @@ impl Csapi {
         let mut cases: HashMap<String, Found> = HashMap::new();
         let mut skipped = Vec::new();
         self.each(&path, Some(query), "cases", |value| match wire::case(&value) {
-            Ok(case) => keep_newest(&mut cases, Found::from(&case)),
+            Ok(case) => keep_newest(&mut cases, Found::of(Side::Google, &case)),
             Err(odd) => skipped.push(odd.to_string()),
         })
         .await?;

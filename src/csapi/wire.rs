@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::CsapiSettings;
 use crate::cases::markers::company_case_of_description;
-use crate::cases::{Attachment, Case, Closing, Comment, NewCase, Visibility};
+use crate::cases::{Attachment, Case, Closing, Comment, Filing, NewCase, Visibility};
 use crate::clock::to_micros;
 use crate::entities::{GoogleCaseName, Priority, PriorityReading};
 
@@ -89,10 +89,22 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
         address: Some(name.address()),
         scope: Some(parent(&name).to_owned()),
         synchronize: true,
+        filing: filing(fields),
         id: name.into(),
         description,
         earlier_description: None,
     })
+}
+
+/// Returns what a case is filed as.
+fn filing(fields: &Map<String, Value>) -> Filing {
+    let classification = fields.get("classification").and_then(Value::as_object);
+    let part = |name| classification.and_then(|fields| text(fields, name)).map(str::to_owned);
+    Filing {
+        classification_id: part("id"),
+        classification: part("displayName"),
+        test_case: fields.get("testCase").and_then(Value::as_bool) == Some(true),
+    }
 }
 
 /// Returns the organisation or project at the beginning of a case's name.
@@ -277,6 +289,7 @@ fn size(fields: &Map<String, Value>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cases::Placement;
 
     fn name() -> GoogleCaseName {
         GoogleCaseName::parse("organizations/1/cases/2").unwrap()
@@ -304,6 +317,7 @@ mod tests {
             ),
             scope: Some("organizations/1".to_owned()),
             synchronize: true,
+            filing: Filing::default(),
         }
     }
 
@@ -322,6 +336,7 @@ mod tests {
             "createTime": "2026-03-01T12:00:00Z",
             "updateTime": "2026-03-01T14:00:00.123456789+01:00",
             "testCase": true,
+            "classification": { "id": "100152", "displayName": "Technical Issue > Compute" },
             "tomorrow": { "there": "is more" },
         });
         let expected = Case {
@@ -338,6 +353,11 @@ mod tests {
             created_at: Some(at("2026-03-01T12:00:00Z")),
             updated_at: Some(at("2026-03-01T13:00:00.123456Z")),
             counterpart: Some("10001".to_owned()),
+            filing: Filing {
+                classification_id: Some("100152".to_owned()),
+                classification: Some("Technical Issue > Compute".to_owned()),
+                test_case: true,
+            },
             ..bare()
         };
         assert_eq!(case(&value), Ok(expected));
@@ -345,8 +365,16 @@ mod tests {
 
     #[test]
     fn every_field_of_a_case_but_its_name_may_be_missing_or_odd() {
-        let fields =
-            ["displayName", "description", "priority", "state", "createTime", "updateTime", "creator"];
+        let fields = [
+            "displayName",
+            "description",
+            "priority",
+            "state",
+            "createTime",
+            "updateTime",
+            "creator",
+            "classification",
+        ];
         assert_eq!(case(&json!({ "name": "organizations/1/cases/2" })), Ok(bare()));
         for field in fields {
             for odd in [json!(null), json!(""), json!(7), json!(true), json!([]), json!({})] {
@@ -568,6 +596,7 @@ mod tests {
             priority: Some(Priority::P1),
             counterpart: "10001".to_owned(),
             idempotency_key: "key".to_owned(),
+            placement: Placement::default(),
         };
         let least = CsapiSettings { parent: "organizations/1".to_owned(), ..CsapiSettings::default() };
         let most = CsapiSettings {

@@ -166,6 +166,11 @@ pub(super) async fn decide(
     if case.closed && (side == Side::Company || limits.is_some()) {
         return Ok(Decision::Refused("it was closed before it was ever synchronised".to_owned()));
     }
+    if side == Side::Google
+        && let Some(reason) = deps.settings.routes.decide(case).and_then(|routed| routed.left_out())
+    {
+        return Ok(Decision::Refused(reason));
+    }
     Ok(Decision::New(mapping))
 }
 

@@ -6,6 +6,7 @@ use super::Deps;
 use crate::cases::{CaseSystem, Check, CheckStatus, CredentialEnd, Finding, Needs, Trouble};
 use crate::entities::Side;
 use crate::store::Store;
+use crate::sync::{Destination, RouteTable};
 
 /// Largest difference between two clocks that is no trouble (`R36`: clock skew).
 const MAX_SKEW: Duration = Duration::seconds(60);
@@ -20,6 +21,7 @@ pub async fn check(deps: &Deps) -> Vec<Check> {
         let system = deps.systems[side].as_ref();
         checks.extend(check_system(system, deps.settings.rules.needs(side), deps.clock.now()).await);
     }
+    checks.extend(check_routes(deps.systems[Side::Company].as_ref(), &deps.settings.routes).await);
     checks
 }
 
@@ -39,6 +41,22 @@ pub async fn check_system(system: &dyn CaseSystem, needs: Needs, now: DateTime<U
     }
     if let Some(skew) = system.clock_skew() {
         checks.push(Check::new(format!("{name}: clock skew"), clock(name, skew)));
+    }
+    checks
+}
+
+/// Checks what the routes set in the CRM: a line for each route that sets anything.
+pub async fn check_routes(system: &dyn CaseSystem, routes: &RouteTable) -> Vec<Check> {
+    let name = system_name(system);
+    let mut checks = Vec::new();
+    for (number, route) in (1..).zip(routes.routes()) {
+        match &route.destination {
+            Destination::Mirror(placement) if !placement.keys().is_empty() => {
+                let finding = system.check_placement(placement).await;
+                checks.push(Check::new(format!("{name}: route {number}"), finding));
+            }
+            Destination::Mirror(_) | Destination::LeaveOut => {}
+        }
     }
     checks
 }

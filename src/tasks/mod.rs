@@ -43,11 +43,11 @@ use crate::progress::Progress;
 use crate::queue::TaskQueue;
 use crate::spelling::nearest;
 use crate::store::Store;
-use crate::sync::{Clocks, Rules};
+use crate::sync::{Clocks, RouteTable, Rules};
 use crate::telemetry::Metrics;
 
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
-pub use check::{check, check_store, check_system, system_name};
+pub use check::{check, check_routes, check_store, check_system, system_name};
 pub use lookup::{LookupError, find_pairs};
 pub use operate::{OperateError, Verb, operate};
 pub use people::Which;
@@ -200,6 +200,8 @@ pub struct TaskSettings {
     pub give_up_after: Duration,
     /// True if a company case that merely names a Google case is adopted (`R38`: a claim is not a proof).
     pub adopt_claims: bool,
+    /// Rules for the Google cases that are mirrored, and for the place of their company cases.
+    pub routes: RouteTable,
 }
 
 impl TaskSettings {

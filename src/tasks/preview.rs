@@ -2,7 +2,7 @@
 
 use super::compare;
 use super::session::{Session, SyncError};
-use super::sync_case::counterpart_in_place;
+use super::sync_case::{counterpart_in_place, route_of};
 use super::{Deps, TaskReport};
 use crate::cases::{Case, Content};
 use crate::entities::{CaseMapping, CompanyCaseId, GoogleCaseName, PriorityReading, Side, Sides};
@@ -73,6 +73,13 @@ pub(super) async fn of_unlinked(
         let content = deps.systems[target].content(&found.id, None).await?;
         (step, "links", Snapshot::new(found, content, None))
     } else {
+        let routed = route_of(deps, source, &ours);
+        if let Some(reason) = routed.and_then(|routed| routed.left_out())
+            && begun.is_none()
+        {
+            return Ok(format!("nothing: {reason}").into());
+        }
+        let by = routed.map(|routed| format!(" by {}", routed.describe())).unwrap_or_default();
         let Counterpart { case: new, parts, header } =
             counterpart_of(source, &ours, deps.home(), facts[target]);
         mapping.description_parts = parts;
@@ -85,7 +92,7 @@ pub(super) async fn of_unlinked(
             ),
             None => String::new(),
         };
-        let step = format!("create a case in {}: {:?}{unless}", facts[target].name, new.title);
+        let step = format!("create a case in {}: {:?}{by}{unless}", facts[target].name, new.title);
         let case = Case {
             id: NEW[target].to_owned(),
             title: new.title,

@@ -13,7 +13,7 @@ use super::sync_case::{self, Request};
 use super::{Caller, Deps, Mode, Pacer, Task, TaskKind, TaskReport, Unchanged};
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Content,
-    CredentialEnd, Download, Needs, NewAttachment, NewCase, NewComment, Sweep, Written,
+    CredentialEnd, Download, Finding, Needs, NewAttachment, NewCase, NewComment, Placement, Sweep, Written,
 };
 use crate::entities::{CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, Priority, Side, Sides};
 use crate::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
@@ -329,5 +329,9 @@ impl CaseSystem for Watched {
 
     async fn check(&self, needs: Needs) -> Vec<Check> {
         self.system.check(needs).await
+    }
+
+    async fn check_placement(&self, placement: &Placement) -> Finding {
+        self.system.check_placement(placement).await
     }
 }

@@ -22,7 +22,7 @@ use crate::entities::{
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts::Merged;
 use crate::sync::{
-    Action, CLOCKS_APART, Clocks, Counterpart, KnownDifferent, Pair, Plan, Remaining, Snapshot,
+    Action, CLOCKS_APART, Clocks, Counterpart, KnownDifferent, Pair, Plan, Remaining, Routed, Snapshot,
     counterpart_of, held_code, horizons, left_on, lookalikes, plan, texts, was_set_back,
 };
 use crate::telemetry::SideLabels;
@@ -363,7 +363,7 @@ async fn mapping_of(
     };
     let case = deps.systems[request.side()].get(request.id()).await?;
     let case = case.ok_or_else(|| refused("there is no such case, or it may not be read".to_owned()))?;
-    let case = Found::from(&case);
+    let case = Found::of(request.side(), &case);
     // Uses the ID in the answer: a person may have given a key, or another name of the case (R31: an ID is valid only in its own system).
     let name = name_of(request.side(), &case).map_err(SyncError::Failed)?;
     if name != request.case
@@ -895,8 +895,17 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
             return save_link(session, target, &found.id, Linked::Found { created: true }).await;
         }
     }
+    let routed = route_of(deps, source, case);
+    // The case may have changed, or the rules, since it was admitted. A creation that has begun is decided already.
+    if let Some(reason) = routed.and_then(|routed| routed.left_out())
+        && session.mapping.pending_creation.is_none()
+    {
+        deps.store.delete(&session.mapping).await?;
+        return Err(SyncError::NoPart(reason));
+    }
     let Counterpart { case: mut new, parts, header } =
         counterpart_of(source, case, deps.home(), capabilities);
+    new.placement = routed.map(|routed| routed.placement()).unwrap_or_default();
     new.idempotency_key = session.key_of("case", format!("{new:?}").as_bytes());
     let clocks = deps.clocks();
     session
@@ -929,6 +938,14 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
                 .await?;
             Err(error.into())
         }
+    }
+}
+
+/// Returns the route that decides about the counterpart of a case; `None` if there is none. Only Google cases have routes.
+pub(super) fn route_of<'a>(deps: &'a Deps, source: Side, case: &Case) -> Option<Routed<'a>> {
+    match source {
+        Side::Google => deps.settings.routes.decide(case),
+        Side::Company => None,
     }
 }
 

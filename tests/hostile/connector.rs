@@ -100,6 +100,7 @@ impl Connector {
                 give_up_after: Duration::hours(12),
                 adopt_claims: false,
                 since: casebridge::tasks::Since::default(),
+                routes: casebridge::sync::RouteTable::default(),
             },
             metrics: metrics.clone(),
             stop: CancellationToken::new(),

@@ -7,7 +7,8 @@ use std::time::Duration as StdDuration;
 
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, Attachment, ByteStream, CaseSystem, Needs, NewAttachment, NewCase, NewComment, Visibility,
+    ApiError, Attachment, ByteStream, CaseSystem, Needs, NewAttachment, NewCase, NewComment, Placement,
+    Visibility,
 };
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::crm::PriorityWords;
@@ -288,6 +289,7 @@ impl Subject {
             priority: Some(Priority::P3),
             counterpart: self.counterpart(),
             idempotency_key: "case".to_owned(),
+            placement: Placement::default(),
         };
         log.add("create", &within("create", system.create(&new)).await);
         log.0

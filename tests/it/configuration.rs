@@ -883,3 +883,121 @@ fn a_misspelt_variable_is_an_error_that_names_the_right_one() {
         assert!(parse_with(&secret, &[(name, "x")]).is_ok(), "{name}");
     }
 }
+
+/// Returns the routes of a configuration with these lines behind a minimal one, for a kind of CRM.
+fn with_routes(kind: &str, routes: &str) -> Result<Config, ConfigErrors> {
+    parse(&format!("{}\n{routes}", with_crm(kind, &[])))
+}
+
+#[test]
+fn routes_are_read_in_order_from_the_file_and_from_the_environment() {
+    use casebridge::sync::Destination;
+
+    let file = r#"
+[[route]]
+match = { test_case = true }
+mirror = false
+
+[[route]]
+match = { project = "shop-*", priority = ["P0", "P1"], classification = "*Compute*", title = ["*disk*"] }
+set = { project = "SHOP", issue_type = "Bug", labels = ["gcp"], request_type = 25, fields = { "Impact" = { value = "High" } } }
+
+[[route]]
+mirror = true
+"#;
+    let config = with_routes("jira", file).unwrap();
+    let routes = config.tasks.routes.routes();
+    assert_eq!(routes.len(), 3);
+    assert_eq!(routes[0].destination, Destination::LeaveOut);
+    assert_eq!(routes[0].conditions.test_case, Some(true));
+    let Destination::Mirror(placement) = &routes[1].destination else { panic!("{routes:?}") };
+    assert_eq!(placement.keys(), ["project", "issue_type", "labels", "request_type", "fields"]);
+    assert_eq!(placement.request_type.as_deref(), Some("25"));
+    assert_eq!(placement.fields["Impact"], serde_json::json!({ "value": "High" }));
+    assert!(routes[2].conditions.is_empty());
+    assert_eq!(parse(LEAST).unwrap().tasks.routes.routes(), []);
+
+    let json = r#"[
+        { "match": { "test_case": true }, "mirror": false },
+        { "match": { "project": "shop-*", "priority": ["P0", "P1"], "classification": "*Compute*", "title": "*disk*" },
+          "set": { "project": "SHOP", "issue_type": "Bug", "labels": ["gcp"], "request_type": 25,
+                   "fields": { "Impact": { "value": "High" } } } },
+        { "mirror": true }
+    ]"#;
+    let by_variable = parse_with(LEAST, &[("CASEBRIDGE_ROUTE", json)]).unwrap();
+    assert_eq!(by_variable.tasks.routes, config.tasks.routes);
+    // The variable takes the place of the file's.
+    let replaced = parse_with(&format!("{LEAST}\n{file}"), &[("CASEBRIDGE_ROUTE", "[]")]).unwrap();
+    assert_eq!(replaced.tasks.routes.routes(), []);
+}
+
+#[test]
+fn every_mistake_in_a_route_is_told_with_its_place_and_what_there_is() {
+    for (kind, lines, expected) in [
+        ("jira", "mirror = false\nset = {}", "route 1 has mirror = false and set"),
+        ("jira", "match = { title = \"x\" }", "route 1 does nothing"),
+        (
+            "jira",
+            "mirorr = false",
+            "route 1: there is no key mirorr; did you mean mirror?; there are match, mirror, set",
+        ),
+        (
+            "jira",
+            "match = { proiect = \"x\" }\nmirror = false",
+            "route 1, match: there is no key proiect; did you mean project?",
+        ),
+        (
+            "jira",
+            "match = { priority = \"P7\" }\nmirror = false",
+            "route 1, match.priority: expected some of P0",
+        ),
+        (
+            "jira",
+            "match = { title = 7 }\nmirror = false",
+            "route 1, match.title: expected a text or a list of texts",
+        ),
+        ("jira", "match = { title = [] }\nmirror = false", "route 1, match.title is empty"),
+        ("jira", "set = { project = \"S P\" }", "route 1, set.project is no project key"),
+        ("jira", "set = { labels = [\"two words\"] }", "route 1, set.labels: \"two words\" holds a space"),
+        (
+            "jira",
+            "set = { fields = { summary = \"x\" } }",
+            "route 1, set.fields.summary is set by the connector itself",
+        ),
+        (
+            "jira",
+            "set = { group = \"x\" }",
+            "route 1, set.group: Jira has nothing of that kind; it has project, issue_type",
+        ),
+        (
+            "zendesk",
+            "set = { project = \"x\" }",
+            "route 1, set.project: Zendesk has nothing of that kind; it has issue_type, labels",
+        ),
+        ("zendesk", "set = { group = \"Cloud\" }", "route 1, set.group: expected an ID"),
+        ("zendesk", "set = { issue_type = \"bug\" }", "expected one of problem, incident, question, task"),
+        (
+            "servicenow",
+            "set = { labels = [\"x\"] }",
+            "ServiceNow has nothing of that kind; it has assignee, group, fields",
+        ),
+        ("servicenow", "set = { group = \"Cloud\" }", "route 1, set.group: expected a sys_id"),
+        ("servicenow", "set = { fields = { Category = \"x\" } }", "is no name of a column"),
+        (
+            "request-tracker",
+            "set = { group = \"x\" }",
+            "Request Tracker has nothing of that kind; it has project, assignee, fields",
+        ),
+        ("jira", "mirror = true\n[[route]]\nmirror = false", "route 1 matches every case"),
+    ] {
+        let errors = with_routes(kind, &format!("[[route]]\n{lines}")).unwrap_err().0;
+        assert_eq!(errors.len(), 1, "{lines}: {errors:?}");
+        assert!(errors[0].contains(expected), "{lines}: {errors:?}");
+    }
+    let errors = with_routes("jira", "[route]\nmirror = false").unwrap_err().0;
+    assert_eq!(errors, ["[route] is a list: write [[route]] (CASEBRIDGE_ROUTE)"]);
+    let errors = parse_with(LEAST, &[("CASEBRIDGE_ROUTE", "mirror = false")]).unwrap_err().0;
+    assert!(errors[0].contains("CASEBRIDGE_ROUTE: expected tables, each under [[route]]"), "{errors:?}");
+    let errors = parse_with(LEAST, &[("CASEBRIDGE_ROUTES", "[]")]).unwrap_err().0;
+    assert!(errors[0].contains("did you mean CASEBRIDGE_ROUTE?"), "{errors:?}");
+}

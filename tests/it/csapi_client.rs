@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use casebridge::cases::{
     ApiError, ApiErrorKind, Attachment, ByteStream, CaseSystem, Needs, NewAttachment, NewCase, NewComment,
-    Visibility, markers,
+    Placement, Visibility, markers,
 };
 use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
 use casebridge::csapi::{Csapi, CsapiSettings};
@@ -124,6 +124,7 @@ fn new_case(counterpart: &str) -> NewCase {
         priority: Some(Priority::P3),
         counterpart: counterpart.to_owned(),
         idempotency_key: "creation".to_owned(),
+        placement: Placement::default(),
     }
 }
 

@@ -11,7 +11,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, CaseSystem, Needs, NewAttachment, NewCase, NewComment, Visibility,
+    ApiError, ApiErrorKind, Attachment, CaseSystem, Needs, NewAttachment, NewCase, NewComment, Placement,
+    Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::{CrmSettings, PriorityWords};
@@ -92,6 +93,7 @@ fn new_case() -> NewCase {
         priority: Some(Priority::P1),
         counterpart: "organizations/1/cases/2".to_owned(),
         idempotency_key: "k".to_owned(),
+        placement: Placement::default(),
     }
 }
 

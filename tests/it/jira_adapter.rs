@@ -6,8 +6,8 @@ use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
 use casebridge::cases::{
-    ApiErrorKind, Attachment, CaseSystem, Check, CheckStatus, Found, Needs, NewCase, NewComment, Sweep,
-    Visibility,
+    ApiErrorKind, Attachment, CaseSystem, Check, CheckStatus, Found, Needs, NewCase, NewComment, Placement,
+    Sweep, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::CrmKind as _;
@@ -273,6 +273,7 @@ fn new_case(counterpart: &str) -> NewCase {
         priority: Some(Priority::P1),
         counterpart: counterpart.to_owned(),
         idempotency_key: "k".to_owned(),
+        placement: Placement::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
     ApiErrorKind, Attachment, CaseSystem, Check, CheckStatus, Closing, Found, Needs, NewAttachment, NewCase,
-    NewComment, Visibility,
+    NewComment, Placement, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::CrmKind as _;
@@ -229,6 +229,7 @@ fn new_case(counterpart: &str) -> NewCase {
         priority: Some(Priority::P1),
         counterpart: counterpart.to_owned(),
         idempotency_key: format!("create {counterpart}"),
+        placement: Placement::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
     ApiErrorKind, CaseSystem, Check, CheckStatus, Closing, Needs, NewAttachment, NewCase, NewComment,
-    Visibility,
+    Placement, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::CrmKind as _;
@@ -241,6 +241,7 @@ fn new_case(counterpart: &str) -> NewCase {
         priority: Some(Priority::P1),
         counterpart: counterpart.to_owned(),
         idempotency_key: format!("create {counterpart}"),
+        placement: Placement::default(),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use casebridge::cases::{ApiError, Case, CaseSystem as _, Found, NewCase, NewComment, Visibility};
+use casebridge::cases::{ApiError, Case, CaseSystem as _, Found, NewCase, NewComment, Placement, Visibility};
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::entities::{Priority, Side, Sides};
 use casebridge::sync::texts::duration_words;
@@ -203,6 +203,7 @@ fn counterpart_of(from: Side, case: &Case) -> NewCase {
         priority: case.priority.level(),
         counterpart: case.id.clone(),
         idempotency_key: String::new(),
+        placement: Placement::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use casebridge::cases::{
-    ApiErrorKind, CaseSystem, Closing, Download, NewAttachment, NewCase, NewComment, Visibility,
+    ApiErrorKind, CaseSystem, Closing, Download, NewAttachment, NewCase, NewComment, Placement, Visibility,
 };
 use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::crm::request_tracker::{RequestTracker, RequestTrackerSettings};
@@ -225,6 +225,7 @@ async fn a_ticket_says_who_made_it_where_it_lies_and_where_people_find_it() {
         priority: None,
         counterpart: "organizations/1/cases/5".to_owned(),
         idempotency_key: String::new(),
+        placement: Placement::default(),
     };
     let ours = crm.adapter.create(&new).await.unwrap().id;
     let home = server.home();
@@ -488,6 +489,7 @@ async fn a_ticket_that_is_made_and_may_not_be_seen_is_made_once() {
         priority: Some(Priority::P1),
         counterpart: "organizations/1/cases/5".to_owned(),
         idempotency_key: String::new(),
+        placement: Placement::default(),
     };
     let made = crm.adapter.create(&case).await.unwrap();
     let ticket = crm.jane.ticket(&made.id).await;
@@ -579,6 +581,7 @@ async fn without_the_right_to_set_fields_one_ticket_is_made_and_is_completed_whe
         priority: None,
         counterpart: format!("organizations/1/cases/{number}"),
         idempotency_key: String::new(),
+        placement: Placement::default(),
     };
     for _ in 0..3 {
         let error = adapter.create(&case(5)).await.unwrap_err();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use casebridge::cases::Visibility;
+use casebridge::cases::{Placement, Visibility};
 use casebridge::clock::SharedClock;
 use casebridge::crm::PriorityWords;
 use casebridge::entities::Priority;
@@ -217,6 +217,36 @@ impl Desk for RequestTrackerDesk {
             part["Filename"] == "" && part["ContentType"] != "text/plain" && part["Content"] != ""
         });
         others.map(|part| part["ContentType"].to_string()).collect()
+    }
+
+    fn placement(&self) -> Placement {
+        Placement {
+            project: Some(self.slot.queue.clone()),
+            // Who may own tickets, unlike the connector.
+            assignee: Some("jane".to_owned()),
+            ..Placement::default()
+        }
+    }
+
+    fn misplaced(&self) -> Vec<(Placement, &'static str)> {
+        let text = |text: &str| Some(text.to_owned());
+        vec![
+            (Placement { project: text("No such queue"), ..Placement::default() }, "name one of"),
+            (Placement { assignee: text("no-such-user"), ..Placement::default() }, "no user"),
+            (
+                Placement { fields: [("No field".to_owned(), json!("x"))].into(), ..Placement::default() },
+                "custom_field_google_name",
+            ),
+        ]
+    }
+
+    async fn placed(&self, case: &str) -> Placement {
+        let ticket = self.jane.ticket(case).await;
+        let name =
+            |field: &str| ticket[field]["Name"].as_str().or(ticket[field]["id"].as_str()).map(str::to_owned);
+        // A queue is named by its ID here.
+        let queue = name("Queue").map(|_| self.slot.queue.clone());
+        Placement { project: queue, assignee: name("Owner"), ..Placement::default() }
     }
 
     fn faults(&self) -> Option<&Faults> {

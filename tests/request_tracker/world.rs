@@ -130,6 +130,7 @@ impl World {
                 give_up_after: Duration::hours(12),
                 adopt_claims: false,
                 since: casebridge::tasks::Since::default(),
+                routes: casebridge::sync::RouteTable::default(),
             },
             metrics,
             stop: CancellationToken::new(),

@@ -321,6 +321,7 @@ impl Card {
             address: people_call_it.then(|| address_of(&self.id)),
             scope: self.scope.map(|scope| format!("scope {scope}")),
             synchronize: side == Google || self.flagged,
+            ..Case::default()
         }
     }
 

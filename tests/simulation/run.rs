@@ -543,6 +543,7 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
             give_up_after: Duration::minutes(setting.give_up_after),
             adopt_claims: false,
             since: casebridge::tasks::Since::default(),
+            routes: casebridge::sync::RouteTable::default(),
         },
         metrics: METRICS.get_or_init(Metrics::shared).clone(),
         stop: CancellationToken::new(),

@@ -372,5 +372,6 @@ pub fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettin
         give_up_after: Duration::hours(12),
         adopt_claims: false,
         since: casebridge::tasks::Since::default(),
+        routes: casebridge::sync::RouteTable::default(),
     }
 }

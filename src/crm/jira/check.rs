@@ -14,7 +14,7 @@ use super::wire::{
     ScreenField, Transition,
 };
 use super::{NAME, PriorityWords, jql};
-use crate::cases::{ApiError, Check, CheckStatus, Finding, Needs, Trouble, Visibility};
+use crate::cases::{ApiError, Check, CheckStatus, Finding, Needs, Placement, Trouble, Visibility};
 use crate::crm::expiry;
 use crate::outbound::Remedies;
 
@@ -316,7 +316,7 @@ impl IssueTypes {
 /// (`issueTypeId`, "Get request types", developer.atlassian.com).
 async fn request_type(client: &Client, issue_types: &IssueTypes) -> Finding {
     let types = client
-        .request_types()
+        .request_types(&client.settings().project)
         .await
         .map_err(|error| failed(&error, "the request types of the project cannot be read"));
     let advice = |types: &[RequestType]| {
@@ -380,7 +380,7 @@ async fn create_screen(
 ) -> IssueTypes {
     let settings = client.settings();
     let what = format!("issue type {}", settings.issue_type);
-    let all = match client.issue_types().await {
+    let all = match client.issue_types(&settings.project).await {
         Ok(all) => all,
         Err(error) => {
             let advice = "the connector's user needs \"Create Issues\" in the project";
@@ -396,7 +396,7 @@ async fn create_screen(
         }
     };
     report.add(&what, Ok(format!("{shown} (ID {id})")));
-    let screen = match client.create_screen(&id).await {
+    let screen = match client.create_screen(&settings.project, &id).await {
         Ok(screen) => screen,
         Err(error) => {
             report.add("create screen", Err(failed(&error, "the create screen cannot be read")));
@@ -540,6 +540,102 @@ fn component(settings: &JiraSettings, screen: &CreateScreen) -> Finding {
             names(&field.allowed_values)
         )),
     }
+}
+
+/// Number of projects that a message lists.
+const LISTED: usize = 20;
+
+/// Looks up the values that a route sets.
+pub(super) async fn placement(client: &Client, placement: &Placement) -> Finding {
+    let settings = client.settings();
+    let mut unknown = Vec::new();
+    let project = placement.project.as_deref().unwrap_or(&settings.project);
+    if let Err(error) = client.project(project).await {
+        if !matches!(error.status, Some(403 | 404)) {
+            return Err(failed(&error, "the projects cannot be read"));
+        }
+        let seen = client.projects_seen().await.unwrap_or_default();
+        let seen: Vec<&str> = seen.iter().filter_map(|project| project.key.as_deref()).take(LISTED).collect();
+        return Err(Trouble::failed(
+            format!("Jira has no project {project:?}, or does not show it"),
+            format!(
+                "give the connector's user \"Browse Projects\" there, or name one of {}",
+                seen.join(", ")
+            ),
+        ));
+    }
+    let issue_types = client
+        .issue_types(project)
+        .await
+        .map_err(|error| failed(&error, "the connector's user needs \"Create Issues\" in the project"))?;
+    let wanted = placement.issue_type.as_deref().unwrap_or(&settings.issue_type).trim();
+    let Some(issue_type) = issue_types.iter().find(|found| found.is(wanted)) else {
+        return Err(Trouble::failed(
+            format!("project {project} has no issue type {wanted:?}"),
+            format!("name one of {} in the route's issue_type", names(&issue_types)),
+        ));
+    };
+    let screen = client
+        .create_screen(project, &issue_type.id)
+        .await
+        .map_err(|error| failed(&error, "the create screen cannot be read"))?;
+    if let Some(component) = &placement.component {
+        let known = on_screen(&screen, "components").map(|field| field.allowed_values.as_slice());
+        let known = known.unwrap_or_default();
+        if !known.iter().any(|found| found.shown() == component) {
+            unknown.push(format!("project {project} has no component {component:?}, but {}", names(known)));
+        }
+    }
+    if let Some(person) = &placement.assignee
+        && !client.has_user(person).await.map_err(|error| failed(&error, "users cannot be looked up"))?
+    {
+        unknown.push(match settings.deployment {
+            Deployment::Cloud => {
+                format!("Jira has no user with the account ID {person:?} (the ID ends the address of a person's profile)")
+            }
+            Deployment::DataCenter => format!("Jira has no user with the name {person:?}"),
+        });
+    }
+    if let Some(wanted) = placement.request_type.as_deref().filter(|wanted| !wanted.contains('/')) {
+        let types = client.request_types(project).await;
+        let types =
+            types.map_err(|error| failed(&error, "the request types of the project cannot be read"))?;
+        let found = types.iter().find(|found| found.id == wanted);
+        // Each belongs to one issue type.
+        if let Some(of) =
+            found.and_then(|found| found.issue_type_id.as_ref()).filter(|of| **of != issue_type.id)
+        {
+            let named = issue_types.iter().find(|known| known.id == *of).map_or(of.as_str(), Named::shown);
+            unknown.push(format!(
+                "request type {wanted:?} is for cases of the issue type {named}, and the route's is {}",
+                issue_type.shown()
+            ));
+        }
+        if found.is_none() {
+            let shown: Vec<String> =
+                types.iter().map(|found| format!("{:?} ({})", found.id, found.name)).collect();
+            unknown.push(format!(
+                "project {project} has no request type {wanted:?}, but {}",
+                if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+            ));
+        }
+    }
+    let fields = client.all_fields().await.map_err(|error| failed(&error, "the fields cannot be read"))?;
+    match discovery::placed(settings, placement, &fields) {
+        Err(problem) => unknown.push(problem),
+        Ok(given) => {
+            let of_screen = |id: &str| on_screen(&screen, id);
+            unknown.extend(mistakes(&given, settings.deployment, of_screen));
+            let absent = given.keys().filter(|id| of_screen(id).is_none());
+            unknown.extend(absent.map(|id| {
+                format!("{id} is not on the create screen of issue type {} in {project}", issue_type.shown())
+            }));
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(placement.describe());
+    }
+    Err(Trouble::failed(unknown.join("; "), "correct the route's set, or add what it names to Jira"))
 }
 
 async fn words(client: &Client, priorities: &PriorityWords) -> Finding {

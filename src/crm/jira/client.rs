@@ -412,20 +412,40 @@ impl Client {
         self.upstream.read(call).await
     }
 
-    pub(super) async fn issue_types(&self) -> Result<Vec<wire::Named>, ApiError> {
-        let path = format!("/rest/api/2/issue/createmeta/{}/issuetypes", segment(&self.settings.project));
+    /// Returns the projects that the connector's user sees.
+    ///
+    /// Source: "Get all projects", Jira Cloud REST API v2 (deprecated there, but in service) and Jira Data Center REST API.
+    pub(super) async fn projects_seen(&self) -> Result<Vec<wire::Project>, ApiError> {
+        self.upstream.read(Call::get("/rest/api/2/project")).await
+    }
+
+    /// True if there is a user with this account ID, or user name on Data Center.
+    pub(super) async fn has_user(&self, user: &str) -> Result<bool, ApiError> {
+        let parameter = match self.settings.deployment {
+            Deployment::Cloud => "accountId",
+            Deployment::DataCenter => "username",
+        };
+        match self.upstream.read::<User>(Call::get("/rest/api/2/user").query(parameter, user)).await {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.status, Some(400 | 404)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn issue_types(&self, project: &str) -> Result<Vec<wire::Named>, ApiError> {
+        let path = format!("/rest/api/2/issue/createmeta/{}/issuetypes", segment(project));
         let types: wire::IssueTypes = self.upstream.read(Call::get(path).query("maxResults", "200")).await?;
         Ok(types.values)
     }
 
-    /// Returns the request types of the configured project. A project without a service desk has none.
+    /// Returns the request types of a project. A project without a service desk has none.
     ///
     /// The service desk is looked up by the project's key, and a list has at most 100 items a page ("Get service desks", "Get request
     /// types", developer.atlassian.com).
-    pub(super) async fn request_types(&self) -> Result<Vec<wire::RequestType>, ApiError> {
+    pub(super) async fn request_types(&self, project: &str) -> Result<Vec<wire::RequestType>, ApiError> {
         const DESKS: &str = "/rest/servicedeskapi/servicedesk";
         let desks: Vec<wire::ServiceDesk> = self.service_desk_list(DESKS).await?;
-        let ours = |desk: &&wire::ServiceDesk| desk.project_key.eq_ignore_ascii_case(&self.settings.project);
+        let ours = |desk: &&wire::ServiceDesk| desk.project_key.eq_ignore_ascii_case(project);
         match desks.iter().find(ours) {
             Some(desk) => self.service_desk_list(&format!("{DESKS}/{}/requesttype", segment(&desk.id))).await,
             None => Ok(Vec::new()),
@@ -447,12 +467,13 @@ impl Client {
         Err(self.endless(path))
     }
 
-    pub(super) async fn create_screen(&self, issue_type: &str) -> Result<wire::CreateScreen, ApiError> {
-        let path = format!(
-            "/rest/api/2/issue/createmeta/{}/issuetypes/{}",
-            segment(&self.settings.project),
-            segment(issue_type)
-        );
+    pub(super) async fn create_screen(
+        &self,
+        project: &str,
+        issue_type: &str,
+    ) -> Result<wire::CreateScreen, ApiError> {
+        let path =
+            format!("/rest/api/2/issue/createmeta/{}/issuetypes/{}", segment(project), segment(issue_type));
         self.upstream.read(Call::get(path).query("maxResults", "200")).await
     }
 

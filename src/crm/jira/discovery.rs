@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::settings::JiraSettings;
+use super::settings::{Deployment, JiraSettings};
 use super::wire;
-use crate::cases::Trouble;
+use crate::cases::{Placement, Trouble};
 
 /// Kind of value that a custom field holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub(super) struct Fields {
     pub(super) on_create: Result<Map<String, Value>, String>,
     /// Values of `close_fields` by ID. An error concerns closing only.
     pub(super) on_close: Result<Map<String, Value>, String>,
+    /// All fields of Jira, for the fields that a route names.
+    all: Vec<wire::Field>,
 }
 
 impl Fields {
@@ -90,8 +92,59 @@ impl Fields {
             google_name: google_name_field(settings, fields)?,
             on_create: on_create(settings, fields),
             on_close: on_close(settings, fields),
+            all: fields.to_vec(),
         })
     }
+
+    /// Returns the fields of a new case with this placement, by ID: those of the configuration, and those of the route, which come first.
+    pub(super) fn of_new(
+        &self,
+        settings: &JiraSettings,
+        placement: &Placement,
+    ) -> Result<Map<String, Value>, String> {
+        let mut values = self.on_create.clone()?;
+        values.extend(placed(settings, placement, &self.all)?);
+        if placement.request_type.is_none() && moves(settings, placement) {
+            // A request type belongs to one project.
+            if let Some(field) = request_type_field(&self.all) {
+                values.remove(&field.id);
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// True if a placement names another project than the configured one.
+fn moves(settings: &JiraSettings, placement: &Placement) -> bool {
+    placement.project.as_deref().is_some_and(|project| !project.eq_ignore_ascii_case(settings.project.trim()))
+}
+
+/// Returns the fields that a route sets, by ID, with its labels, assignee and request type.
+pub(super) fn placed(
+    settings: &JiraSettings,
+    placement: &Placement,
+    fields: &[wire::Field],
+) -> Result<Map<String, Value>, String> {
+    // A field of another team-managed project is not among `fields`, but its ID is as good.
+    let (ids, names): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        placement.fields.clone().into_iter().partition(|(name, _)| name.starts_with(PREFIX));
+    let mut values = by_id("the route's fields", &names, fields)?;
+    values.extend(ids);
+    if !placement.labels.is_empty() {
+        values.insert("labels".to_owned(), json!(placement.labels));
+    }
+    if let Some(person) = &placement.assignee {
+        // Source: "Create issue", Jira Cloud REST API v2 and Jira Data Center REST API.
+        let key = match settings.deployment {
+            Deployment::Cloud => "accountId",
+            Deployment::DataCenter => "name",
+        };
+        values.insert("assignee".to_owned(), json!({ key: person }));
+    }
+    if let Some(wanted) = &placement.request_type {
+        values.insert(request_type_field_of("the route's request_type", fields)?.id.clone(), json!(wanted));
+    }
+    Ok(values)
 }
 
 /// Type of the field that holds the request type. Its name is free, and its ID differs between sites.
@@ -107,15 +160,22 @@ pub(super) fn on_create(
 ) -> Result<Map<String, Value>, String> {
     let mut values = by_id("company.jira.new_fields", &settings.new_fields, fields)?;
     if let Some(wanted) = &settings.request_type {
-        let field = fields.iter().find(|field| field.schema.custom.as_deref() == Some(REQUEST_TYPE));
-        let field = field.ok_or_else(|| {
-            "company.jira.request_type: this Jira has no field for request types, or does not show it: it is for Jira Service \
-             Management only"
-                .to_owned()
-        })?;
+        let field = request_type_field_of("company.jira.request_type", fields)?;
         values.insert(field.id.clone(), json!(wanted.trim()));
     }
     Ok(values)
+}
+
+fn request_type_field(fields: &[wire::Field]) -> Option<&wire::Field> {
+    fields.iter().find(|field| field.schema.custom.as_deref() == Some(REQUEST_TYPE))
+}
+
+fn request_type_field_of<'a>(key: &str, fields: &'a [wire::Field]) -> Result<&'a wire::Field, String> {
+    request_type_field(fields).ok_or_else(|| {
+        format!(
+            "{key}: this Jira has no field for request types, or does not show it: it is for Jira Service Management only"
+        )
+    })
 }
 
 /// Returns the configured fields of the closing transition, by ID.

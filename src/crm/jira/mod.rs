@@ -54,8 +54,8 @@ use super::PriorityWords;
 use super::content::Text;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment,
-    CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
-    Written, markers, utf16_units,
+    CredentialEnd, Download, Filing, Finding, Found, Needs, NewAttachment, NewCase, NewComment, Placement,
+    Sweep, TextLimit, Visibility, Written, markers, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -231,6 +231,7 @@ impl Jira {
             address: issue.key.as_deref().map(|key| self.address(key)),
             scope: issue.key.as_deref().and_then(reference::project).map(str::to_owned),
             synchronize: issue.holds(&fields.flag.id, &self.settings().flag_value),
+            filing: Filing::default(),
             key: issue.key.clone(),
         })
     }
@@ -386,12 +387,14 @@ impl Jira {
                 later.insert("priority".to_owned(), priority);
                 left_out = true;
             }
+            let sent = Value::Object(fields.clone());
             if named("components") && fields.remove("components").is_some() {
                 tracing::warn!(
-                    component = %self.settings().component,
-                    project = %self.settings().project,
+                    component = %sent["components"][0]["name"],
+                    project = %sent["project"]["key"],
                     reason = %error.message,
-                    "a case is created without its component: add it to the Jira project, or name another in company.jira.component"
+                    "a case is created without its component: add it to the Jira project, or name another in company.jira.component or in \
+                     the route"
                 );
                 left_out = true;
             }
@@ -579,23 +582,25 @@ impl CaseSystem for Jira {
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
-        let settings = self.settings();
+        let (settings, place) = (self.settings(), &case.placement);
+        let project = place.project.as_deref().unwrap_or(&settings.project);
+        let component = place.component.as_deref().unwrap_or_else(|| settings.component.trim());
         let (created, later) = self
             .client
             .with_fields(|fields| async move {
                 let mut body = Map::new();
                 let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
-                put("project", json!({ "key": settings.project }));
-                put("issuetype", by_id_or_name(&settings.issue_type));
+                put("project", json!({ "key": project }));
+                put("issuetype", by_id_or_name(place.issue_type.as_ref().unwrap_or(&settings.issue_type)));
                 put("summary", json!(summary(&case.title)));
                 put("description", json!(markup::escape(&case.description)));
                 put(&fields.flag.id, fields.flag.value(&settings.flag_value));
                 put(&fields.google_name.id, fields.google_name.value(&case.counterpart));
-                let given = fields.on_create.clone().map_err(|problem| {
+                let given = fields.of_new(settings, place).map_err(|problem| {
                     self.client.error(ApiErrorKind::Refused, "POST /rest/api/2/issue", problem)
                 })?;
-                if !settings.component.trim().is_empty() {
-                    put("components", json!([{ "name": settings.component.trim() }]));
+                if !component.is_empty() {
+                    put("components", json!([{ "name": component }]));
                 }
                 if let Some(priority) = case.priority {
                     put("priority", json!({ "name": self.priorities.word(priority) }));
@@ -637,8 +642,9 @@ impl CaseSystem for Jira {
                 counterpart_address: None,
                 by_connector: Some(true),
                 address: created.key.as_deref().map(|key| self.address(key)),
-                scope: Some(settings.project.clone()),
+                scope: Some(project.to_owned()),
                 synchronize: true,
+                filing: Filing::default(),
                 key: created.key,
             }),
         }
@@ -793,6 +799,10 @@ impl CaseSystem for Jira {
 
     async fn check(&self, needs: Needs) -> Vec<Check> {
         check::all(&self.client, &self.priorities, needs).await
+    }
+
+    async fn check_placement(&self, placement: &Placement) -> Finding {
+        check::placement(&self.client, placement).await
     }
 }
 

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::Jira;
 use super::wire::error_text;
-use crate::cases::{CaseSystem, Hint, Refusal};
+use crate::cases::{CaseSystem, Hint, Placement, Refusal};
 use crate::clock::SharedClock;
-use crate::crm::{CrmKind, Message, PriorityWords, first_given};
+use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number};
 use crate::outbound::{
     ClientCredentials, Credentials, Dialect, Gateway, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
 };
@@ -165,6 +165,12 @@ impl JiraSettings {
         }
     }
 
+    /// True if the connector itself sets that field.
+    fn is_own(&self, name: &str) -> bool {
+        ["project", "issuetype", "summary", "description", &self.flag_field, &self.google_name_field]
+            .contains(&name)
+    }
+
     fn token_endpoint(&self, site: &Url) -> Result<TokenEndpoint, String> {
         let (url, key) = match (&self.token_url, self.deployment) {
             (Some(url), _) => (Url::parse(url), Some("company.jira.token_url")),
@@ -211,11 +217,8 @@ impl CrmKind for JiraSettings {
                 problems.push(problem.to_owned());
             }
         };
-        let key = self.project.as_bytes();
-        let sound_key = key.first().is_some_and(u8::is_ascii_alphabetic)
-            && key.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         demand(
-            sound_key,
+            is_project_key(&self.project),
             "company.jira.project is missing or is no project key: give the letters in front of the issue numbers, such as SUP",
         );
         for (name, value) in [
@@ -227,19 +230,14 @@ impl CrmKind for JiraSettings {
             demand(!value.trim().is_empty(), &format!("company.jira.{name} must not be empty"));
         }
         for name in self.new_fields.keys() {
-            let own = ["project", "issuetype", "summary", "description"].contains(&name.as_str())
-                || [&self.flag_field, &self.google_name_field].contains(&name);
             demand(
-                !own,
+                !self.is_own(name),
                 &format!("company.jira.new_fields.{name} is set by the connector itself: leave it out"),
             );
         }
         // A name would have to be looked up in Service Management's own API.
         demand(
-            self.request_type.as_ref().is_none_or(|given| {
-                let given = given.trim();
-                !given.is_empty() && (given.contains('/') || given.bytes().all(|byte| byte.is_ascii_digit()))
-            }),
+            self.request_type.as_ref().is_none_or(|given| is_request_type(given)),
             "company.jira.request_type is no request type's ID: give the number in the address of its settings, or \
              portalkey/requesttypekey",
         );
@@ -281,6 +279,36 @@ impl CrmKind for JiraSettings {
             ),
         }
         problems
+    }
+
+    fn placement_keys(&self) -> &'static [&'static str] {
+        &["project", "issue_type", "component", "labels", "assignee", "request_type", "fields"]
+    }
+
+    fn placement_mistakes(&self, placement: &Placement) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let mut demand = |holds: bool, mistake: String| {
+            if !holds {
+                mistakes.push(mistake);
+            }
+        };
+        demand(
+            placement.project.as_deref().is_none_or(is_project_key),
+            "project is no project key: give the letters in front of the issue numbers, such as SUP"
+                .to_owned(),
+        );
+        demand(
+            placement.request_type.as_deref().is_none_or(is_request_type),
+            "request_type is no request type's ID: give the number in the address of its settings, or portalkey/requesttypekey"
+                .to_owned(),
+        );
+        for label in placement.labels.iter().filter(|label| label.contains(char::is_whitespace)) {
+            demand(false, format!("labels: {label:?} holds a space, which no label of Jira may"));
+        }
+        for name in placement.fields.keys() {
+            demand(!self.is_own(name), format!("fields.{name} is set by the connector itself: leave it out"));
+        }
+        mistakes
     }
 
     fn token_expires(&self) -> Option<&str> {
@@ -332,6 +360,18 @@ impl CrmKind for JiraSettings {
     ) -> Arc<dyn CaseSystem> {
         Arc::new(Jira::new(self.clone(), priorities, upstream, clock))
     }
+}
+
+fn is_project_key(key: &str) -> bool {
+    let key = key.as_bytes();
+    key.first().is_some_and(u8::is_ascii_alphabetic)
+        && key.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+}
+
+/// True for the ID of a request type, or `portalkey/requesttypekey`.
+fn is_request_type(given: &str) -> bool {
+    let given = given.trim();
+    given.contains('/') || is_number(given)
 }
 
 #[cfg(test)]

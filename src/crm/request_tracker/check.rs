@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::client::{self, Client, MERGED_TOO, quoted};
 use super::settings::RequestTrackerSettings;
 use super::{NAME, PriorityWords, RequestTracker, download, file_name, wire};
-use crate::cases::{ApiError, ApiErrorKind, Check, CheckStatus, Finding, Needs, Trouble, Visibility};
+use crate::cases::{
+    ApiError, ApiErrorKind, Check, CheckStatus, Finding, Needs, Placement, Trouble, Visibility,
+};
 use crate::crm::CrmKind as _;
 use crate::outbound::Remedies;
 
@@ -95,6 +97,56 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     let newest = newer(&open, &closed);
     add("downloading a file".to_owned(), file(client, newest).await);
     checks
+}
+
+/// Looks up the values that a route sets: the queue with its fields, and the person.
+pub(super) async fn placement(client: &Client, placement: &Placement) -> Finding {
+    let settings = client.settings();
+    let name = placement.project.as_deref().unwrap_or(&settings.queue).trim();
+    let queue = match client.queue_named(name).await {
+        Ok(queue) => queue,
+        Err(error) if matches!(error.status, Some(403 | 404)) => {
+            let queues = client.queues().await.unwrap_or_default();
+            let hint =
+                format!("grant the connector's user SeeQueue on it, or name one of {}", queues.join(", "));
+            return Err(Trouble::failed(format!("there is no queue {name:?}, or it is not shown"), hint));
+        }
+        Err(error) => return Err(failed(&error, "the queue cannot be read")),
+    };
+    if links(&queue, "create").next().is_none() {
+        return Err(Trouble::failed(
+            format!("the connector's user may not create tickets in the queue {name}"),
+            format!("grant CreateTicket on the queue {name}"),
+        ));
+    }
+    let needed = [&settings.flag_field, &settings.google_name_field];
+    let lacking: Vec<&str> = placement
+        .fields
+        .keys()
+        .chain(needed)
+        .filter(|field| client::field_of(&queue, field).is_none())
+        .map(String::as_str)
+        .collect();
+    if !lacking.is_empty() {
+        let fields = queue.get("TicketCustomFields").and_then(Value::as_array);
+        let known = fields.into_iter().flatten().filter_map(|field| field.get("name")?.as_str());
+        return Err(Trouble::failed(
+            format!("the queue {name} has no custom field {}", lacking.join(" and ")),
+            format!(
+                "apply it to the queue (Admin, Custom Fields) and grant SeeCustomField, or name another: there are {}",
+                known.collect::<Vec<_>>().join(", ")
+            ),
+        ));
+    }
+    if let Some(person) = &placement.assignee
+        && !client.has_user(person).await.map_err(|error| failed(&error, "users cannot be looked up"))?
+    {
+        return Err(Trouble::failed(
+            format!("there is no user {person:?}"),
+            "name a user who has the right OwnTicket on the queue",
+        ));
+    }
+    Ok(placement.describe())
 }
 
 fn failed(error: &ApiError, advice: &str) -> Trouble {

@@ -109,8 +109,31 @@ impl Client {
     }
 
     pub(super) async fn queue(&self) -> Result<Value, ApiError> {
-        let path = format!("/REST/2.0/queue/{}", segment(self.settings.queue.trim()));
-        self.upstream.read(Call::get(path)).await
+        self.queue_named(self.settings.queue.trim()).await
+    }
+
+    pub(super) async fn queue_named(&self, name: &str) -> Result<Value, ApiError> {
+        self.upstream.read(Call::get(format!("/REST/2.0/queue/{}", segment(name)))).await
+    }
+
+    /// Returns the names of the queues that the connector's user sees, a page of them.
+    pub(super) async fn queues(&self) -> Result<Vec<String>, ApiError> {
+        let call =
+            Call::get("/REST/2.0/queues/all").query("fields", "Name").query("per_page", PAGE.to_string());
+        let page: Page = self.upstream.read(call).await?;
+        Ok(page.items.iter().filter_map(|queue| wire::text(queue, "Name")).collect())
+    }
+
+    /// True if there is a user with this name.
+    pub(super) async fn has_user(&self, name: &str) -> Result<bool, ApiError> {
+        let call = Call::get(format!("/REST/2.0/user/{}", segment(name.trim())));
+        match self.upstream.read::<Value>(call).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.status == Some(404) => Ok(false),
+            // It exists, and is not for the connector's user to see.
+            Err(error) if error.status == Some(403) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads a custom field by its ID.
@@ -118,17 +141,21 @@ impl Client {
         self.upstream.read(Call::get(format!("/REST/2.0/customfield/{}", segment(id)))).await
     }
 
-    /// Checks that both custom fields are on the queue: a query with an unknown field finds nothing, without an error.
+    /// Checks that both custom fields are on the configured queue.
     pub(super) async fn fields_exist(&self) -> Result<(), ApiError> {
-        let queue = self.queue().await?;
-        for (key, name) in [
+        self.fields_exist_on(self.settings.queue.trim()).await
+    }
+
+    /// Checks that both custom fields are on a queue: a query with an unknown field finds nothing, without an error.
+    pub(super) async fn fields_exist_on(&self, name: &str) -> Result<(), ApiError> {
+        let queue = self.queue_named(name).await?;
+        for (key, field) in [
             ("flag_field", &self.settings.flag_field),
             ("google_name_field", &self.settings.google_name_field),
         ] {
-            field_of(&queue, name).ok_or_else(|| {
+            field_of(&queue, field).ok_or_else(|| {
                 let message = format!(
-                    "the queue {} has no custom field {name}, or the connector's user may not see it: put it on the queue and grant SeeCustomField, or correct company.request-tracker.{key}",
-                    self.settings.queue
+                    "the queue {name} has no custom field {field}, or the connector's user may not see it: put it on the queue and grant SeeCustomField, or correct company.request-tracker.{key}"
                 );
                 self.error(ApiErrorKind::Unauthorized, "GET queue", message)
             })?;
@@ -418,12 +445,12 @@ impl Client {
         self.upstream.download(Call::get(format!("/REST/2.0/attachment/{}", segment(id))), announced).await
     }
 
-    /// Reads the queue's tickets that the connector created and that name no Google case, newest first, at most one page.
-    pub(super) async fn nameless(&self) -> Result<Vec<Value>, ApiError> {
+    /// Reads a queue's tickets that the connector created and that name no Google case, newest first, at most one page.
+    pub(super) async fn nameless(&self, queue: &str) -> Result<Vec<Value>, ApiError> {
         let settings = &self.settings;
         let query = format!(
             "Queue = {} AND Creator = {} AND 'CF.{{{}}}' IS NULL",
-            quoted(&settings.queue),
+            quoted(queue),
             quoted(&settings.user),
             settings.google_name_field.trim(),
         );

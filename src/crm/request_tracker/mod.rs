@@ -37,8 +37,8 @@ use super::expiry;
 use super::reference::path_within;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
-    Written,
+    CredentialEnd, Download, Filing, Finding, Found, Needs, NewAttachment, NewCase, NewComment, Placement,
+    Sweep, TextLimit, Visibility, Written,
 };
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
@@ -141,6 +141,7 @@ impl RequestTracker {
             address: Some(self.address(&id)),
             scope: wire::name(ticket, "Queue"),
             synchronize: flagged.iter().any(|value| value.trim().to_lowercase() == flag),
+            filing: Filing::default(),
             id,
         }))
     }
@@ -623,11 +624,12 @@ impl CaseSystem for RequestTracker {
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
-        let settings = self.settings();
+        let (settings, place) = (self.settings(), &case.placement);
+        let queue = self.queue_of(case);
         // A field that is not on the queue is dropped silently, and the ticket would be created again and again.
-        self.client.fields_exist().await?;
+        self.client.fields_exist_on(queue).await?;
         let mut body = json!({
-            "Queue": settings.queue.trim(),
+            "Queue": queue,
             "Subject": one_line(&case.title),
             "Content": case.description,
             "ContentType": "text/plain",
@@ -636,6 +638,12 @@ impl CaseSystem for RequestTracker {
                 settings.google_name_field.trim(): case.counterpart,
             },
         });
+        for (name, value) in &place.fields {
+            body["CustomFields"][name.trim()] = value.clone();
+        }
+        if let Some(owner) = &place.assignee {
+            body["Owner"] = json!(owner);
+        }
         if let Some(priority) = case.priority {
             body["Priority"] = json!(self.number(priority)?);
         }
@@ -811,6 +819,10 @@ impl CaseSystem for RequestTracker {
     async fn check(&self, needs: Needs) -> Vec<Check> {
         check::all(&self.client, &self.priorities, needs).await
     }
+
+    async fn check_placement(&self, placement: &Placement) -> Finding {
+        check::placement(&self.client, placement).await
+    }
 }
 
 impl RequestTracker {
@@ -847,7 +859,7 @@ impl RequestTracker {
     /// description identify it. Without this lookup, each attempt would create another ticket.
     async fn left_over(&self, case: &NewCase) -> Result<Option<String>, ApiError> {
         let mut nameless = Vec::new();
-        for ticket in self.client.nameless().await? {
+        for ticket in self.client.nameless(self.queue_of(case)).await? {
             if let Ok(Some(found)) = self.case(&ticket) {
                 nameless.push(found);
             }
@@ -908,9 +920,15 @@ impl RequestTracker {
             counterpart_address: None,
             by_connector: Some(true),
             address: Some(self.address(id)),
-            scope: Some(self.settings().queue.trim().to_owned()),
+            scope: Some(self.queue_of(case).to_owned()),
             synchronize: true,
+            filing: Filing::default(),
         }
+    }
+
+    /// Returns the queue that a new ticket is created in.
+    fn queue_of<'a>(&'a self, case: &'a NewCase) -> &'a str {
+        case.placement.project.as_deref().unwrap_or(&self.settings().queue).trim()
     }
 
     /// Returns the number for a level.

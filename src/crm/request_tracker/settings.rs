@@ -5,9 +5,10 @@ use std::sync::Arc;
 use reqwest::Url;
 use reqwest::header::AUTHORIZATION;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::RequestTracker;
-use crate::cases::{CaseSystem, Closing};
+use crate::cases::{CaseSystem, Closing, Placement};
 use crate::clock::SharedClock;
 use crate::crm::{CrmKind, PriorityWords, first_given};
 use crate::entities::Priority;
@@ -147,6 +148,25 @@ impl CrmKind for RequestTrackerSettings {
                 )
             })
             .collect()
+    }
+
+    fn placement_keys(&self) -> &'static [&'static str] {
+        &["project", "assignee", "fields"]
+    }
+
+    fn placement_mistakes(&self, placement: &Placement) -> Vec<String> {
+        let own = [self.flag_field.trim().to_lowercase(), self.google_name_field.trim().to_lowercase()];
+        let mut mistakes = Vec::new();
+        for (name, value) in &placement.fields {
+            if own.contains(&name.trim().to_lowercase()) {
+                mistakes.push(format!("fields.{name} is set by the connector itself: leave it out"));
+            }
+            let is_text = |value: &Value| value.is_string() || value.is_number();
+            if !is_text(value) && !value.as_array().is_some_and(|values| values.iter().all(is_text)) {
+                mistakes.push(format!("fields.{name}: expected a text, or a list of texts"));
+            }
+        }
+        mistakes
     }
 
     fn token_expires(&self) -> Option<&str> {

@@ -1,11 +1,11 @@
 //! `casebridge check` for ServiceNow: tries everything that the service needs, without changing anything. Each failure ends with advice on
 //! how to fix it, and where.
 
-use super::client::{COMMENTS, Client, Column, WORK_NOTES};
+use super::client::{self, COMMENTS, Client, Column, WORK_NOTES};
 use super::query::Query;
-use super::settings::{ServiceNowSettings, word};
+use super::settings::{self, ServiceNowSettings, word};
 use super::{NAME, PriorityWords};
-use crate::cases::{Attachment, Check, Finding, Needs, Trouble, Visibility};
+use crate::cases::{Attachment, Check, Finding, Needs, Placement, Trouble, Visibility};
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
 use crate::entities::Priority;
@@ -102,6 +102,44 @@ pub(super) async fn all(
     report
 }
 
+/// Number of groups that a message lists.
+const LISTED: usize = 20;
+
+/// Looks up the values that a route sets: groups and people, if their tables can be read, then the columns.
+pub(super) async fn placement(client: &Client, placement: &Placement) -> Finding {
+    let mut notes = Vec::new();
+    for (what, table, wanted) in
+        [("group", "sys_user_group", &placement.group), ("person", "sys_user", &placement.assignee)]
+    {
+        let Some(wanted) = wanted else { continue };
+        match client.names_in(table).await {
+            Ok(known) if known.contains_key(wanted) => {}
+            // The user sees only some of them, or the page was full.
+            Ok(known) if known.is_empty() || known.len() >= client::NAMES_READ => {
+                notes
+                    .push(format!("{table} cannot be read, or not to its end: the {what} was not looked up"));
+            }
+            Ok(known) => {
+                let shown: Vec<String> =
+                    known.iter().take(LISTED).map(|(id, name)| format!("{id} ({name})")).collect();
+                return Err(Trouble::failed(
+                    format!("there is no {what} {wanted} that the connector's user may read"),
+                    format!("give one of these in the route's set: {}", shown.join(", ")),
+                ));
+            }
+            Err(error) if matches!(error.status, Some(400 | 401 | 403 | 404)) => {
+                notes.push(format!("{table} cannot be read: the {what} was not looked up"));
+            }
+            Err(error) => return Err((&error).into()),
+        }
+    }
+    let columns = settings::placed(placement);
+    let columns = columns.iter().map(|(column, value)| (column.as_str(), value.as_str())).collect();
+    let found = written_by(client, &columns, "the route's set").await?;
+    notes.insert(0, found);
+    Ok(notes.join("; "))
+}
+
 /// Note for results without the dictionary.
 const NO_DICTIONARY: &str = "the user may not read sys_dictionary: not looked up";
 
@@ -179,6 +217,11 @@ async fn lengths(client: &Client) -> Finding {
 
 /// Checks that additionally written columns exist, since ServiceNow silently ignores others, and that the values fit their types.
 async fn written(client: &Client, fields: &BTreeMap<&str, &str>, key: &str) -> Finding {
+    written_by(client, fields, &format!("company.servicenow.{key}")).await
+}
+
+/// Does the same for columns that `place` of the configuration names.
+async fn written_by(client: &Client, fields: &BTreeMap<&str, &str>, place: &str) -> Finding {
     if fields.is_empty() {
         return Ok("none".to_owned());
     }
@@ -191,7 +234,7 @@ async fn written(client: &Client, fields: &BTreeMap<&str, &str>, key: &str) -> F
                     client.settings().table,
                     absent.join(" and ")
                 ),
-                format!("correct company.servicenow.{key}, or give the user a role that reads it"),
+                format!("correct {place}, or give the user a role that reads it"),
             ));
         }
         known => known,
@@ -207,7 +250,7 @@ async fn written(client: &Client, fields: &BTreeMap<&str, &str>, key: &str) -> F
     if !unfit.is_empty() {
         return Err(Trouble::warning(
             format!("{}: ServiceNow leaves such a value out without a word", unfit.join("; ")),
-            format!("correct company.servicenow.{key}"),
+            format!("correct {place}"),
         ));
     }
     Ok(match (known, dictionary.is_empty()) {

@@ -16,6 +16,8 @@ use super::wire::{Answer, Record, is_sys_id};
 use crate::cases::{ApiError, ApiErrorKind, Attachment, ByteStream, Download};
 use crate::outbound::{self, Announced, Body, Call, Upstream};
 
+/// Number of groups or people that a check reads.
+pub(super) const NAMES_READ: usize = 1_000;
 /// Number of cases on a page, as documented for the poll.
 const CASE_PAGE: usize = 100;
 /// Number of comments on a page, as documented for the sync.
@@ -531,6 +533,15 @@ impl Client {
         let call = Call::get(&path).query("sysparm_fields", "sys_id,state");
         let file = self.read_record(call, &format!("GET {path}")).await?;
         Ok(file.text("state").map(str::to_owned))
+    }
+
+    /// Returns the names of a table's active records by `sys_id`, at most [`NAMES_READ`]: those of groups or people.
+    pub(super) async fn names_in(&self, table: &str) -> Result<BTreeMap<String, String>, ApiError> {
+        let query = Query::default().equals("active", "true");
+        let path = format!("/api/now/table/{table}");
+        let found = self.listing(&path, &query, Some("sys_id,name"), NAMES_READ, |_| true).await?;
+        let name = |record: &Record| record.text("name").unwrap_or_default().to_owned();
+        Ok(found.records.iter().map(|record| (record.id().to_owned(), name(record))).collect())
     }
 
     /// Returns the values that a column offers, with their labels; empty if they cannot be read.

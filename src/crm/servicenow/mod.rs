@@ -44,8 +44,8 @@ use super::content::{Text, media_type, one_line};
 use super::jira::stored_filename;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
-    Written, utf16_units,
+    CredentialEnd, Download, Filing, Finding, Found, Needs, NewAttachment, NewCase, NewComment, Placement,
+    Sweep, TextLimit, Visibility, Written, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -140,6 +140,7 @@ impl ServiceNow {
                 None => settings.table.clone(),
             }),
             synchronize: record.is(&settings.flag_field),
+            filing: Filing::default(),
         }
     }
 
@@ -497,6 +498,8 @@ impl CaseSystem for ServiceNow {
         let settings = self.settings();
         let mut fields: Map<String, Value> =
             settings.new_fields.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        fields
+            .extend(settings::placed(&case.placement).into_iter().map(|(name, value)| (name, json!(value))));
         if let Some(priority) = case.priority {
             fields.extend(self.priority_fields(priority)?);
         }
@@ -668,6 +671,10 @@ impl CaseSystem for ServiceNow {
 
     async fn check(&self, needs: Needs) -> Vec<Check> {
         check::all(&self.client, &self.priorities, &self.clock, needs).await
+    }
+
+    async fn check_placement(&self, placement: &Placement) -> Finding {
+        check::placement(&self.client, placement).await
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use reqwest::Url;
 use reqwest::header::HeaderName;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::ServiceNow;
-use super::wire::error_text;
-use crate::cases::{CaseSystem, Closing};
+use super::wire::{error_text, is_sys_id};
+use crate::cases::{CaseSystem, Closing, Placement};
 use crate::clock::SharedClock;
 use crate::crm::{CrmKind, PriorityWords, first_given};
 use crate::entities::Priority;
@@ -262,6 +263,22 @@ impl ServiceNowSettings {
     }
 }
 
+/// Column of the group that a record is assigned to, and of the person: those of `task`, which incidents and cases extend.
+pub(super) const GROUP: &str = "assignment_group";
+/// See [`GROUP`].
+pub(super) const ASSIGNEE: &str = "assigned_to";
+
+/// Returns the columns that a route sets on a new record. Numbers and truth values become texts, as the table API takes them.
+pub(super) fn placed(placement: &Placement) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut columns: BTreeMap<String, String> =
+        placement.fields.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    for (column, value) in [(GROUP, &placement.group), (ASSIGNEE, &placement.assignee)] {
+        columns.extend(value.clone().map(|value| (column.to_owned(), value)));
+    }
+    columns
+}
+
 impl CrmKind for ServiceNowSettings {
     fn name(&self) -> &'static str {
         super::NAME
@@ -382,6 +399,34 @@ impl CrmKind for ServiceNowSettings {
                 })
             })
             .collect()
+    }
+
+    fn placement_keys(&self) -> &'static [&'static str] {
+        &["assignee", "group", "fields"]
+    }
+
+    fn placement_mistakes(&self, placement: &Placement) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        for (key, value) in [("group", &placement.group), ("assignee", &placement.assignee)] {
+            if value.as_deref().is_some_and(|id| !is_sys_id(id)) {
+                mistakes.push(format!(
+                    "{key}: expected a sys_id (32 hexadecimal digits, \"Copy sys_id\" in the record's menu)"
+                ));
+            }
+        }
+        let own = ["short_description", "description", &self.flag_field, &self.google_name_field];
+        for (name, value) in &placement.fields {
+            if !is_name(name) {
+                mistakes.push(format!("fields: {name:?} is no name of a column{}", like_a_label(name)));
+            }
+            if own.contains(&name.as_str()) {
+                mistakes.push(format!("fields.{name} is set by the connector itself: leave it out"));
+            }
+            if value.is_array() || value.is_object() {
+                mistakes.push(format!("fields.{name}: expected a text, a number, or true or false"));
+            }
+        }
+        mistakes
     }
 
     fn token_expires(&self) -> Option<&str> {

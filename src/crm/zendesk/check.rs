@@ -7,7 +7,7 @@ use super::client::{self, Client};
 use super::settings::ZendeskSettings;
 use super::wire::{Attachment, Comment, Field, User};
 use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
-use crate::cases::{ApiError, Check, Finding, Needs, Trouble, Visibility};
+use crate::cases::{ApiError, Check, Finding, Needs, Placement, Trouble, Visibility};
 use crate::crm::expiry;
 use crate::outbound::Remedies;
 
@@ -74,6 +74,56 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         add("attachments", attachments(client).await);
     }
     report
+}
+
+/// Number of groups or forms that a message lists.
+const LISTED: usize = 20;
+
+/// Looks up the values that a route sets. An agent is looked up by ID only: an email address is resolved by Zendesk itself.
+pub(super) async fn placement(client: &Client, placement: &Placement) -> Finding {
+    let mut unknown = Vec::new();
+    let mut unread = Vec::new();
+    for (key, what, wanted) in
+        [("group", "groups", &placement.group), ("ticket form", "ticket_forms", &placement.request_type)]
+    {
+        let Some(wanted) = wanted else { continue };
+        match client.named(what).await {
+            Ok(known) if known.iter().any(|(id, _)| id.to_string() == *wanted) => {}
+            Ok(known) => {
+                let shown: Vec<String> =
+                    known.iter().take(LISTED).map(|(id, name)| format!("{id} ({name})")).collect();
+                unknown.push(format!("there is no {key} {wanted}, but {}", shown.join(", ")));
+            }
+            // Forms take a plan that has them, and some roles do not list them.
+            Err(error) if matches!(error.status, Some(403 | 404)) => unread.push(key),
+            Err(error) => return Err((&error).into()),
+        }
+    }
+    if let Some(person) = placement.assignee.as_ref().filter(|person| !person.contains('@')) {
+        match client.user(person).await.map_err(|error| Trouble::from(&error))? {
+            Some(user) if user.is_end_user() => {
+                unknown.push(format!("{} ({person}) is an end user and gets no tickets", user.name));
+            }
+            Some(_) => {}
+            None => unknown.push(format!("there is no user {person}")),
+        }
+    }
+    if !placement.fields.is_empty() {
+        let fields = client.all_fields().await.map_err(|error| Trouble::from(&error))?;
+        unknown.extend(placement.fields.iter().filter_map(|(id, value)| {
+            match fields.iter().find(|field| field.id.to_string() == *id) {
+                None => Some(format!("there is no ticket field {id}")),
+                Some(field) => field.mistake(value),
+            }
+        }));
+    }
+    match (unknown.as_slice(), unread.as_slice()) {
+        ([], []) => Ok(placement.describe()),
+        ([], unread) => {
+            Ok(format!("{} ({} cannot be read: not looked up)", placement.describe(), unread.join(" and ")))
+        }
+        (unknown, _) => Err(Trouble::failed(unknown.join("; "), "correct the route's set")),
+    }
 }
 
 /// Remedy for an export that is refused.

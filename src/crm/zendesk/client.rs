@@ -271,6 +271,32 @@ impl Client {
         Ok(found.0.into_iter().flatten().collect())
     }
 
+    /// Returns the IDs and names of the groups or ticket forms, as `what` says in the API's word.
+    ///
+    /// Sources: "List groups", "List ticket forms", developer.zendesk.com.
+    pub(super) async fn named(&self, what: &str) -> Result<Vec<(u64, String)>, ApiError> {
+        let read = |value: Value| {
+            let name = value.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            Some((value.get("id")?.as_u64()?, name))
+        };
+        let query = [("page[size]", SEARCH_PAGE)];
+        let found = self.listing(&format!("/api/v2/{what}"), &query, read, |_| false).await?;
+        Ok(found.0.into_iter().flatten().collect())
+    }
+
+    /// Reads a user by ID. `None` if there is none.
+    pub(super) async fn user(&self, id: &str) -> Result<Option<User>, ApiError> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            user: User,
+        }
+        match self.upstream.read::<Answer>(Call::get(format!("/api/v2/users/{id}"))).await {
+            Ok(answer) => Ok(Some(answer.user)),
+            Err(error) if error.status == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads the largest file size that the account accepts, in bytes, if it is given.
     ///
     /// Source: "Account settings", `limits.attachment_size`, developer.zendesk.com.

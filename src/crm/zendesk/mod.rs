@@ -49,8 +49,8 @@ use super::jira::stored_filename;
 use crate::cases::markers::COMPANY_DESCRIPTION_HEADER;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
-    Written,
+    CredentialEnd, Download, Filing, Finding, Found, Needs, NewAttachment, NewCase, NewComment, Placement,
+    Sweep, TextLimit, Visibility, Written,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -181,6 +181,7 @@ impl Zendesk {
             address: Some(format!("{}/agent/tickets/{}", self.client.home(), ticket.id)),
             scope: scope(&known.me, ticket),
             synchronize: ticket.is_checked(known.fields.flag),
+            filing: Filing::default(),
         }
     }
 
@@ -306,32 +307,43 @@ impl Zendesk {
 
     /// Builds the JSON of a new ticket.
     fn new_ticket(&self, case: &NewCase, fields: Fields) -> Value {
-        let settings = self.settings();
+        let (settings, place) = (self.settings(), &case.placement);
         let public = settings.description_visibility == Visibility::Public;
         let mut ticket = Map::new();
         let mut put = |name: &str, value: Value| ticket.insert(name.to_owned(), value);
         put("subject", json!(text::part(&one_line(&case.title))));
         put("comment", json!({ "html_body": text::encode(&case.description), "public": public }));
-        put(
-            "custom_fields",
-            json!([
-                { "id": fields.flag, "value": true },
-                { "id": fields.google_name, "value": case.counterpart },
-            ]),
-        );
+        let placed = place.fields.iter().filter_map(|(id, value)| Some((id.parse().ok()?, value.clone())));
+        let own = [(fields.flag, json!(true)), (fields.google_name, json!(case.counterpart))];
+        let custom: BTreeMap<u64, Value> = placed.chain(own).collect();
+        let custom: Vec<Value> =
+            custom.into_iter().map(|(id, value)| json!({ "id": id, "value": value })).collect();
+        put("custom_fields", json!(custom));
         if settings.use_external_id {
             put("external_id", json!(external_id(&case.counterpart)));
         }
         if let Some(priority) = case.priority {
             put("priority", json!(self.word(priority)));
         }
-        if !settings.tags.is_empty() {
-            put("tags", json!(settings.tags));
+        let labels = place.labels.iter().filter(|label| !settings.tags.contains(label));
+        let tags: Vec<&String> = settings.tags.iter().chain(labels).collect();
+        if !tags.is_empty() {
+            put("tags", json!(tags));
         }
+        if let Some(kind) = &place.issue_type {
+            put("type", json!(kind.to_lowercase()));
+        }
+        let id = |given: Option<&String>| given.and_then(|id| id.parse::<u64>().ok());
+        // Source: "Tickets", *JSON format*, developer.zendesk.com: `assignee_email` is written only.
+        match (&place.assignee, id(place.assignee.as_ref())) {
+            (_, Some(id)) => put("assignee_id", json!(id)),
+            (Some(email), None) => put("assignee_email", json!(email)),
+            (None, None) => None,
+        };
         for (name, id) in [
-            ("group_id", settings.group_id),
+            ("group_id", id(place.group.as_ref()).or(settings.group_id)),
             ("brand_id", settings.brand_id),
-            ("ticket_form_id", settings.ticket_form_id),
+            ("ticket_form_id", id(place.request_type.as_ref()).or(settings.ticket_form_id)),
         ] {
             if let Some(id) = id {
                 put(name, json!(id));
@@ -787,6 +799,10 @@ impl CaseSystem for Zendesk {
 
     async fn check(&self, needs: Needs) -> Vec<Check> {
         check::all(&self.client, &self.priorities, needs).await
+    }
+
+    async fn check_placement(&self, placement: &Placement) -> Finding {
+        check::placement(&self.client, placement).await
     }
 }
 

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::Zendesk;
 use super::wire::error_text;
-use crate::cases::{CaseSystem, Hint, Refusal, Visibility};
+use crate::cases::{CaseSystem, Hint, Placement, Refusal, Visibility};
 use crate::clock::SharedClock;
-use crate::crm::{CrmKind, Message, PriorityWords, first_given};
+use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number};
 use crate::outbound::{
     ClientCredentials, Credentials, Dialect, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
 };
@@ -67,6 +67,9 @@ pub struct ZendeskSettings {
     /// Hosts besides Zendesk's own that attachments may be downloaded from: `host`, `host:port` or `.domain`.
     pub download_hosts: Vec<String>,
 }
+
+/// Types of a ticket ("Tickets", *JSON format*, developer.zendesk.com).
+const TYPES: [&str; 4] = ["problem", "incident", "question", "task"];
 
 impl ZendeskSettings {
     /// Returns the keys of the configuration that hold the credentials.
@@ -164,6 +167,47 @@ impl CrmKind for ZendeskSettings {
             );
         }
         problems
+    }
+
+    fn placement_keys(&self) -> &'static [&'static str] {
+        &["issue_type", "labels", "assignee", "group", "request_type", "fields"]
+    }
+
+    fn placement_mistakes(&self, placement: &Placement) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let mut demand = |holds: bool, mistake: String| {
+            if !holds {
+                mistakes.push(mistake);
+            }
+        };
+        demand(
+            placement.issue_type.as_ref().is_none_or(|kind| TYPES.contains(&kind.to_lowercase().as_str())),
+            format!("issue_type: expected one of {}", TYPES.join(", ")),
+        );
+        for (key, value) in [("group", &placement.group), ("request_type", &placement.request_type)] {
+            demand(
+                value.as_deref().is_none_or(is_number),
+                format!("{key}: expected an ID, the number in the address of the group or the ticket form"),
+            );
+        }
+        demand(
+            placement.assignee.as_deref().is_none_or(|person| is_number(person) || person.contains('@')),
+            "assignee: expected an agent's ID or email address".to_owned(),
+        );
+        for label in placement.labels.iter().filter(|label| label.contains(char::is_whitespace)) {
+            demand(false, format!("labels: {label:?} holds a space, at which Zendesk splits tags"));
+        }
+        for name in placement.fields.keys() {
+            demand(
+                is_number(name),
+                format!("fields.{name} is no field's ID: give the number in the field's address"),
+            );
+            demand(
+                ![&self.flag_field, &self.google_name_field].contains(&name),
+                format!("fields.{name} is set by the connector itself: leave it out"),
+            );
+        }
+        mistakes
     }
 
     fn token_expires(&self) -> Option<&str> {

@@ -263,7 +263,9 @@ pub(super) struct Page {
         alias = "results",
         alias = "tickets",
         alias = "ticket_fields",
-        alias = "custom_statuses"
+        alias = "custom_statuses",
+        alias = "groups",
+        alias = "ticket_forms"
     )]
     pub(super) items: Vec<Value>,
     #[serde(default, deserialize_with = "or_default")]

@@ -8,6 +8,7 @@ mod error;
 mod hidden;
 mod hint;
 pub mod markers;
+mod placement;
 mod text;
 
 use std::pin::Pin;
@@ -24,6 +25,7 @@ pub use check::{Check, CheckStatus, CredentialEnd, Finding, Trouble, worst};
 pub use error::{ApiError, ApiErrorKind, bounded, shorten};
 pub use hidden::{as_written, is_hidden_control};
 pub use hint::{Hint, Refusal};
+pub use placement::Placement;
 pub use text::{TextLimit, code_points, utf8_bytes, utf16_units};
 
 /// Way in which a case was closed (`R32`: closed is not solved).
@@ -90,6 +92,17 @@ impl FromIterator<Closing> for ClosingSet {
     }
 }
 
+/// What a Google case is filed as. Empty for a company case.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filing {
+    /// ID of the classification.
+    pub classification_id: Option<String>,
+    /// Display name of the classification: `Technical Issue > Compute > Compute Engine`.
+    pub classification: Option<String>,
+    /// True for a test case, which no agent looks at.
+    pub test_case: bool,
+}
+
 /// Case as one side shows it. Every field may have been missing in the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Case {
@@ -132,6 +145,8 @@ pub struct Case {
     /// True if the case takes part in the sync. For a company case, this is `synchronizeWithGoogleCloudSupport`; a Google case always takes
     /// part.
     pub synchronize: bool,
+    /// What a Google case is filed as.
+    pub filing: Filing,
 }
 
 impl Case {
@@ -236,6 +251,8 @@ pub struct NewCase {
     pub counterpart: String,
     /// Idempotency key of the creation, for systems that support such keys (`R13`: unknown write outcome).
     pub idempotency_key: String,
+    /// Values that a route sets on a company case.
+    pub placement: Placement,
 }
 
 /// Comment to be added.
@@ -287,8 +304,8 @@ pub struct Written {
     pub carrier_comment: Option<String>,
 }
 
-/// Case as a search returns it: the fields that decide if the case takes part and if it has changed. Title and description are left out,
-/// since a search may find ten thousand cases. A caller that needs them reads the case.
+/// Case as a search returns it: the fields that decide if the case takes part and if it has changed. The description is left out, since a
+/// search may find ten thousand cases. A caller that needs it reads the case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
     /// Same as [`Case::id`].
@@ -297,6 +314,8 @@ pub struct Found {
     pub key: Option<String>,
     /// Same as [`Case::address`].
     pub address: Option<String>,
+    /// Title of a Google case, by which routes may go. Empty for a company case.
+    pub title: String,
     /// Same as [`Case::priority`].
     pub priority: PriorityReading,
     /// Same as [`Case::closed`].
@@ -315,6 +334,19 @@ pub struct Found {
     pub scope: Option<String>,
     /// Same as [`Case::synchronize`].
     pub synchronize: bool,
+    /// Same as [`Case::filing`].
+    pub filing: Filing,
+}
+
+impl Found {
+    /// Returns what a search finds of a case of that side.
+    #[must_use]
+    pub fn of(side: Side, case: &Case) -> Self {
+        match side {
+            Side::Google => Self { title: case.title.clone(), ..Self::from(case) },
+            Side::Company => Self::from(case),
+        }
+    }
 }
 
 impl From<&Case> for Found {
@@ -323,6 +355,7 @@ impl From<&Case> for Found {
             id: case.id.clone(),
             key: case.key.clone(),
             address: case.address.clone(),
+            title: String::new(),
             priority: case.priority.clone(),
             closed: case.closed,
             created_at: case.created_at,
@@ -332,6 +365,7 @@ impl From<&Case> for Found {
             by_connector: case.by_connector,
             scope: case.scope.clone(),
             synchronize: case.synchronize,
+            filing: case.filing.clone(),
         }
     }
 }
@@ -557,4 +591,10 @@ pub trait CaseSystem: Send + Sync {
 
     /// Tries all operations of `needs` in the system, and changes nothing.
     async fn check(&self, needs: Needs) -> Vec<Check>;
+
+    /// Looks up the values of a placement in the system, as far as it lets one ask, and changes nothing. An unknown value is named with
+    /// those that there are.
+    async fn check_placement(&self, placement: &Placement) -> Finding {
+        Ok(placement.describe())
+    }
 }

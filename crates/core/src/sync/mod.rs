@@ -8,6 +8,7 @@ mod attachment_matching;
 mod merge;
 mod plan;
 mod recorded;
+mod route;
 mod snapshot;
 pub mod texts;
 
@@ -18,4 +19,5 @@ pub use plan::{
     Counterpart, Pair, Plan, Remaining, Rules, Switches, Totals, counterpart_of, held_code, left_on, plan,
 };
 pub use recorded::{has_nothing_new, is_at_rest};
+pub use route::{Conditions, Destination, Pattern, Patterns, Route, RouteTable, Routed, Subject};
 pub use snapshot::{CLOCKS_APART, Clocks, Snapshot, horizons, was_set_back};

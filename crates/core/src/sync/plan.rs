@@ -10,7 +10,8 @@ use super::merge::{Priorities, merge_priority};
 use super::snapshot::{Clocks, Snapshot};
 use super::texts;
 use crate::cases::{
-    Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Needs, NewCase, Visibility, markers,
+    Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Needs, NewCase, Placement, Visibility,
+    markers,
 };
 use crate::entities::{
     CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, PendingStatus, PriorityReading,
@@ -243,6 +244,7 @@ pub fn counterpart_of(from: Side, case: &Case, home: Option<&str>, target: &Capa
         priority: case.priority.level(),
         counterpart: case.id.clone(),
         idempotency_key: String::new(),
+        placement: Placement::default(),
     };
     Counterpart { case, parts, header }
 }

@@ -164,6 +164,8 @@ pub struct IssueView {
     pub google_name: Option<String>,
     /// Values of the fields that a demanding desk has, by ID.
     pub other_fields: BTreeMap<String, Value>,
+    /// The issue type's name.
+    pub issue_type: String,
     /// Names of the components, in order.
     pub components: Vec<String>,
     /// The labels, in order.
@@ -673,6 +675,7 @@ fn view(issue: &Issue) -> IssueView {
         flagged: doc.flag.as_deref() == Some("true"),
         google_name: doc.google_name.clone(),
         other_fields: doc.others.clone(),
+        issue_type: doc.issue_type.clone(),
         components: doc.components.iter().cloned().collect(),
         labels: doc.labels.iter().cloned().collect(),
         reporter: doc.reporter.clone(),

@@ -9,6 +9,7 @@ pub const CUSTOMER_CASE: &str = "sn_customerservice_case";
 /// Column for the domain, on instances with domain separation.
 pub(super) const DOMAIN: &str = "sys_domain";
 pub(super) const USERS: &str = "sys_user";
+pub(super) const GROUPS: &str = "sys_user_group";
 pub(super) const JOURNAL: &str = "sys_journal_field";
 pub(super) const ATTACHMENTS: &str = "sys_attachment";
 /// Column of an attachment with the virus scanner's verdict.
@@ -84,6 +85,7 @@ pub(super) fn columns(table: &str) -> Option<Vec<(&'static str, Kind)>> {
         USERS => {
             vec![text("user_name"), text("name"), text("email"), text("time_zone"), ("active", Kind::Boolean)]
         }
+        GROUPS => vec![text("name"), ("active", Kind::Boolean)],
         JOURNAL => {
             vec![text("name"), text("element"), text("element_id"), ("value", Kind::Text(usize::MAX))]
         }

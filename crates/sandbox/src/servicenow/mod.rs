@@ -196,6 +196,12 @@ pub struct RecordView {
     pub priority: String,
     /// `close_notes`.
     pub close_notes: String,
+    /// `category`.
+    pub category: String,
+    /// `assignment_group`.
+    pub assignment_group: String,
+    /// `assigned_to`.
+    pub assigned_to: String,
     /// True if [`FLAG_COLUMN`] is on.
     pub flagged: bool,
     /// [`GOOGLE_NAME_COLUMN`].
@@ -728,6 +734,9 @@ fn view(state: &State, row: &Row) -> RecordView {
         closed: catalog::is_resolved(&value) || catalog::is_final(&table, &value),
         priority: text("priority"),
         close_notes: text("close_notes"),
+        category: text("category"),
+        assignment_group: text("assignment_group"),
+        assigned_to: text("assigned_to"),
         flagged: get(row, FLAG_COLUMN) == "true",
         google_name: Some(text(GOOGLE_NAME_COLUMN)).filter(|name| !name.is_empty()),
         created: read_time(get(row, "sys_created_on")),

@@ -67,6 +67,9 @@ impl State {
         };
         let system = "system";
         state.insert_user(ACCOUNT_ID, &settings.account, "Casebridge", now);
+        let group = [("sys_id", "287ebd7da9fe198100f92cc8d1d2154e"), ("name", "Cloud"), ("active", "true")]
+            .map(owned);
+        state.insert(catalog::GROUPS, group.into(), "system", now);
         state.insert_user(GUEST_ID, GUEST, "Guest", now);
         for (name, value) in [
             ("com.glide.attachment.max_size", (settings.attachment_limit / (1024 * 1024)).to_string()),

@@ -173,6 +173,10 @@ pub struct TicketView {
     pub external_id: Option<String>,
     /// The tags, in order.
     pub tags: Vec<String>,
+    /// `problem`, `incident`, `question`, `task`, or none.
+    pub kind: Option<String>,
+    /// ID of the group that has the ticket.
+    pub group: Option<u64>,
     /// Name of the requester.
     pub requester: String,
     /// Time of creation.
@@ -779,6 +783,8 @@ fn view(state: &State, ticket: &state::Ticket) -> TicketView {
         google_name: doc.custom.get(&GOOGLE_NAME_FIELD).and_then(Value::as_str).map(str::to_owned),
         external_id: doc.external_id.clone(),
         tags: doc.tags.iter().cloned().collect(),
+        kind: doc.kind.clone(),
+        group: doc.group,
         requester: name(doc.requester),
         created: ticket.created,
         updated: doc.updated,

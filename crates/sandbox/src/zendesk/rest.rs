@@ -101,6 +101,8 @@ pub(super) fn router(zendesk: &SandboxZendesk) -> Router {
         .route("/custom_statuses", get(custom_statuses))
         .route("/ticket_fields", get(ticket_fields))
         .route("/ticket_fields/{id}", get(ticket_field))
+        .route("/groups", get(groups))
+        .route("/ticket_forms", get(ticket_forms))
         .route("/account/settings", get(account_settings))
         .route("/users", get(users))
         .route("/users/me", get(me))
@@ -1135,6 +1137,31 @@ async fn ticket_field(
     let fields = zendesk.wire(&base).ticket_fields(zendesk.now());
     let found = fields.into_iter().find(|field| field["id"] == id).ok_or_else(Refusal::not_found)?;
     Ok(ok(json!({"ticket_field": found})))
+}
+
+/// Groups of every account: IDs and names.
+const GROUPS: [(u64, &str); 2] = [(360_000_000_101, "Cloud"), (360_000_000_102, "Network")];
+/// Ticket forms of every account: IDs and names.
+const TICKET_FORMS: [(u64, &str); 2] = [(360_000_000_103, "Default"), (360_000_000_104, "Incident")];
+
+async fn groups(
+    Shared(zendesk): Shared<SandboxZendesk>,
+    axum::Extension(base): Extended,
+    Params(asked): Asked,
+) -> Answer {
+    let named = |(id, name): &(u64, &str)| json!({"id": id, "name": name, "deleted": false});
+    let items = GROUPS.map(|group| (group.0, group));
+    listing(&zendesk, &asked, (&base, "groups"), "groups", &items, named).map(ok)
+}
+
+async fn ticket_forms(
+    Shared(zendesk): Shared<SandboxZendesk>,
+    axum::Extension(base): Extended,
+    Params(asked): Asked,
+) -> Answer {
+    let named = |(id, name): &(u64, &str)| json!({"id": id, "name": name, "active": true});
+    let items = TICKET_FORMS.map(|form| (form.0, form));
+    listing(&zendesk, &asked, (&base, "ticket_forms"), "ticket_forms", &items, named).map(ok)
 }
 
 async fn account_settings(Shared(zendesk): Shared<SandboxZendesk>) -> Json<Value> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
     ApiError, ApiErrorKind, Attachment, Case, CaseSystem, Comment, Found, Needs, NewAttachment, NewCase,
-    NewComment, Visibility, Written,
+    NewComment, Placement, Visibility, Written,
 };
 use casebridge::entities::{Priority, PriorityReading, Side};
 use chrono::{DateTime, Utc};
@@ -136,6 +136,7 @@ fn case(title: &str, counterpart: &str) -> NewCase {
         priority: Some(Priority::P1),
         counterpart: counterpart.to_owned(),
         idempotency_key: format!("create {counterpart}"),
+        placement: Placement::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! People who work with a CRM: their actions in the browser, and their views.
 
 use async_trait::async_trait;
-use casebridge::cases::Visibility;
+use casebridge::cases::{Placement, Visibility};
 use casebridge::entities::{Priority, PriorityReading};
 use casebridge::sandbox::faults::Faults;
 
@@ -77,6 +77,17 @@ pub trait Desk: Send + Sync {
 
     /// Returns the pieces of the connector's texts on the case that the CRM would not show as written, except addresses shown as links.
     async fn interpreted(&self, case: &str) -> Vec<String>;
+
+    // ------------------------------------------------------------ places
+
+    /// Returns an example of values that a route can set in this CRM.
+    fn placement(&self) -> Placement;
+
+    /// Returns placements with a value that is not there, each with words of the right one that a check has to name.
+    fn misplaced(&self) -> Vec<(Placement, &'static str)>;
+
+    /// Returns those values of a case that [`Desk::placement`] has.
+    async fn placed(&self, case: &str) -> Placement;
 
     // ------------------------------------------------------------ trouble
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use casebridge::cases::Visibility;
 use casebridge::cases::markers::COMPANY_DESCRIPTION_HEADER;
+use casebridge::cases::{Placement, Visibility};
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::jira::readable::{self, Backslash, Names};
@@ -263,6 +263,43 @@ impl Desk for JiraDesk {
         let description = issue.description.filter(|_| issue.reporter == "Casebridge");
         let texts = ours.map(|comment| comment.body).chain(description);
         texts.flat_map(|text| interpreted(&text)).collect()
+    }
+
+    fn placement(&self) -> Placement {
+        Placement {
+            project: Some("OPS".to_owned()),
+            issue_type: Some("Support".to_owned()),
+            component: Some("Network".to_owned()),
+            labels: vec!["gcp".to_owned(), "shop".to_owned()],
+            ..Placement::default()
+        }
+    }
+
+    fn misplaced(&self) -> Vec<(Placement, &'static str)> {
+        let text = |text: &str| Some(text.to_owned());
+        vec![
+            (Placement { project: text("NOPE"), ..Placement::default() }, "SUP, OPS"),
+            (Placement { issue_type: text("Epic"), ..Placement::default() }, "Task, Bug, Support"),
+            (Placement { component: text("Netwrk"), ..Placement::default() }, "Network"),
+            (Placement { request_type: text("99"), ..Placement::default() }, "\"25\" (Get IT help)"),
+            (Placement { request_type: text("26"), ..Placement::default() }, "the issue type Support"),
+            (Placement { assignee: text("nobody"), ..Placement::default() }, "account ID"),
+            (
+                Placement { fields: [("Imapct".to_owned(), true.into())].into(), ..Placement::default() },
+                "no field",
+            ),
+        ]
+    }
+
+    async fn placed(&self, case: &str) -> Placement {
+        let issue = self.jira.issue(case).unwrap();
+        Placement {
+            project: issue.key.split_once('-').map(|(project, _)| project.to_owned()),
+            issue_type: Some(issue.issue_type),
+            component: issue.components.first().cloned(),
+            labels: issue.labels,
+            ..Placement::default()
+        }
     }
 
     fn faults(&self) -> Option<&Faults> {

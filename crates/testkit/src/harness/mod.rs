@@ -34,7 +34,7 @@ use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::sandbox::faults::{Fault, Faults};
 use casebridge::store::{MappingFilter, Store};
-use casebridge::sync::{Rules, Switches};
+use casebridge::sync::{RouteTable, Rules, Switches};
 use casebridge::tasks::{Deps, Pacer, Since, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
@@ -67,6 +67,7 @@ pub struct Options {
     pub give_up_after: Duration,
     pub deadline: StdDuration,
     pub since: Since,
+    pub routes: RouteTable,
 }
 
 impl Default for Options {
@@ -86,6 +87,7 @@ impl Default for Options {
             give_up_after: Duration::hours(12),
             deadline: StdDuration::from_mins(1),
             since: Since::default(),
+            routes: RouteTable::default(),
         }
     }
 }
@@ -211,6 +213,7 @@ impl World {
                 give_up_after: options.give_up_after,
                 adopt_claims: false,
                 since: options.since,
+                routes: options.routes,
             },
             metrics,
             stop: CancellationToken::new(),

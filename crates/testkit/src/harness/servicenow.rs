@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use casebridge::cases::Visibility;
+use casebridge::cases::{Placement, Visibility};
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::servicenow::{ServiceNow, ServiceNowSettings, text};
@@ -13,6 +13,7 @@ use casebridge::sandbox::servicenow::{
     EntryView, NewRecord, RecordView, SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowSettings,
 };
 use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
 
 use super::crm::{Company, Crm, Description, Setup};
 use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
@@ -225,6 +226,39 @@ impl Desk for ServiceNowDesk {
 
     async fn interpreted(&self, case: &str) -> Vec<String> {
         interpreted(&self.servicenow.record(case).unwrap().journal)
+    }
+
+    fn placement(&self) -> Placement {
+        Placement {
+            // The connector's own user.
+            assignee: Some("6816f79cc0a8016401c5a33be04be441".to_owned()),
+            group: Some("287ebd7da9fe198100f92cc8d1d2154e".to_owned()),
+            fields: [("category".to_owned(), json!("network"))].into(),
+            ..Placement::default()
+        }
+    }
+
+    fn misplaced(&self) -> Vec<(Placement, &'static str)> {
+        let id = Some("00000000000000000000000000000000".to_owned());
+        let column = [("catgory".to_owned(), json!("network"))].into();
+        vec![
+            (
+                Placement { group: id.clone(), ..Placement::default() },
+                "287ebd7da9fe198100f92cc8d1d2154e (Cloud)",
+            ),
+            (Placement { assignee: id, ..Placement::default() }, "6816f79cc0a8016401c5a33be04be441 ("),
+            (Placement { fields: column, ..Placement::default() }, "has no catgory"),
+        ]
+    }
+
+    async fn placed(&self, case: &str) -> Placement {
+        let record = self.servicenow.record(case).unwrap();
+        Placement {
+            assignee: Some(record.assigned_to),
+            group: Some(record.assignment_group),
+            fields: [("category".to_owned(), json!(record.category))].into(),
+            ..Placement::default()
+        }
     }
 
     fn faults(&self) -> Option<&Faults> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use casebridge::cases::Visibility;
+use casebridge::cases::{Placement, Visibility};
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::zendesk::{Zendesk, ZendeskSettings, text};
@@ -245,6 +245,39 @@ impl Desk for ZendeskDesk {
         let ticket = self.zendesk.ticket(case).unwrap();
         let ours = ticket.comments.into_iter().filter(|comment| comment.author == "Casebridge");
         ours.map(|comment| comment.html).filter(|html| is_interpreted(html)).collect()
+    }
+
+    fn placement(&self) -> Placement {
+        Placement {
+            issue_type: Some("incident".to_owned()),
+            labels: vec!["gcp".to_owned(), "shop".to_owned()],
+            group: Some("360000000101".to_owned()),
+            ..Placement::default()
+        }
+    }
+
+    fn misplaced(&self) -> Vec<(Placement, &'static str)> {
+        let text = |text: &str| Some(text.to_owned());
+        vec![
+            (Placement { group: text("7"), ..Placement::default() }, "360000000101 (Cloud)"),
+            (Placement { request_type: text("7"), ..Placement::default() }, "360000000103 (Default)"),
+            (Placement { assignee: text("7"), ..Placement::default() }, "no user 7"),
+            (
+                Placement { fields: [("7".to_owned(), true.into())].into(), ..Placement::default() },
+                "no ticket field 7",
+            ),
+        ]
+    }
+
+    async fn placed(&self, case: &str) -> Placement {
+        let ticket = self.zendesk.ticket(case).unwrap();
+        Placement {
+            issue_type: ticket.kind,
+            // The others are those of the configuration.
+            labels: ticket.tags.into_iter().filter(|tag| tag != "google_cloud").collect(),
+            group: ticket.group.map(|group| group.to_string()),
+            ..Placement::default()
+        }
     }
 
     fn faults(&self) -> Option<&Faults> {

@@ -1,15 +1,17 @@
 //! What a support desk needs to switch the connector on without fear: dry runs, cases that are left out, cases by the names that people use.
 
-use casebridge::cases::Visibility;
+use casebridge::cases::{CheckStatus, Placement, Visibility};
 use casebridge::entities::Side;
 use casebridge::sandbox::csapi::State;
 use casebridge::sandbox::faults::{Effect, Fault};
+use casebridge::sync::{Conditions, Destination, Pattern, Route, RouteTable};
+use casebridge::tasks::check_routes;
 use chrono::Duration;
 use serde_json::{Value, json};
 
-use crate::harness::crm::Crm;
+use crate::harness::crm::{Crm, Setup};
 use crate::harness::desk::{Call, NewCompanyCase};
-use crate::harness::{Options, World};
+use crate::harness::{Options, Time, World};
 
 pub async fn a_dry_run_of_a_poll_lists_what_would_be_created_linked_and_written_and_writes_nothing(
     crm: &dyn Crm,
@@ -277,6 +279,119 @@ pub async fn a_case_is_asked_for_by_key_id_or_address_and_one_of_another_host_is
         assert_eq!(answered, status, "{name}: {answer}");
         assert_eq!(answer.get("mappings"), (status == 200).then_some(&json!([])), "{name}: {answer}");
         assert!(!mapping.is_called(name), "{name}");
+    }
+}
+
+/// Returns a route for cases with this title.
+fn route(title: &str, destination: Destination) -> Route {
+    Route {
+        conditions: Conditions { title: vec![Pattern::new(title)], ..Conditions::default() },
+        destination,
+    }
+}
+
+pub async fn a_google_case_that_a_route_leaves_out_gets_no_company_case_and_a_pair_that_exists_goes_on(
+    crm: &dyn Crm,
+) {
+    let left_out = || [route("*internal*", Destination::LeaveOut)].into_iter().collect();
+    let world = World::with(crm, Options { routes: left_out(), ..Options::default() }).await;
+    let internal = world.google_case("An INTERNAL matter");
+    let reason = "route 1 leaves it out (mirror = false)";
+    let (status, report) = world.rehearse("poll-google", json!({})).await;
+    assert_eq!((status, &report["left_out"]), (200, &json!({ reason: 1 })), "{report}");
+    for _ in 0..2 {
+        let (status, report) = world.post("poll-google", json!({})).await;
+        assert_eq!((status, &report["mapped"], &report["refused"]), (200, &json!(0), &json!(1)), "{report}");
+        assert_eq!(report["left_out"], json!({ reason: 1 }), "{report}");
+    }
+    world.google_says(&internal, "for our eyes only");
+    world.settle().await;
+    assert_eq!((world.mappings().await.len(), world.sizes().await), (0, (1, 0)));
+    // Nor does a person's sync mirror it: the rule is changed in the configuration.
+    let (_, report) = world.post("sync-google-case", json!({ "case_name": internal })).await;
+    assert!(report["detail"].as_str().unwrap_or_default().ends_with(reason), "{report}");
+    assert_eq!(world.sizes().await, (1, 0));
+
+    // Another case is mirrored as ever, and goes on though a route would leave it out from now on.
+    let google = world.google_case("Disk is slow");
+    world.settle().await;
+    let company = world.mapping().await.company_case_id.unwrap().to_string();
+    world.csapi.set_display_name(&google, "Disk is slow, internal").unwrap();
+    world.google_says(&google, "still here");
+    world.settle().await;
+    assert_eq!(world.copies_in_crm(&company).await, ["still here"]);
+    assert_eq!((world.mappings().await.len(), world.sizes().await), (1, (2, 1)));
+
+    // One that was renamed before its sync had its turn is left out, and forgotten.
+    let late = world.google_case("Not yet");
+    assert_eq!(world.post("poll-google", json!({})).await.1["mapped"], 1);
+    world.csapi.set_display_name(&late, "Now internal").unwrap();
+    // Its sync is queued already, so this is no rehearsal after which nothing has changed.
+    let (_, report) = world.post("sync-google-case?dry_run=true", json!({ "case_name": late })).await;
+    assert_eq!(report["plan"], json!([format!("nothing: {reason}")]), "{report}");
+    world.settle().await;
+    assert_eq!((world.mappings().await.len(), world.sizes().await), (1, (3, 1)));
+    world.assert_quiet().await;
+}
+
+pub async fn a_route_decides_where_a_company_case_belongs_when_it_is_created_and_never_again(crm: &dyn Crm) {
+    let time = Time::for_crm(&crm.description().await);
+    let company = crm.open(&time.clock(), &Setup::default()).await;
+    let placement = company.desk.placement();
+    let routes = [
+        route("unusual*", Destination::Mirror(Placement::default())),
+        route("*disk*", Destination::Mirror(placement.clone())),
+        route("*", Destination::LeaveOut),
+    ];
+    let options =
+        Options { routes: routes.into_iter().collect(), backend: crm.backend(), ..Options::default() };
+    let world = World::around(time, crm.description().await, company, options).await;
+    let google = world.google_case("The disk is slow");
+    let (_, report) = world.rehearse("sync-google-case", json!({ "case_name": google })).await;
+    let step = &plan_of(&report)[0];
+    let by = format!(" by route 2 ({})", placement.describe());
+    assert!(step.starts_with("create a case in ") && step.ends_with(&by), "{step}");
+    world.settle().await;
+    let company = world.mapping().await.company_case_id.unwrap().to_string();
+    assert_eq!(world.desk.placed(&company).await, placement);
+
+    // It stays where it is, whatever happens at Google.
+    world.csapi.set_display_name(&google, "Unusual: the network is slow").unwrap();
+    world.google_says(&google, "It was not the disk.");
+    world.settle().await;
+    assert_eq!(world.desk.placed(&company).await, placement);
+    assert_eq!(world.copies_in_crm(&company).await, ["It was not the disk."]);
+
+    // The first route that matches decides: nothing is special about this one.
+    let google = world.google_case("Unusual disk");
+    world.settle().await;
+    let mappings = world.mappings().await;
+    let mapping = mappings.iter().find(|mapping| mapping.case_id(Side::Google) == Some(google.as_str()));
+    let usual = world.desk.placed(mapping.unwrap().case_id(Side::Company).unwrap()).await;
+    assert_ne!(usual, placement);
+    world.google_case("Something else");
+    world.settle().await;
+    assert_eq!(world.sizes().await, (3, 2));
+    world.assert_quiet().await;
+}
+
+pub async fn the_check_names_a_value_of_a_route_that_is_not_there_with_those_that_are(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    // Some checks need a case to look at.
+    world.company_case("Something to look at").await;
+    let system = &world.deps.systems.company;
+    let right = world.desk.placement();
+    let routes: RouteTable =
+        [route("*", Destination::LeaveOut), route("*", Destination::Mirror(right.clone()))]
+            .into_iter()
+            .collect();
+    let checks = check_routes(system.as_ref(), &routes).await;
+    assert_eq!(checks.len(), 1, "{checks:?}");
+    assert_eq!((checks[0].status, checks[0].what.contains("route 2")), (CheckStatus::Ok, true), "{checks:?}");
+    for (wrong, words) in world.desk.misplaced() {
+        let trouble = system.check_placement(&wrong).await.unwrap_err();
+        let told = format!("{trouble:?}");
+        assert!(told.contains(&words.replace('"', "\\\"")), "{}: {told}", wrong.describe());
     }
 }
 

@@ -101,6 +101,9 @@ macro_rules! scenarios {
             desk::a_case_that_is_closed_when_it_is_first_seen_is_left_alone_until_it_is_reopened [];
             desk::with_since_only_cases_that_change_after_it_are_taken_in [ClockInHand];
             desk::a_case_is_asked_for_by_key_id_or_address_and_one_of_another_host_is_refused [];
+            desk::a_google_case_that_a_route_leaves_out_gets_no_company_case_and_a_pair_that_exists_goes_on [];
+            desk::a_route_decides_where_a_company_case_belongs_when_it_is_created_and_never_again [];
+            desk::the_check_names_a_value_of_a_route_that_is_not_there_with_those_that_are [];
             credentials::comments_and_files_arrive_across_three_expiries_of_the_access_token [ExpiringTokens];
         }
     };
