@@ -161,27 +161,34 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Readin
         return unclear(Prefetched::default());
     };
     let system = &deps.systems[side];
-    let mut read = None;
-    if session.mapping.dirty[side].is_some() {
-        // A case that is not found is the complete sync's concern (R28: missing is not gone).
-        let Some(case) = system.get(&id).await? else { return unclear(Prefetched::default()) };
-        if session.mapping.state.read_as[side] != Some(case.digest()) {
-            return unclear(Prefetched { case: Some(case), content: None });
-        }
-        read = Some(case);
-    }
     let horizon = horizons(&session.mapping, deps.settings.windows, clocks)[side];
+    let (mut read, mut lists) = (None, None);
+    if session.mapping.dirty[side].is_some() {
+        let whole = match system.get_whole(&id, horizon).await {
+            Err(error) if error.kind != ApiErrorKind::NotFound => return Err(error.into()),
+            whole => whole.ok().flatten(),
+        };
+        // A case that is not found is the complete sync's concern (R28: missing is not gone).
+        let Some((case, content)) = whole else { return unclear(Prefetched::default()) };
+        let content = content.since(horizon);
+        if session.mapping.state.read_as[side] != Some(case.digest()) {
+            return unclear(Prefetched { case: Some(case), content: Some((horizon, content)) });
+        }
+        (read, lists) = (Some(case), Some(content));
+    }
     let carried = session.mapping.carried_updated_at[side];
     let updated_at = read.as_ref().and_then(|case| case.updated_at).filter(|at| carried != Some(*at));
     if seems_set(&session.mapping, side, (updated_at, horizon), clocks, deps.settings.windows[side]) {
         // What is new may look older than the horizon. A complete sync reads both cases from the beginning (R36: clock skew).
         return unclear(Prefetched { case: read, content: None });
     }
-    let content = match system.content(&id, horizon).await {
-        Ok(content) => content.since(horizon),
-        Err(error) if error.kind == ApiErrorKind::NotFound => return unclear(Prefetched::default()),
-        Err(error) if read.is_none() => return Err(SyncError::Unread(error)),
-        Err(error) => return Err(error.into()),
+    let content = match lists {
+        Some(content) => content,
+        None => match system.content(&id, horizon).await {
+            Ok(content) => content.since(horizon),
+            Err(error) if error.kind == ApiErrorKind::NotFound => return unclear(Prefetched::default()),
+            Err(error) => return Err(SyncError::Unread(error)),
+        },
     };
     if !has_nothing_new(side, &session.mapping, &content, &deps.settings.rules) || in_doubt() {
         // Lists that were read before their case may lack what its time of last update covers.

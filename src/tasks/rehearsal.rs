@@ -300,6 +300,14 @@ impl CaseSystem for Watched {
         self.system.content(id, since).await
     }
 
+    async fn get_whole(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Option<(Case, Content)>, ApiError> {
+        self.system.get_whole(id, since).await
+    }
+
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
         let mut notices = lock(&self.notices);
         notices.push(json!({ "side": self.side().name(), "case": id, "text": comment.body }));

@@ -421,12 +421,21 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
             Reading::Unclear(prefetched) => *prefetched,
         },
     };
+    // Before the cases are read: a write whose in-flight window has ended by then is visible, if it happened (R13: unknown write outcome).
+    let began = deps.clock.now();
     let source_id = session.mapping.case_id(source).unwrap_or_else(|| request.id()).to_owned();
-    let read = match prefetched.case {
-        Some(case) => Some(case),
-        None => deps.systems[source].get(&source_id).await?,
+    let read_source = async |session: &Session<'_>| match prefetched.case {
+        Some(case) => Ok(Some((case, prefetched.content))),
+        None => read_case(session, source, &source_id).await,
     };
-    let Some(ours) = read else { return missing(session, source, request).await };
+    let (ours, at_target) = if needs_lists(&session.mapping) {
+        let target_id = session.mapping.case_id(target).unwrap_or_default();
+        let both = futures_util::join!(read_source(session), read_case(session, target, target_id));
+        (both.0?, Some(both.1))
+    } else {
+        (read_source(session).await?, None)
+    };
+    let Some((ours, of_source)) = ours else { return missing(session, source, request).await };
     if source == Side::Company {
         correct_id(session, &ours, request.mode).await?;
         session.note_company(&ours);
@@ -448,13 +457,14 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
         session.take_lease().await?;
         link(session, source, &ours).await?;
     }
-    let target_id = session.mapping.case_id(target).unwrap_or_default().to_owned();
-    let Some(theirs) = deps.systems[target].get(&target_id).await? else {
-        return missing(session, target, request).await;
+    let theirs = match at_target {
+        Some(read) => read?,
+        None => read_case(session, target, session.mapping.case_id(target).unwrap_or_default()).await?,
     };
-    let (google, company) = match source {
-        Side::Google => (ours, theirs),
-        Side::Company => (theirs, ours),
+    let Some((theirs, of_target)) = theirs else { return missing(session, target, request).await };
+    let (google, company, lists) = match source {
+        Side::Google => (ours, theirs, Sides { google: of_source, company: of_target }),
+        Side::Company => (theirs, ours, Sides { google: of_target, company: of_source }),
     };
     session.note_company(&company);
     if is_merged(&company)
@@ -469,7 +479,36 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
     if ended && request.mode == Mode::Act {
         resume(session).await?;
     }
-    compare_and_carry(session, request, (google, company), prefetched.content).await
+    compare_and_carry(session, request, (google, company), lists, began).await
+}
+
+/// True if a sync of the pair most likely needs the lists of both cases: they are linked, and nothing keeps them from being compared.
+fn needs_lists(mapping: &CaseMapping) -> bool {
+    let state = &mapping.state;
+    mapping.is_linked()
+        && !mapping.paused
+        && mapping.gone.is_none()
+        && !state.gone_told
+        && state.conflict.is_none()
+}
+
+/// Reads a case, together with its lists if those are needed too (`R8`: few calls).
+async fn read_case(
+    session: &Session<'_>,
+    side: Side,
+    id: &str,
+) -> Result<Option<(Case, Option<PrefetchedContent>)>, ApiError> {
+    let (deps, mapping) = (session.deps, &session.mapping);
+    let system = &deps.systems[side];
+    if !needs_lists(mapping) {
+        return Ok(system.get(id).await?.map(|case| (case, None)));
+    }
+    let horizon = match mapping.relinking {
+        true => None,
+        false => horizons(mapping, deps.settings.windows, deps.clocks())[side],
+    };
+    let whole = system.get_whole(id, horizon).await?;
+    Ok(whole.map(|(case, content)| (case, Some((horizon, content)))))
 }
 
 /// Carries the source's changes to the other side, and records the progress. Queues a sync of the other side if that has changes too.
@@ -477,18 +516,17 @@ async fn compare_and_carry(
     session: &mut Session<'_>,
     request: &Request<'_>,
     cases: (Case, Case),
-    prefetched: Option<PrefetchedContent>,
+    lists: Sides<Option<PrefetchedContent>>,
+    began: DateTime<Utc>,
 ) -> Result<Done, SyncError> {
     let deps = session.deps;
     let source = request.side();
     if let Some(doubt) = Side::BOTH.into_iter().find_map(|side| deps.clock_doubt(side)) {
         return Err(SyncError::Failed(doubt));
     }
-    // Taken before the cases are read: a write whose in-flight window has ended by then is visible, if it happened (R13: unknown write
-    // outcome).
     let clocks = deps.clocks();
-    let prefetched = prefetched.map(|content| (source, content));
-    let (google, company) = read_pair(session, cases, prefetched, clocks).await?;
+    let clocks = Clocks { now: clocks.now.min(began), ..clocks };
+    let (google, company) = read_pair(session, cases, lists, clocks).await?;
     session.mapping.follow_host_clock(clocks.skew);
     let mapping = session.mapping.clone();
     let unchecked = KnownDifferent::default();
@@ -539,11 +577,12 @@ async fn compare_and_carry(
     Ok(Done::Carried)
 }
 
-/// Reads the lists of both cases from their horizons, unless they were prefetched from the same one, or completely if copies have to be recognised by their text (relinking).
+/// Reads the lists of both cases from their horizons, or completely if copies have to be recognised by their text (relinking), unless they
+/// were read from there along with the case.
 async fn read_pair(
     session: &mut Session<'_>,
     (google, company): (Case, Case),
-    prefetched: Option<(Side, PrefetchedContent)>,
+    lists: Sides<Option<PrefetchedContent>>,
     clocks: Clocks,
 ) -> Result<(Snapshot, Snapshot), SyncError> {
     let deps = session.deps;
@@ -553,12 +592,11 @@ async fn read_pair(
     if session.mapping.relinking {
         horizons = Sides::default();
     }
-    let mut known: Sides<Option<Content>> = Sides::default();
-    if let Some((side, (horizon, content))) = prefetched
-        && horizon == horizons[side]
-    {
-        known[side] = Some(content);
-    }
+    let known = |side: Side, list: Option<PrefetchedContent>| {
+        list.filter(|(horizon, _)| *horizon == horizons[side]).map(|(_, content)| content)
+    };
+    let known =
+        Sides { google: known(Side::Google, lists.google), company: known(Side::Company, lists.company) };
     tokio::try_join!(
         read(deps, Side::Google, google, horizons.google, known.google),
         read(deps, Side::Company, company, horizons.company, known.company),

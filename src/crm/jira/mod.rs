@@ -53,7 +53,7 @@ use self::wire::{INTERNAL_PROPERTY, Marker};
 use super::PriorityWords;
 use super::content::Text;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
     CredentialEnd, Download, Filing, Finding, Found, Needs, NewAttachment, NewCase, NewComment, Placement,
     Sweep, TextLimit, Visibility, Written, markers, utf16_units,
 };
@@ -69,6 +69,9 @@ pub use self::settings::{Deployment, JiraSettings};
 
 /// Name of the system in errors and texts.
 pub const NAME: &str = "Jira";
+
+/// Name of the field that holds the files of an issue.
+const ATTACHMENTS: &str = "attachment";
 
 /// Maximum length of a summary, in UTF-16 units: the width of its column.
 const SUMMARY_LIMIT: usize = 255;
@@ -409,6 +412,76 @@ impl Jira {
         }
     }
 
+    /// Reads an issue as a case, with one more field or none. `None` if it does not exist.
+    async fn issue_with(&self, id: &str, field: &str) -> Result<Option<(Case, wire::Issue)>, ApiError> {
+        let fields = self.client.fields().await?;
+        let me = self.client.me().await?;
+        let mut read = Self::case_fields(&fields);
+        if !field.is_empty() {
+            read = format!("{read},{field}");
+        }
+        match self.client.issue(id, &read).await {
+            Ok(issue) => {
+                self.client.remember_project(&issue);
+                let not_read = |error| self.not_read(id, &error);
+                let description = issue.text("description").map_err(not_read)?.unwrap_or_default();
+                let names = self.client.names(readable::mentioned(&description)).await?;
+                let case = self.case(&issue, &fields, &me, &names).map_err(not_read)?;
+                Ok(Some((case, issue)))
+            }
+            Err(error) if error.kind == ApiErrorKind::NotFound => {
+                self.confirm_missing().await?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the files of an issue that was read with [`ATTACHMENTS`].
+    async fn attachments_of(
+        &self,
+        issue: &wire::Issue,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Vec<Attachment>, ApiError> {
+        let me = self.client.me().await?;
+        let mut attachments = Vec::new();
+        for found in issue.attachments().map_err(|error| self.not_read(id, &error))? {
+            match found {
+                Ok(attachment) => attachments.push(Attachment {
+                    id: attachment.id,
+                    filename: attachment.filename,
+                    media_type: attachment.mime_type,
+                    size: attachment.size,
+                    by_connector: attachment.author.as_ref().and_then(|author| author.is(&me)),
+                    author: attachment.author.map(|author| author.shown()).unwrap_or_default(),
+                    created_at: attachment.created,
+                    visibility: Visibility::Public,
+                }),
+                Err(error) => {
+                    tracing::warn!(issue = %id, %error, "an attachment cannot be understood and is skipped");
+                }
+            }
+        }
+        // Comments are read only if a file may belong to one: a new file that the connector did not add.
+        let is_new = |file: &&Attachment| {
+            file.by_connector != Some(true)
+                && since.is_none_or(|since| file.created_at.is_none_or(|created| created >= since))
+        };
+        let new: Vec<Option<DateTime<Utc>>> =
+            attachments.iter().filter(is_new).map(|file| file.created_at).collect();
+        if !new.is_empty() {
+            let oldest =
+                new.into_iter().collect::<Option<Vec<_>>>().and_then(|times| times.into_iter().min());
+            let since = oldest.and_then(|oldest| oldest.checked_sub_signed(EDITED_LATER));
+            let comments = self.listed_comments(id, since).await?;
+            let comments: Vec<(&str, Visibility)> =
+                comments.iter().map(|(comment, visibility)| (comment.body.as_str(), *visibility)).collect();
+            files::hide(&mut attachments, &comments);
+        }
+        Ok(attachments)
+    }
+
     /// Checks that Jira knows the connector. Only then does a 404 count: a wrong address and lost credentials look the same.
     async fn confirm_missing(&self) -> Result<(), ApiError> {
         self.client.myself().await.map(drop)
@@ -533,22 +606,7 @@ impl CaseSystem for Jira {
     }
 
     async fn get(&self, id: &str) -> Result<Option<Case>, ApiError> {
-        let fields = self.client.fields().await?;
-        let me = self.client.me().await?;
-        match self.client.issue(id, &Self::case_fields(&fields)).await {
-            Ok(issue) => {
-                self.client.remember_project(&issue);
-                let not_read = |error| self.not_read(id, &error);
-                let description = issue.text("description").map_err(not_read)?.unwrap_or_default();
-                let names = self.client.names(readable::mentioned(&description)).await?;
-                self.case(&issue, &fields, &me, &names).map(Some).map_err(not_read)
-            }
-            Err(error) if error.kind == ApiErrorKind::NotFound => {
-                self.confirm_missing().await?;
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        Ok(self.issue_with(id, "").await?.map(|(case, _)| case))
     }
 
     async fn find_counterpart(
@@ -674,43 +732,20 @@ impl CaseSystem for Jira {
     }
 
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {
-        let me = self.client.me().await?;
-        let issue = self.client.issue(id, "attachment").await?;
-        let mut attachments = Vec::new();
-        for found in issue.attachments().map_err(|error| self.not_read(id, &error))? {
-            match found {
-                Ok(attachment) => attachments.push(Attachment {
-                    id: attachment.id,
-                    filename: attachment.filename,
-                    media_type: attachment.mime_type,
-                    size: attachment.size,
-                    by_connector: attachment.author.as_ref().and_then(|author| author.is(&me)),
-                    author: attachment.author.map(|author| author.shown()).unwrap_or_default(),
-                    created_at: attachment.created,
-                    visibility: Visibility::Public,
-                }),
-                Err(error) => {
-                    tracing::warn!(issue = %id, %error, "an attachment cannot be understood and is skipped");
-                }
-            }
-        }
-        // Comments are read only if a file may belong to one: a new file that the connector did not add.
-        let is_new = |file: &&Attachment| {
-            file.by_connector != Some(true)
-                && since.is_none_or(|since| file.created_at.is_none_or(|created| created >= since))
-        };
-        let new: Vec<Option<DateTime<Utc>>> =
-            attachments.iter().filter(is_new).map(|file| file.created_at).collect();
-        if !new.is_empty() {
-            let oldest =
-                new.into_iter().collect::<Option<Vec<_>>>().and_then(|times| times.into_iter().min());
-            let since = oldest.and_then(|oldest| oldest.checked_sub_signed(EDITED_LATER));
-            let comments = self.listed_comments(id, since).await?;
-            let comments: Vec<(&str, Visibility)> =
-                comments.iter().map(|(comment, visibility)| (comment.body.as_str(), *visibility)).collect();
-            files::hide(&mut attachments, &comments);
-        }
-        Ok(attachments)
+        let issue = self.client.issue(id, ATTACHMENTS).await?;
+        self.attachments_of(&issue, id, since).await
+    }
+
+    /// Reads the issue once, since it holds the files too.
+    async fn get_whole(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Option<(Case, Content)>, ApiError> {
+        let Some((case, issue)) = self.issue_with(id, ATTACHMENTS).await? else { return Ok(None) };
+        let (comments, attachments) =
+            futures_util::try_join!(self.comments(id, since), self.attachments_of(&issue, id, since))?;
+        Ok(Some((case, Content { comments, attachments })))
     }
 
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {

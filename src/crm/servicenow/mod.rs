@@ -575,6 +575,22 @@ impl CaseSystem for ServiceNow {
         Ok(Content { comments, attachments })
     }
 
+    /// Reads the files once: the newest one also has the time that counts as the case's last update.
+    async fn get_whole(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Option<(Case, Content)>, ApiError> {
+        let Some(record) = self.shown_record(id).await? else { return Ok(None) };
+        let me = self.client.me().await?;
+        let (journal, files) =
+            tokio::try_join!(self.client.journal(id, since), self.client.files(id, since))?;
+        let newest = files.iter().filter_map(|file| file.time("sys_created_on")).max();
+        let (comments, attachments) =
+            tokio::try_join!(self.comments_of(&journal), self.attachments_of(&files))?;
+        Ok(Some((self.case(&record, &me, newest), Content { comments, attachments })))
+    }
+
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {
         let column = match comment.visibility {
             Visibility::Public => COMMENTS,

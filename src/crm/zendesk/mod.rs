@@ -190,6 +190,18 @@ impl Zendesk {
         Ok(Known { fields: self.client.fields().await?, me: self.client.me().await? })
     }
 
+    /// Returns a ticket as a case, with its description and the way in which it was closed.
+    async fn whole_case(
+        &self,
+        ticket: &Ticket,
+        known: &Known,
+        first: Option<wire::Comment>,
+    ) -> Result<Case, ApiError> {
+        let description = self.description(ticket, first, &known.me);
+        let (closing, merged_into) = self.closing(ticket).await?;
+        Ok(Case { closing, merged_into, ..self.case(ticket, known, description) })
+    }
+
     /// Returns the way in which a ticket was closed, and the ticket that it was merged into (`R32`: closed is not solved).
     async fn closing(&self, ticket: &Ticket) -> Result<(Option<Closing>, Option<String>), ApiError> {
         let name = match ticket.custom_status_id {
@@ -213,11 +225,10 @@ impl Zendesk {
 
     /// Returns the first comment's text: as it was sent, if the connector wrote it; withheld, unless it is marked public (`R29`: private
     /// until shown to be public).
-    async fn description(&self, ticket: &Ticket, me: &User) -> Result<Text, ApiError> {
+    fn description(&self, ticket: &Ticket, first: Option<wire::Comment>, me: &User) -> Text {
         let own = ticket.description.as_deref().filter(|text| !text.is_empty());
-        let first = self.client.first_comment(ticket.id).await?;
         let public = first.as_ref().and_then(|first| first.public) == Some(true);
-        Ok(match (first, own) {
+        match (first, own) {
             (Some(first), _) if first.author_id.is_some() && first.author_id == me.id => {
                 Text::of(body(&first, true))
             }
@@ -229,7 +240,7 @@ impl Zendesk {
                 }
             }
             (_, Some(_)) => Text::of(INTERNAL_DESCRIPTION.to_owned()),
-        })
+        }
     }
 
     /// Reads a ticket from a search or an export. `None` if it was not updated since `since` or is deleted; an error if it is not
@@ -555,9 +566,8 @@ impl CaseSystem for Zendesk {
         let known = self.known().await?;
         let Some(ticket) = self.shown_ticket(number).await? else { return Ok(None) };
         let rest = async {
-            let description = self.description(&ticket, &known.me).await?;
-            let (closing, merged_into) = self.closing(&ticket).await?;
-            Ok::<_, ApiError>(Case { closing, merged_into, ..self.case(&ticket, &known, description) })
+            let first = self.client.first_comment(number).await?;
+            self.whole_case(&ticket, &known, first).await
         };
         match rest.await {
             // The ticket was deleted meanwhile.
@@ -672,6 +682,35 @@ impl CaseSystem for Zendesk {
             comments: self.comments_among(number, &found).await?,
             attachments: self.attachments_among(number, &found).await?,
         })
+    }
+
+    /// Reads the list of comments once: if it goes back to the first one, that is the description.
+    async fn get_whole(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Option<(Case, Content)>, ApiError> {
+        let Ok(number) = self.client.number(id) else { return Ok(None) };
+        let known = self.known().await?;
+        let Some(ticket) = self.shown_ticket(number).await? else { return Ok(None) };
+        let rest = async {
+            let found = self.client.comments(number, since).await?;
+            let first = found.newest_first.iter().find(|comment| found.first == Some(comment.id));
+            let first = match first {
+                Some(first) => Some(first.clone()),
+                None => self.client.first_comment(number).await?,
+            };
+            let content = Content {
+                comments: self.comments_among(number, &found).await?,
+                attachments: self.attachments_among(number, &found).await?,
+            };
+            Ok::<_, ApiError>((self.whole_case(&ticket, &known, first).await?, content))
+        };
+        match rest.await {
+            // The ticket was deleted meanwhile.
+            Err(error) if error.kind == ApiErrorKind::NotFound => Ok(None),
+            whole => whole.map(Some),
+        }
     }
 
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError> {

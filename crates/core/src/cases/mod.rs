@@ -571,6 +571,18 @@ pub trait CaseSystem: Send + Sync {
         Ok(Content { comments, attachments })
     }
 
+    /// Returns the case with its comments and attachments at or after `since`, as [`Self::get`] and then [`Self::content`] do, with as few
+    /// calls as the system needs for both. The lists are never older than the case.
+    async fn get_whole(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Option<(Case, Content)>, ApiError> {
+        let Some(case) = self.get(id).await? else { return Ok(None) };
+        let content = self.content(id, since).await?;
+        Ok(Some((case, content)))
+    }
+
     /// Adds a comment.
     async fn add_comment(&self, id: &str, comment: &NewComment) -> Result<Written, ApiError>;
 
