@@ -1,6 +1,6 @@
 //! Embedded cron: calls `GET /cron/{task}` by `cron.yaml`, as App Engine's cron does (`R1`: cron only queues).
 //!
-//! Jobs run at fixed minutes (see [`Schedule`]), so a restart neither shifts nor doubles them. The queue's database keeps the last
+//! Jobs run at fixed minutes (see [`Schedule`]), and `poll-company` half a minute later, so a restart neither shifts nor doubles them. The queue's database keeps the last
 //! completed scheduled time of each job. A job is due when a later scheduled time has passed, so after hours of sleep or downtime it runs
 //! once, not once for each missed time. A job that has never run starts at once if it runs at intervals, and waits for its time of day if
 //! it is daily. A failed run is logged and not retried: the queue retries the task itself.
@@ -152,8 +152,8 @@ impl EmbeddedCron {
     async fn run_if_due(&self, job: &CronJob) -> Result<Ran, DatabaseError> {
         let (kind, now) = (job.kind, self.clock.now());
         let done_at = self.database.cron_done_at(kind).await?;
-        let scheduled = job.schedule.last_at(now);
-        match due(job.schedule, done_at, now) {
+        let scheduled = job.last_at(now);
+        match due(job, done_at, now) {
             Due::No => return Ok(Ran::Nothing),
             Due::NotYet => {
                 self.database.cron_done(kind, scheduled).await?;
@@ -189,10 +189,10 @@ impl EmbeddedCron {
     async fn next_due(&self, job: &CronJob) -> Result<DateTime<Utc>, DatabaseError> {
         let (kind, now) = (job.kind, self.clock.now());
         let done_at = self.database.cron_done_at(kind).await?;
-        Ok(match due(job.schedule, done_at, now) {
+        Ok(match due(job, done_at, now) {
             // Another process has claimed the job, and may crash before it completes.
             Due::Yes => now + TimeDelta::seconds(1),
-            Due::No | Due::NotYet => job.schedule.next_after(now),
+            Due::No | Due::NotYet => job.next_after(now),
         })
     }
 }
@@ -206,14 +206,14 @@ enum Due {
     NotYet,
 }
 
-fn due(schedule: Schedule, done_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Due {
-    match (done_at, schedule) {
+fn due(job: &CronJob, done_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Due {
+    match (done_at, job.schedule) {
         (None, Schedule::Every(_)) => Due::Yes,
         (None, Schedule::Daily(_)) => Due::NotYet,
-        (Some(done), _) if done < schedule.last_at(now) => Due::Yes,
+        (Some(done), _) if done < job.last_at(now) => Due::Yes,
         // Later than the next time: written by a clock that ran ahead. A clock that was set back by less than one period must not cause a
         // second run.
-        (Some(done), _) if done > schedule.next_after(now) => Due::Yes,
+        (Some(done), _) if done > job.next_after(now) => Due::Yes,
         (Some(_), _) => Due::No,
     }
 }
@@ -221,13 +221,19 @@ fn due(schedule: Schedule, done_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::TaskKind;
 
     #[test]
     fn a_job_is_due_once_for_all_the_times_it_missed() {
-        let check = |schedule: &str, done: Option<&str>, now: &str, expected: Due| {
+        let check_of = |kind: TaskKind, schedule: &str, done: Option<&str>, now: &str, expected: Due| {
             let done = done.map(|done| done.parse().unwrap());
-            let got = due(Schedule::parse(schedule).unwrap(), done, now.parse().unwrap());
-            assert_eq!(got, expected, "'{schedule}', done at {done:?}, now {now}");
+            let schedule = Schedule::parse(schedule).unwrap();
+            let got =
+                due(&CronJob { kind, description: String::new(), schedule }, done, now.parse().unwrap());
+            assert_eq!(got, expected, "'{schedule:?}', done at {done:?}, now {now}");
+        };
+        let check = |schedule: &str, done: Option<&str>, now: &str, expected: Due| {
+            check_of(TaskKind::PollGoogle, schedule, done, now, expected);
         };
         check("every 5 minutes", None, "2026-03-01T10:02:00Z", Due::Yes);
         check("every 5 minutes", Some("2026-03-01T10:00:00Z"), "2026-03-01T10:04:59Z", Due::No);
@@ -241,5 +247,13 @@ mod tests {
         // The clock was set back by a second, and by a year.
         check("every 5 minutes", Some("2026-03-01T10:05:00Z"), "2026-03-01T10:04:59Z", Due::No);
         check("every 5 minutes", Some("2027-03-01T10:05:00Z"), "2026-03-01T10:04:59Z", Due::Yes);
+        // The poll of the other side comes half a minute later, also after a version that did not know that.
+        let check = |done: &str, now: &str, expected: Due| {
+            check_of(TaskKind::PollCompany, "every 1 minutes", Some(done), now, expected);
+        };
+        check("2026-03-01T10:05:00Z", "2026-03-01T10:05:29Z", Due::No);
+        check("2026-03-01T10:05:00Z", "2026-03-01T10:05:30Z", Due::Yes);
+        check("2026-03-01T10:05:30Z", "2026-03-01T10:06:29Z", Due::No);
+        check("2026-03-01T10:05:30Z", "2026-03-01T10:06:30Z", Due::Yes);
     }
 }

@@ -24,7 +24,7 @@ const MAX_INTERVAL_MINUTES: u32 = 31 * 24 * 60;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schedule {
     /// At every whole multiple of this many minutes since the Unix epoch, from 1: `every 5 minutes` is at :00, :05, :10 …, independent of
-    /// the program's start. App Engine guarantees the interval only, not the minute.
+    /// the program's start; a job may be [delayed](CronJob::last_at) by half a minute. App Engine guarantees the interval only, not the minute.
     Every(u32),
     /// Once a day at this time, UTC.
     Daily(NaiveTime),
@@ -104,7 +104,38 @@ pub struct CronJob {
     pub schedule: Schedule,
 }
 
+/// Delay of `poll-company` after the minute, at which `poll-google` runs. Half a minute apart, the two polls do not start both directions
+/// of one pair at once. App Engine's schedules have no seconds: there, both may run in the same second.
+const HALF_A_MINUTE: TimeDelta = TimeDelta::seconds(30);
+
 impl CronJob {
+    /// Returns the latest scheduled time of the embedded cron up to and including `now`.
+    #[must_use]
+    pub fn last_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.schedule.last_at(now - self.delay()) + self.delay()
+    }
+
+    /// Returns the first scheduled time of the embedded cron after `now`.
+    #[must_use]
+    pub fn next_after(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.schedule.next_after(now - self.delay()) + self.delay()
+    }
+
+    fn delay(&self) -> TimeDelta {
+        match (self.kind, self.schedule) {
+            (TaskKind::PollCompany, Schedule::Every(_)) => HALF_A_MINUTE,
+            (
+                TaskKind::PollGoogle
+                | TaskKind::PollCompany
+                | TaskKind::SyncGoogleCase
+                | TaskKind::SyncCompanyCase
+                | TaskKind::DetectOutages
+                | TaskKind::Cleanup,
+                Schedule::Every(_) | Schedule::Daily(_),
+            ) => TimeDelta::zero(),
+        }
+    }
+
     /// Returns the path to call: `/cron/poll-google`.
     #[must_use]
     pub fn url(&self) -> String {

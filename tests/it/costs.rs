@@ -169,3 +169,49 @@ async fn a_comment_on_a_case_of_5000_is_carried_with_few_calls_and_one_page_of_e
         assert_eq!(read, 51 + first.count() - 1);
     }
 }
+
+/// Returns the seconds until a comment on either side has arrived, for comments at every fifth second of a minute on both sides at once, and
+/// the calls to both systems that each takes within 40 minutes, searches left out.
+async fn both_sides_at_once(crm: &dyn Crm) -> (Vec<i64>, Vec<usize>) {
+    let world = World::new(crm).await;
+    let (google, company) = world.pair().await;
+    let (mut waits, mut calls) = (Vec::new(), Vec::new());
+    for second in (0..60).step_by(5) {
+        world.run_for(Duration::minutes(46)).await;
+        let into_the_minute = world.clock().now().timestamp() % 60;
+        world.run_for(Duration::seconds(60 - into_the_minute + second)).await;
+        calls::new(&world);
+        let sizes =
+            async || [world.copies_in_crm(&company).await.len(), world.copies_at_google(&google).len()];
+        let before = sizes().await;
+        let began = world.clock().now();
+        world.google_says(&google, "It happens again");
+        world.company_says(&company, "It happens here too").await;
+        let mut waited = [None; 2];
+        while waited.contains(&None) {
+            let now = sizes().await;
+            for side in 0..2 {
+                if now[side] > before[side] {
+                    waited[side].get_or_insert((world.clock().now() - began).num_seconds());
+                }
+            }
+            world.run_for(Duration::seconds(1)).await;
+        }
+        waits.extend(waited.into_iter().flatten());
+        world.run_for(Duration::minutes(40)).await;
+        let searches = |call: &&Call| !call.path.contains("search");
+        calls.push(calls::new(&world).iter().flatten().filter(searches).count());
+    }
+    waits.sort_unstable();
+    (waits, calls)
+}
+
+#[tokio::test]
+async fn both_directions_of_a_pair_do_not_run_at_once() {
+    let (waits, calls) = both_sides_at_once(&JiraKind).await;
+    println!("waits {waits:?}, calls {calls:?}");
+    // A sync that finds changes of the other side queues its sync at once, so the next poll of either side brings both.
+    assert!(*waits.last().unwrap() <= 31, "{waits:?}");
+    // Where the two begin in the same second, one waits for the other's lease and reads everything again: 64 calls on the mean.
+    assert!(calls.iter().sum::<usize>() <= 42 * calls.len(), "{calls:?}");
+}
