@@ -10,7 +10,7 @@ use casebridge::cases::{
     ApiErrorKind, CaseSystem, Check, CheckStatus, Closing, Needs, NewAttachment, NewCase, NewComment,
     Placement, Visibility,
 };
-use casebridge::clock::{Clock as _, ManualClock};
+use casebridge::clock::{Clock as _, ManualClock, SharedClock};
 use casebridge::crm::CrmKind as _;
 use casebridge::crm::PriorityWords;
 use casebridge::crm::zendesk::{Zendesk, ZendeskSettings};
@@ -28,7 +28,9 @@ use futures_util::{TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
 use casebridge_testkit::contract::crm::{self as suite, CrmUnderTest, crm_contract};
+use casebridge_testkit::harness::upstream;
 use casebridge_testkit::harness::zendesk::is_interpreted;
+use casebridge_testkit::scripted::{Say, Scripted};
 
 mod usual {
     use super::{crm_contract, suite, usual};
@@ -1520,4 +1522,62 @@ async fn a_ticket_without_a_priority_has_none_wherever_it_is_read() {
     // A case that is created without a priority reads as unset: a default is nobody's decision (R30).
     let none = NewCase { priority: None, ..new_case("organizations/1/cases/2") };
     assert_eq!(crm.adapter.create(&none).await.unwrap().priority, PriorityReading::Unset);
+}
+
+#[tokio::test]
+async fn a_new_ticket_has_what_its_route_sets_beside_the_connectors_own() {
+    let server = Scripted::new(|_, asked| match asked.target.split('?').next().unwrap_or_default() {
+        "/api/v2/users/me" => Say::json(r#"{"user": {"id": 9, "name": "Casebridge", "role": "admin"}}"#),
+        "/api/v2/ticket_fields" => Say::json(
+            r#"{"ticket_fields": [
+                {"id": 1, "type": "checkbox", "title": "synchronizeWithGoogleCloudSupport", "active": true},
+                {"id": 2, "type": "text", "title": "custom_field_google_name", "active": true}
+            ], "meta": {"has_more": false}}"#,
+        ),
+        _ => Say::status(201, "content-type: application/json\r\n", r#"{"ticket": {"id": 5}}"#),
+    })
+    .await;
+    let settings = ZendeskSettings { group_id: Some(70), ..ZendeskSettings::default() };
+    let address = server.url.socket_addrs(|| None).unwrap()[0];
+    let clock: SharedClock = ManualClock::at(DateTime::<Utc>::UNIX_EPOCH);
+    let nobody = Arc::new(NoCredentials);
+    let upstream = upstream("Zendesk", address, Vec::new(), StdDuration::from_secs(10), &clock, nobody);
+    let words = ["urgent", "high", "normal", "low", "low"].map(str::to_owned);
+    let adapter = Zendesk::new(settings, PriorityWords::new(words).unwrap(), upstream, clock.clone());
+    let text = |text: &str| Some(text.to_owned());
+    for (placement, expected) in [
+        (Placement::default(), json!({ "tags": ["google_cloud"], "group_id": 70 })),
+        (
+            Placement {
+                issue_type: text("Incident"),
+                labels: vec!["shop".to_owned(), "google_cloud".to_owned()],
+                assignee: text("jane@example.com"),
+                group: text("71"),
+                request_type: text("72"),
+                fields: [("3".to_owned(), json!("high"))].into(),
+                ..Placement::default()
+            },
+            json!({
+                "type": "incident", "tags": ["google_cloud", "shop"], "assignee_email": "jane@example.com",
+                "group_id": 71, "ticket_form_id": 72,
+            }),
+        ),
+        (
+            Placement { assignee: text("8"), ..Placement::default() },
+            json!({ "tags": ["google_cloud"], "group_id": 70, "assignee_id": 8 }),
+        ),
+    ] {
+        let case = NewCase { placement: placement.clone(), ..new_case("organizations/1/cases/2") };
+        adapter.create(&case).await.unwrap();
+        let asked = server.asked();
+        let sent = asked.iter().rfind(|asked| asked.method == "POST").unwrap().json()["ticket"].clone();
+        let keys = ["type", "tags", "assignee_email", "assignee_id", "group_id", "ticket_form_id"];
+        let own = sent.as_object().unwrap().iter().filter(|(key, _)| keys.contains(&key.as_str()));
+        let own: serde_json::Map<_, _> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+        assert_eq!(Value::Object(own), expected, "{placement:?}");
+        let custom = sent["custom_fields"].as_array().unwrap();
+        assert!(custom.contains(&json!({ "id": 1, "value": true })), "{custom:?}");
+        assert!(custom.contains(&json!({ "id": 2, "value": "organizations/1/cases/2" })), "{custom:?}");
+        assert_eq!(custom.contains(&json!({ "id": 3, "value": "high" })), !placement.fields.is_empty());
+    }
 }

@@ -391,6 +391,67 @@ mod tests {
     }
 
     #[test]
+    fn a_route_sets_its_fields_and_a_request_type_stays_in_its_project() {
+        let request_type = json!({"id": "customfield_9", "name": "Anfragetyp", "schema": {"type": "sd-customerrequesttype", "custom": REQUEST_TYPE}});
+        let mut all = fields();
+        all.push(serde_json::from_value(request_type).unwrap());
+        let settings = JiraSettings {
+            project: "SUP".to_owned(),
+            new_fields: BTreeMap::from([
+                ("count".to_owned(), json!(1)),
+                ("customfield_3".to_owned(), json!("x")),
+            ]),
+            request_type: Some("25".to_owned()),
+            ..JiraSettings::default()
+        };
+        let data_center = JiraSettings { deployment: Deployment::DataCenter, ..settings.clone() };
+        let text = |text: &str| Some(text.to_owned());
+        let usual = json!({"customfield_5": 1, "customfield_3": "x", "customfield_9": "25"});
+        for (settings, placement, expected) in [
+            (&settings, Placement::default(), usual.clone()),
+            (&settings, Placement { project: text("sup"), ..Placement::default() }, usual),
+            (
+                &settings,
+                Placement { project: text("SHOP"), ..Placement::default() },
+                json!({"customfield_5": 1, "customfield_3": "x"}),
+            ),
+            (
+                &settings,
+                Placement { project: text("SHOP"), request_type: text("31"), ..Placement::default() },
+                json!({"customfield_5": 1, "customfield_3": "x", "customfield_9": "31"}),
+            ),
+            (
+                &settings,
+                Placement {
+                    labels: vec!["a".to_owned(), "b".to_owned()],
+                    assignee: text("5b1"),
+                    // The second is a field of another team-managed project, which is not listed.
+                    fields: [("Count".to_owned(), json!(2)), ("customfield_77".to_owned(), json!("y"))]
+                        .into(),
+                    ..Placement::default()
+                },
+                json!({
+                    "customfield_5": 2, "customfield_3": "x", "customfield_9": "25", "customfield_77": "y",
+                    "labels": ["a", "b"], "assignee": {"accountId": "5b1"},
+                }),
+            ),
+            (
+                &data_center,
+                Placement { assignee: text("jane"), ..Placement::default() },
+                json!({
+                    "customfield_5": 1, "customfield_3": "x", "customfield_9": "25", "assignee": {"name": "jane"},
+                }),
+            ),
+        ] {
+            let found = Fields::find(settings, &all).unwrap().of_new(settings, &placement).unwrap();
+            assert_eq!(Value::from(found), expected, "{placement:?}");
+        }
+        let unknown = Placement { fields: [("nothing".to_owned(), json!(1))].into(), ..Placement::default() };
+        let problem = Fields::find(&settings, &all).unwrap().of_new(&settings, &unknown).unwrap_err();
+        assert!(problem.starts_with("the route's fields: Jira has no field \"nothing\""), "{problem}");
+    }
+
+    #[test]
     fn fields_are_found_by_id_or_name_and_must_be_one_of_a_usable_type() {
         let with = |flag: &str, google: &str| JiraSettings {
             flag_field: flag.to_owned(),
