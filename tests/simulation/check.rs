@@ -554,6 +554,8 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str, body: 
             _ => "says gone",
         },
     );
+    // Without a base, an open case counts as reopened, whoever closed the other one (R30).
+    let baseless = world.shelf.of(side, id).is_some_and(|mapping| mapping.state.agreed_closed.is_none());
     let Some(card) = world.systems[side].card_mut(id) else { return };
     let count = card.tally.notices.entry(notice).or_default();
     *count += 1;
@@ -568,7 +570,7 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str, body: 
         "syncing" => count > 1 || side == Company,
         "outage" => stands,
         "resumed" => !stands,
-        "cannot reopen" => count > reopenings,
+        "cannot reopen" => count > reopenings + u32::from(baseless),
         _ => count > 1,
     };
     card.tally.outage_stands = match notice {
