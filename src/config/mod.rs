@@ -20,7 +20,6 @@ use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::CsapiSettings;
 use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
 use crate::push::GoogleReceiverSettings;
-use crate::spelling::nearest;
 use crate::store::StoreUrl;
 use crate::sync::{RouteTable, Rules, Switches};
 use crate::tasks::TaskSettings;
@@ -415,15 +414,15 @@ fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
     for kind in CrmSettings::KINDS {
         r.knows(CrmSettings::keys(kind).into_iter().map(|key| format!("company.{kind}.{key}")));
     }
-    let kind = r.required("company.kind", &format!("the CRM: {}", CrmSettings::KINDS.join(" or ")));
+    let kind = r.required("company.kind", &format!("the CRM: {}", CrmSettings::kinds()));
     let base_url = r.url("company.base_url", None);
     let polling_window = r.duration("company.polling_window", "5m");
     let requests_per_minute = r.positive("company.requests_per_minute", 300);
     let timeout = r.duration("company.timeout", "60s");
     let known = kind.as_deref().filter(|kind| CrmSettings::KINDS.contains(kind));
     if known.is_none() {
-        if kind.is_some() {
-            r.error(format!("company.kind: expected {}", CrmSettings::KINDS.join(" or ")));
+        if let Some(kind) = &kind {
+            r.error(CrmSettings::no_such_kind(kind));
         }
         for kind in CrmSettings::KINDS {
             r.ignore(&format!("company.{kind}"));
@@ -457,13 +456,8 @@ fn read_crm(r: &mut Reader, kind: &str) -> Option<CrmSettings> {
     let settings = match CrmSettings::read(kind, table) {
         Ok(settings) => settings,
         Err(problems) => {
-            let keys = CrmSettings::keys(kind);
             for problem in problems {
-                let unknown =
-                    problem.split_once("unknown field `").and_then(|(_, rest)| rest.split('`').next());
-                let near = unknown.and_then(|key| nearest(key, keys.iter().map(String::as_str)));
-                let near = near.map(|near| format!("; did you mean {section}.{near}?"));
-                r.error(problem + &near.unwrap_or_default());
+                r.error(problem);
             }
             return None;
         }

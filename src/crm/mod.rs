@@ -30,6 +30,7 @@ use crate::cases::{CaseSystem, Hint, Placement, Refusal, shorten};
 use crate::clock::SharedClock;
 use crate::entities::{Priority, PriorityReading};
 use crate::outbound::{Credentials, Dialect, Upstream};
+use crate::spelling::nearest;
 
 /// A kind of CRM as the service sees it. Implemented by the kind's own section of the configuration, `[company.{kind}]`.
 pub trait CrmKind: Any + fmt::Debug + Send + Sync {
@@ -167,6 +168,9 @@ impl CrmSettings {
                 Ok(_) => {
                     sound.insert(key, value);
                 }
+                Err(error) if error.contains(&format!("unknown field `{key}`")) => {
+                    errors.push(Self::no_such_key(kind, &key));
+                }
                 Err(error) if error.contains(&format!("`{key}`")) => errors.push(error),
                 Err(error) => {
                     errors.push(format!("{error}, in company.{kind}.{key}"));
@@ -208,6 +212,34 @@ impl CrmSettings {
         Self::parse(kind, section).is_ok()
     }
 
+    /// Returns the error for a key that the section of a kind does not have: with the key that was meant, else with all.
+    fn no_such_key(kind: &str, key: &str) -> String {
+        let keys = Self::keys(kind);
+        let advice = match nearest(key, keys.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean company.{kind}.{near}?"),
+            None => format!("the section has {}", keys.join(", ")),
+        };
+        format!("company.{kind}.{}: there is no such key; {advice}", shorten(key))
+    }
+
+    /// Returns the error for a `company.kind` that is none: with the kind that was meant, if one is near.
+    #[must_use]
+    pub fn no_such_kind(kind: &str) -> String {
+        let near = nearest(&kind.to_lowercase(), Self::KINDS.into_iter());
+        let same = Self::KINDS.into_iter().find(|known| kind.eq_ignore_ascii_case(known));
+        let near = same.or(near).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        format!("company.kind: expected {}{near}", Self::kinds())
+    }
+
+    /// Names of all kinds, as a text.
+    #[must_use]
+    pub fn kinds() -> String {
+        match Self::KINDS.split_last() {
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => String::new(),
+        }
+    }
+
     /// Names of the keys of a kind's section, as the parser lists them for a key that it does not know.
     pub fn keys(kind: &str) -> Vec<String> {
         let unknown = toml::Table::from_iter([("?".to_owned(), toml::Value::Boolean(true))]);
@@ -218,7 +250,7 @@ impl CrmSettings {
 
     fn parse(kind: &str, section: toml::Table) -> Result<Self, String> {
         let Some((kind, parse)) = TABLE.iter().find(|(name, _)| *name == kind) else {
-            return Err(format!("company.kind: expected {}", Self::KINDS.join(" or ")));
+            return Err(Self::no_such_kind(kind));
         };
         // The parser's message repeats the unexpected text, however long that is.
         let section =

@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("outbound", &["cases", "clock", "progress", "telemetry"]),
     ("telemetry", &["clock", "config"]),
     ("csapi", &["cases", "clock", "entities", "outbound"]),
-    ("crm", &["cases", "clock", "entities", "outbound"]),
+    ("crm", &["cases", "clock", "entities", "outbound", "spelling"]),
     // A store or a queue behind a URL is a client as well.
     ("store", &["cases", "clock", "entities", "outbound", "sqlite"]),
     ("queue", &["cases", "clock", "outbound", "sqlite"]),

@@ -415,7 +415,11 @@ fn a_key_that_nobody_knows_stops_the_start() {
         ("server", "colour = 1", "server.colour: there is no such key"),
         ("google", "parents = \"organizations/1\"", "google.parents: there is no such key"),
         ("companies", "x = 1", "companies.x: there is no such key"),
-        ("company.jira", "projekt = \"X\"", "company.jira: unknown field `projekt`"),
+        (
+            "company.jira",
+            "projekt = \"X\"",
+            "company.jira.projekt: there is no such key; did you mean company.jira.project?",
+        ),
         ("priorities", "P5 = \"Nothing\"", "priorities.P5: there is no such key"),
         ("outages.tolerance.P0", "old = \"1m\"", "outages.tolerance.P0.old: there is no such key"),
         ("queue", "project = \"p\"", "queue.project: there is no such key"),
@@ -445,6 +449,55 @@ fn a_misspelt_key_of_the_file_is_told_with_the_right_one() {
     // Nothing is near.
     let errors = parse(&with(&[("queue", "colour = 1")])).unwrap_err();
     assert!(!errors.to_string().contains("did you mean"), "{errors}");
+}
+
+/// Returns the errors of a configuration of [`LEAST`] for another kind, with other sections than those of `with_crm`.
+fn errors_of(kind: &str, base_url: &str, rest: &str) -> Vec<String> {
+    let text = format!(
+        "[google]\nparent = \"organizations/123\"\nclassification_id = \"1\"\n[company]\nkind = \"{kind}\"\nbase_url = \"{base_url}\"\n{rest}"
+    );
+    parse(&text).map(|_| Vec::new()).unwrap_or_else(|errors| errors.0)
+}
+
+#[test]
+fn a_misspelt_crm_is_told_with_the_right_one_first() {
+    for (kind, meant) in [
+        ("jria", "jira"),
+        ("Zendesk", "zendesk"),
+        ("service-now", "servicenow"),
+        ("request_tracker", "request-tracker"),
+    ] {
+        let errors = errors_of(kind, "https://crm.example.com", "");
+        let expected = format!(
+            "company.kind: expected jira, zendesk, servicenow or request-tracker; did you mean {meant}?"
+        );
+        assert!(errors.len() == 1 && errors[0].starts_with(&expected), "{errors:?}");
+    }
+    let errors = errors_of("siebel", "https://crm.example.com", "");
+    assert!(errors.len() == 1 && !errors[0].contains("did you mean"), "{errors:?}");
+}
+
+#[test]
+fn a_key_that_no_crm_has_is_told_with_the_right_one_before_all_others() {
+    for (kind, key, meant) in [
+        ("zendesk", "flagfield", "flag_field"),
+        ("servicenow", "google_name_feild", "google_name_field"),
+        ("request-tracker", "ueue", "queue"),
+    ] {
+        let section = format!("company.{kind}");
+        let errors = parse(&with_crm(kind, &[(&section, &format!("{key} = \"x\""))])).unwrap_err().0;
+        let expected = format!("{section}.{key}: there is no such key; did you mean {section}.{meant}?");
+        assert!(errors.len() == 1 && errors[0].starts_with(&expected), "{errors:?}");
+        assert!(!errors[0].contains("expected one of"), "{errors:?}");
+    }
+    // Nothing is near: all keys are listed.
+    let errors = parse(&with_crm("zendesk", &[("company.zendesk", "colour = 1")])).unwrap_err().0;
+    assert!(
+        errors.len() == 1
+            && errors[0].starts_with("company.zendesk.colour: there is no such key; the section has ")
+            && errors[0].contains("flag_field"),
+        "{errors:?}"
+    );
 }
 
 #[test]
