@@ -428,17 +428,13 @@ fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
             r.ignore(&format!("company.{kind}"));
         }
     }
-    let crm = known.and_then(|kind| read_crm(r, kind));
-    let defaults = ["Highest", "High", "Medium", "Low", "Lowest"];
-    let words = Priority::ALL.map(|priority| {
-        r.string_or(&format!("priorities.{priority}"), defaults[usize::from(priority.level())])
-    });
-    let priorities = PriorityWords::new(words).map_err(|error| r.error(error)).ok();
-    if let (Some(crm), Some(words)) = (&crm, &priorities) {
-        for problem in crm.priority_problems(words) {
-            r.error(problem);
-        }
+    if let (Some(kind), Some(base_url)) = (known, &base_url)
+        && let Some(problem) = CrmSettings::address_problem(kind, base_url)
+    {
+        r.error(problem);
     }
+    let crm = known.and_then(|kind| read_crm(r, kind, base_url.as_ref()));
+    let priorities = read_priorities(r, crm.as_ref());
     Some(CompanyConfig {
         base_url: base_url?,
         polling_window: polling_window?,
@@ -449,14 +445,48 @@ fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
     })
 }
 
-fn read_crm(r: &mut Reader, kind: &str) -> Option<CrmSettings> {
+/// Reads the section `priorities`. A level whose word cannot be read has one error, and no other.
+fn read_priorities(r: &mut Reader, crm: Option<&CrmSettings>) -> Option<PriorityWords> {
+    let mut unread = Vec::new();
+    let words = Priority::ALL.map(|priority| {
+        let (key, default) =
+            (format!("priorities.{priority}"), PriorityWords::DEFAULT[usize::from(priority.level())]);
+        let word = r.word(&key);
+        if word.is_none() && r.is_given(&key) {
+            unread.push(priority);
+        }
+        word.unwrap_or_else(|| default.to_owned())
+    });
+    let words = PriorityWords::new(words).map_err(|error| r.error(error)).ok()?;
+    let problems = match crm {
+        None => Vec::new(),
+        Some(crm) if unread.is_empty() => crm.priority_problems(&words),
+        Some(crm) => Priority::ALL
+            .into_iter()
+            .filter(|priority| !unread.contains(priority))
+            .filter_map(|priority| crm.priority_problem(&words, priority))
+            .collect(),
+    };
+    for problem in problems {
+        r.error(problem);
+    }
+    unread.is_empty().then_some(words)
+}
+
+/// Reads the section of the CRM's kind. `site` is `company.base_url`.
+fn read_crm(r: &mut Reader, kind: &str, site: Option<&url::Url>) -> Option<CrmSettings> {
     let section = format!("company.{kind}");
     // A table with this one key may be incomplete, but that is not a type error.
     let table = r.subtable(&section, |alone| CrmSettings::takes(kind, alone));
+    // A sandbox needs no credentials.
+    let unsigned = CrmSettings::without_credentials(kind, &table)
+        .filter(|_| site.is_some_and(|site| !reader::is_loopback(site)));
     let settings = match CrmSettings::read(kind, table) {
         Ok(settings) => settings,
         Err(problems) => {
-            for problem in problems {
+            // A proxy may add them, so their lack alone is no mistake.
+            let incomplete = problems.iter().any(|problem| problem.contains(" is missing"));
+            for problem in problems.into_iter().chain(unsigned.filter(|_| incomplete)) {
                 r.error(problem);
             }
             return None;

@@ -150,11 +150,39 @@ impl Reader {
     pub(super) fn string(&mut self, key: &str) -> Option<String> {
         match self.take(key)? {
             Value::String(text) if !text.trim().is_empty() => Some(text),
-            _ => {
+            Value::String(_) => {
                 self.wrong(key, "a text that is not empty");
                 None
             }
+            // The value is not shown: a number may have been meant to be a secret.
+            Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_)
+            | Value::Array(_)
+            | Value::Table(_) => {
+                self.wrong(key, "a text in quotes");
+                None
+            }
         }
+    }
+
+    /// Reads a text like [`string`](Self::string). The error shows a number in the quotes that it lacks, so the key must be none of a secret.
+    pub(super) fn word(&mut self, key: &str) -> Option<String> {
+        match self.values.get(key) {
+            Some(Value::Integer(number)) => {
+                let expected = format!("a text in quotes: \"{number}\"");
+                self.used.insert(key.to_owned());
+                self.wrong(key, &expected);
+                None
+            }
+            _ => self.string(key),
+        }
+    }
+
+    /// True if the key is given, with whatever value.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.values.contains_key(key)
     }
 
     pub(super) fn string_or(&mut self, key: &str, default: &str) -> String {
@@ -524,7 +552,8 @@ fn names_of<T>(choices: &[(&str, T)]) -> Vec<String> {
     choices.iter().map(|(name, _)| format!("{name:?}")).collect()
 }
 
-fn is_loopback(url: &url::Url) -> bool {
+/// True if an address is one of this machine.
+pub(super) fn is_loopback(url: &url::Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),

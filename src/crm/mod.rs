@@ -40,9 +40,15 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     /// Mistakes in the section, each with its key.
     fn problems(&self) -> Vec<String>;
 
-    /// Words of `[priorities]` that the kind cannot use, as far as that is known without a call to the system (`R18`: priority).
-    fn priority_problems(&self, _words: &PriorityWords) -> Vec<String> {
-        Vec::new()
+    /// Words of `[priorities]` that the kind cannot use, as far as that is known without a call to the system (`R18`: priority). One
+    /// problem if the section is missing.
+    fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
+        let problems: Vec<String> =
+            Priority::ALL.into_iter().filter_map(|priority| self.priority_problem(words, priority)).collect();
+        if !problems.is_empty() && words.are_default() {
+            return vec![format!("{DEFAULT_WORDS}; {}", self.own_priorities())];
+        }
+        problems
     }
 
     /// Keys that `set` of a route may have in this kind.
@@ -50,6 +56,17 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
 
     /// Mistakes in the values of a route, as far as they show without a call to the system. Each begins with its key in `set`.
     fn placement_mistakes(&self, placement: &Placement) -> Vec<String>;
+
+    /// Problem with the word for one level.
+    fn priority_problem(&self, _words: &PriorityWords, _priority: Priority) -> Option<String> {
+        None
+    }
+
+    /// The system's own priorities, as advice for `[priorities]`.
+    fn own_priorities(&self) -> &'static str;
+
+    /// Paths of the system's API, which do not belong in `company.base_url`.
+    fn api_paths(&self) -> &'static [&'static str];
 
     /// End of the credentials as configured: a date or a time.
     fn token_expires(&self) -> Option<&str>;
@@ -86,6 +103,12 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
         clock: SharedClock,
     ) -> Arc<dyn CaseSystem>;
 }
+
+/// Ends of the names of keys that hold a secret.
+const SECRETS: [&str; 4] = ["token", "password", "api_key", "secret"];
+
+/// Problem of a `[priorities]` that has the default words. It may be missing, so the words are not shown as if they were written.
+const DEFAULT_WORDS: &str = "[priorities] is missing, or has Jira's words, which are the default";
 
 /// Key of the CRM's address.
 const SITE: &str = "company.base_url";
@@ -150,10 +173,7 @@ impl CrmSettings {
         // The parser's message would quote a number that was meant to be a secret.
         let untold: Vec<String> = section
             .iter()
-            .filter(|(key, value)| {
-                ["token", "password", "api_key", "secret"].iter().any(|secret| key.contains(secret))
-                    && !value.is_str()
-            })
+            .filter(|(key, value)| SECRETS.iter().any(|secret| key.contains(secret)) && !value.is_str())
             .map(|(key, _)| format!("company.{kind}.{key}: expected a text that names a secret"))
             .collect();
         if !untold.is_empty() {
@@ -212,6 +232,43 @@ impl CrmSettings {
         Self::parse(kind, section).is_ok()
     }
 
+    /// Returns the error for a section without credentials, beside other keys that are missing: all are told at once. `None` if the section
+    /// has credentials.
+    #[must_use]
+    pub fn without_credentials(kind: &str, section: &toml::Table) -> Option<String> {
+        let is_secret = |key: &&String| SECRETS.iter().any(|secret| key.ends_with(secret));
+        if section.keys().any(|key| is_secret(&key)) {
+            return None;
+        }
+        let all = Self::keys(kind);
+        let whole = |key: &String| format!("company.{kind}.{key}");
+        match all.iter().filter(is_secret).map(whole).collect::<Vec<_>>().as_slice() {
+            [] => None,
+            [one] => {
+                Some(format!("{one} is missing: the place of the secret that the connector signs in with"))
+            }
+            several => Some(format!(
+                "company.{kind} has no credentials: give {}, with what belongs to it (docs/crm-{kind}.md)",
+                several.join(" or ")
+            )),
+        }
+    }
+
+    /// Returns the error for a `company.base_url` with a path of the system's API, which the calls add themselves.
+    #[must_use]
+    pub fn address_problem(kind: &str, site: &Url) -> Option<String> {
+        let (settings, path) = (Self::parse(kind, toml::Table::new()).ok()?, site.path().to_lowercase());
+        let begins = |api: &&str| {
+            let at = path.find(&api.to_lowercase())?;
+            let rest = &path[at + api.len()..];
+            (rest.is_empty() || rest.starts_with('/')).then_some(at)
+        };
+        let at = settings.api_paths().iter().find_map(begins)?;
+        // Lower case changes no length in the path of an address, which is ASCII.
+        let part = site.path()[at..].trim_end_matches('/');
+        Some(format!("{SITE} is {}: remove {part}, which the connector adds itself", shorten(site.as_str())))
+    }
+
     /// Returns the error for a key that the section of a kind does not have: with the key that was meant, else with all.
     fn no_such_key(kind: &str, key: &str) -> String {
         let keys = Self::keys(kind);
@@ -265,6 +322,25 @@ impl CrmSettings {
 pub struct PriorityWords([String; 5]);
 
 impl PriorityWords {
+    /// Jira's words.
+    pub const DEFAULT: [&'static str; 5] = ["Highest", "High", "Medium", "Low", "Lowest"];
+
+    /// True if all words are the default ones.
+    #[must_use]
+    pub fn are_default(&self) -> bool {
+        self.0 == Self::DEFAULT
+    }
+
+    /// Returns the beginning of a problem with the word for a level. The default word is not shown as if it were written.
+    fn problem(&self, priority: Priority) -> String {
+        let word = self.word(priority);
+        if word == Self::DEFAULT[usize::from(priority.level())] {
+            format!("priorities.{priority} is missing, or has Jira's word, which is the default")
+        } else {
+            format!("priorities.{priority} is {word:?}")
+        }
+    }
+
     /// Takes the words for `P0` to `P4`, in this order. Fails if one is blank; the error names its key.
     pub fn new(words: [String; 5]) -> Result<Self, String> {
         let words = words.map(|word| word.trim().to_owned());

@@ -308,7 +308,7 @@ fn a_bad_value_is_named_by_its_key_with_what_was_expected() {
     for (section, line, error) in [
         ("server", "platform = \"gae\"", "server.platform: expected \"local\" or \"app-engine\""),
         ("server", "listen = \"8080\"", "server.listen: expected an address and port like 127.0.0.1:8080"),
-        ("server", "listen = 8080", "server.listen: expected a text that is not empty"),
+        ("server", "listen = 8080", "server.listen: expected a text in quotes"),
         ("google", "parent = \"\"", "google.parent: expected a text that is not empty"),
         ("google", "auth = \"yes\"", "google.auth: expected \"default\" or \"none\""),
         (
@@ -498,6 +498,112 @@ fn a_key_that_no_crm_has_is_told_with_the_right_one_before_all_others() {
             && errors[0].contains("flag_field"),
         "{errors:?}"
     );
+}
+
+#[test]
+fn a_priority_that_is_a_number_is_told_once_with_its_quotes() {
+    for kind in ["request-tracker", "servicenow", "zendesk", "jira"] {
+        let errors = parse(&with_crm(kind, &[("priorities", "P0 = 1")])).unwrap_err().0;
+        assert!(
+            errors.len() == 1 && errors[0].starts_with("priorities.P0: expected a text in quotes: \"1\""),
+            "{kind}: {errors:?}"
+        );
+    }
+    // A number may have been meant to be a secret.
+    let errors = parse(&with(&[("server", "admin_token = 4711")])).unwrap_err();
+    assert!(!errors.to_string().contains("4711"), "{errors}");
+}
+
+#[test]
+fn priorities_that_are_missing_are_not_told_as_if_they_were_written() {
+    let of = |kind: &str, section: &str| {
+        errors_of(kind, "https://crm.example.com", &format!("[company.{kind}]\n{section}"))
+    };
+    for (kind, section) in [("request-tracker", "queue = \"Q\"\nuser = \"u\""), ("servicenow", "")] {
+        let errors = of(kind, section);
+        assert!(
+            errors.len() == 1
+                && errors[0].starts_with("[priorities] is missing, or ")
+                && errors[0].contains("P0")
+                && !errors[0].contains("Highest"),
+            "{kind}: {errors:?}"
+        );
+    }
+    assert_eq!(of("jira", "project = \"SUP\""), Vec::<String>::new(), "the default words are Jira's");
+    // One level alone is named by its key.
+    let four =
+        "queue = \"Q\"\nuser = \"u\"\n[priorities]\nP0 = \"100\"\nP1 = \"75\"\nP2 = \"50\"\nP3 = \"25\"";
+    let errors = of("request-tracker", four);
+    assert!(errors.len() == 1 && errors[0].starts_with("priorities.P4 is missing, or "), "{errors:?}");
+}
+
+#[test]
+fn every_key_that_a_crm_lacks_is_told_at_once() {
+    let of = |kind: &str, section: &str| {
+        let priorities = "[priorities]\nP0 = \"1\"\nP1 = \"2\"\nP2 = \"3\"\nP3 = \"4\"\nP4 = \"5\"";
+        errors_of(kind, "https://crm.example.com", &format!("[company.{kind}]\n{section}\n{priorities}"))
+    };
+    let errors = of("request-tracker", "");
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    for key in ["queue", "user", "token"] {
+        let expected = format!("company.request-tracker.{key} is missing");
+        assert!(errors.iter().any(|error| error.starts_with(&expected)), "{key}: {errors:?}");
+    }
+    for (kind, section, keys) in [
+        (
+            "jira",
+            "",
+            [
+                "company.jira.project is missing",
+                "company.jira has no credentials: give company.jira.client_secret or ",
+            ],
+        ),
+        (
+            "servicenow",
+            "table = \"x\"",
+            ["company.servicenow.closed_states is missing", "company.servicenow has no credentials: give "],
+        ),
+    ] {
+        let errors = of(kind, section);
+        for key in keys {
+            assert!(errors.iter().any(|error| error.contains(key)), "{key}: {errors:?}");
+        }
+    }
+    // A sandbox needs none, nor does a proxy that adds them.
+    let errors = errors_of("jira", "http://127.0.0.1:8082", "[company.jira]\nproject = \"\"");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(
+        errors_of("jira", "https://proxy.example.com", "[company.jira]\nproject = \"SUP\""),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn an_address_of_the_api_is_refused_with_the_part_to_remove() {
+    for (kind, section, path, part) in [
+        ("request-tracker", "queue = \"Q\"\nuser = \"u\"", "/rt/REST/2.0", "/REST/2.0"),
+        ("request-tracker", "queue = \"Q\"\nuser = \"u\"", "/REST/2.0/", "/REST/2.0"),
+        ("jira", "project = \"SUP\"", "/rest/api/3", "/rest/api/3"),
+        ("jira", "project = \"SUP\"", "/jira/rest/api/2/", "/rest/api/2"),
+        ("zendesk", "", "/api/v2", "/api/v2"),
+        ("servicenow", "", "/api/now", "/api/now"),
+        ("servicenow", "", "/api/now/table/incident", "/api/now/table/incident"),
+    ] {
+        let words = if kind == "zendesk" {
+            ["urgent", "high", "normal", "low", "low"]
+        } else {
+            ["1", "2", "3", "4", "5"]
+        };
+        let words: String =
+            words.iter().enumerate().map(|(level, word)| format!("P{level} = \"{word}\"\n")).collect();
+        let rest = format!("[company.{kind}]\n{section}\n[priorities]\n{words}");
+        let address = format!("https://crm.example.com{path}");
+        let errors = errors_of(kind, &address, &rest);
+        let expected = format!("company.base_url is {address}: remove {part}");
+        assert!(errors.len() == 1 && errors[0].starts_with(&expected), "{expected}: {errors:?}");
+        let without = address.trim_end_matches('/').strip_suffix(part).unwrap();
+        assert_eq!(errors_of(kind, without, &rest), Vec::<String>::new(), "{without}");
+    }
 }
 
 #[test]

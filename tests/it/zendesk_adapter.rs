@@ -819,6 +819,13 @@ async fn a_word_that_zendesk_does_not_have_is_named_with_its_level() {
     let checks = adapter.check(Needs::all(Visibility::Internal)).await;
     let problem = line(&checks, "priorities").unwrap_err();
     assert!(problem.contains("priorities.P4 = \"lowest\"; use urgent, high"), "{problem}");
+    let words = PriorityWords::new(PriorityWords::DEFAULT.map(str::to_owned)).unwrap();
+    let adapter = connect_with(ZendeskSettings::default(), words, &base, Arc::new(NoCredentials), &crm.clock);
+    let problem = line(&adapter.check(Needs::all(Visibility::Internal)).await, "priorities").unwrap_err();
+    assert!(
+        problem.starts_with("[priorities] is missing, or ") && problem.contains("P0 = \"urgent\""),
+        "{problem}"
+    );
     server.abort();
 }
 

@@ -646,11 +646,12 @@ async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
     if missing.is_empty() {
         return Ok("every configured word is one of Jira's".to_owned());
     }
+    let by_default = if priorities.are_default() { ", the default words" } else { "" };
     let missing: Vec<String> =
         missing.iter().map(|(priority, word)| format!("priorities.{priority} = {word:?}")).collect();
     Err(Trouble::warning(
-        format!("Jira has no priority for {}: those levels are not carried", missing.join(", ")),
-        format!("use one of {}", shown.join(", ")),
+        format!("Jira has no priority for {}{by_default}: those levels are not carried", missing.join(", ")),
+        format!("use one of {} in [priorities]", shown.join(", ")),
     ))
 }
 

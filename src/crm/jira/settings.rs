@@ -311,6 +311,14 @@ impl CrmKind for JiraSettings {
         mistakes
     }
 
+    fn own_priorities(&self) -> &'static str {
+        "`casebridge check` lists Jira's priorities"
+    }
+
+    fn api_paths(&self) -> &'static [&'static str] {
+        &["/rest/api/2", "/rest/api/3", "/rest/api/latest", "/rest/api"]
+    }
+
     fn token_expires(&self) -> Option<&str> {
         self.token_expires.as_deref()
     }

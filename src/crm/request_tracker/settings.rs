@@ -137,17 +137,19 @@ impl CrmKind for RequestTrackerSettings {
         problems
     }
 
-    fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
-        Priority::ALL
-            .into_iter()
-            .filter(|priority| number(words.word(*priority)).is_none())
-            .map(|priority| {
-                format!(
-                    "priorities.{priority} is {:?}: Request Tracker's priorities are numbers, give one from 0 to 100",
-                    words.word(priority)
-                )
-            })
-            .collect()
+    fn priority_problem(&self, words: &PriorityWords, priority: Priority) -> Option<String> {
+        number(words.word(priority)).is_none().then(|| {
+            let problem = words.problem(priority);
+            format!("{problem}: Request Tracker's priorities are numbers, give one from 0 to 100")
+        })
+    }
+
+    fn own_priorities(&self) -> &'static str {
+        "give numbers from 0 to 100, such as P0 = \"100\", P1 = \"75\", P2 = \"50\", P3 = \"25\", P4 = \"0\""
+    }
+
+    fn api_paths(&self) -> &'static [&'static str] {
+        &["/REST/2.0", "/REST/1.0"]
     }
 
     fn placement_keys(&self) -> &'static [&'static str] {

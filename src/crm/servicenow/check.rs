@@ -443,6 +443,9 @@ async fn choice(client: &Client, column: &str, value: &str, key: &str) -> Findin
     ))
 }
 
+/// A check changes nothing, and no table tells what a business rule does.
+const KEPT: &str = "that no business rule restores the old one is seen with the first change";
+
 async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
     let problems = client.settings().priority_problems(priorities);
     if !problems.is_empty() {
@@ -451,7 +454,7 @@ async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
     let choices = match client.choices("priority").await {
         Ok(choices) if !choices.is_empty() => choices,
         Ok(_) | Err(_) => {
-            return Ok("numbers (the user may not read sys_choice: not looked up)".to_owned());
+            return Ok(format!("numbers (the user may not read sys_choice: not looked up); {KEPT}"));
         }
     };
     let missing: Vec<String> = Priority::ALL
@@ -461,7 +464,7 @@ async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
         .map(|(priority, word)| format!("priorities.{priority} = {word:?}"))
         .collect();
     if missing.is_empty() {
-        return Ok("every level has a value that ServiceNow knows".to_owned());
+        return Ok(format!("every level has a value that ServiceNow knows; {KEPT}"));
     }
     let known: Vec<String> = choices.iter().map(|(value, label)| format!("{value} ({label})")).collect();
     Err(Trouble::warning(

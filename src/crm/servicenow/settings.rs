@@ -379,26 +379,29 @@ impl CrmKind for ServiceNowSettings {
         problems
     }
 
-    fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
-        let table = self.impact_and_urgency();
-        Priority::ALL
-            .into_iter()
-            .filter_map(|priority| {
-                let word = words.word(priority);
-                if word.parse::<u8>().is_err() {
-                    return Some(format!(
-                        "priorities.{priority} is {word:?}: ServiceNow's priorities are numbers, give its value (1 for \
-                         Critical, and so on)"
-                    ));
-                }
-                (!table.is_empty() && !table.contains_key(word)).then(|| {
-                    format!(
-                        "priorities.{priority} is {word:?}, for which company.servicenow.impact_and_urgency has no entry: \
-                         give the impact and the urgency that make it"
-                    )
-                })
-            })
-            .collect()
+    fn priority_problem(&self, words: &PriorityWords, priority: Priority) -> Option<String> {
+        let (table, word) = (self.impact_and_urgency(), words.word(priority));
+        if word.parse::<u8>().is_err() {
+            let problem = words.problem(priority);
+            return Some(format!(
+                "{problem}: ServiceNow's priorities are numbers, give its value (1 for Critical, and so on)"
+            ));
+        }
+        (!table.is_empty() && !table.contains_key(word)).then(|| {
+            format!(
+                "priorities.{priority} is {word:?}, for which company.servicenow.impact_and_urgency has no entry: give the impact and the \
+                 urgency that make it"
+            )
+        })
+    }
+
+    fn own_priorities(&self) -> &'static str {
+        "give the values of ServiceNow's: P0 = \"1\", P1 = \"2\", P2 = \"3\", P3 = \"4\", P4 = \"5\" (a customer service case has \
+         four: P4 = \"4\")"
+    }
+
+    fn api_paths(&self) -> &'static [&'static str] {
+        &["/api/now"]
     }
 
     fn placement_keys(&self) -> &'static [&'static str] {

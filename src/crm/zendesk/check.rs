@@ -8,7 +8,7 @@ use super::settings::ZendeskSettings;
 use super::wire::{Attachment, Comment, Field, User};
 use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
 use crate::cases::{ApiError, Check, Finding, Needs, Placement, Trouble, Visibility};
-use crate::crm::expiry;
+use crate::crm::{CrmKind as _, DEFAULT_WORDS, expiry};
 use crate::outbound::Remedies;
 
 /// Largest file that a check downloads, in bytes.
@@ -56,7 +56,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         }
     }
     if needs.creation || needs.priority {
-        add("priorities", words(priorities));
+        add("priorities", words(client.settings(), priorities));
     }
     add("tickets", tickets(client).await);
     add("search for flagged cases", search(client).await);
@@ -340,17 +340,18 @@ async fn attachments(client: &Client) -> Finding {
     }
 }
 
-fn words(priorities: &PriorityWords) -> Finding {
+fn words(settings: &ZendeskSettings, priorities: &PriorityWords) -> Finding {
     let missing = priorities.missing_from(&PRIORITIES);
     if missing.is_empty() {
         return Ok("every level has a word that Zendesk knows".to_owned());
     }
+    let advice = settings.own_priorities();
+    if priorities.are_default() {
+        return Err(Trouble::failed(DEFAULT_WORDS, advice));
+    }
     let named: Vec<String> =
         missing.iter().map(|(priority, word)| format!("priorities.{priority} = {word:?}")).collect();
-    Err(Trouble::failed(
-        format!("Zendesk does not know {}", named.join(", ")),
-        "use urgent, high, normal and low",
-    ))
+    Err(Trouble::failed(format!("Zendesk does not know {}", named.join(", ")), advice))
 }
 
 async fn search(client: &Client) -> Finding {

@@ -210,6 +210,14 @@ impl CrmKind for ZendeskSettings {
         mistakes
     }
 
+    fn own_priorities(&self) -> &'static str {
+        "use urgent, high, normal and low: P0 = \"urgent\", P1 = \"high\", P2 = \"normal\", P3 = \"low\", P4 = \"low\""
+    }
+
+    fn api_paths(&self) -> &'static [&'static str] {
+        &["/api/v2"]
+    }
+
     fn token_expires(&self) -> Option<&str> {
         self.token_expires.as_deref()
     }
