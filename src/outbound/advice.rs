@@ -1,6 +1,8 @@
 //! Remedies that the errors of calls end with. `check` shows the same ones: whoever reads the error of a poll or a sync finds there what to
 //! do, and needs no second command.
 
+use reqwest::Url;
+
 use crate::cases::{ApiError, ApiErrorKind};
 
 /// Finds the remedy for a failed call, as far as there is one for a person to apply.
@@ -24,6 +26,15 @@ pub(super) fn of(error: &ApiError, advice: Option<&Advice>) -> Option<String> {
         return None;
     }
     of_network(error).map(str::to_owned).or_else(|| advice.and_then(|advice| advice(error)))
+}
+
+/// Adds the configured address to a hint that names its key: whoever reads the hint sees a wrong one at once.
+pub(super) fn with_address(hint: &str, address: &Url) -> String {
+    const KEY: &str = ".base_url";
+    match hint.split_once(KEY) {
+        Some((before, after)) => format!("{before}{KEY} ({}){after}", address.as_str().trim_end_matches('/')),
+        None => hint.to_owned(),
+    }
 }
 
 /// Reports if a message of this program names the setting to check.

@@ -437,6 +437,7 @@ impl Upstream {
     /// Adds the hint to an error: the one of the network for a call that went wrong on the way, else the system's own.
     fn advised(&self, error: ApiError) -> ApiError {
         let hint = advice::of(&error, self.advice.get());
+        let hint = hint.map(|hint| advice::with_address(&hint, &self.settings.base_url));
         ApiError { hint: error.hint.or(hint), ..error }
     }
 

@@ -463,9 +463,9 @@ async fn each_failure_ends_with_what_to_do() {
     let screen = r#"{"errorMessages": [], "errors": {"priority": "Field 'priority' cannot be set. It is not on the appropriate screen."}}"#;
     let servicenow = Some("give the connector's user a role that reads the table");
     let network = [
-        Some("check company.base_url, and whether Jira can be reached from here (docs/networks.md)"),
-        Some("check company.base_url, and whether Jira can be reached from here (docs/networks.md)"),
-        Some("check company.base_url, the network (docs/networks.md) and Zendesk's status page"),
+        Some("), and whether Jira can be reached from here (docs/networks.md)"),
+        Some("), and whether Jira can be reached from here (docs/networks.md)"),
+        Some("), the network (docs/networks.md) and Zendesk's status page"),
         Some("whether the instance is awake"),
         Some("whether Request Tracker can be reached from here (docs/networks.md)"),
     ];

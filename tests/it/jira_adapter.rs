@@ -760,7 +760,8 @@ async fn a_check_of_something_that_is_no_jira_says_so() {
     let adapter = connect(settings, usual_words(), &base, Arc::new(NoCredentials), &clock);
     let checks = adapter.check(Needs::all(Visibility::Internal)).await;
     assert_eq!(checks.len(), 1);
-    assert!(line(&checks, "credentials").unwrap_err().contains("company.base_url"), "{checks:?}");
+    let problem = line(&checks, "credentials").unwrap_err();
+    assert!(problem.contains(&format!("company.base_url ({base})")), "{problem}");
     server.abort();
 }
 
