@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use casebridge::cases::{Check, CheckStatus, Finding, Needs, Trouble, Visibility, worst};
+use casebridge::cases::{Check, CheckStatus, Finding, Needs, Trouble, Visibility, fold, worst};
 use casebridge::config::{QueueConfig, Secret, SecretRef, Sections, StoreConfig, app_yaml};
 use casebridge::crm::CrmSettings;
 use casebridge::entities::Side;
@@ -191,7 +191,11 @@ async fn queues(sections: &Sections, maker: &Maker) -> Vec<Check> {
             vec![Check::new("queues", finding)]
         }
         QueueConfig::CloudTasks { .. } => match maker.queue(queue, around, &token).await {
-            Ok((queue, _)) => queue.check().await,
+            Ok((queue, _)) => {
+                let mut checks = queue.check().await;
+                fold(&mut checks);
+                checks
+            }
             Err(error) => vec![Check::new("queues", Err(format!("{error:#}").into()))],
         },
     }

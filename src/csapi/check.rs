@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Csapi, NAME, wire};
-use crate::cases::{ApiError, ApiErrorKind, Check, Trouble};
+use crate::cases::{ApiError, ApiErrorKind, Check, Finding, Report, Trouble};
 use crate::outbound::Call;
 
 /// Maximum number of pages to read in search of one case; pages may be empty although there are cases.
@@ -21,11 +21,30 @@ pub struct Classification {
 }
 
 impl Csapi {
-    /// Checks that cases can be searched for: the credentials, the role, the parent, the support plan.
-    pub(super) async fn check_search(&self) -> Check {
+    /// Tries what the connector needs of CSAPI.
+    pub(super) async fn check_all(&self) -> Vec<Check> {
+        const CLASSIFICATION: &str = "classification of new cases";
+        let mut report = Report::new(NAME);
+        let search = format!("search cases of {}", self.settings.parent);
+        let found = self.has_cases().await;
+        // A wrong parent spoils the search alone, anything else every call.
+        let answers = match &found {
+            Ok(_) => true,
+            Err(error) => matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Refused),
+        };
+        report.add(&search, self.searched(found));
+        if answers {
+            report.add(CLASSIFICATION, self.classification().await);
+        } else {
+            report.add_untried(CLASSIFICATION, &search);
+        }
+        report.into_lines()
+    }
+
+    /// Judges a search for any case: the credentials, the role, the parent, the support plan.
+    fn searched(&self, found: Result<bool, ApiError>) -> Finding {
         let parent = &self.settings.parent;
-        let what = format!("{NAME}: search cases of {parent}");
-        let result = match self.has_cases().await {
+        match found {
             Ok(true) => Ok("cases can be searched for".to_owned()),
             // R24: without a support plan that includes the API, every list is empty, without an error.
             Ok(false) => Err(Trouble::warning(
@@ -35,19 +54,15 @@ impl Csapi {
                 ),
             )),
             Err(error) => Err((&error).into()),
-        };
-        Check::new(what, result)
+        }
     }
 
     /// Checks that new cases can be given the configured classification.
-    pub(super) async fn check_classification(&self) -> Check {
-        let what = format!("{NAME}: classification of new cases");
+    async fn classification(&self) -> Finding {
         let Some(wanted) = self.settings.classification_id.as_deref() else {
-            let result =
-                Ok("google.classification_id is not set: no case can be created in Google".to_owned());
-            return Check::new(what, result);
+            return Ok("google.classification_id is not set: no case can be created in Google".to_owned());
         };
-        let result = match self.classifications(&[]).await {
+        match self.classifications(&[]).await {
             Ok(listed) => match listed.iter().find(|listed| listed.id == wanted) {
                 Some(found) => Ok(format!("{:?}", found.display_name)),
                 None => Err(Trouble::failed(
@@ -57,8 +72,7 @@ impl Csapi {
                 )),
             },
             Err(error) => Err((&error).into()),
-        };
-        Check::new(what, result)
+        }
     }
 
     /// Lists the classifications whose names contain all of these words, compared without case.

@@ -536,9 +536,7 @@ impl CaseSystem for Csapi {
     }
 
     async fn check(&self, _needs: Needs) -> Vec<Check> {
-        let mut checks = vec![self.check_search().await];
-        checks.push(self.check_classification().await);
-        checks
+        self.check_all().await
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
-use crate::cases::{CaseSystem, Check, CheckStatus, CredentialEnd, Finding, Needs, Trouble};
+use crate::cases::{CaseSystem, Check, CredentialEnd, Finding, Needs, Trouble, fold};
 use crate::entities::Side;
 use crate::store::Store;
 use crate::sync::{Destination, RouteTable};
@@ -16,7 +16,9 @@ const WARNED_BEFORE: Duration = Duration::days(30);
 /// Checks the store, the queues and both systems. The first result is the store's.
 pub async fn check(deps: &Deps) -> Vec<Check> {
     let mut checks = vec![Check::new("store", check_store(deps.store.as_ref()).await)];
-    checks.extend(deps.queue.check().await);
+    let mut queues = deps.queue.check().await;
+    fold(&mut queues);
+    checks.extend(queues);
     for side in Side::BOTH {
         let system = deps.systems[side].as_ref();
         checks.extend(check_system(system, deps.settings.rules.needs(side), deps.clock.now()).await);
@@ -59,21 +61,6 @@ pub async fn check_routes(system: &dyn CaseSystem, routes: &RouteTable) -> Vec<C
         }
     }
     checks
-}
-
-/// Replaces a remedy that an earlier failed line has already by a reference to that line: one mistake is told once.
-fn fold(checks: &mut [Check]) {
-    for index in 1..checks.len() {
-        let (earlier, rest) = checks.split_at_mut(index);
-        let check = &mut rest[0];
-        if check.status != CheckStatus::Failed || check.hint.is_none() {
-            continue;
-        }
-        let same = |other: &&Check| other.status == CheckStatus::Failed && other.hint == check.hint;
-        if let Some(first) = earlier.iter().find(same) {
-            check.hint = Some(format!("see the line {:?}", first.what));
-        }
-    }
 }
 
 /// Returns the short name of a system, as in the metrics: `CSAPI`, `Jira`.
@@ -119,28 +106,6 @@ fn clock(name: &str, skew: Duration) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_remedy_is_told_once() {
-        let line = |what: &str, status, hint: &str| Check {
-            status,
-            what: what.to_owned(),
-            detail: "refused".to_owned(),
-            hint: Some(hint.to_owned()),
-        };
-        let (failed, warn) = (CheckStatus::Failed, CheckStatus::Warn);
-        let mut checks = [
-            line("search", failed, "grant the role"),
-            line("classification", failed, "grant the role"),
-            line("clock", warn, "grant the role"),
-            line("files", failed, "raise the limit"),
-            line("comments", failed, "grant the role"),
-        ];
-        fold(&mut checks);
-        let hints: Vec<&str> = checks.iter().filter_map(|check| check.hint.as_deref()).collect();
-        let see = "see the line \"search\"";
-        assert_eq!(hints, ["grant the role", see, "grant the role", "raise the limit", see]);
-    }
 
     #[test]
     fn credentials_that_end_within_30_days_are_a_warning() {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, ByteStream, CaseSystem, Needs, NewAttachment, NewCase, NewComment,
-    Placement, Visibility, markers,
+    ApiError, ApiErrorKind, Attachment, ByteStream, CaseSystem, Check, CheckStatus, Needs, NewAttachment,
+    NewCase, NewComment, Placement, Visibility, markers,
 };
 use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
 use casebridge::csapi::{Csapi, CsapiSettings};
@@ -965,9 +965,12 @@ async fn the_check_says_what_is_wrong_and_what_to_do() {
     ] {
         let body = json!({ "error": { "code": status, "message": said } }).to_string();
         let server = Scripted::answers(vec![Say::status(status, "", &body)]).await;
-        for result in results(&client_of(&server)).await {
-            assert!(result.as_ref().is_err_and(|text| text.contains(words)), "{status}: {result:?}");
-        }
+        let system = client_of(&server);
+        let checks =
+            casebridge::tasks::check_system(&system, Needs::all(Visibility::Public), SystemClock.now()).await;
+        let failed: Vec<&Check> = checks.iter().filter(|check| check.status == CheckStatus::Failed).collect();
+        assert_eq!(failed.len(), 1, "one mistake, {status}: {checks:#?}");
+        assert!(failed[0].text().contains(words), "{status}: {failed:?}");
     }
     let calls = world.sandbox.faults().calls();
     assert!(calls.iter().all(|call| call.method == "GET"), "a check changes nothing");

@@ -11,8 +11,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, CaseSystem, Needs, NewAttachment, NewCase, NewComment, Placement,
-    Visibility,
+    ApiError, ApiErrorKind, Attachment, CaseSystem, Check, CheckStatus, Needs, NewAttachment, NewCase,
+    NewComment, Placement, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::{CrmSettings, PriorityWords};
@@ -569,4 +569,50 @@ async fn a_check_and_the_calls_of_a_sync_advise_the_same() {
             }
         }
     }
+}
+
+/// Request Tracker with one queue and no ticket, whose custom fields have these names. Searches of tickets answer with a status.
+async fn request_tracker(fields: &'static [&'static str], tickets: u16) -> Vec<Check> {
+    let answer = move |_: usize, asked: &Asked| {
+        let path = asked.target.split('?').next().unwrap_or_default();
+        let body = match path {
+            "/REST/2.0/rt" => json!({"Version": "5.0.3"}),
+            "/REST/2.0/user/casebridge" => json!({"id": "1", "Name": "casebridge", "Memberships": []}),
+            "/REST/2.0/queue/Support" => json!({
+                "id": 1, "Name": "Support", "_hyperlinks": [{"ref": "create"}],
+                "TicketCustomFields": fields.iter().map(|name| json!({"id": name, "name": name})).collect::<Vec<_>>(),
+            }),
+            "/REST/2.0/customfield/custom_field_google_name" => json!({"Type": "Freeform", "MaxValues": "1"}),
+            path if path.starts_with("/REST/2.0/customfield/") => {
+                json!({"Type": "Select", "MaxValues": "1", "Values": ["true"]})
+            }
+            "/REST/2.0/tickets" if tickets != 200 => return Say::status(tickets, "", "{}"),
+            _ => json!({"items": [], "total": 0, "count": 0, "pages": 0, "page": 1, "per_page": 1}),
+        };
+        Say::json(&body.to_string())
+    };
+    let server = Scripted::new(answer).await;
+    let (clock, needs) = (clock(), Needs::all(Visibility::Internal));
+    let system = KINDS[4].connect(server.url.as_str(), &clock);
+    casebridge::tasks::check_system(system.as_ref(), needs, clock.now()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_mistake_in_request_tracker_is_one_failed_line() {
+    const BOTH: &[&str] = &["synchronizeWithGoogleCloudSupport", "custom_field_google_name"];
+    let failed = |checks: &[Check]| -> Vec<String> {
+        let failed = checks.iter().filter(|check| check.status == CheckStatus::Failed);
+        failed.map(|check| check.what.clone()).collect()
+    };
+    let sound = request_tracker(BOTH, 200).await;
+    assert!(failed(&sound).is_empty(), "{sound:#?}");
+    let checks = request_tracker(&BOTH[1..], 200).await;
+    let line = format!("Request Tracker: field {}", BOTH[0]);
+    assert_eq!(failed(&checks), [line.as_str()], "{checks:#?}");
+    for what in ["search for flagged cases", "statuses that are closed"] {
+        let check = checks.iter().find(|check| check.what.ends_with(what)).unwrap();
+        assert_eq!(check.text(), format!("not tried; see the line {line:?}"));
+    }
+    let checks = request_tracker(BOTH, 403).await;
+    assert_eq!(failed(&checks), ["Request Tracker: search for flagged cases"], "{checks:#?}");
 }

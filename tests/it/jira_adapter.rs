@@ -594,10 +594,16 @@ async fn comments_can_be_internal_where_there_are_customers() {
 
 // ---------------------------------------------------------------- check
 
+/// Checks that one mistake is at most one line that is not a success, or is not tried.
+fn assert_one_mistake(checks: &[Check]) {
+    let failed: Vec<&Check> = checks.iter().filter(|check| check.result().is_err()).collect();
+    assert!(failed.len() <= 1, "{failed:#?}");
+}
+
 #[tokio::test]
 async fn a_check_that_fails_says_what_to_change_and_where() {
     type Change = fn(&mut SandboxJiraSettings, &mut JiraSettings);
-    let cases: [(Change, [&str; 5], &str, &str); 12] = [
+    let cases: [(Change, [&str; 5], &str, &str); 16] = [
         (|_, jira| jira.project = "NOPE".to_owned(), USUAL, "project NOPE", "company.jira.project"),
         (
             |_, jira| jira.issue_type = "Epic".to_owned(),
@@ -655,6 +661,30 @@ async fn a_check_that_fails_says_what_to_change_and_where() {
             "Edit Issues",
         ),
         (|_, jira| jira.deployment = Deployment::DataCenter, USUAL, "search", "company.jira.deployment"),
+        (
+            |sandbox, _| sandbox.denied_permissions = ["CREATE_ISSUES".to_owned()].into(),
+            USUAL,
+            "permissions",
+            "Create Issues",
+        ),
+        (
+            |sandbox, _| sandbox.denied_permissions = ["TRANSITION_ISSUES".to_owned()].into(),
+            USUAL,
+            "permissions",
+            "Transition Issues",
+        ),
+        (
+            |_, jira| jira.new_fields = [("Impcat".to_owned(), json!("x"))].into(),
+            USUAL,
+            "fields of new cases",
+            "company.jira.new_fields",
+        ),
+        (
+            |_, jira| jira.close_fields = [("Rot cause".to_owned(), json!("x"))].into(),
+            USUAL,
+            "fields of closing",
+            "company.jira.close_fields",
+        ),
     ];
     for (change, priorities, what, hint) in cases {
         let mut sandbox = SandboxJiraSettings::default();
@@ -664,9 +694,11 @@ async fn a_check_that_fails_says_what_to_change_and_where() {
         })
         .await;
         crm.person_creates("t", "", true).await;
-        let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+        let all = Needs::all(Visibility::Internal);
+        let checks = casebridge::tasks::check_system(&crm.adapter, all, crm.clock.now()).await;
         let problem = line(&checks, what).expect_err(what);
         assert!(problem.contains(hint), "{what}: {problem}");
+        assert_one_mistake(&checks);
         assert_eq!(crm.jira.issues().len(), 1, "a check changes nothing");
         let writes = crm.jira.faults().calls().iter().filter(|call| call.method != "GET").count();
         assert_eq!(writes, 0);
@@ -682,6 +714,8 @@ async fn what_jira_does_not_offer_is_told_with_what_to_change_and_only_if_it_is_
     let closing = json!({"transitions": [{
         "id": "31", "name": "Resolve", "to": {"name": "Done", "statusCategory": {"key": "done"}},
         "fields": {"customfield_1": {"name": "Root cause", "required": true}},
+    }, {
+        "id": "41", "name": "Reopen", "to": {"name": "To Do", "statusCategory": {"key": "new"}}, "fields": {},
     }]});
     let cases = [
         (
@@ -708,6 +742,15 @@ async fn what_jira_does_not_offer_is_told_with_what_to_change_and_only_if_it_is_
         (
             "/transitions",
             json!({"transitions": []}),
+            "closing",
+            "company.jira.close_transition",
+            Needs { status: false, ..ALL },
+        ),
+        (
+            "/transitions",
+            json!({"transitions": [{
+                "id": "31", "name": "Resolve", "to": {"name": "Done", "statusCategory": {"key": "done"}}, "fields": {},
+            }]}),
             "opening again",
             "company.jira.reopen_transition",
             Needs { status: false, ..ALL },
@@ -728,9 +771,10 @@ async fn what_jira_does_not_offer_is_told_with_what_to_change_and_only_if_it_is_
         crm.tick().await;
         let said = Effect::ErrorBefore { status: 200, body: Some(answer.to_string()) };
         crm.jira.faults().add(Fault::always(said).on("GET", path));
-        let checks = crm.adapter.check(ALL).await;
+        let checks = casebridge::tasks::check_system(&crm.adapter, ALL, crm.clock.now()).await;
         let problem = line(&checks, what).expect_err(what);
         assert!(problem.contains(hint), "{what}: {problem}");
+        assert_one_mistake(&checks);
         let checks = crm.adapter.check(without).await;
         let failed: Vec<&Check> = checks.iter().filter(|check| check.result().is_err()).collect();
         assert!(failed.is_empty(), "{what}: {failed:?}");

@@ -644,6 +644,10 @@ async fn what_is_configured_and_does_not_exist_is_named_with_its_key() {
     .await;
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "field nothing").unwrap_err().contains("company.zendesk.flag_field"));
+    for what in ["search for flagged cases", "who sees comments"] {
+        let untried = line(&checks, what).unwrap_err();
+        assert_eq!(untried, "not tried; see the line \"Zendesk: field nothing\"", "{what}");
+    }
     assert!(
         line(&checks, "field synchronize")
             .as_ref()
@@ -653,6 +657,12 @@ async fn what_is_configured_and_does_not_exist_is_named_with_its_key() {
     let error = crm.adapter.get("1").await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Refused);
     assert!(error.message.contains("company.zendesk.flag_field"), "{error}");
+}
+
+/// Checks that one mistake is one failed line.
+fn assert_one_mistake(checks: &[Check]) {
+    let failed: Vec<&Check> = checks.iter().filter(|check| check.status == CheckStatus::Failed).collect();
+    assert!(failed.len() <= 1, "{failed:#?}");
 }
 
 #[tokio::test]
@@ -785,9 +795,10 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
             let said = Effect::ErrorBefore { status: 200, body: Some(answer.to_string()) };
             crm.zendesk.faults().add(Fault::always(said).on("GET", path));
         }
-        let checks = crm.adapter.check(needs).await;
+        let checks = casebridge::tasks::check_system(&crm.adapter, needs, crm.clock.now()).await;
         let problem = line(&checks, what).expect_err(hint);
         assert!(problem.contains(hint), "{what}: {problem}");
+        assert_one_mistake(&checks);
         let writes = crm.zendesk.faults().calls().iter().filter(|call| call.method != "GET").count();
         assert_eq!(writes, 0, "a check changes nothing");
     }

@@ -14,7 +14,7 @@ use super::wire::{
     ScreenField, Transition,
 };
 use super::{NAME, PriorityWords, jql};
-use crate::cases::{ApiError, Check, CheckStatus, Finding, Needs, Placement, Trouble, Visibility};
+use crate::cases::{ApiError, Check, Finding, Needs, Placement, Report, Trouble, Visibility};
 use crate::crm::expiry;
 use crate::outbound::Remedies;
 
@@ -92,41 +92,23 @@ pub(super) fn remedies(settings: &JiraSettings) -> Remedies {
 
 pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
     let settings = client.settings();
-    let mut report = Report(Vec::new());
+    let mut report = Report::new(NAME);
     if !report.add("credentials", credentials(client).await) {
-        return report.0;
+        return report.into_lines();
     }
     if !report.add(&format!("project {}", settings.project), project(client).await) {
-        return report.0;
+        return report.into_lines();
     }
     if let Some(granted) = client.granted_scope().await {
         report.add("scopes", scopes(client, &granted).await);
     }
-    report.add("permissions", permissions(client, needs).await);
+    let lacking = permissions(&mut report, client, needs).await;
     report.add("clock", clock(client).await);
-    let fields = match client.all_fields().await {
-        Ok(fields) => fields,
-        Err(error) => {
-            report.add("custom fields", Err(failed(&error, "the connector's user has to see the fields")));
-            Vec::new()
-        }
-    };
-    let flag = found(&mut report, &settings.flag_field, discovery::flag_field(settings, &fields));
-    let google =
-        found(&mut report, &settings.google_name_field, discovery::google_name_field(settings, &fields));
-    let on_create = given(
-        &mut report,
-        "fields of new cases",
-        discovery::on_create(settings, &fields).map_err(Trouble::from),
-    );
-    let on_close = given(
-        &mut report,
-        "fields of closing",
-        discovery::on_close(settings, &fields).map_err(Trouble::from),
-    );
+    let mut known = Known { lacking, ..fields(&mut report, client).await };
+    let mut no_option = false;
     if needs.creation {
-        let issue_types =
-            create_screen(&mut report, client, flag.as_ref(), google.as_ref(), &on_create).await;
+        let issue_types = create_screen(&mut report, client, &known).await;
+        no_option = issue_types.no_option;
         if settings.request_type.is_some()
             || client.service_management().await.unwrap_or_default() == Some(true)
         {
@@ -137,31 +119,88 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         report.add("priorities", words(client, priorities).await);
     }
     if let Some(resolution) = settings.resolution.as_ref().filter(|_| needs.status) {
-        report.add(&format!("resolution {resolution}"), resolution_exists(client, resolution).await);
+        let line = format!("resolution {resolution}");
+        if !report.add(&line, resolution_exists(client, resolution).await) {
+            known.on_close = Err(line);
+        }
     }
     if needs.attachments {
         report.add("attachments", attachments(client).await);
     }
-    if let Some(flag) = &flag {
-        report.add("search for flagged cases", search(client, flag).await);
+    // Jira refuses a search for an option that does not exist.
+    match known.flag.as_ref().map_err(|cause| cause.as_str()) {
+        Ok(_) if no_option => report.add_untried(SEARCH, &flag_value_line(settings)),
+        Ok(flag) => {
+            report.add(SEARCH, search(client, flag).await);
+        }
+        Err(cause) => report.add_untried(SEARCH, cause),
     }
-    sample(&mut report, client, &[flag.as_ref(), google.as_ref()], needs, &on_close).await;
-    report.0
+    sample(&mut report, client, &known, needs).await;
+    report.into_lines()
 }
 
-struct Report(Vec<Check>);
+const PERMISSIONS: &str = "permissions";
+const CREATE_SCREEN: &str = "create screen";
+const SEARCH: &str = "search for flagged cases";
 
-impl Report {
-    /// Adds a line; returns true if the check succeeded.
-    fn add(&mut self, what: &str, result: Finding) -> bool {
-        let check = Check::new(format!("{NAME}: {what}"), result);
-        let holds = check.status != CheckStatus::Failed;
-        self.0.push(check);
-        holds
+/// Results that other checks need. An `Err` holds the name of the line that says why there is none.
+struct Known {
+    /// Keys of rights that are needed and not granted.
+    lacking: Vec<&'static str>,
+    flag: Result<CustomField, String>,
+    google: Result<CustomField, String>,
+    on_create: Result<Map<String, Value>, String>,
+    /// Values of the closing transition's screen.
+    on_close: Result<Map<String, Value>, String>,
+}
+
+impl Known {
+    /// The custom fields that were found.
+    fn ours(&self) -> Vec<&CustomField> {
+        self.flag.iter().chain(&self.google).collect()
+    }
+
+    fn lacks(&self, right: &str) -> bool {
+        self.lacking.contains(&right)
     }
 }
 
-fn found(report: &mut Report, name: &str, field: Result<CustomField, Trouble>) -> Option<CustomField> {
+/// Checks that the configured fields exist.
+async fn fields(report: &mut Report, client: &Client) -> Known {
+    const ALL: &str = "custom fields";
+    const ON_CREATE: &str = "fields of new cases";
+    const ON_CLOSE: &str = "fields of closing";
+    let settings = client.settings();
+    let all = match client.all_fields().await {
+        Ok(all) => all,
+        Err(error) => {
+            report.add(ALL, Err(failed(&error, "the connector's user has to see the fields")));
+            let cause = || ALL.to_owned();
+            return Known {
+                lacking: Vec::new(),
+                flag: Err(cause()),
+                google: Err(cause()),
+                on_create: Err(cause()),
+                on_close: Err(cause()),
+            };
+        }
+    };
+    let on_create = discovery::on_create(settings, &all).map_err(Trouble::from);
+    let on_close = discovery::on_close(settings, &all).map_err(Trouble::from);
+    Known {
+        lacking: Vec::new(),
+        flag: found(report, &settings.flag_field, discovery::flag_field(settings, &all)),
+        google: found(report, &settings.google_name_field, discovery::google_name_field(settings, &all)),
+        on_create: given(report, ON_CREATE, on_create),
+        on_close: given(report, ON_CLOSE, on_close),
+    }
+}
+
+fn found(
+    report: &mut Report,
+    name: &str,
+    field: Result<CustomField, Trouble>,
+) -> Result<CustomField, String> {
     let shown = field.as_ref().map(|field| {
         let namesakes = match field.namesakes {
             0 => String::new(),
@@ -169,25 +208,24 @@ fn found(report: &mut Report, name: &str, field: Result<CustomField, Trouble>) -
         };
         format!("{} ({}){namesakes}", field.id, field.name)
     });
-    report.add(&format!("field {name}"), shown.map_err(Clone::clone));
-    field.ok()
+    let what = format!("field {name}");
+    report.add(&what, shown.map_err(Clone::clone));
+    field.map_err(|_| what)
 }
 
 /// Reports the configured fields of one kind, if there are any or they are wrong.
-fn given(report: &mut Report, what: &str, fields: Result<Map<String, Value>, Trouble>) -> Map<String, Value> {
-    match fields {
-        Ok(fields) => {
-            if !fields.is_empty() {
-                let ids: Vec<&str> = fields.keys().map(String::as_str).collect();
-                report.add(what, Ok(ids.join(", ")));
-            }
-            fields
-        }
-        Err(problem) => {
-            report.add(what, Err(problem));
-            Map::new()
-        }
+fn given(
+    report: &mut Report,
+    what: &str,
+    fields: Result<Map<String, Value>, Trouble>,
+) -> Result<Map<String, Value>, String> {
+    let shown =
+        fields.as_ref().map(|fields| fields.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
+    if shown.as_ref().is_ok_and(String::is_empty) {
+        return Ok(Map::new());
     }
+    report.add(what, shown.map_err(Clone::clone));
+    fields.map_err(|_| what.to_owned())
 }
 
 /// Combines the error of a failed call with advice.
@@ -251,23 +289,30 @@ async fn clock(client: &Client) -> Finding {
     ))
 }
 
-async fn permissions(client: &Client, needs: Needs) -> Finding {
+/// Checks the rights of the connector's user. Returns the keys of those that it lacks.
+async fn permissions(report: &mut Report, client: &Client, needs: Needs) -> Vec<&'static str> {
     let project = &client.settings().project;
     let rights = rights(needs, serves_customers(client).await);
     let names: Vec<&str> = rights.iter().map(|(key, _)| *key).collect();
-    let answer = client
-        .permissions(&names)
-        .await
-        .map_err(|error| failed(&error, "the rights of the connector's user cannot be read"))?;
-    let lacking = lacking(&rights, &answer);
-    if lacking.is_empty() {
+    let answer = match client.permissions(&names).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let advice = "the rights of the connector's user cannot be read";
+            report.add(PERMISSIONS, Err(failed(&error, advice)));
+            return Vec::new();
+        }
+    };
+    let (keys, lacking): (Vec<_>, Vec<_>) = lacking(&rights, &answer).into_iter().unzip();
+    let finding = if lacking.is_empty() {
         Ok("all that are needed".to_owned())
     } else {
         Err(Trouble::failed(
             format!("the connector's user lacks {} in project {project}", lacking.join(", ")),
             "grant them in the project's permission scheme",
         ))
-    }
+    };
+    report.add(PERMISSIONS, finding);
+    keys
 }
 
 /// Compares the scopes of the access token with those that the calls need.
@@ -287,20 +332,19 @@ async fn scopes(client: &Client, granted: &str) -> Finding {
     }
 }
 
-fn lacking(rights: &[Right], answer: &Permissions) -> Vec<&'static str> {
-    rights
-        .iter()
-        .filter(|(key, _)| !answer.permissions.get(*key).is_some_and(|right| right.have_permission))
-        .map(|(_, name)| *name)
-        .collect()
+fn lacking(rights: &[Right], answer: &Permissions) -> Vec<Right> {
+    let is_granted = |key: &str| answer.permissions.get(key).is_some_and(|right| right.have_permission);
+    rights.iter().copied().filter(|(key, _)| !is_granted(key)).collect()
 }
 
-/// Issue types that new cases of the project can have.
+/// Issue types that new cases of the project can have, and what their create screen shows.
 #[derive(Default)]
 struct IssueTypes {
     /// ID of the configured one. `None` if the project has none of that name.
     ours: Option<String>,
     all: Vec<Named>,
+    /// True if the flag field lacks the option for the flag.
+    no_option: bool,
 }
 
 impl IssueTypes {
@@ -371,15 +415,14 @@ fn mistakes<'a>(
 }
 
 /// Checks the issue type and the fields on its create screen. Returns the issue types that new cases can have.
-async fn create_screen(
-    report: &mut Report,
-    client: &Client,
-    flag: Option<&CustomField>,
-    google: Option<&CustomField>,
-    given: &Map<String, Value>,
-) -> IssueTypes {
+async fn create_screen(report: &mut Report, client: &Client, known: &Known) -> IssueTypes {
     let settings = client.settings();
     let what = format!("issue type {}", settings.issue_type);
+    // Jira shows the create screen to a user only who may create.
+    if known.lacks("CREATE_ISSUES") {
+        report.add_untried(&what, PERMISSIONS);
+        return IssueTypes::default();
+    }
     let all = match client.issue_types(&settings.project).await {
         Ok(all) => all,
         Err(error) => {
@@ -392,26 +435,40 @@ async fn create_screen(
         Ok(found) => found,
         Err(problem) => {
             report.add(&what, Err(problem));
-            return IssueTypes { ours: None, all };
+            report.add_untried(CREATE_SCREEN, &what);
+            return IssueTypes { all, ..IssueTypes::default() };
         }
     };
     report.add(&what, Ok(format!("{shown} (ID {id})")));
     let screen = match client.create_screen(&settings.project, &id).await {
         Ok(screen) => screen,
         Err(error) => {
-            report.add("create screen", Err(failed(&error, "the create screen cannot be read")));
-            return IssueTypes { ours: Some(id), all };
+            report.add(CREATE_SCREEN, Err(failed(&error, "the create screen cannot be read")));
+            return IssueTypes { ours: Some(id), all, no_option: false };
         }
     };
-    let ours: Vec<&CustomField> = flag.into_iter().chain(google).collect();
-    report.add("create screen", on_create_screen(settings, &screen, &ours, given));
-    if let Some(flag) = flag {
-        report.add(&format!("flag value {}", settings.flag_value), flag_value(settings, &screen, flag));
+    match &known.on_create {
+        Ok(given) => {
+            report.add(CREATE_SCREEN, on_create_screen(settings, &screen, &known.ours(), given));
+        }
+        Err(cause) => report.add_untried(CREATE_SCREEN, cause),
     }
+    let no_option = match &known.flag {
+        Ok(flag) => !report.add(&flag_value_line(settings), flag_value(settings, &screen, flag)),
+        Err(cause) => {
+            report.add_untried(&flag_value_line(settings), cause);
+            false
+        }
+    };
     if !settings.component.trim().is_empty() {
         report.add(&format!("component {}", settings.component), component(settings, &screen));
     }
-    IssueTypes { ours: Some(id), all }
+    IssueTypes { ours: Some(id), all, no_option }
+}
+
+/// Returns the name of the line about the flag's value.
+fn flag_value_line(settings: &JiraSettings) -> String {
+    format!("flag value {}", settings.flag_value)
 }
 
 fn issue_type(settings: &JiraSettings, types: &[Named]) -> Result<(String, String), Trouble> {
@@ -695,13 +752,7 @@ async fn search(client: &Client, flag: &CustomField) -> Finding {
 }
 
 /// Runs the checks that need an issue: the edit screen and the workflow. Uses the newest issues of the project, an open and a closed one.
-async fn sample(
-    report: &mut Report,
-    client: &Client,
-    ours: &[Option<&CustomField>],
-    needs: Needs,
-    on_close: &Map<String, Value>,
-) {
+async fn sample(report: &mut Report, client: &Client, known: &Known, needs: Needs) {
     let settings = client.settings();
     let query = jql::newest(&settings.project);
     let newest = match client.search_some(&query, "summary,status,attachment", 100).await {
@@ -722,37 +773,71 @@ async fn sample(
         return;
     };
     let what = format!("edit screen, seen on {}", shown(issue));
-    report.add(&what, edit_screen(client, &issue.id, ours, needs).await);
+    if known.lacks("EDIT_ISSUES") {
+        report.add_untried(&what, PERMISSIONS);
+    } else {
+        report.add(&what, edit_screen(client, &issue.id, &known.ours(), needs).await);
+    }
     report.add("confidential comments", markers(client, &issues).await);
     if needs.attachments {
         report.add("download", download(client, &issues).await);
     }
-    if !needs.status {
+    if needs.status {
+        let closed = issues.iter().find(|issue| issue.is_done() == Ok(true));
+        ways(report, client, known, [open, closed]).await;
+    }
+}
+
+/// Checks the ways from an open issue to a closed one, and back. Each issue may be absent.
+async fn ways(report: &mut Report, client: &Client, known: &Known, issues: [Option<&Issue>; 2]) {
+    const CLOSING: &str = "closing";
+    const OPENING: &str = "opening again";
+    let (settings, [open, closed]) = (client.settings(), issues);
+    // Jira shows no transition to a user who may not take it.
+    if known.lacks("TRANSITION_ISSUES") {
+        report.add_untried(CLOSING, PERMISSIONS);
+        report.add_untried(OPENING, PERMISSIONS);
         return;
     }
-    let closing = |transitions: &[Transition]| {
-        let found = transitions::closing(transitions, settings)?;
-        transitions::closing_fields(found, settings, on_close)?;
-        let mistakes = mistakes(on_close, settings.deployment, |id| found.fields.get(id));
-        if !mistakes.is_empty() {
-            return Err(Trouble::failed(mistakes.join("; "), "correct company.jira.close_fields"));
-        }
-        let absent: Vec<&str> =
-            on_close.keys().map(String::as_str).filter(|id| !found.fields.contains_key(*id)).collect();
-        if !absent.is_empty() {
-            return Err(Trouble::warning(
-                format!("{}; its screen has no {}, which is left out", way(found), absent.join(" and ")),
-                "put it on the transition's screen (workflow), or take it out of company.jira.close_fields",
-            ));
-        }
-        Ok(way(found))
-    };
     let opening = |transitions: &[Transition]| {
         Ok(transitions::opening(transitions, settings.reopen_transition.as_deref()).map(way)?)
     };
-    workflow(report, client, "closing", open, closing).await;
-    let closed = issues.iter().find(|issue| issue.is_done() == Ok(true));
-    workflow(report, client, "opening again", closed, opening).await;
+    let cause = match &known.on_close {
+        Ok(on_close) => {
+            let choose = |transitions: &[Transition]| closing(transitions, settings, on_close);
+            workflow(report, client, CLOSING, open, choose).await
+        }
+        Err(cause) => {
+            report.add_untried(CLOSING, cause);
+            None
+        }
+    };
+    match cause {
+        // A right is missing, or a condition of the workflow is not met, which concerns both ways.
+        Some(cause) if closed.is_some() => report.add_untried(OPENING, &cause),
+        Some(_) | None => {
+            workflow(report, client, OPENING, closed, opening).await;
+        }
+    }
+}
+
+/// Chooses the transition that closes an issue, and compares the values for its screen with it.
+fn closing(transitions: &[Transition], settings: &JiraSettings, on_close: &Map<String, Value>) -> Finding {
+    let found = transitions::closing(transitions, settings)?;
+    transitions::closing_fields(found, settings, on_close)?;
+    let mistakes = mistakes(on_close, settings.deployment, |id| found.fields.get(id));
+    if !mistakes.is_empty() {
+        return Err(Trouble::failed(mistakes.join("; "), "correct company.jira.close_fields"));
+    }
+    let absent: Vec<&str> =
+        on_close.keys().map(String::as_str).filter(|id| !found.fields.contains_key(*id)).collect();
+    if !absent.is_empty() {
+        return Err(Trouble::warning(
+            format!("{}; its screen has no {}, which is left out", way(found), absent.join(" and ")),
+            "put it on the transition's screen (workflow), or take it out of company.jira.close_fields",
+        ));
+    }
+    Ok(way(found))
 }
 
 /// Reports the marker by which comments show their visibility, as seen on the newest issues (`R29`: private until shown to be public).
@@ -870,31 +955,34 @@ fn way(transition: &Transition) -> String {
     format!("{:?} to {:?}", transition.name, transition.to.name)
 }
 
-/// Checks one transition of the workflow on an issue.
+/// Checks one transition of the workflow on an issue. Returns the name of the line if Jira shows no transition at all.
 async fn workflow(
     report: &mut Report,
     client: &Client,
     what: &str,
     issue: Option<&Issue>,
     choose: impl Fn(&[Transition]) -> Finding,
-) {
+) -> Option<String> {
     let Some(issue) = issue else {
         report.add(what, Ok("no issue yet to see it on: not tried".to_owned()));
-        return;
+        return None;
     };
-    let finding = match client.transitions(&issue.id).await {
+    let (answer, line) = (client.transitions(&issue.id).await, format!("{what}, seen on {}", shown(issue)));
+    let shows_none = answer.as_ref().is_ok_and(Vec::is_empty);
+    let finding = match answer {
         Ok(transitions) => choose(&transitions),
         Err(error) => Err(failed(&error, "the connector's user needs \"Transition Issues\"")),
     };
-    report.add(&format!("{what}, seen on {}", shown(issue)), finding);
+    let holds = report.add(&line, finding);
+    (shows_none && !holds).then_some(line)
 }
 
-async fn edit_screen(client: &Client, id: &str, ours: &[Option<&CustomField>], needs: Needs) -> Finding {
+async fn edit_screen(client: &Client, id: &str, ours: &[&CustomField], needs: Needs) -> Finding {
     let screen = client
         .edit_screen(id)
         .await
         .map_err(|error| failed(&error, "the connector's user needs \"Edit Issues\""))?;
-    let fields = ours.iter().flatten().map(|field| (field.id.as_str(), field.name.as_str()));
+    let fields = ours.iter().map(|field| (field.id.as_str(), field.name.as_str()));
     let absent: Vec<&str> = fields
         .chain(needs.priority.then_some(("priority", "Priority")))
         .filter(|(id, _)| !screen.fields.contains_key(*id))
@@ -915,6 +1003,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cases::CheckStatus;
     use crate::crm::jira::discovery::FieldKind;
 
     fn flag() -> CustomField {
@@ -969,7 +1058,10 @@ mod tests {
             "ADD_COMMENTS": {"havePermission": true},
         }});
         let answer: Permissions = serde_json::from_value(answer).unwrap();
-        let lacking = |needs, service_management| lacking(&rights(needs, service_management), &answer);
+        let lacking = |needs, service_management| -> Vec<&str> {
+            let lacking = lacking(&rights(needs, service_management), &answer);
+            lacking.into_iter().map(|(_, name)| name).collect()
+        };
         let all = Needs::all(Visibility::Public);
         assert_eq!(lacking(all, false), ["Transition Issues", "Create Attachments"]);
         assert_eq!(lacking(Needs { attachments: false, status: false, ..all }, false), Vec::<&str>::new());

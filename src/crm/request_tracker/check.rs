@@ -8,9 +8,7 @@ use serde_json::Value;
 use super::client::{self, Client, MERGED_TOO, quoted};
 use super::settings::RequestTrackerSettings;
 use super::{NAME, PriorityWords, RequestTracker, download, file_name, wire};
-use crate::cases::{
-    ApiError, ApiErrorKind, Check, CheckStatus, Finding, Needs, Placement, Trouble, Visibility,
-};
+use crate::cases::{ApiError, ApiErrorKind, Check, Finding, Needs, Placement, Report, Trouble, Visibility};
 use crate::crm::CrmKind as _;
 use crate::outbound::Remedies;
 
@@ -29,74 +27,86 @@ const fn to_write(visibility: Visibility) -> (&'static str, &'static str) {
 
 pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
     let settings = client.settings();
-    let mut checks = Vec::new();
-    let mut add = |what: String, result: Finding| {
-        let check = Check::new(format!("{NAME}: {what}"), result);
-        let holds = check.status != CheckStatus::Failed;
-        checks.push(check);
-        holds
+    let mut report = Report::new(NAME);
+    if !report.add("credentials", credentials(client).await) {
+        return report.into_lines();
+    }
+    report.add(&format!("user {}", settings.user), user(client).await);
+    let queue_line = format!("queue {}", settings.queue);
+    let queue = match client.queue().await {
+        Ok(queue) => queue,
+        Err(error) => {
+            let advice = "check company.request-tracker.queue, and grant the connector's user SeeQueue on it";
+            report.add(&queue_line, Err(failed(&error, advice)));
+            return report.into_lines();
+        }
     };
-    if !add("credentials".to_owned(), credentials(client).await) {
-        return checks;
-    }
-    add(format!("user {}", settings.user), user(client).await);
-    let queue = client.queue().await.map_err(|error| {
-        failed(&error, "check company.request-tracker.queue, and grant the connector's user SeeQueue on it")
-    });
-    let found = queue.as_ref().map(|_| settings.queue.clone()).map_err(Clone::clone);
-    if !add(format!("queue {}", settings.queue), found) {
-        return checks;
-    }
-    // Always present: without a queue, the function has returned above.
-    let queue = queue.unwrap_or_default();
+    report.add(&queue_line, Ok(settings.queue.clone()));
     if needs.creation {
-        add("right to create tickets".to_owned(), may_create(&queue, settings));
+        report.add("right to create tickets", may_create(&queue, settings));
     }
     let flag = field(client, &queue, "flag_field", &settings.flag_field).await;
-    add(
-        format!("field {}", settings.flag_field),
-        flag.and_then(|field| offers_flag_value(field.as_ref(), settings)),
-    );
+    let flag_line = format!("field {}", settings.flag_field);
+    // A query with an unknown field finds nothing, without an error.
+    let cause = flag.as_ref().err().map(|_| flag_line.clone());
+    report.add(&flag_line, flag.and_then(|field| offers_flag_value(field.as_ref(), settings)));
     let google = field(client, &queue, "google_name_field", &settings.google_name_field).await;
-    add(
-        format!("field {}", settings.google_name_field),
-        google.and_then(|field| is_text(field.as_ref(), settings)),
-    );
+    let google = google.and_then(|field| is_text(field.as_ref(), settings));
+    report.add(&format!("field {}", settings.google_name_field), google);
+    report.add("priorities", words(settings, priorities));
+    searches(&mut report, client, cause.as_deref()).await;
+    tickets(&mut report, client, needs).await;
+    report.into_lines()
+}
+
+/// Runs the searches that name the flag field, unless `cause`, the line about the field, has failed.
+async fn searches(report: &mut Report, client: &Client, cause: Option<&str>) {
+    const SEARCH: &str = "search for flagged cases";
+    const STATUSES: &str = "statuses that are closed";
+    match cause {
+        None => {
+            if report.add(SEARCH, search(client).await) {
+                report.add(STATUSES, statuses(client).await);
+            } else {
+                report.add_untried(STATUSES, SEARCH);
+            }
+        }
+        Some(cause) => {
+            report.add_untried(SEARCH, cause);
+            report.add_untried(STATUSES, cause);
+        }
+    }
+}
+
+fn words(settings: &RequestTrackerSettings, priorities: &PriorityWords) -> Finding {
     let problems = settings.priority_problems(priorities);
-    let priorities = if problems.is_empty() {
-        Ok("numbers from 0 to 100".to_owned())
-    } else {
-        Err(problems.join(", ").into())
-    };
-    add("priorities".to_owned(), priorities);
-    add("search for flagged cases".to_owned(), search(client).await);
+    if problems.is_empty() { Ok("numbers from 0 to 100".to_owned()) } else { Err(problems.join(", ").into()) }
+}
+
+/// Checks everything that is seen on tickets of the queue.
+async fn tickets(report: &mut Report, client: &Client, needs: Needs) {
+    let settings = client.settings();
     let (open, closed) = (newest(client, false).await, newest(client, true).await);
     let some = if matches!(open, Ok(None)) { &closed } else { &open };
     let right = match needs.visibility {
         Visibility::Internal => "right to comment",
         Visibility::Public => "right to reply",
     };
-    add(right.to_owned(), on_a_ticket(some, needs.visibility, settings));
+    report.add(right, on_a_ticket(some, needs.visibility, settings));
     if needs.status {
-        add("closing".to_owned(), leads_to(&open, &settings.close_status, "close_status", settings));
-        add(
-            "opening again".to_owned(),
-            leads_to(&closed, &settings.reopen_status, "reopen_status", settings),
-        );
+        report.add("closing", leads_to(&open, &settings.close_status, "close_status", settings));
+        report.add("opening again", leads_to(&closed, &settings.reopen_status, "reopen_status", settings));
     }
-    add("statuses that are closed".to_owned(), statuses(client).await);
-    add("who may read a message".to_owned(), markers(client, some).await);
+    report.add("who may read a message", markers(client, some).await);
     if !needs.attachments {
-        return checks;
+        return;
     }
     let limit = match settings.attachment_limit {
         Some(limit) => format!("{limit} bytes, by company.request-tracker.attachment_limit"),
         None => "not set, and REST does not tell $MaxAttachmentSize: what Request Tracker cuts or drops is noticed afterwards".to_owned(),
     };
-    add("attachment limit".to_owned(), Ok(limit));
-    let newest = newer(&open, &closed);
-    add("downloading a file".to_owned(), file(client, newest).await);
-    checks
+    report.add("attachment limit", Ok(limit));
+    report.add("downloading a file", file(client, newer(&open, &closed)).await);
 }
 
 /// Looks up the values that a route sets: the queue with its fields, and the person.

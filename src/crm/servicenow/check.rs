@@ -1,11 +1,11 @@
 //! `casebridge check` for ServiceNow: tries everything that the service needs, without changing anything. Each failure ends with advice on
 //! how to fix it, and where.
 
-use super::client::{self, COMMENTS, Client, Column, WORK_NOTES};
+use super::client::{self, COMMENTS, Client, Column, Listing, WORK_NOTES};
 use super::query::Query;
 use super::settings::{self, ServiceNowSettings, word};
 use super::{NAME, PriorityWords};
-use crate::cases::{Attachment, Check, Finding, Needs, Placement, Trouble, Visibility};
+use crate::cases::{Attachment, Check, Finding, Needs, Placement, Report, Trouble, Visibility};
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
 use crate::entities::Priority;
@@ -24,82 +24,79 @@ pub(super) async fn all(
     clock: &SharedClock,
     needs: Needs,
 ) -> Vec<Check> {
-    let mut report = Vec::new();
-    let mut add = |what: &str, result: Finding| {
-        report.push(Check::new(format!("{NAME}: {what}"), result));
-    };
+    let mut report = Report::new(NAME);
     let settings = client.settings();
     let some = match client.search_some(Query::default()).await {
         Ok(some) => some,
         Err(error) => {
             let advice = "check company.base_url and the network, and whether the instance is awake";
-            add("credentials", Err(Trouble::of(&error, advice)));
-            return report;
+            report.add("credentials", Err(Trouble::of(&error, advice)));
+            return report.into_lines();
         }
     };
-    add("credentials", Ok(format!("the table {} can be read", settings.table)));
-    add("user", user(client).await);
-    let mut has_columns = true;
-    match some.records.first() {
-        Some(record) => match client.has_columns(record) {
-            Ok(()) => add("columns", types(client).await),
-            Err(error) => {
-                has_columns = false;
-                add("columns", Err(error.message.into()));
-            }
-        },
-        None if some.is_withheld() => add(
-            "columns",
-            Err(Trouble::failed(
-                format!(
-                    "the table {} has records, and the connector's user may read none of them",
-                    settings.table
-                ),
-                "give it a role that does (itil for incidents, sn_customerservice_agent for cases)",
-            )),
-        ),
-        None => add(
-            "columns",
-            Err(Trouble::warning(
-                format!(
-                    "the table {} is empty: whether it has them is seen with the first record",
-                    settings.table
-                ),
-                "create a record, and check again",
-            )),
-        ),
-    }
-    let searched = if has_columns {
-        search(client).await
+    report.add("credentials", Ok(format!("the table {} can be read", settings.table)));
+    report.add("user", user(client).await);
+    if report.add(COLUMNS, columns(client, &some).await) {
+        report.add(SEARCH, search(client).await);
     } else {
-        Err(Trouble::failed("not tried: it needs the columns", "see the line about the columns"))
-    };
-    add("search for flagged cases", searched);
-    add("times in searches", times(client).await);
-    add("comments", journals(client, needs.visibility).await);
-    add("lengths of texts", lengths(client).await);
+        report.add_untried(SEARCH, COLUMNS);
+    }
+    report.add("times in searches", times(client).await);
+    report.add("comments", journals(client, needs.visibility).await);
+    report.add("lengths of texts", lengths(client).await);
     if needs.creation {
         let fields = settings.new_fields.iter().map(|(column, value)| (column.as_str(), value.as_str()));
-        add("columns of new cases", written(client, &fields.collect(), "new_fields").await);
+        report.add("columns of new cases", written(client, &fields.collect(), "new_fields").await);
     }
     if needs.status {
-        add("state that closes", choice(client, "state", settings.close_state(), "close_state").await);
-        add("how cases are closed", closings(client).await);
-        add("state that opens again", choice(client, "state", settings.reopen_state(), "reopen_state").await);
-        let fields = settings.close_fields();
-        add("columns of closing", written(client, &fields, "close_fields").await);
-        for (column, value) in fields.into_iter().filter(|(column, _)| column.ends_with("_code")) {
-            let key = format!("close_fields.{column}");
-            add(column, choice(client, column, value, &key).await);
-        }
+        closing_and_opening(&mut report, client).await;
     }
     if needs.creation || needs.priority {
-        add("priorities", words(client, priorities).await);
+        report.add("priorities", words(client, priorities).await);
     }
     if needs.attachments {
-        add("attachments", files(client, clock).await);
+        report.add("attachments", files(client, clock).await);
     }
-    report
+    report.into_lines()
+}
+
+const COLUMNS: &str = "columns";
+const SEARCH: &str = "search for flagged cases";
+
+/// Checks that records have both custom columns, and that the types of these fit.
+async fn columns(client: &Client, some: &Listing) -> Finding {
+    let table = &client.settings().table;
+    match some.records.first() {
+        Some(record) => {
+            client.has_columns(record).map_err(|error| Trouble::from(error.message))?;
+            types(client).await
+        }
+        None if some.is_withheld() => Err(Trouble::failed(
+            format!("the table {table} has records, and the connector's user may read none of them"),
+            "give it a role that does (itil for incidents, sn_customerservice_agent for cases)",
+        )),
+        None => Err(Trouble::warning(
+            format!("the table {table} is empty: whether it has them is seen with the first record"),
+            "create a record, and check again",
+        )),
+    }
+}
+
+/// Checks the states and the columns of closing and opening again.
+async fn closing_and_opening(report: &mut Report, client: &Client) {
+    let settings = client.settings();
+    report.add("state that closes", choice(client, "state", settings.close_state(), "close_state").await);
+    report.add("how cases are closed", closings(client).await);
+    report.add(
+        "state that opens again",
+        choice(client, "state", settings.reopen_state(), "reopen_state").await,
+    );
+    let fields = settings.close_fields();
+    report.add("columns of closing", written(client, &fields, "close_fields").await);
+    for (column, value) in fields.into_iter().filter(|(column, _)| column.ends_with("_code")) {
+        let key = format!("close_fields.{column}");
+        report.add(column, choice(client, column, value, &key).await);
+    }
 }
 
 /// Number of groups that a message lists.

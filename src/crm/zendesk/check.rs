@@ -7,7 +7,7 @@ use super::client::{self, Client};
 use super::settings::ZendeskSettings;
 use super::wire::{Attachment, Comment, Field, User};
 use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
-use crate::cases::{ApiError, Check, Finding, Needs, Placement, Trouble, Visibility};
+use crate::cases::{ApiError, Check, Finding, Needs, Placement, Report, Trouble, Visibility};
 use crate::crm::{CrmKind as _, DEFAULT_WORDS, expiry};
 use crate::outbound::Remedies;
 
@@ -15,65 +15,94 @@ use crate::outbound::Remedies;
 const SMALL: u64 = 1024 * 1024;
 
 pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Needs) -> Vec<Check> {
-    let mut report = Vec::new();
-    let mut add = |what: &str, result: Finding| {
-        report.push(Check::new(format!("{NAME}: {what}"), result));
-    };
+    let settings = client.settings();
+    let mut report = Report::new(NAME);
     let me = match client.myself().await {
         Ok(me) => me,
         Err(error) => {
             let advice = "check company.base_url, the network and Zendesk's status page";
-            add("credentials", Err(Trouble::of(&error, advice)));
-            return report;
+            report.add("credentials", Err(Trouble::of(&error, advice)));
+            return report.into_lines();
         }
     };
-    add("credentials", Ok(format!("signed in as {}", me.name)));
+    report.add("credentials", Ok(format!("signed in as {}", me.name)));
     if let Some(granted) = client.upstream().granted_scope().await {
         let advice = "the connector asks for both: allow them for the OAuth client (Admin Center, Apps and integrations, APIs)";
-        add("scopes", expiry::scopes(&granted, &["read", "write"], advice));
+        report.add("scopes", expiry::scopes(&granted, &["read", "write"], advice));
     }
-    add("role", role(&me));
-    add("comments", comments(client, &me, needs));
-    let fields = client.all_fields().await;
-    match &fields {
-        Ok(fields) => {
-            let shown = |field: &Field| format!("{} ({})", field.id, field.title);
-            let settings = client.settings();
-            let flag = client::flag_field(settings, fields);
-            add(&format!("field {}", settings.flag_field), flag.map(shown).map_err(Trouble::from));
-            let google_name = client::google_name_field(settings, fields);
-            add(
-                &format!("field {}", settings.google_name_field),
-                google_name.map(shown).map_err(Trouble::from),
-            );
-            if needs.status {
-                add("solving", solving(client, fields));
+    // Zendesk shows an end user nothing of the rest.
+    if !report.add("role", role(&me)) {
+        return report.into_lines();
+    }
+    report.add("comments", comments(client, &me, needs));
+    let flag = fields(&mut report, client, needs).await;
+    if needs.creation || needs.priority {
+        report.add("priorities", words(settings, priorities));
+    }
+    report.add("tickets", tickets(client).await);
+    match flag {
+        Ok(flag) => flagged(&mut report, client, flag, needs).await,
+        Err(cause) => {
+            for what in [SEARCH, MARKERS] {
+                report.add_untried(what, &cause);
             }
         }
-        Err(error) => {
-            let advice = "the connector's user has to be an agent, who sees the ticket fields";
-            add("custom fields", Err(Trouble::of(error, advice)));
-        }
     }
-    if needs.creation || needs.priority {
-        add("priorities", words(client.settings(), priorities));
-    }
-    add("tickets", tickets(client).await);
-    add("search for flagged cases", search(client).await);
-    let sample = sample(client).await;
-    add("who sees comments", sample.as_ref().map_err(Clone::clone).and_then(markers));
-    if needs.attachments
-        && let Ok(sample) = &sample
-    {
-        add("a download", download(client, sample).await);
-    }
-    if client.settings().use_incremental_export {
-        add("incremental export", export(client).await);
+    if settings.use_incremental_export {
+        report.add("incremental export", export(client).await);
     }
     if needs.attachments {
-        add("attachments", attachments(client).await);
+        report.add("attachments", attachments(client).await);
     }
+    report.into_lines()
+}
+
+const SEARCH: &str = "search for flagged cases";
+const MARKERS: &str = "who sees comments";
+
+/// Checks the ticket fields. Returns the flag field's ID, or the name of the line that says why there is none.
+async fn fields(report: &mut Report, client: &Client, needs: Needs) -> Result<u64, String> {
+    const ALL: &str = "custom fields";
+    let settings = client.settings();
+    let fields = match client.all_fields().await {
+        Ok(fields) => fields,
+        Err(error) => {
+            let advice = "the connector's user has to be an agent, who sees the ticket fields";
+            report.add(ALL, Err(Trouble::of(&error, advice)));
+            return Err(ALL.to_owned());
+        }
+    };
+    let shown = |field: &Field| format!("{} ({})", field.id, field.title);
+    let flag_line = format!("field {}", settings.flag_field);
+    let flag = client::flag_field(settings, &fields);
+    let id = flag.as_ref().map(|field| field.id).map_err(|_| flag_line.clone());
+    report.add(&flag_line, flag.map(shown).map_err(Trouble::from));
+    let google_name = client::google_name_field(settings, &fields);
     report
+        .add(&format!("field {}", settings.google_name_field), google_name.map(shown).map_err(Trouble::from));
+    if needs.status {
+        report.add("solving", solving(client, &fields));
+    }
+    id
+}
+
+/// Checks everything that is seen on tickets with the flag.
+async fn flagged(report: &mut Report, client: &Client, flag: u64, needs: Needs) {
+    if !report.add(SEARCH, search(client, flag).await) {
+        report.add_untried(MARKERS, SEARCH);
+        return;
+    }
+    let sample = match sample(client, flag).await {
+        Ok(sample) => sample,
+        Err(problem) => {
+            report.add(MARKERS, Err(problem));
+            return;
+        }
+    };
+    report.add(MARKERS, markers(&sample));
+    if needs.attachments {
+        report.add("a download", download(client, &sample).await);
+    }
 }
 
 /// Number of groups or forms that a message lists.
@@ -203,10 +232,10 @@ async fn tickets(client: &Client) -> Finding {
 /// Comments of some flagged tickets, each with its ticket.
 type Sample = Vec<(u64, Vec<Comment>)>;
 
-async fn sample(client: &Client) -> Result<Sample, Trouble> {
+async fn sample(client: &Client, flag: u64) -> Result<Sample, Trouble> {
     let tried = async {
         let mut sample = Vec::new();
-        for ticket in client.some_flagged(client.fields().await?.flag).await? {
+        for ticket in client.some_flagged(flag).await? {
             let comments = client.comments(ticket, None).await?.newest_first;
             let has_small = small_files(&comments).next().is_some();
             sample.push((ticket, comments));
@@ -354,9 +383,8 @@ fn words(settings: &ZendeskSettings, priorities: &PriorityWords) -> Finding {
     Err(Trouble::failed(format!("Zendesk does not know {}", named.join(", ")), advice))
 }
 
-async fn search(client: &Client) -> Finding {
-    let fields = client.fields().await.map_err(|error| Trouble::from(&error))?;
-    match client.search_some(&format!("custom_field_{}:true", fields.flag)).await {
+async fn search(client: &Client, flag: u64) -> Finding {
+    match client.search_some(&format!("custom_field_{flag}:true")).await {
         Ok(0) => Ok("none yet".to_owned()),
         Ok(_) => Ok("there are some".to_owned()),
         Err(error) => {

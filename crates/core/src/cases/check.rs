@@ -12,7 +12,7 @@ pub enum CheckStatus {
     /// Works.
     #[serde(rename = "ok")]
     Ok,
-    /// Works, but something is missing or will end.
+    /// Works, but something is missing or will end; or was not tried, since it needs something that another line reports as failed.
     #[serde(rename = "WARN")]
     Warn,
     /// Does not work.
@@ -102,6 +102,66 @@ impl Trouble {
     }
 }
 
+/// Lines of the check of one system. One mistake is one failed line: a check that needs the result of a failed one is not tried.
+#[derive(Debug)]
+pub struct Report {
+    system: &'static str,
+    lines: Vec<Check>,
+}
+
+impl Report {
+    /// Creates the report of a system, whose name begins each line.
+    #[must_use]
+    pub const fn new(system: &'static str) -> Self {
+        Self { system, lines: Vec::new() }
+    }
+
+    /// Adds a line. Returns true if it has not failed.
+    pub fn add(&mut self, what: &str, finding: Finding) -> bool {
+        let check = Check::new(format!("{}: {what}", self.system), finding);
+        let holds = check.status != CheckStatus::Failed;
+        self.lines.push(check);
+        holds
+    }
+
+    /// Adds a line for something that was not tried: it needs `cause`, which is the name of a line that failed.
+    pub fn add_untried(&mut self, what: &str, cause: &str) {
+        let trouble = Trouble::warning("not tried", see(&format!("{}: {cause}", self.system)));
+        self.add(what, Err(trouble));
+    }
+
+    /// Returns the lines, in the order in which they were added.
+    #[must_use]
+    pub fn into_lines(self) -> Vec<Check> {
+        self.lines
+    }
+}
+
+/// Replaces a remedy that an earlier failed line has already by a reference to that line, and the failure by a warning: one mistake is one
+/// failed line.
+pub fn fold(checks: &mut [Check]) {
+    for index in 1..checks.len() {
+        let (earlier, rest) = checks.split_at_mut(index);
+        let check = &mut rest[0];
+        let same = |other: &&Check| {
+            let same_remedy =
+                other.hint == check.hint && (check.hint.is_some() || other.detail == check.detail);
+            other.status == CheckStatus::Failed && same_remedy
+        };
+        if check.status == CheckStatus::Failed
+            && let Some(first) = earlier.iter().find(same)
+        {
+            check.status = CheckStatus::Warn;
+            check.hint = Some(see(&first.what));
+        }
+    }
+}
+
+/// Returns the remedy that refers to another line.
+fn see(line: &str) -> String {
+    format!("see the line {line:?}")
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&join(&self.detail, self.hint.as_deref()))
@@ -157,6 +217,49 @@ pub fn worst(checks: &[Check]) -> CheckStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_mistake_is_one_failed_line() {
+        let (failed, warn) = (CheckStatus::Failed, CheckStatus::Warn);
+        let line = |what: &str, status, detail: &str, hint: Option<&str>| Check {
+            status,
+            what: what.to_owned(),
+            detail: detail.to_owned(),
+            hint: hint.map(str::to_owned),
+        };
+        let grant = Some("grant the role");
+        let mut checks = [
+            line("search", failed, "refused", grant),
+            line("classification", failed, "refused too", grant),
+            line("clock", warn, "refused", grant),
+            line("files", failed, "refused", Some("raise the limit")),
+            line("comments", failed, "refused", grant),
+            line("one", failed, "broken", None),
+            line("another", failed, "broken", None),
+            line("third", failed, "odd", None),
+        ];
+        fold(&mut checks);
+        let shown: Vec<_> = checks.iter().map(|check| (check.status, check.hint.as_deref())).collect();
+        let see = Some("see the line \"search\"");
+        let expected = [
+            (failed, grant),
+            (warn, see),
+            (warn, grant),
+            (failed, Some("raise the limit")),
+            (warn, see),
+            (failed, None),
+            (warn, Some("see the line \"one\"")),
+            (failed, None),
+        ];
+        assert_eq!(shown, expected);
+        let mut report = Report::new("Jira");
+        assert!(report.add("clock", Ok("right".to_owned())));
+        assert!(!report.add("field flag", Err("there is none; make one".to_owned().into())));
+        report.add_untried("search", "field flag");
+        let lines = report.into_lines();
+        assert_eq!(lines[2].text(), "not tried; see the line \"Jira: field flag\"");
+        assert_eq!((lines[2].status, worst(&lines)), (warn, failed));
+    }
 
     #[test]
     fn an_error_about_credentials_gets_no_advice_about_the_network() {

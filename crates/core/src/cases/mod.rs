@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::entities::{Priority, PriorityReading, Side};
 
-pub use check::{Check, CheckStatus, CredentialEnd, Finding, Trouble, worst};
+pub use check::{Check, CheckStatus, CredentialEnd, Finding, Report, Trouble, fold, worst};
 pub use error::{ApiError, ApiErrorKind, bounded, shorten};
 pub use hidden::{as_written, is_hidden_control};
 pub use hint::{Hint, Refusal};
