@@ -492,6 +492,9 @@ fn read_crm(r: &mut Reader, kind: &str, site: Option<&url::Url>) -> Option<CrmSe
             return None;
         }
     };
+    for problem in settings.lookup_problems() {
+        r.error(problem);
+    }
     // The message does not show the value, which may be the secret itself, put here by mistake.
     if let Some((key, Err(error))) = settings.secret_key().map(|(key, text)| (key, text.parse::<SecretRef>()))
     {

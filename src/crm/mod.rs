@@ -40,6 +40,11 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     /// Mistakes in the section, each with its key.
     fn problems(&self) -> Vec<String>;
 
+    /// Mistakes in names that leave the connection usable: `check` looks up in the system which ones were meant.
+    fn lookup_problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Words of `[priorities]` that the kind cannot use, as far as that is known without a call to the system (`R18`: priority). One
     /// problem if the section is missing.
     fn priority_problems(&self, words: &PriorityWords) -> Vec<String> {
@@ -168,7 +173,8 @@ impl CrmSettings {
         names
     };
 
-    /// Reads the section of a kind. The errors name each wrong key, as far as it is known.
+    /// Reads the section of a kind. The errors name each wrong key, as far as it is known. Those of
+    /// [`lookup_problems`](CrmKind::lookup_problems) alone do not make it fail.
     pub fn read(kind: &str, section: toml::Table) -> Result<Self, Vec<String>> {
         // The parser's message would quote a number that was meant to be a secret.
         let untold: Vec<String> = section
@@ -205,7 +211,11 @@ impl CrmSettings {
         if settings.token_expires().is_some_and(|text| expiry::read(text).is_none()) {
             errors.push(format!("company.{kind}.token_expires: expected a date like \"2027-03-01\""));
         }
-        if errors.is_empty() { Ok(settings) } else { Err(errors) }
+        if errors.is_empty() {
+            return Ok(settings);
+        }
+        errors.extend(settings.lookup_problems());
+        Err(errors)
     }
 
     /// Returns the whole key of the secret, such as `company.jira.api_token`, and its reference. `None` if there is none.

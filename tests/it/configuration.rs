@@ -607,6 +607,56 @@ fn an_address_of_the_api_is_refused_with_the_part_to_remove() {
 }
 
 #[test]
+fn a_table_that_is_misspelt_is_one_mistake() {
+    for (table, expected) in [
+        ("Incident", "company.servicenow.table is \"Incident\": did you mean \"incident\"?"),
+        ("incidents", "company.servicenow.table is \"incidents\": did you mean \"incident\"?"),
+        (
+            "sn_customer_service_case",
+            "company.servicenow.table is \"sn_customer_service_case\": did you mean \"sn_customerservice_case\"?",
+        ),
+        ("Change Request", "company.servicenow.table is \"Change Request\""),
+    ] {
+        let errors =
+            parse(&with_crm("servicenow", &[("company.servicenow", &format!("table = \"{table}\""))]))
+                .unwrap_err()
+                .0;
+        assert!(errors.len() == 1 && errors[0].starts_with(expected), "{errors:?}");
+    }
+}
+
+#[test]
+fn a_label_in_place_of_a_column_is_told_with_its_key_and_the_columns_name() {
+    for (line, key, column) in [
+        (
+            "flag_field = \"Synchronize with Google Cloud Support\"",
+            "flag_field",
+            "u_synchronize_with_google_cloud_support",
+        ),
+        (
+            "flag_field = \"synchronizeWithGoogleCloudSupport\"",
+            "flag_field",
+            "u_synchronize_with_google_cloud_support",
+        ),
+        ("google_name_field = \"Google case name\"", "google_name_field", "u_google_case_name"),
+        ("new_fields = { Caller = \"x\" }", "new_fields", "caller_id"),
+        ("new_fields = { \"Assignment group\" = \"x\" }", "new_fields", "assignment_group"),
+        ("new_fields = { \"Configuration item\" = \"x\" }", "new_fields", "cmdb_ci"),
+        ("close_fields = { \"Resolution notes\" = \"x\" }", "close_fields", "close_notes"),
+    ] {
+        let errors = parse(&with_crm("servicenow", &[("company.servicenow", line)])).unwrap_err().0;
+        assert!(
+            errors.len() == 1
+                && errors[0].starts_with(&format!("company.servicenow.{key}"))
+                && errors[0].contains(&format!("\"{column}\"")),
+            "{line}: {errors:?}"
+        );
+        let other = if key == "new_fields" { "close_fields" } else { "new_fields" };
+        assert!(!errors[0].contains(other), "{errors:?}");
+    }
+}
+
+#[test]
 fn a_secret_that_is_given_itself_is_told_by_its_key_and_never_shown() {
     for (kind, lines, key) in [
         ("jira", "email = \"a@b.example\"\napi_token = \"s3cret\"", "company.jira.api_token"),

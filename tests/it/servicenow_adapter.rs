@@ -1123,7 +1123,7 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
     let dictionary = |flag, name| Some(("/table/sys_dictionary", 200, json!({"result": [flag, name]})));
     let sound = (entry(1, flag, "boolean", 40, false), entry(2, name, "string", 255, false));
     let refused = json!({"error": {"message": "User Not Authorized", "detail": null}, "status": "failure"});
-    let cases: [(Setup, Answer, &str, &str); 18] = [
+    let cases: [(Setup, Answer, &str, &str); 21] = [
         (
             same,
             Some(("/table/", 403, refused.clone())),
@@ -1177,7 +1177,25 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
             |_, ours| ours.new_fields = [("caller".to_owned(), "x".to_owned())].into(),
             None,
             "columns of new cases",
-            "correct company.servicenow.new_fields",
+            "correct company.servicenow.new_fields (\"caller_id\" in place of \"caller\")",
+        ),
+        (
+            |_, ours| ours.flag_field = "synchronizewithgooglecloudsupport".to_owned(),
+            None,
+            "columns",
+            "give \"u_synchronize_with_google_cloud_support\" in company.servicenow.flag_field",
+        ),
+        (
+            |_, ours| ours.google_name_field = "Google case name".to_owned(),
+            None,
+            "columns",
+            "give \"u_google_case_name\" in company.servicenow.google_name_field in place of \"Google case name\"",
+        ),
+        (
+            |_, ours| ours.new_fields = [("Caller".to_owned(), "x".to_owned())].into(),
+            None,
+            "columns",
+            "give \"caller_id\" in company.servicenow.new_fields",
         ),
         (
             |_, ours| ours.new_fields = [("caller_id".to_owned(), "Abel Tuter".to_owned())].into(),

@@ -3,7 +3,7 @@
 
 use super::client::{self, COMMENTS, Client, Column, Listing, WORK_NOTES};
 use super::query::Query;
-use super::settings::{self, ServiceNowSettings, word};
+use super::settings::{self, ServiceNowSettings, meant, word};
 use super::{NAME, PriorityWords};
 use crate::cases::{Attachment, Check, Finding, Needs, Placement, Report, Trouble, Visibility};
 use crate::clock::SharedClock;
@@ -63,13 +63,42 @@ pub(super) async fn all(
 const COLUMNS: &str = "columns";
 const SEARCH: &str = "search for flagged cases";
 
-/// Checks that records have both custom columns, and that the types of these fit.
+/// Checks that all names can be those of columns, that records have both custom columns, and that the types of these fit.
 async fn columns(client: &Client, some: &Listing) -> Finding {
-    let table = &client.settings().table;
+    let (settings, table) = (client.settings(), &client.settings().table);
+    let misnamed = settings.misnamed();
+    if !misnamed.is_empty() {
+        let labels = client.labels().await.unwrap_or_default();
+        let (problems, hints): (Vec<String>, Vec<String>) = misnamed
+            .into_iter()
+            .map(|(key, name, _)| {
+                let problem = format!(
+                    "company.servicenow.{key} names {name:?}, which is no column of the table {table}"
+                );
+                (problem, correction(key, name, &labels))
+            })
+            .unzip();
+        return Err(Trouble::failed(problems.join(", "), hints.join(", ")));
+    }
     match some.records.first() {
         Some(record) => {
-            client.has_columns(record).map_err(|error| Trouble::from(error.message))?;
-            types(client).await
+            let lacking = client.lacking(record);
+            if lacking.is_empty() {
+                return types(client).await;
+            }
+            let labels = client.labels().await.unwrap_or_default();
+            let (columns, hints): (Vec<&str>, Vec<String>) =
+                lacking.into_iter().map(|(key, column)| (column, correction(key, column, &labels))).unzip();
+            Err(Trouble::failed(
+                format!(
+                    "the table {table} has no column {} that the connector's user may read",
+                    columns.join(" and no column ")
+                ),
+                format!(
+                    "{}, create it (System Definition, Tables, {table}, Columns), or give the user a role that reads it",
+                    hints.join(", ")
+                ),
+            ))
         }
         None if some.is_withheld() => Err(Trouble::failed(
             format!("the table {table} has records, and the connector's user may read none of them"),
@@ -79,6 +108,17 @@ async fn columns(client: &Client, some: &Listing) -> Finding {
             format!("the table {table} is empty: whether it has them is seen with the first record"),
             "create a record, and check again",
         )),
+    }
+}
+
+/// Returns the advice for a name that is none of a column: the one that the instance's dictionary has for it, if there is one.
+fn correction(key: &str, name: &str, labels: &[(String, String)]) -> String {
+    match meant(name, labels) {
+        Some(column) => format!("give {column:?} in company.servicenow.{key} in place of {name:?}"),
+        None if labels.is_empty() => {
+            format!("give the column's name in company.servicenow.{key} ({NO_DICTIONARY})")
+        }
+        None => format!("give another column's name in company.servicenow.{key}"),
     }
 }
 
@@ -214,7 +254,14 @@ async fn lengths(client: &Client) -> Finding {
 
 /// Checks that additionally written columns exist, since ServiceNow silently ignores others, and that the values fit their types.
 async fn written(client: &Client, fields: &BTreeMap<&str, &str>, key: &str) -> Finding {
-    written_by(client, fields, &format!("company.servicenow.{key}")).await
+    // Those that are no names are told in the line about the columns.
+    let misnamed = client.settings().misnamed();
+    let fields: BTreeMap<&str, &str> = fields
+        .iter()
+        .map(|(name, value)| (*name, *value))
+        .filter(|(name, _)| misnamed.iter().all(|(_, known, _)| known != name))
+        .collect();
+    written_by(client, &fields, &format!("company.servicenow.{key}")).await
 }
 
 /// Does the same for columns that `place` of the configuration names.
@@ -225,13 +272,18 @@ async fn written_by(client: &Client, fields: &BTreeMap<&str, &str>, place: &str)
     let columns: Vec<&str> = fields.keys().copied().collect();
     let known = match client.absent_columns(&columns).await.map_err(|error| Trouble::from(&error))? {
         Some(absent) if !absent.is_empty() => {
+            let labels = client.labels().await.unwrap_or_default();
+            let meant: Vec<String> = absent
+                .iter()
+                .filter_map(|name| Some(format!(" ({:?} in place of {name:?})", meant(name, &labels)?)))
+                .collect();
             return Err(Trouble::warning(
                 format!(
                     "the table {} has no {} that the connector's user may read: what is written there would be left out without a word",
                     client.settings().table,
                     absent.join(" and ")
                 ),
-                format!("correct {place}, or give the user a role that reads it"),
+                format!("correct {place}{}, or give the user a role that reads it", meant.concat()),
             ));
         }
         known => known,

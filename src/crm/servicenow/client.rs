@@ -276,27 +276,32 @@ impl Client {
         *self.columns.lock().await = Some(Err(error));
     }
 
+    /// Returns those of both custom columns that a record lacks, each with its key.
+    pub(super) fn lacking(&self, record: &Record) -> Vec<(&'static str, &str)> {
+        let ours = [
+            ("flag_field", &self.settings.flag_field),
+            ("google_name_field", &self.settings.google_name_field),
+        ];
+        ours.into_iter()
+            .map(|(key, column)| (key, column.as_str()))
+            .filter(|(_, column)| !record.has(column))
+            .collect()
+    }
+
     /// Checks that a record has both custom columns.
     pub(super) fn has_columns(&self, record: &Record) -> Result<(), ApiError> {
         let table = &self.settings.table;
-        for (key, column) in [
-            ("flag_field", &self.settings.flag_field),
-            ("google_name_field", &self.settings.google_name_field),
-        ] {
-            if !record.has(column) {
+        match self.lacking(record).first() {
+            None => Ok(()),
+            Some((key, column)) => {
                 let message = format!(
                     "the table {table} has no column {column} that the connector's user may read: create it (System \
                      Definition, Tables, {table}, Columns), give the user a role that reads it, or name another in \
                      company.servicenow.{key}"
                 );
-                return Err(self.error(
-                    ApiErrorKind::Refused,
-                    &format!("GET /api/now/table/{table}"),
-                    message,
-                ));
+                Err(self.error(ApiErrorKind::Refused, &format!("GET /api/now/table/{table}"), message))
             }
         }
-        Ok(())
     }
 
     pub(super) async fn record(&self, id: &str) -> Result<Record, ApiError> {
@@ -598,6 +603,25 @@ impl Client {
             }
         }
         Ok(known)
+    }
+
+    /// Returns the names of the table's columns with their labels, the table's own first; empty if they cannot be read.
+    pub(super) async fn labels(&self) -> Result<Vec<(String, String)>, ApiError> {
+        let own = self.settings.table.as_str();
+        let query = Query::default().one_of("name", &[own, "task"]).equals("active", "true");
+        let fields = Some("sys_id,name,element,column_label");
+        let found =
+            self.listing("/api/now/table/sys_dictionary", &query, fields, CASE_PAGE, |_| false).await?;
+        let mut columns = Vec::new();
+        for table in [own, "task"] {
+            let entries = found.records.iter().filter(|entry| entry.text("name") == Some(table));
+            let column = |entry: &Record| {
+                let label = entry.text("column_label").unwrap_or_default();
+                Some((entry.text("element")?.to_owned(), label.to_owned()))
+            };
+            columns.extend(entries.filter_map(column));
+        }
+        Ok(columns)
     }
 
     /// Returns those of the columns that the newest record does not show. `None` if there is no record.

@@ -18,6 +18,7 @@ use crate::outbound::{
     ClientCredentials, Credentials, Dialect, HeaderCredentials, TokenEndpoint, TokenRequest, Upstream, basic,
     bearer,
 };
+use crate::spelling::nearest;
 
 /// Table of the documented design.
 const INCIDENT: &str = "incident";
@@ -257,6 +258,98 @@ impl ServiceNowSettings {
         }
     }
 
+    /// Returns the keys of states that are missing: the base system's tables alone have defaults.
+    fn missing_states(&self) -> Vec<&'static str> {
+        let keys = [
+            ("closed_states", self.closed_states().is_empty()),
+            ("close_state", self.close_state().is_empty()),
+            ("reopen_state", self.reopen_state().is_empty()),
+        ];
+        keys.into_iter().filter_map(|(key, missing)| missing.then_some(key)).collect()
+    }
+
+    /// Returns the problem with the table's name: one that is misspelt lacks its states as well, which is no mistake of its own.
+    fn table_problem(&self) -> Option<String> {
+        let (table, lower) = (&self.table, self.table.trim().to_lowercase());
+        let tables = [INCIDENT, CUSTOMER_CASE];
+        let meant =
+            tables.into_iter().find(|known| **known == lower).or_else(|| nearest(&lower, tables.into_iter()));
+        match meant {
+            Some(meant) if !is_name(table) || !self.missing_states().is_empty() => Some(format!(
+                "company.servicenow.table is {table:?}: did you mean {meant:?}? Another table needs closed_states, close_state and \
+                 reopen_state as well"
+            ))
+            .filter(|_| meant != table),
+            _ if is_name(table) => None,
+            _ => Some(format!(
+                "company.servicenow.table is {table:?}, which is no name of a table: they have lower-case letters, digits and \
+                 underscores. Give the name in the table's own settings, usually {:?} (System Definition, Tables, Name)",
+                words(table).join("_")
+            )),
+        }
+    }
+
+    fn state_problems(&self) -> Vec<String> {
+        let mut problems: Vec<String> = self
+            .missing_states()
+            .into_iter()
+            .map(|key| {
+                format!(
+                    "company.servicenow.{key} is missing: for another table than {INCIDENT} and {CUSTOMER_CASE} it has to be given"
+                )
+            })
+            .collect();
+        let mut demand = |holds: bool, problem: String| {
+            if !holds {
+                problems.push(problem);
+            }
+        };
+        demand(
+            self.is_closed(self.close_state()),
+            "company.servicenow.close_state must be one of company.servicenow.closed_states".to_owned(),
+        );
+        demand(
+            !self.cancelled_states().contains(&self.close_state()),
+            "company.servicenow.close_state must not be one of company.servicenow.cancelled_states"
+                .to_owned(),
+        );
+        for state in self.cancelled_states.iter().flatten() {
+            demand(
+                self.is_closed(state.trim()),
+                format!(
+                    "company.servicenow.cancelled_states: {state:?} is not one of company.servicenow.closed_states"
+                ),
+            );
+        }
+        demand(
+            !self.is_closed(self.reopen_state()),
+            "company.servicenow.reopen_state must not be one of company.servicenow.closed_states".to_owned(),
+        );
+        problems
+    }
+
+    /// Returns the names that no column can have, each with its key, and true if it is a column of one's own: labels, as a rule.
+    pub(super) fn misnamed(&self) -> Vec<(&'static str, &str, bool)> {
+        let own = [("flag_field", &self.flag_field), ("google_name_field", &self.google_name_field)];
+        let own = own.into_iter().map(|(key, name)| (key, name.as_str(), true));
+        let new = self.new_fields.keys().map(|name| ("new_fields", name.as_str(), false));
+        let close =
+            self.close_fields.iter().flatten().map(|(name, _)| ("close_fields", name.as_str(), false));
+        own.chain(new).chain(close).filter(|(_, name, _)| !is_name(name)).collect()
+    }
+
+    /// Returns the name that ServiceNow most likely gave to a column with this label, for a text.
+    fn likely_column(&self, label: &str, is_own: bool) -> String {
+        let words = words(label);
+        let name = words.strip_prefix(&["u".to_owned()]).unwrap_or(&words).join("_");
+        let base = LABELS.iter().find(|(label, _)| self.table == INCIDENT && words.join(" ") == *label);
+        match base {
+            Some((_, column)) => format!("{column:?}"),
+            None if is_own => format!("\"u_{name}\""),
+            None => format!("{name:?}, or \"u_{name}\" for a column of your own"),
+        }
+    }
+
     /// Reports if a state counts as closed.
     pub(super) fn is_closed(&self, state: &str) -> bool {
         self.closed_states().iter().any(|closed| closed.trim() == state)
@@ -291,30 +384,6 @@ impl CrmKind for ServiceNowSettings {
                 problems.push(problem);
             }
         };
-        for (key, name) in [
-            ("table", &self.table),
-            ("flag_field", &self.flag_field),
-            ("google_name_field", &self.google_name_field),
-        ] {
-            demand(
-                is_name(name),
-                format!(
-                    "company.servicenow.{key} is {name:?}, which is no name of a table or column: they have lower-case letters, digits \
-                     and underscores{}",
-                    like_a_label(name)
-                ),
-            );
-        }
-        let fields = self.close_fields.iter().flatten().chain(&self.new_fields);
-        for (name, _) in fields {
-            demand(
-                is_name(name),
-                format!(
-                    "company.servicenow.new_fields or company.servicenow.close_fields: {name:?} is no name of a column{}",
-                    like_a_label(name)
-                ),
-            );
-        }
         let secrets = [&self.password, &self.oauth_token, &self.api_key, &self.client_secret];
         demand(
             secrets.iter().filter(|secret| secret.is_some()).count() <= 1,
@@ -330,40 +399,16 @@ impl CrmKind for ServiceNowSettings {
             self.password.is_none() || self.user.is_some(),
             "company.servicenow.user and company.servicenow.password belong together: give both".to_owned(),
         );
-        for (key, missing) in [
-            ("closed_states", self.closed_states().is_empty()),
-            ("close_state", self.close_state().is_empty()),
-            ("reopen_state", self.reopen_state().is_empty()),
-        ] {
-            demand(
-                !missing,
-                format!(
-                    "company.servicenow.{key} is missing: for another table than {INCIDENT} and {CUSTOMER_CASE} it has to be \
-                     given"
-                ),
-            );
+        // The defaults go by the table.
+        match self.table_problem() {
+            Some(problem) => problems.push(problem),
+            None => problems.extend(self.state_problems()),
         }
-        demand(
-            self.is_closed(self.close_state()),
-            "company.servicenow.close_state must be one of company.servicenow.closed_states".to_owned(),
-        );
-        demand(
-            !self.cancelled_states().contains(&self.close_state()),
-            "company.servicenow.close_state must not be one of company.servicenow.cancelled_states"
-                .to_owned(),
-        );
-        for state in self.cancelled_states.iter().flatten() {
-            demand(
-                self.is_closed(state.trim()),
-                format!(
-                    "company.servicenow.cancelled_states: {state:?} is not one of company.servicenow.closed_states"
-                ),
-            );
-        }
-        demand(
-            !self.is_closed(self.reopen_state()),
-            "company.servicenow.reopen_state must not be one of company.servicenow.closed_states".to_owned(),
-        );
+        let mut demand = |holds: bool, problem: String| {
+            if !holds {
+                problems.push(problem);
+            }
+        };
         for (key, value, least) in [
             // Room for a marker and a few words.
             ("comment_limit", self.comment_limit, 500),
@@ -377,6 +422,18 @@ impl CrmKind for ServiceNowSettings {
             "company.servicenow.attachment_limit_mib must be at least 1".to_owned(),
         );
         problems
+    }
+
+    fn lookup_problems(&self) -> Vec<String> {
+        let problem = |(key, name, is_own): (&str, &str, bool)| {
+            let verb = if is_own { "is" } else { "has" };
+            let likely = self.likely_column(name, is_own);
+            format!(
+                "company.servicenow.{key} {verb} {name:?}, which is no name of a column: they have lower-case letters, digits and \
+                 underscores. If it is a label, give the column's name, usually {likely}; `casebridge check` looks it up"
+            )
+        };
+        self.misnamed().into_iter().map(problem).collect()
     }
 
     fn priority_problem(&self, words: &PriorityWords, priority: Priority) -> Option<String> {
@@ -420,7 +477,10 @@ impl CrmKind for ServiceNowSettings {
         let own = ["short_description", "description", &self.flag_field, &self.google_name_field];
         for (name, value) in &placement.fields {
             if !is_name(name) {
-                mistakes.push(format!("fields: {name:?} is no name of a column{}", like_a_label(name)));
+                mistakes.push(format!(
+                    "fields: {name:?} is no name of a column. If it is a label, give the column's name, usually {}",
+                    self.likely_column(name, false)
+                ));
             }
             if own.contains(&name.as_str()) {
                 mistakes.push(format!("fields.{name} is set by the connector itself: leave it out"));
@@ -490,21 +550,56 @@ pub(super) fn word(code: &str) -> Option<Closing> {
     words.iter().any(|word| word.starts_with("duplicate")).then_some(Closing::Duplicate)
 }
 
-/// Reports if a text is a valid name of a table or a column.
-/// Returns advice for a label that was given in place of a name, with the name that ServiceNow makes of it.
-fn like_a_label(text: &str) -> String {
-    let words = text.split(|sign: char| !sign.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let name = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_");
-    if name.is_empty() {
-        return String::new();
+/// Labels of the incident's own columns whose names have other words.
+///
+/// Source: "Create an incident" (fields of the form), product documentation, with the names of the base system's dictionary.
+const LABELS: [(&str, &str); 8] = [
+    ("caller", "caller_id"),
+    ("configuration item", "cmdb_ci"),
+    ("service", "business_service"),
+    ("channel", "contact_type"),
+    ("on hold reason", "hold_reason"),
+    ("resolution code", "close_code"),
+    ("resolution notes", "close_notes"),
+    ("change request", "rfc"),
+];
+
+/// Returns the words of a label, in lower case: `synchronizeWithGoogle` has three.
+fn words(label: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_lower = false;
+    for sign in label.chars() {
+        let begins = !sign.is_ascii_alphanumeric() || (was_lower && sign.is_ascii_uppercase());
+        if begins && words.last().is_some_and(|word| !word.is_empty()) {
+            words.push(String::new());
+        }
+        if let (true, Some(word)) = (sign.is_ascii_alphanumeric(), words.last_mut()) {
+            word.push(sign.to_ascii_lowercase());
+        }
+        was_lower = sign.is_ascii_lowercase() || sign.is_ascii_digit();
     }
-    let own = name.strip_prefix("u_").unwrap_or(&name);
-    format!(
-        ". It looks like a label: give the column's name, usually \"{own}\", or \"u_{own}\" for a column of your own (System Definition, \
-         Dictionary, Column name)"
-    )
+    words.retain(|word| !word.is_empty());
+    words
 }
 
+/// Returns the column that a label or a misspelt name most likely means, among columns with their labels. `None` if there is a column of
+/// that very name, or none that is near.
+pub(super) fn meant<'a>(text: &str, columns: &'a [(String, String)]) -> Option<&'a str> {
+    if columns.iter().any(|(name, _)| name == text) {
+        return None;
+    }
+    let bare = |text: &str| -> String {
+        let words = words(text);
+        words.strip_prefix(&["u".to_owned()]).unwrap_or(&words).concat()
+    };
+    let wanted = bare(text);
+    let called =
+        |(name, label): &&(String, String)| [name, label].into_iter().any(|known| bare(known) == wanted);
+    let found = columns.iter().find(called).map(|(name, _)| name.as_str());
+    found.or_else(|| nearest(text, columns.iter().map(|(name, _)| name.as_str())))
+}
+
+/// Reports if a text is a valid name of a table or a column.
 fn is_name(text: &str) -> bool {
     let sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     (1..=80).contains(&text.len()) && text.bytes().all(sign)
@@ -540,11 +635,40 @@ mod tests {
 
     #[test]
     fn a_label_in_place_of_a_column_is_told_with_the_likely_name() {
-        let problems = read("google_name_field = \"Google Case Name\"").unwrap().problems().join("; ");
-        let expected = "usually \"google_case_name\", or \"u_google_case_name\" for a column of your own";
-        assert!(problems.contains(expected), "{problems}");
-        let problems = read("flag_field = \"U_Flag\"").unwrap().problems().join("; ");
-        assert!(problems.contains("or \"u_flag\""), "{problems}");
+        for (line, part) in [
+            ("google_name_field = \"Google Case Name\"", "usually \"u_google_case_name\";"),
+            ("flag_field = \"U_Flag\"", "usually \"u_flag\";"),
+            ("new_fields = { Caller = \"x\" }", "usually \"caller_id\";"),
+            ("new_fields = { \"Cost centre\" = \"x\" }", "usually \"cost_centre\", or \"u_cost_centre\" for"),
+        ] {
+            let settings = read(line).unwrap();
+            assert_eq!(settings.problems(), Vec::<String>::new(), "it can be looked up");
+            let problems = settings.lookup_problems().join("; ");
+            assert!(problems.contains(part), "{problems}");
+        }
+    }
+
+    #[test]
+    fn what_is_meant_is_found_by_label_or_by_spelling() {
+        let column = |name: &str, label: &str| (name.to_owned(), label.to_owned());
+        let columns = [
+            column("caller_id", "Caller"),
+            column("u_sync", "Synchronize with Google Cloud Support"),
+            column("u_google_case_name", "Google case"),
+        ];
+        for (text, name) in [
+            ("Caller", Some("caller_id")),
+            ("caller", Some("caller_id")),
+            ("synchronizeWithGoogleCloudSupport", Some("u_sync")),
+            ("synchronizewithgooglecloudsupport", Some("u_sync")),
+            ("google_case_name", Some("u_google_case_name")),
+            ("u_google_cas_name", Some("u_google_case_name")),
+            ("caller_id", None),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(meant(text, &columns), name, "{text}");
+        }
     }
 
     #[test]
@@ -573,7 +697,7 @@ mod tests {
              attachment_limit_mib = 0\n[new_fields]\n\"Caller ID\" = \"x\"",
         )
         .unwrap();
-        let problems = settings.problems().join("\n");
+        let problems = [settings.problems(), settings.lookup_problems()].concat().join("\n");
         for part in [
             "flag_field",
             "Caller ID",

@@ -112,6 +112,7 @@ pub(super) fn columns(table: &str) -> Option<Vec<(&'static str, Kind)>> {
         DICTIONARY => vec![
             text("name"),
             text("element"),
+            text("column_label"),
             text("internal_type"),
             ("max_length", Kind::Number),
             ("read_only", Kind::Boolean),
@@ -134,6 +135,22 @@ pub(super) fn dictionary(kind: Kind) -> (&'static str, usize) {
         Kind::Journal => ("journal_input", 4_000),
         Kind::System => ("string", 40),
     }
+}
+
+/// Returns the label of a column, as a person sees it: most are made of the name's words.
+pub(super) fn column_label(table: &str, column: &str) -> String {
+    let known = match (table, column) {
+        (_, "caller_id") => "Caller",
+        (INCIDENT, "close_code") => "Resolution code",
+        (INCIDENT, "close_notes") => "Resolution notes",
+        _ => "",
+    };
+    if !known.is_empty() {
+        return known.to_owned();
+    }
+    let words = column.strip_prefix("u_").unwrap_or(column).replace('_', " ");
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Returns the type of a column; `None` if the table has no such column.

@@ -82,10 +82,11 @@ impl State {
             state.tables.entry(table.to_owned()).or_default();
             for (column, kind) in catalog::columns(table).into_iter().flatten() {
                 let (internal_type, length) = catalog::dictionary(kind);
-                let length = length.to_string();
+                let (length, label) = (length.to_string(), catalog::column_label(table, column));
                 let row = [
                     ("name", table),
                     ("element", column),
+                    ("column_label", &label),
                     ("internal_type", internal_type),
                     ("max_length", &length),
                     ("read_only", "false"),
