@@ -106,6 +106,7 @@ fn clock(name: &str, skew: Duration) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cases::CheckStatus;
 
     #[test]
     fn credentials_that_end_within_30_days_are_a_warning() {

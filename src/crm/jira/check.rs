@@ -128,7 +128,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         report.add("attachments", attachments(client).await);
     }
     // Jira refuses a search for an option that does not exist.
-    match known.flag.as_ref().map_err(|cause| cause.as_str()) {
+    match known.flag.as_ref().map_err(String::as_str) {
         Ok(_) if no_option => report.add_untried(SEARCH, &flag_value_line(settings)),
         Ok(flag) => {
             report.add(SEARCH, search(client, flag).await);
