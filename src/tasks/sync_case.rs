@@ -503,10 +503,8 @@ async fn read_case(
     if !needs_lists(mapping) {
         return Ok(system.get(id).await?.map(|case| (case, None)));
     }
-    let horizon = match mapping.relinking {
-        true => None,
-        false => horizons(mapping, deps.settings.windows, deps.clocks())[side],
-    };
+    let horizon =
+        if mapping.relinking { None } else { horizons(mapping, deps.settings.windows, deps.clocks())[side] };
     let whole = system.get_whole(id, horizon).await?;
     Ok(whole.map(|(case, content)| (case, Some((horizon, content)))))
 }
