@@ -1,0 +1,369 @@
+//! Calls and time that the connector takes for what it does most, as one table beside the figures of an earlier run.
+//!
+//! - `cargo bench --bench figures` prints all rows; `cargo bench --bench figures -- hang comments` those whose name contains one of the words.
+//! - `-- --save` writes the printed figures to `benches/figures.json`, with which later runs are compared.
+//! - `-- --small` takes a twentieth of the cases and comments, to try the benchmark itself. Its figures are not saved.
+//!
+//! The real binary with its cron and its embedded queue stands between a sandbox CSAPI and a sandbox Jira that answer after 20 ms. Rows in
+//! calls for a comment are counted in virtual time and are the same on any machine. All others depend on the machine: its load is printed
+//! too. `TMPDIR` has to be on a disk, for the bytes that are written. It takes about an hour, most of it for 600 comments at 300 calls a
+//! minute and for the pauses in which each set of cases comes to rest.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark fails by panicking, in its support code as well as in itself"
+)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use casebridge::entities::Side;
+use casebridge::sandbox::csapi::Author;
+use casebridge::sandbox::faults::{Effect, Fault};
+use casebridge::sandbox::jira::{NewIssue, SandboxJiraSettings};
+use casebridge_testkit::harness::calls;
+use casebridge_testkit::harness::crm::Crm;
+use casebridge_testkit::harness::jira::JiraKind;
+use casebridge_testkit::harness::servicenow::ServiceNowKind;
+use casebridge_testkit::harness::zendesk::ZendeskKind;
+use casebridge_testkit::service::{Process, Systems, free_port, serve};
+
+/// Rate limit of the default configuration, in calls a minute.
+const DEFAULT_RATE: usize = 300;
+/// Rate limit that limits nothing.
+const NO_LIMIT: usize = 600_000;
+/// Time that each answer of a sandbox takes.
+const LATENCY_MS: u64 = 20;
+/// Time that a call to a case that hangs takes: longer than the timeout of a call.
+const HANGS_MS: u64 = 600_000;
+const WORDS: &str = "It happens again";
+
+/// Printed figures, in their order.
+struct Table {
+    /// Names of the rows to measure; empty: all.
+    wanted: Vec<String>,
+    small: bool,
+    before: BTreeMap<String, f64>,
+    now: Vec<(String, f64)>,
+}
+
+impl Table {
+    fn wants(&self, row: &str) -> bool {
+        self.wanted.is_empty() || self.wanted.iter().any(|word| row.contains(word.as_str()))
+    }
+
+    fn size(&self, size: usize) -> usize {
+        if self.small { size.div_ceil(20) } else { size }
+    }
+
+    fn print(&mut self, row: impl Into<String>, figure: f64) {
+        let row = row.into();
+        let before = self.before.get(&row);
+        let shown = before.map_or_else(|| "–".to_owned(), |before| format!("{before:.2}"));
+        println!("| {row} | {shown} | {figure:.2} |");
+        self.now.push((row, figure));
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let (options, wanted): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).filter(|word| word != "--bench").partition(|word| word.starts_with("--"));
+    let has = |option: &str| options.iter().any(|given| given == option);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/figures.json");
+    let saved = std::fs::read_to_string(&file).ok();
+    let before: BTreeMap<String, f64> =
+        saved.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default();
+    let mut table = Table { wanted, small: has("--small"), before, now: Vec::new() };
+    println!("load of the machine at the beginning: {}", load());
+    println!("| | before | now |\n| --- | ---: | ---: |");
+    comment_calls(&mut table).await;
+    for cases in [100, 600] {
+        if table.wants(&format!("{cases} comments at once")) {
+            burst(&mut table, cases).await;
+        }
+    }
+    if table.wants("comments a second, CPU and bytes for a comment") {
+        throughput(&mut table).await;
+    }
+    if table.wants("new cases an hour") {
+        new_cases(&mut table).await;
+    }
+    if table.wants("first sync of a case with 5000 comments, the next comment") {
+        old_case(&mut table).await;
+    }
+    if table.wants("pairs that hang") {
+        hanging(&mut table).await;
+    }
+    println!("\nload of the machine at the end: {}", load());
+    if has("--save") && !table.small {
+        let mut all = table.before;
+        all.extend(table.now);
+        std::fs::write(file, serde_json::to_string_pretty(&all).unwrap() + "\n").unwrap();
+    }
+}
+
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// Calls for a carried comment in the whole window, per CRM and side.
+async fn comment_calls(table: &mut Table) {
+    let crms: [(&dyn Crm, &str); 3] =
+        [(&JiraKind, "Jira"), (&ZendeskKind, "Zendesk"), (&ServiceNowKind, "ServiceNow")];
+    for (crm, name) in crms {
+        for side in Side::BOTH {
+            let row = format!("calls for a comment, {name}, said at the {side} side");
+            if table.wants(&row) {
+                let [to_google, to_crm] = calls::of_a_comment(crm, side).await;
+                table.print(row, figure(to_google + to_crm));
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn figure(count: usize) -> f64 {
+    count as f64
+}
+
+/// The service between two sandboxes.
+struct Bench {
+    systems: Systems,
+    folder: tempfile::TempDir,
+    service: Option<Process>,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        // Data Center, which has no limit of writes to one issue.
+        let systems = Systems::with(SandboxJiraSettings::data_center()).await;
+        Self { systems, folder: tempfile::tempdir().unwrap(), service: None }
+    }
+
+    /// Starts the service, again if it runs, with the configuration of production and that rate limit.
+    fn serve(&mut self, rate: usize) {
+        self.service = None;
+        let path: PathBuf = self.folder.path().join("casebridge.toml");
+        let text = self.systems.configuration(self.folder.path(), free_port());
+        let text = text
+            .replace("600000", &rate.to_string())
+            .replace("timeout = \"2s\"", "timeout = \"60s\"")
+            .replace("[company.jira]", "[company.jira]\ndeployment = \"data-center\"")
+            .replace("[sync]\nlease = \"4s\"\ndeadline = \"3s\"\n", "");
+        std::fs::write(&path, text).unwrap();
+        self.service = Some(serve(&path));
+    }
+
+    /// Makes both systems answer after the usual latency.
+    fn slow_down(&self) {
+        for faults in [&self.systems.csapi.faults(), self.systems.jira.faults()] {
+            faults.add(Fault::always(Effect::Latency { ms: LATENCY_MS }));
+        }
+    }
+
+    /// Opens so many cases at Google, waits until all are linked and at rest, and returns their names.
+    async fn linked(&mut self, cases: usize) -> Vec<String> {
+        let names: Vec<String> = (0..cases).map(|_| self.systems.google_case()).collect();
+        self.serve(NO_LIMIT);
+        self.until_linked(&names).await;
+        // The rechecks of the first minutes.
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        names
+    }
+
+    async fn until_linked(&self, names: &[String]) {
+        // A comment of the connector itself ends the linking of each case.
+        while self.with_words(names, "now syncing") < names.len() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Returns the number of Google cases with a comment that contains these words.
+    fn with_words(&self, names: &[String], words: &str) -> usize {
+        let has = |name: &&String| {
+            let comments = self.systems.csapi.comments(name).unwrap();
+            comments.iter().any(|comment| comment.body.contains(words))
+        };
+        names.iter().filter(has).count()
+    }
+
+    fn say(&self, name: &str) {
+        self.systems.csapi.add_comment(name, Author::customer("Grace Hopper"), WORDS).unwrap();
+    }
+
+    /// Returns the number of copies of [`WORDS`] in Jira, on the issues of these Google cases.
+    fn copies(&self, names: &[String]) -> usize {
+        let issues = self.systems.jira.issues();
+        let ours =
+            issues.iter().filter(|issue| issue.google_name.as_ref().is_some_and(|name| names.contains(name)));
+        ours.flat_map(|issue| &issue.comments).filter(|comment| comment.body.contains(WORDS)).count()
+    }
+
+    /// Waits until so many copies have arrived in Jira; returns the seconds that each took.
+    async fn arrivals(&self, names: &[String], copies: usize) -> Vec<f64> {
+        let began = Instant::now();
+        let mut arrived = Vec::new();
+        while arrived.len() < copies {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let now = self.copies(names).max(arrived.len());
+            arrived.resize(now, began.elapsed().as_secs_f64());
+        }
+        arrived
+    }
+
+    fn calls(&self) -> usize {
+        self.systems.at_csapi.calls().len() + self.systems.at_jira.calls().len()
+    }
+
+    fn process(&self) -> &Process {
+        self.service.as_ref().unwrap()
+    }
+}
+
+/// Comments on many cases at the same moment, at the default rate limit.
+async fn burst(table: &mut Table, cases: usize) {
+    let mut bench = Bench::new().await;
+    let names = bench.linked(table.size(cases)).await;
+    bench.serve(DEFAULT_RATE);
+    bench.slow_down();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let before = bench.calls();
+    names.iter().for_each(|name| bench.say(name));
+    let arrived = bench.arrivals(&names, names.len()).await;
+    table.print(format!("{cases} comments at once: median, s"), arrived[arrived.len() / 2]);
+    table.print(format!("{cases} comments at once: last, s"), *arrived.last().unwrap());
+    table.print(format!("{cases} comments at once: calls until the last"), figure(bench.calls() - before));
+    let told = bench.with_words(&names, "has not synced properly");
+    table.print(format!("{cases} comments at once: notices of outages"), figure(told));
+}
+
+/// Twenty comments on each of 100 cases, without a rate limit.
+async fn throughput(table: &mut Table) {
+    const EACH: usize = 20;
+    let mut bench = Bench::new().await;
+    let names = bench.linked(table.size(100)).await;
+    bench.slow_down();
+    let (cpu, bytes) = (cpu(bench.process()), written(bench.process()));
+    for name in &names {
+        (0..EACH).for_each(|_| bench.say(name));
+    }
+    let comments = names.len() * EACH;
+    // The rate counts from the first copy, so without the wait for the poll.
+    while bench.copies(&names) == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let began = Instant::now();
+    let first = bench.copies(&names);
+    bench.arrivals(&names, comments).await;
+    let rate = figure(comments - first) / began.elapsed().as_secs_f64();
+    table.print("comments a second through the embedded queue", rate);
+    let count = figure(comments);
+    table.print("CPU for a comment, ms", (self::cpu(bench.process()) - cpu).as_secs_f64() * 1000.0 / count);
+    let kilobytes = figure(usize::try_from(written(bench.process()) - bytes).unwrap()) / 1000.0;
+    table.print("written for a comment, kB", kilobytes / count);
+}
+
+/// Processor time of a process so far.
+fn cpu(process: &Process) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.0.id())).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    // `utime` and `stime` (proc(5)), in ticks of 10 ms.
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Bytes that a process has caused to be written to disk.
+fn written(process: &Process) -> u64 {
+    let io = std::fs::read_to_string(format!("/proc/{}/io", process.0.id())).unwrap();
+    io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).unwrap().parse().unwrap()
+}
+
+/// Cases that are opened at Google at once, without a rate limit.
+async fn new_cases(table: &mut Table) {
+    let mut bench = Bench::new().await;
+    bench.linked(1).await;
+    bench.slow_down();
+    let names: Vec<String> = (0..table.size(400)).map(|_| bench.systems.google_case()).collect();
+    while bench.with_words(&names, "now syncing") == 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let began = Instant::now();
+    bench.until_linked(&names).await;
+    let hours = began.elapsed().as_secs_f64() / 3600.0;
+    table.print("new cases an hour", figure(names.len() - 1) / hours);
+}
+
+/// A company case with 5,000 comments that is flagged, and the next comment on it.
+async fn old_case(table: &mut Table) {
+    let mut bench = Bench::new().await;
+    bench.linked(1).await;
+    bench.slow_down();
+    let comments = table.size(5_000);
+    let issue = bench.systems.jira.create_issue(NewIssue::new("An old case")).unwrap();
+    for number in 0..comments {
+        let text = format!("{number}: {}", "What was done. ".repeat(60));
+        bench.systems.jira.comment(&issue, "Jane Roe", &text).unwrap();
+    }
+    bench.systems.jira.set_flag(&issue, true).unwrap();
+    let copies = |bench: &Bench| {
+        let cases = bench.systems.csapi.cases();
+        let case = cases.iter().find(|case| case.display_name == "An old case");
+        let texts = case.map(|case| bench.systems.csapi.comments(&case.name).unwrap()).unwrap_or_default();
+        texts.iter().filter(|comment| comment.body.starts_with("[Company Comment ")).count()
+    };
+    while copies(&bench) == 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (began, before) = (Instant::now(), bench.calls());
+    while copies(&bench) < comments {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    table.print("first sync of a case with 5000 comments, s", began.elapsed().as_secs_f64());
+    table.print("first sync of a case with 5000 comments: calls", figure(bench.calls() - before));
+    // Past the rechecks of the first minutes.
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    let before = bench.calls();
+    bench.systems.jira.comment(&issue, "Jane Roe", WORDS).unwrap();
+    while copies(&bench) == comments {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    table.print(
+        "the next comment on it: calls of all polls and syncs until it is there",
+        figure(bench.calls() - before),
+    );
+}
+
+/// Comments on ten healthy pairs, beside 20 pairs whose Jira issues do not answer, without a rate limit.
+async fn hanging(table: &mut Table) {
+    const ROUNDS: usize = 5;
+    let mut bench = Bench::new().await;
+    let names = bench.linked(30).await;
+    bench.slow_down();
+    let (healthy, hang) = names.split_at(10);
+    let mut sum = 0;
+    for (pairs, hang) in [(0, &[][..]), (20, hang)] {
+        for issue in bench.systems.jira.issues() {
+            if issue.google_name.as_ref().is_some_and(|name| hang.contains(name)) {
+                let path = format!("/rest/api/2/issue/{}", issue.id);
+                bench
+                    .systems
+                    .jira
+                    .faults()
+                    .add(Fault::always(Effect::Latency { ms: HANGS_MS }).on("GET", &path));
+            }
+        }
+        let mut waits = Vec::new();
+        for _ in 0..table.size(ROUNDS) {
+            healthy.iter().chain(hang).for_each(|name| bench.say(name));
+            sum += healthy.len();
+            let all = bench.arrivals(healthy, sum).await;
+            waits.extend_from_slice(&all[all.len() - healthy.len()..]);
+        }
+        waits.sort_by(f64::total_cmp);
+        table.print(format!("{pairs} pairs that hang: median of healthy ones, s"), waits[waits.len() / 2]);
+        table.print(format!("{pairs} pairs that hang: longest of healthy ones, s"), *waits.last().unwrap());
+    }
+}
