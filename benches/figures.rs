@@ -231,7 +231,9 @@ async fn burst(table: &mut Table, cases: usize) {
     bench.slow_down();
     tokio::time::sleep(Duration::from_secs(5)).await;
     let before = bench.calls();
-    names.iter().for_each(|name| bench.say(name));
+    for name in &names {
+        bench.say(name);
+    }
     let arrived = bench.arrivals(&names, names.len()).await;
     table.print(format!("{cases} comments at once: median, s"), arrived[arrived.len() / 2]);
     table.print(format!("{cases} comments at once: last, s"), *arrived.last().unwrap());
@@ -261,7 +263,10 @@ async fn throughput(table: &mut Table) {
     let rate = figure(comments - first) / began.elapsed().as_secs_f64();
     table.print("comments a second through the embedded queue", rate);
     let count = figure(comments);
-    table.print("CPU for a comment, ms", (self::cpu(bench.process()) - cpu).as_secs_f64() * 1000.0 / count);
+    table.print(
+        "CPU for a comment, ms",
+        self::cpu(bench.process()).saturating_sub(cpu).as_secs_f64() * 1000.0 / count,
+    );
     let kilobytes = figure(usize::try_from(written(bench.process()) - bytes).unwrap()) / 1000.0;
     table.print("written for a comment, kB", kilobytes / count);
 }

@@ -456,7 +456,7 @@ fn errors_of(kind: &str, base_url: &str, rest: &str) -> Vec<String> {
     let text = format!(
         "[google]\nparent = \"organizations/123\"\nclassification_id = \"1\"\n[company]\nkind = \"{kind}\"\nbase_url = \"{base_url}\"\n{rest}"
     );
-    parse(&text).map(|_| Vec::new()).unwrap_or_else(|errors| errors.0)
+    parse(&text).map_or_else(|errors| errors.0, |_| Vec::new())
 }
 
 #[test]
