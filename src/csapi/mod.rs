@@ -90,7 +90,7 @@ pub struct CsapiSettings {
 ///
 /// - Comments and attachments without a valid ID are logged and skipped: they could be neither carried nor recognised later.
 /// - The order of lists is not documented. A long list is read back to `since` only if it was seen to be sorted, and to its end often enough
-///   that nothing is lost if that changes: see [`order`].
+///   that nothing is lost if that changes: see `order.rs`.
 /// - `by_connector` is always `None`: CSAPI names the service account of a comment, but offers no way to learn the connector's own.
 /// - Setting a priority always sends `updateMask`: without it, CSAPI clears the fields that are left out.
 pub struct Csapi {
