@@ -92,7 +92,7 @@ const TABLE: &[Row] = &[
     row(M::NoBase, "R18", "the priority last agreed on is not remembered", 1000, "which nobody did"),
     row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "resolvedAt is not"),
     row(M::FlagIgnored, "R20", "a case always counts as flagged", 20, "is not flagged (R20)"),
-    row(M::SilenceBelieved, "R26", "every poll counts as proven", 200, "(R7)"),
+    row(M::SilenceBelieved, "R26", "every poll counts as proven", 3000, "(R7)"),
     row(M::NoSecondLook, "R27", "every sweep counts as made", 200, "rounds:"),
     row(M::GoneAtOnce, "R28", "a case that is missing counts as missing for a day", 200, "(R28)"),
     row(M::MarkerAssumed, "R29", "what is listed without a marker counts as public", 200, "something internal arrives"),
