@@ -21,7 +21,7 @@ use chrono::{DateTime, Duration, Utc};
 const LONG: usize = 100;
 /// Maximum number of lists that are remembered. The next one makes room by forgetting all: each is then read to its end once.
 const MOST: usize = 10_000;
-/// How far a partial reading goes beyond `since`, for items whose order differs a little from that of their times.
+/// Margin that a partial reading goes beyond `since`: the order of a list may differ a little from that of the times in it.
 const BEYOND: Duration = Duration::hours(1);
 /// Tolerance for the difference between CSAPI's clock and its measurement (`R36`: clock skew).
 const APART: Duration = Duration::minutes(1);

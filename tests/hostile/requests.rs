@@ -203,7 +203,7 @@ impl Made {
     }
 }
 
-/// What a caller may be told: `README.md` and `docs/design.md`, R4. A page sends its browser on with 303.
+/// Documented statuses (`README.md`; `docs/design.md`, R4). A page redirects its browser with 303.
 const STATUSES: [u16; 10] = [200, 303, 400, 401, 403, 404, 405, 408, 413, 500];
 
 /// True for the paths whose answers are pages. All others answer a browser like a script.

@@ -92,7 +92,7 @@ impl FromIterator<Closing> for ClosingSet {
     }
 }
 
-/// What a Google case is filed as. Empty for a company case.
+/// Classification of a Google case, and its mark as a test case: what routes go by. Empty for a company case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filing {
     /// ID of the classification.
@@ -145,7 +145,7 @@ pub struct Case {
     /// True if the case takes part in the sync. For a company case, this is `synchronizeWithGoogleCloudSupport`; a Google case always takes
     /// part.
     pub synchronize: bool,
-    /// What a Google case is filed as.
+    /// Classification of a Google case, and its mark as a test case.
     pub filing: Filing,
 }
 
