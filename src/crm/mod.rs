@@ -123,6 +123,17 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Returns the mistake of a route that sets a field which the connector writes itself.
+fn own_field(name: &str) -> String {
+    format!("fields.{name} is set by the connector itself: leave it out")
+}
+
+/// Returns a mistake for each label of a route with a space in it, which `why` explains.
+fn spaced_labels(placement: &Placement, why: &str) -> impl Iterator<Item = String> {
+    let spaced = placement.labels.iter().filter(|label| label.contains(char::is_whitespace));
+    spaced.map(move |label| format!("labels: {label:?} holds a space, {why}"))
+}
+
 /// Returns the first of these keys that has a value.
 fn first_given<'a, const N: usize>(
     keys: [(&'static str, &'a Option<String>); N],

@@ -11,7 +11,7 @@ use super::Jira;
 use super::wire::error_text;
 use crate::cases::{CaseSystem, Hint, Placement, Refusal};
 use crate::clock::SharedClock;
-use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number};
+use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number, own_field, spaced_labels};
 use crate::outbound::{
     ClientCredentials, Credentials, Dialect, Gateway, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
 };
@@ -302,11 +302,11 @@ impl CrmKind for JiraSettings {
             "request_type is no request type's ID: give the number in the address of its settings, or portalkey/requesttypekey"
                 .to_owned(),
         );
-        for label in placement.labels.iter().filter(|label| label.contains(char::is_whitespace)) {
-            demand(false, format!("labels: {label:?} holds a space, which no label of Jira may"));
+        for mistake in spaced_labels(placement, "which no label of Jira may") {
+            demand(false, mistake);
         }
         for name in placement.fields.keys() {
-            demand(!self.is_own(name), format!("fields.{name} is set by the connector itself: leave it out"));
+            demand(!self.is_own(name), own_field(name));
         }
         mistakes
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::RequestTracker;
 use crate::cases::{CaseSystem, Closing, Placement};
 use crate::clock::SharedClock;
-use crate::crm::{CrmKind, PriorityWords, first_given};
+use crate::crm::{CrmKind, PriorityWords, first_given, own_field};
 use crate::entities::Priority;
 use crate::outbound::{Credentials, HeaderCredentials, Upstream};
 
@@ -161,7 +161,7 @@ impl CrmKind for RequestTrackerSettings {
         let mut mistakes = Vec::new();
         for (name, value) in &placement.fields {
             if own.contains(&name.trim().to_lowercase()) {
-                mistakes.push(format!("fields.{name} is set by the connector itself: leave it out"));
+                mistakes.push(own_field(name));
             }
             let is_text = |value: &Value| value.is_string() || value.is_number();
             if !is_text(value) && !value.as_array().is_some_and(|values| values.iter().all(is_text)) {

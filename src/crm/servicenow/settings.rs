@@ -12,7 +12,7 @@ use super::ServiceNow;
 use super::wire::{error_text, is_sys_id};
 use crate::cases::{CaseSystem, Closing, Placement};
 use crate::clock::SharedClock;
-use crate::crm::{CrmKind, PriorityWords, first_given};
+use crate::crm::{CrmKind, PriorityWords, first_given, own_field};
 use crate::entities::Priority;
 use crate::outbound::{
     ClientCredentials, Credentials, Dialect, HeaderCredentials, TokenEndpoint, TokenRequest, Upstream, basic,
@@ -483,7 +483,7 @@ impl CrmKind for ServiceNowSettings {
                 ));
             }
             if own.contains(&name.as_str()) {
-                mistakes.push(format!("fields.{name} is set by the connector itself: leave it out"));
+                mistakes.push(own_field(name));
             }
             if value.is_array() || value.is_object() {
                 mistakes.push(format!("fields.{name}: expected a text, a number, or true or false"));

@@ -11,7 +11,7 @@ use super::Zendesk;
 use super::wire::error_text;
 use crate::cases::{CaseSystem, Hint, Placement, Refusal, Visibility};
 use crate::clock::SharedClock;
-use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number};
+use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number, own_field, spaced_labels};
 use crate::outbound::{
     ClientCredentials, Credentials, Dialect, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
 };
@@ -194,18 +194,15 @@ impl CrmKind for ZendeskSettings {
             placement.assignee.as_deref().is_none_or(|person| is_number(person) || person.contains('@')),
             "assignee: expected an agent's ID or email address".to_owned(),
         );
-        for label in placement.labels.iter().filter(|label| label.contains(char::is_whitespace)) {
-            demand(false, format!("labels: {label:?} holds a space, at which Zendesk splits tags"));
+        for mistake in spaced_labels(placement, "at which Zendesk splits tags") {
+            demand(false, mistake);
         }
         for name in placement.fields.keys() {
             demand(
                 is_number(name),
                 format!("fields.{name} is no field's ID: give the number in the field's address"),
             );
-            demand(
-                ![&self.flag_field, &self.google_name_field].contains(&name),
-                format!("fields.{name} is set by the connector itself: leave it out"),
-            );
+            demand(![&self.flag_field, &self.google_name_field].contains(&name), own_field(name));
         }
         mistakes
     }
