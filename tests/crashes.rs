@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use casebridge::entities::Side;
 use casebridge_testkit::dice::Dice;
 use casebridge_testkit::service::{Process, Systems, client, free_port, post, serve};
 use people::People;
@@ -204,17 +205,40 @@ async fn killed_at_random_moments_two_instances_carry_everything_once() {
     // Both sides agree: whatever runs now, on either instance, writes nothing.
     idle.store(true, Ordering::Relaxed);
     polls.await.unwrap();
-    let writes = || (systems.at_csapi.writes(), systems.at_jira.writes());
+    // Except notices of outages: where the machine is busy, a poll may come later than the tolerance of a few seconds.
+    let writes = || {
+        let notices = |side| compare::outage_notices(&systems, side);
+        (
+            systems.at_csapi.writes() - notices(Side::Google),
+            systems.at_jira.writes() - notices(Side::Company),
+        )
+    };
     let before = writes();
     for task in ["poll-google", "poll-company", "detect-outages"] {
         for port in ports {
             let report = post(&http, port, task).await.unwrap();
-            assert_eq!(report["outcome"], "done", "{report}");
+            let outcome = report["outcome"].as_str().unwrap();
+            assert!(outcome == "done" || (task, outcome) == ("detect-outages", "outage"), "{report}");
         }
     }
     pause(5_000).await;
     assert_eq!(writes(), before, "seed {seed}: writes after both sides agreed");
-    assert!(compare::wrong(&systems, &people).is_empty() && compare::missing(&systems, &people).is_empty());
+    // An outage that was noticed now ends with the next look.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        for task in ["poll-google", "poll-company", "detect-outages"] {
+            post(&http, ports[0], task).await;
+        }
+        let missing = compare::missing(&systems, &people);
+        if missing.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "seed {seed}: no longer agree: {missing:#?}");
+        pause(500).await;
+    }
+    assert_eq!(writes(), before, "seed {seed}: writes after both sides agreed");
+    let wrong = compare::wrong(&systems, &people);
+    assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
 
     println!(
         "{kills} kills in {} s, {in_the_middle} of them while a call was under way; {}; {}; agreed {} s after the last trouble",

@@ -210,13 +210,29 @@ pub(crate) fn missing(systems: &Systems, people: &People) -> Vec<String> {
     missing
 }
 
+/// Texts of all comments on one side.
+fn texts(systems: &Systems, side: Side) -> Vec<String> {
+    match side {
+        Side::Google => {
+            let cases = systems.csapi.cases().into_iter();
+            cases.flat_map(|case| systems.csapi.comments(&case.name).unwrap()).map(|c| c.body).collect()
+        }
+        Side::Company => {
+            let issues = systems.jira.issues().into_iter();
+            issues.flat_map(|issue| issue.comments).map(|c| c.body).collect()
+        }
+    }
+}
+
+/// Number of notices of an outage and of its end on one side.
+pub(crate) fn outage_notices(systems: &Systems, side: Side) -> usize {
+    let texts = texts(systems, side).into_iter();
+    texts.filter(|text| text.starts_with(OUTAGE) || text.trim() == RESUMED).count()
+}
+
 /// What the connector said, in numbers.
 pub(crate) fn summary(systems: &Systems) -> String {
-    let cases =
-        systems.csapi.cases().into_iter().flat_map(|case| systems.csapi.comments(&case.name).unwrap());
-    let issues = systems.jira.issues().into_iter().flat_map(|issue| issue.comments);
-    let texts: Vec<String> =
-        cases.map(|comment| comment.body).chain(issues.map(|comment| comment.body)).collect();
+    let texts: Vec<String> = Side::BOTH.into_iter().flat_map(|side| texts(systems, side)).collect();
     let count = |start: &str| texts.iter().filter(|text| text.starts_with(start)).count();
     format!(
         "{} outage comments and {} on cases that could not be reopened; {} calls to CSAPI, {} to Jira",
