@@ -208,10 +208,7 @@ async fn killed_at_random_moments_two_instances_carry_everything_once() {
     // Except notices of outages: where the machine is busy, a poll may come later than the tolerance of a few seconds.
     let writes = || {
         let notices = |side| compare::outage_notices(&systems, side);
-        (
-            systems.at_csapi.writes() - notices(Side::Google),
-            systems.at_jira.writes() - notices(Side::Company),
-        )
+        (systems.at_csapi.writes() - notices(Side::Google), systems.at_jira.writes() - notices(Side::Company))
     };
     let before = writes();
     for task in ["poll-google", "poll-company", "detect-outages"] {
