@@ -24,6 +24,8 @@ const TRIES: u32 = 3;
 pub(super) struct CarriedOut {
     /// Failures that will be retried.
     pub(super) failures: Vec<String>,
+    /// Time at which the first of the writes that had to wait need not wait any longer.
+    pub(super) until: Option<DateTime<Utc>>,
     /// True if actions were skipped because a case refuses them for now (`R33`: final refusals).
     pub(super) held: bool,
 }
@@ -42,7 +44,9 @@ impl Session<'_> {
     /// Applies the plan. Skips only the actions that depend on one that failed. Ends early, with `Unfinished`, if there is more to carry
     /// than fits into the deadline: being cut off counts as a failure, and is retried with growing delays.
     pub(super) async fn apply(&mut self, plan: Plan) -> Result<CarriedOut, SyncError> {
-        let mut done = CarriedOut { failures: plan.waits, held: false };
+        let until = plan.waits.iter().filter_map(|wait| wait.until).min();
+        let failures = plan.waits.into_iter().map(|wait| wait.reason).collect();
+        let mut done = CarriedOut { failures, until, held: false };
         // A case is not closed while content for it may still arrive.
         let mut blocked = Blocked::new(!done.failures.is_empty());
         for action in plan.actions {

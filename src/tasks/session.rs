@@ -50,6 +50,9 @@ pub(super) enum SyncError {
     /// Half of the deadline was over with changes left. What was carried is recorded, and a task of its own carries the rest.
     #[error("there is more to carry than fits into one task: another one goes on")]
     Unfinished,
+    /// An earlier write got no answer, and may take effect until then (`R13`: unknown write outcome).
+    #[error("{reason}")]
+    Undecided { reason: String, until: DateTime<Utc> },
     /// The sync failed in a way that may pass.
     #[error("{0}")]
     Failed(String),

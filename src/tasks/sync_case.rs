@@ -44,6 +44,11 @@ const LONGEST_LOOK: i64 = 64_000;
 /// Shortest time to the next look at a leased case, in milliseconds.
 const NEAREST_LOOK: i64 = 250;
 
+/// Longest in-flight window, with the index lag, for whose end a task is queued.
+const LONGEST_WAIT: Duration = Duration::hours(6);
+/// Time between the end of an in-flight window and the task that decides: the queue's clock may be ahead.
+const AFTER_THE_WINDOW: Duration = Duration::seconds(1);
+
 /// Number of mappings that are read at a time.
 const PAGE: usize = 200;
 /// Resolution of times that is fine enough to tell two changes apart.
@@ -112,6 +117,10 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
         let outcome = match outcome {
             Err(SyncError::Unfinished) => leave_the_rest(&mut session, request).await,
             Err(SyncError::Busy) if request.caller == Caller::Queue => come_back(&session, request).await,
+            Err(SyncError::Undecided { reason, until }) => {
+                come_back_at(&session, request, until).await;
+                Err(SyncError::Undecided { reason, until })
+            }
             outcome => outcome,
         };
         if matches!(outcome, Err(SyncError::Raced)) && attempt < TRIES {
@@ -150,6 +159,23 @@ async fn come_back(session: &Session<'_>, request: &Request<'_>) -> Result<Done,
             tracing::warn!(side = side.name(), "cannot come back to {}: {error}", request.id());
             Err(SyncError::Busy)
         }
+    }
+}
+
+/// Queues a task for the time at which an earlier write without an answer can be decided about (`R13`: unknown write outcome). The queue
+/// repeats the failed task too, but its pauses grow, and may end minutes later.
+async fn come_back_at(session: &Session<'_>, request: &Request<'_>, until: DateTime<Utc>) {
+    let (deps, side, now) = (session.deps, request.side(), session.deps.clock.now());
+    // A time far ahead was computed from a clock that was ahead (R36: clock skew).
+    let Some(case) = session.mapping.case_id(side) else { return };
+    if request.mode == Mode::DryRun || until - now > LONGEST_WAIT {
+        return;
+    }
+    // Named after the write's time: all tasks that wait for the same write share one.
+    let reason = format!("undecided until {}", until.timestamp_micros());
+    let due = until + AFTER_THE_WINDOW;
+    if let Err(error) = scheduler::queue_case(deps, side, (case, request.hinted), &reason, Some(due)).await {
+        tracing::warn!(side = side.name(), "cannot come back to {}: {error}", request.id());
     }
 }
 
@@ -249,9 +275,10 @@ async fn conclude(
             let reason = error.to_string();
             let remembered = match error {
                 _ if request.mode == Mode::DryRun => Ok(()),
-                SyncError::Failed(_) | SyncError::Api(_) | SyncError::Store(_) => {
-                    session.fail(request.side(), &reason).await
-                }
+                SyncError::Undecided { .. }
+                | SyncError::Failed(_)
+                | SyncError::Api(_)
+                | SyncError::Store(_) => session.fail(request.side(), &reason).await,
                 SyncError::Raced | SyncError::Held(_) => session.release().await.map_err(SyncError::from),
                 SyncError::Abandoned(_)
                 | SyncError::NoPart(_)
@@ -333,6 +360,7 @@ fn failed(
         | SyncError::LeaseLost
         | SyncError::Unfinished
         | SyncError::Unread(_)
+        | SyncError::Undecided { .. }
         | SyncError::Failed(_)
         | SyncError::Store(_)
         | SyncError::Api(_) => TaskReport::failed(task, detail),
@@ -620,7 +648,11 @@ async fn apply_plan(
         }
         let done = session.apply(plan).await?;
         if !done.failures.is_empty() {
-            return Err(SyncError::Failed(joined(&done.failures)));
+            let reason = joined(&done.failures);
+            return Err(match done.until {
+                Some(until) => SyncError::Undecided { reason, until },
+                None => SyncError::Failed(reason),
+            });
         }
         held |= done.held;
     }
@@ -907,11 +939,12 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
         let lag = index_lag(deps, target, now).await?.max(capabilities.index_lag);
         let visible_by = earlier.attempted_at + capabilities.in_flight_window + lag;
         if now < visible_by {
-            return Err(SyncError::Failed(format!(
+            let reason = format!(
                 "creating the counterpart timed out at {}; searching for it until {} before trying again",
                 earlier.attempted_at.format("%H:%M:%S"),
                 visible_by.format("%H:%M:%S"),
-            )));
+            );
+            return Err(SyncError::Undecided { reason, until: visible_by });
         }
         // It is not repeated either while the system shows no cases, and so may hide the result of the earlier attempt (R26: empty answers
         // need proof). A system that never showed a case may really be empty.
@@ -1576,8 +1609,10 @@ async fn told_without_answer(
     let attempted_at =
         session.mapping.pending.iter().find(|other| other.side == side && other.source == source);
     let attempted_at = attempted_at.map_or(pending.attempted_at, |pending| pending.attempted_at);
-    if session.deps.clock.now() < attempted_at + system.capabilities().in_flight_window {
-        return Err(SyncError::Failed("a notice that got no answer may still be under way".to_owned()));
+    let until = attempted_at + system.capabilities().in_flight_window;
+    if session.deps.clock.now() < until {
+        let reason = "a notice that got no answer may still be under way".to_owned();
+        return Err(SyncError::Undecided { reason, until });
     }
     Ok(false)
 }

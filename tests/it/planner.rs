@@ -261,7 +261,7 @@ impl World {
         for _ in 0..times {
             for source in order {
                 let plan = self.plan(source);
-                assert_eq!(plan.waits, Vec::<String>::new());
+                assert_eq!(plan.waits, []);
                 self.carry_out(&plan);
             }
         }
@@ -611,7 +611,10 @@ fn an_upload_waits_for_a_comparison_that_is_not_possible_yet_and_nothing_else_do
         world.known_different.note_uncompared(found, "not found".to_owned());
         world.mapping.pending.push(begun);
         let plan = world.plan(Side::Google);
-        assert!(plan.waits.iter().any(|wait| wait.contains("cannot be compared")), "{relinking}: {plan:?}");
+        assert!(
+            plan.waits.iter().any(|wait| wait.reason.contains("cannot be compared")),
+            "{relinking}: {plan:?}"
+        );
         let adopts =
             |action: &Action| matches!(action, Action::Adopt(entry) if entry.kind == ItemKind::Attachment);
         assert!(!plan.actions.iter().any(adopts), "{relinking}: {plan:?}");

@@ -16,7 +16,8 @@ pub use action::{Action, Blocked, CommentToWrite};
 pub use attachment_matching::{KnownDifferent, Lookalike, lookalikes};
 pub use merge::{Priorities, PriorityMerge, merge_priority};
 pub use plan::{
-    Counterpart, Pair, Plan, Remaining, Rules, Switches, Totals, counterpart_of, held_code, left_on, plan,
+    Counterpart, Pair, Plan, Remaining, Rules, Switches, Totals, Wait, counterpart_of, held_code, left_on,
+    plan,
 };
 pub use recorded::{has_nothing_new, is_at_rest};
 pub use route::{Conditions, Destination, Pattern, Patterns, Route, RouteTable, Routed, Subject};

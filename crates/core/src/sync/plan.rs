@@ -111,9 +111,8 @@ impl<'a> Pair<'a> {
 pub struct Plan {
     /// Actions to do, in order.
     pub actions: Vec<Action>,
-    /// Descriptions of writes that have to wait for the outcome of an earlier write (`R13`: unknown write outcome). The sync fails and is
-    /// repeated.
-    pub waits: Vec<String>,
+    /// Writes that have to wait. The sync fails and is repeated.
+    pub waits: Vec<Wait>,
     /// Warnings for a person, each given once; with a short code that stays the same as long as the warning does. Never content.
     pub warnings: Vec<(String, String)>,
     /// True if content stays behind because the other side's case is closed and takes no more. Nothing is to be done about it now, but the
@@ -154,10 +153,19 @@ impl Plan {
     #[must_use]
     pub fn describe(&self) -> Vec<String> {
         let actions = self.actions.iter().map(Action::describe);
-        let waits = self.waits.iter().map(|wait| format!("wait: {wait}"));
+        let waits = self.waits.iter().map(|wait| format!("wait: {}", wait.reason));
         let warnings = self.warnings.iter().map(|(_, warning)| format!("warning: {warning}"));
         actions.chain(waits).chain(warnings).collect()
     }
+}
+
+/// Write that has to wait for the outcome of an earlier one (`R13`: unknown write outcome).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// Description for people: what is waited for.
+    pub reason: String,
+    /// End of the in-flight window of the earlier write. `None` if nothing tells when the wait ends.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// Number of writes of each kind: see [`Action::counts_as`].
@@ -850,10 +858,11 @@ impl<'a> Planner<'a> {
     /// Returns true if an earlier attempt to write this may still take effect, or may have taken effect; then the plan waits for it.
     fn has_to_wait(&mut self, side: Side, source: &Source) -> bool {
         if let Some(reason) = self.uncompared(side, source) {
-            self.plan.waits.push(format!(
+            let reason = format!(
                 "a file on the {side} case, which may be the copy of another, cannot be compared with it; it is tried again, and after \
                  sync.give_up_after its name and size decide: {reason}"
-            ));
+            );
+            self.plan.waits.push(Wait { reason, until: None });
             return true;
         }
         let earlier = self.pending.iter().find(|pending| pending.side == side && pending.source == *source);
@@ -886,11 +895,12 @@ impl<'a> Planner<'a> {
         let settled_at = attempted_at + self.facts[side].in_flight_window;
         let waits = self.pair.clocks.now < settled_at;
         if waits {
-            self.plan.waits.push(format!(
+            let reason = format!(
                 "a write to the {side} case that was begun at {} got no answer; it is looked for until {}",
                 attempted_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
                 settled_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-            ));
+            );
+            self.plan.waits.push(Wait { reason, until: Some(settled_at) });
         }
         waits
     }
