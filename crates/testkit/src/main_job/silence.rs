@@ -566,7 +566,9 @@ pub async fn an_idle_minute_costs_two_calls_on_the_mean_and_three_at_most(crm: &
         let both = [world.csapi.faults(), world.company_faults().clone()];
         both.iter().for_each(Faults::clear_calls);
         world.run_for(Duration::minutes(1)).await;
-        calls.push(both.iter().flat_map(Faults::calls).collect::<Vec<_>>());
+        // Access tokens are renewed by the machine's clock, which no test moves.
+        let calls_now = both.iter().flat_map(Faults::calls);
+        calls.push(calls_now.filter(|call| !call.path.starts_with("/oauth")).collect::<Vec<_>>());
     }
     if let Some(most) = calls.iter().find(|calls| calls.len() > 3) {
         panic!("more than three in a minute: {most:#?}");
