@@ -25,7 +25,8 @@ enum Reading {
 
 /// Reads both files of each attachment match, and returns the matches that differ. `ids` are the cases of the pair, whose `mapping` this is.
 ///
-/// A listed file that is not found may be found later (`R28`: missing is not gone; `R39`: a file may be listed and not returned). While an
+/// A listed file that is not found, or may not be read, may be read later (`R28`: missing is not gone; `R39`: a file may be listed and not
+/// returned). While an
 /// upload without an answer may have left the candidate, or the pair is relinking, such a match is recorded as not compared yet, and only
 /// that file waits. The wait is limited: it ends once the upload, or the last complete sync or the link, is older than the time after which
 /// writes are given up.
@@ -86,8 +87,8 @@ async fn read(
     match read.await {
         Ok(digest) => Ok(Reading::Content(digest)),
         Err(error) if is_final(&error) => Ok(Reading::Never),
-        // If the case is not found either, its system hides everything by now.
-        Err(error) if error.kind == ApiErrorKind::NotFound => match deps.systems[side].get(case).await? {
+        // A file that may not be read is like one that is not found. If its case is not found either, its system hides everything by now.
+        Err(error) if error.is_for_good() => match deps.systems[side].get(case).await? {
             Some(_) if is_patient => Ok(Reading::NotYet(error)),
             Some(_) => Ok(Reading::Never),
             None => Err(error),

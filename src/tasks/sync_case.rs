@@ -44,6 +44,8 @@ const LONGEST_LOOK: i64 = 64_000;
 /// Shortest time to the next look at a leased case, in milliseconds.
 const NEAREST_LOOK: i64 = 250;
 
+/// Number of failures in a row after which only the queue's growing pauses decide when a case is tried again.
+const FAILURES_IN_A_ROW: u32 = 3;
 /// Longest in-flight window, with the index lag, for whose end a task is queued.
 const LONGEST_WAIT: Duration = Duration::hours(6);
 /// Time between the end of an in-flight window and the task that decides: the queue's clock may be ahead.
@@ -84,6 +86,8 @@ enum Done {
     GoesOn,
     /// Another sync works on the case. A task of its own comes back after this time.
     ComesBack(Duration),
+    /// An earlier write got no answer. A task of its own comes back when it is decided about. Holds what is waited for.
+    DecidesLater(String),
     /// The company case is not flagged.
     Paused,
     /// One of the cases no longer exists.
@@ -118,8 +122,7 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
             Err(SyncError::Unfinished) => leave_the_rest(&mut session, request).await,
             Err(SyncError::Busy) if request.caller == Caller::Queue => come_back(&session, request).await,
             Err(SyncError::Undecided { reason, until }) => {
-                come_back_at(&session, request, until).await;
-                Err(SyncError::Undecided { reason, until })
+                decide_later(&mut session, request, reason, until).await
             }
             outcome => outcome,
         };
@@ -162,21 +165,40 @@ async fn come_back(session: &Session<'_>, request: &Request<'_>) -> Result<Done,
     }
 }
 
-/// Queues a task for the time at which an earlier write without an answer can be decided about (`R13`: unknown write outcome). The queue
-/// repeats the failed task too, but its pauses grow, and may end minutes later.
-async fn come_back_at(session: &Session<'_>, request: &Request<'_>, until: DateTime<Utc>) {
+/// Remembers that nothing can be carried before an earlier write is decided about (`R13`: unknown write outcome), and queues a task for that
+/// time: the queue's own pauses grow, and may end minutes later. A case that goes on failing has those, so that its system is not asked ever
+/// again in vain.
+async fn decide_later(
+    session: &mut Session<'_>,
+    request: &Request<'_>,
+    reason: String,
+    until: DateTime<Utc>,
+) -> Result<Done, SyncError> {
     let (deps, side, now) = (session.deps, request.side(), session.deps.clock.now());
+    let failures = session.mapping.state.failing.as_deref().map_or(0, |failing| failing.tries);
     // A time far ahead was computed from a clock that was ahead (R36: clock skew).
-    let Some(case) = session.mapping.case_id(side) else { return };
-    if request.mode == Mode::DryRun || until - now > LONGEST_WAIT {
-        return;
-    }
-    // Named after the write's time: all tasks that wait for the same write share one.
-    let reason = format!("undecided until {}", until.timestamp_micros());
+    let is_soon = until - now <= LONGEST_WAIT;
+    let case = session.mapping.case_id(side).filter(|_| {
+        request.caller == Caller::Queue
+            && request.mode == Mode::Act
+            && is_soon
+            && failures < FAILURES_IN_A_ROW
+    });
+    let Some(case) = case else { return Err(SyncError::Undecided { reason, until }) };
+    // Named after that time: all tasks that wait for the same write share one.
+    let name = format!("undecided until {}", until.timestamp_micros());
     let due = until + AFTER_THE_WINDOW;
-    if let Err(error) = scheduler::queue_case(deps, side, (case, request.hinted), &reason, Some(due)).await {
+    if let Err(error) = scheduler::queue_case(deps, side, (case, request.hinted), &name, Some(due)).await {
         tracing::warn!(side = side.name(), "cannot come back to {}: {error}", request.id());
+        return Err(SyncError::Undecided { reason, until });
     }
+    session.fail(side, &cause(session, &reason)).await?;
+    Ok(Done::DecidesLater(reason))
+}
+
+/// Returns the error to remember of a sync that waits for an earlier write: why that write failed, as far as it is known.
+fn cause(session: &Session<'_>, reason: &str) -> String {
+    session.mapping.last_error.clone().unwrap_or_else(|| reason.to_owned())
 }
 
 /// Returns the time of the next look at a leased case: 1, 2, 4 … 64 s after the lease was taken, then every 64 s, and when it expires. Skips
@@ -253,6 +275,9 @@ async fn conclude(
                     let detail =
                         format!("another sync of this case is under way: a task comes back in {seconds} s");
                     with_detail(report, &detail)
+                }
+                Done::DecidesLater(reason) => {
+                    with_detail(report, &format!("{reason}: a task comes back then"))
                 }
                 Done::Paused => {
                     with_detail(report, "the company case is not flagged for synchronisation: paused")

@@ -424,26 +424,29 @@ fn copied_file(world: &mut World, side: Side, id: &str, other: &str, source: u64
 }
 
 /// Whether a person's file and a copy of another of its name and size cannot be told apart: the system does not say whose they
-/// are, and the other was deleted, so that nobody can compare them.
+/// are, and nobody can compare them, since the other was deleted, or one of them is not handed out.
 fn confused(world: &World, side: Side, id: &str) -> bool {
     let across = across(world, side, id).and_then(|id| world.systems[side.other()].card(&id));
     let card = world.systems[side].card(id);
     let (Some(card), Some(across)) = (card, across) else { return false };
-    let namesakes = |file: &File, deleted: &File| {
-        let stored = if world.traits(side).renames_files {
-            stored_under_other_name(&deleted.name)
+    let namesakes = |on: Side, file: &File, original: &File| {
+        let stored = if world.traits(on).renames_files {
+            stored_under_other_name(&original.name)
         } else {
-            deleted.name.clone()
+            original.name.clone()
         };
-        file.by == Writer::Person && file.name == stored && file.content.len() == deleted.content.len()
+        !world.traits(on).knows_connector
+            && [file, original].iter().all(|file| file.by == Writer::Person)
+            && file.name == stored
+            && file.content.len() == original.content.len()
     };
-    let deleted = |file: &&File| file.by == Writer::Person && file.deleted.is_some();
-    !world.traits(side).knows_connector
-        && across
-            .files
-            .iter()
-            .filter(deleted)
-            .any(|deleted| card.files.iter().any(|file| namesakes(file, deleted)))
+    across.files.iter().any(|other| {
+        card.files.iter().any(|file| {
+            let withheld = file.withheld.is_some() || other.withheld.is_some();
+            (namesakes(side, file, other) && (other.deleted.is_some() || withheld))
+                || (namesakes(side.other(), other, file) && withheld)
+        })
+    })
 }
 
 /// A comment was refused. What it stands for.
@@ -513,8 +516,14 @@ fn is_false(world: &World, side: Side, id: &str, notice: &'static str, body: &st
             let told = |notice| card.tally.notices.get(notice).copied().unwrap_or_default();
             (told("back") > told("gone")).then_some("nobody was told the contrary (R28)")
         }
-        "conflict" => (side == Google || !(card.is_clone || world.now - card.updated < grace(world)))
-            .then_some("its name is no stranger's (R38)"),
+        "conflict" => {
+            // Of a pair that cleanup has forgotten nothing is left at Google, if its closed case took no comment.
+            let original = card.mirror_of.as_deref().and_then(|of| world.systems[side.other()].card(of));
+            let forgotten = mapping.is_none_or(|mapping| !mapping.is_linked())
+                && original.is_some_and(|original| !original.tally.notices.contains_key("syncing"));
+            (side == Google || !(card.is_clone || forgotten || world.now - card.updated < grace(world)))
+                .then_some("its name is no stranger's (R38)")
+        }
         "left open" => {
             let ways = other.map_or(0, |other| other.tally.closings_otherwise);
             let told = card.tally.notices.get("left open").copied().unwrap_or_default();

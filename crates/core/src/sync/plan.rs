@@ -832,18 +832,22 @@ impl<'a> Planner<'a> {
         let to = from.other();
         let source = Source::Attachment { id: attachment.id.clone() };
         let private = self.rules.is_private(from, attachment.visibility);
-        let may_be_ours = self
-            .pending
-            .iter()
-            .any(|pending| pending.side == from && self.may_be_outcome_of(pending, attachment));
         if private
-            || may_be_ours
             || self.is_over(from, attachment.created_at)
             || self.ledger.wrote(from, ItemKind::Attachment, &attachment.id)
             || self.ledger.has_copy(to, &source)
             || self.gave_up(to, &Refusable::Item(source.clone()))
-            || self.has_to_wait(to, &source)
         {
+            return;
+        }
+        let left_by =
+            |pending: &&Pending| pending.side == from && self.may_be_outcome_of(pending, attachment);
+        if let Some(upload) = self.pending.iter().find(left_by).map(|pending| pending.source.clone()) {
+            // It is ours, or a person's that waits as long as nobody can tell.
+            self.waits_for_comparison(from, &upload);
+            return;
+        }
+        if self.has_to_wait(to, &source) {
             return;
         }
         let visibility = self.rules.visibility_on(to);
@@ -857,16 +861,22 @@ impl<'a> Planner<'a> {
 
     /// Returns true if an earlier attempt to write this may still take effect, or may have taken effect; then the plan waits for it.
     fn has_to_wait(&mut self, side: Side, source: &Source) -> bool {
-        if let Some(reason) = self.uncompared(side, source) {
-            let reason = format!(
-                "a file on the {side} case, which may be the copy of another, cannot be compared with it; it is tried again, and after \
-                 sync.give_up_after its name and size decide: {reason}"
-            );
-            self.plan.waits.push(Wait { reason, until: None });
+        if self.waits_for_comparison(side, source) {
             return true;
         }
         let earlier = self.pending.iter().find(|pending| pending.side == side && pending.source == *source);
         earlier.map(|pending| pending.attempted_at).is_some_and(|at| self.waits_for(side, at))
+    }
+
+    /// Returns true if it is not known yet if a file on `side` is the copy of that one; then the plan waits for it.
+    fn waits_for_comparison(&mut self, side: Side, source: &Source) -> bool {
+        let Some(reason) = self.uncompared(side, source) else { return false };
+        let reason = format!(
+            "a file on the {side} case, which may be the copy of another, cannot be compared with it; it is tried again, and after \
+             sync.give_up_after its name and size decide: {reason}"
+        );
+        self.plan.waits.push(Wait { reason, until: None });
+        true
     }
 
     /// Returns true if the copy of a comment may still take effect on that side; then the plan waits for it, so that the order is kept. Its
