@@ -6,6 +6,7 @@ pub use casebridge_core::{cases, clock, entities, sync};
 #[cfg(feature = "sandbox")]
 pub use casebridge_sandbox as sandbox;
 
+mod address;
 pub mod config;
 pub mod crm;
 pub mod csapi;

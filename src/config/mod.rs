@@ -15,6 +15,7 @@ use std::time::Duration as StdDuration;
 
 use chrono::Duration;
 
+use crate::address;
 use crate::cases::{Closing, ClosingSet, Visibility};
 use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::CsapiSettings;
@@ -256,15 +257,24 @@ impl Sections {
                 return Self::unreadable(&format!("{} cannot be read: {error}", path.display()));
             }
         };
-        Self::parse(&text, environment)
+        match text.parse() {
+            Ok(table) => Self::of(table, environment),
+            Err(error) => {
+                let file = path.unwrap_or(fallback).display();
+                Self::unreadable(&format!("{file}: {}", toml_error(&text, &error)))
+            }
+        }
     }
 
     /// Reads a TOML text and the environment.
     pub fn parse(text: &str, environment: impl Iterator<Item = (String, String)>) -> Self {
-        let table = match text.parse::<toml::Table>() {
-            Ok(table) => table,
-            Err(error) => return Self::unreadable(&toml_error(text, &error)),
-        };
+        match text.parse() {
+            Ok(table) => Self::of(table, environment),
+            Err(error) => Self::unreadable(&toml_error(text, &error)),
+        }
+    }
+
+    fn of(table: toml::Table, environment: impl Iterator<Item = (String, String)>) -> Self {
         let mut reader = Reader::new(table, environment);
         let sections = read(&mut reader);
         Self { errors: reader.finish(), ..sections }
@@ -480,7 +490,7 @@ fn read_crm(r: &mut Reader, kind: &str, site: Option<&url::Url>) -> Option<CrmSe
     let table = r.subtable(&section, |alone| CrmSettings::takes(kind, alone));
     // A sandbox needs no credentials.
     let unsigned = CrmSettings::without_credentials(kind, &table)
-        .filter(|_| site.is_some_and(|site| !reader::is_loopback(site)));
+        .filter(|_| site.is_some_and(|site| !address::is_loopback(site)));
     let settings = match CrmSettings::read(kind, table) {
         Ok(settings) => settings,
         Err(problems) => {

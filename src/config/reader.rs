@@ -8,6 +8,7 @@ use chrono::{DateTime, Duration, NaiveDate, Utc};
 use toml::Value;
 
 use super::secret::SecretRef;
+use crate::address;
 use crate::cases::shorten;
 use crate::spelling::{MOST_SLIPS, nearest};
 
@@ -333,22 +334,10 @@ impl Reader {
             Some(default) => self.string_or(key, default),
             None => self.required(key, "an address like https://example.atlassian.net")?,
         };
-        let url = url::Url::parse(&text).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.has_host()
-                && url.query().is_none()
-                && url.username().is_empty()
-                && url.password().is_none()
-        });
-        match url {
-            // Credentials would cross the network unencrypted: plain HTTP is accepted for this machine only.
-            Some(url) if url.scheme() == "http" && !is_loopback(&url) => {
-                self.wrong(key, "https (http is for addresses of this machine only)");
-                None
-            }
-            Some(url) => Some(url),
-            None => {
-                self.wrong(key, "an https:// address without user, password and query");
+        match address::read(&text) {
+            Ok(url) => Some(url),
+            Err(expected) => {
+                self.wrong(key, expected);
                 None
             }
         }
@@ -550,16 +539,6 @@ fn named<T: Copy>(choices: &[(&str, T)], name: &str) -> Option<T> {
 /// Returns the names of `choices`, quoted.
 fn names_of<T>(choices: &[(&str, T)]) -> Vec<String> {
     choices.iter().map(|(name, _)| format!("{name:?}")).collect()
-}
-
-/// True if an address is one of this machine.
-pub(super) fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 fn flatten(prefix: &str, table: toml::Table, into: &mut BTreeMap<String, Value>) {

@@ -11,6 +11,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     // Settings of a connection that the store and the queue have in common.
     ("sqlite", &[]),
+    // Addresses in the configuration.
+    ("address", &[]),
     // Progress of a running task, which the clients report and the tasks look at.
     ("progress", &[]),
     // Suggests a name for a misspelt one, in the configuration and in requests.
@@ -21,7 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("outbound", &["cases", "clock", "progress", "telemetry"]),
     ("telemetry", &["clock", "config"]),
     ("csapi", &["cases", "clock", "entities", "outbound"]),
-    ("crm", &["cases", "clock", "entities", "outbound", "spelling"]),
+    ("crm", &["address", "cases", "clock", "entities", "outbound", "spelling"]),
     // A store or a queue behind a URL is a client as well.
     ("store", &["cases", "clock", "entities", "outbound", "sqlite"]),
     ("queue", &["cases", "clock", "outbound", "sqlite"]),
@@ -31,7 +33,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Verifies and reads push messages; the tasks do what they ask for.
     ("push", &["cases", "crm", "entities", "oidc", "outbound"]),
     // Reads the settings of the parts into the parts' own types.
-    ("config", &["cases", "crm", "csapi", "entities", "push", "spelling", "store", "sync", "tasks"]),
+    (
+        "config",
+        &["address", "cases", "crm", "csapi", "entities", "push", "spelling", "store", "sync", "tasks"],
+    ),
     // Reads the secrets that the configuration names.
     ("secrets", &["cases", "clock", "config", "outbound"]),
     (

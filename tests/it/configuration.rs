@@ -791,6 +791,16 @@ fn a_secret_in_clear_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn what_is_not_toml_is_told_with_the_name_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("desk.toml");
+    std::fs::write(&path, "[server\n").unwrap();
+    let errors = Config::load(Some(&path), std::iter::empty()).unwrap_err().to_string();
+    let told = format!("{}: line 1 is not valid TOML", path.display());
+    assert!(errors.contains(&told), "{errors}");
+}
+
+#[test]
 fn what_is_not_toml_is_told_by_its_line_alone() {
     const SECRET: &str = "Tr0ub4dor-and-3";
     for text in [

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Jira;
 use super::wire::error_text;
+use crate::address;
 use crate::cases::{CaseSystem, Hint, Placement, Refusal};
 use crate::clock::SharedClock;
 use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number, own_field, spaced_labels};
@@ -247,10 +248,11 @@ impl CrmKind for JiraSettings {
         );
         for (name, url) in [("token_url", self.token_url.as_ref()), ("gateway_url", Some(&self.gateway_url))]
         {
-            let sound = url.is_none_or(|url| {
-                Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
-            });
-            demand(sound, &format!("company.jira.{name} is no address: give one that begins with https://"));
+            let read = url.map_or(Ok(()), |url| address::read(url).map(drop));
+            demand(
+                read.is_ok(),
+                &format!("company.jira.{name}: expected {}", read.err().unwrap_or_default()),
+            );
         }
         demand(
             self.client_id.is_some() == self.client_secret.is_some(),
@@ -388,6 +390,29 @@ mod tests {
 
     fn read(text: &str) -> Result<JiraSettings, toml::de::Error> {
         toml::from_str(text)
+    }
+
+    #[test]
+    fn an_address_that_gets_credentials_is_https_and_holds_none() {
+        for key in ["token_url", "gateway_url"] {
+            for (address, is_taken) in [
+                ("https://auth.example/oauth/token", true),
+                ("http://127.0.0.1:2/oauth/token", true),
+                ("http://192.0.2.2/oauth/token", false),
+                ("https://bot:hunter2@auth.example/oauth/token", false),
+                ("https://auth.example/oauth/token?key=hunter2", false),
+                ("auth.example", false),
+            ] {
+                let settings = read(&format!("project = \"SUP\"\n{key} = \"{address}\"")).unwrap();
+                let problems = settings.problems().join("\n");
+                assert_eq!(
+                    !problems.contains(&format!("company.jira.{key}: expected")),
+                    is_taken,
+                    "{problems}"
+                );
+                assert!(!problems.contains("hunter2"), "{problems}");
+            }
+        }
     }
 
     #[test]
