@@ -921,7 +921,8 @@ async fn a_file_that_is_not_allowed_can_never_be_taken() {
 #[tokio::test]
 async fn what_is_mandatory_for_closing_is_named_with_the_key_to_set() {
     let lacking = |ours: &mut ServiceNowSettings| {
-        ours.close_fields = Some([("close_code".to_owned(), "Duplicate".to_owned())].into());
+        let given = [("close_code", "Duplicate"), ("close_notes", "")];
+        ours.close_fields = Some(given.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     };
     let crm = start(SandboxServiceNowSettings::default(), lacking).await;
     let id = flagged(&crm, "close me");

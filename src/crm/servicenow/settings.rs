@@ -229,16 +229,20 @@ impl ServiceNowSettings {
         }
     }
 
-    /// Returns the fields to set besides the state when a case is closed.
+    /// Returns the fields to set besides the state when a case is closed: those that the base system's data policy demands of the table, and
+    /// the configured ones. An empty value leaves a field out.
     pub(super) fn close_fields(&self) -> BTreeMap<&str, &str> {
         const NOTES: &str = "The case was closed in Google Cloud support.";
-        match (&self.close_fields, self.table.as_str()) {
-            (Some(fields), _) => fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-            (None, INCIDENT) => BTreeMap::from([("close_code", "Solution provided"), ("close_notes", NOTES)]),
+        let demanded = match self.table.as_str() {
+            INCIDENT => vec![("close_code", "Solution provided"), ("close_notes", NOTES)],
             // Solved - Fixed by Support/Guidance provided.
-            (None, CUSTOMER_CASE) => BTreeMap::from([("resolution_code", "1"), ("close_notes", NOTES)]),
-            (None, _) => BTreeMap::new(),
-        }
+            CUSTOMER_CASE => vec![("resolution_code", "1"), ("close_notes", NOTES)],
+            _ => Vec::new(),
+        };
+        let given = self.close_fields.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut fields: BTreeMap<_, _> = demanded.into_iter().chain(given).collect();
+        fields.retain(|_, value| !value.is_empty());
+        fields
     }
 
     /// Returns the impact and urgency for each priority; if empty, the priority is set directly.
@@ -686,7 +690,12 @@ mod tests {
         let given =
             read("[close_fields]\nclose_code = \"x\"\n[impact_and_urgency]\n1 = { impact = 1, urgency = 2 }")
                 .unwrap();
-        assert_eq!(given.close_fields(), BTreeMap::from([("close_code", "x")]));
+        // What the base system demands stays, unless it is left out.
+        let fields = given.close_fields();
+        assert_eq!((fields.len(), fields["close_code"]), (2, "x"));
+        assert!(fields.contains_key("close_notes"), "{fields:?}");
+        let less = read("[close_fields]\nclose_code = \"\"\nu_cause = \"y\"\nclose_notes = \"\"").unwrap();
+        assert_eq!(less.close_fields(), BTreeMap::from([("u_cause", "y")]));
         assert_eq!(given.impact_and_urgency()["1"], ImpactAndUrgency { impact: 1, urgency: 2 });
     }
 
