@@ -108,6 +108,15 @@ enum Configured {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Lists the tasks that the embedded queue gave up, the latest first.
+    DeadLetters {
+        /// Number of tasks to list.
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: u32,
+        /// Prints JSON, one task a line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Excludes one comment or file from the sync, such as one that can never be carried.
     Skip {
         /// Key, ID or address of its company case, or name, number or address of its Google case.
@@ -261,6 +270,7 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
         Configured::Mappings(args) => {
             work::mappings(&config, args.case.as_deref(), args.which(), args.json).await
         }
+        Configured::DeadLetters { limit, json } => work::dead_letters(&config, limit, json).await,
         Configured::Retry { case } => work::operate(&config, &case, &Verb::Retry).await,
         Configured::Pause { case, reason } => work::operate(&config, &case, &Verb::Pause { reason }).await,
         Configured::Resume { case } => work::operate(&config, &case, &Verb::Resume).await,

@@ -1,8 +1,10 @@
 //! Commands that do one piece of work and exit.
 
 use casebridge::clock::{Clock as _, SystemClock};
-use casebridge::config::Config;
+use casebridge::config::{Config, QueueConfig};
 use casebridge::entities::{CaseMapping, Global, Side};
+use casebridge::queue::embedded::{self, DeadLetter};
+use casebridge::sqlite;
 use casebridge::store::StoreUrl;
 use casebridge::tasks::{self, Caller, Mode, Outcome, Task, Verb, Which};
 
@@ -86,6 +88,35 @@ pub(super) async fn mappings(
         for mapping in &pairs {
             show(mapping, &global, now, json);
         }
+    }
+    Ok(true)
+}
+
+/// Lists the tasks that the embedded queue gave up, the latest first. Only the queue's file is opened.
+pub(super) async fn dead_letters(config: &Config, limit: u32, json: bool) -> anyhow::Result<bool> {
+    let QueueConfig::Embedded { path, .. } = &config.queue else {
+        anyhow::bail!(
+            "Cloud Tasks keeps no dead letters: a task that was given up is a log entry of severity ERROR"
+        );
+    };
+    if !path.exists() {
+        eprintln!("casebridge: no dead letters: {} is not there yet; the service makes it", path.display());
+        return Ok(true);
+    }
+    sqlite::refuse_foreign_log(path).map_err(|error| anyhow::anyhow!(error))?;
+    for letter in embedded::dead_letters(path, limit).await? {
+        if json {
+            println!("{}", serde_json::to_string(&letter)?);
+            continue;
+        }
+        let DeadLetter { kind, body, attempts, last_failure, given_up_at, .. } = letter;
+        let times = if attempts == 1 { "attempt" } else { "attempts" };
+        let body = if body.is_empty() { String::new() } else { format!(" {body}") };
+        println!(
+            "{} {}{body}: given up after {attempts} {times}: {last_failure}",
+            given_up_at.format("%F %T UTC"),
+            kind.name()
+        );
     }
     Ok(true)
 }

@@ -17,6 +17,8 @@ use crate::store::{MappingFilter, StoreError};
 use crate::tasks::{self, LookupError, OperateError, Verb, Which};
 
 const MAX_PAGE: usize = 200;
+/// Number of dead letters that are kept, and listed at most.
+const DEAD_LETTERS: u32 = 1_000;
 /// Name of an operator who proves nothing but the admin token.
 const ADMIN: &str = "the holder of the admin token";
 
@@ -156,6 +158,22 @@ pub(super) async fn pairs(
     let mappings: Vec<Value> = mappings.map(|mapping| describe_whole(mapping, &global, now)).collect();
     // A page may be empty although others follow: only `next` tells the end.
     Ok(Json(json!({ "mappings": mappings, "next": page.next })))
+}
+
+pub(super) async fn dead_letters(
+    State(service): State<Service>,
+    Extension(parameters): Extension<Parameters>,
+) -> Result<Json<Value>, Problem> {
+    let limit = parameters.number::<u32>("limit")?.unwrap_or(DEAD_LETTERS).clamp(1, DEAD_LETTERS);
+    let letters = service.deps.queue.dead_letters(limit).await.map_err(|error| {
+        tracing::error!("{error}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The queue cannot be read").detail(error.to_string())
+    })?;
+    let Some(letters) = letters else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "Cloud Tasks keeps no dead letters")
+            .detail("a task that was given up is a log entry of severity ERROR".to_owned()));
+    };
+    Ok(Json(json!({ "dead_letters": letters })))
 }
 
 async fn pairs_of(service: &Service, case: &str) -> Result<Vec<CaseMapping>, Problem> {

@@ -49,6 +49,7 @@ const fn about(endpoint: Endpoint) -> (&'static str, &'static str) {
         Endpoint::ActOnPair => {
             ("POST", "an action on the pair of a case: retry, pause, resume, unlink, skip")
         }
+        Endpoint::DeadLetters => ("GET", "tasks that the embedded queue gave up, the latest first"),
         Endpoint::Global => ("GET", "how far the polls have come"),
         Endpoint::Check => ("GET", "tries every connection and permission, and says what to do"),
         Endpoint::Metrics => ("GET", "metrics for Prometheus"),

@@ -119,6 +119,8 @@ pub enum Endpoint {
     Pair,
     /// `POST`: does an action of an operator on the pairs of one case: retry, pause, resume, unlink, skip.
     ActOnPair,
+    /// `GET`: lists the tasks that the queue gave up.
+    DeadLetters,
     /// `GET`: shows the watermarks.
     Global,
     /// `GET`: checks every connection and permission that the service needs, with the service's own credentials.
@@ -147,6 +149,7 @@ pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::Pairs, "/api/v1/mappings", Access::People),
     (Endpoint::Pair, "/api/v1/mappings/{case}", Access::People),
     (Endpoint::ActOnPair, "/api/v1/mappings/{case}/{action}", Access::People),
+    (Endpoint::DeadLetters, "/api/v1/dead-letters", Access::People),
     (Endpoint::Global, "/api/global", Access::People),
     (Endpoint::Check, "/api/check", Access::People),
     (Endpoint::Metrics, "/metrics", Access::People),
@@ -218,6 +221,7 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
         Endpoint::Pairs => get(api::pairs),
         Endpoint::Pair => get(api::pair),
         Endpoint::ActOnPair => post(api::act),
+        Endpoint::DeadLetters => get(api::dead_letters),
         Endpoint::Global => get(api::global),
         Endpoint::Check => get(check),
         Endpoint::Metrics => get(metrics),

@@ -23,6 +23,7 @@ const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
         Endpoint::Index => Some(&["q"]),
         Endpoint::PairList => Some(&["after", "filter"]),
         Endpoint::PairPage => Some(&["done"]),
+        Endpoint::DeadLetters => Some(&["limit"]),
         Endpoint::Pairs => Some(&["after", "filter", "limit"]),
         // A CRM may append parameters to the configured address: Jira Data Center adds `user_id` and `user_key`. None of them is read, since
         // only the message's own proof counts.

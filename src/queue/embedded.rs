@@ -10,7 +10,7 @@
 //! for the disk (`database`). A queue is searched when a task in it falls due, or when a slot becomes free while tasks wait for one; all
 //! are searched once a second, since another process may have changed them (`hints`).
 //!
-//! Unlike Cloud Tasks it keeps a record of the tasks that it gave up: [`EmbeddedQueue::dead_letters`].
+//! Unlike Cloud Tasks it keeps a record of the tasks that it gave up, the latest 1,000: [`TaskQueue::dead_letters`].
 
 pub(super) mod database;
 mod hints;
@@ -20,7 +20,7 @@ mod worker;
 
 use std::collections::HashSet;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,6 +31,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use reqwest::Method;
+use serde::{Serialize, Serializer};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -130,9 +131,10 @@ pub struct EmbeddedQueue {
 }
 
 /// Task that was given up, since its policy allows no further attempt (`R2`: a limit must not stand alone).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
     /// Kind of the task.
+    #[serde(rename = "task", serialize_with = "by_name")]
     pub kind: TaskKind,
     /// Name of the task.
     pub name: String,
@@ -148,6 +150,11 @@ pub struct DeadLetter {
     pub created_at: DateTime<Utc>,
     /// Time at which it was given up.
     pub given_up_at: DateTime<Utc>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn by_name<S: Serializer>(kind: &TaskKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.name())
 }
 
 /// Number and age of the tasks in one queue.
@@ -180,6 +187,10 @@ pub struct RunReport {
 
 #[async_trait]
 impl TaskQueue for EmbeddedQueue {
+    async fn dead_letters(&self, limit: u32) -> Result<Option<Vec<DeadLetter>>, DatabaseError> {
+        self.database.dead_letters(limit).await.map(Some)
+    }
+
     fn syncs_per_minute(&self) -> Option<u32> {
         Some(self.queues.syncs_per_minute())
     }
@@ -208,6 +219,11 @@ impl TaskQueue for EmbeddedQueue {
         }
         Ok(queued)
     }
+}
+
+/// Returns the tasks that a queue in that file gave up, the latest first, whether or not a process runs the queue.
+pub async fn dead_letters(path: &Path, limit: u32) -> Result<Vec<DeadLetter>, DatabaseError> {
+    Database::open(path)?.dead_letters(limit).await
 }
 
 impl EmbeddedQueue {
@@ -348,11 +364,6 @@ impl EmbeddedQueue {
                 }
             }
         }
-    }
-
-    /// Returns the tasks that were given up, the latest first. The latest 1,000 are kept.
-    pub async fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, DatabaseError> {
-        self.database.dead_letters(limit).await
     }
 
     /// Returns the depth of each of the six queues, in the order of [`TaskKind::ALL`].

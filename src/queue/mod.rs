@@ -12,7 +12,7 @@ mod target;
 mod task;
 mod yaml;
 
-pub use embedded::DatabaseError;
+pub use embedded::{DatabaseError, DeadLetter};
 pub use target::TargetError;
 pub use task::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use yaml::{Problem, YamlFileError};
@@ -101,6 +101,11 @@ pub trait TaskQueue: Send + Sync {
     /// Returns the number of syncs of one direction that the queues deliver at once, by their configuration; `None` if it is not limited.
     fn concurrent_syncs(&self) -> Option<u32> {
         None
+    }
+
+    /// Returns the tasks that were given up, the latest first and `limit` at most; `None` if the queue keeps no record of them.
+    async fn dead_letters(&self, _limit: u32) -> Result<Option<Vec<DeadLetter>>, DatabaseError> {
+        Ok(None)
     }
 
     /// Checks the services that the queues depend on, for `casebridge check`. Empty if there are none.

@@ -13,6 +13,7 @@ use casebridge::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use casebridge::queue::embedded::{EmbeddedQueue, EmbeddedQueueOptions, OpenError, RunReport};
 use casebridge::queue::queue_yaml::{QueueConfig, QueueSettings};
 use casebridge::queue::{DatabaseError, Enqueued, QueuedTask, TaskQueue};
+use casebridge::sandbox::csapi::CLASSIFICATION_ID;
 use casebridge::tasks::TaskKind;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -208,7 +209,7 @@ async fn attempts_come_at_the_times_that_queue_yaml_says() {
             .collect();
         assert_eq!(test.service.seconds_since(start()), expected, "{kind}");
 
-        let dead = test.queue.dead_letters(10).await.unwrap();
+        let dead = test.queue.dead_letters(10).await.unwrap().unwrap();
         if Embedded::settings(kind).retry.task_age_limit.is_none() {
             assert_eq!(dead, [], "{kind} is never given up");
         } else {
@@ -234,7 +235,48 @@ async fn a_task_ends_only_when_count_and_age_are_both_used_up() {
     test.enqueue(named(TaskKind::PollGoogle, 1)).await;
     test.pass(TimeDelta::hours(1)).await;
     assert_eq!(test.service.seconds_since(start()), [0, 70]);
-    assert_eq!(test.queue.dead_letters(10).await.unwrap()[0].attempts, 2);
+    assert_eq!(test.queue.dead_letters(10).await.unwrap().unwrap()[0].attempts, 2);
+}
+
+#[tokio::test]
+async fn the_command_lists_dead_letters_the_latest_first_and_needs_the_queue_alone() {
+    let test = Embedded::new().await;
+    test.service.answer(|_| Reply::status(500));
+    let list = async |path: &Path, arguments: &[&str]| {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_casebridge"))
+            .arg("dead-letters")
+            .args(arguments)
+            .current_dir(test.folder.path())
+            .env_clear()
+            .env("CASEBRIDGE_GOOGLE__PARENT", "organizations/123")
+            .env("CASEBRIDGE_GOOGLE__CLASSIFICATION_ID", CLASSIFICATION_ID)
+            .env("CASEBRIDGE_COMPANY__KIND", "jira")
+            .env("CASEBRIDGE_COMPANY__BASE_URL", "http://127.0.0.1:1")
+            .env("CASEBRIDGE_COMPANY__JIRA__PROJECT", "SUP")
+            .env("CASEBRIDGE_QUEUE__PATH", path)
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let nowhere = test.folder.path().join("none.db");
+    assert!(list(&nowhere, &[]).await.contains("is not there yet"));
+    assert!(!nowhere.exists(), "a list makes no file");
+    assert_eq!(list(&test.path(), &[]).await, "");
+    test.enqueue(named(TaskKind::PollGoogle, 1)).await;
+    test.pass(TimeDelta::hours(1)).await;
+    test.enqueue(named(TaskKind::Cleanup, 2)).await;
+    test.pass(TimeDelta::days(2)).await;
+    let lines = list(&test.path(), &[]).await;
+    let lines: Vec<&str> = lines.lines().collect();
+    assert!(lines[0].contains(" cleanup {\"case_id\":\"2\"}: given up after "), "{lines:?}");
+    assert_eq!(
+        lines[1],
+        "2026-01-01 00:00:50 UTC poll-google {\"case_id\":\"1\"}: given up after 4 attempts: answered 500"
+    );
+    let one: Value = serde_json::from_str(&list(&test.path(), &["--json", "--limit", "1"]).await).unwrap();
+    assert_eq!((&one["task"], &one["last_status"]), (&json!("cleanup"), &json!(500)), "{one}");
 }
 
 #[tokio::test]
@@ -245,9 +287,9 @@ async fn dead_letters_are_bounded() {
         test.enqueue(task(TaskKind::PollGoogle, number)).await;
     }
     test.pass(TimeDelta::hours(3)).await;
-    let dead = test.queue.dead_letters(u32::MAX).await.unwrap();
+    let dead = test.queue.dead_letters(u32::MAX).await.unwrap().unwrap();
     assert_eq!(dead.len(), 1_000);
-    assert_eq!(test.queue.dead_letters(3).await.unwrap(), dead[..3]);
+    assert_eq!(test.queue.dead_letters(3).await.unwrap().unwrap(), dead[..3]);
 }
 
 #[tokio::test]
@@ -474,7 +516,7 @@ async fn a_task_that_kills_its_process_each_time_is_given_up_in_the_end() {
         test.clock.advance(TimeDelta::seconds(31));
     }
     assert_eq!(test.run_due().await, RunReport { given_up: 1, ..RunReport::default() });
-    let dead = test.queue.dead_letters(10).await.unwrap();
+    let dead = test.queue.dead_letters(10).await.unwrap().unwrap();
     assert_eq!((dead[0].attempts, dead[0].last_status), (2, None));
     assert_eq!(dead[0].last_failure, "the attempt was interrupted");
 }
@@ -714,7 +756,7 @@ async fn nothing_is_lost_whatever_fails_and_whoever_dies() {
         assert!(repeated <= 8 * crashes, "seed {seed}: {repeated} repeated, {crashes} crashes");
         let depth = test.queue.depth().await.unwrap();
         assert!(depth.iter().all(|queue| queue.tasks == 0), "seed {seed}: {depth:?}");
-        assert_eq!(test.queue.dead_letters(10).await.unwrap(), [], "seed {seed}");
+        assert_eq!(test.queue.dead_letters(10).await.unwrap().unwrap(), [], "seed {seed}");
     }
 }
 

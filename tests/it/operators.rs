@@ -160,6 +160,25 @@ async fn an_action_that_is_misspelt_is_refused_and_nothing_is_done() {
     assert!(status == 400 || status == 404, "{problem}");
 }
 
+#[tokio::test]
+async fn the_tasks_that_the_queue_gave_up_are_listed() {
+    let world = World::new(&JiraKind).await;
+    let list = async |query: &str| {
+        let url = format!("http://{}/api/v1/dead-letters{query}", world.service);
+        let answer = reqwest::get(url).await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    assert_eq!(list("").await, (200, json!({ "dead_letters": [] })));
+    world.company_faults().add(Fault::always(Effect::ErrorBefore { status: 500, body: None }));
+    world.run_for(Duration::minutes(10)).await;
+    let (status, answer) = list("?limit=2").await;
+    let letters = answer["dead_letters"].as_array().unwrap();
+    assert_eq!((status, letters.len()), (200, 2), "{answer}");
+    assert_eq!((&letters[0]["task"], &letters[0]["last_status"]), (&json!("poll-company"), &json!(500)));
+    assert!(letters[0]["given_up_at"].as_str() > letters[1]["given_up_at"].as_str(), "{answer}");
+    assert_eq!(list("?limit=two").await.0, 400);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_action_is_a_command() {
     let csapi = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
