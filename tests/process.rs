@@ -11,6 +11,7 @@ mod listing;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +36,12 @@ fn copies(texts: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
     copies
 }
 
+/// Configuration whose tasks may take two minutes, not the usual three seconds.
+fn patient_configuration(systems: &Systems, folder: &Path, port: u16) -> String {
+    let text = systems.configuration(folder, port);
+    text.replace("lease = \"4s\"", "lease = \"3m\"").replace("deadline = \"3s\"", "deadline = \"2m\"")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_of_a_burst_of_100_comments_it_copies_each_once() {
     let systems = Systems::start().await;
@@ -42,10 +49,7 @@ async fn killed_in_the_middle_of_a_burst_of_100_comments_it_copies_each_once() {
     let port = free_port();
     let config = folder.path().join("casebridge.toml");
     // Jira takes 100 comments on one issue in 30 s: with the usual deadline of 3 s a sync would be cut short while it waits for its turn.
-    let text = systems.configuration(folder.path(), port);
-    let text =
-        text.replace("lease = \"4s\"", "lease = \"3m\"").replace("deadline = \"3s\"", "deadline = \"2m\"");
-    std::fs::write(&config, text).unwrap();
+    std::fs::write(&config, patient_configuration(&systems, folder.path(), port)).unwrap();
     let http = client();
 
     let case = systems.google_case();
@@ -216,10 +220,7 @@ async fn an_attachment_of_300_mebibytes_passes_each_way_in_constant_memory() {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
     let config = folder.path().join("casebridge.toml");
-    let text = systems.configuration(folder.path(), port);
-    let text =
-        text.replace("lease = \"4s\"", "lease = \"3m\"").replace("deadline = \"3s\"", "deadline = \"2m\"");
-    std::fs::write(&config, text).unwrap();
+    std::fs::write(&config, patient_configuration(&systems, folder.path(), port)).unwrap();
     let http = client();
 
     let case = systems.google_case();
