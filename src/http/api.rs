@@ -13,12 +13,11 @@ use serde_json::{Value, json};
 use super::parameters::{Parameters, invalid};
 use super::{MAX_BODY, Problem, Service, not_utf8, part, read_body};
 use crate::entities::{CaseMapping, Global, GoogleCaseName, MappingId, PollMemory, Refusal, Side};
+use crate::queue::DEAD_LETTERS_KEPT;
 use crate::store::{MappingFilter, StoreError};
 use crate::tasks::{self, LookupError, OperateError, Verb, Which};
 
 const MAX_PAGE: usize = 200;
-/// Number of dead letters that are kept, and listed at most.
-const DEAD_LETTERS: u32 = 1_000;
 /// Name of an operator who proves nothing but the admin token.
 const ADMIN: &str = "the holder of the admin token";
 
@@ -164,7 +163,7 @@ pub(super) async fn dead_letters(
     State(service): State<Service>,
     Extension(parameters): Extension<Parameters>,
 ) -> Result<Json<Value>, Problem> {
-    let limit = parameters.number::<u32>("limit")?.unwrap_or(DEAD_LETTERS).clamp(1, DEAD_LETTERS);
+    let limit = parameters.number::<u32>("limit")?.unwrap_or(DEAD_LETTERS_KEPT).clamp(1, DEAD_LETTERS_KEPT);
     let letters = service.deps.queue.dead_letters(limit).await.map_err(|error| {
         tracing::error!("{error}");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The queue cannot be read").detail(error.to_string())

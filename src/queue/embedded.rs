@@ -37,10 +37,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-pub use self::database::DatabaseError;
 use self::database::{
     Claimant, ClaimedTask, Claims, Database, NewTask, Outcome, SET_BACK, Searched, Verdict,
 };
+pub use self::database::{DEAD_LETTERS_KEPT, DatabaseError};
 use self::hints::Hints;
 pub use self::worker::CommitCounts;
 use super::queue_yaml::QueueConfig;

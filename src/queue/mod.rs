@@ -12,7 +12,7 @@ mod target;
 mod task;
 mod yaml;
 
-pub use embedded::{DatabaseError, DeadLetter};
+pub use embedded::{DEAD_LETTERS_KEPT, DatabaseError, DeadLetter};
 pub use target::TargetError;
 pub use task::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use yaml::{Problem, YamlFileError};

@@ -28,7 +28,7 @@ const NAME_BLOCKED_FOR: TimeDelta = TimeDelta::days(9);
 /// one may write a time that is this much later than the current time of another.
 pub(super) const SET_BACK: TimeDelta = TimeDelta::seconds(30);
 /// Number of dead letters that are kept, the latest ones.
-const DEAD_LETTERS_KEPT: u32 = 1_000;
+pub const DEAD_LETTERS_KEPT: u32 = 1_000;
 /// Number of tasks that one transaction examines for names that are no longer blocked.
 const PRUNED_AT_ONCE: u32 = 1_000;
 
