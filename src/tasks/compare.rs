@@ -26,10 +26,9 @@ enum Reading {
 /// Reads both files of each attachment match, and returns the matches that differ. `ids` are the cases of the pair, whose `mapping` this is.
 ///
 /// A listed file that is not found, or may not be read, may be read later (`R28`: missing is not gone; `R39`: a file may be listed and not
-/// returned). While an
-/// upload without an answer may have left the candidate, or the pair is relinking, such a match is recorded as not compared yet, and only
-/// that file waits. The wait is limited: it ends once the upload, or the last complete sync or the link, is older than the time after which
-/// writes are given up.
+/// returned). While an upload without an answer may have left the candidate, or the pair is relinking, such a match is recorded as not
+/// compared yet, and only that file waits. The wait is limited: it ends once the upload, or the last complete sync or the link, is older
+/// than the time after which writes are given up.
 pub(super) async fn known_different(
     deps: &Deps,
     mapping: &CaseMapping,
