@@ -9,7 +9,7 @@ use ring::hmac;
 
 use crate::config::Trust;
 
-use super::super::auth::{Browser, same};
+use super::super::auth::Browser;
 use super::super::{Identity, Problem, Proof, Service};
 
 /// Lifetime of a sign-in.
@@ -108,7 +108,7 @@ fn key(service: &Service, purpose: &str) -> hmac::Key {
 /// Returns the `Set-Cookie` header of a new sign-in if the token is the admin token.
 pub(super) fn sign_in(service: &Service, headers: &HeaderMap, token: &str) -> Option<String> {
     let expected = service.admin_token.as_ref()?;
-    if !same(token.trim(), expected) {
+    if !expected.is_proven_by(token.trim()) {
         return None;
     }
     let until = (service.deps.clock.now() + LIFETIME).timestamp();
