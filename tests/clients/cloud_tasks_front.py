@@ -370,6 +370,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def date_time_string(self, timestamp=None):
+        # The service measures by this header how far the two clocks are apart.
+        return super().date_time_string(self.queues.clock() if timestamp is None else timestamp)
+
     def answer(self, code, value):
         body = json.dumps(value).encode()
         self.send_response(code)

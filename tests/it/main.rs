@@ -20,7 +20,6 @@ mod hostile_crm;
 mod jira_adapter;
 mod jira_scenarios;
 mod logs;
-mod lost_answers;
 mod main_job_table;
 mod network;
 mod networks;

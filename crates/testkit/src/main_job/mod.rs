@@ -74,6 +74,7 @@ macro_rules! scenarios {
             outages::google_down_for_three_hours_loses_nothing_doubles_nothing_and_says_so_once_on_each_side [ClockInHand];
             outages::each_of_the_four_comments_is_tried_on_its_own [Faults, ClockInHand];
             outages::an_outage_comment_whose_answer_was_lost_stands_once_and_is_never_carried [Faults, ClockInHand];
+            outages::what_waits_for_a_lost_answer_is_carried_when_its_window_ends [Faults, ClockInHand];
             outages::a_sync_that_fails_while_both_polls_succeed_is_an_outage_until_it_has_carried_everything [Faults, ClockInHand];
             outages::the_error_of_a_failing_poll_and_of_a_failing_sync_says_what_to_do [Faults, ClockInHand];
             outages::an_idle_pair_is_written_to_by_nobody_and_yet_counts_as_synced [ClockInHand];
