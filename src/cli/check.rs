@@ -8,6 +8,7 @@ use casebridge::config::{QueueConfig, Secret, SecretRef, Sections, StoreConfig, 
 use casebridge::crm::CrmSettings;
 use casebridge::entities::Side;
 use casebridge::http;
+use casebridge::outbound::proxy_problems;
 use casebridge::store::StoreUrl;
 use casebridge::tasks;
 use serde_json::json;
@@ -82,6 +83,8 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
     {
         checks.push(Check::new("callers", Err(problem)));
     }
+    let proxies = proxy_problems(|name| maker.variable(name));
+    checks.extend(proxies.into_iter().map(|problem| Check::new("proxy", Err(problem))));
     let needs = |side| {
         sections
             .tasks
@@ -111,7 +114,7 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
             }
             Err(error) => {
                 let what = format!("{}: credentials", company.crm.name());
-                let trouble = Trouble::failed(format!("{error:#}"), credentials_hint(&company.crm));
+                let trouble = Trouble::failed(format!("{error:#}"), credentials_hint(&company.crm, maker));
                 checks.push(Check::new(what, Err(trouble)));
             }
         }
@@ -120,10 +123,17 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
 }
 
 /// Returns what to do about a secret of the CRM that cannot be read.
-fn credentials_hint(crm: &CrmSettings) -> String {
+fn credentials_hint(crm: &CrmSettings, maker: &Maker) -> String {
     let Some((key, reference)) = crm.secret_key() else { return "check the place of the secret".to_owned() };
     match reference.parse() {
-        Ok(SecretRef::Environment(name)) => format!("set {name}, or name another place in {key}"),
+        Ok(SecretRef::Environment(name)) if maker.runs_here() => {
+            format!("set {name}, or name another place in {key}")
+        }
+        Ok(SecretRef::Environment(name)) => {
+            format!(
+                "add {name} to the file's env_variables, or name another place in {key}, such as Secret Manager"
+            )
+        }
         Ok(SecretRef::File(path)) => {
             format!("write the secret to {}, or name another place in {key}", path.display())
         }

@@ -210,6 +210,14 @@ impl Maker {
         self.variables.is_none()
     }
 
+    /// Reads a variable of the environment that the parts are for.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        match &self.variables {
+            Some(variables) => variables.get(name).cloned(),
+            None => std::env::var(name).ok(),
+        }
+    }
+
     /// Makes the client of Secret Manager, only for a secret that is kept there: it needs credentials for Google Cloud.
     async fn manager(&self, reference: &SecretRef) -> anyhow::Result<Option<Arc<SecretManager>>> {
         if !matches!(reference, SecretRef::SecretManager(_)) {
@@ -242,7 +250,7 @@ impl Maker {
             return None;
         };
         let value = variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
-        Some(value.map(Secret::new).ok_or_else(|| SecretError::Environment(name.clone())))
+        Some(value.map(Secret::new).ok_or_else(|| SecretError::NotInFile(name.clone())))
     }
 
     /// Makes the receivers of push messages.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use casebridge::config::Config;
 use casebridge::http::{self, Limits, Service, router};
+use casebridge::outbound::proxy_problems;
 use casebridge::{tasks, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,9 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr().context("cannot tell the address that is listened on")?;
     tracing::info!("casebridge {} listening on http://{address}", telemetry::RELEASE);
+    for problem in proxy_problems(|name| std::env::var(name).ok()) {
+        tracing::warn!("{problem}");
+    }
     if let Some(problem) = trust_problem(&config.server) {
         tracing::warn!("{problem}");
     }

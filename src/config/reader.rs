@@ -389,7 +389,12 @@ impl Reader {
                 // A part of an entry fits nowhere alone.
                 value = typed.or_else(|| json(text)).unwrap_or(value);
             }
-            insert(&mut table, name, without_dates(value));
+            if !insert(&mut table, name, without_dates(value)) {
+                let given = self.origins.get(&key).cloned().unwrap_or_else(|| key.clone());
+                self.errors.push(format!(
+                    "{given}: {prefix}{top} is given as a value of its own, so that nothing stands below it"
+                ));
+            }
         }
         table
     }
@@ -562,15 +567,18 @@ fn is_of_a_crm(key: &str) -> bool {
     key.strip_prefix("company.").is_some_and(|key| key.contains('.'))
 }
 
-fn insert(table: &mut toml::Table, key: &str, value: Value) {
+/// Inserts a value at a dotted key. Returns false if the key leads through a value that is no table.
+fn insert(table: &mut toml::Table, key: &str, value: Value) -> bool {
     match key.split_once('.') {
         None => {
             table.insert(key.to_owned(), value);
+            true
         }
         Some((first, rest)) => {
             let inner = table.entry(first).or_insert_with(|| Value::Table(toml::Table::new()));
-            if let Value::Table(inner) = inner {
-                insert(inner, rest, value);
+            match inner {
+                Value::Table(inner) => insert(inner, rest, value),
+                _ => false,
             }
         }
     }

@@ -63,6 +63,11 @@ pub enum SecretError {
     /// The variable is not set, or empty.
     #[error("the environment variable {0} is not set, or empty")]
     Environment(String),
+    /// The variable is not among those of the file that is checked, or empty.
+    #[error(
+        "{0} is not among the file's env_variables, or empty; a variable of this shell does not count, since App Engine will not have it"
+    )]
+    NotInFile(String),
     /// The file cannot be read.
     #[error("the file {path} cannot be read: {reason}")]
     File {

@@ -155,7 +155,9 @@ pub(super) fn remedy(parent: &str, error: &ApiError) -> Option<String> {
             "check google.base_url, and google.parent: {parent} does not exist, or the service account may not see it"
         ),
         (ApiErrorKind::Refused, _) if is_search => format!("check google.parent, which is {parent}"),
-        (ApiErrorKind::NotApplied, None) | (ApiErrorKind::Uncertain | ApiErrorKind::Unreadable, _) => {
+        (ApiErrorKind::NotApplied, None)
+        | (ApiErrorKind::Uncertain | ApiErrorKind::Unreadable, _)
+        | (ApiErrorKind::Refused, Some(300..=399)) => {
             "check google.base_url, the network (docs/networks.md) and Google Cloud's status page".to_owned()
         }
         (

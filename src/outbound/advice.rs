@@ -28,13 +28,23 @@ pub(super) fn of(error: &ApiError, advice: Option<&Advice>) -> Option<String> {
     of_network(error).map(str::to_owned).or_else(|| advice.and_then(|advice| advice(error)))
 }
 
+/// Ends of the keys that hold an address.
+const ADDRESSES: [&str; 2] = [".base_url", ".gateway_url"];
+
 /// Adds the configured address to a hint that names its key: whoever reads the hint sees a wrong one at once.
 pub(super) fn with_address(hint: &str, address: &Url) -> String {
-    const KEY: &str = ".base_url";
-    match hint.split_once(KEY) {
-        Some((before, after)) => format!("{before}{KEY} ({}){after}", address.as_str().trim_end_matches('/')),
+    let named = ADDRESSES.into_iter().find_map(|key| Some((key, hint.split_once(key)?)));
+    match named {
+        Some((key, (before, after))) => {
+            format!("{before}{key} ({}){after}", address.as_str().trim_end_matches('/'))
+        }
         None => hint.to_owned(),
     }
+}
+
+/// Names the gateway's key in place of the site's: the calls go to the gateway.
+pub(super) fn for_gateway(hint: &str, key: &str) -> String {
+    hint.replace("company.base_url", key)
 }
 
 /// Reports if a message of this program names the setting to check.
@@ -101,7 +111,7 @@ impl Remedies {
             (ApiErrorKind::NotFound, _) if self.fixed.iter().any(|end| error.call.ends_with(end)) => {
                 Some(&self.address)
             }
-            (ApiErrorKind::Unreadable, _) => Some(&self.address),
+            (ApiErrorKind::Unreadable, _) | (ApiErrorKind::Refused, Some(300..=399)) => Some(&self.address),
             (ApiErrorKind::NotApplied, None) | (ApiErrorKind::Uncertain, _) => Some(&self.reach),
             (
                 // With a status, the limit of a rate, or two writes that collided: both pass.

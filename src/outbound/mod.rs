@@ -14,6 +14,7 @@ mod json;
 mod masking;
 mod oauth;
 mod pace;
+mod proxies;
 mod skew;
 mod streaming;
 mod token;
@@ -27,6 +28,7 @@ pub use google::{GoogleFile, find_google};
 pub use json::decode;
 pub use oauth::{ClientCredentials, TokenEndpoint, TokenRequest};
 pub use pace::{Pace, WriteLimit};
+pub use proxies::proxy_problems;
 pub use streaming::Announced;
 pub use token::client as endpoint_client;
 pub use upstream::{

@@ -113,6 +113,8 @@ pub type ErrorText = fn(&serde_json::Value) -> Option<String>;
 pub struct Gateway {
     /// URL of the gateway, without the ID.
     pub base: Url,
+    /// Key of the configuration that holds this URL.
+    pub key: &'static str,
     /// URL at the system's own address that is asked for the ID, once and without credentials.
     pub lookup: Url,
     /// Member of the answer that holds the ID.
@@ -437,7 +439,10 @@ impl Upstream {
     /// Adds the hint to an error: the one of the network for a call that went wrong on the way, else the system's own.
     fn advised(&self, error: ApiError) -> ApiError {
         let hint = advice::of(&error, self.advice.get());
-        let hint = hint.map(|hint| advice::with_address(&hint, &self.settings.base_url));
+        let hint = hint.map(|hint| match (&self.gateway, self.behind_gateway.get()) {
+            (Some(gateway), Some(api)) => advice::with_address(&advice::for_gateway(&hint, gateway.key), api),
+            (Some(_) | None, _) => advice::with_address(&hint, &self.settings.base_url),
+        });
         ApiError { hint: error.hint.or(hint), ..error }
     }
 
@@ -959,7 +964,7 @@ impl Upstream {
 
     async fn ask_for_id(&self, label: &str, gateway: &Gateway) -> Result<Url, ApiError> {
         let failed = |why: String| {
-            let message = format!("no {} from {}: {why}; check base_url", gateway.member, gateway.lookup);
+            let message = format!("no {} from {}: {why}", gateway.member, gateway.lookup);
             self.error(ApiErrorKind::NotApplied, label, message)
         };
         self.may_be_called(label, &gateway.lookup)?;
@@ -1163,7 +1168,7 @@ impl Upstream {
                 Some(host) => self.presentable(&host).await,
                 None => "another address".to_owned(),
             };
-            format!("redirected to {host}, which only downloads may be; check base_url")
+            format!("redirected to {host}, which only downloads may be")
         } else {
             match self.within(read_capped(response, MAX_REFUSAL)).await {
                 Ok(body) => self.presentable(&upstream_message(&body, self.dialect.error_text)).await,

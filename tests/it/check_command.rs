@@ -149,12 +149,38 @@ async fn what_app_engine_would_be_given_is_read_from_app_yaml() {
     );
     assert!(output.contains("ok      Jira: credentials: signed in as"), "{output}");
     assert!(!output.contains("callers") && !output.contains(token), "{output}");
+    // A secret that only the shell has is none that App Engine will have.
+    let app = std::fs::read_to_string(folder.path().join("app.yaml")).unwrap();
+    let without = app.replace(&format!("  TOKEN: \"{token}\"\n"), "");
+    std::fs::write(folder.path().join("app.yaml"), without).unwrap();
+    let (code, output, _) = run(folder.path(), &["check", "--app-yaml", "app.yaml"], &ours).await;
+    let line = output.lines().find(|line| line.contains("Jira: credentials")).unwrap();
+    assert_eq!(code, 1, "{output}");
+    for part in ["TOKEN is not among the file's env_variables", "add TOKEN to the file's env_variables"] {
+        assert!(line.contains(part), "{line}");
+    }
     let (code, output, _) = run(folder.path(), &["check", "--json", "--app-yaml", "none.yaml"], &[]).await;
     let answer: Value = serde_json::from_str(&output).unwrap();
     assert_eq!((code, &answer["status"]), (2, &json!("FAILED")));
     assert!(
         check(&answer, "configuration")["detail"].as_str().unwrap().starts_with("none.yaml cannot be read")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_the_client_would_ignore_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("casebridge.toml"), google().await).unwrap();
+    for (variable, value) in
+        [("HTTPS_PROXY", "http//user:pass@proxy"), ("ALL_PROXY", "socks5://user:pass@proxy.example:1080")]
+    {
+        let (_, answer) = json(folder.path(), &[(variable, value)]).await;
+        let proxy = check(&answer, "proxy");
+        assert_eq!(proxy["status"], "FAILED");
+        let (detail, hint) = (proxy["detail"].as_str().unwrap(), proxy["hint"].as_str().unwrap());
+        assert!(detail.starts_with(variable) && hint.contains("http://proxy.example:3128"), "{proxy}");
+        assert!(!format!("{answer}").contains("pass@"), "{answer:#}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -451,6 +451,20 @@ fn a_misspelt_key_of_the_file_is_told_with_the_right_one() {
     assert!(!errors.to_string().contains("did you mean"), "{errors}");
 }
 
+#[test]
+fn a_variable_below_a_value_that_is_no_table_is_an_error() {
+    for (variable, key) in [
+        ("CASEBRIDGE_COMPANY__JIRA__PROJECT__KEY", "company.jira.project"),
+        ("CASEBRIDGE_COMPANY__JIRA__API_TOKEN__VALUE", "company.jira.api_token"),
+        ("CASEBRIDGE_GOOGLE__PARENT__NAME", "CASEBRIDGE_GOOGLE__PARENT"),
+    ] {
+        let given = "email = \"a@b.example\"\napi_token = \"env:X\"";
+        let errors = parse_with(&with(&[("company.jira", given)]), &[(variable, "X")]).unwrap_err().0;
+        assert!(errors.len() == 1 && errors[0].starts_with(variable), "{variable}: {errors:?}");
+        assert!(errors[0].contains(key), "{variable}: {errors:?}");
+    }
+}
+
 /// Returns the errors of a configuration of [`LEAST`] for another kind, with other sections than those of `with_crm`.
 fn errors_of(kind: &str, base_url: &str, rest: &str) -> Vec<String> {
     let text = format!(

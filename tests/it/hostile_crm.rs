@@ -475,10 +475,10 @@ async fn each_failure_ends_with_what_to_do() {
             status: 401,
             body: "",
             remedies: [
-                Some("check company.jira.email and company.jira.api_token"),
+                Some("check company.jira.client_id and company.jira.client_secret"),
                 Some("check company.jira.personal_access_token"),
-                Some("check company.zendesk.email and company.zendesk.api_token"),
-                Some("check company.servicenow.user and company.servicenow.password"),
+                Some("check company.zendesk.client_id and company.zendesk.client_secret"),
+                Some("check company.servicenow.client_id and company.servicenow.client_secret"),
                 Some("put it where company.request-tracker.token says"),
             ],
         },

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use casebridge::cases::{ApiErrorKind, CaseSystem};
+use casebridge::cases::{ApiErrorKind, CaseSystem, Needs, Visibility};
 use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
 use casebridge::config::Secret;
 use casebridge::crm::jira::JiraSettings;
@@ -251,6 +251,31 @@ async fn an_address_that_names_no_cloud_id_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_is_not_reached_or_is_none_is_told_by_its_own_key() {
+    let cloud_id = || Say::status(200, "", r#"{"cloudId":"11111111-2222-3333-4444-555555555555"}"#);
+    let here = Scripted::new(move |_, asked| match asked.target.as_str() {
+        "/_edge/tenant_info" => cloud_id(),
+        _ => Say::status(404, "", "no such page"),
+    })
+    .await;
+    let site = here.url.as_str().trim_end_matches('/');
+    // Nothing listens at the discard port.
+    for gateway in ["http://127.0.0.1:9/ex/jira".to_owned(), format!("{site}/elsewhere")] {
+        let section = format!(
+            "project = \"SUP\"\nemail = \"bot@example.com\"\napi_token = \"env:X\"\nuse_gateway = true\n\
+             gateway_url = \"{gateway}\""
+        );
+        let settings = CrmSettings::read("jira", section.parse().unwrap()).unwrap();
+        let credentials = settings.credentials("t0ken", &here.url).unwrap();
+        let jira = system(&settings, site, credentials);
+        let checks = jira.check(Needs::all(Visibility::Internal)).await;
+        let first = checks[0].result().unwrap_err();
+        let named = format!("company.jira.gateway_url ({gateway}");
+        assert!(first.contains(&named) && !first.contains("base_url"), "{first}");
+    }
+}
+
+#[tokio::test]
 async fn an_error_of_the_token_endpoint_names_the_key_that_gave_its_address() {
     let closed = "http://127.0.0.1:9".to_owned();
     for (status, body) in
@@ -283,7 +308,7 @@ async fn an_endpoint_that_is_not_reached_says_nothing_about_the_credentials() {
         let site = "http://127.0.0.1:9";
         let error = connected(kind, site).get(NO_CASE).await.unwrap_err().to_string();
         // Jira Cloud is first asked for its cloud ID, at its own address.
-        let remedy = if kind == "jira" { "check base_url" } else { "HTTPS_PROXY" };
+        let remedy = if kind == "jira" { "check company.base_url" } else { "HTTPS_PROXY" };
         assert!(error.contains("127.0.0.1:9") && error.contains(remedy), "{kind}: {error}");
         for word in ["client_secret", "expired", "revoked"] {
             assert!(!error.contains(word), "{kind}: {error}");

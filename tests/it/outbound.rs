@@ -762,7 +762,7 @@ async fn redirects_within_the_upstream_keep_the_credentials_and_have_an_end() {
     assert_eq!((error.kind, server.asked().len()), (ApiErrorKind::Refused, 2 + 4), "{error}");
     // Only downloads follow redirects.
     let error = upstream.read::<Value>(get()).await.unwrap_err();
-    assert!(error.message.contains("check base_url"), "{error}");
+    assert!(error.message.contains("which only downloads may be"), "{error}");
 }
 
 #[tokio::test]

@@ -1135,7 +1135,7 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
             same,
             Some(("/table/", 401, refused.clone())),
             "credentials",
-            "company.servicenow.user and company.servicenow.password",
+            "company.servicenow.client_id and company.servicenow.client_secret",
         ),
         (|sandbox, _| sandbox.has_columns = false, None, "columns", "company.servicenow.flag_field"),
         (

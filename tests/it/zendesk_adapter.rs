@@ -784,7 +784,7 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
             Some(("/users/me", json!({"user": {"id": null}}))),
             ALL,
             "credentials",
-            "company.zendesk.email",
+            "company.zendesk.client_id",
         ),
     ];
     for (setup, answer, needs, what, hint) in cases {

@@ -154,15 +154,19 @@ impl JiraSettings {
         // `problems` has refused an address that is none.
         let base = Url::parse(&self.gateway_url).ok()?;
         let lookup = site.join("/_edge/tenant_info").ok()?;
-        Some(Gateway { base, lookup, member: "cloudId" })
+        Some(Gateway { base, key: "company.jira.gateway_url", lookup, member: "cloudId" })
     }
 
-    /// Keys of the configuration that hold the credentials.
+    /// Keys of the configuration that hold the credentials, or should.
     pub(super) fn credential_keys(&self) -> &'static str {
         match self.deployment {
-            _ if self.client_id.is_some() => "company.jira.client_id and company.jira.client_secret",
-            Deployment::Cloud => "company.jira.email and company.jira.api_token",
-            Deployment::DataCenter => "company.jira.personal_access_token",
+            Deployment::Cloud if self.email.is_some() || self.api_token.is_some() => {
+                "company.jira.email and company.jira.api_token"
+            }
+            Deployment::DataCenter if self.client_id.is_none() => "company.jira.personal_access_token",
+            Deployment::Cloud | Deployment::DataCenter => {
+                "company.jira.client_id and company.jira.client_secret"
+            }
         }
     }
 

