@@ -2,12 +2,13 @@
 //!
 //! [`SandboxZendesk::router`] serves clients; the methods of [`SandboxZendesk`] stand in for people in their browsers:
 //! they change tickets and read them. [`SandboxZendesk::faults`] makes it misbehave. Limits: no triggers, no
-//! organisations, no views, no ticket forms, three custom fields, and one asking user.
+//! organisations, no views, groups, brands and ticket forms to read only, three custom fields, and one asking user.
 //!
 //! Sources: Zendesk's API reference at developer.zendesk.com (tickets, ticket comments, ticket attachments, search, incremental
 //! exports, rate limits, "Idempotency" in the introduction) and its help articles on placeholders and attachments.
 //!
 //! ```text
+//! catalog    groups, brands and ticket forms
 //! state      tickets, comments, uploads, and how they change
 //! rest       the REST API
 //! files      uploads, attachments, and the host that their content lies on
@@ -18,6 +19,7 @@
 //! steering   switches for wrong behaviour, over HTTP
 //! ```
 
+mod catalog;
 mod files;
 mod pages;
 mod query;
@@ -40,6 +42,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 pub use self::settings::{SandboxZendeskAuth, SandboxZendeskSettings, SandboxZendeskSwitches, Spoilt};
+pub use self::state::UserStanding;
 use self::state::{API, Attachment, Document, Draft, MergeWords, State, Words};
 use super::blobs::{self, Blobs};
 use super::faults::Faults;
@@ -590,6 +593,22 @@ impl SandboxZendesk {
     /// Restricts the asking user to the tickets of these groups, which makes it an agent; `None` lets it see all tickets again.
     pub fn restrict_to_groups(&self, groups: Option<&[u64]>) -> Result<(), SandboxZendeskError> {
         self.change(|state| state.groups = groups.map(|groups| groups.iter().copied().collect()))
+    }
+
+    /// Creates a user of that name and role, such as `agent`, or changes it; returns its ID.
+    pub fn set_user(
+        &self,
+        name: &str,
+        role: &str,
+        standing: UserStanding,
+    ) -> Result<u64, SandboxZendeskError> {
+        let now = self.now();
+        self.change(|state| {
+            let id = state.user(name, now);
+            state.role(id, role);
+            state.users.entry(id).and_modify(|user| user.standing = standing);
+            id
+        })
     }
 
     /// Sets the answer in place of a file's content; `None` brings the content back.

@@ -23,7 +23,9 @@ use super::state::{
     Ticket, Words, wire_time,
 };
 use super::wire::Wire;
-use super::{FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, SandboxZendesk, delete, files, pages, redact};
+use super::{
+    FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, SandboxZendesk, catalog, delete, files, pages, redact,
+};
 use crate::blobs;
 
 /// Maximum size of a JSON body, in bytes.
@@ -78,8 +80,8 @@ pub(super) fn error_body(status: StatusCode, message: &str) -> String {
     json!({"error": status.canonical_reason().unwrap_or("Error"), "description": message}).to_string()
 }
 
-type Answer = Result<Response, Refusal>;
-type Asked = Params<BTreeMap<String, String>>;
+pub(super) type Answer = Result<Response, Refusal>;
+pub(super) type Asked = Params<BTreeMap<String, String>>;
 
 pub(super) fn router(zendesk: &SandboxZendesk) -> Router {
     let api = Router::new()
@@ -101,13 +103,12 @@ pub(super) fn router(zendesk: &SandboxZendesk) -> Router {
         .route("/custom_statuses", get(custom_statuses))
         .route("/ticket_fields", get(ticket_fields))
         .route("/ticket_fields/{id}", get(ticket_field))
-        .route("/groups", get(groups))
-        .route("/ticket_forms", get(ticket_forms))
         .route("/account/settings", get(account_settings))
         .route("/users", get(users))
         .route("/users/me", get(me))
         .route("/users/show_many", get(show_many_users))
         .route("/users/{id}", get(user))
+        .merge(catalog::routes())
         .merge(files::api_routes())
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(zendesk.clone(), gate));
@@ -307,10 +308,10 @@ fn visible(state: &State) -> impl Iterator<Item = &Ticket> {
 
 // ---------------------------------------------------------------- pages
 
-type Extended = axum::Extension<Base>;
+pub(super) type Extended = axum::Extension<Base>;
 
 /// Returns a page of a list: by cursor if `page[size]` was sent, else by number.
-fn listing<T>(
+pub(super) fn listing<T>(
     zendesk: &SandboxZendesk,
     asked: &BTreeMap<String, String>,
     (base, path): (&Base, &str),
@@ -370,7 +371,7 @@ fn read_cursor(cursor: &str) -> Result<u64, Refusal> {
     })
 }
 
-fn ok(body: impl Into<Value>) -> Response {
+pub(super) fn ok(body: impl Into<Value>) -> Response {
     Json(body.into()).into_response()
 }
 
@@ -1137,31 +1138,6 @@ async fn ticket_field(
     let fields = zendesk.wire(&base).ticket_fields(zendesk.now());
     let found = fields.into_iter().find(|field| field["id"] == id).ok_or_else(Refusal::not_found)?;
     Ok(ok(json!({"ticket_field": found})))
-}
-
-/// Groups of every account: IDs and names.
-const GROUPS: [(u64, &str); 2] = [(360_000_000_101, "Cloud"), (360_000_000_102, "Network")];
-/// Ticket forms of every account: IDs and names.
-const TICKET_FORMS: [(u64, &str); 2] = [(360_000_000_103, "Default"), (360_000_000_104, "Incident")];
-
-async fn groups(
-    Shared(zendesk): Shared<SandboxZendesk>,
-    axum::Extension(base): Extended,
-    Params(asked): Asked,
-) -> Answer {
-    let named = |(id, name): &(u64, &str)| json!({"id": id, "name": name, "deleted": false});
-    let items = GROUPS.map(|group| (group.0, group));
-    listing(&zendesk, &asked, (&base, "groups"), "groups", &items, named).map(ok)
-}
-
-async fn ticket_forms(
-    Shared(zendesk): Shared<SandboxZendesk>,
-    axum::Extension(base): Extended,
-    Params(asked): Asked,
-) -> Answer {
-    let named = |(id, name): &(u64, &str)| json!({"id": id, "name": name, "active": true});
-    let items = TICKET_FORMS.map(|form| (form.0, form));
-    listing(&zendesk, &asked, (&base, "ticket_forms"), "ticket_forms", &items, named).map(ok)
 }
 
 async fn account_settings(Shared(zendesk): Shared<SandboxZendesk>) -> Json<Value> {

@@ -59,7 +59,25 @@ pub(super) struct User {
     pub(super) name: String,
     pub(super) email: String,
     pub(super) role: String,
+    #[serde(default)]
+    pub(super) standing: UserStanding,
     pub(super) created: DateTime<Utc>,
+}
+
+/// Reason why tickets can be assigned to a user or not, besides the role. Sources: "Users" (`active`, `suspended`, `role_type`),
+/// developer.zendesk.com.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserStanding {
+    /// Nothing stands against it.
+    #[default]
+    Usual,
+    /// The user is an agent who reads tickets and adds internal notes only.
+    LightAgent,
+    /// The user may not sign in.
+    Suspended,
+    /// The user was deleted, and is still shown by its ID.
+    Deleted,
 }
 
 /// Recorded answer for an idempotency key.
@@ -253,6 +271,7 @@ impl State {
             name: name.to_owned(),
             email: format!("{local}@example.com"),
             role: "agent".to_owned(),
+            standing: UserStanding::default(),
             created: now,
         };
         self.users.insert(id, user);

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::settings::{SandboxZendeskSettings, SandboxZendeskSwitches};
 use super::state::{
-    ACCOUNT_ID, API, Attachment, CUSTOM_STATUSES, Comment, Document, State, Ticket, User, wire_time,
+    ACCOUNT_ID, API, Attachment, CUSTOM_STATUSES, Comment, Document, State, Ticket, User, UserStanding,
+    wire_time,
 };
 use super::{FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, text};
 
@@ -143,15 +144,23 @@ impl Wire<'_> {
             "admin" if restricted => "agent",
             role => role,
         };
+        // "The user's role id" of the reference: absent for end users.
+        let role_type = match (role, user.standing) {
+            ("end-user", _) => None,
+            (_, UserStanding::LightAgent) => Some(1),
+            ("admin", _) => Some(4),
+            _ => Some(0),
+        };
         json!({
             "id": user.id,
             "url": format!("{}/api/v2/users/{}.json", self.base, user.id),
             "name": user.name,
             "email": user.email,
             "role": role,
-            "active": true,
+            "role_type": role_type,
+            "active": user.standing != UserStanding::Deleted,
             "verified": true,
-            "suspended": false,
+            "suspended": user.standing == UserStanding::Suspended,
             "created_at": wire_time(user.created),
             "updated_at": wire_time(user.created),
             "time_zone": "UTC",
