@@ -19,7 +19,7 @@ use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, Up
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::sandbox::zendesk::{
     NewTicket, ROOT_CAUSE_FIELD, SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings,
-    SandboxZendeskSwitches, Spoilt,
+    SandboxZendeskSwitches, Spoilt, UserStanding,
 };
 use casebridge::sync::texts;
 use casebridge::telemetry::Metrics;
@@ -802,6 +802,139 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
         let writes = crm.zendesk.faults().calls().iter().filter(|call| call.method != "GET").count();
         assert_eq!(writes, 0, "a check changes nothing");
     }
+}
+
+/// Sets one of the IDs of the section.
+type SetId = fn(&mut ZendeskSettings, u64);
+const GROUP: SetId = |ours, id| ours.group_id = Some(id);
+const BRAND: SetId = |ours, id| ours.brand_id = Some(id);
+const FORM: SetId = |ours, id| ours.ticket_form_id = Some(id);
+const SOLVER: SetId = |ours, id| ours.solver_id = Some(id);
+
+#[tokio::test]
+async fn each_id_of_the_section_is_looked_up_before_it_is_used() {
+    const ALL: Needs = Needs::all(Visibility::Internal);
+    use CheckStatus::{Failed, Ok as Fine, Warn};
+    for (set, key, id, status, parts) in [
+        (GROUP, "group_id", 360_000_000_101, Fine, ["360000000101 (Cloud)", ""]),
+        (
+            GROUP,
+            "group_id",
+            7,
+            Failed,
+            ["no group 7, but 360000000101 (Cloud), 360000000102", "group_id (Admin"],
+        ),
+        (
+            GROUP,
+            "group_id",
+            360_000_000_109,
+            Failed,
+            ["360000000109 (Mainframe) is deleted", "company.zendesk."],
+        ),
+        (BRAND, "brand_id", 360_000_000_001, Fine, ["(Example)", ""]),
+        (
+            BRAND,
+            "brand_id",
+            7,
+            Failed,
+            ["no brand 7, but 360000000001 (Example); give", "company.zendesk.brand_id"],
+        ),
+        (BRAND, "brand_id", 360_000_000_002, Warn, ["(Old Example) is inactive", "company.zendesk.brand_id"]),
+        (
+            BRAND,
+            "brand_id",
+            360_000_000_009,
+            Failed,
+            ["(Other Example) is deleted", "company.zendesk.brand_id"],
+        ),
+        (FORM, "ticket_form_id", 360_000_000_104, Fine, ["(Incident)", ""]),
+        (
+            FORM,
+            "ticket_form_id",
+            7,
+            Failed,
+            ["no ticket form 7, but 360000000103", "company.zendesk.ticket_form_id"],
+        ),
+        (
+            FORM,
+            "ticket_form_id",
+            360_000_000_105,
+            Warn,
+            ["(Fax) is inactive", "company.zendesk.ticket_form_id"],
+        ),
+        (SOLVER, "solver_id", 900_001, Fine, ["900001 (Casebridge)", ""]),
+        (SOLVER, "solver_id", 7, Failed, ["there is no user 7; give", "company.zendesk.solver_id"]),
+    ] {
+        let crm = start(SandboxZendeskSettings::default(), |ours| set(ours, id)).await;
+        let checks = casebridge::tasks::check_system(&crm.adapter, ALL, crm.clock.now()).await;
+        let found = checks.iter().find(|check| check.what.contains(key)).unwrap();
+        assert_eq!(found.status, status, "{found:?}");
+        let told = found.result().unwrap_or_else(|text| text);
+        assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+        assert_one_mistake(&checks);
+        assert_eq!(checks.iter().filter(|check| check.what.contains("_id")).count(), 1, "one key is given");
+    }
+}
+
+#[tokio::test]
+async fn a_solver_who_can_get_no_ticket_is_told_with_the_reason() {
+    use UserStanding::{Deleted, LightAgent, Suspended, Usual};
+    let crm = usual().await;
+    let (base, server) = serve(crm.zendesk.router()).await;
+    for (role, standing, reason) in [
+        ("agent", Usual, None),
+        ("admin", Usual, None),
+        ("end-user", Usual, Some("an end user")),
+        ("agent", LightAgent, Some("a light agent")),
+        ("agent", Suspended, Some("suspended")),
+        ("agent", Deleted, Some("deleted")),
+    ] {
+        let solver = crm.zendesk.set_user("Jane Roe", role, standing).unwrap();
+        let ours = ZendeskSettings { solver_id: Some(solver), ..ZendeskSettings::default() };
+        let adapter = connect(ours, &base, Arc::new(NoCredentials), &crm.clock);
+        let found = line(&adapter.check(Needs::all(Visibility::Internal)).await, "solver_id");
+        let route = Placement { assignee: Some(solver.to_string()), ..Placement::default() };
+        let placed = adapter.check_placement(&route).await.map_err(|trouble| trouble.to_string());
+        for found in [found, placed] {
+            let part = reason.map(|reason| format!("Jane Roe ({solver}) is {reason} and gets no tickets"));
+            match (&found, &part) {
+                (Ok(_), None) => {}
+                (Err(told), Some(part)) => assert!(told.contains(part), "{told}"),
+                (found, _) => panic!("{role} {standing:?}: {found:?}"),
+            }
+        }
+    }
+    server.abort();
+}
+
+#[tokio::test]
+async fn an_id_that_may_not_be_read_is_a_warning_and_one_that_is_not_needed_is_left_out() {
+    let all = |ours: &mut ZendeskSettings| [GROUP, BRAND, FORM, SOLVER].iter().for_each(|set| set(ours, 7));
+    let crm = start(SandboxZendeskSettings::default(), all).await;
+    let refused = json!({"error": "Forbidden", "description": "You do not have access to this page"});
+    let keys = ["group_id", "brand_id", "ticket_form_id", "solver_id"];
+    for path in ["/groups/7", "/brands/7", "/ticket_forms/7", "/users/7"] {
+        let said = Effect::ErrorBefore { status: 403, body: Some(refused.to_string()) };
+        crm.zendesk.faults().add(Fault::always(said).on("GET", path));
+    }
+    let needs = Needs::all(Visibility::Internal);
+    let checks = crm.adapter.check(needs).await;
+    for key in keys {
+        let found = checks.iter().find(|check| check.what.contains(key)).unwrap();
+        let told = found.result().unwrap_or_else(|text| text);
+        assert_eq!(found.status, CheckStatus::Warn, "{told}");
+        assert!(
+            told.contains("7 cannot be read") && told.contains(&format!("company.zendesk.{key}")),
+            "{told}"
+        );
+    }
+    let route = Placement { group: Some("7".to_owned()), ..Placement::default() };
+    let trouble = crm.adapter.check_placement(&route).await.unwrap_err();
+    assert_eq!(trouble.status, CheckStatus::Warn, "{trouble}");
+    crm.zendesk.faults().clear_calls();
+    let checks = crm.adapter.check(Needs { creation: false, status: false, ..needs }).await;
+    assert!(keys.iter().all(|key| checks.iter().all(|check| !check.what.contains(key))), "{checks:?}");
+    assert_eq!(calls(&crm, "GET", "/7"), 0);
 }
 
 #[tokio::test]

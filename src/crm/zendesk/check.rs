@@ -5,7 +5,7 @@ use chrono::Duration;
 
 use super::client::{self, Client};
 use super::settings::ZendeskSettings;
-use super::wire::{Attachment, Comment, Field, User};
+use super::wire::{Attachment, Comment, Field, Named, User};
 use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
 use crate::cases::{ApiError, Check, Finding, Needs, Placement, Report, Trouble, Visibility};
 use crate::crm::{CrmKind as _, DEFAULT_WORDS, expiry};
@@ -39,6 +39,7 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     if needs.creation || needs.priority {
         report.add("priorities", words(settings, priorities));
     }
+    ids(&mut report, client, needs).await;
     report.add("tickets", tickets(client).await);
     match flag {
         Ok(flag) => flagged(&mut report, client, flag, needs).await,
@@ -105,36 +106,146 @@ async fn flagged(report: &mut Report, client: &Client, flag: u64, needs: Needs) 
     }
 }
 
-/// Number of groups or forms that a message lists.
+/// Number of groups, brands or forms that a message lists.
 const LISTED: usize = 20;
+
+/// Kind of object that the configuration names by its ID.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    noun: &'static str,
+    /// Words of the API for all of them, and for one.
+    list: &'static str,
+    one: &'static str,
+    /// Place in Zendesk where a person finds the ID.
+    place: &'static str,
+}
+
+const GROUP: Kind =
+    Kind { noun: "group", list: "groups", one: "group", place: "Admin Center, People, Team, Groups" };
+const BRAND: Kind =
+    Kind { noun: "brand", list: "brands", one: "brand", place: "Admin Center, Account, Brand management" };
+const FORM: Kind = Kind {
+    noun: "ticket form",
+    list: "ticket_forms",
+    one: "ticket_form",
+    place: "Admin Center, Objects and rules, Tickets, Forms",
+};
+const USER: Kind =
+    Kind { noun: "user", list: "users", one: "user", place: "Admin Center, People, Team members" };
+
+/// Result of looking up an object.
+enum Looked {
+    /// It can be used: its ID and name.
+    Fine(String),
+    /// Reason why it may be of no use.
+    Doubtful(String),
+    /// Reason why it cannot be used.
+    Wrong(String),
+    /// It cannot be read.
+    Unread,
+}
+
+/// Looks up an object by its ID.
+async fn look_up(client: &Client, kind: Kind, id: &str) -> Result<Looked, ApiError> {
+    let Kind { noun, list, one, .. } = kind;
+    let looked = if kind.list == USER.list {
+        client.object(list, one, id).await.map(|found| found.map(|user| assignable(&user, id)))
+    } else {
+        client.object(list, one, id).await.map(|found| found.map(|named| usable(&named, noun)))
+    };
+    match looked {
+        Ok(Some(looked)) => return Ok(looked),
+        Ok(None) if kind.list == USER.list => return Ok(Looked::Wrong(format!("there is no {noun} {id}"))),
+        Ok(None) => {}
+        Err(error) if error.status == Some(403) => return Ok(Looked::Unread),
+        Err(error) => return Err(error),
+    }
+    match client.usable(list).await {
+        Ok(known) if known.is_empty() => {
+            Ok(Looked::Wrong(format!("there is no {noun} {id}, and no other is shown")))
+        }
+        Ok(known) => {
+            let shown: Vec<String> = known.iter().take(LISTED).map(Named::to_string).collect();
+            Ok(Looked::Wrong(format!("there is no {noun} {id}, but {}", shown.join(", "))))
+        }
+        // Forms take a plan that has them, and some roles do not list them.
+        Err(error) if matches!(error.status, Some(403 | 404)) => Ok(Looked::Unread),
+        Err(error) => Err(error),
+    }
+}
+
+/// Judges a user to whom tickets are to be assigned.
+fn assignable(user: &User, id: &str) -> Looked {
+    let name = &user.name;
+    match user.unassignable() {
+        Some(reason) => Looked::Wrong(format!("{name} ({id}) is {reason} and gets no tickets")),
+        None => Looked::Fine(format!("{id} ({name})")),
+    }
+}
+
+/// Judges a group, brand or ticket form that tickets are to have.
+fn usable(named: &Named, noun: &str) -> Looked {
+    if named.is_deleted() {
+        Looked::Wrong(format!("the {noun} {named} is deleted"))
+    } else if named.is_inactive() {
+        // Zendesk's reference does not say if it takes a ticket for one.
+        Looked::Doubtful(format!(
+            "the {noun} {named} is inactive, and Zendesk may refuse tickets that name it"
+        ))
+    } else {
+        Looked::Fine(named.to_string())
+    }
+}
+
+/// Checks the object that a key of `[company.zendesk]` names.
+async fn configured(client: &Client, kind: Kind, key: &str, id: u64) -> Finding {
+    let Kind { noun, place, .. } = kind;
+    let advice = format!("give the ID of another {noun} in company.zendesk.{key} ({place})");
+    match look_up(client, kind, &id.to_string()).await.map_err(|error| Trouble::from(&error))? {
+        Looked::Fine(found) => Ok(found),
+        Looked::Doubtful(problem) => Err(Trouble::warning(problem, advice)),
+        Looked::Wrong(problem) => Err(Trouble::failed(problem, advice)),
+        Looked::Unread => Err(Trouble::warning(
+            format!("the {noun} {id} cannot be read, so it could not be checked"),
+            format!(
+                "compare company.zendesk.{key} with the number in the {noun}'s address ({place}), or give the connector's user a role \
+                 that reads it"
+            ),
+        )),
+    }
+}
+
+/// Adds a line for each ID that is configured and needed.
+async fn ids(report: &mut Report, client: &Client, needs: Needs) {
+    let settings = client.settings();
+    for (key, kind, id, is_needed) in [
+        ("group_id", GROUP, settings.group_id, needs.creation),
+        ("brand_id", BRAND, settings.brand_id, needs.creation),
+        ("ticket_form_id", FORM, settings.ticket_form_id, needs.creation),
+        ("solver_id", USER, settings.solver_id, needs.status),
+    ] {
+        if let Some(id) = id.filter(|_| is_needed) {
+            report.add(key, configured(client, kind, key, id).await);
+        }
+    }
+}
 
 /// Looks up the values that a route sets. An agent is looked up by ID only: an email address is resolved by Zendesk itself.
 pub(super) async fn placement(client: &Client, placement: &Placement) -> Finding {
     let mut unknown = Vec::new();
-    let mut unread = Vec::new();
-    for (key, what, wanted) in
-        [("group", "groups", &placement.group), ("ticket form", "ticket_forms", &placement.request_type)]
+    let mut doubtful = Vec::new();
+    let person = placement.assignee.as_ref().filter(|person| !person.contains('@'));
+    for (kind, id) in
+        [(GROUP, placement.group.as_ref()), (FORM, placement.request_type.as_ref()), (USER, person)]
     {
-        let Some(wanted) = wanted else { continue };
-        match client.named(what).await {
-            Ok(known) if known.iter().any(|(id, _)| id.to_string() == *wanted) => {}
-            Ok(known) => {
-                let shown: Vec<String> =
-                    known.iter().take(LISTED).map(|(id, name)| format!("{id} ({name})")).collect();
-                unknown.push(format!("there is no {key} {wanted}, but {}", shown.join(", ")));
+        let Some(id) = id else { continue };
+        match look_up(client, kind, id).await.map_err(|error| Trouble::from(&error))? {
+            Looked::Fine(_) => {}
+            Looked::Doubtful(problem) => doubtful.push(problem),
+            Looked::Wrong(problem) => unknown.push(problem),
+            Looked::Unread => {
+                doubtful.push(format!("the {} {id} cannot be read, so it could not be checked", kind.noun));
             }
-            // Forms take a plan that has them, and some roles do not list them.
-            Err(error) if matches!(error.status, Some(403 | 404)) => unread.push(key),
-            Err(error) => return Err((&error).into()),
-        }
-    }
-    if let Some(person) = placement.assignee.as_ref().filter(|person| !person.contains('@')) {
-        match client.user(person).await.map_err(|error| Trouble::from(&error))? {
-            Some(user) if user.is_end_user() => {
-                unknown.push(format!("{} ({person}) is an end user and gets no tickets", user.name));
-            }
-            Some(_) => {}
-            None => unknown.push(format!("there is no user {person}")),
         }
     }
     if !placement.fields.is_empty() {
@@ -146,11 +257,13 @@ pub(super) async fn placement(client: &Client, placement: &Placement) -> Finding
             }
         }));
     }
-    match (unknown.as_slice(), unread.as_slice()) {
+    match (unknown.as_slice(), doubtful.as_slice()) {
         ([], []) => Ok(placement.describe()),
-        ([], unread) => {
-            Ok(format!("{} ({} cannot be read: not looked up)", placement.describe(), unread.join(" and ")))
-        }
+        ([], doubtful) => Err(Trouble::warning(
+            format!("{}: {}", placement.describe(), doubtful.join("; ")),
+            "compare the route's set with the numbers in the addresses of Admin Center, or give the connector's user a role that reads \
+             them",
+        )),
         (unknown, _) => Err(Trouble::failed(unknown.join("; "), "correct the route's set")),
     }
 }

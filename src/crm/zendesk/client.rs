@@ -10,14 +10,14 @@ use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use futures_util::TryStreamExt as _;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 use super::closing;
 use super::pacing::Pacing;
 use super::settings::ZendeskSettings;
-use super::wire::{self, Attachment, Changed, Comment, CustomStatus, Field, Page, Ticket, User};
+use super::wire::{self, Attachment, Changed, Comment, CustomStatus, Field, Named, Page, Ticket, User};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
 use crate::clock::SharedClock;
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
@@ -271,30 +271,37 @@ impl Client {
         Ok(found.0.into_iter().flatten().collect())
     }
 
-    /// Returns the IDs and names of the groups or ticket forms, as `what` says in the API's word.
+    /// Returns those of the groups, brands or ticket forms that can be used. `list` is the API's word for them, such as `groups`.
     ///
-    /// Sources: "List groups", "List ticket forms", developer.zendesk.com.
-    pub(super) async fn named(&self, what: &str) -> Result<Vec<(u64, String)>, ApiError> {
-        let read = |value: Value| {
-            let name = value.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-            Some((value.get("id")?.as_u64()?, name))
-        };
+    /// Sources: "List groups", "List brands", "List ticket forms", developer.zendesk.com.
+    pub(super) async fn usable(&self, list: &str) -> Result<Vec<Named>, ApiError> {
+        let read = |value: Value| serde_json::from_value::<Named>(value).ok();
         let query = [("page[size]", SEARCH_PAGE)];
-        let found = self.listing(&format!("/api/v2/{what}"), &query, read, |_| false).await?;
-        Ok(found.0.into_iter().flatten().collect())
+        let found = self.listing(&format!("/api/v2/{list}"), &query, read, |_| false).await?;
+        let is_usable = |named: &Named| !named.is_deleted() && !named.is_inactive();
+        Ok(found.0.into_iter().flatten().filter(is_usable).collect())
     }
 
-    /// Reads a user by ID. `None` if there is none.
-    pub(super) async fn user(&self, id: &str) -> Result<Option<User>, ApiError> {
-        #[derive(serde::Deserialize)]
-        struct Answer {
-            user: User,
-        }
-        match self.upstream.read::<Answer>(Call::get(format!("/api/v2/users/{id}"))).await {
-            Ok(answer) => Ok(Some(answer.user)),
-            Err(error) if error.status == Some(404) => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// Reads a group, brand, ticket form or user by ID. `None` if there is none. `list` and `one` are the API's words, such as `groups` and
+    /// `group`.
+    ///
+    /// Sources: "Show group", "Show brand", "Show ticket form", "Show user", developer.zendesk.com.
+    pub(super) async fn object<T: serde::de::DeserializeOwned>(
+        &self,
+        list: &str,
+        one: &str,
+        id: &str,
+    ) -> Result<Option<T>, ApiError> {
+        let path = format!("/api/v2/{list}/{id}");
+        let mut answer: Map<String, Value> = match self.upstream.read(Call::get(&path)).await {
+            Ok(answer) => answer,
+            Err(error) if error.status == Some(404) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let found = answer.remove(one).and_then(|value| serde_json::from_value(value).ok());
+        let unreadable =
+            || self.error(ApiErrorKind::Unreadable, &format!("GET {path}"), format!("it has no {one}"));
+        found.map(Some).ok_or_else(unreadable)
     }
 
     /// Reads the largest file size that the account accepts, in bytes, if it is given.

@@ -2,6 +2,7 @@
 //! item unreadable.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
@@ -265,6 +266,7 @@ pub(super) struct Page {
         alias = "ticket_fields",
         alias = "custom_statuses",
         alias = "groups",
+        alias = "brands",
         alias = "ticket_forms"
     )]
     pub(super) items: Vec<Value>,
@@ -304,10 +306,18 @@ pub(super) struct User {
     pub(super) restricted_agent: bool,
     /// Restriction of the tickets that the agent sees; absent if the agent sees all.
     pub(super) ticket_restriction: Option<String>,
+    #[serde(deserialize_with = "or_default")]
+    suspended: bool,
+    /// False if the user has been deleted.
+    active: Option<bool>,
+    /// Kind of an agent's role, as a number.
+    role_type: Option<u64>,
 }
 
 /// Role of a customer, who may not use the API's calls for agents.
 const END_USER: &str = "end-user";
+/// `role_type` of a light agent.
+const LIGHT_AGENT: u64 = 1;
 
 impl User {
     pub(super) fn is_end_user(&self) -> bool {
@@ -317,6 +327,55 @@ impl User {
     /// True if the user is staff: has a known role other than a customer's.
     pub(super) fn is_staff(&self) -> bool {
         matches!(self.role.as_str(), "agent" | "admin")
+    }
+
+    /// Returns the reason why no ticket can be assigned to the user.
+    ///
+    /// Sources: "Users" (`role`, `active`, `suspended`, `role_type`), developer.zendesk.com; "Understanding and setting light agent
+    /// permissions", support.zendesk.com. That a suspended agent gets no tickets is assumed: it cannot sign in.
+    pub(super) fn unassignable(&self) -> Option<&'static str> {
+        if self.is_end_user() {
+            Some("an end user")
+        } else if self.active == Some(false) {
+            Some("deleted")
+        } else if self.suspended {
+            Some("suspended")
+        } else if self.role_type == Some(LIGHT_AGENT) {
+            Some("a light agent")
+        } else {
+            None
+        }
+    }
+}
+
+/// A group, brand or ticket form, as far as their formats are the same.
+///
+/// Sources: "Groups" (`deleted`), "Brands" (`active`, `is_deleted`), "Ticket forms" (`active`, `deleted_at`), developer.zendesk.com.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Named {
+    pub(super) id: u64,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) name: String,
+    active: Option<bool>,
+    #[serde(alias = "is_deleted", deserialize_with = "or_default")]
+    deleted: bool,
+    deleted_at: Option<String>,
+}
+
+impl Named {
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted || self.deleted_at.is_some()
+    }
+
+    pub(super) fn is_inactive(&self) -> bool {
+        self.active == Some(false)
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.id, self.name)
     }
 }
 
