@@ -89,6 +89,24 @@ async fn errors_have_the_shape_of_the_real_ones() {
 }
 
 #[tokio::test]
+async fn a_name_in_a_reference_is_kept_as_it_is_unless_it_is_said_to_be_one() {
+    let crm = start(SandboxServiceNowSettings::default()).await;
+    let id = "287ebd7da9fe198100f92cc8d1d2154e";
+    for (sent, is_name, value, displayed) in
+        [("Cloud", false, "Cloud", ""), ("Cloud", true, id, "Cloud"), (id, false, id, "Cloud")]
+    {
+        let path = format!(
+            "/api/now/table/incident?sysparm_input_display_value={is_name}&sysparm_display_value=all\
+             &sysparm_exclude_reference_link=true"
+        );
+        let body = json!({"short_description": "x", "assignment_group": sent});
+        let answer = crm.send(Method::POST, &path, Some(body)).await;
+        let group = answer.json::<Value>().await.unwrap()["result"]["assignment_group"].clone();
+        assert_eq!(group, json!({"value": value, "display_value": displayed}), "{sent}");
+    }
+}
+
+#[tokio::test]
 async fn pages_are_cut_before_rights_are_looked_at() {
     let crm = start(SandboxServiceNowSettings::default()).await;
     let mut ids = Vec::new();

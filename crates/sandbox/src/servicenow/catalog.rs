@@ -6,10 +6,17 @@ use super::{FLAG_COLUMN, GOOGLE_NAME_COLUMN};
 pub const INCIDENT: &str = "incident";
 /// Table of customer service cases.
 pub const CUSTOMER_CASE: &str = "sn_customerservice_case";
+/// Table of problems.
+pub const PROBLEM: &str = "problem";
+/// Tables whose records are cases.
+pub(super) const CASE_TABLES: [&str; 3] = [INCIDENT, CUSTOMER_CASE, PROBLEM];
 /// Column for the domain, on instances with domain separation.
 pub(super) const DOMAIN: &str = "sys_domain";
 pub(super) const USERS: &str = "sys_user";
 pub(super) const GROUPS: &str = "sys_user_group";
+/// Configuration items, and the services among them, whose table extends that of the items.
+pub(super) const ITEMS: &str = "cmdb_ci";
+pub(super) const SERVICES: &str = "cmdb_ci_service";
 pub(super) const JOURNAL: &str = "sys_journal_field";
 pub(super) const ATTACHMENTS: &str = "sys_attachment";
 /// Column of an attachment with the virus scanner's verdict.
@@ -26,8 +33,8 @@ pub(super) enum Kind {
     Number,
     Boolean,
     Time,
-    /// The `sys_id` of a user.
-    User,
+    /// The `sys_id` of a record of this table.
+    Reference(&'static str),
     /// Input for a journal: text written here becomes a journal entry.
     Journal,
     /// Set by the system only.
@@ -43,7 +50,7 @@ const SYSTEM: [(&str, Kind); 6] = [
     ("sys_mod_count", Kind::System),
 ];
 
-const TASK: [(&str, Kind); 25] = [
+const TASK: [(&str, Kind); 27] = [
     ("number", Kind::System),
     ("sys_class_name", Kind::System),
     ("short_description", Kind::Text(160)),
@@ -54,11 +61,13 @@ const TASK: [(&str, Kind); 25] = [
     ("impact", Kind::Number),
     ("urgency", Kind::Number),
     ("opened_at", Kind::Time),
-    ("opened_by", Kind::User),
+    ("opened_by", Kind::Reference(USERS)),
     ("resolved_at", Kind::Time),
     ("closed_at", Kind::Time),
-    ("assigned_to", Kind::User),
-    ("assignment_group", Kind::Text(80)),
+    ("assigned_to", Kind::Reference(USERS)),
+    ("assignment_group", Kind::Reference(GROUPS)),
+    ("cmdb_ci", Kind::Reference(ITEMS)),
+    ("business_service", Kind::Reference(SERVICES)),
     ("correlation_id", Kind::Text(100)),
     ("parent_incident", Kind::Text(32)),
     ("duplicate_of", Kind::Text(32)),
@@ -75,17 +84,24 @@ const TASK: [(&str, Kind); 25] = [
 pub(super) fn columns(table: &str) -> Option<Vec<(&'static str, Kind)>> {
     let text = |name| (name, Kind::Text(4_000));
     let own: Vec<(&'static str, Kind)> = match table {
-        INCIDENT => [("caller_id", Kind::User), ("category", Kind::Text(40)), ("close_code", Kind::Text(40))]
+        INCIDENT => [
+            ("caller_id", Kind::Reference(USERS)),
+            ("category", Kind::Text(40)),
+            ("close_code", Kind::Text(40)),
+        ]
+        .into_iter()
+        .chain(TASK)
+        .collect(),
+        CUSTOMER_CASE => [("contact", Kind::Reference(USERS)), ("resolution_code", Kind::Text(40))]
             .into_iter()
             .chain(TASK)
             .collect(),
-        CUSTOMER_CASE => {
-            [("contact", Kind::User), ("resolution_code", Kind::Text(40))].into_iter().chain(TASK).collect()
-        }
+        PROBLEM => [("resolution_code", Kind::Text(40))].into_iter().chain(TASK).collect(),
         USERS => {
             vec![text("user_name"), text("name"), text("email"), text("time_zone"), ("active", Kind::Boolean)]
         }
         GROUPS => vec![text("name"), ("active", Kind::Boolean)],
+        ITEMS | SERVICES => vec![text("name")],
         JOURNAL => {
             vec![text("name"), text("element"), text("element_id"), ("value", Kind::Text(usize::MAX))]
         }
@@ -114,6 +130,9 @@ pub(super) fn columns(table: &str) -> Option<Vec<(&'static str, Kind)>> {
             text("element"),
             text("column_label"),
             text("internal_type"),
+            text("reference"),
+            text("reference_key"),
+            ("display", Kind::Boolean),
             ("max_length", Kind::Number),
             ("read_only", Kind::Boolean),
             ("active", Kind::Boolean),
@@ -131,9 +150,17 @@ pub(super) fn dictionary(kind: Kind) -> (&'static str, usize) {
         Kind::Number => ("integer", 40),
         Kind::Boolean => ("boolean", 40),
         Kind::Time => ("glide_date_time", 40),
-        Kind::User => ("reference", 32),
+        Kind::Reference(_) => ("reference", 32),
         Kind::Journal => ("journal_input", 4_000),
         Kind::System => ("string", 40),
+    }
+}
+
+/// Returns the table that a column refers to, as the dictionary states it.
+pub(super) fn referenced(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Reference(table) => table,
+        Kind::Text(_) | Kind::Number | Kind::Boolean | Kind::Time | Kind::Journal | Kind::System => "",
     }
 }
 
@@ -160,7 +187,7 @@ pub(super) fn kind(table: &str, column: &str) -> Option<Kind> {
 
 /// Reports if records of the table are cases.
 pub(super) fn is_task(table: &str) -> bool {
-    matches!(table, INCIDENT | CUSTOMER_CASE)
+    CASE_TABLES.contains(&table)
 }
 
 /// Returns the choices of a column: values and labels.
@@ -182,11 +209,33 @@ pub(super) fn choices(table: &str, column: &str) -> &'static [(&'static str, &'s
             ("3", "Closed"),
             ("7", "Cancelled"),
         ],
-        (INCIDENT, "priority") => {
+        // The states since Madrid ("Problem form", product documentation); their values are known from the field.
+        (PROBLEM, "state") => &[
+            ("101", "New"),
+            ("102", "Assess"),
+            ("103", "Root Cause Analysis"),
+            ("104", "Fix in Progress"),
+            ("106", "Resolved"),
+            ("107", "Closed"),
+        ],
+        (INCIDENT | PROBLEM, "priority") => {
             &[("1", "Critical"), ("2", "High"), ("3", "Moderate"), ("4", "Low"), ("5", "Planning")]
         }
         (CUSTOMER_CASE, "priority") => &[("1", "Critical"), ("2", "High"), ("3", "Moderate"), ("4", "Low")],
-        (INCIDENT, "impact" | "urgency") => &[("1", "High"), ("2", "Medium"), ("3", "Low")],
+        (INCIDENT | PROBLEM, "impact" | "urgency") => &[("1", "High"), ("2", "Medium"), ("3", "Low")],
+        (INCIDENT, "category") => &[
+            ("inquiry", "Inquiry / Help"),
+            ("software", "Software"),
+            ("hardware", "Hardware"),
+            ("network", "Network"),
+            ("database", "Database"),
+        ],
+        (PROBLEM, "resolution_code") => &[
+            ("fix_applied", "Fix Applied"),
+            ("risk_accepted", "Risk Accepted"),
+            ("canceled", "Canceled"),
+            ("duplicate", "Duplicate"),
+        ],
         (INCIDENT, "close_code") => &[
             ("Solution provided", "Solution provided"),
             ("Workaround provided", "Workaround provided"),
@@ -216,23 +265,45 @@ pub(super) fn label(column: &str) -> &str {
 
 /// Returns the column for the resolution code of a case.
 pub(super) fn code_column(table: &str) -> &'static str {
-    if table == CUSTOMER_CASE { "resolution_code" } else { "close_code" }
+    if table == INCIDENT { "close_code" } else { "resolution_code" }
 }
 
-/// Reports if a case in that state is resolved, and so can be reopened.
-pub(super) fn is_resolved(state: &str) -> bool {
-    state == "6"
+/// Returns the state of a resolved case, which can be reopened.
+pub(super) fn resolved_state(table: &str) -> &'static str {
+    if table == PROBLEM { "106" } else { "6" }
+}
+
+/// Returns the state of a case that is closed for good.
+pub(super) fn closed_state(table: &str) -> &'static str {
+    match table {
+        CUSTOMER_CASE => "3",
+        PROBLEM => "107",
+        _ => "7",
+    }
+}
+
+/// Reports if a case in that state is resolved.
+pub(super) fn is_resolved(table: &str, state: &str) -> bool {
+    state == resolved_state(table)
 }
 
 /// Reports if the state is final: the case is inactive and cannot be changed any more.
 pub(super) fn is_final(table: &str, state: &str) -> bool {
-    let states: [&str; 2] = if table == CUSTOMER_CASE { ["3", "7"] } else { ["7", "8"] };
-    states.contains(&state)
+    let cancelled = match table {
+        CUSTOMER_CASE => Some("7"),
+        INCIDENT => Some("8"),
+        _ => None,
+    };
+    state == closed_state(table) || Some(state) == cancelled
 }
 
 /// Returns the state that a case gets when people reopen it.
 pub(super) fn open_state(table: &str) -> &'static str {
-    if table == CUSTOMER_CASE { "10" } else { "2" }
+    match table {
+        CUSTOMER_CASE => "10",
+        PROBLEM => "104",
+        _ => "2",
+    }
 }
 
 /// Returns the priority of an incident from impact and urgency, by the base system's rules.

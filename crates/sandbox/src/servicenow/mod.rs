@@ -1,8 +1,8 @@
 //! A small ServiceNow that speaks the real Table and Attachment APIs, with their traps.
 //!
 //! [`SandboxServiceNow::router`] serves clients; the methods of [`SandboxServiceNow`] stand in for people in their browsers:
-//! they change cases and read them. [`SandboxServiceNow::faults`] makes it misbehave. Limits: two tables of
-//! cases, no workflows, no groups, no rules for domains, and one asking user.
+//! they change cases and read them. [`SandboxServiceNow::faults`] makes it misbehave. Limits: three tables of
+//! cases, no workflows, groups to refer to only, no rules for domains, and one asking user.
 //!
 //! Sources: "Table API", "Attachment API", "Batch API" and "Inbound REST API rate limiting" in the product documentation, and its
 //! pages on encoded queries, journal fields and data policies.
@@ -36,7 +36,7 @@ use axum::Router;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-pub use self::catalog::{CUSTOMER_CASE, INCIDENT};
+pub use self::catalog::{CUSTOMER_CASE, INCIDENT, PROBLEM};
 pub use self::settings::{SandboxServiceNowAuth, SandboxServiceNowSettings, SandboxServiceNowSwitches};
 use self::state::{Refused, Row, Sent, State, get, owned};
 use super::blobs::{self, Blobs, Computed};
@@ -135,7 +135,7 @@ pub enum SandboxServiceNowError {
 /// Input for a case that a person creates; start from [`NewRecord::new`].
 #[derive(Debug, Clone)]
 pub struct NewRecord {
-    /// [`INCIDENT`] or [`CUSTOMER_CASE`].
+    /// [`INCIDENT`], [`CUSTOMER_CASE`] or [`PROBLEM`].
     pub table: &'static str,
     /// `short_description`.
     pub short_description: String,
@@ -516,13 +516,14 @@ impl SandboxServiceNow {
 
     /// Resolves a case and fills in the mandatory columns.
     pub fn resolve(&self, id: &str) -> Result<(), SandboxServiceNowError> {
-        self.end(id, "6")
+        let table = self.table_of(id)?;
+        self.end(id, catalog::resolved_state(table))
     }
 
     /// Closes a case for good and fills in the mandatory columns.
     pub fn close(&self, id: &str) -> Result<(), SandboxServiceNowError> {
-        let state = if self.table_of(id)? == CUSTOMER_CASE { "3" } else { "7" };
-        self.end(id, state)
+        let table = self.table_of(id)?;
+        self.end(id, catalog::closed_state(table))
     }
 
     fn end(&self, id: &str, state: &str) -> Result<(), SandboxServiceNowError> {
@@ -534,13 +535,19 @@ impl SandboxServiceNow {
 
     /// Resolves a case with the given resolution code.
     pub fn resolve_as(&self, id: &str, code: &str) -> Result<(), SandboxServiceNowError> {
-        let column = catalog::code_column(self.table_of(id)?);
-        self.edit(id, "Jane Roe", &[("state", "6"), (column, code), ("close_notes", "See the code.")])
+        let table = self.table_of(id)?;
+        let (state, column) = (catalog::resolved_state(table), catalog::code_column(table));
+        self.edit(id, "Jane Roe", &[("state", state), (column, code), ("close_notes", "See the code.")])
     }
 
     /// Cancels a case.
     pub fn cancel(&self, id: &str) -> Result<(), SandboxServiceNowError> {
-        if self.table_of(id)? == CUSTOMER_CASE { self.end(id, "7") } else { self.set_state(id, "8") }
+        match self.table_of(id)? {
+            CUSTOMER_CASE => self.end(id, "7"),
+            // A problem has no state for it, only a code.
+            PROBLEM => self.resolve_as(id, "canceled"),
+            _ => self.set_state(id, "8"),
+        }
     }
 
     /// Sets the case that this one is a duplicate of.
@@ -633,7 +640,7 @@ impl SandboxServiceNow {
     /// Returns all cases, oldest first, including those hidden from the asking user.
     pub fn records(&self) -> Vec<RecordView> {
         let state = self.state();
-        let rows = [INCIDENT, CUSTOMER_CASE].into_iter().flat_map(|table| state.rows(table));
+        let rows = catalog::CASE_TABLES.into_iter().flat_map(|table| state.rows(table));
         let mut views: Vec<RecordView> = rows.map(|row| view(&state, row)).collect();
         views.sort_by(|a, b| (a.created, &a.number).cmp(&(b.created, &b.number)));
         views
@@ -731,7 +738,7 @@ fn view(state: &State, row: &Row) -> RecordView {
         short_description: text("short_description"),
         description: text("description"),
         state_label: labels.get(value.as_str()).copied().unwrap_or(&value).to_owned(),
-        closed: catalog::is_resolved(&value) || catalog::is_final(&table, &value),
+        closed: catalog::is_resolved(&table, &value) || catalog::is_final(&table, &value),
         priority: text("priority"),
         close_notes: text("close_notes"),
         category: text("category"),

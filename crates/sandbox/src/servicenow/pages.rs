@@ -221,7 +221,7 @@ async fn fields(
     servicenow.set_flag(&id, form.flagged == "on")?;
     if form.state != record.state {
         // Set the state last: a closed case accepts no further change.
-        if catalog::is_resolved(&form.state) || catalog::is_final(&record.table, &form.state) {
+        if catalog::is_resolved(&record.table, &form.state) || catalog::is_final(&record.table, &form.state) {
             servicenow.end(&id, &form.state)?;
         } else {
             servicenow.set_state(&id, &form.state)?;

@@ -419,8 +419,9 @@ impl<'a> Show<'a> {
 
     fn field(&self, table: &str, row: &Row, path: &str) -> Value {
         if let Some((column, rest)) = path.split_once('.') {
-            return match self.state.row(catalog::USERS, column_of(row, column)) {
-                Some(user) => self.field(catalog::USERS, user, rest),
+            let Some(Kind::Reference(of)) = catalog::kind(table, column) else { return self.both("", "") };
+            return match self.state.row(of, column_of(row, column)) {
+                Some(found) => self.field(of, found, rest),
                 None => self.both("", ""),
             };
         }
@@ -429,8 +430,8 @@ impl<'a> Show<'a> {
         let value = if kind == Some(Kind::Journal) { "" } else { column_of(row, path) };
         let displayed = self.displayed(table, row, path, kind);
         match (kind, self.display, value.is_empty()) {
-            (Some(Kind::User), display, false) if self.links => {
-                let link = format!("{}/api/now/table/{}/{value}", self.base, catalog::USERS);
+            (Some(Kind::Reference(of)), display, false) if self.links => {
+                let link = format!("{}/api/now/table/{of}/{value}", self.base);
                 match display {
                     Display::Values => json!({"link": link, "value": value}),
                     Display::Displayed => json!({"link": link, "display_value": displayed}),
@@ -453,7 +454,9 @@ impl<'a> Show<'a> {
     fn displayed(&self, table: &str, row: &Row, column: &str, kind: Option<Kind>) -> String {
         let value = column_of(row, column);
         match kind {
-            Some(Kind::User) => self.state.display_name(value).unwrap_or_default().to_owned(),
+            Some(Kind::Reference(of)) => {
+                self.state.row(of, value).map(|found| column_of(found, "name").to_owned()).unwrap_or_default()
+            }
             Some(Kind::Time) => self.local(value),
             Some(Kind::Journal) => self.journal(row, column),
             Some(Kind::Text(_) | Kind::Number | Kind::Boolean | Kind::System) | None => {
@@ -570,6 +573,11 @@ fn stored(servicenow: &SandboxServiceNow, table: &str, column: &str, text: &str)
         let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok();
         let time = local.and_then(|local| servicenow.asking().zone.from_local_datetime(&local).single());
         return time.map(|time| wire_time(time.with_timezone(&Utc))).unwrap_or_default();
+    }
+    if let Some(Kind::Reference(of)) = catalog::kind(table, column) {
+        // "if you send the display name for a reference field, the endpoint stores the sys_id" (Table API,
+        // `sysparm_input_display_value`).
+        return servicenow.state().id_of(of, text).unwrap_or(text).to_owned();
     }
     let choice = catalog::choices(table, column).iter().find(|(_, label)| *label == text);
     choice.map_or(text, |(value, _)| value).to_owned()

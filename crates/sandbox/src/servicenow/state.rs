@@ -67,9 +67,14 @@ impl State {
         };
         let system = "system";
         state.insert_user(ACCOUNT_ID, &settings.account, "Casebridge", now);
-        let group = [("sys_id", "287ebd7da9fe198100f92cc8d1d2154e"), ("name", "Cloud"), ("active", "true")]
-            .map(owned);
-        state.insert(catalog::GROUPS, group.into(), "system", now);
+        for (table, id, name) in [
+            (catalog::GROUPS, "287ebd7da9fe198100f92cc8d1d2154e", "Cloud"),
+            (catalog::ITEMS, "b0cb50c3c0a8000e01bd6b5e6a4c8b40", "Bond Trading"),
+            (catalog::SERVICES, "27d32778c0a8000b00db970eeaa60f16", "Email"),
+        ] {
+            let row = [("sys_id", id), ("name", name), ("active", "true")].map(owned);
+            state.insert(table, row.into(), "system", now);
+        }
         state.insert_user(GUEST_ID, GUEST, "Guest", now);
         for (name, value) in [
             ("com.glide.attachment.max_size", (settings.attachment_limit / (1024 * 1024)).to_string()),
@@ -78,7 +83,7 @@ impl State {
             let row = [("name", name), ("value", &value)];
             state.insert(catalog::PROPERTIES, row.map(owned).into(), system, now);
         }
-        for table in [catalog::INCIDENT, catalog::CUSTOMER_CASE] {
+        for table in catalog::CASE_TABLES {
             state.tables.entry(table.to_owned()).or_default();
             for (column, kind) in catalog::columns(table).into_iter().flatten() {
                 let (internal_type, length) = catalog::dictionary(kind);
@@ -88,6 +93,7 @@ impl State {
                     ("element", column),
                     ("column_label", &label),
                     ("internal_type", internal_type),
+                    ("reference", catalog::referenced(kind)),
                     ("max_length", &length),
                     ("read_only", "false"),
                     ("active", "true"),
@@ -105,6 +111,11 @@ impl State {
                     state.insert(catalog::CHOICES, row.map(owned).into(), system, now);
                 }
             }
+        }
+        // The column that names a record to people. That of services stands under the table that theirs extends.
+        for table in [catalog::USERS, catalog::GROUPS, catalog::ITEMS] {
+            let row = [("name", table), ("element", "name"), ("display", "true"), ("active", "true")];
+            state.insert(catalog::DICTIONARY, row.map(owned).into(), system, now);
         }
         for table in [catalog::JOURNAL, catalog::ATTACHMENTS] {
             state.tables.entry(table.to_owned()).or_default();
@@ -144,6 +155,11 @@ impl State {
         known.map(|row| get(row, "name"))
     }
 
+    /// Returns the `sys_id` of a record that is shown under this name.
+    pub(super) fn id_of(&self, table: &str, name: &str) -> Option<&str> {
+        self.rows(table).find(|row| get(row, "name") == name).map(|row| get(row, "sys_id"))
+    }
+
     /// Returns the `sys_id` of a user.
     pub(super) fn user_id(&self, user_name: &str) -> Option<&str> {
         self.rows(catalog::USERS).find(|row| get(row, "user_name") == user_name).map(|row| get(row, "sys_id"))
@@ -160,7 +176,7 @@ impl State {
 
     /// Returns the table of the case with this `sys_id`.
     pub(super) fn table_of(&self, id: &str) -> Option<&'static str> {
-        [catalog::INCIDENT, catalog::CUSTOMER_CASE].into_iter().find(|table| self.row(table, id).is_some())
+        catalog::CASE_TABLES.into_iter().find(|table| self.row(table, id).is_some())
     }
 
     /// Stores a new record unchecked; returns its ID.
@@ -208,7 +224,12 @@ impl State {
     ) -> Result<String, Refused> {
         let mut row = Row::new();
         if catalog::is_task(table) {
-            let prefix = if table == catalog::CUSTOMER_CASE { "CS" } else { "INC" };
+            let prefix = match table {
+                catalog::CUSTOMER_CASE => "CS",
+                catalog::PROBLEM => "PRB",
+                _ => "INC",
+            };
+            let first = catalog::choices(table, "state").first().map_or("1", |(value, _)| value);
             let number = self.numbers.entry(table.to_owned()).or_default();
             *number += 1;
             let number = format!("{prefix}{:07}", 10_000 + *number);
@@ -217,7 +238,7 @@ impl State {
                 [
                     ("number", number.as_str()),
                     ("sys_class_name", table),
-                    ("state", "1"),
+                    ("state", first),
                     ("active", "true"),
                     ("impact", "3"),
                     ("urgency", "3"),
@@ -308,12 +329,12 @@ impl State {
         files
     }
 
-    /// Returns the comparable value of a column. `user.name` reads a column of the user that the column `user` refers to.
+    /// Returns the comparable value of a column. `user.name` reads a column of the record that the column `user` refers to.
     pub(super) fn value(&self, table: &str, row: &Row, path: &str) -> Value {
         let (column, rest) = path.split_once('.').map_or((path, None), |(column, rest)| (column, Some(rest)));
         match (catalog::kind(table, column), rest) {
-            (Some(Kind::User), Some(rest)) => match self.row(catalog::USERS, get(row, column)) {
-                Some(user) => self.value(catalog::USERS, user, rest),
+            (Some(Kind::Reference(of)), Some(rest)) => match self.row(of, get(row, column)) {
+                Some(found) => self.value(of, found, rest),
                 None => Value::Text(String::new()),
             },
             (Some(Kind::Number), _) => Value::Number(get(row, column).parse().ok()),
@@ -324,10 +345,10 @@ impl State {
     /// Reports if a column exists.
     pub(super) fn knows(table: &str, path: &str) -> bool {
         match path.split_once('.') {
-            Some((column, rest)) => {
-                catalog::kind(table, column) == Some(Kind::User)
-                    && catalog::kind(catalog::USERS, rest).is_some()
-            }
+            Some((column, rest)) => match catalog::kind(table, column) {
+                Some(Kind::Reference(of)) => catalog::kind(of, rest).is_some(),
+                _ => false,
+            },
             None => catalog::kind(table, path).is_some(),
         }
     }
@@ -367,7 +388,9 @@ fn write(table: &str, row: &mut Row, sent: &Sent) {
                 value.trim().to_owned()
             }
             Some(Kind::Boolean) => matches!(value.as_str(), "true" | "1" | "True").to_string(),
-            Some(Kind::Time | Kind::User) => value.clone(),
+            // A text that is no `sys_id` is kept as well: "stores them in the database without manipulation" (Table API,
+            // `sysparm_input_display_value`).
+            Some(Kind::Time | Kind::Reference(_)) => value.clone(),
             Some(Kind::Number | Kind::Journal | Kind::System) | None => continue,
         };
         row.insert(column.clone(), value);
@@ -389,7 +412,7 @@ fn settle(table: &str, row: &mut Row, now: DateTime<Utc>) {
     row.insert("active".to_owned(), (!is_final).to_string());
     let now = wire_time(now);
     for (column, holds) in
-        [("resolved_at", is_final || catalog::is_resolved(&state)), ("closed_at", is_final)]
+        [("resolved_at", is_final || catalog::is_resolved(table, &state)), ("closed_at", is_final)]
     {
         let known = get(row, column).to_owned();
         let value = match (holds, known.is_empty()) {
@@ -404,7 +427,7 @@ fn settle(table: &str, row: &mut Row, now: DateTime<Utc>) {
 /// Checks the data policy for resolved and closed cases; canceled incidents are exempt.
 fn check(table: &str, row: &Row, settings: &SandboxServiceNowSettings) -> Result<(), Refused> {
     let state = get(row, "state");
-    let is_done = catalog::is_resolved(state) || (catalog::is_final(table, state) && state != "8");
+    let is_done = catalog::is_resolved(table, state) || (catalog::is_final(table, state) && state != "8");
     if !catalog::is_task(table) || !is_done || !settings.close_fields_mandatory {
         return Ok(());
     }
