@@ -502,7 +502,9 @@ fn read_crm(r: &mut Reader, kind: &str, site: Option<&url::Url>) -> Option<CrmSe
             return None;
         }
     };
-    for problem in settings.lookup_problems() {
+    let problems = settings.lookup_problems();
+    let incomplete = problems.iter().any(|problem| problem.contains(" is missing"));
+    for problem in problems.into_iter().chain(unsigned.filter(|_| incomplete)) {
         r.error(problem);
     }
     // The message does not show the value, which may be the secret itself, put here by mistake.

@@ -225,7 +225,7 @@ impl CrmSettings {
         if errors.is_empty() {
             return Ok(settings);
         }
-        errors.extend(settings.lookup_problems());
+        errors.extend(settings.lookup_problems().into_iter().filter(is_other));
         Err(errors)
     }
 

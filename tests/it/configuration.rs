@@ -640,6 +640,23 @@ fn a_table_that_is_misspelt_is_one_mistake() {
 }
 
 #[test]
+fn a_label_in_place_of_a_state_is_told_with_its_key_and_looked_up_by_the_check() {
+    for (line, key) in [
+        ("close_state = \"Resolved\"", "close_state is \"Resolved\", and must be one of"),
+        ("closed_states = [\"Resolved\", \"Closed\"]", "close_state is \"6\", and must be one of"),
+        ("cancelled_states = [\"Canceled\"]", "cancelled_states: \"Canceled\" is not one of"),
+    ] {
+        let errors = parse(&with_crm("servicenow", &[("company.servicenow", line)])).unwrap_err().0;
+        assert!(
+            errors.len() == 1
+                && errors[0].starts_with(&format!("company.servicenow.{key}"))
+                && errors[0].contains("by value, not by label; `casebridge check` names the values"),
+            "{line}: {errors:?}"
+        );
+    }
+}
+
+#[test]
 fn a_label_in_place_of_a_column_is_told_with_its_key_and_the_columns_name() {
     for (line, key, column) in [
         (

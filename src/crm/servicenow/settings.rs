@@ -293,25 +293,49 @@ impl ServiceNowSettings {
         }
     }
 
+    /// Returns the missing states, each with its key.
+    fn missing_state_problems(&self) -> Vec<String> {
+        let problem = |key| {
+            format!(
+                "company.servicenow.{key} is missing: for another table than {INCIDENT} and {CUSTOMER_CASE} it has to be given; \
+                 `casebridge check` names the values"
+            )
+        };
+        self.missing_states().into_iter().map(problem).collect()
+    }
+
+    /// Reports if a given state is no number, and so most likely a label.
+    fn has_labels_for_states(&self) -> bool {
+        let one = [&self.close_state, &self.reopen_state].into_iter().flatten();
+        let several = [&self.closed_states, &self.cancelled_states].into_iter().flatten().flatten();
+        one.chain(several).any(|state| state.trim().parse::<i64>().is_err())
+    }
+
+    /// Returns the problems with states that are given.
     fn state_problems(&self) -> Vec<String> {
-        let mut problems: Vec<String> = self
-            .missing_states()
-            .into_iter()
-            .map(|key| {
-                format!(
-                    "company.servicenow.{key} is missing: for another table than {INCIDENT} and {CUSTOMER_CASE} it has to be given"
-                )
-            })
-            .collect();
+        let mut problems = Vec::new();
         let mut demand = |holds: bool, problem: String| {
             if !holds {
                 problems.push(problem);
             }
         };
-        demand(
-            self.is_closed(self.close_state()),
-            "company.servicenow.close_state must be one of company.servicenow.closed_states".to_owned(),
-        );
+        let by_value = if self.has_labels_for_states() {
+            ": states are given by value, not by label; `casebridge check` names the values"
+        } else {
+            ""
+        };
+        let missing = self.missing_states();
+        let has_closed = !missing.contains(&"closed_states");
+        if has_closed && !missing.contains(&"close_state") {
+            let (state, closed) = (self.close_state(), self.closed_states().join(", "));
+            demand(
+                self.is_closed(state),
+                format!(
+                    "company.servicenow.close_state is {state:?}, and must be one of company.servicenow.closed_states \
+                     ({closed}){by_value}"
+                ),
+            );
+        }
         demand(
             !self.cancelled_states().contains(&self.close_state()),
             "company.servicenow.close_state must not be one of company.servicenow.cancelled_states"
@@ -319,9 +343,9 @@ impl ServiceNowSettings {
         );
         for state in self.cancelled_states.iter().flatten() {
             demand(
-                self.is_closed(state.trim()),
+                !has_closed || self.is_closed(state.trim()),
                 format!(
-                    "company.servicenow.cancelled_states: {state:?} is not one of company.servicenow.closed_states"
+                    "company.servicenow.cancelled_states: {state:?} is not one of company.servicenow.closed_states{by_value}"
                 ),
             );
         }
@@ -406,6 +430,8 @@ impl CrmKind for ServiceNowSettings {
         // The defaults go by the table.
         match self.table_problem() {
             Some(problem) => problems.push(problem),
+            // A label can be looked up.
+            None if self.has_labels_for_states() => {}
             None => problems.extend(self.state_problems()),
         }
         let mut demand = |holds: bool, problem: String| {
@@ -437,7 +463,14 @@ impl CrmKind for ServiceNowSettings {
                  underscores. If it is a label, give the column's name, usually {likely}; `casebridge check` looks it up"
             )
         };
-        self.misnamed().into_iter().map(problem).collect()
+        let mut problems: Vec<String> = self.misnamed().into_iter().map(problem).collect();
+        if self.table_problem().is_none() {
+            problems.extend(self.missing_state_problems());
+            if self.has_labels_for_states() {
+                problems.extend(self.state_problems());
+            }
+        }
+        problems
     }
 
     fn priority_problem(&self, words: &PriorityWords, priority: Priority) -> Option<String> {
