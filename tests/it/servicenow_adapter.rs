@@ -18,7 +18,7 @@ use casebridge::entities::{Priority, PriorityReading};
 use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::sandbox::servicenow::{
-    CUSTOMER_CASE, FileState, INCIDENT, NewRecord, SandboxServiceNow, SandboxServiceNowAuth,
+    CUSTOMER_CASE, FileState, INCIDENT, NewRecord, PROBLEM, SandboxServiceNow, SandboxServiceNowAuth,
     SandboxServiceNowSettings, SandboxServiceNowSwitches, Spoilt,
 };
 use casebridge::telemetry::Metrics;
@@ -1202,7 +1202,7 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
             |_, ours| ours.new_fields = [("caller_id".to_owned(), "Abel Tuter".to_owned())].into(),
             None,
             "columns of new cases",
-            "takes the sys_id of a record (32 hexadecimal digits), not \"Abel Tuter\"",
+            "write the sys_id of one of these for caller_id in company.servicenow.new_fields: ",
         ),
         (
             |_, ours| ours.close_fields = Some([("close_note".to_owned(), "x".to_owned())].into()),
@@ -1225,7 +1225,7 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
         (
             same,
             Some((
-                "element%3Dpriority",
+                "elementINpriority",
                 200,
                 json!({"result": [
                     {"sys_id": "0123456789abcdef0123456789abcdef", "name": "incident", "element": "priority", "value": "1", "label": "High"},
@@ -1261,6 +1261,359 @@ async fn each_failure_of_a_check_says_what_to_change_and_where() {
         let writes = crm.servicenow.faults().calls().iter().filter(|call| call.method != "GET").count();
         assert_eq!(writes, 0, "a check changes nothing");
     }
+}
+
+/// `sys_id`s of the sandbox's group, user, configuration item and service.
+const CLOUD: &str = "287ebd7da9fe198100f92cc8d1d2154e";
+const CASEBRIDGE: &str = "6816f79cc0a8016401c5a33be04be441";
+const BOND_TRADING: &str = "b0cb50c3c0a8000e01bd6b5e6a4c8b40";
+const EMAIL: &str = "27d32778c0a8000b00db970eeaa60f16";
+
+/// Returns the findings about a value in `new_fields`, in `close_fields` and in a route.
+async fn findings(
+    settings: &SandboxServiceNowSettings,
+    column: &str,
+    value: &str,
+    prepare: impl Fn(&Running),
+) -> Vec<(&'static str, Check)> {
+    let fields = || [(column.to_owned(), value.to_owned())].into();
+    let crm = start(settings.clone(), |ours| {
+        ours.new_fields = fields();
+        ours.close_fields = Some(fields());
+    })
+    .await;
+    flagged(&crm, "a case");
+    prepare(&crm);
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let route = Placement { fields: [(column.to_owned(), json!(value))].into(), ..Placement::default() };
+    let placed = Check::new("route", crm.adapter.check_placement(&route).await);
+    let of = |what: &str| checks.iter().find(|check| check.what.contains(what)).unwrap().clone();
+    vec![
+        ("company.servicenow.new_fields", of("columns of new cases")),
+        ("company.servicenow.close_fields", of("columns of closing")),
+        ("the route's set", placed),
+    ]
+}
+
+#[tokio::test]
+async fn a_reference_by_name_is_told_with_the_sys_id_to_write() {
+    let administrator = SandboxServiceNowSettings::default();
+    // The columns of the base system are known without the dictionary.
+    let agent = SandboxServiceNowSettings { reads_setup: false, ..SandboxServiceNowSettings::default() };
+    for (column, value, id, name) in [
+        ("assignment_group", "Cloud", CLOUD, "Cloud"),
+        ("assigned_to", "Casebridge", CASEBRIDGE, "Casebridge"),
+        ("caller_id", "casebridge", CASEBRIDGE, "Casebridge"),
+        ("caller_id", "casebridge@example.com", CASEBRIDGE, "Casebridge"),
+        ("cmdb_ci", "Bond Trading", BOND_TRADING, "Bond Trading"),
+        ("business_service", " Email ", EMAIL, "Email"),
+    ] {
+        for settings in [&administrator, &agent] {
+            for (place, check) in findings(settings, column, value, |_| ()).await {
+                let told = check.result().unwrap_or_else(|text| text);
+                assert_eq!(check.status, CheckStatus::Failed, "{place}: {told}");
+                let hint = format!("write {id} ({name}) for {column} in {place}");
+                assert!(told.contains(&hint) && told.contains("would look empty"), "{hint}: {told}");
+            }
+            for (place, check) in findings(settings, column, id, |_| ()).await {
+                assert_eq!(check.status, CheckStatus::Ok, "{place}: {check:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reference_to_nothing_is_told_with_what_there_is() {
+    use CheckStatus::{Failed, Warn};
+    let settings = SandboxServiceNowSettings::default();
+    let group = |number: u8, name: &str, active: bool| json!({"sys_id": format!("{number:032x}"), "name": name, "active": active.to_string()});
+    let refused =
+        (403, json!({"error": {"message": "User Not Authorized", "detail": null}, "status": "failure"}));
+    let groups = |groups: Value| Some((200, json!({"result": groups})));
+    let many: Vec<Value> = (0..30).map(|number| group(number, &format!("Team {number}"), true)).collect();
+    let none = format!("{:032x}", 0xff);
+    let network = format!("{:032x}", 7);
+    for (value, answer, status, parts) in [
+        (
+            none.as_str(),
+            None,
+            Failed,
+            ["sys_user_group has no record", "of one of these for assignment_group in"],
+        ),
+        ("Network", None, Failed, ["has no record \"Network\"", "287ebd7da9fe198100f92cc8d1d2154e (Cloud)"]),
+        // Too many to name.
+        ("Network", groups(json!(many)), Failed, ["has no record \"Network\"", "Copy sys_id"]),
+        // Two of the same name.
+        (
+            "Network",
+            groups(json!([group(7, "Network", true), group(8, "network", true)])),
+            Failed,
+            ["00007 (Network) or 0", "8 (network) for assignment_group"],
+        ),
+        (
+            &network,
+            groups(json!([group(7, "Network", false)])),
+            Warn,
+            ["(Network) of sys_user_group", "is inactive"],
+        ),
+        (
+            &network,
+            Some(refused.clone()),
+            Warn,
+            ["could not be looked up", "a role that reads sys_user_group"],
+        ),
+        (
+            "Network",
+            Some(refused),
+            Warn,
+            ["not \"Network\", and sys_user_group cannot be read", "Copy sys_id"],
+        ),
+        // Hidden records look like none.
+        ("Network", groups(json!([])), Warn, ["sys_user_group cannot be read", "Copy sys_id"]),
+    ] {
+        let prepare = |crm: &Running| {
+            if let Some((status, body)) = &answer {
+                let said = Effect::ErrorBefore { status: *status, body: Some(body.to_string()) };
+                crm.servicenow.faults().add(Fault::always(said).on("GET", "/table/sys_user_group"));
+            }
+        };
+        for (place, check) in findings(&settings, "assignment_group", value, prepare).await {
+            let told = check.result().unwrap_or_else(|text| text);
+            assert_eq!(check.status, status, "{place}: {told}");
+            assert!(
+                told.contains(place) && parts.iter().all(|part| told.contains(part)),
+                "{parts:?}: {told}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reference_is_looked_up_by_what_its_column_stores() {
+    let settings = SandboxServiceNowSettings::default();
+    // The dictionary of an instance on which the category is another kind of column.
+    let category = |kind: &str, key: &str| {
+        json!({"result": [{
+            "sys_id": format!("{:032x}", 1), "name": "incident", "element": "category", "internal_type": kind,
+            "max_length": "40", "read_only": "false", "reference": "sys_user", "reference_key": key,
+        }]})
+    };
+    let some = |values: &str| values.replace("ID", CASEBRIDGE);
+    let (list, by_name) = (category("glide_list", ""), category("reference", "user_name"));
+    for (dictionary, value, hint) in [
+        (&list, some("ID, ID"), None),
+        (&list, some("ID,jane@example.com"), None),
+        (&list, some("ID, Guest"), Some("write 5136503cc611227c0183e96598c4f706 (Guest) for category")),
+        (&by_name, "casebridge".to_owned(), None),
+        (&by_name, "guest@example.com".to_owned(), Some("write guest (Guest) for category")),
+        (&by_name, "nobody".to_owned(), Some("write the user_name of one of these for category")),
+    ] {
+        let said = Effect::ErrorBefore { status: 200, body: Some(dictionary.to_string()) };
+        let prepare = |crm: &Running| {
+            crm.servicenow.faults().add(Fault::always(said.clone()).on("GET", "/table/sys_dictionary"));
+        };
+        for (place, check) in findings(&settings, "category", &value, prepare).await {
+            let told = check.result().unwrap_or_else(|text| text);
+            let status = if hint.is_some() { CheckStatus::Failed } else { CheckStatus::Ok };
+            assert_eq!(check.status, status, "{place}: {told}");
+            assert!(hint.is_none_or(|hint| told.contains(hint)), "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_choice_by_label_is_told_with_its_value() {
+    use CheckStatus::{Failed, Ok as Fine, Warn};
+    let settings = SandboxServiceNowSettings::default();
+    for (column, value, status, parts) in [
+        ("category", "network", Fine, ["category", ""]),
+        ("category", " network", Fine, ["category", ""]),
+        (
+            "category",
+            "Inquiry / help",
+            Failed,
+            ["the label of \"inquiry\"", "to \"inquiry\" (Inquiry / Help), or"],
+        ),
+        (
+            "category",
+            "printers",
+            Warn,
+            ["no choice \"printers\"", "one of \"database\" (Database), \"hardware\""],
+        ),
+        ("impact", "High", Failed, ["the label of \"1\"", "set impact in"]),
+    ] {
+        for (place, check) in findings(&settings, column, value, |_| ()).await {
+            let told = check.result().unwrap_or_else(|text| text);
+            assert_eq!(check.status, status, "{place}: {told}");
+            assert!(parts.iter().all(|part| told.contains(part)), "{parts:?}: {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_state_or_a_code_by_label_is_told_with_its_value() {
+    use CheckStatus::{Failed, Ok as Fine, Warn};
+    type Setup = fn(&mut ServiceNowSettings);
+    let cases: [(Setup, &str, CheckStatus, [&str; 2]); 10] = [
+        (
+            |ours| ours.close_state = Some("Resolved".to_owned()),
+            "state that closes",
+            Failed,
+            [
+                "\"Resolved\": that is the label of \"6\"",
+                "\"6\" (Resolved), \"7\" (Closed), \"8\" (Canceled)",
+            ],
+        ),
+        (
+            |ours| ours.reopen_state = Some("in progress".to_owned()),
+            "state that opens again",
+            Failed,
+            [
+                "the label of \"2\"",
+                "set company.servicenow.reopen_state to \"2\" (In Progress), or to another one of",
+            ],
+        ),
+        (
+            |ours| ours.closed_states = Some(["6", "Closed"].map(str::to_owned).into()),
+            "states that count as closed",
+            Failed,
+            ["the label of \"7\"", "set the entry in company.servicenow.closed_states to \"7\" (Closed)"],
+        ),
+        (
+            |ours| ours.closed_states = Some(["6", "9"].map(str::to_owned).into()),
+            "states that count as closed",
+            Warn,
+            [
+                "no choice \"9\"",
+                "company.servicenow.closed_states to one of \"1\" (New), \"2\" (In Progress)",
+            ],
+        ),
+        (
+            |ours| ours.cancelled_states = Some(vec!["Canceled".to_owned()]),
+            "states that count as closed",
+            Failed,
+            ["the label of \"8\"", "company.servicenow.cancelled_states"],
+        ),
+        (
+            |ours| ours.cancelled_states = Some(vec!["8".to_owned()]),
+            "states that count as closed",
+            Fine,
+            ["8", ""],
+        ),
+        (
+            |ours| ours.duplicate_codes = Some(vec!["Twice".to_owned()]),
+            "how cases are closed",
+            Warn,
+            [
+                "close_code has no choice \"Twice\"",
+                "company.servicenow.duplicate_codes to one of \"Duplicate\"",
+            ],
+        ),
+        (
+            |ours| {
+                CUSTOMER_CASE.clone_into(&mut ours.table);
+                ours.cancelled_codes = Some(vec!["Void/Cancelled/Duplicate Case".to_owned()]);
+            },
+            "how cases are closed",
+            Failed,
+            [
+                "the label of \"3\"",
+                "company.servicenow.cancelled_codes to \"3\" (Void/Cancelled/Duplicate Case)",
+            ],
+        ),
+        (
+            |ours| {
+                CUSTOMER_CASE.clone_into(&mut ours.table);
+                let code = ("resolution_code".to_owned(), "Solved - Fixed by Customer".to_owned());
+                ours.close_fields = Some([code].into());
+            },
+            "resolution_code",
+            Failed,
+            ["the label of \"2\"", "set company.servicenow.close_fields.resolution_code to \"2\" (Solved"],
+        ),
+        (
+            |ours| {
+                let mut table = ours.impact_and_urgency.take().unwrap_or_default();
+                for priority in 1..=5 {
+                    table.insert(priority.to_string(), ImpactAndUrgency { impact: priority, urgency: 1 });
+                }
+                ours.impact_and_urgency = Some(table);
+            },
+            "priorities",
+            Warn,
+            [
+                "impact has no choice \"4\"",
+                "impact in company.servicenow.impact_and_urgency.4 to one of \"1\" (High)",
+            ],
+        ),
+    ];
+    for (setup, what, status, parts) in cases {
+        let crm = start(SandboxServiceNowSettings::default(), setup).await;
+        flagged(&crm, "a case");
+        let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+        let found = checks.iter().find(|check| check.what.contains(what)).unwrap();
+        let told = found.result().unwrap_or_else(|text| text);
+        assert_eq!(found.status, status, "{told}");
+        assert!(parts.iter().all(|part| told.contains(part)), "{parts:?}: {told}");
+        let failed: Vec<&Check> = checks.iter().filter(|check| check.status == CheckStatus::Failed).collect();
+        assert!(failed.len() <= 1, "one mistake: {failed:#?}");
+    }
+    // A label that is in both places is one mistake.
+    let twice = |ours: &mut ServiceNowSettings| {
+        ours.close_state = Some("Resolved".to_owned());
+        ours.closed_states = Some(vec!["Resolved".to_owned()]);
+    };
+    let crm = start(SandboxServiceNowSettings::default(), twice).await;
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    assert_eq!(checks.iter().filter(|check| check.status == CheckStatus::Failed).count(), 1, "{checks:#?}");
+}
+
+#[tokio::test]
+async fn the_states_of_another_table_are_named() {
+    let all = "\"101\" (New), \"102\" (Assess), \"103\" (Root Cause Analysis), \"104\" (Fix in Progress), \"106\" (Resolved), \
+               \"107\" (Closed)";
+    let problem = |ours: &mut ServiceNowSettings| PROBLEM.clone_into(&mut ours.table);
+    // Without states, and with those of incidents.
+    for given in [false, true] {
+        let crm = start(SandboxServiceNowSettings::default(), |ours| {
+            problem(ours);
+            if given {
+                ours.closed_states = Some(["6", "7"].map(str::to_owned).into());
+                ours.close_state = Some("6".to_owned());
+                ours.reopen_state = Some("2".to_owned());
+            }
+        })
+        .await;
+        crm.servicenow.create_record(&NewRecord { table: PROBLEM, ..NewRecord::flagged("x") }).unwrap();
+        let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+        for (what, key) in [
+            ("state that closes", "company.servicenow.close_state"),
+            ("states that count as closed", "company.servicenow.closed_states"),
+            ("state that opens again", "company.servicenow.reopen_state"),
+        ] {
+            let told = line(&checks, what).unwrap_err();
+            assert!(told.contains(key) && told.contains(all), "{what}: {told}");
+            assert_eq!(told.contains(&format!("{key} is missing")), !given, "{what}: {told}");
+        }
+    }
+    let crm = start(SandboxServiceNowSettings::default(), |ours| {
+        problem(ours);
+        ours.closed_states = Some(["106", "107"].map(str::to_owned).into());
+        ours.close_state = Some("106".to_owned());
+        ours.reopen_state = Some("104".to_owned());
+    })
+    .await;
+    let id = crm.servicenow.create_record(&NewRecord { table: PROBLEM, ..NewRecord::flagged("x") }).unwrap();
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    for (what, expected) in [
+        ("state that closes", "\"106\" (Resolved)"),
+        ("states that count as closed", "106, 107"),
+        ("state that opens again", "\"104\" (Fix in Progress)"),
+    ] {
+        assert_eq!(line(&checks, what).unwrap(), expected, "{what}");
+    }
+    crm.servicenow.resolve(&id).unwrap();
+    assert!(crm.adapter.get(&id).await.unwrap().unwrap().closed);
 }
 
 #[tokio::test]

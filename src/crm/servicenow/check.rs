@@ -1,11 +1,12 @@
 //! `casebridge check` for ServiceNow: tries everything that the service needs, without changing anything. Each failure ends with advice on
 //! how to fix it, and where.
 
-use super::client::{self, COMMENTS, Client, Column, Listing, WORK_NOTES};
+use super::client::{COMMENTS, Choices, Client, Column, Listing, Referenced, Target, WORK_NOTES};
 use super::query::Query;
 use super::settings::{self, ServiceNowSettings, meant, word};
+use super::wire::is_sys_id;
 use super::{NAME, PriorityWords};
-use crate::cases::{Attachment, Check, Finding, Needs, Placement, Report, Trouble, Visibility};
+use crate::cases::{Attachment, Check, CheckStatus, Finding, Needs, Placement, Report, Trouble, Visibility};
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
 use crate::entities::Priority;
@@ -46,7 +47,7 @@ pub(super) async fn all(
     report.add("lengths of texts", lengths(client).await);
     if needs.creation {
         let fields = settings.new_fields.iter().map(|(column, value)| (column.as_str(), value.as_str()));
-        report.add("columns of new cases", written(client, &fields.collect(), "new_fields").await);
+        report.add("columns of new cases", written(client, &fields.collect(), "new_fields", |_| false).await);
     }
     if needs.status {
         closing_and_opening(&mut report, client).await;
@@ -126,55 +127,28 @@ fn correction(key: &str, name: &str, labels: &[(String, String)]) -> String {
 async fn closing_and_opening(report: &mut Report, client: &Client) {
     let settings = client.settings();
     report.add("state that closes", choice(client, "state", settings.close_state(), "close_state").await);
+    if let Some(finding) = closed_states(client).await {
+        report.add("states that count as closed", finding);
+    }
     report.add("how cases are closed", closings(client).await);
     report.add(
         "state that opens again",
         choice(client, "state", settings.reopen_state(), "reopen_state").await,
     );
     let fields = settings.close_fields();
-    report.add("columns of closing", written(client, &fields, "close_fields").await);
-    for (column, value) in fields.into_iter().filter(|(column, _)| column.ends_with("_code")) {
+    let is_code = |column: &str| column.ends_with("_code");
+    report.add("columns of closing", written(client, &fields, "close_fields", is_code).await);
+    for (column, value) in fields.into_iter().filter(|(column, _)| is_code(column)) {
         let key = format!("close_fields.{column}");
         report.add(column, choice(client, column, value, &key).await);
     }
 }
 
-/// Number of groups that a message lists.
-const LISTED: usize = 20;
-
-/// Looks up the values that a route sets: groups and people, if their tables can be read, then the columns.
+/// Looks up the values that a route sets.
 pub(super) async fn placement(client: &Client, placement: &Placement) -> Finding {
-    let mut notes = Vec::new();
-    for (what, table, wanted) in
-        [("group", "sys_user_group", &placement.group), ("person", "sys_user", &placement.assignee)]
-    {
-        let Some(wanted) = wanted else { continue };
-        match client.names_in(table).await {
-            Ok(known) if known.contains_key(wanted) => {}
-            // The user sees only some of them, or the page was full.
-            Ok(known) if known.is_empty() || known.len() >= client::NAMES_READ => {
-                notes
-                    .push(format!("{table} cannot be read, or not to its end: the {what} was not looked up"));
-            }
-            Ok(known) => {
-                let shown: Vec<String> =
-                    known.iter().take(LISTED).map(|(id, name)| format!("{id} ({name})")).collect();
-                return Err(Trouble::failed(
-                    format!("there is no {what} {wanted} that the connector's user may read"),
-                    format!("give one of these in the route's set: {}", shown.join(", ")),
-                ));
-            }
-            Err(error) if matches!(error.status, Some(400 | 401 | 403 | 404)) => {
-                notes.push(format!("{table} cannot be read: the {what} was not looked up"));
-            }
-            Err(error) => return Err((&error).into()),
-        }
-    }
     let columns = settings::placed(placement);
     let columns = columns.iter().map(|(column, value)| (column.as_str(), value.as_str())).collect();
-    let found = written_by(client, &columns, "the route's set").await?;
-    notes.insert(0, found);
-    Ok(notes.join("; "))
+    written_by(client, &columns, "the route's set", |_| false).await
 }
 
 /// Note for results without the dictionary.
@@ -252,8 +226,14 @@ async fn lengths(client: &Client) -> Finding {
     }
 }
 
-/// Checks that additionally written columns exist, since ServiceNow silently ignores others, and that the values fit their types.
-async fn written(client: &Client, fields: &BTreeMap<&str, &str>, key: &str) -> Finding {
+/// Checks that additionally written columns exist, since ServiceNow silently ignores others, and that the values fit them. The choices of
+/// columns that are `told_apart` are not compared.
+async fn written(
+    client: &Client,
+    fields: &BTreeMap<&str, &str>,
+    key: &str,
+    told_apart: fn(&str) -> bool,
+) -> Finding {
     // Those that are no names are told in the line about the columns.
     let misnamed = client.settings().misnamed();
     let fields: BTreeMap<&str, &str> = fields
@@ -261,63 +241,218 @@ async fn written(client: &Client, fields: &BTreeMap<&str, &str>, key: &str) -> F
         .map(|(name, value)| (*name, *value))
         .filter(|(name, _)| misnamed.iter().all(|(_, known, _)| known != name))
         .collect();
-    written_by(client, &fields, &format!("company.servicenow.{key}")).await
+    written_by(client, &fields, &format!("company.servicenow.{key}"), told_apart).await
 }
 
 /// Does the same for columns that `place` of the configuration names.
-async fn written_by(client: &Client, fields: &BTreeMap<&str, &str>, place: &str) -> Finding {
+async fn written_by(
+    client: &Client,
+    fields: &BTreeMap<&str, &str>,
+    place: &str,
+    told_apart: fn(&str) -> bool,
+) -> Finding {
     if fields.is_empty() {
         return Ok("none".to_owned());
     }
     let columns: Vec<&str> = fields.keys().copied().collect();
-    let known = match client.absent_columns(&columns).await.map_err(|error| Trouble::from(&error))? {
-        Some(absent) if !absent.is_empty() => {
-            let labels = client.labels().await.unwrap_or_default();
-            let meant: Vec<String> = absent
-                .iter()
-                .filter_map(|name| Some(format!(" ({:?} in place of {name:?})", meant(name, &labels)?)))
-                .collect();
-            return Err(Trouble::warning(
-                format!(
-                    "the table {} has no {} that the connector's user may read: what is written there would be left out without a word",
-                    client.settings().table,
-                    absent.join(" and ")
-                ),
-                format!("correct {place}{}, or give the user a role that reads it", meant.concat()),
+    let absent = client.absent_columns(&columns).await.map_err(|error| Trouble::from(&error))?;
+    let has_record = absent.is_some();
+    let absent = absent.unwrap_or_default();
+    let mut troubles = Vec::new();
+    if !absent.is_empty() {
+        troubles.push(missing(client, &absent, place).await);
+    }
+    // These lookups are neither needed nor usually allowed; they only reveal mistakes early.
+    let dictionary = client.dictionary(&columns).await.unwrap_or_default();
+    let choices = client.choices_of(&columns).await.unwrap_or_default();
+    for (column, value) in fields.iter().map(|(column, value)| (*column, value.trim())) {
+        if value.is_empty() || absent.contains(&column) {
+            continue;
+        }
+        let found = dictionary.get(column);
+        if let Some(target) = target(client, column, found) {
+            let values = match found {
+                // "Watch list" and its like: people stand in them by their addresses as well.
+                Some(found) if found.kind == LIST => {
+                    value.split(',').filter(|one| !one.contains('@')).collect()
+                }
+                Some(_) | None => vec![value],
+            };
+            for value in values {
+                troubles.extend(record(client, column, &target, value.trim(), place).await?);
+            }
+        } else if let Some(choices) = choices.get(column).filter(|_| !told_apart(column)) {
+            troubles.extend(outside(column, value, choices, &format!("{column} in {place}")));
+        } else if let Some(problem) = found.and_then(|found| unfit(&found.kind, value)) {
+            troubles.push(Trouble::warning(
+                format!("{column} {problem}: ServiceNow leaves such a value out without a word"),
+                format!("correct {place}"),
             ));
         }
-        known => known,
-    };
-    // The lookup is neither needed nor usually allowed; it only reveals mistakes early.
-    let dictionary = client.dictionary(&columns).await.unwrap_or_default();
-    let unfit: Vec<String> = fields
-        .iter()
-        .filter_map(|(column, value)| {
-            Some(format!("{column} {}", unfit(&dictionary.get(*column)?.kind, value)?))
-        })
-        .collect();
-    if !unfit.is_empty() {
-        return Err(Trouble::warning(
-            format!("{}: ServiceNow leaves such a value out without a word", unfit.join("; ")),
-            format!("correct {place}"),
-        ));
     }
-    Ok(match (known, dictionary.is_empty()) {
-        (None, _) => format!("{}: there is no record yet to see them on: not tried", columns.join(", ")),
-        (Some(_), false) => columns.join(", "),
-        (Some(_), true) => format!("{} (types of the values: {NO_DICTIONARY})", columns.join(", ")),
+    if let Some(trouble) = joined(troubles) {
+        return Err(trouble);
+    }
+    Ok(match (has_record, dictionary.is_empty()) {
+        (false, _) => format!("{}: there is no record yet to see them on: not tried", columns.join(", ")),
+        (true, false) => columns.join(", "),
+        (true, true) => format!("{} (types of the values: {NO_DICTIONARY})", columns.join(", ")),
     })
+}
+
+/// Joins the troubles of one line. It failed if any of them did.
+fn joined(troubles: Vec<Trouble>) -> Option<Trouble> {
+    let has_failed = troubles.iter().any(|trouble| trouble.status == CheckStatus::Failed);
+    let (details, hints): (Vec<String>, Vec<Option<String>>) =
+        troubles.into_iter().map(|trouble| (trouble.detail, trouble.hint)).unzip();
+    let mut hints: Vec<String> = hints.into_iter().flatten().collect();
+    hints.dedup();
+    let (detail, hint) = (details.join("; "), hints.join("; "));
+    let make = if has_failed { Trouble::failed } else { Trouble::warning };
+    (!details.is_empty()).then(|| make(detail, hint))
+}
+
+/// Tells of columns that the newest record does not show.
+async fn missing(client: &Client, absent: &[&str], place: &str) -> Trouble {
+    let labels = client.labels().await.unwrap_or_default();
+    let meant: Vec<String> = absent
+        .iter()
+        .filter_map(|name| Some(format!(" ({:?} in place of {name:?})", meant(name, &labels)?)))
+        .collect();
+    Trouble::warning(
+        format!(
+            "the table {} has no {} that the connector's user may read: what is written there would be left out without a word",
+            client.settings().table,
+            absent.join(" and ")
+        ),
+        format!("correct {place}{}, or give the user a role that reads it", meant.concat()),
+    )
+}
+
+/// Type of a column that holds a list of references.
+const LIST: &str = "glide_list";
+
+/// Returns the records that a column may name, if it is a reference: by the dictionary, else as in the base system.
+fn target(client: &Client, column: &str, found: Option<&Column>) -> Option<Target> {
+    match found {
+        Some(found) if found.kind == "reference" || found.kind == LIST => {
+            found.target.clone().or_else(|| Some(Target::by_id(client.settings().base_reference(column)?)))
+        }
+        Some(_) => None,
+        None => Some(Target::by_id(client.settings().base_reference(column)?)),
+    }
+}
+
+/// Checks the record that a value of a reference column names.
+///
+/// The Table API does not: with `sysparm_input_display_value=false` it "treats input values as actual values and stores them in the database
+/// without manipulation" (Table API, product documentation). That a field whose value is no record's looks empty is known from the field.
+async fn record(
+    client: &Client,
+    column: &str,
+    target: &Target,
+    value: &str,
+    place: &str,
+) -> Result<Option<Trouble>, Trouble> {
+    let Target { table, key } = target;
+    let found = client.referenced(target, value).await.map_err(|error| Trouble::from(&error))?;
+    let another =
+        format!("write a record's {key} for {column} in {place} (\"Copy sys_id\" in the record's menu)");
+    Ok(Some(match found {
+        Referenced::Found { is_active: true, .. } => return Ok(None),
+        Referenced::Found { record, is_active: false } => Trouble::warning(
+            format!("{column} names the record {record} of {table}, which is inactive"),
+            another,
+        ),
+        Referenced::Named(records) => Trouble::failed(
+            format!(
+                "{column} takes the {key} of a record of {table}, and {value:?} is a name: ServiceNow would store the text as it stands, \
+                 and the field would look empty"
+            ),
+            format!("write {} for {column} in {place}", records.join(" or ")),
+        ),
+        Referenced::Absent(records) => Trouble::failed(
+            format!("{column}: {table} has no record {value:?} that the connector's user may read"),
+            match records.as_slice() {
+                [] => another,
+                records => {
+                    format!("write the {key} of one of these for {column} in {place}: {}", records.join(", "))
+                }
+            },
+        ),
+        Referenced::Unread if key == "sys_id" && !is_sys_id(value) => Trouble::warning(
+            format!(
+                "{column} takes the sys_id of a record of {table} (32 hexadecimal digits), not {value:?}, and {table} cannot be read"
+            ),
+            another,
+        ),
+        Referenced::Unread => Trouble::warning(
+            format!("{column}: {table} cannot be read, so {value:?} could not be looked up"),
+            format!(
+                "compare {place} with the record's {key}, or give the connector's user a role that reads {table}"
+            ),
+        ),
+    }))
+}
+
+/// Tells of a value that a column does not offer, which a column of text may hold nevertheless. `key` names the value for advice.
+fn outside(column: &str, value: &str, choices: &Choices, key: &str) -> Option<Trouble> {
+    if choices.contains_key(value) {
+        return None;
+    }
+    let trouble = no_choice(column, value, choices, key);
+    Some(if labelled(value, choices).is_some() {
+        trouble
+    } else {
+        Trouble { status: CheckStatus::Warn, ..trouble }
+    })
+}
+
+/// Names an entry of a list for advice.
+fn entry(key: &str) -> String {
+    format!("the entry in company.servicenow.{key}")
+}
+
+/// Returns the value and the label of the choice with this label.
+fn labelled<'a>(label: &str, choices: &'a Choices) -> Option<(&'a str, &'a str)> {
+    let same = |known: &str| known.trim().to_lowercase() == label.trim().to_lowercase();
+    let found = choices.iter().find(|(_, known)| same(known))?;
+    Some((found.0, found.1))
+}
+
+/// Lists choices: `"6" (Resolved), "7" (Closed)`.
+fn listed(choices: &Choices) -> String {
+    let shown: Vec<String> = choices.iter().map(|(value, label)| format!("{value:?} ({label})")).collect();
+    shown.join(", ")
+}
+
+/// Tells of a value that a column does not offer, and which ones it does.
+fn no_choice(column: &str, value: &str, choices: &Choices, key: &str) -> Trouble {
+    match labelled(value, choices) {
+        _ if value.is_empty() => {
+            Trouble::failed(format!("{key} is missing"), format!("set it to one of {}", listed(choices)))
+        }
+        Some((meant, label)) => Trouble::failed(
+            format!(
+                "{column} has no choice {value:?}: that is the label of {meant:?}, and the value is needed"
+            ),
+            format!("set {key} to {meant:?} ({label}), or to another one of {}", listed(choices)),
+        ),
+        None => Trouble::failed(
+            format!("{column} has no choice {value:?}"),
+            format!("set {key} to one of {}", listed(choices)),
+        ),
+    }
 }
 
 /// Returns the mistake in a value for a column of that type.
 fn unfit(kind: &str, value: &str) -> Option<String> {
     let value = value.trim();
-    let is_sys_id = value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
     let (fits, wanted) = match kind {
         "boolean" => (matches!(value, "true" | "false" | "1" | "0"), "true or false"),
         "integer" | "longint" => (value.parse::<i64>().is_ok(), "a whole number"),
         "decimal" | "float" | "currency" | "price" => (value.parse::<f64>().is_ok(), "a number"),
-        "reference" => (is_sys_id, "the sys_id of a record (32 hexadecimal digits)"),
+        "reference" => (is_sys_id(value), "the sys_id of a record (32 hexadecimal digits)"),
         "glide_date" => {
             (chrono::NaiveDate::parse_from_str(value, "%Y-%m-%d").is_ok(), "a date such as 2026-01-31")
         }
@@ -427,13 +562,17 @@ async fn times(client: &Client) -> Finding {
     }
 }
 
-/// Checks that every code that means not solved is read as such.
+/// Checks that every code that means not solved is read as such, and that the given codes are values.
 async fn closings(client: &Client) -> Finding {
     let settings = client.settings();
     let mut known = Vec::new();
-    for column in ["close_code", "resolution_code"] {
-        for (code, label) in client.choices(column).await.unwrap_or_default() {
-            let (read, said) = (settings.meaning(&code), word(&label));
+    let codes = client.choices_of(&["close_code", "resolution_code"]).await.unwrap_or_default();
+    if let Some(trouble) = joined(given_codes(settings, &codes)) {
+        return Err(trouble);
+    }
+    for (column, choices) in &codes {
+        for (code, label) in choices {
+            let (read, said) = (settings.meaning(code), word(label));
             if let (None, Some(said), None, None) =
                 (read, said, &settings.cancelled_codes, &settings.duplicate_codes)
             {
@@ -453,6 +592,24 @@ async fn closings(client: &Client) -> Finding {
     } else {
         format!("{}; any other close code counts as solved", known.join(", "))
     })
+}
+
+/// Tells of the given codes that no column offers. Case does not count, as in [`ServiceNowSettings::meaning`].
+fn given_codes(settings: &ServiceNowSettings, codes: &BTreeMap<String, Choices>) -> Vec<Trouble> {
+    let columns: Vec<&str> = codes.keys().map(String::as_str).collect();
+    let all: Choices = codes.values().flatten().map(|(code, label)| (code.clone(), label.clone())).collect();
+    let is_offered = |given: &str| all.keys().any(|code| code.trim().to_lowercase() == given.to_lowercase());
+    let mut troubles = Vec::new();
+    for (key, given) in
+        [("cancelled_codes", &settings.cancelled_codes), ("duplicate_codes", &settings.duplicate_codes)]
+    {
+        for code in given.iter().flatten().map(|code| code.trim()) {
+            if !all.is_empty() && !is_offered(code) {
+                troubles.extend(outside(&columns.join(" or "), code, &all, &entry(key)));
+            }
+        }
+    }
+    troubles
 }
 
 async fn journals(client: &Client, visibility: Visibility) -> Finding {
@@ -475,21 +632,61 @@ async fn journals(client: &Client, visibility: Visibility) -> Finding {
     }
 }
 
+/// Note for results without the choices.
+const NO_CHOICES: &str = "the user may not read sys_choice: not looked up";
+
 /// Checks that a column offers a value.
 async fn choice(client: &Client, column: &str, value: &str, key: &str) -> Finding {
-    let choices = match client.choices(column).await {
-        Ok(choices) if !choices.is_empty() => choices,
+    let key = format!("company.servicenow.{key}");
+    match client.choices(column).await {
+        Ok(choices) if !choices.is_empty() => match choices.get(value) {
+            Some(label) => Ok(format!("{value:?} ({label})")),
+            None => Err(no_choice(column, value, &choices, &key)),
+        },
+        Ok(_) | Err(_) if value.is_empty() => Err(Trouble::failed(
+            format!("{key} is missing"),
+            format!("give the value of {column} ({NO_CHOICES})"),
+        )),
         // The lookup is neither needed nor usually allowed; it only reveals mistakes early.
-        Ok(_) | Err(_) => return Ok(format!("{value:?} (the user may not read sys_choice: not looked up)")),
-    };
-    if let Some(label) = choices.get(value) {
-        return Ok(format!("{value:?} ({label})"));
+        Ok(_) | Err(_) => Ok(format!("{value:?} ({NO_CHOICES})")),
     }
-    let known: Vec<String> = choices.iter().map(|(value, label)| format!("{value:?} ({label})")).collect();
-    Err(Trouble::failed(
-        format!("{column} has no choice {value:?}"),
-        format!("set company.servicenow.{key} to one of {}", known.join(", ")),
-    ))
+}
+
+/// Checks the given states that count as closed. `None` if none is given and none needs to be.
+async fn closed_states(client: &Client) -> Option<Finding> {
+    let settings = client.settings();
+    let is_missing = settings.closed_states().is_empty();
+    let given: Vec<(&str, &str)> =
+        [("closed_states", &settings.closed_states), ("cancelled_states", &settings.cancelled_states)]
+            .into_iter()
+            .flat_map(|(key, states)| states.iter().flatten().map(move |state| (key, state.trim())))
+            .collect();
+    if given.is_empty() && !is_missing {
+        return None;
+    }
+    let choices = client.choices("state").await.unwrap_or_default();
+    if is_missing {
+        let hint =
+            if choices.is_empty() { NO_CHOICES.to_owned() } else { format!("of {}", listed(&choices)) };
+        return Some(Err(Trouble::failed(
+            "company.servicenow.closed_states is missing",
+            format!("list the values of the states that mean that a case is closed ({hint})"),
+        )));
+    }
+    if choices.is_empty() {
+        return Some(Ok(NO_CHOICES.to_owned()));
+    }
+    // The state that closes has a line of its own, and a mistake in one list is not told again for the other.
+    let mut told = vec![settings.close_state()];
+    let mut troubles = Vec::new();
+    for (key, state) in &given {
+        if !told.contains(state) {
+            told.push(state);
+            troubles.extend(outside("state", state, &choices, &entry(key)));
+        }
+    }
+    let states: Vec<&str> = given.iter().map(|(_, state)| *state).collect();
+    Some(joined(troubles).map_or_else(|| Ok(states.join(", ")), Err))
 }
 
 /// A check changes nothing, and no table tells what a business rule does.
@@ -500,11 +697,9 @@ async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
     if !problems.is_empty() {
         return Err(problems.join(", ").into());
     }
-    let choices = match client.choices("priority").await {
-        Ok(choices) if !choices.is_empty() => choices,
-        Ok(_) | Err(_) => {
-            return Ok(format!("numbers (the user may not read sys_choice: not looked up); {KEPT}"));
-        }
+    let mut all = client.choices_of(&["priority", "impact", "urgency"]).await.unwrap_or_default();
+    let Some(choices) = all.remove("priority") else {
+        return Ok(format!("numbers ({NO_CHOICES}); {KEPT}"));
     };
     let missing: Vec<String> = Priority::ALL
         .into_iter()
@@ -512,14 +707,22 @@ async fn words(client: &Client, priorities: &PriorityWords) -> Finding {
         .filter(|(_, word)| !choices.contains_key(*word))
         .map(|(priority, word)| format!("priorities.{priority} = {word:?}"))
         .collect();
-    if missing.is_empty() {
-        return Ok(format!("every level has a value that ServiceNow knows; {KEPT}"));
+    let mut troubles = Vec::new();
+    if !missing.is_empty() {
+        let detail = format!("ServiceNow does not know {}", missing.join(", "));
+        troubles.push(Trouble::warning(detail, format!("use {}", listed(&choices))));
     }
-    let known: Vec<String> = choices.iter().map(|(value, label)| format!("{value} ({label})")).collect();
-    Err(Trouble::warning(
-        format!("ServiceNow does not know {}", missing.join(", ")),
-        format!("use {}", known.join(", ")),
-    ))
+    for (priority, made_of) in client.settings().impact_and_urgency() {
+        for (column, value) in [("impact", made_of.impact), ("urgency", made_of.urgency)] {
+            let place = format!("{column} in company.servicenow.impact_and_urgency.{priority}");
+            let choices = all.get(column);
+            troubles.extend(choices.and_then(|choices| outside(column, &value.to_string(), choices, &place)));
+        }
+    }
+    match joined(troubles) {
+        Some(trouble) => Err(trouble),
+        None => Ok(format!("every level has a value that ServiceNow knows; {KEPT}")),
+    }
 }
 
 async fn files(client: &Client, clock: &SharedClock) -> Finding {

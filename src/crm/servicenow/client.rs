@@ -11,13 +11,11 @@ use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 use super::query::Query;
-use super::settings::ServiceNowSettings;
+use super::settings::{ServiceNowSettings, TASK};
 use super::wire::{Answer, Record, is_sys_id};
 use crate::cases::{ApiError, ApiErrorKind, Attachment, ByteStream, Download};
 use crate::outbound::{self, Announced, Body, Call, Upstream};
 
-/// Number of groups or people that a check reads.
-pub(super) const NAMES_READ: usize = 1_000;
 /// Number of cases on a page, as documented for the poll.
 const CASE_PAGE: usize = 100;
 /// Number of comments on a page, as documented for the sync.
@@ -35,7 +33,7 @@ const STALE_PAGES: usize = 20;
 const MOST_IDS: usize = 50;
 /// Number of users whose names are cached.
 const MOST_NAMES: usize = 5_000;
-/// Number of records that are searched for one that the user sees, or for a small file.
+/// Number of records that are searched for one that the user sees, or for a small file; and that a message names.
 const FEW: usize = 20;
 
 /// Columns of the two journals.
@@ -81,9 +79,45 @@ impl<T> Listing<T> {
     }
 }
 
+/// Values that a column offers, each with its label.
+pub(super) type Choices = BTreeMap<String, String>;
+
+/// Records that a reference column may name.
+///
+/// Source: "Reference field type" (`reference`, `reference_key`), product documentation: the column stores the `sys_id` of a record of this
+/// table, or the value of the key column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) table: String,
+    pub(super) key: String,
+}
+
+impl Target {
+    /// Creates the target of a column that stores the `sys_id` of a record of the table.
+    pub(super) fn by_id(table: &str) -> Self {
+        Self { table: table.to_owned(), key: SYS_ID.to_owned() }
+    }
+}
+
+/// Result of looking up the record that a value of a reference column is to name. Records are texts: the value that the column stores, and
+/// the name.
+#[derive(Debug)]
+pub(super) enum Referenced {
+    /// There is a record with this value.
+    Found { record: String, is_active: bool },
+    /// The value is the name of these records.
+    Named(Vec<String>),
+    /// There is no such record. Lists those that can be used, if they are few.
+    Absent(Vec<String>),
+    /// The user may not read the table.
+    Unread,
+}
+
 /// A column, according to the dictionary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Column {
+    /// Records that it may name, if it is a reference or a list of them.
+    pub(super) target: Option<Target>,
     /// Type: `boolean`, `string`, …
     pub(super) kind: String,
     /// Maximum length, in characters.
@@ -540,38 +574,100 @@ impl Client {
         Ok(file.text("state").map(str::to_owned))
     }
 
-    /// Returns the names of a table's active records by `sys_id`, at most [`NAMES_READ`]: those of groups or people.
-    pub(super) async fn names_in(&self, table: &str) -> Result<BTreeMap<String, String>, ApiError> {
-        let query = Query::default().equals("active", "true");
-        let path = format!("/api/now/table/{table}");
-        let found = self.listing(&path, &query, Some("sys_id,name"), NAMES_READ, |_| true).await?;
-        let name = |record: &Record| record.text("name").unwrap_or_default().to_owned();
-        Ok(found.records.iter().map(|record| (record.id().to_owned(), name(record))).collect())
+    /// Looks up the record that a value of a reference column is to name.
+    pub(super) async fn referenced(&self, target: &Target, value: &str) -> Result<Referenced, ApiError> {
+        let path = format!("/api/now/table/{}", target.table);
+        let naming = self.naming_columns(&target.table).await;
+        // Columns that the table lacks are left out of the answer.
+        let fields = format!("sys_id,active,{},{}", target.key, naming.join(","));
+        let shown = |record: &Record| {
+            let name = naming.iter().find_map(|column| record.text(column)).unwrap_or_default();
+            format!("{} ({name})", record.text(&target.key).unwrap_or_default())
+        };
+        let is_inactive = |record: &Record| record.has("active") && !record.is("active");
+        let is_same = |text: &str| text.trim().to_lowercase() == value.trim().to_lowercase();
+        let key = (target.key != SYS_ID || is_sys_id(value)).then_some(target.key.as_str());
+        for column in key.into_iter().chain(naming.iter().map(String::as_str)) {
+            let query = Query::default().equals(column, value.trim());
+            let found = match self.listing(&path, &query, Some(&fields), FEW, |_| true).await {
+                Err(error) if matches!(error.status, Some(400 | 401 | 403 | 404)) => {
+                    return Ok(Referenced::Unread);
+                }
+                found => found?.records,
+            };
+            // Checks each record, since ServiceNow may have ignored the condition.
+            let same: Vec<&Record> =
+                found.iter().filter(|record| record.text(column).is_some_and(is_same)).collect();
+            match same.as_slice() {
+                [] => {}
+                [record, ..] if Some(column) == key => {
+                    return Ok(Referenced::Found { record: shown(record), is_active: !is_inactive(record) });
+                }
+                records => return Ok(Referenced::Named(records.iter().copied().map(shown).collect())),
+            }
+        }
+        // An empty answer needs proof (`R26`): a user who may read other records of the table would have been shown this one.
+        let any = Query::default().order_by(SYS_ID);
+        let found = self.listing(&path, &any, Some(&fields), FEW + 1, |_| true).await?;
+        if found.records.is_empty() {
+            return Ok(Referenced::Unread);
+        }
+        let is_complete = found.hidden == 0 && found.records.len() <= FEW;
+        let usable = found.records.iter().filter(|record| is_complete && !is_inactive(record));
+        Ok(Referenced::Absent(usable.map(shown).collect()))
+    }
+
+    /// Returns the columns that may hold the name of a table's record, the likeliest first. The table need not have them all.
+    ///
+    /// Sources: "Display values" and "Select a field as the table display value" (the dictionary's `display`), product documentation. Where
+    /// no column is marked, or the mark is a parent table's, ServiceNow shows the name or the number: assumed, known from the Community.
+    async fn naming_columns(&self, table: &str) -> Vec<String> {
+        let query = Query::default().equals("name", table).equals("display", "true").equals("active", "true");
+        let fields = Some("sys_id,name,element,display");
+        let marked = self.listing(DICTIONARY, &query, fields, FEW, |_| true).await.unwrap_or_default();
+        let is_marked = |entry: &&Record| entry.text("name") == Some(table) && entry.is("display");
+        let marked = marked.records.iter().filter(is_marked).filter_map(|entry| entry.text("element"));
+        let mut columns: Vec<String> = marked.map(str::to_owned).collect();
+        // People are also known by their user ID and address.
+        let of_people: &[&str] = if table == USERS { &["user_name", "email"] } else { &[] };
+        for column in ["name", "number"].iter().chain(of_people) {
+            if !columns.iter().any(|known| known == column) {
+                columns.push((*column).to_owned());
+            }
+        }
+        columns
     }
 
     /// Returns the values that a column offers, with their labels; empty if they cannot be read.
-    pub(super) async fn choices(&self, column: &str) -> Result<BTreeMap<String, String>, ApiError> {
+    pub(super) async fn choices(&self, column: &str) -> Result<Choices, ApiError> {
+        Ok(self.choices_of(&[column]).await?.remove(column).unwrap_or_default())
+    }
+
+    /// Returns the choices of those of the columns that have some; empty if they cannot be read.
+    pub(super) async fn choices_of(&self, columns: &[&str]) -> Result<BTreeMap<String, Choices>, ApiError> {
+        let own = self.settings.table.as_str();
+        let query = Query::default()
+            .one_of("name", &[own, TASK])
+            .one_of("element", columns)
+            .equals("inactive", "false");
+        let fields = Some("sys_id,name,element,value,label");
+        let found = self.listing("/api/now/table/sys_choice", &query, fields, CASE_PAGE, |_| false).await?;
+        let mut all: BTreeMap<String, Choices> = BTreeMap::new();
         // A table that extends `task` inherits its choices where it has none of its own.
-        for table in [self.settings.table.as_str(), "task"] {
-            let query =
-                Query::default().equals("name", table).equals("element", column).equals("inactive", "false");
-            let fields = Some("sys_id,name,element,value,label");
-            let found =
-                self.listing("/api/now/table/sys_choice", &query, fields, CASE_PAGE, |_| false).await?;
-            let choices: BTreeMap<String, String> = found
-                .records
-                .iter()
-                .filter(|choice| choice.text("name") == Some(table) && choice.text("element") == Some(column))
-                .filter_map(|choice| {
-                    let value = choice.text("value")?;
-                    Some((value.to_owned(), choice.text("label").unwrap_or_default().to_owned()))
-                })
-                .collect();
-            if !choices.is_empty() {
-                return Ok(choices);
+        for table in [own, TASK] {
+            let mut of_table: BTreeMap<String, Choices> = BTreeMap::new();
+            // Checks each choice, since ServiceNow may have ignored a condition.
+            for choice in found.records.iter().filter(|choice| choice.text("name") == Some(table)) {
+                let element = choice.text("element").filter(|element| columns.contains(element));
+                let (Some(element), Some(value)) = (element, choice.text("value")) else { continue };
+                let label = choice.text("label").unwrap_or_default().to_owned();
+                of_table.entry(element.to_owned()).or_default().insert(value.to_owned(), label);
+            }
+            for (element, choices) in of_table {
+                all.entry(element).or_insert(choices);
             }
         }
-        Ok(BTreeMap::new())
+        Ok(all)
     }
 
     /// Returns the dictionary's entries for columns of the table, by name; empty if they cannot be read.
@@ -579,12 +675,11 @@ impl Client {
     /// Source: "System dictionary" (`sys_dictionary`), product documentation. An inherited column is listed under the name of the table
     /// that it comes from.
     pub(super) async fn dictionary(&self, columns: &[&str]) -> Result<BTreeMap<String, Column>, ApiError> {
-        let tables = [self.settings.table.as_str(), "task"];
+        let tables = [self.settings.table.as_str(), TASK];
         let query =
             Query::default().one_of("name", &tables).one_of("element", columns).equals("active", "true");
-        let fields = Some("sys_id,name,element,internal_type,max_length,read_only");
-        let found =
-            self.listing("/api/now/table/sys_dictionary", &query, fields, CASE_PAGE, |_| false).await?;
+        let fields = Some("sys_id,name,element,internal_type,max_length,read_only,reference,reference_key");
+        let found = self.listing(DICTIONARY, &query, fields, CASE_PAGE, |_| false).await?;
         let mut known: BTreeMap<String, Column> = BTreeMap::new();
         for entry in &found.records {
             let (Some(table), Some(element)) = (entry.text("name"), entry.text("element")) else { continue };
@@ -592,7 +687,12 @@ impl Client {
             if !tables.contains(&table) || !columns.contains(&element) {
                 continue;
             }
+            let target = |table: &str| Target {
+                table: table.to_owned(),
+                key: entry.text("reference_key").unwrap_or(SYS_ID).to_owned(),
+            };
             let column = Column {
+                target: entry.text("reference").map(target),
                 kind: entry.text("internal_type").unwrap_or_default().to_owned(),
                 length: entry.number("max_length").unwrap_or_default(),
                 read_only: entry.is("read_only"),
@@ -608,12 +708,11 @@ impl Client {
     /// Returns the names of the table's columns with their labels, the table's own first; empty if they cannot be read.
     pub(super) async fn labels(&self) -> Result<Vec<(String, String)>, ApiError> {
         let own = self.settings.table.as_str();
-        let query = Query::default().one_of("name", &[own, "task"]).equals("active", "true");
+        let query = Query::default().one_of("name", &[own, TASK]).equals("active", "true");
         let fields = Some("sys_id,name,element,column_label");
-        let found =
-            self.listing("/api/now/table/sys_dictionary", &query, fields, CASE_PAGE, |_| false).await?;
+        let found = self.listing(DICTIONARY, &query, fields, CASE_PAGE, |_| false).await?;
         let mut columns = Vec::new();
-        for table in [own, "task"] {
+        for table in [own, TASK] {
             let entries = found.records.iter().filter(|entry| entry.text("name") == Some(table));
             let column = |entry: &Record| {
                 let label = entry.text("column_label").unwrap_or_default();
@@ -831,6 +930,12 @@ impl Client {
 
 /// Path of the Attachment API.
 const FILES: &str = "/api/now/attachment";
+/// Path of the dictionary, which has an entry for each column.
+const DICTIONARY: &str = "/api/now/table/sys_dictionary";
+/// Table of people.
+const USERS: &str = "sys_user";
+/// Column of a record's ID.
+const SYS_ID: &str = "sys_id";
 /// The call that shows the connector's user.
 const WHO_CALL: &str = "GET /api/now/table/sys_user";
 /// `user_name` that ServiceNow uses for calls without a sign-in.

@@ -24,6 +24,8 @@ use crate::spelling::nearest;
 const INCIDENT: &str = "incident";
 /// Table of the cases of Customer Service Management.
 const CUSTOMER_CASE: &str = "sn_customerservice_case";
+/// Table that those of cases extend.
+pub(super) const TASK: &str = "task";
 
 /// Impact and urgency, as numbers: 1 is the highest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -260,6 +262,15 @@ impl ServiceNowSettings {
                 .collect(),
             (None, _) => BTreeMap::new(),
         }
+    }
+
+    /// Returns the table that a column refers to in the base system, for users who may not read the dictionary.
+    ///
+    /// Source: the forms of incidents and cases, product documentation; the names of columns and tables are known from the base system's
+    /// dictionary.
+    pub(super) fn base_reference(&self, column: &str) -> Option<&'static str> {
+        let is_for = |of: &str| of == TASK || of == self.table;
+        REFERENCES.iter().find(|(of, name, _)| is_for(of) && *name == column).map(|(.., table)| *table)
     }
 
     /// Returns the keys of states that are missing: the base system's tables alone have defaults.
@@ -599,6 +610,26 @@ const LABELS: [(&str, &str); 8] = [
     ("resolution code", "close_code"),
     ("resolution notes", "close_notes"),
     ("change request", "rfc"),
+];
+
+/// Reference columns of the base system: table, column, and the table that it refers to.
+const REFERENCES: [(&str, &str, &str); 16] = [
+    (TASK, GROUP, "sys_user_group"),
+    (TASK, ASSIGNEE, "sys_user"),
+    (TASK, "opened_by", "sys_user"),
+    (TASK, "closed_by", "sys_user"),
+    (TASK, "cmdb_ci", "cmdb_ci"),
+    (TASK, "business_service", "cmdb_ci_service"),
+    (TASK, "service_offering", "service_offering"),
+    (TASK, "company", "core_company"),
+    (TASK, "location", "cmn_location"),
+    (TASK, "parent", TASK),
+    (INCIDENT, "caller_id", "sys_user"),
+    (INCIDENT, "parent_incident", INCIDENT),
+    (INCIDENT, "problem_id", "problem"),
+    (INCIDENT, "rfc", "change_request"),
+    (CUSTOMER_CASE, "account", "customer_account"),
+    (CUSTOMER_CASE, "contact", "customer_contact"),
 ];
 
 /// Returns the words of a label, in lower case: `synchronizeWithGoogle` has three.
