@@ -112,9 +112,9 @@ impl EmbeddedCron {
         let work = async {
             loop {
                 let look = async {
-                    self.run_if_due(job).await?;
-                    let next = self.next_due(job).await?;
-                    Ok((next - self.clock.now()).to_std().unwrap_or(Duration::ZERO).min(LOOK_EVERY))
+                    self.run_due_of(&[job]).await?;
+                    let pause = |next: DateTime<Utc>| (next - self.clock.now()).to_std().unwrap_or_default();
+                    Ok(self.next_due(&[job]).await?.map_or(LOOK_EVERY, pause).min(LOOK_EVERY))
                 };
                 // `None`: the check panicked. The panic is logged with its place; the next check may succeed.
                 let sleep = match survive(look).await {
@@ -134,24 +134,34 @@ impl EmbeddedCron {
     /// Runs each job that is due by the clock once, and returns when all have ended. It never sleeps, so a test can let days pass at once:
     /// set the clock to [`CronReport::next_due`] and call again.
     pub async fn run_due(&self) -> Result<CronReport, DatabaseError> {
+        let jobs: Vec<&CronJob> = self.jobs.iter().collect();
+        let mut report = self.run_due_of(&jobs).await?;
+        report.next_due = self.next_due(&jobs).await?;
+        Ok(report)
+    }
+
+    /// Runs each of these jobs that is due.
+    async fn run_due_of(&self, jobs: &[&CronJob]) -> Result<CronReport, DatabaseError> {
         let mut report = CronReport::default();
-        for ran in join_all(self.jobs.iter().map(|job| self.run_if_due(job))).await {
+        let done_at = self.done_at(jobs).await?;
+        let runs = jobs.iter().zip(done_at).map(|(job, done_at)| self.run_if_due(job, done_at));
+        for ran in join_all(runs).await {
             match ran? {
                 Ran::Nothing => {}
                 Ran::Done => report.done += 1,
                 Ran::Failed => report.failed += 1,
             }
         }
-        for job in self.jobs.iter() {
-            let next = self.next_due(job).await?;
-            report.next_due = Some(report.next_due.map_or(next, |earliest| earliest.min(next)));
-        }
         Ok(report)
     }
 
-    async fn run_if_due(&self, job: &CronJob) -> Result<Ran, DatabaseError> {
+    /// Returns the last scheduled time for which each of these jobs was completed.
+    async fn done_at(&self, jobs: &[&CronJob]) -> Result<Vec<Option<DateTime<Utc>>>, DatabaseError> {
+        self.database.cron_done_at(jobs.iter().map(|job| job.kind).collect()).await
+    }
+
+    async fn run_if_due(&self, job: &CronJob, done_at: Option<DateTime<Utc>>) -> Result<Ran, DatabaseError> {
         let (kind, now) = (job.kind, self.clock.now());
-        let done_at = self.database.cron_done_at(kind).await?;
         let scheduled = job.last_at(now);
         match due(job, done_at, now) {
             Due::No => return Ok(Ran::Nothing),
@@ -185,15 +195,15 @@ impl EmbeddedCron {
         Ok(Ran::Done)
     }
 
-    /// Returns the time of the next check of the job.
-    async fn next_due(&self, job: &CronJob) -> Result<DateTime<Utc>, DatabaseError> {
-        let (kind, now) = (job.kind, self.clock.now());
-        let done_at = self.database.cron_done_at(kind).await?;
-        Ok(match due(job, done_at, now) {
+    /// Returns the time of the next check of these jobs. `None` without a job.
+    async fn next_due(&self, jobs: &[&CronJob]) -> Result<Option<DateTime<Utc>>, DatabaseError> {
+        let (now, done_at) = (self.clock.now(), self.done_at(jobs).await?);
+        let next = jobs.iter().zip(done_at).map(|(job, done_at)| match due(job, done_at, now) {
             // Another process has claimed the job, and may crash before it completes.
             Due::Yes => now + TimeDelta::seconds(1),
             Due::No | Due::NotYet => job.next_after(now),
-        })
+        });
+        Ok(next.min())
     }
 }
 

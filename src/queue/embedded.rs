@@ -329,12 +329,19 @@ impl EmbeddedQueue {
         match ended {
             Err(error) => log_panic(Some(error)),
             Ok(Ended { kind, claims, .. }) => {
-                if claims.queues.is_empty() && self.hints.is_full(kind) {
-                    // The queue was found full after this end was written.
-                    self.hints.search_at(kind, self.now());
+                if claims.queues.is_empty() {
+                    // If the queue is full, it was found so after this end was written.
+                    self.search_if_full(kind);
                 }
                 self.begin_all(claims, deliveries);
             }
+        }
+    }
+
+    /// Asks for a search of a queue of which a delivery has ended, if tasks wait for its slot.
+    fn search_if_full(&self, kind: TaskKind) {
+        if self.hints.is_full(kind) {
+            self.hints.search_at(kind, self.now());
         }
     }
 
@@ -344,24 +351,31 @@ impl EmbeddedQueue {
     pub async fn run_due(&self) -> Result<RunReport, DatabaseError> {
         let mut report = RunReport::default();
         let mut deliveries = FuturesUnordered::new();
+        // The hints know of all that this process queues and ends. Only a search knows what others have queued.
+        let mut everywhere = true;
         loop {
-            let claims = self.look(true).await?;
+            let claims = self.look(everywhere).await?;
             report.given_up += claims.given_up.len() as u64;
             let found = !claims.tasks.is_empty() || !claims.given_up.is_empty();
             for task in claims.tasks {
                 deliveries.push(Delivery::begin(self, task).run(false));
             }
-            match deliveries.next().await.map(|ended| ended.verdict) {
-                Some(Some(Verdict::Done)) => report.done += 1,
-                Some(Some(Verdict::Retry(_))) => report.retried += 1,
-                Some(Some(Verdict::GivenUp(_))) => report.given_up += 1,
-                Some(Some(Verdict::Superseded) | None) => {}
-                None if found => {}
-                None => {
-                    report.next_due =
-                        self.search(self.now()).await?.into_iter().filter_map(|found| found.next).min();
-                    return Ok(report);
+            let Some(ended) = deliveries.next().await else {
+                if found || !everywhere {
+                    everywhere = true;
+                    continue;
                 }
+                report.next_due =
+                    self.search(self.now()).await?.into_iter().filter_map(|found| found.next).min();
+                return Ok(report);
+            };
+            everywhere = false;
+            self.search_if_full(ended.kind);
+            match ended.verdict {
+                Some(Verdict::Done) => report.done += 1,
+                Some(Verdict::Retry(_)) => report.retried += 1,
+                Some(Verdict::GivenUp(_)) => report.given_up += 1,
+                Some(Verdict::Superseded) | None => {}
             }
         }
     }

@@ -415,17 +415,18 @@ impl Database {
         .await
     }
 
-    /// Returns the last scheduled time for which a cron job was completed.
+    /// Returns the last scheduled time for which each of these cron jobs was completed, in their order.
     pub(in crate::queue) async fn cron_done_at(
         &self,
-        job: TaskKind,
-    ) -> Result<Option<DateTime<Utc>>, DatabaseError> {
+        jobs: Vec<TaskKind>,
+    ) -> Result<Vec<Option<DateTime<Utc>>>, DatabaseError> {
         self.read(move |connection| {
-            let done = connection
-                .prepare_cached("SELECT done_at FROM queue_cron WHERE kind = ?1")?
-                .query_row(params![job.name()], |row| optional_time(row, 0))
-                .optional()?;
-            Ok(done.flatten())
+            let mut read = connection.prepare_cached("SELECT done_at FROM queue_cron WHERE kind = ?1")?;
+            let mut done_at = |job: &TaskKind| {
+                let done = read.query_row(params![job.name()], |row| optional_time(row, 0)).optional()?;
+                Ok(done.flatten())
+            };
+            jobs.iter().map(&mut done_at).collect()
         })
         .await
     }

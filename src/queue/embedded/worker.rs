@@ -191,7 +191,10 @@ impl Desk {
             batch.iter_mut().try_for_each(|job| job.run(connection)).map_err(Failed::Sqlite)
         };
         if access == Access::Read {
-            return run(&self.connection, batch);
+            // One transaction takes and releases SQLite's locks once, and not for each statement.
+            self.execute("BEGIN DEFERRED").map_err(Failed::Sqlite)?;
+            run(&self.connection, batch)?;
+            return self.execute("COMMIT").map_err(Failed::Sqlite);
         }
         self.flush_commits(access == Access::Durable).map_err(Failed::Sqlite)?;
         // Takes the write lock at the start: taking it later fails at once if another process wrote meanwhile.
