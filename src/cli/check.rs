@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use casebridge::cases::{Check, CheckStatus, Finding, Needs, Trouble, Visibility, fold, worst};
+use casebridge::cases::{Check, CheckStatus, Finding, Needs, Trouble, Visibility, worst};
 use casebridge::config::{QueueConfig, Secret, SecretRef, Sections, StoreConfig, app_yaml};
 use casebridge::crm::CrmSettings;
 use casebridge::entities::Side;
@@ -201,11 +201,7 @@ async fn queues(sections: &Sections, maker: &Maker) -> Vec<Check> {
             vec![Check::new("queues", finding)]
         }
         QueueConfig::CloudTasks { .. } => match maker.queue(queue, around, &token).await {
-            Ok((queue, _)) => {
-                let mut checks = queue.check().await;
-                fold(&mut checks);
-                checks
-            }
+            Ok((queue, _)) => tasks::check_queues(queue.as_ref()).await,
             Err(error) => vec![Check::new("queues", Err(format!("{error:#}").into()))],
         },
     }

@@ -5,6 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::Deps;
 use crate::cases::{CaseSystem, Check, CredentialEnd, Finding, Needs, Trouble, fold};
 use crate::entities::Side;
+use crate::queue::TaskQueue;
 use crate::store::Store;
 use crate::sync::{Destination, RouteTable};
 
@@ -16,9 +17,7 @@ const WARNED_BEFORE: Duration = Duration::days(30);
 /// Checks the store, the queues and both systems. The first result is the store's.
 pub async fn check(deps: &Deps) -> Vec<Check> {
     let mut checks = vec![Check::new("store", check_store(deps.store.as_ref()).await)];
-    let mut queues = deps.queue.check().await;
-    fold(&mut queues);
-    checks.extend(queues);
+    checks.extend(check_queues(deps.queue.as_ref()).await);
     for side in Side::BOTH {
         let system = deps.systems[side].as_ref();
         checks.extend(check_system(system, deps.settings.rules.needs(side), deps.clock.now()).await);
@@ -31,6 +30,13 @@ pub async fn check(deps: &Deps) -> Vec<Check> {
 pub async fn check_store(store: &dyn Store) -> Finding {
     store.check().await.map_err(|error| Trouble::from(error.to_string()))?;
     Ok("can be read and written".to_owned())
+}
+
+/// Checks the queues.
+pub async fn check_queues(queue: &dyn TaskQueue) -> Vec<Check> {
+    let mut checks = queue.check().await;
+    fold(&mut checks);
+    checks
 }
 
 /// Checks a system and the end of its credentials, and afterwards its clock, which its answers have shown by then.
