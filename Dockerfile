@@ -8,6 +8,11 @@
 #     -e CASEBRIDGE_SERVER__LOG_FORMAT=json -e CASEBRIDGE_SERVER__ADMIN_TOKEN=env:ADMIN_TOKEN -e ADMIN_TOKEN \
 #     -e CASEBRIDGE_GOOGLE__PARENT=… casebridge
 #
+# The image has no shell to complete in and no `man`. On the machine that calls it:
+#
+#   docker run --rm casebridge completions bash > /etc/bash_completion.d/casebridge
+#   docker run --rm casebridge man > /usr/local/share/man/man1/casebridge.1
+#
 # .ci/dockerfile.sh builds the last stage from a binary that exists already, on a base made of the machine's own libraries,
 # and runs it; it does not run the stage `build`, which takes a public image with a Rust compiler.
 

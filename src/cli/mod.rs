@@ -3,6 +3,7 @@
 mod check;
 mod classifications;
 mod parts;
+mod reference;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
@@ -43,6 +44,13 @@ enum Command {
     /// Runs the service with all parts embedded, against a sandbox CSAPI and a sandbox CRM, to watch cases travel.
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Args),
+    /// Prints a script that lets a shell complete the command line.
+    Completions {
+        /// Shell that reads the script.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page, for `man`.
+    Man,
 }
 
 /// Commands that need the whole configuration.
@@ -200,6 +208,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Classifications(args) => {
             block_on(LogFormat::Text, classifications::run(args, cli.config.as_deref()))
         }
+        Command::Completions { shell } => reference::print(|output| reference::completions(shell, output)),
+        Command::Man => reference::print(reference::manual_page),
         Command::Configured(command) => match Config::load(cli.config.as_deref(), std::env::vars()) {
             Ok(config) => block_on(config.server.log_format, code(run(command, config))),
             Err(errors) => {

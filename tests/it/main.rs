@@ -8,6 +8,7 @@
 mod architecture;
 mod callers;
 mod check_command;
+mod command_line;
 mod configuration;
 mod costs;
 mod csapi_client;
