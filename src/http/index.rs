@@ -50,6 +50,7 @@ const fn about(endpoint: Endpoint) -> (&'static str, &'static str) {
             ("POST", "an action on the pair of a case: retry, pause, resume, unlink, skip")
         }
         Endpoint::DeadLetters => ("GET", "tasks that the embedded queue gave up, the latest first"),
+        Endpoint::OpenApi => ("GET", "this interface in OpenAPI 3.1, to generate a client from"),
         Endpoint::Global => ("GET", "how far the polls have come"),
         Endpoint::Check => ("GET", "tries every connection and permission, and says what to do"),
         Endpoint::Metrics => ("GET", "metrics for Prometheus"),

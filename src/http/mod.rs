@@ -63,10 +63,13 @@ const POLL_TOO_OLD: chrono::Duration = chrono::Duration::minutes(10);
 /// store.
 const POLL_AHEAD: chrono::Duration = chrono::Duration::minutes(1);
 
+/// Description of all routes in OpenAPI 3.1, kept by hand. `tests/it/openapi.rs` holds it to [`ROUTES`] and to the answers.
+const OPENAPI: &str = include_str!("openapi.json");
+
 /// Callers that may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// All callers: health checks show nothing of a case.
+    /// All callers: health checks and descriptions of the interface show nothing of a case.
     Open,
     /// People with the admin token.
     People,
@@ -121,6 +124,8 @@ pub enum Endpoint {
     ActOnPair,
     /// `GET`: lists the tasks that the queue gave up.
     DeadLetters,
+    /// `GET`: describes this interface in OpenAPI 3.1.
+    OpenApi,
     /// `GET`: shows the watermarks.
     Global,
     /// `GET`: checks every connection and permission that the service needs, with the service's own credentials.
@@ -150,6 +155,7 @@ pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::Pair, "/api/v1/mappings/{case}", Access::People),
     (Endpoint::ActOnPair, "/api/v1/mappings/{case}/{action}", Access::People),
     (Endpoint::DeadLetters, "/api/v1/dead-letters", Access::People),
+    (Endpoint::OpenApi, "/api/v1/openapi.json", Access::Open),
     (Endpoint::Global, "/api/global", Access::People),
     (Endpoint::Check, "/api/check", Access::People),
     (Endpoint::Metrics, "/metrics", Access::People),
@@ -222,6 +228,7 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
         Endpoint::Pair => get(api::pair),
         Endpoint::ActOnPair => post(api::act),
         Endpoint::DeadLetters => get(api::dead_letters),
+        Endpoint::OpenApi => get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }),
         Endpoint::Global => get(api::global),
         Endpoint::Check => get(check),
         Endpoint::Metrics => get(metrics),

@@ -39,6 +39,7 @@ const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
         | Endpoint::Mapping
         | Endpoint::Pair
         | Endpoint::ActOnPair
+        | Endpoint::OpenApi
         | Endpoint::Global
         | Endpoint::Check
         | Endpoint::Metrics => Some(&[]),

@@ -37,6 +37,7 @@ const REQUESTS: &[(Endpoint, &str, &str, Others)] = &[
     (Endpoint::Pair, "GET", "/api/v1/mappings/1", Others::Nobody),
     (Endpoint::ActOnPair, "POST", "/api/v1/mappings/1/retry", Others::Nobody),
     (Endpoint::DeadLetters, "GET", "/api/v1/dead-letters", Others::Nobody),
+    (Endpoint::OpenApi, "GET", "/api/v1/openapi.json", Others::Everybody),
     (Endpoint::Global, "GET", "/api/global", Others::Nobody),
     (Endpoint::Check, "GET", "/api/check", Others::Nobody),
     (Endpoint::Metrics, "GET", "/metrics", Others::Nobody),

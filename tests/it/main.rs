@@ -26,6 +26,7 @@ mod network;
 mod networks;
 mod newcomers;
 mod oauth;
+mod openapi;
 mod operators;
 mod outbound;
 mod pages;
