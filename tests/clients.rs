@@ -1,4 +1,5 @@
-//! Other people's clients, unchanged, against the sandboxes: they hold a simulated server to the truth.
+//! Other people's clients, unchanged, against the sandboxes: they hold a simulated server to the truth. And a client that other people's
+//! generator makes of our own description, against the service.
 //!
 //! Needs a Python that has the packages of `tests/clients/requirements.txt`:
 //! `.ci/python-clients.sh` makes one and prints its path, which `CASEBRIDGE_CLIENTS_PYTHON` overrides. Without it these tests fail;
@@ -16,11 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use casebridge::clock::SystemClock;
+use casebridge::config::Platform;
 use casebridge::sandbox::csapi::SandboxCsapi;
 use casebridge::sandbox::jira::{ResolutionOnClosing, SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
 use casebridge::sandbox::oauth::OauthClient;
 use casebridge::sandbox::servicenow::{SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowSettings};
 use casebridge::sandbox::zendesk::{SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings};
+use casebridge_testkit::harness::World;
+use casebridge_testkit::harness::jira::JiraKind;
 use tokio::task::JoinHandle;
 
 /// The Python to use, or what to do to have one.
@@ -172,4 +176,12 @@ async fn pysnc_works_with(auth: SandboxServiceNowAuth, how: Option<&str>) {
     let (url, server) = serve(sandbox.router()).await;
     run("servicenow_pysnc.py", [url].into_iter().chain(how.map(str::to_owned)).collect()).await;
     server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_generated_from_the_description_works_with_the_service() {
+    let world = World::new(&JiraKind).await;
+    world.pair().await;
+    let at = world.another_instance(Platform::Local, Some("the-admin-token")).await;
+    run("openapi_client.py", vec![format!("http://{at}")]).await;
 }
