@@ -8,7 +8,7 @@ use casebridge::config::{QueueConfig, Secret, SecretRef, Sections, StoreConfig, 
 use casebridge::crm::CrmSettings;
 use casebridge::entities::Side;
 use casebridge::http;
-use casebridge::outbound::proxy_problems;
+use casebridge::outbound::{certificate_problem, proxy_problems};
 use casebridge::store::StoreUrl;
 use casebridge::tasks;
 use serde_json::json;
@@ -85,6 +85,12 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
     }
     let proxies = proxy_problems(|name| maker.variable(name));
     checks.extend(proxies.into_iter().map(|problem| Check::new("proxy", Err(problem))));
+    // The file that App Engine's variable names is in the image.
+    if maker.runs_here()
+        && let Some(problem) = certificate_problem(|name| maker.variable(name))
+    {
+        checks.push(Check::new("certificates", Err(problem)));
+    }
     let needs = |side| {
         sections
             .tasks

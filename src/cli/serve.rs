@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use casebridge::config::Config;
 use casebridge::http::{self, Limits, Service, router};
-use casebridge::outbound::proxy_problems;
+use casebridge::outbound::{certificate_problem, proxy_problems};
 use casebridge::{tasks, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,8 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr().context("cannot tell the address that is listened on")?;
     tracing::info!("casebridge {} listening on http://{address}", telemetry::RELEASE);
-    for problem in proxy_problems(|name| std::env::var(name).ok()) {
+    let variable = |name: &str| std::env::var(name).ok();
+    for problem in proxy_problems(variable).into_iter().chain(certificate_problem(variable)) {
         tracing::warn!("{problem}");
     }
     if let Some(problem) = trust_problem(&config.server) {

@@ -121,12 +121,16 @@ pub(super) async fn dead_letters(config: &Config, limit: u32, json: bool) -> any
     Ok(true)
 }
 
-/// Shows the pairs of a case, each in several lines.
+/// Shows the pairs of a case, each in several lines. As for [`mappings`], the systems are asked only about a name that is not stored.
 pub(super) async fn show_pairs(config: &Config, case: &str) -> anyhow::Result<bool> {
-    let parts = Parts::build(config).await?;
-    let pairs = tasks::find_pairs(&parts.deps, case).await?;
-    anyhow::ensure!(!pairs.is_empty(), "no pair has the case {case}");
-    let global = parts.deps.store.global().await?;
+    let store = Maker::default().store(&config.store.url).await?;
+    let mut pairs = tasks::find_stored(store.as_ref(), case.trim()).await?;
+    if pairs.is_empty() {
+        let parts = Parts::build(config).await?;
+        pairs = tasks::find_pairs(&parts.deps, case).await?;
+        anyhow::ensure!(!pairs.is_empty(), "no pair has the case {case}");
+    }
+    let global = store.global().await?;
     for mapping in &pairs {
         show_whole(mapping, &global);
     }

@@ -112,6 +112,14 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
 /// Ends of the names of keys that hold a secret.
 const SECRETS: [&str; 4] = ["token", "password", "api_key", "secret"];
 
+/// Returns the remedy for credentials that are not accepted: `otherwise`, unless none are configured.
+fn sign_in(settings: &impl CrmKind, keys: &str, otherwise: String) -> String {
+    if settings.secret().is_some() {
+        return otherwise;
+    }
+    format!("no credentials are configured: give {keys}")
+}
+
 /// Problem of a `[priorities]` that has the default words. It may be missing, so the words are not shown as if they were written.
 const DEFAULT_WORDS: &str = "[priorities] is missing, or has Jira's words, which are the default";
 

@@ -66,8 +66,10 @@ impl Csapi {
             Ok(listed) => match listed.iter().find(|listed| listed.id == wanted) {
                 Some(found) => Ok(format!("{:?}", found.display_name)),
                 None => Err(Trouble::failed(
-                    "google.classification_id is not among the classifications that CSAPI lists: it is mistyped or given up, and one \
-                     that is given up is refused six months later",
+                    format!(
+                        "google.classification_id {wanted:?} is not among the classifications that CSAPI lists: it is mistyped or given \
+                         up, and one that is given up is refused six months later"
+                    ),
                     "choose another one: `casebridge classifications WORDS` lists them",
                 )),
             },

@@ -14,11 +14,11 @@ mod json;
 mod masking;
 mod oauth;
 mod pace;
-mod proxies;
 mod skew;
 mod streaming;
 mod token;
 mod upstream;
+mod variables;
 
 pub use advice::{Advice, Remedies};
 pub use credentials::{
@@ -28,13 +28,13 @@ pub use google::{GoogleFile, find_google};
 pub use json::decode;
 pub use oauth::{ClientCredentials, TokenEndpoint, TokenRequest};
 pub use pace::{Pace, WriteLimit};
-pub use proxies::proxy_problems;
 pub use streaming::Announced;
 pub use token::client as endpoint_client;
 pub use upstream::{
     AnswerMemory, Body, Broken, Call, Created, Dialect, ErrorText, Gateway, Listing, MAX_ANSWER, RetryPolicy,
     Stranger, Upstream, UpstreamSettings, read_capped,
 };
+pub use variables::{certificate_problem, proxy_problems};
 
 /// Installs the program's TLS crypto provider, which every client needs. Does nothing if it is installed already.
 pub fn install_tls() {

@@ -99,14 +99,25 @@ impl ClientCredentials {
     /// Returns the advice for a client that is refused, or an endpoint that is not reached or is none; nothing for another failure.
     fn advice(&self, failure: &Failure) -> String {
         match failure {
+            // A token endpoint names the reason of a refusal (RFC 6749, section 5.2).
             Failure::Refused {
                 status: StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
-                ..
+                code: Some(_),
             } => format!("; {}", self.endpoint.advice),
-            Failure::Refused { status: StatusCode::NOT_FOUND, .. } => {
-                format!("{}; {}", self.check_address(), self.endpoint.advice)
+            Failure::Refused {
+                status:
+                    StatusCode::BAD_REQUEST
+                    | StatusCode::UNAUTHORIZED
+                    | StatusCode::FORBIDDEN
+                    | StatusCode::NOT_FOUND,
+                ..
+            } => format!("{}; {}", self.check_address(), self.endpoint.advice),
+            Failure::Refused { status, .. }
+                if status.is_redirection()
+                    || (status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS) =>
+            {
+                self.check_address()
             }
-            Failure::Refused { status, .. } if status.is_redirection() => self.check_address(),
             // The credentials were not seen by anybody.
             Failure::Unanswered(_) => format!(
                 "{}; check that this host can be reached from here: its name, the firewall, HTTPS_PROXY and NO_PROXY \

@@ -24,14 +24,14 @@ pub enum LookupError {
 /// if no pair is stored under that name.
 pub async fn find_pairs(deps: &Deps, text: &str) -> Result<Vec<CaseMapping>, LookupError> {
     let text = text.trim();
-    let mut pairs = stored(deps.store.as_ref(), text).await?;
+    let mut pairs = find_stored(deps.store.as_ref(), text).await?;
     if !pairs.is_empty() {
         return Ok(pairs);
     }
     let mut refused = Vec::new();
     for side in [Side::Company, Side::Google] {
         match deps.systems[side].resolve(text).await {
-            Ok(Some(case)) => pairs.extend(stored(deps.store.as_ref(), &case.id).await?),
+            Ok(Some(case)) => pairs.extend(find_stored(deps.store.as_ref(), &case.id).await?),
             Ok(None) => {}
             Err(error) if error.kind == ApiErrorKind::Refused => refused.push(error.to_string()),
             Err(error) => return Err(LookupError::Api(error)),
@@ -43,8 +43,8 @@ pub async fn find_pairs(deps: &Deps, text: &str) -> Result<Vec<CaseMapping>, Loo
     Ok(pairs)
 }
 
-/// Returns the pairs whose cases have that ID, name or number.
-async fn stored(store: &dyn Store, text: &str) -> Result<Vec<CaseMapping>, StoreError> {
+/// Returns the pairs whose cases have that ID, name or number in the store. Asks no system.
+pub async fn find_stored(store: &dyn Store, text: &str) -> Result<Vec<CaseMapping>, StoreError> {
     let google = GoogleCaseName::parse(text).or_else(|error| {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         // The number identifies the case, whichever parent its name has (R9: one mapping per case).

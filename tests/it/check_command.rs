@@ -168,7 +168,7 @@ async fn what_app_engine_would_be_given_is_read_from_app_yaml() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_the_client_would_ignore_is_a_failure() {
+async fn a_proxy_or_certificates_that_the_client_would_ignore_are_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("casebridge.toml"), google().await).unwrap();
     for (variable, value) in
@@ -181,6 +181,12 @@ async fn a_proxy_that_the_client_would_ignore_is_a_failure() {
         assert!(detail.starts_with(variable) && hint.contains("http://proxy.example:3128"), "{proxy}");
         assert!(!format!("{answer}").contains("pass@"), "{answer:#}");
     }
+    let (_, answer) = json(folder.path(), &[("SSL_CERT_FILE", "/nowhere/ca.pem")]).await;
+    let certificates = check(&answer, "certificates");
+    assert_eq!(certificates["status"], "FAILED");
+    assert!(
+        certificates["detail"].as_str().unwrap().starts_with("SSL_CERT_FILE: /nowhere/ca.pem cannot be read")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -475,11 +475,17 @@ async fn each_failure_ends_with_what_to_do() {
             status: 401,
             body: "",
             remedies: [
-                Some("check company.jira.client_id and company.jira.client_secret"),
-                Some("check company.jira.personal_access_token"),
-                Some("check company.zendesk.client_id and company.zendesk.client_secret"),
-                Some("check company.servicenow.client_id and company.servicenow.client_secret"),
-                Some("put it where company.request-tracker.token says"),
+                Some(
+                    "no credentials are configured: give company.jira.client_id and company.jira.client_secret",
+                ),
+                Some("no credentials are configured: give company.jira.personal_access_token"),
+                Some(
+                    "no credentials are configured: give company.zendesk.client_id and company.zendesk.client_secret",
+                ),
+                Some(
+                    "no credentials are configured: give company.servicenow.client_id and company.servicenow.client_secret",
+                ),
+                Some("no credentials are configured: give company.request-tracker.token"),
             ],
         },
         Failure {

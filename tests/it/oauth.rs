@@ -278,9 +278,14 @@ async fn a_gateway_that_is_not_reached_or_is_none_is_told_by_its_own_key() {
 #[tokio::test]
 async fn an_error_of_the_token_endpoint_names_the_key_that_gave_its_address() {
     let closed = "http://127.0.0.1:9".to_owned();
-    for (status, body) in
-        [(404, "nothing here"), (302, ""), (200, "<html>Sign in</html>"), (0, "not reached")]
-    {
+    for (status, body) in [
+        (404, "nothing here"),
+        (302, ""),
+        (200, "<html>Sign in</html>"),
+        (0, "not reached"),
+        (400, "{}"),
+        (415, "no JSON"),
+    ] {
         let server = Scripted::answers(vec![Say::status(status.max(200), "", body)]).await;
         let site =
             if status == 0 { closed.clone() } else { server.url.as_str().trim_end_matches('/').to_owned() };

@@ -192,13 +192,13 @@ async fn each_action_is_a_command() {
     };
     let google = csapi.create_case(case).unwrap().name;
     let folder = tempfile::tempdir().unwrap();
-    let text = format!(
+    let configuration = format!(
         "[google]\nparent = \"organizations/123\"\nauth = \"none\"\nclassification_id = \"{CLASSIFICATION_ID}\"\n\
          base_url = \"http://{}\"\n[company]\nkind = \"jira\"\nbase_url = \"http://{}\"\n[company.jira]\nproject = \"SUP\"\n",
         serve(csapi.router()).await,
         serve(jira.router()).await,
     );
-    std::fs::write(folder.path().join("casebridge.toml"), text).unwrap();
+    std::fs::write(folder.path().join("casebridge.toml"), &configuration).unwrap();
     let run = async |arguments: &[&str]| {
         let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_casebridge"))
             .args(arguments)
@@ -233,6 +233,13 @@ async fn each_action_is_a_command() {
     ] {
         let (got, text) = run(arguments).await;
         assert!(got == code && text.contains(words), "{arguments:?}: {got} {text}");
+    }
+    // What is stored needs no secret to be shown.
+    let with_secret = configuration + "client_id = \"x\"\nclient_secret = \"env:NOT_SET\"\n";
+    std::fs::write(folder.path().join("casebridge.toml"), with_secret).unwrap();
+    for (case, code, words) in [(company.as_str(), 0, "unlinked by jane"), ("SUP-99", 1, "NOT_SET")] {
+        let (got, text) = run(&["mappings", "show", case]).await;
+        assert!(got == code && text.contains(words), "{case}: {got} {text}");
     }
     let mapping = stored().await;
     assert_eq!(mapping.state.unlinked.as_ref().unwrap().by, "jane (command line)");

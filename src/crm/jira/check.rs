@@ -15,7 +15,7 @@ use super::wire::{
 };
 use super::{NAME, PriorityWords, jql};
 use crate::cases::{ApiError, Check, Finding, Needs, Placement, Report, Trouble, Visibility};
-use crate::crm::expiry;
+use crate::crm::{expiry, sign_in};
 use crate::outbound::Remedies;
 
 /// Largest file that a check downloads, in bytes.
@@ -53,7 +53,11 @@ pub(super) fn remedies(settings: &JiraSettings) -> Remedies {
         format!("grant the connector's user \"{right}\" in the permission scheme of project {project}")
     };
     Remedies {
-        sign_in: format!("the credentials are missing, expired or wrong: check {keys}"),
+        sign_in: sign_in(
+            settings,
+            keys,
+            format!("the credentials are missing, expired or wrong: check {keys}"),
+        ),
         rights: vec![
             ("POST", "/comment", grant("Add Comments")),
             ("POST", "/attachments", grant("Create Attachments")),

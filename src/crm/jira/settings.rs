@@ -182,7 +182,7 @@ impl JiraSettings {
             (None, Deployment::Cloud) => (Url::parse(CLOUD_TOKENS), None),
             (None, Deployment::DataCenter) => (
                 Url::parse(&format!("{}/rest/oauth2/latest/token", site.as_str().trim_end_matches('/'))),
-                Some(crate::crm::SITE),
+                Some("company.base_url and company.jira.deployment"),
             ),
         };
         let url = url.map_err(|error| error.to_string())?;

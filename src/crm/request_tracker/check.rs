@@ -9,7 +9,7 @@ use super::client::{self, Client, MERGED_TOO, quoted};
 use super::settings::RequestTrackerSettings;
 use super::{NAME, PriorityWords, RequestTracker, download, file_name, wire};
 use crate::cases::{ApiError, ApiErrorKind, Check, Finding, Needs, Placement, Report, Trouble, Visibility};
-use crate::crm::CrmKind as _;
+use crate::crm::{CrmKind as _, sign_in};
 use crate::outbound::Remedies;
 
 /// Largest file that a check downloads, in bytes.
@@ -182,9 +182,13 @@ pub(super) fn remedies(settings: &RequestTrackerSettings) -> Remedies {
     let address = "check company.base_url (the address of the web pages, without /REST/2.0), and that no sign-on stands before it";
     let grant = |right: &str| format!("grant the connector's user {right} on the queue {queue}");
     Remedies {
-        sign_in: "the token is missing, wrong or revoked, or its user is disabled: make one (Logged in as, Settings, Auth Tokens) and \
-                  put it where company.request-tracker.token says"
-            .to_owned(),
+        sign_in: sign_in(
+            settings,
+            "company.request-tracker.token (Logged in as, Settings, Auth Tokens)",
+            "the token is missing, wrong or revoked, or its user is disabled: make one (Logged in as, Settings, Auth Tokens) and \
+             put it where company.request-tracker.token says"
+                .to_owned(),
+        ),
         rights: vec![
             ("GET", "/REST/2.0/rt", address.to_owned()),
             ("POST", "/comment", grant("CommentOnTicket")),

@@ -8,7 +8,7 @@ use super::wire::is_sys_id;
 use super::{NAME, PriorityWords};
 use crate::cases::{Attachment, Check, CheckStatus, Finding, Needs, Placement, Report, Trouble, Visibility};
 use crate::clock::SharedClock;
-use crate::crm::CrmKind as _;
+use crate::crm::{CrmKind as _, sign_in};
 use crate::entities::Priority;
 use crate::outbound::Remedies;
 use futures_util::StreamExt as _;
@@ -471,10 +471,14 @@ pub(super) fn remedies(settings: &ServiceNowSettings) -> Remedies {
     let files = format!(
         "the connector's user needs a role that reads sys_attachment and may add attachments to {table}"
     );
+    let keys = settings.credential_keys();
     Remedies {
-        sign_in: format!(
-            "the credentials are missing, expired or wrong: check {}, and that the user is active and not locked out",
-            settings.credential_keys()
+        sign_in: sign_in(
+            settings,
+            keys,
+            format!(
+                "the credentials are missing, expired or wrong: check {keys}, and that the user is active and not locked out"
+            ),
         ),
         rights: vec![
             ("GET", "/sys_journal_field", JOURNAL.to_owned()),

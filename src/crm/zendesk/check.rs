@@ -8,7 +8,7 @@ use super::settings::ZendeskSettings;
 use super::wire::{Attachment, Comment, Field, Named, User};
 use super::{EXPORT_DELAY, NAME, PRIORITIES, PriorityWords};
 use crate::cases::{ApiError, Check, Finding, Needs, Placement, Report, Trouble, Visibility};
-use crate::crm::{CrmKind as _, DEFAULT_WORDS, expiry};
+use crate::crm::{CrmKind as _, DEFAULT_WORDS, expiry, sign_in};
 use crate::outbound::Remedies;
 
 /// Largest file that a check downloads, in bytes.
@@ -279,10 +279,14 @@ pub(super) fn remedies(settings: &ZendeskSettings) -> Remedies {
         Some(_) => "that the OAuth client is active",
         None => "that token access is switched on",
     };
-    let sign_in = format!(
-        "the credentials have expired, were revoked or never were valid: check {}, and {access} (Admin Center, Apps and integrations, \
-         APIs)",
-        settings.credential_keys()
+    let keys = settings.credential_keys();
+    let sign_in = sign_in(
+        settings,
+        keys,
+        format!(
+            "the credentials have expired, were revoked or never were valid: check {keys}, and {access} (Admin Center, Apps and \
+             integrations, APIs)"
+        ),
     );
     Remedies {
         sign_in: sign_in.clone(),

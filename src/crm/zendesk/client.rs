@@ -20,6 +20,7 @@ use super::settings::ZendeskSettings;
 use super::wire::{self, Attachment, Changed, Comment, CustomStatus, Field, Named, Page, Ticket, User};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
 use crate::clock::SharedClock;
+use crate::crm::sign_in;
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
 /// Number of tickets on a page of a search, as documented for the poll.
@@ -249,11 +250,12 @@ impl Client {
         }
         let answer: Answer = self.upstream.read(Call::get("/api/v2/users/me")).await?;
         if answer.user.id.is_none() {
-            let message = format!(
-                "Zendesk does not know these credentials: check {}, and that token access is switched on (Admin Center, Apps \
-                 and integrations, APIs)",
-                self.keys()
+            let keys = self.keys();
+            let otherwise = format!(
+                "Zendesk does not know these credentials: check {keys}, and that token access is switched on (Admin Center, Apps \
+                 and integrations, APIs)"
             );
+            let message = sign_in(&self.settings, keys, otherwise);
             return Err(self.error(ApiErrorKind::Unauthorized, "GET /api/v2/users/me", message));
         }
         Ok(answer.user)

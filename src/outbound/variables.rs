@@ -1,10 +1,14 @@
-//! Proxies that the environment names.
+//! Variables of the environment that the clients obey: proxies and certificates. A wrong value is ignored without an error of theirs.
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::cases::Trouble;
 
+/// Variable that names the certificates to trust.
+const CERTIFICATES: &str = "SSL_CERT_FILE";
 /// Variables of a proxy for the addresses that the connector calls. Of each pair the first that is set counts.
 const VARIABLES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
 /// Form of a proxy's address.
@@ -27,6 +31,20 @@ pub fn proxy_problems(variable: impl Fn(&str) -> Option<String>) -> Vec<Trouble>
             Some(Trouble::failed(format!("{name} {why}"), hint))
         })
         .collect()
+}
+
+/// Returns the problem of the file of certificates that the environment names: without it no other system is trusted.
+pub fn certificate_problem(variable: impl Fn(&str) -> Option<String>) -> Option<Trouble> {
+    let path = variable(CERTIFICATES).filter(|path| !path.is_empty())?;
+    let why = match std::fs::read(&path) {
+        Err(error) => format!("cannot be read: {error}"),
+        Ok(file) if CertificateDer::pem_slice_iter(&file).any(|found| found.is_ok()) => return None,
+        Ok(_) => "holds no certificate in PEM".to_owned(),
+    };
+    let hint = format!(
+        "name a file with every certificate authority that is trusted in {CERTIFICATES}, or unset it (docs/networks.md)"
+    );
+    Some(Trouble::failed(format!("{CERTIFICATES}: {path} {why}"), hint))
 }
 
 /// Returns why the client cannot use a proxy at this address. Reads it like the client itself.
@@ -70,5 +88,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_file_of_certificates_that_cannot_be_used_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let told = |path: &std::path::Path| {
+            let path = path.to_str().unwrap().to_owned();
+            certificate_problem(move |asked| (asked == "SSL_CERT_FILE").then(|| path.clone()))
+                .map(|problem| problem.to_string())
+        };
+        assert!(told(&file).unwrap().contains("ca.pem cannot be read"));
+        std::fs::write(&file, "no certificate").unwrap();
+        assert!(told(&file).unwrap().contains("ca.pem holds no certificate in PEM"));
+        std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n").unwrap();
+        assert_eq!(told(&file), None);
+        assert_eq!(certificate_problem(|_| Some(String::new())), None);
     }
 }
