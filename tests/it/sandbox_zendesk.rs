@@ -439,6 +439,22 @@ async fn it_forgets_who_asks_hides_tickets_and_spoils_files_on_request() {
         crm.get(&format!("/api/v2/tickets/{id}/comments.json")).await
     };
     assert!(found["comments"][0].get("public").is_none(), "{found}");
+    // A field that is mandatory for solving.
+    steer("/sandbox/switches", json!({"demanding": true})).await;
+    let (_, fields) = crm.get("/api/v2/ticket_fields.json").await;
+    let is_required = |field: &&Value| field["required"] == true;
+    let required: Vec<&Value> =
+        fields["ticket_fields"].as_array().unwrap().iter().filter(is_required).collect();
+    assert_eq!(required.len(), 1, "{fields}");
+    let root_cause = &required[0]["id"];
+    let solved =
+        json!({"status": "solved", "assignee_id": crm.get("/api/v2/users/me.json").await.1["user"]["id"]});
+    let (status, refusal) = crm.put(&path, json!({"ticket": solved})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{refusal}");
+    assert_eq!(&refusal["details"]["base"][0]["field_key"], root_cause);
+    let mut solved = solved;
+    solved["custom_fields"] = json!([{"id": root_cause, "value": "A full disk"}]);
+    assert_eq!(crm.put(&path, json!({"ticket": solved})).await.0, StatusCode::OK);
     steer("/sandbox/switches", json!({})).await;
     // Restricted permissions.
     steer("/sandbox/groups", json!([7])).await;

@@ -702,7 +702,7 @@ fn check(zendesk: &SandboxZendesk, before: Option<&Document>, doc: &Document) ->
         return Err(Refusal::invalid("assignee", "Assignee: is required when solving a ticket"));
     }
     if solves
-        && zendesk.settings().root_cause_required
+        && (zendesk.settings().root_cause_required || zendesk.switches().demanding)
         && doc.custom.get(&ROOT_CAUSE_FIELD).is_none_or(Value::is_null)
     {
         let mut refusal = Refusal::invalid("base", "Root cause: needed");

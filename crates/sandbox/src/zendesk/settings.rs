@@ -70,9 +70,10 @@ impl Default for SandboxZendeskSettings {
     }
 }
 
-/// Wrong behaviour of a sandbox Zendesk while it answers 200. By default, all switches are off.
+/// Wrong behaviour of a sandbox Zendesk while it answers 200, and what an administrator may demand. By default, all switches are off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch each")]
 pub struct SandboxZendeskSwitches {
     /// Accepts no credentials, as if the token was revoked or has expired.
     pub anonymous: bool,
@@ -80,6 +81,8 @@ pub struct SandboxZendeskSwitches {
     pub end_user: bool,
     /// Leaves the public flag out of comments.
     pub unmarked: bool,
+    /// Demands a value for *Root cause* to solve a ticket.
+    pub demanding: bool,
 }
 
 /// Answer in place of a file's content, while the file is listed as before.

@@ -183,7 +183,7 @@ impl Wire<'_> {
 
     /// Returns the ticket fields: Zendesk's own, which cannot be removed, and the custom ones.
     pub(super) fn ticket_fields(&self, now: DateTime<Utc>) -> Vec<Value> {
-        let required = self.settings.root_cause_required;
+        let required = self.settings.root_cause_required || self.switches.demanding;
         let fields = [
             (360_000_000_011, "subject", "Subject", true, false),
             (360_000_000_012, "description", "Description", true, false),
