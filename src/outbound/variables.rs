@@ -49,7 +49,7 @@ pub fn certificate_problem(variable: impl Fn(&str) -> Option<String>) -> Option<
 
 /// Returns why the client cannot use a proxy at this address. Reads it like the client itself.
 fn problem(address: &str) -> Option<&'static str> {
-    let anywhere = Url::parse("https://example.com").ok()?.as_str().parse().ok()?;
+    let anywhere = "https://example.com".parse().ok()?;
     let proxy = Matcher::builder().all(address).build().intercept(&anywhere);
     // A port that is no number is read as none, and the default one would take its place.
     match proxy.filter(|proxy| Url::parse(&proxy.uri().to_string()).is_ok()) {

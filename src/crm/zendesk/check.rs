@@ -135,13 +135,13 @@ const USER: Kind =
 
 /// Result of looking up an object.
 enum Looked {
-    /// It can be used: its ID and name.
+    /// ID and name of an object that can be used.
     Fine(String),
     /// Reason why it may be of no use.
     Doubtful(String),
     /// Reason why it cannot be used.
     Wrong(String),
-    /// It cannot be read.
+    /// Lookup that the connector's user has no right to.
     Unread,
 }
 
