@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use casebridge::sandbox::csapi::{Author, synthetic_sha256};
@@ -21,7 +20,7 @@ use casebridge::sandbox::jira::{KeepUploads, NewIssue, SandboxJiraSettings};
 use serde_json::Value;
 
 use casebridge_testkit::service::{
-    Process, Systems, binary, client, free_port, post, serve, serve_with, until,
+    Process, Systems, binary, client, free_port, free_ports, post, serve, serve_with, until,
 };
 use listing::Listing;
 
@@ -336,20 +335,9 @@ fn a_wrong_configuration_is_refused_with_every_key_at_once() {
     }
 }
 
-/// A port whose two neighbours are free as well: below those that systems hand out by themselves, or another test might be given
-/// one of them before the sandbox has taken it. No two calls look at the same.
-fn three_free_ports() -> u16 {
-    static ASKED: AtomicU16 = AtomicU16::new(0);
-    let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let first = u16::try_from(std::process::id() % 3_000).unwrap() * 3;
-    let ports = std::iter::repeat_with(|| ASKED.fetch_add(3, Ordering::Relaxed));
-    let mut ports = ports.map(|asked| 20_000 + (first + asked) % 9_000).take(3_000);
-    ports.find(|port| (*port..*port + 3).all(free)).unwrap()
-}
-
 /// `casebridge sandbox --crm KIND`: nobody touching anything, every sample case stands on both sides.
 async fn the_sandbox_shows_cases_travelling(kind: &str, name: &str, options: &[&str]) {
-    let (http, port) = (client(), three_free_ports());
+    let (http, port) = (client(), free_ports(3));
     let folder = tempfile::tempdir().unwrap();
     let child = Command::new(binary())
         .args(["sandbox", "--crm", kind, "--port", &port.to_string(), "--data"])

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use casebridge::store::DEFAULT_DATABASE;
+use casebridge_testkit::service::free_port;
 use serde_json::json;
 
 /// Which one.
@@ -67,8 +68,7 @@ pub(crate) struct Emulator {
 impl Emulator {
     /// Starts one on a free port.
     pub(crate) fn start(kind: Kind) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        Self::start_on(kind, port)
+        Self::start_on(kind, free_port())
     }
 
     /// Starts one on that port.

@@ -140,15 +140,19 @@ impl App {
 
     /// Starts that instance, and waits until it answers.
     async fn start(&mut self, number: usize) {
+        let begun = Instant::now();
         let port = self.ports[number];
         let mut command = self.command(&format!("instance-{number}.log"));
         let process = command.arg("serve").env("PORT", port.to_string()).spawn().unwrap();
         self.instances[number] = Some(Process(process));
-        self.until("the service answers", async |app| {
-            let status = app.status(number, "healthz").await;
-            if status == Some(200) { Vec::new() } else { vec![format!("instance {number}: {status:?}")] }
-        })
-        .await;
+        while self.status(number, "healthz").await != Some(200) {
+            if !self.is_running(number) {
+                self.show_logs();
+                panic!("instance {number} ended");
+            }
+            assert!(begun.elapsed() < LIMIT, "instance {number} does not answer");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// As `kill -9`.

@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 
 use casebridge_testkit::harness::log::Log;
 use casebridge_testkit::harness::serve;
+use casebridge_testkit::service::free_port;
 
 const ADMIN: &str = "the-admin-token-of-this-test";
 const TITLE: &str = "title-that-nobody-logs";
@@ -36,7 +37,7 @@ struct Service {
 
 impl Service {
     fn start(config: &Path) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let process = Command::new(env!("CARGO_BIN_EXE_casebridge"))
             .args(["--config", config.to_str().unwrap(), "serve"])
             .env("PORT", port.to_string())

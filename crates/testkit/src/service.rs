@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -202,8 +202,26 @@ url = "sqlite:{}"
     }
 }
 
+/// Returns a port that nothing listens on.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    free_ports(1)
+}
+
+/// Returns the first of `count` free ports in a row. No two calls of a process return the same ports.
+///
+/// All of them lie below the ports that the system assigns: one of those can become the source port of an outbound connection before the
+/// service has bound it, and while the service is restarted.
+pub fn free_ports(count: u16) -> u16 {
+    static ASKED: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 12_000;
+    const PORTS: u16 = 18_000;
+    let is_free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Test processes that run at the same time begin at different ports.
+    let offset = u16::try_from(std::process::id().wrapping_mul(101) % u32::from(PORTS)).unwrap();
+    let candidates = std::iter::repeat_with(|| ASKED.fetch_add(count, Ordering::Relaxed));
+    let mut candidates =
+        candidates.map(|asked| FIRST + (offset + asked % PORTS) % PORTS).take(usize::from(PORTS));
+    candidates.find(|first| (*first..*first + count).all(is_free)).expect("some ports are free")
 }
 
 /// Starts the service and waits until it listens.
