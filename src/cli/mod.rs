@@ -253,7 +253,7 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
         Configured::Sync { side: SideArg::Google, case, dry_run } => {
             work::task(
                 &config,
-                Task::SyncGoogleCase(SyncGoogleCase { case_name: case, hinted: false }),
+                Task::SyncGoogleCase(SyncGoogleCase { case_name: case, hinted: false, found_busy_at: None }),
                 dry_run,
             )
             .await
@@ -261,7 +261,7 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
         Configured::Sync { side: SideArg::Company, case, dry_run } => {
             work::task(
                 &config,
-                Task::SyncCompanyCase(SyncCompanyCase { case_id: case, hinted: false }),
+                Task::SyncCompanyCase(SyncCompanyCase { case_id: case, hinted: false, found_busy_at: None }),
                 dry_run,
             )
             .await

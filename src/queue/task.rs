@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// One of the six tasks of the documented design.
@@ -91,6 +92,9 @@ pub struct SyncGoogleCase {
     /// True if a push hint named the case: without a mapping, it is then admitted by the rules of a poll.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hinted: bool,
+    /// Time at which the task that queued this one found another sync of the case under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_busy_at: Option<DateTime<Utc>>,
 }
 
 /// Body of `POST /tasks/sync-company-case`. It is only a hint: the task reads everything again (`R3`: a body is a hint).
@@ -102,4 +106,7 @@ pub struct SyncCompanyCase {
     /// True if a push hint named the case: without a mapping, it is then admitted by the rules of a poll.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hinted: bool,
+    /// Time at which the task that queued this one found another sync of the case under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_busy_at: Option<DateTime<Utc>>,
 }

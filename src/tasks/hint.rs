@@ -9,7 +9,7 @@ use chrono::{DateTime, Duration, DurationRound as _, Utc};
 
 use super::Deps;
 use super::admission::find;
-use super::scheduler::{Pace, is_down, queue_case};
+use super::scheduler::{Named, Pace, is_down, queue_case};
 use crate::cases::Hint;
 use crate::entities::{CaseMapping, FirstSeen, Priority, Side};
 use crate::queue::{Enqueued, QueueError, QueuedTask, TaskKind, TaskName};
@@ -169,7 +169,8 @@ async fn queue_at(
 ) -> Result<Enqueued, QueueError> {
     let queue = async |due: DateTime<Utc>| {
         let reason = format!("push {}", due.timestamp());
-        queue_case(deps, case.side(), (case.id(), true), &reason, Some(due).filter(|due| *due > now)).await
+        let named = Named { hinted: true, ..Named::of(case.id()) };
+        queue_case(deps, case.side(), named, &reason, Some(due).filter(|due| *due > now)).await
     };
     match queue(due).await? {
         Enqueued::AlreadyExists if due <= now => queue(due + APART).await,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use futures_util::{StreamExt as _, stream};
 
 use super::admission::{Admission, AdmissionError, Limits, admit, find, name_of};
-use super::recheck::Slot;
+use super::recheck::{Recheck, Slot};
 use super::scheduler::{Candidate, MostUrgent, Pace, Urgency, is_down, queue_in_turn, reason_for_changes};
 use super::sight::{Doubt, Look, Shown, note_index_lag, note_shown, plus, prove};
 use super::since::begin_with;
@@ -422,7 +422,10 @@ async fn process_found_case(
             (Some(Urgency::of(waiting, &mapping)), reason_for_changes(waiting, started))
         }
         Some(waiting) => (Some(Urgency::of(waiting, &mapping)), slot_name()),
-        None => (recheck.map(Urgency::Recheck), slot_name()),
+        None => {
+            let missed = (taken.is_old && mapping.state.read_unshown[side]).then_some(Recheck::Last);
+            (recheck.or(missed).map(Urgency::Recheck), slot_name())
+        }
     };
     // A case in conflict needs no check while it is unchanged.
     let is_idle_conflict = mapping.state.conflict.is_some() && mapping.dirty[side].is_none();

@@ -23,6 +23,11 @@ const BEFORE_THE_END: Duration = Duration::seconds(90);
 /// Interval of the rechecks of a case whose last update lies in the future: a clock that was ahead wrote it, and its age says nothing.
 const AHEAD_EVERY: Duration = Duration::minutes(6);
 
+/// Returns the age of a case's last update at the last recheck.
+fn last_recheck(window: Duration) -> Duration {
+    (window - BEFORE_THE_END).max(window / 2)
+}
+
 /// Recheck that a poll has to queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Recheck {
@@ -67,7 +72,7 @@ impl Slot {
             return (turn(from) != turn(self.until)).then_some(Recheck::Last);
         }
         let is_due = |at: Duration| before < at && at <= age;
-        let last = (self.window - BEFORE_THE_END).max(self.window / 2);
+        let last = last_recheck(self.window);
         if is_due(last) {
             return Some(Recheck::Last);
         }
@@ -195,7 +200,14 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Readin
         let content = read.is_some().then_some((horizon, content));
         return unclear(Prefetched { case: read, content });
     }
-    let Some(case) = read else { return Ok(Reading::Nothing) };
+    let Some(case) = read else {
+        let window = deps.settings.windows[side];
+        let carried = carried.filter(|at| clocks.of(side) - *at >= last_recheck(window));
+        if session.mapping.state.read_unshown[side] && carried.is_some() {
+            session.settle_at_rest(side, carried, |mapping| is_at_rest(mapping, side, clocks)).await?;
+        }
+        return Ok(Reading::Nothing);
+    };
     let updated_at = settled_update(deps, side, &case, clocks.or_earlier(deps.clocks()), session.started);
     if session.settle_at_rest(side, updated_at, |mapping| is_at_rest(mapping, side, clocks)).await? {
         return Ok(Reading::Nothing);

@@ -131,7 +131,14 @@ impl Rehearsal {
             Side::Google => TaskKind::SyncGoogleCase,
             Side::Company => TaskKind::SyncCompanyCase,
         };
-        let request = Request { case, holder, caller: Caller::Queue, mode: Mode::DryRun, hinted: false };
+        let request = Request {
+            case,
+            holder,
+            caller: Caller::Queue,
+            mode: Mode::DryRun,
+            hinted: false,
+            found_busy_at: None,
+        };
         let report = sync_case::run(&self.deps, kind, &request).await;
         let mut told = Map::new();
         told.insert("side".to_owned(), json!(side.name()));

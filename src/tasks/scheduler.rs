@@ -220,7 +220,7 @@ pub(super) async fn queue_in_turn(
         async move {
             let Some(turn) = turn else { return Ok(false) };
             let Candidate { side, case, reason, .. } = candidate;
-            let queued = queue_case(deps, side, (&case, false), &reason, turn.not_before).await;
+            let queued = queue_case(deps, side, Named::of(&case), &reason, turn.not_before).await;
             if !matches!(queued, Ok(Enqueued::New)) {
                 deps.pacer.give_back(turn);
             }
@@ -323,27 +323,43 @@ pub(super) async fn queue_sync(
     reason: &str,
 ) -> Result<Option<Enqueued>, QueueError> {
     match mapping.case_id(side) {
-        Some(case) => queue_case(deps, side, (case, false), reason, None).await.map(Some),
+        Some(case) => queue_case(deps, side, Named::of(case), reason, None).await.map(Some),
         None => Ok(None),
     }
 }
 
-/// Queues the sync of a case. `hinted`: a push hint named the case, which may have no mapping.
+/// Case to sync, with what its task knows besides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) case: &'a str,
+    /// True if a push hint named the case, which may have no mapping.
+    pub(super) hinted: bool,
+    /// Time at which another sync of the case was found under way.
+    pub(super) found_busy_at: Option<DateTime<Utc>>,
+}
+
+impl<'a> Named<'a> {
+    pub(super) fn of(case: &'a str) -> Self {
+        Self { case, hinted: false, found_busy_at: None }
+    }
+}
+
+/// Queues the sync of a case.
 pub(super) async fn queue_case(
     deps: &Deps,
     side: Side,
-    (case, hinted): (&str, bool),
+    Named { case, hinted, found_busy_at }: Named<'_>,
     reason: &str,
     not_before: Option<DateTime<Utc>>,
 ) -> Result<Enqueued, QueueError> {
     let (kind, body) = match side {
         Side::Google => (
             TaskKind::SyncGoogleCase,
-            serde_json::to_value(SyncGoogleCase { case_name: case.to_owned(), hinted }),
+            serde_json::to_value(SyncGoogleCase { case_name: case.to_owned(), hinted, found_busy_at }),
         ),
         Side::Company => (
             TaskKind::SyncCompanyCase,
-            serde_json::to_value(SyncCompanyCase { case_id: case.to_owned(), hinted }),
+            serde_json::to_value(SyncCompanyCase { case_id: case.to_owned(), hinted, found_busy_at }),
         ),
     };
     let body = body.map_err(|error| QueueError { task: kind, reason: error.to_string() })?;

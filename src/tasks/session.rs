@@ -62,6 +62,21 @@ pub(super) enum SyncError {
     Api(#[from] ApiError),
 }
 
+impl SyncError {
+    /// Returns true if the mapping keeps the error, for people.
+    pub(super) const fn is_remembered(&self) -> bool {
+        matches!(self, Self::Undecided { .. } | Self::Failed(_) | Self::Api(_) | Self::Store(_))
+    }
+}
+
+/// Failure of a sync, as the mapping keeps it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failure<'a> {
+    pub(super) reason: &'a str,
+    /// True if the queue repeats the task.
+    pub(super) repeats: bool,
+}
+
 /// Outcomes of writes since the mapping was last saved. They are saved together with the next change. If the process dies before that, the
 /// next sync finds the write-ahead record and searches for the write (`R13`: unknown write outcome).
 #[derive(Debug, Default, Clone)]
@@ -244,11 +259,13 @@ impl<'a> Session<'a> {
         is_at_rest: impl Fn(&CaseMapping) -> bool + Send + Sync,
     ) -> Result<bool, SyncError> {
         let waited = self.waited[side];
+        // A case without a mark is settled after its last recheck, which a poll or a sweep queued.
+        let shown = waited.map_or(updated_at, |mark| mark.case_updated_at);
         let settled = modify(self.deps.store.as_ref(), self.mapping.clone(), |mapping| {
             let unchanged = mapping.dirty[side] == waited && is_at_rest(mapping);
             if unchanged {
                 mapping.dirty[side] = None;
-                mapping.carried_updated_at[side] = updated_at;
+                mapping.note_update(side, updated_at, shown);
             }
             unchanged
         })
@@ -286,12 +303,12 @@ impl<'a> Session<'a> {
     }
 
     /// Saves the reason of the failure, marks the side as dirty (`R7`: dirty sides) and releases the lease.
-    pub(super) async fn fail(&mut self, side: Side, reason: &str) -> Result<(), SyncError> {
-        self.leave(side, Some(reason)).await
+    pub(super) async fn fail(&mut self, side: Side, failure: Failure<'_>) -> Result<(), SyncError> {
+        self.leave(side, Some(failure)).await
     }
 
     /// Saves what was carried, marks the side as dirty (`R7`: dirty sides), and with `failure` as failed, and releases the lease.
-    pub(super) async fn leave(&mut self, side: Side, failure: Option<&str>) -> Result<(), SyncError> {
+    pub(super) async fn leave(&mut self, side: Side, failure: Option<Failure<'_>>) -> Result<(), SyncError> {
         let hung = progress::current().is_some_and(|task| task.has_hung());
         let started = self.started;
         let progress = std::mem::take(&mut self.progress);
@@ -301,10 +318,13 @@ impl<'a> Session<'a> {
             let before = mapping.clone();
             progress.apply(mapping);
             mapping.wait(side, &global, started);
-            match failure {
-                Some(reason) if hung => mapping.hung(bounded(reason, MAX_LAST_ERROR), started),
-                Some(reason) => mapping.failed(bounded(reason, MAX_LAST_ERROR), started),
+            match &failure {
+                Some(failure) if hung => mapping.hung(bounded(failure.reason, MAX_LAST_ERROR), started),
+                Some(failure) => mapping.failed(bounded(failure.reason, MAX_LAST_ERROR), started),
                 None => mapping.succeeded(),
+            }
+            if let Some(failing) = &mut mapping.state.failing {
+                failing.repeats |= failure.is_some_and(|failure| failure.repeats);
             }
             if mapping.lease.as_ref().is_some_and(|lease| lease.holder == holder) {
                 mapping.lease = None;

@@ -12,7 +12,8 @@ use super::apply::outcomes;
 use super::places::Number;
 use super::preview::{self, Preview};
 use super::recheck::{self, Prefetched, PrefetchedContent, Reading};
-use super::session::{Session, SyncError};
+use super::scheduler::Named;
+use super::session::{Failure, Session, SyncError};
 use super::{Caller, CarriedItem, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
 use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Comment, Content, Found, markers};
 use crate::entities::{
@@ -66,6 +67,8 @@ pub(super) struct Request<'a> {
     pub(super) mode: Mode,
     /// True if a push hint named the case.
     pub(super) hinted: bool,
+    /// Time at which another sync of the case was found under way, if this one was queued for that reason.
+    pub(super) found_busy_at: Option<DateTime<Utc>>,
 }
 
 impl Request<'_> {
@@ -86,6 +89,8 @@ enum Done {
     GoesOn,
     /// Another sync works on the case. A task of its own comes back after this time.
     ComesBack(Duration),
+    /// It failed, as did the sync that it waited for, which the queue repeats. Holds the reason.
+    IsRepeated(String),
     /// An earlier write got no answer. A task of its own comes back when it is decided about. Holds what is waited for.
     DecidesLater(String),
     /// The company case is not flagged.
@@ -124,6 +129,9 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
             Err(SyncError::Undecided { reason, until }) => {
                 decide_later(&mut session, request, reason, until).await
             }
+            Err(error) if error.is_remembered() && is_repeated(&session, request) => {
+                leave_to_the_repetition(&mut session, request, error).await
+            }
             outcome => outcome,
         };
         if matches!(outcome, Err(SyncError::Raced)) && attempt < TRIES {
@@ -155,7 +163,8 @@ async fn come_back(session: &Session<'_>, request: &Request<'_>) -> Result<Done,
     // twice, would queue its own otherwise, and they would multiply.
     let (until, at) = (lease.expires_at.timestamp_micros(), due.timestamp_micros());
     let reason = format!("busy until {until}, at {at}");
-    match scheduler::queue_case(deps, side, (case, request.hinted), &reason, Some(due)).await {
+    let named = Named { case, hinted: request.hinted, found_busy_at: Some(now) };
+    match scheduler::queue_case(deps, side, named, &reason, Some(due)).await {
         Ok(_) => Ok(Done::ComesBack(due - now)),
         // Writes nothing to a mapping that another sync works on. The queue repeats this task.
         Err(error) => {
@@ -188,12 +197,37 @@ async fn decide_later(
     // Named after that time: all tasks that wait for the same write share one.
     let name = format!("undecided until {}", until.timestamp_micros());
     let due = until + AFTER_THE_WINDOW;
-    if let Err(error) = scheduler::queue_case(deps, side, (case, request.hinted), &name, Some(due)).await {
+    let named = Named { hinted: request.hinted, ..Named::of(case) };
+    if let Err(error) = scheduler::queue_case(deps, side, named, &name, Some(due)).await {
         tracing::warn!(side = side.name(), "cannot come back to {}: {error}", request.id());
         return Err(SyncError::Undecided { reason, until });
     }
-    session.fail(side, &cause(session, &reason)).await?;
+    let cause = cause(session, &reason);
+    session.fail(side, Failure { reason: &cause, repeats: false }).await?;
     Ok(Done::DecidesLater(reason))
+}
+
+/// True if a task of the queue repeats the sync of this case anyway: this one was queued since another sync was under way, and that one
+/// failed. With a chain of repetitions for each of them, the tasks would multiply where the queue's answers are lost.
+fn is_repeated(session: &Session<'_>, request: &Request<'_>) -> bool {
+    let Some(found_busy_at) = request.found_busy_at.filter(|_| request.caller == Caller::Queue) else {
+        return false;
+    };
+    // The other sync began before it was found under way, at most the time of a lease.
+    let since = found_busy_at - session.deps.settings.lease;
+    let failing = session.mapping.state.failing.as_deref();
+    failing.is_some_and(|failing| failing.repeats && failing.last_at >= since)
+}
+
+/// Records a failure whose repetition another task is.
+async fn leave_to_the_repetition(
+    session: &mut Session<'_>,
+    request: &Request<'_>,
+    error: SyncError,
+) -> Result<Done, SyncError> {
+    let reason = error.to_string();
+    session.fail(request.side(), Failure { reason: &reason, repeats: false }).await?;
+    Ok(Done::IsRepeated(reason))
 }
 
 /// Returns the error to remember of a sync that waits for an earlier write: why that write failed, as far as it is known.
@@ -210,7 +244,12 @@ fn next_look(lease: &Lease, length: Duration, now: DateTime<Utc>) -> DateTime<Ut
     let mut looks = std::iter::successors(Some(1_000), |at| Some(at + LONGEST_LOOK.min(*at)));
     let next = looks.find(|at| *at > soonest).unwrap_or(soonest);
     let due = taken + Duration::milliseconds(next);
-    if lease.expires_at > now { due.min(lease.expires_at) } else { due }
+    let due = if lease.expires_at > now { due.min(lease.expires_at) } else { due };
+    // A lease from the future was taken by another clock than ours of now (R36: clock skew). The next full interval is shared as well.
+    let whole = now.timestamp_millis().div_euclid(LONGEST_LOOK) * LONGEST_LOOK;
+    let latest =
+        DateTime::from_timestamp_millis(whole).unwrap_or(now) + Duration::milliseconds(2 * LONGEST_LOOK);
+    due.min(latest)
 }
 
 /// Checks that a case which hung the last time may be tried again: its time has come, and others that hang leave a place (`R37`: nobody waits
@@ -276,6 +315,11 @@ async fn conclude(
                         format!("another sync of this case is under way: a task comes back in {seconds} s");
                     with_detail(report, &detail)
                 }
+                Done::IsRepeated(reason) => {
+                    let detail =
+                        format!("{reason}; the sync that it waited for failed as well, and is repeated");
+                    with_detail(report, &detail)
+                }
                 Done::DecidesLater(reason) => {
                     with_detail(report, &format!("{reason}: a task comes back then"))
                 }
@@ -298,20 +342,15 @@ async fn conclude(
         }
         Err(error) => {
             let reason = error.to_string();
-            let remembered = match error {
-                _ if request.mode == Mode::DryRun => Ok(()),
-                SyncError::Undecided { .. }
-                | SyncError::Failed(_)
-                | SyncError::Api(_)
-                | SyncError::Store(_) => session.fail(request.side(), &reason).await,
-                SyncError::Raced | SyncError::Held(_) => session.release().await.map_err(SyncError::from),
-                SyncError::Abandoned(_)
-                | SyncError::NoPart(_)
-                | SyncError::Busy
-                | SyncError::Postponed(_)
-                | SyncError::LeaseLost
-                | SyncError::Unfinished
-                | SyncError::Unread(_) => Ok(()),
+            let remembered = if request.mode == Mode::DryRun {
+                Ok(())
+            } else if error.is_remembered() {
+                let repeats = request.caller == Caller::Queue;
+                session.fail(request.side(), Failure { reason: &reason, repeats }).await
+            } else if matches!(error, SyncError::Raced | SyncError::Held(_)) {
+                session.release().await.map_err(SyncError::from)
+            } else {
+                Ok(())
             };
             if let Err(error) = remembered {
                 tracing::warn!(
@@ -913,7 +952,8 @@ async fn finish(
                 if left[*side] == Remaining::Nothing {
                     mapping.carried(*side, started, seen.read_until);
                 }
-                mapping.carried_updated_at[*side] = seen.updated_at[*side];
+                let shown = waited[*side].and_then(|mark| mark.case_updated_at);
+                mapping.note_update(*side, seen.updated_at[*side], shown);
                 if mapping.dirty[*side] == waited[*side] {
                     mapping.dirty[*side] = None;
                 }

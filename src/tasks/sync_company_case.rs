@@ -13,7 +13,14 @@ pub(super) async fn run(
 ) -> TaskReport {
     match CompanyCaseId::parse(&body.case_id) {
         Ok(id) => {
-            let request = Request { case: FirstSeen::Company(id), holder, caller, mode, hinted: body.hinted };
+            let request = Request {
+                case: FirstSeen::Company(id),
+                holder,
+                caller,
+                mode,
+                hinted: body.hinted,
+                found_busy_at: body.found_busy_at,
+            };
             sync_case::run(deps, TaskKind::SyncCompanyCase, &request).await
         }
         Err(error) => TaskReport::abandoned(TaskKind::SyncCompanyCase, error.to_string()),

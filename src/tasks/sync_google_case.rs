@@ -13,8 +13,14 @@ pub(super) async fn run(
 ) -> TaskReport {
     match GoogleCaseName::parse(&body.case_name) {
         Ok(name) => {
-            let request =
-                Request { case: FirstSeen::Google(name), holder, caller, mode, hinted: body.hinted };
+            let request = Request {
+                case: FirstSeen::Google(name),
+                holder,
+                caller,
+                mode,
+                hinted: body.hinted,
+                found_busy_at: body.found_busy_at,
+            };
             sync_case::run(deps, TaskKind::SyncGoogleCase, &request).await
         }
         Err(error) => TaskReport::abandoned(TaskKind::SyncGoogleCase, error.to_string()),

@@ -155,10 +155,20 @@ async fn a_dry_run_of_a_case_that_nobody_has_seen_yet_tells_what_would_happen_an
     let other = jira.create_issue(sandbox::NewIssue::new("Not flagged")).unwrap();
     let run = async |task: Task| tasks::run(&world.deps, task, Caller::Person, Mode::DryRun).await.to_json();
     let google = async |case: &str| {
-        run(Task::SyncGoogleCase(SyncGoogleCase { case_name: case.to_owned(), hinted: false })).await
+        run(Task::SyncGoogleCase(SyncGoogleCase {
+            case_name: case.to_owned(),
+            hinted: false,
+            found_busy_at: None,
+        }))
+        .await
     };
     let company = async |id: &str| {
-        run(Task::SyncCompanyCase(SyncCompanyCase { case_id: id.to_owned(), hinted: false })).await
+        run(Task::SyncCompanyCase(SyncCompanyCase {
+            case_id: id.to_owned(),
+            hinted: false,
+            found_busy_at: None,
+        }))
+        .await
     };
     let report = google(&case).await;
     assert_eq!(report["outcome"], "done", "{report}");

@@ -561,7 +561,7 @@ fn full(world: &World) -> CaseMapping {
     state.conflict = Some(Conflict { reason: "it names another".to_owned(), since: now, told: true });
     let read_only = || Some(ReadOnly { since: now, tried_at: now, told: true });
     state.read_only = Sides { google: read_only(), company: read_only() };
-    state.failing = Some(Box::new(Failing { since: now, last_at: now, tries: 3, hangs: 1 }));
+    state.failing = Some(Box::new(Failing { since: now, last_at: now, tries: 3, hangs: 1, repeats: true }));
     state.warned = BTreeSet::from(["unknown-priority".to_owned()]);
     let notices = [
         Notice::NowSyncing,

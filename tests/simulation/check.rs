@@ -596,8 +596,7 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str, body: 
         world.violate(format!("the notice {notice:?} on {side} case {id} is false: {why}"));
     }
     // Whether a case is flagged cannot be known while its system does not answer: that is an outage.
-    let lately = world.calm && world.now - world.calm_since < grace(world);
-    let unknowable = notice == "outage" && (!world.troubles.is_empty() || lately);
+    let unknowable = notice == "outage" && world.now - world.troubled_until < grace(world);
     if !unknowable && (notice == "outage" || notice == "cannot reopen") {
         check_flag(world, side, id, "a notice");
     }
@@ -1221,6 +1220,23 @@ fn may_yet_be_told<'a>(world: &World, mapping: &'a CaseMapping) -> Option<&'a st
     (seen && mapping.paused && mapping.gone.is_none() && company.deleted.is_some()).then_some(google)
 }
 
+/// True if three or more cases of that side went missing within an hour: that is taken for a right that was taken away, and no pair ends (R28).
+fn are_taken_for_hidden(world: &World, side: Side, mapping: &CaseMapping) -> bool {
+    let since = |mapping: &CaseMapping| mapping.state.missing[side].map(|missing| missing.since);
+    let Some(first) = since(mapping) else { return false };
+    let together = |other: &&CaseMapping| {
+        other.gone.is_none() && since(other).is_some_and(|at| (at - first).abs() <= Duration::hours(1))
+    };
+    world.shelf.mappings.values().filter(together).count() >= 3
+}
+
+/// Syncs of pairs that are taken for hidden fail until the cases are shown, or until somebody takes the pairs apart.
+pub(crate) fn tries_for_ever(world: &World) -> bool {
+    let of =
+        |mapping: &CaseMapping| Side::BOTH.into_iter().any(|side| are_taken_for_hidden(world, side, mapping));
+    world.shelf.mappings.values().any(of)
+}
+
 fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping) -> Option<String> {
     let now = world.in_our_time(world.now);
     if let Some(lease) = &mapping.lease
@@ -1237,7 +1253,12 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         let company = mapping.case_id(Company).and_then(|id| world.systems[Company].card(id));
         // It goes on if both exist: the other one may have been deleted since.
         let flagged = company.is_some_and(|card| card.flagged && card.deleted.is_none());
-        if there.is_some_and(|card| card.deleted.is_none()) && flagged {
+        // No search reaches a case that was last changed before all of them look back, or seems so by a clock that was behind.
+        let reached = there.is_some_and(|card| {
+            let by_wrong_clock = card.backdated == Some(card.updated);
+            card.deleted.is_none() && world.now - card.updated < 29 * DAY && !by_wrong_clock
+        });
+        if reached && flagged {
             return Some(format!("the {gone} case is back, and the pair has ended (R28)"));
         }
         if there.is_some_and(|card| card.deleted.is_none()) || card.vanished_at.is_some() {
@@ -1254,8 +1275,8 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         return None;
     }
     let Some(other_id) = mapping.case_id(side.other()) else {
-        // That its claim was taken back by a clock that was behind shows in no search.
-        if mapping.state.conflict.is_some() && card.backdated == Some(card.updated) {
+        // What was written by a clock that was behind shows in no search.
+        if card.backdated == Some(card.updated) {
             return None;
         }
         return Some("there is no counterpart".to_owned());
@@ -1266,7 +1287,8 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     if other.deleted.is_some() {
         // It shows as soon as there is something to carry to it, unless the pair is paused.
         let takes = !other.closed || world.traits(side.other()).comment_when_closed;
-        let waits = missing(world, side, card).next().filter(|_| takes && !mapping.paused);
+        let told = takes && !mapping.paused && !are_taken_for_hidden(world, side.other(), mapping);
+        let waits = missing(world, side, card).next().filter(|_| told);
         return waits
             .map(|(what, ..)| format!("{other_id} was deleted, and nobody noticed, though {what} waits"));
     }

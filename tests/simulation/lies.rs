@@ -4,6 +4,7 @@
 //! Traits and settings that are not written are those of [`Traits::BEFORE`] and [`Setting::BEFORE`].
 #![expect(clippy::unreadable_literal, reason = "as they were printed")]
 
+use crate::generate;
 use crate::history::Blur::*;
 use crate::history::Clock::{Host, Of};
 use crate::history::Closing::Archived;
@@ -7904,4 +7905,244 @@ fn a_file_that_may_not_be_read_holds_up_its_comparison_only_for_a_while() {
             Step { at: 781792, what: Cron(PollCompany), salt: 11484586414033961885 },
         ],
     });
+}
+
+/// A creation was refused for hours, and answers of the queue were lost. Each task that found the pair leased failed and had queued another
+/// one: both were repeated for ever, and each of theirs as well.
+#[test]
+fn tasks_that_come_back_do_not_multiply_where_answers_of_the_queue_are_lost() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 43313,
+            google: Traits {
+                settles: 116,
+                lag: 20,
+                resolution: 60,
+                skew: -1440,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 115,
+                lag: 20,
+                stale: 5,
+                resolution: 60,
+                skew: -18000,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                four_priorities: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            deadline: 96,
+            lease: 156,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 1941498,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 6628663042924027351,
+            },
+            Step {
+                at: 1992049,
+                what: Trouble {
+                    part: CompanyApi,
+                    trouble: Blind { scope: Some(0), creates: false },
+                    seconds: 14640,
+                },
+                salt: 8899569294508676365,
+            },
+            Step {
+                at: 2229679,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Long }),
+                salt: 16381134460246976334,
+            },
+            Step { at: 2400615, what: Cron(PollGoogle), salt: 1012055970012779359 },
+            Step {
+                at: 9207668,
+                what: Trouble { part: Queue, trouble: Unreadable(67), seconds: 8347 },
+                salt: 17777620661995394022,
+            },
+            Step { at: 9904772, what: Cron(DetectOutages), salt: 1248149286719319395 },
+            Step {
+                at: 10098020,
+                what: Trouble { part: Store, trouble: Unanswered(24), seconds: 1038 },
+                salt: 12971242107337975643,
+            },
+            Step { at: 10201169, what: Cron(PollGoogle), salt: 17620861956895489117 },
+            Step { at: 19681881, what: Cron(PollCompany), salt: 12572214641823980757 },
+        ],
+    });
+}
+
+/// A sync that was repeated read a comment's case before any poll had shown the change, and its list before it had the comment. The index was
+/// late, so no poll queued a recheck, and the sweep took the case for unchanged.
+#[test]
+fn a_change_that_no_poll_has_shown_is_read_again_by_a_sweep() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 46046,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 115,
+                resolution: 60,
+                skew: 19,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 78,
+                lag: 20,
+                stale: 20,
+                skew: -28800,
+                limit: 700,
+                control_characters: true,
+                tells_limit: true,
+                four_priorities: true,
+                tells_identity: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            internal_copies: true,
+            deadline: 184,
+            lease: 244,
+            missing_grace: 20,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 102434,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 12471901712693285133,
+            },
+            Step { at: 121175, what: Cron(PollGoogle), salt: 1808525757070833554 },
+            Step {
+                at: 164169,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 8460838488773108737,
+            },
+            Step { at: 181313, what: Cron(PollGoogle), salt: 3950471265795780398 },
+            Step {
+                at: 186335,
+                what: Lie(LateIndex { case: 1, side: Company, minutes: 20 }),
+                salt: 4453572013452801475,
+            },
+            Step {
+                at: 203336,
+                what: Person(Comment { case: 0, side: Company, words: Quotation(4), internal: false }),
+                salt: 18332759830558282956,
+            },
+            Step { at: 300545, what: Cron(PollCompany), salt: 18288818133271672014 },
+            Step { at: 319642, what: Crash { instance: 0, awaits: 45 }, salt: 2201487803941639718 },
+            Step { at: 361811, what: Cron(PollGoogle), salt: 9100600025890588736 },
+            Step { at: 421508, what: Cron(PollCompany), salt: 14063058678758415493 },
+            Step {
+                at: 438723,
+                what: Person(Comment { case: 1, side: Company, words: Short, internal: false }),
+                salt: 9719347905032468915,
+            },
+            Step { at: 661462, what: Cron(PollCompany), salt: 17485127672788246007 },
+            Step { at: 893350, what: Person(Flag { case: 1 }), salt: 1496470130424196463 },
+        ],
+    });
+}
+
+/// The host's clock was set back by six years while a pair was leased: the tasks that were to come back to it were put off for as long. Half
+/// of that was a mistake of the model's queue, which took a time for one by a later clock.
+#[test]
+fn a_task_that_comes_back_waits_no_longer_when_the_clock_was_set_back() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 35090,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 97,
+                lag: 60,
+                stale: 5,
+                skew: 10,
+                limit: 700,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 54,
+                lag: 60,
+                resolution: 60,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                four_priorities: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            clock_offset: -1858,
+            deadline: 198,
+            lease: 258,
+            host: 40,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 6758,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Quotation(1) }),
+                salt: 17446695235255576896,
+            },
+            Step { at: 37538, what: Crash { instance: 1, awaits: 28 }, salt: 15883527127298508098 },
+            Step {
+                at: 38859,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 16875877564179013809,
+            },
+            Step { at: 60148, what: Cron(PollGoogle), salt: 5471912449374689613 },
+            Step { at: 61683, what: Cron(PollCompany), salt: 10477215072923048666 },
+            Step { at: 67745, what: Crash { instance: 1, awaits: 9 }, salt: 14325922624764326256 },
+            Step {
+                at: 118905,
+                what: Trouble { part: CompanyApi, trouble: Late(56), seconds: 647 },
+                salt: 4787495919836311056,
+            },
+            Step { at: 120375, what: Cron(PollGoogle), salt: 1546496344129021202 },
+            Step {
+                at: 185957,
+                what: Trouble { part: Queue, trouble: Slow, seconds: 449 },
+                salt: 4700048262876496336,
+            },
+            Step {
+                at: 297334,
+                what: Clock { whose: Host, ahead: -189215987, seconds: Some(780) },
+                salt: 9160935454691117798,
+            },
+            Step { at: 300114, what: Cron(DetectOutages), salt: 3920236010922259117 },
+        ],
+    });
+}
+
+/// The checks asked for too much: that a search reaches a case which was last changed a month ago, or seems so since its system's clock was
+/// behind; that the flag of a case is known whose system did not answer a moment ago; that pairs end whose cases were deleted within an hour;
+/// that a clock is set between a call of the queue and its time.
+#[test]
+fn what_the_checks_asked_for_in_vain_goes_well() {
+    for seed in [51517, 62052, 66414, 103283, 137735, 141746, 193771] {
+        goes_well(&generate::history(seed));
+    }
 }

@@ -86,6 +86,7 @@ impl World {
             What::Trouble { part, trouble, seconds } => {
                 let until = self.now + seconds * 1000;
                 self.troubles.push(Window { part, trouble, until });
+                self.troubled_until = self.troubled_until.max(until);
                 if matches!(trouble, Trouble::Anonymous | Trouble::Blind { .. }) {
                     let side = if part == Part::GoogleApi { Google } else { Company };
                     let all = !matches!(trouble, Trouble::Blind { scope: Some(_), .. });
@@ -183,6 +184,7 @@ impl World {
     pub(crate) fn be_honest(&mut self) {
         let now = self.now;
         self.troubles.clear();
+        self.troubled_until = self.troubled_until.min(self.now);
         for wrong in
             self.wrong_clocks.clone().into_iter().filter(|wrong| wrong.until != NEVER && wrong.until > now)
         {

@@ -754,6 +754,12 @@ pub(crate) struct QueuePort(pub(crate) Shared);
 impl TaskQueue for QueuePort {
     async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
         let kind = task.kind;
+        // By the clock of the instance that queues it, when it does: a queue knows its own time.
+        let wait = {
+            let world = self.0.lock();
+            let instance = world.current.map_or(0, |run| world.runs[run].instance);
+            task.not_before.map(|at| (at - world.ours(instance)).num_milliseconds())
+        };
         let outcome = write(&self.0, Part::Queue, move |world| {
             world.check_dry("a task");
             if let Some(name) = &task.name
@@ -763,9 +769,6 @@ impl TaskQueue for QueuePort {
                 return Enqueued::AlreadyExists;
             }
             let salt = task.name.as_ref().map_or(0, |name| hash(name.as_str().as_bytes()));
-            // By the clock of the instance that queues it: a queue knows its own time.
-            let instance = world.current.map_or(0, |run| world.runs[run].instance);
-            let wait = task.not_before.map(|at| (at - world.ours(instance)).num_milliseconds());
             let not_before = wait.map_or(0, |wait| world.now + wait);
             world.enqueue(task.kind, task.body, salt, not_before);
             Enqueued::New

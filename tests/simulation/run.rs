@@ -389,7 +389,6 @@ impl<'a> Engine<'a> {
             let mut world = self.world.lock();
             world.be_honest();
             world.calm = true;
-            world.calm_since = world.now;
             world.doomed = [None; 2];
             world.note("calm", String::new);
         }
@@ -423,7 +422,8 @@ impl<'a> Engine<'a> {
             if world.violation.is_some() {
                 return false;
             }
-            let busy = world.queue.tickets.iter().any(|ticket| ticket.state != Ticket::Done);
+            let busy = !check::tries_for_ever(&world)
+                && world.queue.tickets.iter().any(|ticket| ticket.state != Ticket::Done);
             open = check::disagreement(&world);
             idle = if world.writes == before { idle + 1 } else { 0 };
             if open.is_none() && !busy && idle >= 3 && self.rounds.is_multiple_of(5) {
@@ -449,7 +449,8 @@ impl<'a> Engine<'a> {
         self.rounds(5).await;
         let world = self.world.lock();
         // What takes nothing is tried again every day (R33), and an instance that was idle may only now see that a clock was set (R36).
-        let may_write = check::is_tried_daily(&world) || world.clock_doubted_at >= from;
+        let may_write =
+            check::is_tried_daily(&world) || check::tries_for_ever(&world) || world.clock_doubted_at >= from;
         world.violation.is_some() || may_write || world.writes == before
     }
 

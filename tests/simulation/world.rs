@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) shelf: Shelf,
     pub(crate) queue: Queue,
     pub(crate) troubles: Vec<Window>,
+    /// End of the last trouble.
+    pub(crate) troubled_until: Ms,
     /// Clocks that are wrong for a while, or from some time on.
     pub(crate) wrong_clocks: Vec<WrongClock>,
     /// When a system's clock was right again after it had been ahead, and until when what was read before looks as if it had been read later.
@@ -75,8 +77,6 @@ pub(crate) struct World {
     /// Something was refused, withheld or gone for hours, or for good: both sides get more time to agree.
     pub(crate) takes_long: bool,
     pub(crate) calm: bool,
-    /// When all trouble was over.
-    pub(crate) calm_since: Ms,
     /// When an instance last found that a clock seems to have been set, and waited for more answers.
     pub(crate) clock_doubted_at: Ms,
     /// The cases that people made, in order.
@@ -128,6 +128,7 @@ impl World {
             shelf: Shelf::default(),
             queue: Queue::default(),
             troubles: Vec::new(),
+            troubled_until: Ms::MIN / 2,
             wrong_clocks: Vec::new(),
             was_ahead: Vec::new(),
             host_was_set: false,
@@ -136,7 +137,6 @@ impl World {
             mute_until: Sides { google: Ms::MIN / 2, company: Ms::MIN / 2 },
             takes_long: false,
             calm: false,
-            calm_since: Ms::MAX / 2,
             clock_doubted_at: 0,
             made: Vec::new(),
             writes: 0,

@@ -211,6 +211,7 @@ impl CaseMapping {
             last_at: now,
             tries: before.as_ref().map_or(0, |failing| failing.tries).saturating_add(1),
             hangs: 0,
+            repeats: before.is_some_and(|failing| failing.repeats),
         }));
     }
 
@@ -287,6 +288,15 @@ impl CaseMapping {
     pub fn carried(&mut self, side: Side, at: DateTime<Utc>, read: Sides<DateTime<Utc>>) {
         self.move_stored_synced_at(side, at);
         self.state.read_until[side] = Sides { google: Some(read.google), company: Some(read.company) };
+    }
+
+    /// Records the time of last update that `side`'s case was read with. `shown` is the one that a poll has shown: a case that was read before
+    /// any poll has shown its update may never be shown in time for its rechecks (`R8`: idle cases).
+    pub fn note_update(&mut self, side: Side, read: Option<DateTime<Utc>>, shown: Option<DateTime<Utc>>) {
+        if self.carried_updated_at[side] != read || shown == read {
+            self.state.read_unshown[side] = read.is_some() && shown != read;
+        }
+        self.carried_updated_at[side] = read;
     }
 
     /// Moves times in the future back to `now`, since a clock that was ahead wrote them (`R36`: clock skew). Times up to `ahead` after
@@ -792,7 +802,9 @@ mod tests {
     fn failures_in_a_row_are_counted_until_a_sync_ends_well() {
         let start = at(0);
         let mut mapping = mapping();
-        let failed = |since, last_at, tries| Some(Box::new(Failing { since, last_at, tries, hangs: 0 }));
+        let failed = |since, last_at, tries| {
+            Some(Box::new(Failing { since, last_at, tries, hangs: 0, repeats: false }))
+        };
         mapping.failed("a".to_owned(), start);
         assert_eq!(mapping.state.failing, failed(start, start, 1));
         mapping.failed("b".to_owned(), at(5));

@@ -131,6 +131,9 @@ pub struct Failing {
     /// Number of syncs in a row, up to the last one, whose calls got no answer (`R37`: nobody waits for the slowest).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hangs: u32,
+    /// True if the last one was a task of the queue, which the queue repeats.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeats: bool,
 }
 
 impl Failing {
@@ -185,6 +188,10 @@ pub struct PairState {
     /// this digest needs no complete sync (`R8`: idle cases).
     #[serde(skip_serializing_if = "is_default")]
     pub read_as: Sides<Option<String>>,
+    /// True for a side whose carried update was read before any poll had shown it. Its rechecks are not certain, so the next sweep queues one
+    /// (`R8`: idle cases; `R27`: sweeps).
+    #[serde(skip_serializing_if = "is_default")]
+    pub read_unshown: Sides<bool>,
     /// Priority that both sides have been seen to hold: the base of the three-way merge (`R18`: priority; `R30`: merge base).
     #[serde(skip_serializing_if = "is_default")]
     pub agreed_priority: Option<Priority>,
