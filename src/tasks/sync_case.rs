@@ -202,8 +202,8 @@ async fn decide_later(
         tracing::warn!(side = side.name(), "cannot come back to {}: {error}", request.id());
         return Err(SyncError::Undecided { reason, until });
     }
-    let cause = cause(session, &reason);
-    session.fail(side, Failure { reason: &cause, repeats: false }).await?;
+    let remembered = cause(session, &reason);
+    session.fail(side, Failure { reason: &remembered, repeats: false }).await?;
     Ok(Done::DecidesLater(reason))
 }
 
