@@ -87,7 +87,7 @@ const TABLE: &[Row] = &[
     row(M::LedgerForgotten, "R14", "what was written is not remembered by its ID", 10, "once too often"),
     row(M::LaterStamp, "R15", "both listings go back to the later of the two stamps", 100, "out of reach (R7, R15)"),
     row(M::NoLimit, "R16", "a system says that its comments may be of any length", 10, "characters for"),
-    row(M::HalfFiles, "R17", "a file that breaks off counts as whole", 500, "(R17)"),
+    row(M::HalfFiles, "R17", "a file that breaks off counts as whole", 2000, "(R17)"),
     row(M::TriedForEver, "R17", "what a system can never take may be taken the next time", 50, "after 150 rounds"),
     row(M::NoBase, "R18", "the priority last agreed on is not remembered", 1000, "which nobody did"),
     row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "resolvedAt is not"),
