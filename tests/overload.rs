@@ -365,9 +365,7 @@ async fn a_process_that_was_killed_keeps_nobody_waiting_for_its_lease_and_one_th
     mapping.lease = Some(Lease { holder, expires_at });
     other.update(&mapping).await.unwrap();
 
-    let task = || {
-        Task::SyncGoogleCase(SyncGoogleCase { case_name: google_name(1), hinted: false, found_busy_at: None })
-    };
+    let task = || Task::SyncGoogleCase(SyncGoogleCase::of(google_name(1)));
     assert_eq!(world.run(task()).await, Outcome::Done);
     assert_eq!(world.company_cases_with(1), 0, "the other process works on it");
     world.clock.advance(Duration::seconds(83));
@@ -395,11 +393,7 @@ async fn a_sync_that_finds_its_pair_leased_comes_back_after_a_second() {
         world.deps.store.update(&mapping).await.unwrap();
     };
     leased(&world, Some("the other direction")).await;
-    let task = Task::SyncGoogleCase(SyncGoogleCase {
-        case_name: google_name(1),
-        hinted: false,
-        found_busy_at: None,
-    });
+    let task = Task::SyncGoogleCase(SyncGoogleCase::of(google_name(1)));
     assert_eq!(world.run(task.clone()).await, Outcome::Done);
     let by_hand = tasks::run(&world.deps, task, Caller::Person, Mode::Act).await;
     assert_eq!(by_hand.outcome, Outcome::Failed, "a person is told");
@@ -429,11 +423,7 @@ async fn syncs_that_find_their_pair_leased_do_not_multiply() {
     let expires_at = world.clock.now() + world.deps.settings.lease;
     mapping.lease = Some(Lease { holder: "a process that died".to_owned(), expires_at });
     world.deps.store.update(&mapping).await.unwrap();
-    let task = Task::SyncGoogleCase(SyncGoogleCase {
-        case_name: google_name(1),
-        hinted: false,
-        found_busy_at: None,
-    });
+    let task = Task::SyncGoogleCase(SyncGoogleCase::of(google_name(1)));
     for _ in 0..50 {
         assert_eq!(world.run(task.clone()).await, Outcome::Done);
     }
@@ -467,11 +457,7 @@ async fn a_slow_file_goes_on_while_it_moves_and_ends_when_it_stalls() {
         *world.google.file.lock().unwrap() = Some((pieces, pause));
         world.google.says(&google_name(1), "see the file", false);
         let began = tokio::time::Instant::now();
-        let task = Task::SyncGoogleCase(SyncGoogleCase {
-            case_name: google_name(1),
-            hinted: false,
-            found_busy_at: None,
-        });
+        let task = Task::SyncGoogleCase(SyncGoogleCase::of(google_name(1)));
         let seconds = async {
             loop {
                 // The store's thread works in real time.

@@ -251,20 +251,10 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
     match command {
         Configured::Serve => serve::run(&config).await,
         Configured::Sync { side: SideArg::Google, case, dry_run } => {
-            work::task(
-                &config,
-                Task::SyncGoogleCase(SyncGoogleCase { case_name: case, hinted: false, found_busy_at: None }),
-                dry_run,
-            )
-            .await
+            work::task(&config, Task::SyncGoogleCase(SyncGoogleCase::of(case)), dry_run).await
         }
         Configured::Sync { side: SideArg::Company, case, dry_run } => {
-            work::task(
-                &config,
-                Task::SyncCompanyCase(SyncCompanyCase { case_id: case, hinted: false, found_busy_at: None }),
-                dry_run,
-            )
-            .await
+            work::task(&config, Task::SyncCompanyCase(SyncCompanyCase::of(case)), dry_run).await
         }
         Configured::Poll { side: SideArg::Google, dry_run } => {
             work::task(&config, Task::PollGoogle, dry_run).await

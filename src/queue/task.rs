@@ -97,6 +97,14 @@ pub struct SyncGoogleCase {
     pub found_busy_at: Option<DateTime<Utc>>,
 }
 
+impl SyncGoogleCase {
+    /// Creates the body for a case that nothing more is known of.
+    #[must_use]
+    pub fn of(case_name: impl Into<String>) -> Self {
+        Self { case_name: case_name.into(), hinted: false, found_busy_at: None }
+    }
+}
+
 /// Body of `POST /tasks/sync-company-case`. It is only a hint: the task reads everything again (`R3`: a body is a hint).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,4 +117,12 @@ pub struct SyncCompanyCase {
     /// Time at which the task that queued this one found another sync of the case under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found_busy_at: Option<DateTime<Utc>>,
+}
+
+impl SyncCompanyCase {
+    /// Creates the body for a case that nothing more is known of.
+    #[must_use]
+    pub fn of(case_id: impl Into<String>) -> Self {
+        Self { case_id: case_id.into(), hinted: false, found_busy_at: None }
+    }
 }

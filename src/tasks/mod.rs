@@ -405,16 +405,8 @@ async fn named(deps: &Deps, task: Task) -> Result<Task, Box<TaskReport>> {
     }
     match deps.systems[side].resolve(reference).await {
         Ok(Some(case)) => Ok(match side {
-            Side::Google => Task::SyncGoogleCase(SyncGoogleCase {
-                case_name: case.id,
-                hinted: false,
-                found_busy_at: None,
-            }),
-            Side::Company => Task::SyncCompanyCase(SyncCompanyCase {
-                case_id: case.id,
-                hinted: false,
-                found_busy_at: None,
-            }),
+            Side::Google => Task::SyncGoogleCase(SyncGoogleCase::of(case.id)),
+            Side::Company => Task::SyncCompanyCase(SyncCompanyCase::of(case.id)),
         }),
         Ok(None) => Ok(task),
         Err(error) if error.kind == ApiErrorKind::Refused => {

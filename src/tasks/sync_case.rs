@@ -89,7 +89,7 @@ enum Done {
     GoesOn,
     /// Another sync works on the case. A task of its own comes back after this time.
     ComesBack(Duration),
-    /// It failed, as did the sync that it waited for, which the queue repeats. Holds the reason.
+    /// Failure that leaves the repetition to another task: the sync that this one waited for failed as well. Holds the reason.
     IsRepeated(String),
     /// An earlier write got no answer. A task of its own comes back when it is decided about. Holds what is waited for.
     DecidesLater(String),

@@ -154,22 +154,8 @@ async fn a_dry_run_of_a_case_that_nobody_has_seen_yet_tells_what_would_happen_an
     let flagged = world.company_case("From the company").await;
     let other = jira.create_issue(sandbox::NewIssue::new("Not flagged")).unwrap();
     let run = async |task: Task| tasks::run(&world.deps, task, Caller::Person, Mode::DryRun).await.to_json();
-    let google = async |case: &str| {
-        run(Task::SyncGoogleCase(SyncGoogleCase {
-            case_name: case.to_owned(),
-            hinted: false,
-            found_busy_at: None,
-        }))
-        .await
-    };
-    let company = async |id: &str| {
-        run(Task::SyncCompanyCase(SyncCompanyCase {
-            case_id: id.to_owned(),
-            hinted: false,
-            found_busy_at: None,
-        }))
-        .await
-    };
+    let google = async |case: &str| run(Task::SyncGoogleCase(SyncGoogleCase::of(case))).await;
+    let company = async |id: &str| run(Task::SyncCompanyCase(SyncCompanyCase::of(id))).await;
     let report = google(&case).await;
     assert_eq!(report["outcome"], "done", "{report}");
     assert_eq!(report["plan"][0], "create a case in Jira: \"From Google\"", "{report}");

@@ -185,11 +185,11 @@ async fn run(
 ) -> Result<Option<Vec<(Side, TaskReport)>>, Problem> {
     let tasks: Vec<(Side, Task)> = [
         mapping.company_case_id.as_ref().map(|id| {
-            let body = SyncCompanyCase { case_id: id.to_string(), hinted: false, found_busy_at: None };
+            let body = SyncCompanyCase::of(id.to_string());
             (Side::Company, Task::SyncCompanyCase(body))
         }),
         mapping.google_case_name.as_ref().map(|name| {
-            let body = SyncGoogleCase { case_name: name.to_string(), hinted: false, found_busy_at: None };
+            let body = SyncGoogleCase::of(name.to_string());
             (Side::Google, Task::SyncGoogleCase(body))
         }),
     ]

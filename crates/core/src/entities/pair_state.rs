@@ -131,7 +131,7 @@ pub struct Failing {
     /// Number of syncs in a row, up to the last one, whose calls got no answer (`R37`: nobody waits for the slowest).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hangs: u32,
-    /// True if the last one was a task of the queue, which the queue repeats.
+    /// True if one of them was a task of the queue, which the queue repeats.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repeats: bool,
 }
