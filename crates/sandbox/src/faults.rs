@@ -7,9 +7,10 @@
 //! | --- | --- |
 //! | `GET /sandbox/faults` | `{"faults": [...], "search_lag_seconds": N, "clock_ahead_seconds": N}` |
 //! | `POST /sandbox/faults` with a [`Fault`] | adds it; answers `{"id": N}` |
-//! | `DELETE /sandbox/faults`, `DELETE /sandbox/faults/{id}` | removes all faults and resets lag and clock, or removes one fault |
+//! | `DELETE /sandbox/faults`, `DELETE /sandbox/faults/{id}` | removes all faults and resets lag, clock and sending, or removes one fault |
 //! | `PUT /sandbox/clock` with `{"ahead_seconds": N}` | shifts the sandbox's clock against the machine's: in all times and in `Date` |
 //! | `PUT /sandbox/search-lag` with `{"seconds": N}` | sets the index lag: searches do not see changes younger than that |
+//! | `GET`, `PUT /sandbox/sending` with a [`Sending`] | manner in which the sandbox sends its own messages; a field that is left out is off |
 //! | `GET`, `DELETE /sandbox/calls` | returns the requests so far, or clears them |
 //!
 //! A sandbox has a clock of its own, [`Faults::clock`], and dates its answers by it ([`Faults::dated`]), as servers do
@@ -49,7 +50,26 @@ struct Inner {
     active: Vec<ActiveFault>,
     search_lag: chrono::Duration,
     clock_ahead: chrono::Duration,
+    sending: Sending,
     calls: VecDeque<Call>,
+}
+
+/// Manner in which a sandbox sends its own messages: webhooks and publications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch each")]
+pub struct Sending {
+    /// Delay in milliseconds.
+    pub late_ms: u64,
+    /// True if each message is sent twice.
+    pub twice: bool,
+    /// True if each second message is sent before the one that came before it.
+    pub reversed: bool,
+    /// True if the proof of the sender is missing or wrong, as in a message of somebody else. Where Google's own permissions are the proof
+    /// (Pub/Sub's topics), this changes nothing.
+    pub forged: bool,
+    /// True if no message is sent.
+    pub lost: bool,
 }
 
 /// Fault: an effect, and the requests that it hits.
@@ -175,12 +195,13 @@ impl Faults {
         inner.active.len() < before
     }
 
-    /// Removes every fault, and resets the index lag and the clock. Keeps the call log.
+    /// Removes every fault, and resets the index lag, the clock and the manner of sending. Keeps the call log.
     pub fn clear(&self) {
         let mut inner = self.lock();
         inner.active.clear();
         inner.search_lag = chrono::Duration::zero();
         inner.clock_ahead = chrono::Duration::zero();
+        inner.sending = Sending::default();
     }
 
     /// Returns the faults, oldest first. A fault whose `times` are used up stays listed, with its counts, until it is cleared.
@@ -206,6 +227,16 @@ impl Faults {
     /// Returns the time by which the sandbox's clock is ahead; zero unless set.
     pub fn clock_ahead(&self) -> chrono::Duration {
         self.lock().clock_ahead
+    }
+
+    /// Sets the manner in which the sandbox sends its own messages.
+    pub fn set_sending(&self, sending: Sending) {
+        self.lock().sending = sending;
+    }
+
+    /// Returns the manner in which the sandbox sends its own messages; as it should, unless set.
+    pub fn sending(&self) -> Sending {
+        self.lock().sending
     }
 
     /// Returns the sandbox's own clock: `clock`, shifted as [`set_clock_ahead`](Self::set_clock_ahead) says.
@@ -241,6 +272,7 @@ impl Faults {
             .route("/sandbox/faults/{id}", delete(remove_fault))
             .route("/sandbox/search-lag", put(put_search_lag))
             .route("/sandbox/clock", put(put_clock))
+            .route("/sandbox/sending", get(get_sending).put(put_sending))
             .route("/sandbox/calls", get(list_calls).delete(clear_calls))
             .with_state(self.clone())
     }
@@ -544,6 +576,23 @@ async fn put_clock(State(faults): State<Faults>, ahead: Result<Json<ClockAhead>,
         Err(rejection) => complain(&rejection.body_text()),
         Ok(Json(ahead)) => {
             faults.set_clock_ahead(chrono::Duration::seconds(i64::from(ahead.ahead_seconds)));
+            StatusCode::NO_CONTENT.into_response()
+        }
+    }
+}
+
+async fn get_sending(State(faults): State<Faults>) -> Json<Sending> {
+    Json(faults.sending())
+}
+
+async fn put_sending(
+    State(faults): State<Faults>,
+    sending: Result<Json<Sending>, JsonRejection>,
+) -> Response {
+    match sending {
+        Err(rejection) => complain(&rejection.body_text()),
+        Ok(Json(sending)) => {
+            faults.set_sending(sending);
             StatusCode::NO_CONTENT.into_response()
         }
     }

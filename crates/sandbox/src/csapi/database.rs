@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::SandboxError;
+use super::events::EventSubscription;
 use super::model::Record;
 
 /// Version of the file's layout; a file with another version is refused.
@@ -20,6 +21,7 @@ pub(super) struct Loaded {
     pub(super) cases: BTreeMap<u64, Record>,
     pub(super) projects: BTreeSet<String>,
     pub(super) next_number: Option<u64>,
+    pub(super) subscriptions: Vec<EventSubscription>,
 }
 
 impl Database {
@@ -71,6 +73,10 @@ impl Database {
         self.set("projects", &serde_json::to_string(projects)?)
     }
 
+    pub(super) fn save_subscriptions(&mut self, all: &[EventSubscription]) -> Result<(), SandboxError> {
+        self.set("event_subscriptions", &serde_json::to_string(all)?)
+    }
+
     pub(super) fn delete(&mut self, number: u64) -> Result<(), SandboxError> {
         self.0.execute("DELETE FROM cases WHERE number = ?1", [number.cast_signed()])?;
         Ok(())
@@ -85,6 +91,9 @@ impl Database {
         }
         if let Some(projects) = self.setting("projects")? {
             loaded.projects = serde_json::from_str(&projects)?;
+        }
+        if let Some(subscriptions) = self.setting("event_subscriptions")? {
+            loaded.subscriptions = serde_json::from_str(&subscriptions)?;
         }
         loaded.next_number = self.setting("next_number")?.and_then(|number| number.parse().ok());
         Ok(loaded)

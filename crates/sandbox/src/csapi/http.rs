@@ -21,7 +21,8 @@ use super::query::{Dialect, Query, Subject, classification_filter};
 use super::upload::{self, Intake};
 use super::wire::{self, ApiError, Code, Input, Output, PRIORITIES, Style};
 use super::{
-    CLASSIFICATIONS, ClassificationState, Data, Moves, Order, SandboxCsapi, SandboxError, Switches, paging,
+    CLASSIFICATIONS, ClassificationState, Data, Moves, Order, SandboxCsapi, SandboxError, Switches, events,
+    paging,
 };
 use crate::page::content_disposition;
 
@@ -85,6 +86,7 @@ enum Target {
     Attachments(CaseName),
     Attachment(CaseName, String),
     Download(CaseName, String),
+    Subscriptions(events::Target),
 }
 
 impl Target {
@@ -121,14 +123,14 @@ impl Target {
                     Some(_) => None,
                 }
             }
-            _ => None,
+            _ => events::Target::parse(&segments).map(Self::Subscriptions),
         }
     }
 }
 
 /// Query parameters of a request: those of the method, by `camelCase` name, and the system parameter `alt`.
 #[derive(Debug, Default)]
-struct Parameters {
+pub(super) struct Parameters {
     own: BTreeMap<String, String>,
     alt: String,
 }
@@ -171,7 +173,7 @@ impl Parameters {
         self.own.get(name).map(String::as_str)
     }
 
-    fn text(&self, name: &str) -> &str {
+    pub(super) fn text(&self, name: &str) -> &str {
         self.get(name).unwrap_or_default()
     }
 }
@@ -236,6 +238,9 @@ impl Call {
 
 /// Returns the query parameters of a method, besides those that all have; `None` if there is no such method.
 fn known_parameters(method: &Method, target: &Target) -> Option<&'static [&'static str]> {
+    if let Target::Subscriptions(target) = target {
+        return target.parameters(method);
+    }
     Some(match (method, target) {
         (&Method::GET, Target::Classifications | Target::Search(_)) => &["query", "pageSize", "pageToken"],
         (&Method::GET, Target::Cases(_)) => &["filter", "pageSize", "pageToken"],
@@ -298,6 +303,7 @@ fn execute(
             let (attachment, name) = sandbox.attachment(&case, &id)?;
             Ok(wire::attachment(&attachment, &name))
         }
+        (method, Target::Subscriptions(target)) => sandbox.on_subscriptions(method, &target, parameters, body),
         _ => Err(no_such_method()),
     }
 }
@@ -617,7 +623,7 @@ impl SandboxCsapi {
     }
 
     /// Checks that the caller may use a parent. An unknown parent gets the same answer as one that the caller may not see.
-    fn check_parent(&self, data: &Data, parent: &Parent) -> Result<(), ApiError> {
+    pub(super) fn check_parent(&self, data: &Data, parent: &Parent) -> Result<(), ApiError> {
         let is_known = match parent {
             Parent::Organization(id) => *id == self.0.organization,
             Parent::Project(id) => data.projects.contains(id) && !data.switches.has_lost(parent),
@@ -686,7 +692,7 @@ fn order<T>(items: &mut [T], order: Order, key: impl Fn(&T) -> (DateTime<Utc>, S
 }
 
 /// Returns one page of a list as the body of an answer.
-fn listed<T>(
+pub(super) fn listed<T>(
     listing: &str,
     field: &str,
     items: &[T],

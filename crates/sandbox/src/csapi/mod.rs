@@ -6,6 +6,7 @@
 //! wire.rs      JSON in and out, errors
 //! paging.rs    page sizes and tokens
 //! upload.rs    raw and multipart/related uploads, streamed
+//! events.rs    event subscriptions, and what they publish
 //! pages.rs     the pages for people
 //! model.rs     data model: cases, comments, attachments
 //! content.rs   the bytes of attachments
@@ -15,8 +16,7 @@
 //! A [`SandboxCsapi`] serves HTTP through [`SandboxCsapi::router`], and lets a test act for the people who do not use the API:
 //! customers in the Google Cloud console, and Google's support. Behaviour that Google does not document is a [`Switches`] field.
 //!
-//! Left out, because the connector has no use for it: event subscriptions, Workforce Identity, quotas (use
-//! [`Faults`]), field masks on answers (`fields` is accepted and ignored), resumable uploads (not announced).
+//! Left out, because the connector has no use for it: Workforce Identity, quotas (use [`Faults`]), field masks on answers (`fields` is accepted and ignored), resumable uploads (not announced).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -25,15 +25,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use self::content::{Content, Files};
 use self::database::Database;
+use self::events::Event;
 use self::model::{Record, Version};
 use super::faults::Faults;
+use super::outbox::Outbox;
 use casebridge_core::clock::SharedClock;
 
 mod content;
 mod database;
+mod events;
 mod http;
 mod model;
 mod pages;
@@ -43,6 +47,7 @@ mod upload;
 mod wire;
 
 pub use content::synthetic_sha256;
+pub use events::{EventSubscription, FailureReason};
 pub use model::{Attachment, Author, Case, Comment, NewCase, Parent, Priority, State};
 pub use wire::error_body;
 
@@ -73,6 +78,7 @@ struct Inner {
     clock: SharedClock,
     organization: String,
     faults: Faults,
+    outbox: Outbox,
     files: Files,
     data: Mutex<Data>,
 }
@@ -84,6 +90,9 @@ struct Data {
     next_number: u64,
     switches: Switches,
     classifications: BTreeMap<&'static str, ClassificationState>,
+    subscriptions: Vec<EventSubscription>,
+    /// Address of Pub/Sub. `None`: events are not published.
+    pubsub: Option<Url>,
     database: Option<Database>,
 }
 
@@ -273,6 +282,8 @@ impl SandboxCsapi {
             projects: loaded.projects,
             switches: Switches::default(),
             classifications: BTreeMap::new(),
+            subscriptions: loaded.subscriptions,
+            pubsub: None,
             database,
         };
         let faults = Faults::default();
@@ -280,6 +291,7 @@ impl SandboxCsapi {
             clock: faults.clock(clock),
             organization: organization_id(organization).to_owned(),
             faults,
+            outbox: Outbox::default(),
             files,
             data: Mutex::new(data),
         }))
@@ -611,6 +623,8 @@ impl SandboxCsapi {
         }
         data.next_number = next_number;
         data.cases.insert(record.number, record.clone());
+        drop(data);
+        self.publish(&Event::created(&record));
         Ok(record)
     }
 
@@ -628,6 +642,7 @@ impl SandboxCsapi {
         // Without a database, storing cannot fail, so no backup is needed.
         let backup = database.is_some().then(|| record.clone());
         let before: Version = record.current.clone();
+        let counts = (record.comments.len(), record.attachments.len());
         let at = record.next_time(self.0.clock.now());
         let result = make(record, at)?;
         let moves_update_time = match moves {
@@ -642,6 +657,9 @@ impl SandboxCsapi {
             *record = backup;
             return Err(error.into());
         }
+        let event = Event::changed(record, moves, counts);
+        drop(data);
+        self.publish(&event);
         Ok(result)
     }
 
@@ -694,6 +712,11 @@ impl Switches {
 }
 
 impl Data {
+    fn save_subscriptions(&mut self) -> Result<(), SandboxError> {
+        let Self { subscriptions, database, .. } = self;
+        database.as_mut().map_or(Ok(()), |database| database.save_subscriptions(subscriptions))
+    }
+
     fn classification(&self, id: &str) -> ClassificationState {
         self.classifications.get(id).copied().unwrap_or(ClassificationState::Listed)
     }

@@ -16,6 +16,7 @@ pub(super) enum Code {
     FailedPrecondition,
     PermissionDenied,
     NotFound,
+    AlreadyExists,
     Unimplemented,
     Internal,
 }
@@ -27,6 +28,7 @@ impl Code {
             Self::InvalidArgument | Self::FailedPrecondition => StatusCode::BAD_REQUEST,
             Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::AlreadyExists => StatusCode::CONFLICT,
             Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -38,6 +40,7 @@ impl Code {
             Self::FailedPrecondition => "FAILED_PRECONDITION",
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
             Self::Unimplemented => "UNIMPLEMENTED",
             Self::Internal => "INTERNAL",
         }
