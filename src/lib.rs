@@ -14,6 +14,7 @@ pub mod http;
 pub mod oidc;
 pub mod outbound;
 pub mod progress;
+pub mod puller;
 pub mod push;
 pub mod queue;
 pub mod secrets;

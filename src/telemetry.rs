@@ -83,6 +83,13 @@ pub struct PushLabels {
     pub outcome: &'static str,
 }
 
+/// Labels of [`Metrics::pulls`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PullLabels {
+    /// Outcome: `messages`, `empty`, `failed`.
+    pub outcome: &'static str,
+}
+
 /// All metrics that `GET /metrics` shows. Each service has its own; nothing is global.
 #[derive(Debug)]
 pub struct Metrics {
@@ -102,6 +109,8 @@ pub struct Metrics {
     pub credential_days_left: Family<SystemLabels, Gauge>,
     /// Cases in push messages by outcome, and refused messages.
     pub push_messages: Family<PushLabels, Counter>,
+    /// Pulls from the Pub/Sub subscription by outcome.
+    pub pulls: Family<PullLabels, Counter>,
     /// Syncs that carried something which a poll had found, and no push message had announced.
     pub unannounced_changes: Family<SideLabels, Counter>,
     /// Cases, comments, attachments, priorities and statuses carried.
@@ -144,6 +153,7 @@ impl Default for Metrics {
             clock_skew_seconds: Family::default(),
             credential_days_left: Family::default(),
             push_messages: Family::default(),
+            pulls: Family::default(),
             unannounced_changes: Family::default(),
             carried: Family::default(),
             propagation_seconds: Family::new_with_constructor(latency),
@@ -179,6 +189,7 @@ impl Default for Metrics {
             metrics.credential_days_left.clone(),
         );
         registry.register("push_messages", "Push messages by outcome", metrics.push_messages.clone());
+        registry.register("pulls", "Pulls of push messages by outcome", metrics.pulls.clone());
         registry.register(
             "unannounced_changes",
             "Syncs of changes that no push message announced",

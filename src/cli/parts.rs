@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use casebridge::cases::{CaseSystem, Trouble};
 use casebridge::clock::{SharedClock, SystemClock};
 use casebridge::config::{
-    CompanyConfig, Config, GoogleConfig, Platform, QueueConfig, Secret, SecretError, SecretRef, ServerConfig,
+    CompanyConfig, Config, GoogleConfig, GooglePush, Platform, QueueConfig, Secret, SecretError, SecretRef, ServerConfig,
     StoreConfig, Trust,
 };
 use casebridge::csapi::{self, Csapi};
@@ -20,7 +20,7 @@ use casebridge::http::Iap;
 use casebridge::outbound::{
     AnswerMemory, Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings, find_google,
 };
-use casebridge::push::{CompanyReceiver, GoogleReceiver, Receivers};
+use casebridge::push::{CompanyReceiver, GoogleReceiver, PullSettings, PullSubscription, Receivers, pull};
 use casebridge::queue::cloud_tasks::{self, CloudTasksOptions, CloudTasksQueue};
 use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
 use casebridge::queue::cron_yaml::CronConfig;
@@ -38,6 +38,9 @@ use tokio_util::sync::CancellationToken;
 const CLOUD_TASKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).unwrap();
 /// Rate limit for Secret Manager, which is read a few times at the start and rarely afterwards.
 const SECRETS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
+
+/// Variable that names Pub/Sub's emulator ("Testing apps locally with the emulator", cloud.google.com/pubsub/docs/emulator).
+const EMULATOR: &str = "PUBSUB_EMULATOR_HOST";
 
 /// Parts that the commands work with.
 pub(super) struct Parts {
@@ -255,7 +258,14 @@ impl Maker {
 
     /// Makes the receivers of push messages.
     async fn receivers(&self, config: &Config) -> anyhow::Result<Receivers> {
-        let google = config.push.google.clone().map(GoogleReceiver::new).transpose()?;
+        let (google, pull) = match &config.push.google {
+            Some(GooglePush::Pushed(settings)) => (Some(GoogleReceiver::new(settings.clone())?), None),
+            Some(GooglePush::Pulled(settings)) => {
+                let subscription = self.subscription(settings, config.google.authenticate).await?;
+                (None, Some(Arc::new(subscription)))
+            }
+            None => (None, None),
+        };
         let company = match &config.push.company {
             Some((secret, previous)) => {
                 let mut secrets = vec![self.secret(secret).await.context("push.company.secret")?];
@@ -267,7 +277,30 @@ impl Maker {
             }
             None => None,
         };
-        Ok(Receivers { google, company })
+        Ok(Receivers { google, company, pull })
+    }
+
+    /// Makes the client of the subscription that messages are pulled from. `PUBSUB_EMULATOR_HOST` names an emulator in place of Pub/Sub, as
+    /// for Google's own clients; it gets no credentials.
+    pub(super) async fn subscription(
+        &self,
+        settings: &PullSettings,
+        authenticate: bool,
+    ) -> anyhow::Result<PullSubscription> {
+        let emulator = self.variable(EMULATOR).filter(|host| !host.trim().is_empty());
+        let (base_url, authenticate) = match &emulator {
+            Some(host) => {
+                let url = format!("http://{}", host.trim());
+                (url.parse().with_context(|| format!("{EMULATOR} must be a host and port"))?, false)
+            }
+            None => (settings.base_url.clone(), authenticate),
+        };
+        let credentials = self.google.credentials(authenticate).await?;
+        let settings_of = upstream_settings(pull::NAME, base_url, pull::PER_MINUTE, pull::TIMEOUT);
+        let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        let upstream =
+            Upstream::new(settings_of, credentials, clock, metrics)?.sharing(self.answers.clone());
+        Ok(PullSubscription::new(settings.clone(), upstream))
     }
 
     /// Makes credentials from a secret; the secret is read again when the upstream refuses the credentials.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use casebridge::config::Config;
 use casebridge::http::{self, Limits, Service, router};
 use casebridge::outbound::{certificate_problem, proxy_problems};
-use casebridge::{tasks, telemetry};
+use casebridge::{puller, tasks, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,13 +51,14 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
         tracing::warn!("{problem}");
     }
     let running = TaskTracker::new();
+    let push = Arc::new(parts.push);
     let app = router(Service {
         deps: parts.deps.clone(),
         trust: config.server.trust,
         admin_token: parts.admin_token.clone(),
         iap: parts.iap.clone(),
         internal_token: parts.internal_token.clone(),
-        push: Arc::new(parts.push),
+        push: Arc::clone(&push),
         running: running.clone(),
     });
     let background = TaskTracker::new();
@@ -69,6 +70,10 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
             cron.call(app.clone());
             background.spawn(cron.clone().run(shutdown.clone()));
         }
+    }
+    if let Some(subscription) = push.pull.clone() {
+        let (deps, shutdown) = (Arc::clone(&parts.deps), shutdown.clone());
+        background.spawn(async move { puller::run(&deps, &subscription, &shutdown).await });
     }
     background.close();
     let served = tokio::spawn(http::serve(listener, app, limits, shutdown.clone()));

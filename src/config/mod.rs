@@ -20,7 +20,8 @@ use crate::cases::{Closing, ClosingSet, Visibility};
 use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::CsapiSettings;
 use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
-use crate::push::GoogleReceiverSettings;
+use crate::push::pull::is_resource;
+use crate::push::{GoogleReceiverSettings, PullSettings};
 use crate::store::StoreUrl;
 use crate::sync::{RouteTable, Rules, Switches};
 use crate::tasks::TaskSettings;
@@ -143,9 +144,18 @@ pub struct CompanyConfig {
 #[derive(Debug, Clone, Default)]
 pub struct PushConfig {
     /// `[push.google]`
-    pub google: Option<GoogleReceiverSettings>,
+    pub google: Option<GooglePush>,
     /// `[push.company]`: reference to the secret that proves the CRM's messages, and to the previous one while it is rotated.
     pub company: Option<(SecretRef, Option<SecretRef>)>,
+}
+
+/// Way on which Pub/Sub's messages arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GooglePush {
+    /// Pub/Sub calls `POST /push/google`, with a token.
+    Pushed(GoogleReceiverSettings),
+    /// The service pulls them.
+    Pulled(PullSettings),
 }
 
 /// `[store]`
@@ -583,33 +593,59 @@ fn read_close_on(r: &mut Reader) -> ClosingSet {
     if chosen.is_empty() { ClosingSet::default() } else { chosen.into_iter().collect() }
 }
 
-/// Reads the section `push`. A side takes messages once its proof is configured.
+/// Reads the section `push`. A side takes messages once its proof, or the subscription to pull from, is configured.
 fn read_push(r: &mut Reader, google: Option<&GoogleConfig>) -> Option<PushConfig> {
-    let audience = r.string("push.google.audience");
-    let account = r.string("push.google.service_account");
-    let keys_url = r.url("push.google.keys_url", Some("https://www.googleapis.com/oauth2/v3/certs"))?;
+    let google = read_push_google(r, google);
     let secret = r.secret("push.company.secret");
     let previous = r.secret("push.company.previous_secret");
-    let google = match (audience, account, google) {
-        (Some(audience), Some(service_account), Some(google)) => {
-            let parent = google.csapi.parent.clone();
-            Some(GoogleReceiverSettings { audience, service_account, keys_url, parent })
-        }
-        (Some(_), Some(_), None) | (None, None, _) => None,
-        (Some(_), None, _) => {
-            r.error("push.google.service_account is missing: the account that the push subscription authenticates as");
-            return None;
-        }
-        (None, Some(_), _) => {
-            r.error("push.google.audience is missing: the audience of the push subscription");
-            return None;
-        }
-    };
     if secret.is_none() && previous.is_some() {
         r.error("push.company.secret is missing: push.company.previous_secret is valid only beside it");
         return None;
     }
-    Some(PushConfig { google, company: secret.map(|secret| (secret, previous)) })
+    Some(PushConfig { google: google?, company: secret.map(|secret| (secret, previous)) })
+}
+
+/// Reads the section `push.google`. The outer `None`: it has an error, which the reader holds.
+#[expect(clippy::option_option, reason = "an error, or nothing configured")]
+fn read_push_google(r: &mut Reader, google: Option<&GoogleConfig>) -> Option<Option<GooglePush>> {
+    let audience = r.string("push.google.audience");
+    let account = r.string("push.google.service_account");
+    let keys_url = r.url("push.google.keys_url", Some("https://www.googleapis.com/oauth2/v3/certs"));
+    let pull = r.string("push.google.pull");
+    let base_url = r.url("push.google.base_url", Some("https://pubsub.googleapis.com"));
+    if let Some(subscription) = &pull {
+        if !is_resource(subscription, "subscriptions") {
+            r.error("push.google.pull: expected the name of a Pub/Sub subscription like \"projects/my-project/subscriptions/case-events\"");
+            return None;
+        }
+        let other = [("audience", &audience), ("service_account", &account)];
+        if let Some((key, _)) = other.into_iter().find(|(_, value)| value.is_some()) {
+            r.error(format!(
+                "push.google.{key} and push.google.pull exclude each other: Pub/Sub either calls POST /push/google with a token for that \
+                 audience, or the service pulls; remove one of the two"
+            ));
+            return None;
+        }
+    }
+    let (keys_url, base_url) = (keys_url?, base_url?);
+    let parent = google.map(|google| google.csapi.parent.clone());
+    match (pull, audience, account) {
+        (Some(subscription), _, _) => {
+            Some(parent.map(|parent| GooglePush::Pulled(PullSettings { subscription, base_url, parent })))
+        }
+        (None, Some(audience), Some(service_account)) => Some(parent.map(|parent| {
+            GooglePush::Pushed(GoogleReceiverSettings { audience, service_account, keys_url, parent })
+        })),
+        (None, None, None) => Some(None),
+        (None, Some(_), None) => {
+            r.error("push.google.service_account is missing: the account that the push subscription authenticates as");
+            None
+        }
+        (None, None, Some(_)) => {
+            r.error("push.google.audience is missing: the audience of the push subscription");
+            None
+        }
+    }
 }
 
 fn read_queue(r: &mut Reader, store: &str) -> Option<QueueConfig> {

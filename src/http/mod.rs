@@ -520,7 +520,8 @@ async fn metrics(State(service): State<Service>) -> Response {
 /// Runs the checks of `casebridge check` with the credentials, the environment and the network of the service itself. Answers 200 if all
 /// checks succeed, else 500, which `curl --fail-with-body` reports.
 async fn check(State(service): State<Service>) -> Response {
-    let checks = tasks::check(&service.deps).await;
+    let mut checks = tasks::check(&service.deps).await;
+    checks.extend(service.push.check().await);
     let worst = worst(&checks);
     let good = worst != CheckStatus::Failed;
     let status = if good { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };

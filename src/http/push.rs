@@ -11,7 +11,6 @@ use crate::cases::{Hint, Refusal};
 use crate::entities::Side;
 use crate::push::MAX_MESSAGE;
 use crate::tasks::hint;
-use crate::telemetry::PushLabels;
 
 /// Takes a message, and queues what it asks for. Answers 204 once that is durable, so that the sender need not send the message again.
 pub(super) async fn receive(
@@ -25,26 +24,15 @@ pub(super) async fn receive(
         "company" => Side::Company,
         _ => return Err(Problem::new(StatusCode::NOT_FOUND, "There is nothing here")),
     };
-    let count = |outcome: &'static str| {
-        let labels = PushLabels { side: side.name(), outcome };
-        service.deps.metrics.push_messages.get_or_create(&labels).inc();
-    };
+    let count = |outcome| hint::count(&service.deps, side, outcome);
     let body = read_body(body, MAX_MESSAGE).await.inspect_err(|_| count("malformed"))?;
     let hints = read(&service, side, &headers, &body).await?.map_err(|refusal| {
         count(refusal.name());
         refused(&refusal)
     })?;
-    let failed = |error: hint::HintError| {
-        count("failed");
-        tracing::error!(side = side.name(), "a push message could not be taken: {error}");
+    hint::take_all(&service.deps, side, &hints).await.map_err(|_| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "The message could not be taken: send it again")
-    };
-    if hints.is_empty() {
-        count(hint::poll(&service.deps, side).await.map_err(failed)?.name());
-    }
-    for hint in &hints {
-        count(hint::take(&service.deps, hint).await.map_err(failed)?.name());
-    }
+    })?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

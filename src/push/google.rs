@@ -4,8 +4,6 @@
 //! The contents of an event are not documented. So each attribute that is the name of a case, a comment or an attachment is a hint, and a
 //! message without one asks for a poll.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use reqwest::Url;
 use serde::Deserialize;
@@ -55,13 +53,7 @@ struct Claims {
 
 #[derive(Deserialize)]
 struct Push {
-    message: PushedMessage,
-}
-
-#[derive(Deserialize)]
-struct PushedMessage {
-    #[serde(default)]
-    attributes: BTreeMap<String, Value>,
+    message: serde_json::Map<String, Value>,
 }
 
 impl GoogleReceiver {
@@ -116,10 +108,20 @@ impl GoogleReceiver {
 fn read(body: &[u8], parent: &str) -> Result<Vec<Hint>, Refusal> {
     let push: Push = serde_json::from_slice(body)
         .map_err(|_| Refusal::Malformed("the body is no push message of Pub/Sub: {\"message\": {…}}"))?;
+    hints(push.message.get("attributes").unwrap_or(&Value::Null), parent)
+}
+
+/// Reads the attributes of a message. Returns no hint if none of them names a case.
+pub(super) fn hints(attributes: &Value, parent: &str) -> Result<Vec<Hint>, Refusal> {
+    let attributes = match attributes {
+        Value::Null => return Ok(Vec::new()),
+        Value::Object(attributes) => attributes,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            return Err(Refusal::Malformed("the message's attributes are no object"));
+        }
+    };
     let mut hints = Vec::new();
-    for hint in
-        push.message.attributes.values().filter_map(Value::as_str).filter_map(|name| hint(name, parent))
-    {
+    for hint in attributes.values().filter_map(Value::as_str).filter_map(|name| hint(name, parent)) {
         if hints.len() < MOST_HINTS && !hints.contains(&hint) {
             hints.push(hint);
         }

@@ -3,9 +3,15 @@
 
 mod company;
 mod google;
+pub mod pull;
+
+use std::sync::Arc;
 
 pub use company::CompanyReceiver;
 pub use google::{GoogleReceiver, GoogleReceiverSettings};
+pub use pull::{PullSettings, PullSubscription, Pulled};
+
+use crate::cases::Check;
 
 /// Maximum size of a message, in bytes. Jira sends whole issues.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
@@ -17,4 +23,16 @@ pub struct Receivers {
     pub google: Option<GoogleReceiver>,
     /// Webhooks of the CRM.
     pub company: Option<CompanyReceiver>,
+    /// Pub/Sub subscription that messages about Google cases are pulled from.
+    pub pull: Option<Arc<PullSubscription>>,
+}
+
+impl Receivers {
+    /// Checks what messages are pulled from.
+    pub async fn check(&self) -> Vec<Check> {
+        match &self.pull {
+            Some(subscription) => vec![subscription.check().await],
+            None => Vec::new(),
+        }
+    }
 }

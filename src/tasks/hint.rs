@@ -14,6 +14,7 @@ use crate::cases::Hint;
 use crate::entities::{CaseMapping, FirstSeen, Priority, Side};
 use crate::queue::{Enqueued, QueueError, QueuedTask, TaskKind, TaskName};
 use crate::store::{StoreError, modify};
+use crate::telemetry::PushLabels;
 
 /// Time between two syncs of a case that hints ask for.
 const APART: Duration = Duration::seconds(1);
@@ -58,6 +59,28 @@ pub enum HintError {
     /// The queue failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
+}
+
+/// Takes the hints of one message, and counts each outcome. A message without hints asks for a poll.
+pub async fn take_all(deps: &Deps, side: Side, hints: &[Hint]) -> Result<(), HintError> {
+    let taken = async {
+        if hints.is_empty() {
+            count(deps, side, poll(deps, side).await?.name());
+        }
+        for hint in hints {
+            count(deps, side, take(deps, hint).await?.name());
+        }
+        Ok(())
+    };
+    taken.await.inspect_err(|error| {
+        count(deps, side, "failed");
+        tracing::error!(side = side.name(), "a push message could not be taken: {error}");
+    })
+}
+
+/// Counts a message, or a case of one.
+pub fn count(deps: &Deps, side: Side, outcome: &'static str) {
+    deps.metrics.push_messages.get_or_create(&PushLabels { side: side.name(), outcome }).inc();
 }
 
 /// Marks the case as dirty and queues its sync. Makes no call to either system.

@@ -32,6 +32,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("oidc", &["outbound"]),
     // Verifies and reads push messages; the tasks do what they ask for.
     ("push", &["cases", "crm", "entities", "oidc", "outbound"]),
+    // Pulls push messages, and has the tasks do what they ask for.
+    ("puller", &["cases", "entities", "push", "tasks", "telemetry"]),
     // Reads the settings of the parts into the parts' own types.
     (
         "config",

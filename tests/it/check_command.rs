@@ -9,6 +9,7 @@ use casebridge::clock::{Clock as _, SharedClock, SystemClock};
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::sandbox::jira::{SandboxJira, SandboxJiraAuth, SandboxJiraSettings};
 use casebridge::sandbox::oauth::OauthClient;
+use casebridge::sandbox::pubsub::SandboxPubsub;
 use casebridge_testkit::harness::serve;
 use serde_json::{Value, json};
 
@@ -215,4 +216,33 @@ async fn credentials_that_end_and_scopes_that_are_missing_are_warnings() {
     assert!(ends["detail"].as_str().unwrap().contains(&format!("ends on {end}, in 9 days")), "{ends}");
     assert_eq!(check(&answer, "CSAPI: end of the credentials")["status"], "ok");
     assert_eq!(check(&answer, "Jira: clock skew")["status"], "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_subscription_to_pull_from_is_tried_at_the_emulator_that_the_variable_names() {
+    let pubsub = SandboxPubsub::new(Arc::new(SystemClock), None);
+    let address = serve(pubsub.router()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = google().await
+        + "[push.google]\npull = \"projects/p/subscriptions/case-events\"\n[company]\nkind = \"jira\"\n\
+           base_url = \"http://127.0.0.1:9\"\n[company.jira]\nproject = \"SUP\"\nemail = \"a@b.example\"\n\
+           api_token = \"env:NOT_SET\"\n";
+    std::fs::write(folder.path().join("casebridge.toml"), text).unwrap();
+    let emulator = address.to_string();
+    let variables = [("PUBSUB_EMULATOR_HOST", emulator.as_str())];
+    let what = "Pub/Sub: projects/p/subscriptions/case-events";
+    let (_, answer) = json(folder.path(), &variables).await;
+    let missing = check(&answer, what);
+    assert_eq!(missing["status"], "FAILED");
+    assert!(missing["hint"].as_str().unwrap().contains("gcloud pubsub subscriptions create case-events"));
+    let http = reqwest::Client::new();
+    for (name, body) in [
+        ("topics/case-events", json!({})),
+        ("subscriptions/case-events", json!({ "topic": "projects/p/topics/case-events" })),
+    ] {
+        let url = format!("http://{address}/v1/projects/p/{name}");
+        assert_eq!(http.put(url).json(&body).send().await.unwrap().status(), 200, "{name}");
+    }
+    let (_, answer) = json(folder.path(), &variables).await;
+    assert_eq!(check(&answer, what)["status"], "ok");
 }

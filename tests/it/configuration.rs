@@ -433,6 +433,26 @@ fn a_key_that_nobody_knows_stops_the_start() {
 }
 
 #[test]
+fn googles_messages_are_either_pushed_or_pulled() {
+    let subscription = "pull = \"projects/p/subscriptions/case-events\"";
+    for (other, key) in [
+        ("audience = \"https://a.example\"", "push.google.audience"),
+        ("service_account = \"a@b.example\"", "push.google.service_account"),
+    ] {
+        let errors = parse(&with(&[("push.google", subscription), ("push.google", other)])).unwrap_err().0;
+        let told = format!("{key} and push.google.pull exclude each other");
+        assert!(errors.len() == 1 && errors[0].starts_with(&told), "{errors:?}");
+    }
+    for name in ["case-events", "projects/p/topics/case-events", "projects/p/subscriptions/"] {
+        let errors = parse(&with(&[("push.google", &format!("pull = \"{name}\""))])).unwrap_err().0;
+        assert!(
+            errors.len() == 1 && errors[0].starts_with("push.google.pull: expected the name"),
+            "{errors:?}"
+        );
+    }
+}
+
+#[test]
 fn a_misspelt_key_of_the_file_is_told_with_the_right_one() {
     for (section, line, meant) in [
         ("google", "parnet = \"organizations/1\"", "google.parent"),

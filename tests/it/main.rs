@@ -31,6 +31,7 @@ mod operators;
 mod outbound;
 mod pages;
 mod planner;
+mod pull;
 mod push;
 mod sandbox_csapi;
 mod sandbox_jira;

@@ -374,7 +374,7 @@ impl Pushed {
     async fn at(syncs_per_minute: u32) -> Self {
         let world = World::new(&JiraKind).await;
         let (google, issuer) = google(vec![Say::json(&key_set().to_string())]).await;
-        let receivers = Receivers { google: Some(google), company: Some(company("jira")) };
+        let receivers = Receivers { google: Some(google), company: Some(company("jira")), pull: None };
         let (address, deps) = world.instance_with_push(receivers, syncs_per_minute).await;
         Self { world, address, deps, http: reqwest::Client::new(), _issuer: issuer }
     }
