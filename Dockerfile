@@ -46,6 +46,8 @@ RUN mkdir -p src tests benches crates/core/src crates/sandbox/src crates/testkit
 COPY src src
 COPY crates crates
 COPY queue.yaml cron.yaml ./
+# Scripts that `casebridge push` prints.
+COPY deploy/push deploy/push
 # Newer than what was compiled in their place.
 RUN touch src/main.rs src/lib.rs crates/core/src/lib.rs crates/sandbox/src/lib.rs \
     && cargo build --release --locked -p casebridge --no-default-features

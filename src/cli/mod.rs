@@ -3,6 +3,7 @@
 mod check;
 mod classifications;
 mod parts;
+mod push;
 mod reference;
 #[cfg(feature = "sandbox")]
 mod sandbox;
@@ -125,6 +126,9 @@ enum Configured {
         #[arg(long)]
         json: bool,
     },
+    /// Sets up the messages with which both systems say that a case has changed: docs/push.md.
+    #[command(subcommand)]
+    Push(push::Command),
     /// Excludes one comment or file from the sync, such as one that can never be carried.
     Skip {
         /// Key, ID or address of its company case, or name, number or address of its Google case.
@@ -182,7 +186,7 @@ impl MappingsArgs {
     }
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum SideArg {
     Google,
     Company,
@@ -271,6 +275,7 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
             work::mappings(&config, args.case.as_deref(), args.which(), args.json).await
         }
         Configured::DeadLetters { limit, json } => work::dead_letters(&config, limit, json).await,
+        Configured::Push(command) => push::run(command, &config).await,
         Configured::Retry { case } => work::operate(&config, &case, &Verb::Retry).await,
         Configured::Pause { case, reason } => work::operate(&config, &case, &Verb::Pause { reason }).await,
         Configured::Resume { case } => work::operate(&config, &case, &Verb::Resume).await,

@@ -410,6 +410,12 @@ impl Maker {
 
     /// Makes the client of the CRM.
     pub(super) async fn company(&self, company: &CompanyConfig) -> anyhow::Result<Arc<dyn CaseSystem>> {
+        let upstream = self.company_upstream(company).await?;
+        Ok(company.crm.connect(company.priorities.clone(), upstream, Arc::clone(&self.clock)))
+    }
+
+    /// Makes the connection to the CRM.
+    pub(super) async fn company_upstream(&self, company: &CompanyConfig) -> anyhow::Result<Upstream> {
         let crm = &company.crm;
         let credentials: Arc<dyn Credentials> = match crm.secret_key() {
             Some((key, reference)) => {
@@ -431,9 +437,7 @@ impl Maker {
             )
         };
         let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        let upstream =
-            Upstream::new(settings, credentials, Arc::clone(&clock), metrics)?.sharing(self.answers.clone());
-        Ok(crm.connect(company.priorities.clone(), upstream, clock))
+        Ok(Upstream::new(settings, credentials, clock, metrics)?.sharing(self.answers.clone()))
     }
 }
 

@@ -18,7 +18,7 @@ use chrono::Duration;
 use crate::address;
 use crate::cases::{Closing, ClosingSet, Visibility};
 use crate::crm::{CrmSettings, PriorityWords};
-use crate::csapi::CsapiSettings;
+use crate::csapi::{CsapiSettings, EventSettings};
 use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
 use crate::push::pull::is_resource;
 use crate::push::{GoogleReceiverSettings, PullSettings};
@@ -145,8 +145,23 @@ pub struct CompanyConfig {
 pub struct PushConfig {
     /// `[push.google]`
     pub google: Option<GooglePush>,
+    /// Topic that CSAPI publishes to, for `casebridge push` and the check.
+    pub topic: Option<String>,
     /// `[push.company]`: reference to the secret that proves the CRM's messages, and to the previous one while it is rotated.
     pub company: Option<(SecretRef, Option<SecretRef>)>,
+    /// Address of `POST /push/company` as the CRM reaches it, for `casebridge push`.
+    pub address: Option<url::Url>,
+}
+
+impl PushConfig {
+    /// Returns true for each side whose messages arrive.
+    fn announced(&self) -> Sides<bool> {
+        Sides { google: self.google.is_some(), company: self.company.is_some() }
+    }
+
+    fn events(&self) -> EventSettings {
+        EventSettings { topic: self.topic.clone() }
+    }
 }
 
 /// Way on which Pub/Sub's messages arrive.
@@ -344,6 +359,12 @@ fn read(r: &mut Reader) -> Sections {
     let store = url.parse::<StoreUrl>().map_err(|error| r.error(format!("store.url: {error}")));
     let queue = read_queue(r, &url);
     let push = read_push(r, google.as_ref());
+    let tasks = tasks.map(|tasks| {
+        let poll_every = read_poll_every(r, push.as_ref(), &tasks);
+        TaskSettings { poll_every, announced: push.as_ref().map(PushConfig::announced).unwrap_or_default(), ..tasks }
+    });
+    let events = push.as_ref().filter(|push| push.google.is_some()).map(PushConfig::events);
+    let google = google.map(|google| GoogleConfig { csapi: CsapiSettings { events, ..google.csapi }, ..google });
     let store = store.ok().map(|_| StoreConfig { url });
     Sections { server, google, company, tasks, push, store, queue, errors: Vec::new() }
 }
@@ -417,6 +438,7 @@ fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
         subscribers: r.strings("google.subscribers"),
         test_cases: r.bool_or("google.test_cases", false),
         key_expires: r.date("google.key_expires"),
+        events: None,
     };
     parent?;
     Some(GoogleConfig {
@@ -584,7 +606,46 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
         give_up_after: give_up_after?,
         adopt_claims,
         routes: RouteTable::default(),
+        poll_every: Sides::default(),
+        announced: Sides::default(),
     })
+}
+
+/// Reads `push.poll_every`, for the sides whose messages arrive.
+fn read_poll_every(r: &mut Reader, push: Option<&PushConfig>, tasks: &TaskSettings) -> Sides<Option<Duration>> {
+    const KEY: &str = "push.poll_every";
+    if !r.is_given(KEY) {
+        r.knows([KEY.to_owned()]);
+        return Sides::default();
+    }
+    let Some(every) = r.duration(KEY, "5m") else { return Sides::default() };
+    if every.num_seconds() % 60 != 0 {
+        r.error("push.poll_every: expected whole minutes, like \"5m\": cron asks for a poll once a minute");
+    }
+    let window = tasks.windows.google.min(tasks.windows.company);
+    if every > window {
+        r.error(format!(
+            "push.poll_every is longer than a polling window: set google.polling_window and company.polling_window to {} at least",
+            minutes(every)
+        ));
+    }
+    // An idle pair counts as in step as of the last polls: with a longer interval one poll that fails would be an outage of every case.
+    if every * 2 > tasks.tolerances.smallest() {
+        r.error(format!(
+            "push.poll_every is longer than half of the smallest tolerance: set those of outages.tolerance to {} at least",
+            minutes(every * 2)
+        ));
+    }
+    let Some(push) = push else { return Sides::default() };
+    if push.google.is_none() && push.company.is_none() {
+        r.error("push.poll_every needs messages between the polls: configure push.google or push.company (docs/push.md)");
+    }
+    Sides { google: push.google.as_ref().map(|_| every), company: push.company.as_ref().map(|_| every) }
+}
+
+/// Returns a duration in minutes, as it is written in the configuration.
+fn minutes(duration: Duration) -> String {
+    format!("\"{}m\"", (duration.num_seconds() + 59) / 60)
 }
 
 /// Reads `status.close_on`: the ways of closing a company case that close its Google case (`R32`: closed is not solved).
@@ -596,13 +657,23 @@ fn read_close_on(r: &mut Reader) -> ClosingSet {
 /// Reads the section `push`. A side takes messages once its proof, or the subscription to pull from, is configured.
 fn read_push(r: &mut Reader, google: Option<&GoogleConfig>) -> Option<PushConfig> {
     let google = read_push_google(r, google);
+    let topic = r.string("push.google.topic");
+    if topic.as_ref().is_some_and(|topic| !is_resource(topic, "topics")) {
+        r.error("push.google.topic: expected the name of a Pub/Sub topic like \"projects/my-project/topics/case-events\"");
+    }
+    let address = if r.is_given("push.company.address") {
+        r.url("push.company.address", None)
+    } else {
+        r.knows(["push.company.address".to_owned()]);
+        None
+    };
     let secret = r.secret("push.company.secret");
     let previous = r.secret("push.company.previous_secret");
     if secret.is_none() && previous.is_some() {
         r.error("push.company.secret is missing: push.company.previous_secret is valid only beside it");
         return None;
     }
-    Some(PushConfig { google: google?, company: secret.map(|secret| (secret, previous)) })
+    Some(PushConfig { google: google?, topic, company: secret.map(|secret| (secret, previous)), address })
 }
 
 /// Reads the section `push.google`. The outer `None`: it has an error, which the reader holds.

@@ -8,6 +8,7 @@ mod expiry;
 pub mod html;
 pub mod jira;
 mod reference;
+pub mod registration;
 pub mod request_tracker;
 pub mod servicenow;
 mod webhook;
@@ -22,6 +23,7 @@ use reqwest::Url;
 use serde::de::DeserializeOwned;
 
 use self::jira::JiraSettings;
+use self::registration::{Registration, WebhookTarget};
 use self::request_tracker::RequestTrackerSettings;
 use self::servicenow::ServiceNowSettings;
 pub use self::webhook::{Message, WebhookSecret};
@@ -99,6 +101,14 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     fn read_webhook(&self, message: &Message<'_>) -> Result<Vec<Hint>, Refusal> {
         message.own_format()
     }
+
+    /// True if the system is told the secret that its webhook signs with; otherwise it makes its own.
+    fn is_told_secret(&self) -> bool {
+        true
+    }
+
+    /// Returns the way in which the system gets its webhook. Makes no call yet.
+    fn registration(&self, target: WebhookTarget, upstream: Upstream, clock: SharedClock) -> Registration;
 
     /// Creates the client of the system. Makes no call yet.
     fn connect(

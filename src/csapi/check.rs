@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Csapi, NAME, wire};
+use super::{Csapi, NAME, events, wire};
 use crate::cases::{ApiError, ApiErrorKind, Check, Finding, Report, Trouble};
 use crate::outbound::Call;
 
@@ -24,6 +24,7 @@ impl Csapi {
     /// Tries what the connector needs of CSAPI.
     pub(super) async fn check_all(&self) -> Vec<Check> {
         const CLASSIFICATION: &str = "classification of new cases";
+        const EVENTS: &str = "event subscription";
         let mut report = Report::new(NAME);
         let search = format!("search cases of {}", self.settings.parent);
         let found = self.has_cases().await;
@@ -37,6 +38,13 @@ impl Csapi {
             report.add(CLASSIFICATION, self.classification().await);
         } else {
             report.add_untried(CLASSIFICATION, &search);
+        }
+        if let Some(expected) = &self.settings.events {
+            if answers {
+                report.add(EVENTS, self.events_finding(expected).await);
+            } else {
+                report.add_untried(EVENTS, &search);
+            }
         }
         report.into_lines()
     }
@@ -143,6 +151,10 @@ pub(super) fn remedy(parent: &str, error: &ApiError) -> Option<String> {
              service account"
                 .to_owned()
         }
+        (ApiErrorKind::Unauthorized, Some(403)) if error.call.contains(events::COLLECTION) => format!(
+            "event subscriptions take a role on {parent} with cloudsupport.supportEventSubscriptions.*, which Google does not name: try \
+             roles/cloudsupport.admin, or call with the credentials of a person who administers support"
+        ),
         (ApiErrorKind::Unauthorized, Some(403)) => format!(
             "check that google.parent, {parent}, is the right one, and grant the service account both roles there: \
              `{}` and `{}`; a new grant can take some minutes; if the roles are right, the support plan may not include \

@@ -4,6 +4,7 @@
 //! mod.rs     settings, capabilities, the calls
 //! wire.rs    JSON in and out
 //! order.rs   how far a long list has to be read
+//! events.rs  event subscriptions
 //! check.rs   the tests behind `casebridge check`
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! reason.
 
 mod check;
+pub mod events;
 mod order;
 mod wire;
 
@@ -36,6 +38,7 @@ use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 use self::order::{Observed, Order};
 
 pub use check::Classification;
+pub use events::EventSettings;
 
 /// Name of the system in errors and metrics; also the name to give its [`Upstream`].
 pub const NAME: &str = "CSAPI";
@@ -84,6 +87,8 @@ pub struct CsapiSettings {
     pub test_cases: bool,
     /// End of the service account's key, if it has one.
     pub key_expires: Option<DateTime<Utc>>,
+    /// Expectation about the event subscriptions; `None` if no messages are expected.
+    pub events: Option<EventSettings>,
 }
 
 /// Client of CSAPI.

@@ -35,7 +35,7 @@ use tracing::Instrument as _;
 
 use crate::cases::{Check, CheckStatus, worst};
 use crate::config::{Secret, Trust};
-use crate::entities::{Global, Side};
+use crate::entities::{Global, Side, Sides};
 use crate::push::Receivers;
 use crate::queue::QueuedTask;
 use crate::tasks::{self, Caller, Deps, Mode, Task, TaskKind};
@@ -397,11 +397,16 @@ async fn read_body(body: Body, most: usize) -> Result<Vec<u8>, BodyError> {
 async fn queue_task(
     State(service): State<Service>,
     name: Result<Path<String>, PathRejection>,
+    Extension(identity): Extension<Identity>,
 ) -> Result<Response, Problem> {
     let kind = known_task(&part(name)?)?;
     if !kind.is_scheduled() {
         return Err(Problem::new(StatusCode::NOT_FOUND, "This task is not scheduled")
             .detail(format!("{kind} is queued by the polls; POST {} runs one", kind.path())));
+    }
+    // A person who asks for a poll gets one.
+    if identity.caller() == Caller::Queue && !tasks::is_poll_due(&service.deps, kind).await {
+        return Ok(Json(json!({ "task": kind.name(), "queued": false })).into_response());
     }
     let task = QueuedTask { kind, body: json!({}), name: None, not_before: None };
     match service.deps.queue.enqueue(task).await {
@@ -438,11 +443,17 @@ enum Health {
     ClockSetBack,
 }
 
-fn health(global: &Global, now: DateTime<Utc>) -> Health {
+/// Returns the ages of the polls above which `GET /healthz/sync` fails.
+fn poll_limits(deps: &Deps) -> Sides<chrono::Duration> {
+    let limit = |side| POLL_TOO_OLD + deps.settings.poll_slack(side);
+    Sides { google: limit(Side::Google), company: limit(Side::Company) }
+}
+
+fn health(global: &Global, limits: Sides<chrono::Duration>, now: DateTime<Utc>) -> Health {
     let ages = global.poll_ages(now);
     if Side::BOTH.into_iter().any(|side| ages[side].is_some_and(|age| age < -POLL_AHEAD)) {
         Health::ClockSetBack
-    } else if Side::BOTH.into_iter().all(|side| ages[side].is_some_and(|age| age < POLL_TOO_OLD)) {
+    } else if Side::BOTH.into_iter().all(|side| ages[side].is_some_and(|age| age < limits[side])) {
         Health::Ok
     } else {
         Health::Late
@@ -459,7 +470,7 @@ async fn healthz_sync(State(service): State<Service>, Extension(open): Extension
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The store cannot be used").into_response();
     };
     let now = service.deps.clock.now();
-    let (ages, health) = (global.poll_ages(now), health(&global, now));
+    let (ages, health) = (global.poll_ages(now), health(&global, poll_limits(&service.deps), now));
     let word = match health {
         Health::Ok => "ok",
         Health::Late => "late",

@@ -120,7 +120,7 @@ async fn mark_and_queue(
     let side = hint.case.side();
     let global = deps.store.global().await?;
     let is_urgent = mapping.priority == Some(Priority::P0);
-    let turn = if mapping.held().is_some() || is_down(global.last_polled_at(side.other()), now) {
+    let turn = if mapping.held().is_some() || is_down(deps, side.other(), &global, now) {
         None
     } else {
         deps.pacer.take(Pace::of(deps), is_urgent, now)

@@ -21,6 +21,7 @@ mod recheck;
 mod rehearsal;
 mod report;
 mod scheduler;
+mod seldom;
 mod session;
 mod sight;
 mod since;
@@ -55,6 +56,7 @@ pub use poll::emptiness;
 pub use recheck::Unchanged;
 pub use report::{CarriedItem, Outcome, TaskReport};
 pub use scheduler::Pacer;
+pub use seldom::is_poll_due;
 pub use since::{Since, SinceError, begin};
 pub use standing::{Kind, Standing, standing};
 pub use sync_case::held_words;
@@ -202,6 +204,10 @@ pub struct TaskSettings {
     pub adopt_claims: bool,
     /// Rules for the Google cases that are mirrored, and for the place of their company cases.
     pub routes: RouteTable,
+    /// Interval of the polls that cron asks for, of each side whose changes are announced by push messages. `None`: whenever cron asks.
+    pub poll_every: Sides<Option<Duration>>,
+    /// True for each side whose changes are announced by push messages.
+    pub announced: Sides<bool>,
 }
 
 impl TaskSettings {
@@ -213,6 +219,12 @@ impl TaskSettings {
     pub fn pace(requests_per_minute: Sides<NonZeroU32>) -> u32 {
         let calls = requests_per_minute.google.min(requests_per_minute.company).get();
         (calls / Self::CALLS_PER_SYNC).max(1)
+    }
+
+    /// Returns the time by which a complete poll of that side may be older than where cron polls every minute.
+    #[must_use]
+    pub fn poll_slack(&self, side: Side) -> Duration {
+        self.poll_every[side].unwrap_or_default()
     }
 }
 

@@ -304,7 +304,7 @@ async fn process_found_cases(
     let mut all =
         Processed { counts: Counts { skipped: sweep.skipped, ..Counts::default() }, ..Processed::default() };
     let pace = Pace::of(deps);
-    let other_is_down = is_down(global.last_polled_at(side.other()), started);
+    let other_is_down = is_down(deps, side.other(), global, started);
     let mut news = MostUrgent::new(pace.room(other_is_down));
     let mut rechecks = Vec::new();
     let taking_in = |case: Found| async move {

@@ -71,8 +71,12 @@ pub(super) struct Candidate {
 }
 
 /// True if a side counts as down, given the time of its last complete poll. A side that was never polled does not.
-pub(super) fn is_down(last_polled_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
-    last_polled_at.is_some_and(|polled| now - polled > SILENT)
+pub(super) fn is_down(deps: &Deps, side: Side, global: &Global, now: DateTime<Utc>) -> bool {
+    is_silent(global.last_polled_at(side), deps.settings.poll_slack(side), now)
+}
+
+fn is_silent(last_polled_at: Option<DateTime<Utc>>, slack: Duration, now: DateTime<Utc>) -> bool {
+    last_polled_at.is_some_and(|polled| now - polled > SILENT + slack)
 }
 
 /// Top-k selection: keeps only the most urgent of many candidates in memory.
@@ -263,7 +267,7 @@ pub(super) async fn queue_backlog(
     let pace = Pace::of(deps);
     let mut backlog = Backlog::default();
     let mut chosen = Side::BOTH
-        .map(|side| (side, MostUrgent::new(pace.room(is_down(global.last_polled_at(side.other()), now)))));
+        .map(|side| (side, MostUrgent::new(pace.room(is_down(deps, side.other(), &global, now)))));
     let mut after = None;
     loop {
         let found = deps.store.list(MappingFilter::NeedsWatching, after, PAGE).await?;
@@ -539,9 +543,12 @@ mod tests {
     #[test]
     fn towards_a_side_that_is_down_only_a_few_are_queued() {
         let pace = Pace::per_minute(100);
-        assert!(!is_down(None, now()), "it was never polled: nobody knows");
-        assert!(!is_down(Some(now() - Duration::minutes(5)), now()));
-        assert!(is_down(Some(now() - Duration::minutes(6)), now()));
+        let is_down = |minutes: i64, slack: i64| {
+            is_silent(Some(now() - Duration::minutes(minutes)), Duration::minutes(slack), now())
+        };
+        assert!(!is_silent(None, Duration::zero(), now()), "it was never polled: nobody knows");
+        assert!(!is_down(5, 0) && is_down(6, 0));
+        assert!(!is_down(15, 10) && is_down(16, 10), "polls are seldom");
         assert_eq!((pace.room(false), pace.room(true)), (pace.ahead(), PROBES));
     }
 }

@@ -373,6 +373,9 @@ fn note_unannounced(session: &Session<'_>, request: &Request<'_>) {
     if request.caller == Caller::Queue && carried && !announced {
         let labels = SideLabels { side: side.name() };
         session.deps.metrics.unannounced_changes.get_or_create(&labels).inc();
+        if session.deps.settings.announced[side] {
+            tracing::info!(unannounced = side.name(), "no push message announced the change that this sync carried");
+        }
     }
 }
 

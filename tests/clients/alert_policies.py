@@ -17,7 +17,8 @@ def main(sdk, folder):
 
     alerts = os.path.join(folder, "deploy", "alerts")
     files = [(os.path.join(alerts, name), monitoring.AlertPolicy) for name in sorted(os.listdir(alerts))]
-    files.append((os.path.join(folder, "deploy", "log-metric.yaml"), logging.LogMetric))
+    for name in ("log-metric.yaml", "unannounced-metric.yaml"):
+        files.append((os.path.join(folder, "deploy", name), logging.LogMetric))
     unknown = {}
     for path, message in files:
         understood = encoding.DictToMessage(yaml.load_path(path), message)

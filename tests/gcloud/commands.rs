@@ -161,6 +161,6 @@ fn the_alert_policies_and_the_metric_hold_nothing_that_google_does_not_know() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let unknown: Value = serde_json::from_slice(&output.stdout).unwrap();
     let unknown = unknown.as_object().unwrap();
-    assert_eq!(unknown.len(), 6);
+    assert_eq!(unknown.len(), 8);
     assert!(unknown.values().all(|fields| *fields == json!([])), "{unknown:#?}");
 }

@@ -75,8 +75,8 @@ async fn the_documented_commands_send_what_the_files_hold() {
     assert_eq!(uptime["httpCheck"]["path"], json!("/healthz/sync"));
     assert_eq!((&uptime["httpCheck"]["useSsl"], &uptime["period"]), (&json!(true), &json!("300s")));
     assert_eq!(uptime["monitoredResource"]["labels"]["host"], json!("my-project.ew.r.appspot.com"));
-    let [metric] = of("metrics")[..] else { panic!("{taken:#?}") };
-    assert_eq!(metric["name"], json!("casebridge_tasks"));
+    let metrics: Vec<&Value> = of("metrics").into_iter().map(|metric| &metric["name"]).collect();
+    assert_eq!(metrics, [&json!("casebridge_tasks"), &json!("casebridge_unannounced")]);
     let [channel] = of("notificationChannels")[..] else { panic!("{taken:#?}") };
     assert_eq!(channel["type"], json!("email"));
     let policies = of("alertPolicies");

@@ -101,6 +101,8 @@ impl Connector {
                 adopt_claims: false,
                 since: casebridge::tasks::Since::default(),
                 routes: casebridge::sync::RouteTable::default(),
+                poll_every: casebridge::entities::Sides::default(),
+                announced: casebridge::entities::Sides::default(),
             },
             metrics: metrics.clone(),
             stop: CancellationToken::new(),

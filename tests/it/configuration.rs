@@ -148,6 +148,7 @@ fn needed_beside(key: &SampleKey) -> Vec<(&str, &str)> {
             ]
         }
         "previous_secret" => vec![(section, "secret = \"env:OTHER\"")],
+        "poll_every" => vec![("push.company", "secret = \"env:OTHER\"")],
         "password" => vec![("company.servicenow", "user = \"casebridge\"")],
         "personal_access_token" => vec![("company.jira", "deployment = \"data-center\"")],
         _ if key.cloud_tasks => CLOUD_TASKS.to_vec(),
@@ -429,6 +430,35 @@ fn a_key_that_nobody_knows_stops_the_start() {
             errors.len() == 1 && errors[0].starts_with(error),
             "{section}: {line}: {errors:?}, expected {error}"
         );
+    }
+}
+
+#[test]
+fn polls_are_seldom_only_between_messages_and_within_windows_and_tolerances() {
+    let secret = ("push.company", "secret = \"env:X\"");
+    let every = |text: &'static str| ("push", text);
+    let config = parse(&with(&[secret, every("poll_every = \"5m\"")])).unwrap();
+    assert_eq!(config.tasks.poll_every.company, Some(Duration::minutes(5)));
+    assert_eq!(config.tasks.poll_every.google, None, "Google sends nothing");
+    assert_eq!((config.tasks.announced.google, config.tasks.announced.company), (false, true));
+    for (lines, told) in [
+        (vec![every("poll_every = \"5m\"")], vec!["push.poll_every needs messages"]),
+        (vec![secret, every("poll_every = \"90s\"")], vec!["push.poll_every: expected whole minutes"]),
+        (
+            vec![secret, every("poll_every = \"6m\"")],
+            vec!["company.polling_window to \"6m\" at least", "outages.tolerance to \"12m\" at least"],
+        ),
+        (
+            vec![secret, every("poll_every = \"10m\""), ("company", "polling_window = \"10m\"")],
+            vec!["outages.tolerance to \"20m\" at least"],
+        ),
+        (vec![secret, every("poll_every = \"often\"")], vec!["push.poll_every: expected a duration"]),
+    ] {
+        let errors = parse(&with(&lines)).unwrap_err().0;
+        assert_eq!(errors.len(), told.len(), "{errors:?}");
+        for (error, told) in errors.iter().zip(told) {
+            assert!(error.contains(told), "{told}: {error}");
+        }
     }
 }
 

@@ -215,3 +215,54 @@ async fn both_directions_of_a_pair_do_not_run_at_once() {
     // Where the two begin in the same second, one waits for the other's lease and reads everything again: 64 calls on the mean.
     assert!(calls.iter().sum::<usize>() <= 42 * calls.len(), "{calls:?}");
 }
+
+/// Returns the row of docs/costs.md for an idle hour with that interval of the polls.
+async fn idle_hour(poll_every: Option<Duration>, name: &str) -> (String, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
+    let billed = Arc::new(Billed::over(Arc::new(store)));
+    let backend = Some(Arc::new(Embedded::with_store(billed.clone())) as _);
+    let poll_every = Sides { google: poll_every, company: poll_every };
+    let world = World::with(&JiraKind, Options { backend, poll_every, ..Options::default() }).await;
+    world.pair().await;
+    world.run_for(Duration::minutes(45)).await;
+    let calls = || (world.csapi.faults().calls().len(), world.company_faults().calls().len());
+    let (before, counted) = (calls(), billed.counts());
+    world.run_for(Duration::hours(1)).await;
+    let (after, cost) = (calls(), billed.counts() - counted);
+    let (google, company) = (after.0 - before.0, after.1 - before.1);
+    (format!("| {name} | {google} | {company} | {} | {} |", cost.reads, cost.writes), google + company)
+}
+
+#[tokio::test]
+async fn an_idle_hour_with_push_costs_a_fraction() {
+    let (often, all) = idle_hour(None, "every minute").await;
+    let (seldom, few) = idle_hour(Some(Duration::minutes(5)), "`push.poll_every = \"5m\"`").await;
+    assert!(few * 3 < all, "{few} of {all} calls");
+    let page = include_str!("../../docs/costs.md");
+    for row in [often, seldom] {
+        assert!(page.contains(&row), "docs/costs.md lacks {row}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_no_message_announces_arrives_by_the_next_seldom_poll() {
+    let every = Some(Duration::minutes(5));
+    let options = Options { poll_every: Sides { google: every, company: every }, ..Options::default() };
+    let world = World::with(&JiraKind, options).await;
+    let google = world.google_case("Disk is slow");
+    // The first poll is due at once; so is one that a person asks for.
+    world.run_for(Duration::minutes(8)).await;
+    let company = world.mapping().await.company_case_id.unwrap().to_string();
+    world.google_says(&google, "Unannounced");
+    world.run_for(Duration::minutes(6)).await;
+    assert_eq!(world.copies_in_crm(&company).await, ["Unannounced"]);
+    let polled = world.deps.store.global().await.unwrap().last_polled_at(Side::Google);
+    world.clock().advance(Duration::seconds(2));
+    world.post("poll-google", serde_json::json!({})).await;
+    assert_ne!(world.deps.store.global().await.unwrap().last_polled_at(Side::Google), polled);
+    // Nobody takes the other side for down, or a pair for late, between two polls.
+    world.run_for(Duration::hours(2)).await;
+    assert_eq!(world.sizes().await, (1, 1));
+    assert_eq!(world.google_texts(&google).len(), 2, "a link and what was said, and no notice of an outage");
+}

@@ -45,6 +45,7 @@ fn settings() -> CsapiSettings {
         subscribers: vec!["oncall@example.com".to_owned()],
         test_cases: true,
         key_expires: None,
+        events: None,
     }
 }
 

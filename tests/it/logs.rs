@@ -107,6 +107,7 @@ google = {{ parent = "organizations/123", base_url = "http://{google}", auth = "
 company = {{ kind = "jira", base_url = "http://{company}", jira = {{ project = "SUP" }} }}
 store = {{ url = "sqlite:{}" }}
 queue = {{ cron = false }}
+push = {{ google = {{ audience = "https://a.example", service_account = "a@b.example" }} }}
 "#,
             database.display()
         ),
@@ -300,6 +301,15 @@ async fn what_the_service_writes_is_what_cloud_logging_and_the_alerts_read() {
             assert!(!is_run || found.is_some_and(Value::is_string), "{path}: {entry:#}");
         }
     }
+    // So does the one about push: the case was found by a poll.
+    let metric = yaml(&deploy().join("unannounced-metric.yaml"));
+    let counted = conditions(metric["filter"].as_str().unwrap());
+    let found: Vec<&Value> = entries
+        .iter()
+        .filter(|entry| counted.iter().all(|condition| holds(entry, condition)))
+        .map(|entry| &entry["jsonPayload"]["unannounced"])
+        .collect();
+    assert_eq!(found, [&json!("google")], "the company's side sends no messages");
     // A policy on log entries matches the entries that it is for, and no normal ones.
     for (name, policy) in policies() {
         for condition in policy["conditions"].as_array().unwrap() {
@@ -328,7 +338,7 @@ fn every_alert_goes_by_a_metric_that_is_there_and_says_what_to_do() {
     let outcomes = [Outcome::Done, Outcome::Outage, Outcome::Abandoned, Outcome::Failed].map(Outcome::name);
     let tasks = TaskKind::ALL.map(TaskKind::name);
     let policies = policies();
-    assert_eq!(policies.len(), 5);
+    assert_eq!(policies.len(), 6);
     for (name, policy) in &policies {
         assert!(policy["documentation"]["content"].as_str().unwrap().len() > 100, "{name} says what to do");
         for condition in policy["conditions"].as_array().unwrap() {
@@ -347,6 +357,7 @@ fn every_alert_goes_by_a_metric_that_is_there_and_says_what_to_do() {
                     // The connector's metric, and the platform's (Cloud Monitoring, "Google Cloud metrics", monitoring).
                     "metric.type" => &[
                         "logging.googleapis.com/user/casebridge_tasks",
+                        "logging.googleapis.com/user/casebridge_unannounced",
                         "monitoring.googleapis.com/uptime_check/check_passed",
                     ],
                     "resource.type" => &["gae_app", "uptime_url"],

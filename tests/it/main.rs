@@ -33,6 +33,7 @@ mod pages;
 mod planner;
 mod pull;
 mod push;
+mod push_setup;
 mod sandbox_csapi;
 mod sandbox_jira;
 mod sandbox_servicenow;

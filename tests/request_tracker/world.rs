@@ -131,6 +131,8 @@ impl World {
                 adopt_claims: false,
                 since: casebridge::tasks::Since::default(),
                 routes: casebridge::sync::RouteTable::default(),
+                poll_every: casebridge::entities::Sides::default(),
+                announced: casebridge::entities::Sides::default(),
             },
             metrics,
             stop: CancellationToken::new(),

@@ -545,6 +545,8 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
             adopt_claims: false,
             since: casebridge::tasks::Since::default(),
             routes: casebridge::sync::RouteTable::default(),
+            poll_every: casebridge::entities::Sides::default(),
+            announced: casebridge::entities::Sides::default(),
         },
         metrics: METRICS.get_or_init(Metrics::shared).clone(),
         stop: CancellationToken::new(),

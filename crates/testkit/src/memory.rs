@@ -373,5 +373,7 @@ pub fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettin
         adopt_claims: false,
         since: casebridge::tasks::Since::default(),
         routes: casebridge::sync::RouteTable::default(),
+        poll_every: casebridge::entities::Sides::default(),
+        announced: casebridge::entities::Sides::default(),
     }
 }

@@ -124,6 +124,11 @@ impl Client {
         }
     }
 
+    /// Upstream that all calls use.
+    pub(super) const fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
     pub(super) fn settings(&self) -> &JiraSettings {
         &self.settings
     }

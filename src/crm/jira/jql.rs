@@ -68,6 +68,11 @@ pub(super) fn newest(project: &str) -> String {
     format!("project = {} ORDER BY created DESC", quoted(project))
 }
 
+/// Query for flagged cases.
+pub(super) fn flagged(flag: &CustomField, value: &str) -> String {
+    flag_is(flag, value)
+}
+
 fn flag_is(flag: &CustomField, value: &str) -> String {
     let operator = if flag.is_text() { '~' } else { '=' };
     format!("{} {operator} {}", flag.clause(), quoted(value))

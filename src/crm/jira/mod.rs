@@ -31,6 +31,7 @@ mod paging;
 mod push;
 pub mod readable;
 mod reference;
+mod registration;
 mod settings;
 mod transitions;
 mod values;

@@ -7,11 +7,14 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::client::Client;
+use super::registration::Registrar;
 use super::Jira;
 use super::wire::error_text;
 use crate::address;
 use crate::cases::{CaseSystem, Hint, Placement, Refusal};
 use crate::clock::SharedClock;
+use crate::crm::registration::{Registration, WebhookTarget};
 use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number, own_field, spaced_labels};
 use crate::outbound::{
     ClientCredentials, Credentials, Dialect, Gateway, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
@@ -364,6 +367,14 @@ impl CrmKind for JiraSettings {
 
     fn dialect(&self) -> Dialect {
         Dialect { stranger: Some(super::stranger), error_text: Some(error_text) }
+    }
+
+    fn registration(&self, target: WebhookTarget, upstream: Upstream, _clock: SharedClock) -> Registration {
+        if self.deployment == Deployment::DataCenter || self.client_id.is_some() || self.use_gateway {
+            return Registration::Paste(super::registration::by_hand(&target));
+        }
+        let upstream = upstream.speaking(self.dialect());
+        Registration::Calls(Box::new(Registrar::new(Client::new(self.clone(), upstream), target)))
     }
 
     fn connect(

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::RequestTracker;
 use crate::cases::{CaseSystem, Closing, Placement};
 use crate::clock::SharedClock;
+use crate::crm::registration::{Registration, WebhookTarget};
 use crate::crm::{CrmKind, PriorityWords, first_given, own_field};
 use crate::entities::Priority;
 use crate::outbound::{Credentials, HeaderCredentials, Upstream};
@@ -182,6 +183,10 @@ impl CrmKind for RequestTrackerSettings {
     // Source: "Authentication Tokens", RT 5 documentation, `RT::REST2`.
     fn credentials(&self, secret: &str, _site: &Url) -> Result<Arc<dyn Credentials>, String> {
         Ok(Arc::new(HeaderCredentials::new(AUTHORIZATION, &format!("token {}", secret.trim()))?))
+    }
+
+    fn registration(&self, target: WebhookTarget, _upstream: Upstream, _clock: SharedClock) -> Registration {
+        Registration::Paste(target.script(include_str!("../../../deploy/push/request-tracker.pl")))
     }
 
     fn connect(

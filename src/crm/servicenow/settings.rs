@@ -12,6 +12,7 @@ use super::ServiceNow;
 use super::wire::{error_text, is_sys_id};
 use crate::cases::{CaseSystem, Closing, Placement};
 use crate::clock::SharedClock;
+use crate::crm::registration::{Registration, WebhookTarget};
 use crate::crm::{CrmKind, PriorityWords, first_given, own_field};
 use crate::entities::Priority;
 use crate::outbound::{
@@ -570,6 +571,10 @@ impl CrmKind for ServiceNowSettings {
 
     fn dialect(&self) -> Dialect {
         Dialect { stranger: Some(super::stranger), error_text: Some(error_text) }
+    }
+
+    fn registration(&self, target: WebhookTarget, _upstream: Upstream, _clock: SharedClock) -> Registration {
+        Registration::Paste(target.script(include_str!("../../../deploy/push/servicenow.js")))
     }
 
     fn connect(

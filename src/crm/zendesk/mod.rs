@@ -28,6 +28,7 @@ mod closing;
 mod pacing;
 mod push;
 mod reference;
+mod registration;
 mod settings;
 pub mod text;
 mod wire;

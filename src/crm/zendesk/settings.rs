@@ -7,10 +7,13 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::client::Client;
+use super::registration::Registrar;
 use super::Zendesk;
 use super::wire::error_text;
 use crate::cases::{CaseSystem, Hint, Placement, Refusal, Visibility};
 use crate::clock::SharedClock;
+use crate::crm::registration::{Registration, WebhookTarget};
 use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number, own_field, spaced_labels};
 use crate::outbound::{
     ClientCredentials, Credentials, Dialect, TokenEndpoint, TokenRequest, Upstream, basic, bearer,
@@ -250,6 +253,15 @@ impl CrmKind for ZendeskSettings {
 
     fn dialect(&self) -> Dialect {
         Dialect { stranger: None, error_text: Some(error_text) }
+    }
+
+    fn is_told_secret(&self) -> bool {
+        false
+    }
+
+    fn registration(&self, target: WebhookTarget, upstream: Upstream, clock: SharedClock) -> Registration {
+        let upstream = upstream.speaking(self.dialect());
+        Registration::Calls(Box::new(Registrar::new(Client::new(self.clone(), upstream, clock), target)))
     }
 
     fn connect(

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use maud::{Markup, html};
 
-use super::super::{Health, Problem, Service, api, health};
+use super::super::{Health, Problem, Service, api, health, poll_limits};
 use super::gate::Operator;
 use super::layout::{self, Tone, when, when_known, word};
-use crate::entities::{CaseMapping, Global, MappingId, Side};
+use crate::entities::{CaseMapping, Global, MappingId, Side, Sides};
 use crate::store::{MappingFilter, StoreError};
 use crate::sync::texts::duration_words;
 use crate::tasks::{self, Deps, Kind, Standing, Which, standing};
@@ -81,7 +81,7 @@ pub(super) async fn show(
     let global = deps.store.global().await.map_err(api::unavailable)?;
     let now = deps.clock.now();
     let findings = look(deps, &global, now).await.map_err(api::unavailable)?;
-    let head = headline(&findings.pairs, health(&global, now), &global, now);
+    let head = headline(&findings.pairs, &global, poll_limits(deps), now);
     let of = |wanted: &dyn Fn(Kind) -> bool| -> Vec<(CaseMapping, Standing)> {
         findings.pairs.iter().filter(|(_, standing)| wanted(standing.kind)).cloned().collect()
     };
@@ -181,8 +181,8 @@ fn count(number: usize, one: &str, many: &str) -> String {
 /// Tells the state: first the polls, without which nothing else is known, then the pairs.
 fn headline(
     pairs: &[(CaseMapping, Standing)],
-    health: Health,
     global: &Global,
+    limits: Sides<Duration>,
     now: DateTime<Utc>,
 ) -> Headline {
     let late = pairs.iter().filter(|(_, standing)| standing.is_late).count();
@@ -190,6 +190,7 @@ fn headline(
     let troubled = pairs.iter().filter(|(_, standing)| standing.kind.needs_look()).count();
     let waiting = pairs.iter().filter(|(_, standing)| standing.kind == Kind::Waiting).count();
     let mut lines = Vec::new();
+    let health = health(global, limits, now);
     let (title, tone) = match health {
         Health::ClockSetBack => {
             lines.push(
@@ -205,7 +206,7 @@ fn headline(
                 let name = side_name(side);
                 lines.extend(match ages[side] {
                     None => Some(format!("{name} was never polled.")),
-                    Some(age) if age >= super::super::POLL_TOO_OLD => {
+                    Some(age) if age >= limits[side] => {
                         let doubt = global.memory[side].doubt.as_deref();
                         let doubt =
                             doubt.map(|doubt| format!(" The last poll did not trust its answers: {doubt}."));
@@ -369,7 +370,6 @@ pub(super) async fn list(
 mod tests {
     use super::*;
     use crate::entities::{FirstSeen, GoogleCaseName};
-    use chrono::Duration;
 
     #[test]
     fn the_state_is_told_in_a_sentence_with_what_to_do() {
@@ -385,6 +385,7 @@ mod tests {
             company_last_polled_at: Some(now - Duration::minutes(minutes)),
             ..Global::default()
         };
+        let limits = Sides { google: Duration::minutes(10), company: Duration::minutes(10) };
         for (pairs, global, title, words, tone) in [
             (vec![], polled(1), "In step", "nothing to do", Tone::Good),
             (
@@ -431,7 +432,7 @@ mod tests {
             ),
             (vec![], polled(-60), "The clock of this machine is wrong", "timedatectl", Tone::Bad),
         ] {
-            let told = headline(&pairs, health(&global, now), &global, now);
+            let told = headline(&pairs, &global, limits, now);
             assert_eq!((told.title.as_str(), told.tone), (title, tone), "{told:?}");
             assert!(told.lines.join(" ").contains(words), "{told:?}");
         }

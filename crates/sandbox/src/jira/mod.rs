@@ -26,6 +26,7 @@ mod search;
 mod service_desk;
 mod settings;
 mod state;
+mod webhooks;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -75,6 +76,7 @@ struct Inner {
     media_base: Mutex<Option<String>>,
     /// Secret that signs the links to the media host.
     media_secret: [u8; 16],
+    hooks: webhooks::Hooks,
 }
 
 /// Error of an action in a sandbox Jira.
@@ -268,6 +270,7 @@ impl SandboxJira {
             state_file,
             media_base: Mutex::default(),
             media_secret: rand::random(),
+            hooks: webhooks::Hooks::default(),
         }))
     }
 
@@ -616,9 +619,19 @@ impl SandboxJira {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state and saves it to the file before the result is returned.
+    /// Changes the state for a person, and saves it to the file before the result is returned.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, SandboxJiraError> {
+        self.change_by(None, change)
+    }
+
+    /// Changes the state for a user, by display name, and tells the webhooks of it.
+    fn change_by<T>(
+        &self,
+        actor: Option<&str>,
+        change: impl FnOnce(&mut State) -> T,
+    ) -> Result<T, SandboxJiraError> {
         let mut state = self.state();
+        let before = self.0.hooks.snapshot(&state);
         let result = change(&mut state);
         if let Some(path) = &self.0.state_file {
             let new = path.with_extension("json.part");
@@ -627,6 +640,9 @@ impl SandboxJira {
                 .and_then(|bytes| std::fs::write(&new, bytes))
                 .and_then(|()| std::fs::rename(&new, path))
                 .map_err(|source| SandboxJiraError::Storage { path: path.clone(), source })?;
+        }
+        if let Some(before) = before {
+            self.0.hooks.fire(self, &before, &state, actor);
         }
         Ok(result)
     }

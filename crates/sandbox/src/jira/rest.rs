@@ -21,7 +21,7 @@ use super::fields::{self, Reader, Screen, check_comment, id_or, properties};
 use super::settings::{Deployment, ResolutionOnClosing, SandboxJiraAuth, SandboxJiraSettings};
 use super::state::{Issue, State};
 use super::wire::{Place, Selection, Version, Wire};
-use super::{SandboxJira, attachments, gateway, limits, pages, search, service_desk};
+use super::{SandboxJira, attachments, gateway, limits, pages, search, service_desk, webhooks};
 
 /// Maximum size of a JSON body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -87,13 +87,15 @@ impl Api {
         &self,
         change: impl FnOnce(&mut State) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        self.jira.change(change).map_err(|error| ApiError::internal(&error))?
+        let account = &self.settings().account;
+        self.jira.change_by(Some(account), change).map_err(|error| ApiError::internal(&error))?
     }
 }
 
 pub(super) fn router(jira: &SandboxJira) -> Router {
     let files = match jira.0.settings.deployment {
-        Deployment::Cloud => attachments::login_router(),
+        // The gateway does not have the webhooks.
+        Deployment::Cloud => attachments::login_router().merge(webhooks::routes(jira)),
         Deployment::DataCenter => attachments::secure_router(jira),
     };
     api(jira).merge(files).merge(gateway::router(jira)).merge(pages::routes(jira)).fallback(unknown)

@@ -1,7 +1,7 @@
 //! A small Zendesk Support that speaks the real REST API, with its traps.
 //!
 //! [`SandboxZendesk::router`] serves clients; the methods of [`SandboxZendesk`] stand in for people in their browsers:
-//! they change tickets and read them. [`SandboxZendesk::faults`] makes it misbehave. Limits: no triggers, no
+//! they change tickets and read them. [`SandboxZendesk::faults`] makes it misbehave. Limits: no
 //! organisations, no views, groups, brands and ticket forms to read only, three custom fields, and one asking user.
 //!
 //! Sources: Zendesk's API reference at developer.zendesk.com (tickets, ticket comments, ticket attachments, search, incremental
@@ -16,6 +16,7 @@
 //! text       Markdown, HTML and placeholders
 //! wire       JSON out
 //! pages      the pages for people
+//! webhooks   webhooks and triggers
 //! steering   switches for wrong behaviour, over HTTP
 //! ```
 
@@ -28,6 +29,7 @@ mod settings;
 mod state;
 mod steering;
 mod text;
+mod webhooks;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -73,6 +75,7 @@ struct Inner {
     content_secret: [u8; 16],
     calls: Mutex<Calls>,
     switches: Mutex<SandboxZendeskSwitches>,
+    hooks: webhooks::Hooks,
 }
 
 /// Times of the calls that count towards rate limits.
@@ -282,6 +285,7 @@ impl SandboxZendesk {
             content_secret: rand::random(),
             calls: Mutex::default(),
             switches: Mutex::default(),
+            hooks: webhooks::Hooks::default(),
         }))
     }
 
@@ -702,9 +706,19 @@ impl SandboxZendesk {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state and saves it to the file before the result is returned.
+    /// Changes the state for a person, and saves it to the file before the result is returned.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, SandboxZendeskError> {
+        self.change_by(None, change)
+    }
+
+    /// Changes the state for a user, and tells the webhooks of it.
+    fn change_by<T>(
+        &self,
+        actor: Option<u64>,
+        change: impl FnOnce(&mut State) -> T,
+    ) -> Result<T, SandboxZendeskError> {
         let mut state = self.state();
+        let before = self.0.hooks.snapshot(&state);
         let result = change(&mut state);
         if let Some(path) = &self.0.state_file {
             let new = path.with_extension("json.part");
@@ -713,6 +727,9 @@ impl SandboxZendesk {
                 .and_then(|bytes| std::fs::write(&new, bytes))
                 .and_then(|()| std::fs::rename(&new, path))
                 .map_err(|source| SandboxZendeskError::Storage { path: path.clone(), source })?;
+        }
+        if let Some(before) = before {
+            self.0.hooks.fire(self, &before, &state, actor);
         }
         Ok(result)
     }

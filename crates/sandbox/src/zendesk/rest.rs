@@ -25,6 +25,7 @@ use super::state::{
 use super::wire::Wire;
 use super::{
     FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, SandboxZendesk, catalog, delete, files, pages, redact,
+    webhooks,
 };
 use crate::blobs;
 
@@ -109,6 +110,7 @@ pub(super) fn router(zendesk: &SandboxZendesk) -> Router {
         .route("/users/show_many", get(show_many_users))
         .route("/users/{id}", get(user))
         .merge(catalog::routes())
+        .merge(webhooks::routes())
         .merge(files::api_routes())
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(zendesk.clone(), gate));
@@ -292,7 +294,7 @@ impl SandboxZendesk {
 
     /// Changes the state. A change that returns an error must leave the state as it was.
     fn try_change<T>(&self, change: impl FnOnce(&mut State) -> Result<T, Refusal>) -> Result<T, Refusal> {
-        self.change(change).map_err(|error| Refusal::internal(&error))?
+        self.change_by(Some(ACCOUNT_ID), change).map_err(|error| Refusal::internal(&error))?
     }
 }
 

@@ -69,6 +69,7 @@ pub struct Options {
     pub deadline: StdDuration,
     pub since: Since,
     pub routes: RouteTable,
+    pub poll_every: Sides<Option<Duration>>,
 }
 
 impl Default for Options {
@@ -89,6 +90,7 @@ impl Default for Options {
             deadline: StdDuration::from_mins(1),
             since: Since::default(),
             routes: RouteTable::default(),
+            poll_every: Sides::default(),
         }
     }
 }
@@ -173,6 +175,7 @@ impl World {
                 subscribers: Vec::new(),
                 test_cases: false,
                 key_expires: None,
+                events: None,
             },
             Arc::new(upstream(
                 "CSAPI",
@@ -215,6 +218,8 @@ impl World {
                 adopt_claims: false,
                 since: options.since,
                 routes: options.routes,
+                poll_every: options.poll_every,
+                announced: Sides::default(),
             },
             metrics,
             stop: CancellationToken::new(),
