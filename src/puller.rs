@@ -47,7 +47,11 @@ pub async fn run(deps: &Deps, subscription: &PullSubscription, shutdown: &Cancel
         let round = match pulled {
             Ok(pulled) => take(deps, subscription, pulled).await,
             Err(error) => {
-                tracing::warn!(pull.subscription = name, pull.failures = failures + 1, "no messages: {error}");
+                tracing::warn!(
+                    pull.subscription = name,
+                    pull.failures = failures + 1,
+                    "no messages: {error}"
+                );
                 // A hundred messages of the largest size exceed the limit on answers; four never do.
                 let is_too_large = error.kind == ApiErrorKind::Unreadable;
                 Round::Failed(if is_too_large { 4 } else { MOST_MESSAGES })
@@ -82,7 +86,12 @@ async fn pull(subscription: &PullSubscription, most: u32) -> Result<Vec<Pulled>,
     // Unwind-safe: the client's state is behind locks that recover from poisoning.
     AssertUnwindSafe(subscription.pull(most)).catch_unwind().await.unwrap_or_else(|_| {
         let call = format!("pull {}", subscription.name());
-        Err(ApiError::new(ApiErrorKind::Uncertain, crate::push::pull::NAME, call, "it failed in an unforeseen way"))
+        Err(ApiError::new(
+            ApiErrorKind::Uncertain,
+            crate::push::pull::NAME,
+            call,
+            "it failed in an unforeseen way",
+        ))
     })
 }
 

@@ -28,6 +28,8 @@ mod firestore;
 mod instances;
 #[path = "gcloud/main_job.rs"]
 mod main_job_table;
+#[path = "gcloud/pubsub.rs"]
+mod pubsub;
 #[path = "gcloud/relay.rs"]
 mod relay;
 #[path = "gcloud/task_queue.rs"]

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use casebridge::cases::{Check, CheckStatus, Finding, Needs, Trouble, Visibility, worst};
-use casebridge::config::{GooglePush, PushConfig, QueueConfig, Secret, SecretRef, Sections, StoreConfig, app_yaml};
+use casebridge::config::{
+    GooglePush, PushConfig, QueueConfig, Secret, SecretRef, Sections, StoreConfig, app_yaml,
+};
 use casebridge::crm::CrmSettings;
 use casebridge::entities::Side;
 use casebridge::http;
@@ -112,9 +114,10 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
     {
         checks.push(match maker.subscription(settings, google.authenticate).await {
             Ok(subscription) => subscription.check().await,
-            Err(error) => {
-                Check::new(format!("{}: credentials", casebridge::push::pull::NAME), Err(format!("{error:#}").into()))
-            }
+            Err(error) => Check::new(
+                format!("{}: credentials", casebridge::push::pull::NAME),
+                Err(format!("{error:#}").into()),
+            ),
         });
     }
     if let Some(company) = &sections.company {

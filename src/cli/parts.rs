@@ -11,8 +11,8 @@ use anyhow::{Context as _, anyhow};
 use casebridge::cases::{CaseSystem, Trouble};
 use casebridge::clock::{SharedClock, SystemClock};
 use casebridge::config::{
-    CompanyConfig, Config, GoogleConfig, GooglePush, Platform, QueueConfig, Secret, SecretError, SecretRef, ServerConfig,
-    StoreConfig, Trust,
+    CompanyConfig, Config, GoogleConfig, GooglePush, Platform, QueueConfig, Secret, SecretError, SecretRef,
+    ServerConfig, StoreConfig, Trust,
 };
 use casebridge::csapi::{self, Csapi};
 use casebridge::entities::Sides;
@@ -298,8 +298,7 @@ impl Maker {
         let credentials = self.google.credentials(authenticate).await?;
         let settings_of = upstream_settings(pull::NAME, base_url, pull::PER_MINUTE, pull::TIMEOUT);
         let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        let upstream =
-            Upstream::new(settings_of, credentials, clock, metrics)?.sharing(self.answers.clone());
+        let upstream = Upstream::new(settings_of, credentials, clock, metrics)?.sharing(self.answers.clone());
         Ok(PullSubscription::new(settings.clone(), upstream))
     }
 

@@ -47,13 +47,21 @@ pub(super) enum Command {
 /// Runs the command. Returns false if something is not as it has to be.
 pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<bool> {
     let maker = Maker::default();
+    let named = match &command {
+        Command::Status { side } | Command::Enable { side, .. } | Command::Disable { side, .. } => *side,
+        Command::Secret => Some(SideArg::Company),
+    };
+    ensure!(
+        is_meant(named, SideArg::Google, config) || is_meant(named, SideArg::Company, config),
+        "push is configured for no side: docs/push.md"
+    );
     match command {
         Command::Status { side } => {
             let mut checks = Vec::new();
-            if is_meant(side, SideArg::Google) {
+            if is_meant(side, SideArg::Google, config) {
                 checks.extend(google_status(&maker, config).await?);
             }
-            if is_meant(side, SideArg::Company) {
+            if is_meant(side, SideArg::Company, config) {
                 checks.push(company_status(&maker, config).await?);
             }
             for check in &checks {
@@ -63,23 +71,23 @@ pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<boo
         }
         Command::Enable { side, replace, dry_run } => {
             let mut is_whole = true;
-            if is_meant(side, SideArg::Google) {
+            if is_meant(side, SideArg::Google, config) {
                 is_whole &= enable_google(&maker, config, replace.as_deref(), dry_run).await?;
             }
-            if is_meant(side, SideArg::Company) {
+            if is_meant(side, SideArg::Company, config) {
                 is_whole &= change_company(&maker, config, true, dry_run).await?;
             }
             Ok(is_whole)
         }
         Command::Disable { side, expunge, dry_run } => {
             let mut is_whole = true;
-            if is_meant(side, SideArg::Google) {
+            if is_meant(side, SideArg::Google, config) {
                 let topic = topic(&maker, config).await?;
                 let csapi = maker.csapi(&config.google).await?;
                 let all = csapi.event_subscriptions().await?;
                 make(&csapi, &events::changes_to_disable(&all, &topic, expunge), dry_run).await?;
             }
-            if is_meant(side, SideArg::Company) {
+            if is_meant(side, SideArg::Company, config) {
                 is_whole &= change_company(&maker, config, false, dry_run).await?;
             }
             Ok(is_whole)
@@ -104,8 +112,14 @@ pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<boo
     }
 }
 
-fn is_meant(given: Option<SideArg>, side: SideArg) -> bool {
-    given.is_none_or(|given| given == side)
+/// Reports if the command is about that side: the one that was named, else each that is configured.
+fn is_meant(given: Option<SideArg>, side: SideArg, config: &Config) -> bool {
+    let push = &config.push;
+    match (given, side) {
+        (Some(given), _) => given == side,
+        (None, SideArg::Google) => push.google.is_some() || push.topic.is_some(),
+        (None, SideArg::Company) => push.company.is_some() || push.address.is_some(),
+    }
 }
 
 /// Returns the topic that Google has to publish to: the configured one, else that of the subscription that the service pulls from.
@@ -119,7 +133,9 @@ async fn topic(maker: &Maker, config: &Config) -> anyhow::Result<String> {
             subscription.topic().await.context("push.google.topic is not set")
         }
         Some(GooglePush::Pushed(_)) | None => {
-            bail!("push.google.topic is missing: the topic that Google publishes to, projects/PROJECT/topics/ID (docs/push.md)")
+            bail!(
+                "push.google.topic is missing: the topic that Google publishes to, projects/PROJECT/topics/ID (docs/push.md)"
+            )
         }
     }
 }
@@ -131,7 +147,9 @@ async fn google_status(maker: &Maker, config: &Config) -> anyhow::Result<Vec<Che
     }
     let csapi = maker.csapi(&config.google).await?;
     let wanted = match &config.push {
-        PushConfig { topic: None, google: Some(GooglePush::Pulled(_)), .. } => topic(maker, config).await.ok(),
+        PushConfig { topic: None, google: Some(GooglePush::Pulled(_)), .. } => {
+            topic(maker, config).await.ok()
+        }
         PushConfig { topic, .. } => topic.clone(),
     };
     let finding = match csapi.event_subscriptions().await {
@@ -199,12 +217,17 @@ async fn company_status(maker: &Maker, config: &Config) -> anyhow::Result<Check>
     let name = config.company.crm.name();
     let what = format!("{name}: webhook");
     let finding = match registration_of(maker, config).await? {
-        Registration::Paste(_) => Ok("made by hand: `casebridge push enable company` prints what to paste".to_owned()),
+        Registration::Paste(_) => {
+            Ok("made by hand: `casebridge push enable company` prints what to paste".to_owned())
+        }
         Registration::Calls(webhooks) => match (webhooks.registered().await, webhooks.steps(true).await) {
-            (Ok(lines), Ok(steps)) if steps.is_empty() => secret_finding(webhooks.as_ref(), config, maker, &lines).await,
+            (Ok(lines), Ok(steps)) if steps.is_empty() => {
+                secret_finding(webhooks.as_ref(), config, maker, &lines).await
+            }
             (Ok(lines), Ok(steps)) => {
                 let left: Vec<String> = steps.into_iter().map(|step| step.text).collect();
-                let found = if lines.is_empty() { "nothing is registered".to_owned() } else { lines.join("; ") };
+                let found =
+                    if lines.is_empty() { "nothing is registered".to_owned() } else { lines.join("; ") };
                 let detail = format!("{found}; left to do: {}", left.join(", "));
                 Err(casebridge::cases::Trouble::failed(detail, "`casebridge push enable company`"))
             }
@@ -222,7 +245,9 @@ async fn secret_finding(
     lines: &[String],
 ) -> casebridge::cases::Finding {
     let theirs = webhooks.signing_secret().await.map_err(|error| casebridge::cases::Trouble::from(&error))?;
-    let (Some(theirs), Some((reference, _))) = (theirs, &config.push.company) else { return Ok(lines.join("; ")) };
+    let (Some(theirs), Some((reference, _))) = (theirs, &config.push.company) else {
+        return Ok(lines.join("; "));
+    };
     match maker.secret(reference).await {
         Ok(ours) if ours.reveal() == theirs => Ok(lines.join("; ")),
         Ok(_) | Err(_) => Err(casebridge::cases::Trouble::failed(

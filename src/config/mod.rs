@@ -361,10 +361,15 @@ fn read(r: &mut Reader) -> Sections {
     let push = read_push(r, google.as_ref());
     let tasks = tasks.map(|tasks| {
         let poll_every = read_poll_every(r, push.as_ref(), &tasks);
-        TaskSettings { poll_every, announced: push.as_ref().map(PushConfig::announced).unwrap_or_default(), ..tasks }
+        TaskSettings {
+            poll_every,
+            announced: push.as_ref().map(PushConfig::announced).unwrap_or_default(),
+            ..tasks
+        }
     });
     let events = push.as_ref().filter(|push| push.google.is_some()).map(PushConfig::events);
-    let google = google.map(|google| GoogleConfig { csapi: CsapiSettings { events, ..google.csapi }, ..google });
+    let google =
+        google.map(|google| GoogleConfig { csapi: CsapiSettings { events, ..google.csapi }, ..google });
     let store = store.ok().map(|_| StoreConfig { url });
     Sections { server, google, company, tasks, push, store, queue, errors: Vec::new() }
 }
@@ -612,7 +617,11 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
 }
 
 /// Reads `push.poll_every`, for the sides whose messages arrive.
-fn read_poll_every(r: &mut Reader, push: Option<&PushConfig>, tasks: &TaskSettings) -> Sides<Option<Duration>> {
+fn read_poll_every(
+    r: &mut Reader,
+    push: Option<&PushConfig>,
+    tasks: &TaskSettings,
+) -> Sides<Option<Duration>> {
     const KEY: &str = "push.poll_every";
     if !r.is_given(KEY) {
         r.knows([KEY.to_owned()]);

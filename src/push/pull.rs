@@ -197,9 +197,10 @@ fn remedy(subscription: &str, error: &ApiError) -> Option<String> {
             "the API is not enabled: `gcloud services enable pubsub.googleapis.com --project={project}`"
         )),
         (ApiErrorKind::Unauthorized, Some(403)) => Some(grant(subscription)),
-        (ApiErrorKind::Unauthorized, _) => {
-            Some("check the service account that the service runs as, and that this machine's clock is right".to_owned())
-        }
+        (ApiErrorKind::Unauthorized, _) => Some(
+            "check the service account that the service runs as, and that this machine's clock is right"
+                .to_owned(),
+        ),
         (ApiErrorKind::NotFound, _) => Some(format!(
             "check push.google.pull: there is no subscription {subscription}; `{}` makes it",
             create(subscription)
@@ -207,7 +208,8 @@ fn remedy(subscription: &str, error: &ApiError) -> Option<String> {
         (ApiErrorKind::NotApplied, None)
         | (ApiErrorKind::Uncertain | ApiErrorKind::Unreadable, _)
         | (ApiErrorKind::Refused, Some(300..=399)) => Some(
-            "check push.google.base_url, the network (docs/networks.md) and Google Cloud's status page".to_owned(),
+            "check push.google.base_url, the network (docs/networks.md) and Google Cloud's status page"
+                .to_owned(),
         ),
         (
             ApiErrorKind::NotApplied

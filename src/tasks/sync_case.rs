@@ -374,7 +374,10 @@ fn note_unannounced(session: &Session<'_>, request: &Request<'_>) {
         let labels = SideLabels { side: side.name() };
         session.deps.metrics.unannounced_changes.get_or_create(&labels).inc();
         if session.deps.settings.announced[side] {
-            tracing::info!(unannounced = side.name(), "no push message announced the change that this sync carried");
+            tracing::info!(
+                unannounced = side.name(),
+                "no push message announced the change that this sync carried"
+            );
         }
     }
 }

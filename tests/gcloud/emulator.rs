@@ -22,15 +22,28 @@ pub(crate) enum Kind {
     FirestoreDatastoreMode,
     /// The older emulator, of Datastore alone.
     Datastore,
+    /// Pub/Sub.
+    Pubsub,
 }
 
 impl Kind {
-    fn class_path(self) -> &'static str {
+    fn class_path(self) -> PathBuf {
+        let root = sdk_root();
         match self {
             Self::FirestoreNative | Self::FirestoreDatastoreMode => {
-                "platform/cloud-firestore-emulator/cloud-firestore-emulator.jar"
+                root.join("platform/cloud-firestore-emulator/cloud-firestore-emulator.jar")
             }
-            Self::Datastore => "platform/cloud-datastore-emulator/CloudDatastore.jar",
+            Self::Datastore => root.join("platform/cloud-datastore-emulator/CloudDatastore.jar"),
+            // Its name holds its version.
+            Self::Pubsub => {
+                let folder = root.join("platform/pubsub-emulator/lib");
+                let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+                let is_jar = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "jar");
+                files
+                    .map(|file| file.path())
+                    .find(is_jar)
+                    .unwrap_or_else(|| folder.join("cloud-pubsub-emulator.jar"))
+            }
         }
     }
 
@@ -39,6 +52,7 @@ impl Kind {
         match self {
             Self::FirestoreNative | Self::FirestoreDatastoreMode => "cloud-firestore-emulator",
             Self::Datastore => "cloud-datastore-emulator",
+            Self::Pubsub => "pubsub-emulator",
         }
     }
 
@@ -54,6 +68,7 @@ impl Kind {
                 "--consistency=1.0",
                 "--testing",
             ],
+            Self::Pubsub => &["com.google.cloud.pubsub.testing.v1.Main"],
         }
     }
 }
@@ -83,7 +98,7 @@ impl Emulator {
 
     fn start_with(kind: Kind, port: u16, export: Option<&Path>) -> Self {
         require_java();
-        let jar = sdk_root().join(kind.class_path());
+        let jar = kind.class_path();
         assert!(
             jar.is_file(),
             "{} is missing: `gcloud components install {}`, or apt-get install google-cloud-cli-{}",
@@ -204,10 +219,12 @@ pub(crate) fn shared(kind: Kind) -> &'static Emulator {
     static NATIVE: OnceLock<Emulator> = OnceLock::new();
     static DATASTORE_MODE: OnceLock<Emulator> = OnceLock::new();
     static DATASTORE: OnceLock<Emulator> = OnceLock::new();
+    static PUBSUB: OnceLock<Emulator> = OnceLock::new();
     let emulator = match kind {
         Kind::FirestoreNative => &NATIVE,
         Kind::FirestoreDatastoreMode => &DATASTORE_MODE,
         Kind::Datastore => &DATASTORE,
+        Kind::Pubsub => &PUBSUB,
     };
     emulator.get_or_init(|| Emulator::start(kind))
 }

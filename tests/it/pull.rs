@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use casebridge::cases::{Check, CheckStatus};
 use casebridge::entities::Sides;
 use casebridge::outbound::NoCredentials;
-use casebridge::push::{PullSettings, PullSubscription, pull};
 use casebridge::puller;
+use casebridge::push::{PullSettings, PullSubscription, pull};
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::sandbox::pubsub::SandboxPubsub;
@@ -238,7 +238,9 @@ async fn a_pull_that_fails_is_tried_again_and_nothing_is_lost() {
     pulling.pubsub.faults().add(Fault::always(Effect::HangUpAfter).on("POST", ":acknowledge").times(1));
     pulling.start();
     pulling.drained().await;
-    pulling.until("both are counted", || pulling.pulls("failed") == 1 && pulling.pulls("messages") == 1).await;
+    pulling
+        .until("both are counted", || pulling.pulls("failed") == 1 && pulling.pulls("messages") == 1)
+        .await;
     assert_eq!(pulling.taken("queued"), 1);
 }
 
@@ -261,7 +263,11 @@ async fn the_check_says_what_keeps_messages_away() {
 
     let missing = check("projects/p/subscriptions/other").await;
     assert_eq!(missing.status, CheckStatus::Failed);
-    assert!(missing.text().contains("`gcloud pubsub subscriptions create other --project=p"), "{}", missing.text());
+    assert!(
+        missing.text().contains("`gcloud pubsub subscriptions create other --project=p"),
+        "{}",
+        missing.text()
+    );
 
     pulling.pubsub.deny(SUBSCRIPTION, true);
     let denied = check(SUBSCRIPTION).await;

@@ -45,7 +45,9 @@ fn configure(folder: &Path, google: SocketAddr, rest: &str) {
 }
 
 fn jira(address: SocketAddr) -> String {
-    format!("[company]\nkind = \"jira\"\nbase_url = \"http://{address}\"\n[company.jira]\nproject = \"SUP\"\n")
+    format!(
+        "[company]\nkind = \"jira\"\nbase_url = \"http://{address}\"\n[company.jira]\nproject = \"SUP\"\n"
+    )
 }
 
 async fn until(what: &str, holds: impl Fn() -> bool) {
@@ -65,7 +67,9 @@ async fn the_event_subscription_is_made_once_told_of_and_restored() {
     let csapi = SandboxCsapi::new(Arc::new(SystemClock), "organizations/123");
     let folder = tempfile::tempdir().unwrap();
     let address = serve(csapi.router()).await;
-    let push = format!("[push.google]\ntopic = \"{TOPIC}\"\naudience = \"https://a.example\"\nservice_account = \"a@b.example\"\n");
+    let push = format!(
+        "[push.google]\ntopic = \"{TOPIC}\"\naudience = \"https://a.example\"\nservice_account = \"a@b.example\"\n"
+    );
     configure(folder.path(), address, &format!("{push}{}", jira("127.0.0.1:9".parse().unwrap())));
     let push = async |arguments: &[&str]| {
         let arguments: Vec<&str> = ["push"].iter().chain(arguments).copied().collect();
@@ -87,7 +91,8 @@ async fn the_event_subscription_is_made_once_told_of_and_restored() {
         (FailureReason::TopicNotFound, "gcloud pubsub topics create case-events --project=p"),
     ] {
         csapi.fail_subscription(&id, Some(failure));
-        for arguments in [["push", "status", "google"].as_slice(), &["push", "enable", "google"], &["check"]] {
+        for arguments in [["push", "status", "google"].as_slice(), &["push", "enable", "google"], &["check"]]
+        {
             let (code, text) = run(folder.path(), arguments, None).await;
             assert!(code == 1 && text.contains(told), "{arguments:?}: {text}");
         }
@@ -285,7 +290,10 @@ async fn zendesk_makes_its_own_secret_which_the_configuration_gets() {
     };
     pushed.talk(zendesk.faults(), &says, &hears).await;
     let (code, text) = pushed.run(&["push", "disable", "company"]).await;
-    assert!(code == 0 && text.contains("delete the trigger") && text.contains("delete the webhook"), "{text}");
+    assert!(
+        code == 0 && text.contains("delete the trigger") && text.contains("delete the webhook"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

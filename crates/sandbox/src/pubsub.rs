@@ -158,7 +158,10 @@ impl SandboxPubsub {
             return Ok(self.test_permissions(name, &input));
         }
         if self.lock().denied.contains(name) {
-            return refuse(StatusCode::FORBIDDEN, format!("User not authorized to perform this action on {name}."));
+            return refuse(
+                StatusCode::FORBIDDEN,
+                format!("User not authorized to perform this action on {name}."),
+            );
         }
         match (collection, method.as_str(), verb) {
             ("topics", "PUT", None) => self.create_topic(name),
@@ -182,7 +185,11 @@ impl SandboxPubsub {
     fn test_permissions(&self, name: &str, input: &Value) -> Value {
         let data = self.lock();
         let exists = data.topics.contains(name) || data.subscriptions.contains_key(name);
-        if exists && !data.denied.contains(name) { json!({ "permissions": input["permissions"] }) } else { json!({}) }
+        if exists && !data.denied.contains(name) {
+            json!({ "permissions": input["permissions"] })
+        } else {
+            json!({})
+        }
     }
 
     fn topic(&self, name: &str) -> Result<(), (StatusCode, String)> {
@@ -230,10 +237,14 @@ impl SandboxPubsub {
         if push.as_ref().is_some_and(|push| push.token.is_some()) && self.0.signer.is_none() {
             return refuse(StatusCode::NOT_IMPLEMENTED, "this sandbox has no key to sign tokens with");
         }
-        let seconds = input["ackDeadlineSeconds"].as_i64().filter(|seconds| *seconds > 0).unwrap_or(ACK_DEADLINE);
+        let seconds =
+            input["ackDeadlineSeconds"].as_i64().filter(|seconds| *seconds > 0).unwrap_or(ACK_DEADLINE);
         let mut data = self.lock();
         if data.subscriptions.contains_key(name) {
-            return refuse(StatusCode::CONFLICT, format!("Resource already exists in the project (resource={name})."));
+            return refuse(
+                StatusCode::CONFLICT,
+                format!("Resource already exists in the project (resource={name})."),
+            );
         }
         let ack_deadline = TimeDelta::seconds(seconds);
         let subscription = Subscription { topic: topic.to_owned(), ack_deadline, push, messages: Vec::new() };
@@ -249,7 +260,10 @@ impl SandboxPubsub {
         if let Some(Push { endpoint, token }) = &subscription.push {
             push.insert("pushEndpoint".to_owned(), json!(endpoint.as_str()));
             if let Some((email, audience)) = token {
-                push.insert("oidcToken".to_owned(), json!({ "serviceAccountEmail": email, "audience": audience }));
+                push.insert(
+                    "oidcToken".to_owned(),
+                    json!({ "serviceAccountEmail": email, "audience": audience }),
+                );
             }
         }
         Ok(json!({
@@ -264,7 +278,10 @@ impl SandboxPubsub {
     fn publish(&self, topic: &str, input: &Value) -> Answer {
         self.topic(topic)?;
         let Some(messages) = input["messages"].as_array().filter(|messages| !messages.is_empty()) else {
-            return refuse(StatusCode::BAD_REQUEST, "The value for message_count is too small. You passed 0.");
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "The value for message_count is too small. You passed 0.",
+            );
         };
         let now = self.0.clock.now();
         let mut ids = Vec::new();
@@ -272,7 +289,10 @@ impl SandboxPubsub {
             if given["data"].as_str().is_none_or(str::is_empty)
                 && given["attributes"].as_object().is_none_or(Map::is_empty)
             {
-                return refuse(StatusCode::BAD_REQUEST, "Some of the messages have neither data nor attributes.");
+                return refuse(
+                    StatusCode::BAD_REQUEST,
+                    "Some of the messages have neither data nor attributes.",
+                );
             }
             let mut data = self.lock();
             data.next_id += 1;
@@ -287,7 +307,9 @@ impl SandboxPubsub {
                 }
             }
             let mut pushes = Vec::new();
-            for (name, subscription) in data.subscriptions.iter_mut().filter(|(_, known)| known.topic == topic) {
+            for (name, subscription) in
+                data.subscriptions.iter_mut().filter(|(_, known)| known.topic == topic)
+            {
                 match &subscription.push {
                     Some(push) => pushes.push((name.clone(), push.clone())),
                     None => subscription.messages.push(Stored {
@@ -314,11 +336,17 @@ impl SandboxPubsub {
         message["publish_time"] = message["publishTime"].clone();
         let body = json!({ "message": message, "subscription": subscription }).to_string();
         let headers = |genuine: bool| {
-            let token = push.token.as_ref().and_then(|(email, audience)| self.token(email, audience, genuine));
+            let token =
+                push.token.as_ref().and_then(|(email, audience)| self.token(email, audience, genuine));
             token.into_iter().map(|token| ("Authorization", format!("Bearer {token}"))).collect()
         };
-        let parcel =
-            Parcel { url: push.endpoint.clone(), headers: headers(true), forged: headers(false), body, told: None };
+        let parcel = Parcel {
+            url: push.endpoint.clone(),
+            headers: headers(true),
+            forged: headers(false),
+            body,
+            told: None,
+        };
         self.0.outbox.send(&self.0.faults, parcel);
     }
 
@@ -345,7 +373,10 @@ impl SandboxPubsub {
     async fn pull(&self, name: &str, input: &Value) -> Answer {
         let most = input["maxMessages"].as_u64().and_then(|most| usize::try_from(most).ok());
         let Some(most) = most.filter(|most| *most > 0) else {
-            return refuse(StatusCode::BAD_REQUEST, "You have passed an invalid argument to the service (max_messages).");
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "You have passed an invalid argument to the service (max_messages).",
+            );
         };
         let waits = if input["returnImmediately"] == true { Duration::ZERO } else { PULL_WAITS };
         let end = tokio::time::Instant::now() + waits;
@@ -365,13 +396,18 @@ impl SandboxPubsub {
     fn receive(&self, name: &str, most: usize) -> Result<Vec<Value>, (StatusCode, String)> {
         let now = self.0.clock.now();
         let mut data = self.lock();
-        let Some(subscription) = data.subscriptions.get_mut(name) else { return no_such(name).map(|_| Vec::new()) };
+        let Some(subscription) = data.subscriptions.get_mut(name) else {
+            return no_such(name).map(|_| Vec::new());
+        };
         if subscription.push.is_some() {
             let why = "Pull cannot be called on a subscription with a push configuration.";
             return Err((StatusCode::BAD_REQUEST, why.to_owned()));
         }
         let until = now + subscription.ack_deadline;
-        let due = subscription.messages.iter_mut().filter(|stored| stored.leased_until.is_none_or(|end| end <= now));
+        let due = subscription
+            .messages
+            .iter_mut()
+            .filter(|stored| stored.leased_until.is_none_or(|end| end <= now));
         Ok(due
             .take(most)
             .map(|stored| {
@@ -388,7 +424,8 @@ impl SandboxPubsub {
     }
 
     fn modify(&self, name: &str, input: &Value) -> Answer {
-        let until = self.0.clock.now() + TimeDelta::seconds(input["ackDeadlineSeconds"].as_i64().unwrap_or(0));
+        let until =
+            self.0.clock.now() + TimeDelta::seconds(input["ackDeadlineSeconds"].as_i64().unwrap_or(0));
         self.each(name, input, |subscription, ids| {
             for stored in &mut subscription.messages {
                 if ids.contains(&stored.ack_id.as_str()) {

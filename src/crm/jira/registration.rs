@@ -53,7 +53,8 @@ impl Webhook {
     }
 
     fn is_right(&self) -> bool {
-        self.enabled != Some(false) && EVENTS.iter().all(|event| self.events.iter().any(|known| known == event))
+        self.enabled != Some(false)
+            && EVENTS.iter().all(|event| self.events.iter().any(|known| known == event))
     }
 }
 
@@ -110,7 +111,12 @@ impl Webhooks for Registrar {
         let known = webhooks.iter().filter_map(|webhook| Some((webhook, webhook.id()?)));
         if !wanted {
             let delete = |(_, id): (&Webhook, &str)| {
-                Step::now(format!("delete the webhook {id}"), Method::DELETE, format!("{PATH}/{id}"), Value::Null)
+                Step::now(
+                    format!("delete the webhook {id}"),
+                    Method::DELETE,
+                    format!("{PATH}/{id}"),
+                    Value::Null,
+                )
             };
             return Ok(known.map(delete).collect());
         }

@@ -7,9 +7,9 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Jira;
 use super::client::Client;
 use super::registration::Registrar;
-use super::Jira;
 use super::wire::error_text;
 use crate::address;
 use crate::cases::{CaseSystem, Hint, Placement, Refusal};

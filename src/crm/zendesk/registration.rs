@@ -51,7 +51,8 @@ struct Trigger {
 
 impl Trigger {
     fn calls(&self, webhook: &str) -> bool {
-        let is_call = |action: &&Value| action["field"] == "notification_webhook" && action["value"][0] == webhook;
+        let is_call =
+            |action: &&Value| action["field"] == "notification_webhook" && action["value"][0] == webhook;
         self.actions.iter().any(|action| is_call(&action))
     }
 }
@@ -95,13 +96,17 @@ impl Registrar {
             return Ok(Vec::new());
         }
         let all: Vec<Trigger> = self.list("triggers").await?;
-        Ok(all.into_iter().filter(|trigger| webhooks.iter().any(|webhook| trigger.calls(&webhook.id))).collect())
+        Ok(all
+            .into_iter()
+            .filter(|trigger| webhooks.iter().any(|webhook| trigger.calls(&webhook.id)))
+            .collect())
     }
 
     /// Conditions of the trigger: a ticket with the flag is created or updated.
     async fn conditions(&self) -> Result<Value, ApiError> {
         let flag = self.client.fields().await?.flag;
-        let condition = |field: &str, value: &str| json!({ "field": field, "operator": "is", "value": value });
+        let condition =
+            |field: &str, value: &str| json!({ "field": field, "operator": "is", "value": value });
         Ok(json!({
             "all": [condition(&format!("custom_fields_{flag}"), "true")],
             "any": [condition("update_type", "Create"), condition("update_type", "Change")],
@@ -131,7 +136,10 @@ impl Webhooks for Registrar {
         let mut steps = Vec::new();
         if !wanted {
             for trigger in &triggers {
-                let (text, path) = (format!("delete the trigger {}", trigger.id), format!("/api/v2/triggers/{}", trigger.id));
+                let (text, path) = (
+                    format!("delete the trigger {}", trigger.id),
+                    format!("/api/v2/triggers/{}", trigger.id),
+                );
                 steps.push(Step::now(text, Method::DELETE, path, Value::Null));
             }
             for Webhook { id, .. } in &webhooks {
@@ -160,19 +168,32 @@ impl Webhooks for Registrar {
         match triggers.first() {
             None => {
                 let action = json!({ "field": "notification_webhook", "value": [webhook.id, MESSAGE] });
-                let trigger = json!({ "trigger": { "title": NAME, "conditions": conditions, "actions": [action] } });
+                let trigger =
+                    json!({ "trigger": { "title": NAME, "conditions": conditions, "actions": [action] } });
                 steps.push(Step::now(trigger_text, Method::POST, "/api/v2/triggers", trigger));
             }
             // Conditions that people have changed stay; only a trigger that never fires is mended.
             Some(trigger) if !trigger.active => {
                 let path = format!("/api/v2/triggers/{}", trigger.id);
                 let body = json!({ "trigger": { "active": true } });
-                steps.push(Step::now(format!("activate the trigger {}", trigger.id), Method::PUT, path, body));
+                steps.push(Step::now(
+                    format!("activate the trigger {}", trigger.id),
+                    Method::PUT,
+                    path,
+                    body,
+                ));
             }
-            Some(trigger) if trigger.conditions["all"] == json!([]) && trigger.conditions["any"] == json!([]) => {
+            Some(trigger)
+                if trigger.conditions["all"] == json!([]) && trigger.conditions["any"] == json!([]) =>
+            {
                 let path = format!("/api/v2/triggers/{}", trigger.id);
                 let body = json!({ "trigger": { "conditions": conditions } });
-                steps.push(Step::now(format!("give the trigger {} its conditions", trigger.id), Method::PUT, path, body));
+                steps.push(Step::now(
+                    format!("give the trigger {} its conditions", trigger.id),
+                    Method::PUT,
+                    path,
+                    body,
+                ));
             }
             Some(_) => {}
         }

@@ -7,9 +7,9 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Zendesk;
 use super::client::Client;
 use super::registration::Registrar;
-use super::Zendesk;
 use super::wire::error_text;
 use crate::cases::{CaseSystem, Hint, Placement, Refusal, Visibility};
 use crate::clock::SharedClock;

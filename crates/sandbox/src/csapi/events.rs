@@ -107,16 +107,8 @@ impl Target {
     }
 }
 
-const FIELDS: [&str; 8] = [
-    "name",
-    "pubSubTopic",
-    "state",
-    "failureReason",
-    "createTime",
-    "updateTime",
-    "deleteTime",
-    "purgeTime",
-];
+const FIELDS: [&str; 8] =
+    ["name", "pubSubTopic", "state", "failureReason", "createTime", "updateTime", "deleteTime", "purgeTime"];
 
 impl SandboxCsapi {
     /// Publishes the events of cases at this Pub/Sub, or at an emulator of it.
@@ -172,13 +164,15 @@ impl SandboxCsapi {
                     Ok(())
                 })
             }
-            ("DELETE", Target::One(_, id, None)) => self.change_subscription(parent, id, |subscription, now| {
-                if subscription.deleted_at.is_some() {
-                    return Err(ApiError::not_found());
-                }
-                (subscription.deleted_at, subscription.updated_at) = (Some(now), now);
-                Ok(())
-            }),
+            ("DELETE", Target::One(_, id, None)) => {
+                self.change_subscription(parent, id, |subscription, now| {
+                    if subscription.deleted_at.is_some() {
+                        return Err(ApiError::not_found());
+                    }
+                    (subscription.deleted_at, subscription.updated_at) = (Some(now), now);
+                    Ok(())
+                })
+            }
             ("POST", Target::One(_, id, Some("undelete"))) => {
                 self.change_subscription(parent, id, |subscription, now| {
                     if subscription.deleted_at.take().is_none() {
@@ -207,8 +201,14 @@ impl SandboxCsapi {
         let now = self.0.clock.now();
         let mut data = self.lock();
         let id = format!("{:012x}", rand::random::<u64>() >> 16);
-        let subscription =
-            EventSubscription { id, topic, failure: None, created_at: now, updated_at: now, deleted_at: None };
+        let subscription = EventSubscription {
+            id,
+            topic,
+            failure: None,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+        };
         let shown = shown(&subscription, parent);
         data.subscriptions.push(subscription);
         data.save_subscriptions()?;
@@ -275,7 +275,8 @@ impl SandboxCsapi {
                 };
                 sandbox.fail_subscription(&id, failure);
             };
-            let parcel = Parcel { url, headers: Vec::new(), forged: Vec::new(), body, told: Some(Box::new(told)) };
+            let parcel =
+                Parcel { url, headers: Vec::new(), forged: Vec::new(), body, told: Some(Box::new(told)) };
             self.0.outbox.send(&self.0.faults, parcel);
         }
     }
@@ -302,7 +303,8 @@ impl Event {
                 Self { name: format!("{name}/comments/{id}"), kind: "COMMENT_CREATED" }
             }
             Moves::Attachment if record.attachments.len() > attachments => {
-                let id = record.attachments.last().map(|attachment| attachment.id.as_str()).unwrap_or_default();
+                let id =
+                    record.attachments.last().map(|attachment| attachment.id.as_str()).unwrap_or_default();
                 Self { name: format!("{name}/attachments/{id}"), kind: "ATTACHMENT_CREATED" }
             }
             Moves::Case | Moves::Comment | Moves::Attachment => Self { name, kind: "CASE_UPDATED" },

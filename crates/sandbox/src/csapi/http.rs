@@ -303,7 +303,9 @@ fn execute(
             let (attachment, name) = sandbox.attachment(&case, &id)?;
             Ok(wire::attachment(&attachment, &name))
         }
-        (method, Target::Subscriptions(target)) => sandbox.on_subscriptions(method, &target, parameters, body),
+        (method, Target::Subscriptions(target)) => {
+            sandbox.on_subscriptions(method, &target, parameters, body)
+        }
         _ => Err(no_such_method()),
     }
 }

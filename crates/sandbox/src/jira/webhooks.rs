@@ -76,7 +76,9 @@ impl Hooks {
         for (id, issue) in &state.issues {
             let known = before.get(id);
             let comments = known.map_or(0, |(_, comments)| *comments);
-            if known.is_some_and(|(updated, _)| *updated == issue.doc.updated) && issue.comments.len() == comments {
+            if known.is_some_and(|(updated, _)| *updated == issue.doc.updated)
+                && issue.comments.len() == comments
+            {
                 continue;
             }
             let new = issue.comments.last().filter(|_| issue.comments.len() > comments);
@@ -103,8 +105,9 @@ impl Hooks {
     ) {
         let now = jira.now();
         for webhook in self.lock().webhooks.clone() {
-            let has_event =
-                webhook.shown["events"].as_array().is_some_and(|events| events.iter().any(|known| known == event));
+            let has_event = webhook.shown["events"]
+                .as_array()
+                .is_some_and(|events| events.iter().any(|known| known == event));
             let filter = webhook.shown["filters"][FILTER].as_str().unwrap_or_default();
             let context = Context { state, settings: jira.settings(), now };
             let is_meant = filter.trim().is_empty()
@@ -169,7 +172,10 @@ pub(super) fn routes(jira: &SandboxJira) -> Router {
 }
 
 fn admin(api: &Api) -> Result<(), ApiError> {
-    api.may("ADMINISTER", "You are not authorized to perform this operation. Administrator privileges are required.")
+    api.may(
+        "ADMINISTER",
+        "You are not authorized to perform this operation. Administrator privileges are required.",
+    )
 }
 
 fn input(body: &Bytes) -> Result<Value, ApiError> {
@@ -209,7 +215,7 @@ fn merge(webhook: &mut Webhook, given: Value) -> Result<(), ApiError> {
 async fn all(Shared(api): Shared<Api>) -> Answer {
     admin(&api)?;
     let all: Vec<Value> = api.jira.0.hooks.lock().webhooks.iter().map(shown).collect();
-    Ok(ok(Value::Array(all)))
+    ok(Value::Array(all))
 }
 
 async fn create(Shared(api): Shared<Api>, headers: HeaderMap, body: Bytes) -> Answer {
@@ -218,7 +224,8 @@ async fn create(Shared(api): Shared<Api>, headers: HeaderMap, body: Bytes) -> An
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let mut data = api.jira.0.hooks.lock();
     let empty = json!({ "enabled": true, "excludeBody": false, "events": [], "filters": {} });
-    let mut webhook = Webhook { id: data.next + 1, base: format!("http://{host}"), secret: None, shown: empty };
+    let mut webhook =
+        Webhook { id: data.next + 1, base: format!("http://{host}"), secret: None, shown: empty };
     merge(&mut webhook, given)?;
     data.next += 1;
     let shown = shown(&webhook);
@@ -234,7 +241,7 @@ fn with<T>(api: &Api, id: u64, act: impl FnOnce(&mut Webhook) -> Result<T, ApiEr
 }
 
 async fn one(Shared(api): Shared<Api>, Path(id): Path<u64>) -> Answer {
-    with(&api, id, |webhook| Ok(ok(shown(webhook))))
+    with(&api, id, |webhook| ok(shown(webhook)))
 }
 
 async fn update(Shared(api): Shared<Api>, Path(id): Path<u64>, body: Bytes) -> Answer {
@@ -243,7 +250,7 @@ async fn update(Shared(api): Shared<Api>, Path(id): Path<u64>, body: Bytes) -> A
         let mut changed = webhook.clone();
         merge(&mut changed, given)?;
         *webhook = changed;
-        Ok(ok(shown(webhook)))
+        ok(shown(webhook))
     })
 }
 

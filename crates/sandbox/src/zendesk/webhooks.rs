@@ -78,14 +78,21 @@ impl Hooks {
     }
 
     /// Sends the messages of a change that `actor` made; `None`: a person.
-    pub(super) fn fire(&self, zendesk: &SandboxZendesk, before: &Snapshot, state: &State, actor: Option<u64>) {
+    pub(super) fn fire(
+        &self,
+        zendesk: &SandboxZendesk,
+        before: &Snapshot,
+        state: &State,
+        actor: Option<u64>,
+    ) {
         for (id, ticket) in &state.tickets {
             let known = before.get(id);
             if known.is_some_and(|(generated, _)| *generated == ticket.generated) || ticket.deleted {
                 continue;
             }
             let comments = known.map_or(0, |(_, comments)| *comments);
-            let author = ticket.comments.last().filter(|_| ticket.comments.len() > comments).map(|last| last.author);
+            let author =
+                ticket.comments.last().filter(|_| ticket.comments.len() > comments).map(|last| last.author);
             let person = || author.or_else(|| state.users.keys().find(|user| **user != ACCOUNT_ID).copied());
             // "-1" stands for the system.
             let user = actor.or_else(person).map_or_else(|| "-1".to_owned(), |user| user.to_string());
@@ -101,8 +108,12 @@ impl Hooks {
             for action in trigger.shown["actions"].as_array().into_iter().flatten() {
                 let (id, text) = (&action["value"][0], action["value"][1].as_str().unwrap_or_default());
                 let webhook = data.webhooks.iter().find(|webhook| json!(webhook.id()) == *id);
-                let Some(webhook) = webhook.filter(|webhook| webhook.shown["status"] == "active") else { continue };
-                let Ok(url) = webhook.shown["endpoint"].as_str().unwrap_or_default().parse::<Url>() else { continue };
+                let Some(webhook) = webhook.filter(|webhook| webhook.shown["status"] == "active") else {
+                    continue;
+                };
+                let Ok(url) = webhook.shown["endpoint"].as_str().unwrap_or_default().parse::<Url>() else {
+                    continue;
+                };
                 let body = text
                     .replace("{{ticket.id}}", &ticket.id.to_string())
                     .replace("{{current_user.id}}", user);
@@ -204,7 +215,8 @@ async fn webhooks(
     admin(&zendesk)?;
     let data = zendesk.0.hooks.lock();
     let items: Vec<_> = data.webhooks.iter().map(|webhook| (webhook.number, webhook)).collect();
-    listing(&zendesk, &asked, (&base, "webhooks"), "webhooks", &items, |webhook| shown_webhook(webhook)).map(ok)
+    listing(&zendesk, &asked, (&base, "webhooks"), "webhooks", &items, |webhook| shown_webhook(webhook))
+        .map(ok)
 }
 
 async fn create_webhook(Shared(zendesk): Shared<SandboxZendesk>, body: Bytes) -> Answer {
@@ -228,7 +240,8 @@ async fn create_webhook(Shared(zendesk): Shared<SandboxZendesk>, body: Bytes) ->
     }
     let mut data = zendesk.0.hooks.lock();
     data.next += 1;
-    let webhook = Webhook { number: data.next, secret: hex::encode(rand::random::<[u8; 24]>()), shown: given };
+    let webhook =
+        Webhook { number: data.next, secret: hex::encode(rand::random::<[u8; 24]>()), shown: given };
     let shown = shown_webhook(&webhook);
     data.webhooks.push(webhook);
     Ok((StatusCode::CREATED, Json(json!({ "webhook": shown }))).into_response())
@@ -248,7 +261,11 @@ async fn webhook(Shared(zendesk): Shared<SandboxZendesk>, Path(id): Path<String>
     with_webhook(&zendesk, &id, |webhook| ok(json!({ "webhook": shown_webhook(webhook) })))
 }
 
-async fn patch_webhook(Shared(zendesk): Shared<SandboxZendesk>, Path(id): Path<String>, body: Bytes) -> Answer {
+async fn patch_webhook(
+    Shared(zendesk): Shared<SandboxZendesk>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Answer {
     let given = input(&body, "webhook")?;
     with_webhook(&zendesk, &id, |webhook| {
         for (field, value) in given.as_object().into_iter().flatten() {
@@ -321,7 +338,8 @@ async fn triggers(
     admin(&zendesk)?;
     let data = zendesk.0.hooks.lock();
     let items: Vec<_> = data.triggers.iter().map(|trigger| (trigger.id, trigger)).collect();
-    listing(&zendesk, &asked, (&base, "triggers"), "triggers", &items, |trigger| shown_trigger(trigger)).map(ok)
+    listing(&zendesk, &asked, (&base, "triggers"), "triggers", &items, |trigger| shown_trigger(trigger))
+        .map(ok)
 }
 
 async fn create_trigger(Shared(zendesk): Shared<SandboxZendesk>, body: Bytes) -> Answer {
@@ -357,7 +375,8 @@ async fn update_trigger(Shared(zendesk): Shared<SandboxZendesk>, Path(id): Path<
     admin(&zendesk)?;
     let given = input(&body, "trigger")?;
     let mut data = zendesk.0.hooks.lock();
-    let position = data.triggers.iter().position(|trigger| trigger.id == id).ok_or_else(Refusal::not_found)?;
+    let position =
+        data.triggers.iter().position(|trigger| trigger.id == id).ok_or_else(Refusal::not_found)?;
     let mut shown = data.triggers[position].shown.clone();
     for (field, value) in given.as_object().into_iter().flatten() {
         shown[field] = value.clone();
@@ -367,10 +386,17 @@ async fn update_trigger(Shared(zendesk): Shared<SandboxZendesk>, Path(id): Path<
     Ok(ok(json!({ "trigger": shown_trigger(&data.triggers[position]) })))
 }
 
-async fn delete_trigger(Shared(zendesk): Shared<SandboxZendesk>, Path(id): Path<u64>) -> Result<Response, Refusal> {
+async fn delete_trigger(
+    Shared(zendesk): Shared<SandboxZendesk>,
+    Path(id): Path<u64>,
+) -> Result<Response, Refusal> {
     admin(&zendesk)?;
     let mut data = zendesk.0.hooks.lock();
     let before = data.triggers.len();
     data.triggers.retain(|trigger| trigger.id != id);
-    if data.triggers.len() == before { Err(Refusal::not_found()) } else { Ok(StatusCode::NO_CONTENT.into_response()) }
+    if data.triggers.len() == before {
+        Err(Refusal::not_found())
+    } else {
+        Ok(StatusCode::NO_CONTENT.into_response())
+    }
 }
