@@ -124,11 +124,12 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
         match maker.company(company).await {
             Ok(system) => {
                 let found = tasks::check_system(system.as_ref(), needs(Side::Company), now).await;
-                // Without credentials, each route would fail for the same reason.
-                let routes = sections.tasks.as_ref().map(|tasks| &tasks.routes).filter(|_| found.len() > 1);
+                // Without credentials, each status and route would fail for the same reason.
+                let tasks = sections.tasks.as_ref().filter(|_| found.len() > 1);
                 checks.extend(found);
-                if let Some(routes) = routes {
-                    checks.extend(tasks::check_routes(system.as_ref(), routes).await);
+                if let Some(tasks) = tasks {
+                    checks.extend(tasks::check_statuses(system.as_ref(), &tasks.rules.statuses).await);
+                    checks.extend(tasks::check_routes(system.as_ref(), &tasks.routes).await);
                 }
             }
             Err(error) => {

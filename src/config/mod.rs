@@ -19,11 +19,11 @@ use crate::address;
 use crate::cases::{Closing, ClosingSet, Visibility};
 use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::{CsapiSettings, EventSettings};
-use crate::entities::{Priority, Sides, Tolerance, ToleranceTable};
+use crate::entities::{GoogleState, Priority, Sides, Tolerance, ToleranceTable};
 use crate::push::pull::is_resource;
 use crate::push::{GoogleReceiverSettings, PullSettings};
 use crate::store::StoreUrl;
-use crate::sync::{RouteTable, Rules, Switches};
+use crate::sync::{RouteTable, Rules, StatusRule, StatusTable, Switches};
 use crate::tasks::TaskSettings;
 
 use reader::Reader;
@@ -346,8 +346,9 @@ fn read(r: &mut Reader) -> Sections {
         company: company.requests_per_minute,
     });
     let routes = routes::read(r, company.as_ref().map(|company| &company.crm));
+    let statuses = read_statuses(r, company.as_ref().map(|company| &company.crm));
     let tasks = read_tasks(r, windows, requests_per_minute.map_or(1, TaskSettings::pace));
-    let tasks = tasks.map(|tasks| TaskSettings { routes, ..tasks });
+    let tasks = tasks.map(|tasks| TaskSettings { routes, rules: Rules { statuses, ..tasks.rules }, ..tasks });
     let creates = tasks.as_ref().is_none_or(|tasks| tasks.rules.switches.creation);
     if creates && google.as_ref().is_some_and(|google| google.csapi.classification_id.is_none()) {
         r.error(
@@ -598,7 +599,13 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
         };
     }
     Some(TaskSettings {
-        rules: Rules { switches, carry_internal_comments, comment_visibility: comment_visibility?, close_on },
+        rules: Rules {
+            switches,
+            carry_internal_comments,
+            comment_visibility: comment_visibility?,
+            close_on,
+            statuses: StatusTable::new(),
+        },
         windows,
         max_case_age: max_case_age?,
         since: since.unwrap_or_default(),
@@ -661,6 +668,35 @@ fn minutes(duration: Duration) -> String {
 fn read_close_on(r: &mut Reader) -> ClosingSet {
     let chosen = r.choices("status.close_on", &Closing::ALL.map(|closing| (closing.name(), closing)));
     if chosen.is_empty() { ClosingSet::default() } else { chosen.into_iter().collect() }
+}
+
+/// Reads `status.google` and `status.incompatible`: the company case's statuses for Google's states. `crm` is the configured CRM, which knows
+/// the statuses that mean closed; `None` if its section has errors.
+fn read_statuses(r: &mut Reader, crm: Option<&CrmSettings>) -> StatusTable {
+    let mut rules = Vec::new();
+    for state in GoogleState::OPEN {
+        let (key, keys) =
+            (format!("status.google.{}", state.name()), format!("status.incompatible.{}", state.name()));
+        let is_given = r.is_given(&key);
+        let status = r.word(&key).map(|status| status.trim().to_owned());
+        let incompatible: Vec<String> =
+            r.strings(&keys).iter().map(|status| status.trim().to_owned()).collect();
+        if incompatible.iter().any(String::is_empty) {
+            r.error(format!("{keys}: a status must not be empty"));
+        }
+        if !is_given && !incompatible.is_empty() {
+            r.error(format!("{keys} does nothing without {key}: name the status to set in {key}"));
+        }
+        let Some(status) = status else { continue };
+        if crm.is_some_and(|crm| crm.means_closed(&status)) {
+            r.error(format!(
+                "{key} is {status:?}, which means that the case is closed and would close the Google case: name the status of an open \
+                 case; Google's own closing closes the company case without it"
+            ));
+        }
+        rules.push((state, StatusRule { status, incompatible }));
+    }
+    rules.into_iter().collect()
 }
 
 /// Reads the section `push`. A side takes messages once its proof, or the subscription to pull from, is configured.

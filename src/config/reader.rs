@@ -10,6 +10,7 @@ use toml::Value;
 use super::secret::SecretRef;
 use crate::address;
 use crate::cases::shorten;
+use crate::entities::GoogleState;
 use crate::spelling::{MOST_SLIPS, nearest};
 
 const PREFIX: &str = "CASEBRIDGE_";
@@ -447,9 +448,13 @@ fn key_of(name: &str) -> Option<String> {
         None => key.to_owned(),
     };
     let key = format!("{section}.{key}").to_lowercase();
-    // Priority levels such as P0 are in capitals in the file.
+    // Priority levels such as P0, and Google's states, are in capitals in the file.
+    let is_state = |part: &str| {
+        section == "STATUS" && GoogleState::OPEN.iter().any(|state| state.name().eq_ignore_ascii_case(part))
+    };
     let parts = key.split('.').map(|part| match part.as_bytes() {
         [b'p', b'0'..=b'4'] => part.to_uppercase(),
+        _ if is_state(part) => part.to_uppercase(),
         _ => part.to_owned(),
     });
     Some(parts.collect::<Vec<_>>().join("."))

@@ -69,6 +69,11 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
         None
     }
 
+    /// True if a status of that name certainly means that a case is closed, as far as that is known without a call to the system.
+    fn means_closed(&self, _status: &str) -> bool {
+        false
+    }
+
     /// The system's own priorities, as advice for `[priorities]`.
     fn own_priorities(&self) -> &'static str;
 

@@ -12,7 +12,7 @@ use super::CsapiSettings;
 use crate::cases::markers::company_case_of_description;
 use crate::cases::{Attachment, Case, Closing, Comment, Filing, NewCase, Visibility};
 use crate::clock::to_micros;
-use crate::entities::{GoogleCaseName, Priority, PriorityReading};
+use crate::entities::{GoogleCaseName, GoogleState, Priority, PriorityReading};
 
 /// Author name for Google's agents where CSAPI masks their names.
 const GOOGLE_SUPPORT: &str = "Google Support";
@@ -71,7 +71,8 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
     let name = GoogleCaseName::parse(name).map_err(|error| Odd::new(error.to_string()))?;
     let description = text(fields, "description").unwrap_or_default().to_owned();
     let named = company_case_of_description(&description);
-    let closed = text(fields, "state") == Some("CLOSED");
+    let state = text(fields, "state").and_then(GoogleState::from_name);
+    let closed = state == Some(GoogleState::Closed);
     Ok(Case {
         key: None,
         title: text(fields, "displayName").unwrap_or_default().to_owned(),
@@ -93,6 +94,11 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
         id: name.into(),
         description,
         earlier_description: None,
+        state,
+        // Proto3 JSON leaves out `false`.
+        escalated: fields.get("escalated").and_then(Value::as_bool) == Some(true),
+        status: Vec::new(),
+        state_text: None,
     })
 }
 
@@ -317,7 +323,7 @@ mod tests {
             ),
             scope: Some("organizations/1".to_owned()),
             synchronize: true,
-            filing: Filing::default(),
+            ..Case::default()
         }
     }
 
@@ -333,6 +339,7 @@ mod tests {
             "description": "CONTENT MIRRORED FROM COMPANY CASE 10001:\nIt is full",
             "priority": "P1",
             "state": "CLOSED",
+            "escalated": true,
             "createTime": "2026-03-01T12:00:00Z",
             "updateTime": "2026-03-01T14:00:00.123456789+01:00",
             "testCase": true,
@@ -358,6 +365,8 @@ mod tests {
                 classification: Some("Technical Issue > Compute".to_owned()),
                 test_case: true,
             },
+            state: Some(GoogleState::Closed),
+            escalated: true,
             ..bare()
         };
         assert_eq!(case(&value), Ok(expected));

@@ -12,7 +12,7 @@ use crate::cases::{
     Visibility, Written,
 };
 use crate::entities::{
-    Entry, ItemKind, Notice, Pending, PendingStatus, Priority, ReadOnly, Refusal, Side, Sides, Source,
+    Entry, ItemKind, Notice, Pending, PendingStatus, Priority, ReadOnly, Refusal, Side, Sides, Source, Turn,
 };
 use crate::sync::{Action, Blocked, CommentToWrite, Plan, texts};
 
@@ -150,6 +150,10 @@ impl Session<'_> {
         error: &ApiError,
         refused: bool,
     ) -> Result<Verdict, SyncError> {
+        if refused && matches!(action, Action::SetStatus { .. } | Action::ShowState(_)) {
+            self.turn_refused(action, error);
+            return Ok(Verdict::Settled);
+        }
         let (Some(side), Some(what)) = (action.writes_to(), action.refusable()) else {
             return Ok(Verdict::Again);
         };
@@ -339,7 +343,10 @@ impl Session<'_> {
             | Action::Unresolve
             | Action::ForgetStatus
             | Action::RefusedReopening(_)
-            | Action::ForgetLeftOpen => Ok(()),
+            | Action::ForgetLeftOpen
+            | Action::SetStatus { .. }
+            | Action::ShowState(_)
+            | Action::NoteTurn(_) => Ok(()),
         }
     }
 
@@ -439,8 +446,63 @@ impl Session<'_> {
                 .await?;
             }
             Action::ForgetLeftOpen => self.save(|mapping| mapping.state.left_open_told = false).await?,
+            Action::SetStatus { status, .. } => {
+                let id = self.case_id(Side::Company)?;
+                self.begin_turn(action).await?;
+                let outcome = self.deps.systems[Side::Company].set_status(&id, status).await;
+                self.end_turn(action, outcome)?;
+                self.note("status", Side::Company, Some(status.clone()), None);
+            }
+            Action::ShowState(text) => {
+                let id = self.case_id(Side::Company)?;
+                self.begin_turn(action).await?;
+                let outcome = self.deps.systems[Side::Company].show_state(&id, text).await;
+                self.end_turn(action, outcome)?;
+                self.note("state", Side::Company, Some(text.clone()), None);
+            }
+            Action::NoteTurn(turn) => self.save(|mapping| mapping.state.turn = Turn::clone(turn)).await?,
         }
         Ok(())
+    }
+
+    /// Saves the write-ahead record of a status or a text for Google's state (`R13`: unknown write outcome).
+    async fn begin_turn(&mut self, action: &Action) -> Result<(), SyncError> {
+        let (now, skew) = (self.deps.clock.now(), self.deps.clocks().skew);
+        self.save(|mapping| {
+            mapping.begins_to_write(skew);
+            action.begins_turn(&mut mapping.state.turn, now);
+        })
+        .await
+    }
+
+    /// Notes the outcome of such a write. It stays begun only if it failed and may have happened.
+    fn end_turn(&mut self, action: &Action, outcome: Result<(), ApiError>) -> Result<(), SyncError> {
+        let mut turn = self.turn();
+        match &outcome {
+            Ok(()) => action.ends_turn(&mut turn),
+            Err(error) if error.may_have_happened() => action.begins_turn(&mut turn, self.deps.clock.now()),
+            Err(_) => action.drops_turn(&mut turn),
+        }
+        self.progress.turn = Some(turn);
+        Ok(outcome?)
+    }
+
+    /// Records that the company case refuses a status or a text for Google's state. It is tried again once that changes; no sync fails.
+    fn turn_refused(&mut self, action: &Action, error: &ApiError) {
+        tracing::warn!(
+            case.google_name = self.mapping.case_id(Side::Google),
+            case.company_id = self.mapping.case_id(Side::Company),
+            "Google's state cannot be shown on the company case, which stays as it is until that changes again ({}): {error}",
+            action.describe()
+        );
+        let mut turn = self.turn();
+        action.ends_turn(&mut turn);
+        self.progress.turn = Some(turn);
+    }
+
+    /// Returns the memory about Google's state, with what was not saved yet.
+    fn turn(&self) -> Turn {
+        self.progress.turn.as_ref().unwrap_or(&self.mapping.state.turn).clone()
     }
 
     /// Closes or reopens a case. The write-ahead record is saved first: without an answer, the status found by the next sync may be the

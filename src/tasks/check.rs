@@ -3,11 +3,13 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
-use crate::cases::{CaseSystem, Check, CredentialEnd, Finding, Needs, Trouble, fold};
-use crate::entities::Side;
+use crate::cases::{
+    CaseSystem, Check, CredentialEnd, Finding, KnownStatus, Needs, Statuses, Trouble, fold, shorten,
+};
+use crate::entities::{GoogleState, Side};
 use crate::queue::TaskQueue;
 use crate::store::Store;
-use crate::sync::{Destination, RouteTable};
+use crate::sync::{Destination, RouteTable, StatusRule, StatusTable};
 
 /// Largest difference between two clocks that is no trouble (`R36`: clock skew).
 const MAX_SKEW: Duration = Duration::seconds(60);
@@ -22,7 +24,9 @@ pub async fn check(deps: &Deps) -> Vec<Check> {
         let system = deps.systems[side].as_ref();
         checks.extend(check_system(system, deps.settings.rules.needs(side), deps.clock.now()).await);
     }
-    checks.extend(check_routes(deps.systems[Side::Company].as_ref(), &deps.settings.routes).await);
+    let company = deps.systems[Side::Company].as_ref();
+    checks.extend(check_statuses(company, &deps.settings.rules.statuses).await);
+    checks.extend(check_routes(company, &deps.settings.routes).await);
     checks
 }
 
@@ -67,6 +71,66 @@ pub async fn check_routes(system: &dyn CaseSystem, routes: &RouteTable) -> Vec<C
         }
     }
     checks
+}
+
+/// Looks up the statuses of `[status.google]` and `[status.incompatible]` in the CRM: a line for each of Google's states that has one.
+pub async fn check_statuses(system: &dyn CaseSystem, table: &StatusTable) -> Vec<Check> {
+    if table.is_empty() {
+        return Vec::new();
+    }
+    let name = system_name(system);
+    let statuses = match system.statuses().await {
+        Ok(statuses) => statuses,
+        Err(error) => {
+            let trouble = Trouble::of(&error, "the statuses of cases cannot be looked up");
+            return vec![Check::new(format!("{name}: statuses"), Err(trouble))];
+        }
+    };
+    let check = |(state, rule): (GoogleState, &StatusRule)| {
+        let state = state.name();
+        Check::new(format!("{name}: status for {state}"), status(state, rule, &statuses))
+    };
+    table.rules().map(check).collect()
+}
+
+/// Judges the configured statuses for one of Google's states.
+fn status(state: &str, rule: &StatusRule, statuses: &Statuses) -> Finding {
+    if statuses.known.is_empty() {
+        return Ok(format!("{:?}; the statuses cannot be looked up: not tried", rule.status));
+    }
+    let find =
+        |wanted: &str| statuses.known.iter().filter(|known| known.is_called(wanted)).collect::<Vec<_>>();
+    let listed = |is_fit: fn(&KnownStatus) -> bool| {
+        let known = statuses.known.iter().filter(|known| is_fit(known));
+        known.map(|known| known.shown.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let key = format!("status.google.{state}");
+    let found = find(&rule.status);
+    let to_set = || format!("name one of {} in {key}", listed(|known| !known.closed));
+    if !found.is_empty() && found.iter().all(|known| known.closed) {
+        return Err(Trouble::failed(
+            format!("{:?} means that the case is closed, which would close the Google case", rule.status),
+            to_set(),
+        ));
+    }
+    let keys = format!("status.incompatible.{state}");
+    let has = |wanted: &&String| find(wanted).iter().any(|known| !known.is_way);
+    let lacking = rule.incompatible.iter().filter(|wanted| !has(wanted));
+    let lacking: Vec<String> = lacking.map(|wanted| format!("{:?}", shorten(wanted))).collect();
+    let doubtful = if statuses.complete { Trouble::failed } else { Trouble::warning };
+    let seen =
+        if statuses.complete { "there is no status" } else { "none of the statuses that were seen is" };
+    match (found.first(), lacking.as_slice()) {
+        (None, _) => Err(doubtful(format!("{seen} {:?}", rule.status), to_set())),
+        (Some(_), [_, ..]) => Err(doubtful(
+            format!("{seen} {}", lacking.join(" or ")),
+            format!("name some of {} in {keys}", listed(|known| !known.is_way)),
+        )),
+        (Some(found), []) if rule.incompatible.is_empty() => {
+            Ok(format!("{}, in place of any other", found.shown))
+        }
+        (Some(found), []) => Ok(format!("{}, in place of {}", found.shown, rule.incompatible.join(", "))),
+    }
 }
 
 /// Returns the short name of a system, as in the metrics: `CSAPI`, `Jira`.

@@ -48,7 +48,7 @@ use crate::sync::{Clocks, RouteTable, Rules};
 use crate::telemetry::Metrics;
 
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
-pub use check::{check, check_queues, check_routes, check_store, check_system, system_name};
+pub use check::{check, check_queues, check_routes, check_statuses, check_store, check_system, system_name};
 pub use lookup::{LookupError, find_pairs, find_stored};
 pub use operate::{OperateError, Verb, operate};
 pub use people::Which;

@@ -13,7 +13,8 @@ use super::sync_case::{self, Request};
 use super::{Caller, Deps, Mode, Pacer, Task, TaskKind, TaskReport, Unchanged};
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Content,
-    CredentialEnd, Download, Finding, Needs, NewAttachment, NewCase, NewComment, Placement, Sweep, Written,
+    CredentialEnd, Download, Finding, Needs, NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep,
+    Written,
 };
 use crate::entities::{CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, Priority, Side, Sides};
 use crate::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
@@ -340,6 +341,22 @@ impl CaseSystem for Watched {
 
     async fn reopen(&self, _id: &str) -> Result<(), ApiError> {
         self.refused("reopen a case")
+    }
+
+    async fn status_names(&self, case: &Case) -> Result<Vec<String>, ApiError> {
+        self.system.status_names(case).await
+    }
+
+    async fn set_status(&self, _id: &str, _status: &str) -> Result<(), ApiError> {
+        self.refused("set a status")
+    }
+
+    async fn show_state(&self, _id: &str, _text: &str) -> Result<(), ApiError> {
+        self.refused("write Google's state")
+    }
+
+    async fn statuses(&self) -> Result<Statuses, ApiError> {
+        self.system.statuses().await
     }
 
     async fn check(&self, needs: Needs) -> Vec<Check> {

@@ -10,7 +10,7 @@ use super::sync_case::held_words;
 use super::{Deps, LONGEST_FILE};
 use crate::cases::markers::CompanyCase;
 use crate::cases::{ApiError, Case, bounded};
-use crate::entities::{CaseMapping, Dirty, Entry, KnownCase, Lease, Pending, Side, Sides, Source};
+use crate::entities::{CaseMapping, Dirty, Entry, KnownCase, Lease, Pending, Side, Sides, Source, Turn};
 use crate::progress;
 use crate::store::{StoreError, modify};
 use crate::telemetry::{CarriedLabels, SideLabels};
@@ -89,6 +89,8 @@ pub(super) struct Progress {
     pub(super) unanswered: Vec<(Side, Source, DateTime<Utc>)>,
     /// Sides whose priority was set, each with the latest time at which that may have been sent if there was no answer.
     pub(super) priorities: Vec<(Side, Option<DateTime<Utc>>)>,
+    /// Memory about Google's state after a write for it.
+    pub(super) turn: Option<Turn>,
 }
 
 impl Progress {
@@ -107,6 +109,9 @@ impl Progress {
         }
         for (side, sent_at) in &self.priorities {
             mapping.state.priority_sent_at[*side] = *sent_at;
+        }
+        if let Some(turn) = &self.turn {
+            mapping.state.turn.clone_from(turn);
         }
         mapping.pending.retain(|pending| {
             !self.settled.iter().any(|(side, source)| *side == pending.side && *source == pending.source)

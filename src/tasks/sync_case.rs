@@ -622,6 +622,11 @@ async fn compare_and_carry(
     }
     let clocks = deps.clocks();
     let clocks = Clocks { now: clocks.now.min(began), ..clocks };
+    let (google, mut company) = cases;
+    if deps.settings.rules.statuses.compares(&google, &session.mapping.state.turn) {
+        company.status = deps.systems[Side::Company].status_names(&company).await?;
+    }
+    let cases = (google, company);
     let (google, company) = read_pair(session, cases, lists, clocks).await?;
     session.mapping.follow_host_clock(clocks.skew);
     let mapping = session.mapping.clone();

@@ -18,7 +18,7 @@ use casebridge::http::{Service, router};
 use casebridge::outbound::{Credentials, NoCredentials};
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
-use casebridge::sync::{Rules, Switches};
+use casebridge::sync::{Rules, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
@@ -88,6 +88,7 @@ impl Connector {
                     carry_internal_comments: false,
                     comment_visibility: Visibility::Internal,
                     close_on: ClosingSet::default(),
+                    statuses: StatusTable::new(),
                 },
                 windows: Sides { google: Duration::minutes(30), company: Duration::minutes(5) },
                 max_case_age: Duration::days(30),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use casebridge::config::{Config, ConfigErrors, LogFormat, Platform, QueueConfig, SecretRef, Trust};
-use casebridge::entities::Priority;
+use casebridge::entities::{GoogleState, Priority};
 use chrono::Duration;
 
 const SAMPLE: &str = include_str!("../../casebridge.toml");
@@ -149,6 +149,16 @@ fn needed_beside(key: &SampleKey) -> Vec<(&str, &str)> {
         }
         "previous_secret" => vec![(section, "secret = \"env:OTHER\"")],
         "poll_every" => vec![("push.company", "secret = \"env:OTHER\"")],
+        "NEW" if section == "status.incompatible" => vec![("status.google", "NEW = \"Waiting\"")],
+        "IN_PROGRESS_GOOGLE_SUPPORT" if section == "status.incompatible" => {
+            vec![("status.google", "IN_PROGRESS_GOOGLE_SUPPORT = \"Waiting\"")]
+        }
+        "ACTION_REQUIRED" if section == "status.incompatible" => {
+            vec![("status.google", "ACTION_REQUIRED = \"Waiting\"")]
+        }
+        "SOLUTION_PROVIDED" if section == "status.incompatible" => {
+            vec![("status.google", "SOLUTION_PROVIDED = \"Waiting\"")]
+        }
         "password" => vec![("company.servicenow", "user = \"casebridge\"")],
         "personal_access_token" => vec![("company.jira", "deployment = \"data-center\"")],
         _ if key.cloud_tasks => CLOUD_TASKS.to_vec(),
@@ -176,6 +186,10 @@ fn keys_in_code() -> BTreeSet<String> {
     for priority in Priority::ALL {
         keys.insert(format!("priorities.{priority}"));
         keys.insert(format!("outages.tolerance.{priority}"));
+    }
+    for state in GoogleState::OPEN {
+        keys.insert(format!("status.google.{}", state.name()));
+        keys.insert(format!("status.incompatible.{}", state.name()));
     }
     keys
 }
@@ -926,6 +940,64 @@ fn credentials_never_cross_a_network_in_clear() {
                 assert!(!errors.to_string().contains("hunter2"), "{errors}");
             }
         }
+    }
+}
+
+#[test]
+fn statuses_for_googles_states_are_read_and_their_mistakes_told() {
+    let text = "[status.google]\nACTION_REQUIRED = \" Waiting for us \"\n[status.incompatible]\nACTION_REQUIRED = [\"Open\"]";
+    let config = parse(&format!("{LEAST}\n{text}")).unwrap();
+    let table = &config.tasks.rules.statuses;
+    let rules: Vec<_> = table.rules().collect();
+    assert_eq!(rules.len(), 1);
+    assert_eq!((rules[0].0, rules[0].1.status.as_str()), (GoogleState::ActionRequired, "Waiting for us"));
+    assert_eq!(rules[0].1.incompatible, ["Open"]);
+    let by_variable = [("CASEBRIDGE_STATUS__GOOGLE__ACTION_REQUIRED", "Waiting for us")];
+    let config = parse_with(LEAST, &by_variable).unwrap();
+    assert_eq!(config.tasks.rules.statuses.rules().count(), 1);
+    assert!(
+        parse(LEAST).unwrap().tasks.rules.statuses.is_empty(),
+        "nothing is shown unless it is configured"
+    );
+    let closed = "which means that the case is closed";
+    for (kind, lines, parts) in [
+        (
+            "jira",
+            "[status.google]\nACTION_REQUIRD = \"Open\"",
+            ["did you mean status.google.ACTION_REQUIRED?", ""],
+        ),
+        ("jira", "[status.google]\nNEW = 3", ["status.google.NEW: expected a text in quotes: \"3\"", ""]),
+        ("jira", "[status.google]\nCLOSED = \"Done\"", ["status.google.CLOSED: there is no such key", ""]),
+        (
+            "jira",
+            "[status.incompatible]\nNEW = [\"Open\"]",
+            ["status.incompatible.NEW does nothing", "status.google.NEW"],
+        ),
+        (
+            "jira",
+            "[status.google]\nNEW = \"A\"\n[status.incompatible]\nNEW = [\" \"]",
+            ["status.incompatible.NEW: a status must not be empty", ""],
+        ),
+        (
+            "zendesk",
+            "[status.google]\nSOLUTION_PROVIDED = \"Solved\"",
+            ["SOLUTION_PROVIDED is \"Solved\"", closed],
+        ),
+        ("servicenow", "[status.google]\nSOLUTION_PROVIDED = \"6\"", ["SOLUTION_PROVIDED is \"6\"", closed]),
+        (
+            "request-tracker",
+            "[status.google]\nSOLUTION_PROVIDED = \"Resolved\"",
+            ["SOLUTION_PROVIDED is \"Resolved\"", closed],
+        ),
+    ] {
+        let errors = parse(&format!("{}\n{lines}", with_crm(kind, &[]))).unwrap_err().0;
+        assert_eq!(errors.len(), 1, "{lines}: {errors:?}");
+        assert!(parts.iter().all(|part| errors[0].contains(part)), "{lines}: {errors:?}");
+    }
+    for kind in ["jira", "zendesk", "servicenow", "request-tracker"] {
+        let section = format!("company.{kind}");
+        let errors = parse(&with_crm(kind, &[(&section, "google_state_field = \" \"")])).unwrap_err().0;
+        assert!(errors[0].contains(&format!("{section}.google_state_field")), "{errors:?}");
     }
 }
 

@@ -4,12 +4,12 @@ use casebridge::cases::{
     Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Content, TextLimit, Visibility, markers,
 };
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, ItemKind, Ledger, Notice, Pending,
-    PendingStatus, Priority, PriorityReading, Side, Sides, Source,
+    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, GoogleState, ItemKind, Ledger, Notice,
+    Pending, PendingStatus, Priority, PriorityReading, Side, Sides, Source, Turn,
 };
 use casebridge::sync::{
-    Action, Clocks, KnownDifferent, Lookalike, Pair, Plan, Remaining, Rules, Snapshot, Switches, left_on,
-    plan, texts,
+    Action, Clocks, KnownDifferent, Lookalike, Pair, Plan, Remaining, Rules, Snapshot, StatusRule,
+    StatusTable, Switches, left_on, plan, texts,
 };
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
@@ -47,6 +47,7 @@ const RULES: Rules = Rules {
     carry_internal_comments: false,
     comment_visibility: Visibility::Public,
     close_on: ClosingSet::SOLVED,
+    statuses: StatusTable::new(),
 };
 
 /// Linked pair with the planner's input. It applies actions to itself as the tasks do to real systems.
@@ -218,6 +219,15 @@ impl World {
                 self.set_closed(*side, false);
             }
             Action::ForgetStatus => self.mapping.pending_status = None,
+            Action::SetStatus { status, .. } => {
+                self.company.case.status = vec![status.clone()];
+                action.ends_turn(&mut self.mapping.state.turn);
+            }
+            Action::ShowState(text) => {
+                self.company.case.state_text = Some(text.clone());
+                action.ends_turn(&mut self.mapping.state.turn);
+            }
+            Action::NoteTurn(turn) => self.mapping.state.turn = Turn::clone(turn),
             Action::Resolve(at) => {
                 self.mapping.resolved_at = Some(*at);
                 self.mapping.state.agreed_closed = Some(true);
@@ -780,6 +790,66 @@ fn what_a_change_of_status_without_an_answer_left_is_no_persons_doing() {
                 "{source}: {resolved} {side} {close} {ago} google {google} company {company}"
             );
         }
+    }
+}
+
+#[test]
+fn googles_state_is_shown_by_a_sync_of_either_side_and_never_goes_back() {
+    let rule = |status: &str| StatusRule { status: status.to_owned(), incompatible: Vec::new() };
+    for source in Side::BOTH {
+        let mut world = World::new();
+        world.rules.statuses = [
+            (GoogleState::New, rule("Waiting for Google")),
+            (GoogleState::ActionRequired, rule("Waiting for us")),
+        ]
+        .into_iter()
+        .collect();
+        world.google.case.state = Some(GoogleState::New);
+        world.company.case.status = vec!["Open".to_owned()];
+        world.company.case.state_text = Some(String::new());
+        let plan = world.plan(source);
+        world.carry_out(&plan);
+        assert_eq!(world.company.case.status, ["Open"], "the first reading is only remembered");
+        assert_eq!(world.company.case.state_text.as_deref(), Some("New at Google (new)"));
+        world.google.case.state = Some(GoogleState::ActionRequired);
+        let plan = world.plan(source);
+        assert_eq!(plan.totals(), [("statuses".to_owned(), 1), ("states".to_owned(), 1)].into());
+        assert!(!plan.carries_changes() && !plan.changes_status());
+        for side in Side::BOTH {
+            assert_ne!(left_on(side, world.pair(), &world.rules, world.facts()), Remaining::Changes);
+        }
+        world.carry_out(&plan);
+        assert_eq!(world.company.case.status, ["Waiting for us"]);
+        assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
+        // A person changes both. Neither is a change for Google, nor for the connector.
+        world.company.case.status = vec!["On hold".to_owned()];
+        world.company.case.state_text = Some("ask Joe".to_owned());
+        assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
+        // Google closes: the text comes before the closing, after which the case may take none.
+        world.google.case.state = Some(GoogleState::Closed);
+        world.google.case.closed = true;
+        let plan = world.plan(Side::Google);
+        let place = |is_it: fn(&Action) -> bool| plan.actions.iter().position(is_it).unwrap();
+        assert!(
+            place(|action| matches!(action, Action::ShowState(_)))
+                < place(|action| matches!(action, Action::Close { .. }))
+        );
+        world.carry_out(&plan);
+        assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
+        // Google's support opens it again: the company case is opened first, and its status compared by the next sync.
+        world.google.case.state = Some(GoogleState::ActionRequired);
+        world.google.case.closed = false;
+        let plan = world.plan(Side::Google);
+        assert!(!plan.actions.iter().any(|action| matches!(action, Action::SetStatus { .. })), "{plan:?}");
+        world.carry_out(&plan);
+        world.company.case.status = vec!["Reopened".to_owned()];
+        world.sync(Side::BOTH, 1);
+        assert_eq!(world.company.case.status, ["Waiting for us"]);
+        // One that takes no change at all is left alone.
+        world.google.case.state = Some(GoogleState::New);
+        let read_only = casebridge::entities::ReadOnly { since: at(90), tried_at: at(90), told: true };
+        world.mapping.state.read_only.company = Some(read_only);
+        assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration as StdDuration;
 
 use casebridge::cases::{CaseSystem, Visibility};
 use casebridge::entities::{Sides, ToleranceTable};
-use casebridge::sync::{Rules, Switches};
+use casebridge::sync::{Rules, StatusTable, Switches};
 use casebridge::tasks::{
     self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings, Unchanged,
 };
@@ -526,6 +526,7 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
                     status: setting.status,
                 },
                 close_on: casebridge::cases::ClosingSet::SOLVED,
+                statuses: StatusTable::new(),
                 carry_internal_comments: setting.carry_internal,
                 comment_visibility: if setting.internal_copies {
                     Visibility::Internal

@@ -15,7 +15,7 @@ use casebridge::entities::{Priority, PriorityReading, Side, Sides, ToleranceTabl
 use casebridge::progress;
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
-use casebridge::sync::{Rules, Switches};
+use casebridge::sync::{Rules, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
@@ -360,6 +360,7 @@ pub fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettin
             carry_internal_comments: false,
             comment_visibility: Visibility::Public,
             close_on: ClosingSet::default(),
+            statuses: StatusTable::new(),
         },
         windows: Sides { google: Duration::minutes(30), company: Duration::minutes(30) },
         max_case_age: Duration::days(30),

@@ -36,7 +36,7 @@ fn rights(needs: Needs, service_management: bool) -> Vec<Right> {
         (true, ("BROWSE_PROJECTS", "Browse Projects")),
         (needs.creation, ("CREATE_ISSUES", "Create Issues")),
         (true, ("EDIT_ISSUES", "Edit Issues")),
-        (needs.status, ("TRANSITION_ISSUES", "Transition Issues")),
+        (needs.status || needs.turn, ("TRANSITION_ISSUES", "Transition Issues")),
         (true, ("ADD_COMMENTS", "Add Comments")),
         (needs.attachments, ("CREATE_ATTACHMENTS", "Create Attachments")),
         (public, ("SERVICEDESK_AGENT", "Service Project Agent (and a Service Management licence)")),
@@ -153,6 +153,8 @@ struct Known {
     lacking: Vec<&'static str>,
     flag: Result<CustomField, String>,
     google: Result<CustomField, String>,
+    /// Field for Google's state, if one is configured and found.
+    google_state: Option<CustomField>,
     on_create: Result<Map<String, Value>, String>,
     /// Values of the closing transition's screen.
     on_close: Result<Map<String, Value>, String>,
@@ -184,6 +186,7 @@ async fn fields(report: &mut Report, client: &Client) -> Known {
                 lacking: Vec::new(),
                 flag: Err(cause()),
                 google: Err(cause()),
+                google_state: None,
                 on_create: Err(cause()),
                 on_close: Err(cause()),
             };
@@ -195,6 +198,9 @@ async fn fields(report: &mut Report, client: &Client) -> Known {
         lacking: Vec::new(),
         flag: found(report, &settings.flag_field, discovery::flag_field(settings, &all)),
         google: found(report, &settings.google_name_field, discovery::google_name_field(settings, &all)),
+        google_state: discovery::google_state_field(settings, &all).and_then(|field| {
+            found(report, settings.google_state_field.as_deref().unwrap_or_default(), field).ok()
+        }),
         on_create: given(report, ON_CREATE, on_create),
         on_close: given(report, ON_CLOSE, on_close),
     }
@@ -780,7 +786,8 @@ async fn sample(report: &mut Report, client: &Client, known: &Known, needs: Need
     if known.lacks("EDIT_ISSUES") {
         report.add_untried(&what, PERMISSIONS);
     } else {
-        report.add(&what, edit_screen(client, &issue.id, &known.ours(), needs).await);
+        let edited: Vec<&CustomField> = known.ours().into_iter().chain(&known.google_state).collect();
+        report.add(&what, edit_screen(client, &issue.id, &edited, needs).await);
     }
     report.add("confidential comments", markers(client, &issues).await);
     if needs.attachments {

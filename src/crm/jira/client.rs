@@ -497,6 +497,17 @@ impl Client {
         Issue::read(&value).map_err(|error| self.unreadable(&format!("GET {path}"), &error))
     }
 
+    /// Reads the statuses of a project's issues, each once.
+    ///
+    /// Source: "Get all statuses for project", Jira Cloud REST API v2 and Jira Data Center REST API (November 2026).
+    pub(super) async fn statuses(&self, project: &str) -> Result<Vec<wire::Status>, ApiError> {
+        let path = format!("/rest/api/2/project/{}/statuses", segment(project));
+        let types: Vec<wire::StatusesOfType> = self.upstream.read(Call::get(path)).await?;
+        let mut seen = HashSet::new();
+        let all = types.into_iter().flat_map(|of| of.statuses);
+        Ok(all.filter(|status| seen.insert(status.name.clone())).collect())
+    }
+
     pub(super) async fn transitions(&self, id: &str) -> Result<Vec<wire::Transition>, ApiError> {
         let call = Call::get(format!("{}/transitions", issue_path(id))).query("expand", "transitions.fields");
         let answer: wire::Transitions = self.upstream.read(call).await?;

@@ -69,13 +69,15 @@ impl CustomField {
 
 const PREFIX: &str = "customfield_";
 
-/// The two custom fields that the connector uses.
+/// The custom fields that the connector uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fields {
     /// `synchronizeWithGoogleCloudSupport`.
     pub(super) flag: CustomField,
     /// `custom_field_google_name`.
     pub(super) google_name: CustomField,
+    /// Field for Google's state, if one is configured. An error concerns that field only.
+    pub(super) google_state: Option<Result<CustomField, String>>,
     /// Values of `new_fields` by ID, with the request type. An error concerns new cases only.
     pub(super) on_create: Result<Map<String, Value>, String>,
     /// Values of `close_fields` by ID. An error concerns closing only.
@@ -90,6 +92,7 @@ impl Fields {
         Ok(Self {
             flag: flag_field(settings, fields)?,
             google_name: google_name_field(settings, fields)?,
+            google_state: google_state_field(settings, fields).map(|found| found.map_err(String::from)),
             on_create: on_create(settings, fields),
             on_close: on_close(settings, fields),
             all: fields.to_vec(),
@@ -237,6 +240,7 @@ pub(super) fn nearest(
     }
     let named_by_id = |id: &String| {
         [&settings.flag_field, &settings.google_name_field].contains(&id)
+            || settings.google_state_field.as_ref() == Some(id)
             || settings.new_fields.contains_key(id)
             || settings.close_fields.contains_key(id)
     };
@@ -281,6 +285,24 @@ pub(super) fn google_name_field(
             "make a custom field of type Short text and name it in company.jira.google_name_field",
         ))
     }
+}
+
+/// Finds the field for Google's state and checks that it holds text. `None` if none is configured.
+pub(super) fn google_state_field(
+    settings: &JiraSettings,
+    fields: &[wire::Field],
+) -> Option<Result<CustomField, Trouble>> {
+    let wanted = settings.google_state_field.as_ref()?;
+    let found = find("company.jira.google_state_field", wanted, "Short text", fields);
+    Some(found.and_then(|field| {
+        if field.is_text() {
+            return Ok(field);
+        }
+        Err(Trouble::failed(
+            format!("the field {} ({}) holds no text", field.name, field.id),
+            "make a custom field of type Short text and name it in company.jira.google_state_field",
+        ))
+    }))
 }
 
 fn find(key: &str, wanted: &str, kind: &str, fields: &[wire::Field]) -> Result<CustomField, Trouble> {

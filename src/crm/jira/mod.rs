@@ -55,8 +55,8 @@ use super::PriorityWords;
 use super::content::Text;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Download, Filing, Finding, Found, Needs, NewAttachment, NewCase, NewComment, Placement,
-    Sweep, TextLimit, Visibility, Written, markers, utf16_units,
+    CredentialEnd, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase, NewComment,
+    Placement, Statuses, Sweep, TextLimit, Visibility, Written, is_same_name, markers, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -187,7 +187,9 @@ impl Jira {
 
     /// Names of the fields that are read for a case.
     fn case_fields(fields: &Fields) -> String {
-        format!("summary,description,project,archiveddate,{}", Self::found_fields(fields))
+        let state = fields.google_state.iter().flatten().map(|field| format!(",{}", field.id));
+        let state: String = state.collect();
+        format!("summary,description,project,archiveddate,{}{state}", Self::found_fields(fields))
     }
 
     /// Names of the fields that a search reads, a subset of [`case_fields`](Self::case_fields). It needs no `archiveddate`, since searches
@@ -237,6 +239,15 @@ impl Jira {
             synchronize: issue.holds(&fields.flag.id, &self.settings().flag_value),
             filing: Filing::default(),
             key: issue.key.clone(),
+            state: None,
+            escalated: false,
+            status: issue.status_names()?,
+            state_text: match &fields.google_state {
+                Some(Ok(field)) => Some(issue.text(&field.id)?.unwrap_or_default()),
+                // Without the field, the write is refused with the reason.
+                Some(Err(_)) => Some(String::new()),
+                None => None,
+            },
         })
     }
 
@@ -703,8 +714,8 @@ impl CaseSystem for Jira {
                 address: created.key.as_deref().map(|key| self.address(key)),
                 scope: Some(project.to_owned()),
                 synchronize: true,
-                filing: Filing::default(),
                 key: created.key,
+                ..Case::default()
             }),
         }
     }
@@ -833,6 +844,71 @@ impl CaseSystem for Jira {
         self.go(id, &transition.id, fields, false).await
     }
 
+    async fn set_status(&self, id: &str, status: &str) -> Result<(), ApiError> {
+        let call = format!("set the status of {}", issue_path(id));
+        let refused = |problem: String| self.client.error(ApiErrorKind::Refused, &call, problem);
+        if self.has_status(id, status).await? {
+            return Ok(());
+        }
+        let transitions = self.client.transitions(id).await?;
+        let (transition, fields) =
+            transitions::to_status(&transitions, self.settings(), status).map_err(refused)?;
+        let mut body = json!({ "transition": { "id": transition.id } });
+        if !fields.is_empty() {
+            body["fields"] = Value::Object(fields);
+        }
+        match self.client.transition(id, body).await {
+            // Somebody else made the transition meanwhile.
+            Err(error) if error.kind == ApiErrorKind::Refused => match self.has_status(id, status).await {
+                Ok(true) => Ok(()),
+                Ok(false) | Err(_) => Err(error),
+            },
+            done => done,
+        }
+    }
+
+    async fn show_state(&self, id: &str, text: &str) -> Result<(), ApiError> {
+        self.client
+            .with_fields(|fields| async move {
+                let call = format!("PUT {}", issue_path(id));
+                let refused = |problem: &str| self.client.error(ApiErrorKind::Refused, &call, problem);
+                match &fields.google_state {
+                    Some(Ok(field)) => {
+                        self.client.edit(id, json!({ field.id.as_str(): field.value(text) })).await
+                    }
+                    Some(Err(problem)) => Err(refused(problem)),
+                    None => Err(refused("company.jira.google_state_field is not given")),
+                }
+            })
+            .await
+    }
+
+    /// Returns the statuses of the project, and the transitions that its newest open issue shows.
+    async fn statuses(&self) -> Result<Statuses, ApiError> {
+        let project = &self.settings().project;
+        let status = |status: wire::Status| KnownStatus {
+            shown: format!("{:?}", status.name),
+            closed: status.is_done(),
+            is_way: false,
+            names: vec![status.name, status.id],
+        };
+        let mut known: Vec<KnownStatus> =
+            self.client.statuses(project).await?.into_iter().map(status).collect();
+        let newest = self.client.search_some(&jql::newest(project), "status", 20).await?;
+        let issues = newest.iter().filter_map(|value| wire::Issue::read(value).ok());
+        if let Some(open) = issues.into_iter().find(|issue| issue.is_done() == Ok(false)) {
+            let ways = self.client.transitions(&open.id).await?;
+            known.extend(ways.into_iter().map(|way| KnownStatus {
+                shown: format!("the transition {:?} (ID {})", way.name, way.id),
+                closed: way.closes(),
+                is_way: true,
+                names: vec![way.name, way.id],
+            }));
+        }
+        // A transition that is available from another status is not seen.
+        Ok(Statuses { complete: false, known })
+    }
+
     async fn check(&self, needs: Needs) -> Vec<Check> {
         check::all(&self.client, &self.priorities, needs).await
     }
@@ -853,6 +929,17 @@ impl Jira {
         }
         let created_at = created.at.as_deref().and_then(wire::parse_time);
         Ok(Written { id: created.id, created_at, carrier_comment: None })
+    }
+
+    /// Reports if an open issue has a status. Fails if the issue is closed.
+    async fn has_status(&self, id: &str, status: &str) -> Result<bool, ApiError> {
+        let issue = self.client.issue(id, "status").await?;
+        if issue.is_done().map_err(|error| self.not_read(id, &error))? {
+            let call = format!("set the status of {}", issue_path(id));
+            return Err(self.client.error(ApiErrorKind::Refused, &call, "the issue was closed meanwhile"));
+        }
+        let names = issue.status_names().map_err(|error| self.not_read(id, &error))?;
+        Ok(names.iter().any(|name| is_same_name(name, status)))
     }
 
     async fn is_done(&self, id: &str) -> Result<bool, ApiError> {

@@ -83,6 +83,8 @@ pub struct JiraSettings {
     pub flag_value: String,
     /// Custom text field for the Google case's name, by name or by ID.
     pub google_name_field: String,
+    /// Custom text field that shows Google's state, by name or by ID. Default: none.
+    pub google_state_field: Option<String>,
     /// Fields to set additionally when a case is created, by name or ID, in Jira's own JSON.
     pub new_fields: BTreeMap<String, Value>,
     /// Fields to set with the closing transition, by name or ID, in Jira's own JSON. Those that are not on its screen are left out.
@@ -132,6 +134,7 @@ impl Default for JiraSettings {
             flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
             flag_value: "true".to_owned(),
             google_name_field: "custom_field_google_name".to_owned(),
+            google_state_field: None,
             new_fields: BTreeMap::new(),
             close_fields: BTreeMap::new(),
             request_type: None,
@@ -177,6 +180,7 @@ impl JiraSettings {
     fn is_own(&self, name: &str) -> bool {
         ["project", "issuetype", "summary", "description", &self.flag_field, &self.google_name_field]
             .contains(&name)
+            || self.google_state_field.as_deref() == Some(name)
     }
 
     fn token_endpoint(&self, site: &Url) -> Result<TokenEndpoint, String> {
@@ -237,6 +241,10 @@ impl CrmKind for JiraSettings {
         ] {
             demand(!value.trim().is_empty(), &format!("company.jira.{name} must not be empty"));
         }
+        demand(
+            self.google_state_field.as_ref().is_none_or(|name| !name.trim().is_empty()),
+            "company.jira.google_state_field must not be empty: leave it out if no field is to show Google's state",
+        );
         for name in self.new_fields.keys() {
             demand(
                 !self.is_own(name),

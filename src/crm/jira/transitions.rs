@@ -7,7 +7,7 @@ use super::closing;
 use super::settings::JiraSettings;
 use super::values;
 use super::wire::{Named, ScreenField, Transition};
-use crate::cases::Closing;
+use crate::cases::{Closing, is_same_name};
 
 /// Jira's own default resolution.
 const USUAL_RESOLUTION: &str = "Done";
@@ -83,6 +83,39 @@ pub(super) fn opening<'a>(
              company.jira.reopen_transition"
         )
     })
+}
+
+/// Chooses the transition that leads to a status, or that has this name or ID, with the fields to send. Of several that lead there, takes
+/// one whose screen demands nothing. The error lists the available transitions.
+pub(super) fn to_status<'a>(
+    transitions: &'a [Transition],
+    settings: &JiraSettings,
+    wanted: &str,
+) -> Result<(&'a Transition, Map<String, Value>), String> {
+    let leads_there = |transition: &&Transition| {
+        [&transition.to.name, &transition.to.id].iter().any(|name| is_same_name(name, wanted))
+    };
+    let is_it =
+        |transition: &&Transition| transition.id == wanted.trim() || is_same_name(&transition.name, wanted);
+    let mut ways: Vec<&Transition> = transitions.iter().filter(leads_there).collect();
+    if ways.is_empty() {
+        ways = transitions.iter().filter(is_it).collect();
+    }
+    if let Some(closing) = ways.iter().find(|way| way.closes()) {
+        return Err(format!(
+            "{wanted:?} leads to {:?}, which means that the case is closed: name the status of an open case in [status.google]",
+            closing.to.name
+        ));
+    }
+    let mut filled = ways.into_iter().map(|way| Ok((way, fields(way, settings)?)));
+    let first = filled.next().unwrap_or_else(|| {
+        Err(format!(
+            "no transition leads to {wanted:?} from the case's status, {}; open the workflow for it, or name another status in \
+             [status.google]",
+            listed(transitions)
+        ))
+    });
+    first.or_else(|problem| filled.find_map(Result::ok).ok_or(problem))
 }
 
 impl Transition {
@@ -296,6 +329,36 @@ mod tests {
         for (resolution, expected) in [(None, true), (Some("Invalid"), true), (Some("Gone"), false)] {
             let found = closing(&ways, &configured(None, resolution));
             assert_eq!(found.is_ok_and(|found| found.id == "Close"), expected, "{resolution:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_reached_by_the_transition_that_leads_there() {
+        let status = |id: &str, name: &str, category: &str| json!({"id": id, "name": name, "statusCategory": {"key": category}});
+        let demanding = json!({"reason": {"required": true, "name": "Reason"}});
+        let transitions: Vec<Transition> = serde_json::from_value(json!([
+            {"id": "11", "name": "Ask", "to": status("5", "Waiting for us", "indeterminate"), "fields": demanding},
+            {"id": "12", "name": "Ask at once", "to": status("5", "Waiting for us", "indeterminate")},
+            {"id": "13", "name": "Escalate", "to": status("6", "Escalated", "new"), "fields": demanding},
+            {"id": "14", "name": "Finish", "to": status("7", "Done", "done")},
+        ]))
+        .unwrap();
+        let settings = JiraSettings::default();
+        for (wanted, expected) in [
+            ("waiting for US", Ok("12")),
+            ("5", Ok("12")),
+            (" Ask at once", Ok("12")),
+            ("11", Err("demands Reason")),
+            ("Escalated", Err("demands Reason")),
+            ("Done", Err("means that the case is closed")),
+            ("14", Err("means that the case is closed")),
+            ("On hold", Err("\"Ask\" to \"Waiting for us\" (ID 11)")),
+        ] {
+            match (to_status(&transitions, &settings, wanted), expected) {
+                (Ok((found, _)), Ok(id)) => assert_eq!(found.id, id, "{wanted}"),
+                (Err(problem), Err(part)) => assert!(problem.contains(part), "{wanted}: {problem}"),
+                (found, _) => panic!("{wanted}: {found:?}"),
+            }
         }
     }
 

@@ -62,6 +62,13 @@ impl Issue {
         object(&self.fields, field)?.map_or(Ok(None), |value| text(value, "name"))
     }
 
+    /// Reads the name and the ID of the status.
+    pub(super) fn status_names(&self) -> Result<Vec<String>, WireError> {
+        let Some(status) = object(&self.fields, "status")? else { return Ok(Vec::new()) };
+        let names = [text(status, "name")?, text(status, "id")?];
+        Ok(names.into_iter().flatten().collect())
+    }
+
     /// Reads a field that is a user: creator.
     pub(super) fn user(&self, field: &str) -> Result<Option<User>, WireError> {
         User::read(&self.fields, field)
@@ -337,6 +344,8 @@ pub(super) struct Transition {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Status {
+    #[serde(deserialize_with = "or_default")]
+    pub(super) id: String,
     pub(super) name: String,
     #[serde(deserialize_with = "or_default")]
     pub(super) status_category: StatusCategory,
@@ -396,6 +405,14 @@ impl Named {
 #[serde(default)]
 pub(super) struct Transitions {
     pub(super) transitions: Vec<Transition>,
+}
+
+/// Issue type with the statuses that its issues can have: an item of `project/{key}/statuses`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct StatusesOfType {
+    #[serde(deserialize_with = "or_default")]
+    pub(super) statuses: Vec<Status>,
 }
 
 /// Answer of `attachment/meta`.

@@ -51,8 +51,12 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
     let cause = flag.as_ref().err().map(|_| flag_line.clone());
     report.add(&flag_line, flag.and_then(|field| offers_flag_value(field.as_ref(), settings)));
     let google = field(client, &queue, "google_name_field", &settings.google_name_field).await;
-    let google = google.and_then(|field| is_text(field.as_ref(), settings));
+    let google = google.and_then(|field| is_text(field.as_ref(), &settings.google_name_field));
     report.add(&format!("field {}", settings.google_name_field), google);
+    if let Some(name) = &settings.google_state_field {
+        let state = field(client, &queue, "google_state_field", name).await;
+        report.add(&format!("field {name}"), state.and_then(|field| is_text(field.as_ref(), name)));
+    }
     report.add("priorities", words(settings, priorities));
     searches(&mut report, client, cause.as_deref()).await;
     tickets(&mut report, client, needs).await;
@@ -86,7 +90,9 @@ fn words(settings: &RequestTrackerSettings, priorities: &PriorityWords) -> Findi
 /// Checks everything that is seen on tickets of the queue.
 async fn tickets(report: &mut Report, client: &Client, needs: Needs) {
     let settings = client.settings();
-    let (open, closed) = (newest(client, false).await, newest(client, true).await);
+    let advice = "grant ShowTicket on the queue";
+    let newest = async |closed| newest(client, closed).await.map_err(|error| failed(&error, advice));
+    let (open, closed) = (newest(false).await, newest(true).await);
     let some = if matches!(open, Ok(None)) { &closed } else { &open };
     let right = match needs.visibility {
         Visibility::Internal => "right to comment",
@@ -428,32 +434,36 @@ fn offers_flag_value(field: Option<&Value>, settings: &RequestTrackerSettings) -
     }
 }
 
-fn is_text(field: Option<&Value>, settings: &RequestTrackerSettings) -> Finding {
+fn is_text(field: Option<&Value>, name: &str) -> Finding {
     let Some(field) = field else { return Ok(ON_QUEUE.to_owned()) };
     let kind = wire::text(field, "Type").unwrap_or_default();
     if kind == "Freeform" && wire::text(field, "MaxValues").as_deref() == Some("1") {
         Ok("holds one line of text".to_owned())
     } else {
         Err(Trouble::failed(
-            format!("the field {} is of type {kind}", settings.google_name_field),
+            format!("the field {name} is of type {kind}"),
             "make one of the type \"Enter one value\"",
         ))
     }
 }
 
 /// Returns the queue's newest ticket that is closed, or not closed; `None` if there is none.
-async fn newest(client: &Client, closed: bool) -> Result<Option<Value>, Trouble> {
+pub(super) async fn newest(client: &Client, closed: bool) -> Result<Option<Value>, ApiError> {
     let settings = client.settings();
-    let advice = "grant ShowTicket on the queue";
     let (is, joined) = if closed { ("=", " OR ") } else { ("!=", " AND ") };
     let statuses: Vec<String> =
         settings.closed_statuses.iter().map(|status| format!("Status {is} {}", quoted(status))).collect();
     let query = format!("Queue = {} AND ({})", quoted(&settings.queue), statuses.join(joined));
-    let found = client.newest(&query).await.map_err(|error| failed(&error, advice))?;
+    let found = client.newest(&query).await?;
     match found.items.first().and_then(|ticket| wire::text(ticket, "id")) {
-        Some(id) => client.ticket(&id).await.map(Some).map_err(|error| failed(&error, advice)),
+        Some(id) => client.ticket(&id).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// Returns the statuses that a ticket can change to: its answer lists the transitions that its lifecycle offers to the user.
+pub(super) fn ways(ticket: &Value) -> Vec<String> {
+    links(ticket, "lifecycle").filter_map(|link| wire::text(link, "to")).collect()
 }
 
 const NO_TICKET: &str = "the queue has no such ticket yet that the connector's user may see: not tried";
@@ -490,7 +500,7 @@ fn leads_to(
     };
     let (id, from) = (wire::text(ticket, "id"), wire::text(ticket, "Status"));
     let (id, from) = (id.unwrap_or_default(), from.unwrap_or_default());
-    let ways: Vec<String> = links(ticket, "lifecycle").filter_map(|link| wire::text(link, "to")).collect();
+    let ways = ways(ticket);
     if ways.is_empty() {
         return Err(Trouble::failed(
             format!("ticket {id} ({from}) leads to no other status"),

@@ -37,8 +37,8 @@ use super::expiry;
 use super::reference::path_within;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Download, Filing, Finding, Found, Needs, NewAttachment, NewCase, NewComment, Placement,
-    Sweep, TextLimit, Visibility, Written,
+    CredentialEnd, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase, NewComment,
+    Placement, Statuses, Sweep, TextLimit, Visibility, Written, is_same_name,
 };
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
@@ -142,6 +142,13 @@ impl RequestTracker {
             scope: wire::name(ticket, "Queue"),
             synchronize: flagged.iter().any(|value| value.trim().to_lowercase() == flag),
             filing: Filing::default(),
+            state: None,
+            escalated: false,
+            status: vec![status],
+            state_text: settings.google_state_field.as_ref().map(|field| {
+                let values = wire::custom_field(ticket, field).unwrap_or_default();
+                values.first().map(|text| (*text).to_owned()).unwrap_or_default()
+            }),
             id,
         }))
     }
@@ -816,6 +823,63 @@ impl CaseSystem for RequestTracker {
         }
     }
 
+    async fn set_status(&self, id: &str, status: &str) -> Result<(), ApiError> {
+        let ticket = self.ticket(id).await?;
+        let refused = |problem: String| self.client.error(ApiErrorKind::Refused, "PUT ticket", problem);
+        if self.is_closed(&ticket) {
+            return Err(refused(format!("ticket {id} was closed meanwhile")));
+        }
+        if self.settings().is_closed(status.trim()) {
+            return Err(refused(format!(
+                "{status:?} means that the ticket is closed: name the status of an open ticket in [status.google]"
+            )));
+        }
+        let is_set =
+            |ticket: &Value| wire::text(ticket, "Status").is_some_and(|now| is_same_name(&now, status));
+        if is_set(&ticket) {
+            return Ok(());
+        }
+        self.change(id, json!({ "Status": status.trim() }), is_set).await
+    }
+
+    async fn show_state(&self, id: &str, text: &str) -> Result<(), ApiError> {
+        let Some(field) = self.settings().google_state_field.as_deref().map(str::trim) else {
+            let problem = "company.request-tracker.google_state_field is not given";
+            return Err(self.client.error(ApiErrorKind::Refused, "PUT ticket", problem));
+        };
+        let ticket = self.ticket(id).await?;
+        // A field that is not on the ticket's queue is dropped silently.
+        if wire::custom_field(&ticket, field).is_none() {
+            let problem = format!(
+                "ticket {id} has no custom field {field}: put it on its queue and grant the connector's user SeeCustomField and \
+                 ModifyCustomField, or correct company.request-tracker.google_state_field"
+            );
+            return Err(self.client.error(ApiErrorKind::Refused, "PUT ticket", problem));
+        }
+        let is_set = |ticket: &Value| {
+            wire::custom_field(ticket, field).is_some_and(|values| values.first() == Some(&text))
+        };
+        self.change(id, json!({ "CustomFields": { field: text } }), is_set).await
+    }
+
+    /// Returns the statuses that the newest tickets of the queue have or lead to: REST does not list those of a lifecycle.
+    async fn statuses(&self) -> Result<Statuses, ApiError> {
+        let mut names = BTreeSet::new();
+        for closed in [false, true] {
+            if let Some(ticket) = check::newest(&self.client, closed).await? {
+                names.extend(wire::text(&ticket, "Status"));
+                names.extend(check::ways(&ticket));
+            }
+        }
+        let status = |name: String| KnownStatus {
+            shown: name.clone(),
+            closed: self.settings().is_closed(&name),
+            is_way: false,
+            names: vec![name],
+        };
+        Ok(Statuses { known: names.into_iter().map(status).collect(), complete: false })
+    }
+
     async fn check(&self, needs: Needs) -> Vec<Check> {
         check::all(&self.client, &self.priorities, needs).await
     }
@@ -922,7 +986,7 @@ impl RequestTracker {
             address: Some(self.address(id)),
             scope: Some(self.queue_of(case).to_owned()),
             synchronize: true,
-            filing: Filing::default(),
+            ..Case::default()
         }
     }
 

@@ -36,6 +36,8 @@ pub struct RequestTrackerSettings {
     pub flag_value: String,
     /// Name of the custom field for the Google case's name.
     pub google_name_field: String,
+    /// Name of the custom field that shows Google's state. Default: none.
+    pub google_state_field: Option<String>,
     /// Status of closed cases.
     pub close_status: String,
     /// Status of reopened cases.
@@ -56,6 +58,7 @@ impl Default for RequestTrackerSettings {
             flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
             flag_value: "true".to_owned(),
             google_name_field: "custom_field_google_name".to_owned(),
+            google_state_field: None,
             close_status: "resolved".to_owned(),
             reopen_status: "open".to_owned(),
             closed_statuses: vec!["resolved".to_owned(), "rejected".to_owned()],
@@ -111,6 +114,12 @@ impl CrmKind for RequestTrackerSettings {
                 problems.push(format!("company.request-tracker.{name} is missing or empty"));
             }
         }
+        if self.google_state_field.as_ref().is_some_and(|name| name.trim().is_empty()) {
+            problems.push(
+                "company.request-tracker.google_state_field must not be empty: leave it out if no field is to show Google's state"
+                    .to_owned(),
+            );
+        }
         // TicketSQL: a field's name ends at the brace, a value at the quote.
         for (name, value) in [
             ("flag_field", &self.flag_field),
@@ -145,6 +154,10 @@ impl CrmKind for RequestTrackerSettings {
         })
     }
 
+    fn means_closed(&self, status: &str) -> bool {
+        self.is_closed(status.trim())
+    }
+
     fn own_priorities(&self) -> &'static str {
         "give numbers from 0 to 100, such as P0 = \"100\", P1 = \"75\", P2 = \"50\", P3 = \"25\", P4 = \"0\""
     }
@@ -158,7 +171,8 @@ impl CrmKind for RequestTrackerSettings {
     }
 
     fn placement_mistakes(&self, placement: &Placement) -> Vec<String> {
-        let own = [self.flag_field.trim().to_lowercase(), self.google_name_field.trim().to_lowercase()];
+        let own = [&self.flag_field, &self.google_name_field].into_iter().chain(&self.google_state_field);
+        let own: Vec<String> = own.map(|name| name.trim().to_lowercase()).collect();
         let mut mistakes = Vec::new();
         for (name, value) in &placement.fields {
             if own.contains(&name.trim().to_lowercase()) {

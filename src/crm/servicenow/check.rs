@@ -6,7 +6,9 @@ use super::query::Query;
 use super::settings::{self, ServiceNowSettings, meant, word};
 use super::wire::is_sys_id;
 use super::{NAME, PriorityWords};
-use crate::cases::{Attachment, Check, CheckStatus, Finding, Needs, Placement, Report, Trouble, Visibility};
+use crate::cases::{
+    Attachment, Check, CheckStatus, Finding, GOOGLE_STATE_ROOM, Needs, Placement, Report, Trouble, Visibility,
+};
 use crate::clock::SharedClock;
 use crate::crm::{CrmKind as _, sign_in};
 use crate::entities::Priority;
@@ -42,6 +44,9 @@ pub(super) async fn all(
     } else {
         report.add_untried(SEARCH, COLUMNS);
     }
+    if let Some(column) = &settings.google_state_field {
+        report.add("column for Google's state", state_column(client, column).await);
+    }
     report.add("times in searches", times(client).await);
     report.add("comments", journals(client, needs.visibility).await);
     report.add("lengths of texts", lengths(client).await);
@@ -59,6 +64,48 @@ pub(super) async fn all(
         report.add("attachments", files(client, clock).await);
     }
     report.into_lines()
+}
+
+/// Checks the column for Google's state, as far as the user may look it up.
+async fn state_column(client: &Client, column: &str) -> Finding {
+    const KEY: &str = "company.servicenow.google_state_field";
+    let table = &client.settings().table;
+    let place = format!("System Definition, Tables, {table}, Columns");
+    if client.settings().misnamed().iter().any(|(key, ..)| *key == "google_state_field") {
+        let labels = client.labels().await.unwrap_or_default();
+        return Err(Trouble::failed(
+            format!("{KEY} names {column:?}, which is no column of the table {table}"),
+            correction("google_state_field", column, &labels),
+        ));
+    }
+    let absent = client.absent_columns(&[column]).await.map_err(|error| Trouble::from(&error))?;
+    if absent.is_some_and(|absent| !absent.is_empty()) {
+        let labels = client.labels().await.unwrap_or_default();
+        return Err(Trouble::failed(
+            format!("the table {table} has no column {column} that the connector's user may read"),
+            format!(
+                "{}, create it ({place}), or give the user a role that reads it",
+                correction("google_state_field", column, &labels)
+            ),
+        ));
+    }
+    let room = u64::try_from(GOOGLE_STATE_ROOM).unwrap_or(u64::MAX);
+    match client.dictionary(&[column]).await.unwrap_or_default().get(column) {
+        Some(found) if !found.kind.starts_with("string") => Err(Trouble::failed(
+            format!("the column {column} is of the type {}", found.kind),
+            format!("create one of the type String with 100 characters ({place}), or name another in {KEY}"),
+        )),
+        Some(found) if found.length < room => Err(Trouble::failed(
+            format!("the column {column} holds {} characters, and the texts need {room}", found.length),
+            format!("make it longer ({place})"),
+        )),
+        Some(found) if found.read_only => Err(Trouble::failed(
+            format!("the column {column} is read-only"),
+            format!("take that away ({place})"),
+        )),
+        Some(found) => Ok(format!("{column} ({} characters)", found.length)),
+        None => Ok(format!("{column} (type and rights to write: {NO_DICTIONARY})")),
+    }
 }
 
 const COLUMNS: &str = "columns";

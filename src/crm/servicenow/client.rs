@@ -172,7 +172,9 @@ impl Client {
 
     /// Names of the columns that are read for a case.
     fn columns_read(&self) -> String {
-        format!("short_description,description,{}", self.columns_found())
+        let state: String =
+            self.settings.google_state_field.iter().map(|column| format!(",{column}")).collect();
+        format!("short_description,description,{}{state}", self.columns_found())
     }
 
     /// Names of the columns that a search reads, a subset of [`columns_read`](Self::columns_read).

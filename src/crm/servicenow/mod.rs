@@ -35,7 +35,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::{Map, Value, json};
 
 use self::address::Reference;
-use self::client::{COMMENTS, Client, WORK_NOTES};
+use self::client::{COMMENTS, Choices, Client, WORK_NOTES};
 use self::query::Query;
 use self::wire::{Record, is_sys_id};
 use super::PriorityWords;
@@ -44,8 +44,9 @@ use super::content::{Text, media_type, one_line};
 use super::jira::stored_filename;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Download, Filing, Finding, Found, Needs, NewAttachment, NewCase, NewComment, Placement,
-    Sweep, TextLimit, Visibility, Written, utf16_units,
+    CredentialEnd, Download, Filing, Finding, Found, GOOGLE_STATE_ROOM, KnownStatus, Needs, NewAttachment,
+    NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Written, is_same_name,
+    utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -141,6 +142,23 @@ impl ServiceNow {
             }),
             synchronize: record.is(&settings.flag_field),
             filing: Filing::default(),
+            state: None,
+            escalated: false,
+            status: record.text("state").map(str::to_owned).into_iter().collect(),
+            state_text: settings
+                .google_state_field
+                .as_ref()
+                .map(|column| record.text(column).unwrap_or_default().to_owned()),
+        }
+    }
+
+    /// Returns the states with their labels; empty if the user may not read them.
+    async fn state_choices(&self) -> Result<Choices, ApiError> {
+        match self.client.choices("state").await {
+            Err(error) if error.is_for_good() || error.kind == ApiErrorKind::Unauthorized => {
+                Ok(Choices::default())
+            }
+            choices => choices,
         }
     }
 
@@ -683,6 +701,80 @@ impl CaseSystem for ServiceNow {
             }
             outcome => outcome,
         }
+    }
+
+    /// Adds the label of the state, which only the table of choices has.
+    async fn status_names(&self, case: &Case) -> Result<Vec<String>, ApiError> {
+        let choices = self.state_choices().await?;
+        let labels = case.status.iter().filter_map(|state| choices.get(state).cloned());
+        Ok(case.status.iter().cloned().chain(labels).collect())
+    }
+
+    async fn set_status(&self, id: &str, status: &str) -> Result<(), ApiError> {
+        let call = format!("PATCH {}", self.client.path(id)?);
+        let refused = |problem: String| self.client.error(ApiErrorKind::Refused, &call, problem);
+        let record = self.client.record(id).await?;
+        if self.is_closed(&record) {
+            return Err(refused("the record was closed meanwhile".to_owned()));
+        }
+        let choices = self.state_choices().await?;
+        let wanted = status.trim();
+        let labelled =
+            choices.iter().find(|(_, label)| is_same_name(label, wanted)).map(|(value, _)| value.as_str());
+        let value = match (choices.contains_key(wanted), labelled) {
+            (true, _) => wanted,
+            (false, Some(value)) => value,
+            // Without the choices, only a value can be told.
+            (false, None) if choices.is_empty() && wanted.parse::<i64>().is_ok() => wanted,
+            (false, None) if choices.is_empty() => {
+                return Err(refused(format!(
+                    "{status:?} is no value of a state, and the user may not read sys_choice, which has the labels: give the value in \
+                     [status.google]"
+                )));
+            }
+            (false, None) => {
+                return Err(refused(format!(
+                    "the column state has no choice {status:?}: `casebridge check` lists those that there are"
+                )));
+            }
+        };
+        if self.settings().is_closed(value) {
+            return Err(refused(format!(
+                "{status:?} means that the record is closed: name the state of an open record in [status.google]"
+            )));
+        }
+        if record.text("state") == Some(value) {
+            return Ok(());
+        }
+        let fields = Map::from_iter([("state".to_owned(), json!(value))]);
+        let what = "the state (a business rule may have put it back, or demands another column with it)";
+        self.change(id, fields, what, |record| record.text("state") == Some(value)).await
+    }
+
+    async fn show_state(&self, id: &str, text: &str) -> Result<(), ApiError> {
+        let Some(column) = &self.settings().google_state_field else {
+            let call = format!("PATCH {}", self.client.path(id)?);
+            let problem = "company.servicenow.google_state_field is not given";
+            return Err(self.client.error(ApiErrorKind::Refused, &call, problem));
+        };
+        let fields = Map::from_iter([(column.clone(), json!(text))]);
+        let what = format!(
+            "{column} (company.servicenow.google_state_field: it has to be a column of text that holds {} characters, and the \
+             connector's user needs a role that writes it)",
+            GOOGLE_STATE_ROOM
+        );
+        self.change(id, fields, &what, |record| record.text(column) == Some(text)).await
+    }
+
+    async fn statuses(&self) -> Result<Statuses, ApiError> {
+        let choices = self.state_choices().await?;
+        let status = |(value, label): (String, String)| KnownStatus {
+            shown: format!("{value:?} ({label})"),
+            closed: self.settings().is_closed(&value),
+            is_way: false,
+            names: vec![value, label],
+        };
+        Ok(Statuses { known: choices.into_iter().map(status).collect(), complete: true })
     }
 
     async fn check(&self, needs: Needs) -> Vec<Check> {

@@ -68,6 +68,8 @@ pub struct ServiceNowSettings {
     pub flag_field: String,
     /// Column for the Google case's name.
     pub google_name_field: String,
+    /// Column of text that shows Google's state. Default: none.
+    pub google_state_field: Option<String>,
     /// States that count as closed, by value. A record with `active` = false is closed in any state.
     pub closed_states: Option<Vec<String>>,
     /// Those of the closed states that mean cancelled, by value.
@@ -110,6 +112,7 @@ impl Default for ServiceNowSettings {
             client_secret: None,
             flag_field: "u_synchronize_with_google_cloud_support".to_owned(),
             google_name_field: "u_google_case_name".to_owned(),
+            google_state_field: None,
             closed_states: None,
             cancelled_states: None,
             cancelled_codes: None,
@@ -371,7 +374,8 @@ impl ServiceNowSettings {
     /// Returns the names that no column can have, each with its key, and true if it is a column of one's own: labels, as a rule.
     pub(super) fn misnamed(&self) -> Vec<(&'static str, &str, bool)> {
         let own = [("flag_field", &self.flag_field), ("google_name_field", &self.google_name_field)];
-        let own = own.into_iter().map(|(key, name)| (key, name.as_str(), true));
+        let state = self.google_state_field.iter().map(|name| ("google_state_field", name));
+        let own = own.into_iter().chain(state).map(|(key, name)| (key, name.as_str(), true));
         let new = self.new_fields.keys().map(|name| ("new_fields", name.as_str(), false));
         let close =
             self.close_fields.iter().flatten().map(|(name, _)| ("close_fields", name.as_str(), false));
@@ -501,6 +505,10 @@ impl CrmKind for ServiceNowSettings {
         })
     }
 
+    fn means_closed(&self, status: &str) -> bool {
+        self.is_closed(status.trim())
+    }
+
     fn own_priorities(&self) -> &'static str {
         "give the values of ServiceNow's: P0 = \"1\", P1 = \"2\", P2 = \"3\", P3 = \"4\", P4 = \"5\" (a customer service case has \
          four: P4 = \"4\")"
@@ -531,7 +539,7 @@ impl CrmKind for ServiceNowSettings {
                     self.likely_column(name, false)
                 ));
             }
-            if own.contains(&name.as_str()) {
+            if own.contains(&name.as_str()) || self.google_state_field.as_ref() == Some(name) {
                 mistakes.push(own_field(name));
             }
             if value.is_array() || value.is_object() {

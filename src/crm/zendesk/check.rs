@@ -81,6 +81,10 @@ async fn fields(report: &mut Report, client: &Client, needs: Needs) -> Result<u6
     let google_name = client::google_name_field(settings, &fields);
     report
         .add(&format!("field {}", settings.google_name_field), google_name.map(shown).map_err(Trouble::from));
+    if let Some(found) = client::google_state_field(settings, &fields) {
+        let line = format!("field {}", settings.google_state_field.as_deref().unwrap_or_default());
+        report.add(&line, found.map(shown).map_err(Trouble::from));
+    }
     if needs.status {
         report.add("solving", solving(client, &fields));
     }

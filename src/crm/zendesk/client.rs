@@ -35,7 +35,7 @@ const LAST_COMMENTS: &str = "20";
 /// file with malware.
 pub(super) const DOWNLOADS: [&str; 1] = ["/attachments/"];
 /// Time for which the names of the account's own statuses are cached.
-const STATUSES_AGE: Duration = Duration::hours(1);
+pub(super) const STATUSES_AGE: Duration = Duration::hours(1);
 /// Number of flagged tickets that a check reads to find a small file.
 const LOOKED_AT: &str = "5";
 /// Number of merged tickets for which the connector's own part is cached.
@@ -51,11 +51,13 @@ const TEXTS: [&str; 2] = ["text", "textarea"];
 /// Error text for any change to a closed ticket.
 pub(super) const FINAL: &str = "the ticket is closed, which is final in Zendesk";
 
-/// IDs of the two custom fields.
+/// IDs of the custom fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fields {
     pub(super) flag: u64,
     pub(super) google_name: u64,
+    /// Field for Google's state, if one is configured and found.
+    pub(super) google_state: Option<u64>,
 }
 
 /// Comments of a ticket, and the names of their authors.
@@ -68,10 +70,10 @@ pub(super) struct Comments {
     pub(super) first: Option<u64>,
 }
 
-/// Names of the account's own statuses.
+/// The account's own statuses.
 #[derive(Default)]
-struct Statuses {
-    names: HashMap<u64, String>,
+struct OwnStatuses {
+    all: Arc<Vec<CustomStatus>>,
     asked: Option<DateTime<Utc>>,
 }
 
@@ -92,7 +94,7 @@ pub(super) struct Client {
     pacing: Pacing,
     fields: Mutex<Option<Fields>>,
     me: Mutex<Option<Arc<User>>>,
-    statuses: Mutex<Statuses>,
+    statuses: Mutex<OwnStatuses>,
     /// The connector's part of tickets that were merged into others. They are closed, so it never changes.
     own_parts: Mutex<HashMap<u64, Arc<OwnPart>>>,
     /// Start of the time range that has not been exported, since an export was refused. `None` if none is missing.
@@ -180,6 +182,7 @@ impl Client {
         let fields = Fields {
             flag: flag_field(&self.settings, &all).map_err(refused)?.id,
             google_name: google_name_field(&self.settings, &all).map_err(refused)?.id,
+            google_state: google_state_field(&self.settings, &all).and_then(Result::ok).map(|field| field.id),
         };
         *known = Some(fields);
         Ok(fields)
@@ -220,23 +223,30 @@ impl Client {
 
     /// Returns the name of one of the account's own statuses. `None` if it has no such status, or none at all.
     pub(super) async fn status_name(&self, id: u64) -> Result<Option<String>, ApiError> {
+        let statuses = self.own_statuses(STATUSES_AGE).await?;
+        Ok(statuses.iter().find(|status| status.id == id).map(|status| status.agent_label.clone()))
+    }
+
+    /// Returns the account's own statuses, none if it has none; cached for at most `age`.
+    ///
+    /// Source: "Custom Ticket Statuses", developer.zendesk.com (November 2026).
+    pub(super) async fn own_statuses(&self, age: Duration) -> Result<Arc<Vec<CustomStatus>>, ApiError> {
         let mut statuses = self.statuses.lock().await;
         let now = self.clock.now();
-        let is_fresh = statuses.asked.is_some_and(|asked| asked <= now && now - asked < STATUSES_AGE);
+        let is_fresh = statuses.asked.is_some_and(|asked| asked <= now && now - asked < age);
         if !is_fresh {
             match self.upstream.read::<Page>(Call::get("/api/v2/custom_statuses")).await {
                 Ok(page) => {
                     let read = |value| serde_json::from_value::<CustomStatus>(value).ok();
-                    let named = page.items.into_iter().filter_map(read);
-                    statuses.names = named.map(|status| (status.id, status.agent_label)).collect();
+                    statuses.all = Arc::new(page.items.into_iter().filter_map(read).collect());
                 }
                 // The account has no statuses of its own.
-                Err(error) if error.is_for_good() => statuses.names.clear(),
+                Err(error) if error.is_for_good() => statuses.all = Arc::default(),
                 Err(error) => return Err(error),
             }
             statuses.asked = Some(now);
         }
-        Ok(statuses.names.get(&id).cloned())
+        Ok(Arc::clone(&statuses.all))
     }
 
     // Reading.
@@ -749,6 +759,15 @@ pub(super) fn google_name_field<'a>(
     fields: &'a [Field],
 ) -> Result<&'a Field, String> {
     field("google_name_field", &settings.google_name_field, fields, "Text", &TEXTS)
+}
+
+/// Finds the text field for Google's state among all fields. `None` if none is configured. The error says what to do.
+pub(super) fn google_state_field<'a>(
+    settings: &ZendeskSettings,
+    fields: &'a [Field],
+) -> Option<Result<&'a Field, String>> {
+    let wanted = settings.google_state_field.as_ref()?;
+    Some(field("google_state_field", wanted, fields, "Text", &TEXTS))
 }
 
 fn field<'a>(

@@ -42,7 +42,7 @@ use serde_json::{Map, Value, json};
 
 use self::client::{Client, Comments, FINAL, Fields, OwnPart, is_about_closed, is_key_taken};
 use self::closing::Quoted;
-use self::wire::{AddedComment, Changed, Ticket, User};
+use self::wire::{AddedComment, Changed, CustomStatus, Ticket, User};
 use super::PriorityWords;
 use super::content::{Text, media_type, one_line};
 // Jira's rules for file names are the strictest of all CRMs; here they keep names readable in a listing.
@@ -50,8 +50,8 @@ use super::jira::stored_filename;
 use crate::cases::markers::COMPANY_DESCRIPTION_HEADER;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Download, Filing, Finding, Found, Needs, NewAttachment, NewCase, NewComment, Placement,
-    Sweep, TextLimit, Visibility, Written,
+    CredentialEnd, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase, NewComment,
+    Placement, Statuses, Sweep, TextLimit, Visibility, Written, is_same_name,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -183,6 +183,14 @@ impl Zendesk {
             scope: scope(&known.me, ticket),
             synchronize: ticket.is_checked(known.fields.flag),
             filing: Filing::default(),
+            state: None,
+            escalated: false,
+            status: ticket.status_names(),
+            // Without the field, the write is refused with the reason.
+            state_text: self.settings().google_state_field.as_ref().map(|_| {
+                let text = known.fields.google_state.and_then(|field| ticket.line(field));
+                text.unwrap_or_default().to_owned()
+            }),
         }
     }
 
@@ -837,6 +845,105 @@ impl CaseSystem for Zendesk {
         }
     }
 
+    /// Adds the name of the account's own status, which only its list has.
+    async fn status_names(&self, case: &Case) -> Result<Vec<String>, ApiError> {
+        let own = self.client.own_statuses(client::STATUSES_AGE).await?;
+        let is_own = |status: &&CustomStatus| case.status.contains(&status.id.to_string());
+        let label = own.iter().find(is_own).map(|status| status.agent_label.clone());
+        Ok(case.status.iter().cloned().chain(label).collect())
+    }
+
+    /// Sets one of the account's own statuses, if one has this name or ID, else the system status. A system status sets the account's own
+    /// one that is the default of its category.
+    ///
+    /// Source: "Tickets", *JSON format*, and "Custom Ticket Statuses", developer.zendesk.com (November 2026).
+    async fn set_status(&self, id: &str, status: &str) -> Result<(), ApiError> {
+        let number = self.client.number(id)?;
+        let call = format!("PUT /api/v2/tickets/{number}");
+        let refused = |problem: String| Err(self.client.error(ApiErrorKind::Refused, &call, problem));
+        let ticket = self.client.ticket(number).await?;
+        if ticket.is_done() {
+            return refused("the ticket was solved meanwhile".to_owned());
+        }
+        let own = self.client.own_statuses(Duration::minutes(5)).await?;
+        let system = system_status(status);
+        let is_it = |own: &&CustomStatus| {
+            own.id.to_string() == status.trim() || is_same_name(&own.agent_label, status)
+        };
+        let (change, is_set, category) = match (system, own.iter().find(is_it)) {
+            (None, Some(own)) => (
+                json!({ "custom_status_id": own.id }),
+                ticket.custom_status_id == Some(own.id),
+                own.status_category.as_str(),
+            ),
+            (Some(system), _) => {
+                (json!({ "status": system }), ticket.status.as_deref() == Some(system), system)
+            }
+            (None, None) => {
+                return refused(format!(
+                    "there is no status {status:?}: `casebridge check` lists those that there are"
+                ));
+            }
+        };
+        if ["solved", "closed"].contains(&category) {
+            return refused(format!(
+                "{status:?} means that the ticket is solved: name the status of an open ticket in [status.google]"
+            ));
+        }
+        if is_set {
+            return Ok(());
+        }
+        let set = Ticket::read(&self.client.update(number, change).await?.ticket)
+            .map_err(|error| self.client.unreadable(&call, &error))?;
+        if is_same_name(set.status.as_deref().unwrap_or_default(), category) {
+            return Ok(());
+        }
+        refused(format!(
+            "Zendesk keeps the status {} where {status:?} was set: a trigger sets another one, or the account has no such status",
+            set.status.as_deref().unwrap_or("none")
+        ))
+    }
+
+    async fn show_state(&self, id: &str, text: &str) -> Result<(), ApiError> {
+        let number = self.client.number(id)?;
+        let Some(field) = self.client.fields().await?.google_state else {
+            let all = self.client.all_fields().await?;
+            let problem = match client::google_state_field(self.settings(), &all) {
+                Some(Err(problem)) => problem,
+                Some(Ok(_)) => {
+                    "the field was created after the start of the service: start it again".to_owned()
+                }
+                None => "company.zendesk.google_state_field is not given".to_owned(),
+            };
+            let call = format!("PUT /api/v2/tickets/{number}");
+            return Err(self.client.error(ApiErrorKind::Refused, &call, problem));
+        };
+        let change = json!({ "custom_fields": [{ "id": field, "value": text }] });
+        self.client.update(number, change).await.map(drop)
+    }
+
+    async fn statuses(&self) -> Result<Statuses, ApiError> {
+        let own = self.client.own_statuses(Duration::zero()).await?;
+        let is_active = |status: &&CustomStatus| status.active != Some(false);
+        let own = own.iter().filter(is_active).map(|status| KnownStatus {
+            names: vec![status.agent_label.clone(), status.id.to_string()],
+            shown: format!("{:?} ({})", status.agent_label, status.status_category),
+            closed: ["solved", "closed"].contains(&status.status_category.as_str()),
+            is_way: false,
+        });
+        let system = SYSTEM_STATUSES.iter().map(|(name, other)| KnownStatus {
+            names: vec![(*name).to_owned(), (*other).to_owned()],
+            shown: format!("{name:?}"),
+            closed: ["solved", "closed"].contains(name),
+            is_way: false,
+        });
+        // A name of the account's own that is also a system status means that, as it does when it is set.
+        let system: Vec<KnownStatus> = system.collect();
+        let own = own.filter(|own| !system.iter().any(|known| known.is_called(&own.names[0])));
+        let known = own.collect::<Vec<_>>().into_iter().chain(system.clone()).collect();
+        Ok(Statuses { known, complete: true })
+    }
+
     async fn check(&self, needs: Needs) -> Vec<Check> {
         check::all(&self.client, &self.priorities, needs).await
     }
@@ -916,6 +1023,23 @@ impl Zendesk {
             self.client.error(ApiErrorKind::Unreadable, &call, "the answer tells of no new comment")
         })
     }
+}
+
+/// System statuses of a ticket, each with the name that agents see ("Tickets", *JSON format*, developer.zendesk.com). `hold` has to be
+/// switched on by the account.
+const SYSTEM_STATUSES: [(&str, &str); 6] = [
+    ("new", "New"),
+    ("open", "Open"),
+    ("pending", "Pending"),
+    ("hold", "On-hold"),
+    ("solved", "Solved"),
+    ("closed", "Closed"),
+];
+
+/// Returns the system status of that name.
+fn system_status(name: &str) -> Option<&'static str> {
+    let is_it = |(status, other): &&(&str, &str)| is_same_name(status, name) || is_same_name(other, name);
+    SYSTEM_STATUSES.iter().find(is_it).map(|(status, _)| *status)
 }
 
 /// Returns the `external_id` of the ticket of a Google case, the same for any parent of the case (`R9`: one mapping per case).

@@ -11,7 +11,7 @@ use super::Zendesk;
 use super::client::Client;
 use super::registration::Registrar;
 use super::wire::error_text;
-use crate::cases::{CaseSystem, Hint, Placement, Refusal, Visibility};
+use crate::cases::{CaseSystem, Hint, Placement, Refusal, Visibility, is_same_name};
 use crate::clock::SharedClock;
 use crate::crm::registration::{Registration, WebhookTarget};
 use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number, own_field, spaced_labels};
@@ -42,6 +42,8 @@ pub struct ZendeskSettings {
     pub flag_field: String,
     /// Text field for the Google case's name, by title or by ID.
     pub google_name_field: String,
+    /// Text field that shows Google's state, by title or by ID. Default: none.
+    pub google_state_field: Option<String>,
     /// True if tickets made for Google cases also have the Google case in `external_id`, by which Zendesk finds them at once. Switch it off
     /// if another program uses that field.
     pub use_external_id: bool,
@@ -98,6 +100,7 @@ impl Default for ZendeskSettings {
             token_expires: None,
             flag_field: "synchronizeWithGoogleCloudSupport".to_owned(),
             google_name_field: "custom_field_google_name".to_owned(),
+            google_state_field: None,
             use_external_id: true,
             use_incremental_export: true,
             description_visibility: Visibility::Internal,
@@ -136,6 +139,10 @@ impl CrmKind for ZendeskSettings {
         {
             demand(!value.trim().is_empty(), format!("company.zendesk.{name} must not be empty"));
         }
+        demand(
+            self.google_state_field.as_ref().is_none_or(|name| !name.trim().is_empty()),
+            "company.zendesk.google_state_field must not be empty: leave it out if no field is to show Google's state".to_owned(),
+        );
         demand(
             self.email.is_some() == self.api_token.is_some(),
             "company.zendesk.email and company.zendesk.api_token belong together: give both, or client_id and \
@@ -205,9 +212,15 @@ impl CrmKind for ZendeskSettings {
                 is_number(name),
                 format!("fields.{name} is no field's ID: give the number in the field's address"),
             );
-            demand(![&self.flag_field, &self.google_name_field].contains(&name), own_field(name));
+            let is_own = [&self.flag_field, &self.google_name_field].contains(&name)
+                || self.google_state_field.as_ref() == Some(name);
+            demand(!is_own, own_field(name));
         }
         mistakes
+    }
+
+    fn means_closed(&self, status: &str) -> bool {
+        ["solved", "closed"].iter().any(|closed| is_same_name(closed, status))
     }
 
     fn own_priorities(&self) -> &'static str {

@@ -112,6 +112,12 @@ impl Ticket {
         self.is_closed() && self.tags.iter().any(|tag| tag == CLOSED_BY_MERGE)
     }
 
+    /// Returns the names of the status that the ticket itself has: the system status, and the ID of the account's own.
+    pub(super) fn status_names(&self) -> Vec<String> {
+        let id = self.custom_status_id.map(|id| id.to_string());
+        self.status.iter().cloned().chain(id).collect()
+    }
+
     /// True if a checkbox field is on.
     pub(super) fn is_checked(&self, field: u64) -> bool {
         match self.custom_fields.get(&field) {
@@ -387,6 +393,10 @@ pub(super) struct CustomStatus {
     /// Name as agents see it.
     #[serde(deserialize_with = "or_default")]
     pub(super) agent_label: String,
+    /// System status that it belongs to.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) status_category: String,
+    pub(super) active: Option<bool>,
 }
 
 /// A field of tickets.

@@ -9,6 +9,7 @@ mod hidden;
 mod hint;
 pub mod markers;
 mod placement;
+mod status;
 mod text;
 
 use std::pin::Pin;
@@ -19,13 +20,14 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::Stream;
 use sha2::{Digest as _, Sha256};
 
-use crate::entities::{Priority, PriorityReading, Side};
+use crate::entities::{GoogleState, Priority, PriorityReading, Side};
 
 pub use check::{Check, CheckStatus, CredentialEnd, Finding, Report, Trouble, fold, worst};
 pub use error::{ApiError, ApiErrorKind, bounded, shorten};
 pub use hidden::{as_written, is_hidden_control};
 pub use hint::{Hint, Refusal};
 pub use placement::Placement;
+pub use status::{GOOGLE_STATE_ROOM, KnownStatus, Statuses, is_same_name};
 pub use text::{TextLimit, code_points, utf8_bytes, utf16_units};
 
 /// Way in which a case was closed (`R32`: closed is not solved).
@@ -147,14 +149,24 @@ pub struct Case {
     pub synchronize: bool,
     /// Classification of a Google case, and its mark as a test case.
     pub filing: Filing,
+    /// State of a Google case. `None` for a company case, and for a state that is not known.
+    pub state: Option<GoogleState>,
+    /// True if a Google case is escalated.
+    pub escalated: bool,
+    /// Names of the status of a company case, each of which the configuration may use: name, ID, label, category. Empty for a Google case.
+    /// Labels that take another call are added by [`CaseSystem::status_names`].
+    pub status: Vec<String>,
+    /// Text in the field of a company case that shows Google's state. `None` if no such field is configured.
+    pub state_text: Option<String>,
 }
 
 impl Case {
-    /// Returns a digest of everything but the time of the last update: a case with the same digest has changed in nothing that is kept in
-    /// step. It may differ between two versions of the connector.
+    /// Returns a digest of all that a sync carries: a case with the same digest has changed in nothing that is kept in step. The time of the
+    /// last update is left out, and the status and the text that only Google's state changes. It may differ between two versions of the
+    /// connector.
     #[must_use]
     pub fn digest(&self) -> String {
-        let timeless = Self { updated_at: None, ..self.clone() };
+        let timeless = Self { updated_at: None, status: Vec::new(), state_text: None, ..self.clone() };
         hex::encode(&Sha256::digest(format!("{timeless:?}"))[..16])
     }
 }
@@ -441,6 +453,8 @@ pub struct Needs {
     pub priority: bool,
     /// Close and reopen cases.
     pub status: bool,
+    /// Set the status of an open case when Google's state changes.
+    pub turn: bool,
     /// Visibility of the comments and attachments that it writes. It always writes comments, if only its own notices.
     pub visibility: Visibility,
 }
@@ -449,7 +463,7 @@ impl Needs {
     /// Returns all operations, with that visibility.
     #[must_use]
     pub const fn all(visibility: Visibility) -> Self {
-        Self { creation: true, attachments: true, priority: true, status: true, visibility }
+        Self { creation: true, attachments: true, priority: true, status: true, turn: true, visibility }
     }
 }
 
@@ -600,6 +614,31 @@ pub trait CaseSystem: Send + Sync {
 
     /// Reopens a closed case; [`ApiErrorKind::Unsupported`] if the system cannot do that.
     async fn reopen(&self, id: &str) -> Result<(), ApiError>;
+
+    /// Returns all names of an open case's status, with those that take a call besides the case's own: [`Case::status`].
+    async fn status_names(&self, case: &Case) -> Result<Vec<String>, ApiError> {
+        Ok(case.status.clone())
+    }
+
+    /// Sets the status of an open case, named as the configuration names it. Succeeds if the case has it already. Fails with
+    /// [`ApiErrorKind::Refused`] if no way leads there, if the status means closed, or if the case was closed meanwhile.
+    async fn set_status(&self, id: &str, status: &str) -> Result<(), ApiError> {
+        let call = format!("set the status of case {}", shorten(id));
+        let message = format!("there is no status {status:?} to set");
+        Err(ApiError::new(ApiErrorKind::Unsupported, self.capabilities().name, call, message))
+    }
+
+    /// Writes a text into the field that shows Google's state. Idempotent.
+    async fn show_state(&self, id: &str, _text: &str) -> Result<(), ApiError> {
+        let call = format!("write Google's state on case {}", shorten(id));
+        let message = "no field for it is configured";
+        Err(ApiError::new(ApiErrorKind::Unsupported, self.capabilities().name, call, message))
+    }
+
+    /// Returns the statuses that cases can have, as far as the system lets one ask. Changes nothing.
+    async fn statuses(&self) -> Result<Statuses, ApiError> {
+        Ok(Statuses::default())
+    }
 
     /// Tries all operations of `needs` in the system, and changes nothing.
     async fn check(&self, needs: Needs) -> Vec<Check>;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompanyCaseId, Entry, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId, Notice, Order,
-    PairState, Pending, Priority, Side, Sides, Source,
+    PairState, Pending, Priority, Side, Sides, Source, Turn,
 };
 
 /// Minimum change of both systems' leads over our clock for which our clock counts as set, and maximum difference between the two.
@@ -328,7 +328,7 @@ impl CaseMapping {
         self.pending.iter_mut().for_each(|pending| back(&mut pending.attempted_at));
         self.pending_creation.iter_mut().for_each(|creation| back(&mut creation.attempted_at));
         self.pending_status.iter_mut().for_each(|status| back(&mut status.attempted_at));
-        self.state.priorities_sent_at().for_each(back);
+        self.state.values_sent_at().for_each(back);
         self.state.refusals.iter_mut().for_each(|refusal| {
             back(&mut refusal.since);
             back(&mut refusal.tried_at);
@@ -445,6 +445,10 @@ impl CaseMapping {
         state.read_only[side] = None;
         state.scope[side] = None;
         state.refusals.retain(|refusal| refusal.side != side);
+        if side == Side::Company {
+            // Nothing of Google's state stands on the other case yet, and its people have set its status.
+            state.turn = Turn::default();
+        }
     }
 
     /// Records that the connector created the counterpart, and created it open. So if the other case is closed, a person closed it (`R30`:
@@ -623,7 +627,7 @@ impl CaseMapping {
         if let Some(status) = &mut self.pending_status {
             status.attempted_at = status.attempted_at.max(at);
         }
-        for sent_at in self.state.priorities_sent_at() {
+        for sent_at in self.state.values_sent_at() {
             *sent_at = (*sent_at).max(at);
         }
     }
@@ -635,6 +639,7 @@ impl CaseMapping {
             || self.pending_creation.is_some()
             || self.pending_status.is_some()
             || self.state.priority_sent_at != Sides::default()
+            || self.state.turn.awaits_outcome()
     }
 
     /// Moves the times of writes without an answer forward, if our clock was set ahead since they were recorded (`R36`: clock skew): else
@@ -658,8 +663,8 @@ impl CaseMapping {
         let pending = self.pending.iter_mut().map(|pending| &mut pending.attempted_at);
         let creation = self.pending_creation.iter_mut().map(|creation| &mut creation.attempted_at);
         let status = self.pending_status.iter_mut().map(|status| &mut status.attempted_at);
-        let priorities = self.state.priorities_sent_at();
-        for at in pending.chain(creation).chain(status).chain(priorities) {
+        let values = self.state.values_sent_at();
+        for at in pending.chain(creation).chain(status).chain(values) {
             *at = at.checked_add_signed(by).unwrap_or(*at);
         }
     }

@@ -10,6 +10,7 @@ mod pair_state;
 mod priority;
 mod side;
 mod tolerance;
+mod turn;
 
 pub use case_mapping::{CaseMapping, Dirty, FirstSeen, Lease, PendingCreation, PendingStatus};
 pub use global::{Canary, Global, IndexLag, PollMemory};
@@ -21,3 +22,4 @@ pub use pair_state::{
 pub use priority::{Priority, PriorityReading, PrioritySet};
 pub use side::{Side, Sides};
 pub use tolerance::{Tolerance, ToleranceTable};
+pub use turn::{GoogleState, StatusBegun, TextBegun, Turn};

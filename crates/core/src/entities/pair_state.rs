@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Priority, Side, Sides, Source};
+use super::{Priority, Side, Sides, Source, Turn};
 
 /// Pause between two attempts to write to a read-only case (`R33`: final refusals).
 const READ_ONLY_PAUSE: Duration = Duration::days(1);
@@ -261,6 +261,9 @@ pub struct PairState {
     /// The company case's name for texts on the Google case (`R31`: an ID is valid only in its own system).
     #[serde(skip_serializing_if = "is_default")]
     pub company_case: Option<KnownCase>,
+    /// Google's state, as it was last shown on the company case.
+    #[serde(skip_serializing_if = "is_default")]
+    pub turn: Turn,
     /// Short codes of the warnings that were already logged.
     #[serde(skip_serializing_if = "is_default")]
     pub warned: BTreeSet<String>,
@@ -287,10 +290,10 @@ impl PairState {
         is_changed
     }
 
-    /// Returns the times of priorities that were sent without an answer, to change them.
-    pub(super) fn priorities_sent_at(&mut self) -> impl Iterator<Item = &mut DateTime<Utc>> {
+    /// Returns the times of priorities, statuses and texts that were sent without an answer, to change them.
+    pub(super) fn values_sent_at(&mut self) -> impl Iterator<Item = &mut DateTime<Utc>> {
         let Sides { google, company } = &mut self.priority_sent_at;
-        google.iter_mut().chain(company)
+        google.iter_mut().chain(company).chain(self.turn.sent_at())
     }
 
     /// Returns true if a stored reading of that system is later than `latest`, by its own clock: the clock was set back since (`R36`: clock

@@ -7,7 +7,7 @@ use super::plan::Rules;
 use super::texts;
 use crate::cases::{Attachment, Visibility};
 use crate::entities::{
-    Entry, ItemKind, Notice, PairState, Pending, Priority, Refusable, Side, Sides, Source,
+    Entry, GoogleState, ItemKind, Notice, PairState, Pending, Priority, Refusable, Side, Sides, Source, Turn,
 };
 
 /// Comment that the connector is to add.
@@ -106,6 +106,19 @@ pub enum Action {
     /// Clear the record of a `Notice::LeftOpen`: the company case is open again, and its next closing gets a new notice (`R32`: closed is
     /// not solved).
     ForgetLeftOpen,
+    /// Set the status of the company case, since Google's state has changed.
+    SetStatus {
+        /// State of the Google case.
+        state: GoogleState,
+        /// Status, as the configuration names it.
+        status: String,
+        /// Names of the status that the company case has now.
+        from: Vec<String>,
+    },
+    /// Write Google's state in words into the field for it on the company case.
+    ShowState(String),
+    /// Record what is known of Google's state on the company case.
+    NoteTurn(Box<Turn>),
 }
 
 impl Action {
@@ -113,7 +126,7 @@ impl Action {
     #[must_use]
     pub const fn writes_to(&self) -> Option<Side> {
         match self {
-            Self::LinkBack { .. } => Some(Side::Company),
+            Self::LinkBack { .. } | Self::SetStatus { .. } | Self::ShowState(_) => Some(Side::Company),
             Self::Comment(comment) => Some(comment.side),
             Self::Attach { to: side, .. }
             | Self::SetPriority { side, .. }
@@ -128,7 +141,8 @@ impl Action {
             | Self::Unresolve
             | Self::ForgetStatus
             | Self::RefusedReopening(_)
-            | Self::ForgetLeftOpen => None,
+            | Self::ForgetLeftOpen
+            | Self::NoteTurn(_) => None,
         }
     }
 
@@ -153,7 +167,11 @@ impl Action {
             | Self::Unresolve
             | Self::ForgetStatus
             | Self::RefusedReopening(_)
-            | Self::ForgetLeftOpen => None,
+            | Self::ForgetLeftOpen
+            // A refusal of these is settled at once: the next change of Google's state is the next attempt.
+            | Self::SetStatus { .. }
+            | Self::ShowState(_)
+            | Self::NoteTurn(_) => None,
         }
     }
 
@@ -187,7 +205,10 @@ impl Action {
             | Self::Unresolve
             | Self::ForgetStatus
             | Self::ForgetLeftOpen
-            | Self::RefusedReopening(_) => false,
+            | Self::RefusedReopening(_)
+            | Self::SetStatus { .. }
+            | Self::ShowState(_)
+            | Self::NoteTurn(_) => false,
         }
     }
 
@@ -222,7 +243,10 @@ impl Action {
             | Self::Unresolve
             | Self::ForgetStatus
             | Self::ForgetLeftOpen
-            | Self::RefusedReopening(_) => true,
+            | Self::RefusedReopening(_)
+            | Self::SetStatus { .. }
+            | Self::ShowState(_)
+            | Self::NoteTurn(_) => true,
         }
     }
 
@@ -276,7 +300,10 @@ impl Action {
             | Self::ForgetStatus
             | Self::ForgetLeftOpen
             | Self::LinkBack { .. }
-            | Self::SetPriority { .. } => false,
+            | Self::SetPriority { .. }
+            | Self::SetStatus { .. }
+            | Self::ShowState(_)
+            | Self::NoteTurn(_) => false,
         }
     }
 
@@ -312,7 +339,11 @@ impl Action {
             | Self::Unresolve
             | Self::ForgetStatus
             | Self::ForgetLeftOpen
-            | Self::RefusedReopening(_) => {}
+            | Self::RefusedReopening(_)
+            | Self::ShowState(_)
+            | Self::NoteTurn(_) => {}
+            // One that may still arrive must not open a case that was closed meanwhile.
+            Self::SetStatus { .. } => blocked.status |= !is_final,
         }
     }
 
@@ -329,6 +360,8 @@ impl Action {
             Self::SetPriority { .. } => Some("priorities"),
             Self::Close { .. } => Some("closings"),
             Self::Reopen { .. } => Some("reopenings"),
+            Self::SetStatus { .. } => Some("statuses"),
+            Self::ShowState(_) => Some("states"),
             Self::Resume
             | Self::Adopt(_)
             | Self::Recognise(_)
@@ -338,7 +371,8 @@ impl Action {
             | Self::Unresolve
             | Self::ForgetStatus
             | Self::RefusedReopening(_)
-            | Self::ForgetLeftOpen => None,
+            | Self::ForgetLeftOpen
+            | Self::NoteTurn(_) => None,
         }
     }
 
@@ -385,6 +419,16 @@ impl Action {
             }
             Self::RefusedReopening(None) => "note that both cases are closed again".to_owned(),
             Self::ForgetLeftOpen => "note that the company case is open again".to_owned(),
+            Self::SetStatus { state, status, .. } => {
+                format!(
+                    "set the company case's status to {status:?}, since Google's state is {}",
+                    state.name()
+                )
+            }
+            Self::ShowState(text) => {
+                format!("write {text:?} into the company case's field for Google's state")
+            }
+            Self::NoteTurn(_) => "note Google's state".to_owned(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod recorded;
 mod route;
 mod snapshot;
 pub mod texts;
+mod turn;
 
 pub use action::{Action, Blocked, CommentToWrite};
 pub use attachment_matching::{KnownDifferent, Lookalike, lookalikes};
@@ -22,3 +23,4 @@ pub use plan::{
 pub use recorded::{has_nothing_new, is_at_rest};
 pub use route::{Conditions, Destination, Pattern, Patterns, Route, RouteTable, Routed, Subject};
 pub use snapshot::{CLOCKS_APART, Clocks, Snapshot, horizons, was_set_back};
+pub use turn::{StatusRule, StatusTable};

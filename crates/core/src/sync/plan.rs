@@ -9,6 +9,7 @@ use super::attachment_matching::{KnownDifferent, looks_like};
 use super::merge::{Priorities, merge_priority};
 use super::snapshot::{Clocks, Snapshot};
 use super::texts;
+use super::turn::{self, StatusTable};
 use crate::cases::{
     Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Needs, NewCase, Placement, Visibility,
     markers,
@@ -35,7 +36,7 @@ pub struct Switches {
 }
 
 /// Rules of the configuration that hold for every pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// Switches for the things that are kept in step.
     pub switches: Switches,
@@ -45,12 +46,14 @@ pub struct Rules {
     pub comment_visibility: Visibility,
     /// Ways of closing a company case that close its Google case (`R32`: closed is not solved).
     pub close_on: ClosingSet,
+    /// Statuses of the company case for Google's states.
+    pub statuses: StatusTable,
 }
 
 impl Rules {
     /// Returns the visibility of the items that the connector writes on that side. Google has no internal comments.
     #[must_use]
-    pub const fn visibility_on(self, side: Side) -> Visibility {
+    pub const fn visibility_on(&self, side: Side) -> Visibility {
         match side {
             Side::Google => Visibility::Public,
             Side::Company => self.comment_visibility,
@@ -59,13 +62,14 @@ impl Rules {
 
     /// Returns the operations that are needed on that side, for `casebridge check`.
     #[must_use]
-    pub const fn needs(self, side: Side) -> Needs {
+    pub fn needs(&self, side: Side) -> Needs {
         let Switches { creation, comments: _, attachments, priority, status } = self.switches;
-        Needs { creation, attachments, priority, status, visibility: self.visibility_on(side) }
+        let turn = side == Side::Company && !self.statuses.is_empty();
+        Needs { creation, attachments, priority, status, turn, visibility: self.visibility_on(side) }
     }
 
     /// Returns true if an item of that visibility must stay on its side.
-    pub(super) fn is_private(self, side: Side, visibility: Visibility) -> bool {
+    pub(super) fn is_private(&self, side: Side, visibility: Visibility) -> bool {
         side == Side::Company && visibility == Visibility::Internal && !self.carry_internal_comments
     }
 }
@@ -185,6 +189,7 @@ pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilit
     planner.adopt();
     planner.link_back();
     planner.carry(source);
+    planner.turn();
     planner.plan
 }
 
@@ -666,6 +671,33 @@ impl<'a> Planner<'a> {
             self.plan.actions.extend(status.reopen);
         }
         self.plan.actions.extend(status.rest);
+    }
+
+    /// Plans the company case's status and text for Google's state. A sync of either side does, since both have read both cases. A text is
+    /// written before the case is closed.
+    fn turn(&mut self) {
+        let mapping = self.pair.mapping;
+        if mapping.state.read_only[Side::Company].is_some() {
+            return;
+        }
+        let moves = |action: &Action| {
+            matches!(action, Action::Close { side: Side::Company } | Action::Reopen { side: Side::Company })
+        };
+        let is_under_way = mapping.pending_status.is_some_and(|pending| pending.side == Side::Company);
+        let decision = turn::decide(turn::Facts {
+            table: &self.rules.statuses,
+            turn: &mapping.state.turn,
+            google: &self.pair.google.case,
+            company: &self.pair.company.case,
+            status_moves: is_under_way || self.plan.actions.iter().any(moves),
+            sent_before: self.pair.clocks.now - self.facts.company.in_flight_window,
+        });
+        if let Some(at) = decision.waits_for {
+            self.waits_for(Side::Company, at);
+        }
+        let closes = |action: &Action| matches!(action, Action::Close { .. });
+        let at = self.plan.actions.iter().position(closes).unwrap_or(self.plan.actions.len());
+        self.plan.actions.splice(at..at, decision.actions);
     }
 
     /// Returns true if that side's case takes comments and attachments in its current status.

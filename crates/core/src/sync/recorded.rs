@@ -50,6 +50,7 @@ pub fn is_at_rest(mapping: &CaseMapping, side: Side, clocks: Clocks) -> bool {
         && mapping.pending.is_empty()
         && mapping.pending_creation.is_none()
         && mapping.pending_status.is_none()
+        && !state.turn.awaits_outcome()
         && !mapping.relinking
         && !mapping.paused
         && mapping.gone.is_none()

@@ -5,7 +5,7 @@ use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 
 use crate::cases::markers::CompanyCase;
 use crate::cases::{Attachment, Capabilities, Case, Closing, Comment, TextLimit, as_written, markers};
-use crate::entities::{ItemKind, Notice, Pending, Side};
+use crate::entities::{GoogleState, ItemKind, Notice, Pending, Side};
 
 /// First words of the outage comment; the duration follows.
 pub const OUTAGE_PREFIX: &str = "This case has not synced properly in ";
@@ -172,6 +172,19 @@ pub fn read_only(on: Side, counterpart: &str, reason: &str) -> String {
 pub fn conflict(reason: &str) -> String {
     let reason = cut(&one_line(reason, "no reason given"), CONFLICT_ROOM);
     format!("{CONFLICT_PREFIX}{}.", reason.trim_end_matches('.'))
+}
+
+/// Returns Google's state in words, as the field for it on the company case shows it. "You" is the company: its people read it.
+#[must_use]
+pub fn google_state(state: GoogleState, escalated: bool) -> String {
+    let words = match state {
+        GoogleState::New => "New at Google (new)",
+        GoogleState::InProgressGoogleSupport => "Google works on it (in progress)",
+        GoogleState::ActionRequired => "Waiting for you (action required)",
+        GoogleState::SolutionProvided => "Google offers a solution (solution provided)",
+        GoogleState::Closed => "Closed at Google (closed)",
+    };
+    format!("{words}{}", if escalated { ", escalated" } else { "" })
 }
 
 fn case_name(side: Side, name: &str) -> String {
@@ -633,6 +646,20 @@ mod tests {
 
     use super::*;
     use crate::cases::{Visibility, code_points, utf8_bytes, utf16_units};
+
+    #[test]
+    fn every_state_in_words_fits_into_the_field_that_the_checks_demand() {
+        let mut all = std::collections::BTreeSet::new();
+        for (state, escalated) in
+            GoogleState::ALL.into_iter().flat_map(|state| [(state, false), (state, true)])
+        {
+            let words = google_state(state, escalated);
+            assert!(words.chars().count() <= crate::cases::GOOGLE_STATE_ROOM, "{words}");
+            assert_eq!(words.ends_with(", escalated"), escalated);
+            all.insert(words);
+        }
+        assert_eq!(all.len(), 10, "each says something else");
+    }
 
     fn capabilities(comment_limit: TextLimit) -> Capabilities {
         Capabilities {

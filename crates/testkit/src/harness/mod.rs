@@ -35,7 +35,7 @@ use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::sandbox::faults::{Fault, Faults};
 use casebridge::store::{MappingFilter, Store};
-use casebridge::sync::{RouteTable, Rules, Switches};
+use casebridge::sync::{RouteTable, Rules, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, Since, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
@@ -83,6 +83,7 @@ impl Default for Options {
                 carry_internal_comments: false,
                 comment_visibility: Visibility::Internal,
                 close_on: ClosingSet::default(),
+                statuses: StatusTable::new(),
             },
             backend: None,
             csapi: None,
