@@ -490,6 +490,14 @@ impl SandboxCsapi {
         })
     }
 
+    /// Escalates a case, or ends its escalation, as Google's support does. Customers use the API's `escalate`.
+    pub fn set_escalated(&self, case: &str, escalated: bool) -> Result<(), SandboxError> {
+        self.change(case, Moves::Case, |record, _| {
+            record.current.escalated = escalated;
+            Ok(())
+        })
+    }
+
     /// Closes a case.
     pub fn close(&self, case: &str) -> Result<(), SandboxError> {
         self.set_state(case, State::Closed)

@@ -26,6 +26,7 @@ pub(super) fn routes(sandbox: SandboxCsapi) -> Router {
         .route("/cases/{number}/attachments/{attachment}/delete", post(delete_attachment))
         .route("/cases/{number}/priority", post(priority))
         .route("/cases/{number}/state", post(state))
+        .route("/cases/{number}/escalated", post(escalated))
         .with_state(sandbox)
 }
 
@@ -175,6 +176,10 @@ async fn show(
             form.inline method="post" action=(at("state")) {
                 input type="hidden" name="state" value=(next.as_str());
                 button { (label) }
+            }
+            form.inline method="post" action=(at("escalated")) {
+                input type="hidden" name="escalated" value=((!case.escalated).to_string());
+                button { @if case.escalated { "End the escalation" } @else { "Escalate" } }
             }
             h2 { "Comments" }
             @if comments.is_empty() { p.empty { "None." } }
@@ -370,6 +375,20 @@ async fn priority(
 #[derive(Debug, Deserialize)]
 struct StateForm {
     state: CaseState,
+}
+
+#[derive(Debug, Deserialize)]
+struct EscalatedForm {
+    escalated: bool,
+}
+
+async fn escalated(
+    State(sandbox): State<SandboxCsapi>,
+    Path(number): Path<u64>,
+    Form(form): Form<EscalatedForm>,
+) -> Result<Redirect, PageError> {
+    sandbox.set_escalated(&number.to_string(), form.escalated)?;
+    Ok(Redirect::to(&format!("/cases/{number}")))
 }
 
 async fn state(

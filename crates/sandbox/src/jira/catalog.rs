@@ -6,6 +6,8 @@ use super::settings::{ResolutionOnClosing, SandboxJiraSettings};
 pub const FLAG_FIELD: &str = "customfield_10050";
 /// ID of the custom field `custom_field_google_name`.
 pub const GOOGLE_NAME_FIELD: &str = "customfield_10051";
+/// ID of the text *Google state*, which every desk has on its edit screen, and no other screen.
+pub const GOOGLE_STATE_FIELD: &str = "customfield_10052";
 /// ID of the choice *Impact*, which a demanding desk has on its create screen.
 pub const IMPACT_FIELD: &str = "customfield_10070";
 /// ID of the text *Root cause*, which a demanding desk has on its closing screens.
@@ -87,7 +89,8 @@ pub(super) struct Status {
     pub(super) category: Category,
 }
 
-pub(super) const STATUSES: [Status; 7] = [
+/// All statuses. No transition leads to *With vendor*, which an administrator moves issues to.
+pub(super) const STATUSES: [Status; 8] = [
     Status { id: "10000", name: "To Do", category: Category::New },
     Status { id: "3", name: "In Progress", category: Category::Indeterminate },
     Status { id: "10005", name: "Waiting for customer", category: Category::Indeterminate },
@@ -95,6 +98,7 @@ pub(super) const STATUSES: [Status; 7] = [
     Status { id: "10006", name: "Cancelled", category: Category::Done },
     Status { id: "10007", name: "Duplicate", category: Category::Done },
     Status { id: "4", name: "Reopened", category: Category::New },
+    Status { id: "10008", name: "With vendor", category: Category::Indeterminate },
 ];
 
 pub(super) const FIRST_STATUS: &str = "To Do";

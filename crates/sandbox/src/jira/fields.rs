@@ -44,7 +44,7 @@ pub(super) struct Changes {
     assignee: Option<Option<String>>,
     reporter: Option<String>,
     pub(super) resolution: Option<String>,
-    /// Fields of a demanding desk, by ID.
+    /// *Google state*, and fields of a demanding desk, by ID.
     others: BTreeMap<String, Value>,
     /// Comments to add: body and properties.
     pub(super) comments: Vec<(String, BTreeMap<String, Value>)>,
@@ -123,7 +123,10 @@ impl Reader<'_> {
                 common || name == "project" || (name == "priority" && self.settings.priority_on_create_screen)
             }
             // Without the permission to edit, the issue has no edit screen.
-            Screen::Edit => (common || name == "priority") && self.settings.may("EDIT_ISSUES"),
+            Screen::Edit => {
+                (common || ["priority", catalog::GOOGLE_STATE_FIELD].contains(&name))
+                    && self.settings.may("EDIT_ISSUES")
+            }
             Screen::Transition { resolution, .. } => name == "resolution" && resolution,
         }
     }
@@ -180,6 +183,9 @@ impl Reader<'_> {
                     catalog::request_type(&text).ok_or("The request type does not exist.")?;
                     changes.others.insert(name.to_owned(), json!(text));
                 }
+            }
+            catalog::GOOGLE_STATE_FIELD => {
+                changes.others.insert(name.to_owned(), json!(line(value)?));
             }
             catalog::ROOT_CAUSE_FIELD => {
                 if let Some(text) = line(value)? {
@@ -358,6 +364,7 @@ impl Changes {
             || self.labels.is_some()
             || self.flag.is_some()
             || self.google_name.is_some()
+            || !self.others.is_empty()
             || self.assignee.is_some()
             || self.reporter.is_some()
     }

@@ -42,7 +42,9 @@ use chrono::{DateTime, DurationRound as _, Utc};
 use serde_json::{Value, json};
 
 use self::blobs::Blobs;
-pub use self::catalog::{FLAG_FIELD, GOOGLE_NAME_FIELD, IMPACT_FIELD, REQUEST_TYPE_FIELD, ROOT_CAUSE_FIELD};
+pub use self::catalog::{
+    FLAG_FIELD, GOOGLE_NAME_FIELD, GOOGLE_STATE_FIELD, IMPACT_FIELD, REQUEST_TYPE_FIELD, ROOT_CAUSE_FIELD,
+};
 use self::error::error_body;
 pub use self::gateway::CLOUD_ID;
 pub use self::manners::{InPlaceOfContent, Manners};
@@ -164,7 +166,7 @@ pub struct IssueView {
     pub flagged: bool,
     /// `custom_field_google_name`.
     pub google_name: Option<String>,
-    /// Values of the fields that a demanding desk has, by ID.
+    /// Values of *Google state*, and of the fields that a demanding desk has, by ID.
     pub other_fields: BTreeMap<String, Value>,
     /// The issue type's name.
     pub issue_type: String,

@@ -347,6 +347,9 @@ impl Wire<'_> {
         put("labels", &|| json!(doc.labels));
         put(catalog::FLAG_FIELD, &|| self.flag(doc.flag.as_ref()));
         put(catalog::GOOGLE_NAME_FIELD, &|| json!(doc.google_name));
+        put(catalog::GOOGLE_STATE_FIELD, &|| {
+            doc.others.get(catalog::GOOGLE_STATE_FIELD).cloned().unwrap_or_default()
+        });
         put("attachment", &|| issue.attachments.iter().map(|file| self.attachment(file)).collect());
         put("comment", &|| self.inline_comments(issue, place));
         Value::Object(fields)
@@ -471,6 +474,7 @@ impl Wire<'_> {
             system("comment", "Comment", false, json!({"type": "comments-page", "system": "comment"})),
             custom(catalog::FLAG_FIELD, catalog::FLAG_NAME, kind, self.flag_schema()),
             custom(catalog::GOOGLE_NAME_FIELD, catalog::GOOGLE_NAME_NAME, "Short text", google_name_schema()),
+            custom(catalog::GOOGLE_STATE_FIELD, "Google state", "Short text", google_state_schema()),
         ]);
         if self.state.manners.demanding
             && let Some(fields) = fields.as_array_mut()
@@ -541,6 +545,9 @@ impl Wire<'_> {
         };
         put(catalog::FLAG_FIELD, catalog::FLAG_NAME, false, self.flag_schema(), options);
         put(catalog::GOOGLE_NAME_FIELD, catalog::GOOGLE_NAME_NAME, false, google_name_schema(), None);
+        if !creating {
+            put(catalog::GOOGLE_STATE_FIELD, "Google state", false, google_state_schema(), None);
+        }
         if creating && self.state.manners.demanding {
             let impacts =
                 catalog::IMPACTS.iter().map(|(id, value)| json!({"id": id, "value": value})).collect();
@@ -557,6 +564,10 @@ fn impact_schema() -> Value {
 
 fn root_cause_schema() -> Value {
     json!({"type": "string", "custom": "com.atlassian.jira.plugin.system.customfieldtypes:textfield", "customId": 10071})
+}
+
+fn google_state_schema() -> Value {
+    json!({"type": "string", "custom": "com.atlassian.jira.plugin.system.customfieldtypes:textfield", "customId": 10052})
 }
 
 fn request_type_schema() -> Value {

@@ -1,6 +1,6 @@
 //! Tables, their columns, and the choices of those that have some: a small part of the base system.
 
-use super::{FLAG_COLUMN, GOOGLE_NAME_COLUMN};
+use super::{FLAG_COLUMN, GOOGLE_NAME_COLUMN, GOOGLE_STATE_COLUMN};
 
 /// Table of incidents.
 pub const INCIDENT: &str = "incident";
@@ -50,7 +50,7 @@ const SYSTEM: [(&str, Kind); 6] = [
     ("sys_mod_count", Kind::System),
 ];
 
-const TASK: [(&str, Kind); 27] = [
+const TASK: [(&str, Kind); 28] = [
     ("number", Kind::System),
     ("sys_class_name", Kind::System),
     ("short_description", Kind::Text(160)),
@@ -78,6 +78,7 @@ const TASK: [(&str, Kind); 27] = [
     ("close_notes", Kind::Text(4_000)),
     (FLAG_COLUMN, Kind::Boolean),
     (GOOGLE_NAME_COLUMN, Kind::Text(255)),
+    (GOOGLE_STATE_COLUMN, Kind::Text(100)),
 ];
 
 /// Returns the columns of a table; `None` if there is no such table.

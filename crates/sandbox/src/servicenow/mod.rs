@@ -47,6 +47,8 @@ use casebridge_core::clock::SharedClock;
 pub const FLAG_COLUMN: &str = "u_synchronize_with_google_cloud_support";
 /// Column for the Google case's name.
 pub const GOOGLE_NAME_COLUMN: &str = "u_google_case_name";
+/// Column for Google's state in words.
+pub const GOOGLE_STATE_COLUMN: &str = "u_google_state";
 
 /// Sandbox ServiceNow. Clones share their state.
 #[derive(Clone)]
@@ -206,6 +208,8 @@ pub struct RecordView {
     pub flagged: bool,
     /// [`GOOGLE_NAME_COLUMN`].
     pub google_name: Option<String>,
+    /// [`GOOGLE_STATE_COLUMN`].
+    pub google_state: String,
     /// Time of creation.
     pub created: DateTime<Utc>,
     /// Time of the last update, as ServiceNow counts updates.
@@ -746,6 +750,7 @@ fn view(state: &State, row: &Row) -> RecordView {
         assigned_to: text("assigned_to"),
         flagged: get(row, FLAG_COLUMN) == "true",
         google_name: Some(text(GOOGLE_NAME_COLUMN)).filter(|name| !name.is_empty()),
+        google_state: text(GOOGLE_STATE_COLUMN),
         created: read_time(get(row, "sys_created_on")),
         updated: read_time(get(row, "sys_updated_on")),
         journal: state

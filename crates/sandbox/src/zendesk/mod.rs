@@ -54,6 +54,8 @@ use casebridge_core::clock::SharedClock;
 pub const FLAG_FIELD: u64 = 360_000_000_101;
 /// ID of the text field `custom_field_google_name`.
 pub const GOOGLE_NAME_FIELD: u64 = 360_000_000_102;
+/// ID of the text field `Google state`.
+pub const GOOGLE_STATE_FIELD: u64 = 360_000_000_104;
 /// ID of the text field `Root cause`, which can be made mandatory for solving.
 pub const ROOT_CAUSE_FIELD: u64 = 360_000_000_103;
 
@@ -167,6 +169,10 @@ pub struct TicketView {
     pub description: String,
     /// `new`, `open`, `pending`, `hold`, `solved` or `closed`.
     pub status: String,
+    /// Label of the account's own status.
+    pub status_label: String,
+    /// Value of `Google state`.
+    pub google_state: Option<String>,
     /// True if the ticket is solved or closed.
     pub closed: bool,
     /// `urgent`, `high`, `normal`, `low`, or none.
@@ -813,6 +819,8 @@ fn view(state: &State, ticket: &state::Ticket) -> TicketView {
         subject: doc.subject.clone(),
         description: ticket.description().to_owned(),
         status: doc.status.clone(),
+        status_label: wire::status_label(doc).to_owned(),
+        google_state: doc.custom.get(&GOOGLE_STATE_FIELD).and_then(Value::as_str).map(str::to_owned),
         closed: matches!(doc.status.as_str(), "solved" | "closed"),
         priority: doc.priority.clone(),
         flagged: doc.custom.get(&FLAG_FIELD) == Some(&Value::Bool(true)),

@@ -24,8 +24,8 @@ use super::state::{
 };
 use super::wire::Wire;
 use super::{
-    FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, SandboxZendesk, catalog, delete, files, pages, redact,
-    webhooks,
+    FLAG_FIELD, GOOGLE_NAME_FIELD, GOOGLE_STATE_FIELD, ROOT_CAUSE_FIELD, SandboxZendesk, catalog, delete,
+    files, pages, redact, webhooks,
 };
 use crate::blobs;
 
@@ -494,6 +494,7 @@ async fn create_ticket(
                 (FLAG_FIELD, json!(false)),
                 (GOOGLE_NAME_FIELD, Value::Null),
                 (ROOT_CAUSE_FIELD, Value::Null),
+                (GOOGLE_STATE_FIELD, Value::Null),
             ]),
             updated: now,
         };
@@ -621,6 +622,10 @@ fn read_fields(sent: &Map<String, Value>, doc: &mut Document) -> Result<(), Refu
                         format!("Status: {status} is not a valid status"),
                     ));
                 }
+                // A status sets the account's own one that is its default ("Custom Ticket Statuses", developer.zendesk.com).
+                if !sent.contains_key("custom_status_id") {
+                    doc.custom_status = None;
+                }
                 status.clone_into(&mut doc.status);
             }
             "custom_status_id" => {
@@ -683,9 +688,15 @@ fn read_custom(value: &Value, doc: &mut Document) -> Result<(), Refusal> {
             (FLAG_FIELD, value) => {
                 json!(matches!(value.as_str(), Some("true" | "1")) || value.as_u64() == Some(1))
             }
-            (GOOGLE_NAME_FIELD | ROOT_CAUSE_FIELD, Value::String(text)) if !text.is_empty() => value.clone(),
-            (GOOGLE_NAME_FIELD | ROOT_CAUSE_FIELD, Value::String(_) | Value::Null) => Value::Null,
-            (GOOGLE_NAME_FIELD | ROOT_CAUSE_FIELD, _) => {
+            (GOOGLE_NAME_FIELD | GOOGLE_STATE_FIELD | ROOT_CAUSE_FIELD, Value::String(text))
+                if !text.is_empty() =>
+            {
+                value.clone()
+            }
+            (GOOGLE_NAME_FIELD | GOOGLE_STATE_FIELD | ROOT_CAUSE_FIELD, Value::String(_) | Value::Null) => {
+                Value::Null
+            }
+            (GOOGLE_NAME_FIELD | GOOGLE_STATE_FIELD | ROOT_CAUSE_FIELD, _) => {
                 return Err(Refusal::invalid("base", format!("{id}: is invalid")));
             }
             // A field that does not exist, or not for this user, is ignored without an error.

@@ -21,7 +21,7 @@ pub(super) const STATUSES: [&str; 6] = ["new", "open", "pending", "hold", "solve
 pub(super) const PRIORITIES: [&str; 4] = ["urgent", "high", "normal", "low"];
 
 /// Statuses of the account: ID, category, and the label that agents see. The first of each category is its default.
-pub(super) const CUSTOM_STATUSES: [(u64, &str, &str); 7] = [
+pub(super) const CUSTOM_STATUSES: [(u64, &str, &str); 8] = [
     (360_000_000_201, "new", "New"),
     (360_000_000_202, "open", "Open"),
     (360_000_000_203, "pending", "Pending"),
@@ -29,6 +29,7 @@ pub(super) const CUSTOM_STATUSES: [(u64, &str, &str); 7] = [
     (360_000_000_205, "solved", "Solved"),
     (360_000_000_206, "solved", "Cancelled by customer"),
     (360_000_000_207, "solved", "Duplicate"),
+    (360_000_000_208, "pending", "Waiting for Google"),
 ];
 
 /// Tag of a ticket that was merged into another one.

@@ -9,7 +9,7 @@ use super::state::{
     ACCOUNT_ID, API, Attachment, CUSTOM_STATUSES, Comment, Document, State, Ticket, User, UserStanding,
     wire_time,
 };
-use super::{FLAG_FIELD, GOOGLE_NAME_FIELD, ROOT_CAUSE_FIELD, text};
+use super::{FLAG_FIELD, GOOGLE_NAME_FIELD, GOOGLE_STATE_FIELD, ROOT_CAUSE_FIELD, text};
 
 /// Writer of the JSON for one request.
 pub(super) struct Wire<'a> {
@@ -30,6 +30,12 @@ fn custom_status(doc: &Document) -> Option<u64> {
         |id: u64| CUSTOM_STATUSES.iter().any(|(known, of, _)| *known == id && *of == category).then_some(id);
     let default = || CUSTOM_STATUSES.iter().find(|(_, of, _)| *of == category).map(|(id, ..)| *id);
     doc.custom_status.and_then(of_category).or_else(default)
+}
+
+/// Returns the label of that status.
+pub(super) fn status_label(doc: &Document) -> &'static str {
+    let id = custom_status(doc);
+    CUSTOM_STATUSES.iter().find(|(known, ..)| Some(*known) == id).map_or("", |(.., label)| label)
 }
 
 impl Wire<'_> {
@@ -192,6 +198,7 @@ impl Wire<'_> {
             (FLAG_FIELD, "checkbox", "synchronizeWithGoogleCloudSupport", false, false),
             (GOOGLE_NAME_FIELD, "text", "custom_field_google_name", false, false),
             (ROOT_CAUSE_FIELD, "text", "Root cause", false, required),
+            (GOOGLE_STATE_FIELD, "text", "Google state", false, false),
         ];
         fields
             .into_iter()
