@@ -1029,3 +1029,80 @@ async fn more_writes_than_one_issue_takes_at_a_time_wait_and_none_is_refused() {
     let slow = crm.adapter.capabilities().in_flight_window;
     assert!(slow >= chrono::Duration::seconds(30), "a write may wait so long before it is sent: {slow}");
 }
+
+#[tokio::test]
+async fn a_status_is_set_by_the_transition_that_leads_there_and_a_refusal_names_those_that_there_are() {
+    let change = |ours: &mut JiraSettings| ours.google_state_field = Some("google STATE".to_owned());
+    let crm = start(SandboxJiraSettings::default(), change).await;
+    let id = crm.person_creates("Waits", "", true).await;
+    let case = async || crm.adapter.get(&id).await.unwrap().unwrap();
+    assert_eq!(
+        (case().await.status, case().await.state_text),
+        (names(&["To Do", "10000"]), Some(String::new()))
+    );
+    for (wanted, status) in [
+        ("in PROGRESS", "In Progress"),
+        // A second time: it has it.
+        ("In Progress", "In Progress"),
+        ("10005", "Waiting for customer"),
+        ("Start Progress", "In Progress"),
+        ("11", "To Do"),
+    ] {
+        crm.adapter.set_status(&id, wanted).await.unwrap();
+        assert_eq!(crm.jira.issue(&id).unwrap().status, status, "{wanted}");
+    }
+    for (wanted, part) in [
+        ("With vendor", "\"Start Progress\" to \"In Progress\" (ID 21)"),
+        ("Done", "means that the case is closed"),
+        ("31", "means that the case is closed"),
+    ] {
+        let error = crm.adapter.set_status(&id, wanted).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Refused, "{error}");
+        assert!(error.message.contains(part), "{wanted}: {error}");
+    }
+    for text in ["Waiting for you (action required)", "Closed at Google (closed)"] {
+        crm.adapter.show_state(&id, text).await.unwrap();
+        assert_eq!(case().await.state_text.as_deref(), Some(text));
+    }
+    let before = case().await;
+    crm.jira.transition(&id, "Start Progress").unwrap();
+    assert_eq!(case().await.digest(), before.digest(), "nothing that is kept in step has changed");
+    crm.person_closes(&id).await;
+    let error = crm.adapter.set_status(&id, "To Do").await.unwrap_err();
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (ApiErrorKind::Refused, "the issue was closed meanwhile")
+    );
+    let other = crm.person_creates("Open", "", true).await;
+    let statuses = crm.adapter.statuses().await.unwrap();
+    for (name, is_way, closed) in
+        [("With vendor", false, false), ("done", false, true), ("Respond to customer", true, false)]
+    {
+        let known =
+            statuses.known.iter().find(|known| known.is_called(name) && known.is_way == is_way).unwrap();
+        assert_eq!(known.closed, closed, "{known:?}");
+    }
+    drop(other);
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    assert!(line(&checks, "field google STATE").unwrap().contains(sandbox::GOOGLE_STATE_FIELD), "{checks:?}");
+}
+
+#[tokio::test]
+async fn a_field_for_googles_state_that_is_not_there_stops_nothing_else() {
+    let change = |ours: &mut JiraSettings| ours.google_state_field = Some("No such field".to_owned());
+    let crm = start(SandboxJiraSettings::data_center(), change).await;
+    let id = crm.person_creates("Waits", "", true).await;
+    assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().state_text.as_deref(), Some(""));
+    let error = crm.adapter.show_state(&id, "x").await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Refused);
+    assert!(error.message.contains("company.jira.google_state_field"), "{error}");
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    assert!(line(&checks, "field No such field").unwrap_err().contains("company.jira.google_state_field"));
+    let without = start(SandboxJiraSettings::default(), |_| ()).await;
+    let id = without.person_creates("Waits", "", true).await;
+    assert_eq!(without.adapter.get(&id).await.unwrap().unwrap().state_text, None);
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}

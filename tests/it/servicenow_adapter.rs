@@ -1678,3 +1678,61 @@ async fn what_cannot_be_understood_is_skipped_and_named() {
     assert_eq!(sweep.skipped, ["record INC1: sys_id is missing", "a record without sys_id"]);
     assert_eq!(sweep.cases.len(), 1, "an unknown time is no reason to leave it out");
 }
+
+#[tokio::test]
+async fn a_status_is_a_state_by_its_value_or_by_its_label_where_that_can_be_looked_up() {
+    let change = |ours: &mut ServiceNowSettings| ours.google_state_field = Some("u_google_state".to_owned());
+    let crm = start(SandboxServiceNowSettings::default(), change).await;
+    let id = crm.person_creates("Waits", "", true).await;
+    let case = async || crm.adapter.get(&id).await.unwrap().unwrap();
+    for (wanted, value) in [("in progress", "2"), ("3", "3"), (" On Hold", "3"), ("1", "1")] {
+        crm.adapter.set_status(&id, wanted).await.unwrap();
+        assert_eq!(crm.servicenow.record(&id).unwrap().state, value, "{wanted}");
+    }
+    assert_eq!(case().await.status, ["1"]);
+    assert_eq!(crm.adapter.status_names(&case().await).await.unwrap(), ["1", "New"]);
+    for (wanted, part) in [
+        ("Resolved", "means that the record is closed"),
+        ("7", "means that the record is closed"),
+        ("Awaiting Vendor", "no choice \"Awaiting Vendor\""),
+    ] {
+        let error = crm.adapter.set_status(&id, wanted).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Refused, "{error}");
+        assert!(error.message.contains(part), "{wanted}: {error}");
+    }
+    assert_eq!(case().await.state_text.as_deref(), Some(""));
+    crm.adapter.show_state(&id, "Waiting for you (action required)").await.unwrap();
+    assert_eq!(case().await.state_text.as_deref(), Some("Waiting for you (action required)"));
+    // The column is too short for such a text, and ServiceNow cuts it without a word.
+    let error = crm.adapter.show_state(&id, &"x".repeat(101)).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Refused);
+    assert!(error.message.contains("company.servicenow.google_state_field"), "{error}");
+    let statuses = crm.adapter.statuses().await.unwrap();
+    let closed: Vec<&str> =
+        statuses.known.iter().filter(|known| known.closed).map(|known| known.names[1].as_str()).collect();
+    assert_eq!((statuses.complete, closed), (true, vec!["Resolved", "Closed", "Canceled"]));
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let column = checks.iter().find(|check| check.what.contains("column for Google's state")).unwrap();
+    assert_eq!((column.status, column.detail.as_str()), (CheckStatus::Ok, "u_google_state (100 characters)"));
+    crm.person_closes(&id).await;
+    let error = crm.adapter.set_status(&id, "2").await.unwrap_err();
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (ApiErrorKind::Refused, "the record was closed meanwhile")
+    );
+
+    // Without the right to read the choices, only a value can be told.
+    let blind = SandboxServiceNowSettings { reads_choices: false, ..SandboxServiceNowSettings::default() };
+    let blind = start(blind, |ours| ours.google_state_field = Some("u_no_such_column".to_owned())).await;
+    let id = blind.person_creates("Waits", "", true).await;
+    blind.adapter.set_status(&id, "2").await.unwrap();
+    assert_eq!(blind.servicenow.record(&id).unwrap().state, "2");
+    let error = blind.adapter.set_status(&id, "On Hold").await.unwrap_err();
+    assert!(error.message.contains("give the value"), "{error}");
+    let error = blind.adapter.show_state(&id, "x").await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Refused, "{error}");
+    assert_eq!(blind.adapter.statuses().await.unwrap().known, []);
+    let checks = blind.adapter.check(Needs::all(Visibility::Internal)).await;
+    let column = checks.iter().find(|check| check.what.contains("column for Google's state")).unwrap();
+    assert_eq!(column.status, CheckStatus::Failed, "{column:?}");
+}

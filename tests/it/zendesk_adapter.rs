@@ -1732,3 +1732,66 @@ async fn a_new_ticket_has_what_its_route_sets_beside_the_connectors_own() {
         assert_eq!(custom.contains(&json!({ "id": 3, "value": "high" })), !placement.fields.is_empty());
     }
 }
+
+#[tokio::test]
+async fn a_status_is_a_system_status_or_one_of_the_accounts_own() {
+    let crm = start(SandboxZendeskSettings::default(), |ours| {
+        ours.google_state_field = Some("google state".to_owned())
+    })
+    .await;
+    let id = crm.person_creates("Waits", "", true).await;
+    let case = async || crm.adapter.get(&id).await.unwrap().unwrap();
+    for (wanted, status, label) in [
+        ("waiting for GOOGLE", "pending", "Waiting for Google"),
+        ("360000000208", "pending", "Waiting for Google"),
+        ("Open", "open", "Open"),
+        ("360000000208", "pending", "Waiting for Google"),
+        ("On-hold", "hold", "On-hold"),
+        ("pending", "pending", "Pending"),
+    ] {
+        crm.adapter.set_status(&id, wanted).await.unwrap();
+        let ticket = crm.zendesk.ticket(&id).unwrap();
+        assert_eq!((ticket.status.as_str(), ticket.status_label.as_str()), (status, label), "{wanted}");
+    }
+    assert_eq!(case().await.status, ["pending", "360000000203"]);
+    let named = crm.adapter.status_names(&case().await).await.unwrap();
+    assert_eq!(named, ["pending", "360000000203", "Pending"]);
+    for (wanted, part) in [
+        ("Duplicate", "means that the ticket is solved"),
+        ("solved", "means that the ticket is solved"),
+        ("Waiting for the vendor", "there is no status"),
+    ] {
+        let error = crm.adapter.set_status(&id, wanted).await.unwrap_err();
+        assert_eq!(error.kind, ApiErrorKind::Refused, "{error}");
+        assert!(error.message.contains(part), "{wanted}: {error}");
+    }
+    assert_eq!(case().await.state_text.as_deref(), Some(""));
+    crm.adapter.show_state(&id, "Waiting for you (action required)").await.unwrap();
+    assert_eq!(case().await.state_text.as_deref(), Some("Waiting for you (action required)"));
+    crm.person_closes(&id).await;
+    let error = crm.adapter.set_status(&id, "open").await.unwrap_err();
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (ApiErrorKind::Refused, "the ticket was solved meanwhile")
+    );
+    let statuses = crm.adapter.statuses().await.unwrap();
+    assert!(statuses.complete);
+    for (name, closed) in
+        [("Waiting for Google", false), ("hold", false), ("Duplicate", true), ("closed", true)]
+    {
+        let known = statuses.known.iter().find(|known| known.is_called(name)).unwrap();
+        assert_eq!(known.closed, closed, "{known:?}");
+    }
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    assert!(line(&checks, "field google state").is_ok(), "{checks:?}");
+    let lacking = start(SandboxZendeskSettings::default(), |ours| {
+        ours.google_state_field = Some("No field".to_owned())
+    })
+    .await;
+    let id = lacking.person_creates("Waits", "", true).await;
+    let error = lacking.adapter.show_state(&id, "x").await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Refused);
+    assert!(error.message.contains("company.zendesk.google_state_field"), "{error}");
+    let checks = lacking.adapter.check(Needs::all(Visibility::Internal)).await;
+    assert!(line(&checks, "field No field").unwrap_err().contains("company.zendesk.google_state_field"));
+}

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use casebridge::cases::{Placement, Visibility};
 use casebridge::clock::SharedClock;
 use casebridge::crm::PriorityWords;
+use casebridge::crm::request_tracker::RequestTrackerSettings;
 use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
 use serde_json::{Value, json};
@@ -18,6 +19,9 @@ use casebridge_testkit::main_job::{main_job_over, tests_of};
 
 main_job_over!(&RequestTrackerKind);
 
+/// Custom field for Google's state: seed.pl makes it.
+const STATE_FIELD: &str = "Google state";
+
 /// A queue of its own on the shared server.
 struct RequestTrackerKind;
 
@@ -27,10 +31,14 @@ impl Crm for RequestTrackerKind {
         description()
     }
 
-    async fn open(&self, clock: &SharedClock, _setup: &Setup) -> Company {
+    async fn open(&self, clock: &SharedClock, setup: &Setup) -> Company {
         let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
         let slot = server.slot();
-        let system = Arc::new(server.adapter_with(&slot, Server::settings(&slot), clock.clone()));
+        let settings = RequestTrackerSettings {
+            google_state_field: setup.state_field.then(|| STATE_FIELD.to_owned()),
+            ..Server::settings(&slot)
+        };
+        let system = Arc::new(server.adapter_with(&slot, settings, clock.clone()));
         Company { desk: Arc::new(RequestTrackerDesk { jane: server.jane(), slot }), system }
     }
 }
@@ -217,6 +225,18 @@ impl Desk for RequestTrackerDesk {
             part["Filename"] == "" && part["ContentType"] != "text/plain" && part["Content"] != ""
         });
         others.map(|part| part["ContentType"].to_string()).collect()
+    }
+
+    async fn sets_status(&self, case: &str, status: &str) {
+        self.jane.sets_status(case, status).await;
+    }
+
+    async fn status(&self, case: &str) -> String {
+        text(&self.jane.ticket(case).await["Status"])
+    }
+
+    async fn state_text(&self, case: &str) -> String {
+        custom_field(&self.jane.ticket(case).await, STATE_FIELD).unwrap_or_default()
     }
 
     fn placement(&self) -> Placement {

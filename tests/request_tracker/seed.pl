@@ -30,6 +30,13 @@ must( $name->Create(
     LookupType => 'RT::Queue-RT::Ticket',
 ) );
 
+my $state = RT::CustomField->new($system);
+must( $state->Create(
+    Name       => 'Google state',
+    Type       => 'FreeformSingle',
+    LookupType => 'RT::Queue-RT::Ticket',
+) );
+
 sub user {
     my ( $name, $real_name ) = @_;
     my $user = RT::User->new($system);
@@ -57,12 +64,12 @@ my @field_rights = qw(SeeCustomField ModifyCustomField);
 for my $slot ( 1 .. $slots ) {
     my $queue = RT::Queue->new($system);
     must( $queue->Create( Name => "Support $slot" ) );
-    for my $field ( $flag, $name ) { must( $field->AddToObject($queue) ) }
+    for my $field ( $flag, $name, $state ) { must( $field->AddToObject($queue) ) }
     my $user = user( "casebridge-$slot", "Casebridge $slot" );
     for my $right (@rights) {
         must( $user->PrincipalObj->GrantRight( Right => $right, Object => $queue ) );
     }
-    for my $field ( $flag, $name ) {
+    for my $field ( $flag, $name, $state ) {
         for my $right (@field_rights) {
             must( $user->PrincipalObj->GrantRight( Right => $right, Object => $field ) );
         }

@@ -46,6 +46,8 @@ pub struct Setup {
     pub attachment_limit: Option<u64>,
     /// True if a closed case cannot be reopened.
     pub closing_is_final: bool,
+    /// True if a field shows Google's state.
+    pub state_field: bool,
     /// OAuth client whose access tokens are the only accepted credentials; `None` accepts anybody.
     pub tokens: Option<OauthClient>,
 }
@@ -75,6 +77,7 @@ impl Default for Setup {
             timeout: StdDuration::from_secs(10),
             attachment_limit: None,
             closing_is_final: false,
+            state_field: false,
             tokens: None,
         }
     }
@@ -108,6 +111,23 @@ pub struct Description {
     pub deleting_comments: bool,
     /// True if people can delete a file.
     pub deleting_files: bool,
+    /// Statuses of its cases.
+    pub turns: Turns,
+}
+
+/// Statuses of a CRM, by the names that the configuration uses.
+#[derive(Debug, Clone, Copy)]
+pub struct Turns {
+    /// Status of a new case.
+    pub first: &'static str,
+    /// Status while Google works on a case.
+    pub google: &'static str,
+    /// Status while Google waits.
+    pub ours: &'static str,
+    /// Status that no way leads to.
+    pub nowhere: &'static str,
+    /// Status of a closed case.
+    pub closed: &'static str,
 }
 
 /// Ability that a scenario depends on.

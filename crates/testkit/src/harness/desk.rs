@@ -78,6 +78,17 @@ pub trait Desk: Send + Sync {
     /// Returns the pieces of the connector's texts on the case that the CRM would not show as written, except addresses shown as links.
     async fn interpreted(&self, case: &str) -> Vec<String>;
 
+    // ------------------------------------------------------------ whose turn it is
+
+    /// Sets the status of an open case, as a person, by its name in [`Turns`](super::crm::Turns).
+    async fn sets_status(&self, case: &str, status: &str);
+
+    /// Returns the name of a case's status, as in [`Turns`](super::crm::Turns).
+    async fn status(&self, case: &str) -> String;
+
+    /// Returns the text in the field for Google's state; empty if there is none.
+    async fn state_text(&self, case: &str) -> String;
+
     // ------------------------------------------------------------ places
 
     /// Returns an example of values that a route can set in this CRM.

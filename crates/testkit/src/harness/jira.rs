@@ -13,11 +13,12 @@ use casebridge::crm::jira::{Jira, JiraSettings, markup};
 use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
 use casebridge::sandbox::jira::{
-    IssueView, MarkupKind, NewIssue, SandboxJira, SandboxJiraAuth, SandboxJiraSettings, would_render,
+    GOOGLE_STATE_FIELD, IssueView, MarkupKind, NewIssue, SandboxJira, SandboxJiraAuth, SandboxJiraSettings,
+    would_render,
 };
 use chrono::{DateTime, Duration, Utc};
 
-use super::crm::{Company, Crm, Description, Setup};
+use super::crm::{Company, Crm, Description, Setup, Turns};
 use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
 use super::{serve, upstream};
 
@@ -45,7 +46,11 @@ impl Crm for JiraKind {
             can_reopen: !setup.closing_is_final,
             ..usual
         };
-        let ours = JiraSettings { project: "SUP".to_owned(), ..JiraSettings::default() };
+        let ours = JiraSettings {
+            project: "SUP".to_owned(),
+            google_state_field: setup.state_field.then(|| "Google state".to_owned()),
+            ..JiraSettings::default()
+        };
         JiraDesk::start(clock, settings, ours, setup).await.1
     }
 }
@@ -65,6 +70,13 @@ pub fn describe(capabilities: casebridge::cases::Capabilities) -> Description {
         sealed_takes_comments: true,
         deleting_comments: true,
         deleting_files: true,
+        turns: Turns {
+            first: "To Do",
+            google: "In Progress",
+            ours: "Waiting for customer",
+            nowhere: "With vendor",
+            closed: "Done",
+        },
     }
 }
 
@@ -263,6 +275,25 @@ impl Desk for JiraDesk {
         let description = issue.description.filter(|_| issue.reporter == "Casebridge");
         let texts = ours.map(|comment| comment.body).chain(description);
         texts.flat_map(|text| interpreted(&text)).collect()
+    }
+
+    async fn sets_status(&self, case: &str, status: &str) {
+        let way = match status {
+            "To Do" => "Back to To Do",
+            "In Progress" => "Start Progress",
+            "Waiting for customer" => "Respond to customer",
+            other => panic!("no way to {other}"),
+        };
+        self.jira.transition(case, way).unwrap();
+    }
+
+    async fn status(&self, case: &str) -> String {
+        self.jira.issue(case).unwrap().status
+    }
+
+    async fn state_text(&self, case: &str) -> String {
+        let fields = self.jira.issue(case).unwrap().other_fields;
+        fields.get(GOOGLE_STATE_FIELD).and_then(|text| text.as_str()).unwrap_or_default().to_owned()
     }
 
     fn placement(&self) -> Placement {

@@ -10,7 +10,7 @@ use casebridge::crm::request_tracker::{NAME, RequestTracker, RequestTrackerSetti
 use casebridge::outbound::NoCredentials;
 use chrono::{DateTime, Duration, Utc};
 
-use super::crm::Description;
+use super::crm::{Description, Turns};
 use super::upstream;
 
 /// Returns the properties, from an adapter that makes no calls.
@@ -36,5 +36,13 @@ pub fn description() -> Description {
         sealed_takes_comments: true,
         deleting_comments: false,
         deleting_files: false,
+        // Statuses of the lifecycle that every queue has at first.
+        turns: Turns {
+            first: "new",
+            google: "open",
+            ours: "stalled",
+            nowhere: "with vendor",
+            closed: "resolved",
+        },
     }
 }

@@ -10,12 +10,13 @@ use casebridge::crm::servicenow::{ServiceNow, ServiceNowSettings, text};
 use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
 use casebridge::sandbox::servicenow::{
-    EntryView, NewRecord, RecordView, SandboxServiceNow, SandboxServiceNowAuth, SandboxServiceNowSettings,
+    EntryView, GOOGLE_STATE_COLUMN, NewRecord, RecordView, SandboxServiceNow, SandboxServiceNowAuth,
+    SandboxServiceNowSettings,
 };
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
-use super::crm::{Company, Crm, Description, Setup};
+use super::crm::{Company, Crm, Description, Setup, Turns};
 use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
 use super::{serve, upstream};
 
@@ -44,6 +45,14 @@ impl Crm for ServiceNowKind {
             sealed_takes_comments: false,
             deleting_comments: false,
             deleting_files: true,
+            // Labels, which the adapter looks up.
+            turns: Turns {
+                first: "New",
+                google: "In Progress",
+                ours: "On Hold",
+                nowhere: "Awaiting Vendor",
+                closed: "Resolved",
+            },
         }
     }
 
@@ -70,7 +79,10 @@ impl ServiceNowDesk {
         setup: &Setup,
     ) -> (SandboxServiceNow, Company) {
         let mut settings = settings;
-        let mut ours = ServiceNowSettings::default();
+        let mut ours = ServiceNowSettings {
+            google_state_field: setup.state_field.then(|| GOOGLE_STATE_COLUMN.to_owned()),
+            ..ServiceNowSettings::default()
+        };
         if let Some(limit) = setup.attachment_limit {
             settings.attachment_limit = limit;
             ours.attachment_limit_mib = limit.div_ceil(1024 * 1024);
@@ -226,6 +238,24 @@ impl Desk for ServiceNowDesk {
 
     async fn interpreted(&self, case: &str) -> Vec<String> {
         interpreted(&self.servicenow.record(case).unwrap().journal)
+    }
+
+    async fn sets_status(&self, case: &str, status: &str) {
+        let value = match status {
+            "New" => "1",
+            "In Progress" => "2",
+            "On Hold" => "3",
+            other => panic!("there is no state {other}"),
+        };
+        self.servicenow.set_state(case, value).unwrap();
+    }
+
+    async fn status(&self, case: &str) -> String {
+        self.servicenow.record(case).unwrap().state_label
+    }
+
+    async fn state_text(&self, case: &str) -> String {
+        self.servicenow.record(case).unwrap().google_state
     }
 
     fn placement(&self) -> Placement {

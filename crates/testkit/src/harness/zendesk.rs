@@ -14,7 +14,7 @@ use casebridge::sandbox::zendesk::{
 };
 use chrono::{DateTime, Duration, Utc};
 
-use super::crm::{Company, Crm, Description, Setup};
+use super::crm::{Company, Crm, Description, Setup, Turns};
 use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
 use super::{serve, upstream};
 
@@ -41,6 +41,14 @@ impl Crm for ZendeskKind {
             sealed_takes_comments: false,
             deleting_comments: false,
             deleting_files: true,
+            // One of the account's own statuses among system statuses.
+            turns: Turns {
+                first: "New",
+                google: "Waiting for Google",
+                ours: "Open",
+                nowhere: "Waiting for the vendor",
+                closed: "Solved",
+            },
         }
     }
 
@@ -67,7 +75,10 @@ impl ZendeskDesk {
         setup: &Setup,
     ) -> (SandboxZendesk, Company) {
         let mut settings = settings;
-        let mut ours = ZendeskSettings::default();
+        let mut ours = ZendeskSettings {
+            google_state_field: setup.state_field.then(|| "Google state".to_owned()),
+            ..ZendeskSettings::default()
+        };
         if let Some(limit) = setup.attachment_limit {
             settings.attachment_limit = limit;
             ours.attachment_limit_mib = limit.div_ceil(1024 * 1024);
@@ -245,6 +256,18 @@ impl Desk for ZendeskDesk {
         let ticket = self.zendesk.ticket(case).unwrap();
         let ours = ticket.comments.into_iter().filter(|comment| comment.author == "Casebridge");
         ours.map(|comment| comment.html).filter(|html| is_interpreted(html)).collect()
+    }
+
+    async fn sets_status(&self, case: &str, status: &str) {
+        self.zendesk.set_custom_status(case, status).unwrap();
+    }
+
+    async fn status(&self, case: &str) -> String {
+        self.zendesk.ticket(case).unwrap().status_label
+    }
+
+    async fn state_text(&self, case: &str) -> String {
+        self.zendesk.ticket(case).unwrap().google_state.unwrap_or_default()
     }
 
     fn placement(&self) -> Placement {

@@ -14,6 +14,7 @@ pub mod outages;
 pub mod privacy;
 pub mod silence;
 pub mod travel;
+pub mod turn;
 
 use crate::harness::crm::{Description, Need};
 
@@ -105,6 +106,10 @@ macro_rules! scenarios {
             desk::a_google_case_that_a_route_leaves_out_gets_no_company_case_and_a_pair_that_exists_goes_on [];
             desk::a_route_decides_where_a_company_case_belongs_when_it_is_created_and_never_again [];
             desk::the_check_names_a_value_of_a_route_that_is_not_there_with_those_that_are [];
+            turn::googles_state_becomes_the_cases_status_once_and_what_people_set_stays [];
+            turn::a_status_whose_answer_was_lost_is_found_and_one_that_was_lost_itself_is_set [Faults, ClockInHand];
+            turn::the_state_stands_in_words_in_a_field_with_escalation [];
+            turn::the_check_names_a_status_that_is_not_there_with_those_that_are [];
             credentials::comments_and_files_arrive_across_three_expiries_of_the_access_token [ExpiringTokens];
         }
     };
